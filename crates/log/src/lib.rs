@@ -1,0 +1,1 @@
+//! One partition's log: bookkeeping that turns appends into disk operations.

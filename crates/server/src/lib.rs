@@ -1,0 +1,1 @@
+//! The shell around a node: sockets, disks, threads and clocks.

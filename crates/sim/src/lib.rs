@@ -1,0 +1,1 @@
+//! Many nodes and clients in one thread, with seeded faults.
