@@ -1,1 +1,83 @@
 //! The seam between a node and the consensus engine that orders cluster metadata.
+//!
+//! An engine turns proposals into one sequence of entries that is the same on every node and survives what the engine is built to survive. That is all it
+//! does: it does not know what a record means. An engine may be a Raft in this process, an ensemble elsewhere, or a single log on a single disk ([`solo`]).
+//!
+//! What every engine promises, checked by [`contract`]:
+//! - `Committed` entries come in index order, without gaps, from 0 or from a `Snapshot`; the entry of an index is the same on every node and after every restart.
+//! - After a restart of the node the engine delivers again, from the start or from a snapshot.
+//! - `Leader { epoch }` is given to one node at most per epoch, and epochs only grow, from 1. Whatever any node had delivered by then was delivered to the new leader before.
+//! - While a node is leader, its proposals are committed in the order they were made, each at least once. An engine that lost or reordered one must say
+//!   `NoLongerLeader`. A proposal may be committed **twice** (a client of an ensemble that lost its connection cannot know), and **late**: after another node
+//!   became leader, even after that one's first entries.
+//! - A proposal is at most [`PAYLOAD_BYTES_MAX`].
+//!
+//! What is late or double is dropped when it is applied, by [`rules`], in the same way on every node. So an engine needs no terms of its own.
+
+use bytes::Bytes;
+use klamm_model::{BrokerId, ControllerEpoch};
+
+pub mod contract;
+pub mod rules;
+
+pub use rules::{Accepted, EngineFault, Filter, Ignored, Position, Proposer, Verdict};
+
+/// The largest payload of one entry. An ensemble of ZooKeeper servers refuses nodes above 1 MiB, and an entry that replicates slowly holds up all behind it.
+pub const PAYLOAD_BYTES_MAX: usize = 1_000_000;
+
+/// One committed entry: a group of metadata records that are applied together or not at all.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// The engine's own numbering of entries, contiguous from 0. Not the metadata offset: that counts accepted entries only, see [`rules`].
+    pub index: u64,
+    /// The epoch under which its proposer was leader.
+    pub epoch: ControllerEpoch,
+    /// What [`Proposer`] made: a sequence number, then the records.
+    pub payload: Bytes,
+}
+
+/// What a node tells its engine.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Input {
+    /// Commit this, if I still am the leader of that epoch; otherwise forget it.
+    Propose {
+        /// From the `Leader` output that this proposal rests on.
+        epoch: ControllerEpoch,
+        /// Made by [`Proposer`].
+        payload: Bytes,
+    },
+    /// The node's state up to a position: the engine may forget the entries below and give this to nodes that are behind.
+    OfferSnapshot(Snapshot),
+}
+
+/// What an engine tells its node.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Output {
+    /// This node may propose under this epoch. Everything committed before was delivered first.
+    Leader {
+        /// Higher than any before.
+        epoch: ControllerEpoch,
+    },
+    /// This node must not propose any more; whatever it proposed and has not seen committed may or may not be.
+    NoLongerLeader,
+    /// Whom to send what needs a controller. A hint: it may be late.
+    LeaderIs {
+        /// `None` while there is an election.
+        leader: Option<BrokerId>,
+        /// The epoch of that leader, or the last one known.
+        epoch: ControllerEpoch,
+    },
+    /// The next entry.
+    Committed(Entry),
+    /// The node's state is replaced by this one; entries go on at `position.next_index`.
+    Snapshot(Snapshot),
+}
+
+/// A node's whole metadata state after a prefix of the entries.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Snapshot {
+    /// Where the prefix ends, and what the rules need to know to go on from there.
+    pub position: Position,
+    /// The state, as the node wrote it.
+    pub state: Bytes,
+}

@@ -1,0 +1,179 @@
+//! The contract of an engine as a checker, for the tests of any engine and for the simulator.
+//!
+//! [`Witness`] is shown every output of every node of one cluster and panics, telling what broke, when the contract is. [`run`] drives a cluster of engines
+//! through proposals and restarts under a witness; the tests of an engine call it with their [`Engines`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use klamm_model::{BrokerId, ControllerEpoch};
+
+use crate::{Entry, Filter, Input, Output, Proposer, Verdict};
+
+/// Sees everything that the engines of one cluster tell their nodes, and asserts the contract.
+#[derive(Debug, Default)]
+pub struct Witness {
+    committed: Vec<Entry>,
+    epochs: BTreeSet<ControllerEpoch>,
+    /// Entries below were folded into a snapshot by somebody; what they held cannot be compared any more on nodes that start from it.
+    delivered: BTreeMap<BrokerId, u64>,
+    leading: BTreeMap<BrokerId, ControllerEpoch>,
+}
+
+impl Witness {
+    /// A node (re)started: its engine delivers from the start or from a snapshot.
+    pub fn restarted(&mut self, node: BrokerId) {
+        self.delivered.insert(node, 0);
+        self.leading.remove(&node);
+    }
+
+    /// An engine told its node this.
+    ///
+    /// # Panics
+    /// If it breaks the contract.
+    pub fn saw(&mut self, node: BrokerId, output: &Output) {
+        let delivered = self.delivered.entry(node).or_default();
+        match output {
+            Output::Committed(entry) => {
+                assert_eq!(entry.index, *delivered, "node {node}: entries come in order and without gaps");
+                *delivered += 1;
+                match self.committed.get(usize::try_from(entry.index).expect("an index of this run")) {
+                    Some(known) => assert_eq!(known, entry, "node {node}: an index holds the same entry everywhere and for ever"),
+                    None => self.committed.push(entry.clone()),
+                }
+                assert!(self.epochs.contains(&entry.epoch), "node {node}: entry {} is of an epoch nobody led", entry.index);
+            }
+            Output::Snapshot(snapshot) => {
+                let known = self.committed.len() as u64;
+                let to = snapshot.position.next_index;
+                assert!(to <= known, "node {node}: a snapshot up to {to}, but only {known} entries are known");
+                assert!(*delivered <= to, "node {node}: a snapshot up to {to} takes back entries up to {delivered}");
+                *delivered = to;
+            }
+            Output::Leader { epoch } => {
+                if let Some(highest) = self.epochs.last() {
+                    assert!(highest < epoch, "node {node}: epoch {epoch} after epoch {highest}");
+                }
+                assert!(ControllerEpoch(0) < *epoch, "node {node}: the first epoch is 1, not {epoch}");
+                assert_eq!(*delivered, self.committed.len() as u64, "node {node}: a leader has been told all that anybody was told");
+                self.epochs.insert(*epoch);
+                self.leading.insert(node, *epoch);
+            }
+            Output::NoLongerLeader => {
+                assert!(self.leading.remove(&node).is_some(), "node {node}: was not leader");
+            }
+            Output::LeaderIs { leader, epoch } => {
+                assert!(leader.is_none() || self.epochs.contains(epoch), "node {node}: nobody led epoch {epoch}");
+            }
+        }
+    }
+
+    /// Every entry that any node was told, in order.
+    pub fn committed(&self) -> &[Entry] {
+        &self.committed
+    }
+
+    /// The epoch a node leads, as it was told.
+    pub fn leads(&self, node: BrokerId) -> Option<ControllerEpoch> {
+        self.leading.get(&node).copied()
+    }
+}
+
+/// A cluster of engines in a test.
+pub trait Engines {
+    /// All its nodes.
+    fn nodes(&self) -> Vec<BrokerId>;
+    /// A node speaks to its engine.
+    fn input(&mut self, node: BrokerId, input: Input);
+    /// Goes on until an engine says something; `None` when nothing will happen without input.
+    fn next(&mut self) -> Option<(BrokerId, Output)>;
+    /// Kills a node with all that is not durable, and starts it again.
+    fn restart(&mut self, node: BrokerId);
+}
+
+/// What a run came to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Outcome {
+    /// Records of accepted entries, in order, the ones that begin an epoch left out.
+    pub accepted: Vec<u64>,
+    /// How many proposals were made.
+    pub proposed: u64,
+    /// How many leaderships there were.
+    pub epochs: usize,
+}
+
+/// Proposes numbers at whoever leads, restarts nodes now and then as `seed` says, and asserts that every number whose commit was seen is in the end accepted
+/// once and in order.
+///
+/// # Panics
+/// If the contract is broken.
+pub fn run(engines: &mut dyn Engines, seed: u64, proposals: u64) -> Outcome {
+    let mut witness = Witness::default();
+    let mut dice = Dice(seed);
+    let mut proposers: BTreeMap<BrokerId, Proposer> = BTreeMap::new();
+    let mut proposed = 0;
+    let mut idle_rounds = 0;
+    while proposed < proposals {
+        let mut spoke = false;
+        // Letting a few outputs pass between inputs makes proposals overlap.
+        for _ in 0..dice.below(4) {
+            let Some((node, output)) = engines.next() else { break };
+            spoke = true;
+            witness.saw(node, &output);
+            match output {
+                Output::Leader { epoch } => {
+                    let mut proposer = Proposer::new(epoch);
+                    engines.input(node, proposer.propose(b""));
+                    proposers.insert(node, proposer);
+                }
+                Output::NoLongerLeader => {
+                    proposers.remove(&node);
+                }
+                Output::LeaderIs { .. } | Output::Committed(_) | Output::Snapshot(_) => {}
+            }
+        }
+        idle_rounds = if spoke || !proposers.is_empty() { 0 } else { idle_rounds + 1 };
+        assert!(idle_rounds < 100, "nobody becomes leader");
+        for (node, proposer) in &mut proposers {
+            if dice.below(2) == 0 {
+                engines.input(*node, proposer.propose(&proposed.to_be_bytes()));
+                proposed += 1;
+            }
+        }
+        if dice.below(20) == 0 {
+            let nodes = engines.nodes();
+            let node = nodes[usize::try_from(dice.below(nodes.len() as u64)).expect("few nodes")];
+            engines.restart(node);
+            witness.restarted(node);
+            proposers.remove(&node);
+        }
+    }
+    while let Some((node, output)) = engines.next() {
+        witness.saw(node, &output);
+    }
+    outcome(&witness, proposed)
+}
+
+fn outcome(witness: &Witness, proposed: u64) -> Outcome {
+    let mut filter = Filter::default();
+    let mut accepted: Vec<u64> = Vec::new();
+    for entry in witness.committed() {
+        if let Verdict::Accept(it) = filter.take(entry).expect("entries are in order") {
+            accepted.extend(it.records.first_chunk::<8>().map(|number| u64::from_be_bytes(*number)));
+        }
+    }
+    assert!(accepted.is_sorted_by(|one, next| one < next), "proposals were accepted twice or out of order: {accepted:?}");
+    Outcome { accepted, proposed, epochs: witness.epochs.len() }
+}
+
+/// Enough randomness for a test that must repeat (SplitMix64).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ (mixed >> 31)) % end
+    }
+}
