@@ -1,1 +1,24 @@
-fn main() {}
+//! Chores of this repository, run as `cargo xtask …`.
+
+mod extract;
+mod generate;
+mod rust;
+mod schema;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+usage: cargo xtask gen                  write the message code from the schema
+       cargo xtask gen --check          only tell whether the committed code is what the schema gives
+       cargo xtask gen extract JAR      write the schema from the message definitions in a kafka-clients jar";
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
+        ["gen"] => generate::write(),
+        ["gen", "--check"] => generate::check(),
+        ["gen", "extract", jar] => extract::write(jar.as_ref()),
+        _ => bail!("{USAGE}"),
+    }
+}
