@@ -1,0 +1,369 @@
+"""Brokers as processes, and the little of Kafka's protocol that a measurement needs, with nothing but Python's own library."""
+
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(HERE)
+TARGET = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+START_S_MAX = 60
+
+
+def free_port():
+    """A port that is free, and the one behind it too (Kafka's controller takes that)."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        try:
+            for number in (port, port + 1):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", number))
+            return port
+        except OSError:
+            continue
+
+
+# --- processes -------------------------------------------------------------------------------------------------------------------------
+
+
+class Broker:
+    """A broker on 127.0.0.1 that we start, measure and stop. `name` is what the tables call it."""
+
+    def __init__(self, name, data_dir):
+        self.name, self.data_dir, self.port, self.pid = name, data_dir, free_port(), None
+        self.process = None
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.port}"
+
+    def spawn(self):
+        raise NotImplementedError
+
+    def start(self):
+        """Starts it; gives the seconds until it answered a request for its metadata."""
+        os.makedirs(self.data_dir, exist_ok=True)
+        begun = time.monotonic()
+        self.spawn()
+        while True:
+            try:
+                with Wire(self.address, timeout_s=2) as wire:
+                    wire.api_versions()
+                    if wire.metadata()["brokers"]:
+                        return time.monotonic() - begun
+            except (OSError, WireError):
+                pass
+            if self.process is not None and self.process.poll() is not None:
+                raise SystemExit(f"{self.name} ended with {self.process.returncode} at its start; see {self.log_path}")
+            if time.monotonic() - begun > START_S_MAX:
+                raise SystemExit(f"{self.name} gave no answer within {START_S_MAX} s; see {self.log_path}")
+            time.sleep(0.001)
+
+    @property
+    def log_path(self):
+        return self.data_dir.rstrip("/") + ".output"
+
+    def popen(self, words):
+        with open(self.log_path, "ab") as output:
+            self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        self.pid = self.process.pid
+
+    def alive(self):
+        return self.process is None or self.process.poll() is None
+
+    def kill(self):
+        """The crash: no goodbye to anyone."""
+        os.kill(self.pid, signal.SIGKILL)
+        self.reap()
+
+    def stop(self):
+        if self.pid is None:
+            return
+        try:
+            os.kill(self.pid, signal.SIGTERM)
+        except ProcessLookupError:
+            pass
+        self.reap()
+
+    def reap(self):
+        if self.process is not None:
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.pid = self.process = None
+
+    def remove_data(self):
+        shutil.rmtree(self.data_dir, ignore_errors=True)
+
+    def cpu_s(self):
+        """User and system CPU seconds so far, of all its threads."""
+        with open(f"/proc/{self.pid}/stat") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+        return int(fields[11]) / TICKS_PER_S, int(fields[12]) / TICKS_PER_S
+
+    def resident_bytes(self):
+        with open(f"/proc/{self.pid}/status") as file:
+            return int(re.search(r"VmRSS:\s+(\d+)", file.read()).group(1)) * 1024
+
+    def resident_peak_bytes(self):
+        with open(f"/proc/{self.pid}/status") as file:
+            return int(re.search(r"VmHWM:\s+(\d+)", file.read()).group(1)) * 1024
+
+
+class Klamm(Broker):
+    def __init__(self, data_dir, binary=None, name="klamm", settings=()):
+        super().__init__(name, data_dir)
+        self.binary, self.settings = binary or default_binary(), list(settings)
+
+    def spawn(self):
+        words = [self.binary, "serve", "--data-dir", self.data_dir, "--listen", self.address]
+        for setting in self.settings:
+            words += ["--set", setting]
+        self.popen(words)
+
+
+class Kafka(Broker):
+    def __init__(self, data_dir, name="kafka", settings=(), heap="-Xms1g -Xmx1g"):
+        super().__init__(name, data_dir)
+        self.settings, self.heap = list(settings), heap
+
+    def spawn(self):
+        environment = dict(os.environ, KAFKA_SETTINGS="\n".join(self.settings), KAFKA_HEAP=self.heap)
+        script = os.path.join(HERE, "kafka", "start.sh")
+        done = subprocess.run([script, str(self.port), self.data_dir], env=environment, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise SystemExit(f"{script}: {done.stderr}")
+        self.pid = int(done.stdout.split()[-1])
+
+    @property
+    def log_path(self):
+        return os.path.join(self.data_dir, "server.log")
+
+    def reap(self):
+        # Not our child: the start script's.
+        deadline = time.monotonic() + 60
+        while os.path.exists(f"/proc/{self.pid}") and time.monotonic() < deadline:
+            time.sleep(0.02)
+        self.pid = None
+
+
+class Floor(Broker):
+    def __init__(self, data_dir, binary=None, name="floor", partitions=16, sync="none"):
+        super().__init__(name, data_dir)
+        self.binary = binary or floor_binary()
+        self.partitions, self.sync = partitions, sync
+
+    def spawn(self):
+        self.popen([self.binary, "serve", "--listen", self.address, "--data-dir", self.data_dir, "--partitions", str(self.partitions),
+                    "--sync", self.sync])
+
+
+def default_binary():
+    for profile in ("release", "debug"):
+        path = os.path.join(TARGET, profile, "klamm")
+        if os.path.exists(path):
+            return path
+    raise SystemExit(f"no klamm in {TARGET}: cargo build --release")
+
+
+def floor_binary():
+    path = os.path.join(TARGET, "release", "bench-floor")
+    if not os.path.exists(path):
+        raise SystemExit(f"no bench-floor in {TARGET}: cargo build --release -p bench-floor")
+    return path
+
+
+# --- protocol --------------------------------------------------------------------------------------------------------------------------
+
+
+class WireError(Exception):
+    """The broker closed the connection or answered with an error code."""
+
+
+class Wire:
+    """One connection, one request at a time, old versions without the flexible encoding."""
+
+    def __init__(self, address, timeout_s=30):
+        host, port = address.rsplit(":", 1)
+        self.socket = socket.create_connection((host, int(port)), timeout=timeout_s)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.correlation = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def send(self, key, version, body):
+        self.correlation += 1
+        frame = struct.pack(">hhih", key, version, self.correlation, 7) + b"harness" + body
+        self.socket.sendall(struct.pack(">i", len(frame)) + frame)
+
+    def receive(self):
+        size = struct.unpack(">i", self.exactly(4))[0]
+        answer = Fields(self.exactly(size))
+        if answer.i32() != self.correlation:
+            raise WireError("the answer belongs to another request")
+        return answer
+
+    def exactly(self, size):
+        parts = []
+        while size > 0:
+            part = self.socket.recv(min(size, 1 << 20))
+            if not part:
+                raise WireError("the broker closed the connection")
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
+
+    def call(self, key, version, body):
+        self.send(key, version, body)
+        return self.receive()
+
+    def api_versions(self):
+        answer = self.call(18, 0, b"")
+        answer.error("ApiVersions")
+        return {key: (least, most) for key, least, most in (answer.unpack(">hhh") for _ in range(answer.i32()))}
+
+    def metadata(self, topics=()):
+        answer = self.call(3, 7, struct.pack(">i", len(topics)) + b"".join(map(text, topics)) + b"\0")
+        answer.i32()
+        brokers = [(answer.i32(), answer.text(), answer.i32(), answer.text())[:3] for _ in range(answer.i32())]
+        cluster, _controller, found = answer.text(), answer.i32(), {}
+        for _ in range(answer.i32()):
+            error, name, _internal = answer.i16(), answer.text(), answer.unpack(">b")
+            leaders = []
+            for _ in range(answer.i32()):
+                partition_error, _index, leader, _epoch = answer.unpack(">hiii")
+                for _list in range(3):
+                    answer.take(4 * answer.i32())
+                leaders.append(leader if partition_error == 0 else -1)
+            found[name] = (error, leaders)
+        return {"brokers": brokers, "cluster": cluster, "topics": found}
+
+    def create_topic(self, name, partitions, **settings):
+        """Returns when every partition has a leader."""
+        configs = b"".join(text(key.replace("_", ".")) + text(str(value)) for key, value in settings.items())
+        topic = text(name) + struct.pack(">ihi", partitions, 1, 0) + struct.pack(">i", len(settings)) + configs
+        answer = self.call(19, 2, struct.pack(">i", 1) + topic + struct.pack(">ib", 30_000, 0))
+        answer.take(4 + 4)
+        answer.text()
+        answer.error(f"CreateTopics {name}")
+        self.wait_for_leaders(name, partitions)
+
+    def wait_for_leaders(self, name, partitions):
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            error, leaders = self.metadata([name])["topics"].get(name, (3, []))
+            if error == 0 and len(leaders) == partitions and min(leaders) >= 0:
+                return
+            time.sleep(0.02)
+        raise WireError(f"{name} has no leaders after 30 s")
+
+    def delete_topic(self, name):
+        answer = self.call(20, 1, struct.pack(">i", 1) + text(name) + struct.pack(">i", 30_000))
+        answer.take(4 + 4)
+        answer.text()
+        answer.error(f"DeleteTopics {name}")
+
+    def end_offsets(self, name, partitions):
+        asked = b"".join(struct.pack(">iq", index, -1) for index in range(partitions))
+        answer = self.call(2, 1, struct.pack(">ii", -1, 1) + text(name) + struct.pack(">i", partitions) + asked)
+        answer.i32()
+        answer.text()
+        ends = {}
+        for _ in range(answer.i32()):
+            index = answer.i32()
+            answer.error(f"ListOffsets {name}-{index}")
+            ends[index] = answer.unpack(">qq")[1]
+        return [ends[index] for index in range(partitions)]
+
+
+class Fields:
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def take(self, size):
+        if self.at + size > len(self.data):
+            raise WireError("the answer is too short")
+        self.at += size
+        return self.data[self.at - size:self.at]
+
+    def unpack(self, form):
+        return struct.unpack(form, self.take(struct.calcsize(form)))
+
+    def i16(self):
+        return self.unpack(">h")[0]
+
+    def i32(self):
+        return self.unpack(">i")[0]
+
+    def text(self):
+        size = self.i16()
+        return None if size < 0 else self.take(size).decode()
+
+    def error(self, what):
+        code = self.i16()
+        if code:
+            raise WireError(f"{what}: error {code}")
+
+
+def text(value):
+    data = value.encode()
+    return struct.pack(">h", len(data)) + data
+
+
+def crc32c(data):
+    """CRC-32C by table: slow, for the small batches that tests forge."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc = _CRC_TABLE[(crc ^ byte) & 0xFF] ^ (crc >> 8)
+    return crc ^ 0xFFFFFFFF
+
+
+def _crc_table():
+    table = []
+    for byte in range(256):
+        for _ in range(8):
+            byte = (byte >> 1) ^ (0x82F63B78 if byte & 1 else 0)
+        table.append(byte)
+    return table
+
+
+_CRC_TABLE = _crc_table()
+
+
+def varint(value):
+    value = (value << 1) ^ (value >> 63)
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def record_batch(values, attributes=0, producer=(-1, -1, -1)):
+    """One batch of records without keys or headers."""
+    records = b""
+    for delta, value in enumerate(values):
+        record = b"\0\0" + varint(delta) + varint(-1) + varint(len(value)) + value + varint(0)
+        records += varint(len(record)) + record
+    now_ms = int(time.time() * 1000)
+    checked = struct.pack(">hiqqqhii", attributes, len(values) - 1, now_ms, now_ms, *producer, len(values)) + records
+    return struct.pack(">qiibI", 0, len(checked) + 9, -1, 2, crc32c(checked)) + checked
+
+
+def produce_body(topic, partition, batch, acks=-1):
+    """The body of Produce version 7 for one batch."""
+    return struct.pack(">hhii", -1, acks, 30_000, 1) + text(topic) + struct.pack(">iii", 1, partition, len(batch)) + batch
