@@ -1,1 +1,35 @@
 //! Producer, consumer and admin client.
+//!
+//! What is decided is decided in machines that know neither sockets nor clocks ([`producer::machine`], [`metadata`], [`consumer::machine`]);
+//! around them is a small tokio shell: connections shared by everybody (`net`), and the public [`Client`], [`Producer`], [`Consumer`] and
+//! [`Admin`]. It runs on any tokio runtime, a `current_thread` one included.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use klamm_client::{Client, ClientConfig, Producer, ProducerConfig, Record};
+//!
+//! let client = Client::connect(ClientConfig::new("127.0.0.1:9092")).await?;
+//! let producer = Producer::new(&client, ProducerConfig::default());
+//! let delivered = producer.send(Record::new("events", b"hello").with_key(b"me")).await?;
+//! println!("{} {} {:?}", delivered.topic, delivered.partition, delivered.offset);
+//! producer.close().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod backoff;
+mod call;
+mod client;
+pub mod metadata;
+mod net;
+mod partitioner;
+pub mod producer;
+
+pub use backoff::Backoff;
+pub use call::{CallError, CallId};
+pub use client::{Client, Config as ClientConfig};
+pub use partitioner::{Random, murmur2, partition_of_key};
+pub use producer::{
+    Acks, BatchReport, Cause, Config as ProducerConfig, Delivered, Delivery, Producer, Record,
+    SendError,
+};

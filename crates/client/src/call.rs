@@ -1,0 +1,101 @@
+//! Why a request to a broker brought no answer.
+
+use klamm_model::BrokerId;
+use klamm_wire::ApiKey;
+
+/// Numbers the requests of one machine, so that an answer finds the question.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct CallId(pub u64);
+
+/// Why a request to a broker brought no answer.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum CallError {
+    /// No connection could be made.
+    #[error("no broker answers at {address}: {problem}")]
+    Connect {
+        /// The address tried.
+        address: String,
+        /// What the system said.
+        problem: String,
+    },
+    /// The connection went away while the request was under way.
+    #[error("the connection to {address} broke: {problem}")]
+    Broken {
+        /// The broker's address.
+        address: String,
+        /// What happened to it.
+        problem: String,
+    },
+    /// No answer in time; the connection was given up.
+    #[error("{address} did not answer {api} within {timeout_ms} ms")]
+    TimedOut {
+        /// The broker's address.
+        address: String,
+        /// The request.
+        api: ApiKey,
+        /// How long we waited.
+        timeout_ms: u64,
+    },
+    /// The broker does not serve the request in any version that we write.
+    #[error("{address} does not serve {api}")]
+    Unsupported {
+        /// The broker's address.
+        address: String,
+        /// The request.
+        api: ApiKey,
+    },
+    /// The request can't be written in the version that the broker speaks.
+    #[error("{api} can't be sent to {address}: {problem}")]
+    Unencodable {
+        /// The broker's address.
+        address: String,
+        /// The request.
+        api: ApiKey,
+        /// What does not fit.
+        problem: String,
+    },
+    /// The answer is not what the protocol says.
+    #[error("{address} answered {api} with something unreadable: {problem}")]
+    Malformed {
+        /// The broker's address.
+        address: String,
+        /// The request.
+        api: ApiKey,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The metadata names no address for this broker.
+    #[error("broker {0} is not part of the cluster as we know it")]
+    UnknownBroker(BrokerId),
+    /// The client was closed.
+    #[error("the client is closed")]
+    Closed,
+}
+
+impl CallError {
+    /// Whether the broker cannot have seen the request.
+    pub fn was_not_sent(&self) -> bool {
+        match self {
+            Self::Connect { .. }
+            | Self::Unsupported { .. }
+            | Self::Unencodable { .. }
+            | Self::UnknownBroker(_)
+            | Self::Closed => true,
+            Self::Broken { .. } | Self::TimedOut { .. } | Self::Malformed { .. } => false,
+        }
+    }
+
+    /// Whether trying again may help.
+    pub fn is_retriable(&self) -> bool {
+        match self {
+            Self::Connect { .. }
+            | Self::Broken { .. }
+            | Self::TimedOut { .. }
+            | Self::UnknownBroker(_) => true,
+            Self::Unsupported { .. }
+            | Self::Unencodable { .. }
+            | Self::Malformed { .. }
+            | Self::Closed => false,
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! The client: where the cluster is, what it looks like, and the connections to it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use klamm_wire::{
+    MetadataRequest, MetadataResponse, Request, Response, metadata::MetadataRequestTopic,
+};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+use tracing::warn;
+
+use crate::backoff::Backoff;
+use crate::call::CallError;
+use crate::metadata::{Cluster, MetadataCache};
+use crate::net::{Clock, Pool, Target, seeded};
+
+/// Settings that everybody who shares the client shares.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// Addresses `HOST:PORT` to find the cluster by; one that answers is enough.
+    pub bootstrap: Vec<String>,
+    /// What brokers call us in their logs.
+    pub client_id: String,
+    /// How long a connection may take to be made, in milliseconds.
+    pub connect_timeout_ms: u64,
+    /// How long a request may go unanswered, in milliseconds.
+    pub request_timeout_ms: u64,
+    /// The wait before metadata is asked for again.
+    pub backoff: Backoff,
+    /// Metadata is asked for again when it is this old, in milliseconds.
+    pub metadata_age_max_ms: u64,
+    /// Whether asking for an unknown topic may create it, where the broker allows that.
+    pub auto_create_topics: bool,
+}
+
+impl Config {
+    /// The defaults, with one address.
+    pub fn new(bootstrap: impl Into<String>) -> Self {
+        Self {
+            bootstrap: vec![bootstrap.into()],
+            client_id: "klamm".into(),
+            connect_timeout_ms: 10_000,
+            request_timeout_ms: 30_000,
+            backoff: Backoff::default(),
+            metadata_age_max_ms: 300_000,
+            auto_create_topics: true,
+        }
+    }
+}
+
+/// A connection to a cluster, shared by any number of producers, consumers and admins. Cheap to clone; everything is given up when the
+/// last clone, and whatever was made from it, is dropped.
+#[derive(Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: Config,
+    clock: Clock,
+    pool: Pool,
+    metadata: Arc<Metadata>,
+}
+
+/// What the refreshing task holds: not the client, so that it ends with it.
+struct Metadata {
+    cache: Mutex<MetadataCache>,
+    newest: watch::Sender<Arc<Cluster>>,
+    wake: Notify,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.pool.close();
+        self.metadata.wake.notify_one();
+    }
+}
+
+impl Client {
+    /// Asks the first broker that answers what the cluster looks like. Must be called within a tokio runtime, which from then on drives
+    /// the connections.
+    pub async fn connect(config: Config) -> Result<Self, CallError> {
+        let clock = Clock::start();
+        let pool = Pool::new(
+            config.bootstrap.clone(),
+            config.client_id.clone(),
+            Duration::from_millis(config.connect_timeout_ms),
+        );
+        let cache = MetadataCache::new(config.backoff, config.metadata_age_max_ms, seeded());
+        let metadata = Arc::new(Metadata {
+            cache: Mutex::new(cache),
+            newest: watch::Sender::default(),
+            wake: Notify::new(),
+        });
+        let asker = Asker {
+            pool: pool.clone(),
+            timeout_ms: config.request_timeout_ms,
+            auto_create_topics: config.auto_create_topics,
+        };
+        metadata.cache.lock().ask(clock.now());
+        let response = asker.ask(Vec::new(), &Cluster::default()).await?;
+        metadata.answered(clock, &pool, response);
+        tokio::spawn(refresh(metadata.clone(), clock, asker));
+        Ok(Self {
+            shared: Arc::new(Shared {
+                config,
+                clock,
+                pool,
+                metadata,
+            }),
+        })
+    }
+
+    /// The newest picture of the cluster.
+    pub fn cluster(&self) -> Arc<Cluster> {
+        self.shared.metadata.newest.borrow().clone()
+    }
+
+    /// Ends all connections. Producers and consumers of this client get errors from now on.
+    pub fn close(&self) {
+        self.shared.pool.close();
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        self.shared.clock
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.shared.pool
+    }
+
+    /// Tells of every newer picture.
+    pub(crate) fn clusters(&self) -> watch::Receiver<Arc<Cluster>> {
+        self.shared.metadata.newest.subscribe()
+    }
+
+    /// The topic's metadata is wanted from now on.
+    pub(crate) fn want_topic(&self, topic: &str) {
+        if self.shared.metadata.cache.lock().want(topic) {
+            self.shared.metadata.wake.notify_one();
+        }
+    }
+
+    pub(crate) fn forget_topic(&self, topic: &str) {
+        self.shared.metadata.cache.lock().forget(topic);
+    }
+
+    /// What is known proved wrong.
+    pub(crate) fn refresh_metadata(&self) {
+        self.shared.metadata.cache.lock().mark_stale();
+        self.shared.metadata.wake.notify_one();
+    }
+
+    /// Asks brokers in turn, until one answers.
+    pub(crate) async fn call_any(
+        &self,
+        request: Request,
+        version_limit: i16,
+    ) -> Result<Response, CallError> {
+        call_any(
+            self.pool(),
+            &self.cluster(),
+            &request,
+            version_limit,
+            self.config().request_timeout_ms,
+        )
+        .await
+    }
+}
+
+impl Metadata {
+    fn answered(&self, clock: Clock, pool: &Pool, response: MetadataResponse) {
+        let cluster = {
+            let mut cache = self.cache.lock();
+            cache.answered(clock.now(), response);
+            cache.cluster().clone()
+        };
+        pool.cluster_changed(cluster.clone());
+        self.newest.send_replace(cluster);
+    }
+}
+
+/// Asks for metadata whenever the cache wants it, until the client is gone.
+async fn refresh(metadata: Arc<Metadata>, clock: Clock, asker: Asker) {
+    loop {
+        if asker.pool.is_closed() {
+            return;
+        }
+        let (topics, wake) = {
+            let mut cache = metadata.cache.lock();
+            (cache.ask(clock.now()), cache.next_wake())
+        };
+        match topics {
+            Some(topics) => {
+                let known = metadata.newest.borrow().clone();
+                match asker
+                    .ask(
+                        topics.iter().map(|topic| topic.to_string()).collect(),
+                        &known,
+                    )
+                    .await
+                {
+                    Ok(response) => metadata.answered(clock, &asker.pool, response),
+                    Err(CallError::Closed) => return,
+                    Err(error) => {
+                        warn!(%error, "metadata not refreshed");
+                        metadata.cache.lock().failed(clock.now());
+                    }
+                }
+            }
+            None => {
+                let due = async {
+                    match wake {
+                        Some(tick) => tokio::time::sleep_until(clock.instant(tick)).await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    () = metadata.wake.notified() => {}
+                    () = due => {}
+                }
+            }
+        }
+    }
+}
+
+struct Asker {
+    pool: Pool,
+    timeout_ms: u64,
+    auto_create_topics: bool,
+}
+
+impl Asker {
+    async fn ask(
+        &self,
+        topics: Vec<String>,
+        known: &Cluster,
+    ) -> Result<MetadataResponse, CallError> {
+        let topics = topics
+            .into_iter()
+            .map(|name| MetadataRequestTopic {
+                name: Some(name),
+                ..MetadataRequestTopic::default()
+            })
+            .collect();
+        let request = MetadataRequest {
+            topics: Some(topics),
+            allow_auto_topic_creation: self.auto_create_topics,
+            ..MetadataRequest::default()
+        };
+        match call_any(
+            &self.pool,
+            known,
+            &Request::Metadata(request),
+            i16::MAX,
+            self.timeout_ms,
+        )
+        .await?
+        {
+            Response::Metadata(response) => Ok(response),
+            _ => unreachable!("answers are decoded as what was asked for"),
+        }
+    }
+}
+
+async fn call_any(
+    pool: &Pool,
+    known: &Cluster,
+    request: &Request,
+    version_limit: i16,
+    timeout_ms: u64,
+) -> Result<Response, CallError> {
+    let brokers = known.brokers.keys().map(|&broker| Target::Broker(broker));
+    // The given addresses too: all brokers may have moved since.
+    let bootstrap = (0..pool.bootstrap_count()).map(Target::Bootstrap);
+    let mut failure = CallError::Closed;
+    for target in brokers.chain(bootstrap) {
+        match pool
+            .call(target, request.clone(), version_limit, timeout_ms)
+            .await
+        {
+            Ok(response) => return Ok(response),
+            Err(error) if error.is_retriable() => failure = error,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(failure)
+}

@@ -1,0 +1,429 @@
+//! What the client knows of the cluster, and when it asks again.
+//!
+//! [`Cluster`] is an immutable picture; [`MetadataCache`] owns the newest one and decides when to ask. It knows no sockets and no clock.
+//! Invariant: the leader epoch of a partition never goes back while its topic stays the same, so that a late answer from a broker that
+//! lags cannot send the client back to a leader which is gone (KIP-320).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use klamm_model::{BrokerId, ErrorCode, Tick, TopicId};
+use klamm_wire::MetadataResponse;
+
+use crate::backoff::Backoff;
+use crate::partitioner::Random;
+
+/// The cluster as the brokers described it last.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cluster {
+    /// The cluster's own id, if it said one.
+    pub id: Option<String>,
+    /// The active controller, if there is one.
+    pub controller: Option<BrokerId>,
+    /// Every live broker.
+    pub brokers: BTreeMap<BrokerId, BrokerAddress>,
+    /// The topics that somebody asked for.
+    pub topics: BTreeMap<Arc<str>, Topic>,
+}
+
+/// Where a broker listens for clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerAddress {
+    /// Name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// The broker's rack, if it has one.
+    pub rack: Option<String>,
+}
+
+/// One topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topic {
+    /// Its identity; [`TopicId::ZERO`] when the broker does not know ids.
+    pub id: TopicId,
+    /// Why the topic can't be described, else [`ErrorCode::None`].
+    pub error: ErrorCode,
+    /// Whether the cluster itself owns it.
+    pub is_internal: bool,
+    /// In the order of their numbers.
+    pub partitions: Vec<Partition>,
+}
+
+/// One partition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Partition {
+    /// Who takes writes now; `None` while there is no leader.
+    pub leader: Option<BrokerId>,
+    /// Which leader that is; -1 when the broker does not say.
+    pub leader_epoch: i32,
+    /// Who holds a copy.
+    pub replicas: Vec<BrokerId>,
+    /// Who holds everything that is committed.
+    pub in_sync: Vec<BrokerId>,
+    /// Who is not there.
+    pub offline: Vec<BrokerId>,
+}
+
+impl Cluster {
+    /// The picture that an answer gives by itself.
+    pub fn from_response(response: MetadataResponse) -> Self {
+        let brokers = response
+            .brokers
+            .into_iter()
+            .filter_map(|broker| {
+                let port = u16::try_from(broker.port).ok()?;
+                Some((
+                    BrokerId(broker.node_id),
+                    BrokerAddress {
+                        host: broker.host,
+                        port,
+                        rack: broker.rack,
+                    },
+                ))
+            })
+            .collect();
+        let topics = response
+            .topics
+            .into_iter()
+            .filter_map(|topic| {
+                let name = Arc::from(topic.name?);
+                let mut partitions = vec![
+                    Partition {
+                        leader_epoch: -1,
+                        ..Partition::default()
+                    };
+                    topic.partitions.len()
+                ];
+                for partition in topic.partitions {
+                    // Numbers are dense; whatever names a partition outside the count is ignored instead of believed.
+                    let Some(place) = usize::try_from(partition.partition_index)
+                        .ok()
+                        .and_then(|index| partitions.get_mut(index))
+                    else {
+                        continue;
+                    };
+                    *place = Partition {
+                        leader: (partition.leader_id >= 0).then_some(BrokerId(partition.leader_id)),
+                        leader_epoch: partition.leader_epoch,
+                        replicas: broker_ids(partition.replica_nodes),
+                        in_sync: broker_ids(partition.isr_nodes),
+                        offline: broker_ids(partition.offline_replicas),
+                    };
+                }
+                let error =
+                    ErrorCode::from_code(topic.error_code).unwrap_or(ErrorCode::UnknownServerError);
+                Some((
+                    name,
+                    Topic {
+                        id: topic.topic_id,
+                        error,
+                        is_internal: topic.is_internal,
+                        partitions,
+                    },
+                ))
+            })
+            .collect();
+        let controller = (response.controller_id >= 0).then_some(BrokerId(response.controller_id));
+        Self {
+            id: response.cluster_id,
+            controller,
+            brokers,
+            topics,
+        }
+    }
+
+    /// The partition, if the topic and the number are known.
+    pub fn partition(&self, topic: &str, partition: i32) -> Option<&Partition> {
+        self.topics
+            .get(topic)?
+            .partitions
+            .get(usize::try_from(partition).ok()?)
+    }
+
+    /// Who takes writes of the partition and in which epoch, as far as is known.
+    pub fn leader(&self, topic: &str, partition: i32) -> Option<(BrokerId, i32)> {
+        let partition = self.partition(topic, partition)?;
+        Some((partition.leader?, partition.leader_epoch))
+    }
+
+    /// The topic's id, [`TopicId::ZERO`] while it is unknown.
+    pub fn topic_id(&self, topic: &str) -> TopicId {
+        self.topics
+            .get(topic)
+            .map_or(TopicId::ZERO, |topic| topic.id)
+    }
+
+    /// The name of the topic with this id.
+    pub fn topic_name(&self, id: TopicId) -> Option<&Arc<str>> {
+        self.topics
+            .iter()
+            .find(|(_, topic)| topic.id == id)
+            .map(|(name, _)| name)
+    }
+
+    /// Takes over what a newer answer says about the topics it covers.
+    fn merge(&self, newer: Self) -> Self {
+        let mut topics = self.topics.clone();
+        for (name, mut topic) in newer.topics {
+            if let Some(known) = topics.get(&name).filter(|known| known.id == topic.id) {
+                for (partition, known) in topic.partitions.iter_mut().zip(&known.partitions) {
+                    if partition.leader_epoch < known.leader_epoch {
+                        *partition = known.clone();
+                    }
+                }
+            }
+            topics.insert(name, topic);
+        }
+        let brokers = if newer.brokers.is_empty() {
+            self.brokers.clone()
+        } else {
+            newer.brokers
+        };
+        Self {
+            id: newer.id.or_else(|| self.id.clone()),
+            controller: newer.controller,
+            brokers,
+            topics,
+        }
+    }
+}
+
+fn broker_ids(raw: Vec<i32>) -> Vec<BrokerId> {
+    raw.into_iter().map(BrokerId).collect()
+}
+
+/// Owns the newest [`Cluster`] and decides when a Metadata request is due.
+#[derive(Debug)]
+pub struct MetadataCache {
+    cluster: Arc<Cluster>,
+    wanted: BTreeSet<Arc<str>>,
+    unanswered: BTreeSet<Arc<str>>,
+    state: State,
+    stale: bool,
+    failures: u32,
+    backoff: Backoff,
+    age_max_ms: u64,
+    random: Random,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum State {
+    Resting {
+        since: Option<Tick>,
+        not_before: Tick,
+    },
+    Asking,
+}
+
+impl MetadataCache {
+    /// An empty cache; the first question is due at once.
+    pub fn new(backoff: Backoff, age_max_ms: u64, random: Random) -> Self {
+        Self {
+            cluster: Arc::default(),
+            wanted: BTreeSet::new(),
+            unanswered: BTreeSet::new(),
+            state: State::Resting {
+                since: None,
+                not_before: Tick(0),
+            },
+            stale: true,
+            failures: 0,
+            backoff,
+            age_max_ms,
+            random,
+        }
+    }
+
+    /// The newest picture.
+    pub fn cluster(&self) -> &Arc<Cluster> {
+        &self.cluster
+    }
+
+    /// From now on the topic is kept up to date. Says whether that is news.
+    pub fn want(&mut self, topic: &str) -> bool {
+        if self.wanted.contains(topic) {
+            return false;
+        }
+        let topic: Arc<str> = topic.into();
+        self.wanted.insert(topic.clone());
+        self.unanswered.insert(topic);
+        true
+    }
+
+    /// The topic is no longer of interest (it was deleted).
+    pub fn forget(&mut self, topic: &str) {
+        self.wanted.remove(topic);
+        self.unanswered.remove(topic);
+        if self.cluster.topics.contains_key(topic) {
+            Arc::make_mut(&mut self.cluster).topics.remove(topic);
+        }
+    }
+
+    /// Something that was believed proved wrong: ask again, but not more often than the back-off allows.
+    pub fn mark_stale(&mut self) {
+        self.stale = true;
+    }
+
+    /// The topics to ask for, if a question is due now. The caller must report how it went.
+    pub fn ask(&mut self, now: Tick) -> Option<Vec<Arc<str>>> {
+        if self.next_wake()? > now {
+            return None;
+        }
+        self.state = State::Asking;
+        self.stale = false;
+        self.unanswered.clear();
+        Some(self.wanted.iter().cloned().collect())
+    }
+
+    /// When [`ask`](Self::ask) will have a question; `None` while one is under way.
+    pub fn next_wake(&self) -> Option<Tick> {
+        let State::Resting { since, not_before } = self.state else {
+            return None;
+        };
+        let Some(since) = since else {
+            return Some(not_before);
+        };
+        if !self.unanswered.is_empty() && self.failures == 0 {
+            return Some(Tick(0));
+        }
+        Some(if self.stale {
+            not_before
+        } else {
+            since.after_ms(self.age_max_ms).max(not_before)
+        })
+    }
+
+    /// An answer came. Topics that are about to exist (no leader yet, just created) are asked for again soon.
+    pub fn answered(&mut self, now: Tick, response: MetadataResponse) {
+        let merged = self.cluster.merge(Cluster::from_response(response));
+        let incomplete = self.wanted.iter().any(|name| {
+            merged.topics.get(name).is_none_or(|topic| {
+                topic.error.is_retriable()
+                    || topic.error == ErrorCode::UnknownTopicOrPartition
+                    || topic
+                        .partitions
+                        .iter()
+                        .any(|partition| partition.leader.is_none())
+            })
+        });
+        self.cluster = Arc::new(merged);
+        self.failures = if incomplete {
+            self.failures.saturating_add(1)
+        } else {
+            0
+        };
+        let wait_us = self.backoff.wait_us(self.failures.max(1), &mut self.random);
+        self.state = State::Resting {
+            since: Some(now),
+            not_before: Tick(now.0 + wait_us),
+        };
+        self.stale |= incomplete;
+    }
+
+    /// Nobody answered.
+    pub fn failed(&mut self, now: Tick) {
+        self.failures = self.failures.saturating_add(1);
+        let wait_us = self.backoff.wait_us(self.failures, &mut self.random);
+        self.state = State::Resting {
+            since: Some(now),
+            not_before: Tick(now.0 + wait_us),
+        };
+        self.stale = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use klamm_wire::metadata::{
+        MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+    };
+
+    use super::*;
+
+    fn cache() -> MetadataCache {
+        MetadataCache::new(Backoff::default(), 300_000, Random::new(1))
+    }
+
+    fn answer(leader: i32, leader_epoch: i32) -> MetadataResponse {
+        MetadataResponse {
+            brokers: vec![MetadataResponseBroker {
+                node_id: 1,
+                host: "one".into(),
+                port: 9092,
+                ..Default::default()
+            }],
+            topics: vec![MetadataResponseTopic {
+                name: Some("t".into()),
+                partitions: vec![MetadataResponsePartition {
+                    leader_id: leader,
+                    leader_epoch,
+                    ..Default::default()
+                }],
+                ..Default::default()
+            }],
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_late_answer_does_not_bring_an_old_leader_back() {
+        let mut cache = cache();
+        cache.want("t");
+        cache.answered(Tick(0), answer(2, 5));
+        cache.answered(Tick(1), answer(1, 4));
+        assert_eq!(cache.cluster().leader("t", 0), Some((BrokerId(2), 5)));
+        cache.answered(Tick(2), answer(1, 6));
+        assert_eq!(cache.cluster().leader("t", 0), Some((BrokerId(1), 6)));
+    }
+
+    #[test]
+    fn asks_at_once_for_a_new_topic_and_then_rests() {
+        let mut cache = cache();
+        assert_eq!(cache.ask(Tick(0)), Some(vec![]));
+        assert_eq!(cache.ask(Tick(0)), None, "one question at a time");
+        cache.answered(Tick(10), MetadataResponse::default());
+        assert_eq!(cache.ask(Tick(20)), None);
+        assert!(cache.want("t"));
+        assert_eq!(cache.ask(Tick(20)), Some(vec!["t".into()]));
+        cache.answered(Tick(30), answer(1, 0));
+        assert!(!cache.want("t"));
+        assert_eq!(cache.next_wake(), Some(Tick(30).after_ms(300_000)));
+    }
+
+    #[test]
+    fn asks_again_after_a_back_off_when_stale_or_without_a_leader() {
+        let mut cache = cache();
+        cache.want("t");
+        cache.ask(Tick(0));
+        cache.answered(Tick(0), answer(-1, 0));
+        let again = cache.next_wake().expect("resting");
+        assert!(
+            (Tick(0).after_ms(80)..=Tick(0).after_ms(120)).contains(&again),
+            "{again:?}"
+        );
+        assert!(cache.ask(again).is_some());
+        cache.answered(again, answer(1, 1));
+        cache.mark_stale();
+        let stale = cache.next_wake().expect("resting");
+        assert!(
+            stale >= again.after_ms(80) && stale <= again.after_ms(120),
+            "{stale:?}"
+        );
+    }
+
+    #[test]
+    fn a_failure_is_tried_again_later_and_later() {
+        let mut cache = cache();
+        let mut now = Tick(0);
+        let mut waits = Vec::new();
+        for _ in 0..5 {
+            assert!(cache.ask(now).is_some());
+            cache.failed(now);
+            let next = cache.next_wake().expect("resting");
+            waits.push(next.ms_since(now));
+            now = next;
+        }
+        assert!(waits[4] > 3 * waits[0], "{waits:?}");
+    }
+}

@@ -1,0 +1,418 @@
+//! One connection to a broker: requests go out in order, answers come back in the same order.
+//!
+//! Owns the socket and the questions under way. A question is encoded and, if nothing is queued before it, written by whoever asks; the
+//! connection's task writes what did not fit, reads answers and watches the deadlines. Invariant: every question is answered once, by
+//! the broker or by the error that ended the connection.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, IoSlice};
+use std::ops::RangeInclusive;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, Bytes};
+use klamm_wire::{
+    ApiKey, ApiVersionsResponse, FrameBuffer, FrameLimits, Part, Reader, Request, RequestHeader,
+    Response, ResponseHeader, encode_request,
+};
+use parking_lot::Mutex;
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+use crate::call::CallError;
+
+/// Called once with what came of a question.
+pub(crate) type Answer = Box<dyn FnOnce(Result<Response, CallError>) + Send>;
+
+/// No answer may be longer: more than any broker sends by default, and a bound for what a confused peer announces.
+const ANSWER_SIZE_MAX: u32 = 512 << 20;
+/// Parts handed to one write call.
+const WRITE_PARTS_MAX: usize = 64;
+
+pub(crate) struct Connection {
+    address: String,
+    client_id: String,
+    stream: TcpStream,
+    state: Mutex<State>,
+    wake: Notify,
+    versions: OnceLock<BTreeMap<ApiKey, RangeInclusive<i16>>>,
+}
+
+struct State {
+    queue: VecDeque<Bytes>,
+    waiting: VecDeque<Waiting>,
+    next_correlation: i32,
+    broken: Option<CallError>,
+}
+
+struct Waiting {
+    correlation: i32,
+    api: ApiKey,
+    version: i16,
+    deadline: Instant,
+    timeout_ms: u64,
+    answer: Answer,
+}
+
+impl Connection {
+    /// Connects, without asking for anything yet; the caller spawns [`run`](Self::run).
+    pub(crate) async fn open(
+        address: &str,
+        client_id: &str,
+        timeout: Duration,
+    ) -> Result<Arc<Self>, CallError> {
+        let refused = |problem: String| CallError::Connect {
+            address: address.into(),
+            problem,
+        };
+        let stream = match tokio::time::timeout(timeout, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return Err(refused(plain(&error))),
+            Err(_) => {
+                return Err(refused(format!(
+                    "no connection within {} ms",
+                    timeout.as_millis()
+                )));
+            }
+        };
+        stream
+            .set_nodelay(true)
+            .map_err(|error| refused(error.to_string()))?;
+        let state = State {
+            queue: VecDeque::new(),
+            waiting: VecDeque::new(),
+            next_correlation: 0,
+            broken: None,
+        };
+        Ok(Arc::new(Self {
+            address: address.into(),
+            client_id: client_id.into(),
+            stream,
+            state: Mutex::new(state),
+            wake: Notify::new(),
+            versions: OnceLock::new(),
+        }))
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub(crate) fn is_broken(&self) -> bool {
+        self.state.lock().broken.is_some()
+    }
+
+    /// What the broker said that it serves.
+    pub(crate) fn learn_versions(&self, response: &ApiVersionsResponse) {
+        let ranges = response.api_keys.iter().filter_map(|api| {
+            Some((
+                ApiKey::from_number(api.api_key)?,
+                api.min_version..=api.max_version,
+            ))
+        });
+        // A second answer on one connection would say the same.
+        let _ = self.versions.set(ranges.collect());
+    }
+
+    /// The newest version that both sides speak, at most `limit`.
+    pub(crate) fn version_of(&self, api: ApiKey, limit: i16) -> Option<i16> {
+        let theirs = self.versions.get()?.get(&api)?;
+        let ours = api.stable_versions();
+        let version = (*theirs.end()).min(*ours.end()).min(limit);
+        (version >= *theirs.start() && version >= *ours.start()).then_some(version)
+    }
+
+    /// Asks. `answer` is called at once if the connection is broken or the request can't be written.
+    pub(crate) fn ask(
+        &self,
+        request: &Request,
+        version_limit: i16,
+        timeout_ms: u64,
+        answer: Answer,
+    ) {
+        let api = request.api_key();
+        match self.version_of(api, version_limit) {
+            Some(version) => self.ask_in_version(request, version, timeout_ms, answer),
+            None => answer(Err(CallError::Unsupported {
+                address: self.address.clone(),
+                api,
+            })),
+        }
+    }
+
+    pub(crate) fn ask_in_version(
+        &self,
+        request: &Request,
+        version: i16,
+        timeout_ms: u64,
+        answer: Answer,
+    ) {
+        if let Err((answer, error)) = self.try_ask(request, version, timeout_ms, answer) {
+            answer(Err(error));
+        }
+    }
+
+    fn try_ask(
+        &self,
+        request: &Request,
+        version: i16,
+        timeout_ms: u64,
+        answer: Answer,
+    ) -> Result<(), (Answer, CallError)> {
+        let api = request.api_key();
+        let mut state = self.state.lock();
+        if let Some(error) = &state.broken {
+            return Err((answer, error.clone()));
+        }
+        let correlation = state.next_correlation;
+        let client_id = Some(self.client_id.clone());
+        let header = RequestHeader {
+            api_key: api,
+            api_version: version,
+            correlation_id: correlation,
+            client_id,
+        };
+        let encoded = match encode_request(&header, request) {
+            Ok(encoded) => encoded,
+            Err(problem) => {
+                let address = self.address.clone();
+                return Err((
+                    answer,
+                    CallError::Unencodable {
+                        address,
+                        api,
+                        problem: problem.to_string(),
+                    },
+                ));
+            }
+        };
+        state.next_correlation = correlation.wrapping_add(1);
+        let was_empty = state.queue.is_empty();
+        state
+            .queue
+            .extend(encoded.parts.into_iter().map(|part| match part {
+                Part::Bytes(bytes) => bytes,
+                Part::Hole { .. } => unreachable!("requests hold their records in memory"),
+            }));
+        // Without acks nothing comes back.
+        let is_answered = !matches!(request, Request::Produce(produce) if produce.acks == 0);
+        let mut unanswered = Some(answer);
+        if is_answered {
+            let deadline = Instant::now() + Duration::from_millis(timeout_ms);
+            let answer = unanswered.take().expect("not given away yet");
+            state.waiting.push_back(Waiting {
+                correlation,
+                api,
+                version,
+                deadline,
+                timeout_ms,
+                answer,
+            });
+        }
+        // Wake the task when it has to write the rest, or has to watch the first deadline.
+        let is_first = state.waiting.len() == 1;
+        if (was_empty && !matches!(write_queue(&self.stream, &mut state.queue), Ok(true)))
+            || is_first
+        {
+            self.wake.notify_one();
+        }
+        drop(state);
+        if let Some(answer) = unanswered {
+            answer(Ok(Response::Produce(Default::default())));
+        }
+        Ok(())
+    }
+
+    /// Ends the connection; whoever waits gets the error.
+    pub(crate) fn close(&self, error: CallError) {
+        self.state.lock().broken.get_or_insert(error);
+        self.wake.notify_one();
+    }
+
+    /// Reads and writes until the connection ends, and says why it ended.
+    pub(crate) async fn run(self: Arc<Self>) -> CallError {
+        let error = match self.serve().await {
+            Err(error) => error,
+            Ok(never) => match never {},
+        };
+        let waiting = {
+            let mut state = self.state.lock();
+            state.broken.get_or_insert(error.clone());
+            state.queue.clear();
+            std::mem::take(&mut state.waiting)
+        };
+        for waiting in waiting {
+            (waiting.answer)(Err(error.clone()));
+        }
+        error
+    }
+
+    async fn serve(&self) -> Result<std::convert::Infallible, CallError> {
+        let mut received = FrameBuffer::new(FrameLimits::responses(ANSWER_SIZE_MAX));
+        loop {
+            let (has_queue, deadline) = {
+                let state = self.state.lock();
+                if let Some(error) = &state.broken {
+                    return Err(error.clone());
+                }
+                (
+                    !state.queue.is_empty(),
+                    state.waiting.front().map(|waiting| waiting.deadline),
+                )
+            };
+            let overdue = async {
+                match deadline {
+                    Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                ready = self.stream.readable() => {
+                    ready.map_err(|error| self.broken(&error))?;
+                    self.read(&mut received)?;
+                }
+                ready = self.stream.writable(), if has_queue => {
+                    ready.map_err(|error| self.broken(&error))?;
+                    write_queue(&self.stream, &mut self.state.lock().queue).map_err(|error| self.broken(&error))?;
+                }
+                () = self.wake.notified() => {}
+                () = overdue => self.check_deadline()?,
+            }
+        }
+    }
+
+    fn read(&self, received: &mut FrameBuffer) -> Result<(), CallError> {
+        loop {
+            match self.stream.try_read_buf(received.prepare()) {
+                Ok(0) => return Err(self.broken(&io::Error::other("the broker closed it"))),
+                Ok(_) => {
+                    while let Some(frame) = received
+                        .next_frame()
+                        .map_err(|error| self.broken(&io::Error::other(error)))?
+                    {
+                        self.answer(frame)?;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(self.broken(&error)),
+            }
+        }
+    }
+
+    fn answer(&self, frame: Bytes) -> Result<(), CallError> {
+        let waiting = self.state.lock().waiting.pop_front();
+        let Some(waiting) = waiting else {
+            return Err(self.broken(&io::Error::other("an answer came that nobody waits for")));
+        };
+        let Waiting {
+            correlation,
+            api,
+            version,
+            ..
+        } = waiting;
+        match decode(frame, correlation, api, version) {
+            Ok(response) => {
+                (waiting.answer)(Ok(response));
+                Ok(())
+            }
+            Err(problem) => {
+                // Where one answer is unreadable the next ones can't be trusted either.
+                let error = CallError::Malformed {
+                    address: self.address.clone(),
+                    api,
+                    problem,
+                };
+                (waiting.answer)(Err(error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    fn check_deadline(&self) -> Result<(), CallError> {
+        let state = self.state.lock();
+        match state.waiting.front() {
+            Some(Waiting {
+                api,
+                deadline,
+                timeout_ms,
+                ..
+            }) if *deadline <= Instant::now() => Err(CallError::TimedOut {
+                address: self.address.clone(),
+                api: *api,
+                timeout_ms: *timeout_ms,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn broken(&self, error: &io::Error) -> CallError {
+        CallError::Broken {
+            address: self.address.clone(),
+            problem: plain(error),
+        }
+    }
+}
+
+fn decode(frame: Bytes, correlation: i32, api: ApiKey, version: i16) -> Result<Response, String> {
+    let mut reader = Reader::new(frame.clone());
+    let header =
+        ResponseHeader::decode(&mut reader, api, version).map_err(|error| error.to_string())?;
+    if header.correlation_id != correlation {
+        return Err(format!(
+            "it answers request {}, expected {correlation}",
+            header.correlation_id
+        ));
+    }
+    // A broker that does not know our version of ApiVersions says so in version 0.
+    let version = match api {
+        ApiKey::ApiVersions if is_unsupported_version(frame.slice(reader.position()..)) => 0,
+        _ => version,
+    };
+    let response =
+        Response::decode(api, version, &mut reader).map_err(|error| error.to_string())?;
+    reader.finish().map_err(|error| error.to_string())?;
+    Ok(response)
+}
+
+fn is_unsupported_version(body: Bytes) -> bool {
+    let unsupported = klamm_model::ErrorCode::UnsupportedVersion.code();
+    Reader::new(body).i16().is_ok_and(|code| code == unsupported)
+}
+
+/// Writes as much as the socket takes. Says whether the queue is empty.
+fn write_queue(stream: &TcpStream, queue: &mut VecDeque<Bytes>) -> io::Result<bool> {
+    while !queue.is_empty() {
+        let mut parts = [IoSlice::new(&[]); WRITE_PARTS_MAX];
+        let count = queue.len().min(WRITE_PARTS_MAX);
+        for (part, bytes) in parts.iter_mut().zip(queue.iter()) {
+            *part = IoSlice::new(bytes);
+        }
+        match stream.try_write_vectored(&parts[..count]) {
+            Ok(written) => drop_written(queue, written),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
+}
+
+fn drop_written(queue: &mut VecDeque<Bytes>, mut written: usize) {
+    while let Some(front) = queue.front_mut() {
+        if written < front.len() {
+            front.advance(written);
+            return;
+        }
+        written -= front.len();
+        queue.pop_front();
+    }
+}
+
+/// The system's words without its number, which tells a reader nothing.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}

@@ -1,0 +1,50 @@
+//! The client's sockets: connections, and the pool that everybody shares.
+//!
+//! This is where time, randomness and the network are; the machines get them as arguments.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod connection;
+mod pool;
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::{Duration, Instant, SystemTime};
+
+use klamm_model::{Tick, Timestamp};
+
+use crate::partitioner::Random;
+
+pub(crate) use connection::Answer;
+pub(crate) use pool::{Lane, Pool, Question, Target};
+
+/// The client's own clock, and the wall clock for the timestamps of records.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    start: Instant,
+}
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        Self {
+            start: Instant::now(),
+        }
+    }
+
+    pub(crate) fn now(self) -> Tick {
+        Tick(u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// The moment as tokio's timers want it.
+    pub(crate) fn instant(self, tick: Tick) -> tokio::time::Instant {
+        (self.start + Duration::from_micros(tick.0)).into()
+    }
+
+    pub(crate) fn wall() -> Timestamp {
+        let since_1970 = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        Timestamp(i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX))
+    }
+}
+
+/// A generator that differs from run to run.
+pub(crate) fn seeded() -> Random {
+    Random::new(RandomState::new().hash_one(0))
+}

@@ -1,0 +1,339 @@
+//! All connections of a client, shared by its producers, consumers and admins.
+//!
+//! Owns who is connected to whom. A question to a broker without a connection waits for the connection that it causes; questions keep
+//! their order, which the numbering of batches relies on. Each broker has one connection for what is answered at once and one for
+//! fetches, which the broker may hold back.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use klamm_model::{BrokerId, ErrorCode};
+use klamm_wire::{ApiKey, ApiVersionsRequest, Request, Response};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+use tracing::debug;
+
+use super::connection::{Answer, Connection};
+use crate::call::CallError;
+use crate::metadata::Cluster;
+
+/// Whom to ask.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Target {
+    /// One of the addresses that the user gave.
+    Bootstrap(usize),
+    /// A broker by its number, at the address that the metadata gives.
+    Broker(BrokerId),
+}
+
+/// Which of the connections to a broker.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Lane {
+    /// For what is answered at once.
+    Prompt,
+    /// For what the broker may hold back.
+    Parked,
+}
+
+/// A request on its way.
+pub(crate) struct Question {
+    pub(crate) request: Request,
+    /// The highest version that says what is meant.
+    pub(crate) version_limit: i16,
+    pub(crate) timeout_ms: u64,
+    pub(crate) answer: Answer,
+}
+
+#[derive(Clone)]
+pub(crate) struct Pool {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    client_id: String,
+    connect_timeout: Duration,
+    bootstrap: Vec<String>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    cluster: Arc<Cluster>,
+    links: BTreeMap<(Target, Lane), Link>,
+    is_closed: bool,
+}
+
+enum Link {
+    Connecting(Vec<Question>),
+    Up(Arc<Connection>),
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        for link in self.state.get_mut().links.values() {
+            if let Link::Up(connection) = link {
+                connection.close(CallError::Closed);
+            }
+        }
+    }
+}
+
+impl Pool {
+    pub(crate) fn new(
+        bootstrap: Vec<String>,
+        client_id: String,
+        connect_timeout: Duration,
+    ) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                client_id,
+                connect_timeout,
+                bootstrap,
+                state: Mutex::default(),
+            }),
+        }
+    }
+
+    pub(crate) fn bootstrap_count(&self) -> usize {
+        self.shared.bootstrap.len()
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.shared.state.lock().is_closed
+    }
+
+    /// Where the brokers are now.
+    pub(crate) fn cluster_changed(&self, cluster: Arc<Cluster>) {
+        self.shared.state.lock().cluster = cluster;
+    }
+
+    /// No new questions; those under way get an error.
+    pub(crate) fn close(&self) {
+        let mut state = self.shared.state.lock();
+        state.is_closed = true;
+        for link in state.links.values() {
+            if let Link::Up(connection) = link {
+                connection.close(CallError::Closed);
+            }
+        }
+    }
+
+    /// Asks; `question.answer` is called with what comes of it, maybe before this returns.
+    pub(crate) fn ask(&self, target: Target, lane: Lane, question: Question) {
+        let mut state = self.shared.state.lock();
+        if state.is_closed {
+            drop(state);
+            return (question.answer)(Err(CallError::Closed));
+        }
+        let Some(address) = self.shared.address(&state.cluster, target) else {
+            drop(state);
+            let Target::Broker(broker) = target else {
+                return (question.answer)(Err(CallError::Closed));
+            };
+            return (question.answer)(Err(CallError::UnknownBroker(broker)));
+        };
+        match state.links.get_mut(&(target, lane)) {
+            Some(Link::Connecting(questions)) => return questions.push(question),
+            Some(Link::Up(connection))
+                if !connection.is_broken() && connection.address() == address =>
+            {
+                let connection = connection.clone();
+                drop(state);
+                return connection.ask(
+                    &question.request,
+                    question.version_limit,
+                    question.timeout_ms,
+                    question.answer,
+                );
+            }
+            Some(Link::Up(connection)) => connection.close(CallError::Broken {
+                address: address.clone(),
+                problem: "the broker moved".into(),
+            }),
+            None => {}
+        }
+        state
+            .links
+            .insert((target, lane), Link::Connecting(vec![question]));
+        drop(state);
+        let shared = Arc::downgrade(&self.shared);
+        let (client_id, timeout) = (self.shared.client_id.clone(), self.shared.connect_timeout);
+        tokio::spawn(async move {
+            let opened = open(&address, &client_id, timeout).await;
+            up_or_down(&shared, (target, lane), opened);
+        });
+    }
+
+    /// Asks and waits for the answer.
+    pub(crate) async fn call(
+        &self,
+        target: Target,
+        request: Request,
+        version_limit: i16,
+        timeout_ms: u64,
+    ) -> Result<Response, CallError> {
+        let (sender, receiver) = oneshot::channel();
+        let answer: Answer = Box::new(move |response| {
+            // Whoever asked may have lost interest.
+            let _ = sender.send(response);
+        });
+        self.ask(
+            target,
+            Lane::Prompt,
+            Question {
+                request,
+                version_limit,
+                timeout_ms,
+                answer,
+            },
+        );
+        receiver.await.unwrap_or(Err(CallError::Closed))
+    }
+}
+
+impl Shared {
+    /// The questions that wait for this link; when there are none, the link is up from now on.
+    fn next_waiting(
+        &self,
+        link: (Target, Lane),
+        connection: &Arc<Connection>,
+    ) -> Option<Vec<Question>> {
+        let mut state = self.state.lock();
+        if state.is_closed {
+            connection.close(CallError::Closed);
+        }
+        if let Some(Link::Connecting(questions)) = state.links.get_mut(&link)
+            && !questions.is_empty()
+        {
+            return Some(std::mem::take(questions));
+        }
+        state.links.insert(link, Link::Up(connection.clone()));
+        None
+    }
+
+    fn address(&self, cluster: &Cluster, target: Target) -> Option<String> {
+        match target {
+            Target::Bootstrap(index) => self.bootstrap.get(index).cloned(),
+            Target::Broker(broker) => {
+                let broker = cluster.brokers.get(&broker)?;
+                // A numeric IPv6 address needs its brackets.
+                let is_bare_ipv6 = broker.host.contains(':') && !broker.host.starts_with('[');
+                Some(if is_bare_ipv6 {
+                    format!("[{}]:{}", broker.host, broker.port)
+                } else {
+                    format!("{}:{}", broker.host, broker.port)
+                })
+            }
+        }
+    }
+}
+
+/// Connects and finds out what the broker speaks.
+async fn open(
+    address: &str,
+    client_id: &str,
+    timeout: Duration,
+) -> Result<Arc<Connection>, CallError> {
+    let connection = Connection::open(address, client_id, timeout).await?;
+    let running = connection.clone();
+    tokio::spawn(async move {
+        let address = running.address().to_owned();
+        let reason = running.run().await;
+        debug!(%address, %reason, "connection ended");
+    });
+    let mut version = *ApiKey::ApiVersions.stable_versions().end();
+    loop {
+        match hello(&connection, version, timeout).await? {
+            Hello::Known => return Ok(connection),
+            Hello::AskInVersion(other) if other < version => version = other,
+            Hello::AskInVersion(_) => {
+                let error = CallError::Unsupported {
+                    address: address.into(),
+                    api: ApiKey::ApiVersions,
+                };
+                connection.close(error.clone());
+                return Err(error);
+            }
+        }
+    }
+}
+
+enum Hello {
+    Known,
+    AskInVersion(i16),
+}
+
+async fn hello(
+    connection: &Connection,
+    version: i16,
+    timeout: Duration,
+) -> Result<Hello, CallError> {
+    let request = Request::ApiVersions(
+        ApiVersionsRequest {
+            client_software_name: "klamm".into(),
+            client_software_version: env!("CARGO_PKG_VERSION").into(),
+            ..ApiVersionsRequest::default()
+        }
+        .into(),
+    );
+    let (sender, receiver) = oneshot::channel();
+    let answer: Answer = Box::new(move |response| {
+        // Nobody waits any more when the client is gone.
+        let _ = sender.send(response);
+    });
+    let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+    connection.ask_in_version(&request, version, timeout_ms, answer);
+    let Response::ApiVersions(response) = receiver.await.unwrap_or(Err(CallError::Closed))? else {
+        unreachable!("answers are decoded as what was asked for");
+    };
+    if response.error_code == ErrorCode::UnsupportedVersion.code() {
+        let offered = response
+            .api_keys
+            .iter()
+            .find(|api| api.api_key == ApiKey::ApiVersions.number());
+        return Ok(Hello::AskInVersion(
+            offered.map_or(0, |api| api.max_version),
+        ));
+    }
+    connection.learn_versions(&response);
+    Ok(Hello::Known)
+}
+
+fn up_or_down(
+    shared: &Weak<Shared>,
+    link: (Target, Lane),
+    opened: Result<Arc<Connection>, CallError>,
+) {
+    let Some(shared) = shared.upgrade() else {
+        if let Ok(connection) = opened {
+            connection.close(CallError::Closed);
+        }
+        return;
+    };
+    match opened {
+        Ok(connection) => {
+            // Not up before nobody waits, so that a question that comes meanwhile can't overtake those that waited.
+            while let Some(questions) = shared.next_waiting(link, &connection) {
+                for Question {
+                    request,
+                    version_limit,
+                    timeout_ms,
+                    answer,
+                } in questions
+                {
+                    connection.ask(&request, version_limit, timeout_ms, answer);
+                }
+            }
+        }
+        Err(error) => {
+            let waiting = match shared.state.lock().links.remove(&link) {
+                Some(Link::Connecting(questions)) => questions,
+                Some(Link::Up(_)) | None => Vec::new(),
+            };
+            for question in waiting {
+                (question.answer)(Err(error.clone()));
+            }
+        }
+    }
+}

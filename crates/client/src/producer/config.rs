@@ -1,0 +1,93 @@
+//! What a producer can be told.
+
+use klamm_model::Compression;
+
+use crate::backoff::Backoff;
+
+/// Who must have a record before it counts as written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Acks {
+    /// Nobody: the record was sent, and that is all that is known.
+    None,
+    /// The leader's memory.
+    Leader,
+    /// Every in-sync replica.
+    #[default]
+    All,
+}
+
+impl Acks {
+    /// The number as the protocol carries it.
+    pub fn to_wire(self) -> i16 {
+        match self {
+            Self::None => 0,
+            Self::Leader => 1,
+            Self::All => -1,
+        }
+    }
+}
+
+/// Settings of a producer; the defaults are those of Kafka's Java client.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// Who must have a record before it counts as written.
+    pub acks: Acks,
+    /// Number every batch, so that the broker stores it once however often it is sent. Needs [`Acks::All`]; with less it is off.
+    pub idempotent: bool,
+    /// How long a batch that is not full waits for more records, in milliseconds.
+    pub linger_ms: u64,
+    /// A batch is closed when it has this many bytes. A larger record gets a batch of its own.
+    pub batch_size: usize,
+    /// Most bytes that wait for an acknowledgement; whoever sends more waits.
+    pub buffer_memory: usize,
+    /// Most bytes of one request, and so of one record.
+    pub request_size_max: usize,
+    /// Most unanswered requests to one broker, and most unanswered batches of one partition. At most 5 when idempotent.
+    pub in_flight_max: usize,
+    /// How batches are packed.
+    pub compression: Compression,
+    /// The wait before a batch is sent again.
+    pub backoff: Backoff,
+    /// From `send` to the answer or the error, in milliseconds.
+    pub delivery_timeout_ms: u64,
+    /// How long one request may go unanswered, in milliseconds.
+    pub request_timeout_ms: u64,
+    /// How long `send` waits for the topic's metadata or for room in the buffer, in milliseconds.
+    pub block_max_ms: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            acks: Acks::All,
+            idempotent: true,
+            linger_ms: 5,
+            batch_size: 16_384,
+            buffer_memory: 32 << 20,
+            request_size_max: 1 << 20,
+            in_flight_max: 5,
+            compression: Compression::NONE,
+            backoff: Backoff::default(),
+            delivery_timeout_ms: 120_000,
+            request_timeout_ms: 30_000,
+            block_max_ms: 60_000,
+        }
+    }
+}
+
+impl Config {
+    /// Whether batches get sequence numbers.
+    pub(crate) fn numbers_batches(&self) -> bool {
+        self.idempotent && self.acks == Acks::All
+    }
+
+    /// The broker remembers the last five batches of a producer; with more under way it could not recognise a repeated one.
+    pub(crate) fn in_flight_limit(&self) -> usize {
+        let limit = if self.numbers_batches() {
+            self.in_flight_max.min(5)
+        } else {
+            self.in_flight_max
+        };
+        limit.max(1)
+    }
+}

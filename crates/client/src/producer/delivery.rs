@@ -1,0 +1,89 @@
+//! Waiting for a record to be written.
+//!
+//! All records of a batch share one slot, so that a future per record costs no memory of its own but the count of who holds the slot.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use klamm_model::{Offset, Timestamp};
+use parking_lot::Mutex;
+
+use super::error::SendError;
+use super::machine::Written;
+
+/// Where a record is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Delivered {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The partition.
+    pub partition: i32,
+    /// The record's offset. `None` without acks, and in the rare case that the broker only remembers having it.
+    pub offset: Option<Offset>,
+    /// The record's timestamp: its own, or the broker's on topics that want that.
+    pub timestamp: Timestamp,
+}
+
+/// What became of a batch, for all who sent records in it.
+#[derive(Debug, Default)]
+pub(crate) struct Slot {
+    state: Mutex<SlotState>,
+}
+
+#[derive(Debug, Default)]
+struct SlotState {
+    outcome: Option<(Arc<str>, i32, Result<Written, SendError>)>,
+    wakers: Vec<Waker>,
+}
+
+impl Slot {
+    pub(crate) fn settle(
+        &self,
+        topic: Arc<str>,
+        partition: i32,
+        outcome: Result<Written, SendError>,
+    ) {
+        let wakers = {
+            let mut state = self.state.lock();
+            state.outcome = Some((topic, partition, outcome));
+            std::mem::take(&mut state.wakers)
+        };
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// A record on its way. Awaiting it tells where it was written; dropping it changes nothing for the record.
+#[derive(Debug)]
+#[must_use = "without awaiting it nobody learns whether the record was written; `post` says that on purpose"]
+pub struct Delivery {
+    pub(crate) slot: Arc<Slot>,
+    pub(crate) place: u32,
+    pub(crate) timestamp: Timestamp,
+}
+
+impl Future for Delivery {
+    type Output = Result<Delivered, SendError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.slot.state.lock();
+        let Some((topic, partition, outcome)) = &state.outcome else {
+            // Records are awaited one after the other as a rule: the last one to come is most likely the same as now.
+            if !state
+                .wakers
+                .last()
+                .is_some_and(|last| last.will_wake(context.waker()))
+            {
+                state.wakers.push(context.waker().clone());
+            }
+            return Poll::Pending;
+        };
+        Poll::Ready(outcome.clone().map(|written| Delivered {
+            topic: topic.clone(),
+            partition: *partition,
+            offset: written.base_offset.map(|base| base.advance(self.place)),
+            timestamp: written.append_time.unwrap_or(self.timestamp),
+        }))
+    }
+}

@@ -1,0 +1,111 @@
+//! Why records were not written.
+
+use std::sync::Arc;
+
+use klamm_model::ErrorCode;
+
+use crate::call::CallError;
+
+/// Records that were given to the producer and are not known to be written.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{}: not written after {tries} {}: {cause}", self.place(), if *.tries == 1 { "try" } else { "tries" })]
+pub struct SendError {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The partition, once it was chosen.
+    pub partition: Option<i32>,
+    /// How often the records were sent.
+    pub tries: u32,
+    /// What stood in the way at last.
+    pub cause: Cause,
+}
+
+impl SendError {
+    pub(crate) fn before_sending(topic: &str, partition: Option<i32>, cause: Cause) -> Self {
+        Self {
+            topic: topic.into(),
+            partition,
+            tries: 0,
+            cause,
+        }
+    }
+
+    fn place(&self) -> String {
+        match self.partition {
+            Some(partition) => format!("{}-{partition}", self.topic),
+            None => self.topic.to_string(),
+        }
+    }
+}
+
+/// What stood in the way of a record.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Cause {
+    /// The broker said no.
+    #[error("the broker answered {code}{}", detail(.message))]
+    Refused {
+        /// Its error code.
+        code: ErrorCode,
+        /// Its explanation, if it gave one.
+        message: Option<String>,
+    },
+    /// The request brought no answer.
+    #[error("{0}")]
+    Call(CallError),
+    /// Time ran out while it was tried again.
+    #[error("no acknowledgement within {timeout_ms} ms{}", last_cause(.last))]
+    TimedOut {
+        /// The delivery timeout.
+        timeout_ms: u64,
+        /// What went wrong in the last try.
+        last: Option<Box<Cause>>,
+    },
+    /// A single record exceeds what may be sent at once.
+    #[error("the record takes {size} bytes, the limit is {size_max}")]
+    RecordTooLarge {
+        /// Its size in a batch.
+        size: usize,
+        /// The limit of this producer.
+        size_max: usize,
+    },
+    /// The buffer stayed full.
+    #[error("the buffer of {buffer_memory} bytes stayed full for {waited_ms} ms")]
+    BufferFull {
+        /// Its size.
+        buffer_memory: usize,
+        /// How long the record waited.
+        waited_ms: u64,
+    },
+    /// The brokers told of no such topic in time.
+    #[error("the topic is not known after {waited_ms} ms{}", error_code_in_brackets(.answer))]
+    UnknownTopic {
+        /// How long the record waited.
+        waited_ms: u64,
+        /// What the brokers answered about it.
+        answer: Option<ErrorCode>,
+    },
+    /// The partition asked for does not exist.
+    #[error("the topic has {partition_count} partitions, from 0")]
+    UnknownPartition {
+        /// How many there are.
+        partition_count: usize,
+    },
+    /// The producer was closed before.
+    #[error("the producer is closed")]
+    Closed,
+}
+
+fn detail(message: &Option<String>) -> String {
+    message
+        .as_ref()
+        .map_or(String::new(), |message| format!(": {message}"))
+}
+
+fn last_cause(last: &Option<Box<Cause>>) -> String {
+    last.as_ref()
+        .map_or(String::new(), |cause| format!("; the last try: {cause}"))
+}
+
+fn error_code_in_brackets(answer: &Option<ErrorCode>) -> String {
+    answer.map_or(String::new(), |code| format!(" ({code})"))
+}

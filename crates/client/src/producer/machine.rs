@@ -1,0 +1,1054 @@
+//! The producer without sockets and clock: records, answers and time go in, requests and outcomes come out.
+//!
+//! Owns the batches, the buffer's bytes, the identity and who may be asked next. It must never know how a request travels.
+//! Invariants: `buffered` is the sum of the sizes of all batches and stays within `buffer_memory` (one record more at most); every batch
+//! ends in exactly one [`Effect::Done`]; records of one partition are stored in the order they were appended, once, as long as batches
+//! are numbered and none is given up.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use klamm_model::{
+    BrokerId, ErrorCode, Offset, ProducerEpoch, ProducerId, RecordHeader, Tick, Timestamp, TopicId,
+};
+use klamm_wire::{InitProducerIdResponse, ProduceResponse, produce::PartitionProduceResponse};
+use rustc_hash::FxHashMap;
+
+use super::config::{Acks, Config};
+use super::error::{Cause, SendError};
+use super::queue::{Batch, BatchId, Identity, Next, PartitionQueue};
+use crate::call::{CallError, CallId};
+use crate::metadata::Cluster;
+use crate::partitioner::{Random, partition_of_key};
+
+/// What a record takes in a batch besides its bytes, at most.
+const RECORD_OVERHEAD: usize = 36;
+
+/// One record to write. It only borrows: the bytes are copied once, into the batch.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Record<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// The partition, or `None` to choose by key or by load.
+    pub partition: Option<i32>,
+    /// When it happened; `None` is now.
+    pub timestamp: Option<Timestamp>,
+    /// Records of one key go to one partition.
+    pub key: Option<&'a [u8]>,
+    /// The content; `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// Name and value each.
+    pub headers: &'a [RecordHeader<'a>],
+}
+
+impl<'a> Record<'a> {
+    /// A record without key and headers.
+    pub fn new(topic: &'a str, value: &'a [u8]) -> Self {
+        Self {
+            topic,
+            value: Some(value),
+            ..Self::default()
+        }
+    }
+
+    /// The same with a key.
+    pub fn with_key(self, key: &'a [u8]) -> Self {
+        Self {
+            key: Some(key),
+            ..self
+        }
+    }
+
+    fn size(&self) -> usize {
+        let headers: usize = self
+            .headers
+            .iter()
+            .map(|header| 10 + header.key.len() + header.value.map_or(0, <[u8]>::len))
+            .sum();
+        RECORD_OVERHEAD
+            + self.key.map_or(0, <[u8]>::len)
+            + self.value.map_or(0, <[u8]>::len)
+            + headers
+    }
+}
+
+/// What the machine wants done.
+#[derive(Debug)]
+pub enum Effect<T> {
+    /// Send these batches; to be answered by [`Machine::produced`] or [`Machine::call_failed`].
+    Produce {
+        /// The question's number.
+        call: CallId,
+        /// The leader of all of them.
+        broker: BrokerId,
+        /// At most one batch of each partition.
+        topics: Vec<TopicBatches>,
+    },
+    /// Ask any broker for a producer id; to be answered by [`Machine::identified`] or [`Machine::call_failed`].
+    InitProducerId {
+        /// The question's number.
+        call: CallId,
+    },
+    /// What is known of the cluster proved wrong.
+    RefreshMetadata,
+    /// A batch reached its end.
+    Done(Done<T>),
+    /// Somebody was refused for lack of room, and there is room again.
+    Room,
+}
+
+/// The batches of one topic in one request.
+#[derive(Debug)]
+pub struct TopicBatches {
+    /// The topic's name.
+    pub name: Arc<str>,
+    /// Its id, zero while unknown.
+    pub id: TopicId,
+    /// Partition and batch.
+    pub partitions: Vec<(i32, Bytes)>,
+}
+
+/// How a batch ended.
+#[derive(Debug)]
+pub struct Done<T> {
+    /// What [`Machine::append`] handed out for the batch.
+    pub tag: T,
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The partition.
+    pub partition: i32,
+    /// Records in it.
+    pub record_count: u32,
+    /// Bytes of the records before compression.
+    pub size: usize,
+    /// Where it is now, or why it is not.
+    pub outcome: Result<Written, SendError>,
+}
+
+/// Where a batch was written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Written {
+    /// Offset of its first record; `None` if the broker did not tell (no acks, or a repeated batch it no longer knows the place of).
+    pub base_offset: Option<Offset>,
+    /// The time the broker put into the records, on topics that want that.
+    pub append_time: Option<Timestamp>,
+}
+
+/// Where an appended record is.
+#[derive(Debug)]
+pub struct Appended<'a, T> {
+    /// What belongs to its batch; the first to append finds the default.
+    pub tag: &'a mut T,
+    /// Its place in the batch.
+    pub place: u32,
+    /// The partition that was chosen.
+    pub partition: i32,
+    /// Whether [`Machine::advance`] has something to do now or a new deadline.
+    pub wants_advance: bool,
+}
+
+/// Why a record was not taken.
+#[derive(Debug)]
+pub enum Refused {
+    /// The topic is not known yet: ask for its metadata and try again.
+    NeedsMetadata,
+    /// The buffer is full: try again after [`Effect::Room`].
+    Full,
+    /// It will never be taken.
+    Never(SendError),
+}
+
+#[derive(Debug)]
+struct TopicSlots {
+    name: Arc<str>,
+    id: TopicId,
+    slots: Vec<usize>,
+    sticky: Option<usize>,
+}
+
+#[derive(Debug)]
+struct Call {
+    broker: BrokerId,
+    slots: Vec<usize>,
+}
+
+#[derive(Debug)]
+enum IdentityState {
+    Off,
+    Unknown {
+        asking: Option<CallId>,
+        not_before: Tick,
+        failures: u32,
+    },
+    Known(Identity),
+}
+
+/// The producer without sockets and clock. `T` is whatever the shell wants to keep with each batch.
+#[derive(Debug)]
+pub struct Machine<T> {
+    config: Config,
+    cluster: Arc<Cluster>,
+    topics: Vec<TopicSlots>,
+    topics_by_name: FxHashMap<Arc<str>, usize>,
+    recent_topic: usize,
+    queues: Vec<PartitionQueue<T>>,
+    is_active: Vec<bool>,
+    active: Vec<usize>,
+    identity: IdentityState,
+    calls: BTreeMap<CallId, Call>,
+    in_flight: BTreeMap<BrokerId, usize>,
+    outstanding: BTreeSet<BatchId>,
+    next_call: u64,
+    next_batch: u64,
+    buffered: usize,
+    somebody_waits_for_room: bool,
+    is_closed: bool,
+    wake: Option<Tick>,
+    random: Random,
+}
+
+impl<T: Default> Machine<T> {
+    /// A producer with nothing in it.
+    pub fn new(config: Config, cluster: Arc<Cluster>, random: Random) -> Self {
+        let identity = if config.numbers_batches() {
+            IdentityState::Unknown {
+                asking: None,
+                not_before: Tick(0),
+                failures: 0,
+            }
+        } else {
+            IdentityState::Off
+        };
+        Self {
+            config,
+            cluster,
+            topics: Vec::new(),
+            topics_by_name: FxHashMap::default(),
+            recent_topic: 0,
+            queues: Vec::new(),
+            is_active: Vec::new(),
+            active: Vec::new(),
+            identity,
+            calls: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
+            outstanding: BTreeSet::new(),
+            next_call: 0,
+            next_batch: 0,
+            buffered: 0,
+            somebody_waits_for_room: false,
+            is_closed: false,
+            wake: None,
+            random,
+        }
+    }
+
+    /// What the producer was told.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// A newer picture of the cluster.
+    pub fn cluster_changed(&mut self, cluster: Arc<Cluster>) {
+        self.cluster = cluster;
+        for topic in 0..self.topics.len() {
+            self.refresh_topic(topic);
+        }
+    }
+
+    /// Puts a record into the open batch of its partition.
+    pub fn append(
+        &mut self,
+        now: Tick,
+        wall: Timestamp,
+        record: &Record<'_>,
+    ) -> Result<Appended<'_, T>, Refused> {
+        if self.is_closed {
+            return Err(never(record, Cause::Closed));
+        }
+        let growth = record.size();
+        let size_max = self.config.request_size_max.min(self.config.buffer_memory);
+        if growth > size_max {
+            return Err(never(
+                record,
+                Cause::RecordTooLarge {
+                    size: growth,
+                    size_max,
+                },
+            ));
+        }
+        let topic = self.topic(record)?;
+        if self.buffered + growth > self.config.buffer_memory {
+            self.somebody_waits_for_room = true;
+            self.hurry();
+            return Err(Refused::Full);
+        }
+        let partition = self.choose_partition(topic, record)?;
+        let slot = self.topics[topic].slots[partition];
+        let batch_size = self.config.batch_size;
+        let queue = &mut self.queues[slot];
+        let mut wants_advance = false;
+        if queue.would_overflow(growth, batch_size) {
+            queue.close_open();
+            wants_advance = true;
+        }
+        if !queue.has_open() {
+            let id = BatchId(self.next_batch);
+            self.next_batch += 1;
+            self.outstanding.insert(id);
+            queue.open(id, T::default(), now, batch_size);
+            wants_advance |= self.config.linger_ms == 0;
+            let due = now.after_ms(self.config.linger_ms);
+            wants_advance |= self.wake.is_none_or(|wake| due < wake);
+            if !mem::replace(&mut self.is_active[slot], true) {
+                self.active.push(slot);
+            }
+        }
+        let timestamp = record.timestamp.unwrap_or(wall);
+        let queue = &mut self.queues[slot];
+        let (place, bytes) = queue.append(timestamp, record.key, record.value, record.headers);
+        self.buffered += bytes;
+        // The next record is most likely as large as this one: a batch that could not take it need not wait for it.
+        if queue.would_overflow(bytes, batch_size) {
+            wants_advance = true;
+            queue.close_open();
+            self.topics[topic].sticky = None;
+        }
+        Ok(Appended {
+            tag: &mut queue.newest().tag,
+            place,
+            partition: partition as i32,
+            wants_advance,
+        })
+    }
+
+    /// Does everything that is possible now. To be called after every event and when [`next_wake`](Self::next_wake) is due.
+    pub fn advance(&mut self, now: Tick, out: &mut Vec<Effect<T>>) {
+        self.wake = None;
+        self.expire(now, out);
+        if !self.active.is_empty() && self.is_identified(now, out) {
+            self.send_ready(now, out);
+        }
+        self.offer_room(out);
+    }
+
+    /// When [`advance`](Self::advance) has something to do at the latest, if nothing happens before.
+    pub fn next_wake(&self) -> Option<Tick> {
+        self.wake
+    }
+
+    /// A broker answered a [`Effect::Produce`]. Without acks the shell reports that the request was sent, by an empty answer.
+    pub fn produced(
+        &mut self,
+        now: Tick,
+        call: CallId,
+        response: ProduceResponse,
+        out: &mut Vec<Effect<T>>,
+    ) {
+        let Some(Call { slots, .. }) = self.end_call(call) else {
+            return;
+        };
+        if self.config.acks == Acks::None {
+            for slot in slots {
+                self.succeed(
+                    slot,
+                    call,
+                    Written {
+                        base_offset: None,
+                        append_time: None,
+                    },
+                    out,
+                );
+            }
+            return;
+        }
+        for topic in response.responses {
+            let Some(index) = self.find_topic(&topic.name, topic.topic_id) else {
+                continue;
+            };
+            for partition in topic.partition_responses {
+                let slot = usize::try_from(partition.index)
+                    .ok()
+                    .and_then(|number| self.topics[index].slots.get(number));
+                if let Some(&slot) = slot {
+                    self.judge(now, call, slot, partition, out);
+                }
+            }
+        }
+        let problem = "a partition is missing from it".to_owned();
+        let error = CallError::Malformed {
+            address: "the broker".into(),
+            api: klamm_wire::ApiKey::Produce,
+            problem,
+        };
+        for slot in slots {
+            // Those that were answered are no longer found under this call.
+            self.not_answered(now, call, slot, &error, out);
+        }
+    }
+
+    /// A broker answered an [`Effect::InitProducerId`].
+    pub fn identified(
+        &mut self,
+        now: Tick,
+        call: CallId,
+        response: &InitProducerIdResponse,
+        out: &mut Vec<Effect<T>>,
+    ) {
+        let code =
+            ErrorCode::from_code(response.error_code).unwrap_or(ErrorCode::UnknownServerError);
+        match (code, ProducerId::from_wire(response.producer_id)) {
+            (ErrorCode::None, Some(id)) => {
+                self.identity = IdentityState::Known(Identity {
+                    id,
+                    epoch: ProducerEpoch(response.producer_epoch),
+                });
+            }
+            _ => self.not_identified(
+                now,
+                call,
+                Cause::Refused {
+                    code,
+                    message: None,
+                },
+                code.is_retriable(),
+                out,
+            ),
+        }
+    }
+
+    /// A request of ours brought no answer.
+    pub fn call_failed(
+        &mut self,
+        now: Tick,
+        call: CallId,
+        error: &CallError,
+        out: &mut Vec<Effect<T>>,
+    ) {
+        if let Some(Call { slots, .. }) = self.end_call(call) {
+            out.push(Effect::RefreshMetadata);
+            for slot in slots {
+                self.not_answered(now, call, slot, error, out);
+            }
+        } else {
+            self.not_identified(
+                now,
+                call,
+                Cause::Call(error.clone()),
+                error.is_retriable(),
+                out,
+            );
+        }
+    }
+
+    /// Everything appended so far goes out without lingering. Done when [`is_flushed`](Self::is_flushed) says so of the returned mark.
+    pub fn flush(&mut self) -> BatchId {
+        self.hurry();
+        BatchId(self.next_batch)
+    }
+
+    /// Whether every batch before the mark has reached its end.
+    pub fn is_flushed(&self, mark: BatchId) -> bool {
+        self.outstanding
+            .first()
+            .is_none_or(|oldest| *oldest >= mark)
+    }
+
+    /// Takes no more records. What was taken goes on its way.
+    pub fn close(&mut self) -> BatchId {
+        self.is_closed = true;
+        self.flush()
+    }
+
+    /// Whether nothing more will ever come of this producer.
+    pub fn is_finished(&self) -> bool {
+        self.is_closed && self.outstanding.is_empty()
+    }
+
+    /// Bytes waiting for an acknowledgement.
+    pub fn buffered(&self) -> usize {
+        self.buffered
+    }
+
+    fn hurry(&mut self) {
+        for &slot in &self.active {
+            self.queues[slot].hurry();
+        }
+    }
+
+    fn topic(&mut self, record: &Record<'_>) -> Result<usize, Refused> {
+        if self
+            .topics
+            .get(self.recent_topic)
+            .is_some_and(|topic| &*topic.name == record.topic)
+        {
+            return Ok(self.recent_topic);
+        }
+        let topic = match self.topics_by_name.get(record.topic) {
+            Some(&topic) => topic,
+            None => self.learn_topic(record)?,
+        };
+        self.recent_topic = topic;
+        Ok(topic)
+    }
+
+    fn learn_topic(&mut self, record: &Record<'_>) -> Result<usize, Refused> {
+        let Some((name, known)) = self.cluster.topics.get_key_value(record.topic) else {
+            return Err(Refused::NeedsMetadata);
+        };
+        match known.error {
+            ErrorCode::InvalidTopicException | ErrorCode::TopicAuthorizationFailed => {
+                return Err(never(
+                    record,
+                    Cause::Refused {
+                        code: known.error,
+                        message: None,
+                    },
+                ));
+            }
+            _ if known.partitions.is_empty() => return Err(Refused::NeedsMetadata),
+            _ => {}
+        }
+        let name = name.clone();
+        let topic = self.topics.len();
+        self.topics.push(TopicSlots {
+            name: name.clone(),
+            id: TopicId::ZERO,
+            slots: Vec::new(),
+            sticky: None,
+        });
+        self.topics_by_name.insert(name, topic);
+        self.refresh_topic(topic);
+        Ok(topic)
+    }
+
+    fn refresh_topic(&mut self, index: usize) {
+        let topic = &mut self.topics[index];
+        let Some(known) = self
+            .cluster
+            .topics
+            .get(&topic.name)
+            .filter(|known| known.error == ErrorCode::None)
+        else {
+            return;
+        };
+        for number in topic.slots.len()..known.partitions.len() {
+            topic.slots.push(self.queues.len());
+            self.queues
+                .push(PartitionQueue::new(topic.name.clone(), number as i32));
+            self.is_active.push(false);
+        }
+        if mem::replace(&mut topic.id, known.id) != known.id {
+            topic
+                .slots
+                .iter()
+                .for_each(|&slot| self.queues[slot].forget_numbers());
+        }
+    }
+
+    fn choose_partition(&mut self, index: usize, record: &Record<'_>) -> Result<usize, Refused> {
+        let topic = &mut self.topics[index];
+        let partition_count = topic.slots.len();
+        if let Some(partition) = record.partition {
+            return match usize::try_from(partition) {
+                Ok(number) if number < partition_count => Ok(number),
+                // It may have been added a moment ago, but only the shell can find out: it asks for metadata once.
+                _ => Err(never(record, Cause::UnknownPartition { partition_count })),
+            };
+        }
+        if let Some(key) = record.key {
+            return Ok(partition_of_key(key, partition_count as i32) as usize);
+        }
+        if let Some(sticky) = topic
+            .sticky
+            .filter(|&sticky| self.queues[topic.slots[sticky]].has_open())
+        {
+            let fits = !self.queues[topic.slots[sticky]]
+                .would_overflow(record.size(), self.config.batch_size);
+            if fits {
+                return Ok(sticky);
+            }
+        }
+        let chosen = self.least_busy(index);
+        self.topics[index].sticky = Some(chosen);
+        Ok(chosen)
+    }
+
+    /// The less busy of two partitions drawn at random: spreads evenly and steers around a slow broker.
+    fn least_busy(&mut self, index: usize) -> usize {
+        let count = self.topics[index].slots.len() as u64;
+        let mut draw = || self.random.below(count) as usize;
+        let (one, other) = (draw(), draw());
+        let topic = &self.topics[index];
+        let cost = |number: usize| {
+            let has_leader = self.cluster.leader(&topic.name, number as i32).is_some();
+            (!has_leader, self.queues[topic.slots[number]].backlog())
+        };
+        if cost(other) < cost(one) { other } else { one }
+    }
+
+    fn wake_by(&mut self, moment: Tick) {
+        self.wake = Some(self.wake.map_or(moment, |wake| wake.min(moment)));
+    }
+
+    fn expire(&mut self, now: Tick, out: &mut Vec<Effect<T>>) {
+        let timeout_ms = self.config.delivery_timeout_ms;
+        let Some(opened_before) = now.0.checked_sub(timeout_ms * 1_000).map(Tick) else {
+            // No batch can be older than the clock.
+            if let Some(oldest) = self
+                .active
+                .iter()
+                .filter_map(|&slot| self.queues[slot].oldest())
+                .min()
+            {
+                self.wake_by(oldest.after_ms(timeout_ms));
+            }
+            return;
+        };
+        for place in 0..self.active.len() {
+            let slot = self.active[place];
+            let Some(oldest) = self.queues[slot].oldest() else {
+                continue;
+            };
+            if oldest < opened_before {
+                let mut expired = Vec::new();
+                let must_renumber =
+                    self.queues[slot].expire(opened_before, |batch| expired.push(batch));
+                if must_renumber {
+                    self.renumber(slot);
+                }
+                for mut batch in expired {
+                    let last = batch.last_cause.take().map(Box::new);
+                    self.give_up(slot, batch, Cause::TimedOut { timeout_ms, last }, out);
+                }
+            }
+            if let Some(oldest) = self.queues[slot].oldest() {
+                self.wake_by(Tick(oldest.after_ms(timeout_ms).0 + 1));
+            }
+        }
+    }
+
+    /// Whether batches may be numbered now; asks for an identity if there is none.
+    fn is_identified(&mut self, now: Tick, out: &mut Vec<Effect<T>>) -> bool {
+        match &mut self.identity {
+            IdentityState::Off | IdentityState::Known(_) => true,
+            IdentityState::Unknown {
+                asking: Some(_), ..
+            } => false,
+            IdentityState::Unknown {
+                asking, not_before, ..
+            } => {
+                if *not_before <= now {
+                    let call = CallId(self.next_call);
+                    self.next_call += 1;
+                    *asking = Some(call);
+                    out.push(Effect::InitProducerId { call });
+                } else {
+                    let not_before = *not_before;
+                    self.wake_by(not_before);
+                }
+                false
+            }
+        }
+    }
+
+    fn identity(&self) -> Option<Identity> {
+        match self.identity {
+            IdentityState::Known(identity) => Some(identity),
+            IdentityState::Off | IdentityState::Unknown { .. } => None,
+        }
+    }
+
+    fn send_ready(&mut self, now: Tick, out: &mut Vec<Effect<T>>) {
+        let mut ready: BTreeMap<BrokerId, Vec<usize>> = BTreeMap::new();
+        let mut lacks_leader = false;
+        let mut place = 0;
+        while place < self.active.len() {
+            let slot = self.active[place];
+            if self.queues[slot].is_idle() {
+                self.is_active[slot] = false;
+                self.active.swap_remove(place);
+                continue;
+            }
+            place += 1;
+            match self.next_of(now, slot) {
+                Next::Blocked => {}
+                Next::At(moment) => self.wake_by(moment),
+                Next::Ready(_) => match self.leader_of(slot) {
+                    Some(leader) => ready.entry(leader).or_default().push(slot),
+                    None => lacks_leader = true,
+                },
+            }
+        }
+        if lacks_leader {
+            out.push(Effect::RefreshMetadata);
+        }
+        for (broker, mut slots) in ready {
+            while !slots.is_empty()
+                && self.in_flight.get(&broker).copied().unwrap_or(0) < self.config.in_flight_limit()
+            {
+                self.send_request(now, broker, &mut slots, out);
+            }
+        }
+        // Whoever came last this time comes first next time.
+        if self.active.len() > 1 {
+            self.active.rotate_left(1);
+        }
+    }
+
+    /// Fills one request. What stays in `slots` still has something to send.
+    fn send_request(
+        &mut self,
+        now: Tick,
+        broker: BrokerId,
+        slots: &mut Vec<usize>,
+        out: &mut Vec<Effect<T>>,
+    ) {
+        let call = CallId(self.next_call);
+        self.next_call += 1;
+        let identity = self.identity();
+        let mut topics: Vec<TopicBatches> = Vec::new();
+        let mut taken = Vec::new();
+        let mut size = 0;
+        for &slot in slots.iter() {
+            let Next::Ready(batch_size) = self.next_of(now, slot) else {
+                continue;
+            };
+            if size > 0 && size + batch_size > self.config.request_size_max {
+                continue;
+            }
+            size += batch_size;
+            let bytes = self.queues[slot].take(call, self.config.compression, identity);
+            let (name, partition) = (&self.queues[slot].topic, self.queues[slot].index);
+            match topics.iter_mut().find(|topic| topic.name == *name) {
+                Some(topic) => topic.partitions.push((partition, bytes)),
+                None => {
+                    let (name, id) = (name.clone(), self.cluster.topic_id(name));
+                    topics.push(TopicBatches {
+                        name,
+                        id,
+                        partitions: vec![(partition, bytes)],
+                    });
+                }
+            }
+            taken.push(slot);
+        }
+        slots.retain(|&slot| matches!(self.next_of(now, slot), Next::Ready(_)));
+        if taken.is_empty() {
+            // Cannot be while something is ready; nothing may spin here in any case.
+            slots.clear();
+            return;
+        }
+        *self.in_flight.entry(broker).or_default() += 1;
+        self.calls.insert(
+            call,
+            Call {
+                broker,
+                slots: taken,
+            },
+        );
+        out.push(Effect::Produce {
+            call,
+            broker,
+            topics,
+        });
+    }
+
+    fn next_of(&self, now: Tick, slot: usize) -> Next {
+        self.queues[slot].next(
+            now,
+            self.config.linger_ms,
+            self.config.in_flight_limit(),
+            self.identity(),
+        )
+    }
+
+    fn leader_of(&self, slot: usize) -> Option<BrokerId> {
+        let queue = &self.queues[slot];
+        self.cluster
+            .leader(&queue.topic, queue.index)
+            .map(|(leader, _)| leader)
+    }
+
+    fn find_topic(&self, name: &str, id: TopicId) -> Option<usize> {
+        if name.is_empty() {
+            return self.topics.iter().position(|topic| topic.id == id);
+        }
+        self.topics_by_name.get(name).copied()
+    }
+
+    fn end_call(&mut self, call: CallId) -> Option<Call> {
+        let ended = self.calls.remove(&call)?;
+        let count = self
+            .in_flight
+            .get_mut(&ended.broker)
+            .expect("counted when it was sent");
+        *count -= 1;
+        Some(ended)
+    }
+
+    fn judge(
+        &mut self,
+        now: Tick,
+        call: CallId,
+        slot: usize,
+        answer: PartitionProduceResponse,
+        out: &mut Vec<Effect<T>>,
+    ) {
+        use ErrorCode as E;
+        let code = ErrorCode::from_code(answer.error_code).unwrap_or(E::UnknownServerError);
+        match code {
+            E::None | E::DuplicateSequenceNumber => {
+                let base_offset = Offset::from_wire(answer.base_offset);
+                let append_time = (answer.log_append_time_ms >= 0)
+                    .then_some(Timestamp(answer.log_append_time_ms));
+                self.succeed(
+                    slot,
+                    call,
+                    Written {
+                        base_offset,
+                        append_time,
+                    },
+                    out,
+                );
+            }
+            // The batch is surely not in the log: what was before it is missing, or the broker has forgotten us.
+            E::OutOfOrderSequenceNumber | E::UnknownProducerId | E::InvalidProducerEpoch
+                if self.identity().is_some() =>
+            {
+                if self.queues[slot].is_first(call) {
+                    self.renumber(slot);
+                }
+                let cause = Cause::Refused {
+                    code,
+                    message: answer.error_message,
+                };
+                self.queues[slot].retry(call, now, Some(false), cause);
+            }
+            _ if code.is_retriable() => {
+                if asks_for_metadata(code) {
+                    out.push(Effect::RefreshMetadata);
+                }
+                let maybe_written = may_have_been_written(code).then_some(true);
+                self.retry(
+                    now,
+                    call,
+                    slot,
+                    maybe_written,
+                    Cause::Refused {
+                        code,
+                        message: answer.error_message,
+                    },
+                );
+            }
+            _ => {
+                let message = answer.error_message.or_else(|| {
+                    answer
+                        .record_errors
+                        .into_iter()
+                        .find_map(|error| error.batch_index_error_message)
+                });
+                self.refuse(call, slot, false, Cause::Refused { code, message }, out);
+            }
+        }
+    }
+
+    fn not_answered(
+        &mut self,
+        now: Tick,
+        call: CallId,
+        slot: usize,
+        error: &CallError,
+        out: &mut Vec<Effect<T>>,
+    ) {
+        let maybe_written = !error.was_not_sent();
+        if error.is_retriable() {
+            self.retry(
+                now,
+                call,
+                slot,
+                maybe_written.then_some(true),
+                Cause::Call(error.clone()),
+            );
+        } else {
+            self.refuse(call, slot, maybe_written, Cause::Call(error.clone()), out);
+        }
+    }
+
+    fn retry(
+        &mut self,
+        now: Tick,
+        call: CallId,
+        slot: usize,
+        maybe_written: Option<bool>,
+        cause: Cause,
+    ) {
+        let wait_us = self
+            .config
+            .backoff
+            .wait_us(self.queues[slot].tries(call), &mut self.random);
+        self.queues[slot].retry(call, Tick(now.0 + wait_us), maybe_written, cause);
+    }
+
+    fn refuse(
+        &mut self,
+        call: CallId,
+        slot: usize,
+        maybe_written: bool,
+        cause: Cause,
+        out: &mut Vec<Effect<T>>,
+    ) {
+        let Some((batch, must_renumber)) = self.queues[slot].refuse(call, maybe_written) else {
+            return;
+        };
+        if must_renumber {
+            self.renumber(slot);
+        }
+        self.give_up(slot, batch, cause, out);
+    }
+
+    /// The numbers of this partition can't go on. A new epoch lets it begin again at 0; the other partitions follow when it suits them.
+    fn renumber(&mut self, slot: usize) {
+        let IdentityState::Known(identity) = self.identity else {
+            return;
+        };
+        if !self.queues[slot].is_stamped(identity) {
+            return;
+        }
+        self.identity = match identity.epoch.0.checked_add(1) {
+            Some(epoch) => IdentityState::Known(Identity {
+                epoch: ProducerEpoch(epoch),
+                ..identity
+            }),
+            None => IdentityState::Unknown {
+                asking: None,
+                not_before: Tick(0),
+                failures: 0,
+            },
+        };
+    }
+
+    fn succeed(&mut self, slot: usize, call: CallId, written: Written, out: &mut Vec<Effect<T>>) {
+        if let Some(batch) = self.queues[slot].settle(call) {
+            self.finish(slot, batch, Ok(written), out);
+        }
+    }
+
+    fn give_up(&mut self, slot: usize, batch: Batch<T>, cause: Cause, out: &mut Vec<Effect<T>>) {
+        let queue = &self.queues[slot];
+        let error = SendError {
+            topic: queue.topic.clone(),
+            partition: Some(queue.index),
+            tries: batch.tries,
+            cause,
+        };
+        self.finish(slot, batch, Err(error), out);
+    }
+
+    fn finish(
+        &mut self,
+        slot: usize,
+        batch: Batch<T>,
+        outcome: Result<Written, SendError>,
+        out: &mut Vec<Effect<T>>,
+    ) {
+        assert!(
+            self.outstanding.remove(&batch.id),
+            "{:?} ended twice",
+            batch.id
+        );
+        self.buffered -= batch.size;
+        let (topic, partition) = (self.queues[slot].topic.clone(), self.queues[slot].index);
+        let Batch {
+            tag,
+            record_count,
+            size,
+            ..
+        } = batch;
+        out.push(Effect::Done(Done {
+            tag,
+            topic,
+            partition,
+            record_count,
+            size,
+            outcome,
+        }));
+    }
+
+    fn not_identified(
+        &mut self,
+        now: Tick,
+        call: CallId,
+        cause: Cause,
+        is_retriable: bool,
+        out: &mut Vec<Effect<T>>,
+    ) {
+        let IdentityState::Unknown {
+            asking,
+            not_before,
+            failures,
+        } = &mut self.identity
+        else {
+            return;
+        };
+        if *asking != Some(call) {
+            return;
+        }
+        *asking = None;
+        *failures = failures.saturating_add(1);
+        *not_before = Tick(now.0 + self.config.backoff.wait_us(*failures, &mut self.random));
+        if is_retriable {
+            return;
+        }
+        for slot in self.active.clone() {
+            let mut refused = Vec::new();
+            self.queues[slot].expire(Tick(u64::MAX), |batch| refused.push(batch));
+            for batch in refused {
+                self.give_up(slot, batch, cause.clone(), out);
+            }
+        }
+    }
+
+    fn offer_room(&mut self, out: &mut Vec<Effect<T>>) {
+        // Half empty before anybody is woken: otherwise every small batch would wake all who wait.
+        if self.somebody_waits_for_room && self.buffered <= self.config.buffer_memory / 2 {
+            self.somebody_waits_for_room = false;
+            out.push(Effect::Room);
+        }
+    }
+}
+
+fn never(record: &Record<'_>, cause: Cause) -> Refused {
+    Refused::Never(SendError::before_sending(
+        record.topic,
+        record.partition,
+        cause,
+    ))
+}
+
+/// Answers which say that the partition is led by somebody else or not there at all.
+fn asks_for_metadata(code: ErrorCode) -> bool {
+    use ErrorCode as E;
+    matches!(
+        code,
+        E::NotLeaderOrFollower
+            | E::LeaderNotAvailable
+            | E::FencedLeaderEpoch
+            | E::UnknownLeaderEpoch
+            | E::UnknownTopicOrPartition
+            | E::UnknownTopicId
+            | E::InconsistentTopicId
+            | E::KafkaStorageError
+            | E::ReplicaNotAvailable
+    )
+}
+
+/// Refusals that come before the log is touched, whatever the broker. Every other error may have come after the append, for example when
+/// the leader changed while the batch waited for its followers.
+fn may_have_been_written(code: ErrorCode) -> bool {
+    !matches!(
+        code,
+        ErrorCode::NotEnoughReplicas | ErrorCode::CorruptMessage
+    )
+}

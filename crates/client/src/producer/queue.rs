@@ -1,0 +1,491 @@
+//! The batches of one partition on their way, in order.
+//!
+//! ```text
+//!   sent                      closed             open
+//!   [ in flight | waiting ]   [ full | full ]    [ takes records )
+//!     numbered                  not numbered yet
+//! ```
+//! Owns the sequence numbers. Invariants: the sequences in `sent` are contiguous as long as the identity that stamped them is the current
+//! one; a batch goes out again only while it is the first of `sent`, so a partition never overtakes itself; and a batch that the broker
+//! may have stored keeps its number until the broker has said that it did not, so it is never stored twice.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use klamm_model::{
+    BATCH_HEADER_SIZE, BatchBuilder, BatchHeader, Compression, Producer, ProducerEpoch, ProducerId,
+    RecordHeader, Seal, Tick, Timestamp, crc32c, position,
+};
+
+use super::error::Cause;
+use crate::call::CallId;
+
+/// Who we are to the brokers. A new epoch lets every partition begin again at sequence 0.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Identity {
+    pub(crate) id: ProducerId,
+    pub(crate) epoch: ProducerEpoch,
+}
+
+/// Numbers the batches of a producer in the order they were opened.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct BatchId(pub u64);
+
+/// A batch that no longer takes records, or not any more once somebody seals it.
+#[derive(Debug)]
+pub(crate) struct Batch<T> {
+    pub(crate) id: BatchId,
+    pub(crate) tag: T,
+    pub(crate) opened_at: Tick,
+    pub(crate) record_count: u32,
+    /// Bytes charged to the buffer: those of the records before compression.
+    pub(crate) size: usize,
+    pub(crate) tries: u32,
+    pub(crate) last_cause: Option<Cause>,
+    content: BatchBuilder,
+    /// Must not linger: it is full, or somebody waits for it.
+    is_due: bool,
+}
+
+#[derive(Debug)]
+struct Sent<T> {
+    batch: Batch<T>,
+    bytes: Bytes,
+    base_sequence: i32,
+    state: SentState,
+    /// An earlier try may have reached the log.
+    maybe_written: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum SentState {
+    InFlight(CallId),
+    Waiting { not_before: Tick },
+}
+
+/// What a partition could do now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Next {
+    /// Something else has to happen first.
+    Blocked,
+    /// Nothing before this moment.
+    At(Tick),
+    /// A batch of about this many bytes can go.
+    Ready(usize),
+}
+
+/// The batches of one partition.
+#[derive(Debug)]
+pub(crate) struct PartitionQueue<T> {
+    pub(crate) topic: Arc<str>,
+    pub(crate) index: i32,
+    open: Option<Batch<T>>,
+    closed: VecDeque<Batch<T>>,
+    sent: VecDeque<Sent<T>>,
+    stamp: Option<Identity>,
+    next_sequence: i32,
+    capacity_hint: usize,
+}
+
+impl<T> PartitionQueue<T> {
+    pub(crate) fn new(topic: Arc<str>, index: i32) -> Self {
+        let (closed, sent) = (VecDeque::new(), VecDeque::new());
+        Self {
+            topic,
+            index,
+            open: None,
+            closed,
+            sent,
+            stamp: None,
+            next_sequence: 0,
+            capacity_hint: 512,
+        }
+    }
+
+    /// Whether there is nothing to do for this partition.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.open.is_none() && self.closed.is_empty() && self.sent.is_empty()
+    }
+
+    /// Batches that wait to be sent, the open one included: the measure of how busy the partition is.
+    pub(crate) fn backlog(&self) -> usize {
+        self.closed.len() + self.sent.len() + usize::from(self.open.is_some())
+    }
+
+    pub(crate) fn has_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Whether a record of `growth` bytes would make the open batch larger than `batch_size`.
+    pub(crate) fn would_overflow(&self, growth: usize, batch_size: usize) -> bool {
+        self.open
+            .as_ref()
+            .is_some_and(|batch| batch.content.size() + growth > batch_size)
+    }
+
+    /// From now on the open batch takes no more records.
+    pub(crate) fn close_open(&mut self) {
+        if let Some(batch) = self.open.take() {
+            self.capacity_hint = batch.size + 64;
+            self.closed.push_back(batch);
+        }
+    }
+
+    /// The batch that took the newest record.
+    pub(crate) fn newest(&mut self) -> &mut Batch<T> {
+        self.open
+            .as_mut()
+            .or(self.closed.back_mut())
+            .expect("a record was appended")
+    }
+
+    /// The open batch goes out as soon as it can.
+    pub(crate) fn hurry(&mut self) {
+        if let Some(batch) = &mut self.open {
+            batch.is_due = true;
+        }
+    }
+
+    pub(crate) fn open(&mut self, id: BatchId, tag: T, now: Tick, size_max: usize) {
+        let content = BatchBuilder::with_capacity(self.capacity_hint.min(size_max));
+        let batch = Batch {
+            id,
+            tag,
+            opened_at: now,
+            record_count: 0,
+            size: 0,
+            tries: 0,
+            last_cause: None,
+            content,
+            is_due: false,
+        };
+        let previous = self.open.replace(batch);
+        assert!(
+            previous.is_none(),
+            "{}-{} had an open batch",
+            self.topic,
+            self.index
+        );
+    }
+
+    /// Adds a record to the open batch: its place in the batch and the bytes it took.
+    pub(crate) fn append(
+        &mut self,
+        timestamp: Timestamp,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[RecordHeader<'_>],
+    ) -> (u32, usize) {
+        let batch = self.open.as_mut().expect("the caller opened a batch");
+        let place = batch.record_count;
+        batch.content.append(timestamp, key, value, headers);
+        let growth = batch.content.size() - batch.size;
+        batch.size += growth;
+        batch.record_count += 1;
+        (place, growth)
+    }
+
+    /// When the first of the batches gives up.
+    pub(crate) fn oldest(&self) -> Option<Tick> {
+        let sent = self.sent.iter().map(|sent| sent.batch.opened_at).min();
+        sent.or_else(|| {
+            self.closed
+                .front()
+                .or(self.open.as_ref())
+                .map(|batch| batch.opened_at)
+        })
+    }
+
+    /// What can be done now. `identity` is `None` when batches are not numbered.
+    pub(crate) fn next(
+        &self,
+        now: Tick,
+        linger_ms: u64,
+        in_flight_max: usize,
+        identity: Option<Identity>,
+    ) -> Next {
+        let waiting = self.sent.iter().position(|sent| sent.state_is_waiting());
+        match waiting {
+            Some(0) => {
+                let front = &self.sent[0];
+                let SentState::Waiting { not_before } = front.state else {
+                    return Next::Blocked;
+                };
+                // To renumber, nothing may be under way under the old numbers.
+                if self.must_renumber(identity) && !front.maybe_written && self.in_flight() > 0 {
+                    return Next::Blocked;
+                }
+                if not_before <= now {
+                    Next::Ready(front.bytes.len())
+                } else {
+                    Next::At(not_before)
+                }
+            }
+            Some(_) => Next::Blocked,
+            None if self.sent.len() >= in_flight_max => Next::Blocked,
+            None if self.stamp != identity && !self.sent.is_empty() => Next::Blocked,
+            None => match (self.closed.front(), &self.open) {
+                (Some(batch), _) => Next::Ready(batch.size),
+                (None, Some(batch)) => {
+                    let due = batch.opened_at.after_ms(linger_ms);
+                    if batch.is_due || due <= now {
+                        Next::Ready(batch.size)
+                    } else {
+                        Next::At(due)
+                    }
+                }
+                (None, None) => Next::Blocked,
+            },
+        }
+    }
+
+    /// Sends what [`next`](Self::next) found ready.
+    pub(crate) fn take(
+        &mut self,
+        call: CallId,
+        compression: Compression,
+        identity: Option<Identity>,
+    ) -> Bytes {
+        if self.sent.front().is_some_and(Sent::state_is_waiting) {
+            if self.must_renumber(identity) && !self.sent[0].maybe_written {
+                self.renumber(identity);
+            }
+            let front = &mut self.sent[0];
+            front.state = SentState::InFlight(call);
+            front.batch.tries += 1;
+            return front.bytes.clone();
+        }
+        if self.closed.is_empty() {
+            self.close_open();
+        }
+        if self.stamp != identity {
+            assert!(
+                self.sent.is_empty(),
+                "{}-{} renumbered in flight",
+                self.topic,
+                self.index
+            );
+            self.stamp = identity;
+            self.next_sequence = 0;
+        }
+        let mut batch = self
+            .closed
+            .pop_front()
+            .expect("the caller asked whether a batch is ready");
+        let base_sequence = self.next_sequence;
+        let producer = self.stamp.map(|stamp| Producer {
+            id: stamp.id,
+            epoch: stamp.epoch,
+            base_sequence,
+        });
+        self.next_sequence = sequence_after(base_sequence, batch.record_count);
+        let bytes = batch.content.finish(&Seal {
+            compression,
+            producer,
+            ..Seal::default()
+        });
+        batch.tries = 1;
+        let state = SentState::InFlight(call);
+        self.sent.push_back(Sent {
+            batch,
+            bytes: bytes.clone(),
+            base_sequence,
+            state,
+            maybe_written: false,
+        });
+        bytes
+    }
+
+    /// The batch that went out with this call is done with, for good or ill.
+    pub(crate) fn settle(&mut self, call: CallId) -> Option<Batch<T>> {
+        let place = self.place_of(call)?;
+        self.sent.remove(place).map(|sent| sent.batch)
+    }
+
+    /// The batch that went out with this call is given up. Says whether the batches behind it need new numbers.
+    pub(crate) fn refuse(&mut self, call: CallId, maybe_written: bool) -> Option<(Batch<T>, bool)> {
+        let place = self.place_of(call)?;
+        self.sent[place].state = SentState::Waiting {
+            not_before: Tick(0),
+        };
+        self.sent[place].maybe_written |= maybe_written;
+        Some(self.remove(place))
+    }
+
+    /// The batch that went out with this call has to be sent again.
+    pub(crate) fn retry(
+        &mut self,
+        call: CallId,
+        not_before: Tick,
+        maybe_written: Option<bool>,
+        cause: Cause,
+    ) {
+        let Some(place) = self.place_of(call) else {
+            return;
+        };
+        let sent = &mut self.sent[place];
+        sent.state = SentState::Waiting { not_before };
+        sent.batch.last_cause = Some(cause);
+        if let Some(maybe_written) = maybe_written {
+            sent.maybe_written = maybe_written;
+        }
+    }
+
+    /// Whether the batch of this call is the one that all others wait for, under the current numbers.
+    pub(crate) fn is_first(&self, call: CallId) -> bool {
+        self.place_of(call) == Some(0)
+    }
+
+    /// How often the batch of this call was sent.
+    pub(crate) fn tries(&self, call: CallId) -> u32 {
+        self.place_of(call)
+            .map_or(0, |place| self.sent[place].batch.tries)
+    }
+
+    /// Removes every batch opened before `opened_before`. Says whether those that stay need new numbers.
+    pub(crate) fn expire(&mut self, opened_before: Tick, mut each: impl FnMut(Batch<T>)) -> bool {
+        let mut must_renumber = false;
+        while let Some(place) = self
+            .sent
+            .iter()
+            .position(|sent| sent.batch.opened_at < opened_before)
+        {
+            let (batch, renumber) = self.remove(place);
+            must_renumber |= renumber;
+            each(batch);
+        }
+        while self
+            .closed
+            .front()
+            .is_some_and(|batch| batch.opened_at < opened_before)
+        {
+            self.closed.pop_front().into_iter().for_each(&mut each);
+        }
+        if self
+            .open
+            .as_ref()
+            .is_some_and(|batch| batch.opened_at < opened_before)
+        {
+            self.open.take().into_iter().for_each(each);
+        }
+        must_renumber
+    }
+
+    /// The topic was made anew: its log knows none of our numbers.
+    pub(crate) fn forget_numbers(&mut self) {
+        self.stamp = None;
+        for sent in &mut self.sent {
+            sent.maybe_written = false;
+        }
+    }
+
+    /// Whether this partition still counts under `identity`.
+    pub(crate) fn is_stamped(&self, identity: Identity) -> bool {
+        self.stamp == Some(identity)
+    }
+
+    fn remove(&mut self, place: usize) -> (Batch<T>, bool) {
+        let sent = self.sent.remove(place).expect("found before");
+        let is_last = place == self.sent.len();
+        let is_surely_unwritten = !sent.maybe_written && sent.state_is_waiting();
+        if self.stamp.is_none() {
+            return (sent.batch, false);
+        }
+        if is_last && is_surely_unwritten {
+            self.next_sequence = sent.base_sequence;
+            return (sent.batch, false);
+        }
+        (sent.batch, true)
+    }
+
+    fn place_of(&self, call: CallId) -> Option<usize> {
+        self.sent
+            .iter()
+            .position(|sent| sent.state == SentState::InFlight(call))
+    }
+
+    fn in_flight(&self) -> usize {
+        self.sent
+            .iter()
+            .filter(|sent| !sent.state_is_waiting())
+            .count()
+    }
+
+    fn must_renumber(&self, identity: Option<Identity>) -> bool {
+        identity.is_some() && self.stamp != identity
+    }
+
+    fn renumber(&mut self, identity: Option<Identity>) {
+        let Some(Identity { id, epoch }) = identity else {
+            return;
+        };
+        self.stamp = identity;
+        self.next_sequence = 0;
+        for sent in &mut self.sent {
+            sent.base_sequence = self.next_sequence;
+            sent.maybe_written = false;
+            sent.bytes = restamped(
+                &sent.bytes,
+                Producer {
+                    id,
+                    epoch,
+                    base_sequence: sent.base_sequence,
+                },
+            );
+            self.next_sequence = sequence_after(self.next_sequence, sent.batch.record_count);
+        }
+    }
+}
+
+impl<T> Sent<T> {
+    fn state_is_waiting(&self) -> bool {
+        matches!(self.state, SentState::Waiting { .. })
+    }
+}
+
+/// Sequences are not negative; after the largest comes 0.
+fn sequence_after(sequence: i32, record_count: u32) -> i32 {
+    ((i64::from(sequence) + i64::from(record_count)) & i64::from(i32::MAX)) as i32
+}
+
+/// The same batch under another identity. The records are as they were, but the checksum covers the header's numbers too.
+fn restamped(batch: &Bytes, producer: Producer) -> Bytes {
+    let mut header = BatchHeader::parse(batch).expect("a batch of our own making");
+    header.producer = Some(producer);
+    let mut copy = batch.to_vec();
+    copy[..BATCH_HEADER_SIZE].copy_from_slice(&header.write());
+    let checksum = crc32c(&copy[position::ATTRIBUTES..]);
+    copy[position::CRC..position::ATTRIBUTES].copy_from_slice(&checksum.to_be_bytes());
+    copy.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use klamm_model::BatchView;
+
+    use super::*;
+
+    #[test]
+    fn sequences_wrap_to_zero() {
+        assert_eq!(sequence_after(5, 3), 8);
+        assert_eq!(sequence_after(i32::MAX, 1), 0);
+        assert_eq!(sequence_after(i32::MAX - 1, 5), 3);
+    }
+
+    #[test]
+    fn a_restamped_batch_is_whole() {
+        let mut builder = BatchBuilder::with_capacity(100);
+        builder.append(Timestamp(1), Some(b"k"), Some(b"v"), &[]);
+        let batch = builder.finish(&Seal::default());
+        let producer = Producer {
+            id: ProducerId(9),
+            epoch: ProducerEpoch(2),
+            base_sequence: 77,
+        };
+        let restamped = restamped(&batch, producer);
+        let view = BatchView::parse(&restamped).expect("parses");
+        view.verify_crc().expect("checksum");
+        assert_eq!(view.producer(), Some(producer));
+    }
+}

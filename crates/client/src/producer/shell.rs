@@ -1,0 +1,443 @@
+//! Drives the producer's machine: sockets, clock, and the futures of those who send.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use klamm_model::{ErrorCode, Tick};
+use klamm_wire::{
+    InitProducerIdRequest, ProduceRequest, Records, Request, Response,
+    produce::{PartitionProduceData, TopicProduceData},
+};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::config::Config;
+use super::delivery::{Delivered, Delivery, Slot};
+use super::error::{Cause, SendError};
+use super::machine::{Done, Effect, Machine, Record, Refused, TopicBatches, Written};
+use crate::call::{CallError, CallId};
+use crate::client::Client;
+use crate::net::{Clock, Lane, Question, Target, seeded};
+
+/// Topic ids came with this version; before it the name is sent.
+const PRODUCE_VERSION_BEFORE_IDS: i16 = 12;
+
+/// What became of a batch, for those who care for batches and not for records.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchReport<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// The partition.
+    pub partition: i32,
+    /// Records in the batch.
+    pub record_count: u32,
+    /// Bytes of the records before compression.
+    pub size: usize,
+    /// Offset of the first record, and the broker's time if it sets one; or why nothing was written.
+    pub outcome: Result<Written, &'a SendError>,
+}
+
+type Observer = Box<dyn Fn(BatchReport<'_>) + Send + Sync>;
+
+/// Writes records. Records are collected in batches by a lock and no hand-over; a task of its own sends them. All methods take `&self`, so
+/// a producer is shared by reference or in an `Arc`.
+///
+/// Dropping it blocks nobody: what was accepted is still sent in the background, as long as the runtime runs. [`close`](Self::close) waits
+/// for that.
+pub struct Producer {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    client: Client,
+    state: Mutex<State>,
+    /// The driving task has something to do.
+    work: Notify,
+    /// Somebody who waits may try again: there is room, or news of a topic.
+    retry: Notify,
+    /// A batch ended.
+    ended: Notify,
+    observer: Option<Observer>,
+}
+
+struct State {
+    machine: Machine<Option<Arc<Slot>>>,
+    effects: Vec<Effect<Option<Arc<Slot>>>>,
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        self.shared.state.lock().machine.close();
+        self.shared.work.notify_one();
+    }
+}
+
+impl Producer {
+    /// A producer on the client's connections. Must be called within a tokio runtime.
+    pub fn new(client: &Client, config: Config) -> Self {
+        Self::start(client, config, None)
+    }
+
+    /// The same; `observer` is called for every batch that was written or given up, in a task that must not be held up.
+    pub fn with_observer(
+        client: &Client,
+        config: Config,
+        observer: impl Fn(BatchReport<'_>) + Send + Sync + 'static,
+    ) -> Self {
+        Self::start(client, config, Some(Box::new(observer)))
+    }
+
+    fn start(client: &Client, config: Config, observer: Option<Observer>) -> Self {
+        let machine = Machine::new(config, client.cluster(), seeded());
+        let shared = Arc::new(Shared {
+            client: client.clone(),
+            state: Mutex::new(State {
+                machine,
+                effects: Vec::new(),
+            }),
+            work: Notify::new(),
+            retry: Notify::new(),
+            ended: Notify::new(),
+            observer,
+        });
+        tokio::spawn(drive(shared.clone()));
+        Self { shared }
+    }
+
+    /// Sends a record and waits until it is written. If there is room and the topic is known, the record is in its batch before this
+    /// returns, whether or not the future is awaited: several futures awaited together share batches and keep their order.
+    pub fn send<'a>(
+        &'a self,
+        record: Record<'a>,
+    ) -> impl Future<Output = Result<Delivered, SendError>> + Send + 'a {
+        let at_once = self.shared.try_append(&record);
+        async move {
+            let delivery = match at_once {
+                Ok((delivery, _)) => delivery,
+                Err(refused) => self.append_later(&record, refused).await?,
+            };
+            delivery.await
+        }
+    }
+
+    /// Takes a record as soon as there is room; the answer to that can be awaited anywhere and any time. Order is that of acceptance.
+    pub async fn accept(&self, record: Record<'_>) -> Result<Delivery, SendError> {
+        match self.shared.try_append(&record) {
+            Ok((delivery, wants_advance)) => {
+                let_others_work(wants_advance).await;
+                Ok(delivery)
+            }
+            Err(refused) => self.append_later(&record, refused).await,
+        }
+    }
+
+    /// Takes a record as soon as there is room, and that is all the caller wants to know; the observer hears of the batch. The cheapest
+    /// way to send many records.
+    pub async fn post(&self, record: Record<'_>) -> Result<(), SendError> {
+        let wants_advance = match self.try_post(&record) {
+            Ok(wants_advance) => wants_advance,
+            Err(refused) => {
+                drop(self.append_later(&record, refused).await?);
+                false
+            }
+        };
+        let_others_work(wants_advance).await;
+        Ok(())
+    }
+
+    /// Waits until everything accepted so far is written or given up.
+    pub async fn flush(&self) {
+        let mark = self.shared.state.lock().machine.flush();
+        self.shared.work.notify_one();
+        self.shared.until(|machine| machine.is_flushed(mark)).await;
+    }
+
+    /// Takes no more records, and waits until everything accepted is written or given up.
+    pub async fn close(self) {
+        self.shared.state.lock().machine.close();
+        self.shared.work.notify_one();
+        self.shared.until(|machine| machine.is_finished()).await;
+    }
+
+    /// Bytes that wait for an acknowledgement.
+    pub fn buffered(&self) -> usize {
+        self.shared.state.lock().machine.buffered()
+    }
+
+    fn try_post(&self, record: &Record<'_>) -> Result<bool, Refused> {
+        let now = self.shared.client.clock().now();
+        let mut state = self.shared.state.lock();
+        let wants_advance = state
+            .machine
+            .append(now, Clock::wall(), record)?
+            .wants_advance;
+        drop(state);
+        if wants_advance {
+            self.shared.work.notify_one();
+        }
+        Ok(wants_advance)
+    }
+
+    /// The slow way: wait for metadata or room, and try again.
+    async fn append_later(
+        &self,
+        record: &Record<'_>,
+        mut refused: Refused,
+    ) -> Result<Delivery, SendError> {
+        let shared = &self.shared;
+        let block_max_ms = shared.state.lock().machine.config().block_max_ms;
+        let deadline = tokio::time::Instant::now() + Duration::from_millis(block_max_ms);
+        loop {
+            match refused {
+                Refused::Never(error) => return Err(error),
+                Refused::NeedsMetadata => shared.client.want_topic(record.topic),
+                Refused::Full => shared.work.notify_one(),
+            }
+            let retry = shared.retry.notified();
+            tokio::pin!(retry);
+            // Registered before the next try, so that news between the two is not missed.
+            retry.as_mut().enable();
+            refused = match shared.try_append(record) {
+                Ok((delivery, _)) => return Ok(delivery),
+                Err(refused) => refused,
+            };
+            if tokio::time::timeout_at(deadline, retry).await.is_err() {
+                return Err(shared.too_late(record, &refused, block_max_ms));
+            }
+        }
+    }
+}
+
+/// On a runtime of one thread a sender that never has to wait would keep everybody else from working: it steps back once a batch.
+async fn let_others_work(is_needed: bool) {
+    if is_needed {
+        tokio::task::yield_now().await;
+    }
+}
+
+impl Shared {
+    fn try_append(&self, record: &Record<'_>) -> Result<(Delivery, bool), Refused> {
+        let now = self.client.clock().now();
+        let wall = Clock::wall();
+        let mut state = self.state.lock();
+        let appended = state.machine.append(now, wall, record)?;
+        let slot = appended.tag.get_or_insert_default().clone();
+        let (place, wants_advance) = (appended.place, appended.wants_advance);
+        drop(state);
+        if wants_advance {
+            self.work.notify_one();
+        }
+        Ok((
+            Delivery {
+                slot,
+                place,
+                timestamp: record.timestamp.unwrap_or(wall),
+            },
+            wants_advance,
+        ))
+    }
+
+    fn too_late(&self, record: &Record<'_>, refused: &Refused, waited_ms: u64) -> SendError {
+        let cause = match refused {
+            Refused::Never(error) => return error.clone(),
+            Refused::Full => {
+                let buffer_memory = self.state.lock().machine.config().buffer_memory;
+                Cause::BufferFull {
+                    buffer_memory,
+                    waited_ms,
+                }
+            }
+            Refused::NeedsMetadata => {
+                let cluster = self.client.cluster();
+                let answer = cluster.topics.get(record.topic).map(|topic| topic.error);
+                Cause::UnknownTopic {
+                    waited_ms,
+                    answer: answer.filter(|code| *code != ErrorCode::None),
+                }
+            }
+        };
+        SendError::before_sending(record.topic, record.partition, cause)
+    }
+
+    async fn until(&self, is_true: impl Fn(&Machine<Option<Arc<Slot>>>) -> bool) {
+        loop {
+            let ended = self.ended.notified();
+            tokio::pin!(ended);
+            ended.as_mut().enable();
+            if is_true(&self.state.lock().machine) {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    /// Feeds the machine and performs what comes out.
+    fn step(
+        self: &Arc<Self>,
+        feed: impl FnOnce(&mut Machine<Option<Arc<Slot>>>, Tick, &mut Vec<Effect<Option<Arc<Slot>>>>),
+    ) {
+        let now = self.client.clock().now();
+        let mut effects = {
+            let mut state = self.state.lock();
+            let mut effects = std::mem::take(&mut state.effects);
+            feed(&mut state.machine, now, &mut effects);
+            effects
+        };
+        let mut something_ended = false;
+        for effect in effects.drain(..) {
+            something_ended |= matches!(effect, Effect::Done(_));
+            self.perform(effect);
+        }
+        self.state.lock().effects = effects;
+        if something_ended {
+            self.ended.notify_waiters();
+        }
+    }
+
+    fn perform(self: &Arc<Self>, effect: Effect<Option<Arc<Slot>>>) {
+        match effect {
+            Effect::Produce {
+                call,
+                broker,
+                topics,
+            } => {
+                let limit = if topics.iter().any(|topic| topic.id.is_zero()) {
+                    PRODUCE_VERSION_BEFORE_IDS
+                } else {
+                    i16::MAX
+                };
+                self.ask(
+                    call,
+                    Target::Broker(broker),
+                    self.produce_request(topics),
+                    limit,
+                );
+            }
+            Effect::InitProducerId { call } => {
+                let request = InitProducerIdRequest {
+                    transaction_timeout_ms: i32::MAX,
+                    producer_id: -1,
+                    producer_epoch: -1,
+                    ..InitProducerIdRequest::default()
+                };
+                let (shared, request) = (self.clone(), Request::InitProducerId(request));
+                tokio::spawn(async move {
+                    let response = shared.client.call_any(request, i16::MAX).await;
+                    shared.answered(call, response);
+                });
+            }
+            Effect::RefreshMetadata => self.client.refresh_metadata(),
+            Effect::Done(done) => self.report(done),
+            Effect::Room => self.retry.notify_waiters(),
+        }
+    }
+
+    fn produce_request(&self, topics: Vec<TopicBatches>) -> Request {
+        let config = self.state.lock().machine.config().clone();
+        let topic_data = topics.into_iter().map(|topic| {
+            let partition_data =
+                topic
+                    .partitions
+                    .into_iter()
+                    .map(|(index, batch)| PartitionProduceData {
+                        index,
+                        records: Some(Records::Bytes(batch)),
+                    });
+            TopicProduceData {
+                name: topic.name.to_string(),
+                topic_id: topic.id,
+                partition_data: partition_data.collect(),
+            }
+        });
+        Request::Produce(ProduceRequest {
+            transactional_id: None,
+            acks: config.acks.to_wire(),
+            timeout_ms: i32::try_from(config.request_timeout_ms).unwrap_or(i32::MAX),
+            topic_data: topic_data.collect(),
+        })
+    }
+
+    fn ask(self: &Arc<Self>, call: CallId, target: Target, request: Request, version_limit: i16) {
+        let shared = self.clone();
+        let timeout_ms = self.state.lock().machine.config().request_timeout_ms;
+        let answer = Box::new(move |response| shared.answered(call, response));
+        self.client.pool().ask(
+            target,
+            Lane::Prompt,
+            Question {
+                request,
+                version_limit,
+                timeout_ms,
+                answer,
+            },
+        );
+    }
+
+    fn answered(self: &Arc<Self>, call: CallId, response: Result<Response, CallError>) {
+        self.step(|machine, now, out| match response {
+            Ok(Response::Produce(response)) => machine.produced(now, call, response, out),
+            Ok(Response::InitProducerId(response)) => machine.identified(now, call, &response, out),
+            Ok(_) => unreachable!("answers are decoded as what was asked for"),
+            Err(error) => machine.call_failed(now, call, &error, out),
+        });
+        self.work.notify_one();
+    }
+
+    fn report(&self, done: Done<Option<Arc<Slot>>>) {
+        let Done {
+            tag,
+            topic,
+            partition,
+            record_count,
+            size,
+            outcome,
+        } = done;
+        if let Some(observer) = &self.observer {
+            let outcome = outcome.as_ref().copied();
+            observer(BatchReport {
+                topic: &topic,
+                partition,
+                record_count,
+                size,
+                outcome,
+            });
+        }
+        if let Some(slot) = tag {
+            slot.settle(topic, partition, outcome);
+        }
+    }
+}
+
+/// Sends whatever can be sent, until the producer is closed and empty.
+async fn drive(shared: Arc<Shared>) {
+    let mut clusters = shared.client.clusters();
+    loop {
+        shared.step(|machine, now, out| machine.advance(now, out));
+        let wake = {
+            let state = shared.state.lock();
+            if state.machine.is_finished() {
+                break;
+            }
+            state.machine.next_wake()
+        };
+        let due = async {
+            match wake {
+                Some(tick) => tokio::time::sleep_until(shared.client.clock().instant(tick)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = shared.work.notified() => {}
+            changed = clusters.changed() => {
+                if changed.is_err() {
+                    break;
+                }
+                let cluster = clusters.borrow_and_update().clone();
+                shared.state.lock().machine.cluster_changed(cluster);
+                shared.retry.notify_waiters();
+            }
+            () = due => {}
+        }
+    }
+    shared.ended.notify_waiters();
+}
