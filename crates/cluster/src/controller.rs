@@ -1,0 +1,181 @@
+//! The controller: the one node that decides what changes in the cluster.
+//!
+//! It looks at the image after everything it has **appended** (proposed, maybe not yet committed), so that two commands before one commit do not decide on the
+//! same past. A decision is records and an answer; the caller appends the records here, proposes them, and lets the answer go once they are committed. A
+//! controller is dropped when its node leads no more: nothing is ever undone.
+//!
+//! What is not in the image are the sessions of brokers: when each was last heard of. They live and die with the controller.
+
+use bytes::Bytes;
+use klamm_model::{BrokerId, ControllerEpoch, Tick};
+
+use crate::image::Image;
+use crate::record::{self, Record};
+
+mod brokers;
+mod command;
+mod configs;
+mod elections;
+mod partitions;
+mod placement;
+mod sessions;
+mod topics;
+
+pub use brokers::PRODUCER_ID_BLOCK;
+pub use command::*;
+pub use topics::PARTITIONS_OF_REQUEST_MAX;
+
+use sessions::Sessions;
+
+/// What an operator may set.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ControllerConfig {
+    /// A broker that was not heard of for so long is fenced.
+    pub session_timeout_ms: u64,
+    /// Partitions of a topic whose creator left that open.
+    pub num_partitions: u32,
+    /// Replicas of a topic whose creator left that open; `None`: three, or as many as there are brokers.
+    pub default_replication_factor: Option<u16>,
+    /// The largest group of records that the consensus engine takes at once.
+    pub entry_bytes_max: usize,
+}
+
+impl Default for ControllerConfig {
+    fn default() -> Self {
+        Self {
+            session_timeout_ms: 600,
+            num_partitions: 1,
+            default_replication_factor: None,
+            entry_bytes_max: 900_000,
+        }
+    }
+}
+
+/// Records to append, and the answer once everything appended so far is committed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Decision {
+    /// Applied together or not at all. May be empty.
+    pub records: Vec<Record>,
+    /// What to tell whoever asked.
+    pub reply: Reply,
+}
+
+/// The decider of one controller epoch.
+#[derive(Debug)]
+pub struct Controller {
+    config: ControllerConfig,
+    me: BrokerId,
+    seed: u64,
+    image: Image,
+    sessions: Sessions,
+    /// Whether all partitions that could have a leader have one.
+    is_checked: bool,
+}
+
+impl Controller {
+    /// For the node that began the image's epoch. `seed` makes topic ids that nobody else makes, and spreads partitions.
+    pub fn new(config: ControllerConfig, me: BrokerId, seed: u64, now: Tick, image: Image) -> Self {
+        assert_eq!(
+            image.controller(),
+            Some(me),
+            "a controller starts after its own first entry was applied"
+        );
+        let sessions = Sessions::new(now, config.session_timeout_ms, me, &image);
+        Self {
+            config,
+            me,
+            seed,
+            image,
+            sessions,
+            is_checked: false,
+        }
+    }
+
+    /// Decides on a command. Changes nothing but what is known of brokers' sessions: the image moves by [`Self::append`] alone.
+    pub fn decide(&mut self, now: Tick, command: &Command) -> Decision {
+        self.sessions.observe(now);
+        match command {
+            Command::CreateTopics(it) => self.create_topics(it),
+            Command::DeleteTopics(it) => self.delete_topics(it),
+            Command::RegisterBroker(it) => self.register_broker(it),
+            Command::Heartbeat(it) => self.heartbeat(now, it),
+            Command::AlterPartitions(it) => self.alter_partitions(it),
+            Command::AllocateProducerIds(it) => self.allocate_producer_ids(it),
+            Command::AlterConfigs(it) => self.alter_configs(it),
+        }
+    }
+
+    /// What time alone brings about: brokers that fell silent are fenced, and others lead in their place.
+    pub fn tick(&mut self, now: Tick) -> Vec<Record> {
+        self.sessions.observe(now);
+        let expired = self.sessions.expired(now, &self.image);
+        if !expired.is_empty() {
+            return elections::fence(&self.image, &expired);
+        }
+        // An earlier controller may have failed between two entries of one decision.
+        if std::mem::replace(&mut self.is_checked, true) {
+            return Vec::new();
+        }
+        elections::elect(&self.image)
+    }
+
+    /// Takes decided records for given, and gives the payloads to propose, in this order and before those of any later decision. There is more than one only where
+    /// brokers with very many partitions come or go; what comes of them is right between any two.
+    ///
+    /// The last one's metadata offset is [`Self::appended`], if this controller lives to see it committed.
+    pub fn append(&mut self, now: Tick, records: &[Record]) -> Vec<Bytes> {
+        let mut payloads = Vec::new();
+        for (payload, part) in record::encode_split(records, self.config.entry_bytes_max) {
+            let changes = self
+                .image
+                .apply_entry(self.appended() + 1, self.image.epoch(), part)
+                .unwrap_or_else(|error| {
+                    panic!("the controller decided on what does not fit: {error}")
+                });
+            for id in changes.brokers {
+                self.sessions.broker_changed(now, id, &self.image);
+            }
+            payloads.push(payload);
+        }
+        payloads
+    }
+
+    /// The metadata offset of the last of these records, once they are appended.
+    fn offset_after(&self, records: &[Record]) -> u64 {
+        self.appended() + record::encode_split(records, self.config.entry_bytes_max).len() as u64
+    }
+
+    /// The metadata offset of the last appended entry. An answer may leave once the node's own image has applied it.
+    pub fn appended(&self) -> u64 {
+        self.image
+            .applied()
+            .expect("a controller's image has its own first entry")
+    }
+
+    /// When [`Self::tick`] is due at the latest; `None` while no session can end. A moment in the past means at once.
+    pub fn next_wake(&self) -> Option<Tick> {
+        if self.is_checked {
+            self.sessions.next_wake(&self.image)
+        } else {
+            Some(Tick(0))
+        }
+    }
+
+    /// The cluster after everything appended.
+    pub fn image(&self) -> &Image {
+        &self.image
+    }
+
+    /// The epoch this controller decides in.
+    pub fn epoch(&self) -> ControllerEpoch {
+        self.image.epoch()
+    }
+
+    /// The node it runs on.
+    pub fn me(&self) -> BrokerId {
+        self.me
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,164 @@
+//! Brokers come, live and go.
+
+use std::collections::BTreeSet;
+
+use klamm_model::{BrokerEpoch, BrokerId, ProducerId, Tick};
+
+use super::{
+    AllocateError, AllocateProducerIds, Controller, Decision, Heartbeat, HeartbeatAnswer,
+    ProducerIdBlock, Register, RegisterError, Reply, StaleBroker, elections,
+};
+use crate::image::Broker;
+use crate::record::{BrokerState, Record};
+
+/// How many producer ids a broker gets at once. Ids that a stopped broker did not give out are never used, which 2^63 can bear.
+pub const PRODUCER_ID_BLOCK: u32 = 1000;
+
+impl Controller {
+    pub(super) fn register_broker(&self, it: &Register) -> Decision {
+        let (records, result) = match self.registration(it) {
+            Ok((records, epoch)) => (records, Ok(epoch)),
+            Err(error) => (Vec::new(), Err(error)),
+        };
+        Decision {
+            records,
+            reply: Reply::RegisterBroker(result),
+        }
+    }
+
+    fn registration(&self, it: &Register) -> Result<(Vec<Record>, BrokerEpoch), RegisterError> {
+        if let (Some(given), Some(ours)) = (&it.cluster_id, self.image.cluster_id())
+            && **given != **ours
+        {
+            return Err(RegisterError::OtherCluster {
+                given: given.clone(),
+                ours: ours.to_string(),
+            });
+        }
+        let mut records = Vec::new();
+        if let Some(known) = self.image.broker(it.broker.id) {
+            if known.directory != it.broker.directory {
+                return Err(RegisterError::OtherDirectory { id: known.id });
+            }
+            if is_repeated(known, it) {
+                return Ok((records, known.epoch));
+            }
+            // The same data directory, which a lock keeps to one process: the process known so far is gone, and with it whatever it led. Its successor may
+            // have lost records that were not synced, so it comes back under new leader epochs and joins the in-sync sets again once it has caught up.
+            records = elections::leave(&self.image, &BTreeSet::from([known.id]));
+        }
+        records.push(Record::RegisterBroker(it.broker.clone()));
+        let offset = self.offset_after(&records);
+        Ok((
+            records,
+            BrokerEpoch(i64::try_from(offset).expect("a metadata offset")),
+        ))
+    }
+
+    pub(super) fn heartbeat(&mut self, now: Tick, it: &Heartbeat) -> Decision {
+        let broker = match self.current(it.id, it.epoch) {
+            Ok(broker) => Broker::clone(broker),
+            Err(error) => {
+                return Decision {
+                    records: Vec::new(),
+                    reply: Reply::Heartbeat(Err(error)),
+                };
+            }
+        };
+        self.sessions.heard(now, it.id, it.applied);
+        let is_caught_up = it
+            .applied
+            .is_some_and(|applied| broker.epoch.0.unsigned_abs() <= applied);
+        let only = BTreeSet::from([it.id]);
+        let becomes = |state| Record::BrokerState {
+            id: it.id,
+            epoch: it.epoch,
+            state,
+        };
+        let (records, state) = match broker.state {
+            BrokerState::Fenced if is_caught_up && !it.wants_fence && !it.wants_shutdown => {
+                let mut records = vec![becomes(BrokerState::Active)];
+                records.extend(elections::elect_with(&self.image, it.id));
+                (records, BrokerState::Active)
+            }
+            BrokerState::Active | BrokerState::Draining if it.wants_fence => {
+                (elections::fence(&self.image, &only), BrokerState::Fenced)
+            }
+            BrokerState::Active if it.wants_shutdown => {
+                let mut records = elections::leave(&self.image, &only);
+                records.push(becomes(BrokerState::Draining));
+                (records, BrokerState::Draining)
+            }
+            BrokerState::Draining if self.sessions.is_drained(it.id, &self.image) => {
+                (elections::fence(&self.image, &only), BrokerState::Fenced)
+            }
+            unchanged => (Vec::new(), unchanged),
+        };
+        let may_shut_down = it.wants_shutdown && state == BrokerState::Fenced;
+        Decision {
+            records,
+            reply: Reply::Heartbeat(Ok(HeartbeatAnswer {
+                state,
+                is_caught_up,
+                may_shut_down,
+            })),
+        }
+    }
+
+    pub(super) fn allocate_producer_ids(&self, it: &AllocateProducerIds) -> Decision {
+        let (records, result) = match self.producer_ids(it) {
+            Ok((record, block)) => (vec![record], Ok(block)),
+            Err(error) => (Vec::new(), Err(error)),
+        };
+        Decision {
+            records,
+            reply: Reply::AllocateProducerIds(result),
+        }
+    }
+
+    fn producer_ids(
+        &self,
+        it: &AllocateProducerIds,
+    ) -> Result<(Record, ProducerIdBlock), AllocateError> {
+        self.current(it.broker, it.broker_epoch)?;
+        let first = self.image.next_producer_id();
+        let next = ProducerId(
+            first
+                .0
+                .checked_add(PRODUCER_ID_BLOCK.into())
+                .ok_or(AllocateError::UsedUp)?,
+        );
+        let record = Record::ProducerIds {
+            broker: it.broker,
+            broker_epoch: it.broker_epoch,
+            next,
+        };
+        Ok((
+            record,
+            ProducerIdBlock {
+                first,
+                count: PRODUCER_ID_BLOCK,
+            },
+        ))
+    }
+
+    /// The broker, if this registration of it holds.
+    pub(super) fn current(&self, id: BrokerId, epoch: BrokerEpoch) -> Result<&Broker, StaleBroker> {
+        let broker = self.image.broker(id).ok_or(StaleBroker::Unknown { id })?;
+        if broker.epoch == epoch {
+            Ok(broker)
+        } else {
+            Err(StaleBroker::Epoch {
+                id,
+                given: epoch,
+                current: broker.epoch,
+            })
+        }
+    }
+}
+
+fn is_repeated(known: &Broker, it: &Register) -> bool {
+    known.incarnation == it.broker.incarnation
+        && known.listeners == it.broker.listeners
+        && known.rack == it.broker.rack
+}

@@ -1,0 +1,450 @@
+//! What a controller can be asked, and what it answers.
+
+use klamm_model::{
+    BrokerEpoch, BrokerId, LeaderEpoch, PartitionEpoch, PartitionIndex, ProducerId, TopicId,
+    TopicPartition,
+};
+use thiserror::Error;
+
+use crate::config::ConfigError;
+use crate::record::{BrokerState, ConfigResource, RegisterBroker};
+use crate::topic_name::TopicNameError;
+
+/// What a controller can be asked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Command {
+    /// From clients, and from brokers for them.
+    CreateTopics(CreateTopics),
+    /// From clients.
+    DeleteTopics(DeleteTopics),
+    /// From a broker that starts.
+    RegisterBroker(Register),
+    /// From every broker, all the time.
+    Heartbeat(Heartbeat),
+    /// From leaders whose in-sync sets change.
+    AlterPartitions(AlterPartitions),
+    /// From a broker that has no producer ids left.
+    AllocateProducerIds(AllocateProducerIds),
+    /// From clients.
+    AlterConfigs(AlterConfigs),
+}
+
+/// The answer to the command of the same name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Reply {
+    /// One per name asked for, in that order.
+    CreateTopics(Vec<(String, Result<CreatedTopic, CreateTopicError>)>),
+    /// One per topic asked for, in that order.
+    DeleteTopics(Vec<(TopicRef, Result<DeletedTopic, DeleteTopicError>)>),
+    /// The broker epoch.
+    RegisterBroker(Result<BrokerEpoch, RegisterError>),
+    /// What the broker is now.
+    Heartbeat(Result<HeartbeatAnswer, StaleBroker>),
+    /// One per partition asked for, in that order, unless the broker itself is refused.
+    AlterPartitions(Result<Vec<(TopicPartition, PartitionResult)>, StaleBroker>),
+    /// A block of ids.
+    AllocateProducerIds(Result<ProducerIdBlock, AllocateError>),
+    /// One per resource asked for, in that order.
+    AlterConfigs(Vec<(ConfigResource, Result<(), AlterConfigError>)>),
+}
+
+/// What became of one proposal.
+pub type PartitionResult = Result<PartitionAnswer, AlterPartitionError>;
+
+/// Topics to create.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct CreateTopics {
+    /// Each stands by itself: one may fail while others are created.
+    pub topics: Vec<NewTopic>,
+    /// Only say what would happen.
+    pub validate_only: bool,
+}
+
+/// A topic to create.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NewTopic {
+    /// Its name.
+    pub name: String,
+    /// Where its partitions go.
+    pub layout: Layout,
+    /// Its configs; `None` as a value is the default.
+    pub configs: Vec<(String, Option<String>)>,
+}
+
+/// How many partitions a topic has and where they go.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Layout {
+    /// Placed by the controller.
+    Counted {
+        /// `None` (-1 on the wire): the cluster's default. Passed on as asked, so that nonsense is refused in one place.
+        partitions: Option<i32>,
+        /// `None` (-1 on the wire): the cluster's default.
+        replication_factor: Option<i16>,
+    },
+    /// Placed by whoever asks: the replicas of each partition, the preferred leader first.
+    Assigned(Vec<(PartitionIndex, Vec<BrokerId>)>),
+    /// Both counts and an assignment were given, which is a contradiction.
+    Contradictory,
+}
+
+/// A topic that is, or would be, created.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CreatedTopic {
+    /// Its id; one that only would be created has none.
+    pub id: Option<TopicId>,
+    /// How many partitions it has.
+    pub partition_count: u32,
+    /// How many replicas each has.
+    pub replication_factor: u16,
+    /// What was set for it.
+    pub configs: std::collections::BTreeMap<String, String>,
+}
+
+/// Why a topic was not created.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum CreateTopicError {
+    /// It cannot be a topic's name.
+    #[error(transparent)]
+    Name(#[from] TopicNameError),
+    /// There is one.
+    #[error("topic {name} exists")]
+    Exists {
+        /// Its name.
+        name: String,
+        /// Its id.
+        id: TopicId,
+    },
+    /// Metrics could not tell the two apart.
+    #[error(
+        "topic {name} would be mixed up with {other} in metrics, where '.' and '_' are the same"
+    )]
+    Collides {
+        /// The new name.
+        name: String,
+        /// The one that is there.
+        other: String,
+    },
+    /// The request names it more than once.
+    #[error("topic {name} is named more than once")]
+    Repeated {
+        /// Its name.
+        name: String,
+    },
+    /// Not a number of partitions.
+    #[error("a topic has at least one partition, not {count}")]
+    PartitionCount {
+        /// What was asked for.
+        count: i32,
+    },
+    /// The whole request is refused.
+    #[error("one request creates at most {max} partitions")]
+    TooManyPartitions {
+        /// The limit.
+        max: u32,
+    },
+    /// Not a number of replicas, or more than there are brokers that take part.
+    #[error("a replication factor of {asked} is not possible with {alive} brokers that take part")]
+    ReplicationFactor {
+        /// What was asked for.
+        asked: i16,
+        /// How many brokers take part.
+        alive: usize,
+    },
+    /// The assignment does not make sense.
+    #[error("the assignment of partitions cannot be used: {what}")]
+    Assignment {
+        /// In what way.
+        what: String,
+    },
+    /// Counts and an assignment were given.
+    #[error("either counts or an assignment of partitions, not both")]
+    Contradictory,
+    /// A config cannot be set.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// All records of a request are committed as one entry, and that has a limit.
+    #[error("what the request creates is too large to be committed at once")]
+    TooLarge,
+}
+
+/// Topics to delete.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct DeleteTopics {
+    /// Each stands by itself.
+    pub topics: Vec<TopicRef>,
+}
+
+/// A topic, as a client names it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum TopicRef {
+    /// By name.
+    Name(String),
+    /// By id.
+    Id(TopicId),
+}
+
+/// A topic that was deleted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeletedTopic {
+    /// Its name.
+    pub name: String,
+    /// Its id.
+    pub id: TopicId,
+}
+
+/// Why a topic was not deleted.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum DeleteTopicError {
+    /// No topic has that name.
+    #[error("there is no topic {name}")]
+    UnknownName {
+        /// The name.
+        name: String,
+    },
+    /// No topic has that id.
+    #[error("there is no topic with the id {id}")]
+    UnknownId {
+        /// The id.
+        id: TopicId,
+    },
+    /// The request names it more than once.
+    #[error("the topic is named more than once")]
+    Repeated,
+}
+
+/// A broker that starts.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Register {
+    /// Who it is.
+    pub broker: RegisterBroker,
+    /// The cluster it believes to be in.
+    pub cluster_id: Option<String>,
+}
+
+/// Why a broker may not take part.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum RegisterError {
+    /// Its data belongs elsewhere.
+    #[error("the broker belongs to cluster {given}, this is {ours}")]
+    OtherCluster {
+        /// What it believes.
+        given: String,
+        /// What is so.
+        ours: String,
+    },
+    /// Another data directory has this id: either two brokers were given one number, or one has lost its disk. It would lead with an empty log.
+    #[error(
+        "broker {id} is known with another data directory; unregister it first if that one is lost"
+    )]
+    OtherDirectory {
+        /// Its number.
+        id: BrokerId,
+    },
+}
+
+/// A sign of life.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Heartbeat {
+    /// From whom.
+    pub id: BrokerId,
+    /// From which registration of it.
+    pub epoch: BrokerEpoch,
+    /// The metadata offset its image has applied.
+    pub applied: Option<u64>,
+    /// It cannot serve, for a reason of its own.
+    pub wants_fence: bool,
+    /// It is about to stop and waits until it may.
+    pub wants_shutdown: bool,
+}
+
+/// What a broker learns from a heartbeat.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HeartbeatAnswer {
+    /// What it is.
+    pub state: BrokerState,
+    /// Whether its image is as new as it must be to take part.
+    pub is_caught_up: bool,
+    /// It leads nothing any more and may stop.
+    pub may_shut_down: bool,
+}
+
+/// The broker speaks for a registration that does not hold: it must register again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum StaleBroker {
+    /// Never registered, or unregistered.
+    #[error("broker {id} is not registered")]
+    Unknown {
+        /// Its number.
+        id: BrokerId,
+    },
+    /// It registered again since, or this is another process.
+    #[error("epoch {given} of broker {id} is not {current}")]
+    Epoch {
+        /// Its number.
+        id: BrokerId,
+        /// What it says.
+        given: BrokerEpoch,
+        /// What holds.
+        current: BrokerEpoch,
+    },
+}
+
+/// A leader wants other in-sync sets.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AlterPartitions {
+    /// The leader.
+    pub broker: BrokerId,
+    /// Its registration.
+    pub broker_epoch: BrokerEpoch,
+    /// Each stands by itself.
+    pub partitions: Vec<IsrProposal>,
+}
+
+/// A new in-sync set for a partition (KIP-497).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct IsrProposal {
+    /// Which partition.
+    pub partition: TopicPartition,
+    /// The epoch in which the proposer leads it.
+    pub leader_epoch: LeaderEpoch,
+    /// The state the proposal rests on.
+    pub partition_epoch: PartitionEpoch,
+    /// The set, each member with the registration under which it caught up, where the leader knows it (KIP-903).
+    pub isr: Vec<(BrokerId, Option<BrokerEpoch>)>,
+}
+
+/// The state of a partition after a proposal was taken.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PartitionAnswer {
+    /// Who leads.
+    pub leader: BrokerId,
+    /// In which epoch.
+    pub leader_epoch: LeaderEpoch,
+    /// Who is in sync.
+    pub isr: Vec<BrokerId>,
+    /// The epoch after this change.
+    pub partition_epoch: PartitionEpoch,
+}
+
+/// Why an in-sync set stays as it is.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum AlterPartitionError {
+    /// The topic is gone.
+    #[error("there is no topic with the id {id}")]
+    UnknownTopic {
+        /// The id.
+        id: TopicId,
+    },
+    /// The topic has no such partition.
+    #[error("there is no partition {partition}")]
+    UnknownPartition {
+        /// Which.
+        partition: TopicPartition,
+    },
+    /// The proposer has seen what this controller has not: some newer controller must have decided it.
+    #[error("the proposal is newer than this controller's state")]
+    AheadOfController,
+    /// Another leader was elected since.
+    #[error("leader epoch {given} is older than {current}")]
+    OldLeaderEpoch {
+        /// The proposal's.
+        given: LeaderEpoch,
+        /// What holds.
+        current: LeaderEpoch,
+    },
+    /// Only the leader may propose.
+    #[error("the leader is {leader:?}, not {proposer}")]
+    NotLeader {
+        /// Who asked.
+        proposer: BrokerId,
+        /// Who leads.
+        leader: Option<BrokerId>,
+    },
+    /// The partition changed since.
+    #[error("partition epoch {given} is older than {current}")]
+    OldPartitionEpoch {
+        /// The proposal's.
+        given: PartitionEpoch,
+        /// What holds.
+        current: PartitionEpoch,
+    },
+    /// Empty, without its leader, with somebody twice, or with somebody who is no replica.
+    #[error("the proposed in-sync set is impossible: {what}")]
+    Impossible {
+        /// In what way.
+        what: &'static str,
+    },
+    /// A member is fenced, draining, or has restarted since it caught up.
+    #[error("broker {id} may not be in sync now")]
+    Ineligible {
+        /// The first such member.
+        id: BrokerId,
+    },
+}
+
+/// A broker needs producer ids.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AllocateProducerIds {
+    /// Which broker.
+    pub broker: BrokerId,
+    /// Its registration.
+    pub broker_epoch: BrokerEpoch,
+}
+
+/// Ids that no other broker gives out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ProducerIdBlock {
+    /// The first.
+    pub first: ProducerId,
+    /// How many.
+    pub count: u32,
+}
+
+/// Why there are no ids.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum AllocateError {
+    /// The broker is not who it says.
+    #[error(transparent)]
+    Stale(#[from] StaleBroker),
+    /// All 2^63 are used.
+    #[error("there are no producer ids left")]
+    UsedUp,
+}
+
+/// Configs to change, key by key.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct AlterConfigs {
+    /// Each stands by itself; within one, all keys change or none.
+    pub resources: Vec<ConfigChange>,
+    /// Only say what would happen.
+    pub validate_only: bool,
+}
+
+/// Configs of one resource to change.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConfigChange {
+    /// Of what.
+    pub resource: ConfigResource,
+    /// Keys with their new values; `None`: the default again. A key that is not named stays.
+    pub set: Vec<(String, Option<String>)>,
+}
+
+/// Why configs stay as they are.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum AlterConfigError {
+    /// Nothing to have configs.
+    #[error("there is no such topic or broker")]
+    UnknownResource,
+    /// A key is named more than once.
+    #[error("{key} is named more than once")]
+    Repeated {
+        /// The key.
+        key: String,
+    },
+    /// A config cannot be set.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// All records of a request are committed as one entry, and that has a limit.
+    #[error("the change is too large to be committed at once")]
+    TooLarge,
+}

@@ -1,0 +1,150 @@
+//! Leaders change their in-sync sets (KIP-497), by rules that keep late and mistaken ones out (KIP-903).
+
+use klamm_model::{BrokerEpoch, BrokerId, TopicPartition};
+
+use super::elections::Change;
+use super::{
+    AlterPartitionError, AlterPartitions, Controller, Decision, IsrProposal, PartitionAnswer,
+    PartitionResult, Reply,
+};
+use crate::image::Partition;
+use crate::record::Record;
+
+impl Controller {
+    pub(super) fn alter_partitions(&self, it: &AlterPartitions) -> Decision {
+        if let Err(error) = self.current(it.broker, it.broker_epoch) {
+            return Decision {
+                records: Vec::new(),
+                reply: Reply::AlterPartitions(Err(error)),
+            };
+        }
+        let mut records = Vec::new();
+        let mut answers: Vec<(TopicPartition, PartitionResult)> = Vec::new();
+        for proposal in &it.partitions {
+            let at = proposal.partition;
+            // A second proposal for a partition rests on the state before the first.
+            let is_repeated = answers.iter().any(|(earlier, _)| *earlier == at);
+            let result = if is_repeated {
+                Err(AlterPartitionError::Impossible {
+                    what: "the request names the partition twice",
+                })
+            } else {
+                self.new_isr(it.broker, proposal)
+            };
+            answers.push((
+                at,
+                result.map(|(record, answer)| {
+                    records.extend(record);
+                    answer
+                }),
+            ));
+        }
+        Decision {
+            records,
+            reply: Reply::AlterPartitions(Ok(answers)),
+        }
+    }
+
+    fn new_isr(
+        &self,
+        proposer: BrokerId,
+        it: &IsrProposal,
+    ) -> Result<(Option<Record>, PartitionAnswer), AlterPartitionError> {
+        let topic =
+            self.image
+                .topic(it.partition.topic)
+                .ok_or(AlterPartitionError::UnknownTopic {
+                    id: it.partition.topic,
+                })?;
+        let partition = topic.partition(it.partition.partition).ok_or(
+            AlterPartitionError::UnknownPartition {
+                partition: it.partition,
+            },
+        )?;
+        check_epochs(proposer, partition, it)?;
+        check_members(proposer, partition, it)?;
+        for (id, epoch) in &it.isr {
+            if !self.is_eligible(*id, *epoch) {
+                return Err(AlterPartitionError::Ineligible { id: *id });
+            }
+        }
+        let isr: Vec<_> = it.isr.iter().map(|(id, _)| *id).collect();
+        let mut answer = PartitionAnswer {
+            leader: proposer,
+            leader_epoch: partition.leader_epoch,
+            partition_epoch: partition.partition_epoch,
+            isr: isr.clone(),
+        };
+        if isr == partition.isr {
+            return Ok((None, answer));
+        }
+        answer.partition_epoch.0 += 1;
+        Ok((
+            Some(
+                Change {
+                    isr: Some(isr),
+                    leader: None,
+                }
+                .record(it.partition, partition),
+            ),
+            answer,
+        ))
+    }
+
+    /// Whether a broker may be in sync: one that takes part, and has not restarted since it caught up.
+    fn is_eligible(&self, id: BrokerId, epoch: Option<BrokerEpoch>) -> bool {
+        self.image
+            .broker(id)
+            .is_some_and(|it| it.is_active() && epoch.is_none_or(|epoch| epoch == it.epoch))
+    }
+}
+
+fn check_epochs(
+    proposer: BrokerId,
+    partition: &Partition,
+    it: &IsrProposal,
+) -> Result<(), AlterPartitionError> {
+    if partition.leader_epoch < it.leader_epoch || partition.partition_epoch < it.partition_epoch {
+        return Err(AlterPartitionError::AheadOfController);
+    }
+    if it.leader_epoch < partition.leader_epoch {
+        return Err(AlterPartitionError::OldLeaderEpoch {
+            given: it.leader_epoch,
+            current: partition.leader_epoch,
+        });
+    }
+    if partition.leader != Some(proposer) {
+        return Err(AlterPartitionError::NotLeader {
+            proposer,
+            leader: partition.leader,
+        });
+    }
+    if it.partition_epoch < partition.partition_epoch {
+        return Err(AlterPartitionError::OldPartitionEpoch {
+            given: it.partition_epoch,
+            current: partition.partition_epoch,
+        });
+    }
+    Ok(())
+}
+
+fn check_members(
+    proposer: BrokerId,
+    partition: &Partition,
+    it: &IsrProposal,
+) -> Result<(), AlterPartitionError> {
+    let impossible = |what| Err(AlterPartitionError::Impossible { what });
+    for (at, (id, _)) in it.isr.iter().enumerate() {
+        if it.isr[..at].iter().any(|(earlier, _)| earlier == id) {
+            return impossible("a broker is named twice");
+        }
+        // Bounds the loop above: there are few replicas.
+        if !partition.replicas.contains(id) {
+            return impossible("a broker has no replica");
+        }
+    }
+    if it.isr.iter().all(|(id, _)| *id != proposer) {
+        return impossible("the leader is not in it");
+    }
+    Ok(())
+}

@@ -1,0 +1,215 @@
+//! The image: the sum of all committed metadata records, as one value.
+//!
+//! A clone is a few counted pointers, whatever the cluster's size, and never changes afterwards: whoever holds one reads a consistent cluster without a lock. A
+//! change copies only the path to what it changes. Equal records in equal order give equal images on every node; nothing else goes in.
+//!
+//! Invariants: a partition's leader, if any, is in its in-sync set; the in-sync set is never empty and within the replicas; a topic's partitions are
+//! numbered without gaps; a name belongs to one topic.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use imbl::{OrdMap, Vector};
+use klamm_model::{
+    BrokerEpoch, BrokerId, ControllerEpoch, LeaderEpoch, PartitionEpoch, PartitionIndex,
+    ProducerId, TopicId, TopicPartition,
+};
+use uuid::Uuid;
+
+use crate::record::{BrokerState, ConfigResource, Listener};
+
+mod apply;
+
+pub use apply::{Changes, ImageError};
+
+/// Configs that were set, by key. What is not here has its default.
+pub type Overrides = Arc<BTreeMap<String, String>>;
+
+/// The cluster after some metadata offset.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Image {
+    applied: Option<u64>,
+    epoch: ControllerEpoch,
+    controller: Option<BrokerId>,
+    cluster_id: Option<Arc<str>>,
+    next_producer_id: ProducerId,
+    brokers: OrdMap<BrokerId, Arc<Broker>>,
+    topics: OrdMap<TopicId, Arc<Topic>>,
+    names: OrdMap<Arc<str>, TopicId>,
+    partition_count: u64,
+    broker_configs: OrdMap<ConfigResource, Overrides>,
+}
+
+/// A registered broker.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Broker {
+    /// Its number.
+    pub id: BrokerId,
+    /// This registration: the metadata offset of its record.
+    pub epoch: BrokerEpoch,
+    /// The process that registered.
+    pub incarnation: Uuid,
+    /// The data directory of that process.
+    pub directory: Uuid,
+    /// Where it can be reached.
+    pub listeners: Vec<Listener>,
+    /// Where it stands.
+    pub rack: Option<String>,
+    /// Whether it takes part.
+    pub state: BrokerState,
+}
+
+impl Broker {
+    /// Whether it may lead, join in-sync sets and get new partitions.
+    pub fn is_active(&self) -> bool {
+        self.state == BrokerState::Active
+    }
+
+    /// Its address for those who use the listener of that name.
+    pub fn listener(&self, name: &str) -> Option<&Listener> {
+        self.listeners.iter().find(|it| it.name == name)
+    }
+}
+
+/// A topic with its partitions.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Topic {
+    /// Its identity.
+    pub id: TopicId,
+    /// Its name.
+    pub name: Arc<str>,
+    /// By number.
+    pub partitions: Vector<Arc<Partition>>,
+    /// What was set for it.
+    pub configs: Overrides,
+}
+
+impl Topic {
+    /// One partition of it.
+    pub fn partition(&self, index: PartitionIndex) -> Option<&Arc<Partition>> {
+        self.partitions.get(usize::try_from(index.0).ok()?)
+    }
+
+    /// How many replicas its first partition has, which is how many the topic was created with.
+    pub fn replication_factor(&self) -> usize {
+        self.partitions.front().map_or(0, |it| it.replicas.len())
+    }
+}
+
+/// Who keeps a partition and who leads it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Partition {
+    /// Where its replicas are, the preferred leader first.
+    pub replicas: Vec<BrokerId>,
+    /// Which of them have all committed records. The last one stays here when it dies, because nobody else may lead in its place.
+    pub isr: Vec<BrokerId>,
+    /// Who leads; `None` while no member of the in-sync set can.
+    pub leader: Option<BrokerId>,
+    /// Counts the leaders.
+    pub leader_epoch: LeaderEpoch,
+    /// Counts the changes.
+    pub partition_epoch: PartitionEpoch,
+}
+
+impl Image {
+    /// The metadata offset of the last entry that went in.
+    pub fn applied(&self) -> Option<u64> {
+        self.applied
+    }
+
+    /// The controller epoch of the last entry that went in; 0 before the first.
+    pub fn epoch(&self) -> ControllerEpoch {
+        self.epoch
+    }
+
+    /// The node that began that epoch. It may have failed since.
+    pub fn controller(&self) -> Option<BrokerId> {
+        self.controller
+    }
+
+    /// The cluster's name.
+    pub fn cluster_id(&self) -> Option<&Arc<str>> {
+        self.cluster_id.as_ref()
+    }
+
+    /// The first producer id that was not given out.
+    pub fn next_producer_id(&self) -> ProducerId {
+        self.next_producer_id
+    }
+
+    /// One registered broker.
+    pub fn broker(&self, id: BrokerId) -> Option<&Arc<Broker>> {
+        self.brokers.get(&id)
+    }
+
+    /// All registered brokers by number, the fenced ones too.
+    pub fn brokers(&self) -> impl ExactSizeIterator<Item = &Arc<Broker>> {
+        self.brokers.values()
+    }
+
+    /// One topic by its identity.
+    pub fn topic(&self, id: TopicId) -> Option<&Arc<Topic>> {
+        self.topics.get(&id)
+    }
+
+    /// One topic by its name.
+    pub fn topic_named(&self, name: &str) -> Option<&Arc<Topic>> {
+        self.topics.get(self.names.get(name)?)
+    }
+
+    /// All topics by name.
+    pub fn topics(&self) -> impl Iterator<Item = &Arc<Topic>> {
+        self.topics_from("")
+    }
+
+    /// The topics whose names are not before `name`, by name.
+    pub fn topics_from(&self, name: &str) -> impl Iterator<Item = &Arc<Topic>> {
+        self.names
+            .range::<_, str>((Bound::Included(name), Bound::Unbounded))
+            .map(|(_, id)| self.topics.get(id).expect("a name leads to a topic"))
+    }
+
+    /// How many topics there are.
+    pub fn topic_count(&self) -> usize {
+        self.topics.len()
+    }
+
+    /// One partition.
+    pub fn partition(&self, partition: TopicPartition) -> Option<&Arc<Partition>> {
+        self.topic(partition.topic)?.partition(partition.partition)
+    }
+
+    /// All partitions, by topic id and number.
+    pub fn partitions(&self) -> impl Iterator<Item = (TopicPartition, &Arc<Partition>)> {
+        self.topics.values().flat_map(|topic| {
+            topic.partitions.iter().zip(0..).map(|(partition, index)| {
+                (
+                    TopicPartition {
+                        topic: topic.id,
+                        partition: PartitionIndex(index),
+                    },
+                    partition,
+                )
+            })
+        })
+    }
+
+    /// How many partitions there are.
+    pub fn partition_count(&self) -> u64 {
+        self.partition_count
+    }
+
+    /// What was set for a topic, a broker or all brokers.
+    pub fn configs(&self, resource: ConfigResource) -> Option<&Overrides> {
+        match resource {
+            ConfigResource::Topic(id) => self.topics.get(&id).map(|topic| &topic.configs),
+            ConfigResource::Broker(_) | ConfigResource::BrokerDefault => {
+                self.broker_configs.get(&resource)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

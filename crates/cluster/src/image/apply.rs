@@ -1,0 +1,353 @@
+//! How a record changes the image, and what an entry changed.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use imbl::Vector;
+use klamm_model::{
+    BrokerEpoch, BrokerId, ControllerEpoch, LeaderEpoch, PartitionEpoch, TopicId, TopicPartition,
+};
+use thiserror::Error;
+
+use super::{Broker, Image, Overrides, Partition, Topic};
+use crate::record::{BrokerState, ConfigResource, PartitionChange, Record, RegisterBroker};
+
+/// What an entry changed, for whoever follows the image. Look up the new state in the image.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Changes {
+    /// Another controller began.
+    pub controller: bool,
+    /// Brokers that registered, left or changed their state.
+    pub brokers: BTreeSet<BrokerId>,
+    /// Topics that are there now.
+    pub topics_created: Vec<TopicId>,
+    /// Topics that are gone, as they were.
+    pub topics_removed: Vec<Arc<Topic>>,
+    /// Partitions that are new or changed; those of removed topics are not among them.
+    pub partitions: BTreeSet<TopicPartition>,
+    /// What got other configs.
+    pub configs: BTreeSet<ConfigResource>,
+}
+
+/// A committed record does not fit the image. Whoever decided on it had another image, so one of the two is wrong and the node must stop.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum ImageError {
+    /// The entry is not the next one.
+    #[error("metadata entry {got} was applied where {expected} must come")]
+    OutOfOrder {
+        /// The offset that must come next.
+        expected: u64,
+        /// The offset that came.
+        got: u64,
+    },
+    /// An entry of a new epoch must begin it, and no other may.
+    #[error("metadata entry of epoch {entry} does not fit epoch {current}: {what}")]
+    WrongEpoch {
+        /// The entry's epoch.
+        entry: ControllerEpoch,
+        /// The image's epoch.
+        current: ControllerEpoch,
+        /// In what way.
+        what: &'static str,
+    },
+    /// The record does not fit what is there.
+    #[error("{what}: {record:?}")]
+    Unfit {
+        /// In what way.
+        what: &'static str,
+        /// The record.
+        record: Box<Record>,
+    },
+}
+
+impl Image {
+    /// Applies one accepted entry: all its records, or on an error none.
+    pub fn apply_entry(
+        &mut self,
+        offset: u64,
+        epoch: ControllerEpoch,
+        records: &[Record],
+    ) -> Result<Changes, ImageError> {
+        let expected = self.applied.map_or(0, |it| it + 1);
+        if offset != expected {
+            return Err(ImageError::OutOfOrder {
+                expected,
+                got: offset,
+            });
+        }
+        let wrong_epoch = |what| {
+            Err(ImageError::WrongEpoch {
+                entry: epoch,
+                current: self.epoch,
+                what,
+            })
+        };
+        let begins =
+            matches!(records.first(), Some(Record::Begin { epoch: begun, .. }) if *begun == epoch);
+        if epoch < self.epoch {
+            return wrong_epoch("it is older");
+        }
+        if begins != (self.epoch < epoch) {
+            return wrong_epoch("an epoch begins with its first entry, and only with it");
+        }
+        let mut next = self.clone();
+        next.applied = Some(offset);
+        next.epoch = epoch;
+        let mut changes = Changes::default();
+        for record in records {
+            next.apply(offset, record, &mut changes)
+                .map_err(|what| ImageError::Unfit {
+                    what,
+                    record: Box::new(record.clone()),
+                })?;
+        }
+        *self = next;
+        Ok(changes)
+    }
+
+    fn apply(
+        &mut self,
+        offset: u64,
+        record: &Record,
+        changes: &mut Changes,
+    ) -> Result<(), &'static str> {
+        match record {
+            Record::Begin { epoch, controller } => {
+                if *epoch != self.epoch {
+                    return Err("it begins another epoch than its entry's");
+                }
+                self.controller = Some(*controller);
+                changes.controller = true;
+            }
+            Record::Cluster { id } => {
+                if self.cluster_id.is_some() {
+                    return Err("the cluster has a name");
+                }
+                self.cluster_id = Some(id.as_str().into());
+            }
+            Record::RegisterBroker(it) => self.register(offset, it, changes),
+            Record::BrokerState { id, epoch, state } => {
+                self.set_broker_state(*id, *epoch, *state, changes)?
+            }
+            Record::UnregisterBroker { id, epoch } => {
+                self.registration(*id, *epoch)?;
+                self.brokers.remove(id);
+                changes.brokers.insert(*id);
+            }
+            Record::Topic { name, id } => self.create_topic(name, *id, changes)?,
+            Record::RemoveTopic { id } => self.remove_topic(*id, changes)?,
+            Record::Partition {
+                partition,
+                replicas,
+                isr,
+                leader,
+            } => {
+                let state = Partition {
+                    replicas: replicas.clone(),
+                    isr: isr.clone(),
+                    leader: *leader,
+                    leader_epoch: LeaderEpoch(0),
+                    partition_epoch: PartitionEpoch(0),
+                };
+                self.create_partition(*partition, state, changes)?;
+            }
+            Record::PartitionChange(change) => self.change_partition(change, changes)?,
+            Record::Config {
+                resource,
+                key,
+                value,
+            } => self.set_config(*resource, key, value.as_deref(), changes)?,
+            Record::ProducerIds {
+                broker,
+                broker_epoch,
+                next,
+            } => {
+                self.registration(*broker, *broker_epoch)?;
+                if *next <= self.next_producer_id {
+                    return Err("these producer ids were given out before");
+                }
+                self.next_producer_id = *next;
+            }
+        }
+        Ok(())
+    }
+
+    fn register(&mut self, offset: u64, it: &RegisterBroker, changes: &mut Changes) {
+        let broker = Broker {
+            id: it.id,
+            epoch: BrokerEpoch(i64::try_from(offset).expect("a metadata offset")),
+            incarnation: it.incarnation,
+            directory: it.directory,
+            listeners: it.listeners.clone(),
+            rack: it.rack.clone(),
+            state: BrokerState::Fenced,
+        };
+        self.brokers.insert(it.id, Arc::new(broker));
+        changes.brokers.insert(it.id);
+    }
+
+    fn registration(&self, id: BrokerId, epoch: BrokerEpoch) -> Result<&Arc<Broker>, &'static str> {
+        let broker = self.brokers.get(&id).ok_or("no such broker")?;
+        if broker.epoch == epoch {
+            Ok(broker)
+        } else {
+            Err("another registration of the broker holds")
+        }
+    }
+
+    fn set_broker_state(
+        &mut self,
+        id: BrokerId,
+        epoch: BrokerEpoch,
+        state: BrokerState,
+        changes: &mut Changes,
+    ) -> Result<(), &'static str> {
+        let broker = Broker {
+            state,
+            ..Broker::clone(self.registration(id, epoch)?)
+        };
+        self.brokers.insert(id, Arc::new(broker));
+        changes.brokers.insert(id);
+        Ok(())
+    }
+
+    fn create_topic(
+        &mut self,
+        name: &str,
+        id: TopicId,
+        changes: &mut Changes,
+    ) -> Result<(), &'static str> {
+        let name: Arc<str> = name.into();
+        if self.names.contains_key(&name) || self.topics.contains_key(&id) || id.is_zero() {
+            return Err("the name or the id is taken");
+        }
+        self.names.insert(Arc::clone(&name), id);
+        let topic = Topic {
+            id,
+            name,
+            partitions: Vector::new(),
+            configs: Overrides::default(),
+        };
+        self.topics.insert(id, Arc::new(topic));
+        changes.topics_created.push(id);
+        Ok(())
+    }
+
+    fn remove_topic(&mut self, id: TopicId, changes: &mut Changes) -> Result<(), &'static str> {
+        let topic = self.topics.remove(&id).ok_or("no such topic")?;
+        self.names.remove(&topic.name);
+        self.partition_count -= topic.partitions.len() as u64;
+        changes.topics_created.retain(|it| *it != id);
+        changes.partitions.retain(|it| it.topic != id);
+        changes.configs.remove(&ConfigResource::Topic(id));
+        changes.topics_removed.push(topic);
+        Ok(())
+    }
+
+    fn create_partition(
+        &mut self,
+        at: TopicPartition,
+        partition: Partition,
+        changes: &mut Changes,
+    ) -> Result<(), &'static str> {
+        check_partition(&partition)?;
+        let topic = Arc::make_mut(self.topics.get_mut(&at.topic).ok_or("no such topic")?);
+        if usize::try_from(at.partition.0) != Ok(topic.partitions.len()) {
+            return Err("it is not the topic's next partition");
+        }
+        topic.partitions.push_back(Arc::new(partition));
+        self.partition_count += 1;
+        changes.partitions.insert(at);
+        Ok(())
+    }
+
+    fn change_partition(
+        &mut self,
+        change: &PartitionChange,
+        changes: &mut Changes,
+    ) -> Result<(), &'static str> {
+        let topic = Arc::make_mut(
+            self.topics
+                .get_mut(&change.partition.topic)
+                .ok_or("no such topic")?,
+        );
+        let index = change.partition.partition;
+        let mut partition = Partition::clone(topic.partition(index).ok_or("no such partition")?);
+        if change.partition_epoch.0 != partition.partition_epoch.0 + 1 {
+            return Err("the partition has changed since");
+        }
+        if change.leader.is_some() != change.leader_epoch.is_some() {
+            return Err("a leader and its epoch change together");
+        }
+        if change
+            .leader_epoch
+            .is_some_and(|it| it.0 != partition.leader_epoch.0 + 1)
+        {
+            return Err("the leader epoch is not the next one");
+        }
+        partition.partition_epoch = change.partition_epoch;
+        partition.leader = change.leader.unwrap_or(partition.leader);
+        partition.leader_epoch = change.leader_epoch.unwrap_or(partition.leader_epoch);
+        if let Some(replicas) = &change.replicas {
+            partition.replicas.clone_from(replicas);
+        }
+        if let Some(isr) = &change.isr {
+            partition.isr.clone_from(isr);
+        }
+        check_partition(&partition)?;
+        topic.partitions.set(
+            usize::try_from(index.0).expect("it was found"),
+            Arc::new(partition),
+        );
+        changes.partitions.insert(change.partition);
+        Ok(())
+    }
+
+    fn set_config(
+        &mut self,
+        resource: ConfigResource,
+        key: &str,
+        value: Option<&str>,
+        changes: &mut Changes,
+    ) -> Result<(), &'static str> {
+        let overrides = match resource {
+            ConfigResource::Topic(id) => {
+                &mut Arc::make_mut(self.topics.get_mut(&id).ok_or("no such topic")?).configs
+            }
+            ConfigResource::Broker(_) | ConfigResource::BrokerDefault => {
+                self.broker_configs.entry(resource).or_default()
+            }
+        };
+        let set = Arc::make_mut(overrides);
+        match value {
+            Some(value) => set.insert(key.to_owned(), value.to_owned()),
+            None => set.remove(key),
+        };
+        if set.is_empty() && !matches!(resource, ConfigResource::Topic(_)) {
+            self.broker_configs.remove(&resource);
+        }
+        changes.configs.insert(resource);
+        Ok(())
+    }
+}
+
+fn check_partition(it: &Partition) -> Result<(), &'static str> {
+    let distinct =
+        |brokers: &[BrokerId]| brokers.iter().collect::<BTreeSet<_>>().len() == brokers.len();
+    if it.isr.is_empty() || !it.isr.iter().all(|id| it.replicas.contains(id)) {
+        return Err("the in-sync set is not a part of the replicas");
+    }
+    if !distinct(&it.replicas) || !distinct(&it.isr) {
+        return Err("a replica is named twice");
+    }
+    if it.leader.is_some_and(|leader| !it.isr.contains(&leader)) {
+        return Err("the leader is not in sync");
+    }
+    // Kept from overflowing: an epoch that has no next one would stop the partition for ever, and only garbage gets there.
+    let last = i32::MAX - 1;
+    if last < it.partition_epoch.0 || last < it.leader_epoch.0 {
+        Err("its epochs are used up")
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,436 @@
+//! The records that cluster metadata is made of, and how they are written.
+//!
+//! ```text
+//!  record:  type u8 | version u8 | length varint | fields
+//! ```
+//! A payload is records one after another. A newer version of a type may only add fields at the end: an older node reads those it knows and skips the rest,
+//! which is what the length is for. A new type is another matter: a node that skipped it would have another image than its peers, so it refuses the payload.
+//! A cluster must not write a new type before all its nodes know it.
+
+use bytes::Bytes;
+use klamm_model::{
+    BrokerEpoch, BrokerId, ControllerEpoch, LeaderEpoch, PartitionEpoch, PartitionIndex,
+    ProducerId, TopicId, TopicPartition,
+};
+use thiserror::Error;
+use uuid::Uuid;
+
+use coding::{Reader, Writer};
+
+mod coding;
+
+/// One change of cluster metadata.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Record {
+    /// The first record of every controller epoch.
+    Begin {
+        /// The epoch, the same as the entry's.
+        epoch: ControllerEpoch,
+        /// The node that leads it.
+        controller: BrokerId,
+    },
+    /// The cluster got its name; once in its life.
+    Cluster {
+        /// As clients see it.
+        id: String,
+    },
+    /// A broker process started. Its broker epoch is the metadata offset of this record. It is fenced until a [`Record::BrokerState`] says otherwise.
+    RegisterBroker(RegisterBroker),
+    /// A registered broker may lead and be in sync, or not.
+    BrokerState {
+        /// Which broker.
+        id: BrokerId,
+        /// Which registration of it.
+        epoch: BrokerEpoch,
+        /// What it is from now on.
+        state: BrokerState,
+    },
+    /// A broker left for good.
+    UnregisterBroker {
+        /// Which broker.
+        id: BrokerId,
+        /// Which registration of it.
+        epoch: BrokerEpoch,
+    },
+    /// A topic was created; its partitions and configs follow in the same group.
+    Topic {
+        /// The name, valid and free.
+        name: String,
+        /// The id, never used before.
+        id: TopicId,
+    },
+    /// A topic was deleted, and its partitions and configs with it.
+    RemoveTopic {
+        /// Which topic.
+        id: TopicId,
+    },
+    /// The next partition of a topic, counted from 0.
+    Partition {
+        /// Which one.
+        partition: TopicPartition,
+        /// Where its replicas are, the preferred leader first.
+        replicas: Vec<BrokerId>,
+        /// Which of them are in sync.
+        isr: Vec<BrokerId>,
+        /// Who leads.
+        leader: Option<BrokerId>,
+    },
+    /// A partition got another leader, in-sync set or replicas.
+    PartitionChange(PartitionChange),
+    /// A config was set or removed.
+    Config {
+        /// Of what.
+        resource: ConfigResource,
+        /// Kafka's name of the key.
+        key: String,
+        /// `None`: the default holds again.
+        value: Option<String>,
+    },
+    /// A block of producer ids was given to a broker.
+    ProducerIds {
+        /// Which broker.
+        broker: BrokerId,
+        /// Which registration of it.
+        broker_epoch: BrokerEpoch,
+        /// The first id of the next block.
+        next: ProducerId,
+    },
+}
+
+/// How a broker introduces itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RegisterBroker {
+    /// The number its operator gave it.
+    pub id: BrokerId,
+    /// Drawn anew at every start of the process: tells a repeated registration from a restart.
+    pub incarnation: Uuid,
+    /// Drawn once for a data directory. A broker that comes back with another one has lost its data.
+    pub directory: Uuid,
+    /// Where it can be reached.
+    pub listeners: Vec<Listener>,
+    /// Where it stands.
+    pub rack: Option<String>,
+}
+
+/// An address of a broker.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Listener {
+    /// Who is meant to use it.
+    pub name: String,
+    /// Host name or address, as advertised.
+    pub host: String,
+    /// Port, as advertised.
+    pub port: u16,
+}
+
+/// Whether a registered broker takes part.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum BrokerState {
+    /// Not heard of for too long, or not caught up since its start: leads nothing, joins no in-sync set, gets no new partitions.
+    Fenced,
+    /// Takes part.
+    Active,
+    /// Asked to stop: leads nothing any more where another can.
+    Draining,
+}
+
+/// What changed in a partition. `None`: as it was.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PartitionChange {
+    /// Which partition.
+    pub partition: TopicPartition,
+    /// Its epoch after this change: one more than before.
+    pub partition_epoch: PartitionEpoch,
+    /// The new leader; `Some(None)`: it has none.
+    pub leader: Option<Option<BrokerId>>,
+    /// The new leader epoch: one more than before, wherever `leader` is given.
+    pub leader_epoch: Option<LeaderEpoch>,
+    /// The new in-sync set.
+    pub isr: Option<Vec<BrokerId>>,
+    /// The new replicas.
+    pub replicas: Option<Vec<BrokerId>>,
+}
+
+/// What a config belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum ConfigResource {
+    /// One topic.
+    Topic(TopicId),
+    /// One broker.
+    Broker(BrokerId),
+    /// All brokers that have no value of their own.
+    BrokerDefault,
+}
+
+/// A payload that cannot be read.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum RecordError {
+    /// Written by a newer node, under a feature level that this one does not know.
+    #[error(
+        "metadata record of the unknown type {kind} at byte {at}: this node is older than its cluster"
+    )]
+    UnknownType {
+        /// The type's number.
+        kind: u8,
+        /// Where it stands in the payload.
+        at: usize,
+    },
+    /// Not a record at all.
+    #[error("metadata record at byte {at} is damaged: {what}")]
+    Damaged {
+        /// Where it stands in the payload.
+        at: usize,
+        /// What does not fit.
+        what: &'static str,
+    },
+}
+
+/// Writes records one after another.
+pub fn encode(records: &[Record]) -> Bytes {
+    let mut payload = Writer::default();
+    for record in records {
+        record.write(&mut payload);
+    }
+    payload.finish()
+}
+
+/// Writes records that each stand by themselves as several payloads of at most `bytes_max`, in order.
+///
+/// # Panics
+/// If a single record is larger than that.
+pub fn encode_split(records: &[Record], bytes_max: usize) -> Vec<(Bytes, &[Record])> {
+    let mut payloads = Vec::new();
+    let mut first = 0;
+    let mut size = 0;
+    for (at, record) in records.iter().enumerate() {
+        let record_size = encoded_size(record);
+        assert!(record_size <= bytes_max, "a record of {record_size} bytes");
+        if bytes_max < size + record_size {
+            payloads.push((encode(&records[first..at]), &records[first..at]));
+            first = at;
+            size = 0;
+        }
+        size += record_size;
+    }
+    if first < records.len() {
+        payloads.push((encode(&records[first..]), &records[first..]));
+    }
+    payloads
+}
+
+/// How many bytes a record takes in a payload.
+pub fn encoded_size(record: &Record) -> usize {
+    let mut alone = Writer::default();
+    record.write(&mut alone);
+    alone.size()
+}
+
+/// Reads a payload. All or nothing: a group of records is applied together.
+pub fn decode(payload: &[u8]) -> Result<Vec<Record>, RecordError> {
+    let mut records = Vec::new();
+    let mut rest = Reader::new(payload);
+    while !rest.is_empty() {
+        let at = payload.len() - rest.remaining();
+        let damaged = |what| RecordError::Damaged { at, what };
+        let kind = rest.byte().map_err(damaged)?;
+        let _version = rest.byte().map_err(damaged)?;
+        let size = rest.size().map_err(damaged)?;
+        let mut fields = Reader::new(rest.take(size).map_err(damaged)?);
+        let record = Record::read(kind, &mut fields).map_err(damaged)?;
+        records.push(record.ok_or(RecordError::UnknownType { kind, at })?);
+    }
+    Ok(records)
+}
+
+impl Record {
+    fn write(&self, out: &mut Writer) {
+        match self {
+            Self::Begin { epoch, controller } => out.record(0, 0, |out| {
+                out.number(epoch.0);
+                out.number(controller.0);
+            }),
+            Self::Cluster { id } => out.record(1, 0, |out| out.text(id)),
+            Self::RegisterBroker(it) => out.record(2, 0, |out| {
+                out.number(it.id.0);
+                out.uuid(it.incarnation);
+                out.uuid(it.directory);
+                out.list(&it.listeners, |out, listener| {
+                    out.text(&listener.name);
+                    out.text(&listener.host);
+                    out.number(listener.port);
+                });
+                out.option(it.rack.as_deref(), Writer::text);
+            }),
+            Self::BrokerState { id, epoch, state } => out.record(3, 0, |out| {
+                out.number(id.0);
+                out.number(epoch.0);
+                out.byte(match state {
+                    BrokerState::Fenced => 0,
+                    BrokerState::Active => 1,
+                    BrokerState::Draining => 2,
+                });
+            }),
+            Self::UnregisterBroker { id, epoch } => out.record(4, 0, |out| {
+                out.number(id.0);
+                out.number(epoch.0);
+            }),
+            Self::Topic { name, id } => out.record(5, 0, |out| {
+                out.text(name);
+                out.uuid(id.0);
+            }),
+            Self::RemoveTopic { id } => out.record(6, 0, |out| out.uuid(id.0)),
+            Self::Partition {
+                partition,
+                replicas,
+                isr,
+                leader,
+            } => out.record(7, 0, |out| {
+                out.partition(*partition);
+                out.brokers(replicas);
+                out.brokers(isr);
+                out.option(*leader, |out, leader| out.number(leader.0));
+            }),
+            Self::PartitionChange(it) => out.record(8, 0, |out| {
+                out.partition(it.partition);
+                out.number(it.partition_epoch.0);
+                out.option(it.leader, |out, leader| {
+                    out.option(leader, |out, leader| out.number(leader.0))
+                });
+                out.option(it.leader_epoch, |out, epoch| out.number(epoch.0));
+                out.option(it.isr.as_deref(), Writer::brokers);
+                out.option(it.replicas.as_deref(), Writer::brokers);
+            }),
+            Self::Config {
+                resource,
+                key,
+                value,
+            } => out.record(9, 0, |out| {
+                match resource {
+                    ConfigResource::Topic(id) => {
+                        out.byte(0);
+                        out.uuid(id.0);
+                    }
+                    ConfigResource::Broker(id) => {
+                        out.byte(1);
+                        out.number(id.0);
+                    }
+                    ConfigResource::BrokerDefault => out.byte(2),
+                }
+                out.text(key);
+                out.option(value.as_deref(), Writer::text);
+            }),
+            Self::ProducerIds {
+                broker,
+                broker_epoch,
+                next,
+            } => out.record(10, 0, |out| {
+                out.number(broker.0);
+                out.number(broker_epoch.0);
+                out.number(next.0);
+            }),
+        }
+    }
+
+    /// `None`: no type of ours. Fields of a newer version may be left over.
+    fn read(kind: u8, fields: &mut Reader<'_>) -> Result<Option<Self>, &'static str> {
+        let record = match kind {
+            0 => Self::Begin {
+                epoch: ControllerEpoch(fields.number()?),
+                controller: fields.broker()?,
+            },
+            1 => Self::Cluster { id: fields.text()? },
+            2 => Self::RegisterBroker(RegisterBroker {
+                id: fields.broker()?,
+                incarnation: fields.uuid()?,
+                directory: fields.uuid()?,
+                listeners: fields.list(|fields| {
+                    Ok(Listener {
+                        name: fields.text()?,
+                        host: fields.text()?,
+                        port: fields.number()?,
+                    })
+                })?,
+                rack: fields.option(Reader::text)?,
+            }),
+            3 => Self::BrokerState {
+                id: fields.broker()?,
+                epoch: BrokerEpoch(fields.number()?),
+                state: match fields.byte()? {
+                    0 => BrokerState::Fenced,
+                    1 => BrokerState::Active,
+                    2 => BrokerState::Draining,
+                    _ => return Err("unknown broker state"),
+                },
+            },
+            4 => Self::UnregisterBroker {
+                id: fields.broker()?,
+                epoch: BrokerEpoch(fields.number()?),
+            },
+            5 => Self::Topic {
+                name: fields.text()?,
+                id: TopicId(fields.uuid()?),
+            },
+            6 => Self::RemoveTopic {
+                id: TopicId(fields.uuid()?),
+            },
+            7 => Self::Partition {
+                partition: fields.partition()?,
+                replicas: fields.list(Reader::broker)?,
+                isr: fields.list(Reader::broker)?,
+                leader: fields.option(Reader::broker)?,
+            },
+            8 => Self::PartitionChange(PartitionChange {
+                partition: fields.partition()?,
+                partition_epoch: PartitionEpoch(fields.number()?),
+                leader: fields.option(|fields| fields.option(Reader::broker))?,
+                leader_epoch: fields.option(|fields| Ok(LeaderEpoch(fields.number()?)))?,
+                isr: fields.option(|fields| fields.list(Reader::broker))?,
+                replicas: fields.option(|fields| fields.list(Reader::broker))?,
+            }),
+            9 => Self::Config {
+                resource: match fields.byte()? {
+                    0 => ConfigResource::Topic(TopicId(fields.uuid()?)),
+                    1 => ConfigResource::Broker(fields.broker()?),
+                    2 => ConfigResource::BrokerDefault,
+                    _ => return Err("unknown config resource"),
+                },
+                key: fields.text()?,
+                value: fields.option(Reader::text)?,
+            },
+            10 => Self::ProducerIds {
+                broker: fields.broker()?,
+                broker_epoch: BrokerEpoch(fields.number()?),
+                next: ProducerId(fields.number()?),
+            },
+            _ => return Ok(None),
+        };
+        Ok(Some(record))
+    }
+}
+
+impl Writer {
+    fn brokers(&mut self, brokers: &[BrokerId]) {
+        self.list(brokers, |out, id| out.number(id.0));
+    }
+
+    fn partition(&mut self, partition: TopicPartition) {
+        self.uuid(partition.topic.0);
+        self.number(partition.partition.0);
+    }
+}
+
+impl Reader<'_> {
+    fn broker(&mut self) -> Result<BrokerId, &'static str> {
+        Ok(BrokerId(self.number()?))
+    }
+
+    fn partition(&mut self) -> Result<TopicPartition, &'static str> {
+        Ok(TopicPartition {
+            topic: TopicId(self.uuid()?),
+            partition: PartitionIndex(self.number()?),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+//! Which names a topic may have. A name becomes a part of a path and of metric names, so this is also a fence against `..` and its kind.
+
+use thiserror::Error;
+
+/// Longer names would not fit a file name together with `-<partition>` and what a rename appends.
+pub const NAME_BYTES_MAX: usize = 249;
+
+/// The name of the metadata log's directory; no client may create a topic of that name.
+pub const METADATA: &str = "__cluster_metadata";
+
+/// Why a name cannot be a topic's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum TopicNameError {
+    /// It has no characters.
+    #[error("a topic name cannot be empty")]
+    Empty,
+    /// A directory of its own on every system.
+    #[error("a topic name cannot be \".\" or \"..\"")]
+    Dots,
+    /// Above [`NAME_BYTES_MAX`].
+    #[error("a topic name has at most {NAME_BYTES_MAX} characters, not {length}")]
+    TooLong {
+        /// Its bytes.
+        length: usize,
+    },
+    /// Only ASCII letters, digits and three signs are allowed.
+    #[error(
+        "a topic name is made of ASCII letters, digits, '.', '_' and '-', without {character:?}"
+    )]
+    Character {
+        /// The first one that is not allowed.
+        character: char,
+    },
+    /// The metadata log.
+    #[error("{METADATA} is the cluster's own")]
+    Reserved,
+}
+
+/// Whether a client may create a topic of this name.
+pub fn validate(name: &str) -> Result<(), TopicNameError> {
+    if name.is_empty() {
+        return Err(TopicNameError::Empty);
+    }
+    if name == "." || name == ".." {
+        return Err(TopicNameError::Dots);
+    }
+    if NAME_BYTES_MAX < name.len() {
+        return Err(TopicNameError::TooLong { length: name.len() });
+    }
+    let is_allowed = |it: char| it.is_ascii_alphanumeric() || matches!(it, '.' | '_' | '-');
+    if let Some(character) = name.chars().find(|it| !is_allowed(*it)) {
+        return Err(TopicNameError::Character { character });
+    }
+    if name == METADATA {
+        Err(TopicNameError::Reserved)
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether two names look the same in metrics, where `.` becomes `_`. Kafka refuses to have both.
+pub fn collide(one: &str, other: &str) -> bool {
+    one.len() == other.len()
+        && one
+            .bytes()
+            .zip(other.bytes())
+            .all(|(one, other)| metric_byte(one) == metric_byte(other))
+}
+
+/// What all names that collide have in common.
+pub fn metric_name(name: &str) -> String {
+    name.replace('.', "_")
+}
+
+fn metric_byte(byte: u8) -> u8 {
+    if byte == b'.' { b'_' } else { byte }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_could_leave_their_directory_or_its_rules_are_refused() {
+        let long = "x".repeat(250);
+        let character = |character| Err(TopicNameError::Character { character });
+        for (name, expected) in [
+            ("", Err(TopicNameError::Empty)),
+            (".", Err(TopicNameError::Dots)),
+            ("..", Err(TopicNameError::Dots)),
+            ("../x", character('/')),
+            ("a/b", character('/')),
+            ("a\0", character('\0')),
+            ("größe", character('ö')),
+            ("a b", character(' ')),
+            ("__cluster_metadata", Err(TopicNameError::Reserved)),
+            (long.as_str(), Err(TopicNameError::TooLong { length: 250 })),
+            (&long[1..], Ok(())),
+            ("...", Ok(())),
+            ("__consumer_offsets", Ok(())),
+            ("Orders_2.eu-west", Ok(())),
+        ] {
+            assert_eq!(validate(name), expected, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn names_collide_when_metrics_cannot_tell_them_apart() {
+        assert!(collide("a.b", "a_b"));
+        assert!(collide("a.b_c", "a_b.c"));
+        assert!(!collide("a.b", "a-b"));
+        assert!(!collide("a.b", "a.bc"));
+        assert_eq!(metric_name("a.b_c"), metric_name("a_b.c"));
+    }
+}
