@@ -1,10 +1,7 @@
 //! Reading batches where they lie: nothing is copied unless a body must be decompressed.
 
 use crate::header::{BATCH_HEADER_SIZE, position};
-use crate::{
-    BatchError, BatchHeader, Codec, Corruption, Offset, Records, batch_size, checksum::crc32c,
-    decompress,
-};
+use crate::{BatchError, BatchHeader, Codec, Corruption, Offset, Records, crc32c, decompress};
 
 /// What a reader of a run of batches makes of a last batch that is not complete.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -213,3 +213,135 @@ fn read_all(
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    fn packed(codec: Codec, input: &[u8]) -> Vec<u8> {
+        let mut packed = Vec::new();
+        compress(Compression::of(codec), input, &mut packed);
+        packed
+    }
+
+    fn unpacked(codec: Codec, input: &[u8], size_max: usize) -> Result<Vec<u8>, DecompressError> {
+        let mut output = b"before".to_vec();
+        decompress(codec, input, &mut output, size_max)?;
+        assert!(output.starts_with(b"before"), "appends");
+        Ok(output.split_off(b"before".len()))
+    }
+
+    #[test]
+    fn a_limit_that_just_fits_and_one_that_does_not() {
+        let input: Vec<u8> = (0..100_000_u32).map(|at| (at / 7) as u8).collect();
+        for codec in Codec::ALL {
+            for size in [0, 1, 1000, input.len()] {
+                let packed = packed(codec, &input[..size]);
+                assert_eq!(
+                    unpacked(codec, &packed, size).as_deref(),
+                    Ok(&input[..size]),
+                    "{codec} {size}"
+                );
+                if size > 0 {
+                    let size_max = size - 1;
+                    let expected = DecompressError::TooLarge { size_max };
+                    assert_eq!(
+                        unpacked(codec, &packed, size_max),
+                        Err(expected),
+                        "{codec} {size}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_bomb_takes_no_more_memory_than_was_allowed() {
+        let zeros = vec![0; 64 * MIB];
+        for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+            let bomb = packed(codec, &zeros);
+            let mut output = Vec::new();
+            let refused = decompress(codec, &bomb, &mut output, MIB);
+            assert_eq!(
+                refused,
+                Err(DecompressError::TooLarge { size_max: MIB }),
+                "{codec}"
+            );
+            assert!(
+                output.capacity() <= 4 * MIB,
+                "{codec} took {} bytes",
+                output.capacity()
+            );
+        }
+    }
+
+    #[test]
+    fn a_cut_body_is_malformed() {
+        let input: Vec<u8> = (0..50_000_u32)
+            .map(|at| (at.wrapping_mul(2_654_435_761) >> 20) as u8)
+            .collect();
+        for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+            let packed = packed(codec, &input);
+            // The last four bytes of an LZ4 frame are its end mark. Without it all data is there, and it is let pass.
+            let end_mark_size = if codec == Codec::Lz4 { 4 } else { 0 };
+            for end in [1, 12, packed.len() / 2, packed.len() - end_mark_size - 1] {
+                let refused = unpacked(codec, &packed[..end], MIB);
+                assert_eq!(
+                    refused,
+                    Err(DecompressError::Malformed(codec)),
+                    "{codec} cut at {end}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_zstd_window_beyond_the_limit_is_refused() {
+        // Frame header without content size: descriptor 0, window descriptor exponent 18 = 2^28 bytes; then one raw last block of one byte.
+        let frame = |exponent: u8| [0x28, 0xb5, 0x2f, 0xfd, 0, exponent << 3, 0x09, 0, 0, b'x'];
+        assert_eq!(
+            unpacked(Codec::Zstd, &frame(17), MIB).as_deref(),
+            Ok(&b"x"[..])
+        );
+        assert_eq!(
+            unpacked(Codec::Zstd, &frame(18), MIB),
+            Err(DecompressError::Malformed(Codec::Zstd))
+        );
+    }
+
+    #[test]
+    fn lz4_frames_of_other_writers_are_read() {
+        use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
+        let input: Vec<u8> = (0..300_000_u32).map(|at| (at / 3 % 251) as u8).collect();
+        for block_mode in [BlockMode::Independent, BlockMode::Linked] {
+            for block_size in [BlockSize::Max64KB, BlockSize::Max256KB, BlockSize::Max4MB] {
+                let frame = FrameInfo::new()
+                    .block_mode(block_mode)
+                    .block_size(block_size)
+                    .content_checksum(true)
+                    .block_checksums(true)
+                    .content_size(Some(input.len() as u64));
+                let mut encoder = FrameEncoder::with_frame_info(frame, Vec::new());
+                encoder.write_all(&input).expect("memory");
+                let packed = encoder.finish().expect("memory");
+                assert_eq!(
+                    unpacked(Codec::Lz4, &packed, MIB).as_deref(),
+                    Ok(&input[..]),
+                    "{block_mode:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn names_lead_back_to_codecs() {
+        for codec in Codec::ALL {
+            assert_eq!(codec.name().parse(), Ok(codec));
+            assert_eq!(Codec::from_id(codec.id()), Some(codec));
+        }
+        assert_eq!("brotli".parse::<Codec>(), Err(UnknownCodec));
+        assert_eq!(Codec::from_id(5), None);
+    }
+}

@@ -16,7 +16,7 @@
 //!   57  record count      i32 ┘
 //! ```
 
-use crate::checksum::crc32c_with_start_replaced;
+use crate::checksum::crc32c_of_parts;
 use crate::{
     BatchError, Codec, Corruption, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp,
 };
@@ -313,8 +313,6 @@ pub fn patched_prefix(original: &[u8], base_offset: Offset, leader_epoch: Leader
 
 /// The header of the batch `original` with another timestamp type and max timestamp, and the checksum that goes with it.
 ///
-/// The body is not read: the new checksum follows from the old one, which must have been verified.
-///
 /// # Panics
 /// If `original` is shorter than a header.
 pub fn restamped_header(
@@ -338,12 +336,7 @@ pub fn restamped_header(
         position::MAX_TIMESTAMP,
         max_timestamp.0.to_be_bytes(),
     );
-    let crc = crc32c_with_start_replaced(
-        u32::from_be_bytes(field(&old, position::CRC)),
-        &old[position::ATTRIBUTES..],
-        &new[position::ATTRIBUTES..],
-        original.len() - BATCH_HEADER_SIZE,
-    );
+    let crc = crc32c_of_parts(&new[position::ATTRIBUTES..], &original[BATCH_HEADER_SIZE..]);
     put(&mut new, position::CRC, crc.to_be_bytes());
     new
 }

@@ -78,3 +78,62 @@ fn decompress_block(
         _ => Err(MALFORMED),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unpacked(input: &[u8], size_max: usize) -> Result<Vec<u8>, DecompressError> {
+        let mut output = Vec::new();
+        decompress(input, &mut output, size_max).map(|()| output)
+    }
+
+    fn framed(blocks: &[&[u8]]) -> Vec<u8> {
+        let mut framed = [&MAGIC[..], &[0, 0, 0, 1, 0, 0, 0, 1]].concat();
+        for block in blocks {
+            framed.extend_from_slice(&(block.len() as u32).to_be_bytes());
+            framed.extend_from_slice(block);
+        }
+        framed
+    }
+
+    #[test]
+    fn bare_blocks_are_read_too() {
+        let input = b"some text, some text, some text".repeat(5000);
+        let bare = snap::raw::Encoder::new()
+            .compress_vec(&input)
+            .expect("small input");
+        assert_eq!(unpacked(&bare, input.len()).as_deref(), Ok(&input[..]));
+        assert_eq!(
+            unpacked(&bare, 10),
+            Err(DecompressError::TooLarge { size_max: 10 })
+        );
+    }
+
+    #[test]
+    fn the_limit_holds_over_all_blocks() {
+        // A Snappy block of three literal bytes.
+        let block = &[3, 8, b'a', b'b', b'c'];
+        assert_eq!(
+            unpacked(&framed(&[block, block]), 6).as_deref(),
+            Ok(&b"abcabc"[..])
+        );
+        assert_eq!(
+            unpacked(&framed(&[block, block]), 5),
+            Err(DecompressError::TooLarge { size_max: 5 })
+        );
+        assert_eq!(unpacked(&framed(&[]), 0).as_deref(), Ok(&b""[..]));
+    }
+
+    #[test]
+    fn sizes_that_lie_are_refused_before_memory_is_taken() {
+        // Announces 4 GiB - 1 and brings nothing.
+        let bomb = &[0xff, 0xff, 0xff, 0xff, 0x0f];
+        assert_eq!(unpacked(bomb, usize::MAX), Err(MALFORMED));
+        assert_eq!(unpacked(&framed(&[bomb]), usize::MAX), Err(MALFORMED));
+        let mut beyond_end = framed(&[]);
+        beyond_end.extend_from_slice(&[0x7f, 0xff, 0xff, 0xff, 3]);
+        assert_eq!(unpacked(&beyond_end, 1000), Err(MALFORMED));
+        assert_eq!(unpacked(&framed(&[])[..12], 1000), Err(MALFORMED));
+    }
+}

@@ -3,7 +3,7 @@
 //! It stands on the path of every record that comes in. A compressed body is not unpacked: whoever reads it meets the same checks again in
 //! [`Records`](crate::Records).
 
-use crate::record::take_record;
+use crate::record::{skip_record, timestamp_after};
 use crate::{
     BatchError, BatchHeader, BatchView, Codec, Corruption, Invalidity, Producer, RecordProblem,
     Timestamp, TimestampType,
@@ -148,12 +148,11 @@ fn check_records(
     let (mut oldest, mut newest) = (Timestamp(i64::MAX), Timestamp(i64::MIN));
     for index in 0..header.record_count {
         let record =
-            take_record(&mut rest, limits.header_count_max).map_err(|problem| problem.at(index))?;
+            skip_record(&mut rest, limits.header_count_max).map_err(|problem| problem.at(index))?;
         if i64::from(record.offset_delta) != i64::from(index) {
             return Err(RecordProblem::OffsetDelta.at(index));
         }
-        let timestamp = record
-            .timestamp(header.base_timestamp)
+        let timestamp = timestamp_after(header.base_timestamp, record.timestamp_delta)
             .map_err(|problem| problem.at(index))?;
         oldest = oldest.min(timestamp);
         newest = newest.max(timestamp);
@@ -162,5 +161,261 @@ fn check_records(
         Ok((oldest, newest))
     } else {
         Err(Invalidity::BytesAfterRecords(rest.len()).into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::header::position;
+    use crate::{
+        BATCH_HEADER_SIZE, BatchBuilder, Offset, ProducerEpoch, ProducerId, Seal, put_varint,
+    };
+
+    /// A good batch of three records, changed by `change`, with length and checksum set right afterwards.
+    fn check(change: impl FnOnce(&mut Vec<u8>)) -> Result<ValidBatch, BatchError> {
+        let mut bytes = good();
+        change(&mut bytes);
+        let length = (bytes.len() - crate::BATCH_OVERHEAD) as u32;
+        bytes[position::BATCH_LENGTH..position::LEADER_EPOCH]
+            .copy_from_slice(&length.to_be_bytes());
+        let crc = crate::crc32c(&bytes[position::ATTRIBUTES..]);
+        bytes[position::CRC..position::ATTRIBUTES].copy_from_slice(&crc.to_be_bytes());
+        validate_produce(&bytes, &ProduceLimits::default())
+    }
+
+    fn good() -> Vec<u8> {
+        let mut builder = BatchBuilder::default();
+        for value in ["a", "b", "c"] {
+            builder.append(Timestamp(1000), None, Some(value.as_bytes()), &[]);
+        }
+        let producer = Producer {
+            id: ProducerId(7),
+            epoch: ProducerEpoch(0),
+            base_sequence: 5,
+        };
+        builder
+            .finish(&Seal {
+                producer: Some(producer),
+                ..Seal::default()
+            })
+            .to_vec()
+    }
+
+    /// A batch whose only record has these bytes after its length.
+    fn check_record(fields: &[u8]) -> Result<ValidBatch, BatchError> {
+        check(|bytes| {
+            bytes.truncate(BATCH_HEADER_SIZE);
+            bytes[position::LAST_OFFSET_DELTA + 3] = 0;
+            bytes[position::RECORD_COUNT + 3] = 1;
+            put_varint(bytes, fields.len() as i32);
+            bytes.extend_from_slice(fields);
+        })
+    }
+
+    fn invalid<T>(error: Invalidity) -> Result<T, BatchError> {
+        Err(BatchError::Invalid(error))
+    }
+
+    #[test]
+    fn a_good_batch_is_summed_up() {
+        let valid = check(|_| ()).expect("good");
+        let producer = valid.producer.expect("set");
+        assert_eq!(
+            (producer.id.0, producer.epoch.0, producer.base_sequence),
+            (7, 0, 5)
+        );
+        assert_eq!(
+            (valid.record_count, valid.last_offset_delta, valid.size),
+            (3, 2, good().len())
+        );
+        assert_eq!(
+            (valid.oldest_timestamp.0, valid.newest_timestamp.0),
+            (1000, 1000)
+        );
+    }
+
+    #[test]
+    fn flags_that_no_client_may_set() {
+        let with_flag = |flag: u8| check(|bytes| bytes[position::ATTRIBUTES + 1] |= flag);
+        assert_eq!(with_flag(0x20), invalid(Invalidity::ControlFromClient));
+        assert_eq!(
+            with_flag(0x40),
+            invalid(Invalidity::DeleteHorizonFromClient)
+        );
+        assert_eq!(with_flag(0x08), Err(BatchError::LogAppendTimeFromClient));
+        for codec in 5..8 {
+            assert_eq!(with_flag(codec), Err(BatchError::UnsupportedCodec(codec)));
+        }
+        assert!(with_flag(0x10).is_ok_and(|valid| valid.is_transactional));
+    }
+
+    #[test]
+    fn a_producer_comes_with_epoch_and_sequence_and_a_transaction_with_a_producer() {
+        let no_epoch = check(|bytes| bytes[position::PRODUCER_EPOCH..][..2].fill(0xff));
+        assert_eq!(
+            no_epoch,
+            invalid(Invalidity::Producer {
+                epoch: -1,
+                base_sequence: 5
+            })
+        );
+        let no_sequence = check(|bytes| bytes[position::BASE_SEQUENCE..][..4].fill(0xff));
+        assert_eq!(
+            no_sequence,
+            invalid(Invalidity::Producer {
+                epoch: 0,
+                base_sequence: -1
+            })
+        );
+        let no_producer = check(|bytes| {
+            bytes[position::PRODUCER_ID..][..14].fill(0xff);
+            bytes[position::ATTRIBUTES + 1] |= 0x10;
+        });
+        assert_eq!(no_producer, invalid(Invalidity::TransactionWithoutProducer));
+    }
+
+    #[test]
+    fn other_formats_and_other_lengths() {
+        for magic in [0, 1, 3, 127] {
+            assert_eq!(
+                check(|bytes| bytes[position::MAGIC] = magic),
+                Err(BatchError::UnsupportedMagic(magic as i8))
+            );
+        }
+        let limits = ProduceLimits::default();
+        for length in [0_i32, -1, 48, i32::MIN] {
+            let mut bytes = good();
+            bytes[position::BATCH_LENGTH..][..4].copy_from_slice(&length.to_be_bytes());
+            assert_eq!(
+                validate_produce(&bytes, &limits),
+                Err(Corruption::Length(length).into())
+            );
+        }
+        let good = good();
+        let have = good.len() - 1;
+        let cut = Corruption::Truncated {
+            have,
+            need: good.len(),
+        };
+        assert_eq!(validate_produce(&good[..have], &limits), Err(cut.into()));
+        assert_eq!(
+            validate_produce(&[&good[..], b"x"].concat(), &limits),
+            Err(Corruption::TrailingBytes(1).into())
+        );
+        assert_eq!(
+            validate_produce(&[&good[..], &good].concat(), &limits),
+            Err(BatchError::TooManyBatches)
+        );
+        assert_eq!(validate_produce(b"", &limits), Err(BatchError::Empty));
+        let small = ProduceLimits {
+            batch_size_max: have,
+            ..limits
+        };
+        assert_eq!(
+            validate_produce(&good, &small),
+            Err(BatchError::TooLarge {
+                size: good.len(),
+                size_max: have
+            })
+        );
+        assert!(
+            validate_produce(
+                &good,
+                &ProduceLimits {
+                    batch_size_max: good.len(),
+                    ..limits
+                }
+            )
+            .is_ok()
+        );
+    }
+
+    #[test]
+    fn counts_and_offsets_that_contradict_each_other() {
+        let counted = |record_count: u32, last_offset_delta: u32| {
+            check(|bytes| {
+                bytes[position::RECORD_COUNT..][..4].copy_from_slice(&record_count.to_be_bytes());
+                bytes[position::LAST_OFFSET_DELTA..][..4]
+                    .copy_from_slice(&last_offset_delta.to_be_bytes());
+            })
+        };
+        for (record_count, last_offset_delta) in [(0, 0), (3, 3), (3, 1), (1, 2)] {
+            assert_eq!(
+                counted(record_count, last_offset_delta),
+                invalid(Invalidity::Count {
+                    record_count,
+                    last_offset_delta
+                })
+            );
+        }
+        assert_eq!(counted(2, 1), invalid(Invalidity::BytesAfterRecords(8)));
+        assert_eq!(counted(4, 3), Err(RecordProblem::Varint.at(3)));
+        for (record_count, last_offset_delta) in [(u32::MAX, 2), (3, u32::MAX)] {
+            let refused = counted(record_count, last_offset_delta);
+            assert!(
+                matches!(
+                    refused,
+                    Err(BatchError::Corrupt(Corruption::Field { value: -1, .. }))
+                ),
+                "{refused:?}"
+            );
+        }
+        let from_elsewhere = check(|bytes| bytes[7] = 3);
+        assert_eq!(
+            from_elsewhere,
+            invalid(Invalidity::BaseOffset(Offset::new(3).raw()))
+        );
+        // The offset delta of the last record: after length, attributes and timestamp delta.
+        let swapped = check(|bytes| {
+            let at = bytes.len() - 8 + 3;
+            bytes[at] = 2;
+        });
+        assert_eq!(swapped, Err(RecordProblem::OffsetDelta.at(2)));
+    }
+
+    #[test]
+    fn records_that_are_malformed() {
+        use RecordProblem::*;
+        let refused = |fields: &[u8], problem: RecordProblem| {
+            assert_eq!(check_record(fields), Err(problem.at(0)), "{fields:02x?}");
+        };
+        // attributes, timestamp delta, offset delta, key length, value length, header count; 1 is -1 in zigzag.
+        assert!(check_record(&[0, 0, 0, 1, 1, 0]).is_ok());
+        assert!(check_record(&[0, 0, 0, 1, 1, 2, 2, b'k', 1]).is_ok());
+        refused(&[], Truncated);
+        refused(&[0], Varint);
+        refused(&[0, 0, 0, 1, 1], Varint);
+        refused(&[0, 0, 0, 1, 1, 0, 0], TrailingBytes);
+        refused(&[0, 0, 2, 1, 1, 0], OffsetDelta);
+        refused(&[0, 0, 1, 1, 1, 0], OffsetDelta);
+        refused(&[0, 0, 0, 3, 1, 0], NegativeLength);
+        refused(&[0, 0, 0, 1, 3, 0], NegativeLength);
+        refused(&[0, 0, 0, 1, 1, 1], NegativeLength);
+        refused(&[0, 0, 0, 1, 1, 2, 1, 1], NegativeLength);
+        refused(&[0, 0, 0, 40, 1, 0], Truncated);
+        refused(&[0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01], Varint);
+        refused(&[0, 0, 0, 1, 1, 0xfe, 0xff, 0xff, 0xff, 0x0f], HeaderCount);
+        refused(&[0, 0, 0, 1, 1, 4, 0, 1], HeaderCount);
+        let beyond_64_bits = [&[0, 0xfe], &[0xff; 8][..], &[0x01, 0, 1, 1, 0]].concat();
+        refused(&beyond_64_bits, Timestamp);
+    }
+
+    #[test]
+    fn a_record_with_a_million_headers_is_refused() {
+        let mut fields = vec![0, 0, 0, 1, 1];
+        put_varint(&mut fields, 500_000);
+        fields.extend([0, 1].repeat(500_000));
+        assert_eq!(check_record(&fields), Err(RecordProblem::HeaderCount.at(0)));
+    }
+
+    #[test]
+    fn a_compressed_body_is_not_looked_into() {
+        let valid = check(|bytes| {
+            bytes[position::ATTRIBUTES + 1] |= Codec::Zstd.id();
+            bytes.truncate(BATCH_HEADER_SIZE);
+            bytes.extend_from_slice(b"nonsense");
+        });
+        assert!(valid.is_ok_and(|valid| valid.codec == Codec::Zstd));
     }
 }

@@ -5,6 +5,9 @@
 /// Most bytes that a 32-bit number takes.
 const VARINT_SIZE_MAX: usize = 5;
 
+/// Most bytes that a 64-bit number takes.
+const VARLONG_SIZE_MAX: usize = 10;
+
 /// Writes a 32-bit number in 1 to 5 bytes.
 pub fn put_varint(out: &mut Vec<u8>, value: i32) {
     put_varlong(out, i64::from(value));
@@ -12,20 +15,22 @@ pub fn put_varint(out: &mut Vec<u8>, value: i32) {
 
 /// Writes a 64-bit number in 1 to 10 bytes.
 pub fn put_varlong(out: &mut Vec<u8>, value: i64) {
+    let mut bytes = [0; VARLONG_SIZE_MAX];
+    let size = write_varlong(&mut bytes, 0, value);
+    out.extend_from_slice(&bytes[..size]);
+}
+
+/// Writes a number into `out` from `at`; gives the position after it.
+#[inline]
+pub(crate) fn write_varlong(out: &mut [u8], mut at: usize, value: i64) -> usize {
     let mut rest = zigzag(value);
-    if rest < 0x80 {
-        out.push(rest as u8);
-        return;
-    }
-    let mut bytes = [0; 10];
-    let mut size = 0;
     while rest >= 0x80 {
-        bytes[size] = rest as u8 | 0x80;
+        out[at] = rest as u8 | 0x80;
         rest >>= 7;
-        size += 1;
+        at += 1;
     }
-    bytes[size] = rest as u8;
-    out.extend_from_slice(&bytes[..=size]);
+    out[at] = rest as u8;
+    at + 1
 }
 
 /// How many bytes [`put_varint`] writes.
@@ -40,20 +45,45 @@ pub fn varlong_size(value: i64) -> usize {
 }
 
 /// Takes a number off the front of `bytes`. `None` if it does not end there or exceeds 32 bits.
-#[inline]
+#[inline(always)]
 pub(crate) fn take_varint(bytes: &mut &[u8]) -> Option<i32> {
-    // Nearly all numbers of a record take one or two bytes.
-    match **bytes {
-        [low, ref rest @ ..] if low < 0x80 => {
-            *bytes = rest;
-            Some(unzigzag_32(u32::from(low)))
-        }
-        [low, high, ref rest @ ..] if high < 0x80 => {
-            *bytes = rest;
-            Some(unzigzag_32(u32::from(low & 0x7f) | u32::from(high) << 7))
-        }
-        _ => take_long_varint(bytes),
+    match take_short(bytes) {
+        Some(value) => Some(unzigzag_32(value)),
+        None => take_long_varint(bytes),
     }
+}
+
+/// Takes a number of at most three bytes, which nearly all numbers of a record are, if there are at least four. One look at memory serves all three.
+#[inline(always)]
+fn take_short(bytes: &mut &[u8]) -> Option<u32> {
+    let (front, _) = bytes.split_first_chunk::<4>()?;
+    let (value, size) = decode_short(u32::from_le_bytes(*front).into())?;
+    *bytes = &bytes[size..];
+    Some(value)
+}
+
+/// The number in the lowest bytes of `window`, and its size, if that is at most three.
+#[inline(always)]
+fn decode_short(window: u64) -> Option<(u32, usize)> {
+    let bytes = window as u32;
+    if bytes & 0x80 == 0 {
+        Some((bytes & 0x7f, 1))
+    } else if bytes & 0x8000 == 0 {
+        Some((bytes & 0x7f | bytes >> 1 & 0x3f80, 2))
+    } else if bytes & 0x80_0000 == 0 {
+        Some((
+            bytes & 0x7f | bytes >> 1 & 0x3f80 | bytes >> 2 & 0x1f_c000,
+            3,
+        ))
+    } else {
+        None
+    }
+}
+
+/// [`decode_short`] of a signed number.
+#[inline(always)]
+pub(crate) fn peek_short(window: u64) -> Option<(i32, usize)> {
+    decode_short(window).map(|(value, size)| (unzigzag_32(value), size))
 }
 
 #[cold]
@@ -71,20 +101,18 @@ fn take_long_varint(bytes: &mut &[u8]) -> Option<i32> {
 }
 
 /// Takes a number off the front of `bytes`. `None` if it does not end there or exceeds 64 bits.
-#[inline]
+#[inline(always)]
 pub(crate) fn take_varlong(bytes: &mut &[u8]) -> Option<i64> {
-    match **bytes {
-        [low, ref rest @ ..] if low < 0x80 => {
-            *bytes = rest;
-            Some(unzigzag_64(u64::from(low)))
-        }
-        _ => take_long_varlong(bytes),
+    match take_short(bytes) {
+        Some(value) => Some(unzigzag_64(value.into())),
+        None => take_long_varlong(bytes),
     }
 }
 
+#[cold]
 fn take_long_varlong(bytes: &mut &[u8]) -> Option<i64> {
     let mut value = 0_u64;
-    for at in 0..10 {
+    for at in 0..VARLONG_SIZE_MAX {
         let byte = *bytes.get(at)?;
         // The tenth byte has room for the 64th bit alone.
         if at == 9 && byte > 1 {
