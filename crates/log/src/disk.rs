@@ -1,0 +1,144 @@
+//! Disk work as a value: what a log wants done, and how it may end.
+//!
+//! Whoever carries an operation out tells its end by [`Log::done`](crate::Log::done), once. Operations that were handed out together may be
+//! carried out at the same time and may end in any order: what must not overlap is not handed out together.
+
+use bytes::Bytes;
+use klamm_model::{Offset, TopicId, TopicPartition};
+use thiserror::Error;
+
+/// The epoch cache, in Kafka's format.
+pub const EPOCH_CHECKPOINT: &str = "leader-epoch-checkpoint";
+/// How far the log is known to be on disk, in a format of ours.
+pub const DURABLE_POINT: &str = "durable-point";
+/// Which topic a directory belongs to, in Kafka's format.
+pub const PARTITION_METADATA: &str = "partition.metadata";
+
+/// A file of records and those beside it that have its name.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SegmentId {
+    /// Whose records.
+    pub partition: TopicPartition,
+    /// The offset of its first record, and its name.
+    pub base: Offset,
+}
+
+/// A segment's files.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum FileKind {
+    /// The batches.
+    Log,
+    /// Where some of them begin.
+    Index,
+    /// The producers' state before the segment's first record.
+    Producers,
+}
+
+impl FileKind {
+    /// What the name ends with.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::Index => "index",
+            Self::Producers => "snapshot",
+        }
+    }
+
+    /// The file's name within its partition's directory.
+    pub fn file_name(self, base: Offset) -> String {
+        format!("{:020}.{}", base.raw(), self.extension())
+    }
+}
+
+/// Names an operation within one log. Later ones have higher numbers.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct OpId(pub u64);
+
+/// Something to be done, and whose it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DiskOp {
+    /// The log to tell the end to.
+    pub partition: TopicPartition,
+    /// What to call it by.
+    pub id: OpId,
+    /// What to do.
+    pub action: DiskAction,
+}
+
+/// What to do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum DiskAction {
+    /// Makes the directory, `partition.metadata` and an empty first segment. Made already: made again. Nothing needs to be on disk yet.
+    CreatePartition {
+        /// The directory's name, such as `topic-0`.
+        directory: String,
+        /// The topic's identity, for `partition.metadata`.
+        topic: TopicId,
+        /// Where the log starts.
+        base: Offset,
+    },
+    /// Makes an empty segment; one that is there is emptied.
+    CreateSegment {
+        /// Its name.
+        segment: SegmentId,
+    },
+    /// Writes all of `body`, or fails.
+    Write {
+        /// Where to.
+        segment: SegmentId,
+        /// The place of the first byte.
+        position: u32,
+        /// Written in place of the first 16 bytes of `body`: base offset, length and leader epoch.
+        prefix: Option<[u8; 16]>,
+        /// Whole batches.
+        body: Bytes,
+    },
+    /// Brings what is written to disk. A segment's first one also brings the directory's entry there.
+    Sync {
+        /// Which segment.
+        segment: SegmentId,
+    },
+    /// Removes the segments to delete, the last one first, cuts the file, and brings all of that to disk. A segment that is not there is
+    /// removed already.
+    Truncate {
+        /// The segment that is the last afterwards.
+        segment: SegmentId,
+        /// Its size afterwards.
+        size: u32,
+        /// Segments that go, in rising order.
+        delete: Vec<SegmentId>,
+    },
+    /// A segment that gets no more records: writes its index, and the producers' state for whoever starts after it.
+    Seal {
+        /// Which segment.
+        segment: SegmentId,
+        /// Its size.
+        size: u32,
+        /// The whole index file.
+        index: Bytes,
+        /// The base of the segment that follows, which the snapshot is named by.
+        next: Offset,
+        /// The whole snapshot file.
+        producers: Bytes,
+    },
+    /// Replaces a small file as a whole: a crash leaves the old or the new one. On disk when it ends.
+    WriteCheckpoint {
+        /// Its name within the partition's directory.
+        name: &'static str,
+        /// All of it.
+        contents: Bytes,
+    },
+    /// Removes the directory; it gets a name first that no start takes for a partition.
+    DeletePartition,
+}
+
+/// How an operation failed.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum DiskError {
+    /// There is no room. It may be tried again later.
+    #[error("the disk is full")]
+    Full,
+    /// What is on the disk now is not known.
+    #[error("{0}")]
+    Io(String),
+}

@@ -1,0 +1,75 @@
+//! What a log says about where records are. It knows without touching a file; the rest is found by [`resolve`](crate::resolve) and
+//! [`resolve_time`](crate::resolve_time), outside of any lock.
+
+use klamm_model::{Offset, Timestamp};
+
+use crate::disk::SegmentId;
+
+/// Where to look for the batch with the first offset wanted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReadStart {
+    /// It begins here, and ends at `first_end`.
+    Exact {
+        /// Where it begins.
+        position: u32,
+        /// Where the batch after it begins.
+        first_end: u32,
+    },
+    /// It begins here or further on.
+    AtOrAfter(u32),
+    /// The index file knows more.
+    LookInIndexFile {
+        /// Entries of the index file.
+        entry_count: u32,
+    },
+}
+
+/// A stretch of one segment that is to be read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReadPlan {
+    /// Which segment.
+    pub segment: SegmentId,
+    /// The first offset wanted.
+    pub target: Offset,
+    /// Where its batch is.
+    pub start: ReadStart,
+    /// Nothing at or after this position may be read.
+    pub limit: u32,
+    /// No batch that begins at or above this offset may be read, where `limit` does not say that already.
+    pub limit_offset: Option<Offset>,
+    /// How much is wanted. The first batch is given whole.
+    pub max_bytes: u32,
+}
+
+/// What to look for by time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TimeQuestion {
+    /// The first record of this time or later.
+    AtOrAfter(Timestamp),
+    /// The first record of the highest timestamp there is.
+    Largest,
+}
+
+/// A segment that may have the answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TimeSpan {
+    /// Which segment.
+    pub segment: SegmentId,
+    /// Nothing at or after this position may be read.
+    pub limit: u32,
+    /// No record has a higher timestamp.
+    pub largest_timestamp: Timestamp,
+}
+
+/// A question about time, and where the answer may be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TimeLookup {
+    /// What is asked.
+    pub question: TimeQuestion,
+    /// Records below do not count.
+    pub log_start: Offset,
+    /// Records at and above do not count.
+    pub limit: Offset,
+    /// Where to look, in the order of offsets.
+    pub spans: Vec<TimeSpan>,
+}
