@@ -1,1 +1,31 @@
 //! A whole node as one deterministic state machine.
+//!
+//! [`Node::step`] takes an [`Event`] and the time and gives [`Effect`]s. It owns all decisions of a broker and, where it leads the quorum, of the controller;
+//! it knows no sockets, files, threads or clocks. The same code runs in production, where the `server` crate carries out the effects, and in the simulator.
+
+mod calls;
+mod codec;
+mod config;
+mod errors;
+mod event;
+mod follow;
+mod handlers;
+mod hosted;
+mod membership;
+mod metadata;
+mod node;
+mod partitions;
+mod pipeline;
+mod prepare;
+mod reads;
+mod reply;
+mod waiters;
+
+pub use config::{BROKER_LISTENER, Endpoint, NodeConfig};
+pub use event::{ConnectionId, Effect, Event, Incoming, Listener, Now, Origin, PeerFailure, ReplyTo, View};
+pub use node::Node;
+pub use partitions::log_config;
+pub use pipeline::Pipeline;
+pub use prepare::{Body, Produce, ProducePartition, ProduceTopic, prepare};
+pub use reads::{answer_from_view, api_versions_unsupported};
+pub use reply::{FileRange, Lookup, ReadAt, Reply};

@@ -1,0 +1,346 @@
+//! Commands for the controller: from clients and brokers, decided here if this node is the controller, passed on to it if not.
+
+use klamm_cluster::controller::{
+    AllocateProducerIds, AlterPartitions, Command, CreateTopics, Heartbeat, IsrProposal as ProposedIsr,
+    Layout, NewTopic, Register, Reply as Decided,
+};
+use klamm_cluster::record::{Listener, RegisterBroker};
+use klamm_model::{BrokerEpoch, BrokerId, ErrorCode, TopicPartition};
+use klamm_replica::{FollowerFetch, IsrChange, IsrProposal, IsrRefused};
+use klamm_wire::{ApiKey, MetadataRequest, Request, Response};
+
+use crate::{
+    ConnectionId, Effect, Now, Origin, PeerFailure, ReplyTo,
+    codec::{self, Shape},
+    errors::ToCode,
+    handlers::{self, producer_ids},
+    node::Node,
+};
+
+/// Who waits for the controller's answer.
+#[derive(Debug)]
+pub(crate) enum Caller {
+    /// A request, answered in the same API and version.
+    Wire { to: ReplyTo, shape: Shape },
+    /// This node itself.
+    Own(Own),
+}
+
+impl Caller {
+    pub(crate) fn connection(&self) -> Option<ConnectionId> {
+        match self {
+            Self::Wire { to, .. } => Some(to.connection),
+            Self::Own(own) => own.connection(),
+        }
+    }
+}
+
+/// What this node asks the controller for itself.
+#[derive(Debug)]
+pub(crate) enum Own {
+    Register,
+    Heartbeat,
+    AlterPartition {
+        key: TopicPartition,
+        proposal: IsrProposal,
+    },
+    ProducerIds,
+    /// Metadata asked for topics that are created on the way.
+    AutoCreate(Box<AutoCreate>),
+}
+
+/// A Metadata request that waits for topics to be created.
+#[derive(Debug)]
+pub(crate) struct AutoCreate {
+    pub(crate) to: ReplyTo,
+    pub(crate) origin: std::sync::Arc<Origin>,
+    pub(crate) version: i16,
+    pub(crate) request: MetadataRequest,
+}
+
+impl Own {
+    fn connection(&self) -> Option<ConnectionId> {
+        match self {
+            Self::AutoCreate(it) => Some(it.to.connection),
+            Self::Register | Self::Heartbeat | Self::AlterPartition { .. } | Self::ProducerIds => None,
+        }
+    }
+}
+
+/// What an [`Effect::Send`] under way is for.
+#[derive(Debug)]
+pub(crate) enum Purpose {
+    Fetch {
+        leader: BrokerId,
+        asked: Vec<(TopicPartition, FollowerFetch)>,
+    },
+    /// A request of this node's own.
+    Call(Own),
+    /// A client's request, passed on as it came; the answer goes back as it comes.
+    Forward {
+        to: ReplyTo,
+        key: ApiKey,
+        shape: Shape,
+    },
+}
+
+impl Node {
+    /// Sends a request to another broker; the answer comes back with what it was for.
+    pub(crate) fn send(
+        &mut self,
+        to: BrokerId,
+        purpose: Purpose,
+        request: Request,
+        version: i16,
+        out: &mut Vec<Effect>,
+    ) {
+        let token = self.next_token;
+        self.next_token += 1;
+        self.sent.insert(token, purpose);
+        out.push(Effect::Send { to, token, request, version });
+    }
+
+    /// The answer to something sent.
+    pub(crate) fn peer(
+        &mut self,
+        now: Now,
+        from: BrokerId,
+        token: u64,
+        answer: Result<Response, PeerFailure>,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(purpose) = self.sent.remove(&token) else {
+            tracing::warn!(%from, token, "an answer to nothing that was asked");
+            return;
+        };
+        match purpose {
+            Purpose::Fetch { leader, asked } => {
+                let answer = answer.and_then(|response| match response {
+                    Response::Fetch(response) => Ok(response),
+                    _ => Err(PeerFailure::Garbled),
+                });
+                self.fetched(now, leader, asked, answer, out);
+            }
+            Purpose::Call(own) => match answer.ok().and_then(codec::reply_of) {
+                Some(reply) => self.own_replied(now, own, Some(reply), out),
+                None => self.own_replied(now, own, None, out),
+            },
+            Purpose::Forward { to, key, shape } => {
+                let response = match answer {
+                    Ok(response) if response.api_key() == key => response,
+                    Ok(_) | Err(_) => shape.failed(ErrorCode::RequestTimedOut),
+                };
+                out.push(Effect::Reply { to, reply: crate::Reply::Ready(response) });
+            }
+        }
+    }
+
+    /// A request that only the controller can answer.
+    pub(crate) fn controller_request(
+        &mut self,
+        now: Now,
+        to: ReplyTo,
+        version: i16,
+        request: Request,
+        out: &mut Vec<Effect>,
+    ) {
+        let shape = Shape::of(&request, version);
+        if self.metadata.is_controller() {
+            match codec::command_of(&request, version) {
+                Ok(command) => self.decide(now, &command, Caller::Wire { to, shape }, out),
+                Err(code) => out.push(Effect::Reply { to, reply: crate::Reply::Ready(shape.failed(code)) }),
+            }
+            return;
+        }
+        match self.metadata.controller_id().filter(|id| *id != self.config.broker_id) {
+            Some(controller) if shape.may_be_forwarded() => {
+                let key = request.api_key();
+                self.send(controller, Purpose::Forward { to, key, shape }, request, version, out);
+            }
+            _ => {
+                let reply = crate::Reply::Ready(shape.failed(ErrorCode::NotController));
+                out.push(Effect::Reply { to, reply });
+            }
+        }
+    }
+
+    /// A command of this node's own; whatever becomes of it arrives at [`Self::own_replied`].
+    fn call(&mut self, now: Now, command: &Command, own: Own, out: &mut Vec<Effect>) {
+        if self.metadata.is_controller() {
+            return self.decide(now, command, Caller::Own(own), out);
+        }
+        match self.metadata.controller_id().filter(|id| *id != self.config.broker_id) {
+            Some(controller) => {
+                let (request, version) = codec::request_of(command);
+                self.send(controller, Purpose::Call(own), request, version, out);
+            }
+            None => self.own_replied(now, own, None, out),
+        }
+    }
+
+    /// A decision is committed and applied here.
+    pub(crate) fn controller_replied(
+        &mut self,
+        now: Now,
+        caller: Caller,
+        reply: Decided,
+        out: &mut Vec<Effect>,
+    ) {
+        match caller {
+            Caller::Wire { to, shape } => {
+                let response = shape.response(reply);
+                out.push(Effect::Reply { to, reply: crate::Reply::Ready(response) });
+            }
+            Caller::Own(own) => self.own_replied(now, own, Some(reply), out),
+        }
+    }
+
+    /// Nobody knows what becomes of a decision, or it could not be made.
+    pub(crate) fn controller_failed(&mut self, now: Now, caller: Caller, out: &mut Vec<Effect>) {
+        match caller {
+            Caller::Wire { to, shape } => {
+                let response = shape.failed(ErrorCode::NotController);
+                out.push(Effect::Reply { to, reply: crate::Reply::Ready(response) });
+            }
+            Caller::Own(own) => self.own_replied(now, own, None, out),
+        }
+    }
+
+    /// What became of a command of this node's own; `None`: nobody knows.
+    fn own_replied(&mut self, now: Now, own: Own, reply: Option<Decided>, out: &mut Vec<Effect>) {
+        match own {
+            Own::Register => {
+                if let Some(Decided::RegisterBroker(Err(error))) = &reply {
+                    tracing::error!(%error, "the controller refuses this broker");
+                }
+                let registered = matches!(reply, Some(Decided::RegisterBroker(Ok(_))));
+                self.membership.registration_ended(now.tick, registered);
+            }
+            Own::Heartbeat => self.membership.heartbeat_ended(now.tick, self.config.heartbeat_interval_ms),
+            Own::AlterPartition { key, proposal } => self.isr_answered(now, key, &proposal, reply, out),
+            Own::ProducerIds => {
+                let block = match reply {
+                    Some(Decided::AllocateProducerIds(Ok(block))) => Some(block),
+                    _ => None,
+                };
+                producer_ids::block(self, now, block, out);
+            }
+            Own::AutoCreate(waiting) => handlers::topics::auto_created(self, &waiting, reply, out),
+        }
+    }
+
+    pub(crate) fn call_register(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let listeners = self
+            .config
+            .endpoints
+            .iter()
+            .map(|it| Listener { name: it.name.clone(), host: it.host.clone(), port: it.port })
+            .collect();
+        let command = Command::RegisterBroker(Register {
+            broker: RegisterBroker {
+                id: self.config.broker_id,
+                incarnation: self.config.incarnation,
+                directory: self.config.directory,
+                listeners,
+                rack: self.config.rack.clone(),
+            },
+            cluster_id: self.config.cluster_id.clone(),
+        });
+        self.call(now, &command, Own::Register, out);
+    }
+
+    pub(crate) fn call_heartbeat(&mut self, now: Now, epoch: BrokerEpoch, out: &mut Vec<Effect>) {
+        let command = Command::Heartbeat(Heartbeat {
+            id: self.config.broker_id,
+            epoch,
+            applied: self.image.applied(),
+            wants_fence: false,
+            wants_shutdown: false,
+        });
+        self.call(now, &command, Own::Heartbeat, out);
+    }
+
+    pub(crate) fn ask_producer_ids(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let Some(broker_epoch) = self.my_epoch() else {
+            return producer_ids::block(self, now, None, out);
+        };
+        let command =
+            Command::AllocateProducerIds(AllocateProducerIds { broker: self.config.broker_id, broker_epoch });
+        self.call(now, &command, Own::ProducerIds, out);
+    }
+
+    pub(crate) fn call_auto_create(
+        &mut self,
+        now: Now,
+        waiting: AutoCreate,
+        names: Vec<String>,
+        out: &mut Vec<Effect>,
+    ) {
+        let topics = names
+            .into_iter()
+            .map(|name| NewTopic {
+                name,
+                layout: Layout::Counted { partitions: None, replication_factor: None },
+                configs: Vec::new(),
+            })
+            .collect();
+        let command = Command::CreateTopics(CreateTopics { topics, validate_only: false });
+        self.call(now, &command, Own::AutoCreate(Box::new(waiting)), out);
+    }
+
+    /// Asks the controller for the in-sync sets that leaders here want.
+    pub(crate) fn propose_isr_changes(&mut self, now: Now, out: &mut Vec<Effect>) {
+        while let Some(key) = self.isr_due.pop_first() {
+            let Some(epoch) = self.my_epoch() else { return };
+            let Some(hosted) = self.hosted.get_mut(&key) else { continue };
+            let Some(proposal) = hosted.replica.isr_proposal(now.tick) else { continue };
+            let me = self.config.broker_id;
+            let isr = proposal
+                .isr
+                .iter()
+                .map(|member| (member.id, if member.id == me { Some(epoch) } else { member.broker_epoch }));
+            let command = Command::AlterPartitions(AlterPartitions {
+                broker: me,
+                broker_epoch: epoch,
+                partitions: vec![ProposedIsr {
+                    partition: key,
+                    leader_epoch: proposal.leader_epoch,
+                    partition_epoch: proposal.partition_epoch,
+                    isr: isr.collect(),
+                }],
+            });
+            self.call(now, &command, Own::AlterPartition { key, proposal }, out);
+        }
+    }
+
+    fn isr_answered(
+        &mut self,
+        now: Now,
+        key: TopicPartition,
+        proposal: &IsrProposal,
+        reply: Option<Decided>,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(hosted) = self.hosted.get_mut(&key) else { return };
+        let answer = match reply {
+            Some(Decided::AlterPartitions(Ok(answers))) => {
+                match answers.into_iter().find(|(it, _)| *it == key) {
+                    Some((_, Ok(answer))) => Ok(IsrChange {
+                        isr: answer.isr,
+                        leader_epoch: answer.leader_epoch,
+                        partition_epoch: answer.partition_epoch,
+                    }),
+                    Some((_, Err(error))) => {
+                        tracing::debug!(partition = %key, code = %error.code(), "in-sync set refused");
+                        Err(IsrRefused::NotApplied)
+                    }
+                    None => Err(IsrRefused::Unknown),
+                }
+            }
+            Some(Decided::AlterPartitions(Err(_))) => Err(IsrRefused::NotApplied),
+            _ => Err(IsrRefused::Unknown),
+        };
+        let progress = hosted.replica.isr_answered(now.tick, proposal, answer);
+        self.progressed(key, progress, out);
+    }
+}

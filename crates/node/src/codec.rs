@@ -1,0 +1,485 @@
+//! Controller commands as Kafka's requests and back: the wire's sentinels stop here.
+
+use klamm_cluster::controller::{
+    AllocateProducerIds, AlterPartitionError, AlterPartitions, Command, CreateTopics, CreatedTopic,
+    DeleteTopics, Heartbeat, HeartbeatAnswer, IsrProposal, Layout, NewTopic, PartitionAnswer,
+    ProducerIdBlock, Register, RegisterError, Reply as Decided, StaleBroker, TopicRef,
+};
+use klamm_cluster::record::{BrokerState, Listener, RegisterBroker};
+use klamm_model::{
+    BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, PartitionEpoch, PartitionIndex, ProducerId, TopicId,
+    TopicPartition,
+};
+use klamm_wire::{
+    AllocateProducerIdsRequest, AllocateProducerIdsResponse, AlterPartitionRequest, AlterPartitionResponse,
+    BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerRegistrationRequest, BrokerRegistrationResponse,
+    CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse, Request, Response,
+    alter_partition, broker_registration, create_topics, delete_topics,
+};
+
+use crate::errors::ToCode;
+
+/// What an answer needs to know of its request.
+#[derive(Clone, Debug)]
+pub(crate) enum Shape {
+    CreateTopics { names: Vec<String>, version: i16 },
+    DeleteTopics { topics: Vec<TopicRef> },
+    Registration,
+    Heartbeat,
+    AlterPartition,
+    ProducerIds,
+}
+
+impl Shape {
+    /// # Panics
+    /// If the request is not one for the controller.
+    pub(crate) fn of(request: &Request, version: i16) -> Self {
+        match request {
+            Request::CreateTopics(it) => Self::CreateTopics {
+                names: it.topics.iter().map(|topic| topic.name.clone()).collect(),
+                version,
+            },
+            Request::DeleteTopics(it) => Self::DeleteTopics { topics: topics_to_delete(it, version) },
+            Request::BrokerRegistration(_) => Self::Registration,
+            Request::BrokerHeartbeat(_) => Self::Heartbeat,
+            Request::AlterPartition(_) => Self::AlterPartition,
+            Request::AllocateProducerIds(_) => Self::ProducerIds,
+            other => panic!("{:?} is not for the controller", other.api_key()),
+        }
+    }
+
+    /// What clients ask, any broker takes and passes on; what brokers ask, they must ask the controller.
+    pub(crate) fn may_be_forwarded(&self) -> bool {
+        matches!(self, Self::CreateTopics { .. } | Self::DeleteTopics { .. })
+    }
+
+    /// The answer if all of it failed in the same way.
+    pub(crate) fn failed(&self, code: ErrorCode) -> Response {
+        let error_code = code.code();
+        match self {
+            Self::CreateTopics { names, .. } => Response::CreateTopics(CreateTopicsResponse {
+                topics: names.iter().map(|name| not_created(name.clone(), code, None)).collect(),
+                ..Default::default()
+            }),
+            Self::DeleteTopics { topics } => Response::DeleteTopics(DeleteTopicsResponse {
+                responses: topics.iter().map(|topic| delete_result(topic, code, None)).collect(),
+                ..Default::default()
+            }),
+            Self::Registration => {
+                Response::BrokerRegistration(BrokerRegistrationResponse { error_code, ..Default::default() })
+            }
+            Self::Heartbeat => {
+                Response::BrokerHeartbeat(BrokerHeartbeatResponse { error_code, ..Default::default() })
+            }
+            Self::AlterPartition => {
+                Response::AlterPartition(AlterPartitionResponse { error_code, ..Default::default() })
+            }
+            Self::ProducerIds => Response::AllocateProducerIds(AllocateProducerIdsResponse {
+                error_code,
+                ..Default::default()
+            }),
+        }
+    }
+
+    /// The answer that a decision gives.
+    pub(crate) fn response(&self, reply: Decided) -> Response {
+        match reply {
+            Decided::CreateTopics(topics) => Response::CreateTopics(CreateTopicsResponse {
+                topics: topics
+                    .into_iter()
+                    .map(|(name, result)| match result {
+                        Ok(created) => created_topic(name, created),
+                        Err(error) => not_created(name, error.code(), Some(error.to_string())),
+                    })
+                    .collect(),
+                ..Default::default()
+            }),
+            Decided::DeleteTopics(topics) => Response::DeleteTopics(DeleteTopicsResponse {
+                responses: topics
+                    .into_iter()
+                    .map(|(asked, result)| match result {
+                        Ok(deleted) => delete_topics::DeletableTopicResult {
+                            name: Some(deleted.name),
+                            topic_id: deleted.id,
+                            ..Default::default()
+                        },
+                        Err(error) => delete_result(&asked, error.code(), Some(error.to_string())),
+                    })
+                    .collect(),
+                ..Default::default()
+            }),
+            Decided::RegisterBroker(Ok(epoch)) => Response::BrokerRegistration(BrokerRegistrationResponse {
+                broker_epoch: epoch.0,
+                ..Default::default()
+            }),
+            Decided::RegisterBroker(Err(error)) => self.failed(error.code()),
+            Decided::Heartbeat(Ok(answer)) => Response::BrokerHeartbeat(BrokerHeartbeatResponse {
+                is_caught_up: answer.is_caught_up,
+                is_fenced: answer.state == BrokerState::Fenced,
+                should_shut_down: answer.may_shut_down,
+                ..Default::default()
+            }),
+            Decided::Heartbeat(Err(error)) => self.failed(error.code()),
+            Decided::AlterPartitions(Ok(partitions)) => Response::AlterPartition(altered(partitions)),
+            Decided::AlterPartitions(Err(error)) => self.failed(error.code()),
+            Decided::AllocateProducerIds(Ok(block)) => {
+                Response::AllocateProducerIds(AllocateProducerIdsResponse {
+                    producer_id_start: block.first.0,
+                    producer_id_len: i32::try_from(block.count).unwrap_or(i32::MAX),
+                    ..Default::default()
+                })
+            }
+            Decided::AllocateProducerIds(Err(error)) => self.failed(error.code()),
+            Decided::AlterConfigs(_) => unreachable!("no request served alters configs yet"),
+        }
+    }
+}
+
+fn topics_to_delete(request: &DeleteTopicsRequest, version: i16) -> Vec<TopicRef> {
+    if version >= 6 {
+        let by = |topic: &delete_topics::DeleteTopicState| match &topic.name {
+            Some(name) => TopicRef::Name(name.clone()),
+            None => TopicRef::Id(topic.topic_id),
+        };
+        request.topics.iter().map(by).collect()
+    } else {
+        request.topic_names.iter().cloned().map(TopicRef::Name).collect()
+    }
+}
+
+fn delete_result(
+    topic: &TopicRef,
+    code: ErrorCode,
+    message: Option<String>,
+) -> delete_topics::DeletableTopicResult {
+    let (name, topic_id) = match topic {
+        TopicRef::Name(name) => (Some(name.clone()), TopicId::ZERO),
+        TopicRef::Id(id) => (None, *id),
+    };
+    delete_topics::DeletableTopicResult { name, topic_id, error_code: code.code(), error_message: message }
+}
+
+fn not_created(
+    name: String,
+    code: ErrorCode,
+    message: Option<String>,
+) -> create_topics::CreatableTopicResult {
+    create_topics::CreatableTopicResult {
+        name,
+        error_code: code.code(),
+        error_message: message,
+        num_partitions: -1,
+        replication_factor: -1,
+        configs: Some(Vec::new()),
+        ..Default::default()
+    }
+}
+
+fn created_topic(name: String, created: CreatedTopic) -> create_topics::CreatableTopicResult {
+    /// `ConfigSource.DYNAMIC_TOPIC_CONFIG`.
+    const SET_FOR_TOPIC: i8 = 1;
+    let configs = created
+        .configs
+        .into_iter()
+        .map(|(name, value)| create_topics::CreatableTopicConfigs {
+            name,
+            value: Some(value),
+            config_source: SET_FOR_TOPIC,
+            ..Default::default()
+        })
+        .collect();
+    create_topics::CreatableTopicResult {
+        name,
+        topic_id: created.id.unwrap_or(TopicId::ZERO),
+        num_partitions: i32::try_from(created.partition_count).unwrap_or(i32::MAX),
+        replication_factor: i16::try_from(created.replication_factor).unwrap_or(i16::MAX),
+        configs: Some(configs),
+        ..Default::default()
+    }
+}
+
+/// A request of a client or a broker, as the controller understands it.
+pub(crate) fn command_of(request: &Request, version: i16) -> Result<Command, ErrorCode> {
+    Ok(match request {
+        Request::CreateTopics(it) => Command::CreateTopics(CreateTopics {
+            topics: it.topics.iter().map(new_topic).collect(),
+            validate_only: it.validate_only,
+        }),
+        Request::DeleteTopics(it) => {
+            Command::DeleteTopics(DeleteTopics { topics: topics_to_delete(it, version) })
+        }
+        Request::BrokerRegistration(it) => Command::RegisterBroker(register(it)?),
+        Request::BrokerHeartbeat(it) => Command::Heartbeat(Heartbeat {
+            id: BrokerId(it.broker_id),
+            epoch: BrokerEpoch(it.broker_epoch),
+            applied: u64::try_from(it.current_metadata_offset).ok(),
+            wants_fence: it.want_fence,
+            wants_shutdown: it.want_shut_down,
+        }),
+        Request::AlterPartition(it) => Command::AlterPartitions(alter_partitions(it)),
+        Request::AllocateProducerIds(it) => Command::AllocateProducerIds(AllocateProducerIds {
+            broker: BrokerId(it.broker_id),
+            broker_epoch: BrokerEpoch(it.broker_epoch),
+        }),
+        _ => return Err(ErrorCode::InvalidRequest),
+    })
+}
+
+fn new_topic(topic: &create_topics::CreatableTopic) -> NewTopic {
+    let layout = match (topic.assignments.as_slice(), topic.num_partitions, topic.replication_factor) {
+        ([], partitions, factor) => Layout::Counted {
+            partitions: (partitions != -1).then_some(partitions),
+            replication_factor: (factor != -1).then_some(factor),
+        },
+        (assigned, -1, -1) => Layout::Assigned(
+            assigned
+                .iter()
+                .map(|it| {
+                    (
+                        PartitionIndex(it.partition_index),
+                        it.broker_ids.iter().copied().map(BrokerId).collect(),
+                    )
+                })
+                .collect(),
+        ),
+        _ => Layout::Contradictory,
+    };
+    NewTopic {
+        name: topic.name.clone(),
+        layout,
+        configs: topic.configs.iter().map(|it| (it.name.clone(), it.value.clone())).collect(),
+    }
+}
+
+fn register(request: &BrokerRegistrationRequest) -> Result<Register, ErrorCode> {
+    let [directory] = request.log_dirs[..] else { return Err(ErrorCode::InvalidRequest) };
+    Ok(Register {
+        broker: RegisterBroker {
+            id: BrokerId(request.broker_id),
+            incarnation: request.incarnation_id,
+            directory,
+            listeners: request
+                .listeners
+                .iter()
+                .map(|it| Listener { name: it.name.clone(), host: it.host.clone(), port: it.port })
+                .collect(),
+            rack: request.rack.clone(),
+        },
+        cluster_id: Some(request.cluster_id.clone()).filter(|id| !id.is_empty()),
+    })
+}
+
+fn alter_partitions(request: &AlterPartitionRequest) -> AlterPartitions {
+    let of_topic = |topic: &alter_partition::RequestTopicData| {
+        let id = topic.topic_id;
+        topic
+            .partitions
+            .iter()
+            .map(|it| IsrProposal {
+                partition: TopicPartition { topic: id, partition: PartitionIndex(it.partition_index) },
+                leader_epoch: LeaderEpoch(it.leader_epoch),
+                partition_epoch: PartitionEpoch(it.partition_epoch),
+                isr: it
+                    .new_isr_with_epochs
+                    .iter()
+                    .map(|member| {
+                        let epoch = (member.broker_epoch >= 0).then_some(BrokerEpoch(member.broker_epoch));
+                        (BrokerId(member.broker_id), epoch)
+                    })
+                    .collect(),
+            })
+            .collect::<Vec<_>>()
+    };
+    AlterPartitions {
+        broker: BrokerId(request.broker_id),
+        broker_epoch: BrokerEpoch(request.broker_epoch),
+        partitions: request.topics.iter().flat_map(of_topic).collect(),
+    }
+}
+
+fn altered(
+    partitions: Vec<(TopicPartition, Result<PartitionAnswer, AlterPartitionError>)>,
+) -> AlterPartitionResponse {
+    let topics = partitions
+        .into_iter()
+        .map(|(key, result)| {
+            let partition = match result {
+                Ok(answer) => alter_partition::ResponsePartitionData {
+                    partition_index: key.partition.0,
+                    leader_id: answer.leader.0,
+                    leader_epoch: answer.leader_epoch.0,
+                    isr: answer.isr.iter().map(|id| id.0).collect(),
+                    partition_epoch: answer.partition_epoch.0,
+                    ..Default::default()
+                },
+                Err(error) => alter_partition::ResponsePartitionData {
+                    partition_index: key.partition.0,
+                    error_code: error.code().code(),
+                    ..Default::default()
+                },
+            };
+            alter_partition::ResponseTopicData { topic_id: key.topic, partitions: vec![partition] }
+        })
+        .collect();
+    AlterPartitionResponse { topics, ..Default::default() }
+}
+
+/// A command of this node's own, as it is sent to the controller, and the version it is sent in.
+///
+/// # Panics
+/// On a command that only clients give.
+pub(crate) fn request_of(command: &Command) -> (Request, i16) {
+    match command {
+        Command::CreateTopics(it) => (Request::CreateTopics(create_request(it)), 7),
+        Command::RegisterBroker(it) => (Request::BrokerRegistration(registration_request(it)), 4),
+        Command::Heartbeat(it) => (
+            Request::BrokerHeartbeat(BrokerHeartbeatRequest {
+                broker_id: it.id.0,
+                broker_epoch: it.epoch.0,
+                current_metadata_offset: it.applied.and_then(|at| i64::try_from(at).ok()).unwrap_or(-1),
+                want_fence: it.wants_fence,
+                want_shut_down: it.wants_shutdown,
+                ..Default::default()
+            }),
+            1,
+        ),
+        Command::AlterPartitions(it) => (Request::AlterPartition(alter_request(it)), 3),
+        Command::AllocateProducerIds(it) => (
+            Request::AllocateProducerIds(AllocateProducerIdsRequest {
+                broker_id: it.broker.0,
+                broker_epoch: it.broker_epoch.0,
+            }),
+            0,
+        ),
+        Command::DeleteTopics(_) | Command::AlterConfigs(_) => panic!("{command:?} is not a broker's own"),
+    }
+}
+
+fn create_request(command: &CreateTopics) -> CreateTopicsRequest {
+    let topics = command
+        .topics
+        .iter()
+        .map(|topic| create_topics::CreatableTopic {
+            name: topic.name.clone(),
+            num_partitions: -1,
+            replication_factor: -1,
+            ..Default::default()
+        })
+        .collect();
+    CreateTopicsRequest { topics, validate_only: command.validate_only, ..Default::default() }
+}
+
+fn registration_request(register: &Register) -> BrokerRegistrationRequest {
+    let broker = &register.broker;
+    BrokerRegistrationRequest {
+        broker_id: broker.id.0,
+        cluster_id: register.cluster_id.clone().unwrap_or_default(),
+        incarnation_id: broker.incarnation,
+        listeners: broker
+            .listeners
+            .iter()
+            .map(|it| broker_registration::Listener {
+                name: it.name.clone(),
+                host: it.host.clone(),
+                port: it.port,
+                ..Default::default()
+            })
+            .collect(),
+        rack: broker.rack.clone(),
+        log_dirs: vec![broker.directory],
+        ..Default::default()
+    }
+}
+
+fn alter_request(command: &AlterPartitions) -> AlterPartitionRequest {
+    let topics = command
+        .partitions
+        .iter()
+        .map(|it| alter_partition::RequestTopicData {
+            topic_id: it.partition.topic,
+            partitions: vec![alter_partition::RequestPartitionData {
+                partition_index: it.partition.partition.0,
+                leader_epoch: it.leader_epoch.0,
+                new_isr_with_epochs: it
+                    .isr
+                    .iter()
+                    .map(|(id, epoch)| alter_partition::BrokerState {
+                        broker_id: id.0,
+                        broker_epoch: epoch.map_or(-1, |epoch| epoch.0),
+                    })
+                    .collect(),
+                partition_epoch: it.partition_epoch.0,
+                ..Default::default()
+            }],
+        })
+        .collect();
+    AlterPartitionRequest { broker_id: command.broker.0, broker_epoch: command.broker_epoch.0, topics }
+}
+
+/// The controller's answer to a command of this node's own. `None`: it does not tell what became of the command.
+pub(crate) fn reply_of(response: Response) -> Option<Decided> {
+    Some(match response {
+        // Whether each topic was created is seen in the metadata.
+        Response::CreateTopics(_) => Decided::CreateTopics(Vec::new()),
+        Response::BrokerRegistration(it) => match ErrorCode::from_code(it.error_code)? {
+            ErrorCode::None => Decided::RegisterBroker(Ok(BrokerEpoch(it.broker_epoch))),
+            ErrorCode::InconsistentClusterId => Decided::RegisterBroker(Err(RegisterError::OtherCluster {
+                given: String::new(),
+                ours: String::new(),
+            })),
+            _ => return None,
+        },
+        Response::BrokerHeartbeat(it) if it.error_code == 0 => Decided::Heartbeat(Ok(HeartbeatAnswer {
+            state: if it.is_fenced { BrokerState::Fenced } else { BrokerState::Active },
+            is_caught_up: it.is_caught_up,
+            may_shut_down: it.should_shut_down,
+        })),
+        Response::AlterPartition(it) => altered_reply(it)?,
+        Response::AllocateProducerIds(it) if it.error_code == 0 => {
+            Decided::AllocateProducerIds(Ok(ProducerIdBlock {
+                first: ProducerId::from_wire(it.producer_id_start)?,
+                count: u32::try_from(it.producer_id_len).ok()?,
+            }))
+        }
+        _ => return None,
+    })
+}
+
+fn altered_reply(response: AlterPartitionResponse) -> Option<Decided> {
+    match ErrorCode::from_code(response.error_code)? {
+        ErrorCode::None => {}
+        ErrorCode::StaleBrokerEpoch => {
+            let unknown = StaleBroker::Unknown { id: BrokerId(-1) };
+            return Some(Decided::AlterPartitions(Err(unknown)));
+        }
+        _ => return None,
+    }
+    let mut answers = Vec::new();
+    for topic in response.topics {
+        for it in topic.partitions {
+            let key = TopicPartition { topic: topic.topic_id, partition: PartitionIndex(it.partition_index) };
+            let answer = match ErrorCode::from_code(it.error_code)? {
+                ErrorCode::None => Ok(PartitionAnswer {
+                    leader: BrokerId(it.leader_id),
+                    leader_epoch: LeaderEpoch(it.leader_epoch),
+                    isr: it.isr.into_iter().map(BrokerId).collect(),
+                    partition_epoch: PartitionEpoch(it.partition_epoch),
+                }),
+                // Says nothing about the proposal: a newer controller may have taken it.
+                ErrorCode::NotController => return None,
+                code => Err(refused(key, code)),
+            };
+            answers.push((key, answer));
+        }
+    }
+    Some(Decided::AlterPartitions(Ok(answers)))
+}
+
+/// Only that it was refused for certain matters to the proposer.
+fn refused(key: TopicPartition, code: ErrorCode) -> AlterPartitionError {
+    match code {
+        ErrorCode::UnknownTopicId => AlterPartitionError::UnknownTopic { id: key.topic },
+        ErrorCode::UnknownTopicOrPartition => AlterPartitionError::UnknownPartition { partition: key },
+        _ => AlterPartitionError::Impossible { what: code.name() },
+    }
+}

@@ -1,0 +1,160 @@
+//! The one place where an error becomes a Kafka code.
+//!
+//! No `_` in any match: whoever adds a variant decides what clients are told.
+
+use klamm_cluster::controller::{
+    AllocateError, AlterConfigError, AlterPartitionError, CreateTopicError, DeleteTopicError, RegisterError,
+    StaleBroker,
+};
+use klamm_log::ReadError;
+use klamm_model::{BatchError, DecompressError, ErrorCode};
+use klamm_replica::{AppendError, FetchError};
+
+/// An error that a client may be told of.
+pub(crate) trait ToCode {
+    /// What it is told.
+    fn code(&self) -> ErrorCode;
+}
+
+impl ToCode for BatchError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Corrupt(_) => ErrorCode::CorruptMessage,
+            Self::Invalid(_) | Self::UnsupportedMagic(_) | Self::Empty | Self::TooManyBatches => {
+                ErrorCode::InvalidRecord
+            }
+            Self::UnsupportedCodec(_) => ErrorCode::UnsupportedCompressionType,
+            Self::TooLarge { .. } => ErrorCode::MessageTooLarge,
+            Self::LogAppendTimeFromClient => ErrorCode::InvalidTimestamp,
+            Self::Decompress(DecompressError::TooLarge { .. }) => ErrorCode::MessageTooLarge,
+            Self::Decompress(DecompressError::Malformed(_)) => ErrorCode::CorruptMessage,
+        }
+    }
+}
+
+impl ToCode for AppendError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::NotLeader | Self::Fenced { .. } => ErrorCode::NotLeaderOrFollower,
+            Self::NotEnoughReplicas { .. } => ErrorCode::NotEnoughReplicas,
+            Self::Log(error) => error.code(),
+        }
+    }
+}
+
+impl ToCode for klamm_log::AppendError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::StaleProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
+            Self::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
+            Self::Damaged { .. } => ErrorCode::CorruptMessage,
+            Self::TooLarge { .. } => ErrorCode::MessageTooLarge,
+            // Followers alone append what another numbered; no client's batch ends here.
+            Self::NotContiguous { .. } | Self::EpochWentBack { .. } => ErrorCode::UnknownServerError,
+            // Retriable, and the producer keeps its order: its later batches are out of sequence until this one is in.
+            Self::Overloaded { .. } | Self::LogFailed => ErrorCode::KafkaStorageError,
+        }
+    }
+}
+
+impl ToCode for FetchError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::NotLeader => ErrorCode::NotLeaderOrFollower,
+            Self::FencedEpoch { .. } => ErrorCode::FencedLeaderEpoch,
+            Self::UnknownEpoch { .. } => ErrorCode::UnknownLeaderEpoch,
+            Self::UnknownReplica { .. } => ErrorCode::ReplicaNotAvailable,
+            Self::StaleBroker { .. } => ErrorCode::StaleBrokerEpoch,
+            Self::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+            Self::OffsetNotAvailable { .. } => ErrorCode::OffsetNotAvailable,
+            Self::Log(error) => error.code(),
+        }
+    }
+}
+
+impl ToCode for ReadError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+            Self::Damaged { .. } => ErrorCode::CorruptMessage,
+            Self::Io { .. } | Self::LogFailed => ErrorCode::KafkaStorageError,
+        }
+    }
+}
+
+impl ToCode for CreateTopicError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Name(_) | Self::Collides { .. } => ErrorCode::InvalidTopicException,
+            Self::Exists { .. } => ErrorCode::TopicAlreadyExists,
+            Self::Repeated { .. } | Self::Contradictory => ErrorCode::InvalidRequest,
+            Self::PartitionCount { .. } => ErrorCode::InvalidPartitions,
+            Self::TooManyPartitions { .. } | Self::TooLarge => ErrorCode::PolicyViolation,
+            Self::ReplicationFactor { .. } => ErrorCode::InvalidReplicationFactor,
+            Self::Assignment { .. } => ErrorCode::InvalidReplicaAssignment,
+            Self::Config(_) => ErrorCode::InvalidConfig,
+        }
+    }
+}
+
+impl ToCode for DeleteTopicError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::UnknownName { .. } => ErrorCode::UnknownTopicOrPartition,
+            Self::UnknownId { .. } => ErrorCode::UnknownTopicId,
+            Self::Repeated => ErrorCode::InvalidRequest,
+        }
+    }
+}
+
+impl ToCode for RegisterError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::OtherCluster { .. } => ErrorCode::InconsistentClusterId,
+            Self::OtherDirectory { .. } => ErrorCode::DuplicateBrokerRegistration,
+        }
+    }
+}
+
+impl ToCode for StaleBroker {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Unknown { .. } => ErrorCode::BrokerIdNotRegistered,
+            Self::Epoch { .. } => ErrorCode::StaleBrokerEpoch,
+        }
+    }
+}
+
+impl ToCode for AllocateError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Stale(error) => error.code(),
+            Self::UsedUp => ErrorCode::UnknownServerError,
+        }
+    }
+}
+
+impl ToCode for AlterPartitionError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::UnknownTopic { .. } => ErrorCode::UnknownTopicId,
+            Self::UnknownPartition { .. } => ErrorCode::UnknownTopicOrPartition,
+            Self::AheadOfController => ErrorCode::NotController,
+            Self::OldLeaderEpoch { .. } | Self::NotLeader { .. } => ErrorCode::FencedLeaderEpoch,
+            Self::OldPartitionEpoch { .. } => ErrorCode::InvalidUpdateVersion,
+            Self::Impossible { .. } => ErrorCode::InvalidRequest,
+            Self::Ineligible { .. } => ErrorCode::IneligibleReplica,
+        }
+    }
+}
+
+impl ToCode for AlterConfigError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::UnknownResource => ErrorCode::UnknownTopicOrPartition,
+            Self::Repeated { .. } => ErrorCode::InvalidRequest,
+            Self::Config(_) => ErrorCode::InvalidConfig,
+            Self::TooLarge => ErrorCode::PolicyViolation,
+        }
+    }
+}

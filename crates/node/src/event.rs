@@ -1,0 +1,172 @@
+//! What can happen to a node and what it can want: the whole of its contact with the world.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use klamm_cluster::Image;
+use klamm_log::{DiskError, DiskOp, OpId};
+use klamm_model::{BrokerId, ControllerEpoch, Tick, Timestamp, TopicPartition};
+use klamm_wire::{Request, Response};
+
+use crate::{prepare::Body, reply::Reply};
+
+/// The two clocks. Decisions use `tick`; `wall` only ever becomes data (I23).
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// The node's own clock; never goes back.
+    pub tick: Tick,
+    /// Wall clock, for record timestamps.
+    pub wall: Timestamp,
+}
+
+/// A connection, as the shell numbered it; never used twice in the life of a node.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ConnectionId(pub u64);
+
+/// Where an answer goes: a connection and the place of its request in that connection's order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ReplyTo {
+    /// The connection the request came by.
+    pub connection: ConnectionId,
+    /// 0 for the first request read on the connection, then one more each.
+    pub sequence: u64,
+}
+
+/// Which door a request came in by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Listener {
+    /// Open to clients.
+    Client,
+    /// For the other brokers of the cluster only.
+    Broker,
+}
+
+/// What is known about the connection a request came by.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// Which door.
+    pub listener: Listener,
+    /// Host of the local address the client connected to.
+    pub local_host: String,
+    /// Port of the local address the client connected to.
+    pub local_port: u16,
+}
+
+/// A request that was read, decoded and checked (see [`crate::prepare`]).
+#[derive(Debug)]
+pub struct Incoming {
+    /// Where the answer goes.
+    pub to: ReplyTo,
+    /// The connection it came by.
+    pub origin: Arc<Origin>,
+    /// Version of the API it was sent in; the answer has the same.
+    pub version: i16,
+    /// What is asked.
+    pub body: Body,
+}
+
+/// All that can happen to a node.
+#[derive(Debug)]
+pub enum Event {
+    /// A client or a broker asks.
+    Request(Incoming),
+    /// A connection is gone; answers to it are dropped by the shell.
+    Closed(ConnectionId),
+    /// A disk operation ended.
+    Disk {
+        /// The partition whose operation it was.
+        partition: TopicPartition,
+        /// Which of the operations of that partition's log.
+        op: OpId,
+        /// How it ended.
+        result: Result<(), DiskError>,
+    },
+    /// The consensus engine has news.
+    Quorum(klamm_quorum::Output),
+    /// The end of an [`Effect::Send`]: an answer, or why there is none.
+    Peer {
+        /// Who was asked.
+        from: BrokerId,
+        /// The token of the `Send`.
+        token: u64,
+        /// The answer.
+        answer: Result<Response, PeerFailure>,
+    },
+    /// Time passed.
+    Tick,
+}
+
+/// Why a peer did not answer. Whether it acted on the request is unknown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum PeerFailure {
+    /// No connection, or it broke.
+    #[error("the connection broke or could not be made")]
+    Disconnected,
+    /// No answer in time.
+    #[error("no answer in time")]
+    TimedOut,
+    /// The answer could not be read.
+    #[error("the answer could not be read")]
+    Garbled,
+}
+
+/// All that a node can want.
+#[derive(Debug)]
+pub enum Effect {
+    /// Answer a request. There is exactly one `Reply` or `NoReply` for every request whose connection lives.
+    Reply {
+        /// The request.
+        to: ReplyTo,
+        /// The answer.
+        reply: Reply,
+    },
+    /// The request wants no answer.
+    NoReply {
+        /// The request.
+        to: ReplyTo,
+    },
+    /// Close a connection; no answer to its other requests is owed.
+    Close {
+        /// Which.
+        connection: ConnectionId,
+        /// For the log.
+        reason: &'static str,
+    },
+    /// Carry out a disk operation, then tell by [`Event::Disk`].
+    Disk(DiskOp),
+    /// Ask another broker on its broker listener, then tell by [`Event::Peer`].
+    Send {
+        /// Whom.
+        to: BrokerId,
+        /// Comes back with the answer.
+        token: u64,
+        /// What.
+        request: Request,
+        /// In which version of the API.
+        version: i16,
+    },
+    /// Hand a group of metadata records to the consensus engine.
+    Propose {
+        /// The epoch this node leads under.
+        epoch: ControllerEpoch,
+        /// The records.
+        payload: Bytes,
+    },
+    /// The newest committed view, for what is answered outside the lock.
+    Publish(Arc<View>),
+}
+
+/// The committed metadata as one broker shows it.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// The metadata.
+    pub image: Image,
+    /// The broker whose view this is.
+    pub me: BrokerId,
+    /// Whether the broker is registered, unfenced and serves what it leads.
+    pub ready: bool,
+    /// The controller, as far as this broker knows.
+    pub controller: Option<BrokerId>,
+    /// Whether Metadata may create topics.
+    pub auto_create_topics: bool,
+}

@@ -1,0 +1,99 @@
+//! ListOffsets: where a partition begins and ends, and which record is the first of a time or later.
+
+use klamm_model::{ErrorCode, LeaderEpoch, PartitionIndex, Timestamp, TopicPartition};
+use klamm_wire::{
+    ListOffsetsRequest, ListOffsetsResponse, Response,
+    list_offsets::{ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsTopicResponse},
+};
+
+use crate::{Effect, Reply, ReplyTo, errors::ToCode, node::Node, reply::Lookup};
+
+/// What the protocol writes in place of a timestamp.
+mod special {
+    pub(super) const LATEST: i64 = -1;
+    pub(super) const EARLIEST: i64 = -2;
+    /// KIP-734.
+    pub(super) const LARGEST_TIMESTAMP: i64 = -3;
+    /// KIP-405: everything is local here.
+    pub(super) const EARLIEST_LOCAL: i64 = -4;
+    /// KIP-1005: nothing is tiered here.
+    pub(super) const LATEST_TIERED: i64 = -5;
+    /// KIP-1023: nothing waits for an upload here.
+    pub(super) const EARLIEST_PENDING_UPLOAD: i64 = -6;
+}
+
+pub(crate) fn handle(node: &mut Node, to: ReplyTo, request: ListOffsetsRequest, out: &mut Vec<Effect>) {
+    let mut lookups = Vec::new();
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for topic in request.topics {
+        let id = node.topic_id(&topic.name);
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        for asked in &topic.partitions {
+            let key =
+                id.map(|topic| TopicPartition { topic, partition: PartitionIndex(asked.partition_index) });
+            let place = (topics.len(), partitions.len());
+            partitions.push(match find(node, key, asked, place, &mut lookups) {
+                Ok(found) => found,
+                Err(code) => {
+                    ListOffsetsPartitionResponse { error_code: code.code(), ..nothing(asked.partition_index) }
+                }
+            });
+        }
+        topics.push(ListOffsetsTopicResponse { name: topic.name, partitions, ..Default::default() });
+    }
+    let response = ListOffsetsResponse { topics, ..Default::default() };
+    let reply = if lookups.is_empty() {
+        Reply::Ready(Response::ListOffsets(response))
+    } else {
+        Reply::Times { response, lookups }
+    };
+    out.push(Effect::Reply { to, reply });
+}
+
+fn nothing(partition_index: i32) -> ListOffsetsPartitionResponse {
+    ListOffsetsPartitionResponse {
+        partition_index,
+        timestamp: -1,
+        offset: -1,
+        leader_epoch: -1,
+        ..Default::default()
+    }
+}
+
+fn find(
+    node: &Node,
+    key: Option<TopicPartition>,
+    asked: &ListOffsetsPartition,
+    (topic, partition): (usize, usize),
+    lookups: &mut Vec<Lookup>,
+) -> Result<ListOffsetsPartitionResponse, ErrorCode> {
+    let key = key.ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let hosted = node.hosted.get(&key).ok_or_else(|| node.why_not_hosted(key, false))?;
+    let bounds = hosted
+        .replica
+        .readable(LeaderEpoch::from_wire(asked.current_leader_epoch))
+        .map_err(|error| error.code())?;
+    let log = hosted.replica.log();
+    let (offset, epoch) = match asked.timestamp {
+        special::LATEST => (bounds.high_watermark, Some(bounds.epoch)),
+        special::EARLIEST | special::EARLIEST_LOCAL => (bounds.log_start, log.epoch_at(bounds.log_start)),
+        special::LATEST_TIERED | special::EARLIEST_PENDING_UPLOAD => {
+            return Ok(nothing(asked.partition_index));
+        }
+        special::LARGEST_TIMESTAMP => {
+            let lookup = log.lookup_largest_timestamp(bounds.high_watermark);
+            lookups.push(Lookup { topic, partition, lookup });
+            return Ok(nothing(asked.partition_index));
+        }
+        time => {
+            let lookup = log.lookup_time(Timestamp(time), bounds.high_watermark);
+            lookups.push(Lookup { topic, partition, lookup });
+            return Ok(nothing(asked.partition_index));
+        }
+    };
+    Ok(ListOffsetsPartitionResponse {
+        offset: offset.raw(),
+        leader_epoch: epoch.map_or(-1, |epoch| epoch.0),
+        ..nothing(asked.partition_index)
+    })
+}

@@ -1,0 +1,54 @@
+//! One function for each kind of request that needs the node's state.
+
+use std::sync::Arc;
+
+use klamm_wire::{Request, Response};
+
+use crate::{Effect, Listener, Now, Origin, Reply, ReplyTo, node::Node, reads};
+
+pub(crate) mod epochs;
+pub(crate) mod fetch;
+pub(crate) mod list_offsets;
+pub(crate) mod produce;
+pub(crate) mod producer_ids;
+pub(crate) mod topics;
+
+/// Finds the handler; the table of keys has let through only what is served on this listener.
+pub(crate) fn handle(
+    node: &mut Node,
+    now: Now,
+    to: ReplyTo,
+    origin: &Arc<Origin>,
+    version: i16,
+    request: Request,
+    out: &mut Vec<Effect>,
+) {
+    match request {
+        Request::Fetch(it) => fetch::handle(node, now, to, origin.listener, version, it, out),
+        Request::ListOffsets(it) => list_offsets::handle(node, to, it, out),
+        Request::InitProducerId(it) => producer_ids::handle(node, now, to, &it, out),
+        Request::OffsetForLeaderEpoch(it) => epochs::handle(node, to, it, out),
+        Request::Metadata(it) => topics::metadata(node, now, to, origin, version, it, out),
+        request @ (Request::CreateTopics(_) | Request::DeleteTopics(_)) => {
+            node.controller_request(now, to, version, request, out);
+        }
+        request @ (Request::BrokerRegistration(_)
+        | Request::BrokerHeartbeat(_)
+        | Request::AlterPartition(_)
+        | Request::AllocateProducerIds(_))
+            if origin.listener == Listener::Broker =>
+        {
+            node.controller_request(now, to, version, request, out);
+        }
+        request => match reads::answer_from_view(&node.view(), origin, version, &request) {
+            Some(response) => out.push(Effect::Reply { to, reply: Reply::Ready(response) }),
+            None => out
+                .push(Effect::Close { connection: to.connection, reason: "an API that is not served here" }),
+        },
+    }
+}
+
+/// A complete answer.
+pub(crate) fn reply(to: ReplyTo, response: Response, out: &mut Vec<Effect>) {
+    out.push(Effect::Reply { to, reply: Reply::Ready(response) });
+}

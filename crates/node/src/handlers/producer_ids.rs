@@ -1,0 +1,97 @@
+//! InitProducerId: numbers for idempotent producers, from blocks that the controller gives out.
+
+use std::collections::VecDeque;
+
+use klamm_cluster::controller::ProducerIdBlock;
+use klamm_model::{ErrorCode, ProducerId};
+use klamm_wire::{InitProducerIdRequest, InitProducerIdResponse, Response};
+
+use crate::{ConnectionId, Effect, Now, Reply, ReplyTo, node::Node};
+
+/// Producers that may wait for a new block.
+const WAITING_MAX: usize = 10_000;
+
+/// The numbers this broker may give out, and who waits for more.
+#[derive(Debug, Default)]
+pub(crate) struct ProducerIds {
+    next: i64,
+    end: i64,
+    asked: bool,
+    waiting: VecDeque<ReplyTo>,
+}
+
+impl ProducerIds {
+    pub(crate) fn forget(&mut self, connection: ConnectionId) {
+        self.waiting.retain(|to| to.connection != connection);
+    }
+
+    fn take(&mut self) -> Option<ProducerId> {
+        (self.next < self.end).then(|| {
+            self.next += 1;
+            ProducerId(self.next - 1)
+        })
+    }
+}
+
+pub(crate) fn handle(
+    node: &mut Node,
+    now: Now,
+    to: ReplyTo,
+    request: &InitProducerIdRequest,
+    out: &mut Vec<Effect>,
+) {
+    if request.transactional_id.is_some() {
+        // Transactions come with the transaction coordinator. Nothing retriable: a producer that waits for it would wait for ever.
+        return answer(to, Err(ErrorCode::TransactionalIdAuthorizationFailed), out);
+    }
+    if node.producer_ids.waiting.len() >= WAITING_MAX {
+        return answer(to, Err(ErrorCode::CoordinatorLoadInProgress), out);
+    }
+    node.producer_ids.waiting.push_back(to);
+    serve(node, now, out);
+}
+
+/// A block came, or did not.
+pub(crate) fn block(node: &mut Node, now: Now, block: Option<ProducerIdBlock>, out: &mut Vec<Effect>) {
+    node.producer_ids.asked = false;
+    match block {
+        Some(ProducerIdBlock { first, count }) => {
+            node.producer_ids.next = first.0;
+            node.producer_ids.end = first.0 + i64::from(count);
+            serve(node, now, out);
+        }
+        // Retriable; whoever still wants a number asks again, and so do we.
+        None => {
+            for to in std::mem::take(&mut node.producer_ids.waiting) {
+                answer(to, Err(ErrorCode::CoordinatorLoadInProgress), out);
+            }
+        }
+    }
+}
+
+fn serve(node: &mut Node, now: Now, out: &mut Vec<Effect>) {
+    while let Some(to) = node.producer_ids.waiting.pop_front() {
+        let Some(id) = node.producer_ids.take() else {
+            node.producer_ids.waiting.push_front(to);
+            break;
+        };
+        answer(to, Ok(id), out);
+    }
+    if !node.producer_ids.waiting.is_empty() && !node.producer_ids.asked {
+        node.producer_ids.asked = true;
+        node.ask_producer_ids(now, out);
+    }
+}
+
+fn answer(to: ReplyTo, result: Result<ProducerId, ErrorCode>, out: &mut Vec<Effect>) {
+    let response = match result {
+        Ok(id) => InitProducerIdResponse { producer_id: id.0, producer_epoch: 0, ..Default::default() },
+        Err(code) => InitProducerIdResponse {
+            error_code: code.code(),
+            producer_id: -1,
+            producer_epoch: -1,
+            ..Default::default()
+        },
+    };
+    out.push(Effect::Reply { to, reply: Reply::Ready(Response::InitProducerId(response)) });
+}

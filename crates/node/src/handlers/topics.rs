@@ -1,0 +1,73 @@
+//! Metadata that creates topics on the way.
+
+use std::sync::Arc;
+
+use klamm_cluster::{controller::Reply as Decided, topic_name};
+use klamm_model::ErrorCode;
+use klamm_wire::{MetadataRequest, Request, Response};
+
+use super::reply;
+use crate::{Effect, Now, Origin, ReplyTo, calls::AutoCreate, errors::ToCode, node::Node, reads};
+
+pub(crate) fn metadata(
+    node: &mut Node,
+    now: Now,
+    to: ReplyTo,
+    origin: &Arc<Origin>,
+    version: i16,
+    request: MetadataRequest,
+    out: &mut Vec<Effect>,
+) {
+    let asked = Request::Metadata(request);
+    if let Some(response) = reads::answer_from_view(&node.view(), origin, version, &asked) {
+        return reply(to, response, out);
+    }
+    let Request::Metadata(request) = asked else { unreachable!("made a few lines above") };
+    let mut missing: Vec<String> = request
+        .topics
+        .iter()
+        .flatten()
+        .filter_map(|topic| topic.name.clone())
+        .filter(|name| node.image.topic_named(name).is_none() && topic_name::validate(name).is_ok())
+        .collect();
+    missing.sort_unstable();
+    missing.dedup();
+    let waiting = AutoCreate { to, origin: Arc::clone(origin), version, request };
+    node.call_auto_create(now, waiting, missing, out);
+}
+
+/// The topics are created, or will not be: the answer tells which are there.
+pub(crate) fn auto_created(
+    node: &mut Node,
+    waiting: &AutoCreate,
+    reply: Option<Decided>,
+    out: &mut Vec<Effect>,
+) {
+    let refused: Vec<(String, ErrorCode)> = match reply {
+        Some(Decided::CreateTopics(topics)) => topics
+            .into_iter()
+            .filter_map(|(name, result)| result.err().map(|error| (name, error.code())))
+            // Somebody else created it first, which is as good.
+            .filter(|(_, code)| *code != ErrorCode::TopicAlreadyExists)
+            .collect(),
+        _ => Vec::new(),
+    };
+    let without_creating = MetadataRequest { allow_auto_topic_creation: false, ..waiting.request.clone() };
+    // From version 4 on the flag counts; it says "do not create", whatever the version of the request was.
+    let version = waiting.version.max(4);
+    let asked = Request::Metadata(without_creating);
+    let answer = reads::answer_from_view(&node.view(), &waiting.origin, version, &asked);
+    let Some(Response::Metadata(mut metadata)) = answer else {
+        unreachable!("metadata that creates nothing is answered from the view");
+    };
+    for topic in &mut metadata.topics {
+        if topic.error_code != ErrorCode::UnknownTopicOrPartition.code() {
+            continue;
+        }
+        let name = topic.name.as_deref().unwrap_or_default();
+        let refusal = refused.iter().find(|(it, _)| it == name).map(|(_, code)| *code);
+        // Not refused and not there yet: on its way, so the client asks again.
+        topic.error_code = refusal.unwrap_or(ErrorCode::LeaderNotAvailable).code();
+    }
+    super::reply(waiting.to, Response::Metadata(metadata), out);
+}

@@ -1,0 +1,127 @@
+//! A partition this node has a replica of, with the requests that wait for it.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use klamm_model::Offset;
+use klamm_replica::Replica;
+
+use crate::{handlers::produce::Slot, waiters::WaiterId};
+
+/// What a produce request waits for in one partition.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Goal {
+    /// The records are in the leader's page cache (`acks=1`).
+    Written,
+    /// The records are below the high watermark (`acks=all`).
+    Committed,
+}
+
+/// One slot of a produce answer that waits for an offset.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ProduceWait {
+    /// One past the last record.
+    pub(crate) end: Offset,
+    pub(crate) waiter: WaiterId,
+    pub(crate) slot: Slot,
+}
+
+/// Topic settings the data path looks at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    /// `max.message.bytes`.
+    pub(crate) message_bytes_max: u32,
+}
+
+/// Where a follower's partition is in its round of fetching.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fetching {
+    /// Not a follower, or busy with its disk.
+    Idle,
+    /// In its leader's queue for the next fetch.
+    Queued,
+    /// Part of a fetch under way.
+    Asked,
+}
+
+/// A replica and everybody who waits for it.
+pub(crate) struct Hosted {
+    pub(crate) name: Arc<str>,
+    pub(crate) replica: Replica,
+    /// How many brokers hold the partition.
+    pub(crate) replica_count: usize,
+    pub(crate) settings: Settings,
+    pub(crate) fetching: Fetching,
+    /// Ordered by `end`, but for resent duplicates.
+    written_waits: VecDeque<ProduceWait>,
+    committed_waits: VecDeque<ProduceWait>,
+    /// Fetches of consumers, woken when the high watermark moves.
+    pub(crate) consumers: Vec<WaiterId>,
+    /// The high watermark at which consumers were last woken.
+    pub(crate) consumers_saw: Offset,
+    /// Fetches of followers, woken when more is written.
+    pub(crate) followers: Vec<WaiterId>,
+    /// How much was written when followers were last woken.
+    pub(crate) followers_saw: Offset,
+}
+
+impl Hosted {
+    pub(crate) fn new(name: Arc<str>, replica: Replica, settings: Settings) -> Self {
+        Self {
+            name,
+            replica,
+            replica_count: 1,
+            settings,
+            fetching: Fetching::Idle,
+            written_waits: VecDeque::new(),
+            committed_waits: VecDeque::new(),
+            consumers: Vec::new(),
+            consumers_saw: Offset::ZERO,
+            followers: Vec::new(),
+            followers_saw: Offset::ZERO,
+        }
+    }
+
+    fn position(&self, goal: Goal) -> Offset {
+        match goal {
+            Goal::Written => self.replica.log().written(),
+            Goal::Committed => self.replica.high_watermark(),
+        }
+    }
+
+    /// Whether every record below `end` is that far already.
+    pub(crate) fn reached(&self, goal: Goal, end: Offset) -> bool {
+        end <= self.position(goal)
+    }
+
+    fn waits(&mut self, goal: Goal) -> &mut VecDeque<ProduceWait> {
+        match goal {
+            Goal::Written => &mut self.written_waits,
+            Goal::Committed => &mut self.committed_waits,
+        }
+    }
+
+    pub(crate) fn wait(&mut self, goal: Goal, wait: ProduceWait) {
+        let waits = self.waits(goal);
+        // A resent duplicate waits for the end of its original, which lies before younger waits.
+        let place = waits.iter().rposition(|other| other.end <= wait.end).map_or(0, |before| before + 1);
+        waits.insert(place, wait);
+    }
+
+    /// Takes a wait that has its goal.
+    pub(crate) fn pop_reached(&mut self, goal: Goal) -> Option<ProduceWait> {
+        let position = self.position(goal);
+        let waits = self.waits(goal);
+        if waits.front()?.end <= position { waits.pop_front() } else { None }
+    }
+
+    /// Takes every wait for a record above `kept`, or all: those records are gone, or nobody knows what becomes of them.
+    pub(crate) fn take_waits_above(&mut self, kept: Option<Offset>) -> Vec<ProduceWait> {
+        let mut taken = Vec::new();
+        for waits in [&mut self.written_waits, &mut self.committed_waits] {
+            let first =
+                waits.iter().position(|wait| kept.is_none_or(|kept| wait.end > kept)).unwrap_or(waits.len());
+            taken.extend(waits.drain(first..));
+        }
+        taken
+    }
+}

@@ -1,0 +1,86 @@
+//! This broker's place in the cluster: registered with the controller, and alive in its eyes.
+
+use klamm_cluster::Image;
+use klamm_model::{BrokerEpoch, BrokerId, Tick};
+use uuid::Uuid;
+
+use crate::{Effect, Now, node::Node};
+
+/// Before a registration that failed is tried again.
+const REGISTER_AGAIN_MS: u64 = 100;
+
+/// When to register and when to show a sign of life.
+#[derive(Debug, Default)]
+pub(crate) struct Membership {
+    under_way: bool,
+    /// `None`: nothing to do until the controller changes.
+    next: Option<Tick>,
+}
+
+impl Membership {
+    pub(crate) fn next_wake(&self) -> Option<Tick> {
+        self.next.filter(|_| !self.under_way)
+    }
+
+    /// A new controller knows nothing of this broker's sessions.
+    pub(crate) fn controller_changed(&mut self, now: Tick) {
+        self.next = Some(now);
+    }
+
+    /// Somebody came or went, maybe this broker itself.
+    pub(crate) fn cluster_changed(&mut self, now: Tick) {
+        self.next.get_or_insert(now);
+    }
+
+    pub(crate) fn registration_ended(&mut self, now: Tick, registered: bool) {
+        self.under_way = false;
+        // Registered brokers are fenced until their first sign of life.
+        self.next = Some(if registered { now } else { now.after_ms(REGISTER_AGAIN_MS) });
+    }
+
+    pub(crate) fn heartbeat_ended(&mut self, now: Tick, interval_ms: u64) {
+        self.under_way = false;
+        self.next = Some(now.after_ms(interval_ms));
+    }
+
+    /// The broker epoch of this very process.
+    pub(crate) fn epoch(image: &Image, me: BrokerId, incarnation: Uuid) -> Option<BrokerEpoch> {
+        image.broker(me).filter(|broker| broker.incarnation == incarnation).map(|broker| broker.epoch)
+    }
+}
+
+impl Node {
+    /// The epoch of this process's registration, once it is committed.
+    pub(crate) fn my_epoch(&self) -> Option<BrokerEpoch> {
+        Membership::epoch(&self.image, self.config.broker_id, self.config.incarnation)
+    }
+
+    /// Registered and not fenced.
+    pub(crate) fn is_active(&self) -> bool {
+        self.my_epoch().is_some()
+            && self.image.broker(self.config.broker_id).is_some_and(|broker| broker.is_active())
+    }
+
+    /// Registers, or shows a sign of life, when it is time.
+    pub(crate) fn membership_time(&mut self, now: Now, out: &mut Vec<Effect>) {
+        if self.membership.next_wake().is_none_or(|at| now.tick < at)
+            || self.metadata.controller_id().is_none()
+        {
+            return;
+        }
+        // Alone in the cluster, its own controller, and in service: nobody needs to hear from it.
+        if self.metadata.is_controller() && self.image.brokers().len() == 1 && self.is_active() {
+            self.membership.next = None;
+            return;
+        }
+        if self.metadata.leads_without_controller() {
+            self.membership.next = None;
+            return;
+        }
+        self.membership.under_way = true;
+        match self.my_epoch() {
+            None => self.call_register(now, out),
+            Some(epoch) => self.call_heartbeat(now, epoch, out),
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! Committed metadata comes in, and, while this node leads the quorum, decisions go out.
+//!
+//! An answer to a command leaves when the entry that it rests on was applied here (`Owed`): whoever is told "created" finds the topic, on this broker too.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use klamm_cluster::{
+    controller::{Command, Controller, ControllerConfig, Decision, Reply as Decided},
+    image::Changes,
+    record::{self, Record},
+};
+use klamm_model::{BrokerId, Tick, TopicPartition};
+use klamm_quorum::{Accepted, Filter, Input, Output, Proposer, Verdict, rules::RECORDS_BYTES_MAX};
+
+use crate::{ConnectionId, Effect, Now, calls::Caller, node::Node};
+
+/// What a node knows of the quorum.
+#[derive(Debug)]
+pub(crate) struct Metadata {
+    seed: u64,
+    filter: Filter,
+    /// The engine delivered all that was committed before this start.
+    live: bool,
+    leader: Option<BrokerId>,
+    leading: Option<Leading>,
+    /// Topics whose removal was seen; their logs may be deleted, unlike those of topics nobody knows.
+    removed: std::collections::BTreeSet<klamm_model::TopicId>,
+}
+
+/// This node's leadership of the quorum.
+#[derive(Debug)]
+struct Leading {
+    proposer: Proposer,
+    /// `None` until the entry that begins the epoch was applied.
+    controller: Option<Controller>,
+    owed: VecDeque<Owed>,
+}
+
+/// An answer that waits for a metadata offset.
+#[derive(Debug)]
+struct Owed {
+    offset: u64,
+    caller: Caller,
+    reply: Decided,
+}
+
+impl Metadata {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            filter: Filter::default(),
+            live: false,
+            leader: None,
+            leading: None,
+            removed: std::collections::BTreeSet::new(),
+        }
+    }
+
+    /// Whom to send what is for the controller.
+    pub(crate) fn controller_id(&self) -> Option<BrokerId> {
+        self.leader.filter(|_| self.live)
+    }
+
+    pub(crate) fn is_live(&self) -> bool {
+        self.live
+    }
+
+    /// Whether this node decides.
+    pub(crate) fn is_controller(&self) -> bool {
+        self.leading.as_ref().is_some_and(|leading| leading.controller.is_some())
+    }
+
+    pub(crate) fn next_wake(&self) -> Option<Tick> {
+        self.leading.as_ref()?.controller.as_ref()?.next_wake()
+    }
+
+    /// A closed connection wants no answers.
+    pub(crate) fn forget(&mut self, connection: ConnectionId) {
+        if let Some(leading) = &mut self.leading {
+            leading.owed.retain(|owed| owed.caller.connection() != Some(connection));
+        }
+    }
+
+    /// Leads the quorum, but must not decide yet.
+    pub(crate) fn leads_without_controller(&self) -> bool {
+        self.leading.as_ref().is_some_and(|leading| leading.controller.is_none())
+    }
+}
+
+impl Node {
+    /// News from the consensus engine.
+    pub(crate) fn quorum(&mut self, now: Now, output: Output, out: &mut Vec<Effect>) {
+        match output {
+            Output::Committed(entry) => match self.metadata.filter.take(&entry) {
+                Ok(Verdict::Accept(accepted)) => self.accept(now, &accepted, out),
+                Ok(Verdict::Ignore(why)) => {
+                    tracing::debug!(index = entry.index, ?why, "metadata entry ignored")
+                }
+                // Going on would make this node's metadata differ from the others'.
+                Err(fault) => panic!("the metadata log is broken: {fault}"),
+            },
+            Output::Leader { epoch } => {
+                self.resign(now, out);
+                let me = self.config.broker_id;
+                let mut proposer = Proposer::new(epoch);
+                let begin = record::encode(&[Record::Begin { epoch, controller: me }]);
+                propose(&mut proposer, &begin, out);
+                self.metadata.leading = Some(Leading { proposer, controller: None, owed: VecDeque::new() });
+                self.metadata.leader = Some(me);
+                self.view_is_stale = true;
+                self.go_live(now, out);
+            }
+            Output::NoLongerLeader => {
+                self.resign(now, out);
+                if self.metadata.leader == Some(self.config.broker_id) {
+                    self.metadata.leader = None;
+                }
+                self.view_is_stale = true;
+            }
+            Output::LeaderIs { leader, .. } => {
+                if self.metadata.leader != leader {
+                    self.metadata.leader = leader;
+                    self.membership.controller_changed(now.tick);
+                    self.view_is_stale = true;
+                }
+                self.go_live(now, out);
+            }
+            // No engine offers snapshots yet, since no node makes them.
+            Output::Snapshot(snapshot) => {
+                panic!("a metadata snapshot at {:?} was delivered, but none was ever made", snapshot.position)
+            }
+        }
+    }
+
+    fn resign(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let Some(leading) = self.metadata.leading.take() else { return };
+        for owed in leading.owed {
+            // The decision may still be committed: nobody may be told that it was not.
+            self.controller_failed(now, owed.caller, out);
+        }
+    }
+
+    fn accept(&mut self, now: Now, accepted: &Accepted, out: &mut Vec<Effect>) {
+        let records = match record::decode(&accepted.records) {
+            Ok(records) => records,
+            Err(error) => panic!("metadata entry {} can't be read: {error}", accepted.offset),
+        };
+        let changes = match self.image.apply_entry(accepted.offset, accepted.epoch, &records) {
+            Ok(changes) => changes,
+            Err(error) => panic!("metadata entry {} does not fit what came before: {error}", accepted.offset),
+        };
+        self.view_is_stale = true;
+        self.metadata.removed.extend(changes.topics_removed.iter().map(|topic| topic.id));
+        if self.metadata.live {
+            self.apply_changes(now, &changes, out);
+        }
+        self.begin_deciding(now, accepted, out);
+        self.release_owed(now, out);
+    }
+
+    /// The entry that begins this node's epoch was applied: nothing of an older controller can come any more.
+    fn begin_deciding(&mut self, now: Now, accepted: &Accepted, out: &mut Vec<Effect>) {
+        let me = self.config.broker_id;
+        let config = self.controller_config();
+        let seed = self.metadata.seed;
+        let Some(leading) = &mut self.metadata.leading else { return };
+        if accepted.begins && accepted.epoch == leading.proposer.epoch() && leading.controller.is_none() {
+            let mut controller = Controller::new(config, me, seed, now.tick, self.image.clone());
+            if self.image.cluster_id().is_none() {
+                let founding = [Record::Cluster { id: new_cluster_id(seed) }];
+                controller.append(now.tick, &founding);
+                propose(&mut leading.proposer, &record::encode(&founding), out);
+            }
+            leading.controller = Some(controller);
+            self.membership.controller_changed(now.tick);
+            tracing::info!(epoch = %accepted.epoch, "this node is the controller");
+        }
+    }
+
+    fn release_owed(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let applied = self.image.applied();
+        while let Some(leading) = &mut self.metadata.leading {
+            let due = leading.owed.front().is_some_and(|owed| Some(owed.offset) <= applied);
+            if !due {
+                break;
+            }
+            let Owed { caller, reply, .. } = leading.owed.pop_front().expect("there is a front");
+            self.controller_replied(now, caller, reply, out);
+        }
+    }
+
+    /// Lets the controller in this node decide. The answer goes to `caller` when the decision is committed.
+    ///
+    /// # Panics
+    /// If this node is not the controller.
+    pub(crate) fn decide(&mut self, now: Now, command: &Command, caller: Caller, out: &mut Vec<Effect>) {
+        let leading = self.metadata.leading.as_mut().expect("only the controller decides");
+        let controller = leading.controller.as_mut().expect("only the controller decides");
+        let Decision { records, reply } = controller.decide(now.tick, command);
+        if !records.is_empty() {
+            let encoded = record::encode(&records);
+            if encoded.len() > RECORDS_BYTES_MAX {
+                return self.controller_failed(now, caller, out);
+            }
+            controller.append(now.tick, &records);
+            propose(&mut leading.proposer, &encoded, out);
+        }
+        // Also a decision without records rests on all that was decided before.
+        let offset = controller.appended();
+        leading.owed.push_back(Owed { offset, caller, reply });
+        self.release_owed(now, out);
+    }
+
+    /// The controller's share of passing time: sessions that expired.
+    pub(crate) fn controller_time(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let Some(leading) = &mut self.metadata.leading else { return };
+        let Some(controller) = &mut leading.controller else { return };
+        if controller.next_wake().is_none_or(|at| now.tick < at) {
+            return;
+        }
+        let records = controller.tick(now.tick);
+        for (encoded, piece) in record::encode_split(&records, RECORDS_BYTES_MAX) {
+            controller.append(now.tick, &piece);
+            propose(&mut leading.proposer, &encoded, out);
+        }
+    }
+
+    /// Everything committed before this start has been delivered: the partitions become what the image says.
+    fn go_live(&mut self, now: Now, out: &mut Vec<Effect>) {
+        if std::mem::replace(&mut self.metadata.live, true) {
+            return;
+        }
+        self.membership.controller_changed(now.tick);
+        let mine: Vec<TopicPartition> = self
+            .image
+            .partitions()
+            .filter(|(_, partition)| partition.replicas.contains(&self.config.broker_id))
+            .map(|(key, _)| key)
+            .collect();
+        for key in mine {
+            self.apply_partition(now, key, out);
+        }
+        let removed: Vec<TopicPartition> =
+            self.found.keys().filter(|key| self.metadata.removed.contains(&key.topic)).copied().collect();
+        for key in removed {
+            self.delete_found(key, out);
+        }
+        for key in self.found.keys() {
+            tracing::warn!(partition = %key, "a log on this disk belongs to no known topic; it is left alone");
+        }
+    }
+
+    fn apply_changes(&mut self, now: Now, changes: &Changes, out: &mut Vec<Effect>) {
+        for topic in &changes.topics_removed {
+            for index in 0..topic.partitions.len() {
+                let partition = klamm_model::PartitionIndex(index as i32);
+                self.delete_partition(TopicPartition { topic: topic.id, partition }, out);
+            }
+        }
+        if !changes.brokers.is_empty() {
+            self.membership.cluster_changed(now.tick);
+        }
+        for key in &changes.partitions {
+            self.apply_partition(now, *key, out);
+        }
+        for resource in &changes.configs {
+            self.apply_config(resource);
+        }
+    }
+
+    fn controller_config(&self) -> ControllerConfig {
+        ControllerConfig {
+            session_timeout_ms: self.config.session_timeout_ms,
+            num_partitions: self.config.default_partition_count,
+            default_replication_factor: self.config.default_replication_factor,
+            ..ControllerConfig::default()
+        }
+    }
+}
+
+fn propose(proposer: &mut Proposer, records: &Bytes, out: &mut Vec<Effect>) {
+    match proposer.propose(records) {
+        Input::Propose { epoch, payload } => out.push(Effect::Propose { epoch, payload }),
+        Input::OfferSnapshot(_) => unreachable!("a proposer proposes"),
+    }
+}
+
+/// A cluster's id is made once, by its first controller: 16 bytes in the form that Kafka prints.
+fn new_cluster_id(seed: u64) -> String {
+    // Two rounds of SplitMix64.
+    let mix = |mut value: u64| {
+        value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        value ^ (value >> 31)
+    };
+    let (high, low) = (mix(seed), mix(mix(seed)));
+    klamm_model::TopicId(uuid::Uuid::from_u64_pair(high, low)).to_string()
+}

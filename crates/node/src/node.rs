@@ -1,0 +1,352 @@
+//! A whole node: events and time in, effects out.
+//!
+//! It owns the replicas, the requests that wait for them, the committed [`Image`], and, while it leads the quorum, the controller.
+//! It never waits and never looks at a clock: whatever it wants from the world it says as an [`Effect`].
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use klamm_cluster::{Image, config::TopicConfig};
+use klamm_log::{DiskError, DiskOp, Log, OpId};
+use klamm_model::{BrokerId, ErrorCode, Offset, PartitionIndex, Tick, TopicPartition};
+use klamm_replica::{Progress, Role, Sabotage};
+use rustc_hash::FxHashMap;
+
+use crate::{
+    Body, Effect, Event, Incoming, NodeConfig, Now, View,
+    calls::Purpose,
+    follow::Followers,
+    handlers::{
+        self,
+        fetch::{self, FetchWaiter},
+        produce::{self, ProduceWaiter},
+        producer_ids::ProducerIds,
+    },
+    hosted::{Goal, Hosted},
+    membership::Membership,
+    metadata::Metadata,
+    waiters::{WaiterId, Waiters},
+};
+
+/// How often durable points are noted and lagging followers looked for.
+const PERIODIC_MS: u64 = 500;
+
+/// One node of a cluster; see the module.
+pub struct Node {
+    pub(crate) config: NodeConfig,
+    pub(crate) sabotage: Sabotage,
+    pub(crate) image: Image,
+    pub(crate) topic_defaults: TopicConfig,
+    pub(crate) hosted: FxHashMap<TopicPartition, Hosted>,
+    pub(crate) produce_waiters: Waiters<ProduceWaiter>,
+    pub(crate) fetch_waiters: Waiters<FetchWaiter>,
+    /// Parked fetches that may find more now.
+    woken: Vec<WaiterId>,
+    /// Requests to other brokers that are under way.
+    pub(crate) sent: FxHashMap<u64, Purpose>,
+    pub(crate) next_token: u64,
+    /// Partitions whose frontiers moved in this step.
+    pub(crate) moved: Vec<TopicPartition>,
+    /// Partitions whose in-sync set may want a change.
+    pub(crate) isr_due: BTreeSet<TopicPartition>,
+    /// Disk operations of the call under way; empty between calls.
+    pub(crate) ops: Vec<DiskOp>,
+    pub(crate) metadata: Metadata,
+    pub(crate) membership: Membership,
+    pub(crate) followers: Followers,
+    pub(crate) producer_ids: ProducerIds,
+    /// Logs found on disk that no partition has claimed.
+    pub(crate) found: BTreeMap<TopicPartition, Log>,
+    /// Partitions whose logs on this disk could not be recovered; they stay offline here.
+    pub(crate) damaged: BTreeSet<TopicPartition>,
+    /// Partitions with something to note at the next periodic round.
+    active: BTreeSet<TopicPartition>,
+    periodic_at: Option<Tick>,
+    /// The image or readiness changed since the last view was published.
+    pub(crate) view_is_stale: bool,
+}
+
+impl Node {
+    /// A node that knows nothing yet. `seed` feeds all its randomness.
+    pub fn new(config: NodeConfig, seed: u64, sabotage: Sabotage) -> Self {
+        let topic_defaults = config.topic_config_defaults();
+        Self {
+            metadata: Metadata::new(seed),
+            membership: Membership::default(),
+            followers: Followers::default(),
+            producer_ids: ProducerIds::default(),
+            image: Image::default(),
+            hosted: FxHashMap::default(),
+            produce_waiters: Waiters::default(),
+            fetch_waiters: Waiters::default(),
+            moved: Vec::new(),
+            isr_due: BTreeSet::new(),
+            ops: Vec::new(),
+            found: BTreeMap::new(),
+            damaged: BTreeSet::new(),
+            woken: Vec::new(),
+            sent: FxHashMap::default(),
+            next_token: 0,
+            active: BTreeSet::new(),
+            periodic_at: None,
+            view_is_stale: true,
+            config,
+            sabotage,
+            topic_defaults,
+        }
+    }
+
+    /// Hands in a log that was found on disk at start, before the first event.
+    pub fn adopt(&mut self, log: Log) {
+        self.found.insert(log.partition(), log);
+    }
+
+    /// Tells of a log on disk that could not be recovered: its partition is offline here, and nothing of it is touched.
+    pub fn adopt_damaged(&mut self, partition: TopicPartition) {
+        self.damaged.insert(partition);
+    }
+
+    /// This node's number.
+    pub fn id(&self) -> BrokerId {
+        self.config.broker_id
+    }
+
+    /// The committed metadata as this node has applied it.
+    pub fn image(&self) -> &Image {
+        &self.image
+    }
+
+    /// A partition this node has, for checks and reports.
+    pub fn replica(&self, key: TopicPartition) -> Option<&klamm_replica::Replica> {
+        self.hosted.get(&key).map(|hosted| &hosted.replica)
+    }
+
+    /// All partitions this node has.
+    pub fn partitions(&self) -> impl Iterator<Item = TopicPartition> {
+        self.hosted.keys().copied()
+    }
+
+    /// Logs on this disk that the cluster's metadata does not know; they are left alone.
+    pub fn strays(&self) -> impl Iterator<Item = TopicPartition> {
+        self.found.keys().copied()
+    }
+
+    /// The one way in.
+    pub fn step(&mut self, now: Now, event: Event, out: &mut Vec<Effect>) {
+        match event {
+            Event::Request(incoming) => self.request(now, incoming, out),
+            Event::Closed(connection) => {
+                self.produce_waiters.take_where(|waiter| waiter.to.connection == connection);
+                for (id, waiter) in self.fetch_waiters.take_where(|waiter| waiter.to.connection == connection)
+                {
+                    waiter.unregister(self, id);
+                }
+                self.metadata.forget(connection);
+                self.producer_ids.forget(connection);
+            }
+            Event::Disk { partition, op, result } => self.disk_done(partition, op, result, out),
+            Event::Quorum(output) => self.quorum(now, output, out),
+            Event::Peer { from, token, answer } => self.peer(now, from, token, answer, out),
+            Event::Tick => {}
+        }
+        self.time(now, out);
+        self.settle(now, out);
+        if self.view_is_stale {
+            self.view_is_stale = false;
+            out.push(Effect::Publish(Arc::new(self.view())));
+        }
+    }
+
+    /// When a [`Event::Tick`] is wanted at the latest.
+    pub fn next_wake(&self) -> Option<Tick> {
+        [
+            self.produce_waiters.next_deadline(),
+            self.fetch_waiters.next_deadline(),
+            self.periodic_at,
+            self.membership.next_wake(),
+            self.metadata.next_wake(),
+            self.followers.next_wake(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    fn request(&mut self, now: Now, incoming: Incoming, out: &mut Vec<Effect>) {
+        let Incoming { to, origin, version, body } = incoming;
+        let request = match body {
+            Body::Produce(produce) => return produce::handle(self, now, to, version, produce, out),
+            Body::Other(request) => request,
+        };
+        handlers::handle(self, now, to, &origin, version, request, out);
+    }
+
+    pub(crate) fn view(&self) -> View {
+        View {
+            image: self.image.clone(),
+            me: self.config.broker_id,
+            ready: self.is_active(),
+            controller: self.metadata.controller_id(),
+            auto_create_topics: self.config.auto_create_topics,
+        }
+    }
+
+    fn disk_done(
+        &mut self,
+        key: TopicPartition,
+        op: OpId,
+        result: Result<(), DiskError>,
+        out: &mut Vec<Effect>,
+    ) {
+        // A partition deleted or taken away may still hear of its last operations.
+        let Some(hosted) = self.hosted.get_mut(&key) else { return };
+        let progress = hosted.replica.disk_done(op, result, &mut self.ops);
+        self.flush_ops(out);
+        self.progressed(key, progress, out);
+    }
+
+    /// Draws the consequences of what a replica's call changed.
+    pub(crate) fn progressed(&mut self, key: TopicPartition, progress: Progress, out: &mut Vec<Effect>) {
+        if progress.deleted {
+            self.hosted.remove(&key);
+            return;
+        }
+        if let Some(kept) = progress.lost_from {
+            tracing::warn!(partition = %key, %kept, "a write failed; what it carried is refused");
+            self.fail_waits(key, Some(kept), ErrorCode::KafkaStorageError, out);
+        }
+        if progress.resigned {
+            let kept = self.hosted.get(&key).map(|hosted| hosted.replica.high_watermark());
+            self.fail_waits(key, kept, ErrorCode::NotLeaderOrFollower, out);
+            self.wake_fetches(key, true);
+        }
+        if progress.log_failed {
+            tracing::error!(partition = %key, "the log failed; the partition is offline here");
+            self.fail_waits(key, None, ErrorCode::KafkaStorageError, out);
+            self.wake_fetches(key, true);
+        }
+        self.moved.push(key);
+    }
+
+    /// Releases whoever waited for what moved, until nothing moves any more.
+    pub(crate) fn settle(&mut self, now: Now, out: &mut Vec<Effect>) {
+        while let Some(key) = self.moved.pop() {
+            self.note_active(now, key);
+            self.release_produce(key, out);
+            self.wake_fetches(key, false);
+            if let Some(hosted) = self.hosted.get_mut(&key) {
+                self.followers.consider(key, hosted);
+            }
+            self.retry_woken(now, out);
+        }
+        self.propose_isr_changes(now, out);
+        self.send_fetches(now, out);
+    }
+
+    fn note_active(&mut self, now: Now, key: TopicPartition) {
+        self.active.insert(key);
+        self.periodic_at.get_or_insert(now.tick.after_ms(PERIODIC_MS));
+    }
+
+    fn release_produce(&mut self, key: TopicPartition, out: &mut Vec<Effect>) {
+        let Some(hosted) = self.hosted.get_mut(&key) else { return };
+        for goal in [Goal::Written, Goal::Committed] {
+            while let Some(wait) = hosted.pop_reached(goal) {
+                let Some(waiter) = self.produce_waiters.get_mut(wait.waiter) else { continue };
+                if goal == Goal::Committed && !hosted.replica.enough_in_sync() {
+                    let slot = waiter.slot(wait.slot);
+                    *slot =
+                        produce::failed(PartitionIndex(slot.index), ErrorCode::NotEnoughReplicasAfterAppend);
+                }
+                waiter.close(wait.slot);
+                if waiter.waiting.is_empty() {
+                    let waiter = self.produce_waiters.remove(wait.waiter).expect("it was just there");
+                    out.push(waiter.answer());
+                }
+            }
+        }
+    }
+
+    /// `kept: None` fails all.
+    pub(crate) fn fail_waits(
+        &mut self,
+        key: TopicPartition,
+        kept: Option<Offset>,
+        code: ErrorCode,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(hosted) = self.hosted.get_mut(&key) else { return };
+        for wait in hosted.take_waits_above(kept) {
+            let Some(waiter) = self.produce_waiters.get_mut(wait.waiter) else { continue };
+            let slot = waiter.slot(wait.slot);
+            *slot = produce::failed(PartitionIndex(slot.index), code);
+            waiter.close(wait.slot);
+            if waiter.waiting.is_empty() {
+                let waiter = self.produce_waiters.remove(wait.waiter).expect("it was just there");
+                out.push(waiter.answer());
+            }
+        }
+    }
+
+    /// Lets parked fetches of this partition be tried again; `all` also those that wait for another frontier.
+    fn wake_fetches(&mut self, key: TopicPartition, all: bool) {
+        let Some(hosted) = self.hosted.get_mut(&key) else { return };
+        let high_watermark = hosted.replica.high_watermark();
+        let written = hosted.replica.log().written();
+        if all || hosted.consumers_saw != high_watermark {
+            hosted.consumers_saw = high_watermark;
+            self.woken.extend_from_slice(&hosted.consumers);
+        }
+        if all || hosted.followers_saw != written {
+            hosted.followers_saw = written;
+            self.woken.extend_from_slice(&hosted.followers);
+        }
+    }
+
+    fn retry_woken(&mut self, now: Now, out: &mut Vec<Effect>) {
+        while let Some(id) = self.woken.pop() {
+            fetch::retry(self, now, id, false, out);
+        }
+    }
+
+    /// What is due because time passed.
+    fn time(&mut self, now: Now, out: &mut Vec<Effect>) {
+        while let Some((_, mut waiter)) = self.produce_waiters.pop_due(now.tick) {
+            waiter.time_out();
+            out.push(waiter.answer());
+        }
+        while let Some(id) = self.fetch_waiters.first_due(now.tick) {
+            fetch::retry(self, now, id, true, out);
+        }
+        self.membership_time(now, out);
+        self.controller_time(now, out);
+        if self.periodic_at.is_some_and(|at| at <= now.tick) {
+            self.periodic(now, out);
+        }
+    }
+
+    fn periodic(&mut self, now: Now, out: &mut Vec<Effect>) {
+        self.periodic_at = None;
+        for key in std::mem::take(&mut self.active) {
+            let Some(hosted) = self.hosted.get_mut(&key) else { continue };
+            hosted.replica.periodic(now.tick, &mut self.ops);
+            let leads_others =
+                matches!(hosted.replica.role(), Role::Leader { .. }) && hosted.replica_count > 1;
+            if leads_others {
+                self.isr_due.insert(key);
+            }
+            // Followers are watched for as long as there are any; a log until all it has is noted as durable.
+            if leads_others || hosted.replica.log().wants_periodic() {
+                self.note_active(now, key);
+            }
+        }
+        self.flush_ops(out);
+    }
+
+    /// Hands the disk operations of a call to the world.
+    pub(crate) fn flush_ops(&mut self, out: &mut Vec<Effect>) {
+        out.extend(self.ops.drain(..).map(Effect::Disk));
+    }
+}

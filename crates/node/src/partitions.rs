@@ -1,0 +1,216 @@
+//! The committed image becomes replicas: what this node is to hold, lead, follow or delete.
+
+use std::sync::Arc;
+
+use klamm_cluster::{
+    Image,
+    config::{Flush as FlushSetting, TopicConfig},
+    image::{Partition, Topic},
+    record::ConfigResource,
+};
+use klamm_log::{Flush, Log, LogConfig};
+use klamm_model::{BrokerId, ErrorCode, LeaderEpoch, PartitionIndex, TopicId, TopicPartition};
+use klamm_replica::{PartitionState, Replica, ReplicaConfig, Role};
+use klamm_wire::{FetchResponse, ProduceResponse, fetch, produce};
+
+use crate::{
+    Effect, NodeConfig, Now,
+    hosted::{Hosted, Settings},
+    node::Node,
+};
+
+impl NodeConfig {
+    pub(crate) fn topic_config_defaults(&self) -> TopicConfig {
+        let overrides = self.topic_defaults.iter().cloned().collect();
+        let defaults = TopicConfig { max_message_bytes: self.message_bytes_max, ..TopicConfig::default() };
+        TopicConfig::resolve(&overrides, &defaults)
+    }
+}
+
+/// The settings of a topic that its log needs.
+pub fn log_config(config: &TopicConfig) -> LogConfig {
+    LogConfig {
+        segment_bytes: config.segment_bytes,
+        segment_ms: config.segment_ms,
+        index_interval_bytes: config.index_interval_bytes,
+        flush: match config.flush {
+            FlushSetting::Synced => Flush::Synced,
+            FlushSetting::Relaxed { .. } => Flush::RELAXED,
+        },
+        ..LogConfig::default()
+    }
+}
+
+fn directory(topic: &str, partition: PartitionIndex) -> String {
+    format!("{topic}-{partition}")
+}
+
+fn state(partition: &Partition) -> PartitionState {
+    PartitionState {
+        leader: partition.leader,
+        leader_epoch: partition.leader_epoch,
+        partition_epoch: partition.partition_epoch,
+        isr: partition.isr.clone(),
+        replicas: partition.replicas.clone(),
+        // No unclean leader is ever elected yet.
+        unclean: false,
+    }
+}
+
+impl Node {
+    pub(crate) fn topic_id(&self, name: &str) -> Option<TopicId> {
+        self.image.topic_named(name).map(|topic| topic.id)
+    }
+
+    pub(crate) fn current_leader(
+        &self,
+        topic: TopicId,
+        partition: PartitionIndex,
+    ) -> Option<(BrokerId, LeaderEpoch)> {
+        let partition = self.image.partition(TopicPartition { topic, partition })?;
+        partition.leader.map(|leader| (leader, partition.leader_epoch))
+    }
+
+    /// What to tell somebody who asks for a partition that this node does not have.
+    pub(crate) fn why_not_hosted(&self, key: TopicPartition, by_id: bool) -> ErrorCode {
+        match (self.image.topic(key.topic), self.image.partition(key)) {
+            (None, _) if by_id => ErrorCode::UnknownTopicId,
+            (None, _) | (Some(_), None) => ErrorCode::UnknownTopicOrPartition,
+            (Some(_), Some(partition)) if partition.replicas.contains(&self.config.broker_id) => {
+                ErrorCode::KafkaStorageError
+            }
+            (Some(_), Some(_)) => ErrorCode::NotLeaderOrFollower,
+        }
+    }
+
+    fn topic_config(&self, topic: &Topic) -> TopicConfig {
+        TopicConfig::resolve(&topic.configs, &self.topic_defaults)
+    }
+
+    /// Makes this node's part of a partition what the image says.
+    pub(crate) fn apply_partition(&mut self, now: Now, key: TopicPartition, out: &mut Vec<Effect>) {
+        let (Some(topic), Some(partition)) = (self.image.topic(key.topic), self.image.partition(key)) else {
+            return;
+        };
+        let (topic, partition) = (Arc::clone(topic), Arc::clone(partition));
+        if !partition.replicas.contains(&self.config.broker_id) {
+            // Reassigned away: the log stays where it is until the new replicas are known to be complete.
+            return;
+        }
+        if !self.hosted.contains_key(&key) {
+            self.host(key, &topic, &partition, out);
+        }
+        let state = state(&partition);
+        let me = self.config.broker_id;
+        let Some(hosted) = self.hosted.get_mut(&key) else { return };
+        let became = if state.leader == Some(me) {
+            hosted.replica.become_leader(now.tick, &state, &mut self.ops)
+        } else {
+            hosted.replica.become_follower(&state)
+        };
+        self.flush_ops(out);
+        match became {
+            Ok(progress) => {
+                let role = self.hosted.get(&key).map(|hosted| hosted.replica.role());
+                if matches!(role, Some(Role::Leader { .. })) {
+                    self.isr_due.insert(key);
+                }
+                tracing::debug!(partition = %key, topic = %topic.name, ?role, "partition changed");
+                self.progressed(key, progress, out);
+            }
+            Err(error) => {
+                tracing::error!(partition = %key, topic = %topic.name, %error, "this broker can't take its part");
+            }
+        }
+    }
+
+    fn host(&mut self, key: TopicPartition, topic: &Topic, partition: &Partition, out: &mut Vec<Effect>) {
+        let config = self.topic_config(topic);
+        let log_config = log_config(&config);
+        let log = match self.found.remove(&key) {
+            Some(mut log) => {
+                log.set_config(log_config);
+                log.start(&mut self.ops);
+                log
+            }
+            None if self.damaged.contains(&key) => {
+                tracing::error!(partition = %key, topic = %topic.name, "the log is damaged; the partition is offline here");
+                return;
+            }
+            None => Log::create(key, directory(&topic.name, key.partition), log_config, &mut self.ops),
+        };
+        self.flush_ops(out);
+        let replica_config = ReplicaConfig {
+            lag_time_max_ms: self.config.replica_lag_time_max_ms,
+            min_isr: config.min_insync_replicas(partition.replicas.len()) as u32,
+        };
+        let replica = Replica::new(self.config.broker_id, log, replica_config, self.sabotage);
+        let settings = Settings { message_bytes_max: config.max_message_bytes };
+        let mut hosted = Hosted::new(Arc::clone(&topic.name), replica, settings);
+        hosted.replica_count = partition.replicas.len();
+        self.hosted.insert(key, hosted);
+    }
+
+    /// A topic was deleted by a committed decision: its logs go.
+    pub(crate) fn delete_partition(&mut self, key: TopicPartition, out: &mut Vec<Effect>) {
+        let Some(hosted) = self.hosted.get_mut(&key) else { return };
+        let progress = hosted.replica.delete(&mut self.ops);
+        self.flush_ops(out);
+        self.fail_waits(key, None, ErrorCode::UnknownTopicOrPartition, out);
+        self.progressed(key, progress, out);
+    }
+
+    /// A log found on disk whose topic was deleted while this node was down.
+    pub(crate) fn delete_found(&mut self, key: TopicPartition, out: &mut Vec<Effect>) {
+        if let Some(mut log) = self.found.remove(&key) {
+            log.delete(&mut self.ops);
+            self.flush_ops(out);
+        }
+    }
+
+    pub(crate) fn apply_config(&mut self, resource: &ConfigResource) {
+        let ConfigResource::Topic(id) = resource else { return };
+        let Some(topic) = self.image.topic(*id).cloned() else { return };
+        let config = self.topic_config(&topic);
+        for index in 0..topic.partitions.len() {
+            let key = TopicPartition { topic: *id, partition: PartitionIndex(index as i32) };
+            let Some(hosted) = self.hosted.get_mut(&key) else { continue };
+            hosted.settings.message_bytes_max = config.max_message_bytes;
+            hosted.replica.set_log_config(log_config(&config));
+            hosted.replica.set_config(ReplicaConfig {
+                lag_time_max_ms: self.config.replica_lag_time_max_ms,
+                min_isr: config.min_insync_replicas(topic.replication_factor()) as u32,
+            });
+        }
+    }
+
+    /// Addresses of the leaders that an answer points to (KIP-951), for clients of this listener.
+    pub(crate) fn produce_leader_endpoints(&self, response: &ProduceResponse) -> Vec<produce::NodeEndpoint> {
+        let partitions = response.responses.iter().flat_map(|topic| &topic.partition_responses);
+        let leaders = partitions.map(|partition| partition.current_leader.leader_id);
+        endpoints(&self.image, leaders)
+            .map(|(node_id, host, port, rack)| produce::NodeEndpoint { node_id, host, port, rack })
+            .collect()
+    }
+
+    /// The same for fetches.
+    pub(crate) fn fetch_leader_endpoints(&self, response: &FetchResponse) -> Vec<fetch::NodeEndpoint> {
+        let partitions = response.responses.iter().flat_map(|topic| &topic.partitions);
+        let leaders = partitions.map(|partition| partition.current_leader.leader_id);
+        endpoints(&self.image, leaders)
+            .map(|(node_id, host, port, rack)| fetch::NodeEndpoint { node_id, host, port, rack })
+            .collect()
+    }
+}
+
+fn endpoints(
+    image: &Image,
+    leaders: impl Iterator<Item = i32>,
+) -> impl Iterator<Item = (i32, String, i32, Option<String>)> {
+    let ids: std::collections::BTreeSet<i32> = leaders.filter(|id| *id >= 0).collect();
+    ids.into_iter().filter_map(|id| {
+        let broker = image.broker(BrokerId(id))?;
+        let listener = broker.listeners.iter().find(|it| it.name != crate::BROKER_LISTENER)?;
+        Some((id, listener.host.clone(), i32::from(listener.port), broker.rack.clone()))
+    })
+}

@@ -1,0 +1,344 @@
+//! Requests that the published view answers by itself, with no lock held.
+
+use klamm_cluster::{
+    Image,
+    image::{Broker, Partition, Topic},
+    record::BrokerState,
+    topic_name,
+};
+use klamm_model::{BrokerId, ErrorCode, TopicId};
+use klamm_wire::{
+    ApiVersionsRequest, ApiVersionsResponse, DescribeClusterRequest, DescribeClusterResponse,
+    DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, MetadataRequest, MetadataResponse,
+    Request, Response, SERVED,
+    api_versions::ApiVersion,
+    describe_cluster::DescribeClusterBroker,
+    describe_topic_partitions::{
+        DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic, ResponseCursor,
+    },
+    metadata::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic},
+};
+
+use crate::{BROKER_LISTENER, Origin, View};
+
+/// "Nobody asked which operations are allowed."
+const OPERATIONS_NOT_ASKED: i32 = i32::MIN;
+
+/// The answer to a request that changes nothing and needs nothing but committed metadata; `None` means that it is for [`crate::Node::step`].
+pub fn answer_from_view(view: &View, origin: &Origin, version: i16, request: &Request) -> Option<Response> {
+    match request {
+        Request::ApiVersions(request) => Some(Response::ApiVersions(api_versions(request, version).into())),
+        Request::Metadata(request) => {
+            metadata(view, origin, version, request).map(|it| Response::Metadata(it.into()))
+        }
+        Request::DescribeCluster(request) => {
+            Some(Response::DescribeCluster(describe_cluster(view, origin, request).into()))
+        }
+        Request::DescribeTopicPartitions(request) => {
+            Some(Response::DescribeTopicPartitions(describe_topic_partitions(view, request).into()))
+        }
+        _ => None,
+    }
+}
+
+/// Which keys are served in which versions.
+pub fn api_versions(request: &ApiVersionsRequest, version: i16) -> ApiVersionsResponse {
+    // KIP-511: names and versions of client software are for metrics, and must look like it.
+    if version >= 3
+        && !(is_software_name(&request.client_software_name)
+            && is_software_name(&request.client_software_version))
+    {
+        return ApiVersionsResponse { error_code: ErrorCode::InvalidRequest.code(), ..Default::default() };
+    }
+    ApiVersionsResponse { api_keys: served_keys(), ..Default::default() }
+}
+
+/// What a client that asked in a version unknown here is told, in version 0, so that it can ask again.
+pub fn api_versions_unsupported() -> ApiVersionsResponse {
+    ApiVersionsResponse {
+        error_code: ErrorCode::UnsupportedVersion.code(),
+        api_keys: served_keys(),
+        ..Default::default()
+    }
+}
+
+fn served_keys() -> Vec<ApiVersion> {
+    SERVED
+        .iter()
+        .map(|served| ApiVersion {
+            api_key: served.key.number(),
+            min_version: served.min,
+            max_version: served.max,
+        })
+        .collect()
+}
+
+fn is_software_name(text: &str) -> bool {
+    let edge = |byte: u8| byte.is_ascii_alphanumeric();
+    let bytes = text.as_bytes();
+    matches!((bytes.first(), bytes.last()), (Some(first), Some(last)) if edge(*first) && edge(*last))
+        && bytes.iter().all(|byte| edge(*byte) || matches!(byte, b'-' | b'.'))
+}
+
+/// The address that this client should use for a broker.
+fn address(view: &View, origin: &Origin, broker: &Broker) -> (String, u16) {
+    let advertised = broker.listeners.iter().find(|listener| listener.name != BROKER_LISTENER);
+    match advertised {
+        Some(listener) if !(broker.id == view.me && is_unspecific(&listener.host)) => {
+            (listener.host.clone(), listener.port)
+        }
+        // The client found its way in by this address, so it will find it again.
+        _ => (origin.local_host.clone(), origin.local_port),
+    }
+}
+
+/// Whether a registered host says only "here", so that the address a client came in by is the better one.
+fn is_unspecific(host: &str) -> bool {
+    matches!(host, "" | "0.0.0.0" | "::" | "localhost" | "127.0.0.1" | "::1")
+}
+
+fn live_brokers(image: &Image) -> impl Iterator<Item = &Broker> {
+    image.brokers().map(|broker| &**broker).filter(|broker| broker.state != BrokerState::Fenced)
+}
+
+/// The controller as clients see it: some live broker that passes on what is for the controller; -1 if there is none.
+fn shown_controller(view: &View) -> i32 {
+    let live = |id: &BrokerId| live_brokers(&view.image).any(|broker| broker.id == *id);
+    view.controller.filter(live).map_or(-1, |id| id.0)
+}
+
+/// `None` if a topic must be created first.
+fn metadata(
+    view: &View,
+    origin: &Origin,
+    version: i16,
+    request: &MetadataRequest,
+) -> Option<MetadataResponse> {
+    let image = &view.image;
+    let topics = match &request.topics {
+        // Version 0 had no null: an empty list asked for all.
+        None => image.topics().map(|topic| metadata_topic(image, topic, version)).collect(),
+        Some(asked) if asked.is_empty() && version == 0 => {
+            image.topics().map(|topic| metadata_topic(image, topic, version)).collect()
+        }
+        Some(asked) => {
+            let create = view.auto_create_topics && (request.allow_auto_topic_creation || version < 4);
+            let mut topics = Vec::with_capacity(asked.len());
+            for wanted in asked {
+                topics.push(match &wanted.name {
+                    Some(name) => match image.topic_named(name) {
+                        Some(topic) => metadata_topic(image, topic, version),
+                        None if create && topic_name::validate(name).is_ok() => return None,
+                        None => unknown_topic(Some(name.clone()), TopicId::ZERO, name_error(name)),
+                    },
+                    None => match image.topic(wanted.topic_id) {
+                        Some(topic) => metadata_topic(image, topic, version),
+                        None => unknown_topic(None, wanted.topic_id, ErrorCode::UnknownTopicId),
+                    },
+                });
+            }
+            topics
+        }
+    };
+    Some(MetadataResponse {
+        brokers: live_brokers(image)
+            .map(|broker| {
+                let (host, port) = address(view, origin, broker);
+                MetadataResponseBroker {
+                    node_id: broker.id.0,
+                    host,
+                    port: i32::from(port),
+                    rack: broker.rack.clone(),
+                }
+            })
+            .collect(),
+        cluster_id: image.cluster_id().map(|id| id.to_string()),
+        controller_id: shown_controller(view),
+        topics,
+        cluster_authorized_operations: OPERATIONS_NOT_ASKED,
+        ..Default::default()
+    })
+}
+
+fn name_error(name: &str) -> ErrorCode {
+    match topic_name::validate(name) {
+        Ok(()) => ErrorCode::UnknownTopicOrPartition,
+        Err(_) => ErrorCode::InvalidTopicException,
+    }
+}
+
+/// What Metadata says of a topic it can't describe.
+pub(crate) fn unknown_topic(
+    name: Option<String>,
+    topic_id: TopicId,
+    code: ErrorCode,
+) -> MetadataResponseTopic {
+    MetadataResponseTopic {
+        error_code: code.code(),
+        name,
+        topic_id,
+        topic_authorized_operations: OPERATIONS_NOT_ASKED,
+        ..Default::default()
+    }
+}
+
+fn metadata_topic(image: &Image, topic: &Topic, version: i16) -> MetadataResponseTopic {
+    let partitions = topic
+        .partitions
+        .iter()
+        .enumerate()
+        .map(|(index, partition)| MetadataResponsePartition {
+            error_code: partition_error(partition).code(),
+            partition_index: index as i32,
+            leader_id: partition.leader.map_or(-1, |leader| leader.0),
+            leader_epoch: partition.leader_epoch.0,
+            replica_nodes: numbers(&partition.replicas),
+            isr_nodes: numbers(&partition.isr),
+            offline_replicas: if version >= 5 { offline(image, partition) } else { Vec::new() },
+        })
+        .collect();
+    MetadataResponseTopic {
+        name: Some(topic.name.to_string()),
+        topic_id: topic.id,
+        partitions,
+        topic_authorized_operations: OPERATIONS_NOT_ASKED,
+        ..Default::default()
+    }
+}
+
+fn partition_error(partition: &Partition) -> ErrorCode {
+    if partition.leader.is_none() { ErrorCode::LeaderNotAvailable } else { ErrorCode::None }
+}
+
+fn numbers(brokers: &[BrokerId]) -> Vec<i32> {
+    brokers.iter().map(|broker| broker.0).collect()
+}
+
+fn offline(image: &Image, partition: &Partition) -> Vec<i32> {
+    let live = |id: &BrokerId| image.broker(*id).is_some_and(|broker| broker.state != BrokerState::Fenced);
+    partition.replicas.iter().filter(|id| !live(id)).map(|id| id.0).collect()
+}
+
+fn describe_cluster(
+    view: &View,
+    origin: &Origin,
+    request: &DescribeClusterRequest,
+) -> DescribeClusterResponse {
+    const BROKERS: i8 = 1;
+    if request.endpoint_type != BROKERS {
+        return DescribeClusterResponse {
+            error_code: ErrorCode::UnsupportedEndpointType.code(),
+            error_message: Some(
+                "controllers have no client listener of their own here: ask for brokers".to_owned(),
+            ),
+            ..Default::default()
+        };
+    }
+    let brokers = view
+        .image
+        .brokers()
+        .filter(|broker| request.include_fenced_brokers || broker.state != BrokerState::Fenced)
+        .map(|broker| {
+            let (host, port) = address(view, origin, broker);
+            DescribeClusterBroker {
+                broker_id: broker.id.0,
+                host,
+                port: i32::from(port),
+                rack: broker.rack.clone(),
+                is_fenced: broker.state == BrokerState::Fenced,
+            }
+        })
+        .collect();
+    DescribeClusterResponse {
+        endpoint_type: BROKERS,
+        cluster_id: view.image.cluster_id().map(|id| id.to_string()).unwrap_or_default(),
+        controller_id: shown_controller(view),
+        brokers,
+        cluster_authorized_operations: OPERATIONS_NOT_ASKED,
+        ..Default::default()
+    }
+}
+
+/// `max.request.partition.size.limit`: partitions in one answer, whatever the client asks for.
+const DESCRIBED_PARTITIONS_MAX: usize = 2000;
+
+/// KIP-966: topics in pages; a cursor says where the next page begins.
+fn describe_topic_partitions(
+    view: &View,
+    request: &DescribeTopicPartitionsRequest,
+) -> DescribeTopicPartitionsResponse {
+    let image = &view.image;
+    let limit =
+        usize::try_from(request.response_partition_limit).unwrap_or(0).clamp(1, DESCRIBED_PARTITIONS_MAX);
+    let mut names: Vec<String> = if request.topics.is_empty() {
+        image.topics().map(|topic| topic.name.to_string()).collect()
+    } else {
+        request.topics.iter().map(|topic| topic.name.clone()).collect()
+    };
+    names.sort_unstable();
+    names.dedup();
+    let (first_name, first_partition) = match &request.cursor {
+        Some(cursor) => (cursor.topic_name.as_str(), usize::try_from(cursor.partition_index).unwrap_or(0)),
+        None => ("", 0),
+    };
+    let mut answer = DescribeTopicPartitionsResponse::default();
+    let mut room = limit;
+    for name in names.iter().filter(|name| name.as_str() >= first_name) {
+        let begin = if name == first_name { first_partition } else { 0 };
+        let Some(topic) = image.topic_named(name) else {
+            answer.topics.push(DescribeTopicPartitionsResponseTopic {
+                error_code: name_error(name).code(),
+                name: Some(name.clone()),
+                topic_authorized_operations: OPERATIONS_NOT_ASKED,
+                ..Default::default()
+            });
+            continue;
+        };
+        if room == 0 {
+            answer.next_cursor =
+                Some(ResponseCursor { topic_name: name.clone(), partition_index: begin as i32 });
+            break;
+        }
+        let partitions: Vec<_> = topic
+            .partitions
+            .iter()
+            .enumerate()
+            .skip(begin)
+            .take(room)
+            .map(|(index, partition)| describe_partition(image, index, partition))
+            .collect();
+        room -= partitions.len();
+        let next = begin + partitions.len();
+        answer.topics.push(DescribeTopicPartitionsResponseTopic {
+            name: Some(name.clone()),
+            topic_id: topic.id,
+            partitions,
+            topic_authorized_operations: OPERATIONS_NOT_ASKED,
+            ..Default::default()
+        });
+        if next < topic.partitions.len() {
+            answer.next_cursor =
+                Some(ResponseCursor { topic_name: name.clone(), partition_index: next as i32 });
+            break;
+        }
+    }
+    answer
+}
+
+fn describe_partition(
+    image: &Image,
+    index: usize,
+    partition: &Partition,
+) -> DescribeTopicPartitionsResponsePartition {
+    DescribeTopicPartitionsResponsePartition {
+        error_code: partition_error(partition).code(),
+        partition_index: index as i32,
+        leader_id: partition.leader.map_or(-1, |leader| leader.0),
+        leader_epoch: partition.leader_epoch.0,
+        replica_nodes: numbers(&partition.replicas),
+        isr_nodes: numbers(&partition.isr),
+        eligible_leader_replicas: Some(Vec::new()),
+        last_known_elr: Some(Vec::new()),
+        offline_replicas: offline(image, partition),
+    }
+}

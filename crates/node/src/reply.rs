@@ -1,0 +1,131 @@
+//! Answers that still lack what only the disk knows.
+
+use std::{io, ops::Range};
+
+use klamm_log::{FileKind, ReadPlan, SegmentId, TimeLookup, resolve, resolve_time};
+use klamm_model::ErrorCode;
+use klamm_wire::{FetchResponse, ListOffsetsResponse, Records, Response};
+
+use crate::errors::ToCode;
+
+/// An answer, as the node could give it without reading a disk.
+#[derive(Debug)]
+pub enum Reply {
+    /// Complete.
+    Ready(Response),
+    /// Records are to be found in segment files.
+    Fetch {
+        /// Where records belong, it has a hole whose token is an index into `reads`.
+        response: FetchResponse,
+        /// What to look for.
+        reads: Vec<ReadPlan>,
+        /// Bytes of records that the answer may have; the first batch of all may be larger.
+        bytes_max: u32,
+    },
+    /// Offsets are to be looked up by time.
+    Times {
+        /// The answer without them.
+        response: ListOffsetsResponse,
+        /// What to look for.
+        lookups: Vec<Lookup>,
+    },
+}
+
+/// A lookup by time and its place in the answer.
+#[derive(Debug)]
+pub struct Lookup {
+    /// Index of the topic in the answer.
+    pub topic: usize,
+    /// Index of the partition in the topic's answer.
+    pub partition: usize,
+    /// What to look for.
+    pub lookup: TimeLookup,
+}
+
+/// Bytes of a segment that are to be sent where the answer has a hole of this token.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FileRange {
+    /// The segment.
+    pub segment: SegmentId,
+    /// Positions in its log file.
+    pub range: Range<u32>,
+}
+
+/// A positioned read of one of a segment's files: up to the buffer's length; less at the end of the file.
+pub type ReadAt<'a> = dyn FnMut(SegmentId, FileKind, u64, &mut [u8]) -> io::Result<usize> + 'a;
+
+impl Reply {
+    /// Finds what the disk knows. Blocks as long as the reads do; needs no lock.
+    ///
+    /// The second part is indexed by the tokens of the response's holes.
+    pub fn complete(self, read: &mut ReadAt<'_>) -> (Response, Vec<FileRange>) {
+        match self {
+            Self::Ready(response) => (response, Vec::new()),
+            Self::Fetch { response, reads, bytes_max } => complete_fetch(response, &reads, bytes_max, read),
+            Self::Times { response, lookups } => (complete_times(response, lookups, read), Vec::new()),
+        }
+    }
+}
+
+fn complete_fetch(
+    mut response: FetchResponse,
+    reads: &[ReadPlan],
+    bytes_max: u32,
+    read: &mut ReadAt<'_>,
+) -> (Response, Vec<FileRange>) {
+    let mut ranges = Vec::with_capacity(reads.len());
+    let mut left = bytes_max;
+    for partition in response.responses.iter_mut().flat_map(|topic| &mut topic.partitions) {
+        let Some(Records::Hole { token, .. }) = partition.records else { continue };
+        let plan = &reads[token as usize];
+        let found = resolve(plan, &mut |kind, position, buffer| read(plan.segment, kind, position, buffer));
+        match found {
+            Ok(range) => {
+                let mut size = range.end - range.start;
+                // A batch is given whole even if it is larger than asked, or its reader would be stuck; but only the first of an answer.
+                if size > left && !ranges.is_empty() {
+                    size = 0;
+                }
+                if size == 0 {
+                    partition.records = Some(Records::Bytes(bytes::Bytes::new()));
+                    continue;
+                }
+                left = left.saturating_sub(size);
+                partition.records = Some(Records::Hole { size, token: ranges.len() as u32 });
+                ranges.push(FileRange { segment: plan.segment, range: range.start..range.start + size });
+            }
+            Err(error) => {
+                tracing::error!(segment = ?plan.segment, %error, "records could not be read");
+                partition.error_code = error.code().code();
+                partition.records = Some(Records::Bytes(bytes::Bytes::new()));
+            }
+        }
+    }
+    (Response::Fetch(response), ranges)
+}
+
+fn complete_times(
+    mut response: ListOffsetsResponse,
+    lookups: Vec<Lookup>,
+    read: &mut ReadAt<'_>,
+) -> Response {
+    for Lookup { topic, partition, lookup } in lookups {
+        let answer = &mut response.topics[topic].partitions[partition];
+        match resolve_time(&lookup, &mut |segment, kind, position, buffer| {
+            read(segment, kind, position, buffer)
+        }) {
+            Ok(Some((offset, timestamp))) => {
+                answer.offset = offset.raw();
+                answer.timestamp = timestamp.0;
+            }
+            // Nothing is that young: -1, as the answer says already.
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!(?lookup, %error, "a lookup by time failed");
+                answer.error_code = error.code().code();
+                debug_assert_ne!(answer.error_code, ErrorCode::None.code());
+            }
+        }
+    }
+    Response::ListOffsets(response)
+}
