@@ -22,7 +22,7 @@ use crate::errors::ToCode;
 /// What an answer needs to know of its request.
 #[derive(Clone, Debug)]
 pub(crate) enum Shape {
-    CreateTopics { names: Vec<String>, version: i16 },
+    CreateTopics { names: Vec<String> },
     DeleteTopics { topics: Vec<TopicRef> },
     Registration,
     Heartbeat,
@@ -57,7 +57,7 @@ impl Shape {
     pub(crate) fn failed(&self, code: ErrorCode) -> Response {
         let error_code = code.code();
         match self {
-            Self::CreateTopics { names, .. } => Response::CreateTopics(CreateTopicsResponse {
+            Self::CreateTopics { names } => Response::CreateTopics(CreateTopicsResponse {
                 topics: names.iter().map(|name| not_created(name.clone(), code, None)).collect(),
                 ..Default::default()
             }),

@@ -62,10 +62,6 @@ impl Metadata {
         self.leader.filter(|_| self.live)
     }
 
-    pub(crate) fn is_live(&self) -> bool {
-        self.live
-    }
-
     /// Whether this node decides.
     pub(crate) fn is_controller(&self) -> bool {
         self.leading.as_ref().is_some_and(|leading| leading.controller.is_some())

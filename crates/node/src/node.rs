@@ -214,7 +214,7 @@ impl Node {
             return;
         }
         if let Some(kept) = progress.lost_from {
-            tracing::warn!(partition = %key, %kept, "a write failed; what it carried is refused");
+            tracing::warn!(topic = %self.topic_of(key), partition = %key.partition, %kept, "a write failed; what it carried is refused");
             self.fail_waits(key, Some(kept), ErrorCode::KafkaStorageError, out);
         }
         if progress.resigned {
@@ -223,11 +223,16 @@ impl Node {
             self.wake_fetches(key, true);
         }
         if progress.log_failed {
-            tracing::error!(partition = %key, "the log failed; the partition is offline here");
+            tracing::error!(topic = %self.topic_of(key), partition = %key.partition, "the log failed; the partition is offline here");
             self.fail_waits(key, None, ErrorCode::KafkaStorageError, out);
             self.wake_fetches(key, true);
         }
         self.moved.push(key);
+    }
+
+    /// For a person who reads the log.
+    fn topic_of(&self, key: TopicPartition) -> &str {
+        self.hosted.get(&key).map_or("", |hosted| &hosted.name)
     }
 
     /// Releases whoever waited for what moved, until nothing moves any more.
@@ -291,7 +296,7 @@ impl Node {
     }
 
     /// Lets parked fetches of this partition be tried again; `all` also those that wait for another frontier.
-    fn wake_fetches(&mut self, key: TopicPartition, all: bool) {
+    pub(crate) fn wake_fetches(&mut self, key: TopicPartition, all: bool) {
         let Some(hosted) = self.hosted.get_mut(&key) else { return };
         let high_watermark = hosted.replica.high_watermark();
         let written = hosted.replica.log().written();

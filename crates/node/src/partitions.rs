@@ -157,6 +157,7 @@ impl Node {
         let progress = hosted.replica.delete(&mut self.ops);
         self.flush_ops(out);
         self.fail_waits(key, None, ErrorCode::UnknownTopicOrPartition, out);
+        self.wake_fetches(key, true);
         self.progressed(key, progress, out);
     }
 
