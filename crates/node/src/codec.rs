@@ -35,10 +35,9 @@ impl Shape {
     /// If the request is not one for the controller.
     pub(crate) fn of(request: &Request, version: i16) -> Self {
         match request {
-            Request::CreateTopics(it) => Self::CreateTopics {
-                names: it.topics.iter().map(|topic| topic.name.clone()).collect(),
-                version,
-            },
+            Request::CreateTopics(it) => {
+                Self::CreateTopics { names: it.topics.iter().map(|topic| topic.name.clone()).collect() }
+            }
             Request::DeleteTopics(it) => Self::DeleteTopics { topics: topics_to_delete(it, version) },
             Request::BrokerRegistration(_) => Self::Registration,
             Request::BrokerHeartbeat(_) => Self::Heartbeat,
