@@ -13,10 +13,7 @@ pub struct Backoff {
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self {
-            first_ms: 100,
-            longest_ms: 1_000,
-        }
+        Self { first_ms: 100, longest_ms: 1_000 }
     }
 }
 
@@ -37,13 +34,9 @@ mod tests {
     #[test]
     fn waits_double_and_stop_growing() {
         let mut random = Random::new(1);
-        for (failures, middle_ms) in [(1, 100), (2, 200), (4, 800), (5, 1_000), (4_000_000, 1_000)]
-        {
+        for (failures, middle_ms) in [(1, 100), (2, 200), (4, 800), (5, 1_000), (4_000_000, 1_000)] {
             let wait_us = Backoff::default().wait_us(failures, &mut random);
-            assert!(
-                (middle_ms * 800..=middle_ms * 1_200).contains(&wait_us),
-                "{failures}: {wait_us}"
-            );
+            assert!((middle_ms * 800..=middle_ms * 1_200).contains(&wait_us), "{failures}: {wait_us}");
         }
     }
 }

@@ -88,14 +88,12 @@ impl CallError {
     /// Whether trying again may help.
     pub fn is_retriable(&self) -> bool {
         match self {
-            Self::Connect { .. }
-            | Self::Broken { .. }
-            | Self::TimedOut { .. }
-            | Self::UnknownBroker(_) => true,
-            Self::Unsupported { .. }
-            | Self::Unencodable { .. }
-            | Self::Malformed { .. }
-            | Self::Closed => false,
+            Self::Connect { .. } | Self::Broken { .. } | Self::TimedOut { .. } | Self::UnknownBroker(_) => {
+                true
+            }
+            Self::Unsupported { .. } | Self::Unencodable { .. } | Self::Malformed { .. } | Self::Closed => {
+                false
+            }
         }
     }
 }

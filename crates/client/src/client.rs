@@ -3,16 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use klamm_wire::{
-    MetadataRequest, MetadataResponse, Request, Response, metadata::MetadataRequestTopic,
-};
+use klamm_model::ErrorCode;
+use klamm_wire::{MetadataRequest, MetadataResponse, Request, Response, metadata::MetadataRequestTopic};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tracing::warn;
 
 use crate::backoff::Backoff;
 use crate::call::CallError;
-use crate::metadata::{Cluster, MetadataCache};
+use crate::metadata::{Cluster, MetadataCache, Topic};
 use crate::net::{Clock, Pool, Target, seeded};
 
 /// Settings that everybody who shares the client shares.
@@ -102,19 +101,38 @@ impl Client {
         let response = asker.ask(Vec::new(), &Cluster::default()).await?;
         metadata.answered(clock, &pool, response);
         tokio::spawn(refresh(metadata.clone(), clock, asker));
-        Ok(Self {
-            shared: Arc::new(Shared {
-                config,
-                clock,
-                pool,
-                metadata,
-            }),
-        })
+        Ok(Self { shared: Arc::new(Shared { config, clock, pool, metadata }) })
     }
 
     /// The newest picture of the cluster.
     pub fn cluster(&self) -> Arc<Cluster> {
         self.shared.metadata.newest.borrow().clone()
+    }
+
+    /// The topic, waiting until it has partitions with leaders. `Err` tells what the brokers say of it when that takes too long, if they
+    /// say anything. Creates the topic where both this client and the brokers want that.
+    pub async fn topic(&self, name: &str, timeout: Duration) -> Result<Topic, Option<ErrorCode>> {
+        self.want_topic(name);
+        let mut clusters = self.clusters();
+        let is_there = |cluster: &Arc<Cluster>| {
+            cluster.topics.get(name).is_some_and(|topic| {
+                matches!(topic.error, ErrorCode::InvalidTopicException | ErrorCode::TopicAuthorizationFailed)
+                    || (!topic.partitions.is_empty()
+                        && topic.partitions.iter().all(|partition| partition.leader.is_some()))
+            })
+        };
+        let found = tokio::time::timeout(timeout, clusters.wait_for(is_there)).await;
+        let cluster = match found {
+            Ok(Ok(cluster)) => cluster.clone(),
+            Ok(Err(_)) | Err(_) => self.cluster(),
+        };
+        match cluster.topics.get(name) {
+            Some(topic) if topic.error == ErrorCode::None && !topic.partitions.is_empty() => {
+                Ok(topic.clone())
+            }
+            Some(topic) => Err(Some(topic.error)),
+            None => Err(None),
+        }
     }
 
     /// Ends all connections. Producers and consumers of this client get errors from now on.
@@ -157,19 +175,9 @@ impl Client {
     }
 
     /// Asks brokers in turn, until one answers.
-    pub(crate) async fn call_any(
-        &self,
-        request: Request,
-        version_limit: i16,
-    ) -> Result<Response, CallError> {
-        call_any(
-            self.pool(),
-            &self.cluster(),
-            &request,
-            version_limit,
-            self.config().request_timeout_ms,
-        )
-        .await
+    pub(crate) async fn call_any(&self, request: Request, version_limit: i16) -> Result<Response, CallError> {
+        call_any(self.pool(), &self.cluster(), &request, version_limit, self.config().request_timeout_ms)
+            .await
     }
 }
 
@@ -198,13 +206,7 @@ async fn refresh(metadata: Arc<Metadata>, clock: Clock, asker: Asker) {
         match topics {
             Some(topics) => {
                 let known = metadata.newest.borrow().clone();
-                match asker
-                    .ask(
-                        topics.iter().map(|topic| topic.to_string()).collect(),
-                        &known,
-                    )
-                    .await
-                {
+                match asker.ask(topics.iter().map(|topic| topic.to_string()).collect(), &known).await {
                     Ok(response) => metadata.answered(clock, &asker.pool, response),
                     Err(CallError::Closed) => return,
                     Err(error) => {
@@ -236,32 +238,17 @@ struct Asker {
 }
 
 impl Asker {
-    async fn ask(
-        &self,
-        topics: Vec<String>,
-        known: &Cluster,
-    ) -> Result<MetadataResponse, CallError> {
+    async fn ask(&self, topics: Vec<String>, known: &Cluster) -> Result<MetadataResponse, CallError> {
         let topics = topics
             .into_iter()
-            .map(|name| MetadataRequestTopic {
-                name: Some(name),
-                ..MetadataRequestTopic::default()
-            })
+            .map(|name| MetadataRequestTopic { name: Some(name), ..MetadataRequestTopic::default() })
             .collect();
         let request = MetadataRequest {
             topics: Some(topics),
             allow_auto_topic_creation: self.auto_create_topics,
             ..MetadataRequest::default()
         };
-        match call_any(
-            &self.pool,
-            known,
-            &Request::Metadata(request),
-            i16::MAX,
-            self.timeout_ms,
-        )
-        .await?
-        {
+        match call_any(&self.pool, known, &Request::Metadata(request), i16::MAX, self.timeout_ms).await? {
             Response::Metadata(response) => Ok(response),
             _ => unreachable!("answers are decoded as what was asked for"),
         }
@@ -280,10 +267,7 @@ async fn call_any(
     let bootstrap = (0..pool.bootstrap_count()).map(Target::Bootstrap);
     let mut failure = CallError::Closed;
     for target in brokers.chain(bootstrap) {
-        match pool
-            .call(target, request.clone(), version_limit, timeout_ms)
-            .await
-        {
+        match pool.call(target, request.clone(), version_limit, timeout_ms).await {
             Ok(response) => return Ok(response),
             Err(error) if error.is_retriable() => failure = error,
             Err(error) => return Err(error),

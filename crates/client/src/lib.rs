@@ -17,19 +17,24 @@
 //! # }
 //! ```
 
+mod admin;
 mod backoff;
 mod call;
 mod client;
+pub mod consumer;
 pub mod metadata;
 mod net;
 mod partitioner;
 pub mod producer;
 
+pub use admin::{Admin, AdminError, CreatedTopic, NewTopic};
 pub use backoff::Backoff;
 pub use call::{CallError, CallId};
 pub use client::{Client, Config as ClientConfig};
+pub use consumer::{
+    Assignment, Config as ConsumerConfig, ConsumeError, Consumer, FetchedBatch, OutOfRange, Start,
+};
 pub use partitioner::{Random, murmur2, partition_of_key};
 pub use producer::{
-    Acks, BatchReport, Cause, Config as ProducerConfig, Delivered, Delivery, Producer, Record,
-    SendError,
+    Acks, BatchReport, Cause, Config as ProducerConfig, Delivered, Delivery, Producer, Record, SendError,
 };

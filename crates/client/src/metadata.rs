@@ -73,14 +73,7 @@ impl Cluster {
             .into_iter()
             .filter_map(|broker| {
                 let port = u16::try_from(broker.port).ok()?;
-                Some((
-                    BrokerId(broker.node_id),
-                    BrokerAddress {
-                        host: broker.host,
-                        port,
-                        rack: broker.rack,
-                    },
-                ))
+                Some((BrokerId(broker.node_id), BrokerAddress { host: broker.host, port, rack: broker.rack }))
             })
             .collect();
         let topics = response
@@ -88,13 +81,8 @@ impl Cluster {
             .into_iter()
             .filter_map(|topic| {
                 let name = Arc::from(topic.name?);
-                let mut partitions = vec![
-                    Partition {
-                        leader_epoch: -1,
-                        ..Partition::default()
-                    };
-                    topic.partitions.len()
-                ];
+                let mut partitions =
+                    vec![Partition { leader_epoch: -1, ..Partition::default() }; topic.partitions.len()];
                 for partition in topic.partitions {
                     // Numbers are dense; whatever names a partition outside the count is ignored instead of believed.
                     let Some(place) = usize::try_from(partition.partition_index)
@@ -111,34 +99,17 @@ impl Cluster {
                         offline: broker_ids(partition.offline_replicas),
                     };
                 }
-                let error =
-                    ErrorCode::from_code(topic.error_code).unwrap_or(ErrorCode::UnknownServerError);
-                Some((
-                    name,
-                    Topic {
-                        id: topic.topic_id,
-                        error,
-                        is_internal: topic.is_internal,
-                        partitions,
-                    },
-                ))
+                let error = ErrorCode::from_code(topic.error_code).unwrap_or(ErrorCode::UnknownServerError);
+                Some((name, Topic { id: topic.topic_id, error, is_internal: topic.is_internal, partitions }))
             })
             .collect();
         let controller = (response.controller_id >= 0).then_some(BrokerId(response.controller_id));
-        Self {
-            id: response.cluster_id,
-            controller,
-            brokers,
-            topics,
-        }
+        Self { id: response.cluster_id, controller, brokers, topics }
     }
 
     /// The partition, if the topic and the number are known.
     pub fn partition(&self, topic: &str, partition: i32) -> Option<&Partition> {
-        self.topics
-            .get(topic)?
-            .partitions
-            .get(usize::try_from(partition).ok()?)
+        self.topics.get(topic)?.partitions.get(usize::try_from(partition).ok()?)
     }
 
     /// Who takes writes of the partition and in which epoch, as far as is known.
@@ -149,17 +120,12 @@ impl Cluster {
 
     /// The topic's id, [`TopicId::ZERO`] while it is unknown.
     pub fn topic_id(&self, topic: &str) -> TopicId {
-        self.topics
-            .get(topic)
-            .map_or(TopicId::ZERO, |topic| topic.id)
+        self.topics.get(topic).map_or(TopicId::ZERO, |topic| topic.id)
     }
 
     /// The name of the topic with this id.
     pub fn topic_name(&self, id: TopicId) -> Option<&Arc<str>> {
-        self.topics
-            .iter()
-            .find(|(_, topic)| topic.id == id)
-            .map(|(name, _)| name)
+        self.topics.iter().find(|(_, topic)| topic.id == id).map(|(name, _)| name)
     }
 
     /// Takes over what a newer answer says about the topics it covers.
@@ -175,17 +141,8 @@ impl Cluster {
             }
             topics.insert(name, topic);
         }
-        let brokers = if newer.brokers.is_empty() {
-            self.brokers.clone()
-        } else {
-            newer.brokers
-        };
-        Self {
-            id: newer.id.or_else(|| self.id.clone()),
-            controller: newer.controller,
-            brokers,
-            topics,
-        }
+        let brokers = if newer.brokers.is_empty() { self.brokers.clone() } else { newer.brokers };
+        Self { id: newer.id.or_else(|| self.id.clone()), controller: newer.controller, brokers, topics }
     }
 }
 
@@ -209,10 +166,7 @@ pub struct MetadataCache {
 
 #[derive(Debug, PartialEq, Eq)]
 enum State {
-    Resting {
-        since: Option<Tick>,
-        not_before: Tick,
-    },
+    Resting { since: Option<Tick>, not_before: Tick },
     Asking,
 }
 
@@ -223,10 +177,7 @@ impl MetadataCache {
             cluster: Arc::default(),
             wanted: BTreeSet::new(),
             unanswered: BTreeSet::new(),
-            state: State::Resting {
-                since: None,
-                not_before: Tick(0),
-            },
+            state: State::Resting { since: None, not_before: Tick(0) },
             stale: true,
             failures: 0,
             backoff,
@@ -287,11 +238,7 @@ impl MetadataCache {
         if !self.unanswered.is_empty() && self.failures == 0 {
             return Some(Tick(0));
         }
-        Some(if self.stale {
-            not_before
-        } else {
-            since.after_ms(self.age_max_ms).max(not_before)
-        })
+        Some(if self.stale { not_before } else { since.after_ms(self.age_max_ms).max(not_before) })
     }
 
     /// An answer came. Topics that are about to exist (no leader yet, just created) are asked for again soon.
@@ -301,23 +248,13 @@ impl MetadataCache {
             merged.topics.get(name).is_none_or(|topic| {
                 topic.error.is_retriable()
                     || topic.error == ErrorCode::UnknownTopicOrPartition
-                    || topic
-                        .partitions
-                        .iter()
-                        .any(|partition| partition.leader.is_none())
+                    || topic.partitions.iter().any(|partition| partition.leader.is_none())
             })
         });
         self.cluster = Arc::new(merged);
-        self.failures = if incomplete {
-            self.failures.saturating_add(1)
-        } else {
-            0
-        };
+        self.failures = if incomplete { self.failures.saturating_add(1) } else { 0 };
         let wait_us = self.backoff.wait_us(self.failures.max(1), &mut self.random);
-        self.state = State::Resting {
-            since: Some(now),
-            not_before: Tick(now.0 + wait_us),
-        };
+        self.state = State::Resting { since: Some(now), not_before: Tick(now.0 + wait_us) };
         self.stale |= incomplete;
     }
 
@@ -325,19 +262,14 @@ impl MetadataCache {
     pub fn failed(&mut self, now: Tick) {
         self.failures = self.failures.saturating_add(1);
         let wait_us = self.backoff.wait_us(self.failures, &mut self.random);
-        self.state = State::Resting {
-            since: Some(now),
-            not_before: Tick(now.0 + wait_us),
-        };
+        self.state = State::Resting { since: Some(now), not_before: Tick(now.0 + wait_us) };
         self.stale = true;
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use klamm_wire::metadata::{
-        MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
-    };
+    use klamm_wire::metadata::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic};
 
     use super::*;
 
@@ -398,18 +330,12 @@ mod tests {
         cache.ask(Tick(0));
         cache.answered(Tick(0), answer(-1, 0));
         let again = cache.next_wake().expect("resting");
-        assert!(
-            (Tick(0).after_ms(80)..=Tick(0).after_ms(120)).contains(&again),
-            "{again:?}"
-        );
+        assert!((Tick(0).after_ms(80)..=Tick(0).after_ms(120)).contains(&again), "{again:?}");
         assert!(cache.ask(again).is_some());
         cache.answered(again, answer(1, 1));
         cache.mark_stale();
         let stale = cache.next_wake().expect("resting");
-        assert!(
-            stale >= again.after_ms(80) && stale <= again.after_ms(120),
-            "{stale:?}"
-        );
+        assert!(stale >= again.after_ms(80) && stale <= again.after_ms(120), "{stale:?}");
     }
 
     #[test]

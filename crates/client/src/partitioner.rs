@@ -12,9 +12,9 @@ pub fn murmur2(key: &[u8]) -> u32 {
     };
     let (words, rest) = key.as_chunks::<4>();
     let length = key.len() as u32;
-    let mut hash = words.iter().fold(SEED ^ length, |hash, word| {
-        hash.wrapping_mul(MULTIPLIER) ^ mix(u32::from_le_bytes(*word))
-    });
+    let mut hash = words
+        .iter()
+        .fold(SEED ^ length, |hash, word| hash.wrapping_mul(MULTIPLIER) ^ mix(u32::from_le_bytes(*word)));
     if !rest.is_empty() {
         let mut word = [0; 4];
         word[..rest.len()].copy_from_slice(rest);
@@ -29,10 +29,7 @@ pub fn murmur2(key: &[u8]) -> u32 {
 /// # Panics
 /// When `partition_count` is not positive: a topic without partitions takes no records.
 pub fn partition_of_key(key: &[u8], partition_count: i32) -> i32 {
-    assert!(
-        partition_count > 0,
-        "no partition to choose from ({partition_count})"
-    );
+    assert!(partition_count > 0, "no partition to choose from ({partition_count})");
     let positive = (murmur2(key) & 0x7fff_ffff) as i32;
     positive % partition_count
 }
@@ -78,10 +75,7 @@ mod tests {
             ("foobar", -790_332_482),
             ("a-little-bit-long-string", -985_981_536),
             ("a-little-bit-longer-string", -1_486_304_829),
-            (
-                "lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8",
-                -58_897_971,
-            ),
+            ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
         ] {
             assert_eq!(murmur2(key.as_bytes()) as i32, hash, "{key:?}");
         }
@@ -89,10 +83,7 @@ mod tests {
 
     #[test]
     fn a_negative_hash_still_gives_a_partition() {
-        assert_eq!(
-            partition_of_key(b"21", 10),
-            (-973_932_308_i32 & 0x7fff_ffff) % 10
-        );
+        assert_eq!(partition_of_key(b"21", 10), (-973_932_308_i32 & 0x7fff_ffff) % 10);
         assert_eq!(partition_of_key(b"anything", 1), 0);
     }
 

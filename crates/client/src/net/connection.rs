@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use klamm_wire::{
-    ApiKey, ApiVersionsResponse, FrameBuffer, FrameLimits, Part, Reader, Request, RequestHeader,
-    Response, ResponseHeader, encode_request,
+    ApiKey, ApiVersionsResponse, FrameBuffer, FrameLimits, Part, Reader, Request, RequestHeader, Response,
+    ResponseHeader, encode_request,
 };
 use parking_lot::Mutex;
 use tokio::net::TcpStream;
@@ -61,29 +61,17 @@ impl Connection {
         client_id: &str,
         timeout: Duration,
     ) -> Result<Arc<Self>, CallError> {
-        let refused = |problem: String| CallError::Connect {
-            address: address.into(),
-            problem,
-        };
+        let refused = |problem: String| CallError::Connect { address: address.into(), problem };
         let stream = match tokio::time::timeout(timeout, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Err(refused(plain(&error))),
             Err(_) => {
-                return Err(refused(format!(
-                    "no connection within {} ms",
-                    timeout.as_millis()
-                )));
+                return Err(refused(format!("no connection within {} ms", timeout.as_millis())));
             }
         };
-        stream
-            .set_nodelay(true)
-            .map_err(|error| refused(error.to_string()))?;
-        let state = State {
-            queue: VecDeque::new(),
-            waiting: VecDeque::new(),
-            next_correlation: 0,
-            broken: None,
-        };
+        stream.set_nodelay(true).map_err(|error| refused(error.to_string()))?;
+        let state =
+            State { queue: VecDeque::new(), waiting: VecDeque::new(), next_correlation: 0, broken: None };
         Ok(Arc::new(Self {
             address: address.into(),
             client_id: client_id.into(),
@@ -104,12 +92,10 @@ impl Connection {
 
     /// What the broker said that it serves.
     pub(crate) fn learn_versions(&self, response: &ApiVersionsResponse) {
-        let ranges = response.api_keys.iter().filter_map(|api| {
-            Some((
-                ApiKey::from_number(api.api_key)?,
-                api.min_version..=api.max_version,
-            ))
-        });
+        let ranges = response
+            .api_keys
+            .iter()
+            .filter_map(|api| Some((ApiKey::from_number(api.api_key)?, api.min_version..=api.max_version)));
         // A second answer on one connection would say the same.
         let _ = self.versions.set(ranges.collect());
     }
@@ -123,30 +109,15 @@ impl Connection {
     }
 
     /// Asks. `answer` is called at once if the connection is broken or the request can't be written.
-    pub(crate) fn ask(
-        &self,
-        request: &Request,
-        version_limit: i16,
-        timeout_ms: u64,
-        answer: Answer,
-    ) {
+    pub(crate) fn ask(&self, request: &Request, version_limit: i16, timeout_ms: u64, answer: Answer) {
         let api = request.api_key();
         match self.version_of(api, version_limit) {
             Some(version) => self.ask_in_version(request, version, timeout_ms, answer),
-            None => answer(Err(CallError::Unsupported {
-                address: self.address.clone(),
-                api,
-            })),
+            None => answer(Err(CallError::Unsupported { address: self.address.clone(), api })),
         }
     }
 
-    pub(crate) fn ask_in_version(
-        &self,
-        request: &Request,
-        version: i16,
-        timeout_ms: u64,
-        answer: Answer,
-    ) {
+    pub(crate) fn ask_in_version(&self, request: &Request, version: i16, timeout_ms: u64, answer: Answer) {
         if let Err((answer, error)) = self.try_ask(request, version, timeout_ms, answer) {
             answer(Err(error));
         }
@@ -166,54 +137,32 @@ impl Connection {
         }
         let correlation = state.next_correlation;
         let client_id = Some(self.client_id.clone());
-        let header = RequestHeader {
-            api_key: api,
-            api_version: version,
-            correlation_id: correlation,
-            client_id,
-        };
+        let header =
+            RequestHeader { api_key: api, api_version: version, correlation_id: correlation, client_id };
         let encoded = match encode_request(&header, request) {
             Ok(encoded) => encoded,
             Err(problem) => {
                 let address = self.address.clone();
-                return Err((
-                    answer,
-                    CallError::Unencodable {
-                        address,
-                        api,
-                        problem: problem.to_string(),
-                    },
-                ));
+                return Err((answer, CallError::Unencodable { address, api, problem: problem.to_string() }));
             }
         };
         state.next_correlation = correlation.wrapping_add(1);
         let was_empty = state.queue.is_empty();
-        state
-            .queue
-            .extend(encoded.parts.into_iter().map(|part| match part {
-                Part::Bytes(bytes) => bytes,
-                Part::Hole { .. } => unreachable!("requests hold their records in memory"),
-            }));
+        state.queue.extend(encoded.parts.into_iter().map(|part| match part {
+            Part::Bytes(bytes) => bytes,
+            Part::Hole { .. } => unreachable!("requests hold their records in memory"),
+        }));
         // Without acks nothing comes back.
         let is_answered = !matches!(request, Request::Produce(produce) if produce.acks == 0);
         let mut unanswered = Some(answer);
         if is_answered {
             let deadline = Instant::now() + Duration::from_millis(timeout_ms);
             let answer = unanswered.take().expect("not given away yet");
-            state.waiting.push_back(Waiting {
-                correlation,
-                api,
-                version,
-                deadline,
-                timeout_ms,
-                answer,
-            });
+            state.waiting.push_back(Waiting { correlation, api, version, deadline, timeout_ms, answer });
         }
         // Wake the task when it has to write the rest, or has to watch the first deadline.
         let is_first = state.waiting.len() == 1;
-        if (was_empty && !matches!(write_queue(&self.stream, &mut state.queue), Ok(true)))
-            || is_first
-        {
+        if (was_empty && !matches!(write_queue(&self.stream, &mut state.queue), Ok(true))) || is_first {
             self.wake.notify_one();
         }
         drop(state);
@@ -255,10 +204,7 @@ impl Connection {
                 if let Some(error) = &state.broken {
                     return Err(error.clone());
                 }
-                (
-                    !state.queue.is_empty(),
-                    state.waiting.front().map(|waiting| waiting.deadline),
-                )
+                (!state.queue.is_empty(), state.waiting.front().map(|waiting| waiting.deadline))
             };
             let overdue = async {
                 match deadline {
@@ -287,9 +233,8 @@ impl Connection {
             match self.stream.try_read_buf(received.prepare()) {
                 Ok(0) => return Err(self.broken(&io::Error::other("the broker closed it"))),
                 Ok(_) => {
-                    while let Some(frame) = received
-                        .next_frame()
-                        .map_err(|error| self.broken(&io::Error::other(error)))?
+                    while let Some(frame) =
+                        received.next_frame().map_err(|error| self.broken(&io::Error::other(error)))?
                     {
                         self.answer(frame)?;
                     }
@@ -305,12 +250,7 @@ impl Connection {
         let Some(waiting) = waiting else {
             return Err(self.broken(&io::Error::other("an answer came that nobody waits for")));
         };
-        let Waiting {
-            correlation,
-            api,
-            version,
-            ..
-        } = waiting;
+        let Waiting { correlation, api, version, .. } = waiting;
         match decode(frame, correlation, api, version) {
             Ok(response) => {
                 (waiting.answer)(Ok(response));
@@ -318,11 +258,7 @@ impl Connection {
             }
             Err(problem) => {
                 // Where one answer is unreadable the next ones can't be trusted either.
-                let error = CallError::Malformed {
-                    address: self.address.clone(),
-                    api,
-                    problem,
-                };
+                let error = CallError::Malformed { address: self.address.clone(), api, problem };
                 (waiting.answer)(Err(error.clone()));
                 Err(error)
             }
@@ -332,45 +268,30 @@ impl Connection {
     fn check_deadline(&self) -> Result<(), CallError> {
         let state = self.state.lock();
         match state.waiting.front() {
-            Some(Waiting {
-                api,
-                deadline,
-                timeout_ms,
-                ..
-            }) if *deadline <= Instant::now() => Err(CallError::TimedOut {
-                address: self.address.clone(),
-                api: *api,
-                timeout_ms: *timeout_ms,
-            }),
+            Some(Waiting { api, deadline, timeout_ms, .. }) if *deadline <= Instant::now() => {
+                Err(CallError::TimedOut { address: self.address.clone(), api: *api, timeout_ms: *timeout_ms })
+            }
             _ => Ok(()),
         }
     }
 
     fn broken(&self, error: &io::Error) -> CallError {
-        CallError::Broken {
-            address: self.address.clone(),
-            problem: plain(error),
-        }
+        CallError::Broken { address: self.address.clone(), problem: plain(error) }
     }
 }
 
 fn decode(frame: Bytes, correlation: i32, api: ApiKey, version: i16) -> Result<Response, String> {
     let mut reader = Reader::new(frame.clone());
-    let header =
-        ResponseHeader::decode(&mut reader, api, version).map_err(|error| error.to_string())?;
+    let header = ResponseHeader::decode(&mut reader, api, version).map_err(|error| error.to_string())?;
     if header.correlation_id != correlation {
-        return Err(format!(
-            "it answers request {}, expected {correlation}",
-            header.correlation_id
-        ));
+        return Err(format!("it answers request {}, expected {correlation}", header.correlation_id));
     }
     // A broker that does not know our version of ApiVersions says so in version 0.
     let version = match api {
         ApiKey::ApiVersions if is_unsupported_version(frame.slice(reader.position()..)) => 0,
         _ => version,
     };
-    let response =
-        Response::decode(api, version, &mut reader).map_err(|error| error.to_string())?;
+    let response = Response::decode(api, version, &mut reader).map_err(|error| error.to_string())?;
     reader.finish().map_err(|error| error.to_string())?;
     Ok(response)
 }

@@ -13,7 +13,6 @@ use klamm_model::{Tick, Timestamp};
 
 use crate::partitioner::Random;
 
-pub(crate) use connection::Answer;
 pub(crate) use pool::{Lane, Pool, Question, Target};
 
 /// The client's own clock, and the wall clock for the timestamps of records.
@@ -24,9 +23,7 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(crate) fn start() -> Self {
-        Self {
-            start: Instant::now(),
-        }
+        Self { start: Instant::now() }
     }
 
     pub(crate) fn now(self) -> Tick {

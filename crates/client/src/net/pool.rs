@@ -80,19 +80,8 @@ impl Drop for Shared {
 }
 
 impl Pool {
-    pub(crate) fn new(
-        bootstrap: Vec<String>,
-        client_id: String,
-        connect_timeout: Duration,
-    ) -> Self {
-        Self {
-            shared: Arc::new(Shared {
-                client_id,
-                connect_timeout,
-                bootstrap,
-                state: Mutex::default(),
-            }),
-        }
+    pub(crate) fn new(bootstrap: Vec<String>, client_id: String, connect_timeout: Duration) -> Self {
+        Self { shared: Arc::new(Shared { client_id, connect_timeout, bootstrap, state: Mutex::default() }) }
     }
 
     pub(crate) fn bootstrap_count(&self) -> usize {
@@ -135,9 +124,7 @@ impl Pool {
         };
         match state.links.get_mut(&(target, lane)) {
             Some(Link::Connecting(questions)) => return questions.push(question),
-            Some(Link::Up(connection))
-                if !connection.is_broken() && connection.address() == address =>
-            {
+            Some(Link::Up(connection)) if !connection.is_broken() && connection.address() == address => {
                 let connection = connection.clone();
                 drop(state);
                 return connection.ask(
@@ -147,15 +134,11 @@ impl Pool {
                     question.answer,
                 );
             }
-            Some(Link::Up(connection)) => connection.close(CallError::Broken {
-                address: address.clone(),
-                problem: "the broker moved".into(),
-            }),
+            Some(Link::Up(connection)) => connection
+                .close(CallError::Broken { address: address.clone(), problem: "the broker moved".into() }),
             None => {}
         }
-        state
-            .links
-            .insert((target, lane), Link::Connecting(vec![question]));
+        state.links.insert((target, lane), Link::Connecting(vec![question]));
         drop(state);
         let shared = Arc::downgrade(&self.shared);
         let (client_id, timeout) = (self.shared.client_id.clone(), self.shared.connect_timeout);
@@ -178,27 +161,14 @@ impl Pool {
             // Whoever asked may have lost interest.
             let _ = sender.send(response);
         });
-        self.ask(
-            target,
-            Lane::Prompt,
-            Question {
-                request,
-                version_limit,
-                timeout_ms,
-                answer,
-            },
-        );
+        self.ask(target, Lane::Prompt, Question { request, version_limit, timeout_ms, answer });
         receiver.await.unwrap_or(Err(CallError::Closed))
     }
 }
 
 impl Shared {
     /// The questions that wait for this link; when there are none, the link is up from now on.
-    fn next_waiting(
-        &self,
-        link: (Target, Lane),
-        connection: &Arc<Connection>,
-    ) -> Option<Vec<Question>> {
+    fn next_waiting(&self, link: (Target, Lane), connection: &Arc<Connection>) -> Option<Vec<Question>> {
         let mut state = self.state.lock();
         if state.is_closed {
             connection.close(CallError::Closed);
@@ -230,11 +200,7 @@ impl Shared {
 }
 
 /// Connects and finds out what the broker speaks.
-async fn open(
-    address: &str,
-    client_id: &str,
-    timeout: Duration,
-) -> Result<Arc<Connection>, CallError> {
+async fn open(address: &str, client_id: &str, timeout: Duration) -> Result<Arc<Connection>, CallError> {
     let connection = Connection::open(address, client_id, timeout).await?;
     let running = connection.clone();
     tokio::spawn(async move {
@@ -248,10 +214,7 @@ async fn open(
             Hello::Known => return Ok(connection),
             Hello::AskInVersion(other) if other < version => version = other,
             Hello::AskInVersion(_) => {
-                let error = CallError::Unsupported {
-                    address: address.into(),
-                    api: ApiKey::ApiVersions,
-                };
+                let error = CallError::Unsupported { address: address.into(), api: ApiKey::ApiVersions };
                 connection.close(error.clone());
                 return Err(error);
             }
@@ -264,11 +227,7 @@ enum Hello {
     AskInVersion(i16),
 }
 
-async fn hello(
-    connection: &Connection,
-    version: i16,
-    timeout: Duration,
-) -> Result<Hello, CallError> {
+async fn hello(connection: &Connection, version: i16, timeout: Duration) -> Result<Hello, CallError> {
     let request = Request::ApiVersions(
         ApiVersionsRequest {
             client_software_name: "klamm".into(),
@@ -288,23 +247,14 @@ async fn hello(
         unreachable!("answers are decoded as what was asked for");
     };
     if response.error_code == ErrorCode::UnsupportedVersion.code() {
-        let offered = response
-            .api_keys
-            .iter()
-            .find(|api| api.api_key == ApiKey::ApiVersions.number());
-        return Ok(Hello::AskInVersion(
-            offered.map_or(0, |api| api.max_version),
-        ));
+        let offered = response.api_keys.iter().find(|api| api.api_key == ApiKey::ApiVersions.number());
+        return Ok(Hello::AskInVersion(offered.map_or(0, |api| api.max_version)));
     }
     connection.learn_versions(&response);
     Ok(Hello::Known)
 }
 
-fn up_or_down(
-    shared: &Weak<Shared>,
-    link: (Target, Lane),
-    opened: Result<Arc<Connection>, CallError>,
-) {
+fn up_or_down(shared: &Weak<Shared>, link: (Target, Lane), opened: Result<Arc<Connection>, CallError>) {
     let Some(shared) = shared.upgrade() else {
         if let Ok(connection) = opened {
             connection.close(CallError::Closed);
@@ -315,13 +265,7 @@ fn up_or_down(
         Ok(connection) => {
             // Not up before nobody waits, so that a question that comes meanwhile can't overtake those that waited.
             while let Some(questions) = shared.next_waiting(link, &connection) {
-                for Question {
-                    request,
-                    version_limit,
-                    timeout_ms,
-                    answer,
-                } in questions
-                {
+                for Question { request, version_limit, timeout_ms, answer } in questions {
                     connection.ask(&request, version_limit, timeout_ms, answer);
                 }
             }

@@ -83,11 +83,7 @@ impl Config {
 
     /// The broker remembers the last five batches of a producer; with more under way it could not recognise a repeated one.
     pub(crate) fn in_flight_limit(&self) -> usize {
-        let limit = if self.numbers_batches() {
-            self.in_flight_max.min(5)
-        } else {
-            self.in_flight_max
-        };
+        let limit = if self.numbers_batches() { self.in_flight_max.min(5) } else { self.in_flight_max };
         limit.max(1)
     }
 }

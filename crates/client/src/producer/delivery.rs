@@ -39,12 +39,7 @@ struct SlotState {
 }
 
 impl Slot {
-    pub(crate) fn settle(
-        &self,
-        topic: Arc<str>,
-        partition: i32,
-        outcome: Result<Written, SendError>,
-    ) {
+    pub(crate) fn settle(&self, topic: Arc<str>, partition: i32, outcome: Result<Written, SendError>) {
         let wakers = {
             let mut state = self.state.lock();
             state.outcome = Some((topic, partition, outcome));
@@ -70,11 +65,7 @@ impl Future for Delivery {
         let mut state = self.slot.state.lock();
         let Some((topic, partition, outcome)) = &state.outcome else {
             // Records are awaited one after the other as a rule: the last one to come is most likely the same as now.
-            if !state
-                .wakers
-                .last()
-                .is_some_and(|last| last.will_wake(context.waker()))
-            {
+            if !state.wakers.last().is_some_and(|last| last.will_wake(context.waker())) {
                 state.wakers.push(context.waker().clone());
             }
             return Poll::Pending;

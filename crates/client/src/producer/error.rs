@@ -22,12 +22,7 @@ pub struct SendError {
 
 impl SendError {
     pub(crate) fn before_sending(topic: &str, partition: Option<i32>, cause: Cause) -> Self {
-        Self {
-            topic: topic.into(),
-            partition,
-            tries: 0,
-            cause,
-        }
+        Self { topic: topic.into(), partition, tries: 0, cause }
     }
 
     fn place(&self) -> String {
@@ -96,14 +91,11 @@ pub enum Cause {
 }
 
 fn detail(message: &Option<String>) -> String {
-    message
-        .as_ref()
-        .map_or(String::new(), |message| format!(": {message}"))
+    message.as_ref().map_or(String::new(), |message| format!(": {message}"))
 }
 
 fn last_cause(last: &Option<Box<Cause>>) -> String {
-    last.as_ref()
-        .map_or(String::new(), |cause| format!("; the last try: {cause}"))
+    last.as_ref().map_or(String::new(), |cause| format!("; the last try: {cause}"))
 }
 
 fn error_code_in_brackets(answer: &Option<ErrorCode>) -> String {

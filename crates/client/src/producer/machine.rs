@@ -46,19 +46,12 @@ pub struct Record<'a> {
 impl<'a> Record<'a> {
     /// A record without key and headers.
     pub fn new(topic: &'a str, value: &'a [u8]) -> Self {
-        Self {
-            topic,
-            value: Some(value),
-            ..Self::default()
-        }
+        Self { topic, value: Some(value), ..Self::default() }
     }
 
     /// The same with a key.
     pub fn with_key(self, key: &'a [u8]) -> Self {
-        Self {
-            key: Some(key),
-            ..self
-        }
+        Self { key: Some(key), ..self }
     }
 
     fn size(&self) -> usize {
@@ -67,10 +60,7 @@ impl<'a> Record<'a> {
             .iter()
             .map(|header| 10 + header.key.len() + header.value.map_or(0, <[u8]>::len))
             .sum();
-        RECORD_OVERHEAD
-            + self.key.map_or(0, <[u8]>::len)
-            + self.value.map_or(0, <[u8]>::len)
-            + headers
+        RECORD_OVERHEAD + self.key.map_or(0, <[u8]>::len) + self.value.map_or(0, <[u8]>::len) + headers
     }
 }
 
@@ -177,11 +167,7 @@ struct Call {
 #[derive(Debug)]
 enum IdentityState {
     Off,
-    Unknown {
-        asking: Option<CallId>,
-        not_before: Tick,
-        failures: u32,
-    },
+    Unknown { asking: Option<CallId>, not_before: Tick, failures: u32 },
     Known(Identity),
 }
 
@@ -213,11 +199,7 @@ impl<T: Default> Machine<T> {
     /// A producer with nothing in it.
     pub fn new(config: Config, cluster: Arc<Cluster>, random: Random) -> Self {
         let identity = if config.numbers_batches() {
-            IdentityState::Unknown {
-                asking: None,
-                not_before: Tick(0),
-                failures: 0,
-            }
+            IdentityState::Unknown { asking: None, not_before: Tick(0), failures: 0 }
         } else {
             IdentityState::Off
         };
@@ -270,13 +252,7 @@ impl<T: Default> Machine<T> {
         let growth = record.size();
         let size_max = self.config.request_size_max.min(self.config.buffer_memory);
         if growth > size_max {
-            return Err(never(
-                record,
-                Cause::RecordTooLarge {
-                    size: growth,
-                    size_max,
-                },
-            ));
+            return Err(never(record, Cause::RecordTooLarge { size: growth, size_max }));
         }
         let topic = self.topic(record)?;
         if self.buffered + growth > self.config.buffer_memory {
@@ -315,12 +291,7 @@ impl<T: Default> Machine<T> {
             queue.close_open();
             self.topics[topic].sticky = None;
         }
-        Ok(Appended {
-            tag: &mut queue.newest().tag,
-            place,
-            partition: partition as i32,
-            wants_advance,
-        })
+        Ok(Appended { tag: &mut queue.newest().tag, place, partition: partition as i32, wants_advance })
     }
 
     /// Does everything that is possible now. To be called after every event and when [`next_wake`](Self::next_wake) is due.
@@ -339,27 +310,13 @@ impl<T: Default> Machine<T> {
     }
 
     /// A broker answered a [`Effect::Produce`]. Without acks the shell reports that the request was sent, by an empty answer.
-    pub fn produced(
-        &mut self,
-        now: Tick,
-        call: CallId,
-        response: ProduceResponse,
-        out: &mut Vec<Effect<T>>,
-    ) {
+    pub fn produced(&mut self, now: Tick, call: CallId, response: ProduceResponse, out: &mut Vec<Effect<T>>) {
         let Some(Call { slots, .. }) = self.end_call(call) else {
             return;
         };
         if self.config.acks == Acks::None {
             for slot in slots {
-                self.succeed(
-                    slot,
-                    call,
-                    Written {
-                        base_offset: None,
-                        append_time: None,
-                    },
-                    out,
-                );
+                self.succeed(slot, call, Written { base_offset: None, append_time: None }, out);
             }
             return;
         }
@@ -377,11 +334,8 @@ impl<T: Default> Machine<T> {
             }
         }
         let problem = "a partition is missing from it".to_owned();
-        let error = CallError::Malformed {
-            address: "the broker".into(),
-            api: klamm_wire::ApiKey::Produce,
-            problem,
-        };
+        let error =
+            CallError::Malformed { address: "the broker".into(), api: klamm_wire::ApiKey::Produce, problem };
         for slot in slots {
             // Those that were answered are no longer found under this call.
             self.not_answered(now, call, slot, &error, out);
@@ -396,22 +350,16 @@ impl<T: Default> Machine<T> {
         response: &InitProducerIdResponse,
         out: &mut Vec<Effect<T>>,
     ) {
-        let code =
-            ErrorCode::from_code(response.error_code).unwrap_or(ErrorCode::UnknownServerError);
+        let code = ErrorCode::from_code(response.error_code).unwrap_or(ErrorCode::UnknownServerError);
         match (code, ProducerId::from_wire(response.producer_id)) {
             (ErrorCode::None, Some(id)) => {
-                self.identity = IdentityState::Known(Identity {
-                    id,
-                    epoch: ProducerEpoch(response.producer_epoch),
-                });
+                self.identity =
+                    IdentityState::Known(Identity { id, epoch: ProducerEpoch(response.producer_epoch) });
             }
             _ => self.not_identified(
                 now,
                 call,
-                Cause::Refused {
-                    code,
-                    message: None,
-                },
+                Cause::Refused { code, message: None },
                 code.is_retriable(),
                 out,
             ),
@@ -419,26 +367,14 @@ impl<T: Default> Machine<T> {
     }
 
     /// A request of ours brought no answer.
-    pub fn call_failed(
-        &mut self,
-        now: Tick,
-        call: CallId,
-        error: &CallError,
-        out: &mut Vec<Effect<T>>,
-    ) {
+    pub fn call_failed(&mut self, now: Tick, call: CallId, error: &CallError, out: &mut Vec<Effect<T>>) {
         if let Some(Call { slots, .. }) = self.end_call(call) {
             out.push(Effect::RefreshMetadata);
             for slot in slots {
                 self.not_answered(now, call, slot, error, out);
             }
         } else {
-            self.not_identified(
-                now,
-                call,
-                Cause::Call(error.clone()),
-                error.is_retriable(),
-                out,
-            );
+            self.not_identified(now, call, Cause::Call(error.clone()), error.is_retriable(), out);
         }
     }
 
@@ -450,9 +386,7 @@ impl<T: Default> Machine<T> {
 
     /// Whether every batch before the mark has reached its end.
     pub fn is_flushed(&self, mark: BatchId) -> bool {
-        self.outstanding
-            .first()
-            .is_none_or(|oldest| *oldest >= mark)
+        self.outstanding.first().is_none_or(|oldest| *oldest >= mark)
     }
 
     /// Takes no more records. What was taken goes on its way.
@@ -478,11 +412,7 @@ impl<T: Default> Machine<T> {
     }
 
     fn topic(&mut self, record: &Record<'_>) -> Result<usize, Refused> {
-        if self
-            .topics
-            .get(self.recent_topic)
-            .is_some_and(|topic| &*topic.name == record.topic)
-        {
+        if self.topics.get(self.recent_topic).is_some_and(|topic| &*topic.name == record.topic) {
             return Ok(self.recent_topic);
         }
         let topic = match self.topics_by_name.get(record.topic) {
@@ -499,13 +429,7 @@ impl<T: Default> Machine<T> {
         };
         match known.error {
             ErrorCode::InvalidTopicException | ErrorCode::TopicAuthorizationFailed => {
-                return Err(never(
-                    record,
-                    Cause::Refused {
-                        code: known.error,
-                        message: None,
-                    },
-                ));
+                return Err(never(record, Cause::Refused { code: known.error, message: None }));
             }
             _ if known.partitions.is_empty() => return Err(Refused::NeedsMetadata),
             _ => {}
@@ -525,25 +449,17 @@ impl<T: Default> Machine<T> {
 
     fn refresh_topic(&mut self, index: usize) {
         let topic = &mut self.topics[index];
-        let Some(known) = self
-            .cluster
-            .topics
-            .get(&topic.name)
-            .filter(|known| known.error == ErrorCode::None)
+        let Some(known) = self.cluster.topics.get(&topic.name).filter(|known| known.error == ErrorCode::None)
         else {
             return;
         };
         for number in topic.slots.len()..known.partitions.len() {
             topic.slots.push(self.queues.len());
-            self.queues
-                .push(PartitionQueue::new(topic.name.clone(), number as i32));
+            self.queues.push(PartitionQueue::new(topic.name.clone(), number as i32));
             self.is_active.push(false);
         }
         if mem::replace(&mut topic.id, known.id) != known.id {
-            topic
-                .slots
-                .iter()
-                .for_each(|&slot| self.queues[slot].forget_numbers());
+            topic.slots.iter().for_each(|&slot| self.queues[slot].forget_numbers());
         }
     }
 
@@ -560,12 +476,9 @@ impl<T: Default> Machine<T> {
         if let Some(key) = record.key {
             return Ok(partition_of_key(key, partition_count as i32) as usize);
         }
-        if let Some(sticky) = topic
-            .sticky
-            .filter(|&sticky| self.queues[topic.slots[sticky]].has_open())
-        {
-            let fits = !self.queues[topic.slots[sticky]]
-                .would_overflow(record.size(), self.config.batch_size);
+        if let Some(sticky) = topic.sticky.filter(|&sticky| self.queues[topic.slots[sticky]].has_open()) {
+            let fits =
+                !self.queues[topic.slots[sticky]].would_overflow(record.size(), self.config.batch_size);
             if fits {
                 return Ok(sticky);
             }
@@ -596,12 +509,7 @@ impl<T: Default> Machine<T> {
         let timeout_ms = self.config.delivery_timeout_ms;
         let Some(opened_before) = now.0.checked_sub(timeout_ms * 1_000).map(Tick) else {
             // No batch can be older than the clock.
-            if let Some(oldest) = self
-                .active
-                .iter()
-                .filter_map(|&slot| self.queues[slot].oldest())
-                .min()
-            {
+            if let Some(oldest) = self.active.iter().filter_map(|&slot| self.queues[slot].oldest()).min() {
                 self.wake_by(oldest.after_ms(timeout_ms));
             }
             return;
@@ -613,8 +521,7 @@ impl<T: Default> Machine<T> {
             };
             if oldest < opened_before {
                 let mut expired = Vec::new();
-                let must_renumber =
-                    self.queues[slot].expire(opened_before, |batch| expired.push(batch));
+                let must_renumber = self.queues[slot].expire(opened_before, |batch| expired.push(batch));
                 if must_renumber {
                     self.renumber(slot);
                 }
@@ -633,12 +540,8 @@ impl<T: Default> Machine<T> {
     fn is_identified(&mut self, now: Tick, out: &mut Vec<Effect<T>>) -> bool {
         match &mut self.identity {
             IdentityState::Off | IdentityState::Known(_) => true,
-            IdentityState::Unknown {
-                asking: Some(_), ..
-            } => false,
-            IdentityState::Unknown {
-                asking, not_before, ..
-            } => {
+            IdentityState::Unknown { asking: Some(_), .. } => false,
+            IdentityState::Unknown { asking, not_before, .. } => {
                 if *not_before <= now {
                     let call = CallId(self.next_call);
                     self.next_call += 1;
@@ -725,11 +628,7 @@ impl<T: Default> Machine<T> {
                 Some(topic) => topic.partitions.push((partition, bytes)),
                 None => {
                     let (name, id) = (name.clone(), self.cluster.topic_id(name));
-                    topics.push(TopicBatches {
-                        name,
-                        id,
-                        partitions: vec![(partition, bytes)],
-                    });
+                    topics.push(TopicBatches { name, id, partitions: vec![(partition, bytes)] });
                 }
             }
             taken.push(slot);
@@ -741,34 +640,17 @@ impl<T: Default> Machine<T> {
             return;
         }
         *self.in_flight.entry(broker).or_default() += 1;
-        self.calls.insert(
-            call,
-            Call {
-                broker,
-                slots: taken,
-            },
-        );
-        out.push(Effect::Produce {
-            call,
-            broker,
-            topics,
-        });
+        self.calls.insert(call, Call { broker, slots: taken });
+        out.push(Effect::Produce { call, broker, topics });
     }
 
     fn next_of(&self, now: Tick, slot: usize) -> Next {
-        self.queues[slot].next(
-            now,
-            self.config.linger_ms,
-            self.config.in_flight_limit(),
-            self.identity(),
-        )
+        self.queues[slot].next(now, self.config.linger_ms, self.config.in_flight_limit(), self.identity())
     }
 
     fn leader_of(&self, slot: usize) -> Option<BrokerId> {
         let queue = &self.queues[slot];
-        self.cluster
-            .leader(&queue.topic, queue.index)
-            .map(|(leader, _)| leader)
+        self.cluster.leader(&queue.topic, queue.index).map(|(leader, _)| leader)
     }
 
     fn find_topic(&self, name: &str, id: TopicId) -> Option<usize> {
@@ -780,10 +662,7 @@ impl<T: Default> Machine<T> {
 
     fn end_call(&mut self, call: CallId) -> Option<Call> {
         let ended = self.calls.remove(&call)?;
-        let count = self
-            .in_flight
-            .get_mut(&ended.broker)
-            .expect("counted when it was sent");
+        let count = self.in_flight.get_mut(&ended.broker).expect("counted when it was sent");
         *count -= 1;
         Some(ended)
     }
@@ -801,17 +680,9 @@ impl<T: Default> Machine<T> {
         match code {
             E::None | E::DuplicateSequenceNumber => {
                 let base_offset = Offset::from_wire(answer.base_offset);
-                let append_time = (answer.log_append_time_ms >= 0)
-                    .then_some(Timestamp(answer.log_append_time_ms));
-                self.succeed(
-                    slot,
-                    call,
-                    Written {
-                        base_offset,
-                        append_time,
-                    },
-                    out,
-                );
+                let append_time =
+                    (answer.log_append_time_ms >= 0).then_some(Timestamp(answer.log_append_time_ms));
+                self.succeed(slot, call, Written { base_offset, append_time }, out);
             }
             // The batch is surely not in the log: what was before it is missing, or the broker has forgotten us.
             E::OutOfOrderSequenceNumber | E::UnknownProducerId | E::InvalidProducerEpoch
@@ -820,10 +691,7 @@ impl<T: Default> Machine<T> {
                 if self.queues[slot].is_first(call) {
                     self.renumber(slot);
                 }
-                let cause = Cause::Refused {
-                    code,
-                    message: answer.error_message,
-                };
+                let cause = Cause::Refused { code, message: answer.error_message };
                 self.queues[slot].retry(call, now, Some(false), cause);
             }
             _ if code.is_retriable() => {
@@ -836,18 +704,12 @@ impl<T: Default> Machine<T> {
                     call,
                     slot,
                     maybe_written,
-                    Cause::Refused {
-                        code,
-                        message: answer.error_message,
-                    },
+                    Cause::Refused { code, message: answer.error_message },
                 );
             }
             _ => {
                 let message = answer.error_message.or_else(|| {
-                    answer
-                        .record_errors
-                        .into_iter()
-                        .find_map(|error| error.batch_index_error_message)
+                    answer.record_errors.into_iter().find_map(|error| error.batch_index_error_message)
                 });
                 self.refuse(call, slot, false, Cause::Refused { code, message }, out);
             }
@@ -864,30 +726,14 @@ impl<T: Default> Machine<T> {
     ) {
         let maybe_written = !error.was_not_sent();
         if error.is_retriable() {
-            self.retry(
-                now,
-                call,
-                slot,
-                maybe_written.then_some(true),
-                Cause::Call(error.clone()),
-            );
+            self.retry(now, call, slot, maybe_written.then_some(true), Cause::Call(error.clone()));
         } else {
             self.refuse(call, slot, maybe_written, Cause::Call(error.clone()), out);
         }
     }
 
-    fn retry(
-        &mut self,
-        now: Tick,
-        call: CallId,
-        slot: usize,
-        maybe_written: Option<bool>,
-        cause: Cause,
-    ) {
-        let wait_us = self
-            .config
-            .backoff
-            .wait_us(self.queues[slot].tries(call), &mut self.random);
+    fn retry(&mut self, now: Tick, call: CallId, slot: usize, maybe_written: Option<bool>, cause: Cause) {
+        let wait_us = self.config.backoff.wait_us(self.queues[slot].tries(call), &mut self.random);
         self.queues[slot].retry(call, Tick(now.0 + wait_us), maybe_written, cause);
     }
 
@@ -917,15 +763,8 @@ impl<T: Default> Machine<T> {
             return;
         }
         self.identity = match identity.epoch.0.checked_add(1) {
-            Some(epoch) => IdentityState::Known(Identity {
-                epoch: ProducerEpoch(epoch),
-                ..identity
-            }),
-            None => IdentityState::Unknown {
-                asking: None,
-                not_before: Tick(0),
-                failures: 0,
-            },
+            Some(epoch) => IdentityState::Known(Identity { epoch: ProducerEpoch(epoch), ..identity }),
+            None => IdentityState::Unknown { asking: None, not_before: Tick(0), failures: 0 },
         };
     }
 
@@ -937,12 +776,8 @@ impl<T: Default> Machine<T> {
 
     fn give_up(&mut self, slot: usize, batch: Batch<T>, cause: Cause, out: &mut Vec<Effect<T>>) {
         let queue = &self.queues[slot];
-        let error = SendError {
-            topic: queue.topic.clone(),
-            partition: Some(queue.index),
-            tries: batch.tries,
-            cause,
-        };
+        let error =
+            SendError { topic: queue.topic.clone(), partition: Some(queue.index), tries: batch.tries, cause };
         self.finish(slot, batch, Err(error), out);
     }
 
@@ -953,27 +788,11 @@ impl<T: Default> Machine<T> {
         outcome: Result<Written, SendError>,
         out: &mut Vec<Effect<T>>,
     ) {
-        assert!(
-            self.outstanding.remove(&batch.id),
-            "{:?} ended twice",
-            batch.id
-        );
+        assert!(self.outstanding.remove(&batch.id), "{:?} ended twice", batch.id);
         self.buffered -= batch.size;
         let (topic, partition) = (self.queues[slot].topic.clone(), self.queues[slot].index);
-        let Batch {
-            tag,
-            record_count,
-            size,
-            ..
-        } = batch;
-        out.push(Effect::Done(Done {
-            tag,
-            topic,
-            partition,
-            record_count,
-            size,
-            outcome,
-        }));
+        let Batch { tag, record_count, size, .. } = batch;
+        out.push(Effect::Done(Done { tag, topic, partition, record_count, size, outcome }));
     }
 
     fn not_identified(
@@ -984,12 +803,7 @@ impl<T: Default> Machine<T> {
         is_retriable: bool,
         out: &mut Vec<Effect<T>>,
     ) {
-        let IdentityState::Unknown {
-            asking,
-            not_before,
-            failures,
-        } = &mut self.identity
-        else {
+        let IdentityState::Unknown { asking, not_before, failures } = &mut self.identity else {
             return;
         };
         if *asking != Some(call) {
@@ -1020,11 +834,7 @@ impl<T: Default> Machine<T> {
 }
 
 fn never(record: &Record<'_>, cause: Cause) -> Refused {
-    Refused::Never(SendError::before_sending(
-        record.topic,
-        record.partition,
-        cause,
-    ))
+    Refused::Never(SendError::before_sending(record.topic, record.partition, cause))
 }
 
 /// Answers which say that the partition is led by somebody else or not there at all.
@@ -1047,8 +857,5 @@ fn asks_for_metadata(code: ErrorCode) -> bool {
 /// Refusals that come before the log is touched, whatever the broker. Every other error may have come after the append, for example when
 /// the leader changed while the batch waited for its followers.
 fn may_have_been_written(code: ErrorCode) -> bool {
-    !matches!(
-        code,
-        ErrorCode::NotEnoughReplicas | ErrorCode::CorruptMessage
-    )
+    !matches!(code, ErrorCode::NotEnoughReplicas | ErrorCode::CorruptMessage)
 }

@@ -91,16 +91,7 @@ pub(crate) struct PartitionQueue<T> {
 impl<T> PartitionQueue<T> {
     pub(crate) fn new(topic: Arc<str>, index: i32) -> Self {
         let (closed, sent) = (VecDeque::new(), VecDeque::new());
-        Self {
-            topic,
-            index,
-            open: None,
-            closed,
-            sent,
-            stamp: None,
-            next_sequence: 0,
-            capacity_hint: 512,
-        }
+        Self { topic, index, open: None, closed, sent, stamp: None, next_sequence: 0, capacity_hint: 512 }
     }
 
     /// Whether there is nothing to do for this partition.
@@ -119,9 +110,7 @@ impl<T> PartitionQueue<T> {
 
     /// Whether a record of `growth` bytes would make the open batch larger than `batch_size`.
     pub(crate) fn would_overflow(&self, growth: usize, batch_size: usize) -> bool {
-        self.open
-            .as_ref()
-            .is_some_and(|batch| batch.content.size() + growth > batch_size)
+        self.open.as_ref().is_some_and(|batch| batch.content.size() + growth > batch_size)
     }
 
     /// From now on the open batch takes no more records.
@@ -134,10 +123,7 @@ impl<T> PartitionQueue<T> {
 
     /// The batch that took the newest record.
     pub(crate) fn newest(&mut self) -> &mut Batch<T> {
-        self.open
-            .as_mut()
-            .or(self.closed.back_mut())
-            .expect("a record was appended")
+        self.open.as_mut().or(self.closed.back_mut()).expect("a record was appended")
     }
 
     /// The open batch goes out as soon as it can.
@@ -161,12 +147,7 @@ impl<T> PartitionQueue<T> {
             is_due: false,
         };
         let previous = self.open.replace(batch);
-        assert!(
-            previous.is_none(),
-            "{}-{} had an open batch",
-            self.topic,
-            self.index
-        );
+        assert!(previous.is_none(), "{}-{} had an open batch", self.topic, self.index);
     }
 
     /// Adds a record to the open batch: its place in the batch and the bytes it took.
@@ -189,12 +170,7 @@ impl<T> PartitionQueue<T> {
     /// When the first of the batches gives up.
     pub(crate) fn oldest(&self) -> Option<Tick> {
         let sent = self.sent.iter().map(|sent| sent.batch.opened_at).min();
-        sent.or_else(|| {
-            self.closed
-                .front()
-                .or(self.open.as_ref())
-                .map(|batch| batch.opened_at)
-        })
+        sent.or_else(|| self.closed.front().or(self.open.as_ref()).map(|batch| batch.opened_at))
     }
 
     /// What can be done now. `identity` is `None` when batches are not numbered.
@@ -216,11 +192,7 @@ impl<T> PartitionQueue<T> {
                 if self.must_renumber(identity) && !front.maybe_written && self.in_flight() > 0 {
                     return Next::Blocked;
                 }
-                if not_before <= now {
-                    Next::Ready(front.bytes.len())
-                } else {
-                    Next::At(not_before)
-                }
+                if not_before <= now { Next::Ready(front.bytes.len()) } else { Next::At(not_before) }
             }
             Some(_) => Next::Blocked,
             None if self.sent.len() >= in_flight_max => Next::Blocked,
@@ -229,11 +201,7 @@ impl<T> PartitionQueue<T> {
                 (Some(batch), _) => Next::Ready(batch.size),
                 (None, Some(batch)) => {
                     let due = batch.opened_at.after_ms(linger_ms);
-                    if batch.is_due || due <= now {
-                        Next::Ready(batch.size)
-                    } else {
-                        Next::At(due)
-                    }
+                    if batch.is_due || due <= now { Next::Ready(batch.size) } else { Next::At(due) }
                 }
                 (None, None) => Next::Blocked,
             },
@@ -260,40 +228,18 @@ impl<T> PartitionQueue<T> {
             self.close_open();
         }
         if self.stamp != identity {
-            assert!(
-                self.sent.is_empty(),
-                "{}-{} renumbered in flight",
-                self.topic,
-                self.index
-            );
+            assert!(self.sent.is_empty(), "{}-{} renumbered in flight", self.topic, self.index);
             self.stamp = identity;
             self.next_sequence = 0;
         }
-        let mut batch = self
-            .closed
-            .pop_front()
-            .expect("the caller asked whether a batch is ready");
+        let mut batch = self.closed.pop_front().expect("the caller asked whether a batch is ready");
         let base_sequence = self.next_sequence;
-        let producer = self.stamp.map(|stamp| Producer {
-            id: stamp.id,
-            epoch: stamp.epoch,
-            base_sequence,
-        });
+        let producer = self.stamp.map(|stamp| Producer { id: stamp.id, epoch: stamp.epoch, base_sequence });
         self.next_sequence = sequence_after(base_sequence, batch.record_count);
-        let bytes = batch.content.finish(&Seal {
-            compression,
-            producer,
-            ..Seal::default()
-        });
+        let bytes = batch.content.finish(&Seal { compression, producer, ..Seal::default() });
         batch.tries = 1;
         let state = SentState::InFlight(call);
-        self.sent.push_back(Sent {
-            batch,
-            bytes: bytes.clone(),
-            base_sequence,
-            state,
-            maybe_written: false,
-        });
+        self.sent.push_back(Sent { batch, bytes: bytes.clone(), base_sequence, state, maybe_written: false });
         bytes
     }
 
@@ -306,9 +252,7 @@ impl<T> PartitionQueue<T> {
     /// The batch that went out with this call is given up. Says whether the batches behind it need new numbers.
     pub(crate) fn refuse(&mut self, call: CallId, maybe_written: bool) -> Option<(Batch<T>, bool)> {
         let place = self.place_of(call)?;
-        self.sent[place].state = SentState::Waiting {
-            not_before: Tick(0),
-        };
+        self.sent[place].state = SentState::Waiting { not_before: Tick(0) };
         self.sent[place].maybe_written |= maybe_written;
         Some(self.remove(place))
     }
@@ -339,34 +283,21 @@ impl<T> PartitionQueue<T> {
 
     /// How often the batch of this call was sent.
     pub(crate) fn tries(&self, call: CallId) -> u32 {
-        self.place_of(call)
-            .map_or(0, |place| self.sent[place].batch.tries)
+        self.place_of(call).map_or(0, |place| self.sent[place].batch.tries)
     }
 
     /// Removes every batch opened before `opened_before`. Says whether those that stay need new numbers.
     pub(crate) fn expire(&mut self, opened_before: Tick, mut each: impl FnMut(Batch<T>)) -> bool {
         let mut must_renumber = false;
-        while let Some(place) = self
-            .sent
-            .iter()
-            .position(|sent| sent.batch.opened_at < opened_before)
-        {
+        while let Some(place) = self.sent.iter().position(|sent| sent.batch.opened_at < opened_before) {
             let (batch, renumber) = self.remove(place);
             must_renumber |= renumber;
             each(batch);
         }
-        while self
-            .closed
-            .front()
-            .is_some_and(|batch| batch.opened_at < opened_before)
-        {
+        while self.closed.front().is_some_and(|batch| batch.opened_at < opened_before) {
             self.closed.pop_front().into_iter().for_each(&mut each);
         }
-        if self
-            .open
-            .as_ref()
-            .is_some_and(|batch| batch.opened_at < opened_before)
-        {
+        if self.open.as_ref().is_some_and(|batch| batch.opened_at < opened_before) {
             self.open.take().into_iter().for_each(each);
         }
         must_renumber
@@ -400,16 +331,11 @@ impl<T> PartitionQueue<T> {
     }
 
     fn place_of(&self, call: CallId) -> Option<usize> {
-        self.sent
-            .iter()
-            .position(|sent| sent.state == SentState::InFlight(call))
+        self.sent.iter().position(|sent| sent.state == SentState::InFlight(call))
     }
 
     fn in_flight(&self) -> usize {
-        self.sent
-            .iter()
-            .filter(|sent| !sent.state_is_waiting())
-            .count()
+        self.sent.iter().filter(|sent| !sent.state_is_waiting()).count()
     }
 
     fn must_renumber(&self, identity: Option<Identity>) -> bool {
@@ -425,14 +351,7 @@ impl<T> PartitionQueue<T> {
         for sent in &mut self.sent {
             sent.base_sequence = self.next_sequence;
             sent.maybe_written = false;
-            sent.bytes = restamped(
-                &sent.bytes,
-                Producer {
-                    id,
-                    epoch,
-                    base_sequence: sent.base_sequence,
-                },
-            );
+            sent.bytes = restamped(&sent.bytes, Producer { id, epoch, base_sequence: sent.base_sequence });
             self.next_sequence = sequence_after(self.next_sequence, sent.batch.record_count);
         }
     }
@@ -478,11 +397,7 @@ mod tests {
         let mut builder = BatchBuilder::with_capacity(100);
         builder.append(Timestamp(1), Some(b"k"), Some(b"v"), &[]);
         let batch = builder.finish(&Seal::default());
-        let producer = Producer {
-            id: ProducerId(9),
-            epoch: ProducerEpoch(2),
-            base_sequence: 77,
-        };
+        let producer = Producer { id: ProducerId(9), epoch: ProducerEpoch(2), base_sequence: 77 };
         let restamped = restamped(&batch, producer);
         let view = BatchView::parse(&restamped).expect("parses");
         view.verify_crc().expect("checksum");

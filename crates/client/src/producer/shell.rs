@@ -91,10 +91,7 @@ impl Producer {
         let machine = Machine::new(config, client.cluster(), seeded());
         let shared = Arc::new(Shared {
             client: client.clone(),
-            state: Mutex::new(State {
-                machine,
-                effects: Vec::new(),
-            }),
+            state: Mutex::new(State { machine, effects: Vec::new() }),
             work: Notify::new(),
             retry: Notify::new(),
             ended: Notify::new(),
@@ -167,10 +164,7 @@ impl Producer {
     fn try_post(&self, record: &Record<'_>) -> Result<bool, Refused> {
         let now = self.shared.client.clock().now();
         let mut state = self.shared.state.lock();
-        let wants_advance = state
-            .machine
-            .append(now, Clock::wall(), record)?
-            .wants_advance;
+        let wants_advance = state.machine.append(now, Clock::wall(), record)?.wants_advance;
         drop(state);
         if wants_advance {
             self.shared.work.notify_one();
@@ -179,11 +173,7 @@ impl Producer {
     }
 
     /// The slow way: wait for metadata or room, and try again.
-    async fn append_later(
-        &self,
-        record: &Record<'_>,
-        mut refused: Refused,
-    ) -> Result<Delivery, SendError> {
+    async fn append_later(&self, record: &Record<'_>, mut refused: Refused) -> Result<Delivery, SendError> {
         let shared = &self.shared;
         let block_max_ms = shared.state.lock().machine.config().block_max_ms;
         let deadline = tokio::time::Instant::now() + Duration::from_millis(block_max_ms);
@@ -227,14 +217,7 @@ impl Shared {
         if wants_advance {
             self.work.notify_one();
         }
-        Ok((
-            Delivery {
-                slot,
-                place,
-                timestamp: record.timestamp.unwrap_or(wall),
-            },
-            wants_advance,
-        ))
+        Ok((Delivery { slot, place, timestamp: record.timestamp.unwrap_or(wall) }, wants_advance))
     }
 
     fn too_late(&self, record: &Record<'_>, refused: &Refused, waited_ms: u64) -> SendError {
@@ -242,18 +225,12 @@ impl Shared {
             Refused::Never(error) => return error.clone(),
             Refused::Full => {
                 let buffer_memory = self.state.lock().machine.config().buffer_memory;
-                Cause::BufferFull {
-                    buffer_memory,
-                    waited_ms,
-                }
+                Cause::BufferFull { buffer_memory, waited_ms }
             }
             Refused::NeedsMetadata => {
                 let cluster = self.client.cluster();
                 let answer = cluster.topics.get(record.topic).map(|topic| topic.error);
-                Cause::UnknownTopic {
-                    waited_ms,
-                    answer: answer.filter(|code| *code != ErrorCode::None),
-                }
+                Cause::UnknownTopic { waited_ms, answer: answer.filter(|code| *code != ErrorCode::None) }
             }
         };
         SendError::before_sending(record.topic, record.partition, cause)
@@ -296,25 +273,17 @@ impl Shared {
 
     fn perform(self: &Arc<Self>, effect: Effect<Option<Arc<Slot>>>) {
         match effect {
-            Effect::Produce {
-                call,
-                broker,
-                topics,
-            } => {
+            Effect::Produce { call, broker, topics } => {
                 let limit = if topics.iter().any(|topic| topic.id.is_zero()) {
                     PRODUCE_VERSION_BEFORE_IDS
                 } else {
                     i16::MAX
                 };
-                self.ask(
-                    call,
-                    Target::Broker(broker),
-                    self.produce_request(topics),
-                    limit,
-                );
+                self.ask(call, Target::Broker(broker), self.produce_request(topics), limit);
             }
             Effect::InitProducerId { call } => {
                 let request = InitProducerIdRequest {
+                    transactional_id: None,
                     transaction_timeout_ms: i32::MAX,
                     producer_id: -1,
                     producer_epoch: -1,
@@ -335,14 +304,10 @@ impl Shared {
     fn produce_request(&self, topics: Vec<TopicBatches>) -> Request {
         let config = self.state.lock().machine.config().clone();
         let topic_data = topics.into_iter().map(|topic| {
-            let partition_data =
-                topic
-                    .partitions
-                    .into_iter()
-                    .map(|(index, batch)| PartitionProduceData {
-                        index,
-                        records: Some(Records::Bytes(batch)),
-                    });
+            let partition_data = topic
+                .partitions
+                .into_iter()
+                .map(|(index, batch)| PartitionProduceData { index, records: Some(Records::Bytes(batch)) });
             TopicProduceData {
                 name: topic.name.to_string(),
                 topic_id: topic.id,
@@ -361,16 +326,7 @@ impl Shared {
         let shared = self.clone();
         let timeout_ms = self.state.lock().machine.config().request_timeout_ms;
         let answer = Box::new(move |response| shared.answered(call, response));
-        self.client.pool().ask(
-            target,
-            Lane::Prompt,
-            Question {
-                request,
-                version_limit,
-                timeout_ms,
-                answer,
-            },
-        );
+        self.client.pool().ask(target, Lane::Prompt, Question { request, version_limit, timeout_ms, answer });
     }
 
     fn answered(self: &Arc<Self>, call: CallId, response: Result<Response, CallError>) {
@@ -384,23 +340,10 @@ impl Shared {
     }
 
     fn report(&self, done: Done<Option<Arc<Slot>>>) {
-        let Done {
-            tag,
-            topic,
-            partition,
-            record_count,
-            size,
-            outcome,
-        } = done;
+        let Done { tag, topic, partition, record_count, size, outcome } = done;
         if let Some(observer) = &self.observer {
             let outcome = outcome.as_ref().copied();
-            observer(BatchReport {
-                topic: &topic,
-                partition,
-                record_count,
-                size,
-                outcome,
-            });
+            observer(BatchReport { topic: &topic, partition, record_count, size, outcome });
         }
         if let Some(slot) = tag {
             slot.settle(topic, partition, outcome);

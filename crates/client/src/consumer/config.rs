@@ -1,0 +1,73 @@
+//! What a consumer can be told.
+
+use klamm_model::{Offset, Timestamp};
+
+use crate::backoff::Backoff;
+
+/// Where to begin reading a partition.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Start {
+    /// The oldest record there is.
+    Earliest,
+    /// What comes from now on.
+    Latest,
+    /// This offset.
+    At(Offset),
+    /// This many offsets before the end, or the oldest record if there are fewer.
+    Last(u64),
+    /// The first record with this timestamp or a later one; the end if there is none.
+    Since(Timestamp),
+}
+
+/// What to do when the wanted offset is not there any more, or not yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OutOfRange {
+    /// Go on with the oldest record there is.
+    Earliest,
+    /// Go on with what comes from now on.
+    Latest,
+    /// Report it and stop reading the partition.
+    Fail,
+}
+
+/// Settings of a consumer; the defaults are those of Kafka's Java client, except that a lost position is reported.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// The broker answers when it has this many bytes, or when `wait_max_ms` is over.
+    pub bytes_min: usize,
+    /// Most bytes of one answer.
+    pub bytes_max: usize,
+    /// Most bytes of one partition in one answer; a larger batch comes alone.
+    pub partition_bytes_max: usize,
+    /// How long the broker may hold an answer back, in milliseconds.
+    pub wait_max_ms: u64,
+    /// Fetching pauses while this many bytes wait to be read.
+    pub prefetch_bytes_max: usize,
+    /// A batch that is larger than this when unpacked is refused.
+    pub unpacked_batch_bytes_max: usize,
+    /// What to do when the wanted offset is not there.
+    pub out_of_range: OutOfRange,
+    /// The wait before a partition is asked for again.
+    pub backoff: Backoff,
+    /// How long one request may go unanswered, in milliseconds, beyond what the broker may hold it back.
+    pub request_timeout_ms: u64,
+    /// How long a topic or partition may be unknown before that is reported, in milliseconds.
+    pub unknown_topic_timeout_ms: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            bytes_min: 1,
+            bytes_max: 50 << 20,
+            partition_bytes_max: 1 << 20,
+            wait_max_ms: 500,
+            prefetch_bytes_max: 64 << 20,
+            unpacked_batch_bytes_max: 256 << 20,
+            out_of_range: OutOfRange::Fail,
+            backoff: Backoff::default(),
+            request_timeout_ms: 30_000,
+            unknown_topic_timeout_ms: 10_000,
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Why a partition can't be read.
+
+use std::sync::Arc;
+
+use klamm_model::{BatchError, ErrorCode, Offset};
+
+use crate::call::CallError;
+
+/// Why a partition can't be read. The other partitions go on.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{topic}-{partition}: {cause}")]
+pub struct ConsumeError {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The partition.
+    pub partition: i32,
+    /// What stands in the way.
+    pub cause: Cause,
+}
+
+/// What stands in the way of reading.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Cause {
+    /// The wanted offset is not in the log, and the settings say not to go elsewhere.
+    #[error("there is no offset {wanted}: the log goes from {} to {}", or_unknown(.log_start), or_unknown(.end))]
+    OutOfRange {
+        /// The wanted one.
+        wanted: Offset,
+        /// The oldest there is, if the broker said.
+        log_start: Option<Offset>,
+        /// The end of what may be read, if the broker said.
+        end: Option<Offset>,
+    },
+    /// The brokers know no such topic or partition.
+    #[error("the topic or partition does not exist")]
+    Unknown,
+    /// The broker said no.
+    #[error("the broker answered {0}")]
+    Refused(ErrorCode),
+    /// What the broker sent is damaged.
+    #[error("at offset {at}: {problem}")]
+    Damaged {
+        /// Where reading stopped.
+        at: Offset,
+        /// What is wrong there.
+        problem: BatchError,
+    },
+    /// The request brought no answer, and trying again can't help.
+    #[error("{0}")]
+    Call(CallError),
+}
+
+fn or_unknown(offset: &Option<Offset>) -> String {
+    offset.map_or_else(|| "?".to_owned(), |offset| offset.to_string())
+}

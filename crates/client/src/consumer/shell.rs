@@ -1,0 +1,272 @@
+//! Drives the consumer's machine: sockets, clock, and whoever waits for a batch.
+
+use std::sync::Arc;
+
+use klamm_model::{Offset, Tick};
+use klamm_wire::{
+    FetchRequest, ListOffsetsRequest, Request, Response,
+    fetch::{FetchPartition, FetchTopic},
+    list_offsets::{ListOffsetsPartition, ListOffsetsTopic},
+};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::batch::FetchedBatch;
+use super::config::Config;
+use super::error::ConsumeError;
+use super::machine::{Assignment, Effect, Machine};
+use crate::call::{CallError, CallId};
+use crate::client::Client;
+use crate::net::{Lane, Question, Target, seeded};
+
+/// Topic ids came with the next version; up to this one the name is sent.
+const FETCH_VERSION_BEFORE_IDS: i16 = 12;
+/// No fetch session: every request names all it wants.
+const NO_SESSION_EPOCH: i32 = -1;
+
+/// Reads partitions that it is told to read, without a group. Batches are fetched ahead in the background, in order for each partition.
+///
+/// Dropping it blocks nobody and ends the fetching.
+pub struct Consumer {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    client: Client,
+    state: Mutex<State>,
+    /// The driving task has something to do.
+    work: Notify,
+    /// There is something to read, or the end was reached.
+    readable: Notify,
+}
+
+struct State {
+    machine: Machine,
+    is_dropped: bool,
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        let mut state = self.shared.state.lock();
+        state.is_dropped = true;
+        state.machine.assign([]);
+        drop(state);
+        self.shared.work.notify_one();
+    }
+}
+
+impl Consumer {
+    /// A consumer that reads nothing yet, on the client's connections. Must be called within a tokio runtime.
+    pub fn new(client: &Client, config: Config) -> Self {
+        let machine = Machine::new(config, client.cluster(), seeded());
+        let shared = Arc::new(Shared {
+            client: client.clone(),
+            state: Mutex::new(State { machine, is_dropped: false }),
+            work: Notify::new(),
+            readable: Notify::new(),
+        });
+        tokio::spawn(drive(shared.clone()));
+        Self { shared }
+    }
+
+    /// Reads these partitions from now on, and no others.
+    pub fn assign(&self, assignments: impl IntoIterator<Item = Assignment>) {
+        let assignments: Vec<_> = assignments.into_iter().collect();
+        for assignment in &assignments {
+            self.shared.client.want_topic(&assignment.topic);
+        }
+        self.shared.state.lock().machine.assign(assignments);
+        self.shared.work.notify_one();
+    }
+
+    /// The next batch of any partition; waits for one. After an error the other partitions go on.
+    pub async fn next_batch(&self) -> Result<FetchedBatch, ConsumeError> {
+        loop {
+            let readable = self.shared.readable.notified();
+            if let Some(next) = self.take() {
+                return next;
+            }
+            readable.await;
+        }
+    }
+
+    /// The same, but `None` when every partition has been read to its end once since it was assigned.
+    pub async fn next_batch_or_end(&self) -> Result<Option<FetchedBatch>, ConsumeError> {
+        loop {
+            let readable = self.shared.readable.notified();
+            if let Some(next) = self.take() {
+                return next.map(Some);
+            }
+            if self.shared.state.lock().machine.has_reached_end() {
+                return Ok(None);
+            }
+            readable.await;
+        }
+    }
+
+    /// The next batch if one is here already.
+    pub fn take(&self) -> Option<Result<FetchedBatch, ConsumeError>> {
+        let next = self.shared.state.lock().machine.next()?;
+        // There is room now for more.
+        self.shared.work.notify_one();
+        Some(next)
+    }
+
+    /// Where each partition is read next: topic, partition, offset (`None` while it is being found).
+    pub fn positions(&self) -> Vec<(Arc<str>, i32, Option<Offset>)> {
+        let state = self.shared.state.lock();
+        state
+            .machine
+            .positions()
+            .map(|(topic, partition, offset)| (topic.clone(), partition, offset))
+            .collect()
+    }
+}
+
+impl Shared {
+    fn step(self: &Arc<Self>, feed: impl FnOnce(&mut Machine, Tick, &mut Vec<Effect>)) {
+        let now = self.client.clock().now();
+        let mut effects = Vec::new();
+        feed(&mut self.state.lock().machine, now, &mut effects);
+        for effect in effects {
+            self.perform(effect);
+        }
+    }
+
+    fn perform(self: &Arc<Self>, effect: Effect) {
+        match effect {
+            Effect::Fetch { call, broker, wait_ms, bytes_max, topics } => {
+                let config = self.state.lock().machine.config().clone();
+                let version_limit = if topics.iter().any(|topic| topic.id.is_zero()) {
+                    FETCH_VERSION_BEFORE_IDS
+                } else {
+                    i16::MAX
+                };
+                let topics = topics.into_iter().map(|topic| {
+                    let partitions = topic.partitions.into_iter().map(|fetch| FetchPartition {
+                        partition: fetch.partition,
+                        current_leader_epoch: fetch.leader_epoch,
+                        fetch_offset: fetch.offset.raw(),
+                        partition_max_bytes: clamped(config.partition_bytes_max),
+                        ..FetchPartition::default()
+                    });
+                    FetchTopic {
+                        topic: topic.name.to_string(),
+                        topic_id: topic.id,
+                        partitions: partitions.collect(),
+                    }
+                });
+                let request = FetchRequest {
+                    max_wait_ms: i32::try_from(wait_ms).unwrap_or(i32::MAX),
+                    min_bytes: clamped(config.bytes_min),
+                    max_bytes: clamped(bytes_max),
+                    session_epoch: NO_SESSION_EPOCH,
+                    topics: topics.collect(),
+                    ..FetchRequest::default()
+                };
+                let timeout_ms = config.request_timeout_ms + wait_ms;
+                self.ask(
+                    call,
+                    Target::Broker(broker),
+                    Lane::Parked,
+                    Request::Fetch(request),
+                    version_limit,
+                    timeout_ms,
+                );
+            }
+            Effect::ListOffsets { call, broker, topics } => {
+                let timeout_ms = self.state.lock().machine.config().request_timeout_ms;
+                let topics = topics.into_iter().map(|topic| {
+                    let partitions = topic.partitions.into_iter().map(
+                        |(partition_index, current_leader_epoch, timestamp)| ListOffsetsPartition {
+                            partition_index,
+                            current_leader_epoch,
+                            timestamp,
+                        },
+                    );
+                    ListOffsetsTopic { name: topic.name.to_string(), partitions: partitions.collect() }
+                });
+                let request = ListOffsetsRequest {
+                    replica_id: -1,
+                    topics: topics.collect(),
+                    ..ListOffsetsRequest::default()
+                };
+                self.ask(
+                    call,
+                    Target::Broker(broker),
+                    Lane::Prompt,
+                    Request::ListOffsets(request),
+                    i16::MAX,
+                    timeout_ms,
+                );
+            }
+            Effect::RefreshMetadata => self.client.refresh_metadata(),
+            Effect::Readable => self.readable.notify_waiters(),
+        }
+    }
+
+    fn ask(
+        self: &Arc<Self>,
+        call: CallId,
+        target: Target,
+        lane: Lane,
+        request: Request,
+        version_limit: i16,
+        timeout_ms: u64,
+    ) {
+        let shared = self.clone();
+        let answer = Box::new(move |response| shared.answered(call, response));
+        self.client.pool().ask(target, lane, Question { request, version_limit, timeout_ms, answer });
+    }
+
+    fn answered(self: &Arc<Self>, call: CallId, response: Result<Response, CallError>) {
+        self.step(|machine, now, out| {
+            match response {
+                Ok(Response::Fetch(response)) => machine.fetched(now, call, response, out),
+                Ok(Response::ListOffsets(response)) => machine.located(now, call, response, out),
+                Ok(_) => unreachable!("answers are decoded as what was asked for"),
+                Err(error) => machine.call_failed(now, call, &error, out),
+            }
+            // The next question goes out at once, from here.
+            machine.advance(now, out);
+        });
+        self.work.notify_one();
+    }
+}
+
+/// The protocol carries sizes as 32 bit numbers.
+fn clamped(size: usize) -> i32 {
+    i32::try_from(size).unwrap_or(i32::MAX)
+}
+
+/// Asks for whatever is wanted, until the consumer is dropped.
+async fn drive(shared: Arc<Shared>) {
+    let mut clusters = shared.client.clusters();
+    loop {
+        shared.step(|machine, now, out| machine.advance(now, out));
+        let wake = {
+            let state = shared.state.lock();
+            if state.is_dropped {
+                return;
+            }
+            state.machine.next_wake()
+        };
+        let due = async {
+            match wake {
+                Some(tick) => tokio::time::sleep_until(shared.client.clock().instant(tick)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = shared.work.notified() => {}
+            changed = clusters.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let cluster = clusters.borrow_and_update().clone();
+                shared.state.lock().machine.cluster_changed(cluster);
+            }
+            () = due => {}
+        }
+    }
+}
