@@ -27,15 +27,15 @@ const OPERATIONS_NOT_ASKED: i32 = i32::MIN;
 /// The answer to a request that changes nothing and needs nothing but committed metadata; `None` means that it is for [`crate::Node::step`].
 pub fn answer_from_view(view: &View, origin: &Origin, version: i16, request: &Request) -> Option<Response> {
     match request {
-        Request::ApiVersions(request) => Some(Response::ApiVersions(api_versions(request, version).into())),
+        Request::ApiVersions(request) => Some(Response::ApiVersions(api_versions(request, version))),
         Request::Metadata(request) => {
-            metadata(view, origin, version, request).map(|it| Response::Metadata(it.into()))
+            metadata(view, origin, version, request).map(|it| Response::Metadata(it))
         }
         Request::DescribeCluster(request) => {
-            Some(Response::DescribeCluster(describe_cluster(view, origin, request).into()))
+            Some(Response::DescribeCluster(describe_cluster(view, origin, request)))
         }
         Request::DescribeTopicPartitions(request) => {
-            Some(Response::DescribeTopicPartitions(describe_topic_partitions(view, request).into()))
+            Some(Response::DescribeTopicPartitions(describe_topic_partitions(view, request)))
         }
         _ => None,
     }
