@@ -91,41 +91,27 @@ pub fn topic_key(name: &str) -> Option<&'static ConfigKey> {
 /// Whether a topic may have this config.
 pub fn check(name: &str, value: &str) -> Result<(), ConfigError> {
     let Some(key) = topic_key(name) else {
-        return Err(ConfigError::UnknownKey {
-            name: name.to_owned(),
-            nearest: nearest(name),
-        });
+        return Err(ConfigError::UnknownKey { name: name.to_owned(), nearest: nearest(name) });
     };
     if key.kind.takes(value) {
         return Ok(());
     }
-    Err(ConfigError::BadValue {
-        name: key.name,
-        value: value.to_owned(),
-        expected: key.kind.describe(),
-    })
+    Err(ConfigError::BadValue { name: key.name, value: value.to_owned(), expected: key.kind.describe() })
 }
 
 /// The same, where no value means the default again: then the key must exist.
 pub fn check_optional(name: &str, value: Option<&str>) -> Result<(), ConfigError> {
-    check(
-        name,
-        value
-            .or(topic_key(name).map(|it| it.default))
-            .unwrap_or_default(),
-    )
+    check(name, value.or(topic_key(name).map(|it| it.default)).unwrap_or_default())
 }
 
 /// Every key with its value for a topic, and whether that was set for the topic itself.
 pub fn describe(
     overrides: &BTreeMap<String, String>,
 ) -> impl Iterator<Item = (&'static ConfigKey, &str, bool)> {
-    TOPIC_CONFIGS
-        .iter()
-        .map(|key| match overrides.get(key.name) {
-            Some(value) => (key, value.as_str(), true),
-            None => (key, key.default, false),
-        })
+    TOPIC_CONFIGS.iter().map(|key| match overrides.get(key.name) {
+        Some(value) => (key, value.as_str(), true),
+        None => (key, key.default, false),
+    })
 }
 
 /// The key that a wrong one was probably meant to be.
@@ -135,10 +121,7 @@ fn nearest(name: &str) -> Option<&'static str> {
         return None;
     }
     let distance = |key: &&'static str| edits(name.as_bytes(), key.as_bytes());
-    let best = TOPIC_CONFIGS
-        .iter()
-        .map(|key| key.name)
-        .min_by_key(distance)?;
+    let best = TOPIC_CONFIGS.iter().map(|key| key.name).min_by_key(distance)?;
     (distance(&best) <= 3).then_some(best)
 }
 
@@ -205,8 +188,7 @@ fn parse_bool(value: &str) -> Option<bool> {
 
 fn is_replica(pair: &str) -> bool {
     let is_number = |it: &str| it.trim().parse().is_ok_and(|it: i32| 0 <= it);
-    pair.split_once(':')
-        .is_some_and(|(partition, broker)| is_number(partition) && is_number(broker))
+    pair.split_once(':').is_some_and(|(partition, broker)| is_number(partition) && is_number(broker))
 }
 
 #[cfg(test)]

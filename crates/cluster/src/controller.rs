@@ -75,20 +75,9 @@ pub struct Controller {
 impl Controller {
     /// For the node that began the image's epoch. `seed` makes topic ids that nobody else makes, and spreads partitions.
     pub fn new(config: ControllerConfig, me: BrokerId, seed: u64, now: Tick, image: Image) -> Self {
-        assert_eq!(
-            image.controller(),
-            Some(me),
-            "a controller starts after its own first entry was applied"
-        );
+        assert_eq!(image.controller(), Some(me), "a controller starts after its own first entry was applied");
         let sessions = Sessions::new(now, config.session_timeout_ms, me, &image);
-        Self {
-            config,
-            me,
-            seed,
-            image,
-            sessions,
-            is_checked: false,
-        }
+        Self { config, me, seed, image, sessions, is_checked: false }
     }
 
     /// Decides on a command. Changes nothing but what is known of brokers' sessions: the image moves by [`Self::append`] alone.
@@ -129,9 +118,7 @@ impl Controller {
             let changes = self
                 .image
                 .apply_entry(self.appended() + 1, self.image.epoch(), part)
-                .unwrap_or_else(|error| {
-                    panic!("the controller decided on what does not fit: {error}")
-                });
+                .unwrap_or_else(|error| panic!("the controller decided on what does not fit: {error}"));
             for id in changes.brokers {
                 self.sessions.broker_changed(now, id, &self.image);
             }
@@ -147,18 +134,12 @@ impl Controller {
 
     /// The metadata offset of the last appended entry. An answer may leave once the node's own image has applied it.
     pub fn appended(&self) -> u64 {
-        self.image
-            .applied()
-            .expect("a controller's image has its own first entry")
+        self.image.applied().expect("a controller's image has its own first entry")
     }
 
     /// When [`Self::tick`] is due at the latest; `None` while no session can end. A moment in the past means at once.
     pub fn next_wake(&self) -> Option<Tick> {
-        if self.is_checked {
-            self.sessions.next_wake(&self.image)
-        } else {
-            Some(Tick(0))
-        }
+        if self.is_checked { self.sessions.next_wake(&self.image) } else { Some(Tick(0)) }
     }
 
     /// The cluster after everything appended.

@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, Vector};
 use klamm_model::{
-    BrokerEpoch, BrokerId, ControllerEpoch, LeaderEpoch, PartitionEpoch, PartitionIndex,
-    ProducerId, TopicId, TopicPartition,
+    BrokerEpoch, BrokerId, ControllerEpoch, LeaderEpoch, PartitionEpoch, PartitionIndex, ProducerId, TopicId,
+    TopicPartition,
 };
 use uuid::Uuid;
 
@@ -184,13 +184,7 @@ impl Image {
     pub fn partitions(&self) -> impl Iterator<Item = (TopicPartition, &Arc<Partition>)> {
         self.topics.values().flat_map(|topic| {
             topic.partitions.iter().zip(0..).map(|(partition, index)| {
-                (
-                    TopicPartition {
-                        topic: topic.id,
-                        partition: PartitionIndex(index),
-                    },
-                    partition,
-                )
+                (TopicPartition { topic: topic.id, partition: PartitionIndex(index) }, partition)
             })
         })
     }
@@ -204,9 +198,7 @@ impl Image {
     pub fn configs(&self, resource: ConfigResource) -> Option<&Overrides> {
         match resource {
             ConfigResource::Topic(id) => self.topics.get(&id).map(|topic| &topic.configs),
-            ConfigResource::Broker(_) | ConfigResource::BrokerDefault => {
-                self.broker_configs.get(&resource)
-            }
+            ConfigResource::Broker(_) | ConfigResource::BrokerDefault => self.broker_configs.get(&resource),
         }
     }
 }

@@ -9,8 +9,8 @@
 
 use bytes::Bytes;
 use klamm_model::{
-    BrokerEpoch, BrokerId, ControllerEpoch, LeaderEpoch, PartitionEpoch, PartitionIndex,
-    ProducerId, TopicId, TopicPartition,
+    BrokerEpoch, BrokerId, ControllerEpoch, LeaderEpoch, PartitionEpoch, PartitionIndex, ProducerId, TopicId,
+    TopicPartition,
 };
 use thiserror::Error;
 use uuid::Uuid;
@@ -166,9 +166,7 @@ pub enum ConfigResource {
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum RecordError {
     /// Written by a newer node, under a feature level that this one does not know.
-    #[error(
-        "metadata record of the unknown type {kind} at byte {at}: this node is older than its cluster"
-    )]
+    #[error("metadata record of the unknown type {kind} at byte {at}: this node is older than its cluster")]
     UnknownType {
         /// The type's number.
         kind: u8,
@@ -279,12 +277,7 @@ impl Record {
                 out.uuid(id.0);
             }),
             Self::RemoveTopic { id } => out.record(6, 0, |out| out.uuid(id.0)),
-            Self::Partition {
-                partition,
-                replicas,
-                isr,
-                leader,
-            } => out.record(7, 0, |out| {
+            Self::Partition { partition, replicas, isr, leader } => out.record(7, 0, |out| {
                 out.partition(*partition);
                 out.brokers(replicas);
                 out.brokers(isr);
@@ -293,18 +286,12 @@ impl Record {
             Self::PartitionChange(it) => out.record(8, 0, |out| {
                 out.partition(it.partition);
                 out.number(it.partition_epoch.0);
-                out.option(it.leader, |out, leader| {
-                    out.option(leader, |out, leader| out.number(leader.0))
-                });
+                out.option(it.leader, |out, leader| out.option(leader, |out, leader| out.number(leader.0)));
                 out.option(it.leader_epoch, |out, epoch| out.number(epoch.0));
                 out.option(it.isr.as_deref(), Writer::brokers);
                 out.option(it.replicas.as_deref(), Writer::brokers);
             }),
-            Self::Config {
-                resource,
-                key,
-                value,
-            } => out.record(9, 0, |out| {
+            Self::Config { resource, key, value } => out.record(9, 0, |out| {
                 match resource {
                     ConfigResource::Topic(id) => {
                         out.byte(0);
@@ -319,11 +306,7 @@ impl Record {
                 out.text(key);
                 out.option(value.as_deref(), Writer::text);
             }),
-            Self::ProducerIds {
-                broker,
-                broker_epoch,
-                next,
-            } => out.record(10, 0, |out| {
+            Self::ProducerIds { broker, broker_epoch, next } => out.record(10, 0, |out| {
                 out.number(broker.0);
                 out.number(broker_epoch.0);
                 out.number(next.0);
@@ -334,21 +317,14 @@ impl Record {
     /// `None`: no type of ours. Fields of a newer version may be left over.
     fn read(kind: u8, fields: &mut Reader<'_>) -> Result<Option<Self>, &'static str> {
         let record = match kind {
-            0 => Self::Begin {
-                epoch: ControllerEpoch(fields.number()?),
-                controller: fields.broker()?,
-            },
+            0 => Self::Begin { epoch: ControllerEpoch(fields.number()?), controller: fields.broker()? },
             1 => Self::Cluster { id: fields.text()? },
             2 => Self::RegisterBroker(RegisterBroker {
                 id: fields.broker()?,
                 incarnation: fields.uuid()?,
                 directory: fields.uuid()?,
                 listeners: fields.list(|fields| {
-                    Ok(Listener {
-                        name: fields.text()?,
-                        host: fields.text()?,
-                        port: fields.number()?,
-                    })
+                    Ok(Listener { name: fields.text()?, host: fields.text()?, port: fields.number()? })
                 })?,
                 rack: fields.option(Reader::text)?,
             }),
@@ -362,17 +338,9 @@ impl Record {
                     _ => return Err("unknown broker state"),
                 },
             },
-            4 => Self::UnregisterBroker {
-                id: fields.broker()?,
-                epoch: BrokerEpoch(fields.number()?),
-            },
-            5 => Self::Topic {
-                name: fields.text()?,
-                id: TopicId(fields.uuid()?),
-            },
-            6 => Self::RemoveTopic {
-                id: TopicId(fields.uuid()?),
-            },
+            4 => Self::UnregisterBroker { id: fields.broker()?, epoch: BrokerEpoch(fields.number()?) },
+            5 => Self::Topic { name: fields.text()?, id: TopicId(fields.uuid()?) },
+            6 => Self::RemoveTopic { id: TopicId(fields.uuid()?) },
             7 => Self::Partition {
                 partition: fields.partition()?,
                 replicas: fields.list(Reader::broker)?,
@@ -425,10 +393,7 @@ impl Reader<'_> {
     }
 
     fn partition(&mut self) -> Result<TopicPartition, &'static str> {
-        Ok(TopicPartition {
-            topic: TopicId(self.uuid()?),
-            partition: PartitionIndex(self.number()?),
-        })
+        Ok(TopicPartition { topic: TopicId(self.uuid()?), partition: PartitionIndex(self.number()?) })
     }
 }
 

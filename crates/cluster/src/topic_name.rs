@@ -24,9 +24,7 @@ pub enum TopicNameError {
         length: usize,
     },
     /// Only ASCII letters, digits and three signs are allowed.
-    #[error(
-        "a topic name is made of ASCII letters, digits, '.', '_' and '-', without {character:?}"
-    )]
+    #[error("a topic name is made of ASCII letters, digits, '.', '_' and '-', without {character:?}")]
     Character {
         /// The first one that is not allowed.
         character: char,
@@ -51,20 +49,13 @@ pub fn validate(name: &str) -> Result<(), TopicNameError> {
     if let Some(character) = name.chars().find(|it| !is_allowed(*it)) {
         return Err(TopicNameError::Character { character });
     }
-    if name == METADATA {
-        Err(TopicNameError::Reserved)
-    } else {
-        Ok(())
-    }
+    if name == METADATA { Err(TopicNameError::Reserved) } else { Ok(()) }
 }
 
 /// Whether two names look the same in metrics, where `.` becomes `_`. Kafka refuses to have both.
 pub fn collide(one: &str, other: &str) -> bool {
     one.len() == other.len()
-        && one
-            .bytes()
-            .zip(other.bytes())
-            .all(|(one, other)| metric_byte(one) == metric_byte(other))
+        && one.bytes().zip(other.bytes()).all(|(one, other)| metric_byte(one) == metric_byte(other))
 }
 
 /// What all names that collide have in common.

@@ -3,7 +3,7 @@
 //! [`Witness`] is shown every output of every node of one cluster and panics, telling what broke, when the contract is. [`run`] drives a cluster of engines
 //! through proposals and restarts under a witness; the tests of an engine call it with their [`Engines`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use klamm_model::{BrokerId, ControllerEpoch};
 
@@ -13,8 +13,8 @@ use crate::{Entry, Filter, Input, Output, Proposer, Verdict};
 #[derive(Debug, Default)]
 pub struct Witness {
     committed: Vec<Entry>,
-    epochs: BTreeSet<ControllerEpoch>,
-    /// Entries below were folded into a snapshot by somebody; what they held cannot be compared any more on nodes that start from it.
+    /// Who led each epoch, and whether that node has restarted since.
+    epochs: BTreeMap<ControllerEpoch, (BrokerId, bool)>,
     delivered: BTreeMap<BrokerId, u64>,
     leading: BTreeMap<BrokerId, ControllerEpoch>,
 }
@@ -24,6 +24,9 @@ impl Witness {
     pub fn restarted(&mut self, node: BrokerId) {
         self.delivered.insert(node, 0);
         self.leading.remove(&node);
+        for (leader, has_restarted) in self.epochs.values_mut() {
+            *has_restarted |= *leader == node;
+        }
     }
 
     /// An engine told its node this.
@@ -37,32 +40,58 @@ impl Witness {
                 assert_eq!(entry.index, *delivered, "node {node}: entries come in order and without gaps");
                 *delivered += 1;
                 match self.committed.get(usize::try_from(entry.index).expect("an index of this run")) {
-                    Some(known) => assert_eq!(known, entry, "node {node}: an index holds the same entry everywhere and for ever"),
+                    Some(known) => assert_eq!(
+                        known, entry,
+                        "node {node}: an index holds the same entry everywhere and for ever"
+                    ),
                     None => self.committed.push(entry.clone()),
                 }
-                assert!(self.epochs.contains(&entry.epoch), "node {node}: entry {} is of an epoch nobody led", entry.index);
+                assert!(
+                    self.epochs.contains_key(&entry.epoch),
+                    "node {node}: entry {} is of an epoch nobody led",
+                    entry.index
+                );
             }
             Output::Snapshot(snapshot) => {
                 let known = self.committed.len() as u64;
                 let to = snapshot.position.next_index;
-                assert!(to <= known, "node {node}: a snapshot up to {to}, but only {known} entries are known");
-                assert!(*delivered <= to, "node {node}: a snapshot up to {to} takes back entries up to {delivered}");
+                assert!(
+                    to <= known,
+                    "node {node}: a snapshot up to {to}, but only {known} entries are known"
+                );
+                assert!(
+                    *delivered <= to,
+                    "node {node}: a snapshot up to {to} takes back entries up to {delivered}"
+                );
                 *delivered = to;
             }
             Output::Leader { epoch } => {
-                if let Some(highest) = self.epochs.last() {
-                    assert!(highest < epoch, "node {node}: epoch {epoch} after epoch {highest}");
+                if let Some((highest, (leader, has_restarted))) = self.epochs.last_key_value() {
+                    let is_unused = *leader == node
+                        && *has_restarted
+                        && self.committed.iter().all(|it| it.epoch < *epoch);
+                    assert!(
+                        highest < epoch || (highest == epoch && is_unused),
+                        "node {node}: epoch {epoch} after epoch {highest}"
+                    );
                 }
                 assert!(ControllerEpoch(0) < *epoch, "node {node}: the first epoch is 1, not {epoch}");
-                assert_eq!(*delivered, self.committed.len() as u64, "node {node}: a leader has been told all that anybody was told");
-                self.epochs.insert(*epoch);
+                assert_eq!(
+                    *delivered,
+                    self.committed.len() as u64,
+                    "node {node}: a leader has been told all that anybody was told"
+                );
+                self.epochs.insert(*epoch, (node, false));
                 self.leading.insert(node, *epoch);
             }
             Output::NoLongerLeader => {
                 assert!(self.leading.remove(&node).is_some(), "node {node}: was not leader");
             }
             Output::LeaderIs { leader, epoch } => {
-                assert!(leader.is_none() || self.epochs.contains(epoch), "node {node}: nobody led epoch {epoch}");
+                assert!(
+                    leader.is_none() || self.epochs.contains_key(epoch),
+                    "node {node}: nobody led epoch {epoch}"
+                );
             }
         }
     }
@@ -116,7 +145,9 @@ pub fn run(engines: &mut dyn Engines, seed: u64, proposals: u64) -> Outcome {
         let mut spoke = false;
         // Letting a few outputs pass between inputs makes proposals overlap.
         for _ in 0..dice.below(4) {
-            let Some((node, output)) = engines.next() else { break };
+            let Some((node, output)) = engines.next() else {
+                break;
+            };
             spoke = true;
             witness.saw(node, &output);
             match output {
@@ -161,7 +192,10 @@ fn outcome(witness: &Witness, proposed: u64) -> Outcome {
             accepted.extend(it.records.first_chunk::<8>().map(|number| u64::from_be_bytes(*number)));
         }
     }
-    assert!(accepted.is_sorted_by(|one, next| one < next), "proposals were accepted twice or out of order: {accepted:?}");
+    assert!(
+        accepted.is_sorted_by(|one, next| one < next),
+        "proposals were accepted twice or out of order: {accepted:?}"
+    );
     Outcome { accepted, proposed, epochs: witness.epochs.len() }
 }
 

@@ -6,7 +6,8 @@
 //! What every engine promises, checked by [`contract`]:
 //! - `Committed` entries come in index order, without gaps, from 0 or from a `Snapshot`; the entry of an index is the same on every node and after every restart.
 //! - After a restart of the node the engine delivers again, from the start or from a snapshot.
-//! - `Leader { epoch }` is given to one node at most per epoch, and epochs only grow, from 1. Whatever any node had delivered by then was delivered to the new leader before.
+//! - `Leader { epoch }` is given to one node at most per epoch, and epochs only grow, from 1. (A node that restarted may get its last epoch again if nothing that
+//!   was proposed under it can ever be committed.) Whatever any node had delivered by then was delivered to the new leader before.
 //! - While a node is leader, its proposals are committed in the order they were made, each at least once. An engine that lost or reordered one must say
 //!   `NoLongerLeader`. A proposal may be committed **twice** (a client of an ensemble that lost its connection cannot know), and **late**: after another node
 //!   became leader, even after that one's first entries.
@@ -19,6 +20,7 @@ use klamm_model::{BrokerId, ControllerEpoch};
 
 pub mod contract;
 pub mod rules;
+pub mod solo;
 
 pub use rules::{Accepted, EngineFault, Filter, Ignored, Position, Proposer, Verdict};
 

@@ -181,7 +181,9 @@ impl Filter {
         if at.next_index < entry.index {
             return Err(EngineFault::IndexGap { expected: at.next_index, got: entry.index });
         }
-        let Some(sequence) = entry.payload.first_chunk::<HEADER_BYTES>().map(|bytes| u64::from_be_bytes(*bytes)) else {
+        let Some(sequence) =
+            entry.payload.first_chunk::<HEADER_BYTES>().map(|bytes| u64::from_be_bytes(*bytes))
+        else {
             return Err(EngineFault::TooShort { index: entry.index, size: entry.payload.len() });
         };
         at.next_index += 1;
@@ -204,7 +206,12 @@ impl Filter {
         at.next_offset += 1;
         at.epoch = entry.epoch;
         at.next_sequence = sequence + 1;
-        Ok(Verdict::Accept(Accepted { offset, epoch: entry.epoch, begins, records: entry.payload.slice(HEADER_BYTES..) }))
+        Ok(Verdict::Accept(Accepted {
+            offset,
+            epoch: entry.epoch,
+            begins,
+            records: entry.payload.slice(HEADER_BYTES..),
+        }))
     }
 }
 
@@ -220,7 +227,8 @@ mod tests {
         let mut told = String::new();
         for (index, word) in script.split_whitespace().enumerate() {
             let (epoch, sequence) = word.split_once('.').expect("epoch.sequence");
-            let entry = entry(index as u64, epoch.parse().expect("epoch"), sequence.parse().expect("sequence"));
+            let entry =
+                entry(index as u64, epoch.parse().expect("epoch"), sequence.parse().expect("sequence"));
             let verdict = match filter.take(&entry).expect("the engine is sound") {
                 Verdict::Accept(it) if it.begins => format!("offset {}, begins", it.offset),
                 Verdict::Accept(it) => format!("offset {}", it.offset),
@@ -336,7 +344,9 @@ mod tests {
         let mut filter = Filter::default();
         for (index, records) in [b"begin".as_slice(), b"", b"more"].into_iter().enumerate() {
             let Input::Propose { epoch, payload } = proposer.propose(records) else { panic!("a proposal") };
-            let Ok(Verdict::Accept(it)) = filter.take(&Entry { index: index as u64, epoch, payload }) else { panic!("refused") };
+            let Ok(Verdict::Accept(it)) = filter.take(&Entry { index: index as u64, epoch, payload }) else {
+                panic!("refused")
+            };
             assert_eq!((it.offset, it.begins, it.records.as_ref()), (index as u64, index == 0, records));
         }
     }

@@ -35,20 +35,14 @@ pub const TOPIC_CONFIGS: &[ConfigKey] = &[
     },
     ConfigKey {
         name: "compression.zstd.level",
-        kind: Int {
-            min: -131_072,
-            max: 22,
-        },
+        kind: Int { min: -131_072, max: 22 },
         default: "3",
         broker_key: Some("compression.zstd.level"),
         doc: "Level where the broker compresses with zstd.",
     },
     ConfigKey {
         name: "delete.retention.ms",
-        kind: Long {
-            min: 0,
-            max: i64::MAX,
-        },
+        kind: Long { min: 0, max: i64::MAX },
         default: "86400000",
         broker_key: Some("log.cleaner.delete.retention.ms"),
         doc: "How long a tombstone stays in a compacted topic.",
@@ -62,30 +56,21 @@ pub const TOPIC_CONFIGS: &[ConfigKey] = &[
     },
     ConfigKey {
         name: "file.delete.delay.ms",
-        kind: Long {
-            min: 0,
-            max: i64::MAX,
-        },
+        kind: Long { min: 0, max: i64::MAX },
         default: "60000",
         broker_key: Some("log.segment.delete.delay.ms"),
         doc: "How long a deleted file stays before it is removed.",
     },
     ConfigKey {
         name: "flush.messages",
-        kind: Long {
-            min: 1,
-            max: i64::MAX,
-        },
+        kind: Long { min: 1, max: i64::MAX },
         default: "1",
         broker_key: Some("log.flush.interval.messages"),
         doc: "1: an acks=all answer waits until the records are synced to disk. Larger: records count once they are in the page cache, and are synced in the background.",
     },
     ConfigKey {
         name: "flush.ms",
-        kind: Long {
-            min: 0,
-            max: i64::MAX,
-        },
+        kind: Long { min: 0, max: i64::MAX },
         default: "9223372036854775807",
         broker_key: Some("log.flush.interval.ms"),
         doc: "The longest time until records are synced to disk, where `flush.messages` does not sync them before.",
@@ -99,10 +84,7 @@ pub const TOPIC_CONFIGS: &[ConfigKey] = &[
     },
     ConfigKey {
         name: "index.interval.bytes",
-        kind: Int {
-            min: 0,
-            max: i32::MAX,
-        },
+        kind: Int { min: 0, max: i32::MAX },
         default: "4096",
         broker_key: Some("log.index.interval.bytes"),
         doc: "How many bytes of records lie between two entries of the offset index.",
@@ -116,70 +98,49 @@ pub const TOPIC_CONFIGS: &[ConfigKey] = &[
     },
     ConfigKey {
         name: "local.retention.bytes",
-        kind: Long {
-            min: -2,
-            max: i64::MAX,
-        },
+        kind: Long { min: -2, max: i64::MAX },
         default: "-2",
         broker_key: Some("log.local.retention.bytes"),
         doc: "How much stays on the broker of a topic with remote storage; -2 is `retention.bytes`.",
     },
     ConfigKey {
         name: "local.retention.ms",
-        kind: Long {
-            min: -2,
-            max: i64::MAX,
-        },
+        kind: Long { min: -2, max: i64::MAX },
         default: "-2",
         broker_key: Some("log.local.retention.ms"),
         doc: "How long records stay on the broker of a topic with remote storage; -2 is `retention.ms`.",
     },
     ConfigKey {
         name: "max.compaction.lag.ms",
-        kind: Long {
-            min: 1,
-            max: i64::MAX,
-        },
+        kind: Long { min: 1, max: i64::MAX },
         default: "9223372036854775807",
         broker_key: Some("log.cleaner.max.compaction.lag.ms"),
         doc: "The longest time a record may stay uncompacted.",
     },
     ConfigKey {
         name: "max.decompressed.message.bytes",
-        kind: Int {
-            min: 1,
-            max: 2_147_483_639,
-        },
+        kind: Int { min: 1, max: 2_147_483_639 },
         default: "2147483639",
         broker_key: Some("max.decompressed.message.bytes"),
         doc: "The largest size to which one batch may decompress.",
     },
     ConfigKey {
         name: "max.message.bytes",
-        kind: Int {
-            min: 0,
-            max: i32::MAX,
-        },
+        kind: Int { min: 0, max: i32::MAX },
         default: "1048588",
         broker_key: Some("message.max.bytes"),
         doc: "The largest batch, as it is stored.",
     },
     ConfigKey {
         name: "message.timestamp.after.max.ms",
-        kind: Long {
-            min: 0,
-            max: i64::MAX,
-        },
+        kind: Long { min: 0, max: i64::MAX },
         default: "3600000",
         broker_key: Some("log.message.timestamp.after.max.ms"),
         doc: "How far a record's timestamp may be ahead of the broker's clock.",
     },
     ConfigKey {
         name: "message.timestamp.before.max.ms",
-        kind: Long {
-            min: 0,
-            max: i64::MAX,
-        },
+        kind: Long { min: 0, max: i64::MAX },
         default: "9223372036854775807",
         broker_key: Some("log.message.timestamp.before.max.ms"),
         doc: "How far a record's timestamp may be behind the broker's clock.",
@@ -200,20 +161,14 @@ pub const TOPIC_CONFIGS: &[ConfigKey] = &[
     },
     ConfigKey {
         name: "min.compaction.lag.ms",
-        kind: Long {
-            min: 0,
-            max: i64::MAX,
-        },
+        kind: Long { min: 0, max: i64::MAX },
         default: "0",
         broker_key: Some("log.cleaner.min.compaction.lag.ms"),
         doc: "How long a record stays uncompacted at least.",
     },
     ConfigKey {
         name: "min.insync.replicas",
-        kind: Int {
-            min: 1,
-            max: i32::MAX,
-        },
+        kind: Int { min: 1, max: i32::MAX },
         default: "1",
         broker_key: Some("min.insync.replicas"),
         doc: "How many replicas must have the records of an acks=all produce. Where nobody set it: 2 with three replicas or more, else 1.",
@@ -227,20 +182,14 @@ pub const TOPIC_CONFIGS: &[ConfigKey] = &[
     },
     ConfigKey {
         name: "remote.copy.lag.bytes",
-        kind: Long {
-            min: -1,
-            max: i64::MAX,
-        },
+        kind: Long { min: -1, max: i64::MAX },
         default: "-1",
         broker_key: Some("log.remote.copy.lag.bytes"),
         doc: "How far copying to remote storage may be behind, in bytes.",
     },
     ConfigKey {
         name: "remote.copy.lag.ms",
-        kind: Long {
-            min: -1,
-            max: i64::MAX,
-        },
+        kind: Long { min: -1, max: i64::MAX },
         default: "0",
         broker_key: Some("log.remote.copy.lag.ms"),
         doc: "How far copying to remote storage may be behind, in time.",
@@ -268,60 +217,42 @@ pub const TOPIC_CONFIGS: &[ConfigKey] = &[
     },
     ConfigKey {
         name: "retention.bytes",
-        kind: Long {
-            min: -1,
-            max: i64::MAX,
-        },
+        kind: Long { min: -1, max: i64::MAX },
         default: "-1",
         broker_key: Some("log.retention.bytes"),
         doc: "How large a partition may become before its oldest segments are deleted; -1 is no limit.",
     },
     ConfigKey {
         name: "retention.ms",
-        kind: Long {
-            min: -1,
-            max: i64::MAX,
-        },
+        kind: Long { min: -1, max: i64::MAX },
         default: "604800000",
         broker_key: Some("log.retention.ms"),
         doc: "How old records become before they are deleted; -1 is for ever.",
     },
     ConfigKey {
         name: "segment.bytes",
-        kind: Int {
-            min: 1_048_576,
-            max: i32::MAX,
-        },
+        kind: Int { min: 1_048_576, max: i32::MAX },
         default: "1073741824",
         broker_key: Some("log.segment.bytes"),
         doc: "How large a segment file becomes.",
     },
     ConfigKey {
         name: "segment.index.bytes",
-        kind: Int {
-            min: 4,
-            max: i32::MAX,
-        },
+        kind: Int { min: 4, max: i32::MAX },
         default: "10485760",
         broker_key: Some("log.index.size.max.bytes"),
         doc: "How large a segment's index becomes.",
     },
     ConfigKey {
         name: "segment.jitter.ms",
-        kind: Long {
-            min: 0,
-            max: i64::MAX,
-        },
+        kind: Long { min: 0, max: i64::MAX },
         default: "0",
         broker_key: Some("log.roll.jitter.ms"),
         doc: "By how much the end of a segment's time is moved at random, so that segments do not all end at once.",
     },
     ConfigKey {
         name: "segment.ms",
-        kind: Long {
-            min: 1,
-            max: i64::MAX,
-        },
+        kind: Long { min: 1, max: i64::MAX },
         default: "604800000",
         broker_key: Some("log.roll.ms"),
         doc: "How old a segment becomes before a new one is begun.",

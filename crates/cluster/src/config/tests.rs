@@ -3,10 +3,7 @@ use expect_test::expect;
 use super::*;
 
 fn resolved(pairs: &[(&str, &str)]) -> TopicConfig {
-    let overrides = pairs
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-        .collect();
+    let overrides = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     TopicConfig::resolve(&overrides, &TopicConfig::default())
 }
 
@@ -66,41 +63,20 @@ fn a_wrong_key_or_value_says_what_would_be_right() {
 
 #[test]
 fn synced_is_the_default_and_relaxed_must_be_asked_for() {
-    let relaxed = |messages, interval_ms| Flush::Relaxed {
-        messages,
-        interval_ms,
-    };
+    let relaxed = |messages, interval_ms| Flush::Relaxed { messages, interval_ms };
     for (pairs, expected) in [
         (vec![], Flush::Synced),
         (vec![("flush.messages", "1")], Flush::Synced),
-        (
-            vec![("flush.messages", "9223372036854775807")],
-            relaxed(NEVER, None),
-        ),
-        (
-            vec![
-                ("flush.messages", "9223372036854775807"),
-                ("flush.ms", "1000"),
-            ],
-            relaxed(NEVER, Some(1000)),
-        ),
+        (vec![("flush.messages", "9223372036854775807")], relaxed(NEVER, None)),
+        (vec![("flush.messages", "9223372036854775807"), ("flush.ms", "1000")], relaxed(NEVER, Some(1000))),
         (vec![("flush.messages", "10000")], relaxed(10_000, None)),
-        (
-            vec![("flush.messages", "10000"), ("flush.ms", "0")],
-            Flush::Synced,
-        ),
+        (vec![("flush.messages", "10000"), ("flush.ms", "0")], Flush::Synced),
         (vec![("flush.ms", "1000")], Flush::Synced),
     ] {
         assert_eq!(resolved(&pairs).flush, expected, "{pairs:?}");
     }
-    let defaults = TopicConfig {
-        flush: relaxed(500, None),
-        ..TopicConfig::default()
-    };
-    assert_eq!(
-        TopicConfig::resolve(&BTreeMap::new(), &defaults).flush,
-        relaxed(500, None)
-    );
+    let defaults = TopicConfig { flush: relaxed(500, None), ..TopicConfig::default() };
+    assert_eq!(TopicConfig::resolve(&BTreeMap::new(), &defaults).flush, relaxed(500, None));
 }
 
 const NEVER: u64 = i64::MAX as u64;
@@ -108,15 +84,9 @@ const NEVER: u64 = i64::MAX as u64;
 #[test]
 fn min_insync_replicas_is_two_of_three_and_never_more_than_there_are() {
     let default = TopicConfig::default();
-    assert_eq!(
-        [1, 2, 3, 5].map(|factor| default.min_insync_replicas(factor)),
-        [1, 1, 2, 2]
-    );
+    assert_eq!([1, 2, 3, 5].map(|factor| default.min_insync_replicas(factor)), [1, 1, 2, 2]);
     let set = resolved(&[("min.insync.replicas", "3")]);
-    assert_eq!(
-        [1, 2, 3, 5].map(|factor| set.min_insync_replicas(factor)),
-        [1, 2, 3, 3]
-    );
+    assert_eq!([1, 2, 3, 5].map(|factor| set.min_insync_replicas(factor)), [1, 2, 3, 3]);
 }
 
 #[test]
@@ -126,15 +96,6 @@ fn minus_one_is_no_limit() {
         ("retention.bytes", "1000"),
         ("cleanup.policy", "delete, compact"),
     ]);
-    assert_eq!(
-        (config.retention_ms, config.retention_bytes),
-        (None, Some(1000))
-    );
-    assert_eq!(
-        config.cleanup,
-        CleanupPolicy {
-            delete: true,
-            compact: true
-        }
-    );
+    assert_eq!((config.retention_ms, config.retention_bytes), (None, Some(1000)));
+    assert_eq!(config.cleanup, CleanupPolicy { delete: true, compact: true });
 }

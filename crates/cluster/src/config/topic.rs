@@ -107,10 +107,7 @@ const NEVER: u64 = i64::MAX as u64;
 impl Default for TopicConfig {
     fn default() -> Self {
         Self {
-            cleanup: CleanupPolicy {
-                delete: true,
-                compact: false,
-            },
+            cleanup: CleanupPolicy { delete: true, compact: false },
             compression: Compression::Producer,
             retention_ms: Some(604_800_000),
             retention_bytes: None,
@@ -144,9 +141,7 @@ impl TopicConfig {
     pub fn resolve(overrides: &BTreeMap<String, String>, defaults: &Self) -> Self {
         let mut config = defaults.clone();
         for (name, value) in overrides {
-            config
-                .set(name, value)
-                .unwrap_or_else(|error| panic!("a committed config is wrong: {error}"));
+            config.set(name, value).unwrap_or_else(|error| panic!("a committed config is wrong: {error}"));
         }
         config.set_flush(overrides, defaults);
         config
@@ -169,10 +164,7 @@ impl TopicConfig {
         match name {
             "cleanup.policy" => {
                 let has = |word| value.split(',').any(|it| it.trim() == word);
-                self.cleanup = CleanupPolicy {
-                    delete: has("delete"),
-                    compact: has("compact"),
-                };
+                self.cleanup = CleanupPolicy { delete: has("delete"), compact: has("compact") };
             }
             "compression.type" => {
                 self.compression = match value {
@@ -196,11 +188,8 @@ impl TopicConfig {
             "min.insync.replicas" => self.min_insync_replicas = Some(number(value)),
             "message.timestamp.type" => {
                 let is_append = value == "LogAppendTime";
-                self.timestamp_type = if is_append {
-                    TimestampType::LogAppendTime
-                } else {
-                    TimestampType::CreateTime
-                };
+                self.timestamp_type =
+                    if is_append { TimestampType::LogAppendTime } else { TimestampType::CreateTime };
             }
             "message.timestamp.before.max.ms" => self.timestamp_before_max_ms = number(value),
             "message.timestamp.after.max.ms" => self.timestamp_after_max_ms = number(value),
@@ -224,27 +213,15 @@ impl TopicConfig {
     fn set_flush(&mut self, overrides: &BTreeMap<String, String>, defaults: &Self) {
         let (default_messages, default_interval_ms) = match defaults.flush {
             Flush::Synced => (1, None),
-            Flush::Relaxed {
-                messages,
-                interval_ms,
-            } => (messages, interval_ms),
+            Flush::Relaxed { messages, interval_ms } => (messages, interval_ms),
         };
-        let messages = overrides
-            .get("flush.messages")
-            .map_or(default_messages, |it| number(it.trim()));
+        let messages = overrides.get("flush.messages").map_or(default_messages, |it| number(it.trim()));
         let interval_ms = match overrides.get("flush.ms") {
             Some(value) => Some(number(value.trim())).filter(|it| *it != NEVER),
             None => default_interval_ms,
         };
         let is_synced = messages == 1 || interval_ms == Some(0);
-        self.flush = if is_synced {
-            Flush::Synced
-        } else {
-            Flush::Relaxed {
-                messages,
-                interval_ms,
-            }
-        };
+        self.flush = if is_synced { Flush::Synced } else { Flush::Relaxed { messages, interval_ms } };
     }
 }
 

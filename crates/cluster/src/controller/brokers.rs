@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use klamm_model::{BrokerEpoch, BrokerId, ProducerId, Tick};
 
 use super::{
-    AllocateError, AllocateProducerIds, Controller, Decision, Heartbeat, HeartbeatAnswer,
-    ProducerIdBlock, Register, RegisterError, Reply, StaleBroker, elections,
+    AllocateError, AllocateProducerIds, Controller, Decision, Heartbeat, HeartbeatAnswer, ProducerIdBlock,
+    Register, RegisterError, Reply, StaleBroker, elections,
 };
 use crate::image::Broker;
 use crate::record::{BrokerState, Record};
@@ -20,20 +20,14 @@ impl Controller {
             Ok((records, epoch)) => (records, Ok(epoch)),
             Err(error) => (Vec::new(), Err(error)),
         };
-        Decision {
-            records,
-            reply: Reply::RegisterBroker(result),
-        }
+        Decision { records, reply: Reply::RegisterBroker(result) }
     }
 
     fn registration(&self, it: &Register) -> Result<(Vec<Record>, BrokerEpoch), RegisterError> {
         if let (Some(given), Some(ours)) = (&it.cluster_id, self.image.cluster_id())
             && **given != **ours
         {
-            return Err(RegisterError::OtherCluster {
-                given: given.clone(),
-                ours: ours.to_string(),
-            });
+            return Err(RegisterError::OtherCluster { given: given.clone(), ours: ours.to_string() });
         }
         let mut records = Vec::new();
         if let Some(known) = self.image.broker(it.broker.id) {
@@ -49,32 +43,20 @@ impl Controller {
         }
         records.push(Record::RegisterBroker(it.broker.clone()));
         let offset = self.offset_after(&records);
-        Ok((
-            records,
-            BrokerEpoch(i64::try_from(offset).expect("a metadata offset")),
-        ))
+        Ok((records, BrokerEpoch(i64::try_from(offset).expect("a metadata offset"))))
     }
 
     pub(super) fn heartbeat(&mut self, now: Tick, it: &Heartbeat) -> Decision {
         let broker = match self.current(it.id, it.epoch) {
             Ok(broker) => Broker::clone(broker),
             Err(error) => {
-                return Decision {
-                    records: Vec::new(),
-                    reply: Reply::Heartbeat(Err(error)),
-                };
+                return Decision { records: Vec::new(), reply: Reply::Heartbeat(Err(error)) };
             }
         };
         self.sessions.heard(now, it.id, it.applied);
-        let is_caught_up = it
-            .applied
-            .is_some_and(|applied| broker.epoch.0.unsigned_abs() <= applied);
+        let is_caught_up = it.applied.is_some_and(|applied| broker.epoch.0.unsigned_abs() <= applied);
         let only = BTreeSet::from([it.id]);
-        let becomes = |state| Record::BrokerState {
-            id: it.id,
-            epoch: it.epoch,
-            state,
-        };
+        let becomes = |state| Record::BrokerState { id: it.id, epoch: it.epoch, state };
         let (records, state) = match broker.state {
             BrokerState::Fenced if is_caught_up && !it.wants_fence && !it.wants_shutdown => {
                 let mut records = vec![becomes(BrokerState::Active)];
@@ -97,11 +79,7 @@ impl Controller {
         let may_shut_down = it.wants_shutdown && state == BrokerState::Fenced;
         Decision {
             records,
-            reply: Reply::Heartbeat(Ok(HeartbeatAnswer {
-                state,
-                is_caught_up,
-                may_shut_down,
-            })),
+            reply: Reply::Heartbeat(Ok(HeartbeatAnswer { state, is_caught_up, may_shut_down })),
         }
     }
 
@@ -110,36 +88,15 @@ impl Controller {
             Ok((record, block)) => (vec![record], Ok(block)),
             Err(error) => (Vec::new(), Err(error)),
         };
-        Decision {
-            records,
-            reply: Reply::AllocateProducerIds(result),
-        }
+        Decision { records, reply: Reply::AllocateProducerIds(result) }
     }
 
-    fn producer_ids(
-        &self,
-        it: &AllocateProducerIds,
-    ) -> Result<(Record, ProducerIdBlock), AllocateError> {
+    fn producer_ids(&self, it: &AllocateProducerIds) -> Result<(Record, ProducerIdBlock), AllocateError> {
         self.current(it.broker, it.broker_epoch)?;
         let first = self.image.next_producer_id();
-        let next = ProducerId(
-            first
-                .0
-                .checked_add(PRODUCER_ID_BLOCK.into())
-                .ok_or(AllocateError::UsedUp)?,
-        );
-        let record = Record::ProducerIds {
-            broker: it.broker,
-            broker_epoch: it.broker_epoch,
-            next,
-        };
-        Ok((
-            record,
-            ProducerIdBlock {
-                first,
-                count: PRODUCER_ID_BLOCK,
-            },
-        ))
+        let next = ProducerId(first.0.checked_add(PRODUCER_ID_BLOCK.into()).ok_or(AllocateError::UsedUp)?);
+        let record = Record::ProducerIds { broker: it.broker, broker_epoch: it.broker_epoch, next };
+        Ok((record, ProducerIdBlock { first, count: PRODUCER_ID_BLOCK }))
     }
 
     /// The broker, if this registration of it holds.
@@ -148,11 +105,7 @@ impl Controller {
         if broker.epoch == epoch {
             Ok(broker)
         } else {
-            Err(StaleBroker::Epoch {
-                id,
-                given: epoch,
-                current: broker.epoch,
-            })
+            Err(StaleBroker::Epoch { id, given: epoch, current: broker.epoch })
         }
     }
 }

@@ -1,8 +1,7 @@
 //! What a controller can be asked, and what it answers.
 
 use klamm_model::{
-    BrokerEpoch, BrokerId, LeaderEpoch, PartitionEpoch, PartitionIndex, ProducerId, TopicId,
-    TopicPartition,
+    BrokerEpoch, BrokerId, LeaderEpoch, PartitionEpoch, PartitionIndex, ProducerId, TopicId, TopicPartition,
 };
 use thiserror::Error;
 
@@ -115,9 +114,7 @@ pub enum CreateTopicError {
         id: TopicId,
     },
     /// Metrics could not tell the two apart.
-    #[error(
-        "topic {name} would be mixed up with {other} in metrics, where '.' and '_' are the same"
-    )]
+    #[error("topic {name} would be mixed up with {other} in metrics, where '.' and '_' are the same")]
     Collides {
         /// The new name.
         name: String,
@@ -233,9 +230,7 @@ pub enum RegisterError {
         ours: String,
     },
     /// Another data directory has this id: either two brokers were given one number, or one has lost its disk. It would lead with an empty log.
-    #[error(
-        "broker {id} is known with another data directory; unregister it first if that one is lost"
-    )]
+    #[error("broker {id} is known with another data directory; unregister it first if that one is lost")]
     OtherDirectory {
         /// Its number.
         id: BrokerId,

@@ -23,10 +23,7 @@ impl Controller {
         if it.validate_only {
             records.clear();
         }
-        Decision {
-            records,
-            reply: Reply::AlterConfigs(answers),
-        }
+        Decision { records, reply: Reply::AlterConfigs(answers) }
     }
 
     fn config_records(&self, change: &ConfigChange) -> Result<Vec<Record>, AlterConfigError> {
@@ -64,11 +61,7 @@ fn check(resource: ConfigResource, key: &str, value: Option<&str>) -> Result<(),
         ConfigResource::Topic(_) => key,
         ConfigResource::Broker(_) | ConfigResource::BrokerDefault => {
             let row = TOPIC_CONFIGS.iter().find(|it| it.broker_key == Some(key));
-            row.ok_or_else(|| ConfigError::UnknownKey {
-                name: key.to_owned(),
-                nearest: None,
-            })?
-            .name
+            row.ok_or_else(|| ConfigError::UnknownKey { name: key.to_owned(), nearest: None })?.name
         }
     };
     config::check_optional(name, value)

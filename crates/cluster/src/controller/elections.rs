@@ -27,10 +27,7 @@ pub(super) fn fence(image: &Image, ids: &BTreeSet<BrokerId>) -> Vec<Record> {
 
 /// What takes leadership and in-sync membership from these brokers.
 pub(super) fn leave(image: &Image, ids: &BTreeSet<BrokerId>) -> Vec<Record> {
-    image
-        .partitions()
-        .filter_map(|(at, partition)| leave_partition(image, ids, at, partition))
-        .collect()
+    image.partitions().filter_map(|(at, partition)| leave_partition(image, ids, at, partition)).collect()
 }
 
 fn leave_partition(
@@ -44,17 +41,8 @@ fn leave_partition(
         return None;
     }
     let takes_part = |id: BrokerId| !ids.contains(&id) && is_active(image, id);
-    let staying: Vec<_> = partition
-        .isr
-        .iter()
-        .copied()
-        .filter(|id| !ids.contains(id))
-        .collect();
-    let next = partition
-        .replicas
-        .iter()
-        .copied()
-        .find(|id| staying.contains(id) && takes_part(*id));
+    let staying: Vec<_> = partition.isr.iter().copied().filter(|id| !ids.contains(id)).collect();
+    let next = partition.replicas.iter().copied().find(|id| staying.contains(id) && takes_part(*id));
     let change = Change {
         isr: (!staying.is_empty()).then_some(staying),
         leader: ids.contains(&leader).then_some(next),
@@ -73,29 +61,13 @@ pub(super) fn elect_with(image: &Image, joining: BrokerId) -> Vec<Record> {
 }
 
 fn elect_when(image: &Image, takes_part: impl Fn(BrokerId) -> bool) -> Vec<Record> {
-    let leaderless = image
-        .partitions()
-        .filter(|(_, partition)| partition.leader.is_none());
+    let leaderless = image.partitions().filter(|(_, partition)| partition.leader.is_none());
     leaderless
         .filter_map(|(at, partition)| {
-            let next = partition
-                .replicas
-                .iter()
-                .find(|id| partition.isr.contains(id) && takes_part(**id))?;
-            let isr: Vec<_> = partition
-                .isr
-                .iter()
-                .copied()
-                .filter(|id| takes_part(*id))
-                .collect();
+            let next = partition.replicas.iter().find(|id| partition.isr.contains(id) && takes_part(**id))?;
+            let isr: Vec<_> = partition.isr.iter().copied().filter(|id| takes_part(*id)).collect();
             let isr = (isr != partition.isr).then_some(isr);
-            Some(
-                Change {
-                    isr,
-                    leader: Some(Some(*next)),
-                }
-                .record(at, partition),
-            )
+            Some(Change { isr, leader: Some(Some(*next)) }.record(at, partition))
         })
         .collect()
 }

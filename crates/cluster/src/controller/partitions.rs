@@ -13,10 +13,7 @@ use crate::record::Record;
 impl Controller {
     pub(super) fn alter_partitions(&self, it: &AlterPartitions) -> Decision {
         if let Err(error) = self.current(it.broker, it.broker_epoch) {
-            return Decision {
-                records: Vec::new(),
-                reply: Reply::AlterPartitions(Err(error)),
-            };
+            return Decision { records: Vec::new(), reply: Reply::AlterPartitions(Err(error)) };
         }
         let mut records = Vec::new();
         let mut answers: Vec<(TopicPartition, PartitionResult)> = Vec::new();
@@ -25,9 +22,7 @@ impl Controller {
             // A second proposal for a partition rests on the state before the first.
             let is_repeated = answers.iter().any(|(earlier, _)| *earlier == at);
             let result = if is_repeated {
-                Err(AlterPartitionError::Impossible {
-                    what: "the request names the partition twice",
-                })
+                Err(AlterPartitionError::Impossible { what: "the request names the partition twice" })
             } else {
                 self.new_isr(it.broker, proposal)
             };
@@ -39,10 +34,7 @@ impl Controller {
                 }),
             ));
         }
-        Decision {
-            records,
-            reply: Reply::AlterPartitions(Ok(answers)),
-        }
+        Decision { records, reply: Reply::AlterPartitions(Ok(answers)) }
     }
 
     fn new_isr(
@@ -50,17 +42,13 @@ impl Controller {
         proposer: BrokerId,
         it: &IsrProposal,
     ) -> Result<(Option<Record>, PartitionAnswer), AlterPartitionError> {
-        let topic =
-            self.image
-                .topic(it.partition.topic)
-                .ok_or(AlterPartitionError::UnknownTopic {
-                    id: it.partition.topic,
-                })?;
-        let partition = topic.partition(it.partition.partition).ok_or(
-            AlterPartitionError::UnknownPartition {
-                partition: it.partition,
-            },
-        )?;
+        let topic = self
+            .image
+            .topic(it.partition.topic)
+            .ok_or(AlterPartitionError::UnknownTopic { id: it.partition.topic })?;
+        let partition = topic
+            .partition(it.partition.partition)
+            .ok_or(AlterPartitionError::UnknownPartition { partition: it.partition })?;
         check_epochs(proposer, partition, it)?;
         check_members(proposer, partition, it)?;
         for (id, epoch) in &it.isr {
@@ -79,23 +67,12 @@ impl Controller {
             return Ok((None, answer));
         }
         answer.partition_epoch.0 += 1;
-        Ok((
-            Some(
-                Change {
-                    isr: Some(isr),
-                    leader: None,
-                }
-                .record(it.partition, partition),
-            ),
-            answer,
-        ))
+        Ok((Some(Change { isr: Some(isr), leader: None }.record(it.partition, partition)), answer))
     }
 
     /// Whether a broker may be in sync: one that takes part, and has not restarted since it caught up.
     fn is_eligible(&self, id: BrokerId, epoch: Option<BrokerEpoch>) -> bool {
-        self.image
-            .broker(id)
-            .is_some_and(|it| it.is_active() && epoch.is_none_or(|epoch| epoch == it.epoch))
+        self.image.broker(id).is_some_and(|it| it.is_active() && epoch.is_none_or(|epoch| epoch == it.epoch))
     }
 }
 
@@ -114,10 +91,7 @@ fn check_epochs(
         });
     }
     if partition.leader != Some(proposer) {
-        return Err(AlterPartitionError::NotLeader {
-            proposer,
-            leader: partition.leader,
-        });
+        return Err(AlterPartitionError::NotLeader { proposer, leader: partition.leader });
     }
     if it.partition_epoch < partition.partition_epoch {
         return Err(AlterPartitionError::OldPartitionEpoch {

@@ -32,28 +32,17 @@ pub(super) fn place(
 fn replicas(circle: &[&Broker], turn: u64, replication_factor: u16) -> Vec<BrokerId> {
     let size = circle.len() as u64;
     let first = turn % size;
-    let shift = if size == 1 {
-        0
-    } else {
-        turn / size % (size - 1)
-    };
+    let shift = if size == 1 { 0 } else { turn / size % (size - 1) };
     // The others in the order in which they are asked: all of them, beginning `shift` behind the first one's neighbour.
     let others = (0..size - 1).map(|step| (first + 1 + (shift + step) % (size - 1)) % size);
-    let order: Vec<_> = std::iter::once(first)
-        .chain(others)
-        .map(|at| circle[at as usize])
-        .collect();
+    let order: Vec<_> = std::iter::once(first).chain(others).map(|at| circle[at as usize]).collect();
 
     let mut chosen: Vec<&Broker> = Vec::new();
     while chosen.len() < usize::from(replication_factor) {
         let is_free = |it: &&&Broker| chosen.iter().all(|other| other.id != it.id);
         // A rack is asked again only when all have been.
-        let used = |it: &Broker| {
-            chosen
-                .iter()
-                .filter(|other| other.rack.is_some() && other.rack == it.rack)
-                .count()
-        };
+        let used =
+            |it: &Broker| chosen.iter().filter(|other| other.rack.is_some() && other.rack == it.rack).count();
         let next = order.iter().filter(is_free).min_by_key(|it| used(it));
         chosen.push(next.expect("there are enough brokers"));
     }

@@ -32,12 +32,7 @@ struct Session {
 
 impl Sessions {
     pub(super) fn new(now: Tick, timeout_ms: u64, me: BrokerId, image: &Image) -> Self {
-        let mut sessions = Self {
-            timeout_ms,
-            me,
-            by_broker: BTreeMap::new(),
-            observed: now,
-        };
+        let mut sessions = Self { timeout_ms, me, by_broker: BTreeMap::new(), observed: now };
         for broker in image.brokers() {
             sessions.broker_changed(now, broker.id, image);
         }
@@ -75,12 +70,7 @@ impl Sessions {
             drained_at: None,
         });
         if session.epoch != broker.epoch {
-            *session = Session {
-                epoch: broker.epoch,
-                heard: now,
-                applied: None,
-                drained_at: None,
-            };
+            *session = Session { epoch: broker.epoch, heard: now, applied: None, drained_at: None };
         }
         if broker.state == BrokerState::Draining {
             session.drained_at = session.drained_at.or(image.applied());
@@ -97,10 +87,8 @@ impl Sessions {
 
     pub(super) fn next_wake(&self, image: &Image) -> Option<Tick> {
         // One past the timeout, since at the timeout itself a session still holds.
-        let ends = self
-            .watched(image)
-            .map(|(_, session)| session.heard.after_ms(self.timeout_ms + 1))
-            .min()?;
+        let ends =
+            self.watched(image).map(|(_, session)| session.heard.after_ms(self.timeout_ms + 1)).min()?;
         // Often enough for `observe` to tell sleep from silence.
         Some(ends.min(self.observed.after_ms(self.timeout_ms / 4)))
     }
@@ -110,25 +98,16 @@ impl Sessions {
         let Some(drained_at) = self.by_broker.get(&id).and_then(|it| it.drained_at) else {
             return false;
         };
-        image
-            .brokers()
-            .filter(|it| it.id != id && it.is_active() && it.id != self.me)
-            .all(|it| {
-                self.by_broker
-                    .get(&it.id)
-                    .is_some_and(|it| it.applied.is_some_and(|applied| drained_at <= applied))
-            })
+        image.brokers().filter(|it| it.id != id && it.is_active() && it.id != self.me).all(|it| {
+            self.by_broker
+                .get(&it.id)
+                .is_some_and(|it| it.applied.is_some_and(|applied| drained_at <= applied))
+        })
     }
 
     fn watched(&self, image: &Image) -> impl Iterator<Item = (BrokerId, &Session)> {
-        self.by_broker
-            .iter()
-            .map(|(id, session)| (*id, session))
-            .filter(|(id, _)| {
-                *id != self.me
-                    && image
-                        .broker(*id)
-                        .is_some_and(|it| it.state != BrokerState::Fenced)
-            })
+        self.by_broker.iter().map(|(id, session)| (*id, session)).filter(|(id, _)| {
+            *id != self.me && image.broker(*id).is_some_and(|it| it.state != BrokerState::Fenced)
+        })
     }
 }

@@ -6,8 +6,8 @@ use klamm_model::{BrokerId, PartitionIndex, TopicId, TopicPartition};
 use uuid::Builder;
 
 use super::{
-    Controller, CreateTopicError, CreateTopics, CreatedTopic, Decision, DeleteTopicError,
-    DeleteTopics, DeletedTopic, Layout, NewTopic, Reply, TopicRef, placement,
+    Controller, CreateTopicError, CreateTopics, CreatedTopic, Decision, DeleteTopicError, DeleteTopics,
+    DeletedTopic, Layout, NewTopic, Reply, TopicRef, placement,
 };
 use crate::config;
 use crate::record::{self, ConfigResource, Record};
@@ -29,8 +29,8 @@ impl Controller {
     pub(super) fn create_topics(&self, it: &CreateTopics) -> Decision {
         let mut records = Vec::new();
         let mut used = Used::default();
-        let is_too_much = u64::from(PARTITIONS_OF_REQUEST_MAX)
-            < it.topics.iter().map(|it| self.asked_partitions(it)).sum();
+        let is_too_much =
+            u64::from(PARTITIONS_OF_REQUEST_MAX) < it.topics.iter().map(|it| self.asked_partitions(it)).sum();
         let mut times: BTreeMap<&str, usize> = BTreeMap::new();
         for topic in &it.topics {
             *times.entry(&topic.name).or_default() += 1;
@@ -42,13 +42,9 @@ impl Controller {
                 continue;
             };
             let result = if is_too_much {
-                Err(CreateTopicError::TooManyPartitions {
-                    max: PARTITIONS_OF_REQUEST_MAX,
-                })
+                Err(CreateTopicError::TooManyPartitions { max: PARTITIONS_OF_REQUEST_MAX })
             } else if 1 < count {
-                Err(CreateTopicError::Repeated {
-                    name: topic.name.clone(),
-                })
+                Err(CreateTopicError::Repeated { name: topic.name.clone() })
             } else {
                 self.create_topic(topic, &mut used)
             };
@@ -62,18 +58,14 @@ impl Controller {
             });
             answers.push((topic.name.clone(), result));
         }
-        Decision {
-            records,
-            reply: Reply::CreateTopics(answers),
-        }
+        Decision { records, reply: Reply::CreateTopics(answers) }
     }
 
     fn asked_partitions(&self, it: &NewTopic) -> u64 {
         match &it.layout {
-            Layout::Counted { partitions, .. } => partitions
-                .map_or(self.config.num_partitions.into(), |it| {
-                    it.try_into().unwrap_or(0)
-                }),
+            Layout::Counted { partitions, .. } => {
+                partitions.map_or(self.config.num_partitions.into(), |it| it.try_into().unwrap_or(0))
+            }
             Layout::Assigned(partitions) => partitions.len() as u64,
             Layout::Contradictory => 0,
         }
@@ -88,40 +80,24 @@ impl Controller {
         self.check_free(&it.name, used)?;
         let configs = set_configs(it)?;
         let (partitions, replication_factor) = match &it.layout {
-            Layout::Counted {
-                partitions,
-                replication_factor,
-            } => self.placed(*partitions, *replication_factor, used)?,
+            Layout::Counted { partitions, replication_factor } => {
+                self.placed(*partitions, *replication_factor, used)?
+            }
             Layout::Assigned(partitions) => self.assigned(partitions)?,
             Layout::Contradictory => return Err(CreateTopicError::Contradictory),
         };
 
         let id = self.new_topic_id(used);
         let partition_count = u32::try_from(partitions.len()).expect("within the limit");
-        let mut records = vec![Record::Topic {
-            name: it.name.clone(),
-            id,
-        }];
+        let mut records = vec![Record::Topic { name: it.name.clone(), id }];
         for (index, (replicas, isr)) in (0..).zip(partitions) {
-            let partition = TopicPartition {
-                topic: id,
-                partition: PartitionIndex(index),
-            };
+            let partition = TopicPartition { topic: id, partition: PartitionIndex(index) };
             let leader = isr.first().copied();
-            records.push(Record::Partition {
-                partition,
-                replicas,
-                isr,
-                leader,
-            });
+            records.push(Record::Partition { partition, replicas, isr, leader });
         }
         for (key, value) in &configs {
             let resource = ConfigResource::Topic(id);
-            records.push(Record::Config {
-                resource,
-                key: key.clone(),
-                value: Some(value.clone()),
-            });
+            records.push(Record::Config { resource, key: key.clone(), value: Some(value.clone()) });
         }
 
         let bytes: usize = records.iter().map(record::encoded_size).sum();
@@ -131,43 +107,21 @@ impl Controller {
         used.bytes += bytes;
         used.ids += 1;
         used.partition_count += u64::from(partition_count);
-        used.metric_names
-            .insert(topic_name::metric_name(&it.name), it.name.clone());
-        Ok((
-            records,
-            CreatedTopic {
-                id: Some(id),
-                partition_count,
-                replication_factor,
-                configs,
-            },
-        ))
+        used.metric_names.insert(topic_name::metric_name(&it.name), it.name.clone());
+        Ok((records, CreatedTopic { id: Some(id), partition_count, replication_factor, configs }))
     }
 
     fn check_free(&self, name: &str, used: &Used) -> Result<(), CreateTopicError> {
         if let Some(topic) = self.image.topic_named(name) {
-            return Err(CreateTopicError::Exists {
-                name: name.to_owned(),
-                id: topic.id,
-            });
+            return Err(CreateTopicError::Exists { name: name.to_owned(), id: topic.id });
         }
-        let in_request = used
-            .metric_names
-            .get(&topic_name::metric_name(name))
-            .map(String::as_str);
+        let in_request = used.metric_names.get(&topic_name::metric_name(name)).map(String::as_str);
         let has_sign = name.contains(['.', '_']);
-        let known = || {
-            self.image
-                .topics()
-                .map(|it| &*it.name)
-                .find(|it| has_sign && topic_name::collide(it, name))
-        };
+        let known =
+            || self.image.topics().map(|it| &*it.name).find(|it| has_sign && topic_name::collide(it, name));
         match in_request.or_else(known) {
             None => Ok(()),
-            Some(other) => Err(CreateTopicError::Collides {
-                name: name.to_owned(),
-                other: other.to_owned(),
-            }),
+            Some(other) => Err(CreateTopicError::Collides { name: name.to_owned(), other: other.to_owned() }),
         }
     }
 
@@ -186,29 +140,17 @@ impl Controller {
                 .ok_or(CreateTopicError::PartitionCount { count })?,
         };
         let alive = self.image.brokers().filter(|it| it.is_active()).count();
-        let by_default = || {
-            self.config
-                .default_replication_factor
-                .unwrap_or_else(|| alive.clamp(1, 3) as u16)
-        };
+        let by_default =
+            || self.config.default_replication_factor.unwrap_or_else(|| alive.clamp(1, 3) as u16);
         let asked = factor.unwrap_or_else(|| i16::try_from(by_default()).unwrap_or(i16::MAX));
         let replication_factor = u16::try_from(asked)
             .ok()
             .filter(|it| 0 < *it && usize::from(*it) <= alive)
             .ok_or(CreateTopicError::ReplicationFactor { asked, alive })?;
 
-        let start = self
-            .seed
-            .wrapping_add(self.image.partition_count())
-            .wrapping_add(used.partition_count);
+        let start = self.seed.wrapping_add(self.image.partition_count()).wrapping_add(used.partition_count);
         let places = placement::place(&self.image, start, partition_count, replication_factor);
-        Ok((
-            places
-                .into_iter()
-                .map(|replicas| (replicas.clone(), replicas))
-                .collect(),
-            replication_factor,
-        ))
+        Ok((places.into_iter().map(|replicas| (replicas.clone(), replicas)).collect(), replication_factor))
     }
 
     /// The same, as the client wants them.
@@ -217,14 +159,9 @@ impl Controller {
         partitions: &[(PartitionIndex, Vec<BrokerId>)],
     ) -> Result<(Vec<Placed>, u16), CreateTopicError> {
         let unusable = |what: String| Err(CreateTopicError::Assignment { what });
-        let by_index: BTreeMap<_, _> = partitions
-            .iter()
-            .map(|(index, replicas)| (*index, replicas))
-            .collect();
-        let is_whole = by_index
-            .keys()
-            .zip(0..)
-            .all(|(index, expected)| index.0 == expected);
+        let by_index: BTreeMap<_, _> =
+            partitions.iter().map(|(index, replicas)| (*index, replicas)).collect();
+        let is_whole = by_index.keys().zip(0..).all(|(index, expected)| index.0 == expected);
         if by_index.is_empty() || !is_whole || by_index.len() != partitions.len() {
             return unusable("partitions are numbered from 0 without gaps, each once".to_owned());
         }
@@ -243,13 +180,10 @@ impl Controller {
             if let Some(id) = replicas.iter().find(|id| self.image.broker(**id).is_none()) {
                 return unusable(format!("broker {id} is not registered"));
             }
-            let takes_part =
-                |id: &BrokerId| self.image.broker(*id).is_some_and(|it| it.is_active());
+            let takes_part = |id: &BrokerId| self.image.broker(*id).is_some_and(|it| it.is_active());
             let isr: Vec<_> = replicas.iter().copied().filter(takes_part).collect();
             if isr.is_empty() {
-                return unusable(format!(
-                    "none of the brokers of partition {index} takes part"
-                ));
+                return unusable(format!("none of the brokers of partition {index} takes part"));
             }
             placed.push((replicas.clone(), isr));
         }
@@ -264,10 +198,8 @@ impl Controller {
             let high = mix(&[self.seed, self.appended(), used.ids, salt, 0]);
             let low = mix(&[self.seed, self.appended(), used.ids, salt, 1]);
             let id = TopicId(
-                Builder::from_random_bytes(
-                    (u128::from(high) << 64 | u128::from(low)).to_be_bytes(),
-                )
-                .into_uuid(),
+                Builder::from_random_bytes((u128::from(high) << 64 | u128::from(low)).to_be_bytes())
+                    .into_uuid(),
             );
             // A leading dash would look like an option on a command line.
             if self.image.topic(id).is_none() && !id.to_string().starts_with('-') {
@@ -287,27 +219,18 @@ impl Controller {
                     .image
                     .topic_named(name)
                     .ok_or_else(|| DeleteTopicError::UnknownName { name: name.clone() }),
-                TopicRef::Id(id) => self
-                    .image
-                    .topic(*id)
-                    .ok_or(DeleteTopicError::UnknownId { id: *id }),
+                TopicRef::Id(id) => self.image.topic(*id).ok_or(DeleteTopicError::UnknownId { id: *id }),
             };
             let result = topic.and_then(|topic| {
                 if !deleted.insert(topic.id) {
                     return Err(DeleteTopicError::Repeated);
                 }
                 records.push(Record::RemoveTopic { id: topic.id });
-                Ok(DeletedTopic {
-                    name: topic.name.to_string(),
-                    id: topic.id,
-                })
+                Ok(DeletedTopic { name: topic.name.to_string(), id: topic.id })
             });
             answers.push((named.clone(), result));
         }
-        Decision {
-            records,
-            reply: Reply::DeleteTopics(answers),
-        }
+        Decision { records, reply: Reply::DeleteTopics(answers) }
     }
 }
 

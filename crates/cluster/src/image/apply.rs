@@ -70,25 +70,18 @@ impl Image {
     ) -> Result<Changes, ImageError> {
         let expected = self.applied.map_or(0, |it| it + 1);
         if offset != expected {
-            return Err(ImageError::OutOfOrder {
-                expected,
-                got: offset,
-            });
+            return Err(ImageError::OutOfOrder { expected, got: offset });
         }
-        let wrong_epoch = |what| {
-            Err(ImageError::WrongEpoch {
-                entry: epoch,
-                current: self.epoch,
-                what,
-            })
-        };
-        let begins =
-            matches!(records.first(), Some(Record::Begin { epoch: begun, .. }) if *begun == epoch);
+        let wrong_epoch = |what| Err(ImageError::WrongEpoch { entry: epoch, current: self.epoch, what });
+        let begins = matches!(records.first(), Some(Record::Begin { epoch: begun, .. }) if *begun == epoch);
         if epoch < self.epoch {
             return wrong_epoch("it is older");
         }
         if begins != (self.epoch < epoch) {
             return wrong_epoch("an epoch begins with its first entry, and only with it");
+        }
+        if records.iter().skip(1).any(|it| matches!(it, Record::Begin { .. })) {
+            return wrong_epoch("it begins twice");
         }
         let mut next = self.clone();
         next.applied = Some(offset);
@@ -96,26 +89,15 @@ impl Image {
         let mut changes = Changes::default();
         for record in records {
             next.apply(offset, record, &mut changes)
-                .map_err(|what| ImageError::Unfit {
-                    what,
-                    record: Box::new(record.clone()),
-                })?;
+                .map_err(|what| ImageError::Unfit { what, record: Box::new(record.clone()) })?;
         }
         *self = next;
         Ok(changes)
     }
 
-    fn apply(
-        &mut self,
-        offset: u64,
-        record: &Record,
-        changes: &mut Changes,
-    ) -> Result<(), &'static str> {
+    fn apply(&mut self, offset: u64, record: &Record, changes: &mut Changes) -> Result<(), &'static str> {
         match record {
-            Record::Begin { epoch, controller } => {
-                if *epoch != self.epoch {
-                    return Err("it begins another epoch than its entry's");
-                }
+            Record::Begin { controller, .. } => {
                 self.controller = Some(*controller);
                 changes.controller = true;
             }
@@ -136,12 +118,7 @@ impl Image {
             }
             Record::Topic { name, id } => self.create_topic(name, *id, changes)?,
             Record::RemoveTopic { id } => self.remove_topic(*id, changes)?,
-            Record::Partition {
-                partition,
-                replicas,
-                isr,
-                leader,
-            } => {
+            Record::Partition { partition, replicas, isr, leader } => {
                 let state = Partition {
                     replicas: replicas.clone(),
                     isr: isr.clone(),
@@ -152,16 +129,10 @@ impl Image {
                 self.create_partition(*partition, state, changes)?;
             }
             Record::PartitionChange(change) => self.change_partition(change, changes)?,
-            Record::Config {
-                resource,
-                key,
-                value,
-            } => self.set_config(*resource, key, value.as_deref(), changes)?,
-            Record::ProducerIds {
-                broker,
-                broker_epoch,
-                next,
-            } => {
+            Record::Config { resource, key, value } => {
+                self.set_config(*resource, key, value.as_deref(), changes)?
+            }
+            Record::ProducerIds { broker, broker_epoch, next } => {
                 self.registration(*broker, *broker_epoch)?;
                 if *next <= self.next_producer_id {
                     return Err("these producer ids were given out before");
@@ -188,11 +159,7 @@ impl Image {
 
     fn registration(&self, id: BrokerId, epoch: BrokerEpoch) -> Result<&Arc<Broker>, &'static str> {
         let broker = self.brokers.get(&id).ok_or("no such broker")?;
-        if broker.epoch == epoch {
-            Ok(broker)
-        } else {
-            Err("another registration of the broker holds")
-        }
+        if broker.epoch == epoch { Ok(broker) } else { Err("another registration of the broker holds") }
     }
 
     fn set_broker_state(
@@ -202,32 +169,19 @@ impl Image {
         state: BrokerState,
         changes: &mut Changes,
     ) -> Result<(), &'static str> {
-        let broker = Broker {
-            state,
-            ..Broker::clone(self.registration(id, epoch)?)
-        };
+        let broker = Broker { state, ..Broker::clone(self.registration(id, epoch)?) };
         self.brokers.insert(id, Arc::new(broker));
         changes.brokers.insert(id);
         Ok(())
     }
 
-    fn create_topic(
-        &mut self,
-        name: &str,
-        id: TopicId,
-        changes: &mut Changes,
-    ) -> Result<(), &'static str> {
+    fn create_topic(&mut self, name: &str, id: TopicId, changes: &mut Changes) -> Result<(), &'static str> {
         let name: Arc<str> = name.into();
         if self.names.contains_key(&name) || self.topics.contains_key(&id) || id.is_zero() {
             return Err("the name or the id is taken");
         }
         self.names.insert(Arc::clone(&name), id);
-        let topic = Topic {
-            id,
-            name,
-            partitions: Vector::new(),
-            configs: Overrides::default(),
-        };
+        let topic = Topic { id, name, partitions: Vector::new(), configs: Overrides::default() };
         self.topics.insert(id, Arc::new(topic));
         changes.topics_created.push(id);
         Ok(())
@@ -266,11 +220,7 @@ impl Image {
         change: &PartitionChange,
         changes: &mut Changes,
     ) -> Result<(), &'static str> {
-        let topic = Arc::make_mut(
-            self.topics
-                .get_mut(&change.partition.topic)
-                .ok_or("no such topic")?,
-        );
+        let topic = Arc::make_mut(self.topics.get_mut(&change.partition.topic).ok_or("no such topic")?);
         let index = change.partition.partition;
         let mut partition = Partition::clone(topic.partition(index).ok_or("no such partition")?);
         if change.partition_epoch.0 != partition.partition_epoch.0 + 1 {
@@ -279,10 +229,7 @@ impl Image {
         if change.leader.is_some() != change.leader_epoch.is_some() {
             return Err("a leader and its epoch change together");
         }
-        if change
-            .leader_epoch
-            .is_some_and(|it| it.0 != partition.leader_epoch.0 + 1)
-        {
+        if change.leader_epoch.is_some_and(|it| it.0 != partition.leader_epoch.0 + 1) {
             return Err("the leader epoch is not the next one");
         }
         partition.partition_epoch = change.partition_epoch;
@@ -295,10 +242,7 @@ impl Image {
             partition.isr.clone_from(isr);
         }
         check_partition(&partition)?;
-        topic.partitions.set(
-            usize::try_from(index.0).expect("it was found"),
-            Arc::new(partition),
-        );
+        topic.partitions.set(usize::try_from(index.0).expect("it was found"), Arc::new(partition));
         changes.partitions.insert(change.partition);
         Ok(())
     }
@@ -332,8 +276,7 @@ impl Image {
 }
 
 fn check_partition(it: &Partition) -> Result<(), &'static str> {
-    let distinct =
-        |brokers: &[BrokerId]| brokers.iter().collect::<BTreeSet<_>>().len() == brokers.len();
+    let distinct = |brokers: &[BrokerId]| brokers.iter().collect::<BTreeSet<_>>().len() == brokers.len();
     if it.isr.is_empty() || !it.isr.iter().all(|id| it.replicas.contains(id)) {
         return Err("the in-sync set is not a part of the replicas");
     }

@@ -34,8 +34,8 @@ impl Writer {
 
     pub(super) fn number(&mut self, number: impl Into<i64>) {
         let number = number.into();
-        let mut rest = u64::try_from(number)
-            .unwrap_or_else(|_| panic!("negative number {number} in a metadata record"));
+        let mut rest =
+            u64::try_from(number).unwrap_or_else(|_| panic!("negative number {number} in a metadata record"));
         while 0x80 <= rest {
             self.bytes.put_u8((rest & 0x7f) as u8 | 0x80);
             rest >>= 7;
@@ -92,10 +92,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn take(&mut self, size: usize) -> Result<&'a [u8], &'static str> {
-        let (taken, rest) = self
-            .rest
-            .split_at_checked(size)
-            .ok_or("it ends too early")?;
+        let (taken, rest) = self.rest.split_at_checked(size).ok_or("it ends too early")?;
         self.rest = rest;
         Ok(taken)
     }
@@ -123,11 +120,7 @@ impl<'a> Reader<'a> {
     /// A number of bytes or elements. No element is smaller than a byte, so what follows bounds both.
     pub(super) fn size(&mut self) -> Result<usize, &'static str> {
         let size = self.number()?;
-        if self.rest.len() < size {
-            Err("a length goes beyond the end")
-        } else {
-            Ok(size)
-        }
+        if self.rest.len() < size { Err("a length goes beyond the end") } else { Ok(size) }
     }
 
     pub(super) fn uuid(&mut self) -> Result<Uuid, &'static str> {

@@ -23,18 +23,14 @@ fn broker_epoch() -> impl Strategy<Value = BrokerEpoch> {
 }
 
 fn record() -> impl Strategy<Value = Record> {
-    let state = prop_oneof![
-        Just(BrokerState::Fenced),
-        Just(BrokerState::Active),
-        Just(BrokerState::Draining)
-    ];
+    let state =
+        prop_oneof![Just(BrokerState::Fenced), Just(BrokerState::Active), Just(BrokerState::Draining)];
     let resource = prop_oneof![
         any::<u128>().prop_map(|id| ConfigResource::Topic(TopicId(Uuid::from_u128(id)))),
         broker().prop_map(ConfigResource::Broker),
         Just(ConfigResource::BrokerDefault),
     ];
-    let listener =
-        (".*", ".*", any::<u16>()).prop_map(|(name, host, port)| Listener { name, host, port });
+    let listener = (".*", ".*", any::<u16>()).prop_map(|(name, host, port)| Listener { name, host, port });
     let register = (
         broker(),
         any::<u128>(),
@@ -43,15 +39,8 @@ fn record() -> impl Strategy<Value = Record> {
         prop::option::of(".*"),
     )
         .prop_map(|(id, incarnation, directory, listeners, rack)| {
-            let (incarnation, directory) =
-                (Uuid::from_u128(incarnation), Uuid::from_u128(directory));
-            Record::RegisterBroker(RegisterBroker {
-                id,
-                incarnation,
-                directory,
-                listeners,
-                rack,
-            })
+            let (incarnation, directory) = (Uuid::from_u128(incarnation), Uuid::from_u128(directory));
+            Record::RegisterBroker(RegisterBroker { id, incarnation, directory, listeners, rack })
         });
     let change = (
         partition(),
@@ -61,23 +50,19 @@ fn record() -> impl Strategy<Value = Record> {
         prop::option::of(brokers()),
         prop::option::of(brokers()),
     )
-        .prop_map(
-            |(partition, partition_epoch, leader, leader_epoch, isr, replicas)| {
-                Record::PartitionChange(PartitionChange {
-                    partition,
-                    partition_epoch,
-                    leader,
-                    leader_epoch,
-                    isr,
-                    replicas,
-                })
-            },
-        );
+        .prop_map(|(partition, partition_epoch, leader, leader_epoch, isr, replicas)| {
+            Record::PartitionChange(PartitionChange {
+                partition,
+                partition_epoch,
+                leader,
+                leader_epoch,
+                isr,
+                replicas,
+            })
+        });
     prop_oneof![
-        (0..i32::MAX, broker()).prop_map(|(epoch, controller)| Record::Begin {
-            epoch: ControllerEpoch(epoch),
-            controller
-        }),
+        (0..i32::MAX, broker())
+            .prop_map(|(epoch, controller)| Record::Begin { epoch: ControllerEpoch(epoch), controller }),
         ".*".prop_map(|id| Record::Cluster { id }),
         register,
         (broker(), broker_epoch(), state).prop_map(|(id, epoch, state)| Record::BrokerState {
@@ -86,39 +71,16 @@ fn record() -> impl Strategy<Value = Record> {
             state
         }),
         (broker(), broker_epoch()).prop_map(|(id, epoch)| Record::UnregisterBroker { id, epoch }),
-        (".*", any::<u128>()).prop_map(|(name, id)| Record::Topic {
-            name,
-            id: TopicId(Uuid::from_u128(id))
-        }),
-        any::<u128>().prop_map(|id| Record::RemoveTopic {
-            id: TopicId(Uuid::from_u128(id))
-        }),
-        (
-            partition(),
-            brokers(),
-            brokers(),
-            prop::option::of(broker())
-        )
-            .prop_map(|(partition, replicas, isr, leader)| Record::Partition {
-                partition,
-                replicas,
-                isr,
-                leader
-            }),
+        (".*", any::<u128>()).prop_map(|(name, id)| Record::Topic { name, id: TopicId(Uuid::from_u128(id)) }),
+        any::<u128>().prop_map(|id| Record::RemoveTopic { id: TopicId(Uuid::from_u128(id)) }),
+        (partition(), brokers(), brokers(), prop::option::of(broker())).prop_map(
+            |(partition, replicas, isr, leader)| Record::Partition { partition, replicas, isr, leader }
+        ),
         change,
-        (resource, ".*", prop::option::of(".*")).prop_map(|(resource, key, value)| {
-            Record::Config {
-                resource,
-                key,
-                value,
-            }
-        }),
+        (resource, ".*", prop::option::of(".*"))
+            .prop_map(|(resource, key, value)| { Record::Config { resource, key, value } }),
         (broker(), broker_epoch(), 0..i64::MAX).prop_map(|(broker, broker_epoch, next)| {
-            Record::ProducerIds {
-                broker,
-                broker_epoch,
-                next: ProducerId(next),
-            }
+            Record::ProducerIds { broker, broker_epoch, next: ProducerId(next) }
         }),
     ]
 }
@@ -177,25 +139,22 @@ fn an_unknown_type_is_refused_loudly() {
     let mut payload = encode(&[Record::Cluster { id: "here".into() }]).to_vec();
     payload.extend_from_slice(&[200, 0, 0]);
     let error = decode(&payload).expect_err("unknown");
-    expect![
-        "metadata record of the unknown type 200 at byte 8: this node is older than its cluster"
-    ]
-    .assert_eq(&error.to_string());
+    expect!["metadata record of the unknown type 200 at byte 8: this node is older than its cluster"]
+        .assert_eq(&error.to_string());
 }
 
 #[test]
 fn the_bytes_of_a_record_stay_as_they_are() {
     let change = Record::PartitionChange(PartitionChange {
-        partition: TopicPartition {
-            topic: TopicId(Uuid::from_u128(0xabcd)),
-            partition: PartitionIndex(300),
-        },
+        partition: TopicPartition { topic: TopicId(Uuid::from_u128(0xabcd)), partition: PartitionIndex(300) },
         partition_epoch: PartitionEpoch(5),
         leader: Some(None),
         leader_epoch: Some(LeaderEpoch(2)),
         isr: Some(vec![BrokerId(1)]),
         replicas: None,
     });
-    expect!["[8, 0, 27, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 171, 205, 172, 2, 5, 1, 0, 1, 2, 1, 1, 1, 0]"]
-        .assert_eq(&format!("{:?}", encode(&[change]).as_ref()));
+    expect![
+        "[8, 0, 27, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 171, 205, 172, 2, 5, 1, 0, 1, 2, 1, 1, 1, 0]"
+    ]
+    .assert_eq(&format!("{:?}", encode(&[change]).as_ref()));
 }

@@ -1,0 +1,424 @@
+//! A controller with its log in a test, driven by lines of text.
+
+use std::fmt::Write;
+
+use klamm_model::{
+    BrokerEpoch, BrokerId, ControllerEpoch, LeaderEpoch, PartitionEpoch, PartitionIndex, Tick, TopicId,
+    TopicPartition,
+};
+use uuid::Uuid;
+
+use super::super::*;
+use crate::record::{ConfigResource, RegisterBroker};
+
+pub(super) struct Rig {
+    pub(super) controller: Controller,
+    now: Tick,
+    incarnations: u128,
+    log: Vec<(ControllerEpoch, Bytes)>,
+}
+
+const ME: BrokerId = BrokerId(0);
+
+impl Rig {
+    pub(super) fn new(config: ControllerConfig, seed: u64) -> Self {
+        let mut image = Image::default();
+        let epoch = ControllerEpoch(1);
+        let records = [Record::Begin { epoch, controller: ME }, Record::Cluster { id: "here".into() }];
+        image.apply_entry(0, epoch, &records).expect("an empty image takes a beginning");
+        let mut controller = Controller::new(config, ME, seed, Tick(0), image);
+        assert!(controller.tick(Tick(0)).is_empty());
+        Self { controller, now: Tick(0), incarnations: 0, log: vec![(epoch, record::encode(&records))] }
+    }
+
+    pub(super) fn log(&self) -> &[(ControllerEpoch, Bytes)] {
+        &self.log
+    }
+
+    /// The rules that hold after every decision.
+    pub(super) fn check(&self) {
+        let mut rebuilt = Image::default();
+        for (offset, (epoch, payload)) in (0..).zip(&self.log) {
+            let records = record::decode(payload).expect("we wrote it");
+            rebuilt.apply_entry(offset, *epoch, &records).expect("it fitted before");
+        }
+        let image = self.controller.image();
+        assert_eq!(&rebuilt, image, "the image is not the sum of the log");
+
+        let is_active = |id: &BrokerId| image.broker(*id).is_some_and(|it| it.is_active());
+        let mut count = 0;
+        for (at, it) in image.partitions() {
+            count += 1;
+            match it.leader {
+                Some(leader) => {
+                    assert!(it.isr.contains(&leader), "{at}: the leader is not in sync: {it:?}");
+                    assert!(it.isr.iter().all(is_active), "{at}: in sync without taking part: {it:?}");
+                }
+                None => assert!(!it.isr.iter().any(is_active), "{at}: somebody could lead: {it:?}"),
+            }
+        }
+        assert_eq!(count, image.partition_count());
+    }
+
+    pub(super) fn run(&mut self, line: &str) -> String {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let (verb, rest) = words.split_first().expect("a line");
+        match *verb {
+            "register" => self.register(rest),
+            "beat" => self.beat(rest[0], rest.get(1).copied()),
+            "beat-of" => {
+                let heartbeat = Heartbeat { epoch: BrokerEpoch(number(rest[1])), ..self.heartbeat(rest[0]) };
+                self.decide(&Command::Heartbeat(heartbeat))
+            }
+            "wait" => self.wait(number(rest[0]), &rest[1..]),
+            "sleep" => {
+                self.now = self.now.after_ms(number(rest[0]));
+                self.tick()
+            }
+            "takeover" => self.take_over(),
+            "create" => self.create(&rest[..1], rest[1], rest[2], &rest[3..], false),
+            "would-create" => self.create(&rest[..1], rest[1], rest[2], &rest[3..], true),
+            "create-all" => self.create(rest, "1", "1", &[], false),
+            "assign" => self.assign(rest[0], rest[1]),
+            "delete" => self.delete(rest.iter().map(|it| TopicRef::Name((*it).to_owned())).collect()),
+            "delete-by-id" => {
+                self.delete(vec![TopicRef::Id(self.topic(rest[0])), TopicRef::Id(self.topic("no such"))])
+            }
+            "isr" => self.isr(rest),
+            "ids" => {
+                let Heartbeat { id, epoch, .. } = self.heartbeat(rest[0]);
+                self.decide(&Command::AllocateProducerIds(AllocateProducerIds {
+                    broker: id,
+                    broker_epoch: epoch,
+                }))
+            }
+            "set" => self.set(ConfigResource::Topic(self.topic(rest[0])), &rest[1..]),
+            "set-brokers" => self.set(ConfigResource::BrokerDefault, rest),
+            "show" => self.show(),
+            other => panic!("no verb {other}"),
+        }
+    }
+
+    /// The same, but of what it appends only so many entries are committed before the controller fails.
+    pub(super) fn run_cut_short(&mut self, line: &str, entry_count: usize) {
+        let mut image = self.controller.image().clone();
+        let before = self.log.len();
+        self.run(line);
+        assert!(before + entry_count < self.log.len(), "nothing is cut");
+        self.log.truncate(before + entry_count);
+        for (epoch, payload) in &self.log[before..] {
+            let offset = image.applied().map_or(0, |it| it + 1);
+            let records = record::decode(payload).expect("we wrote it");
+            image.apply_entry(offset, *epoch, &records).expect("it fitted before");
+        }
+        self.controller.image = image;
+    }
+
+    fn register(&mut self, words: &[&str]) -> String {
+        let has = |word| words.contains(&word);
+        if !has("again") {
+            self.incarnations += 1;
+        }
+        let id = BrokerId(number(words[0]));
+        let directory = if has("other-disk") { u128::MAX } else { id.0.unsigned_abs().into() };
+        let broker = RegisterBroker {
+            id,
+            incarnation: Uuid::from_u128(self.incarnations),
+            directory: Uuid::from_u128(directory),
+            listeners: Vec::new(),
+            rack: words.iter().find_map(|it| it.strip_prefix("rack=")).map(str::to_owned),
+        };
+        let cluster_id = Some(if has("other-cluster") { "elsewhere".to_owned() } else { "here".to_owned() });
+        self.decide(&Command::RegisterBroker(Register { broker, cluster_id }))
+    }
+
+    fn heartbeat(&self, id: &str) -> Heartbeat {
+        let id = BrokerId(number(id));
+        let epoch = self.controller.image().broker(id).map_or(BrokerEpoch(0), |it| it.epoch);
+        Heartbeat {
+            id,
+            epoch,
+            applied: Some(self.controller.appended()),
+            wants_fence: false,
+            wants_shutdown: false,
+        }
+    }
+
+    fn beat(&mut self, id: &str, manner: Option<&str>) -> String {
+        let mut heartbeat = self.heartbeat(id);
+        match manner {
+            None => {}
+            Some("behind") => heartbeat.applied = Some(0),
+            Some("fence") => heartbeat.wants_fence = true,
+            Some("stop") => heartbeat.wants_shutdown = true,
+            Some(other) => panic!("no manner {other}"),
+        }
+        self.decide(&Command::Heartbeat(heartbeat))
+    }
+
+    /// Time passes in small steps, in which some brokers give signs of life.
+    fn wait(&mut self, time_ms: u64, alive: &[&str]) -> String {
+        let mut told = String::new();
+        for _ in 0..time_ms / 100 {
+            self.now = self.now.after_ms(100);
+            for id in alive {
+                let is_known =
+                    self.controller.image().broker(BrokerId(number(id))).is_some_and(|it| it.is_active());
+                if is_known {
+                    self.beat(id, None);
+                }
+            }
+            told += &self.tick();
+        }
+        told
+    }
+
+    fn tick(&mut self) -> String {
+        let records = self.controller.tick(self.now);
+        self.append(&records)
+    }
+
+    fn take_over(&mut self) -> String {
+        let mut image = self.controller.image().clone();
+        let epoch = ControllerEpoch(image.epoch().0 + 1);
+        let records = [Record::Begin { epoch, controller: ME }];
+        image.apply_entry(self.controller.appended() + 1, epoch, &records).expect("an epoch begins");
+        self.log.push((epoch, record::encode(&records)));
+        self.controller =
+            Controller::new(self.controller.config.clone(), ME, self.controller.seed, self.now, image);
+        self.tick()
+    }
+
+    fn create(
+        &mut self,
+        names: &[&str],
+        partitions: &str,
+        factor: &str,
+        configs: &[&str],
+        validate_only: bool,
+    ) -> String {
+        let topic = |name: &&str| NewTopic {
+            name: (*name).to_owned(),
+            layout: Layout::Counted {
+                partitions: (partitions != "-").then(|| number(partitions)),
+                replication_factor: (factor != "-").then(|| number(factor)),
+            },
+            configs: pairs(configs),
+        };
+        self.decide(&Command::CreateTopics(CreateTopics {
+            topics: names.iter().map(topic).collect(),
+            validate_only,
+        }))
+    }
+
+    fn assign(&mut self, name: &str, places: &str) -> String {
+        let partitions = (0..).map(PartitionIndex).zip(places.split(';').map(brokers)).collect();
+        let topic =
+            NewTopic { name: name.to_owned(), layout: Layout::Assigned(partitions), configs: Vec::new() };
+        self.decide(&Command::CreateTopics(CreateTopics { topics: vec![topic], validate_only: false }))
+    }
+
+    fn delete(&mut self, topics: Vec<TopicRef>) -> String {
+        self.decide(&Command::DeleteTopics(DeleteTopics { topics }))
+    }
+
+    /// `isr <topic>/<partition> by <broker> is <brokers> [what is odd about it]`
+    fn isr(&mut self, words: &[&str]) -> String {
+        let (name, index) = words[0].split_once('/').expect("topic/partition");
+        let partition = TopicPartition { topic: self.topic(name), partition: PartitionIndex(number(index)) };
+        let image = self.controller.image();
+        let known =
+            image.partition(partition).map(|it| (it.leader_epoch, it.partition_epoch)).unwrap_or_default();
+        let odd = |word| words.iter().position(|it| *it == word);
+        let given = |word| odd(word).map(|at| number::<i32>(words[at + 1]));
+        let off = |word| i64::from(odd(word).is_some());
+        let broker_epoch = |id| BrokerEpoch(image.broker(id).map_or(0, |it| it.epoch.0));
+        let isr = brokers(words[4]).into_iter().map(|id| {
+            let epoch = broker_epoch(id);
+            (id, Some(BrokerEpoch(epoch.0 + off("member-epochs-off"))))
+        });
+        let proposal = IsrProposal {
+            partition,
+            leader_epoch: given("leader-epoch").map_or(known.0, LeaderEpoch),
+            partition_epoch: given("partition-epoch").map_or(known.1, PartitionEpoch),
+            isr: isr.collect(),
+        };
+        let broker = BrokerId(number(words[2]));
+        let broker_epoch = BrokerEpoch(broker_epoch(broker).0 + off("broker-epoch-off"));
+        self.decide(&Command::AlterPartitions(AlterPartitions {
+            broker,
+            broker_epoch,
+            partitions: vec![proposal],
+        }))
+    }
+
+    fn set(&mut self, resource: ConfigResource, configs: &[&str]) -> String {
+        let change = ConfigChange { resource, set: pairs(configs) };
+        self.decide(&Command::AlterConfigs(AlterConfigs { resources: vec![change], validate_only: false }))
+    }
+
+    fn topic(&self, name: &str) -> TopicId {
+        self.controller.image().topic_named(name).map_or(TopicId::ZERO, |it| it.id)
+    }
+
+    fn decide(&mut self, command: &Command) -> String {
+        let decision = self.controller.decide(self.now, command);
+        let records = self.append(&decision.records);
+        records + &reply(&decision.reply)
+    }
+
+    fn append(&mut self, records: &[Record]) -> String {
+        let before = self.controller.image().clone();
+        let payloads = self.controller.append(self.now, records);
+        self.log.extend(payloads.into_iter().map(|payload| (self.controller.epoch(), payload)));
+        let after = self.controller.image();
+        records.iter().fold(String::new(), |mut told, record| {
+            writeln!(told, "+ {}", describe(record, [after, &before])).expect("a string");
+            told
+        })
+    }
+
+    fn show(&self) -> String {
+        let mut told = String::new();
+        for topic in self.controller.image().topics() {
+            for (index, it) in topic.partitions.iter().enumerate() {
+                let leader = it.leader.map_or("nobody".to_owned(), |it| it.to_string());
+                writeln!(
+                    told,
+                    "{}/{index} on {} in sync {} leader {leader} epochs {}.{}",
+                    topic.name,
+                    list(&it.replicas),
+                    list(&it.isr),
+                    it.leader_epoch,
+                    it.partition_epoch
+                )
+                .expect("a string");
+            }
+        }
+        told
+    }
+}
+
+fn number<T: std::str::FromStr>(word: &str) -> T {
+    word.parse().unwrap_or_else(|_| panic!("{word} is no number"))
+}
+
+fn brokers(words: &str) -> Vec<BrokerId> {
+    words.split(',').map(|it| BrokerId(number(it))).collect()
+}
+
+fn list(brokers: &[BrokerId]) -> String {
+    brokers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+fn pairs(words: &[&str]) -> Vec<(String, Option<String>)> {
+    words
+        .iter()
+        .map(|it| {
+            let (key, value) = it.split_once('=').expect("key=value");
+            (key.to_owned(), (!value.is_empty()).then(|| value.to_owned()))
+        })
+        .collect()
+}
+
+fn name(topic: TopicId, images: [&Image; 2]) -> String {
+    images.iter().find_map(|it| it.topic(topic)).map_or("?".to_owned(), |it| it.name.to_string())
+}
+
+fn describe(record: &Record, images: [&Image; 2]) -> String {
+    match record {
+        Record::RegisterBroker(it) => format!("broker {} registers", it.id),
+        Record::BrokerState { id, state, .. } => format!("broker {id} is {state:?}"),
+        Record::Topic { name, .. } => format!("topic {name}"),
+        Record::RemoveTopic { id } => format!("no topic {}", name(*id, images)),
+        Record::Partition { partition, replicas, isr, leader } => {
+            let leader = leader.map_or("nobody".to_owned(), |it| it.to_string());
+            let at = format!("{}/{}", name(partition.topic, images), partition.partition);
+            format!("{at} on {} in sync {} leader {leader}", list(replicas), list(isr))
+        }
+        Record::PartitionChange(it) => {
+            let mut told = format!(
+                "{}/{} change {}",
+                name(it.partition.topic, images),
+                it.partition.partition,
+                it.partition_epoch
+            );
+            if let Some(isr) = &it.isr {
+                told += &format!(" in sync {}", list(isr));
+            }
+            if let (Some(leader), Some(epoch)) = (it.leader, it.leader_epoch) {
+                told += &format!(
+                    " leader {} in epoch {epoch}",
+                    leader.map_or("nobody".to_owned(), |it| it.to_string())
+                );
+            }
+            told
+        }
+        Record::Config { resource, key, value } => {
+            let of = match resource {
+                ConfigResource::Topic(id) => name(*id, images),
+                other => format!("{other:?}"),
+            };
+            format!("{of} {key} = {value:?}")
+        }
+        Record::ProducerIds { broker, next, .. } => format!("producer ids below {next} to {broker}"),
+        other => format!("{other:?}"),
+    }
+}
+
+fn reply(reply: &Reply) -> String {
+    fn told<T, E: std::fmt::Display>(result: &Result<T, E>, ok: impl Fn(&T) -> String) -> String {
+        result.as_ref().map_or_else(|error| error.to_string(), ok)
+    }
+    fn lines<'a, K: 'a, T: 'a, E: std::fmt::Display + 'a>(
+        answers: &'a [(K, Result<T, E>)],
+        key: impl Fn(&K) -> String,
+        ok: impl Fn(&T) -> String,
+    ) -> String {
+        let answers: Vec<_> =
+            answers.iter().map(|(it, result)| format!("{}{}", key(it), told(result, &ok))).collect();
+        answers.join("\n")
+    }
+    match reply {
+        Reply::CreateTopics(it) => lines(
+            it,
+            |name| format!("{name}: "),
+            |it| {
+                let id = if it.id.is_some() { "created" } else { "valid" };
+                format!("{id}, {} x {}, {:?}", it.partition_count, it.replication_factor, it.configs)
+            },
+        ),
+        Reply::DeleteTopics(it) => lines(
+            it,
+            |it| match it {
+                TopicRef::Name(name) => format!("{name}: "),
+                TopicRef::Id(_) => "by id: ".to_owned(),
+            },
+            |it| format!("deleted {}", it.name),
+        ),
+        Reply::RegisterBroker(it) => told(it, |epoch| format!("broker epoch {epoch}")),
+        Reply::Heartbeat(it) => told(it, |it| {
+            let mut told = format!("{:?}", it.state);
+            told += if it.is_caught_up { "" } else { ", not caught up" };
+            told += if it.may_shut_down { ", may stop" } else { "" };
+            told
+        }),
+        Reply::AlterPartitions(it) => told(it, |it| {
+            lines(
+                it,
+                |_| String::new(),
+                |it| {
+                    format!(
+                        "leader {} in epoch {}, in sync {}, partition epoch {}",
+                        it.leader,
+                        it.leader_epoch,
+                        list(&it.isr),
+                        it.partition_epoch
+                    )
+                },
+            )
+        }),
+        Reply::AllocateProducerIds(it) => told(it, |it| format!("{} from {}", it.count, it.first)),
+        Reply::AlterConfigs(it) => lines(it, |_| String::new(), |()| "set".to_owned()),
+    }
+}

@@ -1,0 +1,286 @@
+//! The engine of a cluster of one: a log on this node's disk. What is synced is committed.
+//!
+//! An entry is one batch with one record: the record's value is the payload, the batch's leader epoch the proposer's epoch, and its offset the index. Kafka's
+//! segment dump tool can read it. A start delivers what the log holds, once that is known to be on disk, and then leads under the next epoch.
+//!
+//! Deterministic like all engines' inner parts: disk work goes out as values, and its end comes back in.
+
+use std::collections::VecDeque;
+use std::io;
+
+use bytes::{Bytes, BytesMut};
+use klamm_log::{
+    AppendError, DiskError, DiskOp, FileKind, Flush, Log, LogConfig, OpId, ReadError, SegmentId, resolve,
+};
+use klamm_model::{
+    BatchBuilder, BatchError, Batches, BrokerId, ControllerEpoch, LeaderEpoch, Offset, PartitionIndex,
+    ProduceLimits, Seal, Tail, Tick, Timestamp, TopicId, TopicPartition, validate_produce,
+};
+use thiserror::Error;
+
+use crate::{Entry, Input, Output, PAYLOAD_BYTES_MAX};
+
+/// The log's directory, Kafka's name for it.
+pub const DIRECTORY: &str = "__cluster_metadata-0";
+
+/// The log's identity, the same in every cluster: no topic that a cluster creates has it. Kafka's metadata log has the same.
+pub const PARTITION: TopicPartition =
+    TopicPartition { topic: TopicId(uuid::Uuid::from_u128(1)), partition: PartitionIndex(0) };
+
+/// How much is read from the log at once when it starts; larger batches are read whole.
+const READ_BYTES: u32 = 1 << 20;
+
+/// What a [`Solo`] wants.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Effect {
+    /// To be carried out; the end is told by [`Solo::disk_done`].
+    Disk(DiskOp),
+    /// For the node.
+    Tell(Output),
+    /// The disk is full: call [`Solo::try_again`] after a while, a second say. Until then nothing leads.
+    TryAgainLater,
+    /// The disk failed. What the log holds is not known, so the node must stop; nothing more will come of this engine.
+    Fatal(DiskError),
+}
+
+/// The log cannot be read back.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum SoloError {
+    /// Where a batch must be, there is none.
+    #[error("metadata log: {0}")]
+    Read(#[from] ReadError),
+    /// A batch does not parse.
+    #[error("metadata log: batch at offset {at} is damaged: {problem}")]
+    Batch {
+        /// Its offset.
+        at: Offset,
+        /// What is wrong.
+        problem: BatchError,
+    },
+    /// A batch is none that we wrote.
+    #[error("metadata log: batch at offset {at} is no entry: {what}")]
+    NoEntry {
+        /// Its offset.
+        at: Offset,
+        /// In what way.
+        what: &'static str,
+    },
+}
+
+/// Reads from a segment's file, less than asked only at its end.
+pub type ReadFile<'a> = &'a mut dyn FnMut(SegmentId, FileKind, u64, &mut [u8]) -> io::Result<usize>;
+
+/// The engine.
+///
+/// Invariant: told entries are a prefix of the log and synced; `waiting` is the rest of the log, in order.
+pub struct Solo {
+    me: BrokerId,
+    log: Log,
+    epoch: ControllerEpoch,
+    state: State,
+    waiting: VecDeque<Entry>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    /// Leads as soon as nothing is waiting.
+    Starting,
+    /// The disk was full.
+    Paused,
+    Leading,
+    Failed,
+}
+
+/// How the metadata log is kept: synced always, never deleted.
+pub fn log_config() -> LogConfig {
+    LogConfig {
+        segment_bytes: 64 << 20,
+        segment_ms: u64::MAX,
+        flush: Flush::Synced,
+        producer_count_max: 1,
+        ..LogConfig::default()
+    }
+}
+
+impl Solo {
+    /// For a node that has no metadata log yet.
+    pub fn create(me: BrokerId, out: &mut Vec<Effect>) -> Self {
+        let mut ops = Vec::new();
+        let log = Log::create(PARTITION, DIRECTORY.to_owned(), log_config(), &mut ops);
+        out.extend(ops.into_iter().map(Effect::Disk));
+        let mut solo =
+            Self { me, log, epoch: ControllerEpoch(0), state: State::Starting, waiting: VecDeque::new() };
+        solo.advance(out);
+        solo
+    }
+
+    /// For a node whose metadata log was recovered with [`log_config`], before `Log::start`. Reads it all, so this is a job for the start.
+    pub fn recovered(
+        me: BrokerId,
+        log: Log,
+        read: ReadFile<'_>,
+        out: &mut Vec<Effect>,
+    ) -> Result<Self, SoloError> {
+        let waiting = read_entries(&log, read)?;
+        let epoch = waiting.back().map_or(ControllerEpoch(0), |it| it.epoch);
+        let mut solo = Self { me, log, epoch, state: State::Starting, waiting };
+        let mut ops = Vec::new();
+        solo.log.start(&mut ops);
+        out.extend(ops.into_iter().map(Effect::Disk));
+        solo.advance(out);
+        Ok(solo)
+    }
+
+    /// The node says something.
+    pub fn step(&mut self, input: Input, out: &mut Vec<Effect>) {
+        match input {
+            Input::Propose { epoch, payload } => self.propose(epoch, payload, out),
+            // Nobody is behind, and the log is kept whole.
+            Input::OfferSnapshot(_) => {}
+        }
+    }
+
+    /// A disk operation has ended.
+    pub fn disk_done(&mut self, op: OpId, result: Result<(), DiskError>, out: &mut Vec<Effect>) {
+        let mut ops = Vec::new();
+        let progress = self.log.done(op, result, &mut ops);
+        out.extend(ops.into_iter().map(Effect::Disk));
+        if let Some(error) = progress.fatal {
+            self.give_up(State::Failed, out);
+            self.waiting.clear();
+            out.push(Effect::Fatal(error));
+        } else if let Some(lost_from) = progress.lost_from {
+            self.waiting.retain(|it| it.index < index(lost_from));
+            self.give_up(State::Paused, out);
+            out.push(Effect::TryAgainLater);
+        }
+        self.advance(out);
+    }
+
+    /// The disk was full and may have room now.
+    pub fn try_again(&mut self, out: &mut Vec<Effect>) {
+        if self.state == State::Paused {
+            self.state = State::Starting;
+            self.advance(out);
+        }
+    }
+
+    /// Whether [`Self::periodic`] has anything to do.
+    pub fn wants_periodic(&self) -> bool {
+        self.log.wants_periodic()
+    }
+
+    /// Once a second or so: housekeeping of the log.
+    pub fn periodic(&mut self, now: Tick, out: &mut Vec<Effect>) {
+        let mut ops = Vec::new();
+        self.log.periodic(now, &mut ops);
+        out.extend(ops.into_iter().map(Effect::Disk));
+    }
+
+    /// The log, to look at.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    fn propose(&mut self, epoch: ControllerEpoch, payload: Bytes, out: &mut Vec<Effect>) {
+        assert!(payload.len() <= PAYLOAD_BYTES_MAX, "a proposal of {} bytes", payload.len());
+        if self.state != State::Leading || epoch != self.epoch {
+            return;
+        }
+        let bytes = batch(&payload);
+        let limits = ProduceLimits { batch_size_max: usize::MAX, ..ProduceLimits::default() };
+        let valid = validate_produce(&bytes, &limits).expect("we built it");
+        let mut ops = Vec::new();
+        let appended = self.log.append_as_leader(LeaderEpoch(epoch.0), &valid, bytes, &mut ops);
+        out.extend(ops.into_iter().map(Effect::Disk));
+        match appended {
+            Ok(appended) => self.waiting.push_back(Entry { index: index(appended.base), epoch, payload }),
+            // A proposal is lost, and whoever made it has to learn that. It leads again once the queue is empty.
+            Err(AppendError::Overloaded { .. }) => self.give_up(State::Starting, out),
+            // The failure itself was told by `disk_done`.
+            Err(AppendError::LogFailed) => self.give_up(State::Failed, out),
+            Err(error) => panic!("the metadata log refused a batch of ours: {error}"),
+        }
+    }
+
+    /// Tells what is synced, and leads if it is time to.
+    fn advance(&mut self, out: &mut Vec<Effect>) {
+        let committed = index(self.log.synced());
+        while let Some(entry) = self.waiting.pop_front_if(|it| it.index < committed) {
+            out.push(Effect::Tell(Output::Committed(entry)));
+        }
+        if self.state == State::Starting && self.waiting.is_empty() {
+            self.state = State::Leading;
+            self.epoch.0 += 1;
+            out.push(Effect::Tell(Output::Leader { epoch: self.epoch }));
+            out.push(Effect::Tell(Output::LeaderIs { leader: Some(self.me), epoch: self.epoch }));
+        }
+    }
+
+    fn give_up(&mut self, next: State, out: &mut Vec<Effect>) {
+        if self.state == State::Leading {
+            out.push(Effect::Tell(Output::NoLongerLeader));
+        }
+        if self.state != State::Failed {
+            self.state = next;
+        }
+    }
+}
+
+fn index(offset: Offset) -> u64 {
+    offset.raw().unsigned_abs()
+}
+
+fn batch(payload: &Bytes) -> Bytes {
+    let mut builder = BatchBuilder::with_capacity(payload.len() + 128);
+    // No clock in here: the log has no use for timestamps.
+    builder.append(Timestamp(0), None, Some(payload), &[]);
+    builder.finish(&Seal::default())
+}
+
+fn read_entries(log: &Log, read: ReadFile<'_>) -> Result<VecDeque<Entry>, SoloError> {
+    let mut entries = VecDeque::new();
+    let mut from = log.log_start();
+    while let Some(plan) = log.read(from, log.end(), READ_BYTES)? {
+        let segment = plan.segment;
+        let range = resolve(&plan, &mut |kind, position, buffer| read(segment, kind, position, buffer))?;
+        let mut run = BytesMut::zeroed((range.end - range.start) as usize);
+        let count = read(segment, FileKind::Log, range.start.into(), &mut run)
+            .map_err(|error| ReadError::Io { base: segment.base, problem: error.to_string() })?;
+        run.truncate(count);
+        let next = read_run(&run.freeze(), from, &mut entries)?;
+        if next == from {
+            return Err(SoloError::NoEntry { at: from, what: "it is not there" });
+        }
+        from = next;
+    }
+    Ok(entries)
+}
+
+/// Gives the offset after the last batch.
+fn read_run(run: &Bytes, mut at: Offset, entries: &mut VecDeque<Entry>) -> Result<Offset, SoloError> {
+    let mut scratch = Vec::new();
+    for view in Batches::new(run, Tail::MustBeComplete) {
+        let damaged = |problem| SoloError::Batch { at, problem };
+        let none = |what| SoloError::NoEntry { at, what };
+        let view = view.map_err(damaged)?;
+        view.verify_crc().map_err(damaged)?;
+        if view.base_offset() != at || view.record_count() != 1 {
+            return Err(none("it is not one record at this offset"));
+        }
+        let epoch = view.header().leader_epoch.ok_or(none("it has no epoch"))?;
+        let record = view.records(&mut scratch, PAYLOAD_BYTES_MAX).map_err(damaged)?.next();
+        let record = record.ok_or(none("it is empty"))?.map_err(damaged)?;
+        let payload = record.value.ok_or(none("its record has no value"))?;
+        entries.push_back(Entry {
+            index: index(at),
+            epoch: ControllerEpoch(epoch.0),
+            payload: Bytes::copy_from_slice(payload),
+        });
+        at = view.next_offset();
+    }
+    Ok(at)
+}
+
+#[cfg(test)]
+mod tests;
