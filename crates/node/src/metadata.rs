@@ -217,7 +217,7 @@ impl Node {
         }
         let records = controller.tick(now.tick);
         for (encoded, piece) in record::encode_split(&records, RECORDS_BYTES_MAX) {
-            controller.append(now.tick, &piece);
+            controller.append(now.tick, piece);
             propose(&mut leading.proposer, &encoded, out);
         }
     }

@@ -28,9 +28,7 @@ const OPERATIONS_NOT_ASKED: i32 = i32::MIN;
 pub fn answer_from_view(view: &View, origin: &Origin, version: i16, request: &Request) -> Option<Response> {
     match request {
         Request::ApiVersions(request) => Some(Response::ApiVersions(api_versions(request, version))),
-        Request::Metadata(request) => {
-            metadata(view, origin, version, request).map(|it| Response::Metadata(it))
-        }
+        Request::Metadata(request) => metadata(view, origin, version, request).map(Response::Metadata),
         Request::DescribeCluster(request) => {
             Some(Response::DescribeCluster(describe_cluster(view, origin, request)))
         }
@@ -42,7 +40,7 @@ pub fn answer_from_view(view: &View, origin: &Origin, version: i16, request: &Re
 }
 
 /// Which keys are served in which versions.
-pub fn api_versions(request: &ApiVersionsRequest, version: i16) -> ApiVersionsResponse {
+fn api_versions(request: &ApiVersionsRequest, version: i16) -> ApiVersionsResponse {
     // KIP-511: names and versions of client software are for metrics, and must look like it.
     if version >= 3
         && !(is_software_name(&request.client_software_name)
