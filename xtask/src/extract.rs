@@ -10,12 +10,8 @@ use crate::generate::SCHEMA_PATH;
 use crate::schema::{Api, Field, Kind, Message, Schema, Struct, Versions};
 
 /// Messages that are neither request nor response, and that we use.
-const OTHERS: [&str; 4] = [
-    "RequestHeader",
-    "ResponseHeader",
-    "ConsumerProtocolSubscription",
-    "ConsumerProtocolAssignment",
-];
+const OTHERS: [&str; 4] =
+    ["RequestHeader", "ResponseHeader", "ConsumerProtocolSubscription", "ConsumerProtocolAssignment"];
 
 const OPENING: &str = "\
 # The messages of Apache Kafka 4.4.0: names, types and versions, as `cargo xtask gen extract` found them.
@@ -25,16 +21,9 @@ const OPENING: &str = "\
 /// Writes the schema file from `jar`.
 pub(crate) fn write(jar: &Path) -> Result<()> {
     let names = unzip(jar, &["-Z1"], &[])?;
-    let mut schema = Schema {
-        apis: Vec::new(),
-        headers: Vec::new(),
-        data: Vec::new(),
-    };
+    let mut schema = Schema { apis: Vec::new(), headers: Vec::new(), data: Vec::new() };
     for path in names.lines() {
-        let Some(name) = path
-            .strip_prefix("common/message/")
-            .and_then(|it| it.strip_suffix(".json"))
-        else {
+        let Some(name) = path.strip_prefix("common/message/").and_then(|it| it.strip_suffix(".json")) else {
             continue;
         };
         if let Some(name) = name.strip_suffix("Request") {
@@ -43,23 +32,12 @@ pub(crate) fn write(jar: &Path) -> Result<()> {
             if text(&request, "validVersions")? == "none" {
                 continue;
             }
-            let key = request["apiKey"]
-                .as_i64()
-                .context("a request without a key")?;
+            let key = request["apiKey"].as_i64().context("a request without a key")?;
             let (request, response) = (message(&request)?, message(&response)?);
-            schema.apis.push(Api {
-                key: i16::try_from(key)?,
-                name: name.to_owned(),
-                request,
-                response,
-            });
+            schema.apis.push(Api { key: i16::try_from(key)?, name: name.to_owned(), request, response });
         } else if OTHERS.contains(&name) {
             let other = definition(jar, name)?;
-            let list = if text(&other, "type")? == "header" {
-                &mut schema.headers
-            } else {
-                &mut schema.data
-            };
+            let list = if text(&other, "type")? == "header" { &mut schema.headers } else { &mut schema.data };
             list.push(message(&other)?);
         }
     }
@@ -71,18 +49,8 @@ pub(crate) fn write(jar: &Path) -> Result<()> {
 }
 
 fn unzip(jar: &Path, before: &[&str], after: &[&str]) -> Result<String> {
-    let output = Command::new("unzip")
-        .args(before)
-        .arg(jar)
-        .args(after)
-        .output()
-        .context("running unzip")?;
-    ensure!(
-        output.status.success(),
-        "unzip {}: {}",
-        jar.display(),
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let output = Command::new("unzip").args(before).arg(jar).args(after).output().context("running unzip")?;
+    ensure!(output.status.success(), "unzip {}: {}", jar.display(), String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?)
 }
 
@@ -116,39 +84,25 @@ fn without_comments(text: &str) -> String {
 }
 
 fn message(definition: &Value) -> Result<Message> {
-    let common = definition["commonStructs"]
-        .as_array()
-        .map_or(&[][..], Vec::as_slice);
+    let common = definition["commonStructs"].as_array().map_or(&[][..], Vec::as_slice);
     Ok(Message {
         name: text(definition, "name")?.to_owned(),
         versions: text(definition, "validVersions")?.parse()?,
         flexible: text(definition, "flexibleVersions")?.parse()?,
-        latest_unstable: definition["latestVersionUnstable"]
-            .as_bool()
-            .unwrap_or(false),
+        latest_unstable: definition["latestVersionUnstable"].as_bool().unwrap_or(false),
         fields: fields(definition)?,
         structs: common
             .iter()
             .map(|it| {
-                let (name, versions) =
-                    (text(it, "name")?.to_owned(), text(it, "versions")?.parse()?);
-                Ok(Struct {
-                    name,
-                    versions,
-                    fields: fields(it)?,
-                })
+                let (name, versions) = (text(it, "name")?.to_owned(), text(it, "versions")?.parse()?);
+                Ok(Struct { name, versions, fields: fields(it)? })
             })
             .collect::<Result<_>>()?,
     })
 }
 
 fn fields(definition: &Value) -> Result<Vec<Field>> {
-    definition["fields"]
-        .as_array()
-        .map_or(&[][..], Vec::as_slice)
-        .iter()
-        .map(field)
-        .collect()
+    definition["fields"].as_array().map_or(&[][..], Vec::as_slice).iter().map(field).collect()
 }
 
 fn field(definition: &Value) -> Result<Field> {
@@ -171,31 +125,15 @@ fn field(definition: &Value) -> Result<Field> {
         Value::Number(number) => Some(number.to_string()),
         other => bail!("{name}: default {other}"),
     };
-    ensure!(
-        !default
-            .as_deref()
-            .unwrap_or("")
-            .contains(char::is_whitespace),
-        "{name}: default {default:?}"
-    );
-    let element = if let Kind::Array(element) = &kind {
-        element
-    } else {
-        &kind
-    };
+    ensure!(!default.as_deref().unwrap_or("").contains(char::is_whitespace), "{name}: default {default:?}");
+    let element = if let Kind::Array(element) = &kind { element } else { &kind };
     // Kafka has no entity type for the ids of topics, only the name tells them from other ids.
     let topic_id = *element == Kind::Uuid && name.starts_with("TopicId");
-    let entity = if topic_id {
-        Some("topicId")
-    } else {
-        definition["entityType"].as_str()
-    };
+    let entity = if topic_id { Some("topicId") } else { definition["entityType"].as_str() };
     Ok(Field {
         name: name.to_owned(),
         versions,
-        nullable: definition["nullableVersions"]
-            .as_str()
-            .map_or(Ok(Versions::NONE), str::parse)?,
+        nullable: definition["nullableVersions"].as_str().map_or(Ok(Versions::NONE), str::parse)?,
         tag,
         default,
         ignorable: definition["ignorable"].as_bool().unwrap_or(false),
@@ -207,9 +145,7 @@ fn field(definition: &Value) -> Result<Field> {
 }
 
 fn text<'a>(value: &'a Value, name: &str) -> Result<&'a str> {
-    value[name]
-        .as_str()
-        .with_context(|| format!("{name} is missing in {value}"))
+    value[name].as_str().with_context(|| format!("{name} is missing in {value}"))
 }
 
 #[cfg(test)]
@@ -219,9 +155,6 @@ mod tests {
     #[test]
     fn comments_go_and_strings_stay() {
         let text = "// first\n{ \"a\": \"http://x \\\" // y\", // end\n \"b\": 1 }";
-        assert_eq!(
-            without_comments(text),
-            "\n{ \"a\": \"http://x \\\" // y\", \n \"b\": 1 }"
-        );
+        assert_eq!(without_comments(text), "\n{ \"a\": \"http://x \\\" // y\", \n \"b\": 1 }");
     }
 }

@@ -11,10 +11,8 @@ use crate::rust;
 use crate::schema::Schema;
 
 /// The committed schema.
-pub(crate) const SCHEMA_PATH: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../crates/wire/schema/kafka-4.4.0.txt"
-);
+pub(crate) const SCHEMA_PATH: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/wire/schema/kafka-4.4.0.txt");
 
 const MESSAGES_PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/wire/src/messages");
 
@@ -76,6 +74,8 @@ fn wanted() -> Result<BTreeMap<PathBuf, String>> {
 fn formatted(code: &str) -> Result<String> {
     let mut rustfmt = Command::new("rustfmt")
         .args(["--edition", "2024"])
+        // Where it looks for rustfmt.toml.
+        .current_dir(MESSAGES_PATH)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -85,11 +85,7 @@ fn formatted(code: &str) -> Result<String> {
     stdin.write_all(code.as_bytes())?;
     drop(stdin);
     let output = rustfmt.wait_with_output()?;
-    ensure!(
-        output.status.success(),
-        "rustfmt: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    ensure!(output.status.success(), "rustfmt: {}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?)
 }
 

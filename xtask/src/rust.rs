@@ -10,8 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::schema::{Field, Kind, Message, Schema, Versions};
 
-const MARK: &str =
-    "// @generated from schema/kafka-4.4.0.txt by `cargo xtask gen`: edits are lost.\n";
+const MARK: &str = "// @generated from schema/kafka-4.4.0.txt by `cargo xtask gen`: edits are lost.\n";
 
 /// Names that the generated files use for something else.
 const RESERVED: [&str; 14] = [
@@ -36,32 +35,17 @@ pub(crate) fn files(schema: &Schema) -> Result<BTreeMap<String, String>> {
     let mut files = BTreeMap::new();
     let mut modules = String::new();
     let mut add = |module: &str, about: &str, messages: &[&Message]| -> Result<()> {
-        files.insert(
-            format!("{module}.rs"),
-            file(about, messages).with_context(|| module.to_owned())?,
-        );
+        files.insert(format!("{module}.rs"), file(about, messages).with_context(|| module.to_owned())?);
         let names: Vec<&str> = messages.iter().map(|it| it.name.as_str()).collect();
-        writeln!(
-            modules,
-            "pub mod {module};\npub use {module}::{{{}}};",
-            names.join(", ")
-        )?;
+        writeln!(modules, "pub mod {module};\npub use {module}::{{{}}};", names.join(", "))?;
         Ok(())
     };
     for api in &schema.apis {
         let about = format!("{}, key {}.", api.name, api.key);
-        add(
-            &snake_case(&api.name),
-            &about,
-            &[&api.request, &api.response],
-        )?;
+        add(&snake_case(&api.name), &about, &[&api.request, &api.response])?;
     }
     let data: Vec<&Message> = schema.data.iter().collect();
-    add(
-        "consumer_protocol",
-        "What members of a classic group tell one another.",
-        &data,
-    )?;
+    add("consumer_protocol", "What members of a classic group tell one another.", &data)?;
     let opening = "\
 //! The messages of Kafka 4.4, one module an API.
 //!
@@ -95,25 +79,14 @@ fn file(about: &str, messages: &[&Message]) -> Result<String> {
         described.push((*message, structs));
     }
     for (message, structs) in &described {
-        let half = ["Request", "Response"]
-            .into_iter()
-            .find(|half| message.name.ends_with(half));
+        let half = ["Request", "Response"].into_iter().find(|half| message.name.ends_with(half));
         let half = half.unwrap_or_else(|| message.name.trim_start_matches("ConsumerProtocol"));
         let rename = |name: &str| {
             let clash = taken.get(name).is_some_and(|count| *count > 1) || RESERVED.contains(&name);
-            if clash {
-                format!("{half}{name}")
-            } else {
-                name.to_owned()
-            }
+            if clash { format!("{half}{name}") } else { name.to_owned() }
         };
         for it in structs {
-            Printer {
-                out: &mut out,
-                message,
-                rename: &rename,
-            }
-            .print(it)?;
+            Printer { out: &mut out, message, rename: &rename }.print(it)?;
         }
         let flexible_from = match message.flexible {
             flexible if flexible.intersect(message.versions).is_none() => "None".to_owned(),
@@ -126,11 +99,7 @@ fn file(about: &str, messages: &[&Message]) -> Result<String> {
             message.name,
             message.versions.first,
             message.versions.last,
-            if message.latest_unstable {
-                "const LATEST_UNSTABLE: bool = true;\n"
-            } else {
-                ""
-            },
+            if message.latest_unstable { "const LATEST_UNSTABLE: bool = true;\n" } else { "" },
         )?;
     }
     Ok(out)
@@ -151,17 +120,10 @@ fn structs(message: &Message) -> Result<Vec<Described<'_>>> {
         versions: Versions,
         fields: &'a [Field],
     ) -> Result<()> {
-        ensure!(
-            out.iter().all(|it| it.schema_name != name),
-            "{name} is defined twice"
-        );
+        ensure!(out.iter().all(|it| it.schema_name != name), "{name} is defined twice");
         let present = |field: &&Field| !field.versions.intersect(versions).is_none();
         let fields: Vec<&Field> = fields.iter().filter(present).collect();
-        out.push(Described {
-            schema_name: name.to_owned(),
-            versions,
-            fields: fields.clone(),
-        });
+        out.push(Described { schema_name: name.to_owned(), versions, fields: fields.clone() });
         for field in fields {
             if let (Some(name), false) = (struct_name(&field.kind), field.fields.is_empty()) {
                 add(out, name, field.versions.intersect(versions), &field.fields)?;
@@ -172,12 +134,7 @@ fn structs(message: &Message) -> Result<Vec<Described<'_>>> {
     let mut out = Vec::new();
     add(&mut out, &message.name, message.versions, &message.fields)?;
     for common in &message.structs {
-        add(
-            &mut out,
-            &common.name,
-            common.versions.intersect(message.versions),
-            &common.fields,
-        )?;
+        add(&mut out, &common.name, common.versions.intersect(message.versions), &common.fields)?;
     }
     Ok(out)
 }
@@ -206,19 +163,13 @@ impl Printer<'_> {
             .collect::<Result<Vec<FieldCode>>>()?;
         let derived = fields.iter().all(|field| field.default_is_derived);
         let default = if derived { ", Default" } else { "" };
-        writeln!(
-            self.out,
-            "\n#[derive(Clone, Debug, PartialEq{default})]\npub struct {name} {{"
-        )?;
+        writeln!(self.out, "\n#[derive(Clone, Debug, PartialEq{default})]\npub struct {name} {{")?;
         for field in &fields {
             writeln!(self.out, "{}pub {}: {},", field.doc, field.name, field.kind)?;
         }
         writeln!(self.out, "}}\n")?;
         if !derived {
-            writeln!(
-                self.out,
-                "impl Default for {name} {{\nfn default() -> Self {{\nSelf {{"
-            )?;
+            writeln!(self.out, "impl Default for {name} {{\nfn default() -> Self {{\nSelf {{")?;
             for field in &fields {
                 writeln!(self.out, "{}: {},", field.name, field.default)?;
             }
@@ -243,18 +194,11 @@ impl Printer<'_> {
                 || field.read.contains("contains(&v)")
         });
         let tagged = fields.iter().any(|field| field.tag.is_some());
-        writeln!(
-            self.out,
-            "fn read(r: &mut Reader) -> Result<Self, DecodeError> {{"
-        )?;
+        writeln!(self.out, "fn read(r: &mut Reader) -> Result<Self, DecodeError> {{")?;
         if uses_version {
             writeln!(self.out, "let v = r.version();")?;
         }
-        writeln!(
-            self.out,
-            "let {}it = Self {{",
-            if tagged { "mut " } else { "" }
-        )?;
+        writeln!(self.out, "let {}it = Self {{", if tagged { "mut " } else { "" })?;
         for field in fields {
             writeln!(self.out, "{}: {},", field.name, field.read)?;
         }
@@ -290,8 +234,7 @@ impl Printer<'_> {
         }
         if tagged {
             writeln!(self.out, "let mut tags = w.begin_tags();")?;
-            let mut by_tag: Vec<&FieldCode> =
-                fields.iter().filter(|field| field.tag.is_some()).collect();
+            let mut by_tag: Vec<&FieldCode> = fields.iter().filter(|field| field.tag.is_some()).collect();
             by_tag.sort_by_key(|field| field.tag);
             for field in by_tag {
                 self.out.push_str(&field.write);
@@ -307,14 +250,11 @@ impl Printer<'_> {
     fn field(&self, field: &Field, within: Versions) -> Result<FieldCode> {
         let present = field.versions.intersect(within);
         let nullable = field.nullable.intersect(present);
-        let code = self
-            .kind(field, present, nullable)
-            .with_context(|| field.name.clone())?;
+        let code = self.kind(field, present, nullable).with_context(|| field.name.clone())?;
         let name = identifier(&field.name);
         let this = format!("self.{name}");
         let condition = (!present.covers(within)).then(|| holds_when(present, within));
-        let always_null =
-            nullable.covers(present) || field.kind == Kind::Records && nullable.is_none();
+        let always_null = nullable.covers(present) || field.kind == Kind::Records && nullable.is_none();
 
         let write_value = code.write.replace("@", &this);
         let mut body = String::new();
@@ -338,28 +278,20 @@ impl Printer<'_> {
                     nullable.is_none() || nullable.covers(present),
                     "a tagged field that is nullable at times"
                 );
-                ensure!(
-                    self.message.flexible.covers(present),
-                    "a tagged field in a version without tags"
-                );
-                let guard = condition
-                    .as_ref()
-                    .map_or(String::new(), |it| format!(" if {it}"));
+                ensure!(self.message.flexible.covers(present), "a tagged field in a version without tags");
+                let guard = condition.as_ref().map_or(String::new(), |it| format!(" if {it}"));
                 writeln!(tagged_read, "{tag}{guard} => it.{name} = {read},")?;
                 let differs = negated(&is_default);
-                let put = format!(
-                    "w.tag(&mut tags, {tag}, |w| {{ {} }})?;",
-                    code.write_result.replace("@", &this)
-                );
+                let put =
+                    format!("w.tag(&mut tags, {tag}, |w| {{ {} }})?;", code.write_result.replace("@", &this));
                 match condition {
                     None => writeln!(write, "if {differs} {{ {put} }}")?,
                     Some(condition) if field.ignorable => {
                         writeln!(write, "if {condition} && {differs} {{ {put} }}")?
                     }
-                    Some(condition) => writeln!(
-                        write,
-                        "if {condition} {{ if {differs} {{ {put} }} }} else {{ {refusal} }}"
-                    )?,
+                    Some(condition) => {
+                        writeln!(write, "if {condition} {{ if {differs} {{ {put} }} }} else {{ {refusal} }}")?
+                    }
                 }
                 code.default.clone()
             }
@@ -368,19 +300,13 @@ impl Printer<'_> {
                 read
             }
             (None, Some(condition)) => {
-                let refusal = if field.ignorable {
-                    String::new()
-                } else {
-                    format!(" else {{ {refusal} }}")
-                };
+                let refusal = if field.ignorable { String::new() } else { format!(" else {{ {refusal} }}") };
                 writeln!(write, "if {condition} {{ {body}{write_value} }}{refusal}")?;
                 format!("if {condition} {{ {read} }} else {{ {} }}", code.default)
             }
         };
-        let uses_version = condition.is_some()
-            || write.contains("v >=")
-            || write.contains("v <=")
-            || write.contains("(&v)");
+        let uses_version =
+            condition.is_some() || write.contains("v >=") || write.contains("v <=") || write.contains("(&v)");
         Ok(FieldCode {
             doc: doc(field, present, within, nullable),
             name,
@@ -400,33 +326,19 @@ impl Printer<'_> {
         let optional = !nullable.is_none();
         let null_default = field.default.as_deref() == Some("null");
         ensure!(!null_default || optional, "null by default, but never null");
-        let null_allowed = if nullable.covers(present) {
-            "true".to_owned()
-        } else {
-            holds_when(nullable, present)
-        };
+        let null_allowed =
+            if nullable.covers(present) { "true".to_owned() } else { holds_when(nullable, present) };
         let topic_id = field.entity.as_deref() == Some("topicId");
         let sized = |plain: &str, name: &str, empty: &str| -> KindCode {
             let (read, write) = if optional {
-                (
-                    format!("r.nullable_{name}({null_allowed})?"),
-                    format!("w.nullable_{name}(&@)"),
-                )
+                (format!("r.nullable_{name}({null_allowed})?"), format!("w.nullable_{name}(&@)"))
             } else {
                 (format!("r.{name}()?"), format!("w.{name}(&@)"))
             };
             let is_empty = plain.split('<').next().unwrap_or(plain);
             let (kind, default, is_default) = match (optional, null_default) {
-                (false, _) => (
-                    plain.to_owned(),
-                    empty.to_owned(),
-                    "@.is_empty()".to_owned(),
-                ),
-                (true, true) => (
-                    format!("Option<{plain}>"),
-                    "None".to_owned(),
-                    "@.is_none()".to_owned(),
-                ),
+                (false, _) => (plain.to_owned(), empty.to_owned(), "@.is_empty()".to_owned()),
+                (true, true) => (format!("Option<{plain}>"), "None".to_owned(), "@.is_none()".to_owned()),
                 (true, false) => (
                     format!("Option<{plain}>"),
                     format!("Some({empty})"),
@@ -436,41 +348,23 @@ impl Printer<'_> {
             let default_is_derived = !optional || null_default;
             let write_result = write.clone();
             let write = format!("{write}?;");
-            KindCode {
-                kind,
-                default,
-                default_is_derived,
-                is_default,
-                read,
-                write,
-                write_result,
-                optional,
-            }
+            KindCode { kind, default, default_is_derived, is_default, read, write, write_result, optional }
         };
         if let Kind::String | Kind::Bytes | Kind::Array(_) = field.kind {
-            ensure!(
-                matches!(field.default.as_deref(), None | Some("null")),
-                "default {:?}",
-                field.default
-            );
+            ensure!(matches!(field.default.as_deref(), None | Some("null")), "default {:?}", field.default);
         }
         Ok(match &field.kind {
             Kind::String => sized("String", "string", "String::new()"),
             Kind::Bytes => sized("Bytes", "bytes", "Bytes::new()"),
-            Kind::Array(element) => sized(
-                &format!("Vec<{}>", self.element(element, topic_id)?),
-                "array",
-                "Vec::new()",
-            ),
+            Kind::Array(element) => {
+                sized(&format!("Vec<{}>", self.element(element, topic_id)?), "array", "Vec::new()")
+            }
             Kind::Records => KindCode {
                 kind: "Option<Records>".to_owned(),
                 default: "None".to_owned(),
                 default_is_derived: true,
                 is_default: "@.is_none()".to_owned(),
-                read: format!(
-                    "r.records({})?",
-                    if optional { &null_allowed } else { "false" }
-                ),
+                read: format!("r.records({})?", if optional { &null_allowed } else { "false" }),
                 write: "w.records(&@)?;".to_owned(),
                 write_result: "w.records(&@)".to_owned(),
                 optional,
@@ -510,14 +404,10 @@ impl Printer<'_> {
                 let given = field.default.as_deref();
                 let (default, default_is_derived, is_default) = match (scalar, given) {
                     (Kind::Bool, Some("true")) => ("true".to_owned(), false, "@".to_owned()),
-                    (Kind::Bool, None | Some("false")) => {
-                        ("false".to_owned(), true, "!@".to_owned())
+                    (Kind::Bool, None | Some("false")) => ("false".to_owned(), true, "!@".to_owned()),
+                    (Kind::Uuid, None) => {
+                        (format!("{kind}::default()"), true, format!("@ == {kind}::default()"))
                     }
-                    (Kind::Uuid, None) => (
-                        format!("{kind}::default()"),
-                        true,
-                        format!("@ == {kind}::default()"),
-                    ),
                     (Kind::Float64, None) => ("0.0".to_owned(), true, "@ == 0.0".to_owned()),
                     (Kind::Bool | Kind::Uuid | Kind::Float64, Some(other)) => {
                         bail!("default {other:?}")
@@ -568,23 +458,15 @@ impl Printer<'_> {
     /// The fewest bytes that a value takes in any version.
     fn wire_size_min(&self, it: &Described<'_>) -> Result<usize> {
         let last = it.versions.last.min(self.message.versions.last);
-        let sizes =
-            (it.versions.first..=last).map(|version| self.wire_size_in(version, &it.fields, 0));
-        sizes
-            .collect::<Result<Vec<usize>>>()?
-            .into_iter()
-            .min()
-            .context("a struct without versions")
+        let sizes = (it.versions.first..=last).map(|version| self.wire_size_in(version, &it.fields, 0));
+        sizes.collect::<Result<Vec<usize>>>()?.into_iter().min().context("a struct without versions")
     }
 
     fn wire_size_in(&self, version: i16, fields: &[&Field], depth: usize) -> Result<usize> {
         ensure!(depth < 10, "structs within one another without end");
         let flexible = self.message.flexible.contains(version);
         let mut size = usize::from(flexible);
-        for field in fields
-            .iter()
-            .filter(|field| field.tag.is_none() && field.versions.contains(version))
-        {
+        for field in fields.iter().filter(|field| field.tag.is_none() && field.versions.contains(version)) {
             size += match &field.kind {
                 Kind::Bool | Kind::Int8 => 1,
                 Kind::Int16 | Kind::Uint16 => 2,
@@ -597,10 +479,7 @@ impl Printer<'_> {
                 Kind::Struct(_) if field.nullable.contains(version) => 1,
                 Kind::Struct(name) => {
                     let common = self.message.structs.iter().find(|it| it.name == *name);
-                    let nested: Vec<&Field> = common
-                        .map_or(&field.fields, |it| &it.fields)
-                        .iter()
-                        .collect();
+                    let nested: Vec<&Field> = common.map_or(&field.fields, |it| &it.fields).iter().collect();
                     self.wire_size_in(version, &nested, depth + 1)?
                 }
             };
@@ -638,13 +517,11 @@ struct KindCode {
 fn doc(field: &Field, present: Versions, within: Versions, nullable: Versions) -> String {
     let mut facts = Vec::new();
     if !present.covers(within) {
-        facts.push(
-            match (present.first <= within.first, within.last <= present.last) {
-                (_, true) => format!("since version {}", present.first),
-                (true, false) => format!("up to version {}", present.last),
-                (false, false) => format!("versions {} to {}", present.first, present.last),
-            },
-        );
+        facts.push(match (present.first <= within.first, within.last <= present.last) {
+            (_, true) => format!("since version {}", present.first),
+            (true, false) => format!("up to version {}", present.last),
+            (false, false) => format!("versions {} to {}", present.first, present.last),
+        });
     }
     if !nullable.is_none() && !nullable.covers(present) {
         facts.push(format!("may be null in versions {}", field.nullable));
@@ -652,10 +529,7 @@ fn doc(field: &Field, present: Versions, within: Versions, nullable: Versions) -
     if let Some(tag) = field.tag {
         facts.push(format!("tag {tag}"));
     }
-    if let Some(default) = field
-        .default
-        .as_ref()
-        .filter(|it| !["null", "false", "0"].contains(&it.as_str()))
+    if let Some(default) = field.default.as_ref().filter(|it| !["null", "false", "0"].contains(&it.as_str()))
     {
         facts.push(format!("default {default}"));
     }
@@ -728,27 +602,11 @@ mod tests {
 
     #[test]
     fn names_become_snake_case() {
-        let cases = [
-            "TopicId",
-            "timeoutMs",
-            "KRaftVersion",
-            "IsrNodes",
-            "SCRAMName",
-            "Id",
-            "Type",
-        ];
+        let cases = ["TopicId", "timeoutMs", "KRaftVersion", "IsrNodes", "SCRAMName", "Id", "Type"];
         let names: Vec<String> = cases.iter().map(|it| identifier(it)).collect();
         assert_eq!(
             names,
-            [
-                "topic_id",
-                "timeout_ms",
-                "k_raft_version",
-                "isr_nodes",
-                "scram_name",
-                "id",
-                "r#type"
-            ]
+            ["topic_id", "timeout_ms", "k_raft_version", "isr_nodes", "scram_name", "id", "r#type"]
         );
     }
 
@@ -758,9 +616,6 @@ mod tests {
         let versions = |text: &str| text.parse::<Versions>().unwrap();
         assert_eq!(holds_when(versions("12+"), within), "v >= 12");
         assert_eq!(holds_when(versions("0-14"), within), "v <= 14");
-        assert_eq!(
-            holds_when(versions("7-12"), within),
-            "(7..=12).contains(&v)"
-        );
+        assert_eq!(holds_when(versions("7-12"), within), "(7..=12).contains(&v)");
     }
 }

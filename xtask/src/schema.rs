@@ -99,10 +99,7 @@ impl Versions {
     }
 
     pub(crate) fn intersect(self, other: Self) -> Self {
-        Self {
-            first: self.first.max(other.first),
-            last: self.last.min(other.last),
-        }
+        Self { first: self.first.max(other.first), last: self.last.min(other.last) }
     }
 
     pub(crate) fn contains(self, version: i16) -> bool {
@@ -118,24 +115,12 @@ impl FromStr for Versions {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let number = |text: &str| {
-            text.parse::<i16>()
-                .with_context(|| format!("version {text:?}"))
-        };
+        let number = |text: &str| text.parse::<i16>().with_context(|| format!("version {text:?}"));
         Ok(match (text, text.strip_suffix('+'), text.split_once('-')) {
             ("none", _, _) => Self::NONE,
-            (_, Some(first), _) => Self {
-                first: number(first)?,
-                last: i16::MAX,
-            },
-            (_, _, Some((first, last))) => Self {
-                first: number(first)?,
-                last: number(last)?,
-            },
-            _ => Self {
-                first: number(text)?,
-                last: number(text)?,
-            },
+            (_, Some(first), _) => Self { first: number(first)?, last: i16::MAX },
+            (_, _, Some((first, last))) => Self { first: number(first)?, last: number(last)? },
+            _ => Self { first: number(text)?, last: number(text)? },
         })
     }
 }
@@ -220,80 +205,40 @@ impl Schema {
 
     /// Reads the text form.
     pub(crate) fn parse(text: &str) -> Result<Self> {
-        let mut schema = Self {
-            apis: Vec::new(),
-            headers: Vec::new(),
-            data: Vec::new(),
-        };
-        let mut lines = Lines {
-            lines: text
-                .lines()
-                .enumerate()
-                .filter(|(_, it)| is_content(it))
-                .collect(),
-            next: 0,
-        };
+        let mut schema = Self { apis: Vec::new(), headers: Vec::new(), data: Vec::new() };
+        let mut lines =
+            Lines { lines: text.lines().enumerate().filter(|(_, it)| is_content(it)).collect(), next: 0 };
         while let Some((number, line)) = lines.at_depth(0) {
             let words: Vec<&str> = line.split_whitespace().collect();
             match words.as_slice() {
                 ["api", key, name] => {
                     let mut half = |kind: &str| {
-                        let (_, line) = lines
-                            .at_depth(0)
-                            .with_context(|| format!("{name} has no {kind}"))?;
+                        let (_, line) = lines.at_depth(0).with_context(|| format!("{name} has no {kind}"))?;
                         let words: Vec<&str> = line.split_whitespace().collect();
-                        ensure!(
-                            words.first() == Some(&kind),
-                            "{name}: {kind} expected, not {line:?}"
-                        );
-                        let suffix = if kind == "request" {
-                            "Request"
-                        } else {
-                            "Response"
-                        };
+                        ensure!(words.first() == Some(&kind), "{name}: {kind} expected, not {line:?}");
+                        let suffix = if kind == "request" { "Request" } else { "Response" };
                         parse_message(format!("{name}{suffix}"), &words[1..], &mut lines)
                     };
                     let (request, response) = (half("request")?, half("response")?);
-                    schema.apis.push(Api {
-                        key: key.parse()?,
-                        name: (*name).to_owned(),
-                        request,
-                        response,
-                    });
+                    schema.apis.push(Api { key: key.parse()?, name: (*name).to_owned(), request, response });
                 }
                 ["header", name, rest @ ..] => {
-                    schema
-                        .headers
-                        .push(parse_message((*name).to_owned(), rest, &mut lines)?)
+                    schema.headers.push(parse_message((*name).to_owned(), rest, &mut lines)?)
                 }
                 ["data", name, rest @ ..] => {
-                    schema
-                        .data
-                        .push(parse_message((*name).to_owned(), rest, &mut lines)?)
+                    schema.data.push(parse_message((*name).to_owned(), rest, &mut lines)?)
                 }
                 _ => bail!("line {}: {line:?}", number + 1),
             }
         }
-        ensure!(
-            lines.next == lines.lines.len(),
-            "line {} stands too deep",
-            lines.lines[lines.next].0 + 1
-        );
+        ensure!(lines.next == lines.lines.len(), "line {} stands too deep", lines.lines[lines.next].0 + 1);
         Ok(schema)
     }
 }
 
 fn print_message(out: &mut String, opening: &str, message: &Message) {
-    let unstable = if message.latest_unstable {
-        " latest_unstable"
-    } else {
-        ""
-    };
-    let _ = writeln!(
-        out,
-        "{opening} {} flexible={}{unstable}",
-        message.versions, message.flexible
-    );
+    let unstable = if message.latest_unstable { " latest_unstable" } else { "" };
+    let _ = writeln!(out, "{opening} {} flexible={}{unstable}", message.versions, message.flexible);
     print_fields(out, 1, &message.fields);
     for common in &message.structs {
         let _ = writeln!(out, "  struct {} {}", common.name, common.versions);
@@ -303,14 +248,7 @@ fn print_message(out: &mut String, opening: &str, message: &Message) {
 
 fn print_fields(out: &mut String, depth: usize, fields: &[Field]) {
     for field in fields {
-        let _ = write!(
-            out,
-            "{}{} {} {}",
-            "  ".repeat(depth),
-            field.name,
-            field.kind,
-            field.versions
-        );
+        let _ = write!(out, "{}{} {} {}", "  ".repeat(depth), field.name, field.kind, field.versions);
         if field.nullable == field.versions {
             out.push_str(" nullable");
         } else if !field.nullable.is_none() {
@@ -359,12 +297,9 @@ impl<'a> Lines<'a> {
 }
 
 fn parse_message(name: String, words: &[&str], lines: &mut Lines<'_>) -> Result<Message> {
-    let [versions, flexible, rest @ ..] = words else {
-        bail!("{name}: versions are missing")
-    };
-    let flexible = flexible
-        .strip_prefix("flexible=")
-        .with_context(|| format!("{name}: flexible= is missing"))?;
+    let [versions, flexible, rest @ ..] = words else { bail!("{name}: versions are missing") };
+    let flexible =
+        flexible.strip_prefix("flexible=").with_context(|| format!("{name}: flexible= is missing"))?;
     let mut message = Message {
         versions: versions.parse()?,
         flexible: flexible.parse()?,
@@ -381,9 +316,9 @@ fn parse_message(name: String, words: &[&str], lines: &mut Lines<'_>) -> Result<
                 versions: versions.parse()?,
                 fields: parse_fields(2, lines)?,
             }),
-            words => message.fields.push(
-                parse_field(words, 2, lines).with_context(|| format!("line {}", number + 1))?,
-            ),
+            words => message
+                .fields
+                .push(parse_field(words, 2, lines).with_context(|| format!("line {}", number + 1))?),
         }
     }
     Ok(message)
@@ -393,10 +328,7 @@ fn parse_fields(depth: usize, lines: &mut Lines<'_>) -> Result<Vec<Field>> {
     let mut fields = Vec::new();
     while let Some((number, line)) = lines.at_depth(depth) {
         let words: Vec<&str> = line.split_whitespace().collect();
-        fields.push(
-            parse_field(&words, depth + 1, lines)
-                .with_context(|| format!("line {}", number + 1))?,
-        );
+        fields.push(parse_field(&words, depth + 1, lines).with_context(|| format!("line {}", number + 1))?);
     }
     Ok(fields)
 }
@@ -461,10 +393,7 @@ header RequestHeader 1-2 flexible=2+
     fn a_wrong_line_is_named() {
         let wrong = SMALL.replace("tag=0", "colour=red");
         let error = format!("{:#}", Schema::parse(&wrong).unwrap_err());
-        assert!(
-            error.contains("line 4") && error.contains("colour=red"),
-            "{error}"
-        );
+        assert!(error.contains("line 4") && error.contains("colour=red"), "{error}");
         assert!(Schema::parse("api 1 Fetch\n      Deep int8 0+\n").is_err());
         assert!(Schema::parse("banana\n").is_err());
     }

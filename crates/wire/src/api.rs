@@ -68,7 +68,7 @@ apis! {
     DescribeLogDirs = 35: DescribeLogDirsRequest, DescribeLogDirsResponse;
     SaslAuthenticate = 36: SaslAuthenticateRequest, SaslAuthenticateResponse;
     CreatePartitions = 37: CreatePartitionsRequest, CreatePartitionsResponse;
-    CreateDelegationToken = 38: CreateDelegationTokenRequest, CreateDelegationTokenResponse;
+    CreateDelegationToken = 38: CreateDelegationTokenRequest, Box<CreateDelegationTokenResponse>;
     RenewDelegationToken = 39: RenewDelegationTokenRequest, RenewDelegationTokenResponse;
     ExpireDelegationToken = 40: ExpireDelegationTokenRequest, ExpireDelegationTokenResponse;
     DescribeDelegationToken = 41: DescribeDelegationTokenRequest, DescribeDelegationTokenResponse;
@@ -98,7 +98,7 @@ apis! {
     DescribeTransactions = 65: DescribeTransactionsRequest, DescribeTransactionsResponse;
     ListTransactions = 66: ListTransactionsRequest, ListTransactionsResponse;
     AllocateProducerIds = 67: AllocateProducerIdsRequest, AllocateProducerIdsResponse;
-    ConsumerGroupHeartbeat = 68: ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse;
+    ConsumerGroupHeartbeat = 68: Box<ConsumerGroupHeartbeatRequest>, ConsumerGroupHeartbeatResponse;
     ConsumerGroupDescribe = 69: ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse;
     ControllerRegistration = 70: ControllerRegistrationRequest, ControllerRegistrationResponse;
     GetTelemetrySubscriptions = 71: GetTelemetrySubscriptionsRequest, GetTelemetrySubscriptionsResponse;
@@ -118,7 +118,7 @@ apis! {
     WriteShareGroupState = 85: WriteShareGroupStateRequest, WriteShareGroupStateResponse;
     DeleteShareGroupState = 86: DeleteShareGroupStateRequest, DeleteShareGroupStateResponse;
     ReadShareGroupStateSummary = 87: ReadShareGroupStateSummaryRequest, ReadShareGroupStateSummaryResponse;
-    StreamsGroupHeartbeat = 88: StreamsGroupHeartbeatRequest, StreamsGroupHeartbeatResponse;
+    StreamsGroupHeartbeat = 88: Box<StreamsGroupHeartbeatRequest>, Box<StreamsGroupHeartbeatResponse>;
     StreamsGroupDescribe = 89: StreamsGroupDescribeRequest, StreamsGroupDescribeResponse;
     DescribeShareGroupOffsets = 90: DescribeShareGroupOffsetsRequest, DescribeShareGroupOffsetsResponse;
     AlterShareGroupOffsets = 91: AlterShareGroupOffsetsRequest, AlterShareGroupOffsetsResponse;
@@ -155,9 +155,7 @@ impl ApiKey {
 
     /// Whether we answer this version. What is only told to be served, such as Produce 0, is not.
     pub fn is_served(self, version: i16) -> bool {
-        let told = self
-            .served()
-            .is_some_and(|row| (row.min..=row.max).contains(&version));
+        let told = self.served().is_some_and(|row| (row.min..=row.max).contains(&version));
         told && self.versions().contains(&version)
     }
 }
@@ -284,11 +282,7 @@ mod tests {
         for row in SERVED {
             let finished = row.key.stable_versions();
             assert_eq!(row.max, *finished.end(), "{}", row.key);
-            let first = if row.key == ApiKey::Produce {
-                0
-            } else {
-                *finished.start()
-            };
+            let first = if row.key == ApiKey::Produce { 0 } else { *finished.start() };
             assert_eq!(row.min, first, "{}", row.key);
         }
     }
@@ -303,7 +297,7 @@ mod tests {
 
     #[test]
     fn bodies_are_moved_cheaply() {
-        assert!(size_of::<Request>() <= 200, "{}", size_of::<Request>());
-        assert!(size_of::<Response>() <= 200, "{}", size_of::<Response>());
+        assert!(size_of::<Request>() <= 160, "{}", size_of::<Request>());
+        assert!(size_of::<Response>() <= 160, "{}", size_of::<Response>());
     }
 }

@@ -28,18 +28,12 @@ pub struct FrameLimits {
 impl FrameLimits {
     /// For the side that receives requests.
     pub fn requests(size_max: u32) -> Self {
-        Self {
-            size_min: REQUEST_SIZE_MIN,
-            size_max,
-        }
+        Self { size_min: REQUEST_SIZE_MIN, size_max }
     }
 
     /// For the side that receives responses.
     pub fn responses(size_max: u32) -> Self {
-        Self {
-            size_min: RESPONSE_SIZE_MIN,
-            size_max,
-        }
+        Self { size_min: RESPONSE_SIZE_MIN, size_max }
     }
 }
 
@@ -87,9 +81,7 @@ pub enum Peek {
 /// Tells what `received` starts with.
 pub fn peek(received: &[u8], limits: FrameLimits) -> Result<Peek, FrameError> {
     let Some(length) = received.first_chunk::<LENGTH_SIZE>() else {
-        return Ok(Peek::NeedMore {
-            missing: LENGTH_SIZE - received.len(),
-        });
+        return Ok(Peek::NeedMore { missing: LENGTH_SIZE - received.len() });
     };
     let size = check(*length, limits)? as usize;
     match (LENGTH_SIZE + size).checked_sub(received.len()) {
@@ -103,17 +95,11 @@ fn check(length: [u8; LENGTH_SIZE], limits: FrameLimits) -> Result<u32, FrameErr
     let refused = match u32::try_from(signed) {
         Err(_) => FrameError::Negative { size: signed },
         Ok(size) if size < limits.size_min => FrameError::TooSmall { size },
-        Ok(size) if limits.size_max < size => FrameError::TooLarge {
-            size,
-            max: limits.size_max,
-        },
+        Ok(size) if limits.size_max < size => FrameError::TooLarge { size, max: limits.size_max },
         Ok(size) => return Ok(size),
     };
     match looks_like(length) {
-        Some(protocol) => Err(FrameError::OtherProtocol {
-            size: signed,
-            protocol,
-        }),
+        Some(protocol) => Err(FrameError::OtherProtocol { size: signed, protocol }),
         None => Err(refused),
     }
 }
@@ -122,8 +108,9 @@ fn looks_like(start: [u8; LENGTH_SIZE]) -> Option<LooksLike> {
     match &start {
         [0x16, 0x03, 0x00..=0x04, _] => Some(LooksLike::Tls),
         b"SSH-" => Some(LooksLike::Ssh),
-        b"GET " | b"HEAD" | b"POST" | b"PUT " | b"DELE" | b"OPTI" | b"PATC" | b"CONN" | b"TRAC"
-        | b"PRI " => Some(LooksLike::Http),
+        b"GET " | b"HEAD" | b"POST" | b"PUT " | b"DELE" | b"OPTI" | b"PATC" | b"CONN" | b"TRAC" | b"PRI " => {
+            Some(LooksLike::Http)
+        }
         _ => None,
     }
 }
@@ -147,13 +134,7 @@ pub struct FrameBuffer {
 impl FrameBuffer {
     /// A buffer without memory.
     pub fn new(limits: FrameLimits) -> Self {
-        Self {
-            limits,
-            handed_over: Bytes::new(),
-            received: Vec::new(),
-            start: 0,
-            proven: 0,
-        }
+        Self { limits, handed_over: Bytes::new(), received: Vec::new(), start: 0, proven: 0 }
     }
 
     /// Other limits for the frames that follow, such as after authentication.
@@ -202,11 +183,8 @@ impl FrameBuffer {
 
     /// The next whole frame, without its length. A large one is not copied.
     pub fn next_frame(&mut self) -> Result<Option<Bytes>, FrameError> {
-        let unread = if self.handed_over.is_empty() {
-            &self.received[self.start..]
-        } else {
-            &self.handed_over[..]
-        };
+        let unread =
+            if self.handed_over.is_empty() { &self.received[self.start..] } else { &self.handed_over[..] };
         let Peek::Frame { size } = peek(unread, self.limits)? else {
             return Ok(None);
         };

@@ -1,8 +1,6 @@
 //! What stands in front of every request and response.
 
-use crate::{
-    ApiKey, DecodeError, DecodeProblem, EncodeError, Encoded, Reader, Request, Response, Writer,
-};
+use crate::{ApiKey, DecodeError, DecodeProblem, EncodeError, Encoded, Reader, Request, Response, Writer};
 
 /// In front of every request. Its own version follows from the API's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,12 +29,7 @@ impl RequestHeader {
         // Kept in the old encoding, so that a server can read it whatever the version.
         let client_id = reader.classic_nullable_string()?;
         reader.skip_tags()?;
-        Ok(Self {
-            api_key,
-            api_version,
-            correlation_id,
-            client_id,
-        })
+        Ok(Self { api_key, api_version, correlation_id, client_id })
     }
 
     /// Appends the header.
@@ -93,11 +86,7 @@ pub fn encode_request(header: &RequestHeader, body: &Request) -> Result<Encoded,
 }
 
 /// The whole frame of a response, its length included.
-pub fn encode_response(
-    correlation_id: i32,
-    version: i16,
-    body: &Response,
-) -> Result<Encoded, EncodeError> {
+pub fn encode_response(correlation_id: i32, version: i16, body: &Response) -> Result<Encoded, EncodeError> {
     let mut writer = Writer::begin_frame();
     ResponseHeader { correlation_id }.encode(&mut writer, body.api_key(), version);
     body.encode(&mut writer, version)?;

@@ -48,10 +48,7 @@ pub trait Message: Element {
     /// may get lost.
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
         if !Self::VERSIONS.contains(&version) {
-            return Err(EncodeError::UnsupportedVersion {
-                message: Self::NAME,
-                version,
-            });
+            return Err(EncodeError::UnsupportedVersion { message: Self::NAME, version });
         }
         writer.set_version(version, Self::is_flexible(version));
         self.write(writer)

@@ -28,9 +28,7 @@ impl Limits {
     /// In proportion to what was sent. The constant part lets small frames with many short names through: a topic name of
     /// three letters takes 5 bytes in a Metadata request and 43 in memory.
     pub fn for_frame(frame_size: usize) -> Self {
-        Self {
-            decoded_bytes_max: frame_size.saturating_mul(4).saturating_add(256 * 1024),
-        }
+        Self { decoded_bytes_max: frame_size.saturating_mul(4).saturating_add(256 * 1024) }
     }
 }
 
@@ -127,11 +125,7 @@ impl Reader {
 
     /// Fails if bytes are left.
     pub fn finish(&self) -> Result<(), DecodeError> {
-        if self.remaining() == 0 {
-            Ok(())
-        } else {
-            Err(self.error(DecodeProblem::TrailingBytes))
-        }
+        if self.remaining() == 0 { Ok(()) } else { Err(self.error(DecodeProblem::TrailingBytes)) }
     }
 
     /// The version of the message that is being read.
@@ -234,21 +228,14 @@ impl Reader {
     }
 
     /// An array or, where allowed, null.
-    pub fn nullable_array<E: Element>(
-        &mut self,
-        null_allowed: bool,
-    ) -> Result<Option<Vec<E>>, DecodeError> {
+    pub fn nullable_array<E: Element>(&mut self, null_allowed: bool) -> Result<Option<Vec<E>>, DecodeError> {
         let count = self.length(Classic::Long, null_allowed)?;
         count.map(|count| self.elements(count)).transpose()
     }
 
     /// A struct behind a byte that tells whether there is one.
     pub fn nullable_struct<E: Element>(&mut self) -> Result<Option<E>, DecodeError> {
-        if self.i8()? < 0 {
-            Ok(None)
-        } else {
-            E::read(self).map(Some)
-        }
+        if self.i8()? < 0 { Ok(None) } else { E::read(self).map(Some) }
     }
 
     /// An unsigned integer of one to five bytes.
@@ -296,20 +283,12 @@ impl Reader {
 
     /// Tagged fields of which none is known.
     pub fn skip_tags(&mut self) -> Result<(), DecodeError> {
-        if self.flexible {
-            self.tags(|_, _| Ok(false))
-        } else {
-            Ok(())
-        }
+        if self.flexible { self.tags(|_, _| Ok(false)) } else { Ok(()) }
     }
 
     fn tag_count(&mut self) -> Result<u32, DecodeError> {
         let count = if self.flexible { self.varint()? } else { 0 };
-        if count <= TAG_COUNT_MAX {
-            Ok(count)
-        } else {
-            Err(self.error(DecodeProblem::TooManyTags))
-        }
+        if count <= TAG_COUNT_MAX { Ok(count) } else { Err(self.error(DecodeProblem::TooManyTags)) }
     }
 
     /// Reads a field's tag and size and ends the reader where the field ends. Also gives the end that was before.
@@ -342,12 +321,7 @@ impl Reader {
         Ok(elements)
     }
 
-    fn check_count(
-        &mut self,
-        count: usize,
-        wire_size_min: usize,
-        size: usize,
-    ) -> Result<(), DecodeError> {
+    fn check_count(&mut self, count: usize, wire_size_min: usize, size: usize) -> Result<(), DecodeError> {
         #[cfg(test)]
         if self.dice.is_some() {
             return Ok(());
@@ -359,11 +333,7 @@ impl Reader {
     }
 
     /// The length in front of a value, -1 being null.
-    fn length(
-        &mut self,
-        classic: Classic,
-        null_allowed: bool,
-    ) -> Result<Option<usize>, DecodeError> {
+    fn length(&mut self, classic: Classic, null_allowed: bool) -> Result<Option<usize>, DecodeError> {
         #[cfg(test)]
         if let Some(dice) = &mut self.dice {
             return Ok(dice.length(null_allowed));
@@ -442,9 +412,7 @@ impl Reader {
     #[cfg(test)]
     fn invented_tags(&mut self) -> Option<Vec<u32>> {
         let flexible = self.flexible;
-        self.dice
-            .as_mut()
-            .map(|dice| if flexible { dice.tags() } else { Vec::new() })
+        self.dice.as_mut().map(|dice| if flexible { dice.tags() } else { Vec::new() })
     }
 
     pub(crate) fn unsupported_version(&self, version: i16) -> DecodeError {
@@ -452,10 +420,7 @@ impl Reader {
     }
 
     pub(crate) fn error(&self, problem: DecodeProblem) -> DecodeError {
-        DecodeError {
-            position: self.position,
-            problem,
-        }
+        DecodeError { position: self.position, problem }
     }
 }
 

@@ -150,8 +150,7 @@ impl Writer {
     }
 
     pub(crate) fn finish_frame(mut self) -> Result<Encoded, EncodeError> {
-        let size =
-            self.buffer.len() - 4 + self.cuts.iter().map(|(_, part)| part.size()).sum::<usize>();
+        let size = self.buffer.len() - 4 + self.cuts.iter().map(|(_, part)| part.size()).sum::<usize>();
         let length = i32::try_from(size).map_err(|_| EncodeError::TooLong { size })?;
         self.buffer[..4].copy_from_slice(&length.to_be_bytes());
         Ok(self.finish())
@@ -170,14 +169,7 @@ impl Writer {
 
     /// Refuses the message unless `holds`: `field` has a value that the version cannot carry.
     pub fn require(&self, holds: bool, field: &'static str) -> Result<(), EncodeError> {
-        if holds {
-            Ok(())
-        } else {
-            Err(EncodeError::ValueNotInVersion {
-                field,
-                version: self.version,
-            })
-        }
+        if holds { Ok(()) } else { Err(EncodeError::ValueNotInVersion { field, version: self.version }) }
     }
 
     /// One byte.
@@ -249,10 +241,7 @@ impl Writer {
     }
 
     /// A string in the encoding before the compact one, or null.
-    pub(crate) fn classic_nullable_string(
-        &mut self,
-        value: &Option<String>,
-    ) -> Result<(), EncodeError> {
+    pub(crate) fn classic_nullable_string(&mut self, value: &Option<String>) -> Result<(), EncodeError> {
         let flexible = std::mem::replace(&mut self.flexible, false);
         let result = self.nullable_string(value);
         self.flexible = flexible;
@@ -265,8 +254,7 @@ impl Writer {
         if value.len() < PART_SIZE_MIN || self.in_tag {
             self.buffer.extend_from_slice(value);
         } else {
-            self.cuts
-                .push((self.buffer.len(), Part::Bytes(value.clone())));
+            self.cuts.push((self.buffer.len(), Part::Bytes(value.clone())));
         }
         Ok(())
     }
@@ -291,13 +279,7 @@ impl Writer {
                 assert!(!self.in_tag, "a hole in a tagged field");
                 self.length(*size as usize)?;
                 if *size != 0 {
-                    self.cuts.push((
-                        self.buffer.len(),
-                        Part::Hole {
-                            size: *size,
-                            token: *token,
-                        },
-                    ));
+                    self.cuts.push((self.buffer.len(), Part::Hole { size: *size, token: *token }));
                 }
             }
             None => self.null_length(),
@@ -312,10 +294,7 @@ impl Writer {
     }
 
     /// An array or null.
-    pub fn nullable_array<E: Element>(
-        &mut self,
-        elements: &Option<Vec<E>>,
-    ) -> Result<(), EncodeError> {
+    pub fn nullable_array<E: Element>(&mut self, elements: &Option<Vec<E>>) -> Result<(), EncodeError> {
         match elements {
             Some(elements) => self.array(elements)?,
             None => self.null_length(),
@@ -345,10 +324,7 @@ impl Writer {
     pub fn begin_tags(&mut self) -> Tags {
         let count_position = self.flexible.then_some(self.buffer.len());
         self.no_tags();
-        Tags {
-            count_position,
-            count: 0,
-        }
+        Tags { count_position, count: 0 }
     }
 
     /// Appends a tagged field. A struct of ours has a handful of them, so that their count takes one byte.
@@ -364,19 +340,17 @@ impl Writer {
         write(self)?;
         self.in_tag = in_tag;
         let size = self.buffer.len() - size_position;
-        let (bytes, count) =
-            varint(u32::try_from(size).map_err(|_| EncodeError::TooLong { size })?);
+        let (bytes, count) = varint(u32::try_from(size).map_err(|_| EncodeError::TooLong { size })?);
         // The size goes in front of what was just written.
-        self.buffer
-            .splice(size_position..size_position, bytes[..count].iter().copied());
+        self.buffer.splice(size_position..size_position, bytes[..count].iter().copied());
         tags.count += 1;
         Ok(())
     }
 
     /// Ends the tagged fields of a struct.
-    pub fn end_tags(&mut self, tags: Tags) {
-        if let Some(position) = tags.count_position {
-            self.buffer[position] = tags.count;
+    pub fn end_tags(&mut self, Tags { count_position, count }: Tags) {
+        if let Some(position) = count_position {
+            self.buffer[position] = count;
         }
     }
 
@@ -398,11 +372,7 @@ impl Writer {
     }
 
     fn null_length(&mut self) {
-        if self.flexible {
-            self.varint(0)
-        } else {
-            self.i32(-1)
-        }
+        if self.flexible { self.varint(0) } else { self.i32(-1) }
     }
 }
 

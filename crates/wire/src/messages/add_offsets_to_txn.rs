@@ -51,10 +51,7 @@ impl Element for AddOffsetsToTxnResponse {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            error_code: r.i16()?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, error_code: r.i16()? };
         r.skip_tags()?;
         Ok(it)
     }

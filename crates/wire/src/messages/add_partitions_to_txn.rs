@@ -43,26 +43,17 @@ impl Element for AddPartitionsToTxnRequest {
         if v <= 3 {
             w.string(&self.v3_and_below_transactional_id)?;
         } else {
-            w.require(
-                self.v3_and_below_transactional_id.is_empty(),
-                "v3_and_below_transactional_id",
-            )?;
+            w.require(self.v3_and_below_transactional_id.is_empty(), "v3_and_below_transactional_id")?;
         }
         if v <= 3 {
             w.i64(self.v3_and_below_producer_id);
         } else {
-            w.require(
-                self.v3_and_below_producer_id == 0,
-                "v3_and_below_producer_id",
-            )?;
+            w.require(self.v3_and_below_producer_id == 0, "v3_and_below_producer_id")?;
         }
         if v <= 3 {
             w.i16(self.v3_and_below_producer_epoch);
         } else {
-            w.require(
-                self.v3_and_below_producer_epoch == 0,
-                "v3_and_below_producer_epoch",
-            )?;
+            w.require(self.v3_and_below_producer_epoch == 0, "v3_and_below_producer_epoch")?;
         }
         if v <= 3 {
             w.array(&self.v3_and_below_topics)?;
@@ -119,10 +110,7 @@ impl Element for AddPartitionsToTxnTopic {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            name: r.string()?,
-            partitions: r.array()?,
-        };
+        let it = Self { name: r.string()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -176,18 +164,12 @@ impl Element for AddPartitionsToTxnResponse {
         if v >= 4 {
             w.array(&self.results_by_transaction)?;
         } else {
-            w.require(
-                self.results_by_transaction.is_empty(),
-                "results_by_transaction",
-            )?;
+            w.require(self.results_by_transaction.is_empty(), "results_by_transaction")?;
         }
         if v <= 3 {
             w.array(&self.results_by_topic_v3_and_below)?;
         } else {
-            w.require(
-                self.results_by_topic_v3_and_below.is_empty(),
-                "results_by_topic_v3_and_below",
-            )?;
+            w.require(self.results_by_topic_v3_and_below.is_empty(), "results_by_topic_v3_and_below")?;
         }
         w.no_tags();
         Ok(())
@@ -204,10 +186,7 @@ impl Element for AddPartitionsToTxnResult {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            transactional_id: r.string()?,
-            topic_results: r.array()?,
-        };
+        let it = Self { transactional_id: r.string()?, topic_results: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -230,10 +209,7 @@ impl Element for AddPartitionsToTxnTopicResult {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            name: r.string()?,
-            results_by_partition: r.array()?,
-        };
+        let it = Self { name: r.string()?, results_by_partition: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -256,10 +232,7 @@ impl Element for AddPartitionsToTxnPartitionResult {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            partition_index: r.i32()?,
-            partition_error_code: r.i16()?,
-        };
+        let it = Self { partition_index: r.i32()?, partition_error_code: r.i16()? };
         r.skip_tags()?;
         Ok(it)
     }

@@ -72,11 +72,7 @@ impl Element for Listener {
     const WIRE_SIZE_MIN: usize = 5;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            name: r.string()?,
-            host: r.string()?,
-            port: r.u16()?,
-        };
+        let it = Self { name: r.string()?, host: r.string()?, port: r.u16()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -105,11 +101,7 @@ pub struct AddRaftVoterResponse {
 
 impl Default for AddRaftVoterResponse {
     fn default() -> Self {
-        Self {
-            throttle_time_ms: 0,
-            error_code: 0,
-            error_message: Some(String::new()),
-        }
+        Self { throttle_time_ms: 0, error_code: 0, error_message: Some(String::new()) }
     }
 }
 

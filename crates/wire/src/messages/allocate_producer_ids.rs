@@ -12,10 +12,7 @@ pub struct AllocateProducerIdsRequest {
 
 impl Default for AllocateProducerIdsRequest {
     fn default() -> Self {
-        Self {
-            broker_id: 0,
-            broker_epoch: -1,
-        }
+        Self { broker_id: 0, broker_epoch: -1 }
     }
 }
 
@@ -23,10 +20,7 @@ impl Element for AllocateProducerIdsRequest {
     const WIRE_SIZE_MIN: usize = 13;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            broker_id: r.i32()?,
-            broker_epoch: r.i64()?,
-        };
+        let it = Self { broker_id: r.i32()?, broker_epoch: r.i64()? };
         r.skip_tags()?;
         Ok(it)
     }

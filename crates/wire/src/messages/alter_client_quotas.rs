@@ -13,10 +13,7 @@ impl Element for AlterClientQuotasRequest {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            entries: r.array()?,
-            validate_only: r.bool()?,
-        };
+        let it = Self { entries: r.array()?, validate_only: r.bool()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -39,10 +36,7 @@ impl Element for RequestEntryData {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            entity: r.array()?,
-            ops: r.array()?,
-        };
+        let it = Self { entity: r.array()?, ops: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -63,10 +57,7 @@ pub struct RequestEntityData {
 
 impl Default for RequestEntityData {
     fn default() -> Self {
-        Self {
-            entity_type: String::new(),
-            entity_name: Some(String::new()),
-        }
+        Self { entity_type: String::new(), entity_name: Some(String::new()) }
     }
 }
 
@@ -74,10 +65,7 @@ impl Element for RequestEntityData {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            entity_type: r.string()?,
-            entity_name: r.nullable_string(true)?,
-        };
+        let it = Self { entity_type: r.string()?, entity_name: r.nullable_string(true)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -101,11 +89,7 @@ impl Element for OpData {
     const WIRE_SIZE_MIN: usize = 11;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            key: r.string()?,
-            value: r.f64()?,
-            remove: r.bool()?,
-        };
+        let it = Self { key: r.string()?, value: r.f64()?, remove: r.bool()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -135,10 +119,7 @@ impl Element for AlterClientQuotasResponse {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            entries: r.array()?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, entries: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -160,11 +141,7 @@ pub struct ResponseEntryData {
 
 impl Default for ResponseEntryData {
     fn default() -> Self {
-        Self {
-            error_code: 0,
-            error_message: Some(String::new()),
-            entity: Vec::new(),
-        }
+        Self { error_code: 0, error_message: Some(String::new()), entity: Vec::new() }
     }
 }
 
@@ -172,11 +149,7 @@ impl Element for ResponseEntryData {
     const WIRE_SIZE_MIN: usize = 5;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            error_code: r.i16()?,
-            error_message: r.nullable_string(true)?,
-            entity: r.array()?,
-        };
+        let it = Self { error_code: r.i16()?, error_message: r.nullable_string(true)?, entity: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -198,10 +171,7 @@ pub struct ResponseEntityData {
 
 impl Default for ResponseEntityData {
     fn default() -> Self {
-        Self {
-            entity_type: String::new(),
-            entity_name: Some(String::new()),
-        }
+        Self { entity_type: String::new(), entity_name: Some(String::new()) }
     }
 }
 
@@ -209,10 +179,7 @@ impl Element for ResponseEntityData {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            entity_type: r.string()?,
-            entity_name: r.nullable_string(true)?,
-        };
+        let it = Self { entity_type: r.string()?, entity_name: r.nullable_string(true)? };
         r.skip_tags()?;
         Ok(it)
     }

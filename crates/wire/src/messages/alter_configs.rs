@@ -13,10 +13,7 @@ impl Element for AlterConfigsRequest {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            resources: r.array()?,
-            validate_only: r.bool()?,
-        };
+        let it = Self { resources: r.array()?, validate_only: r.bool()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -40,11 +37,7 @@ impl Element for AlterConfigsResource {
     const WIRE_SIZE_MIN: usize = 4;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            resource_type: r.i8()?,
-            resource_name: r.string()?,
-            configs: r.array()?,
-        };
+        let it = Self { resource_type: r.i8()?, resource_name: r.string()?, configs: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -66,10 +59,7 @@ pub struct AlterableConfig {
 
 impl Default for AlterableConfig {
     fn default() -> Self {
-        Self {
-            name: String::new(),
-            value: Some(String::new()),
-        }
+        Self { name: String::new(), value: Some(String::new()) }
     }
 }
 
@@ -77,10 +67,7 @@ impl Element for AlterableConfig {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            name: r.string()?,
-            value: r.nullable_string(true)?,
-        };
+        let it = Self { name: r.string()?, value: r.nullable_string(true)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -109,10 +96,7 @@ impl Element for AlterConfigsResponse {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            responses: r.array()?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, responses: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }

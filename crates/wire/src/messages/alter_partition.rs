@@ -13,11 +13,7 @@ pub struct AlterPartitionRequest {
 
 impl Default for AlterPartitionRequest {
     fn default() -> Self {
-        Self {
-            broker_id: 0,
-            broker_epoch: -1,
-            topics: Vec::new(),
-        }
+        Self { broker_id: 0, broker_epoch: -1, topics: Vec::new() }
     }
 }
 
@@ -25,11 +21,7 @@ impl Element for AlterPartitionRequest {
     const WIRE_SIZE_MIN: usize = 14;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            broker_id: r.i32()?,
-            broker_epoch: r.i64()?,
-            topics: r.array()?,
-        };
+        let it = Self { broker_id: r.i32()?, broker_epoch: r.i64()?, topics: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -53,10 +45,7 @@ impl Element for RequestTopicData {
     const WIRE_SIZE_MIN: usize = 18;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic_id: r.topic_id()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic_id: r.topic_id()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -128,10 +117,7 @@ pub struct BrokerState {
 
 impl Default for BrokerState {
     fn default() -> Self {
-        Self {
-            broker_id: 0,
-            broker_epoch: -1,
-        }
+        Self { broker_id: 0, broker_epoch: -1 }
     }
 }
 
@@ -139,10 +125,7 @@ impl Element for BrokerState {
     const WIRE_SIZE_MIN: usize = 13;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            broker_id: r.i32()?,
-            broker_epoch: r.i64()?,
-        };
+        let it = Self { broker_id: r.i32()?, broker_epoch: r.i64()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -172,11 +155,7 @@ impl Element for AlterPartitionResponse {
     const WIRE_SIZE_MIN: usize = 8;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            error_code: r.i16()?,
-            topics: r.array()?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, error_code: r.i16()?, topics: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -200,10 +179,7 @@ impl Element for ResponseTopicData {
     const WIRE_SIZE_MIN: usize = 18;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic_id: r.topic_id()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic_id: r.topic_id()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }

@@ -14,11 +14,7 @@ pub struct AlterPartitionReassignmentsRequest {
 
 impl Default for AlterPartitionReassignmentsRequest {
     fn default() -> Self {
-        Self {
-            timeout_ms: 60000,
-            allow_replication_factor_change: true,
-            topics: Vec::new(),
-        }
+        Self { timeout_ms: 60000, allow_replication_factor_change: true, topics: Vec::new() }
     }
 }
 
@@ -42,10 +38,7 @@ impl Element for AlterPartitionReassignmentsRequest {
         if v >= 1 {
             w.bool(self.allow_replication_factor_change);
         } else {
-            w.require(
-                self.allow_replication_factor_change,
-                "allow_replication_factor_change",
-            )?;
+            w.require(self.allow_replication_factor_change, "allow_replication_factor_change")?;
         }
         w.array(&self.topics)?;
         w.no_tags();
@@ -63,10 +56,7 @@ impl Element for ReassignableTopic {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            name: r.string()?,
-            partitions: r.array()?,
-        };
+        let it = Self { name: r.string()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -89,10 +79,7 @@ impl Element for ReassignablePartition {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            partition_index: r.i32()?,
-            replicas: r.nullable_array(true)?,
-        };
+        let it = Self { partition_index: r.i32()?, replicas: r.nullable_array(true)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -173,10 +160,7 @@ impl Element for ReassignableTopicResponse {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            name: r.string()?,
-            partitions: r.array()?,
-        };
+        let it = Self { name: r.string()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -198,11 +182,7 @@ pub struct ReassignablePartitionResponse {
 
 impl Default for ReassignablePartitionResponse {
     fn default() -> Self {
-        Self {
-            partition_index: 0,
-            error_code: 0,
-            error_message: Some(String::new()),
-        }
+        Self { partition_index: 0, error_code: 0, error_message: Some(String::new()) }
     }
 }
 
@@ -210,11 +190,8 @@ impl Element for ReassignablePartitionResponse {
     const WIRE_SIZE_MIN: usize = 8;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            partition_index: r.i32()?,
-            error_code: r.i16()?,
-            error_message: r.nullable_string(true)?,
-        };
+        let it =
+            Self { partition_index: r.i32()?, error_code: r.i16()?, error_message: r.nullable_string(true)? };
         r.skip_tags()?;
         Ok(it)
     }

@@ -34,10 +34,7 @@ impl Element for AlterReplicaLogDir {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            path: r.string()?,
-            topics: r.array()?,
-        };
+        let it = Self { path: r.string()?, topics: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -60,10 +57,7 @@ impl Element for AlterReplicaLogDirTopic {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            name: r.string()?,
-            partitions: r.array()?,
-        };
+        let it = Self { name: r.string()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -92,10 +86,7 @@ impl Element for AlterReplicaLogDirsResponse {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            results: r.array()?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, results: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -118,10 +109,7 @@ impl Element for AlterReplicaLogDirTopicResult {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic_name: r.string()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic_name: r.string()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -144,10 +132,7 @@ impl Element for AlterReplicaLogDirPartitionResult {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            partition_index: r.i32()?,
-            error_code: r.i16()?,
-        };
+        let it = Self { partition_index: r.i32()?, error_code: r.i16()? };
         r.skip_tags()?;
         Ok(it)
     }

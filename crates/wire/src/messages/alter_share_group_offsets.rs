@@ -13,10 +13,7 @@ impl Element for AlterShareGroupOffsetsRequest {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            group_id: r.string()?,
-            topics: r.array()?,
-        };
+        let it = Self { group_id: r.string()?, topics: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -39,10 +36,7 @@ impl Element for AlterShareGroupOffsetsRequestTopic {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic_name: r.string()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic_name: r.string()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -65,10 +59,7 @@ impl Element for AlterShareGroupOffsetsRequestPartition {
     const WIRE_SIZE_MIN: usize = 13;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            partition_index: r.i32()?,
-            start_offset: r.i64()?,
-        };
+        let it = Self { partition_index: r.i32()?, start_offset: r.i64()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -130,11 +121,7 @@ impl Element for AlterShareGroupOffsetsResponseTopic {
     const WIRE_SIZE_MIN: usize = 19;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic_name: r.string()?,
-            topic_id: r.topic_id()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic_name: r.string()?, topic_id: r.topic_id()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -159,11 +146,8 @@ impl Element for AlterShareGroupOffsetsResponsePartition {
     const WIRE_SIZE_MIN: usize = 8;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            partition_index: r.i32()?,
-            error_code: r.i16()?,
-            error_message: r.nullable_string(true)?,
-        };
+        let it =
+            Self { partition_index: r.i32()?, error_code: r.i16()?, error_message: r.nullable_string(true)? };
         r.skip_tags()?;
         Ok(it)
     }

@@ -13,10 +13,7 @@ impl Element for AlterUserScramCredentialsRequest {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            deletions: r.array()?,
-            upsertions: r.array()?,
-        };
+        let it = Self { deletions: r.array()?, upsertions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -39,10 +36,7 @@ impl Element for ScramCredentialDeletion {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            name: r.string()?,
-            mechanism: r.i8()?,
-        };
+        let it = Self { name: r.string()?, mechanism: r.i8()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -106,10 +100,7 @@ impl Element for AlterUserScramCredentialsResponse {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            results: r.array()?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, results: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -131,11 +122,7 @@ pub struct AlterUserScramCredentialsResult {
 
 impl Default for AlterUserScramCredentialsResult {
     fn default() -> Self {
-        Self {
-            user: String::new(),
-            error_code: 0,
-            error_message: Some(String::new()),
-        }
+        Self { user: String::new(), error_code: 0, error_message: Some(String::new()) }
     }
 }
 
@@ -143,11 +130,7 @@ impl Element for AlterUserScramCredentialsResult {
     const WIRE_SIZE_MIN: usize = 5;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            user: r.string()?,
-            error_code: r.i16()?,
-            error_message: r.nullable_string(true)?,
-        };
+        let it = Self { user: r.string()?, error_code: r.i16()?, error_message: r.nullable_string(true)? };
         r.skip_tags()?;
         Ok(it)
     }

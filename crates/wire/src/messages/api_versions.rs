@@ -34,11 +34,7 @@ impl Element for ApiVersionsRequest {
         let it = Self {
             client_software_name: if v >= 3 { r.string()? } else { String::new() },
             client_software_version: if v >= 3 { r.string()? } else { String::new() },
-            cluster_id: if v >= 5 {
-                r.nullable_string(true)?
-            } else {
-                None
-            },
+            cluster_id: if v >= 5 { r.nullable_string(true)? } else { None },
             node_id: if v >= 5 { r.i32()? } else { -1 },
         };
         r.skip_tags()?;
@@ -169,11 +165,7 @@ impl Element for ApiVersion {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            api_key: r.i16()?,
-            min_version: r.i16()?,
-            max_version: r.i16()?,
-        };
+        let it = Self { api_key: r.i16()?, min_version: r.i16()?, max_version: r.i16()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -198,11 +190,7 @@ impl Element for SupportedFeatureKey {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            name: r.string()?,
-            min_version: r.i16()?,
-            max_version: r.i16()?,
-        };
+        let it = Self { name: r.string()?, min_version: r.i16()?, max_version: r.i16()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -227,11 +215,7 @@ impl Element for FinalizedFeatureKey {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            name: r.string()?,
-            max_version_level: r.i16()?,
-            min_version_level: r.i16()?,
-        };
+        let it = Self { name: r.string()?, max_version_level: r.i16()?, min_version_level: r.i16()? };
         r.skip_tags()?;
         Ok(it)
     }

@@ -13,11 +13,7 @@ pub struct AssignReplicasToDirsRequest {
 
 impl Default for AssignReplicasToDirsRequest {
     fn default() -> Self {
-        Self {
-            broker_id: 0,
-            broker_epoch: -1,
-            directories: Vec::new(),
-        }
+        Self { broker_id: 0, broker_epoch: -1, directories: Vec::new() }
     }
 }
 
@@ -25,11 +21,7 @@ impl Element for AssignReplicasToDirsRequest {
     const WIRE_SIZE_MIN: usize = 14;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            broker_id: r.i32()?,
-            broker_epoch: r.i64()?,
-            directories: r.array()?,
-        };
+        let it = Self { broker_id: r.i32()?, broker_epoch: r.i64()?, directories: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -53,10 +45,7 @@ impl Element for RequestDirectoryData {
     const WIRE_SIZE_MIN: usize = 18;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            id: r.uuid()?,
-            topics: r.array()?,
-        };
+        let it = Self { id: r.uuid()?, topics: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -79,10 +68,7 @@ impl Element for RequestTopicData {
     const WIRE_SIZE_MIN: usize = 18;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic_id: r.topic_id()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic_id: r.topic_id()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -104,9 +90,7 @@ impl Element for RequestPartitionData {
     const WIRE_SIZE_MIN: usize = 5;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            partition_index: r.i32()?,
-        };
+        let it = Self { partition_index: r.i32()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -135,11 +119,7 @@ impl Element for AssignReplicasToDirsResponse {
     const WIRE_SIZE_MIN: usize = 8;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            error_code: r.i16()?,
-            directories: r.array()?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, error_code: r.i16()?, directories: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -163,10 +143,7 @@ impl Element for ResponseDirectoryData {
     const WIRE_SIZE_MIN: usize = 18;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            id: r.uuid()?,
-            topics: r.array()?,
-        };
+        let it = Self { id: r.uuid()?, topics: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -189,10 +166,7 @@ impl Element for ResponseTopicData {
     const WIRE_SIZE_MIN: usize = 18;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic_id: r.topic_id()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic_id: r.topic_id()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -215,10 +189,7 @@ impl Element for ResponsePartitionData {
     const WIRE_SIZE_MIN: usize = 7;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            partition_index: r.i32()?,
-            error_code: r.i16()?,
-        };
+        let it = Self { partition_index: r.i32()?, error_code: r.i16()? };
         r.skip_tags()?;
         Ok(it)
     }

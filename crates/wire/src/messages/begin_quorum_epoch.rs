@@ -15,12 +15,7 @@ pub struct BeginQuorumEpochRequest {
 
 impl Default for BeginQuorumEpochRequest {
     fn default() -> Self {
-        Self {
-            cluster_id: None,
-            voter_id: -1,
-            topics: Vec::new(),
-            leader_endpoints: Vec::new(),
-        }
+        Self { cluster_id: None, voter_id: -1, topics: Vec::new(), leader_endpoints: Vec::new() }
     }
 }
 
@@ -64,10 +59,7 @@ impl Element for RequestTopicData {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic_name: r.string()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic_name: r.string()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -128,11 +120,7 @@ impl Element for LeaderEndpoint {
     const WIRE_SIZE_MIN: usize = 5;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            name: r.string()?,
-            host: r.string()?,
-            port: r.u16()?,
-        };
+        let it = Self { name: r.string()?, host: r.string()?, port: r.u16()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -165,11 +153,7 @@ impl Element for BeginQuorumEpochResponse {
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
         let v = r.version();
-        let mut it = Self {
-            error_code: r.i16()?,
-            topics: r.array()?,
-            node_endpoints: Vec::new(),
-        };
+        let mut it = Self { error_code: r.i16()?, topics: r.array()?, node_endpoints: Vec::new() };
         r.tags(|r, tag| {
             match tag {
                 0 if v >= 1 => it.node_endpoints = r.array()?,
@@ -207,10 +191,7 @@ impl Element for ResponseTopicData {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic_name: r.string()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic_name: r.string()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -266,11 +247,7 @@ impl Element for NodeEndpoint {
     const WIRE_SIZE_MIN: usize = 8;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            node_id: r.i32()?,
-            host: r.string()?,
-            port: r.u16()?,
-        };
+        let it = Self { node_id: r.i32()?, host: r.string()?, port: r.u16()? };
         r.skip_tags()?;
         Ok(it)
     }

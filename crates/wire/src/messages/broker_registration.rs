@@ -91,12 +91,7 @@ impl Element for Listener {
     const WIRE_SIZE_MIN: usize = 7;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            name: r.string()?,
-            host: r.string()?,
-            port: r.u16()?,
-            security_protocol: r.i16()?,
-        };
+        let it = Self { name: r.string()?, host: r.string()?, port: r.u16()?, security_protocol: r.i16()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -122,11 +117,7 @@ impl Element for Feature {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            name: r.string()?,
-            min_supported_version: r.i16()?,
-            max_supported_version: r.i16()?,
-        };
+        let it = Self { name: r.string()?, min_supported_version: r.i16()?, max_supported_version: r.i16()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -156,11 +147,7 @@ pub struct BrokerRegistrationResponse {
 
 impl Default for BrokerRegistrationResponse {
     fn default() -> Self {
-        Self {
-            throttle_time_ms: 0,
-            error_code: 0,
-            broker_epoch: -1,
-        }
+        Self { throttle_time_ms: 0, error_code: 0, broker_epoch: -1 }
     }
 }
 
@@ -168,11 +155,7 @@ impl Element for BrokerRegistrationResponse {
     const WIRE_SIZE_MIN: usize = 15;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            error_code: r.i16()?,
-            broker_epoch: r.i64()?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, error_code: r.i16()?, broker_epoch: r.i64()? };
         r.skip_tags()?;
         Ok(it)
     }

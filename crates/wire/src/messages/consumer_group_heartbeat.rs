@@ -49,11 +49,7 @@ impl Element for ConsumerGroupHeartbeatRequest {
             rack_id: r.nullable_string(true)?,
             rebalance_timeout_ms: r.i32()?,
             subscribed_topic_names: r.nullable_array(true)?,
-            subscribed_topic_regex: if v >= 1 {
-                r.nullable_string(true)?
-            } else {
-                None
-            },
+            subscribed_topic_regex: if v >= 1 { r.nullable_string(true)? } else { None },
             server_assignor: r.nullable_string(true)?,
             topic_partitions: r.nullable_array(true)?,
         };
@@ -73,10 +69,7 @@ impl Element for ConsumerGroupHeartbeatRequest {
         if v >= 1 {
             w.nullable_string(&self.subscribed_topic_regex)?;
         } else {
-            w.require(
-                self.subscribed_topic_regex.is_none(),
-                "subscribed_topic_regex",
-            )?;
+            w.require(self.subscribed_topic_regex.is_none(), "subscribed_topic_regex")?;
         }
         w.nullable_string(&self.server_assignor)?;
         w.nullable_array(&self.topic_partitions)?;
@@ -95,10 +88,7 @@ impl Element for RequestTopicPartitions {
     const WIRE_SIZE_MIN: usize = 18;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic_id: r.topic_id()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic_id: r.topic_id()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -167,9 +157,7 @@ impl Element for Assignment {
     const WIRE_SIZE_MIN: usize = 2;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic_partitions: r.array()?,
-        };
+        let it = Self { topic_partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -191,10 +179,7 @@ impl Element for ResponseTopicPartitions {
     const WIRE_SIZE_MIN: usize = 18;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic_id: r.topic_id()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic_id: r.topic_id()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }

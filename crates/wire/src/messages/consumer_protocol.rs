@@ -37,11 +37,7 @@ impl Element for ConsumerProtocolSubscription {
             user_data: r.nullable_bytes(true)?,
             owned_partitions: if v >= 1 { r.array()? } else { Vec::new() },
             generation_id: if v >= 2 { r.i32()? } else { -1 },
-            rack_id: if v >= 3 {
-                r.nullable_string(true)?
-            } else {
-                None
-            },
+            rack_id: if v >= 3 { r.nullable_string(true)? } else { None },
         };
         Ok(it)
     }
@@ -73,10 +69,7 @@ impl Element for SubscriptionTopicPartition {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic: r.string()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic: r.string()?, partitions: r.array()? };
         Ok(it)
     }
 
@@ -103,10 +96,7 @@ impl Element for ConsumerProtocolAssignment {
     const WIRE_SIZE_MIN: usize = 8;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            assigned_partitions: r.array()?,
-            user_data: r.nullable_bytes(true)?,
-        };
+        let it = Self { assigned_partitions: r.array()?, user_data: r.nullable_bytes(true)? };
         Ok(it)
     }
 
@@ -127,10 +117,7 @@ impl Element for AssignmentTopicPartition {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic: r.string()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic: r.string()?, partitions: r.array()? };
         Ok(it)
     }
 

@@ -50,12 +50,7 @@ impl Element for Listener {
     const WIRE_SIZE_MIN: usize = 7;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            name: r.string()?,
-            host: r.string()?,
-            port: r.u16()?,
-            security_protocol: r.i16()?,
-        };
+        let it = Self { name: r.string()?, host: r.string()?, port: r.u16()?, security_protocol: r.i16()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -81,11 +76,7 @@ impl Element for Feature {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            name: r.string()?,
-            min_supported_version: r.i16()?,
-            max_supported_version: r.i16()?,
-        };
+        let it = Self { name: r.string()?, min_supported_version: r.i16()?, max_supported_version: r.i16()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -114,11 +105,7 @@ pub struct ControllerRegistrationResponse {
 
 impl Default for ControllerRegistrationResponse {
     fn default() -> Self {
-        Self {
-            throttle_time_ms: 0,
-            error_code: 0,
-            error_message: Some(String::new()),
-        }
+        Self { throttle_time_ms: 0, error_code: 0, error_message: Some(String::new()) }
     }
 }
 

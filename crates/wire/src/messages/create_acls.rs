@@ -12,9 +12,7 @@ impl Element for CreateAclsRequest {
     const WIRE_SIZE_MIN: usize = 2;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            creations: r.array()?,
-        };
+        let it = Self { creations: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -98,10 +96,7 @@ impl Element for CreateAclsResponse {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            results: r.array()?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, results: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -122,10 +117,7 @@ pub struct AclCreationResult {
 
 impl Default for AclCreationResult {
     fn default() -> Self {
-        Self {
-            error_code: 0,
-            error_message: Some(String::new()),
-        }
+        Self { error_code: 0, error_message: Some(String::new()) }
     }
 }
 
@@ -133,10 +125,7 @@ impl Element for AclCreationResult {
     const WIRE_SIZE_MIN: usize = 4;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            error_code: r.i16()?,
-            error_message: r.nullable_string(true)?,
-        };
+        let it = Self { error_code: r.i16()?, error_message: r.nullable_string(true)? };
         r.skip_tags()?;
         Ok(it)
     }

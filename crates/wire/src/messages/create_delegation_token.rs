@@ -30,16 +30,8 @@ impl Element for CreateDelegationTokenRequest {
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
         let v = r.version();
         let it = Self {
-            owner_principal_type: if v >= 3 {
-                r.nullable_string(true)?
-            } else {
-                Some(String::new())
-            },
-            owner_principal_name: if v >= 3 {
-                r.nullable_string(true)?
-            } else {
-                Some(String::new())
-            },
+            owner_principal_type: if v >= 3 { r.nullable_string(true)? } else { Some(String::new()) },
+            owner_principal_name: if v >= 3 { r.nullable_string(true)? } else { Some(String::new()) },
             renewers: r.array()?,
             max_lifetime_ms: r.i64()?,
         };
@@ -53,9 +45,7 @@ impl Element for CreateDelegationTokenRequest {
             w.nullable_string(&self.owner_principal_type)?;
         } else {
             w.require(
-                self.owner_principal_type
-                    .as_ref()
-                    .is_some_and(String::is_empty),
+                self.owner_principal_type.as_ref().is_some_and(String::is_empty),
                 "owner_principal_type",
             )?;
         }
@@ -63,9 +53,7 @@ impl Element for CreateDelegationTokenRequest {
             w.nullable_string(&self.owner_principal_name)?;
         } else {
             w.require(
-                self.owner_principal_name
-                    .as_ref()
-                    .is_some_and(String::is_empty),
+                self.owner_principal_name.as_ref().is_some_and(String::is_empty),
                 "owner_principal_name",
             )?;
         }
@@ -86,10 +74,7 @@ impl Element for CreatableRenewers {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            principal_type: r.string()?,
-            principal_name: r.string()?,
-        };
+        let it = Self { principal_type: r.string()?, principal_name: r.string()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -155,18 +140,12 @@ impl Element for CreateDelegationTokenResponse {
         if v >= 3 {
             w.string(&self.token_requester_principal_type)?;
         } else {
-            w.require(
-                self.token_requester_principal_type.is_empty(),
-                "token_requester_principal_type",
-            )?;
+            w.require(self.token_requester_principal_type.is_empty(), "token_requester_principal_type")?;
         }
         if v >= 3 {
             w.string(&self.token_requester_principal_name)?;
         } else {
-            w.require(
-                self.token_requester_principal_name.is_empty(),
-                "token_requester_principal_name",
-            )?;
+            w.require(self.token_requester_principal_name.is_empty(), "token_requester_principal_name")?;
         }
         w.i64(self.issue_timestamp_ms);
         w.i64(self.expiry_timestamp_ms);

@@ -14,11 +14,7 @@ impl Element for CreatePartitionsRequest {
     const WIRE_SIZE_MIN: usize = 7;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topics: r.array()?,
-            timeout_ms: r.i32()?,
-            validate_only: r.bool()?,
-        };
+        let it = Self { topics: r.array()?, timeout_ms: r.i32()?, validate_only: r.bool()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -41,11 +37,7 @@ pub struct CreatePartitionsTopic {
 
 impl Default for CreatePartitionsTopic {
     fn default() -> Self {
-        Self {
-            name: String::new(),
-            count: 0,
-            assignments: Some(Vec::new()),
-        }
+        Self { name: String::new(), count: 0, assignments: Some(Vec::new()) }
     }
 }
 
@@ -53,11 +45,7 @@ impl Element for CreatePartitionsTopic {
     const WIRE_SIZE_MIN: usize = 7;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            name: r.string()?,
-            count: r.i32()?,
-            assignments: r.nullable_array(true)?,
-        };
+        let it = Self { name: r.string()?, count: r.i32()?, assignments: r.nullable_array(true)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -80,9 +68,7 @@ impl Element for CreatePartitionsAssignment {
     const WIRE_SIZE_MIN: usize = 2;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            broker_ids: r.array()?,
-        };
+        let it = Self { broker_ids: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -110,10 +96,7 @@ impl Element for CreatePartitionsResponse {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            results: r.array()?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, results: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -137,11 +120,7 @@ impl Element for CreatePartitionsTopicResult {
     const WIRE_SIZE_MIN: usize = 5;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            name: r.string()?,
-            error_code: r.i16()?,
-            error_message: r.nullable_string(true)?,
-        };
+        let it = Self { name: r.string()?, error_code: r.i16()?, error_message: r.nullable_string(true)? };
         r.skip_tags()?;
         Ok(it)
     }

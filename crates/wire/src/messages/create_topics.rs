@@ -13,11 +13,7 @@ pub struct CreateTopicsRequest {
 
 impl Default for CreateTopicsRequest {
     fn default() -> Self {
-        Self {
-            topics: Vec::new(),
-            timeout_ms: 60000,
-            validate_only: false,
-        }
+        Self { topics: Vec::new(), timeout_ms: 60000, validate_only: false }
     }
 }
 
@@ -25,11 +21,7 @@ impl Element for CreateTopicsRequest {
     const WIRE_SIZE_MIN: usize = 7;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topics: r.array()?,
-            timeout_ms: r.i32()?,
-            validate_only: r.bool()?,
-        };
+        let it = Self { topics: r.array()?, timeout_ms: r.i32()?, validate_only: r.bool()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -88,10 +80,7 @@ impl Element for CreatableReplicaAssignment {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            partition_index: r.i32()?,
-            broker_ids: r.array()?,
-        };
+        let it = Self { partition_index: r.i32()?, broker_ids: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -112,10 +101,7 @@ pub struct CreatableTopicConfig {
 
 impl Default for CreatableTopicConfig {
     fn default() -> Self {
-        Self {
-            name: String::new(),
-            value: Some(String::new()),
-        }
+        Self { name: String::new(), value: Some(String::new()) }
     }
 }
 
@@ -123,10 +109,7 @@ impl Element for CreatableTopicConfig {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            name: r.string()?,
-            value: r.nullable_string(true)?,
-        };
+        let it = Self { name: r.string()?, value: r.nullable_string(true)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -155,10 +138,7 @@ impl Element for CreateTopicsResponse {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            topics: r.array()?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, topics: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -210,21 +190,13 @@ impl Element for CreatableTopicResult {
         let v = r.version();
         let mut it = Self {
             name: r.string()?,
-            topic_id: if v >= 7 {
-                r.topic_id()?
-            } else {
-                TopicId::default()
-            },
+            topic_id: if v >= 7 { r.topic_id()? } else { TopicId::default() },
             error_code: r.i16()?,
             error_message: r.nullable_string(true)?,
             topic_config_error_code: 0,
             num_partitions: if v >= 5 { r.i32()? } else { -1 },
             replication_factor: if v >= 5 { r.i16()? } else { -1 },
-            configs: if v >= 5 {
-                r.nullable_array(true)?
-            } else {
-                Some(Vec::new())
-            },
+            configs: if v >= 5 { r.nullable_array(true)? } else { Some(Vec::new()) },
         };
         r.tags(|r, tag| {
             match tag {

@@ -12,9 +12,7 @@ impl Element for DeleteAclsRequest {
     const WIRE_SIZE_MIN: usize = 2;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            filters: r.array()?,
-        };
+        let it = Self { filters: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -98,10 +96,7 @@ impl Element for DeleteAclsResponse {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            filter_results: r.array()?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, filter_results: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -123,11 +118,7 @@ pub struct DeleteAclsFilterResult {
 
 impl Default for DeleteAclsFilterResult {
     fn default() -> Self {
-        Self {
-            error_code: 0,
-            error_message: Some(String::new()),
-            matching_acls: Vec::new(),
-        }
+        Self { error_code: 0, error_message: Some(String::new()), matching_acls: Vec::new() }
     }
 }
 
@@ -135,11 +126,8 @@ impl Element for DeleteAclsFilterResult {
     const WIRE_SIZE_MIN: usize = 5;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            error_code: r.i16()?,
-            error_message: r.nullable_string(true)?,
-            matching_acls: r.array()?,
-        };
+        let it =
+            Self { error_code: r.i16()?, error_message: r.nullable_string(true)?, matching_acls: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }

@@ -12,9 +12,7 @@ impl Element for DeleteGroupsRequest {
     const WIRE_SIZE_MIN: usize = 2;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            groups_names: r.array()?,
-        };
+        let it = Self { groups_names: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -42,10 +40,7 @@ impl Element for DeleteGroupsResponse {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            results: r.array()?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, results: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -74,11 +69,7 @@ impl Element for DeletableGroupResult {
         let it = Self {
             group_id: r.string()?,
             error_code: r.i16()?,
-            error_message: if v >= 3 {
-                r.nullable_string(true)?
-            } else {
-                None
-            },
+            error_message: if v >= 3 { r.nullable_string(true)? } else { None },
         };
         r.skip_tags()?;
         Ok(it)

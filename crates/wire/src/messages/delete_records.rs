@@ -13,10 +13,7 @@ impl Element for DeleteRecordsRequest {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topics: r.array()?,
-            timeout_ms: r.i32()?,
-        };
+        let it = Self { topics: r.array()?, timeout_ms: r.i32()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -39,10 +36,7 @@ impl Element for DeleteRecordsTopic {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            name: r.string()?,
-            partitions: r.array()?,
-        };
+        let it = Self { name: r.string()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -65,10 +59,7 @@ impl Element for DeleteRecordsPartition {
     const WIRE_SIZE_MIN: usize = 12;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            partition_index: r.i32()?,
-            offset: r.i64()?,
-        };
+        let it = Self { partition_index: r.i32()?, offset: r.i64()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -97,10 +88,7 @@ impl Element for DeleteRecordsResponse {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            topics: r.array()?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, topics: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -123,10 +111,7 @@ impl Element for DeleteRecordsTopicResult {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            name: r.string()?,
-            partitions: r.array()?,
-        };
+        let it = Self { name: r.string()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -150,11 +135,7 @@ impl Element for DeleteRecordsPartitionResult {
     const WIRE_SIZE_MIN: usize = 14;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            partition_index: r.i32()?,
-            low_watermark: r.i64()?,
-            error_code: r.i16()?,
-        };
+        let it = Self { partition_index: r.i32()?, low_watermark: r.i64()?, error_code: r.i16()? };
         r.skip_tags()?;
         Ok(it)
     }

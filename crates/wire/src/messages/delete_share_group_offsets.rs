@@ -13,10 +13,7 @@ impl Element for DeleteShareGroupOffsetsRequest {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            group_id: r.string()?,
-            topics: r.array()?,
-        };
+        let it = Self { group_id: r.string()?, topics: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -38,9 +35,7 @@ impl Element for DeleteShareGroupOffsetsRequestTopic {
     const WIRE_SIZE_MIN: usize = 2;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic_name: r.string()?,
-        };
+        let it = Self { topic_name: r.string()? };
         r.skip_tags()?;
         Ok(it)
     }

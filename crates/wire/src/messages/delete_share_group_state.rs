@@ -13,10 +13,7 @@ impl Element for DeleteShareGroupStateRequest {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            group_id: r.string()?,
-            topics: r.array()?,
-        };
+        let it = Self { group_id: r.string()?, topics: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -39,10 +36,7 @@ impl Element for DeleteStateData {
     const WIRE_SIZE_MIN: usize = 18;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic_id: r.topic_id()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic_id: r.topic_id()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -64,9 +58,7 @@ impl Element for PartitionData {
     const WIRE_SIZE_MIN: usize = 5;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            partition: r.i32()?,
-        };
+        let it = Self { partition: r.i32()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -93,9 +85,7 @@ impl Element for DeleteShareGroupStateResponse {
     const WIRE_SIZE_MIN: usize = 2;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            results: r.array()?,
-        };
+        let it = Self { results: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -117,10 +107,7 @@ impl Element for DeleteStateResult {
     const WIRE_SIZE_MIN: usize = 18;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic_id: r.topic_id()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic_id: r.topic_id()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -144,11 +131,7 @@ impl Element for PartitionResult {
     const WIRE_SIZE_MIN: usize = 8;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            partition: r.i32()?,
-            error_code: r.i16()?,
-            error_message: r.nullable_string(true)?,
-        };
+        let it = Self { partition: r.i32()?, error_code: r.i16()?, error_message: r.nullable_string(true)? };
         r.skip_tags()?;
         Ok(it)
     }

@@ -52,10 +52,7 @@ impl Element for DeleteTopicState {
     const WIRE_SIZE_MIN: usize = 18;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            name: r.nullable_string(true)?,
-            topic_id: r.topic_id()?,
-        };
+        let it = Self { name: r.nullable_string(true)?, topic_id: r.topic_id()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -84,10 +81,7 @@ impl Element for DeleteTopicsResponse {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            responses: r.array()?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, responses: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -113,12 +107,7 @@ pub struct DeletableTopicResult {
 
 impl Default for DeletableTopicResult {
     fn default() -> Self {
-        Self {
-            name: Some(String::new()),
-            topic_id: TopicId::default(),
-            error_code: 0,
-            error_message: None,
-        }
+        Self { name: Some(String::new()), topic_id: TopicId::default(), error_code: 0, error_message: None }
     }
 }
 
@@ -129,17 +118,9 @@ impl Element for DeletableTopicResult {
         let v = r.version();
         let it = Self {
             name: r.nullable_string(v >= 6)?,
-            topic_id: if v >= 6 {
-                r.topic_id()?
-            } else {
-                TopicId::default()
-            },
+            topic_id: if v >= 6 { r.topic_id()? } else { TopicId::default() },
             error_code: r.i16()?,
-            error_message: if v >= 5 {
-                r.nullable_string(true)?
-            } else {
-                None
-            },
+            error_message: if v >= 5 { r.nullable_string(true)? } else { None },
         };
         r.skip_tags()?;
         Ok(it)

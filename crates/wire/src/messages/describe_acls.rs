@@ -75,12 +75,7 @@ pub struct DescribeAclsResponse {
 
 impl Default for DescribeAclsResponse {
     fn default() -> Self {
-        Self {
-            throttle_time_ms: 0,
-            error_code: 0,
-            error_message: Some(String::new()),
-            resources: Vec::new(),
-        }
+        Self { throttle_time_ms: 0, error_code: 0, error_message: Some(String::new()), resources: Vec::new() }
     }
 }
 
@@ -119,12 +114,7 @@ pub struct DescribeAclsResource {
 
 impl Default for DescribeAclsResource {
     fn default() -> Self {
-        Self {
-            resource_type: 0,
-            resource_name: String::new(),
-            pattern_type: 3,
-            acls: Vec::new(),
-        }
+        Self { resource_type: 0, resource_name: String::new(), pattern_type: 3, acls: Vec::new() }
     }
 }
 
@@ -164,12 +154,8 @@ impl Element for AclDescription {
     const WIRE_SIZE_MIN: usize = 5;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            principal: r.string()?,
-            host: r.string()?,
-            operation: r.i8()?,
-            permission_type: r.i8()?,
-        };
+        let it =
+            Self { principal: r.string()?, host: r.string()?, operation: r.i8()?, permission_type: r.i8()? };
         r.skip_tags()?;
         Ok(it)
     }

@@ -13,10 +13,7 @@ impl Element for DescribeClientQuotasRequest {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            components: r.array()?,
-            strict: r.bool()?,
-        };
+        let it = Self { components: r.array()?, strict: r.bool()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -38,11 +35,7 @@ pub struct ComponentData {
 
 impl Default for ComponentData {
     fn default() -> Self {
-        Self {
-            entity_type: String::new(),
-            match_type: 0,
-            r#match: Some(String::new()),
-        }
+        Self { entity_type: String::new(), match_type: 0, r#match: Some(String::new()) }
     }
 }
 
@@ -50,11 +43,7 @@ impl Element for ComponentData {
     const WIRE_SIZE_MIN: usize = 4;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            entity_type: r.string()?,
-            match_type: r.i8()?,
-            r#match: r.nullable_string(true)?,
-        };
+        let it = Self { entity_type: r.string()?, match_type: r.i8()?, r#match: r.nullable_string(true)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -127,10 +116,7 @@ impl Element for EntryData {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            entity: r.array()?,
-            values: r.array()?,
-        };
+        let it = Self { entity: r.array()?, values: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -151,10 +137,7 @@ pub struct EntityData {
 
 impl Default for EntityData {
     fn default() -> Self {
-        Self {
-            entity_type: String::new(),
-            entity_name: Some(String::new()),
-        }
+        Self { entity_type: String::new(), entity_name: Some(String::new()) }
     }
 }
 
@@ -162,10 +145,7 @@ impl Element for EntityData {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            entity_type: r.string()?,
-            entity_name: r.nullable_string(true)?,
-        };
+        let it = Self { entity_type: r.string()?, entity_name: r.nullable_string(true)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -188,10 +168,7 @@ impl Element for ValueData {
     const WIRE_SIZE_MIN: usize = 10;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            key: r.string()?,
-            value: r.f64()?,
-        };
+        let it = Self { key: r.string()?, value: r.f64()? };
         r.skip_tags()?;
         Ok(it)
     }

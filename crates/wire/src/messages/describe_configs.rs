@@ -48,11 +48,7 @@ pub struct DescribeConfigsResource {
 
 impl Default for DescribeConfigsResource {
     fn default() -> Self {
-        Self {
-            resource_type: 0,
-            resource_name: String::new(),
-            configuration_keys: Some(Vec::new()),
-        }
+        Self { resource_type: 0, resource_name: String::new(), configuration_keys: Some(Vec::new()) }
     }
 }
 
@@ -94,10 +90,7 @@ impl Element for DescribeConfigsResponse {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            results: r.array()?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, results: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -200,11 +193,7 @@ impl Element for DescribeConfigsResourceResult {
             is_sensitive: r.bool()?,
             synonyms: r.array()?,
             config_type: if v >= 3 { r.i8()? } else { 0 },
-            documentation: if v >= 3 {
-                r.nullable_string(true)?
-            } else {
-                Some(String::new())
-            },
+            documentation: if v >= 3 { r.nullable_string(true)? } else { Some(String::new()) },
         };
         r.skip_tags()?;
         Ok(it)
@@ -238,11 +227,7 @@ pub struct DescribeConfigsSynonym {
 
 impl Default for DescribeConfigsSynonym {
     fn default() -> Self {
-        Self {
-            name: String::new(),
-            value: Some(String::new()),
-            source: 0,
-        }
+        Self { name: String::new(), value: Some(String::new()), source: 0 }
     }
 }
 
@@ -250,11 +235,7 @@ impl Element for DescribeConfigsSynonym {
     const WIRE_SIZE_MIN: usize = 4;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            name: r.string()?,
-            value: r.nullable_string(true)?,
-            source: r.i8()?,
-        };
+        let it = Self { name: r.string()?, value: r.nullable_string(true)?, source: r.i8()? };
         r.skip_tags()?;
         Ok(it)
     }

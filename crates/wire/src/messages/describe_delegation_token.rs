@@ -10,9 +10,7 @@ pub struct DescribeDelegationTokenRequest {
 
 impl Default for DescribeDelegationTokenRequest {
     fn default() -> Self {
-        Self {
-            owners: Some(Vec::new()),
-        }
+        Self { owners: Some(Vec::new()) }
     }
 }
 
@@ -20,9 +18,7 @@ impl Element for DescribeDelegationTokenRequest {
     const WIRE_SIZE_MIN: usize = 2;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            owners: r.nullable_array(true)?,
-        };
+        let it = Self { owners: r.nullable_array(true)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -44,10 +40,7 @@ impl Element for DescribeDelegationTokenOwner {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            principal_type: r.string()?,
-            principal_name: r.string()?,
-        };
+        let it = Self { principal_type: r.string()?, principal_name: r.string()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -77,11 +70,7 @@ impl Element for DescribeDelegationTokenResponse {
     const WIRE_SIZE_MIN: usize = 8;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            error_code: r.i16()?,
-            tokens: r.array()?,
-            throttle_time_ms: r.i32()?,
-        };
+        let it = Self { error_code: r.i16()?, tokens: r.array()?, throttle_time_ms: r.i32()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -139,18 +128,12 @@ impl Element for DescribedDelegationToken {
         if v >= 3 {
             w.string(&self.token_requester_principal_type)?;
         } else {
-            w.require(
-                self.token_requester_principal_type.is_empty(),
-                "token_requester_principal_type",
-            )?;
+            w.require(self.token_requester_principal_type.is_empty(), "token_requester_principal_type")?;
         }
         if v >= 3 {
             w.string(&self.token_requester_principal_name)?;
         } else {
-            w.require(
-                self.token_requester_principal_name.is_empty(),
-                "token_requester_principal_name",
-            )?;
+            w.require(self.token_requester_principal_name.is_empty(), "token_requester_principal_name")?;
         }
         w.i64(self.issue_timestamp);
         w.i64(self.expiry_timestamp);
@@ -173,10 +156,7 @@ impl Element for DescribedDelegationTokenRenewer {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            principal_type: r.string()?,
-            principal_name: r.string()?,
-        };
+        let it = Self { principal_type: r.string()?, principal_name: r.string()? };
         r.skip_tags()?;
         Ok(it)
     }

@@ -29,10 +29,7 @@ impl Element for DescribeGroupsRequest {
         if v >= 3 {
             w.bool(self.include_authorized_operations);
         } else {
-            w.require(
-                !self.include_authorized_operations,
-                "include_authorized_operations",
-            )?;
+            w.require(!self.include_authorized_operations, "include_authorized_operations")?;
         }
         w.no_tags();
         Ok(())
@@ -57,10 +54,7 @@ impl Element for DescribeGroupsResponse {
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
         let v = r.version();
-        let it = Self {
-            throttle_time_ms: if v >= 1 { r.i32()? } else { 0 },
-            groups: r.array()?,
-        };
+        let it = Self { throttle_time_ms: if v >= 1 { r.i32()? } else { 0 }, groups: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -112,11 +106,7 @@ impl Element for DescribedGroup {
         let v = r.version();
         let it = Self {
             error_code: r.i16()?,
-            error_message: if v >= 6 {
-                r.nullable_string(true)?
-            } else {
-                None
-            },
+            error_message: if v >= 6 { r.nullable_string(true)? } else { None },
             group_id: r.string()?,
             group_state: r.string()?,
             protocol_type: r.string()?,
@@ -144,10 +134,7 @@ impl Element for DescribedGroup {
         if v >= 3 {
             w.i32(self.authorized_operations);
         } else {
-            w.require(
-                self.authorized_operations == -2147483648,
-                "authorized_operations",
-            )?;
+            w.require(self.authorized_operations == -2147483648, "authorized_operations")?;
         }
         w.no_tags();
         Ok(())
@@ -172,11 +159,7 @@ impl Element for DescribedGroupMember {
         let v = r.version();
         let it = Self {
             member_id: r.string()?,
-            group_instance_id: if v >= 4 {
-                r.nullable_string(true)?
-            } else {
-                None
-            },
+            group_instance_id: if v >= 4 { r.nullable_string(true)? } else { None },
             client_id: r.string()?,
             client_host: r.string()?,
             member_metadata: r.bytes()?,

@@ -10,9 +10,7 @@ pub struct DescribeLogDirsRequest {
 
 impl Default for DescribeLogDirsRequest {
     fn default() -> Self {
-        Self {
-            topics: Some(Vec::new()),
-        }
+        Self { topics: Some(Vec::new()) }
     }
 }
 
@@ -20,9 +18,7 @@ impl Element for DescribeLogDirsRequest {
     const WIRE_SIZE_MIN: usize = 2;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topics: r.nullable_array(true)?,
-        };
+        let it = Self { topics: r.nullable_array(true)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -44,10 +40,7 @@ impl Element for DescribableLogDirTopic {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic: r.string()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic: r.string()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -172,10 +165,7 @@ impl Element for DescribeLogDirsTopic {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            name: r.string()?,
-            partitions: r.array()?,
-        };
+        let it = Self { name: r.string()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }

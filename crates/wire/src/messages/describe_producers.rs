@@ -34,10 +34,7 @@ impl Element for TopicRequest {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            name: r.string()?,
-            partition_indexes: r.array()?,
-        };
+        let it = Self { name: r.string()?, partition_indexes: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -66,10 +63,7 @@ impl Element for DescribeProducersResponse {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            topics: r.array()?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, topics: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -92,10 +86,7 @@ impl Element for TopicResponse {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            name: r.string()?,
-            partitions: r.array()?,
-        };
+        let it = Self { name: r.string()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }

@@ -34,10 +34,7 @@ impl Element for RequestTopicData {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic_name: r.string()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic_name: r.string()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -59,9 +56,7 @@ impl Element for RequestPartitionData {
     const WIRE_SIZE_MIN: usize = 5;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            partition_index: r.i32()?,
-        };
+        let it = Self { partition_index: r.i32()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -91,12 +86,7 @@ pub struct DescribeQuorumResponse {
 
 impl Default for DescribeQuorumResponse {
     fn default() -> Self {
-        Self {
-            error_code: 0,
-            error_message: Some(String::new()),
-            topics: Vec::new(),
-            nodes: Vec::new(),
-        }
+        Self { error_code: 0, error_message: Some(String::new()), topics: Vec::new(), nodes: Vec::new() }
     }
 }
 
@@ -107,11 +97,7 @@ impl Element for DescribeQuorumResponse {
         let v = r.version();
         let it = Self {
             error_code: r.i16()?,
-            error_message: if v >= 2 {
-                r.nullable_string(true)?
-            } else {
-                Some(String::new())
-            },
+            error_message: if v >= 2 { r.nullable_string(true)? } else { Some(String::new()) },
             topics: r.array()?,
             nodes: if v >= 2 { r.array()? } else { Vec::new() },
         };
@@ -146,10 +132,7 @@ impl Element for ResponseTopicData {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic_name: r.string()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic_name: r.string()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -198,11 +181,7 @@ impl Element for ResponsePartitionData {
         let it = Self {
             partition_index: r.i32()?,
             error_code: r.i16()?,
-            error_message: if v >= 2 {
-                r.nullable_string(true)?
-            } else {
-                Some(String::new())
-            },
+            error_message: if v >= 2 { r.nullable_string(true)? } else { Some(String::new()) },
             leader_id: r.i32()?,
             leader_epoch: r.i32()?,
             high_watermark: r.i64()?,
@@ -240,10 +219,7 @@ impl Element for Node {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            node_id: r.i32()?,
-            listeners: r.array()?,
-        };
+        let it = Self { node_id: r.i32()?, listeners: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -267,11 +243,7 @@ impl Element for Listener {
     const WIRE_SIZE_MIN: usize = 5;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            name: r.string()?,
-            host: r.string()?,
-            port: r.u16()?,
-        };
+        let it = Self { name: r.string()?, host: r.string()?, port: r.u16()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -331,10 +303,7 @@ impl Element for ReplicaState {
         if v >= 2 {
             w.uuid(self.replica_directory_id);
         } else {
-            w.require(
-                self.replica_directory_id == Uuid::default(),
-                "replica_directory_id",
-            )?;
+            w.require(self.replica_directory_id == Uuid::default(), "replica_directory_id")?;
         }
         w.i64(self.log_end_offset);
         if v >= 1 {

@@ -32,10 +32,7 @@ pub struct DescribeShareGroupOffsetsRequestGroup {
 
 impl Default for DescribeShareGroupOffsetsRequestGroup {
     fn default() -> Self {
-        Self {
-            group_id: String::new(),
-            topics: Some(Vec::new()),
-        }
+        Self { group_id: String::new(), topics: Some(Vec::new()) }
     }
 }
 
@@ -43,10 +40,7 @@ impl Element for DescribeShareGroupOffsetsRequestGroup {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            group_id: r.string()?,
-            topics: r.nullable_array(true)?,
-        };
+        let it = Self { group_id: r.string()?, topics: r.nullable_array(true)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -69,10 +63,7 @@ impl Element for DescribeShareGroupOffsetsRequestTopic {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic_name: r.string()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic_name: r.string()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -101,10 +92,7 @@ impl Element for DescribeShareGroupOffsetsResponse {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            groups: r.array()?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, groups: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -160,11 +148,7 @@ impl Element for DescribeShareGroupOffsetsResponseTopic {
     const WIRE_SIZE_MIN: usize = 19;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic_name: r.string()?,
-            topic_id: r.topic_id()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic_name: r.string()?, topic_id: r.topic_id()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }

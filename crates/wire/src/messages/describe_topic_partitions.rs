@@ -13,11 +13,7 @@ pub struct DescribeTopicPartitionsRequest {
 
 impl Default for DescribeTopicPartitionsRequest {
     fn default() -> Self {
-        Self {
-            topics: Vec::new(),
-            response_partition_limit: 2000,
-            cursor: None,
-        }
+        Self { topics: Vec::new(), response_partition_limit: 2000, cursor: None }
     }
 }
 
@@ -25,11 +21,8 @@ impl Element for DescribeTopicPartitionsRequest {
     const WIRE_SIZE_MIN: usize = 7;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topics: r.array()?,
-            response_partition_limit: r.i32()?,
-            cursor: r.nullable_struct()?,
-        };
+        let it =
+            Self { topics: r.array()?, response_partition_limit: r.i32()?, cursor: r.nullable_struct()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -74,10 +67,7 @@ impl Element for RequestCursor {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic_name: r.string()?,
-            partition_index: r.i32()?,
-        };
+        let it = Self { topic_name: r.string()?, partition_index: r.i32()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -107,11 +97,7 @@ impl Element for DescribeTopicPartitionsResponse {
     const WIRE_SIZE_MIN: usize = 7;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            topics: r.array()?,
-            next_cursor: r.nullable_struct()?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, topics: r.array()?, next_cursor: r.nullable_struct()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -251,10 +237,7 @@ impl Element for ResponseCursor {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic_name: r.string()?,
-            partition_index: r.i32()?,
-        };
+        let it = Self { topic_name: r.string()?, partition_index: r.i32()? };
         r.skip_tags()?;
         Ok(it)
     }

@@ -12,9 +12,7 @@ impl Element for DescribeTransactionsRequest {
     const WIRE_SIZE_MIN: usize = 2;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            transactional_ids: r.array()?,
-        };
+        let it = Self { transactional_ids: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -42,10 +40,7 @@ impl Element for DescribeTransactionsResponse {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            transaction_states: r.array()?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, transaction_states: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -112,10 +107,7 @@ impl Element for TopicData {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic: r.string()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic: r.string()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }

@@ -10,9 +10,7 @@ pub struct DescribeUserScramCredentialsRequest {
 
 impl Default for DescribeUserScramCredentialsRequest {
     fn default() -> Self {
-        Self {
-            users: Some(Vec::new()),
-        }
+        Self { users: Some(Vec::new()) }
     }
 }
 
@@ -20,9 +18,7 @@ impl Element for DescribeUserScramCredentialsRequest {
     const WIRE_SIZE_MIN: usize = 2;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            users: r.nullable_array(true)?,
-        };
+        let it = Self { users: r.nullable_array(true)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -71,12 +67,7 @@ pub struct DescribeUserScramCredentialsResponse {
 
 impl Default for DescribeUserScramCredentialsResponse {
     fn default() -> Self {
-        Self {
-            throttle_time_ms: 0,
-            error_code: 0,
-            error_message: Some(String::new()),
-            results: Vec::new(),
-        }
+        Self { throttle_time_ms: 0, error_code: 0, error_message: Some(String::new()), results: Vec::new() }
     }
 }
 
@@ -157,10 +148,7 @@ impl Element for CredentialInfo {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            mechanism: r.i8()?,
-            iterations: r.i32()?,
-        };
+        let it = Self { mechanism: r.i8()?, iterations: r.i32()? };
         r.skip_tags()?;
         Ok(it)
     }

@@ -14,11 +14,7 @@ pub struct ElectLeadersRequest {
 
 impl Default for ElectLeadersRequest {
     fn default() -> Self {
-        Self {
-            election_type: 0,
-            topic_partitions: Some(Vec::new()),
-            timeout_ms: 60000,
-        }
+        Self { election_type: 0, topic_partitions: Some(Vec::new()), timeout_ms: 60000 }
     }
 }
 
@@ -60,10 +56,7 @@ impl Element for TopicPartitions {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic: r.string()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic: r.string()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -128,10 +121,7 @@ impl Element for ReplicaElectionResult {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic: r.string()?,
-            partition_result: r.array()?,
-        };
+        let it = Self { topic: r.string()?, partition_result: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -153,11 +143,7 @@ pub struct PartitionResult {
 
 impl Default for PartitionResult {
     fn default() -> Self {
-        Self {
-            partition_id: 0,
-            error_code: 0,
-            error_message: Some(String::new()),
-        }
+        Self { partition_id: 0, error_code: 0, error_message: Some(String::new()) }
     }
 }
 
@@ -165,11 +151,8 @@ impl Element for PartitionResult {
     const WIRE_SIZE_MIN: usize = 8;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            partition_id: r.i32()?,
-            error_code: r.i16()?,
-            error_message: r.nullable_string(true)?,
-        };
+        let it =
+            Self { partition_id: r.i32()?, error_code: r.i16()?, error_message: r.nullable_string(true)? };
         r.skip_tags()?;
         Ok(it)
     }

@@ -47,10 +47,7 @@ impl Element for RequestTopicData {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic_name: r.string()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic_name: r.string()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -116,10 +113,7 @@ impl Element for ReplicaInfo {
     const WIRE_SIZE_MIN: usize = 21;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            candidate_id: r.i32()?,
-            candidate_directory_id: r.uuid()?,
-        };
+        let it = Self { candidate_id: r.i32()?, candidate_directory_id: r.uuid()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -143,11 +137,7 @@ impl Element for LeaderEndpoint {
     const WIRE_SIZE_MIN: usize = 5;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            name: r.string()?,
-            host: r.string()?,
-            port: r.u16()?,
-        };
+        let it = Self { name: r.string()?, host: r.string()?, port: r.u16()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -180,11 +170,7 @@ impl Element for EndQuorumEpochResponse {
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
         let v = r.version();
-        let mut it = Self {
-            error_code: r.i16()?,
-            topics: r.array()?,
-            node_endpoints: Vec::new(),
-        };
+        let mut it = Self { error_code: r.i16()?, topics: r.array()?, node_endpoints: Vec::new() };
         r.tags(|r, tag| {
             match tag {
                 0 if v >= 1 => it.node_endpoints = r.array()?,
@@ -222,10 +208,7 @@ impl Element for ResponseTopicData {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic_name: r.string()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic_name: r.string()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -281,11 +264,7 @@ impl Element for NodeEndpoint {
     const WIRE_SIZE_MIN: usize = 8;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            node_id: r.i32()?,
-            host: r.string()?,
-            port: r.u16()?,
-        };
+        let it = Self { node_id: r.i32()?, host: r.string()?, port: r.u16()? };
         r.skip_tags()?;
         Ok(it)
     }

@@ -58,10 +58,7 @@ impl Element for EnvelopeResponse {
     const WIRE_SIZE_MIN: usize = 4;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            response_data: r.nullable_bytes(true)?,
-            error_code: r.i16()?,
-        };
+        let it = Self { response_data: r.nullable_bytes(true)?, error_code: r.i16()? };
         r.skip_tags()?;
         Ok(it)
     }

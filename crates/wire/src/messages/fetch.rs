@@ -97,10 +97,7 @@ impl Element for FetchRequest {
         if v >= 7 {
             w.array(&self.forgotten_topics_data)?;
         } else {
-            w.require(
-                self.forgotten_topics_data.is_empty(),
-                "forgotten_topics_data",
-            )?;
+            w.require(self.forgotten_topics_data.is_empty(), "forgotten_topics_data")?;
         }
         if v >= 11 {
             w.string(&self.rack_id)?;
@@ -114,10 +111,7 @@ impl Element for FetchRequest {
                 w.tag(&mut tags, 1, |w| self.replica_state.write(w))?;
             }
         } else {
-            w.require(
-                self.replica_state == ReplicaState::default(),
-                "replica_state",
-            )?;
+            w.require(self.replica_state == ReplicaState::default(), "replica_state")?;
         }
         w.end_tags(tags);
         Ok(())
@@ -134,10 +128,7 @@ pub struct ReplicaState {
 
 impl Default for ReplicaState {
     fn default() -> Self {
-        Self {
-            replica_id: -1,
-            replica_epoch: -1,
-        }
+        Self { replica_id: -1, replica_epoch: -1 }
     }
 }
 
@@ -145,10 +136,7 @@ impl Element for ReplicaState {
     const WIRE_SIZE_MIN: usize = 13;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            replica_id: r.i32()?,
-            replica_epoch: r.i64()?,
-        };
+        let it = Self { replica_id: r.i32()?, replica_epoch: r.i64()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -177,11 +165,7 @@ impl Element for FetchTopic {
         let v = r.version();
         let it = Self {
             topic: if v <= 12 { r.string()? } else { String::new() },
-            topic_id: if v >= 13 {
-                r.topic_id()?
-            } else {
-                TopicId::default()
-            },
+            topic_id: if v >= 13 { r.topic_id()? } else { TopicId::default() },
             partitions: r.array()?,
         };
         r.skip_tags()?;
@@ -310,11 +294,7 @@ impl Element for ForgottenTopic {
         let v = r.version();
         let it = Self {
             topic: if v <= 12 { r.string()? } else { String::new() },
-            topic_id: if v >= 13 {
-                r.topic_id()?
-            } else {
-                TopicId::default()
-            },
+            topic_id: if v >= 13 { r.topic_id()? } else { TopicId::default() },
             partitions: r.array()?,
         };
         r.skip_tags()?;
@@ -416,11 +396,7 @@ impl Element for FetchableTopicResponse {
         let v = r.version();
         let it = Self {
             topic: if v <= 12 { r.string()? } else { String::new() },
-            topic_id: if v >= 13 {
-                r.topic_id()?
-            } else {
-                TopicId::default()
-            },
+            topic_id: if v >= 13 { r.topic_id()? } else { TopicId::default() },
             partitions: r.array()?,
         };
         r.skip_tags()?;
@@ -532,20 +508,14 @@ impl Element for PartitionData {
                 w.tag(&mut tags, 0, |w| self.diverging_epoch.write(w))?;
             }
         } else {
-            w.require(
-                self.diverging_epoch == EpochEndOffset::default(),
-                "diverging_epoch",
-            )?;
+            w.require(self.diverging_epoch == EpochEndOffset::default(), "diverging_epoch")?;
         }
         if v >= 12 {
             if self.current_leader != LeaderIdAndEpoch::default() {
                 w.tag(&mut tags, 1, |w| self.current_leader.write(w))?;
             }
         } else {
-            w.require(
-                self.current_leader == LeaderIdAndEpoch::default(),
-                "current_leader",
-            )?;
+            w.require(self.current_leader == LeaderIdAndEpoch::default(), "current_leader")?;
         }
         if v >= 12 {
             if self.snapshot_id != SnapshotId::default() {
@@ -569,10 +539,7 @@ pub struct EpochEndOffset {
 
 impl Default for EpochEndOffset {
     fn default() -> Self {
-        Self {
-            epoch: -1,
-            end_offset: -1,
-        }
+        Self { epoch: -1, end_offset: -1 }
     }
 }
 
@@ -580,10 +547,7 @@ impl Element for EpochEndOffset {
     const WIRE_SIZE_MIN: usize = 13;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            epoch: r.i32()?,
-            end_offset: r.i64()?,
-        };
+        let it = Self { epoch: r.i32()?, end_offset: r.i64()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -606,10 +570,7 @@ pub struct LeaderIdAndEpoch {
 
 impl Default for LeaderIdAndEpoch {
     fn default() -> Self {
-        Self {
-            leader_id: -1,
-            leader_epoch: -1,
-        }
+        Self { leader_id: -1, leader_epoch: -1 }
     }
 }
 
@@ -617,10 +578,7 @@ impl Element for LeaderIdAndEpoch {
     const WIRE_SIZE_MIN: usize = 9;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            leader_id: r.i32()?,
-            leader_epoch: r.i32()?,
-        };
+        let it = Self { leader_id: r.i32()?, leader_epoch: r.i32()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -643,10 +601,7 @@ pub struct SnapshotId {
 
 impl Default for SnapshotId {
     fn default() -> Self {
-        Self {
-            end_offset: -1,
-            epoch: -1,
-        }
+        Self { end_offset: -1, epoch: -1 }
     }
 }
 
@@ -654,10 +609,7 @@ impl Element for SnapshotId {
     const WIRE_SIZE_MIN: usize = 13;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            end_offset: r.i64()?,
-            epoch: r.i32()?,
-        };
+        let it = Self { end_offset: r.i64()?, epoch: r.i32()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -680,10 +632,7 @@ impl Element for AbortedTransaction {
     const WIRE_SIZE_MIN: usize = 16;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            producer_id: r.i64()?,
-            first_offset: r.i64()?,
-        };
+        let it = Self { producer_id: r.i64()?, first_offset: r.i64()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -708,12 +657,8 @@ impl Element for NodeEndpoint {
     const WIRE_SIZE_MIN: usize = 11;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            node_id: r.i32()?,
-            host: r.string()?,
-            port: r.i32()?,
-            rack: r.nullable_string(true)?,
-        };
+        let it =
+            Self { node_id: r.i32()?, host: r.string()?, port: r.i32()?, rack: r.nullable_string(true)? };
         r.skip_tags()?;
         Ok(it)
     }

@@ -16,12 +16,7 @@ pub struct FetchSnapshotRequest {
 
 impl Default for FetchSnapshotRequest {
     fn default() -> Self {
-        Self {
-            cluster_id: None,
-            replica_id: -1,
-            max_bytes: 2147483647,
-            topics: Vec::new(),
-        }
+        Self { cluster_id: None, replica_id: -1, max_bytes: 2147483647, topics: Vec::new() }
     }
 }
 
@@ -29,12 +24,7 @@ impl Element for FetchSnapshotRequest {
     const WIRE_SIZE_MIN: usize = 10;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let mut it = Self {
-            cluster_id: None,
-            replica_id: r.i32()?,
-            max_bytes: r.i32()?,
-            topics: r.array()?,
-        };
+        let mut it = Self { cluster_id: None, replica_id: r.i32()?, max_bytes: r.i32()?, topics: r.array()? };
         r.tags(|r, tag| {
             match tag {
                 0 => it.cluster_id = r.nullable_string(true)?,
@@ -68,10 +58,7 @@ impl Element for RequestTopicSnapshot {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            name: r.string()?,
-            partitions: r.array()?,
-        };
+        let it = Self { name: r.string()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -144,10 +131,7 @@ impl Element for RequestSnapshotId {
     const WIRE_SIZE_MIN: usize = 13;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            end_offset: r.i64()?,
-            epoch: r.i32()?,
-        };
+        let it = Self { end_offset: r.i64()?, epoch: r.i32()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -224,10 +208,7 @@ impl Element for ResponseTopicSnapshot {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            name: r.string()?,
-            partitions: r.array()?,
-        };
+        let it = Self { name: r.string()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -302,10 +283,7 @@ impl Element for ResponseSnapshotId {
     const WIRE_SIZE_MIN: usize = 13;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            end_offset: r.i64()?,
-            epoch: r.i32()?,
-        };
+        let it = Self { end_offset: r.i64()?, epoch: r.i32()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -328,10 +306,7 @@ impl Element for LeaderIdAndEpoch {
     const WIRE_SIZE_MIN: usize = 9;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            leader_id: r.i32()?,
-            leader_epoch: r.i32()?,
-        };
+        let it = Self { leader_id: r.i32()?, leader_epoch: r.i32()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -355,11 +330,7 @@ impl Element for NodeEndpoint {
     const WIRE_SIZE_MIN: usize = 8;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            node_id: r.i32()?,
-            host: r.string()?,
-            port: r.u16()?,
-        };
+        let it = Self { node_id: r.i32()?, host: r.string()?, port: r.u16()? };
         r.skip_tags()?;
         Ok(it)
     }

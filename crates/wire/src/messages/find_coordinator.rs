@@ -95,11 +95,7 @@ impl Element for FindCoordinatorResponse {
         let it = Self {
             throttle_time_ms: if v >= 1 { r.i32()? } else { 0 },
             error_code: if v <= 3 { r.i16()? } else { 0 },
-            error_message: if (1..=3).contains(&v) {
-                r.nullable_string(true)?
-            } else {
-                Some(String::new())
-            },
+            error_message: if (1..=3).contains(&v) { r.nullable_string(true)? } else { Some(String::new()) },
             node_id: if v <= 3 { r.i32()? } else { 0 },
             host: if v <= 3 { r.string()? } else { String::new() },
             port: if v <= 3 { r.i32()? } else { 0 },

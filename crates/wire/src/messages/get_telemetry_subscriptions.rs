@@ -12,9 +12,7 @@ impl Element for GetTelemetrySubscriptionsRequest {
     const WIRE_SIZE_MIN: usize = 17;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            client_instance_id: r.uuid()?,
-        };
+        let it = Self { client_instance_id: r.uuid()? };
         r.skip_tags()?;
         Ok(it)
     }

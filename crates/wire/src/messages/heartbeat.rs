@@ -21,11 +21,7 @@ impl Element for HeartbeatRequest {
             group_id: r.string()?,
             generation_id: r.i32()?,
             member_id: r.string()?,
-            group_instance_id: if v >= 3 {
-                r.nullable_string(true)?
-            } else {
-                None
-            },
+            group_instance_id: if v >= 3 { r.nullable_string(true)? } else { None },
         };
         r.skip_tags()?;
         Ok(it)
@@ -64,10 +60,7 @@ impl Element for HeartbeatResponse {
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
         let v = r.version();
-        let it = Self {
-            throttle_time_ms: if v >= 1 { r.i32()? } else { 0 },
-            error_code: r.i16()?,
-        };
+        let it = Self { throttle_time_ms: if v >= 1 { r.i32()? } else { 0 }, error_code: r.i16()? };
         r.skip_tags()?;
         Ok(it)
     }

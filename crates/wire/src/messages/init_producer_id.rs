@@ -135,18 +135,12 @@ impl Element for InitProducerIdResponse {
         if v >= 6 {
             w.i64(self.ongoing_txn_producer_id);
         } else {
-            w.require(
-                self.ongoing_txn_producer_id == -1,
-                "ongoing_txn_producer_id",
-            )?;
+            w.require(self.ongoing_txn_producer_id == -1, "ongoing_txn_producer_id")?;
         }
         if v >= 6 {
             w.i16(self.ongoing_txn_producer_epoch);
         } else {
-            w.require(
-                self.ongoing_txn_producer_epoch == -1,
-                "ongoing_txn_producer_epoch",
-            )?;
+            w.require(self.ongoing_txn_producer_epoch == -1, "ongoing_txn_producer_epoch")?;
         }
         w.no_tags();
         Ok(())

@@ -13,10 +13,7 @@ impl Element for InitializeShareGroupStateRequest {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            group_id: r.string()?,
-            topics: r.array()?,
-        };
+        let it = Self { group_id: r.string()?, topics: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -39,10 +36,7 @@ impl Element for InitializeStateData {
     const WIRE_SIZE_MIN: usize = 18;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic_id: r.topic_id()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic_id: r.topic_id()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -66,11 +60,7 @@ impl Element for PartitionData {
     const WIRE_SIZE_MIN: usize = 17;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            partition: r.i32()?,
-            state_epoch: r.i32()?,
-            start_offset: r.i64()?,
-        };
+        let it = Self { partition: r.i32()?, state_epoch: r.i32()?, start_offset: r.i64()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -99,9 +89,7 @@ impl Element for InitializeShareGroupStateResponse {
     const WIRE_SIZE_MIN: usize = 2;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            results: r.array()?,
-        };
+        let it = Self { results: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -123,10 +111,7 @@ impl Element for InitializeStateResult {
     const WIRE_SIZE_MIN: usize = 18;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic_id: r.topic_id()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic_id: r.topic_id()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -150,11 +135,7 @@ impl Element for PartitionResult {
     const WIRE_SIZE_MIN: usize = 8;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            partition: r.i32()?,
-            error_code: r.i16()?,
-            error_message: r.nullable_string(true)?,
-        };
+        let it = Self { partition: r.i32()?, error_code: r.i16()?, error_message: r.nullable_string(true)? };
         r.skip_tags()?;
         Ok(it)
     }

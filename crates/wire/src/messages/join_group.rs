@@ -43,18 +43,10 @@ impl Element for JoinGroupRequest {
             session_timeout_ms: r.i32()?,
             rebalance_timeout_ms: if v >= 1 { r.i32()? } else { -1 },
             member_id: r.string()?,
-            group_instance_id: if v >= 5 {
-                r.nullable_string(true)?
-            } else {
-                None
-            },
+            group_instance_id: if v >= 5 { r.nullable_string(true)? } else { None },
             protocol_type: r.string()?,
             protocols: r.array()?,
-            reason: if v >= 8 {
-                r.nullable_string(true)?
-            } else {
-                None
-            },
+            reason: if v >= 8 { r.nullable_string(true)? } else { None },
         };
         r.skip_tags()?;
         Ok(it)
@@ -93,10 +85,7 @@ impl Element for JoinGroupRequestProtocol {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            name: r.string()?,
-            metadata: r.bytes()?,
-        };
+        let it = Self { name: r.string()?, metadata: r.bytes()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -158,11 +147,7 @@ impl Element for JoinGroupResponse {
             throttle_time_ms: if v >= 2 { r.i32()? } else { 0 },
             error_code: r.i16()?,
             generation_id: r.i32()?,
-            protocol_type: if v >= 7 {
-                r.nullable_string(true)?
-            } else {
-                None
-            },
+            protocol_type: if v >= 7 { r.nullable_string(true)? } else { None },
             protocol_name: r.nullable_string(v >= 7)?,
             leader: r.string()?,
             skip_assignment: if v >= 9 { r.bool()? } else { false },
@@ -213,11 +198,7 @@ impl Element for JoinGroupResponseMember {
         let v = r.version();
         let it = Self {
             member_id: r.string()?,
-            group_instance_id: if v >= 5 {
-                r.nullable_string(true)?
-            } else {
-                None
-            },
+            group_instance_id: if v >= 5 { r.nullable_string(true)? } else { None },
             metadata: r.bytes()?,
         };
         r.skip_tags()?;

@@ -60,11 +60,7 @@ impl Element for MemberIdentity {
         let it = Self {
             member_id: r.string()?,
             group_instance_id: r.nullable_string(true)?,
-            reason: if v >= 5 {
-                r.nullable_string(true)?
-            } else {
-                None
-            },
+            reason: if v >= 5 { r.nullable_string(true)? } else { None },
         };
         r.skip_tags()?;
         Ok(it)
@@ -136,11 +132,7 @@ pub struct MemberResponse {
 
 impl Default for MemberResponse {
     fn default() -> Self {
-        Self {
-            member_id: String::new(),
-            group_instance_id: Some(String::new()),
-            error_code: 0,
-        }
+        Self { member_id: String::new(), group_instance_id: Some(String::new()), error_code: 0 }
     }
 }
 

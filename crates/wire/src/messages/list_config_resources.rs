@@ -14,9 +14,7 @@ impl Element for ListConfigResourcesRequest {
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
         let v = r.version();
-        let it = Self {
-            resource_types: if v >= 1 { r.array()? } else { Vec::new() },
-        };
+        let it = Self { resource_types: if v >= 1 { r.array()? } else { Vec::new() } };
         r.skip_tags()?;
         Ok(it)
     }
@@ -50,11 +48,7 @@ impl Element for ListConfigResourcesResponse {
     const WIRE_SIZE_MIN: usize = 8;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            error_code: r.i16()?,
-            config_resources: r.array()?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, error_code: r.i16()?, config_resources: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -77,10 +71,7 @@ pub struct ConfigResource {
 
 impl Default for ConfigResource {
     fn default() -> Self {
-        Self {
-            resource_name: String::new(),
-            resource_type: 16,
-        }
+        Self { resource_name: String::new(), resource_type: 16 }
     }
 }
 
@@ -89,10 +80,7 @@ impl Element for ConfigResource {
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
         let v = r.version();
-        let it = Self {
-            resource_name: r.string()?,
-            resource_type: if v >= 1 { r.i8()? } else { 16 },
-        };
+        let it = Self { resource_name: r.string()?, resource_type: if v >= 1 { r.i8()? } else { 16 } };
         r.skip_tags()?;
         Ok(it)
     }

@@ -12,10 +12,7 @@ pub struct ListPartitionReassignmentsRequest {
 
 impl Default for ListPartitionReassignmentsRequest {
     fn default() -> Self {
-        Self {
-            timeout_ms: 60000,
-            topics: None,
-        }
+        Self { timeout_ms: 60000, topics: None }
     }
 }
 
@@ -23,10 +20,7 @@ impl Element for ListPartitionReassignmentsRequest {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            timeout_ms: r.i32()?,
-            topics: r.nullable_array(true)?,
-        };
+        let it = Self { timeout_ms: r.i32()?, topics: r.nullable_array(true)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -49,10 +43,7 @@ impl Element for ListPartitionReassignmentsTopics {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            name: r.string()?,
-            partition_indexes: r.array()?,
-        };
+        let it = Self { name: r.string()?, partition_indexes: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -81,12 +72,7 @@ pub struct ListPartitionReassignmentsResponse {
 
 impl Default for ListPartitionReassignmentsResponse {
     fn default() -> Self {
-        Self {
-            throttle_time_ms: 0,
-            error_code: 0,
-            error_message: Some(String::new()),
-            topics: Vec::new(),
-        }
+        Self { throttle_time_ms: 0, error_code: 0, error_message: Some(String::new()), topics: Vec::new() }
     }
 }
 
@@ -124,10 +110,7 @@ impl Element for OngoingTopicReassignment {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            name: r.string()?,
-            partitions: r.array()?,
-        };
+        let it = Self { name: r.string()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }

@@ -33,11 +33,7 @@ impl Element for ListTransactionsRequest {
             state_filters: r.array()?,
             producer_id_filters: r.array()?,
             duration_filter: if v >= 1 { r.i64()? } else { -1 },
-            transactional_id_pattern: if v >= 2 {
-                r.nullable_string(true)?
-            } else {
-                None
-            },
+            transactional_id_pattern: if v >= 2 { r.nullable_string(true)? } else { None },
         };
         r.skip_tags()?;
         Ok(it)
@@ -55,10 +51,7 @@ impl Element for ListTransactionsRequest {
         if v >= 2 {
             w.nullable_string(&self.transactional_id_pattern)?;
         } else {
-            w.require(
-                self.transactional_id_pattern.is_none(),
-                "transactional_id_pattern",
-            )?;
+            w.require(self.transactional_id_pattern.is_none(), "transactional_id_pattern")?;
         }
         w.no_tags();
         Ok(())
@@ -114,11 +107,8 @@ impl Element for TransactionState {
     const WIRE_SIZE_MIN: usize = 11;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            transactional_id: r.string()?,
-            producer_id: r.i64()?,
-            transaction_state: r.string()?,
-        };
+        let it =
+            Self { transactional_id: r.string()?, producer_id: r.i64()?, transaction_state: r.string()? };
         r.skip_tags()?;
         Ok(it)
     }

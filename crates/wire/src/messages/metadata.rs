@@ -34,11 +34,7 @@ impl Element for MetadataRequest {
         let it = Self {
             topics: r.nullable_array(v >= 1)?,
             allow_auto_topic_creation: if v >= 4 { r.bool()? } else { true },
-            include_cluster_authorized_operations: if (8..=10).contains(&v) {
-                r.bool()?
-            } else {
-                false
-            },
+            include_cluster_authorized_operations: if (8..=10).contains(&v) { r.bool()? } else { false },
             include_topic_authorized_operations: if v >= 8 { r.bool()? } else { false },
         };
         r.skip_tags()?;
@@ -57,18 +53,12 @@ impl Element for MetadataRequest {
         if (8..=10).contains(&v) {
             w.bool(self.include_cluster_authorized_operations);
         } else {
-            w.require(
-                !self.include_cluster_authorized_operations,
-                "include_cluster_authorized_operations",
-            )?;
+            w.require(!self.include_cluster_authorized_operations, "include_cluster_authorized_operations")?;
         }
         if v >= 8 {
             w.bool(self.include_topic_authorized_operations);
         } else {
-            w.require(
-                !self.include_topic_authorized_operations,
-                "include_topic_authorized_operations",
-            )?;
+            w.require(!self.include_topic_authorized_operations, "include_topic_authorized_operations")?;
         }
         w.no_tags();
         Ok(())
@@ -85,10 +75,7 @@ pub struct MetadataRequestTopic {
 
 impl Default for MetadataRequestTopic {
     fn default() -> Self {
-        Self {
-            topic_id: TopicId::default(),
-            name: Some(String::new()),
-        }
+        Self { topic_id: TopicId::default(), name: Some(String::new()) }
     }
 }
 
@@ -98,11 +85,7 @@ impl Element for MetadataRequestTopic {
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
         let v = r.version();
         let it = Self {
-            topic_id: if v >= 10 {
-                r.topic_id()?
-            } else {
-                TopicId::default()
-            },
+            topic_id: if v >= 10 { r.topic_id()? } else { TopicId::default() },
             name: r.nullable_string(v >= 10)?,
         };
         r.skip_tags()?;
@@ -165,18 +148,10 @@ impl Element for MetadataResponse {
         let it = Self {
             throttle_time_ms: if v >= 3 { r.i32()? } else { 0 },
             brokers: r.array()?,
-            cluster_id: if v >= 2 {
-                r.nullable_string(true)?
-            } else {
-                None
-            },
+            cluster_id: if v >= 2 { r.nullable_string(true)? } else { None },
             controller_id: if v >= 1 { r.i32()? } else { -1 },
             topics: r.array()?,
-            cluster_authorized_operations: if (8..=10).contains(&v) {
-                r.i32()?
-            } else {
-                -2147483648
-            },
+            cluster_authorized_operations: if (8..=10).contains(&v) { r.i32()? } else { -2147483648 },
             error_code: if v >= 13 { r.i16()? } else { 0 },
         };
         r.skip_tags()?;
@@ -199,10 +174,7 @@ impl Element for MetadataResponse {
         if (8..=10).contains(&v) {
             w.i32(self.cluster_authorized_operations);
         } else {
-            w.require(
-                self.cluster_authorized_operations == -2147483648,
-                "cluster_authorized_operations",
-            )?;
+            w.require(self.cluster_authorized_operations == -2147483648, "cluster_authorized_operations")?;
         }
         if v >= 13 {
             w.i16(self.error_code);
@@ -230,11 +202,7 @@ impl Element for MetadataResponseBroker {
             node_id: r.i32()?,
             host: r.string()?,
             port: r.i32()?,
-            rack: if v >= 1 {
-                r.nullable_string(true)?
-            } else {
-                None
-            },
+            rack: if v >= 1 { r.nullable_string(true)? } else { None },
         };
         r.skip_tags()?;
         Ok(it)
@@ -288,11 +256,7 @@ impl Element for MetadataResponseTopic {
         let it = Self {
             error_code: r.i16()?,
             name: r.nullable_string(v >= 12)?,
-            topic_id: if v >= 10 {
-                r.topic_id()?
-            } else {
-                TopicId::default()
-            },
+            topic_id: if v >= 10 { r.topic_id()? } else { TopicId::default() },
             is_internal: if v >= 1 { r.bool()? } else { false },
             partitions: r.array()?,
             topic_authorized_operations: if v >= 8 { r.i32()? } else { -2147483648 },
@@ -316,10 +280,7 @@ impl Element for MetadataResponseTopic {
         if v >= 8 {
             w.i32(self.topic_authorized_operations);
         } else {
-            w.require(
-                self.topic_authorized_operations == -2147483648,
-                "topic_authorized_operations",
-            )?;
+            w.require(self.topic_authorized_operations == -2147483648, "topic_authorized_operations")?;
         }
         w.no_tags();
         Ok(())

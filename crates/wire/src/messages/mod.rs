@@ -90,17 +90,13 @@ pub use renew_delegation_token::{RenewDelegationTokenRequest, RenewDelegationTok
 pub mod expire_delegation_token;
 pub use expire_delegation_token::{ExpireDelegationTokenRequest, ExpireDelegationTokenResponse};
 pub mod describe_delegation_token;
-pub use describe_delegation_token::{
-    DescribeDelegationTokenRequest, DescribeDelegationTokenResponse,
-};
+pub use describe_delegation_token::{DescribeDelegationTokenRequest, DescribeDelegationTokenResponse};
 pub mod delete_groups;
 pub use delete_groups::{DeleteGroupsRequest, DeleteGroupsResponse};
 pub mod elect_leaders;
 pub use elect_leaders::{ElectLeadersRequest, ElectLeadersResponse};
 pub mod incremental_alter_configs;
-pub use incremental_alter_configs::{
-    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
-};
+pub use incremental_alter_configs::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
 pub mod alter_partition_reassignments;
 pub use alter_partition_reassignments::{
     AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse,
@@ -120,9 +116,7 @@ pub use describe_user_scram_credentials::{
     DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse,
 };
 pub mod alter_user_scram_credentials;
-pub use alter_user_scram_credentials::{
-    AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse,
-};
+pub use alter_user_scram_credentials::{AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse};
 pub mod vote;
 pub use vote::{VoteRequest, VoteResponse};
 pub mod begin_quorum_epoch;
@@ -162,9 +156,7 @@ pub use consumer_group_describe::{ConsumerGroupDescribeRequest, ConsumerGroupDes
 pub mod controller_registration;
 pub use controller_registration::{ControllerRegistrationRequest, ControllerRegistrationResponse};
 pub mod get_telemetry_subscriptions;
-pub use get_telemetry_subscriptions::{
-    GetTelemetrySubscriptionsRequest, GetTelemetrySubscriptionsResponse,
-};
+pub use get_telemetry_subscriptions::{GetTelemetrySubscriptionsRequest, GetTelemetrySubscriptionsResponse};
 pub mod push_telemetry;
 pub use push_telemetry::{PushTelemetryRequest, PushTelemetryResponse};
 pub mod assign_replicas_to_dirs;
@@ -172,9 +164,7 @@ pub use assign_replicas_to_dirs::{AssignReplicasToDirsRequest, AssignReplicasToD
 pub mod list_config_resources;
 pub use list_config_resources::{ListConfigResourcesRequest, ListConfigResourcesResponse};
 pub mod describe_topic_partitions;
-pub use describe_topic_partitions::{
-    DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
-};
+pub use describe_topic_partitions::{DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse};
 pub mod share_group_heartbeat;
 pub use share_group_heartbeat::{ShareGroupHeartbeatRequest, ShareGroupHeartbeatResponse};
 pub mod share_group_describe;
@@ -190,9 +180,7 @@ pub use remove_raft_voter::{RemoveRaftVoterRequest, RemoveRaftVoterResponse};
 pub mod update_raft_voter;
 pub use update_raft_voter::{UpdateRaftVoterRequest, UpdateRaftVoterResponse};
 pub mod initialize_share_group_state;
-pub use initialize_share_group_state::{
-    InitializeShareGroupStateRequest, InitializeShareGroupStateResponse,
-};
+pub use initialize_share_group_state::{InitializeShareGroupStateRequest, InitializeShareGroupStateResponse};
 pub mod read_share_group_state;
 pub use read_share_group_state::{ReadShareGroupStateRequest, ReadShareGroupStateResponse};
 pub mod write_share_group_state;
@@ -208,17 +196,11 @@ pub use streams_group_heartbeat::{StreamsGroupHeartbeatRequest, StreamsGroupHear
 pub mod streams_group_describe;
 pub use streams_group_describe::{StreamsGroupDescribeRequest, StreamsGroupDescribeResponse};
 pub mod describe_share_group_offsets;
-pub use describe_share_group_offsets::{
-    DescribeShareGroupOffsetsRequest, DescribeShareGroupOffsetsResponse,
-};
+pub use describe_share_group_offsets::{DescribeShareGroupOffsetsRequest, DescribeShareGroupOffsetsResponse};
 pub mod alter_share_group_offsets;
-pub use alter_share_group_offsets::{
-    AlterShareGroupOffsetsRequest, AlterShareGroupOffsetsResponse,
-};
+pub use alter_share_group_offsets::{AlterShareGroupOffsetsRequest, AlterShareGroupOffsetsResponse};
 pub mod delete_share_group_offsets;
-pub use delete_share_group_offsets::{
-    DeleteShareGroupOffsetsRequest, DeleteShareGroupOffsetsResponse,
-};
+pub use delete_share_group_offsets::{DeleteShareGroupOffsetsRequest, DeleteShareGroupOffsetsResponse};
 pub mod streams_group_topology_description_update;
 pub use streams_group_topology_description_update::{
     StreamsGroupTopologyDescriptionUpdateRequest, StreamsGroupTopologyDescriptionUpdateResponse,

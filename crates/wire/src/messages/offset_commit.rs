@@ -38,11 +38,7 @@ impl Element for OffsetCommitRequest {
             group_id: r.string()?,
             generation_id_or_member_epoch: r.i32()?,
             member_id: r.string()?,
-            group_instance_id: if v >= 7 {
-                r.nullable_string(true)?
-            } else {
-                None
-            },
+            group_instance_id: if v >= 7 { r.nullable_string(true)? } else { None },
             retention_time_ms: if v <= 4 { r.i64()? } else { -1 },
             topics: r.array()?,
         };
@@ -85,11 +81,7 @@ impl Element for OffsetCommitRequestTopic {
         let v = r.version();
         let it = Self {
             name: if v <= 9 { r.string()? } else { String::new() },
-            topic_id: if v >= 10 {
-                r.topic_id()?
-            } else {
-                TopicId::default()
-            },
+            topic_id: if v >= 10 { r.topic_id()? } else { TopicId::default() },
             partitions: r.array()?,
         };
         r.skip_tags()?;
@@ -176,10 +168,7 @@ impl Element for OffsetCommitResponse {
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
         let v = r.version();
-        let it = Self {
-            throttle_time_ms: if v >= 3 { r.i32()? } else { 0 },
-            topics: r.array()?,
-        };
+        let it = Self { throttle_time_ms: if v >= 3 { r.i32()? } else { 0 }, topics: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -211,11 +200,7 @@ impl Element for OffsetCommitResponseTopic {
         let v = r.version();
         let it = Self {
             name: if v <= 9 { r.string()? } else { String::new() },
-            topic_id: if v >= 10 {
-                r.topic_id()?
-            } else {
-                TopicId::default()
-            },
+            topic_id: if v >= 10 { r.topic_id()? } else { TopicId::default() },
             partitions: r.array()?,
         };
         r.skip_tags()?;
@@ -246,10 +231,7 @@ impl Element for OffsetCommitResponsePartition {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            partition_index: r.i32()?,
-            error_code: r.i16()?,
-        };
+        let it = Self { partition_index: r.i32()?, error_code: r.i16()? };
         r.skip_tags()?;
         Ok(it)
     }

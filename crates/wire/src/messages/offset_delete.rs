@@ -13,10 +13,7 @@ impl Element for OffsetDeleteRequest {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            group_id: r.string()?,
-            topics: r.array()?,
-        };
+        let it = Self { group_id: r.string()?, topics: r.array()? };
         Ok(it)
     }
 
@@ -37,10 +34,7 @@ impl Element for OffsetDeleteRequestTopic {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            name: r.string()?,
-            partitions: r.array()?,
-        };
+        let it = Self { name: r.string()?, partitions: r.array()? };
         Ok(it)
     }
 
@@ -60,9 +54,7 @@ impl Element for OffsetDeleteRequestPartition {
     const WIRE_SIZE_MIN: usize = 4;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            partition_index: r.i32()?,
-        };
+        let it = Self { partition_index: r.i32()? };
         Ok(it)
     }
 
@@ -89,11 +81,7 @@ impl Element for OffsetDeleteResponse {
     const WIRE_SIZE_MIN: usize = 10;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            error_code: r.i16()?,
-            throttle_time_ms: r.i32()?,
-            topics: r.array()?,
-        };
+        let it = Self { error_code: r.i16()?, throttle_time_ms: r.i32()?, topics: r.array()? };
         Ok(it)
     }
 
@@ -115,10 +103,7 @@ impl Element for OffsetDeleteResponseTopic {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            name: r.string()?,
-            partitions: r.array()?,
-        };
+        let it = Self { name: r.string()?, partitions: r.array()? };
         Ok(it)
     }
 
@@ -139,10 +124,7 @@ impl Element for OffsetDeleteResponsePartition {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            partition_index: r.i32()?,
-            error_code: r.i16()?,
-        };
+        let it = Self { partition_index: r.i32()?, error_code: r.i16()? };
         Ok(it)
     }
 

@@ -17,12 +17,7 @@ pub struct OffsetFetchRequest {
 
 impl Default for OffsetFetchRequest {
     fn default() -> Self {
-        Self {
-            group_id: String::new(),
-            topics: Some(Vec::new()),
-            groups: Vec::new(),
-            require_stable: false,
-        }
+        Self { group_id: String::new(), topics: Some(Vec::new()), groups: Vec::new(), require_stable: false }
     }
 }
 
@@ -33,11 +28,7 @@ impl Element for OffsetFetchRequest {
         let v = r.version();
         let it = Self {
             group_id: if v <= 7 { r.string()? } else { String::new() },
-            topics: if v <= 7 {
-                r.nullable_array(v >= 2)?
-            } else {
-                Some(Vec::new())
-            },
+            topics: if v <= 7 { r.nullable_array(v >= 2)? } else { Some(Vec::new()) },
             groups: if v >= 8 { r.array()? } else { Vec::new() },
             require_stable: if v >= 7 { r.bool()? } else { false },
         };
@@ -83,10 +74,7 @@ impl Element for OffsetFetchRequestTopic {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            name: r.string()?,
-            partition_indexes: r.array()?,
-        };
+        let it = Self { name: r.string()?, partition_indexes: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -111,12 +99,7 @@ pub struct OffsetFetchRequestGroup {
 
 impl Default for OffsetFetchRequestGroup {
     fn default() -> Self {
-        Self {
-            group_id: String::new(),
-            member_id: None,
-            member_epoch: -1,
-            topics: Some(Vec::new()),
-        }
+        Self { group_id: String::new(), member_id: None, member_epoch: -1, topics: Some(Vec::new()) }
     }
 }
 
@@ -127,11 +110,7 @@ impl Element for OffsetFetchRequestGroup {
         let v = r.version();
         let it = Self {
             group_id: r.string()?,
-            member_id: if v >= 9 {
-                r.nullable_string(true)?
-            } else {
-                None
-            },
+            member_id: if v >= 9 { r.nullable_string(true)? } else { None },
             member_epoch: if v >= 9 { r.i32()? } else { -1 },
             topics: r.nullable_array(true)?,
         };
@@ -170,11 +149,7 @@ impl Element for OffsetFetchRequestTopics {
         let v = r.version();
         let it = Self {
             name: if v <= 9 { r.string()? } else { String::new() },
-            topic_id: if v >= 10 {
-                r.topic_id()?
-            } else {
-                TopicId::default()
-            },
+            topic_id: if v >= 10 { r.topic_id()? } else { TopicId::default() },
             partition_indexes: r.array()?,
         };
         r.skip_tags()?;
@@ -261,10 +236,7 @@ impl Element for OffsetFetchResponseTopic {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            name: r.string()?,
-            partitions: r.array()?,
-        };
+        let it = Self { name: r.string()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -340,11 +312,7 @@ impl Element for OffsetFetchResponseGroup {
     const WIRE_SIZE_MIN: usize = 5;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            group_id: r.string()?,
-            topics: r.array()?,
-            error_code: r.i16()?,
-        };
+        let it = Self { group_id: r.string()?, topics: r.array()?, error_code: r.i16()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -374,11 +342,7 @@ impl Element for OffsetFetchResponseTopics {
         let v = r.version();
         let it = Self {
             name: if v <= 9 { r.string()? } else { String::new() },
-            topic_id: if v >= 10 {
-                r.topic_id()?
-            } else {
-                TopicId::default()
-            },
+            topic_id: if v >= 10 { r.topic_id()? } else { TopicId::default() },
             partitions: r.array()?,
         };
         r.skip_tags()?;

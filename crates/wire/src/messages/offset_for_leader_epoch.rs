@@ -12,10 +12,7 @@ pub struct OffsetForLeaderEpochRequest {
 
 impl Default for OffsetForLeaderEpochRequest {
     fn default() -> Self {
-        Self {
-            replica_id: -2,
-            topics: Vec::new(),
-        }
+        Self { replica_id: -2, topics: Vec::new() }
     }
 }
 
@@ -24,10 +21,7 @@ impl Element for OffsetForLeaderEpochRequest {
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
         let v = r.version();
-        let it = Self {
-            replica_id: if v >= 3 { r.i32()? } else { -2 },
-            topics: r.array()?,
-        };
+        let it = Self { replica_id: if v >= 3 { r.i32()? } else { -2 }, topics: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -53,10 +47,7 @@ impl Element for OffsetForLeaderTopic {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic: r.string()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic: r.string()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -79,11 +70,7 @@ pub struct OffsetForLeaderPartition {
 
 impl Default for OffsetForLeaderPartition {
     fn default() -> Self {
-        Self {
-            partition: 0,
-            current_leader_epoch: -1,
-            leader_epoch: 0,
-        }
+        Self { partition: 0, current_leader_epoch: -1, leader_epoch: 0 }
     }
 }
 
@@ -91,11 +78,7 @@ impl Element for OffsetForLeaderPartition {
     const WIRE_SIZE_MIN: usize = 12;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            partition: r.i32()?,
-            current_leader_epoch: r.i32()?,
-            leader_epoch: r.i32()?,
-        };
+        let it = Self { partition: r.i32()?, current_leader_epoch: r.i32()?, leader_epoch: r.i32()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -125,10 +108,7 @@ impl Element for OffsetForLeaderEpochResponse {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            topics: r.array()?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, topics: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -151,10 +131,7 @@ impl Element for OffsetForLeaderTopicResult {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic: r.string()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic: r.string()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -179,12 +156,7 @@ pub struct EpochEndOffset {
 
 impl Default for EpochEndOffset {
     fn default() -> Self {
-        Self {
-            error_code: 0,
-            partition: 0,
-            leader_epoch: -1,
-            end_offset: -1,
-        }
+        Self { error_code: 0, partition: 0, leader_epoch: -1, end_offset: -1 }
     }
 }
 
@@ -192,12 +164,8 @@ impl Element for EpochEndOffset {
     const WIRE_SIZE_MIN: usize = 18;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            error_code: r.i16()?,
-            partition: r.i32()?,
-            leader_epoch: r.i32()?,
-            end_offset: r.i64()?,
-        };
+        let it =
+            Self { error_code: r.i16()?, partition: r.i32()?, leader_epoch: r.i32()?, end_offset: r.i64()? };
         r.skip_tags()?;
         Ok(it)
     }

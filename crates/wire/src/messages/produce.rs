@@ -51,11 +51,7 @@ impl Element for TopicProduceData {
         let v = r.version();
         let it = Self {
             name: if v <= 12 { r.string()? } else { String::new() },
-            topic_id: if v >= 13 {
-                r.topic_id()?
-            } else {
-                TopicId::default()
-            },
+            topic_id: if v >= 13 { r.topic_id()? } else { TopicId::default() },
             partition_data: r.array()?,
         };
         r.skip_tags()?;
@@ -86,10 +82,7 @@ impl Element for PartitionProduceData {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            index: r.i32()?,
-            records: r.records(true)?,
-        };
+        let it = Self { index: r.i32()?, records: r.records(true)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -121,11 +114,7 @@ impl Element for ProduceResponse {
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
         let v = r.version();
-        let mut it = Self {
-            responses: r.array()?,
-            throttle_time_ms: r.i32()?,
-            node_endpoints: Vec::new(),
-        };
+        let mut it = Self { responses: r.array()?, throttle_time_ms: r.i32()?, node_endpoints: Vec::new() };
         r.tags(|r, tag| {
             match tag {
                 0 if v >= 10 => it.node_endpoints = r.array()?,
@@ -169,11 +158,7 @@ impl Element for TopicProduceResponse {
         let v = r.version();
         let it = Self {
             name: if v <= 12 { r.string()? } else { String::new() },
-            topic_id: if v >= 13 {
-                r.topic_id()?
-            } else {
-                TopicId::default()
-            },
+            topic_id: if v >= 13 { r.topic_id()? } else { TopicId::default() },
             partition_responses: r.array()?,
         };
         r.skip_tags()?;
@@ -238,11 +223,7 @@ impl Element for PartitionProduceResponse {
             log_append_time_ms: r.i64()?,
             log_start_offset: if v >= 5 { r.i64()? } else { -1 },
             record_errors: if v >= 8 { r.array()? } else { Vec::new() },
-            error_message: if v >= 8 {
-                r.nullable_string(true)?
-            } else {
-                None
-            },
+            error_message: if v >= 8 { r.nullable_string(true)? } else { None },
             current_leader: LeaderIdAndEpoch::default(),
         };
         r.tags(|r, tag| {
@@ -276,10 +257,7 @@ impl Element for PartitionProduceResponse {
                 w.tag(&mut tags, 0, |w| self.current_leader.write(w))?;
             }
         } else {
-            w.require(
-                self.current_leader == LeaderIdAndEpoch::default(),
-                "current_leader",
-            )?;
+            w.require(self.current_leader == LeaderIdAndEpoch::default(), "current_leader")?;
         }
         w.end_tags(tags);
         Ok(())
@@ -296,10 +274,7 @@ impl Element for BatchIndexAndErrorMessage {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            batch_index: r.i32()?,
-            batch_index_error_message: r.nullable_string(true)?,
-        };
+        let it = Self { batch_index: r.i32()?, batch_index_error_message: r.nullable_string(true)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -322,10 +297,7 @@ pub struct LeaderIdAndEpoch {
 
 impl Default for LeaderIdAndEpoch {
     fn default() -> Self {
-        Self {
-            leader_id: -1,
-            leader_epoch: -1,
-        }
+        Self { leader_id: -1, leader_epoch: -1 }
     }
 }
 
@@ -333,10 +305,7 @@ impl Element for LeaderIdAndEpoch {
     const WIRE_SIZE_MIN: usize = 9;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            leader_id: r.i32()?,
-            leader_epoch: r.i32()?,
-        };
+        let it = Self { leader_id: r.i32()?, leader_epoch: r.i32()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -361,12 +330,8 @@ impl Element for NodeEndpoint {
     const WIRE_SIZE_MIN: usize = 11;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            node_id: r.i32()?,
-            host: r.string()?,
-            port: r.i32()?,
-            rack: r.nullable_string(true)?,
-        };
+        let it =
+            Self { node_id: r.i32()?, host: r.string()?, port: r.i32()?, rack: r.nullable_string(true)? };
         r.skip_tags()?;
         Ok(it)
     }

@@ -13,10 +13,7 @@ impl Element for ReadShareGroupStateSummaryRequest {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            group_id: r.string()?,
-            topics: r.array()?,
-        };
+        let it = Self { group_id: r.string()?, topics: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -39,10 +36,7 @@ impl Element for ReadStateSummaryData {
     const WIRE_SIZE_MIN: usize = 18;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic_id: r.topic_id()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic_id: r.topic_id()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -65,10 +59,7 @@ impl Element for PartitionData {
     const WIRE_SIZE_MIN: usize = 9;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            partition: r.i32()?,
-            leader_epoch: r.i32()?,
-        };
+        let it = Self { partition: r.i32()?, leader_epoch: r.i32()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -96,9 +87,7 @@ impl Element for ReadShareGroupStateSummaryResponse {
     const WIRE_SIZE_MIN: usize = 2;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            results: r.array()?,
-        };
+        let it = Self { results: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -120,10 +109,7 @@ impl Element for ReadStateSummaryResult {
     const WIRE_SIZE_MIN: usize = 18;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic_id: r.topic_id()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic_id: r.topic_id()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }

@@ -12,11 +12,7 @@ pub struct RemoveRaftVoterRequest {
 
 impl Default for RemoveRaftVoterRequest {
     fn default() -> Self {
-        Self {
-            cluster_id: Some(String::new()),
-            voter_id: 0,
-            voter_directory_id: Uuid::default(),
-        }
+        Self { cluster_id: Some(String::new()), voter_id: 0, voter_directory_id: Uuid::default() }
     }
 }
 
@@ -24,11 +20,8 @@ impl Element for RemoveRaftVoterRequest {
     const WIRE_SIZE_MIN: usize = 22;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            cluster_id: r.nullable_string(true)?,
-            voter_id: r.i32()?,
-            voter_directory_id: r.uuid()?,
-        };
+        let it =
+            Self { cluster_id: r.nullable_string(true)?, voter_id: r.i32()?, voter_directory_id: r.uuid()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -57,11 +50,7 @@ pub struct RemoveRaftVoterResponse {
 
 impl Default for RemoveRaftVoterResponse {
     fn default() -> Self {
-        Self {
-            throttle_time_ms: 0,
-            error_code: 0,
-            error_message: Some(String::new()),
-        }
+        Self { throttle_time_ms: 0, error_code: 0, error_message: Some(String::new()) }
     }
 }
 

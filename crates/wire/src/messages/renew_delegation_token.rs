@@ -13,10 +13,7 @@ impl Element for RenewDelegationTokenRequest {
     const WIRE_SIZE_MIN: usize = 10;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            hmac: r.bytes()?,
-            renew_period_ms: r.i64()?,
-        };
+        let it = Self { hmac: r.bytes()?, renew_period_ms: r.i64()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -46,11 +43,7 @@ impl Element for RenewDelegationTokenResponse {
     const WIRE_SIZE_MIN: usize = 14;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            error_code: r.i16()?,
-            expiry_timestamp_ms: r.i64()?,
-            throttle_time_ms: r.i32()?,
-        };
+        let it = Self { error_code: r.i16()?, expiry_timestamp_ms: r.i64()?, throttle_time_ms: r.i32()? };
         r.skip_tags()?;
         Ok(it)
     }

@@ -12,9 +12,7 @@ impl Element for SaslAuthenticateRequest {
     const WIRE_SIZE_MIN: usize = 2;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            auth_bytes: r.bytes()?,
-        };
+        let it = Self { auth_bytes: r.bytes()? };
         r.skip_tags()?;
         Ok(it)
     }

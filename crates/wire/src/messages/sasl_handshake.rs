@@ -12,9 +12,7 @@ impl Element for SaslHandshakeRequest {
     const WIRE_SIZE_MIN: usize = 2;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            mechanism: r.string()?,
-        };
+        let it = Self { mechanism: r.string()? };
         Ok(it)
     }
 
@@ -40,10 +38,7 @@ impl Element for SaslHandshakeResponse {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            error_code: r.i16()?,
-            mechanisms: r.array()?,
-        };
+        let it = Self { error_code: r.i16()?, mechanisms: r.array()? };
         Ok(it)
     }
 

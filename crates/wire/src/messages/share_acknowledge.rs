@@ -67,10 +67,7 @@ impl Element for AcknowledgeTopic {
     const WIRE_SIZE_MIN: usize = 18;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic_id: r.topic_id()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic_id: r.topic_id()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -93,10 +90,7 @@ impl Element for AcknowledgePartition {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            partition_index: r.i32()?,
-            acknowledgement_batches: r.array()?,
-        };
+        let it = Self { partition_index: r.i32()?, acknowledgement_batches: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -120,11 +114,7 @@ impl Element for AcknowledgementBatch {
     const WIRE_SIZE_MIN: usize = 18;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            first_offset: r.i64()?,
-            last_offset: r.i64()?,
-            acknowledge_types: r.array()?,
-        };
+        let it = Self { first_offset: r.i64()?, last_offset: r.i64()?, acknowledge_types: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -197,10 +187,7 @@ impl Element for ShareAcknowledgeTopicResponse {
     const WIRE_SIZE_MIN: usize = 18;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic_id: r.topic_id()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic_id: r.topic_id()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -255,10 +242,7 @@ impl Element for LeaderIdAndEpoch {
     const WIRE_SIZE_MIN: usize = 9;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            leader_id: r.i32()?,
-            leader_epoch: r.i32()?,
-        };
+        let it = Self { leader_id: r.i32()?, leader_epoch: r.i32()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -283,12 +267,8 @@ impl Element for NodeEndpoint {
     const WIRE_SIZE_MIN: usize = 11;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            node_id: r.i32()?,
-            host: r.string()?,
-            port: r.i32()?,
-            rack: r.nullable_string(true)?,
-        };
+        let it =
+            Self { node_id: r.i32()?, host: r.string()?, port: r.i32()?, rack: r.nullable_string(true)? };
         r.skip_tags()?;
         Ok(it)
     }

@@ -99,10 +99,7 @@ impl Element for FetchTopic {
     const WIRE_SIZE_MIN: usize = 18;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic_id: r.topic_id()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic_id: r.topic_id()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -125,10 +122,7 @@ impl Element for FetchPartition {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            partition_index: r.i32()?,
-            acknowledgement_batches: r.array()?,
-        };
+        let it = Self { partition_index: r.i32()?, acknowledgement_batches: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -152,11 +146,7 @@ impl Element for AcknowledgementBatch {
     const WIRE_SIZE_MIN: usize = 18;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            first_offset: r.i64()?,
-            last_offset: r.i64()?,
-            acknowledge_types: r.array()?,
-        };
+        let it = Self { first_offset: r.i64()?, last_offset: r.i64()?, acknowledge_types: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -180,10 +170,7 @@ impl Element for ForgottenTopic {
     const WIRE_SIZE_MIN: usize = 18;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic_id: r.topic_id()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic_id: r.topic_id()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -250,10 +237,7 @@ impl Element for ShareFetchableTopicResponse {
     const WIRE_SIZE_MIN: usize = 18;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic_id: r.topic_id()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic_id: r.topic_id()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -321,10 +305,7 @@ impl Element for LeaderIdAndEpoch {
     const WIRE_SIZE_MIN: usize = 9;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            leader_id: r.i32()?,
-            leader_epoch: r.i32()?,
-        };
+        let it = Self { leader_id: r.i32()?, leader_epoch: r.i32()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -348,11 +329,7 @@ impl Element for AcquiredRecords {
     const WIRE_SIZE_MIN: usize = 19;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            first_offset: r.i64()?,
-            last_offset: r.i64()?,
-            delivery_count: r.i16()?,
-        };
+        let it = Self { first_offset: r.i64()?, last_offset: r.i64()?, delivery_count: r.i16()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -378,12 +355,8 @@ impl Element for NodeEndpoint {
     const WIRE_SIZE_MIN: usize = 11;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            node_id: r.i32()?,
-            host: r.string()?,
-            port: r.i32()?,
-            rack: r.nullable_string(true)?,
-        };
+        let it =
+            Self { node_id: r.i32()?, host: r.string()?, port: r.i32()?, rack: r.nullable_string(true)? };
         r.skip_tags()?;
         Ok(it)
     }

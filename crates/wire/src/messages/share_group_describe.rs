@@ -13,10 +13,7 @@ impl Element for ShareGroupDescribeRequest {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            group_ids: r.array()?,
-            include_authorized_operations: r.bool()?,
-        };
+        let it = Self { group_ids: r.array()?, include_authorized_operations: r.bool()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -45,10 +42,7 @@ impl Element for ShareGroupDescribeResponse {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            groups: r.array()?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, groups: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -177,11 +171,7 @@ impl Element for TopicPartitions {
     const WIRE_SIZE_MIN: usize = 19;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic_id: r.topic_id()?,
-            topic_name: r.string()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic_id: r.topic_id()?, topic_name: r.string()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -204,9 +194,7 @@ impl Element for Assignment {
     const WIRE_SIZE_MIN: usize = 2;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic_partitions: r.array()?,
-        };
+        let it = Self { topic_partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }

@@ -94,9 +94,7 @@ impl Element for Assignment {
     const WIRE_SIZE_MIN: usize = 2;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic_partitions: r.array()?,
-        };
+        let it = Self { topic_partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -118,10 +116,7 @@ impl Element for TopicPartitions {
     const WIRE_SIZE_MIN: usize = 18;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic_id: r.topic_id()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic_id: r.topic_id()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }

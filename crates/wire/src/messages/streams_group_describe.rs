@@ -32,10 +32,7 @@ impl Element for StreamsGroupDescribeRequest {
         if v >= 1 {
             w.bool(self.include_topology_description);
         } else {
-            w.require(
-                !self.include_topology_description,
-                "include_topology_description",
-            )?;
+            w.require(!self.include_topology_description, "include_topology_description")?;
         }
         w.no_tags();
         Ok(())
@@ -58,10 +55,7 @@ impl Element for StreamsGroupDescribeResponse {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            groups: r.array()?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, groups: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -130,11 +124,7 @@ impl Element for DescribedGroup {
             authorized_operations: r.i32()?,
             topology_description: if v >= 1 { r.nullable_struct()? } else { None },
             topology_description_status: if v >= 1 { r.i8()? } else { 0 },
-            assignor_name: if v >= 1 {
-                r.nullable_string(true)?
-            } else {
-                None
-            },
+            assignor_name: if v >= 1 { r.nullable_string(true)? } else { None },
         };
         r.skip_tags()?;
         Ok(it)
@@ -159,10 +149,7 @@ impl Element for DescribedGroup {
         if v >= 1 {
             w.i8(self.topology_description_status);
         } else {
-            w.require(
-                self.topology_description_status == 0,
-                "topology_description_status",
-            )?;
+            w.require(self.topology_description_status == 0, "topology_description_status")?;
         }
         if v >= 1 {
             w.nullable_string(&self.assignor_name)?;
@@ -182,10 +169,7 @@ impl Element for Topology {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            epoch: r.i32()?,
-            subtopologies: r.nullable_array(true)?,
-        };
+        let it = Self { epoch: r.i32()?, subtopologies: r.nullable_array(true)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -308,10 +292,7 @@ impl Element for Endpoint {
     const WIRE_SIZE_MIN: usize = 4;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            host: r.string()?,
-            port: r.u16()?,
-        };
+        let it = Self { host: r.string()?, port: r.u16()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -335,11 +316,7 @@ impl Element for TaskOffset {
     const WIRE_SIZE_MIN: usize = 14;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            subtopology_id: r.string()?,
-            partition: r.i32()?,
-            offset: r.i64()?,
-        };
+        let it = Self { subtopology_id: r.string()?, partition: r.i32()?, offset: r.i64()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -364,11 +341,7 @@ impl Element for Assignment {
     const WIRE_SIZE_MIN: usize = 4;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            active_tasks: r.array()?,
-            standby_tasks: r.array()?,
-            warmup_tasks: r.array()?,
-        };
+        let it = Self { active_tasks: r.array()?, standby_tasks: r.array()?, warmup_tasks: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -392,10 +365,7 @@ impl Element for TaskIds {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            subtopology_id: r.string()?,
-            partitions: r.array()?,
-        };
+        let it = Self { subtopology_id: r.string()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -418,10 +388,7 @@ impl Element for KeyValue {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            key: r.string()?,
-            value: r.string()?,
-        };
+        let it = Self { key: r.string()?, value: r.string()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -476,10 +443,7 @@ impl Element for TopologyDescription {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            subtopologies: r.array()?,
-            global_stores: r.array()?,
-        };
+        let it = Self { subtopologies: r.array()?, global_stores: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -502,10 +466,7 @@ impl Element for TopologyDescriptionSubtopology {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            subtopology_id: r.string()?,
-            nodes: r.array()?,
-        };
+        let it = Self { subtopology_id: r.string()?, nodes: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -566,10 +527,8 @@ impl Element for TopologyDescriptionGlobalStore {
     const WIRE_SIZE_MIN: usize = 15;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            source: TopologyDescriptionNode::read(r)?,
-            processor: TopologyDescriptionNode::read(r)?,
-        };
+        let it =
+            Self { source: TopologyDescriptionNode::read(r)?, processor: TopologyDescriptionNode::read(r)? };
         r.skip_tags()?;
         Ok(it)
     }

@@ -109,10 +109,7 @@ impl Element for Topology {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            epoch: r.i32()?,
-            subtopologies: r.array()?,
-        };
+        let it = Self { epoch: r.i32()?, subtopologies: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -205,10 +202,7 @@ impl Element for KeyValue {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            key: r.string()?,
-            value: r.string()?,
-        };
+        let it = Self { key: r.string()?, value: r.string()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -263,10 +257,7 @@ impl Element for RequestEndpoint {
     const WIRE_SIZE_MIN: usize = 4;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            host: r.string()?,
-            port: r.u16()?,
-        };
+        let it = Self { host: r.string()?, port: r.u16()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -290,11 +281,7 @@ impl Element for TaskOffset {
     const WIRE_SIZE_MIN: usize = 14;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            subtopology_id: r.string()?,
-            partition: r.i32()?,
-            offset: r.i64()?,
-        };
+        let it = Self { subtopology_id: r.string()?, partition: r.i32()?, offset: r.i64()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -318,10 +305,7 @@ impl Element for RequestTaskIds {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            subtopology_id: r.string()?,
-            partitions: r.array()?,
-        };
+        let it = Self { subtopology_id: r.string()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -424,10 +408,7 @@ impl Element for StreamsGroupHeartbeatResponse {
         if v <= 0 {
             w.i32(self.acceptable_recovery_lag_legacy);
         } else {
-            w.require(
-                self.acceptable_recovery_lag_legacy == 0,
-                "acceptable_recovery_lag_legacy",
-            )?;
+            w.require(self.acceptable_recovery_lag_legacy == 0, "acceptable_recovery_lag_legacy")?;
         }
         w.i32(self.task_offset_interval_ms);
         if v >= 1 {
@@ -440,10 +421,7 @@ impl Element for StreamsGroupHeartbeatResponse {
         if v >= 1 {
             w.bool(self.topology_description_required);
         } else {
-            w.require(
-                !self.topology_description_required,
-                "topology_description_required",
-            )?;
+            w.require(!self.topology_description_required, "topology_description_required")?;
         }
         w.i32(self.endpoint_information_epoch);
         w.nullable_array(&self.partitions_by_user_endpoint)?;
@@ -491,10 +469,7 @@ impl Element for Status {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            status_code: r.i8()?,
-            status_detail: r.string()?,
-        };
+        let it = Self { status_code: r.i8()?, status_detail: r.string()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -517,10 +492,7 @@ impl Element for TopicPartition {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic: r.string()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic: r.string()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -543,10 +515,7 @@ impl Element for ResponseTaskIds {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            subtopology_id: r.string()?,
-            partitions: r.array()?,
-        };
+        let it = Self { subtopology_id: r.string()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -569,10 +538,7 @@ impl Element for ResponseEndpoint {
     const WIRE_SIZE_MIN: usize = 4;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            host: r.string()?,
-            port: r.u16()?,
-        };
+        let it = Self { host: r.string()?, port: r.u16()? };
         r.skip_tags()?;
         Ok(it)
     }

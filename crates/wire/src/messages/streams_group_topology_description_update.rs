@@ -45,10 +45,7 @@ impl Element for TopologyDescription {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            subtopologies: r.array()?,
-            global_stores: r.array()?,
-        };
+        let it = Self { subtopologies: r.array()?, global_stores: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -71,10 +68,7 @@ impl Element for TopologyDescriptionSubtopology {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            subtopology_id: r.string()?,
-            nodes: r.array()?,
-        };
+        let it = Self { subtopology_id: r.string()?, nodes: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -135,10 +129,8 @@ impl Element for TopologyDescriptionGlobalStore {
     const WIRE_SIZE_MIN: usize = 15;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            source: TopologyDescriptionNode::read(r)?,
-            processor: TopologyDescriptionNode::read(r)?,
-        };
+        let it =
+            Self { source: TopologyDescriptionNode::read(r)?, processor: TopologyDescriptionNode::read(r)? };
         r.skip_tags()?;
         Ok(it)
     }

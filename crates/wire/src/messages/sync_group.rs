@@ -26,21 +26,9 @@ impl Element for SyncGroupRequest {
             group_id: r.string()?,
             generation_id: r.i32()?,
             member_id: r.string()?,
-            group_instance_id: if v >= 3 {
-                r.nullable_string(true)?
-            } else {
-                None
-            },
-            protocol_type: if v >= 5 {
-                r.nullable_string(true)?
-            } else {
-                None
-            },
-            protocol_name: if v >= 5 {
-                r.nullable_string(true)?
-            } else {
-                None
-            },
+            group_instance_id: if v >= 3 { r.nullable_string(true)? } else { None },
+            protocol_type: if v >= 5 { r.nullable_string(true)? } else { None },
+            protocol_name: if v >= 5 { r.nullable_string(true)? } else { None },
             assignments: r.array()?,
         };
         r.skip_tags()?;
@@ -79,10 +67,7 @@ impl Element for SyncGroupRequestAssignment {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            member_id: r.string()?,
-            assignment: r.bytes()?,
-        };
+        let it = Self { member_id: r.string()?, assignment: r.bytes()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -121,16 +106,8 @@ impl Element for SyncGroupResponse {
         let it = Self {
             throttle_time_ms: if v >= 1 { r.i32()? } else { 0 },
             error_code: r.i16()?,
-            protocol_type: if v >= 5 {
-                r.nullable_string(true)?
-            } else {
-                None
-            },
-            protocol_name: if v >= 5 {
-                r.nullable_string(true)?
-            } else {
-                None
-            },
+            protocol_type: if v >= 5 { r.nullable_string(true)? } else { None },
+            protocol_name: if v >= 5 { r.nullable_string(true)? } else { None },
             assignment: r.bytes()?,
         };
         r.skip_tags()?;

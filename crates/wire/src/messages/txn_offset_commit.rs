@@ -45,11 +45,7 @@ impl Element for TxnOffsetCommitRequest {
             producer_epoch: r.i16()?,
             generation_id_or_member_epoch: if v >= 3 { r.i32()? } else { -1 },
             member_id: if v >= 3 { r.string()? } else { String::new() },
-            group_instance_id: if v >= 3 {
-                r.nullable_string(true)?
-            } else {
-                None
-            },
+            group_instance_id: if v >= 3 { r.nullable_string(true)? } else { None },
             topics: r.array()?,
         };
         r.skip_tags()?;
@@ -65,10 +61,7 @@ impl Element for TxnOffsetCommitRequest {
         if v >= 3 {
             w.i32(self.generation_id_or_member_epoch);
         } else {
-            w.require(
-                self.generation_id_or_member_epoch == -1,
-                "generation_id_or_member_epoch",
-            )?;
+            w.require(self.generation_id_or_member_epoch == -1, "generation_id_or_member_epoch")?;
         }
         if v >= 3 {
             w.string(&self.member_id)?;
@@ -102,11 +95,7 @@ impl Element for TxnOffsetCommitRequestTopic {
         let v = r.version();
         let it = Self {
             name: if v <= 5 { r.string()? } else { String::new() },
-            topic_id: if v >= 6 {
-                r.topic_id()?
-            } else {
-                TopicId::default()
-            },
+            topic_id: if v >= 6 { r.topic_id()? } else { TopicId::default() },
             partitions: r.array()?,
         };
         r.skip_tags()?;
@@ -191,10 +180,7 @@ impl Element for TxnOffsetCommitResponse {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            topics: r.array()?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, topics: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -223,11 +209,7 @@ impl Element for TxnOffsetCommitResponseTopic {
         let v = r.version();
         let it = Self {
             name: if v <= 5 { r.string()? } else { String::new() },
-            topic_id: if v >= 6 {
-                r.topic_id()?
-            } else {
-                TopicId::default()
-            },
+            topic_id: if v >= 6 { r.topic_id()? } else { TopicId::default() },
             partitions: r.array()?,
         };
         r.skip_tags()?;
@@ -258,10 +240,7 @@ impl Element for TxnOffsetCommitResponsePartition {
     const WIRE_SIZE_MIN: usize = 6;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            partition_index: r.i32()?,
-            error_code: r.i16()?,
-        };
+        let it = Self { partition_index: r.i32()?, error_code: r.i16()? };
         r.skip_tags()?;
         Ok(it)
     }

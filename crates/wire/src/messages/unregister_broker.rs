@@ -12,9 +12,7 @@ impl Element for UnregisterBrokerRequest {
     const WIRE_SIZE_MIN: usize = 5;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            broker_id: r.i32()?,
-        };
+        let it = Self { broker_id: r.i32()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -41,11 +39,7 @@ pub struct UnregisterBrokerResponse {
 
 impl Default for UnregisterBrokerResponse {
     fn default() -> Self {
-        Self {
-            throttle_time_ms: 0,
-            error_code: 0,
-            error_message: Some(String::new()),
-        }
+        Self { throttle_time_ms: 0, error_code: 0, error_message: Some(String::new()) }
     }
 }
 

@@ -12,9 +12,7 @@ impl Element for UnregisterControllerRequest {
     const WIRE_SIZE_MIN: usize = 5;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            controller_id: r.i32()?,
-        };
+        let it = Self { controller_id: r.i32()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -41,11 +39,7 @@ pub struct UnregisterControllerResponse {
 
 impl Default for UnregisterControllerResponse {
     fn default() -> Self {
-        Self {
-            throttle_time_ms: 0,
-            error_code: 0,
-            error_message: Some(String::new()),
-        }
+        Self { throttle_time_ms: 0, error_code: 0, error_message: Some(String::new()) }
     }
 }
 

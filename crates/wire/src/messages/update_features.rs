@@ -14,11 +14,7 @@ pub struct UpdateFeaturesRequest {
 
 impl Default for UpdateFeaturesRequest {
     fn default() -> Self {
-        Self {
-            timeout_ms: 60000,
-            feature_updates: Vec::new(),
-            validate_only: false,
-        }
+        Self { timeout_ms: 60000, feature_updates: Vec::new(), validate_only: false }
     }
 }
 
@@ -62,12 +58,7 @@ pub struct FeatureUpdateKey {
 
 impl Default for FeatureUpdateKey {
     fn default() -> Self {
-        Self {
-            feature: String::new(),
-            max_version_level: 0,
-            allow_downgrade: false,
-            upgrade_type: 1,
-        }
+        Self { feature: String::new(), max_version_level: 0, allow_downgrade: false, upgrade_type: 1 }
     }
 }
 
@@ -122,12 +113,7 @@ pub struct UpdateFeaturesResponse {
 
 impl Default for UpdateFeaturesResponse {
     fn default() -> Self {
-        Self {
-            throttle_time_ms: 0,
-            error_code: 0,
-            error_message: Some(String::new()),
-            results: Vec::new(),
-        }
+        Self { throttle_time_ms: 0, error_code: 0, error_message: Some(String::new()), results: Vec::new() }
     }
 }
 
@@ -168,11 +154,7 @@ pub struct UpdatableFeatureResult {
 
 impl Default for UpdatableFeatureResult {
     fn default() -> Self {
-        Self {
-            feature: String::new(),
-            error_code: 0,
-            error_message: Some(String::new()),
-        }
+        Self { feature: String::new(), error_code: 0, error_message: Some(String::new()) }
     }
 }
 
@@ -180,11 +162,7 @@ impl Element for UpdatableFeatureResult {
     const WIRE_SIZE_MIN: usize = 5;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            feature: r.string()?,
-            error_code: r.i16()?,
-            error_message: r.nullable_string(true)?,
-        };
+        let it = Self { feature: r.string()?, error_code: r.i16()?, error_message: r.nullable_string(true)? };
         r.skip_tags()?;
         Ok(it)
     }

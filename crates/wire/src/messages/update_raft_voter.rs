@@ -65,11 +65,7 @@ impl Element for Listener {
     const WIRE_SIZE_MIN: usize = 5;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            name: r.string()?,
-            host: r.string()?,
-            port: r.u16()?,
-        };
+        let it = Self { name: r.string()?, host: r.string()?, port: r.u16()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -93,10 +89,7 @@ impl Element for KRaftVersionFeature {
     const WIRE_SIZE_MIN: usize = 5;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            min_supported_version: r.i16()?,
-            max_supported_version: r.i16()?,
-        };
+        let it = Self { min_supported_version: r.i16()?, max_supported_version: r.i16()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -166,12 +159,7 @@ pub struct CurrentLeader {
 
 impl Default for CurrentLeader {
     fn default() -> Self {
-        Self {
-            leader_id: -1,
-            leader_epoch: -1,
-            host: String::new(),
-            port: 0,
-        }
+        Self { leader_id: -1, leader_epoch: -1, host: String::new(), port: 0 }
     }
 }
 
@@ -179,12 +167,7 @@ impl Element for CurrentLeader {
     const WIRE_SIZE_MIN: usize = 14;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            leader_id: r.i32()?,
-            leader_epoch: r.i32()?,
-            host: r.string()?,
-            port: r.i32()?,
-        };
+        let it = Self { leader_id: r.i32()?, leader_epoch: r.i32()?, host: r.string()?, port: r.i32()? };
         r.skip_tags()?;
         Ok(it)
     }

@@ -13,11 +13,7 @@ pub struct VoteRequest {
 
 impl Default for VoteRequest {
     fn default() -> Self {
-        Self {
-            cluster_id: None,
-            voter_id: -1,
-            topics: Vec::new(),
-        }
+        Self { cluster_id: None, voter_id: -1, topics: Vec::new() }
     }
 }
 
@@ -57,10 +53,7 @@ impl Element for RequestTopicData {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic_name: r.string()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic_name: r.string()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -149,11 +142,7 @@ impl Element for VoteResponse {
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
         let v = r.version();
-        let mut it = Self {
-            error_code: r.i16()?,
-            topics: r.array()?,
-            node_endpoints: Vec::new(),
-        };
+        let mut it = Self { error_code: r.i16()?, topics: r.array()?, node_endpoints: Vec::new() };
         r.tags(|r, tag| {
             match tag {
                 0 if v >= 1 => it.node_endpoints = r.array()?,
@@ -191,10 +180,7 @@ impl Element for ResponseTopicData {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            topic_name: r.string()?,
-            partitions: r.array()?,
-        };
+        let it = Self { topic_name: r.string()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -253,11 +239,7 @@ impl Element for NodeEndpoint {
     const WIRE_SIZE_MIN: usize = 8;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            node_id: r.i32()?,
-            host: r.string()?,
-            port: r.u16()?,
-        };
+        let it = Self { node_id: r.i32()?, host: r.string()?, port: r.u16()? };
         r.skip_tags()?;
         Ok(it)
     }

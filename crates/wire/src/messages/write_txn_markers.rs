@@ -12,9 +12,7 @@ impl Element for WriteTxnMarkersRequest {
     const WIRE_SIZE_MIN: usize = 2;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            markers: r.array()?,
-        };
+        let it = Self { markers: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -79,10 +77,7 @@ impl Element for WritableTxnMarkerTopic {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            name: r.string()?,
-            partition_indexes: r.array()?,
-        };
+        let it = Self { name: r.string()?, partition_indexes: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -110,9 +105,7 @@ impl Element for WriteTxnMarkersResponse {
     const WIRE_SIZE_MIN: usize = 2;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            markers: r.array()?,
-        };
+        let it = Self { markers: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -134,10 +127,7 @@ impl Element for WritableTxnMarkerResult {
     const WIRE_SIZE_MIN: usize = 10;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            producer_id: r.i64()?,
-            topics: r.array()?,
-        };
+        let it = Self { producer_id: r.i64()?, topics: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -160,10 +150,7 @@ impl Element for WritableTxnMarkerTopicResult {
     const WIRE_SIZE_MIN: usize = 3;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            name: r.string()?,
-            partitions: r.array()?,
-        };
+        let it = Self { name: r.string()?, partitions: r.array()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -186,10 +173,7 @@ impl Element for WritableTxnMarkerPartitionResult {
     const WIRE_SIZE_MIN: usize = 7;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let it = Self {
-            partition_index: r.i32()?,
-            error_code: r.i16()?,
-        };
+        let it = Self { partition_index: r.i32()?, error_code: r.i16()? };
         r.skip_tags()?;
         Ok(it)
     }
