@@ -1,0 +1,251 @@
+//! Memory for received bytes: pooled so that no request pays for fresh pages, and charged to one budget for the whole server.
+//!
+//! Invariant: `Budget::used` is the sum of the sizes of all living [`Buffer`]s; the pool's free buffers are not counted, they are capped by
+//! [`POOL_BYTES_MAX`].
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+/// Free memory one pool keeps while there is traffic; [`Pool::trim`] gives it back when there is none.
+const POOL_BYTES_MAX: usize = 8 << 20;
+
+/// The least a buffer of a waiting connection has.
+const FRESH_SIZE_MIN: usize = 4096;
+
+/// Buffers below this are cheaper to allocate than to keep.
+const POOLED_SIZE_MIN: usize = 16 << 10;
+
+/// How much received data the whole server may hold at once.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    used: AtomicUsize,
+    limit: usize,
+}
+
+impl Budget {
+    pub(crate) fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self { used: AtomicUsize::new(0), limit })
+    }
+
+    /// Whether large frames have to wait. Small ones pass all the same: they are what keeps the others' answers coming.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.used.load(Ordering::Relaxed) >= self.limit
+    }
+
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    fn charge(&self, size: usize) {
+        self.used.fetch_add(size, Ordering::Relaxed);
+    }
+
+    fn release(&self, size: usize) {
+        self.used.fetch_sub(size, Ordering::Relaxed);
+    }
+}
+
+/// Free buffers of one I/O thread. Buffers come back from whichever thread drops the last slice of a frame.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    budget: Arc<Budget>,
+    free: Mutex<Free>,
+}
+
+#[derive(Debug, Default)]
+struct Free {
+    /// The one given back last is on top: its memory is the likeliest to be in the processor's cache.
+    buffers: Vec<Vec<u8>>,
+    size: usize,
+}
+
+impl Pool {
+    pub(crate) fn new(budget: Arc<Budget>) -> Arc<Self> {
+        Arc::new(Self { budget, free: Mutex::default() })
+    }
+
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// A pooled buffer that can hold `size_wanted`, else a new one of `size_fresh`.
+    pub(crate) fn take(self: &Arc<Self>, size_fresh: usize, size_wanted: usize) -> Buffer {
+        self.take_pooled(size_wanted).unwrap_or_else(|| self.take_fresh(size_fresh))
+    }
+
+    fn take_pooled(self: &Arc<Self>, size_min: usize) -> Option<Buffer> {
+        let mut free = self.free.lock();
+        let fit = free.buffers.iter().rposition(|buffer| buffer.len() >= size_min)?;
+        let data = free.buffers.remove(fit);
+        free.size -= data.len();
+        drop(free);
+        Some(self.buffer(data))
+    }
+
+    fn take_fresh(self: &Arc<Self>, size: usize) -> Buffer {
+        self.buffer(vec![0; size])
+    }
+
+    fn buffer(self: &Arc<Self>, data: Vec<u8>) -> Buffer {
+        self.budget.charge(data.len());
+        Buffer { data, filled: 0, pool: Arc::clone(self) }
+    }
+
+    /// Gives all free memory back. Returns whether there was any.
+    pub(crate) fn trim(&self) -> bool {
+        let mut free = self.free.lock();
+        free.size = 0;
+        !std::mem::take(&mut free.buffers).is_empty()
+    }
+
+    fn give_back(&self, data: Vec<u8>) {
+        self.budget.release(data.len());
+        let mut free = self.free.lock();
+        if data.len() >= POOLED_SIZE_MIN && free.size + data.len() <= POOL_BYTES_MAX {
+            free.size += data.len();
+            free.buffers.push(data);
+        }
+    }
+}
+
+/// Received bytes and the room behind them.
+///
+/// All of `data` is initialised, so reads go straight into it; `filled` says how much of it was received.
+#[derive(Debug)]
+pub(crate) struct Buffer {
+    data: Vec<u8>,
+    filled: usize,
+    pool: Arc<Pool>,
+}
+
+impl Buffer {
+    pub(crate) fn filled(&self) -> &[u8] {
+        &self.data[..self.filled]
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.filled
+    }
+
+    /// The room behind the received bytes, so that at most `end` bytes are received in all.
+    pub(crate) fn room_until(&mut self, end: usize) -> &mut [u8] {
+        let end = end.min(self.data.len());
+        &mut self.data[self.filled..end.max(self.filled)]
+    }
+
+    pub(crate) fn received(&mut self, size: usize) {
+        assert!(
+            self.filled + size <= self.data.len(),
+            "{size} bytes received into {} of room",
+            self.data.len() - self.filled
+        );
+        self.filled += size;
+    }
+
+    /// Copies bytes behind those already there, making room if need be.
+    pub(crate) fn append(&mut self, bytes: &[u8]) {
+        if self.data.len() < self.filled + bytes.len() {
+            self.grow_to(self.filled + bytes.len());
+        }
+        self.data[self.filled..self.filled + bytes.len()].copy_from_slice(bytes);
+        self.filled += bytes.len();
+    }
+
+    /// Makes room so that `size_wanted` bytes can be held in all: at once where the pool has such a buffer or it is at most `size_cheap`, else by
+    /// doubling when what there is is full, so that memory grows with what is received and not with what was announced.
+    pub(crate) fn widen(&mut self, size_wanted: usize, size_cheap: usize) {
+        if self.data.len() >= size_wanted {
+            return;
+        }
+        if let Some(mut larger) = self.pool.take_pooled(size_wanted) {
+            larger.append(self.filled());
+            *self = larger;
+        } else if size_wanted <= size_cheap {
+            self.grow_to(size_wanted);
+        } else if self.filled == self.data.len() {
+            self.grow_to((self.data.len() * 2).clamp(FRESH_SIZE_MIN, size_wanted.max(FRESH_SIZE_MIN)));
+        }
+    }
+
+    /// Gives up room that is far more than what was received; for a connection that will wait. Not for less: what comes piece by piece would be
+    /// copied again and again.
+    pub(crate) fn shrink(&mut self) {
+        let enough = (2 * self.filled).max(FRESH_SIZE_MIN);
+        if (8 * self.filled).max(FRESH_SIZE_MIN) < self.data.len() {
+            let mut smaller = self.pool.take_fresh(enough);
+            smaller.append(self.filled());
+            *self = smaller;
+        }
+    }
+
+    fn grow_to(&mut self, size: usize) {
+        let before = self.data.len();
+        if before < size {
+            self.data.resize(size, 0);
+            self.pool.budget.charge(size - before);
+        }
+    }
+
+    /// The received bytes, to be sliced without copying. The memory goes back to the pool when the last slice is gone.
+    pub(crate) fn freeze(self) -> Bytes {
+        Bytes::from_owner(self)
+    }
+}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        self.filled()
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.pool.give_back(std::mem::take(&mut self.data));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_comes_back_when_the_last_slice_is_dropped() {
+        let budget = Budget::new(1 << 20);
+        let pool = Pool::new(Arc::clone(&budget));
+        let mut buffer = pool.take(64 << 10, 64 << 10);
+        buffer.append(b"one two");
+        let all = buffer.freeze();
+        let (one, two) = (all.slice(..3), all.slice(4..));
+        drop((all, one));
+        assert_eq!(budget.used(), 64 << 10);
+        assert_eq!(two, "two");
+        drop(two);
+        assert_eq!(budget.used(), 0);
+        let again = pool.take(1, 64 << 10);
+        assert_eq!(again.data.len(), 64 << 10, "the pooled one");
+        assert!(!pool.trim());
+        drop(again);
+        assert!(pool.trim());
+    }
+
+    #[test]
+    fn growth_is_charged() {
+        let budget = Budget::new(10_000);
+        let pool = Pool::new(Arc::clone(&budget));
+        let mut buffer = pool.take(4096, 4096);
+        buffer.append(&[1; 4096]);
+        assert!(buffer.room_until(100_000).is_empty() && !budget.is_exhausted());
+        buffer.widen(100_000, 4096);
+        assert_eq!(budget.used(), 8192);
+        buffer.widen(10_000, 16_384);
+        assert!(budget.is_exhausted());
+        assert_eq!((buffer.room_until(5000).len(), buffer.room_until(100).len()), (904, 0));
+        drop(buffer);
+        assert_eq!(budget.used(), 0);
+    }
+}

@@ -1,0 +1,210 @@
+//! One connection: what it received, what is being worked on, what it has still to send, and how long it may take.
+//!
+//! Invariant: `asked` has one entry for each request that the pipeline counts, in the same order.
+
+use std::{
+    collections::VecDeque,
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use klamm_log::Files;
+use klamm_node::{ConnectionId, Origin, Pipeline, Reply};
+use klamm_wire::FrameLimits;
+use mio::net::TcpStream;
+
+use crate::{
+    buffer::Pool,
+    config::ConnectionLimits,
+    input::{self, Input, InputError, Quota},
+    output::{self, FileSending, Output, Piece, Scratch},
+    request::{AnswerError, Asked, encode},
+};
+
+/// Bytes read from one connection before the others have their turn.
+const READ_TURN_BYTES: u64 = 2 << 20;
+
+/// Bytes written to one connection before the others have their turn.
+const WRITE_TURN_BYTES: u64 = 4 << 20;
+
+/// An unfinished frame must bring at least this much in each `frame_stall_ms`, or its sender holds memory for nothing.
+const FRAME_PROGRESS_MIN: u64 = 64 << 10;
+
+/// A client's connection, or another broker's to us.
+pub(crate) struct Connection {
+    pub(crate) id: ConnectionId,
+    pub(crate) socket: TcpStream,
+    pub(crate) origin: Arc<Origin>,
+    input: Input,
+    output: Output,
+    pipeline: Pipeline<Vec<Piece>>,
+    asked: VecDeque<Asked>,
+    /// Sequence of the front of `asked`.
+    asked_first: u64,
+    /// The socket may have something to read.
+    pub(crate) may_read: bool,
+    /// The socket may take something.
+    pub(crate) may_write: bool,
+    /// Bytes wait for a disk thread.
+    pub(crate) is_warming: bool,
+    /// The client sends nothing more; once all is answered, the connection ends.
+    pub(crate) is_half_closed: bool,
+    /// Already in the list of connections that want a turn.
+    pub(crate) is_queued: bool,
+    progress: Progress,
+}
+
+/// When a connection last got on, for the deadlines.
+#[derive(Clone, Copy, Debug)]
+struct Progress {
+    at: Instant,
+    received: u64,
+    sent: u64,
+    depth: usize,
+}
+
+/// Why a connection is ended by us.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Overdue {
+    /// Nothing to do for long.
+    Idle,
+    /// A frame that does not get on.
+    FrameStalled,
+    /// Answers that are not read.
+    SlowReader,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        id: ConnectionId,
+        socket: TcpStream,
+        origin: Arc<Origin>,
+        frame_size_max: u32,
+        now: Instant,
+    ) -> Self {
+        Self {
+            id,
+            socket,
+            origin,
+            input: Input::new(FrameLimits::requests(frame_size_max)),
+            output: Output::default(),
+            pipeline: Pipeline::default(),
+            asked: VecDeque::new(),
+            asked_first: 0,
+            may_read: true,
+            may_write: true,
+            is_warming: false,
+            is_half_closed: false,
+            is_queued: false,
+            progress: Progress { at: now, received: 0, sent: 0, depth: 0 },
+        }
+    }
+
+    /// Whether more requests can be taken from it now.
+    pub(crate) fn takes_requests(&self, limits: &ConnectionLimits) -> bool {
+        self.pipeline.depth() < limits.in_flight_max && self.output.memory_bytes() < limits.unsent_bytes_max
+    }
+
+    /// Reads what is there, as far as a turn goes.
+    pub(crate) fn receive(
+        &mut self,
+        pool: &Arc<Pool>,
+        limits: &ConnectionLimits,
+        may_exceed_budget: bool,
+        frames: &mut Vec<Bytes>,
+    ) -> Result<input::Stop, InputError> {
+        let frame_count = limits.in_flight_max.saturating_sub(self.pipeline.depth());
+        let quota = Quota { frame_count, bytes: READ_TURN_BYTES, may_exceed_budget };
+        self.input.receive(&mut self.socket, pool, quota, frames)
+    }
+
+    /// The client has announced that it sends nothing more.
+    pub(crate) fn expect_end(&mut self) {
+        self.input.expect_end();
+    }
+
+    /// A request was read; its answer is owed in this place.
+    pub(crate) fn ask(&mut self, asked: Asked) -> u64 {
+        self.asked.push_back(asked);
+        self.pipeline.open()
+    }
+
+    /// The answer to a request.
+    pub(crate) fn answer(
+        &mut self,
+        sequence: u64,
+        reply: Option<Reply>,
+        files: &Files,
+    ) -> Result<(), AnswerError> {
+        let index = usize::try_from(sequence - self.asked_first).unwrap_or(usize::MAX);
+        let pieces = reply.map(|reply| encode(self.asked[index], reply, files)).transpose()?;
+        self.pipeline.fill(sequence, pieces);
+        while let Some(pieces) = self.pipeline.pop_ready() {
+            for piece in pieces {
+                self.output.push(piece);
+            }
+        }
+        while self.asked.len() > self.pipeline.depth() {
+            self.asked.pop_front();
+            self.asked_first += 1;
+        }
+        Ok(())
+    }
+
+    /// Sends what is to be sent, as far as a turn goes.
+    pub(crate) fn send(&mut self, scratch: &mut Scratch, how: FileSending) -> io::Result<output::Stop> {
+        self.output.write(&mut self.socket, scratch, how, WRITE_TURN_BYTES)
+    }
+
+    /// Whether there is something to send.
+    pub(crate) fn has_output(&self) -> bool {
+        !self.output.is_empty()
+    }
+
+    /// Whether nothing is owed to the client any more.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.pipeline.depth() == 0 && self.output.is_empty()
+    }
+
+    /// Looks whether the connection got on since it was looked at last. Tells when to look again, or why its time is over.
+    pub(crate) fn check_deadline(
+        &mut self,
+        now: Instant,
+        limits: &ConnectionLimits,
+    ) -> Result<Instant, Overdue> {
+        let (received, sent, depth) = (self.input.received(), self.output.sent(), self.pipeline.depth());
+        let got = received - self.progress.received;
+        let wait = if self.has_output() {
+            Wait { limit: limits.send_stall, reason: Overdue::SlowReader, got_on: sent > self.progress.sent }
+        } else if depth > 0 || self.progress.depth > 0 {
+            // The node owes an answer, or did until just now: nothing the client could do.
+            Wait { limit: limits.idle_max, reason: Overdue::Idle, got_on: true }
+        } else if self.input.holds_bytes() {
+            Wait {
+                limit: limits.frame_stall,
+                reason: Overdue::FrameStalled,
+                got_on: got >= FRAME_PROGRESS_MIN,
+            }
+        } else {
+            Wait {
+                limit: limits.idle_max,
+                reason: Overdue::Idle,
+                got_on: got > 0 || sent > self.progress.sent,
+            }
+        };
+        if wait.got_on {
+            self.progress = Progress { at: now, received, sent, depth };
+        } else if self.progress.at + wait.limit <= now {
+            return Err(wait.reason);
+        }
+        Ok(self.progress.at + wait.limit.min(limits.frame_stall).max(Duration::from_millis(10)))
+    }
+}
+
+struct Wait {
+    limit: Duration,
+    reason: Overdue,
+    got_on: bool,
+}

@@ -1,0 +1,131 @@
+//! Threads for disk work that blocks: syncs, truncations, creations, deletions, and reads that miss the page cache.
+//!
+//! They are started when they are needed first, so that an idle server has none. Syncs of different partitions run side by side; a log has at
+//! most one under way, which is what makes a group of appends share it.
+
+use std::{collections::VecDeque, net::ToSocketAddrs, sync::Arc, thread};
+
+use klamm_log::DiskOp;
+use klamm_model::BrokerId;
+use klamm_node::{ConnectionId, Event};
+use parking_lot::{Condvar, Mutex};
+
+use crate::{
+    inbox::Mail,
+    output::{FilePiece, warm},
+    shared::{Performer, Shared, owner},
+};
+
+/// Something that may block.
+pub(crate) enum Job {
+    /// A disk operation of a log.
+    Op(DiskOp),
+    /// Bring file bytes into the page cache, for a connection that wants to send them.
+    Warm { connection: ConnectionId, piece: FilePiece },
+    /// Look a broker's name up, for an I/O thread.
+    Resolve { to: BrokerId, host: String, port: u16, thread: usize },
+}
+
+/// The threads and their queue.
+///
+/// The queue needs no bound of its own: a log has one sync and one barrier under way at most, a connection one read.
+pub(crate) struct DiskThreads {
+    queue: Mutex<Queue>,
+    arrived: Condvar,
+    thread_count_max: usize,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    idle_count: usize,
+    threads: Vec<thread::JoinHandle<()>>,
+    is_stopping: bool,
+}
+
+impl DiskThreads {
+    pub(crate) fn new(thread_count_max: usize) -> Self {
+        Self { queue: Mutex::default(), arrived: Condvar::new(), thread_count_max }
+    }
+
+    pub(crate) fn submit(&self, shared: &Arc<Shared>, job: Job) {
+        let mut queue = self.queue.lock();
+        queue.jobs.push_back(job);
+        if queue.idle_count >= queue.jobs.len() {
+            drop(queue);
+            self.arrived.notify_one();
+            return;
+        }
+        let number = queue.threads.len();
+        if number < self.thread_count_max && !queue.is_stopping {
+            let shared = Arc::clone(shared);
+            let spawned = thread::Builder::new().name(format!("disk-{number}")).spawn(move || work(&shared));
+            match spawned {
+                Ok(thread) => queue.threads.push(thread),
+                // With at least one thread the work gets done, only slower.
+                Err(error) if number > 0 => tracing::warn!(%error, "could not start another disk thread"),
+                Err(error) => panic!("could not start a disk thread: {error}"),
+            }
+        }
+    }
+
+    /// Lets the threads finish what is queued and waits for them. Called from none of them.
+    pub(crate) fn stop(&self) {
+        let threads = {
+            let mut queue = self.queue.lock();
+            queue.is_stopping = true;
+            std::mem::take(&mut queue.threads)
+        };
+        self.arrived.notify_all();
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a disk thread had panicked");
+            }
+        }
+    }
+
+    fn next(&self) -> Option<Job> {
+        let mut queue = self.queue.lock();
+        loop {
+            if let Some(job) = queue.jobs.pop_front() {
+                return Some(job);
+            }
+            if queue.is_stopping {
+                return None;
+            }
+            queue.idle_count += 1;
+            self.arrived.wait(&mut queue);
+            queue.idle_count -= 1;
+        }
+    }
+}
+
+fn work(shared: &Arc<Shared>) {
+    let mut performer = Performer::new(Arc::clone(shared), None);
+    while let Some(job) = shared.disk.next() {
+        match job {
+            Job::Op(op) => {
+                let result = shared.files.perform(&op);
+                if let Err(error) = &result {
+                    tracing::error!(partition = %op.partition, action = ?op.action, %error, "a disk operation failed");
+                }
+                performer.events.push(Event::Disk { partition: op.partition, op: op.id, result });
+                performer.run();
+            }
+            Job::Resolve { to, host, port, thread } => {
+                let addresses = (host.as_str(), port).to_socket_addrs().map_or_else(
+                    |error| {
+                        tracing::warn!(broker = %to, host, %error, "the name of a broker cannot be resolved");
+                        Vec::new()
+                    },
+                    Iterator::collect,
+                );
+                shared.inboxes[thread].deliver(&mut vec![Mail::Resolved { to, addresses }]);
+            }
+            Job::Warm { connection, piece } => {
+                let result = warm(&piece);
+                shared.inboxes[owner(connection)].deliver(&mut vec![Mail::Warmed { connection, result }]);
+            }
+        }
+    }
+}

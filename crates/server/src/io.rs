@@ -1,0 +1,585 @@
+//! An I/O thread: an event loop that owns connections.
+//!
+//! In each round it reads and decodes what its connections have, takes the node's lock once for all of it, carries out the effects, and writes
+//! once to each connection that has something to send. Nothing is handed to another thread but answers to connections that others own, and disk
+//! work that blocks.
+
+use std::{
+    io::ErrorKind,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use klamm_node::{ConnectionId, Event, Incoming, Listener, Origin, Reply, ReplyTo};
+use mio::{
+    Events, Interest, Poll, Token,
+    net::{TcpListener, TcpStream},
+};
+use rustc_hash::FxHashMap;
+
+use crate::{
+    buffer::Pool,
+    connection::{Connection, Overdue},
+    disk::Job,
+    inbox::Mail,
+    input::{self, InputError},
+    output::{self, Scratch},
+    peers::{self, Peers, Send},
+    rate::LineLimit,
+    request::{self, Taken},
+    shared::{Performer, Shared, connection_id},
+};
+
+/// Tokens of listeners count down from here; those of connections are their numbers, far below.
+const LISTENER_TOKEN: usize = usize::MAX - 1;
+
+/// The token of the waker.
+pub(crate) const WAKER_TOKEN: Token = Token(usize::MAX);
+
+/// Poll events taken at once.
+const EVENTS_MAX: usize = 256;
+
+/// How long free memory is kept when nothing happens any more.
+const TRIM_AFTER: Duration = Duration::from_secs(2);
+
+/// How long a thread that paused reading for want of budget waits before it tries again.
+const BUDGET_RETRY: Duration = Duration::from_millis(5);
+
+/// How long accepting pauses when the process has no more file descriptors (F31).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a stopping server waits for answers it owes.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A listening socket and the door it is.
+pub(crate) struct Door {
+    pub(crate) socket: TcpListener,
+    pub(crate) listener: Listener,
+    pub(crate) is_open: bool,
+}
+
+/// See the module.
+pub(crate) struct IoThread {
+    index: usize,
+    shared: Arc<Shared>,
+    poll: Poll,
+    performer: Performer,
+    pool: Arc<Pool>,
+    scratch: Scratch,
+    connections: FxHashMap<ConnectionId, Connection>,
+    peers: Peers,
+    /// Only the first thread has any; it deals connections out.
+    doors: Vec<Door>,
+    /// Connections that want a turn in the next round though the poll has nothing new for them.
+    queued: Vec<ConnectionId>,
+    /// Connections that have answers to send in this round.
+    to_send: Vec<ConnectionId>,
+    /// Connections with large frames that wait for budget.
+    without_budget: Vec<ConnectionId>,
+    frames: Vec<Bytes>,
+    connection_serial: u64,
+    next_thread: usize,
+    /// When deadlines of connections are looked at next.
+    sweep_at: Option<Instant>,
+    accept_again_at: Option<Instant>,
+    last_busy: Instant,
+    is_trimmed: bool,
+    is_stopping: bool,
+    /// When whoever is still owed an answer is left without.
+    stop_at: Option<Instant>,
+    now: Instant,
+    lines: LineLimit,
+}
+
+impl IoThread {
+    pub(crate) fn new(index: usize, shared: Arc<Shared>, poll: Poll, doors: Vec<Door>) -> Self {
+        let now = Instant::now();
+        let pool = Pool::new(Arc::clone(&shared.budget));
+        Self {
+            index,
+            poll,
+            performer: Performer::new(Arc::clone(&shared), Some(index)),
+            peers: Peers::new(Arc::clone(&shared), index, Arc::clone(&pool)),
+            pool,
+            scratch: Scratch::default(),
+            connections: FxHashMap::default(),
+            doors,
+            queued: Vec::new(),
+            to_send: Vec::new(),
+            without_budget: Vec::new(),
+            frames: Vec::new(),
+            connection_serial: 0,
+            next_thread: 0,
+            sweep_at: None,
+            accept_again_at: None,
+            last_busy: now,
+            is_trimmed: true,
+            is_stopping: false,
+            stop_at: None,
+            now,
+            lines: LineLimit::new(now),
+            shared,
+        }
+    }
+
+    /// Runs until the server stops.
+    pub(crate) fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        let mut mail = Vec::new();
+        loop {
+            let timeout = self.timeout();
+            if let Err(error) = self.poll.poll(&mut events, timeout) {
+                if error.kind() == ErrorKind::Interrupted {
+                    continue;
+                }
+                panic!("an I/O thread cannot poll: {error}");
+            }
+            self.now = Instant::now();
+            self.shared.inboxes[self.index].collect(&mut mail);
+            if !events.is_empty() || !mail.is_empty() {
+                self.last_busy = self.now;
+                self.is_trimmed = false;
+            }
+            for event in &events {
+                self.happened(event);
+            }
+            for letter in mail.drain(..) {
+                self.open_letter(letter);
+            }
+            self.retry_without_budget();
+            self.take_turns();
+            self.settle();
+            self.look_at_deadlines();
+            if self.is_stopping && self.connections.is_empty() {
+                break;
+            }
+        }
+    }
+
+    /// How long the poll may sleep.
+    fn timeout(&mut self) -> Option<Duration> {
+        if !self.queued.is_empty() || !self.shared.inboxes[self.index].fall_asleep() {
+            return Some(Duration::ZERO);
+        }
+        let wake = self.performer.wake.map(|wake| self.shared.clock.instant(wake));
+        let trim = (!self.is_trimmed).then(|| self.last_busy + TRIM_AFTER);
+        let budget = (!self.without_budget.is_empty()).then(|| self.now + BUDGET_RETRY);
+        let earliest = [
+            wake,
+            trim,
+            budget,
+            self.sweep_at,
+            self.accept_again_at,
+            self.stop_at,
+            self.peers.next_deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()?;
+        // Poll counts in milliseconds and rounds down: a little late is better than many times too early.
+        let wait = earliest.saturating_duration_since(Instant::now());
+        Some(if wait.is_zero() { wait } else { wait + Duration::from_micros(999) })
+    }
+
+    fn happened(&mut self, event: &mio::event::Event) {
+        match event.token() {
+            WAKER_TOKEN => {}
+            Token(number) if number > LISTENER_TOKEN - self.doors.len() => {
+                self.accept(LISTENER_TOKEN - number)
+            }
+            token if peers::is_peer(token) => {
+                self.peers.happened(token, event);
+            }
+            Token(number) => {
+                let id = ConnectionId(number as u64);
+                let Some(connection) = self.connections.get_mut(&id) else { return };
+                connection.may_read |= event.is_readable() || event.is_read_closed() || event.is_error();
+                connection.may_write |= event.is_writable() || event.is_write_closed() || event.is_error();
+                if event.is_read_closed() {
+                    connection.expect_end();
+                }
+                self.queue(id);
+            }
+        }
+    }
+
+    fn queue(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(&id)
+            && !std::mem::replace(&mut connection.is_queued, true)
+        {
+            self.queued.push(id);
+        }
+    }
+
+    fn take_turns(&mut self) {
+        for id in std::mem::take(&mut self.queued) {
+            let Some(connection) = self.connections.get_mut(&id) else { continue };
+            connection.is_queued = false;
+            if connection.may_read {
+                self.receive(id, false);
+            }
+            self.to_send.push(id);
+        }
+    }
+
+    /// Reads from a connection and takes the requests there are.
+    fn receive(&mut self, id: ConnectionId, may_exceed_budget: bool) {
+        let limits = &self.shared.config.connection;
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        // It is queued again when an answer has left.
+        if !connection.takes_requests(limits) {
+            return;
+        }
+        let stop = match connection.receive(&self.pool, limits, may_exceed_budget, &mut self.frames) {
+            Ok(stop) => stop,
+            Err(error) => return self.refuse_input(id, &error),
+        };
+        self.take_requests(id);
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        match stop {
+            input::Stop::Drained => connection.may_read = false,
+            input::Stop::Turn => self.queue(id),
+            input::Stop::Enough => {}
+            input::Stop::NoBudget => self.without_budget.push(id),
+            input::Stop::Closed => {
+                connection.may_read = false;
+                connection.is_half_closed = true;
+            }
+        }
+    }
+
+    fn take_requests(&mut self, id: ConnectionId) {
+        if self.frames.is_empty() {
+            return;
+        }
+        let view = self.shared.monitor.view().load();
+        let Some(view) = view.as_ref() else { return self.frames.clear() };
+        let mut frames = std::mem::take(&mut self.frames);
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let mut refused = None;
+        for frame in frames.drain(..) {
+            let (asked, taken) = match request::take(frame, view, &connection.origin) {
+                Ok(taken) => taken,
+                Err(error) => {
+                    refused = Some(error);
+                    break;
+                }
+            };
+            let sequence = connection.ask(asked);
+            let to = ReplyTo { connection: id, sequence };
+            match taken {
+                Taken::Ask(body) => self.performer.events.push(Event::Request(Incoming {
+                    to,
+                    origin: Arc::clone(&connection.origin),
+                    version: asked.version,
+                    body,
+                })),
+                Taken::Answer(response) => {
+                    self.performer.own_mail().push(Mail::Reply { to, reply: Reply::Ready(response) });
+                }
+            }
+        }
+        self.frames = frames;
+        if let Some(error) = refused {
+            self.frames.clear();
+            self.close_with_line(id, &error.to_string());
+        }
+    }
+
+    /// Lets the node decide on what came in, and sends what is to be sent, until nothing more comes of it.
+    fn settle(&mut self) {
+        loop {
+            if !self.performer.events.is_empty() || self.performer.is_due(self.now) {
+                self.performer.run();
+            }
+            if !self.performer.own_mail().is_empty() {
+                let mut mail = std::mem::take(self.performer.own_mail());
+                for letter in mail.drain(..) {
+                    self.open_letter(letter);
+                }
+                // Keeps its memory, unless something was put there meanwhile.
+                if self.performer.own_mail().is_empty() {
+                    *self.performer.own_mail() = mail;
+                }
+            }
+            let mut to_send = std::mem::take(&mut self.to_send);
+            for id in to_send.drain(..) {
+                self.send(id);
+            }
+            self.to_send = to_send;
+            self.peers.flush(self.poll.registry(), self.now, &mut self.performer.events);
+            if self.performer.events.is_empty()
+                && self.performer.own_mail().is_empty()
+                && self.to_send.is_empty()
+            {
+                break;
+            }
+        }
+    }
+
+    fn open_letter(&mut self, letter: Mail) {
+        match letter {
+            Mail::Accepted { socket, listener } => self.adopt(socket, listener),
+            Mail::Reply { to, reply } => self.answer(to, Some(reply)),
+            Mail::NoReply { to } => self.answer(to, None),
+            Mail::Close { connection, reason } => self.close_with_line(connection, reason),
+            Mail::Warmed { connection: id, result } => match (self.connections.get_mut(&id), result) {
+                (Some(connection), Ok(())) => {
+                    connection.is_warming = false;
+                    self.to_send.push(id);
+                }
+                (Some(_), Err(error)) => self.close_with_line(id, &error.to_string()),
+                (None, _) => {}
+            },
+            Mail::Send { to, token, request, version } => {
+                let view = self.shared.monitor.view().load();
+                let address = view.as_ref().and_then(|view| peers::address(view, to));
+                self.peers.send(
+                    Send { to, token, request, version },
+                    address,
+                    self.now,
+                    &mut self.performer.events,
+                );
+            }
+            Mail::Resolved { to, addresses } => self.peers.resolved(
+                to,
+                &addresses,
+                self.poll.registry(),
+                self.now,
+                &mut self.performer.events,
+            ),
+            Mail::Timer { wake } => {
+                self.performer.wake = Some(self.performer.wake.map_or(wake, |own| own.min(wake)))
+            }
+            Mail::Open => self.open_doors(),
+            Mail::Stop => self.begin_to_stop(),
+        }
+    }
+
+    fn answer(&mut self, to: ReplyTo, reply: Option<Reply>) {
+        // It may have been closed meanwhile.
+        let Some(connection) = self.connections.get_mut(&to.connection) else { return };
+        match connection.answer(to.sequence, reply, &self.shared.files) {
+            Ok(()) => self.to_send.push(to.connection),
+            Err(error) => {
+                tracing::error!(connection = to.connection.0, %error, "could not answer");
+                self.close(to.connection);
+            }
+        }
+    }
+
+    fn send(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        if connection.has_output() && connection.may_write && !connection.is_warming {
+            match connection.send(&mut self.scratch, self.shared.config.file_sending) {
+                Ok(output::Stop::Empty) => {}
+                Ok(output::Stop::Blocked) => connection.may_write = false,
+                Ok(output::Stop::Turn) => {
+                    if !std::mem::replace(&mut connection.is_queued, true) {
+                        self.queued.push(id);
+                    }
+                    return;
+                }
+                Ok(output::Stop::NotCached(piece)) => {
+                    connection.is_warming = true;
+                    self.shared.disk.submit(&self.shared, Job::Warm { connection: id, piece });
+                    return;
+                }
+                Err(error) => {
+                    tracing::debug!(connection = id.0, %error, "connection broke");
+                    return self.close(id);
+                }
+            }
+        }
+        if connection.is_settled() && (connection.is_half_closed || self.is_stopping) {
+            return self.close(id);
+        }
+        // Reading paused for want of answers that left now.
+        if connection.may_read
+            && connection.takes_requests(&self.shared.config.connection)
+            && !self.without_budget.contains(&id)
+            && !std::mem::replace(&mut connection.is_queued, true)
+        {
+            self.queued.push(id);
+        }
+    }
+
+    fn retry_without_budget(&mut self) {
+        if self.without_budget.is_empty() {
+            return;
+        }
+        let waiting = std::mem::take(&mut self.without_budget);
+        for (position, id) in waiting.into_iter().enumerate() {
+            // One may go on in any case: if all the budget were held by unfinished frames, none would ever be finished.
+            self.receive(id, position == 0);
+            self.to_send.push(id);
+        }
+    }
+
+    fn accept(&mut self, door: usize) {
+        while self.doors[door].is_open {
+            let socket = match self.doors[door].socket.accept() {
+                Ok((socket, _)) => socket,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) =>
+                {
+                    continue;
+                }
+                Err(error) => {
+                    if let Some(suppressed) = self.lines.allow(self.now) {
+                        tracing::warn!(%error, suppressed, "could not accept a connection");
+                    }
+                    self.accept_again_at = Some(self.now + ACCEPT_PAUSE);
+                    return;
+                }
+            };
+            if self.shared.connection_count.fetch_add(1, Ordering::Relaxed)
+                >= self.shared.config.connections_max
+            {
+                self.shared.connection_count.fetch_sub(1, Ordering::Relaxed);
+                if let Some(suppressed) = self.lines.allow(self.now) {
+                    tracing::warn!(
+                        connections_max = self.shared.config.connections_max,
+                        suppressed,
+                        "too many connections, one was refused"
+                    );
+                }
+                continue;
+            }
+            let listener = self.doors[door].listener;
+            self.next_thread = (self.next_thread + 1) % self.shared.inboxes.len();
+            if self.next_thread == self.index {
+                self.adopt(socket, listener);
+            } else {
+                self.shared.inboxes[self.next_thread].deliver(&mut vec![Mail::Accepted { socket, listener }]);
+            }
+        }
+    }
+
+    fn adopt(&mut self, mut socket: TcpStream, listener: Listener) {
+        let id = connection_id(self.connection_serial, self.index);
+        self.connection_serial += 1;
+        let token = Token(usize::try_from(id.0).expect("64-bit addresses"));
+        let prepared = socket.set_nodelay(true).and_then(|()| {
+            self.poll.registry().register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
+            socket.local_addr()
+        });
+        let local = match prepared {
+            Ok(local) if !self.is_stopping => local,
+            Ok(_) | Err(_) => {
+                self.shared.connection_count.fetch_sub(1, Ordering::Relaxed);
+                return;
+            }
+        };
+        let origin =
+            Arc::new(Origin { listener, local_host: local.ip().to_string(), local_port: local.port() });
+        let connection = Connection::new(id, socket, origin, self.shared.config.request_bytes_max, self.now);
+        self.connections.insert(id, connection);
+        // What is there already is read in this round or the next; the poll tells only of what comes after.
+        self.queue(id);
+        let first_look = self.now + self.shared.config.connection.shortest();
+        self.sweep_at = Some(self.sweep_at.map_or(first_look, |sweep_at| sweep_at.min(first_look)));
+        self.is_trimmed = false;
+    }
+
+    fn refuse_input(&mut self, id: ConnectionId, error: &InputError) {
+        match error {
+            InputError::Socket(error) => {
+                tracing::debug!(connection = id.0, %error, "connection broke");
+                self.close(id);
+            }
+            InputError::Frame(error) => self.close_with_line(id, &error.to_string()),
+        }
+    }
+
+    /// Closes a connection for something its client did.
+    fn close_with_line(&mut self, id: ConnectionId, reason: &str) {
+        if let Some(connection) = self.connections.get(&id)
+            && let Some(suppressed) = self.lines.allow(self.now)
+        {
+            let peer =
+                connection.socket.peer_addr().map_or_else(|_| "unknown".to_owned(), |peer| peer.to_string());
+            // Debug format: whatever of it came from the client is escaped.
+            tracing::warn!(connection = id.0, peer, ?reason, suppressed, "connection closed");
+        }
+        self.close(id);
+    }
+
+    fn close(&mut self, id: ConnectionId) {
+        if self.connections.remove(&id).is_some() {
+            self.shared.connection_count.fetch_sub(1, Ordering::Relaxed);
+            self.performer.events.push(Event::Closed(id));
+        }
+    }
+
+    fn open_doors(&mut self) {
+        for (number, door) in self.doors.iter_mut().enumerate() {
+            if !std::mem::replace(&mut door.is_open, true)
+                && let Err(error) = self.poll.registry().register(
+                    &mut door.socket,
+                    Token(LISTENER_TOKEN - number),
+                    Interest::READABLE,
+                )
+            {
+                tracing::error!(%error, "cannot listen");
+            }
+        }
+    }
+
+    fn begin_to_stop(&mut self) {
+        self.is_stopping = true;
+        self.doors.clear();
+        self.stop_at = Some(self.now + STOP_PATIENCE);
+        for connection in self.connections.values_mut() {
+            connection.may_read = false;
+            connection.is_half_closed = true;
+        }
+        self.to_send.extend(self.connections.keys());
+    }
+
+    fn look_at_deadlines(&mut self) {
+        if self.stop_at.is_some_and(|stop_at| stop_at <= self.now) {
+            self.connections.clear();
+        }
+        if self.accept_again_at.is_some_and(|at| at <= self.now) {
+            self.accept_again_at = None;
+            for door in 0..self.doors.len() {
+                self.accept(door);
+            }
+        }
+        if self.sweep_at.is_some_and(|at| at <= self.now) {
+            self.sweep();
+        }
+        if !self.is_trimmed && self.last_busy + TRIM_AFTER <= self.now {
+            self.is_trimmed = true;
+            self.pool.trim();
+            self.scratch.trim();
+        }
+        self.peers.check_deadlines(self.poll.registry(), self.now, &mut self.performer.events);
+        if !self.performer.events.is_empty() {
+            self.settle();
+        }
+    }
+
+    /// Looks at the deadlines of all connections.
+    fn sweep(&mut self) {
+        let limits = self.shared.config.connection;
+        let mut overdue = Vec::new();
+        self.sweep_at = None;
+        for connection in self.connections.values_mut() {
+            match connection.check_deadline(self.now, &limits) {
+                Ok(next) => self.sweep_at = Some(self.sweep_at.map_or(next, |sweep_at| sweep_at.min(next))),
+                Err(reason) => overdue.push((connection.id, reason)),
+            }
+        }
+        for (id, reason) in overdue {
+            match reason {
+                Overdue::Idle => self.close(id),
+                Overdue::FrameStalled => self.close_with_line(id, "its request does not get on"),
+                Overdue::SlowReader => self.close_with_line(id, "it does not read its answers"),
+            }
+        }
+    }
+}

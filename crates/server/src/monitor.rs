@@ -1,0 +1,158 @@
+//! The node and its lock: the one place where decisions are made.
+//!
+//! Whoever holds the lock only steps the node; reading, checking, encoding and disk work happen outside. What has to be in the order of the steps
+//! (published views, proposals) is handed on before the lock is let go.
+
+use std::{
+    sync::mpsc,
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwapOption;
+use klamm_model::Tick;
+use klamm_node::{Effect, Event, Node, View};
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::{clock::Clock, engines::Engine};
+
+/// A node that several threads step.
+pub(crate) struct Monitor {
+    inside: Mutex<Inside>,
+    view: ArcSwapOption<View>,
+    clock: Clock,
+}
+
+struct Inside {
+    node: Node,
+    engine: Engine,
+    /// Told once, when the node serves.
+    ready: Option<mpsc::Sender<()>>,
+    /// The earliest moment at which some I/O thread is going to wake up for the node.
+    planned_wake: Option<Tick>,
+    times: LockTimes,
+}
+
+impl Monitor {
+    pub(crate) fn new(node: Node, engine: Engine, clock: Clock, ready: mpsc::Sender<()>) -> Self {
+        let inside =
+            Inside { node, engine, ready: Some(ready), planned_wake: None, times: LockTimes::default() };
+        Self { inside: Mutex::new(inside), view: ArcSwapOption::empty(), clock }
+    }
+
+    /// The newest committed view; `None` until the node has one.
+    pub(crate) fn view(&self) -> &ArcSwapOption<View> {
+        &self.view
+    }
+
+    /// Takes the lock once for all of `events`, and for the passing of time if that is due.
+    ///
+    /// Returns a moment at which the caller has to see to it that a thread comes back, if no other will by then.
+    pub(crate) fn step(&self, events: &mut Vec<Event>, out: &mut Vec<Effect>) -> Option<Tick> {
+        let (mut inside, waited) = self.lock();
+        let began = Instant::now();
+        let now = self.clock.now_at(began);
+        let event_count = events.len();
+        let first = out.len();
+        for event in events.drain(..) {
+            inside.node.step(now, event, out);
+        }
+        if inside.node.next_wake().is_some_and(|wake| wake <= now.tick) {
+            inside.node.step(now, Event::Tick, out);
+        }
+        self.hand_on(&mut inside, &out[first..]);
+        let wake = inside.take_over_wake(now.tick);
+        let held = began.elapsed();
+        inside.times.note(waited, held, event_count);
+        wake
+    }
+
+    fn lock(&self) -> (MutexGuard<'_, Inside>, Duration) {
+        if let Some(guard) = self.inside.try_lock() {
+            return (guard, Duration::ZERO);
+        }
+        let began = Instant::now();
+        let guard = self.inside.lock();
+        (guard, began.elapsed())
+    }
+
+    fn hand_on(&self, inside: &mut Inside, effects: &[Effect]) {
+        for effect in effects {
+            match effect {
+                Effect::Publish(view) => {
+                    self.view.store(Some(view.clone()));
+                    if view.ready
+                        && let Some(ready) = inside.ready.take()
+                    {
+                        // Nobody listens if the start was given up meanwhile.
+                        let _ = ready.send(());
+                    }
+                }
+                Effect::Propose { epoch, payload } => inside.engine.propose(*epoch, payload.clone()),
+                _ => {}
+            }
+        }
+    }
+
+    /// Lock times so far.
+    pub(crate) fn times(&self) -> LockTimes {
+        self.inside.lock().times.clone()
+    }
+}
+
+impl Inside {
+    fn take_over_wake(&mut self, now: Tick) -> Option<Tick> {
+        if self.planned_wake.is_some_and(|planned| planned <= now) {
+            // Whoever planned it is here, or will find nothing due.
+            self.planned_wake = None;
+        }
+        let wanted = self.node.next_wake()?;
+        let is_covered = self.planned_wake.is_some_and(|planned| planned <= wanted);
+        (!is_covered).then(|| {
+            self.planned_wake = Some(wanted);
+            wanted
+        })
+    }
+}
+
+/// How long the lock was waited for and held: what decides how far one node scales on many cores.
+#[derive(Clone, Debug, Default)]
+pub struct LockTimes {
+    /// How often it was taken.
+    pub count: u64,
+    /// How often somebody else had it.
+    pub contended_count: u64,
+    /// Events stepped.
+    pub event_count: u64,
+    /// Nanoseconds held, in all.
+    pub held_ns: u64,
+    /// Nanoseconds waited, in all.
+    pub waited_ns: u64,
+    /// Held times by powers of two: the number at `n` counts times below 2^n nanoseconds and not below 2^(n-1).
+    pub held_histogram: [u64; 32],
+}
+
+impl LockTimes {
+    fn note(&mut self, waited: Duration, held: Duration, event_count: usize) {
+        let held_ns = u64::try_from(held.as_nanos()).unwrap_or(u64::MAX);
+        self.count += 1;
+        self.contended_count += u64::from(!waited.is_zero());
+        self.event_count += event_count as u64;
+        self.held_ns += held_ns;
+        self.waited_ns += u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX);
+        let bucket = (u64::BITS - held_ns.leading_zeros()) as usize;
+        self.held_histogram[bucket.min(31)] += 1;
+    }
+
+    /// The upper bound of the bucket in which the given share of the held times lies, in nanoseconds.
+    pub fn held_ns_at(&self, share: f64) -> u64 {
+        let wanted = (self.count as f64 * share).ceil() as u64;
+        let mut seen = 0;
+        for (power, count) in self.held_histogram.iter().enumerate() {
+            seen += count;
+            if seen >= wanted {
+                return 1 << power;
+            }
+        }
+        u64::MAX
+    }
+}

@@ -1,0 +1,392 @@
+//! Connections to other brokers, for what the node asks of them.
+//!
+//! Each broker has two: one for fetches, which the other side may park, and one for everything else, so that a heartbeat never waits behind a
+//! fetch. Invariant: every [`Send`] ends in exactly one [`Event::Peer`].
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use klamm_model::BrokerId;
+use klamm_node::{BROKER_LISTENER, Event, PeerFailure, View};
+use klamm_wire::{
+    ApiKey, FrameLimits, Part, Reader, Request, RequestHeader, Response, ResponseHeader, encode_request,
+};
+use mio::{Interest, Registry, Token, net::TcpStream};
+
+use crate::{
+    buffer::Pool,
+    disk::Job,
+    input::{self, Input, Quota},
+    output::{self, FileSending, Output, Piece, Scratch},
+    shared::Shared,
+};
+
+/// Tokens of peers have this bit, those of clients' connections never get there.
+const PEER_BIT: usize = 1 << 61;
+
+/// How long a broker may take to answer. Above what it may park a fetch.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long after a failed connection the next one is tried; doubled each time.
+const RETRY_FIRST: Duration = Duration::from_millis(50);
+const RETRY_MAX: Duration = Duration::from_secs(1);
+
+/// Answers of brokers are larger than requests of clients only by what frames them.
+const ANSWER_SIZE_MAX: u32 = 256 << 20;
+
+/// Something to ask of a broker.
+#[derive(Debug)]
+pub(crate) struct Send {
+    pub(crate) to: BrokerId,
+    pub(crate) token: u64,
+    pub(crate) request: Request,
+    pub(crate) version: i16,
+}
+
+/// Where brokers listen for each other, as the committed metadata have it.
+pub(crate) fn address(view: &View, of: BrokerId) -> Option<(String, u16)> {
+    let broker = view.image.broker(of)?;
+    let listener = broker.listeners.iter().find(|listener| listener.name == BROKER_LISTENER)?;
+    Some((listener.host.clone(), listener.port))
+}
+
+pub(crate) fn is_peer(token: Token) -> bool {
+    token.0 & PEER_BIT != 0
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Lane {
+    Fetches,
+    Everything,
+}
+
+/// The outgoing connections of one I/O thread.
+pub(crate) struct Peers {
+    shared: Arc<Shared>,
+    thread: usize,
+    pool: Arc<Pool>,
+    scratch: Scratch,
+    peers: BTreeMap<(BrokerId, Lane), Peer>,
+    tokens: BTreeMap<usize, (BrokerId, Lane)>,
+    token_serial: usize,
+    frames: Vec<Bytes>,
+    /// Peers that something happened to in this round.
+    touched: Vec<(BrokerId, Lane)>,
+}
+
+struct Peer {
+    link: Link,
+    output: Output,
+    asked: VecDeque<AskedPeer>,
+    correlation_id: i32,
+    retry_after: Duration,
+    /// Host and port, as the metadata last had them.
+    address: (String, u16),
+}
+
+enum Link {
+    /// No connection; the next attempt is not before `retry_at`.
+    Down { retry_at: Instant },
+    /// The name is being looked up.
+    Resolving,
+    Up {
+        token: usize,
+        socket: TcpStream,
+        input: Box<Input>,
+        is_connected: bool,
+        may_read: bool,
+        may_write: bool,
+    },
+}
+
+struct AskedPeer {
+    token: u64,
+    correlation_id: i32,
+    key: ApiKey,
+    version: i16,
+    deadline: Instant,
+}
+
+impl Peers {
+    pub(crate) fn new(shared: Arc<Shared>, thread: usize, pool: Arc<Pool>) -> Self {
+        Self {
+            shared,
+            thread,
+            pool,
+            scratch: Scratch::default(),
+            peers: BTreeMap::new(),
+            tokens: BTreeMap::new(),
+            token_serial: 0,
+            frames: Vec::new(),
+            touched: Vec::new(),
+        }
+    }
+
+    /// Takes something to ask. It goes out with the next [`Peers::flush`], or when there is a connection.
+    pub(crate) fn send(
+        &mut self,
+        send: Send,
+        address: Option<(String, u16)>,
+        now: Instant,
+        events: &mut Vec<Event>,
+    ) {
+        let Send { to, token, request, version } = send;
+        let fail = |failure| Event::Peer { from: to, token, answer: Err(failure) };
+        let Some(address) = address else { return events.push(fail(PeerFailure::Disconnected)) };
+        let key = request.api_key();
+        let lane = if key == ApiKey::Fetch { Lane::Fetches } else { Lane::Everything };
+        let peer = self.peers.entry((to, lane)).or_insert_with(|| Peer {
+            link: Link::Down { retry_at: now },
+            output: Output::default(),
+            asked: VecDeque::new(),
+            correlation_id: 0,
+            retry_after: RETRY_FIRST,
+            address: address.clone(),
+        });
+        if peer.address != address {
+            // The broker moved. What was asked at the old place is not answered there.
+            self.fail((to, lane), PeerFailure::Disconnected, now, events);
+        }
+        let Some(peer) = self.peers.get_mut(&(to, lane)) else { return };
+        peer.address = address;
+        peer.correlation_id = peer.correlation_id.wrapping_add(1);
+        let correlation_id = peer.correlation_id;
+        let header = RequestHeader {
+            api_key: key,
+            api_version: version,
+            correlation_id,
+            client_id: Some("klamm".to_owned()),
+        };
+        let encoded = match encode_request(&header, &request) {
+            Ok(encoded) => encoded,
+            Err(error) => {
+                tracing::error!(broker = %to, %key, version, %error, "a request to a broker cannot be encoded");
+                return events.push(fail(PeerFailure::Garbled));
+            }
+        };
+        for part in encoded.parts {
+            match part {
+                Part::Bytes(bytes) => peer.output.push(Piece::Bytes(bytes)),
+                Part::Hole { .. } => unreachable!("requests have no holes"),
+            }
+        }
+        peer.asked.push_back(AskedPeer {
+            token,
+            correlation_id,
+            key,
+            version,
+            deadline: now + ANSWER_TIMEOUT,
+        });
+        self.touched.push((to, lane));
+    }
+
+    /// The poll has news of a peer's socket.
+    pub(crate) fn happened(&mut self, token: Token, event: &mio::event::Event) {
+        let Some(at) = self.tokens.get(&token.0) else { return };
+        let Some(Peer { link: Link::Up { input, may_read, may_write, .. }, .. }) = self.peers.get_mut(at)
+        else {
+            return;
+        };
+        *may_read |= event.is_readable() || event.is_read_closed() || event.is_error();
+        *may_write |= event.is_writable() || event.is_write_closed() || event.is_error();
+        if event.is_read_closed() {
+            input.expect_end();
+        }
+        self.touched.push(*at);
+    }
+
+    /// A name was looked up.
+    pub(crate) fn resolved(
+        &mut self,
+        to: BrokerId,
+        addresses: &[SocketAddr],
+        registry: &Registry,
+        now: Instant,
+        events: &mut Vec<Event>,
+    ) {
+        for lane in [Lane::Fetches, Lane::Everything] {
+            if let Some(Peer { link: Link::Resolving, .. }) = self.peers.get(&(to, lane)) {
+                match addresses.first() {
+                    Some(address) => self.connect((to, lane), *address, registry, now, events),
+                    None => self.fail((to, lane), PeerFailure::Disconnected, now, events),
+                }
+            }
+        }
+    }
+
+    /// Reads and writes whatever can be.
+    pub(crate) fn flush(&mut self, registry: &Registry, now: Instant, events: &mut Vec<Event>) {
+        while let Some(at) = self.touched.pop() {
+            self.get_on(at, registry, now, events);
+        }
+    }
+
+    /// When [`Peers::check_deadlines`] wants to be called.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.peers
+            .values()
+            .filter_map(|peer| {
+                let answer = peer.asked.front()?.deadline;
+                Some(match peer.link {
+                    Link::Down { retry_at } => answer.min(retry_at),
+                    Link::Resolving | Link::Up { .. } => answer,
+                })
+            })
+            .min()
+    }
+
+    /// Gives up what takes too long, and tries again what may be tried again.
+    pub(crate) fn check_deadlines(&mut self, registry: &Registry, now: Instant, events: &mut Vec<Event>) {
+        let all: Vec<_> = self.peers.keys().copied().collect();
+        for at in all {
+            let Some(peer) = self.peers.get(&at) else { continue };
+            let Some(first) = peer.asked.front() else { continue };
+            if first.deadline <= now {
+                // Answers come in order: behind one that is missing, none will come.
+                self.fail(at, PeerFailure::TimedOut, now, events);
+            } else if matches!(peer.link, Link::Down { retry_at } if retry_at <= now) {
+                self.get_on(at, registry, now, events);
+            }
+        }
+    }
+
+    fn get_on(&mut self, at: (BrokerId, Lane), registry: &Registry, now: Instant, events: &mut Vec<Event>) {
+        let Some(peer) = self.peers.get_mut(&at) else { return };
+        match &mut peer.link {
+            Link::Resolving => {}
+            Link::Down { retry_at } if now < *retry_at || peer.asked.is_empty() => {}
+            Link::Down { .. } => {
+                let (host, port) = peer.address.clone();
+                if let Ok(ip) = host.parse::<IpAddr>() {
+                    return self.connect(at, SocketAddr::new(ip, port), registry, now, events);
+                }
+                peer.link = Link::Resolving;
+                self.shared
+                    .disk
+                    .submit(&self.shared, Job::Resolve { to: at.0, host, port, thread: self.thread });
+            }
+            Link::Up { socket, may_write, is_connected, .. } => {
+                if !*is_connected && *may_write {
+                    match (socket.take_error(), socket.peer_addr()) {
+                        (Ok(None), Ok(_)) => *is_connected = true,
+                        (Ok(None), Err(_)) => *may_write = false,
+                        (Ok(Some(error)) | Err(error), _) => {
+                            tracing::debug!(broker = %at.0, %error, "could not connect");
+                            return self.fail(at, PeerFailure::Disconnected, now, events);
+                        }
+                    }
+                }
+                if let Err(failure) = self.exchange(at, events) {
+                    self.fail(at, failure, now, events);
+                }
+            }
+        }
+    }
+
+    fn connect(
+        &mut self,
+        at: (BrokerId, Lane),
+        address: SocketAddr,
+        registry: &Registry,
+        now: Instant,
+        events: &mut Vec<Event>,
+    ) {
+        let Some(peer) = self.peers.get_mut(&at) else { return };
+        let token = self.token_serial | PEER_BIT;
+        self.token_serial += 1;
+        let connected = TcpStream::connect(address).and_then(|mut socket| {
+            socket.set_nodelay(true)?;
+            registry.register(&mut socket, Token(token), Interest::READABLE | Interest::WRITABLE)?;
+            Ok(socket)
+        });
+        match connected {
+            Ok(socket) => {
+                let input = Box::new(Input::new(FrameLimits::responses(ANSWER_SIZE_MAX)));
+                peer.link =
+                    Link::Up { token, socket, input, is_connected: false, may_read: false, may_write: false };
+                self.tokens.insert(token, at);
+            }
+            Err(error) => {
+                tracing::debug!(broker = %at.0, %error, "could not connect");
+                self.fail(at, PeerFailure::Disconnected, now, events);
+            }
+        }
+    }
+
+    fn exchange(&mut self, at: (BrokerId, Lane), events: &mut Vec<Event>) -> Result<(), PeerFailure> {
+        let Some(Peer { link, output, asked, retry_after, .. }) = self.peers.get_mut(&at) else {
+            return Ok(());
+        };
+        let Link::Up { socket, input, is_connected: true, may_read, may_write, .. } = link else {
+            return Ok(());
+        };
+        while *may_write && !output.is_empty() {
+            match output.write(socket, &mut self.scratch, FileSending::Copy, u64::MAX / 2) {
+                Ok(output::Stop::Blocked) => *may_write = false,
+                Ok(_) => {}
+                Err(_) => return Err(PeerFailure::Disconnected),
+            }
+        }
+        while *may_read {
+            let quota = Quota { frame_count: usize::MAX / 2, bytes: u64::MAX / 2, may_exceed_budget: true };
+            let stop = input.receive(socket, &self.pool, quota, &mut self.frames);
+            for frame in self.frames.drain(..) {
+                let asked = asked.pop_front().ok_or(PeerFailure::Garbled)?;
+                let answer = read_answer(frame, &asked);
+                let is_garbled = answer.is_err();
+                events.push(Event::Peer { from: at.0, token: asked.token, answer });
+                if is_garbled {
+                    return Err(PeerFailure::Garbled);
+                }
+                *retry_after = RETRY_FIRST;
+            }
+            match stop {
+                Ok(input::Stop::Drained) => *may_read = false,
+                Ok(input::Stop::Closed) | Err(_) => return Err(PeerFailure::Disconnected),
+                Ok(input::Stop::Turn | input::Stop::Enough | input::Stop::NoBudget) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The connection is given up: nothing that was asked will be answered.
+    fn fail(&mut self, at: (BrokerId, Lane), failure: PeerFailure, now: Instant, events: &mut Vec<Event>) {
+        self.frames.clear();
+        let Some(peer) = self.peers.get_mut(&at) else { return };
+        if let Link::Up { token, .. } = &peer.link {
+            self.tokens.remove(token);
+        }
+        peer.link = Link::Down { retry_at: now + peer.retry_after };
+        peer.retry_after = (peer.retry_after * 2).min(RETRY_MAX);
+        peer.output = Output::default();
+        events.extend(peer.asked.drain(..).map(|asked| Event::Peer {
+            from: at.0,
+            token: asked.token,
+            answer: Err(failure),
+        }));
+    }
+}
+
+fn read_answer(frame: Bytes, asked: &AskedPeer) -> Result<Response, PeerFailure> {
+    let mut reader = Reader::new(frame);
+    let decoded = ResponseHeader::decode(&mut reader, asked.key, asked.version).and_then(|header| {
+        let response = Response::decode(asked.key, asked.version, &mut reader)?;
+        Ok((header.correlation_id, response))
+    });
+    match decoded {
+        Ok((correlation_id, response)) if correlation_id == asked.correlation_id => Ok(response),
+        Ok((correlation_id, _)) => {
+            tracing::error!(key = %asked.key, correlation_id, expected = asked.correlation_id, "a broker answered something else");
+            Err(PeerFailure::Garbled)
+        }
+        Err(error) => {
+            tracing::error!(key = %asked.key, %error, "a broker's answer cannot be read");
+            Err(PeerFailure::Garbled)
+        }
+    }
+}

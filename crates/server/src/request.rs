@@ -1,0 +1,103 @@
+//! From a frame to something the node can be asked, and from its answer to what goes out. Knows no sockets and no threads.
+
+use std::io;
+
+use bytes::Bytes;
+use klamm_log::Files;
+use klamm_node::{Body, Listener, Origin, Reply, View, answer_from_view, api_versions_unsupported, prepare};
+use klamm_wire::{
+    ApiKey, DecodeError, EncodeError, Part, Reader, Request, RequestHeader, Response, encode_response,
+};
+
+use crate::output::{FilePiece, Piece};
+
+/// What an answer needs to know of its request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub(crate) correlation_id: i32,
+    pub(crate) version: i16,
+}
+
+/// A request that was read.
+#[derive(Debug)]
+pub(crate) enum Taken {
+    /// For the node to decide.
+    Ask(Body),
+    /// Answered already, from what is published.
+    Answer(Response),
+}
+
+/// Why a frame is no request of ours; the connection is closed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RequestError {
+    #[error("header: {0}")]
+    Header(DecodeError),
+    #[error("{key} version {version}: {error}")]
+    Body { key: ApiKey, version: i16, error: DecodeError },
+    #[error("{key} version {version} is not served here")]
+    NotServed { key: ApiKey, version: i16 },
+}
+
+/// Reads a frame. Records are checked here: this is the costly part, and it needs nothing but the frame.
+pub(crate) fn take(frame: Bytes, view: &View, origin: &Origin) -> Result<(Asked, Taken), RequestError> {
+    let mut reader = Reader::new(frame);
+    let header = RequestHeader::decode(&mut reader).map_err(RequestError::Header)?;
+    let (key, version) = (header.api_key, header.api_version);
+    let asked = Asked { correlation_id: header.correlation_id, version };
+    let is_served = match origin.listener {
+        Listener::Client => key.is_served(version),
+        // What brokers say to each other is nobody else's business.
+        Listener::Broker => key.versions().contains(&version),
+    };
+    if !is_served {
+        return match key {
+            ApiKey::ApiVersions => Ok((
+                Asked { version: 0, ..asked },
+                Taken::Answer(Response::ApiVersions(api_versions_unsupported().into())),
+            )),
+            _ => Err(RequestError::NotServed { key, version }),
+        };
+    }
+    let refuse = |error| RequestError::Body { key, version, error };
+    let request = Request::decode(key, version, &mut reader).map_err(refuse)?;
+    reader.finish().map_err(refuse)?;
+    let taken = match answer_from_view(view, origin, version, &request) {
+        Some(response) => Taken::Answer(response),
+        None => Taken::Ask(prepare(request)),
+    };
+    Ok((asked, taken))
+}
+
+/// Why an answer could not be made; the connection is closed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AnswerError {
+    /// A bug of ours.
+    #[error("the answer cannot be encoded: {0}")]
+    Encode(#[from] EncodeError),
+    #[error("a segment file cannot be opened: {0}")]
+    Segment(#[from] io::Error),
+}
+
+/// What goes out for an answer, in order.
+pub(crate) fn encode(asked: Asked, reply: Reply, files: &Files) -> Result<Vec<Piece>, AnswerError> {
+    let (response, ranges) =
+        reply.complete(&mut |segment, kind, position, buffer| files.read_at(segment, kind, position, buffer));
+    let encoded = encode_response(asked.correlation_id, asked.version, &response)?;
+    encoded
+        .parts
+        .into_iter()
+        .map(|part| match part {
+            Part::Bytes(bytes) => Ok(Piece::Bytes(bytes)),
+            Part::Hole { size, token } => {
+                let range = &ranges[token as usize];
+                assert_eq!(range.range.len(), size as usize, "a hole of another size than its range");
+                let file = files.segment_file(range.segment)?;
+                Ok(Piece::File(FilePiece {
+                    file,
+                    position: u64::from(range.range.start),
+                    size: size as usize,
+                }))
+            }
+        })
+        .collect()
+}

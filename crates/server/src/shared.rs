@@ -1,0 +1,135 @@
+//! What all threads of a server share, and the carrying out of effects, which any of them may do.
+
+use std::{
+    sync::{Arc, atomic::AtomicUsize},
+    time::Instant,
+};
+
+use klamm_log::{DiskAction, DiskOp, Files};
+use klamm_model::Tick;
+use klamm_node::{ConnectionId, Effect, Event};
+
+use crate::{
+    buffer::Budget,
+    clock::Clock,
+    config::Config,
+    disk::{DiskThreads, Job},
+    inbox::{Inbox, Mail},
+    monitor::Monitor,
+};
+
+/// What all threads of a server share.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) clock: Clock,
+    pub(crate) monitor: Monitor,
+    pub(crate) files: Arc<Files>,
+    pub(crate) disk: DiskThreads,
+    pub(crate) inboxes: Vec<Inbox>,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) connection_count: AtomicUsize,
+}
+
+/// The I/O thread that owns a connection is part of the connection's number.
+const THREAD_BITS: u32 = 8;
+
+/// I/O threads at most, so that their number fits.
+pub(crate) const IO_THREADS_MAX: usize = 1 << THREAD_BITS;
+
+pub(crate) fn connection_id(serial: u64, thread: usize) -> ConnectionId {
+    ConnectionId(serial << THREAD_BITS | thread as u64)
+}
+
+pub(crate) fn owner(connection: ConnectionId) -> usize {
+    connection.0 as usize % IO_THREADS_MAX
+}
+
+/// Steps the node and carries out what comes of it, until nothing is left that the calling thread can do itself.
+pub(crate) struct Performer {
+    pub(crate) shared: Arc<Shared>,
+    /// Put events here, then [`Performer::run`].
+    pub(crate) events: Vec<Event>,
+    effects: Vec<Effect>,
+    /// For each I/O thread.
+    mail: Vec<Vec<Mail>>,
+    /// The I/O thread that this is, if it is one: it takes its mail itself and can wake itself up in time.
+    home: Option<usize>,
+    /// When this thread has to come back, if it is an I/O thread.
+    pub(crate) wake: Option<Tick>,
+}
+
+impl Performer {
+    pub(crate) fn new(shared: Arc<Shared>, home: Option<usize>) -> Self {
+        let mail = shared.inboxes.iter().map(|_| Vec::new()).collect();
+        Self { shared, events: Vec::new(), effects: Vec::new(), mail, home, wake: None }
+    }
+
+    /// Mail for the I/O thread that this is.
+    pub(crate) fn own_mail(&mut self) -> &mut Vec<Mail> {
+        &mut self.mail[self.home.expect("only I/O threads have mail")]
+    }
+
+    /// Whether time has come for the node.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        self.wake.is_some_and(|wake| wake <= self.shared.clock.tick(now))
+    }
+
+    /// Steps all events and carries out all effects; also when there are no events, for the passing of time.
+    pub(crate) fn run(&mut self) {
+        if self.wake.is_some_and(|wake| wake <= self.shared.clock.tick(Instant::now())) {
+            self.wake = None;
+        }
+        loop {
+            if let Some(wake) = self.shared.monitor.step(&mut self.events, &mut self.effects) {
+                self.come_back_at(wake);
+            }
+            let mut effects = std::mem::take(&mut self.effects);
+            for effect in effects.drain(..) {
+                self.perform(effect);
+            }
+            self.effects = effects;
+            if self.events.is_empty() {
+                break;
+            }
+        }
+        self.deliver();
+    }
+
+    fn come_back_at(&mut self, wake: Tick) {
+        match self.home {
+            Some(_) => self.wake = Some(self.wake.map_or(wake, |own| own.min(wake))),
+            None => self.mail[0].push(Mail::Timer { wake }),
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Reply { to, reply } => self.mail[owner(to.connection)].push(Mail::Reply { to, reply }),
+            Effect::NoReply { to } => self.mail[owner(to.connection)].push(Mail::NoReply { to }),
+            Effect::Close { connection, reason } => {
+                self.mail[owner(connection)].push(Mail::Close { connection, reason })
+            }
+            Effect::Disk(op) if matches!(op.action, DiskAction::Write { .. }) => self.write(&op),
+            Effect::Disk(op) => self.shared.disk.submit(&self.shared, Job::Op(op)),
+            Effect::Send { to, token, request, version } => {
+                let thread = to.0 as usize % self.mail.len();
+                self.mail[thread].push(Mail::Send { to, token, request, version });
+            }
+            // Handed on under the lock, in order.
+            Effect::Publish(_) | Effect::Propose { .. } => {}
+        }
+    }
+
+    fn write(&mut self, op: &DiskOp) {
+        let result = self.shared.files.perform(op);
+        self.events.push(Event::Disk { partition: op.partition, op: op.id, result });
+    }
+
+    fn deliver(&mut self) {
+        for (thread, mail) in self.mail.iter_mut().enumerate() {
+            if !mail.is_empty() && self.home != Some(thread) {
+                self.shared.inboxes[thread].deliver(mail);
+            }
+        }
+    }
+}
