@@ -262,11 +262,16 @@ class Wire:
         self.wait_for_leaders(name, partitions)
 
     def wait_for_leaders(self, name, partitions):
+        """Until the metadata names them and they themselves know: Kafka says the first before the second."""
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             error, leaders = self.metadata([name])["topics"].get(name, (3, []))
             if error == 0 and len(leaders) == partitions and min(leaders) >= 0:
-                return
+                try:
+                    self.end_offsets(name, partitions)
+                    return
+                except WireError:
+                    pass
             time.sleep(0.02)
         raise WireError(f"{name} has no leaders after 30 s")
 

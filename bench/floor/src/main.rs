@@ -48,14 +48,10 @@ impl Options {
         while let Some(word) = words.next() {
             match word.strip_prefix("--") {
                 Some("stdin") => drop(named.insert("stdin".to_owned(), "yes".to_owned())),
-                Some(name) => drop(
-                    named.insert(
-                        name.to_owned(),
-                        words
-                            .next()
-                            .with_context(|| format!("--{name} needs a value"))?,
-                    ),
-                ),
+                Some(name) => drop(named.insert(
+                    name.to_owned(),
+                    words.next().with_context(|| format!("--{name} needs a value"))?,
+                )),
                 None => plain = Some(word),
             }
         }
@@ -67,10 +63,7 @@ impl Options {
     }
 
     pub(crate) fn text(&self, name: &str) -> Result<&str> {
-        self.named
-            .get(name)
-            .map(String::as_str)
-            .with_context(|| format!("--{name} is missing\n{USAGE}"))
+        self.named.get(name).map(String::as_str).with_context(|| format!("--{name} is missing\n{USAGE}"))
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
@@ -80,10 +73,7 @@ impl Options {
     pub(crate) fn number<T: FromStr>(&self, name: &str, default: T) -> Result<T> {
         match self.named.get(name) {
             None => Ok(default),
-            Some(text) => text
-                .parse()
-                .ok()
-                .with_context(|| format!("--{name} {text} is not a number")),
+            Some(text) => text.parse().ok().with_context(|| format!("--{name} {text} is not a number")),
         }
     }
 }

@@ -5,8 +5,7 @@
 
 use crate::Options;
 use crate::wire::{
-    API_VERSIONS, FETCH, INIT_PRODUCER_ID, In, LIST_OFFSETS, METADATA, Out, PRODUCE, SPOKEN,
-    check_batch,
+    API_VERSIONS, FETCH, INIT_PRODUCER_ID, In, LIST_OFFSETS, METADATA, Out, PRODUCE, SPOKEN, check_batch,
 };
 use anyhow::{Context, Result, bail, ensure};
 use rustix::net::{RecvFlags, SendFlags};
@@ -88,12 +87,7 @@ pub(crate) fn serve(options: &Options) -> Result<()> {
     for stream in listener.incoming() {
         let (stream, server) = (stream?, server.clone());
         std::thread::spawn(move || {
-            if let Err(error) = (Connection {
-                server,
-                topic: None,
-            })
-            .run(&stream)
-            {
+            if let Err(error) = (Connection { server, topic: None }).run(&stream) {
                 eprintln!("connection closed: {error:#}");
             }
         });
@@ -104,24 +98,9 @@ pub(crate) fn serve(options: &Options) -> Result<()> {
 fn print_cpu() {
     // user and system time in ticks of 10 ms, fields 14 and 15 of proc(5).
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<&str> = stat
-        .rsplit(')')
-        .next()
-        .unwrap_or_default()
-        .split_whitespace()
-        .collect();
-    let seconds = |at: usize| {
-        fields
-            .get(at)
-            .and_then(|text| text.parse::<f64>().ok())
-            .unwrap_or(0.0)
-            / 100.0
-    };
-    println!(
-        "{{\"user_s\":{:.2},\"system_s\":{:.2}}}",
-        seconds(11),
-        seconds(12)
-    );
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let seconds = |at: usize| fields.get(at).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0) / 100.0;
+    println!("{{\"user_s\":{:.2},\"system_s\":{:.2}}}", seconds(11), seconds(12));
 }
 
 struct Connection {
@@ -148,16 +127,10 @@ impl Connection {
             }
             filled += received;
             let mut begin = 0;
-            while let Some(end) = frame_end(&buffer[begin..filled])?
-                .map(|size| begin + size)
-                .filter(|end| *end <= filled)
+            while let Some(end) =
+                frame_end(&buffer[begin..filled])?.map(|size| begin + size).filter(|end| *end <= filled)
             {
-                self.answer(
-                    stream,
-                    &mut buffer[begin + 4..end],
-                    &mut replies,
-                    &mut touched,
-                )?;
+                self.answer(stream, &mut buffer[begin + 4..end], &mut replies, &mut touched)?;
                 begin = end;
             }
             buffer.copy_within(begin..filled, 0);
@@ -165,9 +138,7 @@ impl Connection {
             touched.sort_unstable();
             touched.dedup();
             for partition in touched.drain(..) {
-                self.topic.as_ref().context("no topic")?.1[partition]
-                    .file
-                    .sync_data()?;
+                self.topic.as_ref().context("no topic")?.1[partition].file.sync_data()?;
             }
             send_all(stream, &replies.0, SendFlags::empty())?;
             replies.0.clear();
@@ -187,19 +158,14 @@ impl Connection {
         replies.i32(correlation);
         if key == API_VERSIONS {
             // Any newer version gets the oldest answer with UNSUPPORTED_VERSION; the client then asks again in the oldest.
-            replies
-                .i16(if version == 0 { 0 } else { 35 })
-                .i32(SPOKEN.len() as i32);
+            replies.i16(if version == 0 { 0 } else { 35 }).i32(SPOKEN.len() as i32);
             for (key, version) in SPOKEN {
                 replies.i16(key).i16(version).i16(version);
             }
             replies.end_frame(begin, 0);
             return Ok(());
         }
-        ensure!(
-            SPOKEN.contains(&(key, version)),
-            "key {key} version {version} is not spoken"
-        );
+        ensure!(SPOKEN.contains(&(key, version)), "key {key} version {version} is not spoken");
         header.text()?;
         let body = header.at;
         match key {
@@ -214,12 +180,7 @@ impl Connection {
         Ok(())
     }
 
-    fn produce(
-        &mut self,
-        body: &mut [u8],
-        replies: &mut Out,
-        touched: &mut Vec<usize>,
-    ) -> Result<()> {
+    fn produce(&mut self, body: &mut [u8], replies: &mut Out, touched: &mut Vec<usize>) -> Result<()> {
         let mut at = { In::new(body).text()?.len() } + 2 + 2 + 4;
         let topics = read_i32(body, &mut at)?;
         replies.i32(topics);
@@ -234,9 +195,7 @@ impl Connection {
             for _ in 0..partitions {
                 let index = read_i32(body, &mut at)?;
                 let size = read_i32(body, &mut at)? as usize;
-                let batch = body
-                    .get_mut(at..at + size)
-                    .context("the frame is too short")?;
+                let batch = body.get_mut(at..at + size).context("the frame is too short")?;
                 at += size;
                 let base = self.append(&topic, index as usize, batch, touched)?;
                 replies.i32(index).i16(0).i64(base).i64(-1).i64(0);
@@ -246,13 +205,7 @@ impl Connection {
         Ok(())
     }
 
-    fn append(
-        &self,
-        topic: &Topic,
-        index: usize,
-        batch: &mut [u8],
-        touched: &mut Vec<usize>,
-    ) -> Result<i64> {
+    fn append(&self, topic: &Topic, index: usize, batch: &mut [u8], touched: &mut Vec<usize>) -> Result<i64> {
         let record_count = check_batch(batch)?;
         let partition = topic.get(index).context("no such partition")?;
         let mut end = lock(&partition.end);
@@ -271,13 +224,7 @@ impl Connection {
         Ok(base)
     }
 
-    fn fetch(
-        &mut self,
-        stream: &TcpStream,
-        body: &[u8],
-        replies: &mut Out,
-        begin: usize,
-    ) -> Result<()> {
+    fn fetch(&mut self, stream: &TcpStream, body: &[u8], replies: &mut Out, begin: usize) -> Result<()> {
         // Replica, wait, least and most bytes, isolation level.
         let mut body = In { bytes: body, at: 4 };
         let wait_ms = body.i32()?;
@@ -292,19 +239,12 @@ impl Connection {
             let (index, offset, most) = (body.i32()? as usize, body.i64()?, body.i32()? as u64);
             let end = lock(&topic.get(index).context("no such partition")?.end);
             let after = end.batches.partition_point(|(base, _)| *base <= offset);
-            let from = if offset >= end.offset {
-                end.position
-            } else {
-                end.batches[after.max(1) - 1].1
-            };
+            let from = if offset >= end.offset { end.position } else { end.batches[after.max(1) - 1].1 };
             let size = (end.position - from).min(most).min(budget);
             budget -= size;
             found.push((index, end.offset, from..from + size));
         }
-        let total: u64 = found
-            .iter()
-            .map(|(_, _, range)| range.end - range.start)
-            .sum();
+        let total: u64 = found.iter().map(|(_, _, range)| range.end - range.start).sum();
         if total == 0 {
             std::thread::sleep(Duration::from_millis(wait_ms.clamp(1, 500) as u64));
         }
@@ -312,23 +252,10 @@ impl Connection {
         replies.i32(0).i32(1).text(name).i32(found.len() as i32);
         let beyond = headers + total as usize - (replies.0.len() - begin - 4);
         replies.end_frame(begin, beyond);
-        let mut piece = vec![
-            0;
-            if self.server.sendfile {
-                0
-            } else {
-                COPY_BYTES.min(total as usize)
-            }
-        ];
+        let mut piece = vec![0; if self.server.sendfile { 0 } else { COPY_BYTES.min(total as usize) }];
         for (index, end_offset, range) in found {
             let size = (range.end - range.start) as i32;
-            replies
-                .i32(index as i32)
-                .i16(0)
-                .i64(end_offset)
-                .i64(end_offset)
-                .i32(0)
-                .i32(size);
+            replies.i32(index as i32).i16(0).i64(end_offset).i64(end_offset).i32(0).i32(size);
             if size > 0 {
                 send_all(stream, &replies.0, SendFlags::MORE)?;
                 replies.0.clear();
@@ -350,11 +277,7 @@ impl Connection {
             for _ in 0..partitions {
                 let (index, timestamp) = (body.i32()?, body.i64()?);
                 let end = lock(&topic.get(index as usize).context("no such partition")?.end).offset;
-                replies
-                    .i32(index)
-                    .i16(0)
-                    .i64(-1)
-                    .i64(if timestamp == -2 { 0 } else { end });
+                replies.i32(index).i16(0).i64(-1).i64(if timestamp == -2 { 0 } else { end });
             }
         }
         Ok(())
@@ -362,19 +285,8 @@ impl Connection {
 
     fn metadata(&mut self, body: &[u8], replies: &mut Out) -> Result<()> {
         let mut body = In::new(body);
-        let (host, port) = (
-            self.server.address.ip().to_string(),
-            i32::from(self.server.address.port()),
-        );
-        replies
-            .i32(0)
-            .i32(1)
-            .i32(1)
-            .text(&host)
-            .i32(port)
-            .i16(-1)
-            .text("bench-floor")
-            .i32(1);
+        let (host, port) = (self.server.address.ip().to_string(), i32::from(self.server.address.port()));
+        replies.i32(0).i32(1).i32(1).text(&host).i32(port).i16(-1).text("bench-floor").i32(1);
         let topics = body.i32()?.max(0);
         replies.i32(topics);
         for _ in 0..topics {
@@ -382,16 +294,7 @@ impl Connection {
             let topic = self.topic(name)?;
             replies.i16(0).text(name).i8(0).i32(topic.len() as i32);
             for index in 0..topic.len() {
-                replies
-                    .i16(0)
-                    .i32(index as i32)
-                    .i32(1)
-                    .i32(0)
-                    .i32(1)
-                    .i32(1)
-                    .i32(1)
-                    .i32(1)
-                    .i32(0);
+                replies.i16(0).i32(index as i32).i32(1).i32(0).i32(1).i32(1).i32(1).i32(1).i32(0);
             }
         }
         Ok(())
@@ -406,26 +309,13 @@ impl Connection {
         }
         let mut topics = lock(&self.server.topics);
         if !topics.contains_key(name) {
-            ensure!(
-                !name.contains('/'),
-                "a topic's name is part of its files' names"
-            );
+            ensure!(!name.contains('/'), "a topic's name is part of its files' names");
             let open = |index| -> Result<Partition> {
                 let path = self.server.data_dir.join(format!("{name}-{index}.log"));
-                let file = File::options()
-                    .read(true)
-                    .write(true)
-                    .create(true)
-                    .truncate(true)
-                    .open(&path)?;
-                Ok(Partition {
-                    file,
-                    end: Mutex::default(),
-                })
+                let file = File::options().read(true).write(true).create(true).truncate(true).open(&path)?;
+                Ok(Partition { file, end: Mutex::default() })
             };
-            let partitions = (0..self.server.partition_count)
-                .map(open)
-                .collect::<Result<Topic>>()?;
+            let partitions = (0..self.server.partition_count).map(open).collect::<Result<Topic>>()?;
             topics.insert(name.to_owned(), Arc::new(partitions));
         }
         let topic = topics[name].clone();
@@ -460,12 +350,7 @@ fn send_all(stream: &TcpStream, mut bytes: &[u8], flags: SendFlags) -> Result<()
 }
 
 /// Without a `piece` to copy through, the kernel moves the bytes itself.
-fn send_range(
-    stream: &TcpStream,
-    file: &File,
-    mut range: Range<u64>,
-    piece: &mut [u8],
-) -> Result<()> {
+fn send_range(stream: &TcpStream, file: &File, mut range: Range<u64>, piece: &mut [u8]) -> Result<()> {
     while !range.is_empty() {
         let left = (range.end - range.start) as usize;
         let sent = if piece.is_empty() {

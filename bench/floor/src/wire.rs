@@ -11,14 +11,8 @@ pub(crate) const API_VERSIONS: i16 = 18;
 pub(crate) const INIT_PRODUCER_ID: i16 = 22;
 
 /// The only version of each key that is spoken.
-pub(crate) const SPOKEN: [(i16, i16); 6] = [
-    (PRODUCE, 7),
-    (FETCH, 4),
-    (LIST_OFFSETS, 1),
-    (METADATA, 7),
-    (API_VERSIONS, 0),
-    (INIT_PRODUCER_ID, 1),
-];
+pub(crate) const SPOKEN: [(i16, i16); 6] =
+    [(PRODUCE, 7), (FETCH, 4), (LIST_OFFSETS, 1), (METADATA, 7), (API_VERSIONS, 0), (INIT_PRODUCER_ID, 1)];
 
 pub(crate) const BATCH_HEADER_BYTES: usize = 61;
 
@@ -62,14 +56,8 @@ impl Out {
 
     pub(crate) fn begin_request(&mut self, key: i16, correlation: i32) -> usize {
         let begin = self.begin_frame();
-        let version = SPOKEN
-            .iter()
-            .find(|spoken| spoken.0 == key)
-            .map_or(0, |spoken| spoken.1);
-        self.i16(key)
-            .i16(version)
-            .i32(correlation)
-            .text("bench-floor");
+        let version = SPOKEN.iter().find(|spoken| spoken.0 == key).map_or(0, |spoken| spoken.1);
+        self.i16(key).i16(version).i32(correlation).text("bench-floor");
         begin
     }
 }
@@ -85,10 +73,7 @@ impl<'a> In<'a> {
         Self { bytes, at: 0 }
     }
     pub(crate) fn take(&mut self, size: usize) -> Result<&'a [u8]> {
-        let taken = self
-            .bytes
-            .get(self.at..self.at + size)
-            .context("the frame is too short")?;
+        let taken = self.bytes.get(self.at..self.at + size).context("the frame is too short")?;
         self.at += size;
         Ok(taken)
     }
@@ -120,23 +105,11 @@ impl<'a> In<'a> {
 
 /// Checks a batch's length and CRC; tells how many records it holds.
 pub(crate) fn check_batch(batch: &[u8]) -> Result<i64> {
-    ensure!(
-        batch.len() >= BATCH_HEADER_BYTES && batch[16] == 2,
-        "not one batch of format 2"
-    );
-    let mut header = In {
-        bytes: batch,
-        at: 8,
-    };
-    ensure!(
-        header.i32()? as usize + 12 == batch.len(),
-        "not exactly one batch"
-    );
+    ensure!(batch.len() >= BATCH_HEADER_BYTES && batch[16] == 2, "not one batch of format 2");
+    let mut header = In { bytes: batch, at: 8 };
+    ensure!(header.i32()? as usize + 12 == batch.len(), "not exactly one batch");
     let crc = u32::from_be_bytes(batch[17..21].try_into()?);
-    ensure!(
-        checksum(CrcAlgorithm::Crc32Iscsi, &batch[21..]) == u64::from(crc),
-        "the CRC is wrong"
-    );
+    ensure!(checksum(CrcAlgorithm::Crc32Iscsi, &batch[21..]) == u64::from(crc), "the CRC is wrong");
     header.at = 23;
     Ok(i64::from(header.i32()?) + 1)
 }
@@ -144,9 +117,7 @@ pub(crate) fn check_batch(batch: &[u8]) -> Result<i64> {
 /// One uncompressed batch of as many equal records as fit in `batch_bytes`, at least one.
 pub(crate) fn build_batch(batch_bytes: usize, record_bytes: usize) -> (Vec<u8>, i32) {
     // A value's length never repeats itself in a real log; here only its size matters.
-    let value: Vec<u8> = (0..record_bytes)
-        .map(|at| b'a' + (at * 7 % 26) as u8)
-        .collect();
+    let value: Vec<u8> = (0..record_bytes).map(|at| b'a' + (at * 7 % 26) as u8).collect();
     let mut records = Vec::new();
     let mut count = 0;
     while count == 0 || BATCH_HEADER_BYTES + records.len() + record_bytes + 16 <= batch_bytes {
@@ -164,24 +135,11 @@ pub(crate) fn build_batch(batch_bytes: usize, record_bytes: usize) -> (Vec<u8>, 
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |age| age.as_millis() as i64);
     let mut checked = Out::default();
-    checked
-        .i16(0)
-        .i32(count - 1)
-        .i64(now_ms)
-        .i64(now_ms)
-        .i64(-1)
-        .i16(-1)
-        .i32(-1)
-        .i32(count);
+    checked.i16(0).i32(count - 1).i64(now_ms).i64(now_ms).i64(-1).i16(-1).i32(-1).i32(count);
     checked.0.extend(records);
     let crc = checksum(CrcAlgorithm::Crc32Iscsi, &checked.0) as u32;
     let mut batch = Out::default();
-    batch
-        .i64(0)
-        .i32(checked.0.len() as i32 + 9)
-        .i32(-1)
-        .i8(2)
-        .i32(crc as i32);
+    batch.i64(0).i32(checked.0.len() as i32 + 9).i32(-1).i8(2).i32(crc as i32);
     batch.0.extend(checked.0);
     (batch.0, count)
 }
