@@ -61,3 +61,73 @@ fn circle(image: &Image) -> Vec<&Broker> {
     circle.sort_by_key(|(turn, broker)| (*turn, &broker.rack, broker.id));
     circle.into_iter().map(|(_, broker)| broker).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use klamm_model::{BrokerEpoch, ControllerEpoch};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::record::{BrokerState, Record, RegisterBroker};
+
+    fn cluster(racks: &[Option<&str>]) -> Image {
+        let mut image = Image::default();
+        let epoch = ControllerEpoch(1);
+        let mut records = vec![Record::Begin { epoch, controller: BrokerId(0) }];
+        for (id, rack) in (0..).map(BrokerId).zip(racks) {
+            records.push(Record::RegisterBroker(RegisterBroker {
+                id,
+                incarnation: Uuid::nil(),
+                directory: Uuid::nil(),
+                listeners: Vec::new(),
+                rack: rack.map(str::to_owned),
+            }));
+            records.push(Record::BrokerState { id, epoch: BrokerEpoch(0), state: BrokerState::Active });
+        }
+        image.apply_entry(0, epoch, &records).expect("a cluster");
+        image
+    }
+
+    fn spread(counts: &BTreeMap<BrokerId, u32>, broker_count: usize) -> u32 {
+        let most = counts.values().max().copied().unwrap_or(0);
+        let least = if counts.len() < broker_count { 0 } else { counts.values().min().copied().unwrap_or(0) };
+        most - least
+    }
+
+    #[test]
+    fn leaders_and_replicas_are_even_and_replicas_are_apart() {
+        for broker_count in 1..8usize {
+            let image = cluster(&vec![None; broker_count]);
+            for factor in 1..=broker_count {
+                for (start, partition_count) in [(0, 1), (5, 12), (u64::MAX - 3, 100)] {
+                    let mut leaders = BTreeMap::new();
+                    let mut all = BTreeMap::new();
+                    for replicas in place(&image, start, partition_count, factor as u16) {
+                        assert_eq!(replicas.iter().collect::<BTreeSet<_>>().len(), factor);
+                        *leaders.entry(replicas[0]).or_default() += 1;
+                        replicas.iter().for_each(|id| *all.entry(*id).or_default() += 1);
+                    }
+                    let case = format!(
+                        "{broker_count} brokers, {factor} replicas, {partition_count} partitions from {start}"
+                    );
+                    // The circle breaks once where the count wraps, after 2^64 partitions.
+                    let slack = if start < 100 { 1 } else { 2 };
+                    assert!(spread(&leaders, broker_count) <= slack, "{case}: {leaders:?}");
+                    assert!(spread(&all, broker_count) <= factor as u32 + slack, "{case}: {all:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn replicas_are_in_as_many_racks_as_there_are() {
+        let racks = [Some("a"), Some("a"), Some("b"), Some("c"), Some("c"), Some("b"), None];
+        let image = cluster(&racks);
+        for replicas in place(&image, 3, 70, 3) {
+            let used: BTreeSet<_> = replicas.iter().map(|id| racks[id.0 as usize]).collect();
+            assert_eq!(used.len(), 3, "{replicas:?}");
+        }
+    }
+}

@@ -229,11 +229,19 @@ impl Rig {
         let image = self.controller.image();
         let known =
             image.partition(partition).map(|it| (it.leader_epoch, it.partition_epoch)).unwrap_or_default();
+        // Whoever leads; where nobody does, somebody who certainly does not.
+        let leader = image.partition(partition).and_then(|it| it.leader).unwrap_or(BrokerId(99));
+        let resolved = |words: &str| {
+            let mut ids = brokers(&words.replace("leader", &leader.to_string()));
+            let mut seen = std::collections::BTreeSet::new();
+            ids.retain(|id| !words.contains("leader") || seen.insert(*id));
+            ids
+        };
         let odd = |word| words.iter().position(|it| *it == word);
         let given = |word| odd(word).map(|at| number::<i32>(words[at + 1]));
         let off = |word| i64::from(odd(word).is_some());
         let broker_epoch = |id| BrokerEpoch(image.broker(id).map_or(0, |it| it.epoch.0));
-        let isr = brokers(words[4]).into_iter().map(|id| {
+        let isr = resolved(words[4]).into_iter().map(|id| {
             let epoch = broker_epoch(id);
             (id, Some(BrokerEpoch(epoch.0 + off("member-epochs-off"))))
         });
@@ -243,7 +251,7 @@ impl Rig {
             partition_epoch: given("partition-epoch").map_or(known.1, PartitionEpoch),
             isr: isr.collect(),
         };
-        let broker = BrokerId(number(words[2]));
+        let broker = resolved(words[2])[0];
         let broker_epoch = BrokerEpoch(broker_epoch(broker).0 + off("broker-epoch-off"));
         self.decide(&Command::AlterPartitions(AlterPartitions {
             broker,
