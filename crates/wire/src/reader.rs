@@ -30,6 +30,12 @@ impl Limits {
     pub fn for_frame(frame_size: usize) -> Self {
         Self { decoded_bytes_max: frame_size.saturating_mul(4).saturating_add(256 * 1024) }
     }
+
+    /// For a client, which chose its server. Some answers are mostly short strings: a group in ListGroups takes some 25 bytes
+    /// and 115 in memory, and there may be any number of groups.
+    pub fn for_response(frame_size: usize) -> Self {
+        Self { decoded_bytes_max: frame_size.saturating_mul(16).saturating_add(1024 * 1024) }
+    }
 }
 
 /// Why bytes are not the message they should be.

@@ -48,7 +48,7 @@ fn response(key: ApiKey, version: i16, frame: Bytes) -> Result<Encoded, String> 
 }
 
 fn from_hex(hex: &str) -> Bytes {
-    let digit = |char: u8| char::from(char).to_digit(16).unwrap() as u8;
+    let digit = |char: u8| char::from(char).to_digit(16).expect("a hexadecimal digit") as u8;
     hex.as_bytes()
         .chunks_exact(2)
         .map(|pair| digit(pair[0]) << 4 | digit(pair[1]))

@@ -132,6 +132,21 @@ fn thousands_of_short_topic_names_are_fine() {
 }
 
 #[test]
+fn a_client_takes_any_number_of_groups() {
+    let groups = (0..50_000).map(|number| crate::list_groups::ListedGroup {
+        group_id: format!("{number}"),
+        group_state: "Empty".to_owned(),
+        ..Default::default()
+    });
+    let response = crate::ListGroupsResponse { groups: groups.collect(), ..Default::default() };
+    for version in 0..=5 {
+        let bytes = encoded(&Data(response.clone()), version).unwrap();
+        let limits = Limits::for_response(bytes.len());
+        Response::decode(ApiKey::ListGroups, version, &mut Reader::with_limits(bytes, limits)).unwrap();
+    }
+}
+
+#[test]
 fn strings_are_checked() {
     let find =
         |bytes: &[u8]| problem(decoded::<Request>(ApiKey::FindCoordinator, 0, Bytes::copy_from_slice(bytes)));
