@@ -8,9 +8,21 @@ use klamm_model::Tick;
 use super::*;
 use rig::Rig;
 
-#[allow(clippy::needless_pass_by_value)]
 fn check(script: &str, expected: Expect) {
+    check_on(Rig::new(ControllerConfig::default(), 0), script, expected);
+}
+
+/// The same, with three brokers that take part already.
+fn check_with_three(script: &str, expected: Expect) {
     let mut rig = Rig::new(ControllerConfig::default(), 0);
+    for line in ["register 1", "register 2", "register 3", "beat 1", "beat 2", "beat 3"] {
+        rig.run(line);
+    }
+    check_on(rig, script, expected);
+}
+
+#[allow(clippy::needless_pass_by_value)]
+fn check_on(mut rig: Rig, script: &str, expected: Expect) {
     let mut told = String::new();
     for line in script.lines().map(str::trim).filter(|it| !it.is_empty()) {
         told += &format!("{line}\n");
@@ -21,8 +33,6 @@ fn check(script: &str, expected: Expect) {
     }
     expected.assert_eq(&told);
 }
-
-const THREE: &str = "register 1\nregister 2\nregister 3\nbeat 1\nbeat 2\nbeat 3\n";
 
 #[test]
 fn a_broker_is_fenced_until_it_has_seen_its_own_registration() {
@@ -48,35 +58,14 @@ fn a_broker_is_fenced_until_it_has_seen_its_own_registration() {
 
 #[test]
 fn a_silent_leader_is_replaced_by_a_replica_in_sync() {
-    check(
-        &format!(
-            "{THREE}
-             create t 3 3
+    check_with_three(
+        "create t 3 3
              show
              wait 700 1 3
              show
              beat 2
-             show"
-        ),
+             show",
         expect![[r#"
-            register 1
-                + broker 1 registers
-                broker epoch 1
-            register 2
-                + broker 2 registers
-                broker epoch 2
-            register 3
-                + broker 3 registers
-                broker epoch 3
-            beat 1
-                + broker 1 is Active
-                Active
-            beat 2
-                + broker 2 is Active
-                Active
-            beat 3
-                + broker 3 is Active
-                Active
             create t 3 3
                 + topic t
                 + t/0 on 1,2,3 in sync 1,2,3 leader 1
@@ -109,36 +98,15 @@ fn a_silent_leader_is_replaced_by_a_replica_in_sync() {
 
 #[test]
 fn the_last_in_sync_replica_stays_so_and_leads_again_when_it_returns() {
-    check(
-        &format!(
-            "{THREE}
-             assign t 2,3
+    check_with_three(
+        "assign t 2,3
              wait 700 1 2
              wait 700 1
              show
              beat 3
              beat 2
-             show"
-        ),
+             show",
         expect![[r#"
-            register 1
-                + broker 1 registers
-                broker epoch 1
-            register 2
-                + broker 2 registers
-                broker epoch 2
-            register 3
-                + broker 3 registers
-                broker epoch 3
-            beat 1
-                + broker 1 is Active
-                Active
-            beat 2
-                + broker 2 is Active
-                Active
-            beat 3
-                + broker 3 is Active
-                Active
             assign t 2,3
                 + topic t
                 + t/0 on 2,3 in sync 2,3 leader 2
@@ -166,34 +134,13 @@ fn the_last_in_sync_replica_stays_so_and_leads_again_when_it_returns() {
 
 #[test]
 fn replicas_that_fall_silent_together_all_stay_in_sync() {
-    check(
-        &format!(
-            "{THREE}
-             assign t 2,3
+    check_with_three(
+        "assign t 2,3
              wait 700 1
              show
              beat 3
-             show"
-        ),
+             show",
         expect![[r#"
-            register 1
-                + broker 1 registers
-                broker epoch 1
-            register 2
-                + broker 2 registers
-                broker epoch 2
-            register 3
-                + broker 3 registers
-                broker epoch 3
-            beat 1
-                + broker 1 is Active
-                Active
-            beat 2
-                + broker 2 is Active
-                Active
-            beat 3
-                + broker 3 is Active
-                Active
             assign t 2,3
                 + topic t
                 + t/0 on 2,3 in sync 2,3 leader 2
@@ -256,32 +203,11 @@ fn a_restarted_broker_leads_under_a_new_epoch_only() {
 
 #[test]
 fn a_broker_that_restarts_before_its_session_ends_leaves_the_in_sync_sets() {
-    check(
-        &format!(
-            "{THREE}
-             create t 2 3
+    check_with_three(
+        "create t 2 3
              register 2
-             show"
-        ),
+             show",
         expect![[r#"
-            register 1
-                + broker 1 registers
-                broker epoch 1
-            register 2
-                + broker 2 registers
-                broker epoch 2
-            register 3
-                + broker 3 registers
-                broker epoch 3
-            beat 1
-                + broker 1 is Active
-                Active
-            beat 2
-                + broker 2 is Active
-                Active
-            beat 3
-                + broker 3 is Active
-                Active
             create t 2 3
                 + topic t
                 + t/0 on 1,2,3 in sync 1,2,3 leader 1
@@ -319,10 +245,8 @@ fn a_broker_with_another_disk_or_of_another_cluster_is_refused() {
 
 #[test]
 fn a_broker_that_wants_to_stop_hands_over_first() {
-    check(
-        &format!(
-            "{THREE}
-             assign t 2,3
+    check_with_three(
+        "assign t 2,3
              assign u 2
              beat 2 stop
              show
@@ -333,27 +257,8 @@ fn a_broker_that_wants_to_stop_hands_over_first() {
              beat 2 stop
              create v 1 3
              beat 2
-             show"
-        ),
+             show",
         expect![[r#"
-            register 1
-                + broker 1 registers
-                broker epoch 1
-            register 2
-                + broker 2 registers
-                broker epoch 2
-            register 3
-                + broker 3 registers
-                broker epoch 3
-            beat 1
-                + broker 1 is Active
-                Active
-            beat 2
-                + broker 2 is Active
-                Active
-            beat 3
-                + broker 3 is Active
-                Active
             assign t 2,3
                 + topic t
                 + t/0 on 2,3 in sync 2,3 leader 2
@@ -396,34 +301,13 @@ fn a_broker_that_wants_to_stop_hands_over_first() {
 
 #[test]
 fn a_broker_can_fence_itself() {
-    check(
-        &format!(
-            "{THREE}
-             assign t 2,3
+    check_with_three(
+        "assign t 2,3
              beat 2 fence
              beat 2 fence
              beat 2
-             show"
-        ),
+             show",
         expect![[r#"
-            register 1
-                + broker 1 registers
-                broker epoch 1
-            register 2
-                + broker 2 registers
-                broker epoch 2
-            register 3
-                + broker 3 registers
-                broker epoch 3
-            beat 1
-                + broker 1 is Active
-                Active
-            beat 2
-                + broker 2 is Active
-                Active
-            beat 3
-                + broker 3 is Active
-                Active
             assign t 2,3
                 + topic t
                 + t/0 on 2,3 in sync 2,3 leader 2
@@ -463,33 +347,12 @@ fn heartbeats_of_another_registration_are_refused() {
 
 #[test]
 fn a_controller_that_was_asleep_blames_nobody() {
-    check(
-        &format!(
-            "{THREE}
-             create t 1 3
+    check_with_three(
+        "create t 1 3
              sleep 5000
              wait 500
-             wait 200"
-        ),
+             wait 200",
         expect![[r#"
-            register 1
-                + broker 1 registers
-                broker epoch 1
-            register 2
-                + broker 2 registers
-                broker epoch 2
-            register 3
-                + broker 3 registers
-                broker epoch 3
-            beat 1
-                + broker 1 is Active
-                Active
-            beat 2
-                + broker 2 is Active
-                Active
-            beat 3
-                + broker 3 is Active
-                Active
             create t 1 3
                 + topic t
                 + t/0 on 1,2,3 in sync 1,2,3 leader 1
@@ -507,34 +370,13 @@ fn a_controller_that_was_asleep_blames_nobody() {
 
 #[test]
 fn a_new_controller_gives_everybody_a_whole_timeout() {
-    check(
-        &format!(
-            "{THREE}
-             create t 2 2
+    check_with_three(
+        "create t 2 2
              wait 500
              takeover
              wait 500
-             wait 200"
-        ),
+             wait 200",
         expect![[r#"
-            register 1
-                + broker 1 registers
-                broker epoch 1
-            register 2
-                + broker 2 registers
-                broker epoch 2
-            register 3
-                + broker 3 registers
-                broker epoch 3
-            beat 1
-                + broker 1 is Active
-                Active
-            beat 2
-                + broker 2 is Active
-                Active
-            beat 3
-                + broker 3 is Active
-                Active
             create t 2 2
                 + topic t
                 + t/0 on 1,2 in sync 1,2 leader 1
@@ -555,34 +397,13 @@ fn a_new_controller_gives_everybody_a_whole_timeout() {
 
 #[test]
 fn in_sync_sets_change_as_their_leader_says() {
-    check(
-        &format!(
-            "{THREE}
-             assign t 1,2,3
+    check_with_three(
+        "assign t 1,2,3
              isr t/0 by 1 is 1,2
              isr t/0 by 1 is 1,2
              isr t/0 by 1 is 1,2,3
-             show"
-        ),
+             show",
         expect![[r#"
-            register 1
-                + broker 1 registers
-                broker epoch 1
-            register 2
-                + broker 2 registers
-                broker epoch 2
-            register 3
-                + broker 3 registers
-                broker epoch 3
-            beat 1
-                + broker 1 is Active
-                Active
-            beat 2
-                + broker 2 is Active
-                Active
-            beat 3
-                + broker 3 is Active
-                Active
             assign t 1,2,3
                 + topic t
                 + t/0 on 1,2,3 in sync 1,2,3 leader 1
@@ -603,10 +424,8 @@ fn in_sync_sets_change_as_their_leader_says() {
 
 #[test]
 fn in_sync_sets_do_not_change_for_late_or_wrong_proposals() {
-    check(
-        &format!(
-            "{THREE}
-             assign t 1,2,3
+    check_with_three(
+        "assign t 1,2,3
              isr t/0 by 1 is 1,2
              isr t/0 by 1 is 1 partition-epoch 0
              isr t/0 by 1 is 1 partition-epoch 2
@@ -623,27 +442,8 @@ fn in_sync_sets_do_not_change_for_late_or_wrong_proposals() {
              beat 2 stop
              isr t/0 by 1 is 1,2
              beat 1 fence
-             isr t/0 by 1 is 1 leader-epoch 0"
-        ),
+             isr t/0 by 1 is 1 leader-epoch 0",
         expect![[r#"
-            register 1
-                + broker 1 registers
-                broker epoch 1
-            register 2
-                + broker 2 registers
-                broker epoch 2
-            register 3
-                + broker 3 registers
-                broker epoch 3
-            beat 1
-                + broker 1 is Active
-                Active
-            beat 2
-                + broker 2 is Active
-                Active
-            beat 3
-                + broker 3 is Active
-                Active
             assign t 1,2,3
                 + topic t
                 + t/0 on 1,2,3 in sync 1,2,3 leader 1
@@ -694,16 +494,17 @@ fn in_sync_sets_do_not_change_for_late_or_wrong_proposals() {
 #[test]
 fn topics_get_the_defaults_of_the_cluster() {
     check(
-        &format!(
-            "create t - -
+        "create t - -
              register 1
              create t - -
              beat 1
              create t - -
-             {THREE}
+             register 2
+             register 3
+             beat 2
+             beat 3
              create u - -
-             create v 4 1 cleanup.policy=compact retention.ms=-1"
-        ),
+             create v 4 1 cleanup.policy=compact retention.ms=-1",
         expect![[r#"
             create t - -
                 t: a replication factor of 1 is not possible with 0 brokers that take part
@@ -719,20 +520,12 @@ fn topics_get_the_defaults_of_the_cluster() {
                 + topic t
                 + t/0 on 1 in sync 1 leader 1
                 t: created, 1 x 1, {}
-            register 1
-                + t/0 change 1 leader nobody in epoch 1
-                + broker 1 registers
-                broker epoch 4
             register 2
                 + broker 2 registers
-                broker epoch 5
+                broker epoch 4
             register 3
                 + broker 3 registers
-                broker epoch 6
-            beat 1
-                + broker 1 is Active
-                + t/0 change 2 leader 1 in epoch 2
-                Active
+                broker epoch 5
             beat 2
                 + broker 2 is Active
                 Active
@@ -758,10 +551,8 @@ fn topics_get_the_defaults_of_the_cluster() {
 
 #[test]
 fn topics_that_cannot_be_are_refused() {
-    check(
-        &format!(
-            "{THREE}
-             create a.b 1 1
+    check_with_three(
+        "create a.b 1 1
              create a.b 1 1
              create a_b 1 1
              create .. 1 1
@@ -778,27 +569,8 @@ fn topics_that_cannot_be_are_refused() {
              assign t 4
              create-all t t x.y x_y z
              would-create w 1 1
-             show"
-        ),
+             show",
         expect![[r#"
-            register 1
-                + broker 1 registers
-                broker epoch 1
-            register 2
-                + broker 2 registers
-                broker epoch 2
-            register 3
-                + broker 3 registers
-                broker epoch 3
-            beat 1
-                + broker 1 is Active
-                Active
-            beat 2
-                + broker 2 is Active
-                Active
-            beat 3
-                + broker 3 is Active
-                Active
             create a.b 1 1
                 + topic a.b
                 + a.b/0 on 1 in sync 1 leader 1
@@ -924,31 +696,10 @@ fn partitions_are_spread_evenly_and_over_racks() {
 
 #[test]
 fn followers_of_one_leader_are_not_always_the_same() {
-    check(
-        &format!(
-            "{THREE}
-             create t 6 2
-             show"
-        ),
+    check_with_three(
+        "create t 6 2
+             show",
         expect![[r#"
-            register 1
-                + broker 1 registers
-                broker epoch 1
-            register 2
-                + broker 2 registers
-                broker epoch 2
-            register 3
-                + broker 3 registers
-                broker epoch 3
-            beat 1
-                + broker 1 is Active
-                Active
-            beat 2
-                + broker 2 is Active
-                Active
-            beat 3
-                + broker 3 is Active
-                Active
             create t 6 2
                 + topic t
                 + t/0 on 1,2 in sync 1,2 leader 1
@@ -971,35 +722,14 @@ fn followers_of_one_leader_are_not_always_the_same() {
 
 #[test]
 fn topics_are_deleted_by_name_and_by_id() {
-    check(
-        &format!(
-            "{THREE}
-             create t 1 1 retention.ms=5
+    check_with_three(
+        "create t 1 1 retention.ms=5
              create u 1 1
              delete t x t
              create t 1 1
              delete-by-id u
-             show"
-        ),
+             show",
         expect![[r#"
-            register 1
-                + broker 1 registers
-                broker epoch 1
-            register 2
-                + broker 2 registers
-                broker epoch 2
-            register 3
-                + broker 3 registers
-                broker epoch 3
-            beat 1
-                + broker 1 is Active
-                Active
-            beat 2
-                + broker 2 is Active
-                Active
-            beat 3
-                + broker 3 is Active
-                Active
             create t 1 1 retention.ms=5
                 + topic t
                 + t/0 on 1 in sync 1 leader 1
