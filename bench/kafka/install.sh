@@ -31,7 +31,7 @@ install_part() { # part artifact...
   } >"$build/pom.xml"
   mkdir -p "$KAFKA_HOME"
   # Filled beside and then moved, so that an interrupted download never looks complete.
-  mvn -B -q -f "$build/pom.xml" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
+  mvn -B -q -Dstyle.color=never -f "$build/pom.xml" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
     -DincludeScope=runtime -DoutputDirectory="$build/jars" </dev/null
   echo "$wanted" >"$build/jars/ARTIFACTS"
   rm -rf "$into" "$into.new"
