@@ -3,11 +3,15 @@
 //! What a version changes is an `if` on the version at run time, and whether lengths are compact is known to the
 //! reader and the writer: so a struct costs one small read and one small write function, whatever the number of versions.
 
+mod kinds;
+mod words;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
+use self::words::{doc, holds_when, identifier, names_version, negated, snake_case};
 use crate::schema::{Field, Kind, Message, Schema, Versions};
 
 const MARK: &str = "// @generated from schema/kafka-4.4.0.txt by `cargo xtask gen`: edits are lost.\n";
@@ -187,12 +191,8 @@ impl Printer<'_> {
     }
 
     fn read(&mut self, fields: &[FieldCode]) -> Result<()> {
-        let uses_version = fields.iter().any(|field| {
-            field.read.contains("v >=")
-                || field.tagged_read.contains("v >=")
-                || field.read.contains("v <=")
-                || field.read.contains("contains(&v)")
-        });
+        let uses_version =
+            fields.iter().any(|field| names_version(&field.read) || names_version(&field.tagged_read));
         let tagged = fields.iter().any(|field| field.tag.is_some());
         writeln!(self.out, "fn read(r: &mut Reader) -> Result<Self, DecodeError> {{")?;
         if uses_version {
@@ -217,7 +217,7 @@ impl Printer<'_> {
     }
 
     fn write(&mut self, fields: &[FieldCode]) -> Result<()> {
-        let uses_version = fields.iter().any(|field| field.uses_version);
+        let uses_version = fields.iter().any(|field| names_version(&field.write));
         let tagged = fields.iter().any(|field| field.tag.is_some());
         let flexible = !self.message.flexible.is_none();
         let used = flexible || !fields.is_empty();
@@ -254,20 +254,16 @@ impl Printer<'_> {
         let name = identifier(&field.name);
         let this = format!("self.{name}");
         let condition = (!present.covers(within)).then(|| holds_when(present, within));
-        let always_null = nullable.covers(present) || field.kind == Kind::Records && nullable.is_none();
-
         let write_value = code.write.replace("@", &this);
-        let mut body = String::new();
-        if code.optional && !always_null {
-            let holds = if nullable.is_none() {
-                String::new()
-            } else {
-                format!(" || {}", holds_when(nullable, present))
-            };
-            writeln!(body, "w.require({this}.is_some(){holds}, \"{name}\")?;")?;
-        } else if field.kind == Kind::Records && nullable.is_none() {
-            writeln!(body, "w.require({this}.is_some(), \"{name}\")?;")?;
-        }
+        // What is an Option in Rust may be null on the wire in some versions only, or in none.
+        let null_check = match nullable {
+            _ if !code.kind.starts_with("Option<") || nullable.covers(present) => String::new(),
+            _ if nullable.is_none() => format!("w.require({this}.is_some(), \"{name}\")?;\n"),
+            _ => {
+                let allowed = holds_when(nullable, present);
+                format!("w.require({this}.is_some() || {allowed}, \"{name}\")?;\n")
+            }
+        };
         let is_default = code.is_default.replace("@", &this);
         let refusal = format!("w.require({is_default}, \"{name}\")?;");
         let mut write = String::new();
@@ -296,17 +292,15 @@ impl Printer<'_> {
                 code.default.clone()
             }
             (None, None) => {
-                write = format!("{body}{write_value}\n");
+                write = format!("{null_check}{write_value}\n");
                 read
             }
             (None, Some(condition)) => {
                 let refusal = if field.ignorable { String::new() } else { format!(" else {{ {refusal} }}") };
-                writeln!(write, "if {condition} {{ {body}{write_value} }}{refusal}")?;
+                writeln!(write, "if {condition} {{ {null_check}{write_value} }}{refusal}")?;
                 format!("if {condition} {{ {read} }} else {{ {} }}", code.default)
             }
         };
-        let uses_version =
-            condition.is_some() || write.contains("v >=") || write.contains("v <=") || write.contains("(&v)");
         Ok(FieldCode {
             doc: doc(field, present, within, nullable),
             name,
@@ -317,141 +311,6 @@ impl Printer<'_> {
             read,
             tagged_read,
             write,
-            uses_version,
-        })
-    }
-
-    /// The code for a field's type. `@` stands for the place to write from.
-    fn kind(&self, field: &Field, present: Versions, nullable: Versions) -> Result<KindCode> {
-        let optional = !nullable.is_none();
-        let null_default = field.default.as_deref() == Some("null");
-        ensure!(!null_default || optional, "null by default, but never null");
-        let null_allowed =
-            if nullable.covers(present) { "true".to_owned() } else { holds_when(nullable, present) };
-        let topic_id = field.entity.as_deref() == Some("topicId");
-        let sized = |plain: &str, name: &str, empty: &str| -> KindCode {
-            let (read, write) = if optional {
-                (format!("r.nullable_{name}({null_allowed})?"), format!("w.nullable_{name}(&@)"))
-            } else {
-                (format!("r.{name}()?"), format!("w.{name}(&@)"))
-            };
-            let is_empty = plain.split('<').next().unwrap_or(plain);
-            let (kind, default, is_default) = match (optional, null_default) {
-                (false, _) => (plain.to_owned(), empty.to_owned(), "@.is_empty()".to_owned()),
-                (true, true) => (format!("Option<{plain}>"), "None".to_owned(), "@.is_none()".to_owned()),
-                (true, false) => (
-                    format!("Option<{plain}>"),
-                    format!("Some({empty})"),
-                    format!("@.as_ref().is_some_and({is_empty}::is_empty)"),
-                ),
-            };
-            let default_is_derived = !optional || null_default;
-            let write_result = write.clone();
-            let write = format!("{write}?;");
-            KindCode { kind, default, default_is_derived, is_default, read, write, write_result, optional }
-        };
-        if let Kind::String | Kind::Bytes | Kind::Array(_) = field.kind {
-            ensure!(matches!(field.default.as_deref(), None | Some("null")), "default {:?}", field.default);
-        }
-        Ok(match &field.kind {
-            Kind::String => sized("String", "string", "String::new()"),
-            Kind::Bytes => sized("Bytes", "bytes", "Bytes::new()"),
-            Kind::Array(element) => {
-                sized(&format!("Vec<{}>", self.element(element, topic_id)?), "array", "Vec::new()")
-            }
-            Kind::Records => KindCode {
-                kind: "Option<Records>".to_owned(),
-                default: "None".to_owned(),
-                default_is_derived: true,
-                is_default: "@.is_none()".to_owned(),
-                read: format!("r.records({})?", if optional { &null_allowed } else { "false" }),
-                write: "w.records(&@)?;".to_owned(),
-                write_result: "w.records(&@)".to_owned(),
-                optional,
-            },
-            Kind::Struct(name) => {
-                let name = (self.rename)(name);
-                ensure!(
-                    !optional || null_default && nullable.covers(present),
-                    "a struct that is nullable at times"
-                );
-                if optional {
-                    KindCode {
-                        kind: format!("Option<{name}>"),
-                        default: "None".to_owned(),
-                        default_is_derived: true,
-                        is_default: "@.is_none()".to_owned(),
-                        read: "r.nullable_struct()?".to_owned(),
-                        write: "w.nullable_struct(&@)?;".to_owned(),
-                        write_result: "w.nullable_struct(&@)".to_owned(),
-                        optional,
-                    }
-                } else {
-                    KindCode {
-                        default: format!("{name}::default()"),
-                        default_is_derived: true,
-                        is_default: format!("@ == {name}::default()"),
-                        read: format!("{name}::read(r)?"),
-                        kind: name,
-                        write: "@.write(w)?;".to_owned(),
-                        write_result: "@.write(w)".to_owned(),
-                        optional,
-                    }
-                }
-            }
-            scalar => {
-                let (kind, method) = self.scalar(scalar, topic_id)?;
-                let given = field.default.as_deref();
-                let (default, default_is_derived, is_default) = match (scalar, given) {
-                    (Kind::Bool, Some("true")) => ("true".to_owned(), false, "@".to_owned()),
-                    (Kind::Bool, None | Some("false")) => ("false".to_owned(), true, "!@".to_owned()),
-                    (Kind::Uuid, None) => {
-                        (format!("{kind}::default()"), true, format!("@ == {kind}::default()"))
-                    }
-                    (Kind::Float64, None) => ("0.0".to_owned(), true, "@ == 0.0".to_owned()),
-                    (Kind::Bool | Kind::Uuid | Kind::Float64, Some(other)) => {
-                        bail!("default {other:?}")
-                    }
-                    (_, given) => {
-                        let number = integer(given.unwrap_or("0"))?;
-                        (number.to_string(), number == 0, format!("@ == {number}"))
-                    }
-                };
-                KindCode {
-                    kind: kind.to_owned(),
-                    default,
-                    default_is_derived,
-                    is_default,
-                    read: format!("r.{method}()?"),
-                    write: format!("w.{method}(@);"),
-                    write_result: format!("w.{method}(@); Ok(())"),
-                    optional: false,
-                }
-            }
-        })
-    }
-
-    fn element(&self, kind: &Kind, topic_id: bool) -> Result<String> {
-        Ok(match kind {
-            Kind::Struct(name) => (self.rename)(name),
-            Kind::String => "String".to_owned(),
-            other => self.scalar(other, topic_id)?.0.to_owned(),
-        })
-    }
-
-    /// Type and method name of a type of fixed size.
-    fn scalar(&self, kind: &Kind, topic_id: bool) -> Result<(&'static str, &'static str)> {
-        Ok(match kind {
-            Kind::Bool => ("bool", "bool"),
-            Kind::Int8 => ("i8", "i8"),
-            Kind::Int16 => ("i16", "i16"),
-            Kind::Uint16 => ("u16", "u16"),
-            Kind::Int32 => ("i32", "i32"),
-            Kind::Int64 => ("i64", "i64"),
-            Kind::Float64 => ("f64", "f64"),
-            Kind::Uuid if topic_id => ("TopicId", "topic_id"),
-            Kind::Uuid => ("Uuid", "uuid"),
-            other => bail!("{other} has no fixed size"),
         })
     }
 
@@ -498,124 +357,4 @@ struct FieldCode {
     read: String,
     tagged_read: String,
     write: String,
-    uses_version: bool,
-}
-
-struct KindCode {
-    kind: String,
-    default: String,
-    default_is_derived: bool,
-    is_default: String,
-    read: String,
-    write: String,
-    /// As the last expression of a closure.
-    write_result: String,
-    optional: bool,
-}
-
-/// What is worth telling about a field.
-fn doc(field: &Field, present: Versions, within: Versions, nullable: Versions) -> String {
-    let mut facts = Vec::new();
-    if !present.covers(within) {
-        facts.push(match (present.first <= within.first, within.last <= present.last) {
-            (_, true) => format!("since version {}", present.first),
-            (true, false) => format!("up to version {}", present.last),
-            (false, false) => format!("versions {} to {}", present.first, present.last),
-        });
-    }
-    if !nullable.is_none() && !nullable.covers(present) {
-        facts.push(format!("may be null in versions {}", field.nullable));
-    }
-    if let Some(tag) = field.tag {
-        facts.push(format!("tag {tag}"));
-    }
-    if let Some(default) = field.default.as_ref().filter(|it| !["null", "false", "0"].contains(&it.as_str()))
-    {
-        facts.push(format!("default {default}"));
-    }
-    if field.ignorable && !present.covers(within) {
-        facts.push("left out silently where a version lacks it".to_owned());
-    }
-    let mut text = facts.join(", ");
-    if text.is_empty() {
-        return text;
-    }
-    text[..1].make_ascii_uppercase();
-    format!("/// {text}.\n")
-}
-
-/// Whether version `v`, which is in `within`, is in `versions`.
-fn holds_when(versions: Versions, within: Versions) -> String {
-    match (versions.first <= within.first, within.last <= versions.last) {
-        (_, true) => format!("v >= {}", versions.first),
-        (true, false) => format!("v <= {}", versions.last),
-        (false, false) => format!("({}..={}).contains(&v)", versions.first, versions.last),
-    }
-}
-
-fn negated(condition: &str) -> String {
-    if let Some(plain) = condition.strip_prefix('!') {
-        plain.to_owned()
-    } else if condition.contains(" == ") {
-        condition.replacen(" == ", " != ", 1)
-    } else if let Some(option) = condition.strip_suffix(".is_none()") {
-        format!("{option}.is_some()")
-    } else {
-        format!("!{condition}")
-    }
-}
-
-fn integer(text: &str) -> Result<i64> {
-    match text.strip_prefix("0x") {
-        Some(digits) => i64::from_str_radix(digits, 16),
-        None => text.parse(),
-    }
-    .with_context(|| format!("default {text:?}"))
-}
-
-fn identifier(name: &str) -> String {
-    let name = snake_case(name);
-    if ["type", "match", "ref", "move", "use", "loop", "gen"].contains(&name.as_str()) {
-        format!("r#{name}")
-    } else {
-        name
-    }
-}
-
-fn snake_case(name: &str) -> String {
-    let chars: Vec<char> = name.chars().collect();
-    let mut out = String::new();
-    for (index, char) in chars.iter().enumerate() {
-        let after_lower = index > 0 && !chars[index - 1].is_ascii_uppercase();
-        let before_lower = index > 0 && chars.get(index + 1).is_some_and(char::is_ascii_lowercase);
-        if char.is_ascii_uppercase() && (after_lower || before_lower) && index > 0 {
-            out.push('_');
-        }
-        out.push(char.to_ascii_lowercase());
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_become_snake_case() {
-        let cases = ["TopicId", "timeoutMs", "KRaftVersion", "IsrNodes", "SCRAMName", "Id", "Type"];
-        let names: Vec<String> = cases.iter().map(|it| identifier(it)).collect();
-        assert_eq!(
-            names,
-            ["topic_id", "timeout_ms", "k_raft_version", "isr_nodes", "scram_name", "id", "r#type"]
-        );
-    }
-
-    #[test]
-    fn conditions_leave_out_what_always_holds() {
-        let within = Versions { first: 4, last: 18 };
-        let versions = |text: &str| text.parse::<Versions>().unwrap();
-        assert_eq!(holds_when(versions("12+"), within), "v >= 12");
-        assert_eq!(holds_when(versions("0-14"), within), "v <= 14");
-        assert_eq!(holds_when(versions("7-12"), within), "(7..=12).contains(&v)");
-    }
 }

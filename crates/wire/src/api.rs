@@ -261,6 +261,7 @@ macro_rules! messages_enum {
     };
 }
 
+// By this path the table may stand above the macros that read it.
 use {apis, messages_enum};
 
 #[cfg(test)]
@@ -281,9 +282,10 @@ mod tests {
     fn served_versions_are_finished_versions() {
         for row in SERVED {
             let finished = row.key.stable_versions();
-            assert_eq!(row.max, *finished.end(), "{}", row.key);
-            let first = if row.key == ApiKey::Produce { 0 } else { *finished.start() };
-            assert_eq!(row.min, first, "{}", row.key);
+            let only_told = row.key == ApiKey::Produce && row.min == 0;
+            assert!(only_told || finished.contains(&row.min), "{row:?}");
+            assert!(finished.contains(&row.max), "{row:?}");
+            assert!(row.key.is_served(row.max), "{row:?}");
         }
     }
 
@@ -292,7 +294,7 @@ mod tests {
         assert!(!ApiKey::Produce.is_served(2));
         assert!(ApiKey::Produce.is_served(3));
         assert!(!ApiKey::InitProducerId.is_served(6));
-        assert!(!ApiKey::JoinGroup.is_served(0) || ApiKey::JoinGroup.served().is_some());
+        assert!(!ApiKey::BrokerRegistration.is_served(0));
     }
 
     #[test]
