@@ -1,0 +1,464 @@
+//! One node, its own controller, with a world that the test holds in its hands: disk operations end when the test says so.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use bytes::Bytes;
+use klamm_log::{DiskAction, DiskError, DiskOp};
+use klamm_model::{
+    BatchBuilder, BrokerId, ErrorCode, Producer, ProducerEpoch, ProducerId, Seal, Tick, Timestamp, TopicId,
+};
+use klamm_node::{
+    Body, ConnectionId, Effect, Endpoint, Event, Incoming, Listener, Node, NodeConfig, Now, Origin, Reply,
+    ReplyTo, View, answer_from_view, prepare,
+};
+use klamm_quorum::{Entry, Output};
+use klamm_replica::Sabotage;
+use klamm_wire::{
+    CreateTopicsRequest, FetchRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest,
+    ProduceRequest, Records, Request, Response, create_topics::CreatableTopic, fetch, list_offsets,
+    metadata::MetadataRequestTopic, produce,
+};
+use uuid::Uuid;
+
+/// A node and everything it wanted that has not happened yet.
+struct World {
+    node: Node,
+    tick: u64,
+    entries: u64,
+    next_sequence: u64,
+    disk: VecDeque<DiskOp>,
+    replies: Vec<(u64, Reply)>,
+    closed: Vec<&'static str>,
+    view: Option<Arc<View>>,
+}
+
+const CONNECTION: ConnectionId = ConnectionId(7);
+
+impl World {
+    fn new() -> Self {
+        let mut config = NodeConfig::new(BrokerId(1), Uuid::from_u128(2), Uuid::from_u128(3));
+        config.endpoints = vec![Endpoint { name: "CLIENT".into(), host: "127.0.0.1".into(), port: 9092 }];
+        let mut world = Self {
+            node: Node::new(config, 4, Sabotage::default()),
+            tick: 0,
+            entries: 0,
+            next_sequence: 0,
+            disk: VecDeque::new(),
+            replies: Vec::new(),
+            closed: Vec::new(),
+            view: None,
+        };
+        world.step(Event::Quorum(Output::Leader { epoch: klamm_model::ControllerEpoch(1) }));
+        world
+    }
+
+    fn now(&self) -> Now {
+        Now { tick: Tick(self.tick), wall: Timestamp(1_700_000_000_000) }
+    }
+
+    /// Steps the node; whatever it proposes is committed at once, disk operations wait.
+    fn step(&mut self, event: Event) {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            let mut effects = Vec::new();
+            self.node.step(self.now(), event, &mut effects);
+            for effect in effects {
+                match effect {
+                    Effect::Reply { to, reply } => self.replies.push((to.sequence, reply)),
+                    Effect::NoReply { .. } => {}
+                    Effect::Close { reason, .. } => self.closed.push(reason),
+                    Effect::Disk(op) => self.disk.push_back(op),
+                    Effect::Propose { epoch, payload } => {
+                        let entry = Entry { index: self.entries, epoch, payload };
+                        self.entries += 1;
+                        events.push_back(Event::Quorum(Output::Committed(entry)));
+                    }
+                    Effect::Publish(view) => self.view = Some(view),
+                    Effect::Send { .. } => panic!("there is nobody to send to"),
+                }
+            }
+        }
+    }
+
+    fn wait_ms(&mut self, ms: u64) {
+        self.tick += ms * 1000;
+        self.step(Event::Tick);
+    }
+
+    /// Ends the operations that `which` picks, the oldest first, and those that follow from them.
+    fn disk(&mut self, which: fn(&DiskAction) -> bool, result: &Result<(), DiskError>) -> usize {
+        let mut ended = 0;
+        while let Some(index) = self.disk.iter().position(|op| which(&op.action)) {
+            let op = self.disk.remove(index).expect("it was just found");
+            self.step(Event::Disk { partition: op.partition, op: op.id, result: result.clone() });
+            ended += 1;
+        }
+        ended
+    }
+
+    fn all_disk(&mut self) {
+        self.disk(|_| true, &Ok(()));
+    }
+
+    fn writes(&mut self) -> usize {
+        self.disk(|action| !matches!(action, DiskAction::Sync { .. }), &Ok(()))
+    }
+
+    fn send_on(&mut self, listener: Listener, request: Request, version: i16) -> u64 {
+        let sequence = self.next_sequence;
+        self.next_sequence += 1;
+        let origin = Arc::new(Origin { listener, local_host: "127.0.0.1".into(), local_port: 9092 });
+        let to = ReplyTo { connection: CONNECTION, sequence };
+        self.step(Event::Request(Incoming { to, origin, version, body: prepare(request) }));
+        sequence
+    }
+
+    fn send(&mut self, request: Request, version: i16) -> u64 {
+        self.send_on(Listener::Client, request, version)
+    }
+
+    fn answer(&mut self, sequence: u64) -> Option<Reply> {
+        let index = self.replies.iter().position(|(to, _)| *to == sequence)?;
+        Some(self.replies.remove(index).1)
+    }
+
+    fn response(&mut self, sequence: u64) -> Response {
+        match self.answer(sequence).expect("an answer has come") {
+            Reply::Ready(response) => response,
+            Reply::Fetch { response, .. } => Response::Fetch(response),
+            Reply::Times { response, .. } => Response::ListOffsets(response),
+        }
+    }
+
+    fn create(&mut self, name: &str, partitions: i32) -> TopicId {
+        let topic = CreatableTopic {
+            name: name.into(),
+            num_partitions: partitions,
+            replication_factor: 1,
+            ..Default::default()
+        };
+        let sequence = self.send(
+            Request::CreateTopics(CreateTopicsRequest { topics: vec![topic], ..Default::default() }),
+            7,
+        );
+        let Response::CreateTopics(response) = self.response(sequence) else { panic!("another answer") };
+        assert_eq!(response.topics[0].error_code, 0, "{:?}", response.topics[0].error_message);
+        self.all_disk();
+        response.topics[0].topic_id
+    }
+
+    fn produce(&mut self, topic: &str, acks: i16, records: Bytes) -> u64 {
+        let partition = produce::PartitionProduceData {
+            index: 0,
+            records: Some(Records::Bytes(records)),
+            ..Default::default()
+        };
+        let topic = produce::TopicProduceData {
+            name: topic.into(),
+            partition_data: vec![partition],
+            ..Default::default()
+        };
+        let request =
+            ProduceRequest { acks, timeout_ms: 1000, topic_data: vec![topic], ..Default::default() };
+        self.send(Request::Produce(request), 9)
+    }
+
+    /// Error code and base offset.
+    fn produced(&mut self, sequence: u64) -> (ErrorCode, i64) {
+        let Response::Produce(response) = self.response(sequence) else { panic!("another answer") };
+        let partition = &response.responses[0].partition_responses[0];
+        (ErrorCode::from_code(partition.error_code).expect("a known code"), partition.base_offset)
+    }
+
+    fn fetch(&mut self, topic: &str, offset: i64, wait_ms: i32, min_bytes: i32) -> u64 {
+        let partition = fetch::FetchPartition {
+            partition: 0,
+            fetch_offset: offset,
+            partition_max_bytes: 1 << 20,
+            current_leader_epoch: -1,
+            last_fetched_epoch: -1,
+            ..Default::default()
+        };
+        let topic =
+            fetch::FetchTopic { topic: topic.into(), partitions: vec![partition], ..Default::default() };
+        let request = FetchRequest {
+            max_wait_ms: wait_ms,
+            min_bytes,
+            max_bytes: 1 << 20,
+            topics: vec![topic],
+            ..Default::default()
+        };
+        self.send(Request::Fetch(request), 12)
+    }
+}
+
+fn batch(count: usize, producer: Option<Producer>) -> Bytes {
+    let mut builder = BatchBuilder::with_capacity(1024);
+    for number in 0..count {
+        builder.append(Timestamp(1000 + number as i64), None, Some(b"value"), &[]);
+    }
+    builder.finish(&Seal { producer, ..Seal::default() })
+}
+
+fn producer(base_sequence: i32) -> Option<Producer> {
+    Some(Producer { id: ProducerId(5), epoch: ProducerEpoch(0), base_sequence })
+}
+
+#[test]
+fn a_node_alone_founds_its_cluster_and_serves() {
+    let world = World::new();
+    let view = world.view.expect("a view was published");
+    assert!(view.ready);
+    assert_eq!(view.controller, Some(BrokerId(1)));
+    assert_eq!(view.image.cluster_id().map(|id| id.len()), Some(22));
+}
+
+#[test]
+fn acks_1_waits_for_the_write_and_acks_all_for_the_sync() {
+    let mut world = World::new();
+    world.create("t", 1);
+    let one = world.produce("t", 1, batch(3, None));
+    let all = world.produce("t", -1, batch(2, None));
+    assert!(world.replies.is_empty(), "nothing is written yet");
+    assert_eq!(world.writes(), 2);
+    assert_eq!(world.produced(one), (ErrorCode::None, 0));
+    assert!(world.replies.is_empty(), "nothing is synced yet");
+    world.all_disk();
+    assert_eq!(world.produced(all), (ErrorCode::None, 3));
+}
+
+#[test]
+fn acks_0_is_not_answered_and_closes_when_it_fails() {
+    let mut world = World::new();
+    world.create("t", 1);
+    world.produce("t", 0, batch(1, None));
+    world.all_disk();
+    assert!(world.replies.is_empty() && world.closed.is_empty());
+    world.produce("nowhere", 0, batch(1, None));
+    assert!(world.replies.is_empty());
+    assert_eq!(world.closed.len(), 1);
+}
+
+#[test]
+fn a_parked_fetch_is_woken_by_the_high_watermark() {
+    let mut world = World::new();
+    world.create("t", 1);
+    let fetch = world.fetch("t", 0, 500, 1);
+    world.produce("t", 1, batch(1, None));
+    world.writes();
+    assert!(!world.replies.iter().any(|(to, _)| *to == fetch), "what is not synced is not for consumers");
+    world.all_disk();
+    let Some(Reply::Fetch { response, reads, .. }) = world.answer(fetch) else { panic!("no records") };
+    assert_eq!(reads.len(), 1);
+    assert_eq!(response.responses[0].partitions[0].high_watermark, 1);
+}
+
+#[test]
+fn a_parked_fetch_ends_at_its_deadline_with_an_empty_answer() {
+    let mut world = World::new();
+    world.create("t", 1);
+    let fetch = world.fetch("t", 0, 500, 1);
+    world.wait_ms(499);
+    assert!(world.answer(fetch).is_none());
+    world.wait_ms(1);
+    let Response::Fetch(response) = world.response(fetch) else { panic!("another answer") };
+    let partition = &response.responses[0].partitions[0];
+    assert_eq!(partition.error_code, 0);
+    assert_eq!(partition.records, Some(Records::Bytes(Bytes::new())), "never null");
+}
+
+#[test]
+fn a_fetch_waits_for_as_many_bytes_as_it_wants() {
+    let mut world = World::new();
+    world.create("t", 1);
+    let size = batch(1, None).len() as i32;
+    let fetch = world.fetch("t", 0, 500, 2 * size);
+    for round in 0..2 {
+        assert!(!world.replies.iter().any(|(to, _)| *to == fetch), "answered after {round} batches");
+        world.produce("t", -1, batch(1, None));
+        world.all_disk();
+    }
+    assert!(matches!(world.answer(fetch), Some(Reply::Fetch { .. })));
+}
+
+#[test]
+fn a_resent_batch_gets_its_first_offset_once_that_is_committed() {
+    let mut world = World::new();
+    world.create("t", 1);
+    let first = world.produce("t", -1, batch(2, producer(0)));
+    let again = world.produce("t", -1, batch(2, producer(0)));
+    assert!(world.replies.is_empty());
+    world.all_disk();
+    assert_eq!(world.produced(first), (ErrorCode::None, 0));
+    assert_eq!(world.produced(again), (ErrorCode::None, 0));
+    let gap = world.produce("t", -1, batch(2, producer(9)));
+    assert_eq!(world.produced(gap).0, ErrorCode::OutOfOrderSequenceNumber);
+    let next = world.produce("t", -1, batch(1, producer(2)));
+    world.all_disk();
+    assert_eq!(world.produced(next), (ErrorCode::None, 2));
+}
+
+#[test]
+fn a_full_disk_refuses_what_it_was_given_and_takes_more_later() {
+    let mut world = World::new();
+    world.create("t", 1);
+    let lost = world.produce("t", -1, batch(2, producer(0)));
+    world.disk(|action| matches!(action, DiskAction::Write { .. }), &Err(DiskError::Full));
+    world.all_disk();
+    assert_eq!(world.produced(lost).0, ErrorCode::KafkaStorageError);
+    let again = world.produce("t", -1, batch(2, producer(0)));
+    world.all_disk();
+    assert_eq!(world.produced(again), (ErrorCode::None, 0));
+}
+
+#[test]
+fn a_failed_sync_takes_the_partition_offline() {
+    let mut world = World::new();
+    world.create("t", 1);
+    let lost = world.produce("t", -1, batch(1, None));
+    world.writes();
+    let failure = Err(DiskError::Io("no such sector".into()));
+    world.disk(|action| matches!(action, DiskAction::Sync { .. }), &failure);
+    assert_eq!(world.produced(lost).0, ErrorCode::KafkaStorageError);
+    let later = world.produce("t", 1, batch(1, None));
+    world.all_disk();
+    assert_eq!(world.produced(later).0, ErrorCode::KafkaStorageError);
+}
+
+#[test]
+fn a_produce_that_waits_too_long_is_answered_with_a_timeout() {
+    let mut world = World::new();
+    world.create("t", 1);
+    let late = world.produce("t", -1, batch(1, None));
+    world.wait_ms(1000);
+    assert_eq!(world.produced(late).0, ErrorCode::RequestTimedOut);
+    world.all_disk();
+    assert!(world.replies.is_empty(), "one answer only");
+}
+
+#[test]
+fn what_cannot_be_appended_says_why() {
+    let mut world = World::new();
+    world.create("t", 1);
+    let mut broken = batch(1, None).to_vec();
+    *broken.last_mut().expect("a batch has bytes") ^= 1;
+    for (acks, topic, records, code) in [
+        (1, "nowhere", batch(1, None), ErrorCode::UnknownTopicOrPartition),
+        (2, "t", batch(1, None), ErrorCode::InvalidRequiredAcks),
+        (1, "t", Bytes::from(broken), ErrorCode::CorruptMessage),
+        (1, "t", Bytes::new(), ErrorCode::InvalidRecord),
+        (1, "t", batch(200_000, None), ErrorCode::MessageTooLarge),
+    ] {
+        let sequence = world.produce(topic, acks, records);
+        assert_eq!(world.produced(sequence).0, code, "acks={acks} to {topic}");
+    }
+}
+
+#[test]
+fn a_client_may_not_fetch_as_a_follower() {
+    let mut world = World::new();
+    world.create("t", 1);
+    let request = FetchRequest { replica_id: 2, ..Default::default() };
+    let sequence = world.send(Request::Fetch(request), 12);
+    let Response::Fetch(response) = world.response(sequence) else { panic!("another answer") };
+    assert_eq!(response.error_code, ErrorCode::ClusterAuthorizationFailed.code());
+}
+
+#[test]
+fn what_brokers_ask_is_not_served_to_clients() {
+    let mut world = World::new();
+    world.send(Request::BrokerHeartbeat(Default::default()), 1);
+    assert_eq!(world.closed.len(), 1);
+}
+
+#[test]
+fn producer_ids_are_never_given_twice() {
+    let mut world = World::new();
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..2500 {
+        let sequence = world.send(
+            Request::InitProducerId(InitProducerIdRequest { transactional_id: None, ..Default::default() }),
+            4,
+        );
+        let Response::InitProducerId(response) = world.response(sequence) else { panic!("another answer") };
+        assert_eq!(response.error_code, 0);
+        assert!(seen.insert(response.producer_id), "{} twice", response.producer_id);
+    }
+}
+
+#[test]
+fn metadata_creates_the_topic_it_asks_for() {
+    let mut world = World::new();
+    let topic = MetadataRequestTopic { name: Some("new".into()), ..Default::default() };
+    let request = Request::Metadata(MetadataRequest {
+        topics: Some(vec![topic]),
+        allow_auto_topic_creation: true,
+        ..Default::default()
+    });
+    let origin = Origin { listener: Listener::Client, local_host: "10.0.0.1".into(), local_port: 1 };
+    let view = world.view.clone().expect("a view was published");
+    assert!(answer_from_view(&view, &origin, 12, &request).is_none(), "the view cannot create");
+    let sequence = world.send(request.clone(), 12);
+    let Response::Metadata(response) = world.response(sequence) else { panic!("another answer") };
+    assert_eq!(response.topics[0].error_code, 0);
+    assert_eq!(response.topics[0].partitions[0].leader_id, 1);
+    let view = world.view.clone().expect("a view was published");
+    let Some(Response::Metadata(again)) = answer_from_view(&view, &origin, 12, &request) else {
+        panic!("no answer")
+    };
+    assert_eq!(
+        (again.brokers[0].host.as_str(), again.brokers[0].port),
+        ("10.0.0.1", 1),
+        "the address it came in by"
+    );
+}
+
+#[test]
+fn offsets_at_the_ends_and_unknown_partitions() {
+    let mut world = World::new();
+    world.create("t", 1);
+    world.produce("t", -1, batch(3, None));
+    world.all_disk();
+    for (timestamp, partition, expected) in
+        [(-2, 0, Ok(0)), (-1, 0, Ok(3)), (-1, 9, Err(ErrorCode::UnknownTopicOrPartition))]
+    {
+        let partition = list_offsets::ListOffsetsPartition {
+            partition_index: partition,
+            timestamp,
+            current_leader_epoch: -1,
+            ..Default::default()
+        };
+        let topic = list_offsets::ListOffsetsTopic {
+            name: "t".into(),
+            partitions: vec![partition],
+            ..Default::default()
+        };
+        let request = ListOffsetsRequest { replica_id: -1, topics: vec![topic], ..Default::default() };
+        let sequence = world.send(Request::ListOffsets(request), 7);
+        let Response::ListOffsets(response) = world.response(sequence) else { panic!("another answer") };
+        let answer = &response.topics[0].partitions[0];
+        let got = match ErrorCode::from_code(answer.error_code) {
+            Some(ErrorCode::None) => Ok(answer.offset),
+            code => Err(code.expect("a known code")),
+        };
+        assert_eq!(got, expected);
+    }
+}
+
+#[test]
+fn a_closed_connection_leaves_nothing_behind() {
+    let mut world = World::new();
+    world.create("t", 1);
+    world.fetch("t", 0, 500, 1);
+    world.produce("t", -1, batch(1, None));
+    world.step(Event::Closed(CONNECTION));
+    world.all_disk();
+    world.wait_ms(2000);
+    assert!(world.replies.is_empty());
+}
+
+#[test]
+fn produce_is_prepared_outside_the_node() {
+    let request = ProduceRequest { acks: 1, ..Default::default() };
+    assert!(matches!(prepare(Request::Produce(request)), Body::Produce(_)));
+}
