@@ -3,7 +3,6 @@
 use klamm_model::{BatchError, LeaderEpoch, Offset, ProducerEpoch, ProducerId};
 use thiserror::Error;
 
-
 /// Why nothing was appended.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum AppendError {
@@ -126,7 +125,9 @@ pub enum RecoverError {
         durable_point: Offset,
     },
     /// The end of the log is damaged, and it is not known how much of it had to be there.
-    #[error("records end at offset {valid_end} with damaged bytes after them, and the durable point cannot be read")]
+    #[error(
+        "records end at offset {valid_end} with damaged bytes after them, and the durable point cannot be read"
+    )]
     DurablePointUnknown {
         /// Where the good records end.
         valid_end: Offset,
@@ -148,4 +149,3 @@ pub enum RecoverError {
         problem: String,
     },
 }
-

@@ -1,12 +1,28 @@
-//! The only file system calls of the crates below the shell.
+//! The disk: performs operations on the files of one data directory. The only file system calls of the crates below the shell.
+//!
+//! Callable from many threads. What is found on the disk is not trusted: no symbolic link is followed, and nothing that could hold somebody's
+//! records is overwritten.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
-use std::{fs::File, io, path::Path, path::PathBuf, sync::Arc};
 
-use klamm_model::{TopicId, TopicPartition};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IoSlice};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use klamm_model::{PartitionIndex, TopicId, TopicPartition};
+use rustc_hash::FxHashMap;
+use rustix::fs::{FlockOperation, OFlags, flock};
 use thiserror::Error;
 
-use crate::disk::{DiskError, DiskOp, FileKind, SegmentId};
+use crate::disk::{DiskAction, DiskError, DiskOp, FileKind, PARTITION_METADATA, SegmentId};
 use crate::recover::LogFiles;
+
+const LOCK_FILE: &str = ".lock";
+/// What the name of a directory ends with that is being deleted.
+const DELETED: &str = "-delete";
+const TEMPORARY: &str = ".tmp";
 
 /// The directory cannot be used.
 #[derive(Debug, Error)]
@@ -40,27 +56,473 @@ pub struct FoundPartition {
     pub directory: String,
 }
 
-/// The segment files of a data directory. Callable from many threads.
-pub struct Files {}
+/// The segment files of a data directory.
+pub struct Files {
+    directory: PathBuf,
+    /// Held as long as this is.
+    _lock: File,
+    partitions: RwLock<FxHashMap<TopicPartition, Arc<Directory>>>,
+    segments: RwLock<FxHashMap<SegmentId, Arc<Open>>>,
+}
 
-#[allow(missing_docs, clippy::unimplemented, unused_variables)]
+struct Directory {
+    path: PathBuf,
+    /// What was made in it, and it itself, is known to be on disk.
+    settled: AtomicBool,
+}
+
+struct Open {
+    log: Arc<File>,
+    index: RwLock<Option<Arc<File>>>,
+    /// The directory's entry for the file is on disk.
+    settled: AtomicBool,
+}
+
 impl Files {
-    /// Takes the directory; it is made (0700) if it is not there.
-    pub fn open(directory: &Path) -> Result<Self, FilesError> { unimplemented!() }
-    pub fn directory(&self) -> &Path { unimplemented!() }
-    pub fn partitions(&self) -> Result<Vec<FoundPartition>, FilesError> { unimplemented!() }
-    /// View for recovery; afterwards operations of this partition go to that directory.
-    pub fn adopt(&self, partition: TopicPartition, directory: &str) -> DirectoryFiles { unimplemented!() }
-    pub fn perform(&self, op: &DiskOp) -> Result<(), DiskError> { unimplemented!() }
-    pub fn read_at(&self, segment: SegmentId, kind: FileKind, position: u64, buffer: &mut [u8]) -> io::Result<usize> { unimplemented!() }
-    pub fn segment_file(&self, segment: SegmentId) -> io::Result<Arc<File>> { unimplemented!() }
+    /// Takes the directory for this process; it is made, for its owner alone, if it is not there. What was being deleted goes.
+    pub fn open(directory: &Path) -> Result<Self, FilesError> {
+        let failed = |operation, path: &Path| {
+            let path = path.to_owned();
+            move |source| FilesError::Io { operation, path, source }
+        };
+        private_directory(true).create(directory).map_err(failed("make", directory))?;
+        let lock_path = directory.join(LOCK_FILE);
+        let lock = options().write(true).create(true).open(&lock_path).map_err(failed("open", &lock_path))?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(FilesError::Locked { path: directory.to_owned() });
+            }
+            Err(error) => return Err(failed("lock", &lock_path)(error.into())),
+        }
+        for entry in fs::read_dir(directory).map_err(failed("list", directory))? {
+            let path = entry.map_err(failed("list", directory))?.path();
+            if path.as_os_str().as_encoded_bytes().ends_with(DELETED.as_bytes())
+                && path.is_dir()
+                && !path.is_symlink()
+            {
+                fs::remove_dir_all(&path).map_err(failed("remove", &path))?;
+            }
+        }
+        Ok(Self {
+            directory: directory.to_owned(),
+            _lock: lock,
+            partitions: RwLock::default(),
+            segments: RwLock::default(),
+        })
+    }
+
+    /// The data directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// What there is, in the order of the directories' names.
+    pub fn partitions(&self) -> Result<Vec<FoundPartition>, FilesError> {
+        let failed = |source| FilesError::Io { operation: "list", path: self.directory.clone(), source };
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.directory).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let Ok(directory) = entry.file_name().into_string() else { continue };
+            let Some((topic, number)) = directory.rsplit_once('-') else { continue };
+            let Some(number) = number.parse().ok().filter(|number: &i32| 0 <= *number) else { continue };
+            if !entry.file_type().map_err(failed)?.is_dir() {
+                continue;
+            }
+            let topic_id = read_metadata(&entry.path().join(PARTITION_METADATA)).map_err(failed)?;
+            let partition = topic_id.map(|topic| TopicPartition { topic, partition: PartitionIndex(number) });
+            let topic = topic.to_owned();
+            found.push(FoundPartition { partition, topic, directory });
+        }
+        found.sort_by(|one, other| one.directory.cmp(&other.directory));
+        Ok(found)
+    }
+
+    /// From now on operations of this partition go to that directory, which was found at start. For recovery, its files.
+    pub fn adopt(&self, partition: TopicPartition, directory: &str) -> DirectoryFiles {
+        let path = self.directory.join(directory);
+        write_lock(&self.partitions)
+            .insert(partition, Arc::new(Directory { path: path.clone(), settled: AtomicBool::new(false) }));
+        DirectoryFiles { path }
+    }
+
+    /// Performs an operation. Blocks until it has ended.
+    pub fn perform(&self, op: &DiskOp) -> Result<(), DiskError> {
+        let partition = op.partition;
+        match &op.action {
+            DiskAction::Write { segment, position, prefix, body } => {
+                self.write(*segment, *position, prefix.as_ref(), body)
+            }
+            DiskAction::Sync { segment } => self.sync(*segment),
+            DiskAction::CreatePartition { directory, topic, base } => {
+                self.create_partition(partition, directory, *topic, SegmentId { partition, base: *base })
+            }
+            DiskAction::CreateSegment { segment } => self.create_segment(*segment),
+            DiskAction::Truncate { segment, size, delete } => self.truncate(*segment, *size, delete),
+            DiskAction::Seal { segment, index, next, producers, .. } => {
+                self.seal(*segment, index, SegmentId { partition, base: *next }, producers)
+            }
+            DiskAction::WriteCheckpoint { name, contents } => {
+                self.write_checkpoint(partition, name, contents)
+            }
+            DiskAction::DeletePartition => self.delete_partition(partition),
+        }
+    }
+
+    /// Reads one of a segment's files: as much as the buffer holds, less only at the end of the file.
+    pub fn read_at(
+        &self,
+        segment: SegmentId,
+        kind: FileKind,
+        position: u64,
+        buffer: &mut [u8],
+    ) -> io::Result<usize> {
+        let file = match kind {
+            FileKind::Log => self.segment_file(segment)?,
+            FileKind::Index => self.index_file(segment)?,
+            FileKind::Producers => Arc::new(options().read(true).open(self.path(segment, kind)?)?),
+        };
+        read_fully(&file, position, buffer)
+    }
+
+    /// A segment's log file, for whoever sends stretches of it.
+    pub fn segment_file(&self, segment: SegmentId) -> io::Result<Arc<File>> {
+        Ok(self.open_segment(segment)?.log.clone())
+    }
+
+    fn open_segment(&self, segment: SegmentId) -> io::Result<Arc<Open>> {
+        if let Some(open) = read_lock(&self.segments).get(&segment) {
+            return Ok(open.clone());
+        }
+        let path = self.path(segment, FileKind::Log)?;
+        // Under the lock, so that nobody opens a file that is about to be deleted and keeps it.
+        let mut segments = write_lock(&self.segments);
+        if let Some(open) = segments.get(&segment) {
+            return Ok(open.clone());
+        }
+        let log = options().read(true).write(true).open(path)?;
+        let open =
+            Arc::new(Open { log: Arc::new(log), index: RwLock::default(), settled: AtomicBool::new(false) });
+        segments.insert(segment, open.clone());
+        Ok(open)
+    }
+
+    fn index_file(&self, segment: SegmentId) -> io::Result<Arc<File>> {
+        let open = self.open_segment(segment)?;
+        if let Some(index) = &*read_lock(&open.index) {
+            return Ok(index.clone());
+        }
+        let mut place = write_lock(&open.index);
+        let index = Arc::new(options().read(true).open(self.path(segment, FileKind::Index)?)?);
+        *place = Some(index.clone());
+        Ok(index)
+    }
+
+    fn partition(&self, partition: TopicPartition) -> io::Result<Arc<Directory>> {
+        let found = read_lock(&self.partitions).get(&partition).cloned();
+        found.ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::NotFound,
+                format!("no directory is known for partition {partition}"),
+            )
+        })
+    }
+
+    fn path(&self, segment: SegmentId, kind: FileKind) -> io::Result<PathBuf> {
+        Ok(self.partition(segment.partition)?.path.join(kind.file_name(segment.base)))
+    }
+
+    fn write(
+        &self,
+        segment: SegmentId,
+        position: u32,
+        prefix: Option<&[u8; 16]>,
+        body: &[u8],
+    ) -> Result<(), DiskError> {
+        let open = self.open_segment(segment).map_err(failed("open segment", segment))?;
+        let (mut head, mut rest) = match prefix {
+            Some(prefix) => (prefix.as_slice(), body.get(prefix.len()..).unwrap_or_default()),
+            None => ([].as_slice(), body),
+        };
+        let mut position = u64::from(position);
+        while !head.is_empty() || !rest.is_empty() {
+            let slices = [IoSlice::new(head), IoSlice::new(rest)];
+            let slices = if head.is_empty() { &slices[1..] } else { &slices[..] };
+            let size = match rustix::io::pwritev(&*open.log, slices, position) {
+                Ok(0) => return Err(DiskError::Io(format!("write {segment:?}: nothing was written"))),
+                Ok(size) => size,
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(error) => return Err(failed("write", segment)(error.into())),
+            };
+            position += size as u64;
+            let of_head = size.min(head.len());
+            (head, rest) = (&head[of_head..], &rest[size - of_head..]);
+        }
+        Ok(())
+    }
+
+    fn sync(&self, segment: SegmentId) -> Result<(), DiskError> {
+        let open = self.open_segment(segment).map_err(failed("open segment", segment))?;
+        open.log.sync_data().map_err(failed("sync", segment))?;
+        if !open.settled.load(Ordering::Acquire) {
+            self.settle(segment.partition).map_err(failed("sync the directory of", segment))?;
+            open.settled.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Brings a directory's entries to disk, and the first time the directory's own.
+    fn settle(&self, partition: TopicPartition) -> io::Result<()> {
+        let directory = self.partition(partition)?;
+        let first = !directory.settled.load(Ordering::Acquire);
+        if first && let Ok(metadata) = options().read(true).open(directory.path.join(PARTITION_METADATA)) {
+            metadata.sync_all()?;
+        }
+        sync_directory(&directory.path)?;
+        if first {
+            sync_directory(&self.directory)?;
+            directory.settled.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    fn create_partition(
+        &self,
+        partition: TopicPartition,
+        name: &str,
+        topic: TopicId,
+        first: SegmentId,
+    ) -> Result<(), DiskError> {
+        let path = self.directory.join(name);
+        let refused = |problem: &str| Err(DiskError::Io(format!("make {}: {problem}", path.display())));
+        if !matches!(Path::new(name).components().collect::<Vec<_>>()[..], [std::path::Component::Normal(_)])
+        {
+            return refused("not a name for a directory");
+        }
+        private_directory(true).create(&path).map_err(failed("make", &path))?;
+        let metadata = path.join(PARTITION_METADATA);
+        match read_metadata(&metadata) {
+            Ok(Some(other)) if other != topic => return refused(&format!("it belongs to topic {other}")),
+            Ok(_) => {}
+            Err(error) => return Err(failed("read", &metadata)(error)),
+        }
+        let log = path.join(FileKind::Log.file_name(first.base));
+        if fs::symlink_metadata(&log).is_ok_and(|found| 0 < found.len()) {
+            return refused("it has records");
+        }
+        write_file(&metadata, format!("version: 0\ntopic_id: {topic}\n").as_bytes(), false)
+            .map_err(failed("write", &metadata))?;
+        write_lock(&self.partitions)
+            .insert(partition, Arc::new(Directory { path, settled: AtomicBool::new(false) }));
+        self.create_segment(first)
+    }
+
+    fn create_segment(&self, segment: SegmentId) -> Result<(), DiskError> {
+        let path = self.path(segment, FileKind::Log).map_err(failed("find", segment))?;
+        let mut segments = write_lock(&self.segments);
+        let log = options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&path)
+            .map_err(failed("make", &path))?;
+        let open = Open { log: Arc::new(log), index: RwLock::default(), settled: AtomicBool::new(false) };
+        segments.insert(segment, Arc::new(open));
+        Ok(())
+    }
+
+    fn truncate(&self, segment: SegmentId, size: u32, delete: &[SegmentId]) -> Result<(), DiskError> {
+        for gone in delete.iter().rev() {
+            write_lock(&self.segments).remove(gone);
+            for kind in [FileKind::Index, FileKind::Producers, FileKind::Log] {
+                let path = self.path(*gone, kind).map_err(failed("find", gone))?;
+                remove_file(&path).map_err(failed("remove", &path))?;
+            }
+        }
+        let open = self.open_segment(segment).map_err(failed("open segment", segment))?;
+        let found = open.log.metadata().map_err(failed("cut", segment))?.len();
+        if found < u64::from(size) {
+            return Err(DiskError::Io(format!("cut {segment:?} to {size} bytes: it has only {found}")));
+        }
+        open.log.set_len(size.into()).map_err(failed("cut", segment))?;
+        open.log.sync_data().map_err(failed("sync", segment))?;
+        self.settle(segment.partition).map_err(failed("sync the directory of", segment))
+    }
+
+    fn seal(
+        &self,
+        segment: SegmentId,
+        index: &[u8],
+        next: SegmentId,
+        producers: &[u8],
+    ) -> Result<(), DiskError> {
+        let path = self.path(segment, FileKind::Index).map_err(failed("find", segment))?;
+        write_file(&path, index, true).map_err(failed("write", &path))?;
+        let open = read_lock(&self.segments).get(&segment).cloned();
+        if let Some(open) = open {
+            *write_lock(&open.index) = None;
+        }
+        if !producers.is_empty() {
+            let path = self.path(next, FileKind::Producers).map_err(failed("find", next))?;
+            write_file(&path, producers, true).map_err(failed("write", &path))?;
+        }
+        Ok(())
+    }
+
+    fn write_checkpoint(
+        &self,
+        partition: TopicPartition,
+        name: &str,
+        contents: &[u8],
+    ) -> Result<(), DiskError> {
+        let directory = self.partition(partition).map_err(failed("find", partition))?;
+        let path = directory.path.join(name);
+        write_file(&path, contents, true).map_err(failed("write", &path))?;
+        sync_directory(&directory.path).map_err(failed("sync the directory of", partition))
+    }
+
+    fn delete_partition(&self, partition: TopicPartition) -> Result<(), DiskError> {
+        let Some(directory) = write_lock(&self.partitions).remove(&partition) else { return Ok(()) };
+        write_lock(&self.segments).retain(|segment, _| segment.partition != partition);
+        let mut gone = directory.path.clone().into_os_string();
+        gone.push(format!(".{}{DELETED}", partition.topic));
+        match fs::rename(&directory.path, &gone) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => {
+                let at = directory.path.clone();
+                write_lock(&self.partitions).insert(partition, directory);
+                return Err(failed("rename", at)(error));
+            }
+        }
+        sync_directory(&self.directory).map_err(failed("sync", &self.directory))?;
+        // From here on it is deleted: what cannot be removed now goes at the next start.
+        fs::remove_dir_all(&gone).map_err(failed("remove", &gone))
+    }
 }
 
 /// One partition's directory, for recovery.
-pub struct DirectoryFiles {}
-
-#[allow(clippy::unimplemented)]
-impl LogFiles for DirectoryFiles {
-    fn list(&self) -> io::Result<Vec<(String, u64)>> { unimplemented!() }
-    fn read_at(&self, _name: &str, _position: u64, _buffer: &mut [u8]) -> io::Result<usize> { unimplemented!() }
+pub struct DirectoryFiles {
+    path: PathBuf,
 }
+
+impl LogFiles for DirectoryFiles {
+    fn list(&self) -> io::Result<Vec<(String, u64)>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            let metadata = entry.metadata()?;
+            if let Ok(name) = entry.file_name().into_string()
+                && metadata.is_file()
+            {
+                found.push((name, metadata.len()));
+            }
+        }
+        Ok(found)
+    }
+
+    fn read_at(&self, name: &str, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        read_fully(&options().read(true).open(self.path.join(name))?, position, buffer)
+    }
+}
+
+fn read_lock<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write_lock<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn failed<T: std::fmt::Debug>(operation: &'static str, on: T) -> impl FnOnce(io::Error) -> DiskError {
+    move |error| match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => DiskError::Full,
+        _ => DiskError::Io(format!("{operation} {on:?}: {error}")),
+    }
+}
+
+/// For the owner alone, and never through a symbolic link.
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.mode(0o600).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+    options
+}
+
+fn private_directory(parents: bool) -> fs::DirBuilder {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(parents).mode(0o700);
+    builder
+}
+
+fn read_fully(file: &File, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut size = 0;
+    while size < buffer.len() {
+        match file.read_at(&mut buffer[size..], position + size as u64) {
+            Ok(0) => break,
+            Ok(more) => size += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(size)
+}
+
+/// Replaces a file as a whole.
+fn write_file(path: &Path, contents: &[u8], synced: bool) -> io::Result<()> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(TEMPORARY);
+    let file = options().write(true).create(true).truncate(true).open(&temporary)?;
+    file.write_all_at(contents, 0)?;
+    if synced {
+        file.sync_all()?;
+    }
+    fs::rename(&temporary, path)
+}
+
+fn remove_file(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        ended => ended,
+    }
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// The topic that a directory belongs to. `None` if the file is missing, or does not say.
+fn read_metadata(path: &Path) -> io::Result<Option<TopicId>> {
+    const SIZE_MAX: usize = 256;
+    let file = match options().read(true).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut contents = [0; SIZE_MAX];
+    let size = read_fully(&file, 0, &mut contents)?;
+    let text = std::str::from_utf8(&contents[..size]).unwrap_or_default();
+    let id = text.lines().find_map(|line| line.strip_prefix("topic_id: "));
+    Ok(id.and_then(topic_id_from))
+}
+
+/// Reads an id as `TopicId` prints it: URL-safe base64 without padding.
+fn topic_id_from(text: &str) -> Option<TopicId> {
+    let mut bits: u128 = 0;
+    for (at, letter) in text.bytes().enumerate() {
+        let digit = match letter {
+            b'A'..=b'Z' => letter - b'A',
+            b'a'..=b'z' => letter - b'a' + 26,
+            b'0'..=b'9' => letter - b'0' + 52,
+            b'-' => 62,
+            b'_' => 63,
+            _ => return None,
+        };
+        bits = if at < 21 { (bits << 6) | u128::from(digit) } else { (bits << 2) | u128::from(digit >> 4) };
+    }
+    let id = TopicId(uuid::Uuid::from_u128(bits));
+    (text.len() == 22 && id.to_string() == text).then_some(id)
+}
+
+#[cfg(test)]
+mod tests;

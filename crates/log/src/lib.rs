@@ -1,18 +1,48 @@
 //! One partition's log: bookkeeping that turns appends into disk operations.
+//!
+//! Owns what is known of a partition's records: segments, where batches lie in them, leader epochs, producers' sequence numbers, how far all of it
+//! is written and on disk. It touches no file and blocks nowhere: calls go in, [`DiskOp`]s come out, and their ends come in again, in any order.
+//! Knows no requests, no replicas and no clock. Only [`Files`] performs operations, for those who have a disk.
+//!
+//! ```text
+//!   topic-0/  00000000000000000000.log  .index     closed: its index is a file
+//!             00000000000000001234.log  .snapshot  grows: its index is in memory; the snapshot has the producers before it
+//!             leader-epoch-checkpoint  partition.metadata  durable-point
+//! ```
+//! All but `durable-point` are in Kafka's formats.
+
+mod append;
 mod config;
+mod cut;
 mod disk;
+mod ends;
+mod epochs;
 mod error;
 mod files;
+mod index;
 mod log;
 mod plan;
+mod producers;
+mod queue;
+mod reads;
 mod recover;
 mod resolve;
+mod segment;
+mod snapshot;
+mod tail;
+#[cfg(test)]
+mod tests;
+mod walk;
 
+pub use append::Appended;
 pub use config::{Flush, LogConfig};
-pub use disk::{DURABLE_POINT, DiskAction, DiskError, DiskOp, EPOCH_CHECKPOINT, FileKind, OpId, PARTITION_METADATA, SegmentId};
+pub use disk::{
+    DURABLE_POINT, DiskAction, DiskError, DiskOp, EPOCH_CHECKPOINT, FileKind, OpId, PARTITION_METADATA,
+    SegmentId,
+};
 pub use error::{AppendError, ReadError, RecoverError};
 pub use files::{DirectoryFiles, Files, FilesError, FoundPartition};
-pub use log::{Appended, Log, Progress};
+pub use log::{Log, Progress};
 pub use plan::{ReadPlan, ReadStart, TimeLookup, TimeQuestion, TimeSpan};
 pub use recover::{LogFiles, RecoveryReport};
-pub use resolve::{resolve, resolve_time};
+pub use resolve::{ReadFile, ReadSegment, resolve, resolve_time};

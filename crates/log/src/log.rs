@@ -1,23 +1,22 @@
-//! A partition's log.
-use bytes::Bytes;
-use klamm_model::{LeaderEpoch, Offset, Tick, Timestamp, TopicPartition, ValidBatch};
+//! A partition's log as a state machine: calls in, disk operations out, their ends in.
+//!
+//! ```text
+//!   log_start        synced         written            end
+//!      |  on disk      |  readable     |  on the way     |
+//!   [  a  b  c  d      |  e  f  g      |  h  i  j        )
+//! ```
+//! Invariant: `log_start <= synced <= written <= end`, and nothing at or above `written` is readable. `end`, the segments, the epochs and the
+//! producers are those of everything appended, as if all queued disk work had been done; what is taken back is undone in all of them.
 
-use crate::config::LogConfig;
-use crate::disk::{DiskError, DiskOp, OpId};
-use crate::error::{AppendError, ReadError, RecoverError};
-use crate::plan::{ReadPlan, TimeLookup};
-use crate::recover::{LogFiles, RecoveryReport};
+use klamm_model::{LeaderEpoch, Offset, Tick, TopicPartition};
 
-/// What an append came to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Appended {
-    /// Offset of the first record.
-    pub base: Offset,
-    /// One past the last: what has to be written, or committed, before the append counts.
-    pub end: Offset,
-    /// The producer had sent it before; these are the offsets it got then, and nothing was appended now.
-    pub duplicate: bool,
-}
+use crate::config::{Flush, LogConfig};
+use crate::disk::{DiskError, DiskOp, SegmentId};
+use crate::epochs::Epochs;
+use crate::producers::Producers;
+use crate::queue::{Barrier, Queue};
+use crate::segment::Segment;
+use crate::tail::Tail;
 
 /// What the end of an operation moved.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -38,43 +37,324 @@ pub struct Progress {
     pub deleted: bool,
 }
 
-/// A partition's log.
-pub struct Log {}
+/// Whether a log still takes calls.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Life {
+    Running,
+    /// A disk operation failed and nobody knows what is on the disk.
+    Failed,
+    /// The files go, or are gone.
+    Deleted,
+}
 
-#[allow(missing_docs, clippy::all, clippy::unimplemented, unused_variables, clippy::needless_pass_by_value)]
+/// A partition's log.
+#[derive(Debug)]
+pub struct Log {
+    pub(crate) partition: TopicPartition,
+    pub(crate) config: LogConfig,
+    pub(crate) life: Life,
+    pub(crate) log_start: Offset,
+    pub(crate) synced: Offset,
+    pub(crate) written: Offset,
+    pub(crate) end: Offset,
+    /// Bytes of the log up to `end`, to `written` and to `synced`, all counted from when it was opened.
+    pub(crate) appended_bytes: u64,
+    pub(crate) written_bytes: u64,
+    pub(crate) synced_bytes: u64,
+    pub(crate) high_watermark: Offset,
+    /// In the order of their bases; never empty. The last one grows.
+    pub(crate) segments: Vec<Segment>,
+    pub(crate) tail: Tail,
+    pub(crate) epochs: Epochs,
+    pub(crate) producers: Producers,
+    pub(crate) queue: Queue,
+    /// The directory's name, until it is made.
+    pub(crate) to_create: Option<String>,
+    /// The epochs differ from what their file says.
+    pub(crate) epochs_unsaved: bool,
+    /// What the file with the durable point says, or may say.
+    pub(crate) durable_point: Offset,
+    /// A segment ended: its durable point is not to wait for its turn.
+    pub(crate) durable_point_due: bool,
+    /// A small file found the disk full: wait for the next turn.
+    pub(crate) checkpoints_pause: bool,
+    /// The last time somebody told us.
+    pub(crate) now: Tick,
+    pub(crate) durable_point_saved: Tick,
+    pub(crate) sync_started: Tick,
+}
+
 impl Log {
-    pub fn create(partition: TopicPartition, directory: String, config: LogConfig, out: &mut Vec<DiskOp>) -> Log { unimplemented!() }
-    pub fn recover(partition: TopicPartition, directory: String, config: LogConfig, files: &dyn LogFiles) -> Result<(Log, RecoveryReport), RecoverError> { unimplemented!() }
-    pub fn start(&mut self, out: &mut Vec<DiskOp>) { unimplemented!() }
-    pub fn append_as_leader(&mut self, epoch: LeaderEpoch, batch: &ValidBatch, bytes: Bytes, out: &mut Vec<DiskOp>) -> Result<Appended, AppendError> { unimplemented!() }
-    pub fn append_as_follower(&mut self, run: Bytes, out: &mut Vec<DiskOp>) -> Result<Appended, AppendError> { unimplemented!() }
-    pub fn done(&mut self, op: OpId, result: Result<(), DiskError>, out: &mut Vec<DiskOp>) -> Progress { unimplemented!() }
-    pub fn truncate_to(&mut self, end: Offset, out: &mut Vec<DiskOp>) { unimplemented!() }
-    pub fn restart_at(&mut self, base: Offset, out: &mut Vec<DiskOp>) { unimplemented!() }
-    pub fn delete(&mut self, out: &mut Vec<DiskOp>) { unimplemented!() }
-    pub fn advance_log_start(&mut self, to: Offset) { unimplemented!() }
-    pub fn begin_epoch(&mut self, epoch: LeaderEpoch, at: Offset, out: &mut Vec<DiskOp>) { unimplemented!() }
-    pub fn note_high_watermark(&mut self, high_watermark: Offset) { unimplemented!() }
-    pub fn periodic(&mut self, now: Tick, out: &mut Vec<DiskOp>) { unimplemented!() }
-    pub fn wants_periodic(&self) -> bool { unimplemented!() }
-    pub fn set_config(&mut self, config: LogConfig) { unimplemented!() }
-    pub fn config(&self) -> &LogConfig { unimplemented!() }
-    pub fn partition(&self) -> TopicPartition { unimplemented!() }
-    pub fn log_start(&self) -> Offset { unimplemented!() }
-    pub fn end(&self) -> Offset { unimplemented!() }
-    pub fn written(&self) -> Offset { unimplemented!() }
-    pub fn synced(&self) -> Offset { unimplemented!() }
-    pub fn frontier(&self) -> Offset { unimplemented!() }
-    pub fn has_failed(&self) -> bool { unimplemented!() }
-    pub fn last_epoch(&self) -> Option<LeaderEpoch> { unimplemented!() }
-    pub fn epoch_at(&self, offset: Offset) -> Option<LeaderEpoch> { unimplemented!() }
-    pub fn epoch_end(&self, asked: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> { unimplemented!() }
-    pub fn read(&self, from: Offset, limit: Offset, max_bytes: u32) -> Result<Option<ReadPlan>, ReadError> { unimplemented!() }
-    pub fn bytes_between(&self, from: Offset, to: Offset) -> u64 { unimplemented!() }
-    pub fn lookup_time(&self, at: Timestamp, limit: Offset) -> TimeLookup { unimplemented!() }
-    pub fn lookup_largest_timestamp(&self, limit: Offset) -> TimeLookup { unimplemented!() }
-    pub fn size_bytes(&self) -> u64 { unimplemented!() }
-    pub fn unsynced_bytes(&self) -> u64 { unimplemented!() }
-    pub fn queued_bytes(&self) -> u64 { unimplemented!() }
-    pub fn check_invariants(&self) { unimplemented!() }
+    /// An empty log that starts at offset 0, in a directory of this name, such as `topic-0`, which is made now.
+    pub fn create(
+        partition: TopicPartition,
+        directory: String,
+        config: LogConfig,
+        out: &mut Vec<DiskOp>,
+    ) -> Self {
+        let mut log = Self::empty(partition, config, Offset::ZERO);
+        log.to_create = Some(directory);
+        log.create_files();
+        log.pump(out);
+        log
+    }
+
+    pub(crate) fn empty(partition: TopicPartition, config: LogConfig, base: Offset) -> Self {
+        Self {
+            partition,
+            config,
+            life: Life::Running,
+            log_start: base,
+            synced: base,
+            written: base,
+            end: base,
+            appended_bytes: 0,
+            written_bytes: 0,
+            synced_bytes: 0,
+            high_watermark: base,
+            segments: vec![Segment::new(base)],
+            tail: Tail::default(),
+            epochs: Epochs::default(),
+            producers: Producers::default(),
+            queue: Queue::default(),
+            to_create: None,
+            epochs_unsaved: false,
+            durable_point: Offset::ZERO,
+            durable_point_due: false,
+            checkpoints_pause: false,
+            now: Tick::default(),
+            durable_point_saved: Tick::default(),
+            sync_started: Tick::default(),
+        }
+    }
+
+    /// Queues the making of the directory, if it has to be made.
+    pub(crate) fn create_files(&mut self) {
+        if let Some(directory) = self.to_create.take() {
+            let base = self.active().base;
+            self.active_mut().may_exist = true;
+            self.queue.push_barrier(Barrier::Create { directory, topic: self.partition.topic, base });
+        }
+    }
+
+    /// Whose log this is.
+    pub fn partition(&self) -> TopicPartition {
+        self.partition
+    }
+
+    /// The settings that hold.
+    pub fn config(&self) -> &LogConfig {
+        &self.config
+    }
+
+    /// Other settings from now on. A log that is to be synced from now on is, with the next append or call of [`periodic`](Self::periodic).
+    pub fn set_config(&mut self, config: LogConfig) {
+        self.config = config;
+    }
+
+    /// The first offset there is.
+    pub fn log_start(&self) -> Offset {
+        self.log_start
+    }
+
+    /// One past the last offset given out.
+    pub fn end(&self) -> Offset {
+        self.end
+    }
+
+    /// Everything below is written, and readable.
+    pub fn written(&self) -> Offset {
+        self.written
+    }
+
+    /// Everything below is on disk.
+    pub fn synced(&self) -> Offset {
+        self.synced
+    }
+
+    /// Everything below counts: as a leader's own copy, and as what a follower claims to have.
+    pub fn frontier(&self) -> Offset {
+        match self.config.flush {
+            Flush::Synced => self.synced,
+            Flush::Relaxed { .. } => self.written,
+        }
+    }
+
+    /// The disk failed, or the log was deleted: everything is refused.
+    pub fn has_failed(&self) -> bool {
+        self.life != Life::Running
+    }
+
+    /// The epoch of the last record.
+    pub fn last_epoch(&self) -> Option<LeaderEpoch> {
+        self.epochs.at(self.end.before()?)
+    }
+
+    /// The epoch of the record at `offset`.
+    pub fn epoch_at(&self, offset: Offset) -> Option<LeaderEpoch> {
+        if offset < self.log_start || self.end <= offset {
+            return None;
+        }
+        self.epochs.at(offset)
+    }
+
+    /// The newest epoch that is not newer than `asked`, and where it ends: where the next begins, or the log ends (KIP-101, KIP-320).
+    pub fn epoch_end(&self, asked: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
+        self.epochs.end_of(asked, self.end)
+    }
+
+    /// A leader's epoch begins at `at`, though it has no record yet.
+    ///
+    /// # Panics
+    /// If there are records of a newer epoch: the caller has to refuse those who come too late.
+    pub fn begin_epoch(&mut self, epoch: LeaderEpoch, at: Offset, out: &mut Vec<DiskOp>) {
+        if self.life == Life::Running && self.epochs.begin(epoch, at) {
+            self.epochs_unsaved = true;
+            self.pump(out);
+        }
+    }
+
+    /// Records below are not there any more. Their files stay for now.
+    pub fn advance_log_start(&mut self, to: Offset) {
+        if self.life != Life::Running || to <= self.log_start {
+            return;
+        }
+        assert!(
+            to <= self.synced.max(self.frontier()),
+            "log start {to} of {} is above its frontier {}",
+            self.partition,
+            self.frontier()
+        );
+        self.log_start = to;
+        self.epochs_unsaved |= self.epochs.cut_front(to);
+    }
+
+    /// Nothing below is going to be taken back, unless a leader is elected that lacks committed records.
+    pub fn note_high_watermark(&mut self, high_watermark: Offset) {
+        self.high_watermark = high_watermark;
+        self.tail.trim(high_watermark, self.written);
+        let mut next_base = self.active().base;
+        for segment in self.segments.iter_mut().rev().skip(1) {
+            if segment.index.is_none() {
+                break;
+            }
+            if segment.sealed && next_base <= high_watermark {
+                segment.index = None;
+            }
+            next_base = segment.base;
+        }
+    }
+
+    /// Bytes of all segments.
+    pub fn size_bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| u64::from(segment.size)).sum()
+    }
+
+    /// Bytes appended that are not known to be on disk.
+    pub fn unsynced_bytes(&self) -> u64 {
+        self.appended_bytes - self.synced_bytes
+    }
+
+    /// Bytes appended that are not written yet.
+    pub fn queued_bytes(&self) -> u64 {
+        self.queue.bytes
+    }
+
+    pub(crate) fn active(&self) -> &Segment {
+        self.segments.last().expect("a log always has a segment")
+    }
+
+    pub(crate) fn active_mut(&mut self) -> &mut Segment {
+        self.segments.last_mut().expect("a log always has a segment")
+    }
+
+    pub(crate) fn id_of(&self, base: Offset) -> SegmentId {
+        SegmentId { partition: self.partition, base }
+    }
+
+    /// The segment that has `offset`, or would have it: the last one, for the end.
+    pub(crate) fn segment_at(&self, offset: Offset) -> usize {
+        self.segments.partition_point(|segment| segment.base <= offset).saturating_sub(1)
+    }
+
+    /// Where the segment's records end.
+    pub(crate) fn segment_end(&self, at: usize) -> Offset {
+        self.segments.get(at + 1).map_or(self.end, |next| next.base)
+    }
+
+    /// Stops the process if the log contradicts itself: a wrong log is worse than none. Costs as much as is kept in memory.
+    pub fn check_invariants(&self) {
+        if self.life != Life::Running {
+            return;
+        }
+        self.check_frontiers();
+        let mut last_end = None;
+        for batch in self.tail.iter() {
+            assert!(
+                last_end.is_none_or(|end| end == batch.base),
+                "batches of {} do not follow: {batch:?} after {last_end:?}",
+                self.partition
+            );
+            last_end = Some(batch.end);
+        }
+        assert!(
+            last_end.is_none_or(|end| end == self.end),
+            "the last batch of {} ends at {last_end:?}, the log at {}",
+            self.partition,
+            self.end
+        );
+        assert!(
+            self.written == self.end || self.tail.start().is_some_and(|start| start <= self.written),
+            "unwritten batches of {} are not in memory",
+            self.partition
+        );
+        assert!(
+            self.segments.is_sorted_by(|one, next| one.base < next.base),
+            "segments of {} out of order: {:?}",
+            self.partition,
+            self.segments
+        );
+        assert!(
+            self.active().base <= self.end,
+            "segment {} of {} begins after the end {}",
+            self.active().base,
+            self.partition,
+            self.end
+        );
+        assert!(self.active().index.is_some(), "the growing segment of {} has no index", self.partition);
+        if let Some(last) = self.tail.last().filter(|last| self.active().base <= last.base) {
+            assert_eq!(
+                last.position + last.size,
+                self.active().size,
+                "size of {}'s last segment",
+                self.partition
+            );
+        }
+        let mut written_to = self.written;
+        for running in self.queue.running.iter().filter(|running| !running.lost) {
+            assert_eq!(running.base, written_to, "a hole between the writes of {}", self.partition);
+            written_to = running.end;
+        }
+        assert!(
+            self.epochs.newest().is_none_or(|newest| newest.start <= self.end),
+            "epoch {:?} of {} begins after the end",
+            self.epochs.newest(),
+            self.partition
+        );
+    }
+
+    /// The cheap part of the invariants, for every call that changes something.
+    pub(crate) fn check_frontiers(&self) {
+        let Self { partition, log_start, synced, written, end, .. } = self;
+        assert!(
+            self.life != Life::Running || (log_start <= end && synced <= written && written <= end),
+            "frontiers of {partition}: log start {log_start}, synced {synced}, written {written}, end {end}"
+        );
+    }
+
+    pub(crate) fn after_change(&self) {
+        self.check_frontiers();
+        #[cfg(debug_assertions)]
+        self.check_invariants();
+    }
 }

@@ -1,7 +1,32 @@
-//! Opening a log.
+//! Opening a log that was there before: what of it is good is kept, what a crash left half done is cut off, and what was on disk for certain and
+//! is not any more is reported, with everything left as it is.
+//!
+//! Recovery only reads. What has to change becomes the first operations of the log's queue, so a crash in the middle of them is recovered from
+//! in the same way.
+
 use std::io;
 
-use klamm_model::Offset;
+use klamm_model::{BatchView, Offset, TopicPartition};
+
+use crate::append::NewBatch;
+use crate::config::LogConfig;
+use crate::disk::{DURABLE_POINT, DiskAction, DiskOp, EPOCH_CHECKPOINT, FileKind};
+use crate::ends::durable_point_from;
+use crate::epochs::Epochs;
+use crate::error::RecoverError;
+use crate::index::{self, Index};
+use crate::log::Log;
+use crate::producers::{Producers, sequenced};
+use crate::queue::Barrier;
+use crate::segment::Segment;
+use crate::snapshot;
+use crate::walk::{ALL, Walk, WalkError};
+use klamm_model::{BatchHeader, LeaderEpoch, Timestamp};
+
+/// Batches after an index's last entry. Where there are more, entries are missing.
+const BATCHES_AFTER_INDEX_MAX: u64 = 4096;
+/// Small files larger than this are not ours.
+const SMALL_FILE_SIZE_MAX: u64 = 256 << 20;
 
 /// What recovery may see of a partition's directory.
 pub trait LogFiles {
@@ -28,4 +53,437 @@ pub struct RecoveryReport {
     pub cut_bytes: u64,
     /// Files that were missing or wrong and were made again from the records.
     pub rebuilt: Vec<String>,
+}
+
+/// A segment file as it was found.
+#[derive(Clone, Copy)]
+struct Found {
+    base: Offset,
+    size: u32,
+    /// Entries of its index file; `None` if there is none that could be right.
+    entry_count: Option<u32>,
+}
+
+/// The good part of a segment.
+struct Scanned {
+    end: Offset,
+    size: u32,
+}
+
+struct Recovery<'a> {
+    partition: TopicPartition,
+    config: LogConfig,
+    files: &'a dyn LogFiles,
+    listed: Vec<(String, u64)>,
+    durable_point: Option<Offset>,
+    scanned_count: u64,
+    rebuilt: Vec<String>,
+}
+
+impl Log {
+    /// Opens a log from its files. Then [`start`](Self::start) it.
+    ///
+    /// A directory without a segment is what a crash leaves of one that was being made: it is made again.
+    pub fn recover(
+        partition: TopicPartition,
+        directory: String,
+        config: LogConfig,
+        files: &dyn LogFiles,
+    ) -> Result<(Self, RecoveryReport), RecoverError> {
+        let listed = files
+            .list()
+            .map_err(|error| RecoverError::Io { name: ".".to_owned(), problem: error.to_string() })?;
+        let recovery = Recovery {
+            partition,
+            config,
+            files,
+            listed,
+            durable_point: None,
+            scanned_count: 0,
+            rebuilt: Vec::new(),
+        };
+        recovery.run(directory)
+    }
+
+    /// Begins work on a log that was recovered: what is to be cut off is, and what was found is brought to disk.
+    pub fn start(&mut self, out: &mut Vec<DiskOp>) {
+        self.create_files();
+        self.pump(out);
+        if self.queue.is_open() && self.queue.syncing.is_none() && self.synced < self.written {
+            self.sync(out);
+        }
+        self.after_change();
+    }
+}
+
+impl Recovery<'_> {
+    fn run(mut self, directory: String) -> Result<(Log, RecoveryReport), RecoverError> {
+        self.durable_point = self.read_durable_point()?;
+        let mut found = self.segments()?;
+        let Some(first) = found.first().copied() else {
+            let mut log = Log::empty(self.partition, self.config, Offset::ZERO);
+            log.to_create = Some(directory);
+            self.refuse_damage(Offset::ZERO, 0, Offset::ZERO, false)?;
+            return Ok((log, self.report(Offset::ZERO, Offset::ZERO, 1, 0)));
+        };
+
+        let mut repairs = Vec::new();
+        let mut closed = Vec::new();
+        let mut dropped = Vec::new();
+        for at in 0..found.len() - 1 {
+            let (segment, next) = (found[at], found[at + 1].base);
+            if !self.is_closed_well(segment, next)? {
+                let mut index = Index::default();
+                let scanned = self.scan(segment, at == 0, None, &mut index, &mut |_, _| {})?;
+                if scanned.end != next || scanned.size != segment.size {
+                    // The log ends here. Segments beyond are what a crash left of a cut, or else something is damaged: that is found below.
+                    dropped = found.split_off(at + 1);
+                    break;
+                }
+                self.rebuilt.push(FileKind::Index.file_name(segment.base));
+                repairs.push(DiskAction::Seal {
+                    segment: crate::SegmentId { partition: self.partition, base: segment.base },
+                    size: segment.size,
+                    index: index.to_bytes(),
+                    next,
+                    producers: bytes::Bytes::new(),
+                });
+                closed.push(Segment { index: Some(index), ..closed_segment(segment) });
+                continue;
+            }
+            closed.push(closed_segment(segment));
+        }
+        let last = found[found.len() - 1];
+        let closed_found = &found[..found.len() - 1];
+        let (epochs, producers) = self.state_before(closed_found, last, &mut repairs)?;
+
+        let mut log = Log::empty(self.partition, self.config, last.base);
+        log.log_start = first.base;
+        log.segments.splice(0..0, closed);
+        log.appended_bytes = closed_found.iter().map(|segment| u64::from(segment.size)).sum();
+        log.synced_bytes = log.appended_bytes;
+        log.active_mut().may_exist = true;
+        log.epochs_unsaved = false;
+        (log.epochs, log.producers) = (epochs, producers);
+        if closed_found.is_empty() {
+            log.log_start = log.end;
+        }
+        let durable_point = self.durable_point.unwrap_or_default();
+        let is_first = closed_found.is_empty();
+        let last_epoch = log.epochs.newest().map(|newest| newest.epoch);
+        let size = self
+            .scan(last, is_first, last_epoch, &mut Index::default(), &mut |header, size| {
+                if is_first && log.appended_bytes == 0 {
+                    // Whatever was before it is gone, with an end that only we knew.
+                    (log.log_start, log.end) = (header.base_offset, header.base_offset);
+                }
+                if let Some(epoch) = header.leader_epoch {
+                    log.epochs_unsaved |= log.epochs.begin(epoch, log.end);
+                }
+                log.place(&NewBatch::stored(header, size));
+                if log.end <= durable_point {
+                    log.synced_bytes = log.appended_bytes;
+                }
+                log.tail.trim(Offset::ZERO, log.end);
+            })?
+            .size;
+
+        let cut_bytes =
+            u64::from(last.size - size) + dropped.iter().map(|segment| u64::from(segment.size)).sum::<u64>();
+        let damaged = 0 < cut_bytes;
+        self.refuse_damage(last.base, size, log.end, damaged)?;
+        log.written = log.end;
+        log.written_bytes = log.appended_bytes;
+        log.synced = log.end.min(durable_point.max(last.base));
+        log.durable_point = durable_point.min(log.end);
+        log.high_watermark = log.log_start;
+        if damaged || !dropped.is_empty() {
+            let delete = dropped.iter().map(|segment| log.id_of(segment.base)).collect();
+            let segment = log.id_of(last.base);
+            log.queue.push_barrier(Barrier::Truncate { segment, size, delete, end: log.end });
+        }
+        if !repairs.is_empty() {
+            log.queue.push_barrier(Barrier::Repair { actions: repairs });
+        }
+        log.check_invariants();
+        let report = self.report(log.log_start, log.end, log.segments.len(), cut_bytes);
+        Ok((log, report))
+    }
+
+    fn report(self, log_start: Offset, end: Offset, segment_count: usize, cut_bytes: u64) -> RecoveryReport {
+        let Self { durable_point, scanned_count, rebuilt, .. } = self;
+        RecoveryReport { log_start, end, durable_point, segment_count, scanned_count, cut_bytes, rebuilt }
+    }
+
+    /// Good records end at `end`, with or without damaged bytes after them.
+    fn refuse_damage(
+        &self,
+        base: Offset,
+        position: u32,
+        end: Offset,
+        damaged: bool,
+    ) -> Result<(), RecoverError> {
+        match self.durable_point {
+            Some(durable_point) if end < durable_point => {
+                Err(RecoverError::DamagedBelowDurablePoint { base, position, valid_end: end, durable_point })
+            }
+            None if damaged => Err(RecoverError::DurablePointUnknown { valid_end: end }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The segments' files, in the order of their bases.
+    fn segments(&self) -> Result<Vec<Found>, RecoverError> {
+        let mut found = Vec::new();
+        for (name, size) in &self.listed {
+            let Some(base) = name.strip_suffix(".log").filter(|digits| digits.len() == 20) else { continue };
+            let unexpected =
+                |problem: &str| RecoverError::Unexpected { name: name.clone(), problem: problem.to_owned() };
+            let base =
+                base.parse().ok().and_then(Offset::from_wire).ok_or_else(|| unexpected("no offset"))?;
+            let size = u32::try_from(*size).map_err(|_| unexpected("larger than any segment"))?;
+            let index_size = self.size_of(&FileKind::Index.file_name(base));
+            let entry_count = index_size.filter(|size| size % index::ENTRY_SIZE as u64 == 0);
+            let entry_count =
+                entry_count.and_then(|size| u32::try_from(size / index::ENTRY_SIZE as u64).ok());
+            found.push(Found { base, size, entry_count });
+        }
+        found.sort_unstable_by_key(|segment| segment.base);
+        Ok(found)
+    }
+
+    fn size_of(&self, name: &str) -> Option<u64> {
+        self.listed.iter().find(|(listed, _)| listed == name).map(|(_, size)| *size)
+    }
+
+    fn read_small(&self, name: &str) -> Result<Option<Vec<u8>>, RecoverError> {
+        let Some(size) = self.size_of(name).filter(|size| *size <= SMALL_FILE_SIZE_MAX) else {
+            return Ok(None);
+        };
+        let mut contents = vec![0; usize::try_from(size).unwrap_or(0)];
+        let read = self.files.read_at(name, 0, &mut contents).map_err(|error| io_error(name, &error))?;
+        contents.truncate(read);
+        Ok(Some(contents))
+    }
+
+    /// 0 if it was never saved; `None` if it cannot be read.
+    fn read_durable_point(&self) -> Result<Option<Offset>, RecoverError> {
+        match self.read_small(DURABLE_POINT)? {
+            None => Ok(Some(Offset::ZERO)),
+            Some(contents) => Ok(std::str::from_utf8(&contents).ok().and_then(durable_point_from)),
+        }
+    }
+
+    /// Whether a segment that is not the last goes on up to the next, as far as its index leads to its end.
+    fn is_closed_well(&mut self, segment: Found, next: Offset) -> Result<bool, RecoverError> {
+        let Some(entry_count) = segment.entry_count else { return Ok(false) };
+        let mut position = 0;
+        if let Some(last) = entry_count.checked_sub(1) {
+            let mut entry = [0; index::ENTRY_SIZE];
+            let name = FileKind::Index.file_name(segment.base);
+            let at = u64::from(last) * index::ENTRY_SIZE as u64;
+            let size = self.files.read_at(&name, at, &mut entry).map_err(|error| io_error(&name, &error))?;
+            position = index::entry(entry).1;
+            if size < entry.len() || segment.size <= position {
+                return Ok(false);
+            }
+        }
+        let name = FileKind::Log.file_name(segment.base);
+        let mut read = |position: u64, buffer: &mut [u8]| self.files.read_at(&name, position, buffer);
+        let mut walk = Walk::new(segment.size, crate::walk::NEAR, &mut read);
+        let mut end = None;
+        for _ in 0..BATCHES_AFTER_INDEX_MAX {
+            match walk.header_at(position) {
+                Ok(Some((header, after))) => {
+                    end = Some(header.next_offset());
+                    position = after;
+                    self.scanned_count += 1;
+                }
+                Ok(None) => return Ok(end == Some(next)),
+                Err(WalkError::Io(error)) => return Err(io_error(&name, &error)),
+                Err(WalkError::Damaged(_)) => return Ok(false),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Goes through a segment batch by batch as far as it is good: every batch follows the one before, and above the durable point has its
+    /// checksum right.
+    fn scan(
+        &mut self,
+        segment: Found,
+        is_first: bool,
+        mut last_epoch: Option<LeaderEpoch>,
+        index: &mut Index,
+        visit: &mut dyn FnMut(&BatchHeader, u32),
+    ) -> Result<Scanned, RecoverError> {
+        let name = FileKind::Log.file_name(segment.base);
+        let mut read = |position: u64, buffer: &mut [u8]| self.files.read_at(&name, position, buffer);
+        let mut walk = Walk::new(segment.size, ALL, &mut read);
+        let durable_point = self.durable_point.unwrap_or_default();
+        let (mut position, mut end) = (0, segment.base);
+        loop {
+            let (header, after) = match walk.header_at(position) {
+                Ok(Some(found)) => found,
+                Err(WalkError::Io(error)) => return Err(io_error(&name, &error)),
+                Ok(None) | Err(WalkError::Damaged(_)) => break,
+            };
+            let may_begin_later = is_first && position == 0 && segment.base < header.base_offset;
+            if (header.base_offset != end && !may_begin_later)
+                || header.leader_epoch.is_none()
+                || header.leader_epoch < last_epoch
+            {
+                break;
+            }
+            if durable_point < header.next_offset() {
+                let whole = match walk.batch(position, after) {
+                    Ok(batch) => BatchView::parse(batch).and_then(|view| view.verify_crc()),
+                    Err(WalkError::Io(error)) => return Err(io_error(&name, &error)),
+                    Err(WalkError::Damaged(problem)) => Err(problem),
+                };
+                if whole.is_err() {
+                    break;
+                }
+            }
+            self.scanned_count += 1;
+            index.note(
+                segment.base,
+                header.base_offset,
+                header.last_offset_delta,
+                position,
+                after - position,
+                self.config.index_interval_bytes,
+            );
+            visit(&header, after - position);
+            (position, end, last_epoch) = (after, header.next_offset(), header.leader_epoch);
+        }
+        Ok(Scanned { end, size: position })
+    }
+
+    /// Epochs and producers as they were before the last segment: from their files, or else from the records of all segments.
+    fn state_before(
+        &mut self,
+        closed: &[Found],
+        last: Found,
+        repairs: &mut Vec<DiskAction>,
+    ) -> Result<(Epochs, Producers), RecoverError> {
+        let epochs = self.epochs_from_file(closed, last)?;
+        let producers = self.producers_from_file(last.base)?;
+        if closed.is_empty() {
+            return Ok((Epochs::default(), producers.unwrap_or_default()));
+        }
+        if let (Some(epochs), Some(producers)) = (&epochs, &producers) {
+            return Ok((epochs.clone(), producers.clone()));
+        }
+        let mut scanned_epochs = Epochs::default();
+        let mut scanned_producers = self.producers_from_file(closed[0].base)?.unwrap_or_default();
+        let count_max = self.config.producer_count_max;
+        for (at, segment) in closed.iter().enumerate() {
+            let mut index = Index::default();
+            self.scan(*segment, at == 0, None, &mut index, &mut |header, _| {
+                let goes_on = scanned_epochs
+                    .newest()
+                    .is_none_or(|newest| header.leader_epoch.is_some_and(|epoch| newest.epoch <= epoch));
+                if let Some(epoch) = header.leader_epoch.filter(|_| goes_on) {
+                    scanned_epochs.begin(epoch, header.base_offset);
+                }
+                if let Some((producer, batch)) = sequenced(header) {
+                    scanned_producers.note(producer, batch, count_max);
+                }
+            })?;
+            if at + 1 == closed.len() && producers.is_none() {
+                self.rebuilt.push(FileKind::Producers.file_name(last.base));
+                repairs.push(DiskAction::Seal {
+                    segment: crate::SegmentId { partition: self.partition, base: segment.base },
+                    size: segment.size,
+                    index: index.to_bytes(),
+                    next: last.base,
+                    producers: snapshot::write(&scanned_producers),
+                });
+            }
+        }
+        if epochs.is_none() {
+            self.rebuilt.push(EPOCH_CHECKPOINT.to_owned());
+            let contents = scanned_epochs.to_text().into();
+            repairs.push(DiskAction::WriteCheckpoint { name: EPOCH_CHECKPOINT, contents });
+        }
+        Ok((epochs.unwrap_or(scanned_epochs), producers.unwrap_or(scanned_producers)))
+    }
+
+    /// The epochs before the last segment, if the file agrees with the records at every place where it is easy to look.
+    fn epochs_from_file(&mut self, closed: &[Found], last: Found) -> Result<Option<Epochs>, RecoverError> {
+        let Some(contents) = self.read_small(EPOCH_CHECKPOINT)? else { return Ok(None) };
+        let Some(mut epochs) = std::str::from_utf8(&contents).ok().and_then(Epochs::from_text) else {
+            return Ok(None);
+        };
+        for segment in closed.iter().chain([&last]) {
+            match self.epoch_of(*segment, segment.base)? {
+                Some((_, epoch)) if epochs.at(segment.base) != epoch => return Ok(None),
+                _ => {}
+            }
+        }
+        for entry in epochs.entries().to_vec() {
+            let Some(segment) = closed
+                .iter()
+                .rev()
+                .find(|segment| segment.base <= entry.start)
+                .filter(|_| entry.start < last.base)
+            else {
+                continue;
+            };
+            if self.epoch_of(*segment, entry.start)? != Some((entry.start, Some(entry.epoch))) {
+                return Ok(None);
+            }
+        }
+        epochs.cut(last.base, true);
+        Ok(Some(epochs))
+    }
+
+    /// First offset and epoch of the batch that has `offset`.
+    fn epoch_of(
+        &self,
+        segment: Found,
+        offset: Offset,
+    ) -> Result<Option<(Offset, Option<LeaderEpoch>)>, RecoverError> {
+        let name = FileKind::Log.file_name(segment.base);
+        let plan = crate::ReadPlan {
+            segment: crate::SegmentId { partition: self.partition, base: segment.base },
+            target: offset,
+            start: crate::ReadStart::LookInIndexFile { entry_count: segment.entry_count.unwrap_or(0) },
+            limit: segment.size,
+            limit_offset: None,
+            max_bytes: 0,
+        };
+        let mut read = |kind: FileKind, position: u64, buffer: &mut [u8]| {
+            self.files.read_at(&kind.file_name(segment.base), position, buffer)
+        };
+        let Ok(range) = crate::resolve(&plan, &mut read) else { return Ok(None) };
+        let mut read = |position: u64, buffer: &mut [u8]| self.files.read_at(&name, position, buffer);
+        match Walk::new(segment.size, crate::walk::NEAR, &mut read).header_at(range.start) {
+            Ok(found) => Ok(found.map(|(header, _)| (header.base_offset, header.leader_epoch))),
+            Err(WalkError::Io(error)) => Err(io_error(&name, &error)),
+            Err(WalkError::Damaged(_)) => Ok(None),
+        }
+    }
+
+    fn producers_from_file(&self, base: Offset) -> Result<Option<Producers>, RecoverError> {
+        let contents = self.read_small(&FileKind::Producers.file_name(base))?;
+        Ok(contents.and_then(|contents| snapshot::read(&contents, base)))
+    }
+}
+
+fn closed_segment(found: Found) -> Segment {
+    Segment {
+        size: found.size,
+        largest_timestamp: Timestamp(i64::MAX),
+        index: None,
+        index_file_entry_count: found.entry_count.unwrap_or(0),
+        sealed: true,
+        may_exist: true,
+        ..Segment::new(found.base)
+    }
+}
+
+fn io_error(name: &str, error: &io::Error) -> RecoverError {
+    RecoverError::Io { name: name.to_owned(), problem: error.to_string() }
 }

@@ -1,0 +1,286 @@
+//! Appending: checks, the place in the log, and the write.
+
+use bytes::Bytes;
+use klamm_model::{
+    BatchHeader, Batches, LeaderEpoch, Offset, Producer, Tail as RunEnd, Timestamp, ValidBatch,
+    patched_prefix,
+};
+
+use crate::disk::{DiskAction, DiskOp};
+use crate::error::AppendError;
+use crate::log::{Life, Log};
+use crate::producers::{Sequence, SequencedBatch, Undo, sequenced};
+use crate::queue::{Barrier, Running, Step, Write};
+use crate::segment::Segment;
+use crate::snapshot;
+use crate::tail::TailBatch;
+
+/// Kafka's readers take a position, and an offset from the segment's base, for an `i32`.
+const SEGMENT_SPAN_MAX: u64 = i32::MAX as u64;
+
+/// What an append came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Appended {
+    /// Offset of the first record.
+    pub base: Offset,
+    /// One past the last: what has to be written, or committed, before the append counts.
+    pub end: Offset,
+    /// The producer had sent it before; these are the offsets it got then, and nothing was appended now.
+    pub duplicate: bool,
+}
+
+/// A batch that is about to get its place.
+pub(crate) struct NewBatch {
+    pub(crate) size: u32,
+    pub(crate) last_delta: u32,
+    pub(crate) max_timestamp: Timestamp,
+    pub(crate) producer: Option<(Producer, SequencedBatch)>,
+}
+
+impl NewBatch {
+    pub(crate) fn stored(header: &BatchHeader, size: u32) -> Self {
+        Self {
+            size,
+            last_delta: header.last_offset_delta,
+            max_timestamp: header.max_timestamp,
+            producer: sequenced(header),
+        }
+    }
+}
+
+impl Log {
+    /// Appends a producer's batch under the leader's epoch, unless its producer's numbering forbids it. A batch that was appended before, one of
+    /// the producer's last five, is answered with its offsets of then.
+    pub fn append_as_leader(
+        &mut self,
+        epoch: LeaderEpoch,
+        batch: &ValidBatch,
+        bytes: Bytes,
+        out: &mut Vec<DiskOp>,
+    ) -> Result<Appended, AppendError> {
+        self.refuse_if_closed()?;
+        assert_eq!(batch.size, bytes.len(), "the batch was checked, and is another now");
+        let base = self.end;
+        if let Some(producer) = batch.producer
+            && let Sequence::Duplicate { base, last_offset } =
+                self.producers.check(producer, batch.last_offset_delta)?
+        {
+            return Ok(Appended { base, end: last_offset.advance(1), duplicate: true });
+        }
+        self.refuse_older_epoch(base, Some(epoch), self.epochs.newest().map(|newest| newest.epoch))?;
+        self.refuse_if_full(batch.size)?;
+        let size = self.fitting(base, batch.size)?;
+
+        self.prepare_segment(size, batch.last_offset_delta);
+        self.epochs_unsaved |= self.epochs.begin(epoch, base);
+        let position = self.place(&NewBatch {
+            size,
+            last_delta: batch.last_offset_delta,
+            max_timestamp: batch.max_timestamp,
+            producer: batch.producer.map(|producer| {
+                let base_sequence = producer.base_sequence;
+                (
+                    producer,
+                    SequencedBatch {
+                        base_sequence,
+                        last_delta: batch.last_offset_delta,
+                        base,
+                        timestamp: batch.max_timestamp,
+                    },
+                )
+            }),
+        });
+        let prefix = Some(patched_prefix(&bytes, base, epoch));
+        self.write(
+            Write {
+                segment: self.id_of(self.active().base),
+                position,
+                prefix,
+                body: bytes,
+                base,
+                end: self.end,
+                appended_bytes: self.appended_bytes,
+            },
+            out,
+        );
+        self.pump(out);
+        self.after_change();
+        Ok(Appended { base, end: self.end, duplicate: false })
+    }
+
+    /// Appends batches as the leader stored them. They have to be whole and undamaged, and to follow what is here: all of them, or none is taken.
+    #[expect(clippy::needless_pass_by_value, reason = "the queue keeps parts of it")]
+    pub fn append_as_follower(&mut self, run: Bytes, out: &mut Vec<DiskOp>) -> Result<Appended, AppendError> {
+        self.refuse_if_closed()?;
+        let base = self.end;
+        self.check_run(&run)?;
+        self.refuse_if_full(run.len())?;
+
+        let mut pending: Option<Write> = None;
+        let mut taken = 0;
+        for batch in Batches::new(&run, RunEnd::MustBeComplete) {
+            let batch = batch.map_err(|problem| AppendError::Damaged { base: self.end, problem })?;
+            let header = batch.header();
+            let (first, size) = (self.end, self.fitting(self.end, batch.size())?);
+            if self.must_roll(size, header.last_offset_delta) {
+                pending.take().into_iter().for_each(|write| self.write(write, out));
+            }
+            self.prepare_segment(size, header.last_offset_delta);
+            if let Some(epoch) = header.leader_epoch {
+                self.epochs_unsaved |= self.epochs.begin(epoch, first);
+            }
+            let position = self.place(&NewBatch::stored(header, size));
+            let (end, appended_bytes, segment) =
+                (self.end, self.appended_bytes, self.id_of(self.active().base));
+            let write = pending.get_or_insert(Write {
+                segment,
+                position,
+                prefix: None,
+                body: Bytes::new(),
+                base: first,
+                end,
+                appended_bytes,
+            });
+            let started = taken - write.body.len();
+            taken += batch.size();
+            write.body = run.slice(started..taken);
+            (write.end, write.appended_bytes) = (end, appended_bytes);
+        }
+        pending.into_iter().for_each(|write| self.write(write, out));
+        self.pump(out);
+        self.after_change();
+        Ok(Appended { base, end: self.end, duplicate: false })
+    }
+
+    fn check_run(&self, run: &Bytes) -> Result<(), AppendError> {
+        let mut end = self.end;
+        // The newest epoch of a record: one that has none may be older than the leader's.
+        let mut last = self.last_epoch();
+        for batch in Batches::new(run, RunEnd::MustBeComplete) {
+            let batch = batch.map_err(|problem| AppendError::Damaged { base: end, problem })?;
+            batch.verify_crc().map_err(|problem| AppendError::Damaged { base: end, problem })?;
+            if batch.base_offset() != end {
+                return Err(AppendError::NotContiguous { given: batch.base_offset(), end });
+            }
+            let epoch = batch.header().leader_epoch;
+            self.refuse_older_epoch(end, epoch, last)?;
+            self.fitting(end, batch.size())?;
+            last = epoch;
+            end = batch.next_offset();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn refuse_if_closed(&self) -> Result<(), AppendError> {
+        if self.life == Life::Running { Ok(()) } else { Err(AppendError::LogFailed) }
+    }
+
+    /// One append is always taken: a batch larger than the queue would never be otherwise.
+    fn refuse_if_full(&self, size: usize) -> Result<(), AppendError> {
+        let queued_bytes = self.queue.bytes;
+        if 0 < queued_bytes && self.config.queue_bytes_max < queued_bytes.saturating_add(size as u64) {
+            return Err(AppendError::Overloaded { queued_bytes });
+        }
+        Ok(())
+    }
+
+    fn refuse_older_epoch(
+        &self,
+        base: Offset,
+        given: Option<LeaderEpoch>,
+        last: Option<LeaderEpoch>,
+    ) -> Result<(), AppendError> {
+        if given.is_none() || given < last {
+            return Err(AppendError::EpochWentBack { base, given, last });
+        }
+        Ok(())
+    }
+
+    fn fitting(&self, base: Offset, size: usize) -> Result<u32, AppendError> {
+        let room = Offset::MAX.since(base) > u64::from(u32::MAX) + 1;
+        match i32::try_from(size).ok().and_then(|size| u32::try_from(size).ok()) {
+            Some(size) if room => Ok(size),
+            _ => Err(AppendError::TooLarge { base, size }),
+        }
+    }
+
+    /// Whether the next batch, of this size and length, has to go to a new segment.
+    fn must_roll(&self, size: u32, last_delta: u32) -> bool {
+        let active = self.active();
+        if active.size == 0 {
+            return false;
+        }
+        let too_large = u64::from(active.size) + u64::from(size)
+            > u64::from(self.config.segment_bytes).min(SEGMENT_SPAN_MAX);
+        let too_long = self.end.since(active.base) + u64::from(last_delta) > SEGMENT_SPAN_MAX;
+        let too_old = active.opened.is_some_and(|opened| self.config.segment_ms <= self.now.ms_since(opened));
+        too_large || too_long || too_old
+    }
+
+    fn prepare_segment(&mut self, size: u32, last_delta: u32) {
+        self.create_files();
+        if self.must_roll(size, last_delta) {
+            let next = self.id_of(self.end);
+            let old = self.active();
+            self.queue.push_barrier(Barrier::Roll {
+                old: self.id_of(old.base),
+                size: old.size,
+                index: old.index.as_ref().map(|index| index.to_bytes()).unwrap_or_default(),
+                next,
+                producers: snapshot::write(&self.producers),
+            });
+            self.segments.push(Segment::new(next.base));
+        }
+        let now = self.now;
+        self.active_mut().opened.get_or_insert(now);
+    }
+
+    /// Gives a batch its place at the end of the last segment, in all that is kept of the log, and tells the position.
+    pub(crate) fn place(&mut self, batch: &NewBatch) -> u32 {
+        let base = self.end;
+        let interval = self.config.index_interval_bytes;
+        let undo = batch.producer.map_or(Undo::Nothing, |(producer, sequenced)| {
+            self.producers.note(producer, sequenced, self.config.producer_count_max)
+        });
+        let segment = self.active_mut();
+        let (position, largest_before) = (segment.size, segment.largest_timestamp);
+        if let Some(index) = &mut segment.index {
+            index.note(segment.base, base, batch.last_delta, position, batch.size, interval);
+        }
+        segment.size += batch.size;
+        segment.largest_timestamp = largest_before.max(batch.max_timestamp);
+        let end = base.advance(batch.last_delta).advance(1);
+        self.tail.push(TailBatch { base, end, position, size: batch.size, largest_before, undo });
+        self.end = end;
+        self.appended_bytes += u64::from(batch.size);
+        position
+    }
+
+    fn write(&mut self, write: Write, out: &mut Vec<DiskOp>) {
+        self.queue.bytes += write.body.len() as u64;
+        if self.queue.is_open() {
+            self.hand_out(write, out);
+        } else {
+            self.queue.waiting.push_back(Step::Write(write));
+        }
+    }
+
+    pub(crate) fn hand_out(&mut self, write: Write, out: &mut Vec<DiskOp>) {
+        let id = self.queue.next_id();
+        let Write { segment, position, prefix, body, base, end, appended_bytes } = write;
+        self.queue.running.push_back(Running {
+            id,
+            base,
+            end,
+            size: body.len() as u64,
+            appended_bytes,
+            finished: false,
+            lost: false,
+        });
+        out.push(DiskOp {
+            partition: self.partition,
+            id,
+            action: DiskAction::Write { segment, position, prefix, body },
+        });
+    }
+}

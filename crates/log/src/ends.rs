@@ -1,0 +1,406 @@
+//! What the end of a disk operation moves, and what may start then.
+
+use bytes::Bytes;
+use klamm_model::{Offset, Tick, crc32c};
+
+use crate::config::Flush;
+use crate::disk::{DURABLE_POINT, DiskAction, DiskError, DiskOp, EPOCH_CHECKPOINT, OpId};
+use crate::index;
+use crate::log::{Life, Log, Progress};
+use crate::queue::{Barrier, Checkpoint, Started, Step, Syncing};
+
+/// How often the durable point is saved while it moves.
+const DURABLE_POINT_INTERVAL_MS: u64 = 1000;
+
+impl Log {
+    /// An operation has ended. What may start now is added to `out`.
+    ///
+    /// # Panics
+    /// If it is none of this log's operations under way.
+    pub fn done(&mut self, op: OpId, result: Result<(), DiskError>, out: &mut Vec<DiskOp>) -> Progress {
+        let mut progress = Progress { error: result.clone().err(), ..Progress::default() };
+        let written_before = self.written;
+        if let Ok(at) = self.queue.running.binary_search_by_key(&op, |running| running.id) {
+            self.write_ended(at, result, &mut progress);
+        } else if self.queue.syncing.is_some_and(|syncing| syncing.id == op) {
+            self.sync_ended(result, &mut progress);
+        } else if self.queue.checkpoint.is_some_and(|(id, _)| id == op) {
+            self.checkpoint_ended(result, &mut progress);
+        } else {
+            self.barrier_went_on(op, result, &mut progress, out);
+        }
+        if self.life == Life::Running && written_before < self.written {
+            progress.written = Some(self.written);
+        }
+        self.pump(out);
+        self.after_change();
+        progress
+    }
+
+    fn write_ended(&mut self, at: usize, result: Result<(), DiskError>, progress: &mut Progress) {
+        let running = &mut self.queue.running[at];
+        assert!(!running.finished, "write {:?} of {} ended twice", running.id, self.partition);
+        running.finished = true;
+        self.queue.bytes -= running.size;
+        let (base, lost) = (running.base, running.lost);
+        match result {
+            Ok(()) => {}
+            Err(DiskError::Full) if lost => {}
+            Err(DiskError::Full) => self.lose_from(base, progress),
+            Err(error) => self.fail(error, base, progress),
+        }
+        while let Some(first) = self.queue.running.front().filter(|first| first.finished) {
+            if !first.lost {
+                self.written = first.end;
+                self.written_bytes = first.appended_bytes;
+            }
+            self.queue.running.pop_front();
+        }
+    }
+
+    fn sync_ended(&mut self, result: Result<(), DiskError>, progress: &mut Progress) {
+        let Some(syncing) = self.queue.syncing.take() else { return };
+        match result {
+            Ok(()) => self.synced_to(syncing.covers, syncing.appended_bytes, progress),
+            // The kernel drops what it could not write and calls it clean: a second sync would succeed, and mean nothing.
+            Err(error) => self.fail(error, self.synced, progress),
+        }
+    }
+
+    fn synced_to(&mut self, covers: Offset, appended_bytes: u64, progress: &mut Progress) {
+        if self.life == Life::Running && self.synced < covers {
+            assert!(
+                covers <= self.written,
+                "synced {covers} above written {} of {}",
+                self.written,
+                self.partition
+            );
+            self.synced = covers;
+            self.synced_bytes = appended_bytes;
+            progress.synced = Some(covers);
+        }
+    }
+
+    fn checkpoint_ended(&mut self, result: Result<(), DiskError>, progress: &mut Progress) {
+        let Some((_, checkpoint)) = self.queue.checkpoint.take() else { return };
+        match result {
+            Ok(()) => {}
+            Err(DiskError::Full) => {
+                self.checkpoints_pause = true;
+                match checkpoint {
+                    Checkpoint::Epochs => self.epochs_unsaved = true,
+                    Checkpoint::DurablePoint(_) => self.durable_point_due = true,
+                }
+            }
+            Err(error) => self.fail(error, self.synced, progress),
+        }
+    }
+
+    fn barrier_went_on(
+        &mut self,
+        op: OpId,
+        result: Result<(), DiskError>,
+        progress: &mut Progress,
+        out: &mut Vec<DiskOp>,
+    ) {
+        let started = self.queue.started.take().filter(|started| started.op == Some(op));
+        let Some(mut started) = started else { panic!("{op:?} of {} is not under way", self.partition) };
+        started.op = None;
+        if let Err(error) = result {
+            return self.barrier_failed(started, error, progress);
+        }
+        let action = started.actions.pop_front();
+        match (action, &started.barrier) {
+            // All of the segment was written before; a cut may have taken back some of it since.
+            (Some(DiskAction::Sync { .. }), Barrier::Roll { next, .. }) if next.base <= self.written => {
+                self.synced_to(next.base, self.written_bytes, progress);
+            }
+            (Some(DiskAction::Seal { segment, index, .. }), Barrier::Roll { .. }) => {
+                let entry_count = u32::try_from(index.len() / index::ENTRY_SIZE).unwrap_or(0);
+                let last = self.active().base;
+                if let Some(sealed) =
+                    self.segments.iter_mut().find(|it| it.base == segment.base && it.base < last)
+                {
+                    sealed.index_file_entry_count = entry_count;
+                    sealed.sealed = true;
+                }
+                self.durable_point_due = true;
+            }
+            (Some(DiskAction::Truncate { .. }), Barrier::Truncate { .. } | Barrier::Restart { .. }) => {
+                // The cut brought the last segment to disk, and those before were there.
+                let written = self.written;
+                self.synced_to(written, self.written_bytes, progress);
+                progress.truncated = Some(match &started.barrier {
+                    Barrier::Truncate { end, .. } => *end,
+                    _ => written,
+                });
+            }
+            (Some(DiskAction::DeletePartition), _) => progress.deleted = true,
+            _ => {}
+        }
+        if !started.actions.is_empty() {
+            self.hand_out_barrier(started, out);
+        }
+    }
+
+    fn barrier_failed(&mut self, started: Box<Started>, error: DiskError, progress: &mut Progress) {
+        if self.life != Life::Running && !matches!(started.barrier, Barrier::Delete) {
+            return;
+        }
+        let at_sync = matches!(started.actions.front(), Some(DiskAction::Sync { .. }));
+        let restarts = |step: &Step| matches!(step, Step::Barrier(barrier) if matches!(**barrier, Barrier::Restart { .. }));
+        match (&started.barrier, error) {
+            (_, error) if at_sync => self.fail(error, self.synced, progress),
+            (Barrier::Create { directory, base, .. }, DiskError::Full)
+                if !self.queue.waiting.iter().any(restarts) =>
+            {
+                self.to_create = Some(directory.clone());
+                self.segments[0].may_exist = false;
+                self.lose_from(*base, progress);
+            }
+            (Barrier::Roll { next, .. }, DiskError::Full) => {
+                let next = next.base;
+                if next <= self.end {
+                    self.lose_from(next, progress);
+                    self.unroll(next);
+                }
+            }
+            (_, DiskError::Full) => self.queue.started = Some(started),
+            (_, error) => self.fail(error, self.synced, progress),
+        }
+    }
+
+    /// A write at `base` found the disk full: that and everything behind it is taken back, and the log goes on.
+    fn lose_from(&mut self, base: Offset, progress: &mut Progress) {
+        if self.life == Life::Running {
+            self.take_back_from(base, true);
+            progress.lost_from = Some(base);
+        }
+    }
+
+    /// The end: nobody knows what is on the disk.
+    fn fail(&mut self, error: DiskError, lost_from: Offset, progress: &mut Progress) {
+        if self.life == Life::Running {
+            self.life = Life::Failed;
+            self.queue.abandon();
+            progress.lost_from = Some(lost_from.min(self.end));
+            progress.fatal = Some(error);
+        }
+    }
+
+    /// Hands out what may start.
+    pub(crate) fn pump(&mut self, out: &mut Vec<DiskOp>) {
+        while self.queue.started.is_none() {
+            match self.queue.waiting.front() {
+                Some(Step::Write(_)) => {
+                    if let Some(Step::Write(write)) = self.queue.waiting.pop_front() {
+                        self.hand_out(write, out);
+                    }
+                }
+                Some(Step::Barrier(_)) if self.queue.is_drained() => {
+                    if let Some(Step::Barrier(barrier)) = self.queue.waiting.pop_front() {
+                        let actions = self.actions_of(&barrier);
+                        self.hand_out_barrier(
+                            Box::new(Started { barrier: *barrier, actions: actions.into(), op: None }),
+                            out,
+                        );
+                    }
+                }
+                _ => break,
+            }
+        }
+        if self.life == Life::Running && self.queue.is_open() {
+            self.sync_if_due(out);
+            self.save_if_due(out);
+        }
+    }
+
+    fn hand_out_barrier(&mut self, mut started: Box<Started>, out: &mut Vec<DiskOp>) {
+        if let Some(action) = started.actions.front().cloned() {
+            let id = self.queue.next_id();
+            started.op = Some(id);
+            out.push(DiskOp { partition: self.partition, id, action });
+            self.queue.started = Some(started);
+        }
+    }
+
+    /// What a barrier consists of, now that everything before it has ended.
+    fn actions_of(&mut self, barrier: &Barrier) -> Vec<DiskAction> {
+        let mut actions = Vec::new();
+        match barrier {
+            Barrier::Create { directory, topic, base } => {
+                actions.push(DiskAction::CreatePartition {
+                    directory: directory.clone(),
+                    topic: *topic,
+                    base: *base,
+                });
+            }
+            Barrier::Roll { old, size, index, next, producers } => {
+                if self.synced < next.base {
+                    actions.push(DiskAction::Sync { segment: *old });
+                }
+                if self.epochs_unsaved {
+                    // A start reads the epochs of closed segments from the file.
+                    self.epochs_unsaved = false;
+                    actions.push(self.epochs_checkpoint());
+                }
+                let (index, producers) = (index.clone(), producers.clone());
+                actions.push(DiskAction::Seal {
+                    segment: *old,
+                    size: *size,
+                    index,
+                    next: next.base,
+                    producers,
+                });
+                actions.push(DiskAction::CreateSegment { segment: *next });
+                if let Some(segment) = self.segments.iter_mut().find(|segment| segment.base == next.base) {
+                    segment.may_exist = true;
+                }
+            }
+            Barrier::Truncate { segment, size, delete, end } => {
+                self.lower_durable_point(*end, &mut actions);
+                actions.push(DiskAction::Truncate { segment: *segment, size: *size, delete: delete.clone() });
+            }
+            Barrier::Restart { segment, delete } => {
+                // The old segments do not go all at once.
+                self.lower_durable_point(Offset::ZERO, &mut actions);
+                actions.push(DiskAction::CreateSegment { segment: *segment });
+                actions.push(DiskAction::Truncate { segment: *segment, size: 0, delete: delete.clone() });
+            }
+            Barrier::Repair { actions: repairs } => actions.clone_from(repairs),
+            Barrier::Delete => actions.push(DiskAction::DeletePartition),
+        }
+        actions
+    }
+
+    /// A crash after a cut below the durable point would look like damage.
+    fn lower_durable_point(&mut self, to: Offset, actions: &mut Vec<DiskAction>) {
+        if to < self.durable_point {
+            self.durable_point = to;
+            actions.push(durable_point_checkpoint(to));
+        }
+    }
+
+    fn sync_if_due(&mut self, out: &mut Vec<DiskOp>) {
+        if self.queue.syncing.is_some() || self.written <= self.synced {
+            return;
+        }
+        let due = match self.config.flush {
+            Flush::Synced => true,
+            Flush::Relaxed { bytes_max, .. } => bytes_max <= self.written_bytes - self.synced_bytes,
+        };
+        if due {
+            self.sync(out);
+        }
+    }
+
+    pub(crate) fn sync(&mut self, out: &mut Vec<DiskOp>) {
+        let id = self.queue.next_id();
+        self.sync_started = self.now;
+        self.queue.syncing = Some(Syncing { id, covers: self.written, appended_bytes: self.written_bytes });
+        let segment = self.id_of(self.active().base);
+        out.push(DiskOp { partition: self.partition, id, action: DiskAction::Sync { segment } });
+    }
+
+    fn save_if_due(&mut self, out: &mut Vec<DiskOp>) {
+        if self.queue.checkpoint.is_some() || self.checkpoints_pause {
+            return;
+        }
+        let (checkpoint, action) = if self.epochs_unsaved {
+            self.epochs_unsaved = false;
+            (Checkpoint::Epochs, self.epochs_checkpoint())
+        } else if self.durable_point_due && self.durable_point < self.synced {
+            self.durable_point = self.synced;
+            self.durable_point_saved = self.now;
+            (Checkpoint::DurablePoint(self.synced), durable_point_checkpoint(self.synced))
+        } else {
+            return;
+        };
+        if matches!(checkpoint, Checkpoint::DurablePoint(_)) {
+            self.durable_point_due = false;
+        }
+        let id = self.queue.next_id();
+        self.queue.checkpoint = Some((id, checkpoint));
+        out.push(DiskOp { partition: self.partition, id, action });
+    }
+
+    fn epochs_checkpoint(&self) -> DiskAction {
+        DiskAction::WriteCheckpoint { name: EPOCH_CHECKPOINT, contents: Bytes::from(self.epochs.to_text()) }
+    }
+
+    /// Time passed. Whoever owns the log calls this every so often, at least while [`wants_periodic`](Self::wants_periodic).
+    pub fn periodic(&mut self, now: Tick, out: &mut Vec<DiskOp>) {
+        self.now = now;
+        if self.life == Life::Failed {
+            return;
+        }
+        self.checkpoints_pause = false;
+        if self.queue.started.as_ref().is_some_and(|started| started.op.is_none())
+            && let Some(stalled) = self.queue.started.take()
+        {
+            self.hand_out_barrier(stalled, out);
+        }
+        if self.life == Life::Deleted {
+            return;
+        }
+        if let Flush::Relaxed { delay_ms_max, .. } = self.config.flush
+            && self.queue.is_open()
+            && self.queue.syncing.is_none()
+            && self.synced < self.written
+            && delay_ms_max <= now.ms_since(self.sync_started)
+        {
+            self.sync(out);
+        }
+        if self.durable_point < self.synced
+            && DURABLE_POINT_INTERVAL_MS <= now.ms_since(self.durable_point_saved)
+        {
+            self.durable_point_due = true;
+        }
+        self.pump(out);
+        if !self.wants_periodic() {
+            self.rest();
+        }
+        self.after_change();
+    }
+
+    /// Whether [`periodic`](Self::periodic) may have something to do before anything else happens to this log.
+    pub fn wants_periodic(&self) -> bool {
+        let stalled = self.queue.started.as_ref().is_some_and(|started| started.op.is_none());
+        let unsaved = self.durable_point < self.synced || self.synced < self.written || self.epochs_unsaved;
+        match self.life {
+            Life::Running => stalled || unsaved,
+            Life::Failed => false,
+            Life::Deleted => stalled,
+        }
+    }
+
+    /// Gives back memory that only a busy log needs.
+    fn rest(&mut self) {
+        if self.high_watermark == self.end && self.queue.is_drained() && self.queue.waiting.is_empty() {
+            self.tail.clear();
+            self.queue.running.shrink_to_fit();
+            self.queue.waiting.shrink_to_fit();
+            if let Some(index) = &mut self.active_mut().index {
+                index.shrink();
+            }
+        }
+    }
+}
+
+/// The file that says how far the log is known to be on disk.
+fn durable_point_checkpoint(point: Offset) -> DiskAction {
+    DiskAction::WriteCheckpoint { name: DURABLE_POINT, contents: durable_point_text(point).into() }
+}
+
+fn durable_point_text(point: Offset) -> String {
+    let text = format!("0\n{point}\n");
+    let checksum = crc32c(text.as_bytes());
+    format!("{text}{checksum:08x}\n")
+}
+
+/// Reads the file; `None` if it is damaged.
+pub(crate) fn durable_point_from(text: &str) -> Option<Offset> {
+    let point = text.strip_prefix("0\n")?.split_once('\n')?.0;
+    let point = Offset::from_wire(point.parse().ok()?)?;
+    (durable_point_text(point) == text).then_some(point)
+}

@@ -1,0 +1,199 @@
+//! The order of one log's disk operations.
+//!
+//! ```text
+//!   handed out:  write write write   and at most one sync and one small file beside them, all ending in any order
+//!   waiting:     | roll | write write | cut | write
+//!                  a barrier starts when nothing is handed out; nothing behind it starts before it has ended
+//! ```
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use klamm_model::{Offset, TopicId};
+
+use crate::disk::{DiskAction, OpId, SegmentId};
+
+/// Bytes and the place they go to.
+#[derive(Debug)]
+pub(crate) struct Write {
+    pub(crate) segment: SegmentId,
+    pub(crate) position: u32,
+    pub(crate) prefix: Option<[u8; 16]>,
+    pub(crate) body: Bytes,
+    pub(crate) base: Offset,
+    pub(crate) end: Offset,
+    /// Bytes of the whole log with it.
+    pub(crate) appended_bytes: u64,
+}
+
+/// A write that was handed out.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) id: OpId,
+    pub(crate) base: Offset,
+    pub(crate) end: Offset,
+    pub(crate) size: u64,
+    pub(crate) appended_bytes: u64,
+    pub(crate) finished: bool,
+    /// It was taken back: how it ends moves nothing.
+    pub(crate) lost: bool,
+}
+
+/// Something that overlaps with nothing.
+#[derive(Debug)]
+pub(crate) enum Barrier {
+    Create {
+        directory: String,
+        topic: TopicId,
+        base: Offset,
+    },
+    /// The segment ends; another begins at `next`.
+    Roll {
+        old: SegmentId,
+        size: u32,
+        index: Bytes,
+        next: SegmentId,
+        producers: Bytes,
+    },
+    Truncate {
+        segment: SegmentId,
+        size: u32,
+        delete: Vec<SegmentId>,
+        end: Offset,
+    },
+    Restart {
+        segment: SegmentId,
+        delete: Vec<SegmentId>,
+    },
+    /// Rewrites what recovery found missing.
+    Repair {
+        actions: Vec<DiskAction>,
+    },
+    Delete,
+}
+
+/// A barrier that has begun: what is still to be done, the current one first.
+#[derive(Debug)]
+pub(crate) struct Started {
+    pub(crate) barrier: Barrier,
+    pub(crate) actions: VecDeque<DiskAction>,
+    /// The one handed out; `None` while there is no room on the disk.
+    pub(crate) op: Option<OpId>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Step {
+    Write(Write),
+    Barrier(Box<Barrier>),
+}
+
+/// A sync that was handed out, and what it covers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Syncing {
+    pub(crate) id: OpId,
+    pub(crate) covers: Offset,
+    pub(crate) appended_bytes: u64,
+}
+
+/// A small file that is being written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Checkpoint {
+    Epochs,
+    DurablePoint(Offset),
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    last_id: u64,
+    pub(crate) running: VecDeque<Running>,
+    pub(crate) syncing: Option<Syncing>,
+    pub(crate) checkpoint: Option<(OpId, Checkpoint)>,
+    pub(crate) started: Option<Box<Started>>,
+    pub(crate) waiting: VecDeque<Step>,
+    /// Bytes of writes that wait or are handed out.
+    pub(crate) bytes: u64,
+}
+
+impl Queue {
+    pub(crate) fn next_id(&mut self) -> OpId {
+        self.last_id += 1;
+        OpId(self.last_id)
+    }
+
+    /// Nothing is handed out.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.running.is_empty()
+            && self.syncing.is_none()
+            && self.checkpoint.is_none()
+            && self.started.is_none()
+    }
+
+    /// Nothing keeps what comes next from being handed out at once.
+    pub(crate) fn is_open(&self) -> bool {
+        self.started.is_none() && self.waiting.is_empty()
+    }
+
+    pub(crate) fn push_barrier(&mut self, barrier: Barrier) {
+        self.waiting.push_back(Step::Barrier(Box::new(barrier)));
+    }
+
+    /// Takes back every write from `to` on, every roll there or later, and cuts to a later offset. `appended_bytes` is what the log has before
+    /// `to`. Gives the segments that those cuts had to remove, and whether anything of it may be on the disk.
+    pub(crate) fn take_back(&mut self, to: Offset, appended_bytes: u64) -> (Vec<SegmentId>, bool) {
+        let mut touched = false;
+        for running in self.running.iter_mut().filter(|running| to < running.end) {
+            touched = true;
+            if running.base < to {
+                // A follower's run of batches, of which the first ones stay.
+                running.end = to;
+                running.appended_bytes = appended_bytes;
+            } else {
+                running.lost = true;
+            }
+        }
+        let mut deleted = Vec::new();
+        let mut bytes = 0;
+        self.waiting.retain_mut(|step| match step {
+            Step::Write(write) if to < write.end => {
+                let dropped =
+                    (write.appended_bytes.saturating_sub(appended_bytes)).min(write.body.len() as u64);
+                let kept = write.body.len() - usize::try_from(dropped).unwrap_or(usize::MAX);
+                bytes += dropped;
+                write.body.truncate(kept);
+                write.end = to;
+                write.appended_bytes = appended_bytes;
+                write.base < to
+            }
+            Step::Barrier(barrier) => match barrier.as_mut() {
+                Barrier::Roll { next, .. } => next.base < to,
+                Barrier::Truncate { delete, end, .. } if to <= *end => {
+                    touched = true;
+                    deleted.append(delete);
+                    false
+                }
+                _ => true,
+            },
+            Step::Write(_) => true,
+        });
+        self.bytes -= bytes;
+        (deleted, touched)
+    }
+
+    /// Drops everything that was not handed out, and lets what was move nothing.
+    pub(crate) fn abandon(&mut self) {
+        for running in &mut self.running {
+            running.lost = true;
+        }
+        for step in self.waiting.drain(..) {
+            if let Step::Write(write) = step {
+                self.bytes -= write.body.len() as u64;
+            }
+        }
+        if let Some(started) = &mut self.started {
+            started.actions.truncate(1);
+            if started.op.is_none() {
+                self.started = None;
+            }
+        }
+    }
+}
