@@ -13,10 +13,13 @@ import java.util.Random;
 import java.util.TreeMap;
 
 import org.apache.kafka.common.Uuid;
+import org.apache.kafka.common.message.ConsumerProtocolAssignment;
+import org.apache.kafka.common.message.ConsumerProtocolSubscription;
 import org.apache.kafka.common.message.RequestHeaderData;
 import org.apache.kafka.common.message.ResponseHeaderData;
 import org.apache.kafka.common.protocol.ApiKeys;
 import org.apache.kafka.common.protocol.ApiMessage;
+import org.apache.kafka.common.protocol.MessageUtil;
 import org.apache.kafka.common.protocol.types.BoundField;
 import org.apache.kafka.common.protocol.types.Schema;
 import org.apache.kafka.common.protocol.types.TaggedFields;
@@ -48,7 +51,18 @@ public final class Golden {
                     }
                 }
             }
+            for (short version = 0; version < ConsumerProtocolSubscription.SCHEMAS.length; version++) {
+                data(out, new ConsumerProtocolSubscription(), ConsumerProtocolSubscription.SCHEMAS[version], version);
+                data(out, new ConsumerProtocolAssignment(), ConsumerProtocolAssignment.SCHEMAS[version], version);
+            }
         }
+    }
+
+    /** What members of a group tell one another: the version stands in front. */
+    private static void data(PrintStream out, ApiMessage message, Schema schema, short version) throws Exception {
+        new Golden(version).fill(message, schema);
+        byte[] bytes = MessageUtil.toVersionPrefixedBytes(version, message);
+        out.print(message.getClass().getSimpleName() + " - " + version + " " + HexFormat.of().formatHex(bytes) + "\n");
     }
 
     private static void write(PrintStream out, ApiKeys key, short version, int round) throws Exception {

@@ -1,9 +1,11 @@
 //! What the Java client wrote (interop/java-golden) is read, and written again byte for byte.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
 use bytes::Bytes;
 use klamm_wire::{
-    ApiKey, Encoded, Reader, Request, RequestHeader, Response, ResponseHeader, encode_request,
-    encode_response,
+    ApiKey, ConsumerProtocolAssignment, ConsumerProtocolSubscription, Encoded, Message, Reader, Request,
+    RequestHeader, Response, ResponseHeader, Writer, encode_request, encode_response,
 };
 
 const LINES: &str = include_str!("golden/java-4.4.0.txt");
@@ -11,13 +13,10 @@ const LINES: &str = include_str!("golden/java-4.4.0.txt");
 #[test]
 fn frames_of_the_java_client() {
     let mut seen = 0;
-    for line in LINES.lines() {
-        let words: Vec<&str> = line.split(' ').collect();
-        let [kind, key, version, hex] = words.as_slice() else { panic!("{line}") };
+    for (kind, key, version, hex) in lines().filter(|(kind, ..)| ["request", "response"].contains(kind)) {
         let key = ApiKey::from_number(key.parse().unwrap()).unwrap_or_else(|| panic!("key {key}"));
-        let version: i16 = version.parse().unwrap();
         let frame = from_hex(hex);
-        let written = match *kind {
+        let written = match kind {
             "request" => request(key, version, frame.clone()),
             _ => response(key, version, frame.clone()),
         };
@@ -28,6 +27,38 @@ fn frames_of_the_java_client() {
     }
     let versions: usize = ApiKey::ALL.iter().map(|key| key.versions().count()).sum();
     assert_eq!(seen, 3 * 2 * versions, "every key and version, three times, request and response");
+}
+
+#[test]
+fn what_members_of_a_group_tell_one_another() {
+    let check = |version, hex, again: fn(&mut Reader, i16) -> Encoded| {
+        let bytes = from_hex(hex);
+        let mut reader = Reader::new(bytes.slice(2..));
+        assert_eq!(again(&mut reader, version).to_bytes().unwrap(), bytes[2..], "v{version}");
+        reader.finish().unwrap();
+    };
+    for (kind, _, version, hex) in lines() {
+        match kind {
+            "ConsumerProtocolSubscription" => check(version, hex, again::<ConsumerProtocolSubscription>),
+            "ConsumerProtocolAssignment" => check(version, hex, again::<ConsumerProtocolAssignment>),
+            _ => {}
+        }
+    }
+}
+
+fn again<M: Message>(reader: &mut Reader, version: i16) -> Encoded {
+    let mut writer = Writer::new();
+    M::decode(reader, version).unwrap().encode(&mut writer, version).unwrap();
+    writer.finish()
+}
+
+/// Kind, key, version and bytes.
+fn lines() -> impl Iterator<Item = (&'static str, &'static str, i16, &'static str)> {
+    LINES.lines().map(|line| {
+        let words: Vec<&str> = line.split(' ').collect();
+        let [kind, key, version, hex] = words.as_slice() else { panic!("{line}") };
+        (*kind, *key, version.parse().unwrap(), *hex)
+    })
 }
 
 fn request(key: ApiKey, version: i16, frame: Bytes) -> Result<Encoded, String> {
