@@ -1,2 +1,41 @@
-//! The `klamm` command line.
-fn main() {}
+//! The `klamm` command line: a broker, and tools for any broker that speaks Kafka's protocol.
+//!
+//! Exit codes: 0 done, 1 failed, 2 wrong usage. What was asked for goes to the standard output, everything else to the standard error.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the program at the top is the world: it owns time, files, threads and the environment"
+)]
+
+mod args;
+mod bench;
+mod consume;
+mod failure;
+mod output;
+mod produce;
+mod remote;
+mod serve;
+mod template;
+mod time;
+mod topic;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+
+fn main() -> ExitCode {
+    let began = Instant::now();
+    failure::report_panics_in_one_line();
+    let done = match Cli::parse().command {
+        Command::Serve(args) => serve::serve(&args, began),
+        Command::Dev(args) => serve::dev(&args, began),
+        Command::Topic(command) => topic::run(&command),
+        Command::Produce(args) => produce::run(&args),
+        Command::Consume(args) => consume::run(&args),
+        Command::Bench(command) => bench::run(&command),
+    };
+    failure::exit_code(done)
+}

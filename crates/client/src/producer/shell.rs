@@ -128,6 +128,19 @@ impl Producer {
         }
     }
 
+    /// Takes a record if there is room and its topic is known; `None` if not. For those who cannot wait.
+    pub fn try_accept(&self, record: &Record<'_>) -> Result<Option<Delivery>, SendError> {
+        match self.shared.try_append(record) {
+            Ok((delivery, _)) => Ok(Some(delivery)),
+            Err(Refused::Never(error)) => Err(error),
+            Err(Refused::NeedsMetadata) => {
+                self.shared.client.want_topic(record.topic);
+                Ok(None)
+            }
+            Err(Refused::Full) => Ok(None),
+        }
+    }
+
     /// Takes a record as soon as there is room, and that is all the caller wants to know; the observer hears of the batch. The cheapest
     /// way to send many records.
     pub async fn post(&self, record: Record<'_>) -> Result<(), SendError> {

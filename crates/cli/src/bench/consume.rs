@@ -1,0 +1,44 @@
+//! `klamm bench consume`.
+
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use klamm_client::{Assignment, Consumer, ConsumerConfig, Start};
+
+use super::report::{Report, Stopwatch};
+use crate::args::BenchConsumeArgs;
+use crate::remote;
+
+pub(super) fn run(args: &BenchConsumeArgs) -> Result<()> {
+    remote::run(async {
+        let client = remote::connect(&args.remote, false).await?;
+        let partition_count = remote::topic(&client, &args.topic).await?.partitions.len() as i32;
+        let topic: Arc<str> = args.topic.as_str().into();
+        let consumer = Consumer::new(&client, ConsumerConfig::default());
+        let stopwatch = Stopwatch::start();
+        consumer.assign((0..partition_count).map(|partition| Assignment {
+            topic: topic.clone(),
+            partition,
+            start: Start::Earliest,
+        }));
+        let wanted = args.records.unwrap_or(u64::MAX);
+        let (mut records, mut bytes) = (0, 0);
+        let mut scratch = Vec::new();
+        'reading: while let Some(batch) = consumer.next_batch_or_end().await? {
+            for record in batch.records(&mut scratch)? {
+                let record = record?;
+                bytes += (record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len)) as u64;
+                records += 1;
+                if records == wanted {
+                    break 'reading;
+                }
+            }
+        }
+        let spent = stopwatch.stop();
+        Report { name: "consume", records, bytes, spent, latencies: Vec::new() }.print(args.remote.format)?;
+        match args.records {
+            Some(wanted) if records < wanted => bail!("{} has only {records} records", args.topic),
+            _ => Ok(()),
+        }
+    })
+}

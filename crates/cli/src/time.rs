@@ -1,0 +1,131 @@
+//! Where to begin reading, as it is written on the command line.
+
+use std::time::SystemTime;
+
+use klamm_client::Start;
+use klamm_model::{Offset, Timestamp};
+
+const EXPECTED: &str = "expected start, end, an offset, -N for the last N, or @TIME";
+const EXPECTED_TIME: &str = "expected milliseconds since 1970, a time like 2026-11-23T22:30:00Z, or a time ago like -90s, -15m, -2h, -1d";
+
+/// `start`, `end`, `N`, `-N` or `@TIME`.
+pub(crate) fn start(text: &str) -> Result<Start, String> {
+    let since_1970 = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    start_at(text, i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn start_at(text: &str, now_ms: i64) -> Result<Start, String> {
+    match text {
+        "start" | "beginning" | "earliest" => return Ok(Start::Earliest),
+        "end" | "latest" => return Ok(Start::Latest),
+        _ => {}
+    }
+    if let Some(time) = text.strip_prefix('@') {
+        let moment =
+            ago(time, now_ms).or_else(|| time.parse().ok().filter(|ms| *ms >= 0)).or_else(|| date_time(time));
+        return moment.map(|ms| Start::Since(Timestamp(ms))).ok_or_else(|| EXPECTED_TIME.to_owned());
+    }
+    if let Some(count) = text.strip_prefix('-') {
+        return count.parse().map(Start::Last).map_err(|_| EXPECTED.to_owned());
+    }
+    text.parse().ok().and_then(Offset::from_wire).map(Start::At).ok_or_else(|| EXPECTED.to_owned())
+}
+
+fn ago(text: &str, now_ms: i64) -> Option<i64> {
+    let span = text.strip_prefix('-')?;
+    let (number, unit) = span.split_at_checked(span.len().checked_sub(1)?)?;
+    let unit_ms = match unit {
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    let span_ms = number.parse::<u32>().ok().map(i64::from)?.checked_mul(unit_ms)?;
+    Some((now_ms - span_ms).max(0))
+}
+
+/// `2026-11-23`, `2026-11-23T22:30`, `2026-11-23T22:30:00` with or without `.mmm` and `Z`; always UTC.
+fn date_time(text: &str) -> Option<i64> {
+    let text = text.strip_suffix('Z').unwrap_or(text);
+    let (date, time) = text.split_once(['T', ' ']).unwrap_or((text, "00:00"));
+    let mut date = date.splitn(3, '-');
+    let year: i64 = number(date.next()?, 1970, 9999)?;
+    let month = number(date.next()?, 1, 12)?;
+    let day = number(date.next()?, 1, days_of(year, month))?;
+    let (time, thousandths) = match time.split_once('.') {
+        Some((time, fraction)) => (time, fraction.get(..3).unwrap_or(fraction)),
+        None => (time, "0"),
+    };
+    let mut time = time.splitn(3, ':');
+    let hour = number(time.next()?, 0, 23)?;
+    let minute = number(time.next()?, 0, 59)?;
+    let second = time.next().map_or(Some(0), |text| number(text, 0, 60))?;
+    let scale = 10_i64.pow(3_u32.saturating_sub(u32::try_from(thousandths.len()).ok()?));
+    let ms = number(thousandths, 0, 999)? * if thousandths == "0" { 0 } else { scale };
+    let days = days_before_year(year) + (1..month).map(|month| days_of(year, month)).sum::<i64>() + day - 1;
+    Some((((days * 24 + hour) * 60 + minute) * 60 + second) * 1_000 + ms)
+}
+
+fn number(text: &str, least: i64, most: i64) -> Option<i64> {
+    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    text.parse().ok().filter(|number| (least..=most).contains(number))
+}
+
+fn is_leap(year: i64) -> bool {
+    year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
+}
+
+fn days_of(year: i64, month: i64) -> i64 {
+    match month {
+        4 | 6 | 9 | 11 => 30,
+        2 if is_leap(year) => 29,
+        2 => 28,
+        _ => 31,
+    }
+}
+
+fn days_before_year(year: i64) -> i64 {
+    (1970..year).map(|year| if is_leap(year) { 366 } else { 365 }).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn since(text: &str) -> Option<i64> {
+        match start_at(text, 1_000_000_000) {
+            Ok(Start::Since(timestamp)) => Some(timestamp.0),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn offsets() {
+        assert_eq!(start_at("start", 0), Ok(Start::Earliest));
+        assert_eq!(start_at("end", 0), Ok(Start::Latest));
+        assert_eq!(start_at("42", 0), Ok(Start::At(Offset::new(42))));
+        assert_eq!(start_at("-10", 0), Ok(Start::Last(10)));
+        for wrong in ["", "middle", "--1", "-", "1.5", "-x"] {
+            assert_eq!(start_at(wrong, 0), Err(EXPECTED.to_owned()), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn times() {
+        assert_eq!(since("@1795474986789"), Some(1_795_474_986_789));
+        assert_eq!(since("@2026-11-23T22:30:00Z"), Some(1_795_473_000_000));
+        assert_eq!(since("@2026-11-23T22:30:00.25Z"), Some(1_795_473_000_250));
+        assert_eq!(since("@2024-02-29"), Some(1_709_164_800_000));
+        assert_eq!(since("@1970-01-01 00:01"), Some(60_000));
+        assert_eq!(since("@-90s"), Some(999_910_000));
+        assert_eq!(since("@-2h"), Some(992_800_000));
+        assert_eq!(since("@-90000d"), Some(0));
+        for wrong in ["@", "@-", "@yesterday", "@2026-13-01", "@2023-02-29", "@2026-1-1T25:00", "@-1y", "@-é"]
+        {
+            assert_eq!(since(wrong), None, "{wrong:?}");
+        }
+    }
+}
