@@ -160,7 +160,10 @@ impl Log {
             }
             (Barrier::Roll { next, .. }, DiskError::Full) => {
                 let next = next.base;
-                if next <= self.end {
+                let epochs_left = |action: &DiskAction| matches!(action, DiskAction::WriteCheckpoint { .. });
+                self.epochs_unsaved |= started.actions.iter().any(epochs_left);
+                // Unless it was taken back already.
+                if self.segments.iter().skip(1).any(|segment| segment.base == next) {
                     self.lose_from(next, progress);
                     self.unroll(next);
                 }
@@ -183,7 +186,9 @@ impl Log {
         if self.life == Life::Running {
             self.life = Life::Failed;
             self.queue.abandon();
-            progress.lost_from = Some(lost_from.min(self.end));
+            self.end = lost_from.min(self.end);
+            self.written = self.written.min(self.end);
+            progress.lost_from = Some(self.end);
             progress.fatal = Some(error);
         }
     }
@@ -209,7 +214,7 @@ impl Log {
                 _ => break,
             }
         }
-        if self.life == Life::Running && self.queue.is_open() {
+        if self.life == Life::Running && self.queue.is_open() && self.to_create.is_none() {
             self.sync_if_due(out);
             self.save_if_due(out);
         }
@@ -335,6 +340,7 @@ impl Log {
             return;
         }
         self.checkpoints_pause = false;
+        self.create_files();
         if self.queue.started.as_ref().is_some_and(|started| started.op.is_none())
             && let Some(stalled) = self.queue.started.take()
         {
@@ -367,6 +373,7 @@ impl Log {
     pub fn wants_periodic(&self) -> bool {
         let stalled = self.queue.started.as_ref().is_some_and(|started| started.op.is_none());
         let unsaved = self.durable_point < self.synced || self.synced < self.written || self.epochs_unsaved;
+        let unsaved = unsaved || self.to_create.is_some();
         match self.life {
             Life::Running => stalled || unsaved,
             Life::Failed => false,

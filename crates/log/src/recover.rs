@@ -134,7 +134,7 @@ impl Recovery<'_> {
             let (segment, next) = (found[at], found[at + 1].base);
             if !self.is_closed_well(segment, next)? {
                 let mut index = Index::default();
-                let scanned = self.scan(segment, at == 0, None, &mut index, &mut |_, _| {})?;
+                let scanned = self.scan(segment, None, &mut index, &mut |_, _| {})?;
                 if scanned.end != next || scanned.size != segment.size {
                     // The log ends here. Segments beyond are what a crash left of a cut, or else something is damaged: that is found below.
                     dropped = found.split_off(at + 1);
@@ -165,18 +165,10 @@ impl Recovery<'_> {
         log.active_mut().may_exist = true;
         log.epochs_unsaved = false;
         (log.epochs, log.producers) = (epochs, producers);
-        if closed_found.is_empty() {
-            log.log_start = log.end;
-        }
         let durable_point = self.durable_point.unwrap_or_default();
-        let is_first = closed_found.is_empty();
         let last_epoch = log.epochs.newest().map(|newest| newest.epoch);
         let size = self
-            .scan(last, is_first, last_epoch, &mut Index::default(), &mut |header, size| {
-                if is_first && log.appended_bytes == 0 {
-                    // Whatever was before it is gone, with an end that only we knew.
-                    (log.log_start, log.end) = (header.base_offset, header.base_offset);
-                }
+            .scan(last, last_epoch, &mut Index::default(), &mut |header, size| {
                 if let Some(epoch) = header.leader_epoch {
                     log.epochs_unsaved |= log.epochs.begin(epoch, log.end);
                 }
@@ -312,7 +304,6 @@ impl Recovery<'_> {
     fn scan(
         &mut self,
         segment: Found,
-        is_first: bool,
         mut last_epoch: Option<LeaderEpoch>,
         index: &mut Index,
         visit: &mut dyn FnMut(&BatchHeader, u32),
@@ -328,10 +319,7 @@ impl Recovery<'_> {
                 Err(WalkError::Io(error)) => return Err(io_error(&name, &error)),
                 Ok(None) | Err(WalkError::Damaged(_)) => break,
             };
-            let may_begin_later = is_first && position == 0 && segment.base < header.base_offset;
-            if (header.base_offset != end && !may_begin_later)
-                || header.leader_epoch.is_none()
-                || header.leader_epoch < last_epoch
+            if header.base_offset != end || header.leader_epoch.is_none() || header.leader_epoch < last_epoch
             {
                 break;
             }
@@ -380,7 +368,7 @@ impl Recovery<'_> {
         let count_max = self.config.producer_count_max;
         for (at, segment) in closed.iter().enumerate() {
             let mut index = Index::default();
-            self.scan(*segment, at == 0, None, &mut index, &mut |header, _| {
+            self.scan(*segment, None, &mut index, &mut |header, _| {
                 let goes_on = scanned_epochs
                     .newest()
                     .is_none_or(|newest| header.leader_epoch.is_some_and(|epoch| newest.epoch <= epoch));
@@ -436,6 +424,8 @@ impl Recovery<'_> {
             }
         }
         epochs.cut(last.base, true);
+        // The file may be from before a log began anew.
+        epochs.cut_front(closed.first().map_or(last.base, |first| first.base));
         Ok(Some(epochs))
     }
 

@@ -1,1 +1,262 @@
+//! A disk in memory that loses what was not synced, and a log on it.
 
+mod crashes;
+mod producers;
+mod reads;
+mod recovery;
+mod scripts;
+
+use std::collections::BTreeMap;
+use std::io;
+
+use bytes::Bytes;
+use klamm_model::{
+    BatchBuilder, LeaderEpoch, Offset, PartitionIndex, ProduceLimits, Producer, ProducerEpoch, ProducerId,
+    Seal, Timestamp, TopicId, TopicPartition, ValidBatch, validate_produce,
+};
+
+use crate::*;
+
+pub(super) const PARTITION: TopicPartition =
+    TopicPartition { topic: TopicId(uuid::Uuid::from_u128(7)), partition: PartitionIndex(0) };
+
+/// Small enough that a test sees several segments and index entries.
+pub(super) fn config() -> LogConfig {
+    LogConfig { segment_bytes: 600, index_interval_bytes: 150, ..LogConfig::default() }
+}
+
+pub(super) fn offset(raw: i64) -> Offset {
+    Offset::new(raw)
+}
+
+/// A batch as a client sends it: so many records, told apart by `mark`.
+pub(super) fn batch(count: u32, mark: u64, producer: Option<(i64, i16, i32)>) -> (ValidBatch, Bytes) {
+    let mut builder = BatchBuilder::with_capacity(256);
+    for at in 0..count {
+        let value = format!("{mark}/{at}");
+        builder.append(Timestamp(1000 + mark as i64 * 10 + i64::from(at)), None, Some(value.as_bytes()), &[]);
+    }
+    let producer = producer.map(|(id, epoch, base_sequence)| Producer {
+        id: ProducerId(id),
+        epoch: ProducerEpoch(epoch),
+        base_sequence,
+    });
+    let bytes = builder.finish(&Seal { producer, ..Seal::default() });
+    (validate_produce(&bytes, &ProduceLimits::default()).expect("a good batch"), bytes)
+}
+
+/// A file: what is in it, and what a crash leaves for certain.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct MemoryFile {
+    pub(super) data: Vec<u8>,
+    durable: Vec<u8>,
+    /// Writes since the last sync.
+    unsynced: Vec<(usize, Vec<u8>)>,
+    /// The directory's entry is on disk.
+    pub(super) settled: bool,
+}
+
+impl MemoryFile {
+    fn write(&mut self, position: usize, bytes: &[u8]) {
+        put(&mut self.data, position, bytes);
+        self.unsynced.push((position, bytes.to_vec()));
+    }
+
+    fn sync(&mut self) {
+        self.durable.clone_from(&self.data);
+        self.unsynced.clear();
+        self.settled = true;
+    }
+}
+
+fn put(data: &mut Vec<u8>, position: usize, bytes: &[u8]) {
+    if data.len() < position + bytes.len() {
+        data.resize(position + bytes.len(), 0);
+    }
+    data[position..position + bytes.len()].copy_from_slice(bytes);
+}
+
+/// One partition's directory.
+#[derive(Clone, Debug, Default)]
+pub(super) struct MemoryDisk {
+    pub(super) files: BTreeMap<String, MemoryFile>,
+    pub(super) exists: bool,
+}
+
+fn log_name(segment: SegmentId) -> String {
+    FileKind::Log.file_name(segment.base)
+}
+
+impl MemoryDisk {
+    pub(super) fn perform(&mut self, action: &DiskAction) {
+        match action {
+            DiskAction::CreatePartition { base, .. } => {
+                self.exists = true;
+                self.files.insert(FileKind::Log.file_name(*base), MemoryFile::default());
+            }
+            DiskAction::CreateSegment { segment } => {
+                self.files.insert(log_name(*segment), MemoryFile::default());
+            }
+            DiskAction::Write { segment, position, prefix, body } => {
+                let bytes = written_bytes(prefix.as_ref(), body);
+                self.file(*segment).write(*position as usize, &bytes);
+            }
+            DiskAction::Sync { segment } => {
+                self.files.values_mut().for_each(|file| file.settled = true);
+                self.file(*segment).sync();
+            }
+            DiskAction::Truncate { segment, size, delete } => {
+                for gone in delete {
+                    for kind in [FileKind::Log, FileKind::Index, FileKind::Producers] {
+                        self.files.remove(&kind.file_name(gone.base));
+                    }
+                }
+                let file = self.file(*segment);
+                assert!(*size as usize <= file.data.len(), "cut to {size}, but has {}", file.data.len());
+                file.data.truncate(*size as usize);
+                file.sync();
+            }
+            DiskAction::Seal { segment, size, index, next, producers } => {
+                assert_eq!(self.file(*segment).data.len(), *size as usize, "sealed size");
+                self.replace(FileKind::Index.file_name(segment.base), index);
+                if !producers.is_empty() {
+                    self.replace(FileKind::Producers.file_name(*next), producers);
+                }
+            }
+            DiskAction::WriteCheckpoint { name, contents } => self.replace((*name).to_owned(), contents),
+            DiskAction::DeletePartition => *self = Self::default(),
+        }
+    }
+
+    fn file(&mut self, segment: SegmentId) -> &mut MemoryFile {
+        self.files.get_mut(&log_name(segment)).unwrap_or_else(|| panic!("{segment:?} is not there"))
+    }
+
+    fn replace(&mut self, name: String, contents: &[u8]) {
+        let mut file = MemoryFile { data: contents.to_vec(), ..MemoryFile::default() };
+        file.sync();
+        self.files.insert(name, file);
+    }
+
+    /// What a crash leaves: of what was not synced, anything. `random` gives numbers.
+    pub(super) fn crash(&mut self, random: &mut dyn FnMut() -> usize) {
+        self.files.retain(|_, file| file.settled || random().is_multiple_of(2));
+        for file in self.files.values_mut() {
+            let mut data = file.durable.clone();
+            for (position, bytes) in &file.unsynced {
+                let kept = match random() % 4 {
+                    0 => 0,
+                    1 => random() % (bytes.len() + 1),
+                    _ => bytes.len(),
+                };
+                if 0 < kept {
+                    put(&mut data, *position, &bytes[..kept]);
+                }
+            }
+            file.data = data;
+            file.sync();
+        }
+    }
+
+    /// The bytes of all segments, by base.
+    pub(super) fn segment(&self, base: Offset) -> &[u8] {
+        &self.files[&FileKind::Log.file_name(base)].data
+    }
+
+    pub(super) fn read(&self, name: &str, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let file = self.files.get(name).ok_or(io::ErrorKind::NotFound)?;
+        let data = file.data.get(position as usize..).unwrap_or_default();
+        let size = data.len().min(buffer.len());
+        buffer[..size].copy_from_slice(&data[..size]);
+        Ok(size)
+    }
+}
+
+pub(super) fn written_bytes(prefix: Option<&[u8; 16]>, body: &Bytes) -> Vec<u8> {
+    let mut bytes = body.to_vec();
+    if let Some(prefix) = prefix {
+        bytes[..16].copy_from_slice(prefix);
+    }
+    bytes
+}
+
+impl LogFiles for MemoryDisk {
+    fn list(&self) -> io::Result<Vec<(String, u64)>> {
+        Ok(self.files.iter().map(|(name, file)| (name.clone(), file.data.len() as u64)).collect())
+    }
+
+    fn read_at(&self, name: &str, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read(name, position, buffer)
+    }
+}
+
+/// A log on its disk, with operations that have not ended.
+pub(super) struct Bench {
+    pub(super) log: Log,
+    pub(super) disk: MemoryDisk,
+    pub(super) under_way: Vec<DiskOp>,
+}
+
+impl Bench {
+    pub(super) fn new(config: LogConfig) -> Self {
+        let mut under_way = Vec::new();
+        let log = Log::create(PARTITION, "topic-0".to_owned(), config, &mut under_way);
+        Self { log, disk: MemoryDisk::default(), under_way }
+    }
+
+    pub(super) fn open(disk: MemoryDisk, config: LogConfig) -> Result<(Self, RecoveryReport), RecoverError> {
+        let (mut log, report) = Log::recover(PARTITION, "topic-0".to_owned(), config, &disk)?;
+        let mut under_way = Vec::new();
+        log.start(&mut under_way);
+        Ok((Self { log, disk, under_way }, report))
+    }
+
+    pub(super) fn append(&mut self, count: u32, mark: u64) -> Appended {
+        let (valid, bytes) = batch(count, mark, None);
+        let epoch = self.log.last_epoch().unwrap_or_default();
+        self.log.append_as_leader(epoch, &valid, bytes, &mut self.under_way).expect("appended")
+    }
+
+    pub(super) fn append_by(
+        &mut self,
+        epoch: i32,
+        count: u32,
+        mark: u64,
+        producer: (i64, i16, i32),
+    ) -> Result<Appended, AppendError> {
+        let (valid, bytes) = batch(count, mark, Some(producer));
+        self.log.append_as_leader(LeaderEpoch(epoch), &valid, bytes, &mut self.under_way)
+    }
+
+    /// Performs and ends one operation.
+    pub(super) fn end(&mut self, at: usize, result: Result<(), DiskError>) -> Progress {
+        let op = self.under_way.remove(at);
+        if result.is_ok() {
+            self.disk.perform(&op.action);
+        }
+        self.log.done(op.id, result, &mut self.under_way)
+    }
+
+    /// Performs everything until nothing is left.
+    pub(super) fn settle(&mut self) {
+        while !self.under_way.is_empty() {
+            self.end(0, Ok(()));
+        }
+    }
+
+    pub(super) fn resolve(&self, plan: &ReadPlan) -> Result<Vec<u8>, ReadError> {
+        let mut read = |kind: FileKind, position: u64, buffer: &mut [u8]| {
+            self.disk.read(&kind.file_name(plan.segment.base), position, buffer)
+        };
+        let range = resolve(plan, &mut read)?;
+        Ok(self.disk.segment(plan.segment.base)[range.start as usize..range.end as usize].to_vec())
+    }
+
+    pub(super) fn find(&self, lookup: &TimeLookup) -> Option<(i64, i64)> {
+        let mut read = |segment: SegmentId, kind: FileKind, position: u64, buffer: &mut [u8]| {
+            self.disk.read(&kind.file_name(segment.base), position, buffer)
+        };
+        let found = resolve_time(lookup, &mut read).expect("readable");
+        found.map(|(offset, timestamp)| (offset.raw(), timestamp.0))
+    }
+}

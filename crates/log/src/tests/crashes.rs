@@ -1,0 +1,308 @@
+//! Whatever happens in whatever order, a restart finds everything that was synced, byte for byte, and nothing that was never appended.
+
+use std::collections::BTreeMap;
+
+use klamm_model::{Batches, Tail as RunEnd, Tick};
+use proptest::prelude::*;
+
+use super::*;
+
+/// What must be true of a log, kept beside it.
+struct World {
+    bench: Bench,
+    /// The records as they are, by the first offset of a batch.
+    expected: BTreeMap<i64, Vec<u8>>,
+    /// Every batch that was ever at an offset.
+    ever: BTreeMap<i64, Vec<Vec<u8>>>,
+    high_watermark: i64,
+    sequences: [i32; 3],
+    epoch: i32,
+    now: Tick,
+    mark: u64,
+    full: bool,
+}
+
+impl World {
+    fn new(flush: Flush) -> Self {
+        Self {
+            bench: Bench::new(LogConfig { flush, ..config() }),
+            expected: BTreeMap::new(),
+            ever: BTreeMap::new(),
+            high_watermark: 0,
+            sequences: [0; 3],
+            epoch: 0,
+            now: Tick::default(),
+            mark: 0,
+            full: false,
+        }
+    }
+
+    fn step(&mut self, kind: u8, argument: usize) {
+        let under_way = self.bench.under_way.len();
+        match kind {
+            0..30 => self.append(argument),
+            30..70 if 0 < under_way => self.end(argument % under_way, Ok(())),
+            70..75 if 0 < under_way => self.fail_one(argument),
+            75..80 => self.cut(argument),
+            80..86 => {
+                let room = self.bench.log.frontier().raw() - self.high_watermark;
+                if 0 < room {
+                    self.high_watermark += argument as i64 % (room + 1);
+                    self.bench.log.note_high_watermark(offset(self.high_watermark));
+                }
+            }
+            86..92 => {
+                self.now = self.now.after_ms(argument as u64 % 2000);
+                self.bench.log.periodic(self.now, &mut self.bench.under_way);
+            }
+            92..94 => {
+                self.epoch += 1;
+                let end = self.bench.log.end();
+                self.bench.log.begin_epoch(LeaderEpoch(self.epoch), end, &mut self.bench.under_way);
+            }
+            94 => self.restart_log(argument),
+            95..97 => self.copy_run(argument),
+            97..100 => self.crash(argument),
+            _ => {}
+        }
+        self.check();
+    }
+
+    fn append(&mut self, argument: usize) {
+        self.mark += 1;
+        let id = argument % 4;
+        let producer = self.sequences.get(id).map(|sequence| (id as i64, 0, *sequence));
+        let count = 1 + (argument / 4 % 6) as u32;
+        let (valid, bytes) = batch(count, self.mark, producer);
+        let base = self.bench.log.end();
+        match self.bench.log.append_as_leader(
+            LeaderEpoch(self.epoch),
+            &valid,
+            bytes.clone(),
+            &mut self.bench.under_way,
+        ) {
+            Ok(appended) if !appended.duplicate => {
+                let prefix = klamm_model::patched_prefix(&bytes, base, LeaderEpoch(self.epoch));
+                self.note(base.raw(), written_bytes(Some(&prefix), &bytes));
+            }
+            // What the world takes for the next sequence may be one that was taken back.
+            Ok(_) | Err(AppendError::OutOfOrderSequence { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+        self.learn_sequences();
+    }
+
+    /// Several batches at once, as a follower gets them.
+    fn copy_run(&mut self, argument: usize) {
+        let mut run = Vec::new();
+        let mut base = self.bench.log.end();
+        let mut batches = Vec::new();
+        for _ in 0..1 + argument % 5 {
+            self.mark += 1;
+            let (valid, bytes) = batch(1 + (self.mark % 4) as u32, self.mark, None);
+            let prefix = klamm_model::patched_prefix(&bytes, base, LeaderEpoch(self.epoch));
+            let bytes = written_bytes(Some(&prefix), &bytes);
+            run.extend_from_slice(&bytes);
+            batches.push((base.raw(), bytes));
+            base = base.advance(valid.record_count);
+        }
+        self.bench.log.append_as_follower(run.into(), &mut self.bench.under_way).expect("continuous");
+        batches.into_iter().for_each(|(base, bytes)| self.note(base, bytes));
+    }
+
+    fn note(&mut self, base: i64, bytes: Vec<u8>) {
+        self.ever.entry(base).or_default().push(bytes.clone());
+        self.expected.insert(base, bytes);
+    }
+
+    fn forget_from(&mut self, end: Offset) {
+        self.expected.split_off(&end.raw());
+        self.high_watermark = self.high_watermark.min(end.raw());
+        self.learn_sequences();
+    }
+
+    /// A producer goes on where the log is.
+    fn learn_sequences(&mut self) {
+        self.sequences = [0; 3];
+        for (id, entry) in self.bench.log.producers.sorted() {
+            if let Some(last) = entry.batches().last() {
+                self.sequences[id.0 as usize] = last.last_sequence() + 1;
+            }
+        }
+    }
+
+    fn end(&mut self, at: usize, result: Result<(), DiskError>) {
+        let progress = self.bench.end(at, result);
+        assert_eq!(progress.fatal, None);
+        if let Some(lost_from) = progress.lost_from {
+            assert_eq!(self.bench.log.end(), lost_from);
+            self.forget_from(lost_from);
+        }
+    }
+
+    /// The disk is full: what needs room fails, perhaps after some of it was written.
+    fn fail_one(&mut self, argument: usize) {
+        let at = argument % self.bench.under_way.len();
+        match self.bench.under_way[at].action.clone() {
+            DiskAction::Sync { .. } | DiskAction::Truncate { .. } => return self.end(at, Ok(())),
+            DiskAction::Write { segment, position, prefix, body } if argument.is_multiple_of(2) => {
+                let bytes = written_bytes(prefix.as_ref(), &body);
+                let body = Bytes::from(bytes[..argument % bytes.len()].to_vec());
+                self.bench.disk.perform(&DiskAction::Write { segment, position, prefix: None, body });
+            }
+            _ => {}
+        }
+        self.full = true;
+        self.end(at, Err(DiskError::Full));
+    }
+
+    fn cut(&mut self, argument: usize) {
+        let room = self.bench.log.end().raw() - self.high_watermark;
+        if 0 < room {
+            let to = self.high_watermark + argument as i64 % room;
+            self.bench.log.truncate_to(offset(to), &mut self.bench.under_way);
+            assert!(self.bench.log.end().raw() <= to);
+            self.forget_from(self.bench.log.end());
+        }
+    }
+
+    fn restart_log(&mut self, argument: usize) {
+        let base = self.bench.log.end().raw() + argument as i64 % 50;
+        self.bench.log.restart_at(offset(base), &mut self.bench.under_way);
+        self.expected.clear();
+        self.high_watermark = base;
+        self.learn_sequences();
+    }
+
+    /// Some of what was under way happens, then the power fails.
+    fn crash(&mut self, argument: usize) {
+        let mut state = argument as u64 | 1;
+        let mut random = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 8) as usize
+        };
+        let log = &self.bench.log;
+        let synced = log.synced().raw();
+        let log_start = log.log_start().raw();
+        let mut disk = self.bench.disk.clone();
+        for op in &self.bench.under_way {
+            if random().is_multiple_of(2) {
+                disk.perform(&op.action);
+            }
+        }
+        disk.crash(&mut random);
+        let kept: Vec<_> =
+            self.expected.range(..synced).map(|(base, bytes)| (*base, bytes.clone())).collect();
+
+        let without_help = {
+            let mut disk = disk.clone();
+            disk.files.retain(|name, _| name.ends_with(".log") || name == DURABLE_POINT);
+            Log::recover(PARTITION, "topic-0".to_owned(), *log.config(), &disk).map(|(log, _)| log)
+        };
+        let config = *log.config();
+        let (bench, _) = Bench::open(disk, config)
+            .unwrap_or_else(|error| panic!("after a crash with {synced} synced: {error}"));
+        let rebuilt = without_help.expect("the other files do not matter");
+        assert_eq!(rebuilt.end(), bench.log.end());
+        assert_eq!(rebuilt.epochs, bench.log.epochs, "epochs rebuilt from the records");
+        assert_eq!(rebuilt.producers, bench.log.producers, "producers rebuilt from the records");
+        self.bench = bench;
+
+        let found = self.records();
+        for (base, bytes) in &found {
+            assert!(self.ever.get(base).is_some_and(|ever| ever.contains(bytes)), "never appended at {base}");
+        }
+        for (base, bytes) in kept {
+            assert_eq!(found.get(&base), Some(&bytes), "synced batch {base} of a log from {log_start}");
+        }
+        self.expected = found;
+        // Of what a start does not read, cuts are not exact.
+        self.high_watermark = self.bench.log.active().base.raw();
+        self.bench.log.note_high_watermark(offset(self.high_watermark));
+        self.epoch += 1;
+        self.learn_sequences();
+    }
+
+    /// Everything that can be read.
+    fn records(&self) -> BTreeMap<i64, Vec<u8>> {
+        let log = &self.bench.log;
+        let mut found = BTreeMap::new();
+        let mut from = log.log_start();
+        while let Some(plan) = log.read(from, log.written(), 200).expect("in range") {
+            let bytes = self.bench.resolve(&plan).expect("readable");
+            let mut read = 0;
+            for batch in Batches::new(&bytes, RunEnd::MayBeTruncated) {
+                let batch = batch.expect("good");
+                batch.verify_crc().expect("good");
+                found.insert(batch.base_offset().raw(), batch.bytes().to_vec());
+                from = batch.next_offset();
+                read += 1;
+            }
+            assert!(0 < read, "nothing read from {from}");
+        }
+        found
+    }
+
+    fn check(&mut self) {
+        let log = &self.bench.log;
+        log.check_invariants();
+        assert!(self.high_watermark <= log.end().raw());
+        let expected: BTreeMap<_, _> =
+            self.expected.range(..log.written().raw()).map(|(base, bytes)| (*base, bytes.clone())).collect();
+        assert_eq!(self.records(), expected, "what is readable");
+    }
+
+    /// When everything has ended, memory and disk agree.
+    fn finish(&mut self) {
+        for _ in 0..4 {
+            while !self.bench.under_way.is_empty() {
+                self.end(0, Ok(()));
+            }
+            self.now = self.now.after_ms(2000);
+            self.bench.log.periodic(self.now, &mut self.bench.under_way);
+        }
+        self.check();
+        let log = &self.bench.log;
+        assert!(!log.wants_periodic());
+        assert_eq!((log.synced(), log.queued_bytes(), log.unsynced_bytes()), (log.end(), 0, 0));
+        let on_disk: usize = self
+            .bench
+            .disk
+            .files
+            .iter()
+            .filter(|(name, _)| name.ends_with(".log"))
+            .map(|(_, file)| file.data.len())
+            .sum();
+        assert_eq!(log.size_bytes(), on_disk as u64);
+        let (again, report) = Bench::open(self.bench.disk.clone(), *log.config()).expect("good files");
+        assert_eq!((again.log.end(), report.cut_bytes), (log.end(), 0));
+        let mut epochs = log.epochs.clone();
+        epochs.cut(log.end(), true);
+        assert_eq!(again.log.epochs, epochs);
+        assert_eq!(again.log.producers, log.producers);
+    }
+}
+
+fn run(flush: Flush, steps: &[(u8, u16)]) {
+    let mut world = World::new(flush);
+    for &(kind, argument) in steps {
+        world.step(kind, usize::from(argument));
+    }
+    world.finish();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn synced_logs_keep_what_was_synced(steps in prop::collection::vec((0..100_u8, any::<u16>()), 1..200)) {
+        run(Flush::Synced, &steps);
+    }
+
+    #[test]
+    fn relaxed_logs_keep_what_was_synced(steps in prop::collection::vec((0..100_u8, any::<u16>()), 1..200)) {
+        run(Flush::Relaxed { bytes_max: 300, delay_ms_max: 100 }, &steps);
+    }
+}

@@ -1,0 +1,181 @@
+//! Opening a log: torn tails, damage, missing files.
+
+use super::*;
+
+/// A log of one segment with three batches that were written, and the ends of the batches.
+fn three_batches(durable_to: usize) -> (MemoryDisk, Vec<(usize, i64)>) {
+    let mut bench = Bench::new(LogConfig::default());
+    let mut ends = vec![(0, 0)];
+    for mark in 0..3 {
+        bench.append(2, mark);
+        bench.settle();
+        ends.push((bench.disk.segment(offset(0)).len(), bench.log.end().raw()));
+        if mark as usize + 1 == durable_to {
+            bench.log.periodic(klamm_model::Tick(1_000_000), &mut bench.under_way);
+            bench.settle();
+        }
+    }
+    (bench.disk, ends)
+}
+
+fn segment_mut(disk: &mut MemoryDisk, base: i64) -> &mut Vec<u8> {
+    &mut disk.files.get_mut(&FileKind::Log.file_name(offset(base))).expect("there").data
+}
+
+#[test]
+fn a_tail_torn_at_any_byte_is_cut_to_the_last_whole_batch() {
+    let (disk, ends) = three_batches(0);
+    let whole = disk.segment(offset(0)).to_vec();
+    for (garbage, count) in [(0, 0), (0, 100), (0xff, 100), (0x5a, 3)] {
+        for size in 0..=whole.len() {
+            let mut torn = disk.clone();
+            let bytes = segment_mut(&mut torn, 0);
+            bytes.truncate(size);
+            bytes.resize(size + count, garbage);
+            // Garbage may happen to be what was there.
+            let same = bytes.iter().zip(&whole).take_while(|(one, other)| one == other).count();
+            let (kept, end) = *ends.iter().rfind(|(at, _)| *at <= same).expect("0 is one");
+            let (mut bench, report) = Bench::open(torn, LogConfig::default())
+                .unwrap_or_else(|error| panic!("cut at {size}: {error}"));
+            assert_eq!(
+                (bench.log.end().raw(), report.cut_bytes),
+                (end, (size + count - kept) as u64),
+                "cut at {size}"
+            );
+            bench.settle();
+            assert_eq!(bench.disk.segment(offset(0)), &whole[..kept]);
+            assert_eq!(bench.log.synced(), bench.log.end());
+            bench.append(1, 9);
+            bench.settle();
+            assert_eq!(bench.log.end().raw(), end + 1);
+        }
+    }
+}
+
+#[test]
+fn damage_below_the_durable_point_is_reported_and_nothing_is_touched() {
+    let (disk, ends) = three_batches(2);
+    let durable_size = ends[2].0;
+    for position in 0..ends[3].0 {
+        let mut damaged = disk.clone();
+        segment_mut(&mut damaged, 0)[position] ^= 0x10;
+        let opened = Bench::open(damaged, LogConfig::default());
+        // The records' own bytes are not looked at below the durable point: who reads them checks them.
+        let within = position - ends.iter().rfind(|(at, _)| *at <= position).expect("0 is one").0;
+        let base_or_length = within < 12 || within == 16;
+        match opened {
+            Ok((bench, _)) if durable_size <= position => {
+                assert_eq!(bench.log.end().raw(), 4, "byte {position}")
+            }
+            Ok((bench, report)) => {
+                assert!(!base_or_length, "byte {position}");
+                assert_eq!((bench.log.end().raw(), report.cut_bytes), (6, 0), "byte {position}");
+            }
+            Err(RecoverError::DamagedBelowDurablePoint { durable_point, valid_end, .. }) => {
+                assert!(position < durable_size && valid_end < durable_point, "byte {position}");
+            }
+            Err(error) => panic!("byte {position}: {error}"),
+        }
+    }
+    let mut shorter = disk.clone();
+    segment_mut(&mut shorter, 0).truncate(durable_size - 1);
+    assert!(matches!(
+        Bench::open(shorter, LogConfig::default()),
+        Err(RecoverError::DamagedBelowDurablePoint { .. })
+    ));
+    let mut gone = disk;
+    gone.files.retain(|name, _| !name.ends_with(".log"));
+    assert!(matches!(
+        Bench::open(gone, LogConfig::default()),
+        Err(RecoverError::DamagedBelowDurablePoint { .. })
+    ));
+}
+
+#[test]
+fn a_torn_tail_is_not_cut_when_nobody_knows_what_was_durable() {
+    let (mut disk, _) = three_batches(2);
+    disk.files.get_mut(DURABLE_POINT).expect("saved").data[2] ^= 1;
+    assert!(Bench::open(disk.clone(), LogConfig::default()).is_ok(), "all of it is good");
+    segment_mut(&mut disk, 0).pop();
+    let opened = Bench::open(disk, LogConfig::default()).map(|_| ());
+    assert_eq!(opened, Err(RecoverError::DurablePointUnknown { valid_end: offset(4) }));
+}
+
+#[test]
+fn a_good_batch_at_the_wrong_place_is_not_taken() {
+    let (disk, ends) = three_batches(0);
+    let mut stale = disk.clone();
+    let bytes = segment_mut(&mut stale, 0);
+    let first = bytes[..ends[1].0].to_vec();
+    bytes.truncate(ends[2].0);
+    bytes.extend_from_slice(&first);
+    let (bench, report) = Bench::open(stale, LogConfig::default()).expect("opened");
+    assert_eq!((bench.log.end().raw(), report.cut_bytes), (4, first.len() as u64));
+}
+
+#[test]
+fn files_beside_the_records_are_made_again_and_are_the_same() {
+    let mut bench = Bench::new(config());
+    for sequence in 0..40 {
+        bench
+            .append_by(sequence / 7, 1, sequence as u64, (i64::from(sequence % 3), 0, sequence / 3))
+            .expect("in order");
+    }
+    bench.settle();
+    let names: Vec<String> = bench
+        .disk
+        .files
+        .keys()
+        .filter(|name| !name.ends_with(".log") && *name != DURABLE_POINT)
+        .cloned()
+        .collect();
+    assert!(names.len() > 5, "{names:?}");
+    for name in &names {
+        let size = bench.disk.files[name].data.len();
+        let damages: [&dyn Fn(&mut MemoryDisk); 4] = [
+            &|disk| drop(disk.files.remove(name)),
+            &|disk| disk.files.get_mut(name).expect("there").data.truncate(size / 2),
+            &|disk| disk.files.get_mut(name).expect("there").data.clear(),
+            &|disk| disk.files.get_mut(name).expect("there").data[size - 2] ^= 0x41,
+        ];
+        for (number, damage) in damages.iter().enumerate() {
+            let mut disk = bench.disk.clone();
+            damage(&mut disk);
+            let (mut again, _) =
+                Bench::open(disk, config()).unwrap_or_else(|error| panic!("{name} {number}: {error}"));
+            again.settle();
+            assert_eq!(again.log.end(), bench.log.end(), "{name} {number}");
+            assert_eq!(again.log.epochs, bench.log.epochs, "{name} {number}");
+            assert_eq!(again.log.producers, bench.log.producers, "{name} {number}");
+            for at in 0..again.log.end().raw() {
+                let plan = again.log.read(offset(at), Offset::MAX, 10).expect("in range").expect("written");
+                again.resolve(&plan).unwrap_or_else(|error| panic!("{name} {number}: {error}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_directory_without_a_segment_is_made_again() {
+    let (mut bench, report) = Bench::open(MemoryDisk::default(), LogConfig::default()).expect("opened");
+    assert_eq!((report.log_start, report.end), (offset(0), offset(0)));
+    assert!(matches!(bench.under_way[0].action, DiskAction::CreatePartition { .. }));
+    bench.append(1, 0);
+    bench.settle();
+    assert_eq!(bench.log.synced(), offset(1));
+}
+
+#[test]
+fn recovering_twice_gives_what_recovering_once_did() {
+    let (mut disk, ends) = three_batches(1);
+    segment_mut(&mut disk, 0).truncate(ends[3].0 - 1);
+    let (mut once, _) = Bench::open(disk.clone(), LogConfig::default()).expect("opened");
+    once.settle();
+    // A crash before any of its operations, and one after.
+    for disk in [disk, once.disk.clone()] {
+        let (mut twice, _) = Bench::open(disk, LogConfig::default()).expect("opened");
+        twice.settle();
+        assert_eq!(twice.disk.files, once.disk.files);
+        assert_eq!(twice.log.end(), once.log.end());
+    }
+}
