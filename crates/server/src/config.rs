@@ -226,11 +226,10 @@ fn put<T>(place: &mut T, value: Result<T, &'static str>) -> Result<(), &'static 
     Ok(())
 }
 
-fn number<T: std::str::FromStr + PartialOrd>(value: &str, least: T) -> Result<T, &'static str> {
-    value
-        .parse()
-        .ok()
-        .filter(|number| *number >= least)
+fn number<T: TryFrom<u64>>(value: &str, least: u64) -> Result<T, &'static str> {
+    let number = value.parse().ok().filter(|number| *number >= least);
+    number
+        .and_then(|number| T::try_from(number).ok())
         .ok_or("a whole number that is not too small or too large")
 }
 

@@ -199,7 +199,8 @@ impl Connection {
         } else if self.progress.at + wait.limit <= now {
             return Err(wait.reason);
         }
-        Ok(self.progress.at + wait.limit.min(limits.frame_stall).max(Duration::from_millis(10)))
+        // Sooner than the limit: what the connection waits for may change meanwhile.
+        Ok((self.progress.at + wait.limit).min(now + limits.shortest()))
     }
 }
 

@@ -143,6 +143,20 @@ impl LockTimes {
         self.held_histogram[bucket.min(31)] += 1;
     }
 
+    /// What was added since an earlier look.
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut since = self.clone();
+        since.count -= earlier.count;
+        since.contended_count -= earlier.contended_count;
+        since.event_count -= earlier.event_count;
+        since.held_ns -= earlier.held_ns;
+        since.waited_ns -= earlier.waited_ns;
+        for (count, before) in since.held_histogram.iter_mut().zip(earlier.held_histogram) {
+            *count -= before;
+        }
+        since
+    }
+
     /// The upper bound of the bucket in which the given share of the held times lies, in nanoseconds.
     pub fn held_ns_at(&self, share: f64) -> u64 {
         let wanted = (self.count as f64 * share).ceil() as u64;

@@ -290,18 +290,20 @@ mod tests {
 
     impl Write for Narrow {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.write_vectored(&[IoSlice::new(bytes)])
+        }
+
+        fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
             self.is_blocked = !self.is_blocked;
             if self.is_blocked {
                 return Err(ErrorKind::WouldBlock.into());
             }
-            let size = bytes.len().min(self.width);
-            self.taken.extend(&bytes[..size]);
-            Ok(size)
-        }
-
-        fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-            let all: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
-            self.write(&all)
+            let before = self.taken.len();
+            for slice in slices {
+                let left = self.width - (self.taken.len() - before);
+                self.taken.extend_from_slice(&slice[..slice.len().min(left)]);
+            }
+            Ok(self.taken.len() - before)
         }
 
         fn flush(&mut self) -> io::Result<()> {
@@ -322,7 +324,7 @@ mod tests {
         let contents: Vec<u8> = (0..700_000).map(|at| (at % 251) as u8).collect();
         std::fs::write(&path, &contents).expect("to be written");
         let file = Arc::new(File::open(&path).expect("just written"));
-        for width in [1_000, 4_096, 1 << 20] {
+        for width in [5_000, 100_000, 1 << 20] {
             let mut output = Output::default();
             let mut expected = Vec::new();
             for round in 0..20 {

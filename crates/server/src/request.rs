@@ -53,7 +53,7 @@ pub(crate) fn take(frame: Bytes, view: &View, origin: &Origin) -> Result<(Asked,
         return match key {
             ApiKey::ApiVersions => Ok((
                 Asked { version: 0, ..asked },
-                Taken::Answer(Response::ApiVersions(api_versions_unsupported().into())),
+                Taken::Answer(Response::ApiVersions(api_versions_unsupported())),
             )),
             _ => Err(RequestError::NotServed { key, version }),
         };

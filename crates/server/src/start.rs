@@ -129,7 +129,7 @@ impl Server {
             addresses,
             broker_address,
             io_threads: Vec::new(),
-            engine: engine.clone(),
+            engine,
             engine_thread: None,
         };
         for (index, poll) in polls.into_iter().enumerate() {

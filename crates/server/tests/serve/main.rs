@@ -1,0 +1,351 @@
+//! A whole server in this process, and sockets.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod client;
+
+use std::{
+    io::{Read, Write},
+    net::SocketAddr,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use client::{Client, batch, fetch_request, produce_request, produced, values};
+use klamm_model::BrokerId;
+use klamm_server::{Config, Server, StartError};
+use klamm_wire::{ApiKey, ApiVersionsRequest, MetadataRequest, Request, Response};
+
+use crate::client::{FETCH_VERSION, PRODUCE_VERSION};
+
+fn config(data_dir: &Path) -> Config {
+    let mut config = Config::new(data_dir.to_owned(), BrokerId(1));
+    config.listeners = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+    config.network_threads = 2;
+    config
+}
+
+fn with_server(configure: impl FnOnce(&mut Config), test: impl FnOnce(&Server, SocketAddr)) {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut config = config(directory.path());
+    configure(&mut config);
+    let server = Server::start(config).expect("to start");
+    test(&server, server.addresses()[0]);
+    server.stop();
+}
+
+fn api_versions() -> Request {
+    let request = ApiVersionsRequest {
+        client_software_name: "test".to_owned(),
+        client_software_version: "1".to_owned(),
+        ..Default::default()
+    };
+    Request::ApiVersions(request)
+}
+
+#[test]
+fn a_client_learns_which_versions_are_served() {
+    with_server(
+        |_| {},
+        |_, address| {
+            let mut client = Client::connect(address);
+            let Response::ApiVersions(response) = client.call(3, &api_versions()) else {
+                panic!("another answer")
+            };
+            assert_eq!(response.error_code, 0);
+            let produce = response.api_keys.iter().find(|row| row.api_key == 0).expect("Produce is served");
+            assert_eq!((produce.min_version, produce.max_version), (0, 13));
+        },
+    );
+}
+
+#[test]
+fn a_version_of_the_future_is_answered_in_the_oldest_form() {
+    with_server(
+        |_| {},
+        |_, address| {
+            let mut client = Client::connect(address);
+            let mut frame = client.frame(3, &api_versions()).to_vec();
+            frame[6..8].copy_from_slice(&99_i16.to_be_bytes());
+            client.stream.write_all(&frame).expect("to be sent");
+            let (correlation_id, response) = client.receive(ApiKey::ApiVersions, 0);
+            let Response::ApiVersions(response) = response else { panic!("another answer") };
+            assert_eq!((correlation_id, response.error_code), (1, 35));
+            assert!(!response.api_keys.is_empty());
+        },
+    );
+}
+
+#[test]
+fn what_was_produced_is_fetched_by_whoever_asks_and_after_a_restart() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let large = vec![7; 900_000];
+    let server = Server::start(config(directory.path())).expect("to start");
+    let mut client = Client::connect(server.addresses()[0]);
+    client.create_topic("events", 2);
+    assert_eq!(client.produce("events", 0, -1, batch(&[b"one", b"two"])), (0, 0));
+    assert_eq!(client.produce("events", 0, 1, batch(&[&large])), (2, 0));
+    assert_eq!(client.produce("events", 1, -1, batch(&[b"elsewhere"])), (0, 0));
+    assert_eq!(client.fetch("events", 1, 0), [b"elsewhere"]);
+    drop(client);
+    let mut other = Client::connect(server.addresses()[0]);
+    let seen: Vec<Vec<u8>> = other.fetch("events", 0, 0);
+    assert_eq!(seen[..2], [b"one", b"two"]);
+    assert!(seen[2] == large);
+    server.stop();
+
+    let server = Server::start(config(directory.path())).expect("to start again");
+    let mut client = Client::connect(server.addresses()[0]);
+    assert_eq!(client.fetch("events", 0, 0).len(), 3);
+    assert_eq!(client.produce("events", 0, -1, batch(&[b"four"])), (3, 0));
+    assert_eq!(client.fetch("events", 0, 3), [b"four"]);
+    server.stop();
+}
+
+#[test]
+fn a_parked_fetch_is_woken_by_a_producer_on_another_thread() {
+    with_server(
+        |_| {},
+        |_, address| {
+            let mut producer = Client::connect(address);
+            producer.create_topic("events", 1);
+            // Two connections are dealt to two threads.
+            let mut consumer = Client::connect(address);
+            consumer.send(FETCH_VERSION, &fetch_request("events", 0, 0, 15_000));
+            thread::sleep(Duration::from_millis(50));
+            let began = Instant::now();
+            producer.produce("events", 0, -1, batch(&[b"wake up"]));
+            let (_, response) = consumer.receive(ApiKey::Fetch, FETCH_VERSION);
+            assert_eq!(values(&response), [b"wake up"]);
+            assert!(began.elapsed() < Duration::from_secs(5));
+        },
+    );
+}
+
+#[test]
+fn a_fetch_of_nothing_is_answered_when_its_time_is_over() {
+    with_server(
+        |_| {},
+        |_, address| {
+            let mut client = Client::connect(address);
+            client.create_topic("events", 1);
+            let began = Instant::now();
+            let response = client.call(FETCH_VERSION, &fetch_request("events", 0, 0, 200));
+            assert!(values(&response).is_empty());
+            let took = began.elapsed();
+            assert!((Duration::from_millis(200)..Duration::from_secs(2)).contains(&took), "{took:?}");
+        },
+    );
+}
+
+#[test]
+fn answers_come_in_the_order_of_requests() {
+    with_server(
+        |_| {},
+        |_, address| {
+            let mut client = Client::connect(address);
+            client.create_topic("events", 4);
+            let mut frames = Vec::new();
+            for round in 0..50 {
+                let produce =
+                    produce_request("events", round % 4, if round % 3 == 0 { -1 } else { 1 }, batch(&[b"x"]));
+                frames.extend(client.frame(PRODUCE_VERSION, &produce));
+                frames.extend(client.frame(3, &api_versions()));
+                // Wants no answer, and gets none.
+                frames
+                    .extend(client.frame(PRODUCE_VERSION, &produce_request("events", 0, 0, batch(&[b"y"]))));
+            }
+            client.stream.write_all(&frames).expect("to be sent");
+            for round in 0..50 {
+                let (correlation_id, response) = client.receive(ApiKey::Produce, PRODUCE_VERSION);
+                // The first was the creation.
+                assert_eq!((correlation_id, produced(&response).1), (round * 3 + 2, 0));
+                assert_eq!(client.receive(ApiKey::ApiVersions, 3).0, round * 3 + 3);
+            }
+            assert_eq!(client.fetch("events", 0, 0).len(), 50 + 13);
+        },
+    );
+}
+
+#[test]
+fn a_request_may_come_byte_by_byte() {
+    with_server(
+        |_| {},
+        |_, address| {
+            let mut client = Client::connect(address);
+            client.create_topic("events", 1);
+            let frame = client.frame(PRODUCE_VERSION, &produce_request("events", 0, -1, batch(&[b"slow"])));
+            for byte in &frame {
+                client.stream.write_all(&[*byte]).expect("to be sent");
+            }
+            assert_eq!(produced(&client.receive(ApiKey::Produce, PRODUCE_VERSION).1), (0, 0));
+        },
+    );
+}
+
+#[test]
+fn announced_frames_cost_no_memory() {
+    with_server(
+        |_| {},
+        |server, address| {
+            let connections: Vec<Client> = (0..500)
+                .map(|_| {
+                    let mut client = Client::connect(address);
+                    let mut announced = (90_u32 << 20).to_be_bytes().to_vec();
+                    announced.resize(4096, 0);
+                    client.stream.write_all(&announced).expect("to be sent");
+                    client
+                })
+                .collect();
+            let mut good = Client::connect(address);
+            let began = Instant::now();
+            good.call(3, &api_versions());
+            assert!(began.elapsed() < Duration::from_secs(1));
+            wait_until("all are read", || server.received_bytes() >= 500 * 4096);
+            assert!(server.received_bytes() < 8 << 20, "{} bytes", server.received_bytes());
+            assert_eq!(server.connection_count(), 501);
+            drop(connections);
+            wait_until("all are gone", || server.connection_count() == 1);
+            wait_until("their memory is gone", || server.received_bytes() == 0);
+        },
+    );
+}
+
+#[test]
+fn a_frame_that_does_not_get_on_ends_its_connection_and_no_other() {
+    let soon = |config: &mut Config| config.connection.frame_stall = Duration::from_millis(200);
+    with_server(soon, |server, address| {
+        let mut slow = Client::connect(address);
+        slow.stream.write_all(&[0, 1, 0, 0, 5]).expect("to be sent");
+        let mut idle = Client::connect(address);
+        idle.call(3, &api_versions());
+        wait_until("the slow one is closed", || server.connection_count() == 1);
+        assert!(slow.receive_frame().is_err());
+        idle.call(3, &api_versions());
+    });
+}
+
+#[test]
+fn an_idle_connection_is_closed_in_the_end() {
+    let soon = |config: &mut Config| config.connection.idle_max = Duration::from_millis(300);
+    with_server(soon, |server, address| {
+        let mut idle = Client::connect(address);
+        idle.call(3, &api_versions());
+        wait_until("it is closed", || server.connection_count() == 0);
+    });
+}
+
+#[test]
+fn a_client_that_reads_nothing_is_given_up_and_holds_little() {
+    let soon = |config: &mut Config| config.connection.send_stall = Duration::from_millis(500);
+    with_server(soon, |server, address| {
+        let mut client = Client::connect(address);
+        client.create_topic("events", 1);
+        client.produce("events", 0, 1, batch(&[&vec![1; 1_000_000]]));
+        let frames: Vec<u8> =
+            (0..100).flat_map(|_| client.frame(FETCH_VERSION, &fetch_request("events", 0, 0, 0))).collect();
+        client.stream.write_all(&frames).expect("to be sent");
+        wait_until("it is given up", || server.connection_count() == 0);
+    });
+}
+
+#[test]
+fn a_flood_of_requests_is_read_no_faster_than_it_is_answered() {
+    with_server(
+        |_| {},
+        |server, address| {
+            let mut client = Client::connect(address);
+            let count = 100_000;
+            let frames: Vec<u8> = (0..count).flat_map(|_| client.frame(3, &api_versions())).collect();
+            let mut stream = client.stream.try_clone().expect("a socket");
+            let writer = thread::spawn(move || stream.write_all(&frames));
+            // Nothing is read for a while: the server must stop reading too.
+            thread::sleep(Duration::from_millis(300));
+            assert!(server.received_bytes() < 1 << 20, "{} bytes", server.received_bytes());
+            for expected in 1..=count {
+                assert_eq!(client.receive(ApiKey::ApiVersions, 3).0, expected);
+            }
+            writer.join().expect("no panic").expect("all sent");
+        },
+    );
+}
+
+#[test]
+fn garbage_ends_its_connection_at_once() {
+    with_server(
+        |_| {},
+        |server, address| {
+            let negative = (-1_i32).to_be_bytes().to_vec();
+            let http = b"GET / HTTP/1.1\r\n\r\n".to_vec();
+            let unknown_key = [&[0, 0, 0, 20, 0x7f, 0xff][..], &[0; 18]].concat();
+            let mut client = Client::connect(address);
+            let mut truncated = client.frame(5, &Request::Metadata(MetadataRequest::default())).to_vec();
+            truncated.truncate(truncated.len() - 2);
+            let length = truncated.len() as u32 - 4;
+            truncated[..4].copy_from_slice(&length.to_be_bytes());
+            let fetch_too_old = [&[0, 0, 0, 12, 0, 1, 0, 1][..], &[0; 8]].concat();
+            for garbage in [negative, http, unknown_key, truncated, fetch_too_old] {
+                let mut bad = Client::connect(address);
+                bad.stream.write_all(&garbage).expect("to be sent");
+                let mut rest = Vec::new();
+                // A reset is as good as an end.
+                let _ = bad.stream.read_to_end(&mut rest);
+                assert!(rest.is_empty(), "{garbage:?}");
+            }
+            client.call(3, &api_versions());
+            wait_until("only the good one is left", || server.connection_count() == 1);
+        },
+    );
+}
+
+#[test]
+fn too_many_connections_are_refused() {
+    let few = |config: &mut Config| config.connections_max = 3;
+    with_server(few, |_, address| {
+        let mut good: Vec<Client> = (0..3).map(|_| Client::connect(address)).collect();
+        for client in &mut good {
+            client.call(3, &api_versions());
+        }
+        let mut refused = Client::connect(address);
+        assert!(refused.receive_frame().is_err());
+        good.pop();
+        wait_until("there is room", || {
+            let mut next = Client::connect(address);
+            let frame = next.frame(3, &api_versions());
+            next.stream.write_all(&frame).is_ok() && next.receive_frame().is_ok()
+        });
+    });
+}
+
+#[test]
+fn servers_share_a_process_but_not_a_directory() {
+    let (one, other) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    let first = Server::start(config(one.path())).expect("to start");
+    let second = Server::start(config(other.path())).expect("to start");
+    assert!(matches!(Server::start(config(one.path())), Err(StartError::Files(_))));
+    Client::connect(first.addresses()[0]).create_topic("events", 1);
+    Client::connect(second.addresses()[0]).create_topic("events", 1);
+    first.stop();
+    let mut taken = config(one.path());
+    taken.listeners = second.addresses().to_vec();
+    assert!(matches!(Server::start(taken), Err(StartError::Listen { .. })));
+    second.stop();
+}
+
+#[test]
+fn a_directory_stays_with_its_node() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    Server::start(config(directory.path())).expect("to start").stop();
+    let mut other = config(directory.path());
+    other.node.broker_id = BrokerId(2);
+    let Err(error) = Server::start(other) else { panic!("another node started on it") };
+    assert_eq!(error.to_string(), "this directory belongs to node 1, not to node 2");
+}
+
+fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
