@@ -128,9 +128,7 @@ pub enum BecomeError {
 pub enum FetchedError {
     /// The leader lacks records that were known to be committed: a bug, a lost disk or an unclean election nobody told of.
     /// The follower fetches no more until the partition gets another leader.
-    #[error(
-        "the leader has nothing of ours from {to}, but everything below {high_watermark} was committed"
-    )]
+    #[error("the leader has nothing of ours from {to}, but everything below {high_watermark} was committed")]
     TruncationBelowHighWatermark {
         /// How far back the leader's answer would cut the log.
         to: Offset,
@@ -138,9 +136,7 @@ pub enum FetchedError {
         high_watermark: Offset,
     },
     /// The leader says that the logs differ, yet names a point where they do not.
-    #[error(
-        "told to diverge at epoch {epoch}, offset {end}, with nothing to cut before our end {own_end}"
-    )]
+    #[error("told to diverge at epoch {epoch}, offset {end}, with nothing to cut before our end {own_end}")]
     NothingToTruncate {
         /// The epoch named.
         epoch: LeaderEpoch,

@@ -82,9 +82,7 @@ impl Replica {
         let Duty::Follower(following) = &self.duty else {
             return None;
         };
-        let leader = following
-            .leader
-            .filter(|_| !following.halted && !self.log.has_failed())?;
+        let leader = following.leader.filter(|_| !following.halted && !self.log.has_failed())?;
         if self.counted_end() < self.log.end() {
             return None;
         }
@@ -92,10 +90,7 @@ impl Replica {
             leader,
             leader_epoch: following.epoch,
             fetch_offset: self.log.end(),
-            last_fetched_epoch: self
-                .log
-                .last_epoch()
-                .filter(|_| !self.sabotage.skip_truncation),
+            last_fetched_epoch: self.log.last_epoch().filter(|_| !self.sabotage.skip_truncation),
             log_start: self.log.log_start(),
         })
     }
@@ -112,16 +107,11 @@ impl Replica {
             return Ok(Progress::default());
         }
         match answer {
-            Fetched::Data {
-                records,
-                high_watermark,
-                log_start,
-            } => {
+            Fetched::Data { records, high_watermark, log_start } => {
                 self.copy(fetch, &records, out)?;
                 if let Duty::Follower(following) = &mut self.duty {
                     // A new leader may know less than its predecessor did.
-                    following.leader_high_watermark =
-                        following.leader_high_watermark.max(high_watermark);
+                    following.leader_high_watermark = following.leader_high_watermark.max(high_watermark);
                 }
                 let progress = self.progress_of_high_watermark();
                 let log_start = log_start.min(self.high_watermark);
@@ -170,18 +160,11 @@ impl Replica {
     ) -> Result<Progress, FetchedError> {
         // What is older than the epoch named, or lies below its end in it, may be common. An epoch that is known here only ends
         // here before the next; one that is not known here has no records here.
-        let own = self
-            .log
-            .epoch_end(epoch)
-            .map_or(self.log.log_start(), |(_, own_end)| own_end);
+        let own = self.log.epoch_end(epoch).map_or(self.log.log_start(), |(_, own_end)| own_end);
         let to = own.min(end).max(self.log.log_start());
         let own_end = self.log.end();
         if own_end <= to {
-            return Err(FetchedError::NothingToTruncate {
-                epoch,
-                end,
-                own_end,
-            });
+            return Err(FetchedError::NothingToTruncate { epoch, end, own_end });
         }
         self.give_up_from(to)?;
         self.log.truncate_to(to, out);
@@ -190,11 +173,7 @@ impl Replica {
 
     /// Everything here lies before the leader's first record, or nothing is here and the leader ends before: there is nothing
     /// to keep.
-    fn start_again(
-        &mut self,
-        log_start: Offset,
-        out: &mut Vec<DiskOp>,
-    ) -> Result<Progress, FetchedError> {
+    fn start_again(&mut self, log_start: Offset, out: &mut Vec<DiskOp>) -> Result<Progress, FetchedError> {
         let own_end = self.log.end();
         let empty = self.log.log_start() == own_end;
         if log_start == own_end || (log_start < own_end && !empty) {
@@ -204,10 +183,8 @@ impl Replica {
         self.log.restart_at(log_start, out);
         // A leader's log starts at or below its high watermark.
         self.high_watermark = log_start;
-        Ok(Progress {
-            high_watermark: Some(log_start),
-            ..Progress::default()
-        })
+        self.log.note_high_watermark(log_start);
+        Ok(Progress { high_watermark: Some(log_start), ..Progress::default() })
     }
 
     /// Refuses to give up what was committed, unless a leader was elected that may lack it.

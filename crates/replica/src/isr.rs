@@ -73,49 +73,30 @@ impl Replica {
         let Duty::Leader(leader) = &mut self.duty else {
             return None;
         };
-        if leader.followers.is_empty()
-            || leader.proposals.asked
-            || now < leader.proposals.not_before
-        {
+        if leader.followers.is_empty() || leader.proposals.asked || now < leader.proposals.not_before {
             return None;
         }
         let epoch_start = leader.epoch_start;
         let belongs = |follower: &Follower| {
-            if follower.in_sync {
-                return !follower.lags(now, leader_end, config);
+            if follower.lags(now, leader_end, config) {
+                return false;
             }
-            follower.end.is_some_and(|end| {
-                high_watermark <= end && (epoch_start <= end || sabotage.isr_join_below_epoch_start)
-            })
+            follower.in_sync
+                || follower.end.is_some_and(|end| {
+                    high_watermark <= end && (epoch_start <= end || sabotage.isr_join_below_epoch_start)
+                })
         };
-        let changed = leader
-            .followers
-            .iter()
-            .any(|follower| belongs(follower) != follower.in_sync);
+        let changed = leader.followers.iter().any(|follower| belongs(follower) != follower.in_sync);
         if !changed && !leader.proposals.unsettled {
             return None;
         }
-        let mut isr = vec![IsrMember {
-            id: me,
-            broker_epoch: None,
-        }];
-        for follower in leader
-            .followers
-            .iter_mut()
-            .filter(|follower| belongs(follower))
-        {
+        let mut isr = vec![IsrMember { id: me, broker_epoch: None }];
+        for follower in leader.followers.iter_mut().filter(|follower| belongs(follower)) {
             follower.proposed = true;
-            isr.push(IsrMember {
-                id: follower.id,
-                broker_epoch: follower.broker_epoch,
-            });
+            isr.push(IsrMember { id: follower.id, broker_epoch: follower.broker_epoch });
         }
         leader.proposals.asked = true;
-        Some(IsrProposal {
-            isr,
-            leader_epoch: leader.epoch,
-            partition_epoch: leader.partition_epoch,
-        })
+        Some(IsrProposal { isr, leader_epoch: leader.epoch, partition_epoch: leader.partition_epoch })
     }
 
     /// The controller answered `proposal`, or the answer was lost. An answer to one that was overtaken by the metadata changes nothing.
@@ -128,16 +109,13 @@ impl Replica {
         let Duty::Leader(leader) = &mut self.duty else {
             return Progress::default();
         };
-        if (proposal.leader_epoch, proposal.partition_epoch)
-            != (leader.epoch, leader.partition_epoch)
-        {
+        if (proposal.leader_epoch, proposal.partition_epoch) != (leader.epoch, leader.partition_epoch) {
             return Progress::default();
         }
         leader.proposals.asked = false;
         match answer {
             Ok(change)
-                if change.leader_epoch == leader.epoch
-                    && leader.partition_epoch < change.partition_epoch =>
+                if change.leader_epoch == leader.epoch && leader.partition_epoch < change.partition_epoch =>
             {
                 leader.adopt_isr(now, change.partition_epoch, &change.isr);
             }

@@ -42,12 +42,7 @@ pub(crate) struct Follower {
 }
 
 impl Leader {
-    pub(crate) fn new(
-        me: BrokerId,
-        now: Tick,
-        state: &PartitionState,
-        epoch_start: Offset,
-    ) -> Self {
+    pub(crate) fn new(me: BrokerId, now: Tick, state: &PartitionState, epoch_start: Offset) -> Self {
         let mut leader = Self {
             epoch: state.leader_epoch,
             epoch_start,
@@ -77,12 +72,7 @@ impl Leader {
 
     /// A set was committed under a partition epoch that is newer, or the first. Whatever was proposed under the one before can
     /// never be committed any more.
-    pub(crate) fn adopt_isr(
-        &mut self,
-        now: Tick,
-        partition_epoch: PartitionEpoch,
-        isr: &[BrokerId],
-    ) {
+    pub(crate) fn adopt_isr(&mut self, now: Tick, partition_epoch: PartitionEpoch, isr: &[BrokerId]) {
         self.partition_epoch = partition_epoch;
         self.isr = isr.to_vec();
         self.proposals = Proposals::default();
@@ -103,9 +93,7 @@ impl Leader {
 
     /// How many replicas must be in sync before anything counts as committed (KIP-966).
     pub(crate) fn in_sync_needed(&self, config: ReplicaConfig) -> usize {
-        usize::try_from(config.min_isr)
-            .unwrap_or(usize::MAX)
-            .min(self.replica_count)
+        usize::try_from(config.min_isr).unwrap_or(usize::MAX).min(self.replica_count)
     }
 
     pub(crate) fn enough_in_sync(&self, config: ReplicaConfig) -> bool {

@@ -27,6 +27,8 @@ mod leader;
 mod replica;
 mod serving;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use error::{AppendError, BecomeError, FetchError, FetchedError};
 pub use follower::{Fetched, FollowerFetch};

@@ -70,15 +70,7 @@ impl Replica {
     /// A replica on a log that was created or recovered. It is idle until it is told its part.
     pub fn new(me: BrokerId, log: Log, config: ReplicaConfig, sabotage: Sabotage) -> Self {
         let high_watermark = log.log_start();
-        Self {
-            me,
-            log,
-            config,
-            sabotage,
-            duty: Duty::Idle,
-            high_watermark,
-            leader_epoch: None,
-        }
+        Self { me, log, config, sabotage, duty: Duty::Idle, high_watermark, leader_epoch: None }
     }
 
     /// Leads from now on. Under the leader epoch it already leads under, only the sets of replicas change.
@@ -92,24 +84,16 @@ impl Replica {
         out: &mut Vec<DiskOp>,
     ) -> Result<Progress, BecomeError> {
         if state.leader != Some(self.me) {
-            return Err(BecomeError::OtherLeader {
-                leader: state.leader,
-            });
+            return Err(BecomeError::OtherLeader { leader: state.leader });
         }
-        if self.role()
-            == (Role::Leader {
-                epoch: state.leader_epoch,
-            })
-        {
+        if self.role() == (Role::Leader { epoch: state.leader_epoch }) {
             return Ok(self.image_changed(now, state));
         }
         self.refuse_old_epoch(state)?;
         // With one replica there is no follower that could hold what is missing here.
         if self.log.last_epoch() == Some(state.leader_epoch) && 1 < state.replicas.len() {
             self.resign();
-            return Err(BecomeError::EpochUsedBefore {
-                epoch: state.leader_epoch,
-            });
+            return Err(BecomeError::EpochUsedBefore { epoch: state.leader_epoch });
         }
         self.leader_epoch = Some(state.leader_epoch);
         let epoch_start = self.log.end();
@@ -123,16 +107,11 @@ impl Replica {
     /// Copies from now on, or waits where the partition has no leader.
     pub fn become_follower(&mut self, state: &PartitionState) -> Result<Progress, BecomeError> {
         if state.leader == Some(self.me) {
-            return Err(BecomeError::OtherLeader {
-                leader: state.leader,
-            });
+            return Err(BecomeError::OtherLeader { leader: state.leader });
         }
         self.refuse_old_epoch(state)?;
         self.leader_epoch = Some(state.leader_epoch);
-        let role = Role::Follower {
-            leader: state.leader,
-            epoch: state.leader_epoch,
-        };
+        let role = Role::Follower { leader: state.leader, epoch: state.leader_epoch };
         if self.role() == role {
             return Ok(Progress::default());
         }
@@ -164,12 +143,7 @@ impl Replica {
     }
 
     /// A disk operation of this partition has ended.
-    pub fn disk_done(
-        &mut self,
-        op: OpId,
-        result: Result<(), DiskError>,
-        out: &mut Vec<DiskOp>,
-    ) -> Progress {
+    pub fn disk_done(&mut self, op: OpId, result: Result<(), DiskError>, out: &mut Vec<DiskOp>) -> Progress {
         let moved = self.log.done(op, result, out);
         if let Duty::Leader(leader) = &mut self.duty {
             // Records copied as a follower may fail to be written after this replica took over: its epoch then starts lower.
@@ -221,13 +195,8 @@ impl Replica {
     pub fn role(&self) -> Role {
         match &self.duty {
             Duty::Idle => Role::Idle,
-            Duty::Leader(leader) => Role::Leader {
-                epoch: leader.epoch,
-            },
-            Duty::Follower(following) => Role::Follower {
-                leader: following.leader,
-                epoch: following.epoch,
-            },
+            Duty::Leader(leader) => Role::Leader { epoch: leader.epoch },
+            Duty::Follower(following) => Role::Follower { leader: following.leader, epoch: following.epoch },
         }
     }
 
@@ -273,10 +242,7 @@ impl Replica {
             self.high_watermark = moved;
             self.log.note_high_watermark(moved);
         }
-        Progress {
-            high_watermark,
-            ..Progress::default()
-        }
+        Progress { high_watermark, ..Progress::default() }
     }
 
     /// Metadata is replayed from the start when a broker starts. A part in an epoch that is over would make this replica follow
@@ -286,10 +252,9 @@ impl Replica {
             return Err(BecomeError::LogFailed);
         }
         match self.leader_epoch.max(self.log.last_epoch()) {
-            Some(current) if state.leader_epoch < current => Err(BecomeError::OldEpoch {
-                given: state.leader_epoch,
-                current,
-            }),
+            Some(current) if state.leader_epoch < current => {
+                Err(BecomeError::OldEpoch { given: state.leader_epoch, current })
+            }
             _ => Ok(()),
         }
     }
@@ -297,10 +262,7 @@ impl Replica {
     fn resign(&mut self) -> Progress {
         let resigned = matches!(self.duty, Duty::Leader(_));
         self.duty = Duty::Idle;
-        Progress {
-            resigned,
-            ..Progress::default()
-        }
+        Progress { resigned, ..Progress::default() }
     }
 
     pub(crate) fn check_invariants(&self) {
@@ -309,9 +271,6 @@ impl Replica {
         if self.log.has_failed() || self.sabotage != Sabotage::default() {
             return;
         }
-        assert!(
-            high_watermark <= end,
-            "high watermark {high_watermark} is above the log's end {end}"
-        );
+        assert!(high_watermark <= end, "high watermark {high_watermark} is above the log's end {end}");
     }
 }

@@ -121,9 +121,7 @@ impl Replica {
             return Err(FetchError::NotLeader);
         };
         let Some(follower) = leader.follower_mut(fetch.follower) else {
-            return Err(FetchError::UnknownReplica {
-                follower: fetch.follower,
-            });
+            return Err(FetchError::UnknownReplica { follower: fetch.follower });
         };
         if let (Some(given), Some(current)) = (fetch.broker_epoch, follower.broker_epoch)
             && given < current
@@ -131,11 +129,7 @@ impl Replica {
             return Err(FetchError::StaleBroker { given, current });
         }
         if asked_from < log_start || end < asked_from {
-            return Err(FetchError::OutOfRange {
-                from: asked_from,
-                log_start,
-                end,
-            });
+            return Err(FetchError::OutOfRange { from: asked_from, log_start, end });
         }
         let mut progress = Progress::default();
         if counts {
@@ -143,14 +137,7 @@ impl Replica {
             progress = self.progress_of_high_watermark();
         }
         let read = self.log.read(asked_from, end, fetch.max_bytes)?;
-        Ok((
-            FetchAnswer::Data {
-                read,
-                high_watermark: self.high_watermark,
-                log_start,
-            },
-            progress,
-        ))
+        Ok((FetchAnswer::Data { read, high_watermark: self.high_watermark, log_start }, progress))
     }
 
     /// A consumer's fetch: committed records only.
@@ -169,34 +156,17 @@ impl Replica {
         if let Some(diverging) = self.divergence(last_fetched_epoch, from) {
             return Ok(diverging);
         }
-        let (log_start, end, high_watermark) =
-            (self.log.log_start(), self.log.end(), self.high_watermark);
+        let (log_start, end, high_watermark) = (self.log.log_start(), self.log.end(), self.high_watermark);
         if from < log_start || end < from {
-            return Err(FetchError::OutOfRange {
-                from,
-                log_start,
-                end,
-            });
+            return Err(FetchError::OutOfRange { from, log_start, end });
         }
         let long_wait = !leader.enough_in_sync(self.config);
         if !(long_wait && from < high_watermark) {
             self.check_high_watermark_known(leader)?;
         }
-        let limit = if self.sabotage.serve_above_high_watermark {
-            end
-        } else {
-            high_watermark
-        };
-        let read = if from < limit {
-            self.log.read(from, limit, max_bytes)?
-        } else {
-            None
-        };
-        Ok(FetchAnswer::Data {
-            read,
-            high_watermark,
-            log_start,
-        })
+        let limit = if self.sabotage.serve_above_high_watermark { end } else { high_watermark };
+        let read = if from < limit { self.log.read(from, limit, max_bytes)? } else { None };
+        Ok(FetchAnswer::Data { read, high_watermark, log_start })
     }
 
     /// The newest epoch that is not newer than `asked`, and where it ends (KIP-101, KIP-320).
@@ -210,10 +180,7 @@ impl Replica {
     }
 
     /// The offsets consumers may read, for questions about the earliest and the latest (ListOffsets).
-    pub fn readable(
-        &self,
-        current_leader_epoch: Option<LeaderEpoch>,
-    ) -> Result<Readable, FetchError> {
+    pub fn readable(&self, current_leader_epoch: Option<LeaderEpoch>) -> Result<Readable, FetchError> {
         let leader = self.leading(current_leader_epoch)?;
         self.check_high_watermark_known(leader)?;
         Ok(Readable {
@@ -242,10 +209,7 @@ impl Replica {
     fn check_high_watermark_known(&self, leader: &Leader) -> Result<(), FetchError> {
         let (high_watermark, epoch_start) = (self.high_watermark, leader.epoch_start);
         if high_watermark < epoch_start {
-            return Err(FetchError::OffsetNotAvailable {
-                high_watermark,
-                epoch_start,
-            });
+            return Err(FetchError::OffsetNotAvailable { high_watermark, epoch_start });
         }
         Ok(())
     }
@@ -260,8 +224,6 @@ impl Replica {
     fn own_epoch_end(&self, asked: LeaderEpoch) -> (LeaderEpoch, Offset) {
         // An epoch before all of ours: its records lie before the log, or never were here. What follows agrees from the log's
         // start on.
-        self.log
-            .epoch_end(asked)
-            .unwrap_or((asked, self.log.log_start()))
+        self.log.epoch_end(asked).unwrap_or((asked, self.log.log_start()))
     }
 }

@@ -31,10 +31,7 @@ pub struct ReplicaConfig {
 
 impl Default for ReplicaConfig {
     fn default() -> Self {
-        Self {
-            lag_time_max_ms: 10_000,
-            min_isr: 1,
-        }
+        Self { lag_time_max_ms: 10_000, min_isr: 1 }
     }
 }
 
