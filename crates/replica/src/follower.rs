@@ -168,6 +168,11 @@ impl Replica {
         }
         self.give_up_from(to)?;
         self.log.truncate_to(to, out);
+        // A batch goes as a whole. That it reaches below the high watermark can only be after an unclean election.
+        if self.sanctioned_loss() {
+            self.high_watermark = self.high_watermark.min(self.log.end());
+        }
+        self.check_invariants();
         Ok(Progress::default())
     }
 
@@ -185,6 +190,10 @@ impl Replica {
         self.high_watermark = log_start;
         self.log.note_high_watermark(log_start);
         Ok(Progress { high_watermark: Some(log_start), ..Progress::default() })
+    }
+
+    fn sanctioned_loss(&self) -> bool {
+        matches!(&self.duty, Duty::Follower(following) if following.unclean)
     }
 
     /// Refuses to give up what was committed, unless a leader was elected that may lack it.
