@@ -34,6 +34,7 @@ impl Log {
         delete.extend(
             self.segments.iter().filter(|segment| segment.may_exist).map(|segment| self.id_of(segment.base)),
         );
+        let known = delete.iter().any(|segment| segment.base == base);
         delete.retain(|segment| segment.base != base);
         delete.sort_unstable();
         delete.dedup();
@@ -50,7 +51,7 @@ impl Log {
             (syncing.covers, syncing.appended_bytes) = (Offset::ZERO, 0);
         }
         let segment = self.id_of(base);
-        self.queue.push_barrier(Barrier::Restart { segment, delete });
+        self.queue.push_barrier(Barrier::Restart { segment, delete, known });
         self.pump(out);
         self.after_change();
     }

@@ -7,7 +7,9 @@ use crate::config::Flush;
 use crate::disk::{DURABLE_POINT, DiskAction, DiskError, DiskOp, EPOCH_CHECKPOINT, OpId};
 use crate::index;
 use crate::log::{Life, Log, Progress};
+use crate::producers::Producers;
 use crate::queue::{Barrier, Checkpoint, Started, Step, Syncing};
+use crate::snapshot;
 
 /// How often the durable point is saved while it moves.
 const DURABLE_POINT_INTERVAL_MS: u64 = 1000;
@@ -266,11 +268,20 @@ impl Log {
                 self.lower_durable_point(*end, &mut actions);
                 actions.push(DiskAction::Truncate { segment: *segment, size: *size, delete: delete.clone() });
             }
-            Barrier::Restart { segment, delete } => {
+            Barrier::Restart { segment, delete, known } => {
                 // The old segments do not go all at once.
                 self.lower_durable_point(Offset::ZERO, &mut actions);
                 actions.push(DiskAction::CreateSegment { segment: *segment });
                 actions.push(DiskAction::Truncate { segment: *segment, size: 0, delete: delete.clone() });
+                if *known {
+                    actions.push(DiskAction::Seal {
+                        segment: *segment,
+                        size: 0,
+                        index: Bytes::new(),
+                        next: segment.base,
+                        producers: snapshot::write(&Producers::default()),
+                    });
+                }
             }
             Barrier::Repair { actions: repairs } => actions.clone_from(repairs),
             Barrier::Delete => actions.push(DiskAction::DeletePartition),

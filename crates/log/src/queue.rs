@@ -61,9 +61,11 @@ pub(crate) enum Barrier {
         delete: Vec<SegmentId>,
         end: Offset,
     },
+    /// `known`: there was a segment of this name, with the producers of other records before it.
     Restart {
         segment: SegmentId,
         delete: Vec<SegmentId>,
+        known: bool,
     },
     /// Rewrites what recovery found missing.
     Repair {

@@ -167,8 +167,8 @@ impl Recovery<'_> {
         (log.epochs, log.producers) = (epochs, producers);
         let durable_point = self.durable_point.unwrap_or_default();
         let last_epoch = log.epochs.newest().map(|newest| newest.epoch);
-        let size = self
-            .scan(last, last_epoch, &mut Index::default(), &mut |header, size| {
+        let Scanned { end: valid_end, size } =
+            self.scan(last, last_epoch, &mut Index::default(), &mut |header, size| {
                 if let Some(epoch) = header.leader_epoch {
                     log.epochs_unsaved |= log.epochs.begin(epoch, log.end);
                 }
@@ -177,13 +177,13 @@ impl Recovery<'_> {
                     log.synced_bytes = log.appended_bytes;
                 }
                 log.tail.trim(Offset::ZERO, log.end);
-            })?
-            .size;
+            })?;
 
         let cut_bytes =
             u64::from(last.size - size) + dropped.iter().map(|segment| u64::from(segment.size)).sum::<u64>();
         let damaged = 0 < cut_bytes;
-        self.refuse_damage(last.base, size, log.end, damaged)?;
+        self.refuse_damage(last.base, size, valid_end, damaged)?;
+        assert_eq!(valid_end, log.end, "what was taken and what was found good");
         log.written = log.end;
         log.written_bytes = log.appended_bytes;
         log.synced = log.end.min(durable_point.max(last.base));
@@ -313,6 +313,7 @@ impl Recovery<'_> {
         let mut walk = Walk::new(segment.size, ALL, &mut read);
         let durable_point = self.durable_point.unwrap_or_default();
         let (mut position, mut end) = (0, segment.base);
+        let mut unchecked = None;
         loop {
             let (header, after) = match walk.header_at(position) {
                 Ok(Some(found)) => found,
@@ -323,15 +324,11 @@ impl Recovery<'_> {
             {
                 break;
             }
-            if durable_point < header.next_offset() {
-                let whole = match walk.batch(position, after) {
-                    Ok(batch) => BatchView::parse(batch).and_then(|view| view.verify_crc()),
-                    Err(WalkError::Io(error)) => return Err(io_error(&name, &error)),
-                    Err(WalkError::Damaged(problem)) => Err(problem),
-                };
-                if whole.is_err() {
-                    break;
-                }
+            unchecked = (header.next_offset() <= durable_point).then_some((position, end));
+            if unchecked.is_none()
+                && !is_whole(&mut walk, position, after).map_err(|error| io_error(&name, &error))?
+            {
+                break;
             }
             self.scanned_count += 1;
             index.note(
@@ -344,6 +341,12 @@ impl Recovery<'_> {
             );
             visit(&header, after - position);
             (position, end, last_epoch) = (after, header.next_offset(), header.leader_epoch);
+        }
+        // What follows is no batch: perhaps because the length of this one is wrong.
+        if let Some((last, base)) = unchecked.filter(|_| position < segment.size)
+            && !is_whole(&mut walk, last, position).map_err(|error| io_error(&name, &error))?
+        {
+            (end, position) = (base, last);
         }
         Ok(Scanned { end, size: position })
     }
@@ -459,6 +462,15 @@ impl Recovery<'_> {
     fn producers_from_file(&self, base: Offset) -> Result<Option<Producers>, RecoverError> {
         let contents = self.read_small(&FileKind::Producers.file_name(base))?;
         Ok(contents.and_then(|contents| snapshot::read(&contents, base)))
+    }
+}
+
+/// Whether the checksum of a batch is right.
+fn is_whole(walk: &mut Walk<'_>, position: u32, end: u32) -> io::Result<bool> {
+    match walk.batch(position, end) {
+        Ok(batch) => Ok(BatchView::parse(batch).and_then(|view| view.verify_crc()).is_ok()),
+        Err(WalkError::Damaged(_)) => Ok(false),
+        Err(WalkError::Io(error)) => Err(error),
     }
 }
 

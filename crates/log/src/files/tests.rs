@@ -1,1 +1,229 @@
+//! A log on a real disk.
 
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use klamm_model::{LeaderEpoch, Offset};
+
+use super::*;
+use crate::tests::{PARTITION, batch, config, offset};
+use crate::{Log, RecoveryReport};
+
+const DIRECTORY: &str = "some-topic-0";
+
+/// Performs everything, as a shell would.
+fn settle(files: &Files, log: &mut Log, mut ops: Vec<DiskOp>) {
+    while let Some(op) = ops.pop() {
+        let result = files.perform(&op);
+        assert_eq!(result, Ok(()), "{op:?}");
+        log.done(op.id, result, &mut ops);
+    }
+}
+
+fn append(files: &Files, log: &mut Log, count: u32, mark: u64) {
+    let mut ops = Vec::new();
+    let (valid, bytes) = batch(count, mark, Some((5, 0, mark as i32 * 2)));
+    log.append_as_leader(LeaderEpoch(3), &valid, bytes, &mut ops).expect("appended");
+    settle(files, log, ops);
+}
+
+fn filled(path: &Path) -> (Files, Log) {
+    let files = Files::open(path).expect("opened");
+    let mut ops = Vec::new();
+    let mut log = Log::create(PARTITION, DIRECTORY.to_owned(), config(), &mut ops);
+    settle(&files, &mut log, ops);
+    for mark in 0..30 {
+        append(&files, &mut log, 2, mark);
+    }
+    (files, log)
+}
+
+fn reopen(path: &Path) -> (Files, Log, RecoveryReport) {
+    let files = Files::open(path).expect("opened");
+    let found = files.partitions().expect("listed");
+    let expected = FoundPartition {
+        partition: Some(PARTITION),
+        topic: "some-topic".to_owned(),
+        directory: DIRECTORY.to_owned(),
+    };
+    assert_eq!(found, [expected]);
+    let view = files.adopt(PARTITION, DIRECTORY);
+    let (mut log, report) =
+        Log::recover(PARTITION, DIRECTORY.to_owned(), config(), &view).expect("good files");
+    let mut ops = Vec::new();
+    log.start(&mut ops);
+    settle(&files, &mut log, ops);
+    (files, log, report)
+}
+
+fn contents(files: &Files, log: &Log) -> Vec<u8> {
+    let mut all = Vec::new();
+    let mut from = log.log_start();
+    while let Some(plan) = log.read(from, Offset::MAX, 1).expect("in range") {
+        let mut read = |kind: FileKind, position: u64, buffer: &mut [u8]| {
+            files.read_at(plan.segment, kind, position, buffer)
+        };
+        let range = crate::resolve(&plan, &mut read).expect("found");
+        let mut bytes = vec![0; range.len()];
+        let size = files.read_at(plan.segment, FileKind::Log, range.start.into(), &mut bytes).expect("read");
+        assert_eq!(size, bytes.len());
+        let view = klamm_model::BatchView::parse(&bytes).expect("a batch");
+        view.verify_crc().expect("good");
+        assert_eq!((view.base_offset(), view.header().leader_epoch), (from, Some(LeaderEpoch(3))));
+        from = view.next_offset();
+        all.extend_from_slice(&bytes);
+    }
+    assert_eq!(from, log.end());
+    all
+}
+
+#[test]
+fn a_log_is_there_again_after_a_restart() {
+    let place = tempfile::tempdir().expect("a directory");
+    let path = place.path().join("data");
+    let (files, mut log) = filled(&path);
+    let before = contents(&files, &log);
+    let segment_count = log.segments.len();
+    assert!(3 < segment_count);
+    log.note_high_watermark(log.end());
+    assert_eq!(contents(&files, &log), before, "by the index files");
+    drop(files);
+
+    let (files, mut log, report) = reopen(&path);
+    assert_eq!((report.cut_bytes, report.segment_count, report.rebuilt.len()), (0, segment_count, 0));
+    assert_eq!((log.end(), log.synced()), (offset(60), offset(60)));
+    assert_eq!(contents(&files, &log), before);
+    append(&files, &mut log, 2, 30);
+    assert_eq!(&contents(&files, &log)[..before.len()], before);
+}
+
+#[test]
+fn a_torn_tail_is_cut_off_the_file() {
+    let place = tempfile::tempdir().expect("a directory");
+    let (files, log) = filled(place.path());
+    let before = contents(&files, &log);
+    let last = FileKind::Log.file_name(log.active().base);
+    drop(files);
+    let last = place.path().join(DIRECTORY).join(last);
+    let size = fs::metadata(&last).expect("there").len();
+    fs::write(&last, [fs::read(&last).expect("read"), vec![0; 99]].concat()).expect("written");
+    let (files, log, report) = reopen(place.path());
+    assert_eq!(report.cut_bytes, 99);
+    assert_eq!(fs::metadata(&last).expect("there").len(), size);
+    assert_eq!(contents(&files, &log), before);
+}
+
+#[test]
+fn cuts_and_new_beginnings_leave_the_files_that_they_should() {
+    let place = tempfile::tempdir().expect("a directory");
+    let (files, mut log) = filled(place.path());
+    let before = contents(&files, &log);
+    let mut ops = Vec::new();
+    log.truncate_to(offset(10), &mut ops);
+    settle(&files, &mut log, ops);
+    let kept = contents(&files, &log);
+    assert_eq!(kept, before[..kept.len()]);
+    drop(files);
+    let (files, mut log, _) = reopen(place.path());
+    assert_eq!((log.end(), contents(&files, &log)), (offset(10), kept));
+
+    let mut ops = Vec::new();
+    log.restart_at(offset(500), &mut ops);
+    settle(&files, &mut log, ops);
+    drop(files);
+    let (_files, log, _) = reopen(place.path());
+    assert_eq!((log.log_start(), log.end()), (offset(500), offset(500)));
+    let logs = fs::read_dir(place.path().join(DIRECTORY)).expect("listed");
+    let logs = logs
+        .filter(|entry| entry.as_ref().is_ok_and(|it| it.path().extension().is_some_and(|it| it == "log")));
+    assert_eq!(logs.count(), 1);
+}
+
+#[test]
+fn a_deleted_partition_is_gone() {
+    let place = tempfile::tempdir().expect("a directory");
+    let (files, mut log) = filled(place.path());
+    let mut ops = Vec::new();
+    log.delete(&mut ops);
+    settle(&files, &mut log, ops);
+    assert_eq!(files.partitions().expect("listed"), []);
+    let left: Vec<_> =
+        fs::read_dir(place.path()).expect("listed").map(|it| it.expect("listed").file_name()).collect();
+    assert_eq!(left, [LOCK_FILE]);
+    assert!(files.segment_file(SegmentId { partition: PARTITION, base: offset(0) }).is_err());
+}
+
+#[test]
+fn a_deletion_that_was_cut_short_is_finished_at_the_next_start() {
+    let place = tempfile::tempdir().expect("a directory");
+    let half = place.path().join(format!("{DIRECTORY}.abc{DELETED}"));
+    fs::create_dir_all(&half).expect("made");
+    fs::write(half.join("00000000000000000000.log"), "x").expect("written");
+    let files = Files::open(place.path()).expect("opened");
+    assert!(!half.exists());
+    assert_eq!(files.partitions().expect("listed"), []);
+}
+
+#[test]
+fn a_second_process_is_kept_out_and_others_may_not_look() {
+    let place = tempfile::tempdir().expect("a directory");
+    let path = place.path().join("data");
+    let (files, _log) = filled(&path);
+    assert!(matches!(Files::open(&path), Err(FilesError::Locked { .. })));
+    let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+    assert_eq!(mode(&path), 0o700);
+    assert_eq!(mode(&path.join(DIRECTORY)), 0o700);
+    for entry in fs::read_dir(path.join(DIRECTORY)).expect("listed") {
+        let path = entry.expect("listed").path();
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+    }
+    drop(files);
+    assert!(Files::open(&path).is_ok());
+}
+
+#[test]
+fn records_are_never_overwritten_by_a_new_partition_and_links_never_followed() {
+    let place = tempfile::tempdir().expect("a directory");
+    let (files, _log) = filled(place.path());
+    let create = |topic, directory: &str| {
+        let partition = TopicPartition { topic, ..PARTITION };
+        let action = DiskAction::CreatePartition { directory: directory.to_owned(), topic, base: offset(0) };
+        files.perform(&DiskOp { partition, id: crate::OpId(1), action })
+    };
+    assert!(matches!(create(PARTITION.topic, DIRECTORY), Err(DiskError::Io(_))), "it has records");
+    assert!(matches!(create(TopicId::ZERO, DIRECTORY), Err(DiskError::Io(_))), "it is another's");
+    assert!(matches!(create(TopicId::ZERO, "../out-0"), Err(DiskError::Io(_))), "it is outside");
+    assert_eq!(create(TopicId::ZERO, "new-0"), Ok(()));
+    assert_eq!(create(TopicId::ZERO, "new-0"), Ok(()), "again, after a crash");
+
+    let target = place.path().join("elsewhere");
+    fs::write(&target, "precious").expect("written");
+    symlink(&target, place.path().join("new-0").join(FileKind::Log.file_name(offset(9)))).expect("linked");
+    let segment =
+        SegmentId { partition: TopicPartition { topic: TopicId::ZERO, ..PARTITION }, base: offset(9) };
+    let made = files.perform(&DiskOp {
+        partition: segment.partition,
+        id: crate::OpId(2),
+        action: DiskAction::CreateSegment { segment },
+    });
+    assert!(matches!(made, Err(DiskError::Io(_))), "{made:?}");
+    assert_eq!(fs::read(&target).expect("read"), b"precious");
+}
+
+#[test]
+fn ids_are_read_as_they_are_printed() {
+    for number in [0, 1, 7, u128::MAX, 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef] {
+        let id = TopicId(uuid::Uuid::from_u128(number));
+        assert_eq!(topic_id_from(&id.to_string()), Some(id));
+    }
+    for odd in ["", "AAAA", "AAAAAAAAAAAAAAAAAAAAAB", "AAAAAAAAAAAAAAAAAAAAA=", "AAAAAAAAAAAAAAAAAAAAAAA"] {
+        assert_eq!(topic_id_from(odd), None, "{odd:?}");
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_from_a_broken_one() {
+    let told = |errno: rustix::io::Errno| failed("write", "it")(errno.into());
+    assert_eq!(told(rustix::io::Errno::NOSPC), DiskError::Full);
+    assert_eq!(told(rustix::io::Errno::DQUOT), DiskError::Full);
+    assert!(matches!(told(rustix::io::Errno::IO), DiskError::Io(_)));
+}

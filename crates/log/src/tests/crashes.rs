@@ -167,7 +167,7 @@ impl World {
     }
 
     fn restart_log(&mut self, argument: usize) {
-        let base = self.bench.log.end().raw() + argument as i64 % 50;
+        let base = self.bench.log.end().raw() + 1 + argument as i64 % 50;
         self.bench.log.restart_at(offset(base), &mut self.bench.under_way);
         self.expected.clear();
         self.high_watermark = base;

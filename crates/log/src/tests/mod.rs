@@ -17,20 +17,20 @@ use klamm_model::{
 
 use crate::*;
 
-pub(super) const PARTITION: TopicPartition =
+pub(crate) const PARTITION: TopicPartition =
     TopicPartition { topic: TopicId(uuid::Uuid::from_u128(7)), partition: PartitionIndex(0) };
 
 /// Small enough that a test sees several segments and index entries.
-pub(super) fn config() -> LogConfig {
+pub(crate) fn config() -> LogConfig {
     LogConfig { segment_bytes: 600, index_interval_bytes: 150, ..LogConfig::default() }
 }
 
-pub(super) fn offset(raw: i64) -> Offset {
+pub(crate) fn offset(raw: i64) -> Offset {
     Offset::new(raw)
 }
 
 /// A batch as a client sends it: so many records, told apart by `mark`.
-pub(super) fn batch(count: u32, mark: u64, producer: Option<(i64, i16, i32)>) -> (ValidBatch, Bytes) {
+pub(crate) fn batch(count: u32, mark: u64, producer: Option<(i64, i16, i32)>) -> (ValidBatch, Bytes) {
     let mut builder = BatchBuilder::with_capacity(256);
     for at in 0..count {
         let value = format!("{mark}/{at}");
@@ -47,7 +47,7 @@ pub(super) fn batch(count: u32, mark: u64, producer: Option<(i64, i16, i32)>) ->
 
 /// A file: what is in it, and what a crash leaves for certain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct MemoryFile {
+pub(crate) struct MemoryFile {
     pub(super) data: Vec<u8>,
     durable: Vec<u8>,
     /// Writes since the last sync.
@@ -78,7 +78,7 @@ fn put(data: &mut Vec<u8>, position: usize, bytes: &[u8]) {
 
 /// One partition's directory.
 #[derive(Clone, Debug, Default)]
-pub(super) struct MemoryDisk {
+pub(crate) struct MemoryDisk {
     pub(super) files: BTreeMap<String, MemoryFile>,
     pub(super) exists: bool,
 }
@@ -172,7 +172,7 @@ impl MemoryDisk {
     }
 }
 
-pub(super) fn written_bytes(prefix: Option<&[u8; 16]>, body: &Bytes) -> Vec<u8> {
+pub(crate) fn written_bytes(prefix: Option<&[u8; 16]>, body: &Bytes) -> Vec<u8> {
     let mut bytes = body.to_vec();
     if let Some(prefix) = prefix {
         bytes[..16].copy_from_slice(prefix);
@@ -191,7 +191,7 @@ impl LogFiles for MemoryDisk {
 }
 
 /// A log on its disk, with operations that have not ended.
-pub(super) struct Bench {
+pub(crate) struct Bench {
     pub(super) log: Log,
     pub(super) disk: MemoryDisk,
     pub(super) under_way: Vec<DiskOp>,

@@ -2,8 +2,11 @@
 
 use super::*;
 
-/// Appends of (producer, epoch, base sequence, record count), and what each gives: offsets, or the refusal.
-fn check(cases: &[((i64, i16, i32, u32), &str)]) {
+/// Producer, its epoch, base sequence, record count.
+type Sent = (i64, i16, i32, u32);
+
+/// Appends, and what each gives: offsets, or the refusal.
+fn check(cases: &[(Sent, &str)]) {
     let mut bench = Bench::new(LogConfig::default());
     for (mark, &((id, epoch, sequence, count), expected)) in cases.iter().enumerate() {
         let said = match bench.append_by(0, count, mark as u64, (id, epoch, sequence)) {

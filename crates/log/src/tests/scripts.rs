@@ -9,6 +9,7 @@ use super::*;
 
 /// `append COUNT`, `ok`/`full`/`broken WHICH…` (by what it does, such as `write 0` or `sync`), `cut END`, `restart BASE`, `epoch E`, `hw OFFSET`,
 /// `tick MS`, `delete`.
+#[expect(clippy::needless_pass_by_value, reason = "cases read better")]
 fn check(config: LogConfig, script: &str, expected: Expect) {
     let mut bench = Bench::new(config);
     let mut text = String::new();
