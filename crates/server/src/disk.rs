@@ -14,6 +14,7 @@ use crate::{
     inbox::Mail,
     output::{FilePiece, warm},
     shared::{Performer, Shared, owner},
+    write::tell_failure,
 };
 
 /// Something that may block.
@@ -107,7 +108,7 @@ fn work(shared: &Arc<Shared>) {
             Job::Op(op) => {
                 let result = shared.files.perform(&op);
                 if let Err(error) = &result {
-                    tracing::error!(partition = %op.partition, action = ?op.action, %error, "a disk operation failed");
+                    tell_failure(&op, error);
                 }
                 performer.events.push(Event::Disk { partition: op.partition, op: op.id, result });
                 performer.run();

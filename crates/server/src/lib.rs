@@ -26,6 +26,7 @@ mod rate;
 mod request;
 mod shared;
 mod start;
+mod write;
 
 pub use config::{Config, ConnectionLimits, SetError};
 pub use monitor::LockTimes;

@@ -1,8 +1,11 @@
 //! What all threads of a server share, and the carrying out of effects, which any of them may do.
 
 use std::{
-    sync::{Arc, atomic::AtomicUsize},
-    time::Instant,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use klamm_log::{DiskAction, DiskOp, Files};
@@ -16,6 +19,7 @@ use crate::{
     disk::{DiskThreads, Job},
     inbox::{Inbox, Mail},
     monitor::Monitor,
+    write,
 };
 
 /// What all threads of a server share.
@@ -28,7 +32,22 @@ pub(crate) struct Shared {
     pub(crate) inboxes: Vec<Inbox>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) connection_count: AtomicUsize,
+    /// Until then (a tick) I/O threads leave writes to the disk threads, because the system makes writers wait.
+    pub(crate) writes_aside_until: AtomicU64,
 }
+
+impl Shared {
+    fn writes_go_aside(&self) -> bool {
+        let until = self.writes_aside_until.load(Ordering::Relaxed);
+        until > 0 && self.clock.tick(Instant::now()).0 < until
+    }
+}
+
+/// A round of writes that takes this long was made to wait for the disk: there is more unwritten data than the system lets stand.
+const WRITE_SLOW: Duration = Duration::from_millis(50);
+
+/// How long I/O threads then leave writes to the disk threads, which may wait while the network goes on.
+const WRITE_ASIDE: Duration = Duration::from_millis(500);
 
 /// The I/O thread that owns a connection is part of the connection's number.
 const THREAD_BITS: u32 = 8;
@@ -50,6 +69,9 @@ pub(crate) struct Performer {
     /// Put events here, then [`Performer::run`].
     pub(crate) events: Vec<Event>,
     effects: Vec<Effect>,
+    writes: Vec<DiskOp>,
+    /// Writes go to the disk threads now.
+    is_aside: bool,
     /// For each I/O thread.
     mail: Vec<Vec<Mail>>,
     /// The I/O thread that this is, if it is one: it takes its mail itself and can wake itself up in time.
@@ -61,7 +83,16 @@ pub(crate) struct Performer {
 impl Performer {
     pub(crate) fn new(shared: Arc<Shared>, home: Option<usize>) -> Self {
         let mail = shared.inboxes.iter().map(|_| Vec::new()).collect();
-        Self { shared, events: Vec::new(), effects: Vec::new(), mail, home, wake: None }
+        Self {
+            shared,
+            events: Vec::new(),
+            effects: Vec::new(),
+            writes: Vec::new(),
+            is_aside: false,
+            mail,
+            home,
+            wake: None,
+        }
     }
 
     /// Mail for the I/O thread that this is.
@@ -83,11 +114,13 @@ impl Performer {
             if let Some(wake) = self.shared.monitor.step(&mut self.events, &mut self.effects) {
                 self.come_back_at(wake);
             }
+            self.is_aside = self.home.is_some() && self.shared.writes_go_aside();
             let mut effects = std::mem::take(&mut self.effects);
             for effect in effects.drain(..) {
                 self.perform(effect);
             }
             self.effects = effects;
+            self.write();
             if self.events.is_empty() {
                 break;
             }
@@ -109,7 +142,9 @@ impl Performer {
             Effect::Close { connection, reason } => {
                 self.mail[owner(connection)].push(Mail::Close { connection, reason })
             }
-            Effect::Disk(op) if matches!(op.action, DiskAction::Write { .. }) => self.write(&op),
+            Effect::Disk(op) if matches!(op.action, DiskAction::Write { .. }) && !self.is_aside => {
+                self.writes.push(op);
+            }
             Effect::Disk(op) => self.shared.disk.submit(&self.shared, Job::Op(op)),
             Effect::Send { to, token, request, version } => {
                 let thread = to.0 as usize % self.mail.len();
@@ -120,9 +155,16 @@ impl Performer {
         }
     }
 
-    fn write(&mut self, op: &DiskOp) {
-        let result = self.shared.files.perform(op);
-        self.events.push(Event::Disk { partition: op.partition, op: op.id, result });
+    fn write(&mut self) {
+        if self.writes.is_empty() {
+            return;
+        }
+        let began = Instant::now();
+        write::perform(&self.shared.files, &mut self.writes, &mut self.events);
+        if self.home.is_some() && began.elapsed() > WRITE_SLOW {
+            let until = self.shared.clock.tick(Instant::now() + WRITE_ASIDE);
+            self.shared.writes_aside_until.store(until.0, Ordering::Relaxed);
+        }
     }
 
     fn deliver(&mut self) {

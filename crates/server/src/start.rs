@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
         mpsc,
     },
     thread,
@@ -122,6 +122,7 @@ impl Server {
             inboxes,
             budget: Budget::new(config.received_bytes_max),
             connection_count: AtomicUsize::new(0),
+            writes_aside_until: AtomicU64::new(0),
             config,
         });
         let mut server = Self {
