@@ -180,3 +180,27 @@ fn recovering_twice_gives_what_recovering_once_did() {
         assert_eq!(twice.log.end(), once.log.end());
     }
 }
+
+#[test]
+fn a_cut_into_what_a_start_did_not_read_goes_back_to_a_place_that_is_known() {
+    let mut bench = Bench::new(config());
+    for mark in 0..40 {
+        bench.append_by(0, 1, mark, (1, 0, mark as i32)).expect("in order");
+    }
+    bench.settle();
+    let (base, whole) = (bench.log.active().base, bench.disk.clone());
+    for to in 0..base.raw() {
+        let (mut again, _) = Bench::open(whole.clone(), config()).expect("good files");
+        again.settle();
+        again.log.truncate_to(offset(to), &mut again.under_way);
+        let end = again.log.end();
+        assert!(end <= offset(to), "cut to {to} left {end}");
+        again.settle();
+        let (reopened, report) = Bench::open(again.disk.clone(), config()).expect("good files");
+        assert_eq!((reopened.log.end(), report.cut_bytes), (end, 0), "cut to {to}");
+        assert_eq!(again.log.size_bytes(), reopened.log.size_bytes());
+        let appended = again.append(1, 99);
+        again.settle();
+        assert_eq!((appended.base, again.log.synced()), (end, again.log.end()));
+    }
+}
