@@ -87,6 +87,15 @@ impl Leader {
         }
     }
 
+    /// The log ends here, perhaps lower than before: records copied as a follower may fail to be written after this replica
+    /// took over. Its epoch then starts lower; and those who hold the lost records do not hold what gets their offsets next.
+    pub(crate) fn forget_above(&mut self, end: Offset) {
+        self.epoch_start = self.epoch_start.min(end);
+        for follower in &mut self.followers {
+            follower.end = follower.end.map(|claimed| claimed.min(end));
+        }
+    }
+
     pub(crate) fn follower_mut(&mut self, id: BrokerId) -> Option<&mut Follower> {
         self.followers.iter_mut().find(|follower| follower.id == id)
     }

@@ -146,8 +146,7 @@ impl Replica {
     pub fn disk_done(&mut self, op: OpId, result: Result<(), DiskError>, out: &mut Vec<DiskOp>) -> Progress {
         let moved = self.log.done(op, result, out);
         if let Duty::Leader(leader) = &mut self.duty {
-            // Records copied as a follower may fail to be written after this replica took over: its epoch then starts lower.
-            leader.epoch_start = leader.epoch_start.min(self.log.end());
+            leader.forget_above(self.log.end());
         }
         let mut progress = self.progress_of_high_watermark();
         progress.written = moved.written.is_some();

@@ -501,3 +501,49 @@ fn one_that_led_without_a_record_goes_on_copying_the_epoch_before() {
         "#]],
     );
 }
+
+/// Found by a random story: follower 2 was believed to hold what its leader lost and gave the offset of to another record.
+#[test]
+fn what_a_new_leader_fails_to_write_is_not_held_by_anyone() {
+    check(
+        "elect 1 1 1,2,3
+         append 1 1
+         disk 1
+         fetch 2
+         disk 2
+         fetch 3
+         elect 3 2 2,3
+         fetch 2
+         full 3 0
+         append 3 1
+         disk 3
+         fetch 2
+         disk 2
+         fetch 2
+         disk 2
+         fetch 2
+         show",
+        expect![[r#"
+            elect 1 1 1,2,3
+            append 1 1 -> 0..1
+            disk 1 -> written
+            fetch 2 -> asks from 0 after no epoch: 0..1, high watermark 0
+            disk 2 -> written
+            fetch 3 -> asks from 0 after no epoch: 0..1, high watermark 0
+            elect 3 2 2,3 -> 1: resigned
+            fetch 2 -> asks from 1 after epoch 1: nothing, high watermark 0
+            full 3 0 -> lost from 0
+            append 3 1 -> 0..1
+            disk 3 -> written
+            fetch 2 -> asks from 1 after epoch 1: diverging, epoch 1 ends at 0
+            disk 2
+            fetch 2 -> asks from 0 after no epoch: 0..1, high watermark 0
+            disk 2 -> written
+            fetch 2 -> asks from 1 after epoch 2, moving the high watermark to 1: nothing, high watermark 1 -> high watermark 1
+            show
+              1 follows 3 in epoch 2: high watermark 0, synced 1, end 1 [epoch 1: 0..1]
+              2 follows 3 in epoch 2: high watermark 1, synced 1, end 1 [epoch 2: 0..1]
+              3 leads epoch 2: high watermark 1, synced 1, end 1 [epoch 2: 0..1]
+        "#]],
+    );
+}
