@@ -131,7 +131,11 @@ fn metadata(
                     },
                     None => match image.topic(wanted.topic_id) {
                         Some(topic) => metadata_topic(image, topic, version),
-                        None => unknown_topic(None, wanted.topic_id, ErrorCode::UnknownTopicId),
+                        None => {
+                            // An answer could not leave the name out before version 12.
+                            let name = (version < 12).then(String::new);
+                            unknown_topic(name, wanted.topic_id, ErrorCode::UnknownTopicId)
+                        }
                     },
                 });
             }

@@ -26,6 +26,8 @@ struct World {
     tick: u64,
     entries: u64,
     next_sequence: u64,
+    /// In which each request was sent.
+    versions: Vec<i16>,
     disk: VecDeque<DiskOp>,
     replies: Vec<(u64, Reply)>,
     closed: Vec<&'static str>,
@@ -43,6 +45,7 @@ impl World {
             tick: 0,
             entries: 0,
             next_sequence: 0,
+            versions: Vec::new(),
             disk: VecDeque::new(),
             replies: Vec::new(),
             closed: Vec::new(),
@@ -107,6 +110,7 @@ impl World {
     fn send_on(&mut self, listener: Listener, request: Request, version: i16) -> u64 {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
+        self.versions.push(version);
         let origin = Arc::new(Origin { listener, local_host: "127.0.0.1".into(), local_port: 9092 });
         let to = ReplyTo { connection: CONNECTION, sequence };
         self.step(Event::Request(Incoming { to, origin, version, body: prepare(request) }));
@@ -123,6 +127,15 @@ impl World {
     }
 
     fn response(&mut self, sequence: u64) -> Response {
+        let response = self.undecoded(sequence);
+        let version = self.versions[sequence as usize];
+        // What cannot be encoded in the version that was asked for is no answer.
+        klamm_wire::encode_response(1, version, &response)
+            .unwrap_or_else(|error| panic!("{response:?}: {error}"));
+        response
+    }
+
+    fn undecoded(&mut self, sequence: u64) -> Response {
         match self.answer(sequence).expect("an answer has come") {
             Reply::Ready(response) => response,
             Reply::Fetch { response, .. } => Response::Fetch(response),
@@ -461,4 +474,127 @@ fn a_closed_connection_leaves_nothing_behind() {
 fn produce_is_prepared_outside_the_node() {
     let request = ProduceRequest { acks: 1, ..Default::default() };
     assert!(matches!(prepare(Request::Produce(request)), Body::Produce(_)));
+}
+
+/// Requests that are served, each with answers that succeed and that fail.
+fn one_of_each(topic_id: TopicId) -> Vec<Request> {
+    let unknown = TopicId(Uuid::from_u128(99));
+    let mut requests = Vec::new();
+    for (name, id) in [("t", topic_id), ("nowhere", unknown)] {
+        let partition = list_offsets::ListOffsetsPartition {
+            timestamp: -1,
+            current_leader_epoch: -1,
+            ..Default::default()
+        };
+        let topic = list_offsets::ListOffsetsTopic {
+            name: name.into(),
+            partitions: vec![partition],
+            ..Default::default()
+        };
+        requests.push(Request::ListOffsets(ListOffsetsRequest { topics: vec![topic], ..Default::default() }));
+
+        let partition = fetch::FetchPartition { current_leader_epoch: 7, ..Default::default() };
+        let topic = fetch::FetchTopic {
+            topic: name.into(),
+            topic_id: id,
+            partitions: vec![partition],
+            ..Default::default()
+        };
+        requests.push(Request::Fetch(FetchRequest {
+            replica_id: -1,
+            topics: vec![topic],
+            ..Default::default()
+        }));
+
+        let partition = produce::PartitionProduceData {
+            records: Some(Records::Bytes(batch(1, None))),
+            ..Default::default()
+        };
+        let topic = produce::TopicProduceData {
+            name: name.into(),
+            topic_id: id,
+            partition_data: vec![partition],
+            ..Default::default()
+        };
+        requests.push(Request::Produce(ProduceRequest {
+            acks: 1,
+            timeout_ms: 10,
+            topic_data: vec![topic],
+            ..Default::default()
+        }));
+
+        for name in [Some(name.to_owned()), None] {
+            let topic = MetadataRequestTopic { name, topic_id: id, ..Default::default() };
+            requests
+                .push(Request::Metadata(MetadataRequest { topics: Some(vec![topic]), ..Default::default() }));
+        }
+        let topic = klamm_wire::offset_for_leader_epoch::OffsetForLeaderTopic {
+            topic: name.into(),
+            partitions: vec![Default::default()],
+        };
+        requests.push(Request::OffsetForLeaderEpoch(klamm_wire::OffsetForLeaderEpochRequest {
+            topics: vec![topic],
+            ..Default::default()
+        }));
+        let topic = CreatableTopic {
+            name: format!("{name}.new"),
+            num_partitions: 2,
+            replication_factor: 1,
+            ..Default::default()
+        };
+        requests
+            .push(Request::CreateTopics(CreateTopicsRequest { topics: vec![topic], ..Default::default() }));
+        let topic = klamm_wire::describe_topic_partitions::TopicRequest { name: name.into() };
+        requests.push(Request::DescribeTopicPartitions(klamm_wire::DescribeTopicPartitionsRequest {
+            topics: vec![topic],
+            ..Default::default()
+        }));
+    }
+    for (name, id) in [(Some("nowhere"), TopicId::ZERO), (None, unknown), (Some("t.new"), TopicId::ZERO)] {
+        requests.push(Request::DeleteTopics(klamm_wire::DeleteTopicsRequest {
+            topics: vec![klamm_wire::delete_topics::DeleteTopicState {
+                name: name.map(Into::into),
+                topic_id: id,
+            }],
+            topic_names: name.map(Into::into).into_iter().collect(),
+            ..Default::default()
+        }));
+    }
+    for transactional_id in [None, Some("t".to_owned())] {
+        requests
+            .push(Request::InitProducerId(InitProducerIdRequest { transactional_id, ..Default::default() }));
+    }
+    requests.push(Request::Metadata(MetadataRequest { topics: None, ..Default::default() }));
+    requests.push(Request::DescribeCluster(Default::default()));
+    requests.push(Request::ApiVersions(klamm_wire::ApiVersionsRequest {
+        client_software_name: "test".into(),
+        client_software_version: "1".into(),
+        ..Default::default()
+    }));
+    requests
+}
+
+#[test]
+fn every_answer_can_be_encoded_in_every_version_that_is_served() {
+    for served in klamm_wire::SERVED {
+        let mut answered = 0;
+        for version in served.min..=served.max {
+            if !served.key.is_served(version) {
+                continue;
+            }
+            let mut world = World::new();
+            let topic = world.create("t", 1);
+            for request in one_of_each(topic) {
+                if request.api_key() != served.key {
+                    continue;
+                }
+                let sequence = world.send(request, version);
+                world.all_disk();
+                world.wait_ms(20);
+                world.response(sequence);
+                answered += 1;
+            }
+        }
+        assert!(answered > 0, "no example of {}", served.key);
+    }
 }

@@ -22,7 +22,13 @@ mod special {
     pub(super) const EARLIEST_PENDING_UPLOAD: i64 = -6;
 }
 
-pub(crate) fn handle(node: &mut Node, to: ReplyTo, request: ListOffsetsRequest, out: &mut Vec<Effect>) {
+pub(crate) fn handle(
+    node: &mut Node,
+    to: ReplyTo,
+    version: i16,
+    request: ListOffsetsRequest,
+    out: &mut Vec<Effect>,
+) {
     let mut lookups = Vec::new();
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
@@ -40,6 +46,14 @@ pub(crate) fn handle(node: &mut Node, to: ReplyTo, request: ListOffsetsRequest, 
             });
         }
         topics.push(ListOffsetsTopicResponse { name: topic.name, partitions, ..Default::default() });
+    }
+    if version < 4 {
+        // Clients of that age know no leader epochs, and the answer has no place for them.
+        for partition in
+            topics.iter_mut().flat_map(|topic: &mut ListOffsetsTopicResponse| &mut topic.partitions)
+        {
+            partition.leader_epoch = -1;
+        }
     }
     let response = ListOffsetsResponse { topics, ..Default::default() };
     let reply = if lookups.is_empty() {

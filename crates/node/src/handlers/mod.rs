@@ -25,7 +25,7 @@ pub(crate) fn handle(
 ) {
     match request {
         Request::Fetch(it) => fetch::handle(node, now, to, origin.listener, version, it, out),
-        Request::ListOffsets(it) => list_offsets::handle(node, to, it, out),
+        Request::ListOffsets(it) => list_offsets::handle(node, to, version, it, out),
         Request::InitProducerId(it) => producer_ids::handle(node, now, to, &it, out),
         Request::OffsetForLeaderEpoch(it) => epochs::handle(node, to, it, out),
         Request::Metadata(it) => topics::metadata(node, now, to, origin, version, it, out),
