@@ -1,19 +1,32 @@
 //! How the program ends.
 
+use std::fmt;
 use std::io;
 use std::process::{self, ExitCode};
 
 const FAILED: u8 = 1;
+const WRONG_USAGE: u8 = 2;
 
-/// 0 if it went well, 1 if not, with one line that says why. Whoever stopped reading our output knows why: that is no failure.
+/// What was asked for makes no sense, and it is not the cluster's fault.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// 0 if it went well, 1 if not, 2 if it was asked for wrongly, with one line that says why. Whoever stopped reading our output knows why: that is no failure.
 pub(crate) fn exit_code(done: anyhow::Result<()>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            // The causes are part of the sentence; there is nobody to whom a backtrace would say more.
-            eprintln!("klamm: {error:#}");
-            ExitCode::from(FAILED)
+            eprintln!("klamm: {}", sentence(&error));
+            ExitCode::from(if error.is::<Usage>() { WRONG_USAGE } else { FAILED })
         }
     }
 }
@@ -30,6 +43,18 @@ pub(crate) fn report_panics_in_one_line() {
         eprintln!("klamm: this is a bug, please report it: {message}{place}");
         process::exit(FAILED.into());
     }));
+}
+
+/// The error with its causes. Many an error names its cause itself: that is not said twice.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -4,12 +4,13 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result};
 use klamm_model::BrokerId;
 use klamm_server::{Config, Server};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{BrokerArgs, DevArgs, ServeArgs};
+use crate::failure::Usage;
 use crate::output::{log_to_stderr, print_line};
 
 pub(crate) fn serve(args: &ServeArgs, began: Instant) -> Result<()> {
@@ -34,7 +35,7 @@ fn run(data_dir: &Path, node_id: i32, args: &BrokerArgs, began: Instant) -> Resu
     let mut config = Config::new(data_dir.to_owned(), BrokerId(node_id));
     config.listeners = vec![address(&args.listen)?];
     for (key, value) in &args.set {
-        config.set(key, value).with_context(|| format!("--set {key}={value}"))?;
+        config.set(key, value).map_err(|error| Usage(format!("--set {key}={value}: {error}")))?;
     }
     // Signals are listened to before anything has to be cleaned up.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().context("no runtime")?;
@@ -60,14 +61,12 @@ fn run(data_dir: &Path, node_id: i32, args: &BrokerArgs, began: Instant) -> Resu
     Ok(())
 }
 
-fn address(text: &str) -> Result<SocketAddr> {
-    let mut found = text
-        .to_socket_addrs()
-        .map_err(|error| anyhow!("--listen {text}: {error}; expected HOST:PORT, such as 127.0.0.1:9092"))?;
-    match found.next() {
-        Some(address) => Ok(address),
-        None => bail!("--listen {text}: the name has no address"),
-    }
+fn address(text: &str) -> Result<SocketAddr, Usage> {
+    let unusable = |problem: &str| {
+        Usage(format!("--listen {text}: {problem}; expected HOST:PORT, such as 127.0.0.1:9092"))
+    };
+    let mut found = text.to_socket_addrs().map_err(|error| unusable(&error.to_string()))?;
+    found.next().ok_or_else(|| unusable("the name has no address"))
 }
 
 /// The place the system has for data: a service is told by `STATE_DIRECTORY`, a user has `XDG_DATA_HOME`.

@@ -22,7 +22,7 @@ pub struct ConsumeError {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Cause {
     /// The wanted offset is not in the log, and the settings say not to go elsewhere.
-    #[error("there is no offset {wanted}: the log goes from {} to {}", or_unknown(.log_start), or_unknown(.end))]
+    #[error("the log has no offset {wanted}{}", extent(*.log_start, *.end))]
     OutOfRange {
         /// The wanted one.
         wanted: Offset,
@@ -50,6 +50,11 @@ pub enum Cause {
     Call(CallError),
 }
 
-fn or_unknown(offset: &Option<Offset>) -> String {
-    offset.map_or_else(|| "?".to_owned(), |offset| offset.to_string())
+fn extent(log_start: Option<Offset>, end: Option<Offset>) -> String {
+    match (log_start, end) {
+        (Some(log_start), Some(end)) => format!(", it goes from {log_start} to {end}"),
+        (Some(log_start), None) => format!(", it begins at {log_start}"),
+        (None, Some(end)) => format!(", it ends at {end}"),
+        (None, None) => String::new(),
+    }
 }

@@ -666,3 +666,6 @@ impl Slot {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

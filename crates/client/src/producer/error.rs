@@ -8,7 +8,7 @@ use crate::call::CallError;
 
 /// Records that were given to the producer and are not known to be written.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{}: not written after {tries} {}: {cause}", self.place(), if *.tries == 1 { "try" } else { "tries" })]
+#[error("{}: {}: {cause}", self.place(), effort(*.tries))]
 pub struct SendError {
     /// The topic.
     pub topic: Arc<str>,
@@ -88,6 +88,14 @@ pub enum Cause {
     /// The producer was closed before.
     #[error("the producer is closed")]
     Closed,
+}
+
+fn effort(tries: u32) -> String {
+    match tries {
+        0 => "not sent".to_owned(),
+        1 => "not written after 1 try".to_owned(),
+        tries => format!("not written after {tries} tries"),
+    }
 }
 
 fn detail(message: &Option<String>) -> String {

@@ -859,3 +859,6 @@ fn asks_for_metadata(code: ErrorCode) -> bool {
 fn may_have_been_written(code: ErrorCode) -> bool {
     !matches!(code, ErrorCode::NotEnoughReplicas | ErrorCode::CorruptMessage)
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,6 +53,8 @@ struct Sent<T> {
     batch: Batch<T>,
     bytes: Bytes,
     base_sequence: i32,
+    /// Counts the batches of the partition.
+    ordinal: u64,
     state: SentState,
     /// An earlier try may have reached the log.
     maybe_written: bool,
@@ -85,13 +87,24 @@ pub(crate) struct PartitionQueue<T> {
     sent: VecDeque<Sent<T>>,
     stamp: Option<Identity>,
     next_sequence: i32,
+    next_ordinal: u64,
     capacity_hint: usize,
 }
 
 impl<T> PartitionQueue<T> {
     pub(crate) fn new(topic: Arc<str>, index: i32) -> Self {
         let (closed, sent) = (VecDeque::new(), VecDeque::new());
-        Self { topic, index, open: None, closed, sent, stamp: None, next_sequence: 0, capacity_hint: 512 }
+        Self {
+            topic,
+            index,
+            open: None,
+            closed,
+            sent,
+            stamp: None,
+            next_sequence: 0,
+            next_ordinal: 0,
+            capacity_hint: 512,
+        }
     }
 
     /// Whether there is nothing to do for this partition.
@@ -195,7 +208,9 @@ impl<T> PartitionQueue<T> {
                 if not_before <= now { Next::Ready(front.bytes.len()) } else { Next::At(not_before) }
             }
             Some(_) => Next::Blocked,
-            None if self.sent.len() >= in_flight_max => Next::Blocked,
+            // Counted from the oldest that is not settled, those settled behind it included: the broker remembers only so many batches,
+            // and must still know the oldest if that comes again.
+            None if self.span() >= in_flight_max as u64 => Next::Blocked,
             None if self.stamp != identity && !self.sent.is_empty() => Next::Blocked,
             None => match (self.closed.front(), &self.open) {
                 (Some(batch), _) => Next::Ready(batch.size),
@@ -238,8 +253,16 @@ impl<T> PartitionQueue<T> {
         self.next_sequence = sequence_after(base_sequence, batch.record_count);
         let bytes = batch.content.finish(&Seal { compression, producer, ..Seal::default() });
         batch.tries = 1;
-        let state = SentState::InFlight(call);
-        self.sent.push_back(Sent { batch, bytes: bytes.clone(), base_sequence, state, maybe_written: false });
+        let (state, ordinal) = (SentState::InFlight(call), self.next_ordinal);
+        self.next_ordinal += 1;
+        self.sent.push_back(Sent {
+            batch,
+            bytes: bytes.clone(),
+            base_sequence,
+            ordinal,
+            state,
+            maybe_written: false,
+        });
         bytes
     }
 
@@ -334,6 +357,11 @@ impl<T> PartitionQueue<T> {
         self.sent.iter().position(|sent| sent.state == SentState::InFlight(call))
     }
 
+    /// Batches numbered since the oldest that is not settled, itself included.
+    fn span(&self) -> u64 {
+        self.sent.front().map_or(0, |front| self.next_ordinal - front.ordinal)
+    }
+
     fn in_flight(&self) -> usize {
         self.sent.iter().filter(|sent| !sent.state_is_waiting()).count()
     }
@@ -401,6 +429,6 @@ mod tests {
         let restamped = restamped(&batch, producer);
         let view = BatchView::parse(&restamped).expect("parses");
         view.verify_crc().expect("checksum");
-        assert_eq!(view.producer(), Some(producer));
+        assert_eq!(view.header().producer, Some(producer));
     }
 }

@@ -1,0 +1,164 @@
+//! A broker in a child process, and the program's answers.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// What one run of the program did.
+pub(crate) struct Answer {
+    arguments: String,
+    code: Option<i32>,
+    pub(crate) stdout: String,
+    stderr: String,
+}
+
+impl Answer {
+    #[track_caller]
+    pub(crate) fn code(self, wanted: i32) -> Self {
+        assert_eq!(self.code, Some(wanted), "klamm {}\n{}{}", self.arguments, self.stdout, self.stderr);
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn says(self, wanted: &str) -> Self {
+        let said = format!("{}{}", self.stdout, self.stderr);
+        assert!(said.contains(wanted), "klamm {} does not say {wanted:?}:\n{said}", self.arguments);
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn prints(self, wanted: &str) -> Self {
+        assert_eq!(self.stdout, wanted, "klamm {}", self.arguments);
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
+    }
+}
+
+/// Runs the program without a broker.
+pub(crate) fn klamm(arguments: &[&str]) -> Answer {
+    run(command(arguments), arguments, "")
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_klamm"));
+    command
+        .args(arguments)
+        .env_remove("KLAMM_BOOTSTRAP")
+        .env_remove("KLAMM_LOG")
+        .env_remove("KLAMM_DATA_DIR");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn run(mut command: Command, arguments: &[&str], input: &str) -> Answer {
+    let mut child = command.spawn().expect("the program starts");
+    let mut stdin = child.stdin.take().expect("piped");
+    // The program may end without reading everything.
+    let _ = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    let output = child.wait_with_output().expect("the program ends");
+    Answer {
+        arguments: arguments.join(" "),
+        code: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// A running broker; it is stopped when the test ends.
+pub(crate) struct Broker {
+    child: Child,
+    directory: Option<tempfile::TempDir>,
+    data_dir: PathBuf,
+    address: String,
+}
+
+impl Broker {
+    pub(crate) fn start() -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let data_dir = directory.path().join("data");
+        let mut broker = Self::run(&["serve", "--data-dir", data_dir.to_str().expect("a plain path")]);
+        broker.directory = Some(directory);
+        broker
+    }
+
+    pub(crate) fn dev() -> Self {
+        Self::run(&["dev"])
+    }
+
+    fn run(arguments: &[&str]) -> Self {
+        let mut command = command(&[arguments, &["--listen", "127.0.0.1:0"]].concat());
+        let mut child = command.stderr(Stdio::inherit()).spawn().expect("the program starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
+        let mut value_after = |prefix: &str| {
+            let line = lines.find(|line| line.starts_with(prefix));
+            line.unwrap_or_else(|| panic!("the broker never said {prefix:?}"))[prefix.len()..].to_owned()
+        };
+        let data_dir = value_after("data directory ").into();
+        let address = value_after("listening on ");
+        value_after("ready in ");
+        Self { child, directory: None, data_dir, address }
+    }
+
+    pub(crate) fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Asks it to stop and waits until it has.
+    pub(crate) fn stop(&mut self) {
+        let process = self.child.id().to_string();
+        let killed = Command::new("kill").args(["-TERM", &process]).status().expect("kill runs");
+        assert!(killed.success());
+        let status = self.child.wait().expect("the broker ends");
+        assert_eq!(status.code(), Some(0), "the broker stops cleanly");
+    }
+
+    pub(crate) fn restart(&mut self) {
+        self.stop();
+        let data_dir = self.data_dir.clone();
+        let again = Self::run(&["serve", "--data-dir", data_dir.to_str().expect("a plain path")]);
+        let directory = self.directory.take();
+        *self = again;
+        self.directory = directory;
+    }
+
+    pub(crate) fn ok(&self, arguments: &[&str]) -> Answer {
+        self.ok_with_input(arguments, "")
+    }
+
+    #[track_caller]
+    pub(crate) fn ok_with_input(&self, arguments: &[&str], input: &str) -> Answer {
+        run(self.command(arguments), arguments, input).code(0)
+    }
+
+    #[track_caller]
+    pub(crate) fn fails(&self, arguments: &[&str]) -> Answer {
+        run(self.command(arguments), arguments, "").code(1)
+    }
+
+    pub(crate) fn spawn(&self, arguments: &[&str]) -> Child {
+        self.command(arguments).spawn().expect("the program starts")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = command(arguments);
+        command.env("KLAMM_BOOTSTRAP", &self.address);
+        command
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        // It may be gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,586 @@
+//! Scripts: each line is a moment in milliseconds and what happens then; below it stands what the machine wanted done.
+
+mod network;
+
+use std::fmt::Write;
+
+use expect_test::{Expect, expect};
+use klamm_model::BatchView;
+use klamm_wire::produce::TopicProduceResponse;
+
+use super::*;
+use crate::backoff::Backoff;
+use crate::metadata::{Partition, Topic};
+
+/// A cluster with topic "t": the leader of each partition, -1 for none.
+fn cluster(leaders: &[i32]) -> Arc<Cluster> {
+    let partitions = leaders
+        .iter()
+        .map(|&leader| Partition {
+            leader: (leader >= 0).then_some(BrokerId(leader)),
+            ..Partition::default()
+        })
+        .collect();
+    let topic = Topic { id: TopicId::ZERO, error: ErrorCode::None, is_internal: false, partitions };
+    Arc::new(Cluster { topics: BTreeMap::from([("t".into(), topic)]), ..Cluster::default() })
+}
+
+struct World {
+    machine: Machine<u32>,
+    effects: Vec<Effect<u32>>,
+    sent: BTreeMap<CallId, Vec<i32>>,
+    log: String,
+}
+
+impl World {
+    fn new(config: Config, leaders: &[i32]) -> Self {
+        let machine = Machine::new(config, cluster(leaders), Random::new(1));
+        Self { machine, effects: Vec::new(), sent: BTreeMap::new(), log: String::new() }
+    }
+
+    fn run(&mut self, script: &str) {
+        for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            writeln!(self.log, "{line}").expect("writes to memory");
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let now = Tick(words[0].parse::<u64>().expect("a moment") * 1_000);
+            self.happen(now, &words[1..]);
+            self.machine.advance(now, &mut self.effects);
+            for effect in std::mem::take(&mut self.effects) {
+                self.tell(effect);
+            }
+        }
+    }
+
+    fn happen(&mut self, now: Tick, words: &[&str]) {
+        match words {
+            ["tick"] => {}
+            // append PARTITION TEXT…; partition "-" leaves the choice to the machine, x*9 is nine times x
+            ["append", partition, texts @ ..] => {
+                for text in texts {
+                    let text = match text.split_once('*') {
+                        Some((letter, count)) => letter.repeat(count.parse().expect("a count")),
+                        None => (*text).to_owned(),
+                    };
+                    let record =
+                        Record { partition: partition.parse().ok(), ..Record::new("t", text.as_bytes()) };
+                    self.append(now, &record);
+                }
+            }
+            ["keyed", key, text] => {
+                self.append(now, &Record::new("t", text.as_bytes()).with_key(key.as_bytes()))
+            }
+            ["leaders", leaders @ ..] => {
+                let leaders: Vec<i32> =
+                    leaders.iter().map(|leader| leader.parse().expect("a broker")).collect();
+                self.machine.cluster_changed(cluster(&leaders));
+            }
+            ["identity", call, id, epoch] => {
+                let response = InitProducerIdResponse {
+                    producer_id: id.parse().expect("an id"),
+                    producer_epoch: epoch.parse().expect("an epoch"),
+                    ..InitProducerIdResponse::default()
+                };
+                self.machine.identified(now, call_of(call), &response, &mut self.effects);
+            }
+            // ok CALL OFFSET, or: error CALL CODE
+            [kind @ ("ok" | "error"), call, what] => {
+                let call = call_of(call);
+                let (error_code, base_offset) = match *kind {
+                    "ok" => (0, what.parse().expect("an offset")),
+                    _ => {
+                        (ErrorCode::ALL.iter().find(|code| code.name() == *what).expect("a code").code(), -1)
+                    }
+                };
+                let partition_responses =
+                    self.sent.remove(&call).unwrap_or_default().into_iter().map(|index| {
+                        PartitionProduceResponse {
+                            index,
+                            error_code,
+                            base_offset,
+                            ..PartitionProduceResponse::default()
+                        }
+                    });
+                let topic = TopicProduceResponse {
+                    name: "t".into(),
+                    partition_responses: partition_responses.collect(),
+                    ..TopicProduceResponse::default()
+                };
+                let response = ProduceResponse { responses: vec![topic], ..ProduceResponse::default() };
+                self.machine.produced(now, call, response, &mut self.effects);
+            }
+            ["broken", call] => {
+                let error = CallError::Broken { address: "b".into(), problem: "cut".into() };
+                self.machine.call_failed(now, call_of(call), &error, &mut self.effects);
+            }
+            ["flush"] => {
+                self.machine.flush();
+            }
+            ["close"] => {
+                self.machine.close();
+            }
+            other => panic!("what is {other:?}?"),
+        }
+    }
+
+    fn append(&mut self, now: Tick, record: &Record<'_>) {
+        match self.machine.append(now, Timestamp(0), record) {
+            Ok(appended) => *appended.tag += 1,
+            Err(Refused::Never(error)) => self.note(&format!("never: {error}")),
+            Err(refused) => self.note(&format!("{refused:?}")),
+        }
+    }
+
+    fn tell(&mut self, effect: Effect<u32>) {
+        let text = match effect {
+            Effect::Produce { call, broker, topics } => {
+                let mut text = format!("send #{} to {broker}:", call.0);
+                let mut partitions = Vec::new();
+                for topic in topics {
+                    for (partition, batch) in topic.partitions {
+                        write!(text, " {}-{partition} {}", topic.name, described(&batch))
+                            .expect("writes to memory");
+                        partitions.push(partition);
+                    }
+                }
+                self.sent.insert(call, partitions);
+                text
+            }
+            Effect::InitProducerId { call } => format!("identify #{}", call.0),
+            Effect::RefreshMetadata => "refresh".into(),
+            Effect::Room => "room".into(),
+            Effect::Done(Done { tag, partition, record_count, outcome, .. }) => {
+                assert_eq!(tag, record_count, "the tag follows its batch");
+                match outcome {
+                    Ok(written) => match written.base_offset {
+                        Some(offset) => format!("{partition} x{record_count} written at {offset}"),
+                        None => format!("{partition} x{record_count} written"),
+                    },
+                    Err(error) => format!("{partition} x{record_count} lost: {error}"),
+                }
+            }
+        };
+        self.note(&text);
+    }
+
+    fn note(&mut self, text: &str) {
+        writeln!(self.log, "    {text}").expect("writes to memory");
+    }
+}
+
+/// `7/0@3 a b`: producer 7 in epoch 0, first sequence 3, values a and b.
+fn described(batch: &[u8]) -> String {
+    let view = BatchView::parse(batch).expect("a batch");
+    view.verify_crc().expect("a whole batch");
+    let mut scratch = Vec::new();
+    let values: Vec<_> = view
+        .records(&mut scratch, 1 << 20)
+        .expect("records")
+        .map(|record| {
+            let record = record.expect("a record");
+            String::from_utf8_lossy(record.value.unwrap_or_default()).chars().take(8).collect::<String>()
+        })
+        .collect();
+    match view.header().producer {
+        Some(it) => format!("{}/{}@{} [{}]", it.id, it.epoch, it.base_sequence, values.join(" ")),
+        None => format!("[{}]", values.join(" ")),
+    }
+}
+
+fn call_of(word: &str) -> CallId {
+    CallId(word.trim_start_matches('#').parse().expect("a call"))
+}
+
+fn check_with(config: Config, leaders: &[i32], script: &str, expected: &Expect) {
+    let mut world = World::new(config, leaders);
+    world.run(script);
+    expected.assert_eq(&world.log);
+}
+
+fn eager() -> Config {
+    let backoff = Backoff { first_ms: 100, longest_ms: 100 };
+    Config { linger_ms: 0, backoff, delivery_timeout_ms: 2_000, ..Config::default() }
+}
+
+/// One partition, led by broker 1, no lingering, and an identity as producer 7 in epoch 0.
+fn check(script: &str, expected: &Expect) {
+    check_with(eager(), &[1], &format!("0 append 0 a\n1 identity #0 7 0\n{script}"), expected);
+}
+
+#[test]
+fn a_batch_lingers_unless_it_is_full_or_somebody_waits() {
+    let config = Config { idempotent: false, batch_size: 400, linger_ms: 5, ..eager() };
+    check_with(
+        config,
+        &[1],
+        "0 append 0 a\n 4 append 0 b\n 5 tick\n 6 append 0 x*200 x*200\n 7 append 0 c\n 8 flush",
+        &expect![[r#"
+            0 append 0 a
+            4 append 0 b
+            5 tick
+                send #0 to 1: t-0 [a b]
+            6 append 0 x*200 x*200
+                send #1 to 1: t-0 [xxxxxxxx]
+                send #2 to 1: t-0 [xxxxxxxx]
+            7 append 0 c
+            8 flush
+                send #3 to 1: t-0 [c]
+        "#]],
+    );
+}
+
+#[test]
+fn five_batches_are_under_way_and_no_more() {
+    check(
+        "2 append 0 b\n 3 append 0 c\n 4 append 0 d\n 5 append 0 e\n 6 append 0 f g\n 7 append 0 h\n 8 ok #1 0\n 9 ok #2 1",
+        &expect![[r#"
+            0 append 0 a
+                identify #0
+            1 identity #0 7 0
+                send #1 to 1: t-0 7/0@0 [a]
+            2 append 0 b
+                send #2 to 1: t-0 7/0@1 [b]
+            3 append 0 c
+                send #3 to 1: t-0 7/0@2 [c]
+            4 append 0 d
+                send #4 to 1: t-0 7/0@3 [d]
+            5 append 0 e
+                send #5 to 1: t-0 7/0@4 [e]
+            6 append 0 f g
+            7 append 0 h
+            8 ok #1 0
+                0 x1 written at 0
+                send #6 to 1: t-0 7/0@5 [f g h]
+            9 ok #2 1
+                0 x1 written at 1
+        "#]],
+    );
+}
+
+#[test]
+fn after_a_broken_connection_batches_go_again_one_by_one_under_their_numbers() {
+    check(
+        "2 append 0 b\n 3 append 0 c\n 4 broken #1\n 4 broken #2\n 4 broken #3\n 5 append 0 d\n 200 tick\n 201 ok #4 0\n 400 ok #5 1\n 401 ok #6 2",
+        &expect![[r#"
+            0 append 0 a
+                identify #0
+            1 identity #0 7 0
+                send #1 to 1: t-0 7/0@0 [a]
+            2 append 0 b
+                send #2 to 1: t-0 7/0@1 [b]
+            3 append 0 c
+                send #3 to 1: t-0 7/0@2 [c]
+            4 broken #1
+                refresh
+            4 broken #2
+                refresh
+            4 broken #3
+                refresh
+            5 append 0 d
+            200 tick
+                send #4 to 1: t-0 7/0@0 [a]
+            201 ok #4 0
+                0 x1 written at 0
+                send #5 to 1: t-0 7/0@1 [b]
+            400 ok #5 1
+                0 x1 written at 1
+                send #6 to 1: t-0 7/0@2 [c]
+                send #7 to 1: t-0 7/0@3 [d]
+            401 ok #6 2
+                0 x1 written at 2
+        "#]],
+    );
+}
+
+#[test]
+fn what_came_too_early_is_sent_again_after_what_was_missing() {
+    check(
+        "2 append 0 b\n 3 error #1 NOT_ENOUGH_REPLICAS\n 4 error #2 OUT_OF_ORDER_SEQUENCE_NUMBER\n 200 tick\n 201 ok #3 0\n 202 ok #4 1",
+        &expect![[r#"
+            0 append 0 a
+                identify #0
+            1 identity #0 7 0
+                send #1 to 1: t-0 7/0@0 [a]
+            2 append 0 b
+                send #2 to 1: t-0 7/0@1 [b]
+            3 error #1 NOT_ENOUGH_REPLICAS
+            4 error #2 OUT_OF_ORDER_SEQUENCE_NUMBER
+            200 tick
+                send #3 to 1: t-0 7/0@0 [a]
+            201 ok #3 0
+                0 x1 written at 0
+                send #4 to 1: t-0 7/0@1 [b]
+            202 ok #4 1
+                0 x1 written at 1
+        "#]],
+    );
+}
+
+#[test]
+fn what_was_stored_already_counts_as_written() {
+    check(
+        "2 broken #1\n 200 tick\n 201 error #2 DUPLICATE_SEQUENCE_NUMBER",
+        &expect![[r#"
+        0 append 0 a
+            identify #0
+        1 identity #0 7 0
+            send #1 to 1: t-0 7/0@0 [a]
+        2 broken #1
+            refresh
+        200 tick
+            send #2 to 1: t-0 7/0@0 [a]
+        201 error #2 DUPLICATE_SEQUENCE_NUMBER
+            0 x1 written
+    "#]],
+    );
+}
+
+#[test]
+fn a_refused_batch_leaves_no_hole_in_the_numbers() {
+    check(
+        "2 error #1 MESSAGE_TOO_LARGE\n 3 append 0 b\n 4 ok #2 0",
+        &expect![[r#"
+        0 append 0 a
+            identify #0
+        1 identity #0 7 0
+            send #1 to 1: t-0 7/0@0 [a]
+        2 error #1 MESSAGE_TOO_LARGE
+            0 x1 lost: t-0: not written after 1 try: the broker answered MESSAGE_TOO_LARGE
+        3 append 0 b
+            send #2 to 1: t-0 7/0@0 [b]
+        4 ok #2 0
+            0 x1 written at 0
+    "#]],
+    );
+}
+
+#[test]
+fn batches_behind_a_refused_one_begin_again_in_a_new_epoch() {
+    check(
+        "2 append 0 b\n 3 append 0 c\n 4 error #1 INVALID_RECORD\n 5 error #2 OUT_OF_ORDER_SEQUENCE_NUMBER\n 6 error #3 OUT_OF_ORDER_SEQUENCE_NUMBER\n 7 ok #4 0\n 8 ok #5 1",
+        &expect![[r#"
+            0 append 0 a
+                identify #0
+            1 identity #0 7 0
+                send #1 to 1: t-0 7/0@0 [a]
+            2 append 0 b
+                send #2 to 1: t-0 7/0@1 [b]
+            3 append 0 c
+                send #3 to 1: t-0 7/0@2 [c]
+            4 error #1 INVALID_RECORD
+                0 x1 lost: t-0: not written after 1 try: the broker answered INVALID_RECORD
+            5 error #2 OUT_OF_ORDER_SEQUENCE_NUMBER
+            6 error #3 OUT_OF_ORDER_SEQUENCE_NUMBER
+                send #4 to 1: t-0 7/1@0 [b]
+            7 ok #4 0
+                0 x1 written at 0
+                send #5 to 1: t-0 7/1@1 [c]
+            8 ok #5 1
+                0 x1 written at 1
+        "#]],
+    );
+}
+
+#[test]
+fn a_batch_that_may_be_stored_keeps_its_number_in_spite_of_a_new_epoch() {
+    // The first is refused while the second is lost on the way: was it stored? Only its old number can tell.
+    check(
+        "2 append 0 b\n 3 error #1 INVALID_RECORD\n 4 broken #2\n 200 tick\n 201 error #3 OUT_OF_ORDER_SEQUENCE_NUMBER\n 202 ok #4 0",
+        &expect![[r#"
+            0 append 0 a
+                identify #0
+            1 identity #0 7 0
+                send #1 to 1: t-0 7/0@0 [a]
+            2 append 0 b
+                send #2 to 1: t-0 7/0@1 [b]
+            3 error #1 INVALID_RECORD
+                0 x1 lost: t-0: not written after 1 try: the broker answered INVALID_RECORD
+            4 broken #2
+                refresh
+            200 tick
+                send #3 to 1: t-0 7/0@1 [b]
+            201 error #3 OUT_OF_ORDER_SEQUENCE_NUMBER
+                send #4 to 1: t-0 7/1@0 [b]
+            202 ok #4 0
+                0 x1 written at 0
+        "#]],
+    );
+}
+
+#[test]
+fn a_producer_the_broker_has_forgotten_begins_again() {
+    check(
+        "2 ok #1 0\n 3 append 0 b\n 4 error #2 UNKNOWN_PRODUCER_ID\n 5 ok #3 1",
+        &expect![[r#"
+        0 append 0 a
+            identify #0
+        1 identity #0 7 0
+            send #1 to 1: t-0 7/0@0 [a]
+        2 ok #1 0
+            0 x1 written at 0
+        3 append 0 b
+            send #2 to 1: t-0 7/0@1 [b]
+        4 error #2 UNKNOWN_PRODUCER_ID
+            send #3 to 1: t-0 7/1@0 [b]
+        5 ok #3 1
+            0 x1 written at 1
+    "#]],
+    );
+}
+
+#[test]
+fn a_batch_follows_its_leader() {
+    check(
+        "2 error #1 NOT_LEADER_OR_FOLLOWER\n 3 leaders -1\n 200 tick\n 300 leaders 2\n 301 ok #2 0",
+        &expect![[r#"
+            0 append 0 a
+                identify #0
+            1 identity #0 7 0
+                send #1 to 1: t-0 7/0@0 [a]
+            2 error #1 NOT_LEADER_OR_FOLLOWER
+                refresh
+            3 leaders -1
+            200 tick
+                refresh
+            300 leaders 2
+                send #2 to 2: t-0 7/0@0 [a]
+            301 ok #2 0
+                0 x1 written at 0
+        "#]],
+    );
+}
+
+#[test]
+fn at_last_it_is_given_up_with_the_reason() {
+    check(
+        "2 error #1 NOT_ENOUGH_REPLICAS\n 200 error #2 NOT_ENOUGH_REPLICAS\n 300 append 0 b\n 2001 tick\n 2002 error #3 NOT_ENOUGH_REPLICAS\n 2003 tick\n 2300 tick\n 2302 tick",
+        &expect![[r#"
+            0 append 0 a
+                identify #0
+            1 identity #0 7 0
+                send #1 to 1: t-0 7/0@0 [a]
+            2 error #1 NOT_ENOUGH_REPLICAS
+            200 error #2 NOT_ENOUGH_REPLICAS
+                send #2 to 1: t-0 7/0@0 [a]
+            300 append 0 b
+                send #3 to 1: t-0 7/0@1 [b]
+            2001 tick
+                0 x1 lost: t-0: not written after 2 tries: no acknowledgement within 2000 ms; the last try: the broker answered NOT_ENOUGH_REPLICAS
+            2002 error #3 NOT_ENOUGH_REPLICAS
+            2003 tick
+            2300 tick
+                send #4 to 1: t-0 7/1@0 [b]
+            2302 tick
+                0 x1 lost: t-0: not written after 2 tries: no acknowledgement within 2000 ms; the last try: the broker answered NOT_ENOUGH_REPLICAS
+        "#]],
+    );
+}
+
+#[test]
+fn without_an_identity_nothing_is_sent() {
+    check_with(
+        eager(),
+        &[1],
+        "0 append 0 a\n 1 broken #0\n 2 tick\n 200 tick\n 201 identity #1 8 0",
+        &expect![[r#"
+            0 append 0 a
+                identify #0
+            1 broken #0
+            2 tick
+            200 tick
+                identify #1
+            201 identity #1 8 0
+                send #2 to 1: t-0 8/0@0 [a]
+        "#]],
+    );
+}
+
+#[test]
+fn the_buffer_is_bounded_and_tells_when_there_is_room() {
+    let config =
+        Config { idempotent: false, buffer_memory: 1_000, linger_ms: 5, batch_size: 4_000, ..eager() };
+    check_with(
+        config,
+        &[1],
+        "0 append 0 y*400 y*400 y*400\n 1 ok #0 0\n 2 append 0 y*400 z*1000",
+        &expect![[r#"
+            0 append 0 y*400 y*400 y*400
+                Full
+                send #0 to 1: t-0 [yyyyyyyy yyyyyyyy]
+            1 ok #0 0
+                0 x2 written at 0
+                room
+            2 append 0 y*400 z*1000
+                never: t-0: not sent: the record takes 1036 bytes, the limit is 1000
+        "#]],
+    );
+}
+
+#[test]
+fn without_acks_a_record_counts_when_it_is_sent() {
+    check_with(
+        Config { acks: Acks::None, ..eager() },
+        &[1],
+        "0 append 0 a\n 1 ok #0 -1",
+        &expect![[r#"
+        0 append 0 a
+            send #0 to 1: t-0 [a]
+        1 ok #0 -1
+            0 x1 written
+    "#]],
+    );
+}
+
+#[test]
+fn keys_decide_and_the_rest_sticks_to_a_partition_until_its_batch_is_full() {
+    let config = Config { idempotent: false, batch_size: 200, linger_ms: 5, ..eager() };
+    check_with(
+        config,
+        &[1, 1, 2],
+        "0 keyed 21 a\n 1 append - b c d e f g h i j k l m n o p\n 2 append 9 q\n 10 flush",
+        &expect![[r#"
+            0 keyed 21 a
+            1 append - b c d e f g h i j k l m n o p
+            2 append 9 q
+                never: t-9: not sent: the topic has 3 partitions, from 0
+            10 flush
+                send #0 to 1: t-0 [a] t-1 [b c d e f g h i j k l m n]
+                send #1 to 2: t-2 [o p]
+        "#]],
+    );
+}
+
+#[test]
+fn one_request_takes_one_batch_of_each_partition_up_to_its_size() {
+    let config = Config { idempotent: false, request_size_max: 500, ..eager() };
+    check_with(
+        config,
+        &[1, 1, 1],
+        "0 append 0 x*300\n 0 append 1 a\n 0 leaders -1 -1 -1\n 0 append 0 x*300\n 0 append 1 b\n 0 append 2 c\n 1 leaders 1 1 1",
+        &expect![[r#"
+            0 append 0 x*300
+                send #0 to 1: t-0 [xxxxxxxx]
+            0 append 1 a
+                send #1 to 1: t-1 [a]
+            0 leaders -1 -1 -1
+            0 append 0 x*300
+                refresh
+            0 append 1 b
+                refresh
+            0 append 2 c
+                refresh
+            1 leaders 1 1 1
+                send #2 to 1: t-1 [b] t-2 [c]
+                send #3 to 1: t-0 [xxxxxxxx]
+        "#]],
+    );
+}
+
+#[test]
+fn a_closed_producer_finishes_what_it_has() {
+    let mut world = World::new(Config { linger_ms: 1_000, idempotent: false, ..eager() }, &[1]);
+    world.run("0 append 0 a\n 1 close\n 2 append 0 b");
+    assert!(!world.machine.is_finished());
+    world.run("3 ok #0 0");
+    assert!(world.machine.is_finished());
+    assert_eq!(world.machine.buffered(), 0);
+}
