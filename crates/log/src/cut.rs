@@ -34,8 +34,10 @@ impl Log {
         delete.extend(
             self.segments.iter().filter(|segment| segment.may_exist).map(|segment| self.id_of(segment.base)),
         );
-        let known = delete.iter().any(|segment| segment.base == base);
-        delete.retain(|segment| segment.base != base);
+        let oldest = self.id_of(self.segments[0].base);
+        // Of the new one's name there may be a snapshot, left by a crash or a cut.
+        delete.push(self.id_of(base));
+        delete.retain(|segment| *segment != oldest);
         delete.sort_unstable();
         delete.dedup();
         self.segments = vec![Segment::new(base)];
@@ -51,7 +53,7 @@ impl Log {
             (syncing.covers, syncing.appended_bytes) = (Offset::ZERO, 0);
         }
         let segment = self.id_of(base);
-        self.queue.push_barrier(Barrier::Restart { segment, delete, known });
+        self.queue.push_barrier(Barrier::Restart { segment, oldest, delete });
         self.pump(out);
         self.after_change();
     }

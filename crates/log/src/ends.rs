@@ -7,9 +7,7 @@ use crate::config::Flush;
 use crate::disk::{DURABLE_POINT, DiskAction, DiskError, DiskOp, EPOCH_CHECKPOINT, OpId};
 use crate::index;
 use crate::log::{Life, Log, Progress};
-use crate::producers::Producers;
 use crate::queue::{Barrier, Checkpoint, Started, Step, Syncing};
-use crate::snapshot;
 
 /// How often the durable point is saved while it moves.
 const DURABLE_POINT_INTERVAL_MS: u64 = 1000;
@@ -128,14 +126,15 @@ impl Log {
                 }
                 self.durable_point_due = true;
             }
-            (Some(DiskAction::Truncate { .. }), Barrier::Truncate { .. } | Barrier::Restart { .. }) => {
+            (Some(DiskAction::Truncate { .. }), Barrier::Truncate { end, .. }) => {
                 // The cut brought the last segment to disk, and those before were there.
-                let written = self.written;
-                self.synced_to(written, self.written_bytes, progress);
-                progress.truncated = Some(match &started.barrier {
-                    Barrier::Truncate { end, .. } => *end,
-                    _ => written,
-                });
+                self.synced_to(self.written, self.written_bytes, progress);
+                progress.truncated = Some(*end);
+            }
+            (Some(DiskAction::Truncate { .. }), Barrier::Restart { segment, .. })
+                if started.actions.is_empty() =>
+            {
+                progress.truncated = Some(segment.base);
             }
             (Some(DiskAction::DeletePartition), _) => progress.deleted = true,
             _ => {}
@@ -268,19 +267,14 @@ impl Log {
                 self.lower_durable_point(*end, &mut actions);
                 actions.push(DiskAction::Truncate { segment: *segment, size: *size, delete: delete.clone() });
             }
-            Barrier::Restart { segment, delete, known } => {
-                // The old segments do not go all at once.
+            Barrier::Restart { segment, oldest, delete } => {
+                // Whenever a crash comes, what is left is a log: the old one emptied, or the new one.
                 self.lower_durable_point(Offset::ZERO, &mut actions);
-                actions.push(DiskAction::CreateSegment { segment: *segment });
-                actions.push(DiskAction::Truncate { segment: *segment, size: 0, delete: delete.clone() });
-                if *known {
-                    actions.push(DiskAction::Seal {
-                        segment: *segment,
-                        size: 0,
-                        index: Bytes::new(),
-                        next: segment.base,
-                        producers: snapshot::write(&Producers::default()),
-                    });
+                actions.push(DiskAction::Truncate { segment: *oldest, size: 0, delete: delete.clone() });
+                if oldest != segment {
+                    actions.push(DiskAction::CreateSegment { segment: *segment });
+                    let delete = vec![*oldest];
+                    actions.push(DiskAction::Truncate { segment: *segment, size: 0, delete });
                 }
             }
             Barrier::Repair { actions: repairs } => actions.clone_from(repairs),

@@ -61,11 +61,11 @@ pub(crate) enum Barrier {
         delete: Vec<SegmentId>,
         end: Offset,
     },
-    /// `known`: there was a segment of this name, with the producers of other records before it.
+    /// The log begins anew at `segment`. Of what there was, `oldest` goes last, and everything in `delete` before.
     Restart {
         segment: SegmentId,
         delete: Vec<SegmentId>,
-        known: bool,
+        oldest: SegmentId,
     },
     /// Rewrites what recovery found missing.
     Repair {

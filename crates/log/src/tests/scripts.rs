@@ -443,6 +443,7 @@ fn a_log_begins_anew_in_one_go() {
         ok write 0
         ok epochs 0@0
         ok write 20
+        ok cut 0
         ok begin 90
         ok cut 90
         ok write 90
@@ -456,7 +457,8 @@ fn a_log_begins_anew_in_one_go() {
             append 1       90/90/91   90..91
             ok write 0     90/90/91   
             ok epochs 0@0  90/90/91   
-            ok write 20    90/90/91   -> begin 90
+            ok write 20    90/90/91   -> cut 0+0 without 90
+            ok cut 0       90/90/91   -> begin 90
             ok begin 90    90/90/91   -> cut 90+0 without 0
             ok cut 90      90/90/91   truncated 90 -> write 90, epochs 0@90
             ok write 90    90/91/91   written 91 -> sync 90
