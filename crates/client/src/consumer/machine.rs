@@ -7,16 +7,20 @@
 //!    handed out | waiting: batch batch batch | position: what the next Fetch asks for
 //! ```
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use bytes::Bytes;
-use klamm_model::{BatchView, Batches, BrokerId, ErrorCode, Offset, Tail, Tick, TopicId};
+use klamm_model::{BatchView, BrokerId, ErrorCode, Offset, Tick, TopicId};
 use klamm_wire::{FetchResponse, ListOffsetsResponse, Records, fetch::PartitionData};
 
 use super::batch::FetchedBatch;
 use super::config::{Config, OutOfRange, Start};
+use super::effect::{Assignment, Effect, PartitionFetch, TopicFetch, TopicLookup};
 use super::error::{Cause, ConsumeError};
+use super::slot::{Position, Slot};
 use crate::call::{CallError, CallId};
 use crate::metadata::Cluster;
 use crate::partitioner::Random;
@@ -27,104 +31,6 @@ const EARLIEST: i64 = -2;
 /// While a partition waits to be read and so is left out of a request, the request must not be parked for long: the partition may want
 /// to be asked for again any moment.
 const WAIT_WITH_ABSENTEES_MS: u64 = 20;
-
-/// A partition to read.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Assignment {
-    /// The topic.
-    pub topic: Arc<str>,
-    /// The partition.
-    pub partition: i32,
-    /// Where to begin.
-    pub start: Start,
-}
-
-/// What the machine wants done.
-#[derive(Debug)]
-pub enum Effect {
-    /// Ask for records; to be answered by [`Machine::fetched`] or [`Machine::call_failed`].
-    Fetch {
-        /// The question's number.
-        call: CallId,
-        /// The leader of all of the partitions.
-        broker: BrokerId,
-        /// How long the broker may hold the answer back.
-        wait_ms: u64,
-        /// Most bytes of the answer.
-        bytes_max: usize,
-        /// What to read.
-        topics: Vec<TopicFetch>,
-    },
-    /// Ask for offsets; to be answered by [`Machine::located`] or [`Machine::call_failed`].
-    ListOffsets {
-        /// The question's number.
-        call: CallId,
-        /// The leader of all of the partitions.
-        broker: BrokerId,
-        /// What to find.
-        topics: Vec<TopicLookup>,
-    },
-    /// What is known of the cluster proved wrong or is missing.
-    RefreshMetadata,
-    /// [`Machine::next`] has something, or the end was reached.
-    Readable,
-}
-
-/// The partitions of one topic in one Fetch.
-#[derive(Debug)]
-pub struct TopicFetch {
-    /// The topic's name.
-    pub name: Arc<str>,
-    /// Its id, zero while unknown.
-    pub id: TopicId,
-    /// The partitions.
-    pub partitions: Vec<PartitionFetch>,
-}
-
-/// One partition in a Fetch.
-#[derive(Clone, Copy, Debug)]
-pub struct PartitionFetch {
-    /// The partition.
-    pub partition: i32,
-    /// Where to read.
-    pub offset: Offset,
-    /// The leader we believe in.
-    pub leader_epoch: i32,
-}
-
-/// The partitions of one topic in one ListOffsets.
-#[derive(Debug)]
-pub struct TopicLookup {
-    /// The topic's name.
-    pub name: Arc<str>,
-    /// Partition, the leader we believe in, and the time as the protocol carries it.
-    pub partitions: Vec<(i32, i32, i64)>,
-}
-
-#[derive(Debug)]
-struct Slot {
-    topic: Arc<str>,
-    partition: i32,
-    position: Position,
-    call: Option<CallId>,
-    not_before: Tick,
-    failures: u32,
-    unknown_since: Option<Tick>,
-    waiting: VecDeque<Bytes>,
-    waiting_bytes: usize,
-    /// Where the next record handed out will be at the earliest.
-    handed_to: Offset,
-    high_watermark: Option<Offset>,
-    has_reached_end: bool,
-    is_stopped: bool,
-    out_of_range: OutOfRange,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Position {
-    Find(Start),
-    At(Offset),
-}
 
 #[derive(Debug)]
 struct Call {
@@ -229,7 +135,7 @@ impl Machine {
     }
 
     /// The next batch to hand out, or a partition that can't be read.
-    pub fn next(&mut self) -> Option<Result<FetchedBatch, ConsumeError>> {
+    pub fn take(&mut self) -> Option<Result<FetchedBatch, ConsumeError>> {
         if let Some(error) = self.errors.pop_front() {
             return Some(Err(error));
         }
@@ -278,7 +184,7 @@ impl Machine {
         })
     }
 
-    /// Does everything that is possible now. To be called after every event, after [`next`](Self::next) and when
+    /// Does everything that is possible now. To be called after every event, after [`take`](Self::take) and when
     /// [`next_wake`](Self::next_wake) is due.
     pub fn advance(&mut self, now: Tick, out: &mut Vec<Effect>) {
         self.wake = None;
@@ -605,67 +511,3 @@ impl Machine {
         self.errors.push_back(error);
     }
 }
-
-impl Slot {
-    fn begin_at(&mut self, found: Option<Offset>) {
-        let Position::Find(start) = self.position else { return };
-        let Some(found) = found else {
-            // No record is that young.
-            self.position = Position::Find(Start::Latest);
-            return;
-        };
-        let offset = match start {
-            Start::Last(count) => {
-                // The log may begin later than that; then the beginning is meant.
-                self.out_of_range = OutOfRange::Earliest;
-                let back = i64::try_from(count).unwrap_or(i64::MAX);
-                Offset::from_wire(found.raw().saturating_sub(back)).unwrap_or(Offset::ZERO)
-            }
-            Start::Earliest | Start::Latest | Start::At(_) | Start::Since(_) => found,
-        };
-        if matches!(start, Start::Latest | Start::Last(_)) {
-            self.high_watermark = Some(found);
-        }
-        self.position = Position::At(offset);
-        self.handed_to = offset;
-        self.failures = 0;
-        self.note_end();
-    }
-
-    /// Takes the whole batches of an answer. A batch that the end of the answer cuts off comes again with the next.
-    fn queue(&mut self, run: &Bytes, waiting_bytes: &mut usize) -> Option<Cause> {
-        let Position::At(mut position) = self.position else { return None };
-        for batch in Batches::new(run, Tail::MayBeTruncated) {
-            let view = match batch {
-                Ok(view) => view,
-                Err(problem) => return Some(Cause::Damaged { at: position, problem }),
-            };
-            // The broker begins with the batch that holds the offset, which may lie before it.
-            if view.next_offset() <= position {
-                continue;
-            }
-            position = view.next_offset();
-            if view.header().attributes.is_control() {
-                continue;
-            }
-            let bytes = run.slice_ref(view.bytes());
-            self.waiting_bytes += bytes.len();
-            *waiting_bytes += bytes.len();
-            self.waiting.push_back(bytes);
-        }
-        self.position = Position::At(position);
-        if self.waiting.is_empty() {
-            self.handed_to = position;
-        }
-        None
-    }
-
-    fn note_end(&mut self) {
-        if let (Position::At(position), Some(end)) = (self.position, self.high_watermark) {
-            self.has_reached_end |= self.waiting.is_empty() && end <= position;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -4,12 +4,14 @@
 
 mod batch;
 mod config;
+mod effect;
 mod error;
 pub mod machine;
 mod shell;
+mod slot;
 
 pub use batch::FetchedBatch;
 pub use config::{Config, OutOfRange, Start};
+pub use effect::{Assignment, Effect, PartitionFetch, TopicFetch, TopicLookup};
 pub use error::{Cause, ConsumeError};
-pub use machine::Assignment;
 pub use shell::Consumer;

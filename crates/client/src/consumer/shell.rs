@@ -13,8 +13,9 @@ use tokio::sync::Notify;
 
 use super::batch::FetchedBatch;
 use super::config::Config;
+use super::effect::{Assignment, Effect};
 use super::error::ConsumeError;
-use super::machine::{Assignment, Effect, Machine};
+use super::machine::Machine;
 use crate::call::{CallError, CallId};
 use crate::client::Client;
 use crate::net::{Lane, Question, Target, seeded};
@@ -106,7 +107,7 @@ impl Consumer {
 
     /// The next batch if one is here already.
     pub fn take(&self) -> Option<Result<FetchedBatch, ConsumeError>> {
-        let next = self.shared.state.lock().machine.next()?;
+        let next = self.shared.state.lock().machine.take()?;
         // There is room now for more.
         self.shared.work.notify_one();
         Some(next)

@@ -236,7 +236,7 @@ impl Connection {
                     while let Some(frame) =
                         received.next_frame().map_err(|error| self.broken(&io::Error::other(error)))?
                     {
-                        self.answer(frame)?;
+                        self.answer(&frame)?;
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
@@ -245,7 +245,7 @@ impl Connection {
         }
     }
 
-    fn answer(&self, frame: Bytes) -> Result<(), CallError> {
+    fn answer(&self, frame: &Bytes) -> Result<(), CallError> {
         let waiting = self.state.lock().waiting.pop_front();
         let Some(waiting) = waiting else {
             return Err(self.broken(&io::Error::other("an answer came that nobody waits for")));
@@ -280,7 +280,7 @@ impl Connection {
     }
 }
 
-fn decode(frame: Bytes, correlation: i32, api: ApiKey, version: i16) -> Result<Response, String> {
+fn decode(frame: &Bytes, correlation: i32, api: ApiKey, version: i16) -> Result<Response, String> {
     let mut reader = Reader::new(frame.clone());
     let header = ResponseHeader::decode(&mut reader, api, version).map_err(|error| error.to_string())?;
     if header.correlation_id != correlation {
@@ -288,7 +288,7 @@ fn decode(frame: Bytes, correlation: i32, api: ApiKey, version: i16) -> Result<R
     }
     // A broker that does not know our version of ApiVersions says so in version 0.
     let version = match api {
-        ApiKey::ApiVersions if is_unsupported_version(frame.slice(reader.position()..)) => 0,
+        ApiKey::ApiVersions if is_unsupported_version(&frame.slice(reader.position()..)) => 0,
         _ => version,
     };
     let response = Response::decode(api, version, &mut reader).map_err(|error| error.to_string())?;
@@ -296,9 +296,9 @@ fn decode(frame: Bytes, correlation: i32, api: ApiKey, version: i16) -> Result<R
     Ok(response)
 }
 
-fn is_unsupported_version(body: Bytes) -> bool {
+fn is_unsupported_version(body: &Bytes) -> bool {
     let unsupported = klamm_model::ErrorCode::UnsupportedVersion.code();
-    Reader::new(body).i16().is_ok_and(|code| code == unsupported)
+    Reader::new(body.clone()).i16().is_ok_and(|code| code == unsupported)
 }
 
 /// Writes as much as the socket takes. Says whether the queue is empty.

@@ -228,14 +228,11 @@ enum Hello {
 }
 
 async fn hello(connection: &Connection, version: i16, timeout: Duration) -> Result<Hello, CallError> {
-    let request = Request::ApiVersions(
-        ApiVersionsRequest {
-            client_software_name: "klamm".into(),
-            client_software_version: env!("CARGO_PKG_VERSION").into(),
-            ..ApiVersionsRequest::default()
-        }
-        .into(),
-    );
+    let request = Request::ApiVersions(ApiVersionsRequest {
+        client_software_name: "klamm".into(),
+        client_software_version: env!("CARGO_PKG_VERSION").into(),
+        ..ApiVersionsRequest::default()
+    });
     let (sender, receiver) = oneshot::channel();
     let answer: Answer = Box::new(move |response| {
         // Nobody waits any more when the client is gone.

@@ -10,8 +10,8 @@ use std::task::{Context, Poll, Waker};
 use klamm_model::{Offset, Timestamp};
 use parking_lot::Mutex;
 
+use super::effect::Written;
 use super::error::SendError;
-use super::machine::Written;
 
 /// Where a record is.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -5,158 +5,28 @@
 //! ends in exactly one [`Effect::Done`]; records of one partition are stored in the order they were appended, once, as long as batches
 //! are numbered and none is given up.
 
+mod answers;
+#[cfg(test)]
+mod tests;
+mod topics;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use klamm_model::{
-    BrokerId, ErrorCode, Offset, ProducerEpoch, ProducerId, RecordHeader, Tick, Timestamp, TopicId,
-};
-use klamm_wire::{InitProducerIdResponse, ProduceResponse, produce::PartitionProduceResponse};
+use klamm_model::{BrokerId, ErrorCode, ProducerEpoch, ProducerId, Tick, Timestamp};
+use klamm_wire::{ApiKey, InitProducerIdResponse, ProduceResponse};
 use rustc_hash::FxHashMap;
 
+use self::topics::TopicSlots;
 use super::config::{Acks, Config};
-use super::error::{Cause, SendError};
-use super::queue::{Batch, BatchId, Identity, Next, PartitionQueue};
+use super::effect::{Effect, TopicBatches, Written};
+use super::error::Cause;
+use super::queue::{BatchId, Identity, Next, PartitionQueue};
+use super::record::{Appended, Record, Refused, never};
 use crate::call::{CallError, CallId};
 use crate::metadata::Cluster;
-use crate::partitioner::{Random, partition_of_key};
-
-/// What a record takes in a batch besides its bytes, at most.
-const RECORD_OVERHEAD: usize = 36;
-
-/// One record to write. It only borrows: the bytes are copied once, into the batch.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Record<'a> {
-    /// The topic.
-    pub topic: &'a str,
-    /// The partition, or `None` to choose by key or by load.
-    pub partition: Option<i32>,
-    /// When it happened; `None` is now.
-    pub timestamp: Option<Timestamp>,
-    /// Records of one key go to one partition.
-    pub key: Option<&'a [u8]>,
-    /// The content; `None` is a tombstone.
-    pub value: Option<&'a [u8]>,
-    /// Name and value each.
-    pub headers: &'a [RecordHeader<'a>],
-}
-
-impl<'a> Record<'a> {
-    /// A record without key and headers.
-    pub fn new(topic: &'a str, value: &'a [u8]) -> Self {
-        Self { topic, value: Some(value), ..Self::default() }
-    }
-
-    /// The same with a key.
-    pub fn with_key(self, key: &'a [u8]) -> Self {
-        Self { key: Some(key), ..self }
-    }
-
-    fn size(&self) -> usize {
-        let headers: usize = self
-            .headers
-            .iter()
-            .map(|header| 10 + header.key.len() + header.value.map_or(0, <[u8]>::len))
-            .sum();
-        RECORD_OVERHEAD + self.key.map_or(0, <[u8]>::len) + self.value.map_or(0, <[u8]>::len) + headers
-    }
-}
-
-/// What the machine wants done.
-#[derive(Debug)]
-pub enum Effect<T> {
-    /// Send these batches; to be answered by [`Machine::produced`] or [`Machine::call_failed`].
-    Produce {
-        /// The question's number.
-        call: CallId,
-        /// The leader of all of them.
-        broker: BrokerId,
-        /// At most one batch of each partition.
-        topics: Vec<TopicBatches>,
-    },
-    /// Ask any broker for a producer id; to be answered by [`Machine::identified`] or [`Machine::call_failed`].
-    InitProducerId {
-        /// The question's number.
-        call: CallId,
-    },
-    /// What is known of the cluster proved wrong.
-    RefreshMetadata,
-    /// A batch reached its end.
-    Done(Done<T>),
-    /// Somebody was refused for lack of room, and there is room again.
-    Room,
-}
-
-/// The batches of one topic in one request.
-#[derive(Debug)]
-pub struct TopicBatches {
-    /// The topic's name.
-    pub name: Arc<str>,
-    /// Its id, zero while unknown.
-    pub id: TopicId,
-    /// Partition and batch.
-    pub partitions: Vec<(i32, Bytes)>,
-}
-
-/// How a batch ended.
-#[derive(Debug)]
-pub struct Done<T> {
-    /// What [`Machine::append`] handed out for the batch.
-    pub tag: T,
-    /// The topic.
-    pub topic: Arc<str>,
-    /// The partition.
-    pub partition: i32,
-    /// Records in it.
-    pub record_count: u32,
-    /// Bytes of the records before compression.
-    pub size: usize,
-    /// Where it is now, or why it is not.
-    pub outcome: Result<Written, SendError>,
-}
-
-/// Where a batch was written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Written {
-    /// Offset of its first record; `None` if the broker did not tell (no acks, or a repeated batch it no longer knows the place of).
-    pub base_offset: Option<Offset>,
-    /// The time the broker put into the records, on topics that want that.
-    pub append_time: Option<Timestamp>,
-}
-
-/// Where an appended record is.
-#[derive(Debug)]
-pub struct Appended<'a, T> {
-    /// What belongs to its batch; the first to append finds the default.
-    pub tag: &'a mut T,
-    /// Its place in the batch.
-    pub place: u32,
-    /// The partition that was chosen.
-    pub partition: i32,
-    /// Whether [`Machine::advance`] has something to do now or a new deadline.
-    pub wants_advance: bool,
-}
-
-/// Why a record was not taken.
-#[derive(Debug)]
-pub enum Refused {
-    /// The topic is not known yet: ask for its metadata and try again.
-    NeedsMetadata,
-    /// The buffer is full: try again after [`Effect::Room`].
-    Full,
-    /// It will never be taken.
-    Never(SendError),
-}
-
-#[derive(Debug)]
-struct TopicSlots {
-    name: Arc<str>,
-    id: TopicId,
-    slots: Vec<usize>,
-    sticky: Option<usize>,
-}
+use crate::partitioner::Random;
 
 #[derive(Debug)]
 struct Call {
@@ -334,8 +204,7 @@ impl<T: Default> Machine<T> {
             }
         }
         let problem = "a partition is missing from it".to_owned();
-        let error =
-            CallError::Malformed { address: "the broker".into(), api: klamm_wire::ApiKey::Produce, problem };
+        let error = CallError::Malformed { address: "the broker".into(), api: ApiKey::Produce, problem };
         for slot in slots {
             // Those that were answered are no longer found under this call.
             self.not_answered(now, call, slot, &error, out);
@@ -359,7 +228,7 @@ impl<T: Default> Machine<T> {
             _ => self.not_identified(
                 now,
                 call,
-                Cause::Refused { code, message: None },
+                &Cause::Refused { code, message: None },
                 code.is_retriable(),
                 out,
             ),
@@ -374,7 +243,7 @@ impl<T: Default> Machine<T> {
                 self.not_answered(now, call, slot, error, out);
             }
         } else {
-            self.not_identified(now, call, Cause::Call(error.clone()), error.is_retriable(), out);
+            self.not_identified(now, call, &Cause::Call(error.clone()), error.is_retriable(), out);
         }
     }
 
@@ -409,96 +278,6 @@ impl<T: Default> Machine<T> {
         for &slot in &self.active {
             self.queues[slot].hurry();
         }
-    }
-
-    fn topic(&mut self, record: &Record<'_>) -> Result<usize, Refused> {
-        if self.topics.get(self.recent_topic).is_some_and(|topic| &*topic.name == record.topic) {
-            return Ok(self.recent_topic);
-        }
-        let topic = match self.topics_by_name.get(record.topic) {
-            Some(&topic) => topic,
-            None => self.learn_topic(record)?,
-        };
-        self.recent_topic = topic;
-        Ok(topic)
-    }
-
-    fn learn_topic(&mut self, record: &Record<'_>) -> Result<usize, Refused> {
-        let Some((name, known)) = self.cluster.topics.get_key_value(record.topic) else {
-            return Err(Refused::NeedsMetadata);
-        };
-        match known.error {
-            ErrorCode::InvalidTopicException | ErrorCode::TopicAuthorizationFailed => {
-                return Err(never(record, Cause::Refused { code: known.error, message: None }));
-            }
-            _ if known.partitions.is_empty() => return Err(Refused::NeedsMetadata),
-            _ => {}
-        }
-        let name = name.clone();
-        let topic = self.topics.len();
-        self.topics.push(TopicSlots {
-            name: name.clone(),
-            id: TopicId::ZERO,
-            slots: Vec::new(),
-            sticky: None,
-        });
-        self.topics_by_name.insert(name, topic);
-        self.refresh_topic(topic);
-        Ok(topic)
-    }
-
-    fn refresh_topic(&mut self, index: usize) {
-        let topic = &mut self.topics[index];
-        let Some(known) = self.cluster.topics.get(&topic.name).filter(|known| known.error == ErrorCode::None)
-        else {
-            return;
-        };
-        for number in topic.slots.len()..known.partitions.len() {
-            topic.slots.push(self.queues.len());
-            self.queues.push(PartitionQueue::new(topic.name.clone(), number as i32));
-            self.is_active.push(false);
-        }
-        if mem::replace(&mut topic.id, known.id) != known.id {
-            topic.slots.iter().for_each(|&slot| self.queues[slot].forget_numbers());
-        }
-    }
-
-    fn choose_partition(&mut self, index: usize, record: &Record<'_>) -> Result<usize, Refused> {
-        let topic = &mut self.topics[index];
-        let partition_count = topic.slots.len();
-        if let Some(partition) = record.partition {
-            return match usize::try_from(partition) {
-                Ok(number) if number < partition_count => Ok(number),
-                // It may have been added a moment ago, but only the shell can find out: it asks for metadata once.
-                _ => Err(never(record, Cause::UnknownPartition { partition_count })),
-            };
-        }
-        if let Some(key) = record.key {
-            return Ok(partition_of_key(key, partition_count as i32) as usize);
-        }
-        if let Some(sticky) = topic.sticky.filter(|&sticky| self.queues[topic.slots[sticky]].has_open()) {
-            let fits =
-                !self.queues[topic.slots[sticky]].would_overflow(record.size(), self.config.batch_size);
-            if fits {
-                return Ok(sticky);
-            }
-        }
-        let chosen = self.least_busy(index);
-        self.topics[index].sticky = Some(chosen);
-        Ok(chosen)
-    }
-
-    /// The less busy of two partitions drawn at random: spreads evenly and steers around a slow broker.
-    fn least_busy(&mut self, index: usize) -> usize {
-        let count = self.topics[index].slots.len() as u64;
-        let mut draw = || self.random.below(count) as usize;
-        let (one, other) = (draw(), draw());
-        let topic = &self.topics[index];
-        let cost = |number: usize| {
-            let has_leader = self.cluster.leader(&topic.name, number as i32).is_some();
-            (!has_leader, self.queues[topic.slots[number]].backlog())
-        };
-        if cost(other) < cost(one) { other } else { one }
     }
 
     fn wake_by(&mut self, moment: Tick) {
@@ -653,13 +432,6 @@ impl<T: Default> Machine<T> {
         self.cluster.leader(&queue.topic, queue.index).map(|(leader, _)| leader)
     }
 
-    fn find_topic(&self, name: &str, id: TopicId) -> Option<usize> {
-        if name.is_empty() {
-            return self.topics.iter().position(|topic| topic.id == id);
-        }
-        self.topics_by_name.get(name).copied()
-    }
-
     fn end_call(&mut self, call: CallId) -> Option<Call> {
         let ended = self.calls.remove(&call)?;
         let count = self.in_flight.get_mut(&ended.broker).expect("counted when it was sent");
@@ -667,139 +439,11 @@ impl<T: Default> Machine<T> {
         Some(ended)
     }
 
-    fn judge(
-        &mut self,
-        now: Tick,
-        call: CallId,
-        slot: usize,
-        answer: PartitionProduceResponse,
-        out: &mut Vec<Effect<T>>,
-    ) {
-        use ErrorCode as E;
-        let code = ErrorCode::from_code(answer.error_code).unwrap_or(E::UnknownServerError);
-        match code {
-            E::None | E::DuplicateSequenceNumber => {
-                let base_offset = Offset::from_wire(answer.base_offset);
-                let append_time =
-                    (answer.log_append_time_ms >= 0).then_some(Timestamp(answer.log_append_time_ms));
-                self.succeed(slot, call, Written { base_offset, append_time }, out);
-            }
-            // The batch is surely not in the log: what was before it is missing, or the broker has forgotten us.
-            E::OutOfOrderSequenceNumber | E::UnknownProducerId | E::InvalidProducerEpoch
-                if self.identity().is_some() =>
-            {
-                if self.queues[slot].is_first(call) {
-                    self.renumber(slot);
-                }
-                let cause = Cause::Refused { code, message: answer.error_message };
-                self.queues[slot].retry(call, now, Some(false), cause);
-            }
-            _ if code.is_retriable() => {
-                if asks_for_metadata(code) {
-                    out.push(Effect::RefreshMetadata);
-                }
-                let maybe_written = may_have_been_written(code).then_some(true);
-                self.retry(
-                    now,
-                    call,
-                    slot,
-                    maybe_written,
-                    Cause::Refused { code, message: answer.error_message },
-                );
-            }
-            _ => {
-                let message = answer.error_message.or_else(|| {
-                    answer.record_errors.into_iter().find_map(|error| error.batch_index_error_message)
-                });
-                self.refuse(call, slot, false, Cause::Refused { code, message }, out);
-            }
-        }
-    }
-
-    fn not_answered(
-        &mut self,
-        now: Tick,
-        call: CallId,
-        slot: usize,
-        error: &CallError,
-        out: &mut Vec<Effect<T>>,
-    ) {
-        let maybe_written = !error.was_not_sent();
-        if error.is_retriable() {
-            self.retry(now, call, slot, maybe_written.then_some(true), Cause::Call(error.clone()));
-        } else {
-            self.refuse(call, slot, maybe_written, Cause::Call(error.clone()), out);
-        }
-    }
-
-    fn retry(&mut self, now: Tick, call: CallId, slot: usize, maybe_written: Option<bool>, cause: Cause) {
-        let wait_us = self.config.backoff.wait_us(self.queues[slot].tries(call), &mut self.random);
-        self.queues[slot].retry(call, Tick(now.0 + wait_us), maybe_written, cause);
-    }
-
-    fn refuse(
-        &mut self,
-        call: CallId,
-        slot: usize,
-        maybe_written: bool,
-        cause: Cause,
-        out: &mut Vec<Effect<T>>,
-    ) {
-        let Some((batch, must_renumber)) = self.queues[slot].refuse(call, maybe_written) else {
-            return;
-        };
-        if must_renumber {
-            self.renumber(slot);
-        }
-        self.give_up(slot, batch, cause, out);
-    }
-
-    /// The numbers of this partition can't go on. A new epoch lets it begin again at 0; the other partitions follow when it suits them.
-    fn renumber(&mut self, slot: usize) {
-        let IdentityState::Known(identity) = self.identity else {
-            return;
-        };
-        if !self.queues[slot].is_stamped(identity) {
-            return;
-        }
-        self.identity = match identity.epoch.0.checked_add(1) {
-            Some(epoch) => IdentityState::Known(Identity { epoch: ProducerEpoch(epoch), ..identity }),
-            None => IdentityState::Unknown { asking: None, not_before: Tick(0), failures: 0 },
-        };
-    }
-
-    fn succeed(&mut self, slot: usize, call: CallId, written: Written, out: &mut Vec<Effect<T>>) {
-        if let Some(batch) = self.queues[slot].settle(call) {
-            self.finish(slot, batch, Ok(written), out);
-        }
-    }
-
-    fn give_up(&mut self, slot: usize, batch: Batch<T>, cause: Cause, out: &mut Vec<Effect<T>>) {
-        let queue = &self.queues[slot];
-        let error =
-            SendError { topic: queue.topic.clone(), partition: Some(queue.index), tries: batch.tries, cause };
-        self.finish(slot, batch, Err(error), out);
-    }
-
-    fn finish(
-        &mut self,
-        slot: usize,
-        batch: Batch<T>,
-        outcome: Result<Written, SendError>,
-        out: &mut Vec<Effect<T>>,
-    ) {
-        assert!(self.outstanding.remove(&batch.id), "{:?} ended twice", batch.id);
-        self.buffered -= batch.size;
-        let (topic, partition) = (self.queues[slot].topic.clone(), self.queues[slot].index);
-        let Batch { tag, record_count, size, .. } = batch;
-        out.push(Effect::Done(Done { tag, topic, partition, record_count, size, outcome }));
-    }
-
     fn not_identified(
         &mut self,
         now: Tick,
         call: CallId,
-        cause: Cause,
+        cause: &Cause,
         is_retriable: bool,
         out: &mut Vec<Effect<T>>,
     ) {
@@ -832,33 +476,3 @@ impl<T: Default> Machine<T> {
         }
     }
 }
-
-fn never(record: &Record<'_>, cause: Cause) -> Refused {
-    Refused::Never(SendError::before_sending(record.topic, record.partition, cause))
-}
-
-/// Answers which say that the partition is led by somebody else or not there at all.
-fn asks_for_metadata(code: ErrorCode) -> bool {
-    use ErrorCode as E;
-    matches!(
-        code,
-        E::NotLeaderOrFollower
-            | E::LeaderNotAvailable
-            | E::FencedLeaderEpoch
-            | E::UnknownLeaderEpoch
-            | E::UnknownTopicOrPartition
-            | E::UnknownTopicId
-            | E::InconsistentTopicId
-            | E::KafkaStorageError
-            | E::ReplicaNotAvailable
-    )
-}
-
-/// Refusals that come before the log is touched, whatever the broker. Every other error may have come after the append, for example when
-/// the leader changed while the batch waited for its followers.
-fn may_have_been_written(code: ErrorCode) -> bool {
-    !matches!(code, ErrorCode::NotEnoughReplicas | ErrorCode::CorruptMessage)
-}
-
-#[cfg(test)]
-mod tests;

@@ -4,14 +4,17 @@
 
 mod config;
 mod delivery;
+mod effect;
 mod error;
 pub mod machine;
 mod queue;
+mod record;
 mod shell;
 
 pub use config::{Acks, Config};
 pub use delivery::{Delivered, Delivery};
+pub use effect::{Done, Effect, TopicBatches, Written};
 pub use error::{Cause, SendError};
-pub use machine::Record;
 pub use queue::BatchId;
+pub use record::{Appended, Record, Refused};
 pub use shell::{BatchReport, Producer};

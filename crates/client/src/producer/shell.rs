@@ -13,8 +13,10 @@ use tokio::sync::Notify;
 
 use super::config::Config;
 use super::delivery::{Delivered, Delivery, Slot};
+use super::effect::{Done, Effect, TopicBatches, Written};
 use super::error::{Cause, SendError};
-use super::machine::{Done, Effect, Machine, Record, Refused, TopicBatches, Written};
+use super::machine::Machine;
+use super::record::{Record, Refused};
 use crate::call::{CallError, CallId};
 use crate::client::Client;
 use crate::net::{Clock, Lane, Question, Target, seeded};

@@ -39,9 +39,9 @@ struct World {
 }
 
 impl World {
-    fn new(config: Config, leaders: &[i32], starts: &[Start]) -> Self {
+    fn new(config: &Config, leaders: &[i32], starts: &[Start]) -> Self {
         let backoff = crate::Backoff { first_ms: 100, longest_ms: 100 };
-        let config = Config { backoff, ..config };
+        let config = Config { backoff, ..config.clone() };
         let mut machine = Machine::new(config, cluster(leaders), Random::new(1));
         machine.assign(starts.iter().enumerate().map(|(number, &start)| Assignment {
             topic: "t".into(),
@@ -139,7 +139,7 @@ impl World {
 
     fn take(&mut self) {
         let mut scratch = Vec::new();
-        let text = match self.machine.next() {
+        let text = match self.machine.take() {
             None => "nothing".into(),
             Some(Err(error)) => format!("error: {error}"),
             Some(Ok(batch)) => {
@@ -184,14 +184,14 @@ fn call_of(word: &str) -> CallId {
     CallId(word.trim_start_matches('#').parse().expect("a call"))
 }
 
-fn check_with(config: Config, leaders: &[i32], starts: &[Start], script: &str, expected: &Expect) {
+fn check_with(config: &Config, leaders: &[i32], starts: &[Start], script: &str, expected: &Expect) {
     let mut world = World::new(config, leaders, starts);
     world.run(script);
     expected.assert_eq(&world.log);
 }
 
 fn check(starts: &[Start], script: &str, expected: &Expect) {
-    check_with(Config::default(), &[1, 1, 1], starts, script, expected);
+    check_with(&Config::default(), &[1, 1, 1], starts, script, expected);
 }
 
 #[test]
@@ -223,7 +223,10 @@ fn reads_from_the_start_to_the_end() {
 
 #[test]
 fn an_empty_partition_is_at_its_end_as_soon_as_that_is_known() {
-    check(&[Start::Latest], "0 tick\n 1 take\n 2 located #0 0:42\n 3 take", &expect![[r#"
+    check(
+        &[Start::Latest],
+        "0 tick\n 1 take\n 2 located #0 0:42\n 3 take",
+        &expect![[r#"
         0 tick
             locate #0 at 1: 0 at -1
         1 take
@@ -233,7 +236,8 @@ fn an_empty_partition_is_at_its_end_as_soon_as_that_is_known() {
             fetch #1 of 1, waiting 500 ms: 0 from 42
         3 take
             nothing, at the end
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -329,7 +333,7 @@ fn a_lost_position_is_reported_and_the_others_go_on() {
 fn a_lost_position_begins_anew_where_that_is_wanted() {
     let config = Config { out_of_range: OutOfRange::Earliest, ..Config::default() };
     check_with(
-        config,
+        &config,
         &[1],
         &[Start::At(Offset::new(50))],
         "0 tick\n 1 refused #0 0 OFFSET_OUT_OF_RANGE\n 2 located #1 0:60\n 3 fetched #2 0 61 60+1\n 4 take",
@@ -352,7 +356,7 @@ fn a_lost_position_begins_anew_where_that_is_wanted() {
 #[test]
 fn follows_the_leader() {
     check_with(
-        Config::default(),
+        &Config::default(),
         &[1],
         &[Start::At(Offset::ZERO)],
         "0 tick\n 1 refused #0 0 NOT_LEADER_OR_FOLLOWER\n 2 leaders 2\n 3 broken #1\n 4 leaders -1\n 200 tick\n 300 leaders 3\n 301 tick",
@@ -401,7 +405,7 @@ fn damage_is_reported_where_it_is() {
 fn a_topic_that_never_comes_is_reported() {
     let config = Config { unknown_topic_timeout_ms: 1_000, ..Config::default() };
     check_with(
-        config,
+        &config,
         &[],
         &[Start::Earliest],
         "0 tick\n 500 tick\n 1100 tick\n 1101 take",
@@ -423,7 +427,7 @@ fn a_topic_that_never_comes_is_reported() {
 fn a_partition_that_is_not_read_does_not_hold_up_the_others() {
     let config = Config { partition_bytes_max: 40, ..Config::default() };
     check_with(
-        config,
+        &config,
         &[1, 1],
         &[Start::At(Offset::ZERO), Start::At(Offset::ZERO)],
         "0 tick\n 1 fetched #0 0 9 0+3\n 200 tick\n 201 fetched #1 1 0\n 202 take\n 220 fetched #2 1 0",
@@ -449,7 +453,7 @@ fn a_partition_that_is_not_read_does_not_hold_up_the_others() {
 fn what_waits_to_be_read_is_bounded() {
     let config = Config { prefetch_bytes_max: 100, ..Config::default() };
     check_with(
-        config,
+        &config,
         &[1],
         &[Start::At(Offset::ZERO)],
         "0 tick\n 1 fetched #0 0 90 0+2 2+20\n 2 take\n 3 take\n 4 take",

@@ -5,9 +5,10 @@ mod network;
 use std::fmt::Write;
 
 use expect_test::{Expect, expect};
-use klamm_model::BatchView;
-use klamm_wire::produce::TopicProduceResponse;
+use klamm_model::{BatchView, TopicId};
+use klamm_wire::produce::{PartitionProduceResponse, TopicProduceResponse};
 
+use super::super::effect::Done;
 use super::*;
 use crate::backoff::Backoff;
 use crate::metadata::{Partition, Topic};

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use klamm_model::BatchView;
 
 use super::*;

@@ -1,0 +1,170 @@
+//! What an answer means for the batches it is about.
+
+use klamm_model::{ErrorCode, Offset, ProducerEpoch, Tick, Timestamp};
+use klamm_wire::produce::PartitionProduceResponse;
+
+use super::super::effect::{Done, Effect, Written};
+use super::super::error::{Cause, SendError};
+use super::super::queue::{Batch, Identity};
+use super::{IdentityState, Machine};
+use crate::call::{CallError, CallId};
+
+impl<T: Default> Machine<T> {
+    pub(super) fn judge(
+        &mut self,
+        now: Tick,
+        call: CallId,
+        slot: usize,
+        answer: PartitionProduceResponse,
+        out: &mut Vec<Effect<T>>,
+    ) {
+        use ErrorCode as E;
+        let code = ErrorCode::from_code(answer.error_code).unwrap_or(E::UnknownServerError);
+        match code {
+            E::None | E::DuplicateSequenceNumber => {
+                let base_offset = Offset::from_wire(answer.base_offset);
+                let append_time =
+                    (answer.log_append_time_ms >= 0).then_some(Timestamp(answer.log_append_time_ms));
+                self.succeed(slot, call, Written { base_offset, append_time }, out);
+            }
+            // The batch is surely not in the log: what was before it is missing, or the broker has forgotten us.
+            E::OutOfOrderSequenceNumber | E::UnknownProducerId | E::InvalidProducerEpoch
+                if self.identity().is_some() =>
+            {
+                if self.queues[slot].is_first(call) {
+                    self.renumber(slot);
+                }
+                let cause = Cause::Refused { code, message: answer.error_message };
+                self.queues[slot].retry(call, now, Some(false), cause);
+            }
+            _ if code.is_retriable() => {
+                if asks_for_metadata(code) {
+                    out.push(Effect::RefreshMetadata);
+                }
+                let maybe_written = may_have_been_written(code).then_some(true);
+                self.retry(
+                    now,
+                    call,
+                    slot,
+                    maybe_written,
+                    Cause::Refused { code, message: answer.error_message },
+                );
+            }
+            _ => {
+                let message = answer.error_message.or_else(|| {
+                    answer.record_errors.into_iter().find_map(|error| error.batch_index_error_message)
+                });
+                self.refuse(call, slot, false, Cause::Refused { code, message }, out);
+            }
+        }
+    }
+
+    pub(super) fn not_answered(
+        &mut self,
+        now: Tick,
+        call: CallId,
+        slot: usize,
+        error: &CallError,
+        out: &mut Vec<Effect<T>>,
+    ) {
+        let maybe_written = !error.was_not_sent();
+        if error.is_retriable() {
+            self.retry(now, call, slot, maybe_written.then_some(true), Cause::Call(error.clone()));
+        } else {
+            self.refuse(call, slot, maybe_written, Cause::Call(error.clone()), out);
+        }
+    }
+
+    pub(super) fn retry(
+        &mut self,
+        now: Tick,
+        call: CallId,
+        slot: usize,
+        maybe_written: Option<bool>,
+        cause: Cause,
+    ) {
+        let wait_us = self.config.backoff.wait_us(self.queues[slot].tries(call), &mut self.random);
+        self.queues[slot].retry(call, Tick(now.0 + wait_us), maybe_written, cause);
+    }
+
+    pub(super) fn refuse(
+        &mut self,
+        call: CallId,
+        slot: usize,
+        maybe_written: bool,
+        cause: Cause,
+        out: &mut Vec<Effect<T>>,
+    ) {
+        let Some((batch, must_renumber)) = self.queues[slot].refuse(call, maybe_written) else {
+            return;
+        };
+        if must_renumber {
+            self.renumber(slot);
+        }
+        self.give_up(slot, batch, cause, out);
+    }
+
+    /// The numbers of this partition can't go on. A new epoch lets it begin again at 0; the other partitions follow when it suits them.
+    pub(super) fn renumber(&mut self, slot: usize) {
+        let IdentityState::Known(identity) = self.identity else {
+            return;
+        };
+        if !self.queues[slot].is_stamped(identity) {
+            return;
+        }
+        self.identity = match identity.epoch.0.checked_add(1) {
+            Some(epoch) => IdentityState::Known(Identity { epoch: ProducerEpoch(epoch), ..identity }),
+            None => IdentityState::Unknown { asking: None, not_before: Tick(0), failures: 0 },
+        };
+    }
+
+    pub(super) fn succeed(&mut self, slot: usize, call: CallId, written: Written, out: &mut Vec<Effect<T>>) {
+        if let Some(batch) = self.queues[slot].settle(call) {
+            self.finish(slot, batch, Ok(written), out);
+        }
+    }
+
+    pub(super) fn give_up(&mut self, slot: usize, batch: Batch<T>, cause: Cause, out: &mut Vec<Effect<T>>) {
+        let queue = &self.queues[slot];
+        let error =
+            SendError { topic: queue.topic.clone(), partition: Some(queue.index), tries: batch.tries, cause };
+        self.finish(slot, batch, Err(error), out);
+    }
+
+    pub(super) fn finish(
+        &mut self,
+        slot: usize,
+        batch: Batch<T>,
+        outcome: Result<Written, SendError>,
+        out: &mut Vec<Effect<T>>,
+    ) {
+        assert!(self.outstanding.remove(&batch.id), "{:?} ended twice", batch.id);
+        self.buffered -= batch.size;
+        let (topic, partition) = (self.queues[slot].topic.clone(), self.queues[slot].index);
+        let Batch { tag, record_count, size, .. } = batch;
+        out.push(Effect::Done(Done { tag, topic, partition, record_count, size, outcome }));
+    }
+}
+
+/// Answers which say that the partition is led by somebody else or not there at all.
+fn asks_for_metadata(code: ErrorCode) -> bool {
+    use ErrorCode as E;
+    matches!(
+        code,
+        E::NotLeaderOrFollower
+            | E::LeaderNotAvailable
+            | E::FencedLeaderEpoch
+            | E::UnknownLeaderEpoch
+            | E::UnknownTopicOrPartition
+            | E::UnknownTopicId
+            | E::InconsistentTopicId
+            | E::KafkaStorageError
+            | E::ReplicaNotAvailable
+    )
+}
+
+/// Refusals that come before the log is touched, whatever the broker. Every other error may have come after the append, for example when
+/// the leader changed while the batch waited for its followers.
+fn may_have_been_written(code: ErrorCode) -> bool {
+    !matches!(code, ErrorCode::NotEnoughReplicas | ErrorCode::CorruptMessage)
+}
