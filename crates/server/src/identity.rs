@@ -35,6 +35,14 @@ pub enum IdentityError {
         /// Who wanted it.
         wanted: BrokerId,
     },
+    /// It belongs to another cluster.
+    #[error("this directory belongs to cluster {found}, not to cluster {wanted}")]
+    OtherCluster {
+        /// Whose it is.
+        found: String,
+        /// Which one the metadata are of.
+        wanted: String,
+    },
     /// The file says nothing that could be understood.
     #[error("{FILE_NAME}: {problem}")]
     Unreadable {
@@ -62,6 +70,21 @@ pub(crate) fn claim(data_dir: &Path, node_id: BrokerId) -> Result<Identity, Iden
             Ok(identity)
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+/// The node has seen the cluster's metadata: from now on the directory belongs to that cluster.
+pub(crate) fn join(data_dir: &Path, node_id: BrokerId, cluster_id: &str) -> Result<(), IdentityError> {
+    let mut identity = claim(data_dir, node_id)?;
+    match identity.cluster_id {
+        Some(found) if found != cluster_id => {
+            Err(IdentityError::OtherCluster { found, wanted: cluster_id.to_owned() })
+        }
+        Some(_) => Ok(()),
+        None => {
+            identity.cluster_id = Some(cluster_id.to_owned());
+            Ok(store(data_dir, &identity)?)
+        }
     }
 }
 
@@ -108,13 +131,17 @@ mod tests {
     #[test]
     fn a_directory_keeps_its_identity_and_its_owner() {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let mut first = claim(directory.path(), BrokerId(3)).expect("a new directory");
+        let first = claim(directory.path(), BrokerId(3)).expect("a new directory");
         assert_eq!(claim(directory.path(), BrokerId(3)).expect("its own"), first);
         let error = claim(directory.path(), BrokerId(4)).expect_err("another's");
         assert_eq!(error.to_string(), "this directory belongs to node 3, not to node 4");
-        first.cluster_id = Some("somewhere".to_owned());
-        store(directory.path(), &first).expect("to be written");
-        assert_eq!(claim(directory.path(), BrokerId(3)).expect("its own"), first);
+        for _ in 0..2 {
+            join(directory.path(), BrokerId(3), "here").expect("its own");
+        }
+        let found = claim(directory.path(), BrokerId(3)).expect("its own");
+        assert_eq!(found, Identity { cluster_id: Some("here".to_owned()), ..first });
+        let error = join(directory.path(), BrokerId(3), "there").expect_err("another cluster");
+        assert_eq!(error.to_string(), "this directory belongs to cluster here, not to cluster there");
     }
 
     #[test]

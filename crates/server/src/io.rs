@@ -100,7 +100,7 @@ impl IoThread {
             index,
             poll,
             performer: Performer::new(Arc::clone(&shared), Some(index)),
-            peers: Peers::new(Arc::clone(&shared), index, Arc::clone(&pool)),
+            peers: Peers::new(Arc::clone(&pool)),
             pool,
             scratch: Scratch::default(),
             connections: FxHashMap::default(),
@@ -309,6 +309,9 @@ impl IoThread {
             }
             self.to_send = to_send;
             self.peers.flush(self.poll.registry(), self.now, &mut self.performer.events);
+            for (to, host, port) in self.peers.lookups.drain(..) {
+                self.shared.disk.submit(&self.shared, Job::Resolve { to, host, port, thread: self.index });
+            }
             if self.performer.events.is_empty()
                 && self.performer.own_mail().is_empty()
                 && self.to_send.is_empty()

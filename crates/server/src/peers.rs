@@ -20,10 +20,8 @@ use mio::{Interest, Registry, Token, net::TcpStream};
 
 use crate::{
     buffer::Pool,
-    disk::Job,
     input::{self, Input, Quota},
     output::{self, FileSending, Output, Piece, Scratch},
-    shared::Shared,
 };
 
 /// Tokens of peers have this bit, those of clients' connections never get there.
@@ -67,14 +65,14 @@ enum Lane {
 
 /// The outgoing connections of one I/O thread.
 pub(crate) struct Peers {
-    shared: Arc<Shared>,
-    thread: usize,
     pool: Arc<Pool>,
     scratch: Scratch,
     peers: BTreeMap<(BrokerId, Lane), Peer>,
     tokens: BTreeMap<usize, (BrokerId, Lane)>,
     token_serial: usize,
     frames: Vec<Bytes>,
+    /// Names that somebody who may block has to look up; the answer comes by [`Peers::resolved`].
+    pub(crate) lookups: Vec<(BrokerId, String, u16)>,
     /// Peers that something happened to in this round.
     touched: Vec<(BrokerId, Lane)>,
 }
@@ -113,16 +111,15 @@ struct AskedPeer {
 }
 
 impl Peers {
-    pub(crate) fn new(shared: Arc<Shared>, thread: usize, pool: Arc<Pool>) -> Self {
+    pub(crate) fn new(pool: Arc<Pool>) -> Self {
         Self {
-            shared,
-            thread,
             pool,
             scratch: Scratch::default(),
             peers: BTreeMap::new(),
             tokens: BTreeMap::new(),
             token_serial: 0,
             frames: Vec::new(),
+            lookups: Vec::new(),
             touched: Vec::new(),
         }
     }
@@ -266,9 +263,7 @@ impl Peers {
                     return self.connect(at, SocketAddr::new(ip, port), registry, now, events);
                 }
                 peer.link = Link::Resolving;
-                self.shared
-                    .disk
-                    .submit(&self.shared, Job::Resolve { to: at.0, host, port, thread: self.thread });
+                self.lookups.push((at.0, host, port));
             }
             Link::Up { socket, may_write, is_connected, .. } => {
                 if !*is_connected && *may_write {
@@ -388,5 +383,175 @@ fn read_answer(frame: Bytes, asked: &AskedPeer) -> Result<Response, PeerFailure>
             tracing::error!(key = %asked.key, %error, "a broker's answer cannot be read");
             Err(PeerFailure::Garbled)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read, Write},
+        net::{TcpListener, TcpStream as Socket},
+    };
+
+    use klamm_wire::{ApiVersionsRequest, ApiVersionsResponse, encode_response};
+    use mio::{Events, Poll};
+
+    use super::*;
+    use crate::buffer::Budget;
+
+    const BROKER: BrokerId = BrokerId(7);
+
+    struct World {
+        poll: Poll,
+        peers: Peers,
+        events: Vec<Event>,
+        now: Instant,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let peers = Peers::new(Pool::new(Budget::new(1 << 20)));
+            Self { poll: Poll::new().expect("a poll"), peers, events: Vec::new(), now: Instant::now() }
+        }
+
+        fn ask(&mut self, token: u64, host: &str, port: u16) {
+            let request = Request::ApiVersions(ApiVersionsRequest::default());
+            let send = Send { to: BROKER, token, request, version: 0 };
+            self.peers.send(send, Some((host.to_owned(), port)), self.now, &mut self.events);
+            self.peers.flush(self.poll.registry(), self.now, &mut self.events);
+        }
+
+        /// Lets the network do its part until so many events are there.
+        fn run_until(&mut self, count: usize) -> Vec<(u64, Result<(), PeerFailure>)> {
+            let mut events = Events::with_capacity(16);
+            for _ in 0..500 {
+                if self.events.len() >= count {
+                    break;
+                }
+                self.poll.poll(&mut events, Some(Duration::from_millis(10))).expect("to poll");
+                for event in &events {
+                    self.peers.happened(event.token(), event);
+                }
+                self.peers.flush(self.poll.registry(), self.now, &mut self.events);
+            }
+            let told = self.events.drain(..).map(|event| match event {
+                Event::Peer { from: BROKER, token, answer } => (token, answer.map(drop)),
+                other => panic!("not of a peer: {other:?}"),
+            });
+            told.collect()
+        }
+
+        /// The clock goes on.
+        fn pass(&mut self, time: Duration) {
+            self.now += time;
+            self.peers.check_deadlines(self.poll.registry(), self.now, &mut self.events);
+        }
+    }
+
+    fn listener() -> (TcpListener, u16) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        (listener, port)
+    }
+
+    /// Reads one request and returns its correlation id.
+    fn read_request(socket: &mut Socket) -> i32 {
+        let mut length = [0; 4];
+        socket.read_exact(&mut length).expect("a request");
+        let mut frame = vec![0; u32::from_be_bytes(length) as usize];
+        socket.read_exact(&mut frame).expect("a request");
+        RequestHeader::decode(&mut Reader::new(frame.into())).expect("a header").correlation_id
+    }
+
+    fn answer(socket: &mut Socket, correlation_id: i32) {
+        let response = Response::ApiVersions(ApiVersionsResponse::default());
+        let encoded = encode_response(correlation_id, 0, &response).expect("a response");
+        socket.write_all(&encoded.to_bytes().expect("no holes")).expect("to be sent");
+    }
+
+    #[test]
+    fn answers_find_their_questions() {
+        let (listener, port) = listener();
+        let mut world = World::new();
+        world.ask(10, "127.0.0.1", port);
+        world.ask(11, "127.0.0.1", port);
+        let broker = std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().expect("a connection");
+            for _ in 0..2 {
+                let correlation_id = read_request(&mut socket);
+                answer(&mut socket, correlation_id);
+            }
+            socket
+        });
+        assert_eq!(world.run_until(2), [(10, Ok(())), (11, Ok(()))]);
+        drop(broker.join().expect("no panic"));
+        // It went away while nothing was asked; what is asked next finds out.
+        world.ask(12, "127.0.0.1", port);
+        assert_eq!(world.run_until(1), [(12, Err(PeerFailure::Disconnected))]);
+    }
+
+    #[test]
+    fn a_broken_connection_fails_what_was_asked_and_is_made_again_after_a_pause() {
+        let (listener, port) = listener();
+        let mut world = World::new();
+        world.ask(1, "127.0.0.1", port);
+        let broker = std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().expect("a connection");
+            read_request(&mut socket);
+            drop(socket);
+            let (mut socket, _) = listener.accept().expect("another connection");
+            let correlation_id = read_request(&mut socket);
+            answer(&mut socket, correlation_id);
+            (listener, socket)
+        });
+        assert_eq!(world.run_until(1), [(1, Err(PeerFailure::Disconnected))]);
+        world.ask(2, "127.0.0.1", port);
+        assert_eq!(world.peers.next_deadline(), Some(world.now + RETRY_FIRST));
+        world.pass(RETRY_FIRST);
+        assert_eq!(world.run_until(1), [(2, Ok(()))]);
+        drop(broker.join().expect("no panic"));
+    }
+
+    #[test]
+    fn a_silent_broker_is_given_up() {
+        let (listener, port) = listener();
+        let mut world = World::new();
+        world.ask(1, "127.0.0.1", port);
+        world.ask(2, "127.0.0.1", port);
+        world.pass(ANSWER_TIMEOUT - Duration::from_millis(1));
+        assert_eq!(world.events.len(), 0);
+        world.pass(Duration::from_millis(1));
+        assert_eq!(world.run_until(2), [(1, Err(PeerFailure::TimedOut)), (2, Err(PeerFailure::TimedOut))]);
+        drop(listener);
+    }
+
+    #[test]
+    fn an_answer_to_another_question_ends_the_connection() {
+        let (listener, port) = listener();
+        let mut world = World::new();
+        world.ask(1, "127.0.0.1", port);
+        world.ask(2, "127.0.0.1", port);
+        let broker = std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().expect("a connection");
+            let correlation_id = read_request(&mut socket);
+            answer(&mut socket, correlation_id + 1);
+            socket
+        });
+        assert_eq!(world.run_until(2), [(1, Err(PeerFailure::Garbled)), (2, Err(PeerFailure::Garbled))]);
+        drop(broker.join().expect("no panic"));
+    }
+
+    #[test]
+    fn an_unknown_broker_and_an_unknown_name_fail() {
+        let mut world = World::new();
+        let request = Request::ApiVersions(ApiVersionsRequest::default());
+        let send = Send { to: BROKER, token: 1, request, version: 0 };
+        world.peers.send(send, None, world.now, &mut world.events);
+        assert_eq!(world.run_until(1), [(1, Err(PeerFailure::Disconnected))]);
+        world.ask(2, "nobody.invalid", 9);
+        let lookups: Vec<_> = world.peers.lookups.drain(..).collect();
+        assert_eq!(lookups, [(BROKER, "nobody.invalid".to_owned(), 9)]);
+        world.peers.resolved(BROKER, &[], world.poll.registry(), world.now, &mut world.events);
+        assert_eq!(world.run_until(1), [(2, Err(PeerFailure::Disconnected))]);
     }
 }

@@ -1,8 +1,9 @@
 //! Starting and stopping a server.
 
 use std::{
-    io,
+    fs, io,
     net::SocketAddr,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -144,6 +145,11 @@ impl Server {
                 .map_err(system("start the metadata thread"))?,
         );
         is_ready.recv_timeout(READY_PATIENCE).map_err(|_| StartError::NotReady)?;
+        if let Some(view) = shared.monitor.view().load().as_ref()
+            && let Some(cluster_id) = view.image.cluster_id()
+        {
+            identity::join(shared.files.directory(), view.me, cluster_id)?;
+        }
         shared.inboxes[0].deliver(&mut vec![Mail::Open]);
         tracing::info!(addresses = ?server.addresses, data_dir = %shared.files.directory().display(), started_ms = began.elapsed().as_millis() as u64, "serving");
         Ok(server)
@@ -191,6 +197,9 @@ impl Server {
             join(thread);
         }
         self.shared.disk.stop();
+        if let Err(error) = sync_last_segments(self.shared.files.directory()) {
+            tracing::error!(%error, "not everything is known to be on disk");
+        }
     }
 }
 
@@ -198,6 +207,27 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop_threads();
     }
+}
+
+/// Brings to disk what topics with a relaxed flush had not asked for yet. Sealed segments are there already.
+fn sync_last_segments(data_dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(data_dir)? {
+        let entry = entry?;
+        if !entry.file_type()?.is_dir() {
+            continue;
+        }
+        let mut last = None;
+        for file in fs::read_dir(entry.path())? {
+            let path = file?.path();
+            if path.extension().is_some_and(|extension| extension == "log") {
+                last = last.max(Some(path));
+            }
+        }
+        if let Some(path) = last {
+            fs::File::open(path)?.sync_data()?;
+        }
+    }
+    Ok(())
 }
 
 fn join(thread: thread::JoinHandle<()>) {

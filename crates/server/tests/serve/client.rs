@@ -101,9 +101,19 @@ impl Client {
 
     /// The values of the records from an offset on; waits for some as long as the server does.
     pub(crate) fn fetch(&mut self, topic: &str, partition: i32, from: i64) -> Vec<Vec<u8>> {
-        let response = self.call(FETCH_VERSION, &fetch_request(topic, partition, from, 5000));
-        values(&response)
+        loop {
+            let response = self.call(FETCH_VERSION, &fetch_request(topic, partition, from, 5000));
+            // A leader that has just started does not know yet what is committed (KIP-207); clients ask again.
+            if error_code(&response) != 78 {
+                return values(&response);
+            }
+        }
     }
+}
+
+fn error_code(response: &Response) -> i16 {
+    let Response::Fetch(response) = response else { panic!("another answer: {response:?}") };
+    response.responses[0].partitions[0].error_code
 }
 
 pub(crate) fn batch(values: &[&[u8]]) -> Bytes {

@@ -241,7 +241,7 @@ fn a_client_that_reads_nothing_is_given_up_and_holds_little() {
     with_server(soon, |server, address| {
         let mut client = Client::connect(address);
         client.create_topic("events", 1);
-        client.produce("events", 0, 1, batch(&[&vec![1; 1_000_000]]));
+        client.produce("events", 0, -1, batch(&[&vec![1; 1_000_000]]));
         let frames: Vec<u8> =
             (0..100).flat_map(|_| client.frame(FETCH_VERSION, &fetch_request("events", 0, 0, 0))).collect();
         client.stream.write_all(&frames).expect("to be sent");
