@@ -1,1 +1,36 @@
-//! Many nodes and clients in one thread, with seeded faults.
+//! Many nodes and clients in one thread, with seeded faults: the same node code as in production in a world that is as bad as it may be.
+//!
+//! One number, the seed, decides everything: the faults, the order of all that happens, the clients' doings. [`run`] lives through one seed; a seed lived
+//! through twice gives the same trace. The [`check::Checker`] looks at the history, not at the nodes' own opinion of it.
+
+#![allow(clippy::print_stdout)]
+
+use klamm_model::BrokerId;
+
+pub mod check;
+pub mod client;
+pub mod coverage;
+pub mod dice;
+pub mod disk;
+pub mod engine;
+pub mod faults;
+pub mod machine;
+pub mod network;
+pub mod replicas;
+pub mod timeline;
+pub mod trace;
+pub mod world;
+
+pub use world::{Options, Outcome, Sabotage, run};
+
+/// Machines in the world.
+pub const NODE_COUNT: usize = 3;
+/// Clients in the world: three producers, two consumers, one who creates topics.
+pub const CLIENT_COUNT: usize = 6;
+/// Everybody who is on the network.
+pub const PARTY_COUNT: usize = NODE_COUNT + CLIENT_COUNT;
+
+/// The broker that runs on a machine.
+pub fn broker_id(node: usize) -> BrokerId {
+    BrokerId(node as i32)
+}

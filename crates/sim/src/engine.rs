@@ -1,0 +1,354 @@
+//! A consensus engine that does everything its contract (`klamm_quorum`) allows and no node wants.
+//!
+//! One durable sequence, which survives everything. Leadership goes to any live node and is lost at bad moments; a deposed leader hears of it late; what it
+//! proposed is committed, forgotten, or committed after the next leader's first entries; some entries are committed twice; every node is told at its own pace,
+//! and after a restart everything again from the start, with hints about the leader thrown in anywhere.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use klamm_model::{BrokerId, ControllerEpoch};
+use klamm_quorum::{Entry, Output, contract::Witness};
+
+use crate::{
+    NODE_COUNT, broker_id,
+    timeline::{Happening, Life, MS, SECOND, Timeline},
+};
+
+/// What the engine does wrong on purpose.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct EngineSabotage {
+    /// Tells two nodes that they lead under one epoch.
+    pub two_leaders: bool,
+}
+
+/// What the engine does next.
+#[derive(Debug)]
+pub enum Step {
+    /// The oldest proposal of the leader is committed.
+    Commit,
+    /// A node is told entries.
+    Tell {
+        /// Which.
+        life: Life,
+        /// Up to the entry before this one.
+        to: u64,
+    },
+    /// A node is told who leads.
+    Hint {
+        /// Which.
+        life: Life,
+        /// Who leads, as it was when this was planned.
+        leader: Option<BrokerId>,
+        /// Under which epoch.
+        epoch: ControllerEpoch,
+    },
+    /// A deposed leader hears of it.
+    Depose {
+        /// Which.
+        life: Life,
+        /// What it led.
+        epoch: ControllerEpoch,
+    },
+    /// The engine looks whether it wants another leader.
+    Look,
+    /// Something is committed late, or twice.
+    Late {
+        /// What; its index is given out then.
+        entry: Entry,
+    },
+}
+
+/// See the module.
+pub struct Engine {
+    sequence: Vec<Entry>,
+    epoch: ControllerEpoch,
+    leader: Option<(Life, ControllerEpoch)>,
+    /// Proposals of the leader that are not committed, in order.
+    proposed: VecDeque<Bytes>,
+    seats: [Seat; NODE_COUNT],
+    witness: Witness,
+    sabotage: EngineSabotage,
+    /// Between leaderships, on average; `None` where they last.
+    unrest: Option<u64>,
+    lasts_until: u64,
+    is_ended: bool,
+}
+
+/// A node's place at the engine.
+#[derive(Default)]
+struct Seat {
+    life: Option<Life>,
+    told: u64,
+    leads: Option<ControllerEpoch>,
+    stalled_until: u64,
+}
+
+/// What a node is told.
+pub type Told = (Life, Output);
+
+impl Engine {
+    /// With an empty sequence.
+    pub fn new(sabotage: EngineSabotage) -> Self {
+        Self {
+            sequence: Vec::new(),
+            epoch: ControllerEpoch(0),
+            leader: None,
+            proposed: VecDeque::new(),
+            seats: Default::default(),
+            witness: Witness::default(),
+            sabotage,
+            unrest: None,
+            lasts_until: 0,
+            is_ended: false,
+        }
+    }
+
+    /// Everything committed so far.
+    pub fn sequence(&self) -> &[Entry] {
+        &self.sequence
+    }
+
+    /// The node that leads, as far as the engine is concerned.
+    pub fn leader(&self) -> Option<Life> {
+        self.leader.map(|(life, _)| life)
+    }
+
+    /// Leaderships last about so long from now on.
+    pub fn set_unrest(&mut self, unrest: Option<u64>) {
+        self.unrest = unrest;
+        self.lasts_until = 0;
+    }
+
+    /// Whoever leads has led for long enough.
+    pub fn end_leadership(&mut self) {
+        self.lasts_until = 0;
+        self.is_ended = true;
+    }
+
+    /// A node hears nothing for a while.
+    pub fn stall(&mut self, node: usize, until: u64) {
+        self.seats[node].stalled_until = until;
+    }
+
+    /// A process starts: it is told everything from the start.
+    pub fn started(&mut self, life: Life, timeline: &mut Timeline) {
+        self.seats[life.node] = Seat { life: Some(life), ..Seat::default() };
+        self.witness.restarted(broker_id(life.node));
+        let end = self.sequence.len() as u64;
+        let mut delay = timeline.dice.between(1, 20 * MS);
+        let pieces = timeline.dice.between(1, 4);
+        for piece in 1..=pieces {
+            timeline.after(delay, Happening::Engine(Step::Tell { life, to: end * piece / pieces }));
+            delay += timeline.dice.between(1, 20 * MS);
+        }
+        // Who leads is known to a restarted process before or after it has caught up.
+        let hint = timeline.dice.between(1, 100 * MS);
+        self.plan_hint(life, hint, timeline);
+        timeline.after(150 * MS, Happening::Engine(Step::Look));
+    }
+
+    /// A process is gone.
+    pub fn stopped(&mut self, life: Life, timeline: &mut Timeline) {
+        self.seats[life.node] = Seat::default();
+        if self.leader.is_some_and(|(leader, _)| leader == life) {
+            let delay = timeline.dice.between(20 * MS, 1500 * MS);
+            timeline.after(delay, Happening::Engine(Step::Look));
+        }
+    }
+
+    fn lives(&self, life: Life) -> bool {
+        self.seats[life.node].life == Some(life)
+    }
+
+    fn plan_hint(&mut self, life: Life, delay: u64, timeline: &mut Timeline) {
+        let leader = self.leader.map(|(life, _)| broker_id(life.node));
+        let step = Step::Hint { life, leader, epoch: self.epoch };
+        timeline.after(delay, Happening::Engine(step));
+    }
+
+    /// A node proposes.
+    pub fn propose(&mut self, life: Life, epoch: ControllerEpoch, payload: Bytes, timeline: &mut Timeline) {
+        let leads = self.leader == Some((life, epoch));
+        if leads {
+            self.proposed.push_back(payload);
+            let delay = self.commit_delay(timeline);
+            timeline.after(delay, Happening::Engine(Step::Commit));
+            if self.unrest.is_some() && timeline.dice.chance(3) {
+                timeline.coverage.count("engine: leadership lost in the middle of proposals");
+                self.lasts_until = 0;
+                let delay = timeline.dice.between(1, 2 * MS);
+                timeline.after(delay, Happening::Engine(Step::Look));
+            }
+        } else if self.sabotage.two_leaders || timeline.dice.chance(50) {
+            let entry = Entry { index: 0, epoch, payload };
+            let delay = timeline.dice.between(MS, SECOND);
+            timeline.after(delay, Happening::Engine(Step::Late { entry }));
+        }
+    }
+
+    fn commit_delay(&self, timeline: &mut Timeline) -> u64 {
+        match timeline.dice.below(20) {
+            0 if self.unrest.is_some() => timeline.dice.between(20 * MS, 300 * MS),
+            _ => timeline.dice.between(MS / 2, 4 * MS),
+        }
+    }
+
+    /// Whose event this is, if it is one node's: a paused process hears nothing.
+    pub fn node_of(step: &Step) -> Option<usize> {
+        match step {
+            Step::Tell { life, .. } | Step::Hint { life, .. } | Step::Depose { life, .. } => Some(life.node),
+            Step::Commit | Step::Look | Step::Late { .. } => None,
+        }
+    }
+
+    /// The engine goes on. `may_lead`: nodes that can be told at once that they lead.
+    pub fn step(&mut self, step: Step, may_lead: [bool; NODE_COUNT], timeline: &mut Timeline) -> Vec<Told> {
+        let mut told = Vec::new();
+        match step {
+            Step::Commit => {
+                if let (Some((_, epoch)), Some(payload)) = (self.leader, self.proposed.pop_front()) {
+                    let entry = Entry { index: 0, epoch, payload };
+                    if timeline.dice.chance(5) {
+                        timeline.coverage.count("engine: entry committed twice");
+                        let (entry, delay) = (entry.clone(), timeline.dice.between(1, 2 * SECOND));
+                        timeline.after(delay, Happening::Engine(Step::Late { entry }));
+                    }
+                    self.commit(entry, timeline);
+                }
+            }
+            Step::Late { entry } => {
+                if entry.epoch < self.epoch {
+                    timeline.coverage.count("engine: entry committed late");
+                }
+                self.commit(entry, timeline);
+            }
+            Step::Tell { life, to } if self.lives(life) => {
+                let stalled_until = self.seats[life.node].stalled_until;
+                if timeline.now() < stalled_until {
+                    timeline.at(stalled_until, Happening::Engine(Step::Tell { life, to }));
+                } else {
+                    self.tell(life, to, &mut told);
+                }
+            }
+            Step::Hint { life, leader, epoch } if self.lives(life) => {
+                // An engine that has not had a leader yet has nothing to say.
+                if ControllerEpoch(0) < epoch {
+                    self.say(life, Output::LeaderIs { leader, epoch }, &mut told);
+                }
+            }
+            Step::Depose { life, epoch } if self.lives(life) => self.depose(life, epoch, &mut told),
+            Step::Look => self.look(may_lead, timeline, &mut told),
+            Step::Tell { .. } | Step::Hint { .. } | Step::Depose { .. } => {}
+        }
+        told
+    }
+
+    fn commit(&mut self, entry: Entry, timeline: &mut Timeline) {
+        let index = self.sequence.len() as u64;
+        self.sequence.push(Entry { index, ..entry });
+        let lives: Vec<Life> = self.seats.iter().filter_map(|seat| seat.life).collect();
+        for life in lives {
+            let delay = match timeline.dice.below(30) {
+                0 => timeline.dice.between(10 * MS, 400 * MS),
+                _ => timeline.dice.between(100, 5 * MS),
+            };
+            timeline.after(delay, Happening::Engine(Step::Tell { life, to: index + 1 }));
+        }
+    }
+
+    fn tell(&mut self, life: Life, to: u64, told: &mut Vec<Told>) {
+        for index in self.seats[life.node].told..to {
+            let entry = self.sequence[index as usize].clone();
+            self.seats[life.node].told += 1;
+            self.say(life, Output::Committed(entry), told);
+        }
+    }
+
+    fn say(&mut self, life: Life, output: Output, told: &mut Vec<Told>) {
+        if self.sabotage == EngineSabotage::default() {
+            self.witness.saw(broker_id(life.node), &output);
+        }
+        told.push((life, output));
+    }
+
+    fn depose(&mut self, life: Life, epoch: ControllerEpoch, told: &mut Vec<Told>) {
+        if self.seats[life.node].leads == Some(epoch) {
+            self.seats[life.node].leads = None;
+            self.say(life, Output::NoLongerLeader, told);
+        }
+    }
+
+    fn look(&mut self, may_lead: [bool; NODE_COUNT], timeline: &mut Timeline, told: &mut Vec<Told>) {
+        let alive = self.leader.is_some_and(|(life, _)| self.lives(life));
+        let is_over = self.is_ended || (self.unrest.is_some() && self.lasts_until <= timeline.now());
+        if alive && !is_over {
+            return self.remind(timeline);
+        }
+        let candidates: Vec<Life> =
+            self.seats.iter().filter_map(|seat| seat.life).filter(|life| may_lead[life.node]).collect();
+        if candidates.is_empty() {
+            timeline.after(200 * MS, Happening::Engine(Step::Look));
+            return;
+        }
+        self.is_ended = false;
+        self.give_up_leader(timeline);
+        let next = candidates[timeline.dice.index(candidates.len())];
+        self.epoch.0 += 1;
+        self.elect(next, timeline, told);
+        if self.sabotage.two_leaders
+            && let Some(second) = candidates.iter().find(|life| **life != next)
+        {
+            self.elect(*second, timeline, told);
+        }
+        self.lasts_until = u64::MAX;
+        if let Some(unrest) = self.unrest {
+            let lasts = if timeline.dice.chance(15) { 300 * MS } else { 2 * unrest };
+            self.lasts_until = timeline.now() + timeline.dice.between(MS, lasts);
+            timeline.at(self.lasts_until, Happening::Engine(Step::Look));
+        }
+    }
+
+    /// What the old leader proposed is committed, forgotten, or will be committed late; it hears that it was deposed some time.
+    fn give_up_leader(&mut self, timeline: &mut Timeline) {
+        let Some((life, epoch)) = self.leader.take() else { return };
+        for payload in std::mem::take(&mut self.proposed) {
+            let entry = Entry { index: 0, epoch, payload };
+            match timeline.dice.below(3) {
+                0 => timeline.coverage.count("engine: proposal forgotten"),
+                1 => self.commit(entry, timeline),
+                _ => {
+                    let delay = timeline.dice.between(1, 2 * SECOND);
+                    timeline.after(delay, Happening::Engine(Step::Late { entry }));
+                }
+            }
+        }
+        if self.lives(life) {
+            let delay = timeline.dice.between(1, SECOND);
+            timeline.after(delay, Happening::Engine(Step::Depose { life, epoch }));
+        }
+    }
+
+    fn elect(&mut self, life: Life, timeline: &mut Timeline, told: &mut Vec<Told>) {
+        let epoch = self.epoch;
+        timeline.coverage.count("controller elected");
+        timeline.note(format_args!("engine: {life} leads under epoch {epoch}"));
+        if let Some(old) = self.seats[life.node].leads {
+            self.depose(life, old, told);
+        }
+        self.tell(life, self.sequence.len() as u64, told);
+        self.say(life, Output::Leader { epoch }, told);
+        self.seats[life.node].leads = Some(epoch);
+        self.leader = Some((life, epoch));
+        self.remind(timeline);
+    }
+
+    /// Tells everybody who leads.
+    fn remind(&mut self, timeline: &mut Timeline) {
+        let lives: Vec<Life> = self.seats.iter().filter_map(|seat| seat.life).collect();
+        for life in lives {
+            let delay = timeline.dice.between(1, 300 * MS);
+            self.plan_hint(life, delay, timeline);
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! What goes wrong in a run.
+//!
+//! The budget: every topic is synced, so any number of machines may lose power at any moment, all of them at once too, as long as their disks keep what
+//! was synced; a machine whose sync failed loses its page cache before it starts again (what the system dropped from it is gone, F28). The network and the engine
+//! may do whatever they like for as long as they like. Within this budget nothing acknowledged by all may ever be lost, and once the faults stop
+//! everything comes back by itself.
+
+use crate::{NODE_COUNT, PARTY_COUNT, dice::Dice, disk::Loss, timeline::{MS, SECOND}};
+
+/// A fault that begins or ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// Time for the next one.
+    Next,
+    /// A machine's process ends; the machine starts it again after a while.
+    Crash {
+        /// Which.
+        node: usize,
+        /// What it takes.
+        loss: Loss,
+        /// Until it starts again.
+        down: u64,
+    },
+    /// The power goes everywhere.
+    CrashAll {
+        /// What it takes.
+        loss: Loss,
+    },
+    /// Whoever leads some partition crashes and is back at once, so that leaders change in quick succession.
+    CrashLeader {
+        /// So many more times.
+        times: u64,
+    },
+    /// A process stands still.
+    Pause {
+        /// Which.
+        node: usize,
+        /// For how long.
+        lasts: u64,
+    },
+    /// Nothing gets from one party to another.
+    Cut {
+        /// From.
+        from: usize,
+        /// To.
+        to: usize,
+        /// Since when this cut has ended, if it has.
+        is_cut: bool,
+    },
+    /// Messages take long.
+    Delay {
+        /// So long, at most; 0 ends it.
+        most: u64,
+    },
+    /// Connections break.
+    Break {
+        /// So many.
+        count: u64,
+    },
+    /// A disk takes its time.
+    Slow {
+        /// Whose.
+        node: usize,
+        /// So many times as long; 0 ends it.
+        times: u64,
+    },
+    /// A disk has no room.
+    Full {
+        /// Whose.
+        node: usize,
+        /// Begins or ends.
+        is_full: bool,
+    },
+    /// The next sync of a disk fails.
+    FailSync {
+        /// Whose.
+        node: usize,
+    },
+    /// A wall clock jumps.
+    Clock {
+        /// Whose.
+        node: usize,
+    },
+    /// The quorum gets another leader.
+    MoveController,
+    /// A node hears nothing of the quorum.
+    Stall {
+        /// Which.
+        node: usize,
+        /// For how long.
+        lasts: u64,
+    },
+    /// Everything works from now on.
+    Heal,
+    /// Clients begin nothing new.
+    CalmClients,
+}
+
+/// The kinds there are, by the names they are counted under.
+pub const KINDS: &[&str] = &[
+    "fault: process killed",
+    "fault: power lost",
+    "fault: power lost everywhere",
+    "fault: leaders crash in quick succession",
+    "fault: process paused",
+    "fault: node cut off from everybody",
+    "fault: node cut off from the other nodes",
+    "fault: two nodes cut from each other",
+    "fault: one-way cut",
+    "fault: client cut off",
+    "fault: messages delayed",
+    "fault: connections broken",
+    "fault: slow disk",
+    "fault: full disk",
+    "fault: sync fails",
+    "fault: wall clock jumps",
+    "fault: controller moves",
+    "fault: node hears nothing of the quorum",
+];
+
+/// Which kinds a run has, and how often something happens.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    kinds: Vec<usize>,
+    pace: u64,
+}
+
+impl Plan {
+    /// Some of the kinds, in some runs none: what heals by itself when nothing else happens must be met too.
+    pub fn draw(dice: &mut Dice) -> Self {
+        let share = dice.between(15, 101);
+        let kinds = (0..KINDS.len()).filter(|_| dice.chance(share)).collect();
+        Self { kinds, pace: dice.between(300 * MS, 2 * SECOND) }
+    }
+
+    /// Until the next fault.
+    pub fn pause(&self, dice: &mut Dice) -> u64 {
+        dice.between(self.pace / 10, 2 * self.pace)
+    }
+
+    /// A fault, as what happens now and after a while, and its name.
+    pub fn next(&self, dice: &mut Dice) -> Option<(&'static str, Vec<(u64, Fault)>)> {
+        if self.kinds.is_empty() {
+            return None;
+        }
+        let kind = KINDS[self.kinds[dice.index(self.kinds.len())]];
+        Some((kind, steps(kind, dice)))
+    }
+}
+
+fn steps(kind: &str, dice: &mut Dice) -> Vec<(u64, Fault)> {
+    let node = dice.index(NODE_COUNT);
+    let lasts = dice.between(200 * MS, 4 * SECOND);
+    let down = if dice.chance(40) { dice.between(20 * MS, 300 * MS) } else { dice.between(300 * MS, 4 * SECOND) };
+    let loss = if dice.chance(30) { Loss::AllUnsynced } else { Loss::Power };
+    match kind {
+        "fault: process killed" => vec![(0, Fault::Crash { node, loss: Loss::Process, down })],
+        "fault: power lost" => vec![(0, Fault::Crash { node, loss, down })],
+        "fault: power lost everywhere" => vec![(0, Fault::CrashAll { loss })],
+        "fault: leaders crash in quick succession" => vec![(0, Fault::CrashLeader { times: dice.between(2, 5) })],
+        "fault: process paused" => vec![(0, Fault::Pause { node, lasts })],
+        "fault: node cut off from everybody" => cut_off(node, 0..PARTY_COUNT, lasts, dice),
+        "fault: node cut off from the other nodes" => cut_off(node, 0..NODE_COUNT, lasts, dice),
+        "fault: two nodes cut from each other" => {
+            let other = (node + dice.between(1, NODE_COUNT as u64) as usize) % NODE_COUNT;
+            cut_off(node, other..other + 1, lasts, dice)
+        }
+        "fault: one-way cut" => {
+            let (mut from, mut to) = (node, dice.index(PARTY_COUNT));
+            if dice.chance(50) {
+                (from, to) = (to, from);
+            }
+            vec![(0, Fault::Cut { from, to, is_cut: true }), (lasts, Fault::Cut { from, to, is_cut: false })]
+        }
+        "fault: client cut off" => {
+            let client = NODE_COUNT + dice.index(PARTY_COUNT - NODE_COUNT);
+            cut_off(client, 0..NODE_COUNT, lasts, dice)
+        }
+        "fault: messages delayed" => {
+            let most = dice.between(20 * MS, 400 * MS);
+            vec![(0, Fault::Delay { most }), (lasts, Fault::Delay { most: 0 })]
+        }
+        "fault: connections broken" => vec![(0, Fault::Break { count: dice.between(1, 6) })],
+        "fault: slow disk" => {
+            let times = dice.between(10, 150);
+            vec![(0, Fault::Slow { node, times }), (lasts, Fault::Slow { node, times: 0 })]
+        }
+        "fault: full disk" => {
+            vec![(0, Fault::Full { node, is_full: true }), (lasts, Fault::Full { node, is_full: false })]
+        }
+        // Its process ends soon: a log whose sync failed is of no use any more.
+        "fault: sync fails" => {
+            let crash = Fault::Crash { node, loss, down };
+            vec![(0, Fault::FailSync { node }), (dice.between(300 * MS, 2 * SECOND), crash)]
+        }
+        "fault: wall clock jumps" => vec![(0, Fault::Clock { node })],
+        "fault: controller moves" => vec![(0, Fault::MoveController)],
+        "fault: node hears nothing of the quorum" => vec![(0, Fault::Stall { node, lasts })],
+        other => unreachable!("{other} is no kind of fault"),
+    }
+}
+
+/// Both directions between one party and others; what cuts a node off often cuts it off from the quorum too.
+fn cut_off(one: usize, others: std::ops::Range<usize>, lasts: u64, dice: &mut Dice) -> Vec<(u64, Fault)> {
+    let mut steps = Vec::new();
+    for other in others.filter(|other| *other != one) {
+        for (from, to) in [(one, other), (other, one)] {
+            steps.push((0, Fault::Cut { from, to, is_cut: true }));
+            steps.push((lasts, Fault::Cut { from, to, is_cut: false }));
+        }
+    }
+    if one < NODE_COUNT && dice.chance(60) {
+        steps.push((0, Fault::Stall { node: one, lasts }));
+    }
+    steps
+}

@@ -1,0 +1,181 @@
+//! A machine: a disk that outlives everything, and a process that does not.
+
+use std::sync::Arc;
+
+use klamm_cluster::config::TopicConfig;
+use klamm_log::Log;
+use klamm_model::{Tick, Timestamp, TopicPartition};
+use klamm_node::{BROKER_LISTENER, Effect, Endpoint, Event, Node, NodeConfig, Now, View, log_config};
+use uuid::Uuid;
+
+use crate::{
+    broker_id,
+    disk::{Disk, DiskSabotage},
+    timeline::{Life, MS, Timeline},
+};
+
+/// Where the wall clocks of all machines begin, in milliseconds.
+const WALL_START_MS: i64 = 1_700_000_000_000;
+
+/// Settings that are drawn once for a run.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `log.roll.ms`
+    pub segment_ms: u64,
+    /// `broker.session.timeout.ms`
+    pub session_timeout_ms: u64,
+    /// `replica.lag.time.max.ms`
+    pub lag_time_max_ms: u64,
+    /// `replica.fetch.wait.max.ms`
+    pub fetch_wait_ms: u32,
+    /// What replicas do wrong on purpose.
+    pub sabotage: klamm_replica::Sabotage,
+}
+
+/// See the module.
+pub struct Machine {
+    /// Its number.
+    pub number: usize,
+    /// Its disk.
+    pub disk: Disk,
+    /// What runs on it.
+    pub process: Option<Process>,
+    /// Until then the process stands still.
+    pub paused_until: u64,
+    /// Added to the wall clock, in milliseconds.
+    pub wall_jump_ms: i64,
+    starts: u64,
+    directory: Uuid,
+}
+
+/// One run of a node.
+pub struct Process {
+    /// Which run of which machine.
+    pub life: Life,
+    /// The code under test.
+    pub node: Node,
+    /// What it published last.
+    pub view: Option<Arc<View>>,
+    /// It served at some time: clients may connect.
+    pub is_open: bool,
+    wakes_at: Option<u64>,
+    clock_offset: u64,
+}
+
+/// A log that recovery refused.
+pub struct Damage {
+    /// Whose.
+    pub partition: TopicPartition,
+    /// Why.
+    pub why: String,
+}
+
+impl Machine {
+    /// With an empty disk.
+    pub fn new(number: usize, sabotage: DiskSabotage, timeline: &mut Timeline) -> Self {
+        Self {
+            number,
+            disk: Disk::new(sabotage),
+            process: None,
+            paused_until: 0,
+            wall_jump_ms: 0,
+            starts: 0,
+            directory: Uuid::from_u64_pair(timeline.dice.next(), timeline.dice.next()),
+        }
+    }
+
+    /// The process that runs.
+    pub fn life(&self) -> Option<Life> {
+        self.process.as_ref().map(|process| process.life)
+    }
+
+    /// Starts a process: recovers the logs on the disk and hands them to a new node. The second part are the ends of what was recovered.
+    pub fn boot(
+        &mut self,
+        settings: &Settings,
+        timeline: &mut Timeline,
+    ) -> (Life, Vec<(TopicPartition, klamm_model::Offset)>, Vec<Damage>) {
+        self.starts += 1;
+        let life = Life { node: self.number, number: self.starts };
+        let dice = &mut timeline.dice;
+        let incarnation = Uuid::from_u64_pair(dice.next(), dice.next());
+        let config = self.config(incarnation, settings);
+        let mut node = Node::new(config, dice.next(), settings.sabotage);
+        let mut recovered = Vec::new();
+        let mut damaged = Vec::new();
+        for found in self.disk.found() {
+            let Some(partition) = found.partition else { continue };
+            let files = self.disk.adopt(partition, &found.directory);
+            match Log::recover(partition, found.directory, log_config(&TopicConfig::default()), &files) {
+                Ok((log, report)) => {
+                    if 0 < report.cut_bytes {
+                        timeline.coverage.count("disk: torn tail cut off");
+                    }
+                    recovered.push((partition, log.end()));
+                    node.adopt(log);
+                }
+                Err(error) => {
+                    node.adopt_damaged(partition);
+                    damaged.push(Damage { partition, why: error.to_string() });
+                }
+            }
+        }
+        self.process = Some(Process {
+            life,
+            node,
+            view: None,
+            is_open: false,
+            wakes_at: None,
+            clock_offset: timeline.dice.below(1 << 40),
+        });
+        (life, recovered, damaged)
+    }
+
+    fn config(&self, incarnation: Uuid, settings: &Settings) -> NodeConfig {
+        let endpoint = |name: &str, port| Endpoint { name: name.to_owned(), host: format!("n{}", self.number), port };
+        NodeConfig {
+            endpoints: vec![endpoint("PLAINTEXT", 9092), endpoint(BROKER_LISTENER, 9093)],
+            heartbeat_interval_ms: settings.session_timeout_ms / 4,
+            session_timeout_ms: settings.session_timeout_ms,
+            replica_lag_time_max_ms: settings.lag_time_max_ms,
+            replica_fetch_wait_ms: settings.fetch_wait_ms,
+            auto_create_topics: false,
+            topic_defaults: vec![
+                ("segment.ms".to_owned(), settings.segment_ms.to_string()),
+                ("index.interval.bytes".to_owned(), "500".to_owned()),
+            ],
+            ..NodeConfig::new(broker_id(self.number), self.directory, incarnation)
+        }
+    }
+
+    /// Lets the node take one step.
+    ///
+    /// # Panics
+    /// If nothing runs here.
+    pub fn step(&mut self, now: u64, event: Event, out: &mut Vec<Effect>) {
+        let wall_ms = WALL_START_MS + self.wall_jump_ms + (now / MS) as i64;
+        let process = self.process.as_mut().expect("only running processes take steps");
+        let now = Now { tick: Tick(now + process.clock_offset), wall: Timestamp(wall_ms) };
+        process.node.step(now, event, out);
+    }
+}
+
+impl Process {
+    /// When to wake it, if that is earlier than what is planned already.
+    pub fn plan_wake(&mut self, now: u64) -> Option<u64> {
+        let wanted = self.node.next_wake()?.0.saturating_sub(self.clock_offset).max(now);
+        if self.wakes_at.is_some_and(|at| at <= wanted) {
+            return None;
+        }
+        self.wakes_at = Some(wanted);
+        Some(wanted)
+    }
+
+    /// A planned wake has come. Tells whether the node still wants it.
+    pub fn woken(&mut self, now: u64) -> bool {
+        if self.wakes_at.is_some_and(|at| at <= now) {
+            self.wakes_at = None;
+        }
+        self.node.next_wake().is_some_and(|tick| tick.0 <= now + self.clock_offset)
+    }
+}

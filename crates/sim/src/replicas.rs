@@ -1,0 +1,415 @@
+//! What every replica writes and which part it takes, as an observer sees it who stands beside all of them.
+//!
+//! The observer keeps a list of each replica's batches (a *shelf*), taken from the disk operations it asks for, and one list of each partition's committed
+//! batches (the *ledger*), which grows when some replica says that its high watermark moved. A batch is told by its offsets, its epoch and its checksum.
+
+use std::collections::BTreeMap;
+
+use klamm_cluster::{Image, record};
+use klamm_log::{DiskAction, DiskOp};
+use klamm_model::{BatchHeader, LeaderEpoch, Offset, TopicPartition};
+use klamm_node::Node;
+use klamm_quorum::{Entry, Filter, Output, Verdict};
+use klamm_replica::{Replica, Role};
+
+use crate::{NODE_COUNT, check::Findings, coverage::Coverage, disk::Disk, timeline::{Life, Timeline}};
+
+/// A batch on a shelf.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Batch {
+    base: i64,
+    next: i64,
+    epoch: i32,
+    crc: u32,
+}
+
+/// Where it stands.
+#[derive(Clone, Copy, Debug)]
+struct Stored {
+    batch: Batch,
+    segment: i64,
+    position: u32,
+}
+
+/// A replica's batches, as it asked for them to be written.
+#[derive(Default)]
+struct Shelf {
+    stored: Vec<Stored>,
+    /// Below this they were compared with everybody else's.
+    compared_to: i64,
+}
+
+/// What was last seen of a replica.
+struct Observed {
+    life: Life,
+    role: Role,
+    high_watermark: i64,
+}
+
+/// What is compared of two replicas' batches of the same offset and epoch: the batch itself, and the epoch of the one before it.
+type Match = (Batch, Option<i32>);
+
+/// See the module.
+pub struct Replicas {
+    shelves: BTreeMap<(usize, TopicPartition), Shelf>,
+    ledgers: BTreeMap<TopicPartition, Vec<Batch>>,
+    matches: BTreeMap<(TopicPartition, i64, i32), Match>,
+    leaders: BTreeMap<(TopicPartition, LeaderEpoch), Life>,
+    observed: BTreeMap<(usize, TopicPartition), Observed>,
+    filter: Filter,
+    /// The metadata after each metadata offset.
+    images: Vec<Image>,
+    image: Image,
+    image_seen: [Option<u64>; NODE_COUNT],
+    controllers: BTreeMap<i32, Life>,
+    entries: usize,
+}
+
+impl Default for Replicas {
+    fn default() -> Self {
+        Self {
+            shelves: BTreeMap::new(),
+            ledgers: BTreeMap::new(),
+            matches: BTreeMap::new(),
+            leaders: BTreeMap::new(),
+            observed: BTreeMap::new(),
+            filter: Filter::default(),
+            images: Vec::new(),
+            image: Image::default(),
+            image_seen: [None; NODE_COUNT],
+            controllers: BTreeMap::new(),
+            entries: 0,
+        }
+    }
+}
+
+impl Shelf {
+    fn end(&self) -> i64 {
+        self.stored.last().map_or(0, |stored| stored.batch.next)
+    }
+
+    /// The batches within these offsets.
+    fn between(&self, from: i64, to: i64) -> impl Iterator<Item = Batch> + Clone {
+        let first = self.stored.partition_point(|stored| stored.batch.next <= from);
+        self.stored[first..].iter().map(|stored| stored.batch).take_while(move |batch| batch.next <= to)
+    }
+
+    fn cut(&mut self, goes: impl Fn(&Stored) -> bool) -> usize {
+        let before = self.stored.len();
+        self.stored.retain(|stored| !goes(stored));
+        self.compared_to = self.compared_to.min(self.end());
+        before - self.stored.len()
+    }
+}
+
+fn batches_between(batches: &[Batch], from: i64, to: i64) -> impl Iterator<Item = Batch> + Clone {
+    let first = batches.partition_point(|batch| batch.next <= from);
+    batches[first..].iter().copied().take_while(move |batch| batch.next <= to)
+}
+
+/// The headers of a run of batches.
+fn headers(run: &[u8], prefix: Option<[u8; 16]>) -> Vec<(usize, BatchHeader)> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while let Some(bytes) = run.get(at..).filter(|bytes| 61 <= bytes.len()) {
+        let mut header = [0; 61];
+        header.copy_from_slice(&bytes[..61]);
+        if let Some(prefix) = prefix.filter(|_| at == 0) {
+            header[..16].copy_from_slice(&prefix);
+        }
+        let Ok(header) = BatchHeader::parse(&header) else { break };
+        let size = header.size;
+        if bytes.len() < size {
+            break;
+        }
+        found.push((at, header));
+        at += size;
+    }
+    found
+}
+
+impl Batch {
+    fn of(header: &BatchHeader) -> Self {
+        Self {
+            base: header.base_offset.raw(),
+            next: header.next_offset().raw(),
+            epoch: header.leader_epoch.map_or(-1, |epoch| epoch.0),
+            crc: header.crc,
+        }
+    }
+}
+
+impl Replicas {
+    /// A node asks for a disk operation.
+    pub fn asked(&mut self, node: usize, op: &DiskOp, coverage: &mut Coverage) {
+        let shelf = self.shelves.entry((node, op.partition)).or_default();
+        match &op.action {
+            DiskAction::Write { segment, position, prefix, body } => {
+                for (at, header) in headers(body, *prefix) {
+                    shelf.stored.push(Stored {
+                        batch: Batch::of(&header),
+                        segment: segment.base.raw(),
+                        position: position + at as u32,
+                    });
+                }
+            }
+            DiskAction::Truncate { segment, size, .. } => {
+                let (segment, size) = (segment.base.raw(), *size);
+                let gone = shelf.cut(|it| segment < it.segment || (it.segment == segment && size <= it.position));
+                if 0 < gone {
+                    coverage.count("log truncated");
+                }
+            }
+            DiskAction::CreateSegment { segment } => {
+                coverage.count("segment created");
+                shelf.cut(|it| it.segment == segment.base.raw());
+            }
+            DiskAction::DeletePartition => drop(self.shelves.remove(&(node, op.partition))),
+            DiskAction::CreatePartition { .. }
+            | DiskAction::Sync { .. }
+            | DiskAction::Seal { .. }
+            | DiskAction::WriteCheckpoint { .. } => {}
+        }
+    }
+
+    /// A node starts: its shelves hold what recovery finds.
+    pub fn recovered(&mut self, node: usize, partition: TopicPartition, disk: &Disk, end: Offset) {
+        let mut shelf = Shelf::default();
+        for (segment, bytes) in disk.segments(partition) {
+            let found = headers(bytes, None).into_iter().map(|(at, header)| Stored {
+                batch: Batch::of(&header),
+                segment,
+                position: at as u32,
+            });
+            shelf.stored.extend(found);
+        }
+        // What recovery did not take, it cuts off.
+        shelf.stored.retain(|it| it.batch.next <= end.raw());
+        self.shelves.insert((node, partition), shelf);
+    }
+
+    /// A node ended: nothing is known of its replicas until it starts.
+    pub fn stopped(&mut self, node: usize) {
+        self.observed.retain(|(it, _), _| *it != node);
+        self.shelves.retain(|(it, _), _| *it != node);
+        self.image_seen[node] = None;
+    }
+
+    /// The engine's sequence has grown.
+    pub fn committed(&mut self, sequence: &[Entry], timeline: &mut Timeline) {
+        for entry in &sequence[self.entries..] {
+            self.entries += 1;
+            let Ok(Verdict::Accept(accepted)) = self.filter.take(entry) else { continue };
+            let records = record::decode(&accepted.records).expect("nodes propose what can be read");
+            timeline.note(format_args!("entry {} is metadata offset {}: {records:?}", entry.index, accepted.offset));
+            self.count(&records, &mut timeline.coverage);
+            if self.image.apply_entry(accepted.offset, accepted.epoch, &records).is_ok() {
+                self.images.push(self.image.clone());
+            }
+        }
+    }
+
+    fn count(&self, records: &[record::Record], coverage: &mut Coverage) {
+        for record in records {
+            let record::Record::PartitionChange(change) = record else { continue };
+            match change.leader {
+                Some(Some(_)) => coverage.count("leader elected"),
+                Some(None) => coverage.count("leader lost"),
+                None => {}
+            }
+            let before = self.image.partition(change.partition).map_or(0, |partition| partition.isr.len());
+            match change.isr.as_ref().map(Vec::len) {
+                Some(now) if now < before => coverage.count("in-sync set shrunk"),
+                Some(now) if before < now => coverage.count("in-sync set grown"),
+                _ => {}
+            }
+        }
+    }
+
+    /// The metadata after everything that was committed.
+    pub fn newest_image(&self) -> Image {
+        self.image.clone()
+    }
+
+    /// A node is told something by the engine.
+    pub fn told(&mut self, life: Life, output: &Output, findings: &mut Findings) {
+        if let Output::Leader { epoch } = output
+            && let Some(other) = self.controllers.insert(epoch.0, life)
+        {
+            findings.broken("I5", format!("{life} and {other} both lead the quorum under epoch {epoch}"));
+        }
+    }
+
+    /// A node has made a step; `running` tells which machines have a process.
+    pub fn observe(
+        &mut self,
+        life: Life,
+        node: &Node,
+        running: [bool; NODE_COUNT],
+        findings: &mut Findings,
+        coverage: &mut Coverage,
+    ) {
+        self.compare_image(life, node, findings);
+        for partition in node.partitions() {
+            if let Some(replica) = node.replica(partition) {
+                self.observe_replica(life, partition, replica, running, findings, coverage);
+            }
+        }
+    }
+
+    fn compare_image(&mut self, life: Life, node: &Node, findings: &mut Findings) {
+        let applied = node.image().applied();
+        if self.image_seen[life.node] == applied {
+            return;
+        }
+        if applied < self.image_seen[life.node] {
+            findings.broken("I17", format!("{life}: metadata went back to {applied:?}"));
+        }
+        self.image_seen[life.node] = applied;
+        let expected = applied.and_then(|offset| self.images.get(offset as usize));
+        if expected.is_some_and(|expected| expected != node.image()) {
+            findings.broken("I17", format!("{life}: metadata at offset {applied:?} differ from what was committed"));
+        }
+    }
+
+    fn observe_replica(
+        &mut self,
+        life: Life,
+        partition: TopicPartition,
+        replica: &Replica,
+        running: [bool; NODE_COUNT],
+        findings: &mut Findings,
+        coverage: &mut Coverage,
+    ) {
+        let (log, role) = (replica.log(), replica.role());
+        let high_watermark = replica.high_watermark().raw();
+        let at = (life.node, partition);
+        let fresh = Observed { life, role: Role::Idle, high_watermark: 0 };
+        let before = self.observed.entry(at).or_insert(fresh);
+        if before.life != life {
+            *before = Observed { life, role: Role::Idle, high_watermark: 0 };
+        }
+        let role_before = std::mem::replace(&mut before.role, role);
+        let high_watermark_before = std::mem::replace(&mut before.high_watermark, high_watermark);
+        if log.has_failed() {
+            return;
+        }
+        if high_watermark < high_watermark_before {
+            let what = format!("{life} {partition}: high watermark went back from {high_watermark_before} to {high_watermark}");
+            findings.broken("I3", what);
+        }
+        if replica.log().log_start().raw() > high_watermark || log.end().raw() < high_watermark {
+            let (start, end) = (log.log_start(), log.end());
+            findings.broken("I3", format!("{life} {partition}: log start {start}, high watermark {high_watermark}, end {end}"));
+        }
+        self.compare(at, log.written().raw(), findings);
+        if role != role_before
+            && let Role::Leader { epoch } = role
+        {
+            coverage.count("replica began to lead");
+            self.begins_to_lead(life, partition, epoch, findings);
+        }
+        if high_watermark_before < high_watermark {
+            self.commit(life, partition, high_watermark_before, high_watermark, running, findings);
+        }
+    }
+
+    /// Log matching: a batch of the same offset and epoch is the same everywhere, and so is what comes before it.
+    fn compare(&mut self, at: (usize, TopicPartition), written: i64, findings: &mut Findings) {
+        let Some(shelf) = self.shelves.get_mut(&at) else { return };
+        if written <= shelf.compared_to {
+            return;
+        }
+        let first = shelf.stored.partition_point(|stored| stored.batch.next <= shelf.compared_to);
+        let mut previous = first.checked_sub(1).map(|at| shelf.stored[at].batch);
+        for stored in &shelf.stored[first..] {
+            let batch = stored.batch;
+            if written < batch.next {
+                break;
+            }
+            let expected_base = previous.map_or(0, |previous| previous.next);
+            if batch.base != expected_base {
+                let what = format!("n{} {}: offset {} follows {expected_base}", at.0, at.1, batch.base);
+                findings.broken("I3", what);
+            }
+            let here: Match = (batch, previous.map(|previous| previous.epoch));
+            let known = *self.matches.entry((at.1, batch.base, batch.epoch)).or_insert(here);
+            if known != here {
+                let what = format!("n{} {}: {here:?} here, {known:?} elsewhere", at.0, at.1);
+                findings.broken("I6", what);
+            }
+            previous = Some(batch);
+        }
+        shelf.compared_to = written;
+    }
+
+    fn begins_to_lead(
+        &mut self,
+        life: Life,
+        partition: TopicPartition,
+        epoch: LeaderEpoch,
+        findings: &mut Findings,
+    ) {
+        let first = *self.leaders.entry((partition, epoch)).or_insert(life);
+        if first != life {
+            findings.broken("I5", format!("{life} leads {partition} under epoch {epoch}, and so did {first}"));
+        }
+        let Some(ledger) = self.ledgers.get(&partition) else { return };
+        let shelf = self.shelves.get(&(life.node, partition));
+        let own = shelf.into_iter().flat_map(|shelf| shelf.between(0, i64::MAX));
+        let mut own = own.map(Some).chain(std::iter::repeat(None));
+        if let Some((committed, here)) = ledger.iter().map(|batch| (batch, own.next().flatten())).find(|(batch, here)| Some(**batch) != *here) {
+            let what = format!("{life} begins to lead {partition} under epoch {epoch}; committed is {committed:?}, it has {here:?}");
+            findings.broken("I7", what);
+        }
+    }
+
+    /// A replica says that its high watermark moved: what lies below is committed, for ever.
+    fn commit(
+        &mut self,
+        life: Life,
+        partition: TopicPartition,
+        from: i64,
+        to: i64,
+        running: [bool; NODE_COUNT],
+        findings: &mut Findings,
+    ) {
+        let Some(shelf) = self.shelves.get(&(life.node, partition)) else { return };
+        if shelf.end() < to {
+            let what = format!("{life} {partition}: high watermark {to}, but records end at {}", shelf.end());
+            return findings.broken("I3", what);
+        }
+        let ledger = self.ledgers.entry(partition).or_default();
+        let known_to = ledger.last().map_or(0, |batch| batch.next);
+        let known = batches_between(ledger, from, to.min(known_to));
+        let mut here = shelf.between(from, to.min(known_to));
+        for committed in known {
+            let here = here.next();
+            if here != Some(committed) {
+                let what = format!("{life} {partition}: {committed:?} was committed, {here:?} is said to be now");
+                findings.broken("I2", what);
+                break;
+            }
+        }
+        if to <= known_to {
+            return;
+        }
+        let new: Vec<Batch> = shelf.between(known_to, to).collect();
+        ledger.extend_from_slice(&new);
+        // Everybody in sync has what is committed; whoever is down may be elected when it comes back, but cannot be looked at.
+        let in_sync = self.image.partition(partition).map(|it| it.isr.clone()).unwrap_or_default();
+        for member in in_sync {
+            let other = member.0 as usize;
+            if other == life.node || !running[other] {
+                continue;
+            }
+            let theirs = self.shelves.get(&(other, partition)).map(|shelf| shelf.between(known_to, to).collect::<Vec<_>>());
+            if theirs.as_ref() != Some(&new) {
+                let what = format!(
+                    "{life} {partition}: offsets {known_to} to {to} are committed, but n{other}, which is in sync, has {theirs:?} of {new:?}"
+                );
+                findings.broken("I7", what);
+            }
+        }
+    }
+}

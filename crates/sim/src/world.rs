@@ -1,0 +1,814 @@
+//! The world: three machines, a network, a consensus engine, clients, and what goes wrong.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    panic::{self, AssertUnwindSafe},
+    sync::Arc,
+};
+
+use klamm_log::DiskOp;
+use klamm_model::{Batches, Tail, TopicPartition};
+use klamm_node::{Body, Effect, Event, Incoming, Listener, Reply, ReplyTo, answer_from_view, prepare};
+use klamm_replica::Role;
+use klamm_wire::{ApiKey, Part, Reader, Request, RequestHeader, Response, encode_response};
+
+use crate::{
+    CLIENT_COUNT, NODE_COUNT, PARTY_COUNT,
+    check::{Checker, FinalRecord, Violation},
+    client::{Admin, Client, Consumer, Producer, Scene, TopicPlan},
+    coverage::Coverage,
+    disk::{DiskSabotage, Loss},
+    engine::{Engine, EngineSabotage, Step},
+    faults::{Fault, Plan},
+    machine::{Machine, Settings},
+    network::{Arrival, Network, Party, Question, joined},
+    timeline::{Happening, Life, MS, SECOND, Timeline},
+};
+
+/// Before that nothing goes wrong: a cluster comes up, topics are created.
+const FAULTS_BEGIN: u64 = 2 * SECOND;
+/// A run lasts at least so long.
+const RUN_LEAST: u64 = 30 * SECOND;
+/// So long after the faults everything works again (I25).
+const RECOVERY_BOUND: u64 = 15 * SECOND;
+/// How long a broker waits for another's answer.
+const PEER_PATIENCE: u64 = 2 * SECOND;
+
+/// As much at one moment is a loop that never ends.
+const CROWD_MAX: u64 = 20_000;
+
+/// What is done wrong on purpose.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Sabotage {
+    /// By every replica.
+    pub replica: klamm_replica::Sabotage,
+    /// By every disk.
+    pub disk: DiskSabotage,
+    /// By the consensus engine.
+    pub engine: EngineSabotage,
+}
+
+/// What to run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Decides everything.
+    pub seed: u64,
+    /// Prints what happens.
+    pub printed: bool,
+    /// What is done wrong on purpose.
+    pub sabotage: Sabotage,
+}
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Its seed.
+    pub seed: u64,
+    /// Broken invariants.
+    pub violations: Vec<Violation>,
+    /// What the code under test, or the simulator, said when it gave up.
+    pub panic: Option<String>,
+    /// Stands for everything that happened.
+    pub trace_hash: u64,
+    /// What the run met.
+    pub coverage: Coverage,
+    /// How much happened.
+    pub event_count: u64,
+    /// How long it lasted, in virtual microseconds.
+    pub ended_at: u64,
+}
+
+impl Outcome {
+    /// Whether nothing was broken.
+    pub fn is_good(&self) -> bool {
+        self.violations.is_empty() && self.panic.is_none()
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "seed {}: {} events in {} ms of virtual time", self.seed, self.event_count, self.ended_at / MS)?;
+        for violation in &self.violations {
+            let (seconds, micros) = (violation.at / SECOND, violation.at % SECOND);
+            writeln!(f, "  {} is broken at {seconds}.{micros:06}: {}", violation.invariant, violation.what)?;
+        }
+        if let Some(panic) = &self.panic {
+            writeln!(f, "  stopped: {panic}")?;
+        }
+        if !self.is_good() {
+            writeln!(f, "  again, with everything that happened: cargo run -p klamm-sim -- --seed {} --trace", self.seed)?;
+        }
+        Ok(())
+    }
+}
+
+/// Lives through one seed.
+pub fn run(options: Options) -> Outcome {
+    let mut world = World::new(options);
+    let ended = panic::catch_unwind(AssertUnwindSafe(|| world.live()));
+    let panic = ended.err().map(|payload| {
+        let text = payload.downcast_ref::<String>().cloned();
+        text.or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
+    });
+    Outcome {
+        seed: options.seed,
+        violations: world.checker.violations().to_vec(),
+        panic,
+        trace_hash: world.timeline.trace.hash(),
+        event_count: world.event_count,
+        ended_at: world.timeline.now(),
+        coverage: world.timeline.coverage,
+    }
+}
+
+struct World {
+    timeline: Timeline,
+    machines: Vec<Machine>,
+    network: Network,
+    engine: Engine,
+    clients: Vec<Client>,
+    checker: Checker,
+    settings: Settings,
+    plan: Plan,
+    topics: Vec<TopicPlan>,
+    heals_at: u64,
+    is_healed: bool,
+    sabotage: Sabotage,
+    event_count: u64,
+    /// How much has happened at this moment.
+    crowd: (u64, u64),
+}
+
+impl World {
+    fn new(options: Options) -> Self {
+        let Options { seed, printed, sabotage } = options;
+        let mut timeline = Timeline::new(seed, printed);
+        let dice = &mut timeline.dice;
+        let settings = Settings {
+            segment_ms: if dice.chance(70) { dice.between(500, 6000) } else { 3_600_000 },
+            session_timeout_ms: dice.between(400, 1000),
+            lag_time_max_ms: dice.between(600, 3000),
+            fetch_wait_ms: dice.between(50, 500) as u32,
+            sabotage: sabotage.replica,
+        };
+        let topics = draw_topics(&mut timeline);
+        let clients = draw_clients(&topics, &mut timeline);
+        let plan = Plan::draw(&mut timeline.dice);
+        let mut engine = Engine::new(sabotage.engine);
+        if timeline.dice.chance(60) {
+            engine.set_unrest(Some(timeline.dice.between(SECOND, 6 * SECOND)));
+        }
+        let heals_at = timeline.dice.between(19 * SECOND, 23 * SECOND);
+        let machines = (0..NODE_COUNT).map(|node| Machine::new(node, sabotage.disk, &mut timeline)).collect();
+        Self {
+            timeline,
+            machines,
+            network: Network::default(),
+            engine,
+            clients,
+            checker: Checker::default(),
+            settings,
+            plan,
+            topics,
+            heals_at,
+            is_healed: false,
+            sabotage,
+            event_count: 0,
+            crowd: (0, 0),
+        }
+    }
+
+    fn live(&mut self) {
+        for node in 0..NODE_COUNT {
+            let delay = self.timeline.dice.below(300 * MS);
+            self.timeline.after(delay, Happening::Boots { node });
+        }
+        for client in 0..CLIENT_COUNT {
+            self.timeline.after(0, Happening::ClientWakes { client });
+        }
+        self.timeline.at(FAULTS_BEGIN, Happening::Fault(Fault::Next));
+        self.timeline.at(self.heals_at, Happening::Fault(Fault::Heal));
+        self.timeline.at(self.heals_at + SECOND, Happening::Fault(Fault::CalmClients));
+        self.live_until(self.heals_at + 2 * SECOND);
+        let deadline = self.heals_at + RECOVERY_BOUND;
+        let quiet = loop {
+            self.live_until(self.timeline.now() + 200 * MS);
+            match self.what_is_not_quiet() {
+                None => break true,
+                Some(why) if deadline <= self.timeline.now() => {
+                    self.checker.set_now(&self.timeline);
+                    let what = format!("{} ms after the last fault: {why}", RECOVERY_BOUND / MS);
+                    self.checker.findings.broken("I25", what);
+                    break false;
+                }
+                Some(_) => {}
+            }
+        };
+        if quiet {
+            self.timeline.coverage.add("ms to recover", (self.timeline.now() - self.heals_at) / MS);
+        }
+        self.live_until(RUN_LEAST);
+        if quiet {
+            self.conclude();
+        }
+    }
+
+    fn live_until(&mut self, end: u64) {
+        while let Some(what) = self.timeline.next(end) {
+            self.happen(what);
+        }
+    }
+
+    /// The machine whose process this concerns: it must wait while that one stands still.
+    fn process_of(&self, what: &Happening) -> Option<usize> {
+        match what {
+            Happening::DiskEnds { life, .. }
+            | Happening::AnswerIsRead { life, .. }
+            | Happening::NodeWakes { life } => Some(life.node),
+            Happening::Arrives { connection, at } => self.network.node_at(*connection, *at),
+            Happening::Engine(step) => Engine::node_of(step),
+            Happening::CallerLooks { .. }
+            | Happening::ClientWakes { .. }
+            | Happening::Boots { .. }
+            | Happening::Fault(_) => None,
+        }
+    }
+
+    fn happen(&mut self, what: Happening) {
+        if let Some(node) = self.process_of(&what)
+            && self.timeline.now() < self.machines[node].paused_until
+        {
+            return self.timeline.at(self.machines[node].paused_until, what);
+        }
+        self.event_count += 1;
+        self.crowd = if self.crowd.0 == self.timeline.now() { (self.crowd.0, self.crowd.1 + 1) } else { (self.timeline.now(), 0) };
+        assert!(self.crowd.1 < CROWD_MAX, "time stands still: {what:?} and the like happen without end");
+        self.checker.set_now(&self.timeline);
+        match what {
+            Happening::DiskEnds { life, job } => self.disk_ends(life, job),
+            Happening::AnswerIsRead { life, to, reply } => self.answer_is_read(life, to, *reply),
+            Happening::NodeWakes { life } => {
+                let now = self.timeline.now();
+                if self.process(life).is_some_and(|process| process.woken(now)) {
+                    self.step(life, Event::Tick);
+                } else {
+                    self.plan_wake(life);
+                }
+            }
+            Happening::Arrives { connection, at } => {
+                let mut arrivals = Vec::new();
+                let lives = self.lives();
+                self.network.arrive(connection, at, &lives, &mut self.timeline, &mut arrivals);
+                self.arrived(arrivals);
+            }
+            Happening::CallerLooks { connection } => {
+                let mut arrivals = Vec::new();
+                self.network.look(connection, &mut self.timeline, &mut arrivals);
+                self.arrived(arrivals);
+            }
+            Happening::Engine(step) => self.engine_goes_on(step),
+            Happening::ClientWakes { client } => self.client(client, |client, scene| client.wake(scene)),
+            Happening::Boots { node } => self.boot(node),
+            Happening::Fault(fault) => self.fault(fault),
+        }
+    }
+
+    fn process(&mut self, life: Life) -> Option<&mut crate::machine::Process> {
+        self.machines[life.node].process.as_mut().filter(|process| process.life == life)
+    }
+
+    fn lives(&self) -> [Option<Life>; NODE_COUNT] {
+        std::array::from_fn(|node| self.machines[node].life())
+    }
+
+    fn client(&mut self, client: usize, act: impl FnOnce(&mut Client, &mut Scene<'_>)) {
+        let lives = self.lives();
+        let mut scene = Scene {
+            timeline: &mut self.timeline,
+            network: &mut self.network,
+            lives: &lives,
+            checker: &mut self.checker,
+        };
+        act(&mut self.clients[client], &mut scene);
+    }
+
+    // ---- what reaches a node ----
+
+    /// Lets a node take a step, and carries out what it wants.
+    fn step(&mut self, life: Life, event: Event) {
+        let mut events = VecDeque::from([event]);
+        let mut effects = Vec::new();
+        while let Some(event) = events.pop_front() {
+            if self.process(life).is_none() {
+                return;
+            }
+            self.note_event(life, &event);
+            let now = self.timeline.now();
+            self.machines[life.node].step(now, event, &mut effects);
+            for effect in effects.drain(..) {
+                self.perform(life, effect, &mut events);
+            }
+        }
+        let running = std::array::from_fn(|node| self.machines[node].process.is_some());
+        let Self { machines, checker: Checker { replicas, findings, .. }, timeline, .. } = self;
+        if let Some(process) = &machines[life.node].process {
+            replicas.observe(life, &process.node, running, findings, &mut timeline.coverage);
+        }
+        self.plan_wake(life);
+    }
+
+    fn plan_wake(&mut self, life: Life) {
+        let now = self.timeline.now();
+        if let Some(at) = self.process(life).and_then(|process| process.plan_wake(now)) {
+            self.timeline.at(at, Happening::NodeWakes { life });
+        }
+    }
+
+    fn note_event(&mut self, life: Life, event: &Event) {
+        let timeline = &mut self.timeline;
+        match event {
+            Event::Request(incoming) => {
+                let key = match &incoming.body {
+                    Body::Produce(_) => ApiKey::Produce,
+                    Body::Other(request) => request.api_key(),
+                };
+                let to = incoming.to;
+                timeline.note(format_args!("{life} request {}:{} {key}", to.connection.0, to.sequence));
+            }
+            Event::Closed(connection) => timeline.note(format_args!("{life} closed {}", connection.0)),
+            Event::Disk { partition, op, result } => {
+                let outcome = if result.is_ok() { "done" } else { "FAILED" };
+                timeline.note(format_args!("{life} disk {}/{} {outcome}", partition.partition, op.0));
+            }
+            Event::Quorum(output) => timeline.note(format_args!("{life} quorum {}", Shown(output))),
+            Event::Peer { from, token, answer } => {
+                let answer = answer.as_ref().map(Response::api_key);
+                timeline.note(format_args!("{life} answer {token} of n{from}: {answer:?}"));
+            }
+            Event::Tick => timeline.note(format_args!("{life} tick")),
+        }
+    }
+
+    fn perform(&mut self, life: Life, effect: Effect, events: &mut VecDeque<Event>) {
+        match effect {
+            Effect::Reply { to, reply: Reply::Ready(response) } => self.answer(life, to, &response, |_| None),
+            Effect::Reply { to, reply } => {
+                // Some thread of the shell does this when it gets to it; the node goes on meanwhile.
+                let delay = if self.timeline.dice.chance(90) { 0 } else { self.timeline.dice.below(3 * MS) };
+                let reply = Box::new(reply);
+                self.timeline.after(delay, Happening::AnswerIsRead { life, to, reply });
+            }
+            Effect::NoReply { to } => self.network.answer(to, None, &mut self.timeline),
+            Effect::Close { connection, .. } => {
+                if self.network.close(connection.0, &mut self.timeline) {
+                    events.push_back(Event::Closed(connection));
+                }
+            }
+            Effect::Disk(op) => self.begin_disk_work(life, op),
+            Effect::Send { to, token, request, version } => {
+                let node = to.0 as usize;
+                let question = Question {
+                    caller: Party::Node(life),
+                    lane: u8::from(request.api_key() == ApiKey::Fetch),
+                    server: self.machines[node].life(),
+                    node,
+                    token,
+                    request: &request,
+                    version,
+                    patience: PEER_PATIENCE,
+                };
+                self.network.ask(&question, &mut self.timeline);
+            }
+            Effect::Propose { epoch, payload } => self.engine.propose(life, epoch, payload, &mut self.timeline),
+            Effect::Publish(view) => {
+                if let Some(process) = self.process(life) {
+                    process.is_open |= view.ready;
+                    process.view = Some(view);
+                }
+            }
+        }
+    }
+
+    fn begin_disk_work(&mut self, life: Life, op: DiskOp) {
+        self.checker.replicas.asked(life.node, &op, &mut self.timeline.coverage);
+        let (job, duration) = self.machines[life.node].disk.begin(op, &mut self.timeline);
+        self.timeline.after(duration, Happening::DiskEnds { life, job });
+    }
+
+    fn disk_ends(&mut self, life: Life, job: u64) {
+        if self.process(life).is_none() {
+            return;
+        }
+        let (partition, op, result) = self.machines[life.node].disk.end(job, &mut self.timeline.dice);
+        self.step(life, Event::Disk { partition, op, result });
+    }
+
+    fn answer(
+        &mut self,
+        life: Life,
+        to: ReplyTo,
+        response: &Response,
+        mut fill: impl FnMut(u32) -> Option<Vec<u8>>,
+    ) {
+        let Some((correlation_id, version)) = self.network.head(to) else { return };
+        let encoded = encode_response(correlation_id, version, response);
+        let encoded = encoded.unwrap_or_else(|error| panic!("{life}: {response:?}: {error}"));
+        let mut is_whole = true;
+        let parts = encoded.parts.into_iter().map(|part| match part {
+            Part::Hole { size, token } => {
+                let filling = fill(token).filter(|filling| filling.len() == size as usize);
+                is_whole &= filling.is_some();
+                Part::Bytes(filling.unwrap_or_default().into())
+            }
+            part @ Part::Bytes(_) => part,
+        });
+        let parts = parts.collect();
+        if is_whole {
+            let frame = joined(parts, |_| unreachable!("holes are filled"));
+            self.network.answer(to, Some(frame), &mut self.timeline);
+        } else if self.network.close(to.connection.0, &mut self.timeline) {
+            // The log was cut back meanwhile; a shell finds out when half of the answer is sent.
+            self.timeline.coverage.count("answer given up because its records are gone");
+            self.step(life, Event::Closed(to.connection));
+        }
+    }
+
+    fn answer_is_read(&mut self, life: Life, to: ReplyTo, reply: Reply) {
+        if self.process(life).is_none() {
+            return;
+        }
+        let disk = &self.machines[life.node].disk;
+        let (response, ranges) =
+            reply.complete(&mut |segment, kind, position, buffer| disk.read_at(segment, kind, position, buffer));
+        let fillings: Vec<Option<Vec<u8>>> = ranges
+            .iter()
+            .map(|range| {
+                let mut filling = vec![0; range.range.len()];
+                let position = u64::from(range.range.start);
+                let size = disk.read_at(range.segment, klamm_log::FileKind::Log, position, &mut filling).ok()?;
+                (size == filling.len()).then_some(filling)
+            })
+            .collect();
+        self.answer(life, to, &response, |token| fillings[token as usize].clone());
+    }
+
+    fn arrived(&mut self, arrivals: Vec<Arrival>) {
+        for arrival in arrivals {
+            match arrival {
+                Arrival::Request { life, connection, frame } => self.request(life, connection, frame),
+                Arrival::Closed { life, connection } => {
+                    self.step(life, Event::Closed(klamm_node::ConnectionId(connection)));
+                }
+                Arrival::Answer { caller: Party::Node(life), server, token, answer } => {
+                    let from = crate::broker_id(server);
+                    self.step(life, Event::Peer { from, token, answer });
+                }
+                Arrival::Answer { caller: Party::Client(client), server, token, answer } => {
+                    let kind = answer.as_ref().map(Response::api_key);
+                    self.timeline.note(format_args!("c{client} answer {token} of n{server}: {kind:?}"));
+                    self.client(client, |client, scene| client.answered(scene, server, token, answer));
+                }
+            }
+        }
+    }
+
+    /// What a shell does with a frame.
+    fn request(&mut self, life: Life, connection: u64, frame: bytes::Bytes) {
+        let mut reader = Reader::new(frame);
+        let header = RequestHeader::decode(&mut reader).expect("the header of a request can be read");
+        let (key, version) = (header.api_key, header.api_version);
+        let request = Request::decode(key, version, &mut reader);
+        let request = request.unwrap_or_else(|error| panic!("{key} {version}: {error}"));
+        reader.finish().expect("a request has no bytes after it");
+        let (to, origin) = self.network.open(connection, header.correlation_id, version);
+        let Some(process) = self.process(life) else { return };
+        let is_open = process.is_open || origin.listener == Listener::Broker;
+        let Some(view) = process.view.clone().filter(|_| is_open) else {
+            // A shell does not listen before its node serves.
+            if self.network.close(connection, &mut self.timeline) {
+                self.step(life, Event::Closed(to.connection));
+            }
+            return;
+        };
+        assert!(origin.listener == Listener::Broker || key.is_served(version), "{key} {version} is not served");
+        if let Some(response) = answer_from_view(&view, &origin, version, &request) {
+            self.answer(life, to, &response, |_| None);
+            return;
+        }
+        let body = prepare(request);
+        self.step(life, Event::Request(Incoming { to, origin: Arc::clone(&origin), version, body }));
+    }
+
+    fn engine_goes_on(&mut self, step: Step) {
+        let now = self.timeline.now();
+        let may_lead = std::array::from_fn(|node| self.machines[node].paused_until <= now);
+        let told = self.engine.step(step, may_lead, &mut self.timeline);
+        self.checker.replicas.committed(self.engine.sequence(), &mut self.timeline);
+        for (life, output) in told {
+            self.checker.replicas.told(life, &output, &mut self.checker.findings);
+            self.step(life, Event::Quorum(output));
+        }
+    }
+
+    // ---- machines come and go ----
+
+    fn boot(&mut self, node: usize) {
+        if self.machines[node].process.is_some() {
+            return;
+        }
+        let (life, recovered, damaged) = self.machines[node].boot(&self.settings, &mut self.timeline);
+        self.timeline.note(format_args!("{life} starts with {} logs", recovered.len()));
+        for (partition, end) in recovered {
+            self.checker.replicas.recovered(node, partition, &self.machines[node].disk, end);
+        }
+        for damage in damaged {
+            self.timeline.note(format_args!("{life} {} is damaged: {}", damage.partition, damage.why));
+            // A disk that lies about syncs is beyond what recovery can make good: it is right to refuse.
+            if !self.sabotage.disk.fsync_lies {
+                let what = format!("{life}: recovery of {} refuses what an honest disk has: {}", damage.partition, damage.why);
+                self.checker.findings.broken("I19", what);
+            }
+        }
+        self.engine.started(life, &mut self.timeline);
+        self.step(life, Event::Tick);
+    }
+
+    fn crash(&mut self, node: usize, loss: Loss, down: u64) {
+        let Some(process) = self.machines[node].process.take() else { return };
+        let life = process.life;
+        self.timeline.note(format_args!("{life} ends: {loss:?}"));
+        self.machines[node].paused_until = 0;
+        self.machines[node].disk.crash(loss, &mut self.timeline.dice);
+        let quietly = loss != Loss::Process && self.timeline.dice.chance(50);
+        self.network.process_ended(life, quietly, &mut self.timeline);
+        self.engine.stopped(life, &mut self.timeline);
+        self.checker.replicas.stopped(node);
+        self.timeline.after(down, Happening::Boots { node });
+    }
+
+    fn fault(&mut self, fault: Fault) {
+        let is_end = matches!(
+            fault,
+            Fault::Cut { is_cut: false, .. }
+                | Fault::Delay { most: 0 }
+                | Fault::Slow { times: 0, .. }
+                | Fault::Full { is_full: false, .. }
+                | Fault::Heal
+                | Fault::CalmClients
+        );
+        if self.is_healed && !is_end {
+            return;
+        }
+        self.timeline.note(format_args!("{fault:?}"));
+        match fault {
+            Fault::Next => self.next_fault(),
+            Fault::Crash { node, loss, down } => self.crash(node, loss, down),
+            Fault::CrashAll { loss } => {
+                for node in 0..NODE_COUNT {
+                    let down = self.timeline.dice.between(20 * MS, SECOND);
+                    self.crash(node, loss, down);
+                }
+            }
+            Fault::CrashLeader { times } => self.crash_leader(times),
+            Fault::Pause { node, lasts } => self.machines[node].paused_until = self.timeline.now() + lasts,
+            Fault::Cut { from, to, is_cut } => self.network.set_cut(from, to, is_cut && !self.is_healed),
+            Fault::Delay { most } => self.network.extra_delay = most,
+            Fault::Break { count } => {
+                let mut arrivals = Vec::new();
+                for _ in 0..count {
+                    self.network.break_one(&mut self.timeline, &mut arrivals);
+                }
+                if self.timeline.dice.chance(30) {
+                    let client = Party::Client(self.timeline.dice.index(CLIENT_COUNT));
+                    self.network.break_all_of(client, &mut self.timeline, &mut arrivals);
+                }
+                self.arrived(arrivals);
+            }
+            Fault::Slow { node, times } => self.machines[node].disk.illness.slowness = times,
+            Fault::Full { node, is_full } => self.machines[node].disk.illness.full = is_full,
+            Fault::FailSync { node } => self.machines[node].disk.illness.fails_sync = true,
+            Fault::Clock { node } => {
+                let jump = self.timeline.dice.between(0, 7_200_000) as i64 - 3_600_000;
+                self.machines[node].wall_jump_ms = jump;
+            }
+            Fault::MoveController => {
+                self.engine.end_leadership();
+                self.engine_goes_on(Step::Look);
+            }
+            Fault::Stall { node, lasts } => self.engine.stall(node, self.timeline.now() + lasts),
+            Fault::Heal => self.heal(),
+            Fault::CalmClients => self.clients.iter_mut().for_each(Client::calm_down),
+        }
+    }
+
+    fn next_fault(&mut self) {
+        let (plan, dice) = (&self.plan, &mut self.timeline.dice);
+        let pause = plan.pause(dice);
+        if let Some((name, steps)) = plan.next(dice) {
+            self.timeline.coverage.count(name);
+            for (delay, fault) in steps {
+                self.timeline.after(delay, Happening::Fault(fault));
+            }
+        }
+        self.timeline.after(pause, Happening::Fault(Fault::Next));
+    }
+
+    fn crash_leader(&mut self, times: u64) {
+        let image = self.checker.replicas.newest_image();
+        let leaders: Vec<usize> =
+            image.partitions().filter_map(|(_, partition)| partition.leader.map(|id| id.0 as usize)).collect();
+        if !leaders.is_empty() {
+            let node = leaders[self.timeline.dice.index(leaders.len())];
+            let loss = if self.timeline.dice.chance(50) { Loss::Process } else { Loss::Power };
+            let down = self.timeline.dice.between(5 * MS, 60 * MS);
+            self.crash(node, loss, down);
+        }
+        if 1 < times {
+            let delay = self.timeline.dice.between(50 * MS, 500 * MS);
+            self.timeline.after(delay, Happening::Fault(Fault::CrashLeader { times: times - 1 }));
+        }
+    }
+
+    fn heal(&mut self) {
+        self.is_healed = true;
+        self.network.mend();
+        self.engine.set_unrest(None);
+        self.timeline.after(SECOND, Happening::Engine(Step::Look));
+        for node in 0..NODE_COUNT {
+            // A disk whose sync failed is no use to the process that saw it.
+            if self.machines[node].disk.has_failed_sync() {
+                self.crash(node, Loss::Power, 100 * MS);
+            }
+            let machine = &mut self.machines[node];
+            machine.disk.illness = Default::default();
+            machine.paused_until = machine.paused_until.min(self.timeline.now());
+            self.engine.stall(node, 0);
+            self.timeline.after(200 * MS, Happening::Boots { node });
+        }
+    }
+
+    // ---- the end ----
+
+    /// Why the world has not come to rest.
+    fn what_is_not_quiet(&self) -> Option<String> {
+        let image = self.checker.replicas.newest_image();
+        if let Some(node) = (0..NODE_COUNT).find(|node| self.machines[*node].process.is_none()) {
+            return Some(format!("n{node} does not run"));
+        }
+        for topic in &self.topics {
+            let Some(known) = image.topic_named(&topic.name) else {
+                return Some(format!("topic {} is not there", topic.name));
+            };
+            for (index, partition) in known.partitions.iter().enumerate() {
+                if partition.leader.is_none() || partition.isr.len() != partition.replicas.len() {
+                    return Some(format!("{}-{index}: {partition:?}", topic.name));
+                }
+            }
+        }
+        for (partition, state) in image.partitions() {
+            let mut ends = Vec::new();
+            for id in &state.replicas {
+                let process = self.machines[id.0 as usize].process.as_ref().expect("checked above");
+                let Some(replica) = process.node.replica(partition) else {
+                    return Some(format!("{} has no replica of {partition}", process.life));
+                };
+                let log = replica.log();
+                let state = (log.end(), log.synced(), replica.high_watermark());
+                let leads = matches!(replica.role(), Role::Leader { .. });
+                if log.has_failed() || log.synced() != log.end() || replica.high_watermark() != log.end() {
+                    return Some(format!("{} {partition} leads {leads}: end, synced, high watermark: {state:?}", process.life));
+                }
+                ends.push(log.end());
+            }
+            if ends.iter().any(|end| *end != ends[0]) {
+                return Some(format!("{partition}: replicas end at {ends:?}"));
+            }
+        }
+        self.clients_are_not_quiet(&image)
+    }
+
+    fn clients_are_not_quiet(&self, image: &klamm_cluster::Image) -> Option<String> {
+        for (number, client) in self.clients.iter().enumerate() {
+            if !client.is_done() {
+                return Some(format!("client {number}: {}", client.waits_for()));
+            }
+            let Client::Consumer(consumer) = client else { continue };
+            let positions = consumer.positions();
+            for topic in &self.topics {
+                let known = image.topic_named(&topic.name).expect("checked before");
+                for (index, partition) in (0..).zip(&known.partitions) {
+                    let key = TopicPartition { topic: known.id, partition: klamm_model::PartitionIndex(index) };
+                    let leader = partition.leader.expect("checked before").0 as usize;
+                    let process = self.machines[leader].process.as_ref().expect("checked before");
+                    let end = process.node.replica(key).expect("checked before").high_watermark().raw();
+                    let place = crate::client::Place { topic: topic.name.clone(), partition: index };
+                    let position = positions.get(&place).copied().unwrap_or(0);
+                    if position != end {
+                        return Some(format!("client {number} has read {place:?} up to {position} of {end}"));
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn conclude(&mut self) {
+        self.checker.set_now(&self.timeline);
+        let image = self.checker.replicas.newest_image();
+        let mut logs = BTreeMap::new();
+        for (partition, state) in image.partitions() {
+            let bytes_of = |id: &klamm_model::BrokerId| -> Vec<u8> {
+                let segments = self.machines[id.0 as usize].disk.segments(partition);
+                segments.into_iter().flat_map(|(_, bytes)| bytes.to_vec()).collect()
+            };
+            let leader = state.leader.expect("all is quiet");
+            let own = bytes_of(&leader);
+            for other in state.replicas.iter().filter(|id| **id != leader) {
+                if bytes_of(other) != own {
+                    let what = format!("{partition}: the bytes on n{other} differ from those of its leader n{leader}");
+                    self.checker.findings.broken("I20", what);
+                }
+            }
+            self.timeline.coverage.add("bytes stored", own.len() as u64);
+            logs.insert(partition, final_records(&own));
+        }
+        self.checker.conclude(&logs);
+    }
+}
+
+fn final_records(bytes: &[u8]) -> Vec<FinalRecord> {
+    let mut records = Vec::new();
+    let mut scratch = Vec::new();
+    for batch in Batches::new(bytes, Tail::MustBeComplete) {
+        let Ok(batch) = batch else { break };
+        scratch.clear();
+        let Ok(found) = batch.records(&mut scratch, 1 << 20) else { break };
+        let header = batch.header();
+        let epoch = header.leader_epoch.map_or(-1, |epoch| epoch.0);
+        let producer_id = header.producer.map_or(-1, |producer| producer.id.0);
+        records.extend(found.map_while(Result::ok).map(|record| FinalRecord {
+            offset: record.offset.raw(),
+            epoch,
+            producer_id,
+            value: record.value.and_then(|value| value.first_chunk()).map(|value| u64::from_be_bytes(*value)),
+        }));
+    }
+    records
+}
+
+fn draw_topics(timeline: &mut Timeline) -> Vec<TopicPlan> {
+    let dice = &mut timeline.dice;
+    let plan = |name: &str, partition_count, replication_factor, min_isr, created_at| TopicPlan {
+        name: name.to_owned(),
+        partition_count,
+        replication_factor,
+        min_isr,
+        created_at,
+    };
+    let min_isr = dice.between(1, 3) as u32;
+    let mut topics = vec![plan("events", dice.between(1, 4) as i32, 3, min_isr, SECOND)];
+    if dice.chance(50) {
+        topics.push(plan("pairs", 1, 2, dice.between(1, 3) as u32, SECOND));
+    }
+    if dice.chance(30) {
+        topics.push(plan("alone", 1, 1, 1, SECOND));
+    }
+    if dice.chance(50) {
+        topics.push(plan("late", 1, 3, 1, dice.between(4 * SECOND, 15 * SECOND)));
+    }
+    topics
+}
+
+fn draw_clients(topics: &[TopicPlan], timeline: &mut Timeline) -> Vec<Client> {
+    let names: Vec<String> = topics.iter().map(|topic| topic.name.clone()).collect();
+    let dice = &mut timeline.dice;
+    let producer = |me, acks_all, dice: &mut _| {
+        Client::Producer(Box::new(Producer::new(me, names.clone(), acks_all, dice)))
+    };
+    let clients = vec![
+        producer(0, true, dice),
+        producer(1, true, dice),
+        producer(2, false, dice),
+        Client::Consumer(Box::new(Consumer::new(3, names.clone(), false, dice))),
+        Client::Consumer(Box::new(Consumer::new(4, names.clone(), true, dice))),
+        Client::Admin(Box::new(Admin::new(5, topics.to_vec()))),
+    ];
+    assert_eq!(clients.len(), PARTY_COUNT - NODE_COUNT, "every client has its place on the network");
+    clients
+}
+
+/// An engine's output, in few words.
+struct Shown<'a>(&'a klamm_quorum::Output);
+
+impl std::fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        use klamm_quorum::Output;
+        match self.0 {
+            Output::Leader { epoch } => write!(f, "you lead under {epoch}"),
+            Output::NoLongerLeader => f.write_str("you lead no longer"),
+            Output::LeaderIs { leader, epoch } => write!(f, "{leader:?} leads under {epoch}"),
+            Output::Committed(entry) => write!(f, "entry {} of {}", entry.index, entry.epoch),
+            Output::Snapshot(snapshot) => write!(f, "snapshot {:?}", snapshot.position),
+        }
+    }
+}
