@@ -187,9 +187,10 @@ impl World {
         let synced = log.synced().raw();
         let log_start = log.log_start().raw();
         let mut disk = self.bench.disk.clone();
+        disk.begin(&self.bench.under_way);
         for op in &self.bench.under_way {
             if random().is_multiple_of(2) {
-                disk.perform(&op.action);
+                disk.end(op);
             }
         }
         disk.crash(&mut random);

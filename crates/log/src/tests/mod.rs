@@ -50,16 +50,24 @@ pub(crate) fn batch(count: u32, mark: u64, producer: Option<(i64, i16, i32)>) ->
 pub(crate) struct MemoryFile {
     pub(super) data: Vec<u8>,
     durable: Vec<u8>,
-    /// Writes since the last sync.
-    unsynced: Vec<(usize, Vec<u8>)>,
+    /// Writes since the last sync: when, where and what.
+    unsynced: Vec<(u64, usize, Vec<u8>)>,
     /// The directory's entry is on disk.
     pub(super) settled: bool,
 }
 
 impl MemoryFile {
-    fn write(&mut self, position: usize, bytes: &[u8]) {
+    fn write(&mut self, when: u64, position: usize, bytes: &[u8]) {
         put(&mut self.data, position, bytes);
-        self.unsynced.push((position, bytes.to_vec()));
+        self.unsynced.push((when, position, bytes.to_vec()));
+    }
+
+    /// Makes durable what was written by `when`.
+    fn sync_as_of(&mut self, when: u64) {
+        for (_, position, bytes) in self.unsynced.extract_if(.., |(written, ..)| *written <= when) {
+            put(&mut self.durable, position, &bytes);
+        }
+        self.settled = true;
     }
 
     fn sync(&mut self) {
@@ -81,6 +89,10 @@ fn put(data: &mut Vec<u8>, position: usize, bytes: &[u8]) {
 pub(crate) struct MemoryDisk {
     pub(super) files: BTreeMap<String, MemoryFile>,
     pub(super) exists: bool,
+    /// Counts writes.
+    now: u64,
+    /// When the syncs began that have not ended: they cover what was written by then, and no more.
+    began: BTreeMap<OpId, u64>,
 }
 
 fn log_name(segment: SegmentId) -> String {
@@ -88,6 +100,24 @@ fn log_name(segment: SegmentId) -> String {
 }
 
 impl MemoryDisk {
+    /// Operations that were handed out by now have begun.
+    pub(super) fn begin(&mut self, ops: &[DiskOp]) {
+        for op in ops {
+            self.began.entry(op.id).or_insert(self.now);
+        }
+    }
+
+    pub(super) fn end(&mut self, op: &DiskOp) {
+        match &op.action {
+            DiskAction::Sync { segment } => {
+                let when = self.began[&op.id];
+                self.files.values_mut().for_each(|file| file.settled = true);
+                self.file(*segment).sync_as_of(when);
+            }
+            action => self.perform(action),
+        }
+    }
+
     pub(super) fn perform(&mut self, action: &DiskAction) {
         match action {
             DiskAction::CreatePartition { base, .. } => {
@@ -99,12 +129,11 @@ impl MemoryDisk {
             }
             DiskAction::Write { segment, position, prefix, body } => {
                 let bytes = written_bytes(prefix.as_ref(), body);
-                self.file(*segment).write(*position as usize, &bytes);
+                self.now += 1;
+                let now = self.now;
+                self.file(*segment).write(now, *position as usize, &bytes);
             }
-            DiskAction::Sync { segment } => {
-                self.files.values_mut().for_each(|file| file.settled = true);
-                self.file(*segment).sync();
-            }
+            DiskAction::Sync { .. } => panic!("a sync needs a beginning"),
             DiskAction::Truncate { segment, size, delete } => {
                 for gone in delete {
                     for kind in [FileKind::Log, FileKind::Index, FileKind::Producers] {
@@ -143,7 +172,7 @@ impl MemoryDisk {
         self.files.retain(|_, file| file.settled || random().is_multiple_of(2));
         for file in self.files.values_mut() {
             let mut data = file.durable.clone();
-            for (position, bytes) in &file.unsynced {
+            for (_, position, bytes) in &file.unsynced {
                 let kept = match random() % 4 {
                     0 => 0,
                     1 => random() % (bytes.len() + 1),
@@ -205,6 +234,8 @@ impl Bench {
     }
 
     pub(super) fn open(disk: MemoryDisk, config: LogConfig) -> Result<(Self, RecoveryReport), RecoverError> {
+        let mut disk = disk;
+        disk.began.clear();
         let (mut log, report) = Log::recover(PARTITION, "topic-0".to_owned(), config, &disk)?;
         let mut under_way = Vec::new();
         log.start(&mut under_way);
@@ -230,9 +261,10 @@ impl Bench {
 
     /// Performs and ends one operation.
     pub(super) fn end(&mut self, at: usize, result: Result<(), DiskError>) -> Progress {
+        self.disk.begin(&self.under_way);
         let op = self.under_way.remove(at);
         if result.is_ok() {
-            self.disk.perform(&op.action);
+            self.disk.end(&op);
         }
         self.log.done(op.id, result, &mut self.under_way)
     }
