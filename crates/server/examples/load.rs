@@ -1,6 +1,8 @@
 //! A load for measurements, apart from the server's process: connections that keep a number of produce requests under way, and optionally others
 //! that fetch what arrives. Prints requests, the server's processor time for each, and latencies.
 //!
+//! With `replay=1` fetchers begin anew when they have read everything: with `connections=0` that measures reading alone.
+//!
 //! `load ADDRESS PID connections=16 in-flight=4 batch=1024 acks=1 seconds=5 partitions=16 fetchers=0 rate=0 topic=load`
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -47,6 +49,7 @@ struct Connection {
 struct Consumer {
     partition: i32,
     offset: i64,
+    replays: bool,
 }
 
 fn main() {
@@ -75,7 +78,11 @@ fn main() {
             .register(&mut stream, Token(number), Interest::READABLE | Interest::WRITABLE)
             .expect("to register");
         let partition = (number % partitions as usize) as i32;
-        let consumes = (number >= producers).then_some(Consumer { partition, offset: 0 });
+        let consumes = (number >= producers).then_some(Consumer {
+            partition,
+            offset: 0,
+            replays: settings.number("replay", 0) == 1,
+        });
         let frame = match &consumes {
             Some(consumer) => fetch_frame(&topic, consumer),
             None => frame(9, &produce_request(&topic, partition, acks, &batch)),
@@ -181,7 +188,7 @@ fn main() {
     let (user, system) = (cpu_after.0 - cpu_before.0, cpu_after.1 - cpu_before.1);
     let bytes = answered as f64 * batch.len() as f64;
     println!(
-        "{:.0} req/s, {:.1} MB/s, cpu/req {:.2}+{:.2} us, cpu/GB {:.3}+{:.3} s, busy {:.0} %, p50 {:.0} us, p99 {:.0} us, p999 {:.0} us; fetches {:.0}/s, fetched {:.1} MB/s; errors {errors}",
+        "{:.0} req/s, {:.1} MB/s, cpu/req {:.2}+{:.2} us, cpu/GB {:.3}+{:.3} s, busy {:.0} %, p50 {:.0} us, p99 {:.0} us, p999 {:.0} us; fetches {:.0}/s, fetched {:.1} MB/s, cpu/GB fetched {:.3}+{:.3} s; errors {errors}",
         answered as f64 / took,
         bytes / took / 1e6,
         user * 1e6 / answered as f64,
@@ -194,6 +201,8 @@ fn main() {
         histogram.value_at_quantile(0.999) as f64 / 1e3,
         fetches as f64 / took,
         fetched_bytes as f64 / took / 1e6,
+        user * 1e9 / fetched_bytes as f64,
+        system * 1e9 / fetched_bytes as f64,
     );
 }
 
@@ -226,6 +235,9 @@ impl Connection {
         let partition = &response.responses[0].partitions[0];
         assert_eq!(partition.error_code, 0);
         let Some(Records::Bytes(records)) = &partition.records else { return 0 };
+        if records.is_empty() && consumer.replays {
+            consumer.offset = 0;
+        }
         for batch in klamm_model::Batches::new(records, klamm_model::Tail::MayBeTruncated) {
             consumer.offset = batch.expect("a batch").next_offset().raw();
         }

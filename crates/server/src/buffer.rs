@@ -1,7 +1,6 @@
 //! Memory for received bytes: pooled so that no request pays for fresh pages, and charged to one budget for the whole server.
 //!
-//! Invariant: `Budget::used` is the sum of the sizes of all living [`Buffer`]s; the pool's free buffers are not counted, they are capped by
-//! [`POOL_BYTES_MAX`].
+//! Invariant: `Budget::used` is the sum of the sizes of all living [`Buffer`]s; the pool's free buffers are not counted, each pool caps its own.
 
 use std::sync::{
     Arc,
@@ -10,9 +9,6 @@ use std::sync::{
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-
-/// Free memory one pool keeps while there is traffic; [`Pool::trim`] gives it back when there is none.
-const POOL_BYTES_MAX: usize = 8 << 20;
 
 /// The least a buffer of a waiting connection has.
 const FRESH_SIZE_MIN: usize = 4096;
@@ -54,6 +50,8 @@ impl Budget {
 #[derive(Debug)]
 pub(crate) struct Pool {
     budget: Arc<Budget>,
+    /// Free memory kept while there is traffic; [`Pool::trim`] gives it back when there is none.
+    kept_bytes_max: usize,
     free: Mutex<Free>,
 }
 
@@ -65,8 +63,8 @@ struct Free {
 }
 
 impl Pool {
-    pub(crate) fn new(budget: Arc<Budget>) -> Arc<Self> {
-        Arc::new(Self { budget, free: Mutex::default() })
+    pub(crate) fn new(budget: Arc<Budget>, kept_bytes_max: usize) -> Arc<Self> {
+        Arc::new(Self { budget, kept_bytes_max, free: Mutex::default() })
     }
 
     pub(crate) fn budget(&self) -> &Budget {
@@ -106,7 +104,7 @@ impl Pool {
     fn give_back(&self, data: Vec<u8>) {
         self.budget.release(data.len());
         let mut free = self.free.lock();
-        if data.len() >= POOLED_SIZE_MIN && free.size + data.len() <= POOL_BYTES_MAX {
+        if data.len() >= POOLED_SIZE_MIN && free.size + data.len() <= self.kept_bytes_max {
             free.size += data.len();
             free.buffers.push(data);
         }
@@ -216,7 +214,7 @@ mod tests {
     #[test]
     fn memory_comes_back_when_the_last_slice_is_dropped() {
         let budget = Budget::new(1 << 20);
-        let pool = Pool::new(Arc::clone(&budget));
+        let pool = Pool::new(Arc::clone(&budget), 1 << 20);
         let mut buffer = pool.take(64 << 10, 64 << 10);
         buffer.append(b"one two");
         let all = buffer.freeze();
@@ -236,7 +234,7 @@ mod tests {
     #[test]
     fn growth_is_charged() {
         let budget = Budget::new(10_000);
-        let pool = Pool::new(Arc::clone(&budget));
+        let pool = Pool::new(Arc::clone(&budget), 1 << 20);
         let mut buffer = pool.take(4096, 4096);
         buffer.append(&[1; 4096]);
         assert!(buffer.room_until(100_000).is_empty() && !budget.is_exhausted());

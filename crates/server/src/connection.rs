@@ -163,9 +163,13 @@ impl Connection {
         !self.output.is_empty()
     }
 
-    /// Whether nothing is owed to the client any more.
-    pub(crate) fn is_settled(&self) -> bool {
-        self.pipeline.depth() == 0 && self.output.is_empty()
+    /// Whether nothing is owed to the client any more; parked fetches count for nothing where the server stops.
+    pub(crate) fn is_settled(&self, is_stopping: bool) -> bool {
+        let owes_nothing = match is_stopping {
+            false => self.pipeline.depth() == 0,
+            true => self.asked.iter().all(|asked| asked.is_fetch),
+        };
+        owes_nothing && self.output.is_empty()
     }
 
     /// Looks whether the connection got on since it was looked at last. Tells when to look again, or why its time is over.

@@ -256,7 +256,7 @@ mod tests {
     }
 
     fn input() -> (Input, Arc<Pool>) {
-        (Input::new(FrameLimits::requests(100 << 20)), Pool::new(Budget::new(1 << 30)))
+        (Input::new(FrameLimits::requests(100 << 20)), Pool::new(Budget::new(1 << 30), 8 << 20))
     }
 
     /// Everything that comes of the pieces, each followed by a pause.
@@ -304,7 +304,7 @@ mod tests {
     #[test]
     fn memory_follows_what_was_received_and_not_what_was_announced() {
         let budget = Budget::new(1 << 30);
-        let pool = Pool::new(Arc::clone(&budget));
+        let pool = Pool::new(Arc::clone(&budget), 8 << 20);
         let mut waiting = Vec::new();
         for _ in 0..500 {
             let mut input = Input::new(FrameLimits::requests(100 << 20));
@@ -338,7 +338,7 @@ mod tests {
     #[test]
     fn a_large_frame_waits_for_budget_and_small_ones_do_not() {
         let budget = Budget::new(1 << 20);
-        let pool = Pool::new(Arc::clone(&budget));
+        let pool = Pool::new(Arc::clone(&budget), 8 << 20);
         let hog = pool.take(2 << 20, 2 << 20);
         let mut frames = Vec::new();
         let mut large = Input::new(FrameLimits::requests(100 << 20));

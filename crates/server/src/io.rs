@@ -40,6 +40,10 @@ pub(crate) const WAKER_TOKEN: Token = Token(usize::MAX);
 /// Poll events taken at once.
 const EVENTS_MAX: usize = 256;
 
+/// Free memory that all threads keep while there is traffic, and what a thread may keep at least: two large requests.
+const POOLED_BYTES_MAX: usize = 32 << 20;
+const POOLED_BYTES_MIN: usize = 4 << 20;
+
 /// How long free memory is kept when nothing happens any more.
 const TRIM_AFTER: Duration = Duration::from_secs(2);
 
@@ -95,7 +99,10 @@ pub(crate) struct IoThread {
 impl IoThread {
     pub(crate) fn new(index: usize, shared: Arc<Shared>, poll: Poll, doors: Vec<Door>) -> Self {
         let now = Instant::now();
-        let pool = Pool::new(Arc::clone(&shared.budget));
+        let pool = Pool::new(
+            Arc::clone(&shared.budget),
+            (POOLED_BYTES_MAX / shared.inboxes.len()).max(POOLED_BYTES_MIN),
+        );
         Self {
             index,
             poll,
@@ -177,9 +184,7 @@ impl IoThread {
         .into_iter()
         .flatten()
         .min()?;
-        // Poll counts in milliseconds and rounds down: a little late is better than many times too early.
-        let wait = earliest.saturating_duration_since(Instant::now());
-        Some(if wait.is_zero() { wait } else { wait + Duration::from_micros(999) })
+        Some(earliest.saturating_duration_since(Instant::now()))
     }
 
     fn happened(&mut self, event: &mio::event::Event) {
@@ -395,7 +400,7 @@ impl IoThread {
                 }
             }
         }
-        if connection.is_settled() && (connection.is_half_closed || self.is_stopping) {
+        if connection.is_settled(self.is_stopping) && (connection.is_half_closed || self.is_stopping) {
             return self.close(id);
         }
         // Reading paused for want of answers that left now.

@@ -410,7 +410,7 @@ mod tests {
 
     impl World {
         fn new() -> Self {
-            let peers = Peers::new(Pool::new(Budget::new(1 << 20)));
+            let peers = Peers::new(Pool::new(Budget::new(1 << 20), 8 << 20));
             Self { poll: Poll::new().expect("a poll"), peers, events: Vec::new(), now: Instant::now() }
         }
 

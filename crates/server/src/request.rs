@@ -16,6 +16,8 @@ use crate::output::{FilePiece, Piece};
 pub(crate) struct Asked {
     pub(crate) correlation_id: i32,
     pub(crate) version: i16,
+    /// The answer may take long, and the client loses nothing if it never comes.
+    pub(crate) is_fetch: bool,
 }
 
 /// A request that was read.
@@ -43,7 +45,7 @@ pub(crate) fn take(frame: Bytes, view: &View, origin: &Origin) -> Result<(Asked,
     let mut reader = Reader::new(frame);
     let header = RequestHeader::decode(&mut reader).map_err(RequestError::Header)?;
     let (key, version) = (header.api_key, header.api_version);
-    let asked = Asked { correlation_id: header.correlation_id, version };
+    let asked = Asked { correlation_id: header.correlation_id, version, is_fetch: key == ApiKey::Fetch };
     let is_served = match origin.listener {
         Listener::Client => key.is_served(version),
         // What brokers say to each other is nobody else's business.
@@ -60,7 +62,7 @@ pub(crate) fn take(frame: Bytes, view: &View, origin: &Origin) -> Result<(Asked,
     }
     let refuse = |error| RequestError::Body { key, version, error };
     let request = Request::decode(key, version, &mut reader).map_err(refuse)?;
-    reader.finish().map_err(refuse)?;
+    // Bytes may be left: librdkafka appends one to Metadata 13, and Kafka does not look at them either. They are within the frame, so they harm nobody.
     let taken = match answer_from_view(view, origin, version, &request) {
         Some(response) => Taken::Answer(response),
         None => Taken::Ask(prepare(request)),
