@@ -41,7 +41,8 @@ impl Config {
             client_id: "klamm".into(),
             connect_timeout_ms: 10_000,
             request_timeout_ms: 30_000,
-            backoff: Backoff::default(),
+            // Shorter than for records: while a partition has no leader, this decides how soon the next one is found.
+            backoff: Backoff { first_ms: 50, longest_ms: 250 },
             metadata_age_max_ms: 300_000,
             auto_create_topics: true,
         }

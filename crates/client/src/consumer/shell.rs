@@ -190,6 +190,7 @@ impl Shared {
                 let request = ListOffsetsRequest {
                     replica_id: -1,
                     topics: topics.collect(),
+                    timeout_ms: i32::try_from(timeout_ms).unwrap_or(i32::MAX),
                     ..ListOffsetsRequest::default()
                 };
                 self.ask(

@@ -26,6 +26,8 @@ pub(crate) type Answer = Box<dyn FnOnce(Result<Response, CallError>) + Send>;
 
 /// No answer may be longer: more than any broker sends by default, and a bound for what a confused peer announces.
 const ANSWER_SIZE_MAX: u32 = 512 << 20;
+/// Reads before others on the runtime get their turn, however much the broker sends.
+const READS_IN_A_ROW_MAX: usize = 16;
 /// Parts handed to one write call.
 const WRITE_PARTS_MAX: usize = 64;
 
@@ -229,7 +231,7 @@ impl Connection {
     }
 
     fn read(&self, received: &mut FrameBuffer) -> Result<(), CallError> {
-        loop {
+        for _ in 0..READS_IN_A_ROW_MAX {
             match self.stream.try_read_buf(received.prepare()) {
                 Ok(0) => return Err(self.broken(&io::Error::other("the broker closed it"))),
                 Ok(_) => {
@@ -243,6 +245,7 @@ impl Connection {
                 Err(error) => return Err(self.broken(&error)),
             }
         }
+        Ok(())
     }
 
     fn answer(&self, frame: &Bytes) -> Result<(), CallError> {

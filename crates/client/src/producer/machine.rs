@@ -103,6 +103,12 @@ impl<T: Default> Machine<T> {
 
     /// A newer picture of the cluster.
     pub fn cluster_changed(&mut self, cluster: Arc<Cluster>) {
+        for &slot in &self.active {
+            let queue = &mut self.queues[slot];
+            if self.cluster.leader(&queue.topic, queue.index) != cluster.leader(&queue.topic, queue.index) {
+                queue.leader_changed();
+            }
+        }
         self.cluster = cluster;
         for topic in 0..self.topics.len() {
             self.refresh_topic(topic);

@@ -299,6 +299,13 @@ impl<T> PartitionQueue<T> {
         }
     }
 
+    /// The partition is led by somebody else, or by the same broker anew: there is no reason to wait for an old failure.
+    pub(crate) fn leader_changed(&mut self) {
+        for sent in self.sent.iter_mut().filter(|sent| sent.state_is_waiting()) {
+            sent.state = SentState::Waiting { not_before: Tick(0) };
+        }
+    }
+
     /// Whether the batch of this call is the one that all others wait for, under the current numbers.
     pub(crate) fn is_first(&self, call: CallId) -> bool {
         self.place_of(call) == Some(0)

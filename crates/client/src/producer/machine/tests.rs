@@ -431,7 +431,7 @@ fn a_producer_the_broker_has_forgotten_begins_again() {
 #[test]
 fn a_batch_follows_its_leader() {
     check(
-        "2 error #1 NOT_LEADER_OR_FOLLOWER\n 3 leaders -1\n 200 tick\n 300 leaders 2\n 301 ok #2 0",
+        "2 error #1 NOT_LEADER_OR_FOLLOWER\n 3 leaders 2\n 4 error #2 NOT_LEADER_OR_FOLLOWER\n 5 leaders -1\n 200 tick\n 300 leaders 3\n 301 ok #3 0",
         &expect![[r#"
             0 append 0 a
                 identify #0
@@ -439,12 +439,17 @@ fn a_batch_follows_its_leader() {
                 send #1 to 1: t-0 7/0@0 [a]
             2 error #1 NOT_LEADER_OR_FOLLOWER
                 refresh
-            3 leaders -1
+            3 leaders 2
+                send #2 to 2: t-0 7/0@0 [a]
+            4 error #2 NOT_LEADER_OR_FOLLOWER
+                refresh
+            5 leaders -1
+                refresh
             200 tick
                 refresh
-            300 leaders 2
-                send #2 to 2: t-0 7/0@0 [a]
-            301 ok #2 0
+            300 leaders 3
+                send #3 to 3: t-0 7/0@0 [a]
+            301 ok #3 0
                 0 x1 written at 0
         "#]],
     );
