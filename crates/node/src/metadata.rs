@@ -147,12 +147,25 @@ impl Node {
             Err(error) => panic!("metadata entry {} does not fit what came before: {error}", accepted.offset),
         };
         self.view_is_stale = true;
+        self.depose(now, accepted, out);
         self.metadata.removed.extend(changes.topics_removed.iter().map(|topic| topic.id));
         if self.metadata.live {
             self.apply_changes(now, &changes, out);
         }
         self.begin_deciding(now, accepted, out);
         self.release_owed(now, out);
+    }
+
+    /// An entry of a newer epoch was applied: nothing that this node proposed can be any more, though its engine may not have said so yet. Metadata offsets
+    /// from here on are another controller's, and would release answers to decisions that were never committed.
+    fn depose(&mut self, now: Now, accepted: &Accepted, out: &mut Vec<Effect>) {
+        let is_over =
+            self.metadata.leading.as_ref().is_some_and(|leading| leading.proposer.epoch() < accepted.epoch);
+        if is_over {
+            self.resign(now, out);
+            self.metadata.leader = self.image.controller();
+            self.membership.controller_changed(now.tick);
+        }
     }
 
     /// The entry that begins this node's epoch was applied: nothing of an older controller can come any more.

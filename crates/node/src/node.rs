@@ -165,7 +165,8 @@ impl Node {
             self.produce_waiters.next_deadline(),
             self.fetch_waiters.next_deadline(),
             self.periodic_at,
-            self.membership.next_wake(),
+            // Without a controller there is nobody to show a sign of life to; a new one is told of by an event.
+            self.membership.next_wake().filter(|_| self.metadata.controller_id().is_some()),
             self.metadata.next_wake(),
             self.followers.next_wake(),
         ]

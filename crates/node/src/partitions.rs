@@ -100,8 +100,13 @@ impl Node {
         if !self.hosted.contains_key(&key) {
             self.host(key, &topic, &partition, out);
         }
-        let state = state(&partition);
+        let mut state = state(&partition);
         let me = self.config.broker_id;
+        // Until this process is registered, whatever the metadata let this broker lead was led by an earlier process. Records of that one may be gone here and
+        // be on followers: nothing may be appended under its epoch. Registering brings a new one.
+        if state.leader == Some(me) && self.my_epoch().is_none() {
+            state.leader = None;
+        }
         let Some(hosted) = self.hosted.get_mut(&key) else { return };
         let became = if state.leader == Some(me) {
             hosted.replica.become_leader(now.tick, &state, &mut self.ops)

@@ -82,15 +82,22 @@ pub(crate) fn handle(
     };
     let waiter = node.produce_waiters.next_id();
     let transactional = produce.transactional_id.is_some();
-    let mut request =
-        Request { waiter, acks, transactional, by_id: version >= 13, waiting: Vec::new(), failed: false };
+    let mut request = Request {
+        waiter,
+        acks,
+        transactional,
+        by_id: version >= 13,
+        hints: version >= 10,
+        waiting: Vec::new(),
+        failed: false,
+    };
     let mut responses = Vec::with_capacity(produce.topics.len());
     for topic in produce.topics {
         let number = responses.len() as u32;
         responses.push(append_topic(node, &mut request, number, topic, out));
     }
     let mut response = ProduceResponse { responses, ..ProduceResponse::default() };
-    if request.failed && version >= 10 {
+    if request.failed && request.hints {
         response.node_endpoints = node.produce_leader_endpoints(&response);
     }
     let timeout_ms = u64::try_from(produce.timeout_ms).unwrap_or(0).min(TIMEOUT_MS_MAX);
@@ -117,6 +124,8 @@ struct Request {
     acks: Option<Acks>,
     transactional: bool,
     by_id: bool,
+    /// The version has a place for who leads instead (KIP-951).
+    hints: bool,
     waiting: Vec<Slot>,
     failed: bool,
 }
@@ -157,7 +166,8 @@ fn append_partition(
         Err(code) => {
             request.failed = true;
             let current_leader = topic.and_then(|topic| node.current_leader(topic, index));
-            let hint = matches!(code, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch);
+            let hint = request.hints
+                && matches!(code, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch);
             let mut failed = failed(index, code);
             if let (true, Some((leader, epoch))) = (hint, current_leader) {
                 failed.current_leader =
