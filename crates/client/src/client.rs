@@ -196,6 +196,7 @@ impl Metadata {
 
 /// Asks for metadata whenever the cache wants it, until the client is gone.
 async fn refresh(metadata: Arc<Metadata>, clock: Clock, asker: Asker) {
+    let mut is_failing = false;
     loop {
         if asker.pool.is_closed() {
             return;
@@ -208,10 +209,18 @@ async fn refresh(metadata: Arc<Metadata>, clock: Clock, asker: Asker) {
             Some(topics) => {
                 let known = metadata.newest.borrow().clone();
                 match asker.ask(topics.iter().map(|topic| topic.to_string()).collect(), &known).await {
-                    Ok(response) => metadata.answered(clock, &asker.pool, response),
+                    Ok(response) => {
+                        if std::mem::replace(&mut is_failing, false) {
+                            warn!("a broker answers again");
+                        }
+                        metadata.answered(clock, &asker.pool, response);
+                    }
                     Err(CallError::Closed) => return,
                     Err(error) => {
-                        warn!(%error, "metadata not refreshed");
+                        // Once for as long as it lasts.
+                        if !std::mem::replace(&mut is_failing, true) {
+                            warn!(%error, "no broker answers, trying on");
+                        }
                         metadata.cache.lock().failed(clock.now());
                     }
                 }
