@@ -114,8 +114,10 @@ impl Node {
                 }
                 self.view_is_stale = true;
             }
-            Output::LeaderIs { leader, .. } => {
-                if self.metadata.leader != leader {
+            Output::LeaderIs { leader, epoch } => {
+                // A hint may be late: the metadata themselves may know a newer controller by now, and nobody would take the hint back.
+                let is_news = self.image.epoch() <= epoch && self.metadata.leader != leader;
+                if is_news {
                     self.metadata.leader = leader;
                     self.membership.controller_changed(now.tick);
                     self.view_is_stale = true;

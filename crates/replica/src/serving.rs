@@ -1,7 +1,7 @@
 //! The leader's side: appends, and the questions of followers and consumers.
 
 use bytes::Bytes;
-use klamm_log::{Appended, DiskOp, ReadPlan};
+use klamm_log::{Appended, DiskOp, ReadError, ReadPlan};
 use klamm_model::{BrokerEpoch, BrokerId, LeaderEpoch, Offset, Tick, ValidBatch};
 
 use crate::error::{AppendError, FetchError};
@@ -201,6 +201,8 @@ impl Replica {
             }
         }
         match &self.duty {
+            // A failed log ends where it last knew to be on disk: taken for its real end, that would make others cut back or look elsewhere.
+            Duty::Leader(_) if self.log.has_failed() => Err(FetchError::Log(ReadError::LogFailed)),
             Duty::Leader(leader) => Ok(leader),
             Duty::Idle | Duty::Follower(_) => Err(FetchError::NotLeader),
         }
