@@ -88,7 +88,9 @@ impl Checker {
     /// A producer got a number.
     pub fn session(&mut self, producer_id: i64, client: usize) {
         if let Some(other) = self.sessions.insert(producer_id, client) {
-            let what = format!("producer id {producer_id} was given to client {client} and before to client {other}");
+            let what = format!(
+                "producer id {producer_id} was given to client {client} and before to client {other}"
+            );
             self.findings.broken("I14", what);
         }
     }
@@ -132,12 +134,26 @@ impl Checker {
 
     /// A consumer's position, up to which it has read, is said not to exist.
     pub fn position_refused(&mut self, place: &Place, client: usize, position: i64, why: &str) {
-        let what = format!("client {client}: {place:?}: position {position}, up to which it had read, is said to be {why}");
+        let what = format!(
+            "client {client}: {place:?}: position {position}, up to which it had read, is said to be {why}"
+        );
         self.findings.broken("I1", what);
     }
 
-    /// A consumer saw the high watermark go back.
-    pub fn high_watermark_went_back(&mut self, place: &Place, client: usize, seen: i64, now: i64) {
+    /// A consumer saw the high watermark go back. A new leader with too few replicas in sync may never learn how far its predecessor's was; what it knows
+    /// to be committed it gives to those who are behind that.
+    pub fn high_watermark_went_back(
+        &mut self,
+        place: &Place,
+        topic: TopicId,
+        client: usize,
+        seen: i64,
+        now: i64,
+    ) {
+        let partition = TopicPartition { topic, partition: PartitionIndex(place.partition) };
+        if self.replicas.lacked_replicas_lately(partition, self.findings.now) {
+            return;
+        }
         let what = format!("client {client}: {place:?}: the high watermark went back from {seen} to {now}");
         self.findings.broken("I4", what);
     }
@@ -155,23 +171,41 @@ impl Checker {
     }
 
     /// A consumer was given a record that the same answer says is not committed.
-    pub fn read_above_high_watermark(&mut self, place: &Place, client: usize, offset: i64, high_watermark: i64) {
-        let what =
-            format!("client {client}: {place:?}: offset {offset} was given, with high watermark {high_watermark}");
+    pub fn read_above_high_watermark(
+        &mut self,
+        place: &Place,
+        client: usize,
+        offset: i64,
+        high_watermark: i64,
+    ) {
+        let what = format!(
+            "client {client}: {place:?}: offset {offset} was given, with high watermark {high_watermark}"
+        );
         self.findings.broken("I10", what);
     }
 
     /// A consumer read a record.
-    pub fn read(&mut self, place: &Place, topic: TopicId, offset: i64, epoch: i32, value: Option<u64>, client: usize) {
+    pub fn read(
+        &mut self,
+        place: &Place,
+        topic: TopicId,
+        offset: i64,
+        epoch: i32,
+        value: Option<u64>,
+        client: usize,
+    ) {
         let partition = TopicPartition { topic, partition: PartitionIndex(place.partition) };
         let seen = Seen { value, epoch };
         let first = *self.read.entry((partition, offset)).or_insert(seen);
         if first != seen {
-            let what = format!("client {client}: {place:?}: offset {offset} was read as {first:?} and now as {seen:?}");
+            let what = format!(
+                "client {client}: {place:?}: offset {offset} was read as {first:?} and now as {seen:?}"
+            );
             self.findings.broken("I2", what);
         }
         if value.is_none_or(|value| !self.sent.contains_key(&value)) {
-            let what = format!("client {client}: {place:?}: offset {offset} holds {value:?}, which nobody sent");
+            let what =
+                format!("client {client}: {place:?}: offset {offset} holds {value:?}, which nobody sent");
             self.findings.broken("I2", what);
         }
     }
@@ -186,7 +220,8 @@ impl Checker {
         let image = self.replicas.newest_image();
         for name in &self.topics {
             if image.topic_named(name).is_none() {
-                self.findings.broken("I18", format!("topic {name} was acknowledged as created and is not there"));
+                self.findings
+                    .broken("I18", format!("topic {name} was acknowledged as created and is not there"));
             }
         }
     }
@@ -213,7 +248,8 @@ impl Checker {
         for ((partition, offset), seen) in &self.read {
             let found = usize::try_from(*offset).ok().and_then(|at| logs.get(partition)?.get(at));
             if found.is_none_or(|record| (record.value, record.epoch) != (seen.value, seen.epoch)) {
-                let what = format!("offset {offset} of {partition} was read as {seen:?}; there is {found:?} now");
+                let what =
+                    format!("offset {offset} of {partition} was read as {seen:?}; there is {found:?} now");
                 self.findings.broken("I9", what);
             }
         }
@@ -226,13 +262,17 @@ impl Checker {
         for record in records {
             let Some(value) = record.value else { continue };
             if let Some(earlier) = places.insert(value, record.offset) {
-                let what = format!("value {value:x} is at offsets {earlier} and {} of {partition}", record.offset);
+                let what =
+                    format!("value {value:x} is at offsets {earlier} and {} of {partition}", record.offset);
                 self.findings.broken("I14", what);
             }
             if let Some(last) = last_of_session.insert(record.producer_id, value)
                 && value < last
             {
-                let what = format!("value {value:x} at offset {} of {partition} comes after {last:x}", record.offset);
+                let what = format!(
+                    "value {value:x} at offset {} of {partition} comes after {last:x}",
+                    record.offset
+                );
                 self.findings.broken("I14", what);
             }
         }

@@ -134,7 +134,14 @@ impl<P> Asking<P> {
         Self { me, next_token: 0, open: BTreeMap::new(), patience }
     }
 
-    fn ask(&mut self, scene: &mut Scene<'_>, node: usize, request: &Request, version: i16, purpose: P) -> u64 {
+    fn ask(
+        &mut self,
+        scene: &mut Scene<'_>,
+        node: usize,
+        request: &Request,
+        version: i16,
+        purpose: P,
+    ) -> u64 {
         let token = self.next_token;
         self.next_token += 1;
         self.open.insert(token, purpose);
@@ -203,10 +210,10 @@ impl Metadata {
             return None;
         }
         self.asked = true;
-        let topics = self.topics.iter().map(|name| MetadataRequestTopic {
-            name: Some(name.clone()),
-            ..Default::default()
-        });
+        let topics = self
+            .topics
+            .iter()
+            .map(|name| MetadataRequestTopic { name: Some(name.clone()), ..Default::default() });
         let request = MetadataRequest { topics: Some(topics.collect()), ..Default::default() };
         let version = timeline.dice.between(10, 14) as i16;
         Some((timeline.dice.index(NODE_COUNT), Request::Metadata(request), version))

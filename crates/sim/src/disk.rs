@@ -7,9 +7,7 @@
 use std::{collections::BTreeMap, io};
 
 use bytes::Bytes;
-use klamm_log::{
-    DiskAction, DiskError, DiskOp, FileKind, LogFiles, OpId, PARTITION_METADATA, SegmentId,
-};
+use klamm_log::{DiskAction, DiskError, DiskOp, FileKind, LogFiles, OpId, PARTITION_METADATA, SegmentId};
 use klamm_model::{PartitionIndex, TopicId, TopicPartition};
 
 use crate::{
@@ -391,9 +389,7 @@ impl Disk {
     }
 
     fn lose_power(&mut self, keeps_some: bool, dice: &mut Dice) {
-        self.directories.retain(|_, directory| {
-            directory.is_durable || (keeps_some && dice.chance(50))
-        });
+        self.directories.retain(|_, directory| directory.is_durable || (keeps_some && dice.chance(50)));
         for directory in self.directories.values_mut() {
             directory.is_durable = true;
             directory.files.retain(|_, file| file.is_name_durable || (keeps_some && dice.chance(50)));
@@ -425,7 +421,13 @@ impl Disk {
     }
 
     /// Reads as a shell does.
-    pub fn read_at(&self, segment: SegmentId, kind: FileKind, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    pub fn read_at(
+        &self,
+        segment: SegmentId,
+        kind: FileKind,
+        position: u64,
+        buffer: &mut [u8],
+    ) -> io::Result<usize> {
         let directory = self.names.get(&segment.partition).and_then(|name| self.directories.get(name));
         let directory = directory.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
         read(directory, &kind.file_name(segment.base), position, buffer)

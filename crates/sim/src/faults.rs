@@ -5,7 +5,12 @@
 //! may do whatever they like for as long as they like. Within this budget nothing acknowledged by all may ever be lost, and once the faults stop
 //! everything comes back by itself.
 
-use crate::{NODE_COUNT, PARTY_COUNT, dice::Dice, disk::Loss, timeline::{MS, SECOND}};
+use crate::{
+    NODE_COUNT, PARTY_COUNT,
+    dice::Dice,
+    disk::Loss,
+    timeline::{MS, SECOND},
+};
 
 /// A fault that begins or ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,8 +40,11 @@ pub enum Fault {
     Pause {
         /// Which.
         node: usize,
-        /// For how long.
-        lasts: u64,
+    },
+    /// It goes on.
+    Resume {
+        /// Which.
+        node: usize,
     },
     /// Nothing gets from one party to another.
     Cut {
@@ -151,14 +159,17 @@ impl Plan {
 fn steps(kind: &str, dice: &mut Dice) -> Vec<(u64, Fault)> {
     let node = dice.index(NODE_COUNT);
     let lasts = dice.between(200 * MS, 4 * SECOND);
-    let down = if dice.chance(40) { dice.between(20 * MS, 300 * MS) } else { dice.between(300 * MS, 4 * SECOND) };
+    let down =
+        if dice.chance(40) { dice.between(20 * MS, 300 * MS) } else { dice.between(300 * MS, 4 * SECOND) };
     let loss = if dice.chance(30) { Loss::AllUnsynced } else { Loss::Power };
     match kind {
         "fault: process killed" => vec![(0, Fault::Crash { node, loss: Loss::Process, down })],
         "fault: power lost" => vec![(0, Fault::Crash { node, loss, down })],
         "fault: power lost everywhere" => vec![(0, Fault::CrashAll { loss })],
-        "fault: leaders crash in quick succession" => vec![(0, Fault::CrashLeader { times: dice.between(2, 5) })],
-        "fault: process paused" => vec![(0, Fault::Pause { node, lasts })],
+        "fault: leaders crash in quick succession" => {
+            vec![(0, Fault::CrashLeader { times: dice.between(2, 5) })]
+        }
+        "fault: process paused" => vec![(0, Fault::Pause { node }), (lasts, Fault::Resume { node })],
         "fault: node cut off from everybody" => cut_off(node, 0..PARTY_COUNT, lasts, dice),
         "fault: node cut off from the other nodes" => cut_off(node, 0..NODE_COUNT, lasts, dice),
         "fault: two nodes cut from each other" => {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::{
     broker_id,
     disk::{Disk, DiskSabotage},
-    timeline::{Life, MS, Timeline},
+    timeline::{Happening, Life, MS, Timeline},
 };
 
 /// Where the wall clocks of all machines begin, in milliseconds.
@@ -40,8 +40,10 @@ pub struct Machine {
     pub disk: Disk,
     /// What runs on it.
     pub process: Option<Process>,
-    /// Until then the process stands still.
-    pub paused_until: u64,
+    /// The process stands still.
+    pub is_paused: bool,
+    /// What reached the process while it stood still, in order.
+    pub held_back: Vec<Happening>,
     /// Added to the wall clock, in milliseconds.
     pub wall_jump_ms: i64,
     starts: u64,
@@ -77,7 +79,8 @@ impl Machine {
             number,
             disk: Disk::new(sabotage),
             process: None,
-            paused_until: 0,
+            is_paused: false,
+            held_back: Vec::new(),
             wall_jump_ms: 0,
             starts: 0,
             directory: Uuid::from_u64_pair(timeline.dice.next(), timeline.dice.next()),
@@ -131,8 +134,17 @@ impl Machine {
         (life, recovered, damaged)
     }
 
+    /// The process goes on, if it stood still: everything that it missed happens now.
+    pub fn resume(&mut self, timeline: &mut Timeline) {
+        self.is_paused = false;
+        for what in std::mem::take(&mut self.held_back) {
+            timeline.after(0, what);
+        }
+    }
+
     fn config(&self, incarnation: Uuid, settings: &Settings) -> NodeConfig {
-        let endpoint = |name: &str, port| Endpoint { name: name.to_owned(), host: format!("n{}", self.number), port };
+        let endpoint =
+            |name: &str, port| Endpoint { name: name.to_owned(), host: format!("n{}", self.number), port };
         NodeConfig {
             endpoints: vec![endpoint("PLAINTEXT", 9092), endpoint(BROKER_LISTENER, 9093)],
             heartbeat_interval_ms: settings.session_timeout_ms / 4,

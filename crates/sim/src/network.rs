@@ -9,9 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use klamm_model::{BrokerId, Tick};
 use klamm_node::{ConnectionId, Listener, Origin, PeerFailure, Pipeline, ReplyTo};
-use klamm_wire::{
-    ApiKey, Part, Reader, Request, RequestHeader, Response, ResponseHeader, encode_request,
-};
+use klamm_wire::{ApiKey, Part, Reader, Request, RequestHeader, Response, ResponseHeader, encode_request};
 
 use crate::{
     NODE_COUNT, PARTY_COUNT,
@@ -377,8 +375,12 @@ impl Network {
     /// A connection breaks: the caller notices now, the server when it has read what came before. In some cases requests that are on the way get stuck in
     /// a buffer and arrive much later.
     pub fn break_one(&mut self, timeline: &mut Timeline, out: &mut Vec<Arrival>) {
-        let open: Vec<u64> =
-            self.connections.iter().filter(|(_, it)| it.caller_open && it.server_open).map(|(id, _)| *id).collect();
+        let open: Vec<u64> = self
+            .connections
+            .iter()
+            .filter(|(_, it)| it.caller_open && it.server_open)
+            .map(|(id, _)| *id)
+            .collect();
         if open.is_empty() {
             return;
         }
@@ -469,7 +471,9 @@ impl Network {
 
     /// The server closes its end. Tells whether it was open.
     pub fn close(&mut self, id: u64, timeline: &mut Timeline) -> bool {
-        let Some(connection) = self.connections.get_mut(&id).filter(|it| it.server_open) else { return false };
+        let Some(connection) = self.connections.get_mut(&id).filter(|it| it.server_open) else {
+            return false;
+        };
         connection.server_open = false;
         self.send(id, ConnectionSide::Caller, Message::Close, timeline);
         self.forget_if_dead(id);

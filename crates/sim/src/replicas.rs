@@ -12,7 +12,13 @@ use klamm_node::Node;
 use klamm_quorum::{Entry, Filter, Output, Verdict};
 use klamm_replica::{Replica, Role};
 
-use crate::{NODE_COUNT, check::Findings, coverage::Coverage, disk::Disk, timeline::{Life, Timeline}};
+use crate::{
+    NODE_COUNT,
+    check::Findings,
+    coverage::Coverage,
+    disk::Disk,
+    timeline::{Life, SECOND, Timeline},
+};
 
 /// A batch on a shelf.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,8 +68,15 @@ pub struct Replicas {
     image: Image,
     image_seen: [Option<u64>; NODE_COUNT],
     controllers: BTreeMap<i32, Life>,
+    /// How many batches of a partition were committed when the leader of an epoch was elected.
+    committed_at_election: BTreeMap<(TopicPartition, LeaderEpoch), usize>,
+    /// When a partition last had too few replicas in sync, where it has enough now.
+    lacked_until: BTreeMap<TopicPartition, u64>,
     entries: usize,
 }
+
+/// Longer than it takes until everybody has heard of a change and answered what was asked before.
+const LATELY: u64 = 5 * SECOND;
 
 impl Default for Replicas {
     fn default() -> Self {
@@ -78,6 +91,8 @@ impl Default for Replicas {
             image: Image::default(),
             image_seen: [None; NODE_COUNT],
             controllers: BTreeMap::new(),
+            committed_at_election: BTreeMap::new(),
+            lacked_until: BTreeMap::new(),
             entries: 0,
         }
     }
@@ -155,7 +170,8 @@ impl Replicas {
             }
             DiskAction::Truncate { segment, size, .. } => {
                 let (segment, size) = (segment.base.raw(), *size);
-                let gone = shelf.cut(|it| segment < it.segment || (it.segment == segment && size <= it.position));
+                let gone =
+                    shelf.cut(|it| segment < it.segment || (it.segment == segment && size <= it.position));
                 if 0 < gone {
                     coverage.count("log truncated");
                 }
@@ -201,8 +217,21 @@ impl Replicas {
             self.entries += 1;
             let Ok(Verdict::Accept(accepted)) = self.filter.take(entry) else { continue };
             let records = record::decode(&accepted.records).expect("nodes propose what can be read");
-            timeline.note(format_args!("entry {} is metadata offset {}: {records:?}", entry.index, accepted.offset));
+            timeline.note(format_args!(
+                "entry {} is metadata offset {}: {records:?}",
+                entry.index, accepted.offset
+            ));
             self.count(&records, &mut timeline.coverage);
+            for record in &records {
+                let record::Record::PartitionChange(change) = record else { continue };
+                if self.lacks_replicas(change.partition) {
+                    self.lacked_until.insert(change.partition, timeline.now());
+                }
+                if let (Some(Some(_)), Some(epoch)) = (change.leader, change.leader_epoch) {
+                    let committed = self.ledgers.get(&change.partition).map_or(0, Vec::len);
+                    self.committed_at_election.insert((change.partition, epoch), committed);
+                }
+            }
             if self.image.apply_entry(accepted.offset, accepted.epoch, &records).is_ok() {
                 self.images.push(self.image.clone());
             }
@@ -229,6 +258,22 @@ impl Replicas {
     /// The metadata after everything that was committed.
     pub fn newest_image(&self) -> Image {
         self.image.clone()
+    }
+
+    /// Whether fewer replicas are in sync than the topic asks for.
+    ///
+    /// A leader hears of changes late, so the past counts too.
+    pub fn lacked_replicas_lately(&self, partition: TopicPartition, now: u64) -> bool {
+        self.lacks_replicas(partition)
+            || self.lacked_until.get(&partition).is_some_and(|until| now < until + LATELY)
+    }
+
+    fn lacks_replicas(&self, partition: TopicPartition) -> bool {
+        let Some(topic) = self.image.topic(partition.topic) else { return true };
+        let min_isr =
+            topic.configs.get("min.insync.replicas").and_then(|text| text.parse().ok()).unwrap_or(1);
+        let state = topic.partition(partition.partition);
+        state.is_none_or(|state| state.isr.len() < state.replicas.len().min(min_isr))
     }
 
     /// A node is told something by the engine.
@@ -268,7 +313,10 @@ impl Replicas {
         self.image_seen[life.node] = applied;
         let expected = applied.and_then(|offset| self.images.get(offset as usize));
         if expected.is_some_and(|expected| expected != node.image()) {
-            findings.broken("I17", format!("{life}: metadata at offset {applied:?} differ from what was committed"));
+            findings.broken(
+                "I17",
+                format!("{life}: metadata at offset {applied:?} differ from what was committed"),
+            );
         }
     }
 
@@ -295,12 +343,17 @@ impl Replicas {
             return;
         }
         if high_watermark < high_watermark_before {
-            let what = format!("{life} {partition}: high watermark went back from {high_watermark_before} to {high_watermark}");
+            let what = format!(
+                "{life} {partition}: high watermark went back from {high_watermark_before} to {high_watermark}"
+            );
             findings.broken("I3", what);
         }
         if replica.log().log_start().raw() > high_watermark || log.end().raw() < high_watermark {
             let (start, end) = (log.log_start(), log.end());
-            findings.broken("I3", format!("{life} {partition}: log start {start}, high watermark {high_watermark}, end {end}"));
+            findings.broken(
+                "I3",
+                format!("{life} {partition}: log start {start}, high watermark {high_watermark}, end {end}"),
+            );
         }
         self.compare(at, log.written().raw(), findings);
         if role != role_before
@@ -352,14 +405,23 @@ impl Replicas {
     ) {
         let first = *self.leaders.entry((partition, epoch)).or_insert(life);
         if first != life {
-            findings.broken("I5", format!("{life} leads {partition} under epoch {epoch}, and so did {first}"));
+            findings
+                .broken("I5", format!("{life} leads {partition} under epoch {epoch}, and so did {first}"));
         }
         let Some(ledger) = self.ledgers.get(&partition) else { return };
         let shelf = self.shelves.get(&(life.node, partition));
         let own = shelf.into_iter().flat_map(|shelf| shelf.between(0, i64::MAX));
         let mut own = own.map(Some).chain(std::iter::repeat(None));
-        if let Some((committed, here)) = ledger.iter().map(|batch| (batch, own.next().flatten())).find(|(batch, here)| Some(**batch) != *here) {
-            let what = format!("{life} begins to lead {partition} under epoch {epoch}; committed is {committed:?}, it has {here:?}");
+        // What was committed since it cannot know, if it hears of its election late.
+        let count = self.committed_at_election.get(&(partition, epoch)).copied().unwrap_or(0);
+        let missing = ledger[..count]
+            .iter()
+            .map(|batch| (batch, own.next().flatten()))
+            .find(|(batch, here)| Some(**batch) != *here);
+        if let Some((committed, here)) = missing {
+            let what = format!(
+                "{life} begins to lead {partition} under epoch {epoch}; committed is {committed:?}, it has {here:?}"
+            );
             findings.broken("I7", what);
         }
     }
@@ -386,7 +448,8 @@ impl Replicas {
         for committed in known {
             let here = here.next();
             if here != Some(committed) {
-                let what = format!("{life} {partition}: {committed:?} was committed, {here:?} is said to be now");
+                let what =
+                    format!("{life} {partition}: {committed:?} was committed, {here:?} is said to be now");
                 findings.broken("I2", what);
                 break;
             }
@@ -403,7 +466,10 @@ impl Replicas {
             if other == life.node || !running[other] {
                 continue;
             }
-            let theirs = self.shelves.get(&(other, partition)).map(|shelf| shelf.between(known_to, to).collect::<Vec<_>>());
+            let theirs = self
+                .shelves
+                .get(&(other, partition))
+                .map(|shelf| shelf.between(known_to, to).collect::<Vec<_>>());
             if theirs.as_ref() != Some(&new) {
                 let what = format!(
                     "{life} {partition}: offsets {known_to} to {to} are committed, but n{other}, which is in sync, has {theirs:?} of {new:?}"

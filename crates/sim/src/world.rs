@@ -87,7 +87,13 @@ impl Outcome {
 
 impl std::fmt::Display for Outcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(f, "seed {}: {} events in {} ms of virtual time", self.seed, self.event_count, self.ended_at / MS)?;
+        writeln!(
+            f,
+            "seed {}: {} events in {} ms of virtual time",
+            self.seed,
+            self.event_count,
+            self.ended_at / MS
+        )?;
         for violation in &self.violations {
             let (seconds, micros) = (violation.at / SECOND, violation.at % SECOND);
             writeln!(f, "  {} is broken at {seconds}.{micros:06}: {}", violation.invariant, violation.what)?;
@@ -96,7 +102,11 @@ impl std::fmt::Display for Outcome {
             writeln!(f, "  stopped: {panic}")?;
         }
         if !self.is_good() {
-            writeln!(f, "  again, with everything that happened: cargo run -p klamm-sim -- --seed {} --trace", self.seed)?;
+            writeln!(
+                f,
+                "  again, with everything that happened: cargo run -p klamm-sim -- --seed {} --trace",
+                self.seed
+            )?;
         }
         Ok(())
     }
@@ -236,12 +246,16 @@ impl World {
 
     fn happen(&mut self, what: Happening) {
         if let Some(node) = self.process_of(&what)
-            && self.timeline.now() < self.machines[node].paused_until
+            && self.machines[node].is_paused
         {
-            return self.timeline.at(self.machines[node].paused_until, what);
+            return self.machines[node].held_back.push(what);
         }
         self.event_count += 1;
-        self.crowd = if self.crowd.0 == self.timeline.now() { (self.crowd.0, self.crowd.1 + 1) } else { (self.timeline.now(), 0) };
+        self.crowd = if self.crowd.0 == self.timeline.now() {
+            (self.crowd.0, self.crowd.1 + 1)
+        } else {
+            (self.timeline.now(), 0)
+        };
         assert!(self.crowd.1 < CROWD_MAX, "time stands still: {what:?} and the like happen without end");
         self.checker.set_now(&self.timeline);
         match what {
@@ -379,7 +393,9 @@ impl World {
                 };
                 self.network.ask(&question, &mut self.timeline);
             }
-            Effect::Propose { epoch, payload } => self.engine.propose(life, epoch, payload, &mut self.timeline),
+            Effect::Propose { epoch, payload } => {
+                self.engine.propose(life, epoch, payload, &mut self.timeline)
+            }
             Effect::Publish(view) => {
                 if let Some(process) = self.process(life) {
                     process.is_open |= view.ready;
@@ -438,14 +454,15 @@ impl World {
             return;
         }
         let disk = &self.machines[life.node].disk;
-        let (response, ranges) =
-            reply.complete(&mut |segment, kind, position, buffer| disk.read_at(segment, kind, position, buffer));
+        let (response, ranges) = reply
+            .complete(&mut |segment, kind, position, buffer| disk.read_at(segment, kind, position, buffer));
         let fillings: Vec<Option<Vec<u8>>> = ranges
             .iter()
             .map(|range| {
                 let mut filling = vec![0; range.range.len()];
                 let position = u64::from(range.range.start);
-                let size = disk.read_at(range.segment, klamm_log::FileKind::Log, position, &mut filling).ok()?;
+                let size =
+                    disk.read_at(range.segment, klamm_log::FileKind::Log, position, &mut filling).ok()?;
                 (size == filling.len()).then_some(filling)
             })
             .collect();
@@ -490,7 +507,10 @@ impl World {
             }
             return;
         };
-        assert!(origin.listener == Listener::Broker || key.is_served(version), "{key} {version} is not served");
+        assert!(
+            origin.listener == Listener::Broker || key.is_served(version),
+            "{key} {version} is not served"
+        );
         if let Some(response) = answer_from_view(&view, &origin, version, &request) {
             self.answer(life, to, &response, |_| None);
             return;
@@ -500,8 +520,7 @@ impl World {
     }
 
     fn engine_goes_on(&mut self, step: Step) {
-        let now = self.timeline.now();
-        let may_lead = std::array::from_fn(|node| self.machines[node].paused_until <= now);
+        let may_lead = std::array::from_fn(|node| !self.machines[node].is_paused);
         let told = self.engine.step(step, may_lead, &mut self.timeline);
         self.checker.replicas.committed(self.engine.sequence(), &mut self.timeline);
         for (life, output) in told {
@@ -525,7 +544,10 @@ impl World {
             self.timeline.note(format_args!("{life} {} is damaged: {}", damage.partition, damage.why));
             // A disk that lies about syncs is beyond what recovery can make good: it is right to refuse.
             if !self.sabotage.disk.fsync_lies {
-                let what = format!("{life}: recovery of {} refuses what an honest disk has: {}", damage.partition, damage.why);
+                let what = format!(
+                    "{life}: recovery of {} refuses what an honest disk has: {}",
+                    damage.partition, damage.why
+                );
                 self.checker.findings.broken("I19", what);
             }
         }
@@ -537,7 +559,7 @@ impl World {
         let Some(process) = self.machines[node].process.take() else { return };
         let life = process.life;
         self.timeline.note(format_args!("{life} ends: {loss:?}"));
-        self.machines[node].paused_until = 0;
+        self.machines[node].resume(&mut self.timeline);
         self.machines[node].disk.crash(loss, &mut self.timeline.dice);
         let quietly = loss != Loss::Process && self.timeline.dice.chance(50);
         self.network.process_ended(life, quietly, &mut self.timeline);
@@ -553,6 +575,7 @@ impl World {
                 | Fault::Delay { most: 0 }
                 | Fault::Slow { times: 0, .. }
                 | Fault::Full { is_full: false, .. }
+                | Fault::Resume { .. }
                 | Fault::Heal
                 | Fault::CalmClients
         );
@@ -570,7 +593,8 @@ impl World {
                 }
             }
             Fault::CrashLeader { times } => self.crash_leader(times),
-            Fault::Pause { node, lasts } => self.machines[node].paused_until = self.timeline.now() + lasts,
+            Fault::Pause { node } => self.machines[node].is_paused = self.machines[node].process.is_some(),
+            Fault::Resume { node } => self.machines[node].resume(&mut self.timeline),
             Fault::Cut { from, to, is_cut } => self.network.set_cut(from, to, is_cut && !self.is_healed),
             Fault::Delay { most } => self.network.extra_delay = most,
             Fault::Break { count } => {
@@ -615,8 +639,10 @@ impl World {
 
     fn crash_leader(&mut self, times: u64) {
         let image = self.checker.replicas.newest_image();
-        let leaders: Vec<usize> =
-            image.partitions().filter_map(|(_, partition)| partition.leader.map(|id| id.0 as usize)).collect();
+        let leaders: Vec<usize> = image
+            .partitions()
+            .filter_map(|(_, partition)| partition.leader.map(|id| id.0 as usize))
+            .collect();
         if !leaders.is_empty() {
             let node = leaders[self.timeline.dice.index(leaders.len())];
             let loss = if self.timeline.dice.chance(50) { Loss::Process } else { Loss::Power };
@@ -641,7 +667,7 @@ impl World {
             }
             let machine = &mut self.machines[node];
             machine.disk.illness = Default::default();
-            machine.paused_until = machine.paused_until.min(self.timeline.now());
+            machine.resume(&mut self.timeline);
             self.engine.stall(node, 0);
             self.timeline.after(200 * MS, Happening::Boots { node });
         }
@@ -676,7 +702,10 @@ impl World {
                 let state = (log.end(), log.synced(), replica.high_watermark());
                 let leads = matches!(replica.role(), Role::Leader { .. });
                 if log.has_failed() || log.synced() != log.end() || replica.high_watermark() != log.end() {
-                    return Some(format!("{} {partition} leads {leads}: end, synced, high watermark: {state:?}", process.life));
+                    return Some(format!(
+                        "{} {partition} leads {leads}: end, synced, high watermark: {state:?}",
+                        process.life
+                    ));
                 }
                 ends.push(log.end());
             }
@@ -697,7 +726,8 @@ impl World {
             for topic in &self.topics {
                 let known = image.topic_named(&topic.name).expect("checked before");
                 for (index, partition) in (0..).zip(&known.partitions) {
-                    let key = TopicPartition { topic: known.id, partition: klamm_model::PartitionIndex(index) };
+                    let key =
+                        TopicPartition { topic: known.id, partition: klamm_model::PartitionIndex(index) };
                     let leader = partition.leader.expect("checked before").0 as usize;
                     let process = self.machines[leader].process.as_ref().expect("checked before");
                     let end = process.node.replica(key).expect("checked before").high_watermark().raw();
@@ -725,7 +755,9 @@ impl World {
             let own = bytes_of(&leader);
             for other in state.replicas.iter().filter(|id| **id != leader) {
                 if bytes_of(other) != own {
-                    let what = format!("{partition}: the bytes on n{other} differ from those of its leader n{leader}");
+                    let what = format!(
+                        "{partition}: the bytes on n{other} differ from those of its leader n{leader}"
+                    );
                     self.checker.findings.broken("I20", what);
                 }
             }

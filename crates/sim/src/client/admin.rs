@@ -44,7 +44,12 @@ impl Admin {
         20 * MS
     }
 
-    pub(super) fn answered(&mut self, scene: &mut Scene<'_>, token: u64, answer: Result<Response, PeerFailure>) {
+    pub(super) fn answered(
+        &mut self,
+        scene: &mut Scene<'_>,
+        token: u64,
+        answer: Result<Response, PeerFailure>,
+    ) {
         let mut plan = self.asking.take(token);
         let result = match answer {
             Ok(Response::CreateTopics(response)) => {

@@ -111,7 +111,9 @@ impl Consumer {
         let mut asked = Vec::new();
         let mut topics: Vec<FetchTopic> = Vec::new();
         for (place, position) in &self.positions {
-            let Some(leader) = self.metadata.leader(place).filter(|leader| leader.node == Some(node)) else { continue };
+            let Some(leader) = self.metadata.leader(place).filter(|leader| leader.node == Some(node)) else {
+                continue;
+            };
             if now < position.not_before {
                 continue;
             }
@@ -128,9 +130,11 @@ impl Consumer {
             let id = self.metadata.ids[&place.topic];
             match topics.last_mut().filter(|topic| topic.topic_id == id || topic.topic == place.topic) {
                 Some(topic) => topic.partitions.push(partition),
-                None if self.version >= 13 => {
-                    topics.push(FetchTopic { topic_id: id, partitions: vec![partition], ..Default::default() })
-                }
+                None if self.version >= 13 => topics.push(FetchTopic {
+                    topic_id: id,
+                    partitions: vec![partition],
+                    ..Default::default()
+                }),
                 None => topics.push(FetchTopic {
                     topic: place.topic.clone(),
                     partitions: vec![partition],
@@ -181,7 +185,11 @@ impl Consumer {
                     for data in topic.partitions {
                         let place = Place { topic: name.clone(), partition: data.partition_index };
                         let wanted = asked.iter().find(|wanted| wanted.place == place);
-                        self.partition_answered(scene, wanted.expect("only what was asked for is answered"), &data);
+                        self.partition_answered(
+                            scene,
+                            wanted.expect("only what was asked for is answered"),
+                            &data,
+                        );
                     }
                 }
             }
@@ -217,7 +225,8 @@ impl Consumer {
             return scene.checker.position_refused(place, me, from, "of a diverging epoch");
         }
         if data.high_watermark < seen {
-            scene.checker.high_watermark_went_back(place, me, seen, data.high_watermark);
+            let id = self.metadata.ids[&place.topic];
+            scene.checker.high_watermark_went_back(place, id, me, seen, data.high_watermark);
         }
         position.high_watermark = position.high_watermark.max(data.high_watermark);
         let id = self.metadata.ids[&place.topic];
@@ -235,7 +244,8 @@ impl Consumer {
                 return scene.checker.skipped(place, me, position.next, batch.last_offset().raw());
             }
             scratch.clear();
-            let records = batch.records(&mut scratch, UNPACKED_BYTES_MAX).expect("checked when it was produced");
+            let records =
+                batch.records(&mut scratch, UNPACKED_BYTES_MAX).expect("checked when it was produced");
             for record in records {
                 let record = record.expect("checked when it was produced");
                 let offset = record.offset.raw();
@@ -249,7 +259,10 @@ impl Consumer {
                 if data.high_watermark <= offset {
                     scene.checker.read_above_high_watermark(place, me, offset, data.high_watermark);
                 }
-                let value = record.value.and_then(|value| value.first_chunk()).map(|value| u64::from_be_bytes(*value));
+                let value = record
+                    .value
+                    .and_then(|value| value.first_chunk())
+                    .map(|value| u64::from_be_bytes(*value));
                 scene.checker.read(place, id, offset, epoch, value, me);
                 scene.timeline.coverage.count("record read");
                 position.next = offset + 1;
@@ -261,5 +274,8 @@ impl Consumer {
 
 /// Whom a consumer would ask; for messages.
 pub fn leader_of(leader: Option<Leader>) -> String {
-    leader.map_or_else(|| "nobody".to_owned(), |leader| format!("{:?} under epoch {}", leader.node, leader.epoch))
+    leader.map_or_else(
+        || "nobody".to_owned(),
+        |leader| format!("{:?} under epoch {}", leader.node, leader.epoch),
+    )
 }

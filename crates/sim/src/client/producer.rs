@@ -52,6 +52,8 @@ pub enum Purpose {
 
 #[derive(Default)]
 struct Stream {
+    /// The brokers know this producer. Before, they take any sequence number as the first, as Kafka's do, so a second batch must not overtake the first.
+    is_known: bool,
     next_sequence: i32,
     next_batch_at: u64,
     batches: VecDeque<Batch>,
@@ -96,8 +98,9 @@ impl Producer {
 
     pub(super) fn waits_for(&self) -> String {
         let waiting = self.streams.iter().filter(|(_, stream)| !stream.batches.is_empty());
-        let names: Vec<String> =
-            waiting.map(|(place, stream)| format!("{}-{} x{}", place.topic, place.partition, stream.batches.len())).collect();
+        let names: Vec<String> = waiting
+            .map(|(place, stream)| format!("{}-{} x{}", place.topic, place.partition, stream.batches.len()))
+            .collect();
         format!("producer with session {:?} waits for {names:?}", self.session)
     }
 
@@ -146,7 +149,12 @@ impl Producer {
                 let sequence = stream.next_sequence;
                 stream.next_sequence += values.len() as i32;
                 let bytes = batch(&values, session, sequence, dice);
-                stream.batches.push_back(Batch { sequence, values, bytes, state: State::ToSend { not_before: 0 } });
+                stream.batches.push_back(Batch {
+                    sequence,
+                    values,
+                    bytes,
+                    state: State::ToSend { not_before: 0 },
+                });
             }
             stream.next_batch_at = now + dice.between(self.pace / 2, 2 * self.pace);
         }
@@ -172,6 +180,9 @@ impl Producer {
             let Some(Leader { node: Some(leader), .. }) = self.metadata.leader(place) else { continue };
             let first = stream.batches.iter().find(|batch| matches!(batch.state, State::ToSend { .. }));
             let Some(batch) = first.filter(|batch| batch.state.is_due(now)) else { continue };
+            if !stream.is_known && batch.sequence != 0 {
+                continue;
+            }
             let (node, batches) = picked.get_or_insert((leader, Vec::new()));
             if *node == leader {
                 batches.push((place.clone(), batch.sequence));
@@ -196,9 +207,11 @@ impl Producer {
             let id = self.metadata.ids[&place.topic];
             match topic_data.last_mut().filter(|topic| topic.topic_id == id || topic.name == place.topic) {
                 Some(topic) => topic.partition_data.push(data),
-                None if self.version >= 13 => {
-                    topic_data.push(TopicProduceData { topic_id: id, partition_data: vec![data], ..Default::default() })
-                }
+                None if self.version >= 13 => topic_data.push(TopicProduceData {
+                    topic_id: id,
+                    partition_data: vec![data],
+                    ..Default::default()
+                }),
                 None => topic_data.push(TopicProduceData {
                     name: place.topic.clone(),
                     partition_data: vec![data],
@@ -207,7 +220,13 @@ impl Producer {
             }
         }
         let timeout_ms = scene.timeline.dice.between(300, 1500) as i32;
-        ProduceRequest { transactional_id: None, acks: if self.acks_all { -1 } else { 1 }, timeout_ms, topic_data, ..Default::default() }
+        ProduceRequest {
+            transactional_id: None,
+            acks: if self.acks_all { -1 } else { 1 },
+            timeout_ms,
+            topic_data,
+            ..Default::default()
+        }
     }
 
     pub(super) fn answered(
@@ -227,7 +246,8 @@ impl Producer {
             }
             (Purpose::Session, Ok(Response::InitProducerId(response))) if response.error_code == 0 => {
                 self.session_asked = false;
-                self.session = Some((ProducerId(response.producer_id), ProducerEpoch(response.producer_epoch)));
+                self.session =
+                    Some((ProducerId(response.producer_id), ProducerEpoch(response.producer_epoch)));
                 scene.checker.session(response.producer_id, self.asking.me);
             }
             (Purpose::Session, _) => {
@@ -283,9 +303,14 @@ impl Producer {
         match result {
             ErrorCode::None => {
                 batch.state = State::Taken;
+                stream.is_known = true;
                 let id = self.metadata.ids[&place.topic];
                 scene.checker.taken(place, id, &batch.values, offset, acks_all, me);
-                scene.timeline.coverage.count(if acks_all { "batch acked by all" } else { "batch acked by one" });
+                scene.timeline.coverage.count(if acks_all {
+                    "batch acked by all"
+                } else {
+                    "batch acked by one"
+                });
                 while stream.batches.front().is_some_and(|batch| batch.state == State::Taken) {
                     stream.batches.pop_front();
                 }
@@ -306,7 +331,8 @@ impl Producer {
                 scene.checker.session_given_up(me);
             }
             retriable if retriable.is_retriable() || retriable == ErrorCode::KafkaStorageError => {
-                batch.state = State::ToSend { not_before: now + scene.timeline.dice.between(10 * MS, 80 * MS) };
+                batch.state =
+                    State::ToSend { not_before: now + scene.timeline.dice.between(10 * MS, 80 * MS) };
                 self.metadata.distrust(now);
             }
             other => scene.checker.unexpected(me, &format!("a batch for {place:?} was refused with {other}")),
@@ -320,7 +346,12 @@ impl State {
     }
 }
 
-fn batch(values: &[u64], (id, epoch): (ProducerId, ProducerEpoch), base_sequence: i32, dice: &mut Dice) -> Bytes {
+fn batch(
+    values: &[u64],
+    (id, epoch): (ProducerId, ProducerEpoch),
+    base_sequence: i32,
+    dice: &mut Dice,
+) -> Bytes {
     let mut builder = BatchBuilder::default();
     for value in values {
         let mut record = value.to_be_bytes().to_vec();
