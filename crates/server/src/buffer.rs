@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 const FRESH_SIZE_MIN: usize = 4096;
 
 /// Buffers below this are cheaper to allocate than to keep.
-const POOLED_SIZE_MIN: usize = 16 << 10;
+const POOLED_SIZE_MIN: usize = 64 << 10;
 
 /// How much received data the whole server may hold at once.
 #[derive(Debug)]
@@ -103,11 +103,19 @@ impl Pool {
 
     fn give_back(&self, data: Vec<u8>) {
         self.budget.release(data.len());
-        let mut free = self.free.lock();
-        if data.len() >= POOLED_SIZE_MIN && free.size + data.len() <= self.kept_bytes_max {
-            free.size += data.len();
-            free.buffers.push(data);
+        if data.len() < POOLED_SIZE_MIN || self.kept_bytes_max < data.len() {
+            return;
         }
+        let mut free = self.free.lock();
+        free.size += data.len();
+        free.buffers.push(data);
+        // Those at the bottom have not been wanted for longest; what was just given back is of the size that is in use.
+        let mut excess = 0;
+        while free.size > self.kept_bytes_max {
+            free.size -= free.buffers[excess].len();
+            excess += 1;
+        }
+        free.buffers.drain(..excess);
     }
 }
 
@@ -170,12 +178,20 @@ impl Buffer {
         }
     }
 
-    /// Gives up room that is far more than what was received; for a connection that will wait. Not for less: what comes piece by piece would be
-    /// copied again and again.
+    /// Whether there is far more room than what was received.
+    pub(crate) fn has_excess(&self) -> bool {
+        (8 * self.filled).max(FRESH_SIZE_MIN) < self.data.len()
+    }
+
+    /// The room there is, used and unused.
+    pub(crate) fn capacity(&self) -> usize {
+        self.data.len()
+    }
+
+    /// Gives up room that is far more than what was received; for a connection that waits.
     pub(crate) fn shrink(&mut self) {
-        let enough = (2 * self.filled).max(FRESH_SIZE_MIN);
-        if (8 * self.filled).max(FRESH_SIZE_MIN) < self.data.len() {
-            let mut smaller = self.pool.take_fresh(enough);
+        if self.has_excess() {
+            let mut smaller = self.pool.take_fresh((2 * self.filled).max(FRESH_SIZE_MIN));
             smaller.append(self.filled());
             *self = smaller;
         }
@@ -245,5 +261,17 @@ mod tests {
         assert_eq!((buffer.room_until(5000).len(), buffer.room_until(100).len()), (904, 0));
         drop(buffer);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn a_full_pool_forgets_what_was_not_wanted_for_longest() {
+        let pool = Pool::new(Budget::new(1 << 30), 1 << 20);
+        let small: Vec<Buffer> = (0..16).map(|_| pool.take(64 << 10, 64 << 10)).collect();
+        let large = pool.take(512 << 10, 512 << 10);
+        drop(small);
+        drop(large);
+        let sizes: Vec<usize> = pool.free.lock().buffers.iter().map(|data| data.len() >> 10).collect();
+        assert_eq!(sizes, [64, 64, 64, 64, 64, 64, 64, 64, 512]);
+        assert_eq!(pool.free.lock().size, 1 << 20);
     }
 }

@@ -23,8 +23,8 @@ use crate::{
     request::{AnswerError, Asked, encode},
 };
 
-/// Bytes read from one connection before the others have their turn.
-const READ_TURN_BYTES: u64 = 2 << 20;
+/// Bytes read from one connection before the others have their turn; a frame that has begun may be finished.
+const READ_TURN_BYTES: u64 = 1 << 20;
 
 /// Bytes written to one connection before the others have their turn.
 const WRITE_TURN_BYTES: u64 = 4 << 20;
@@ -118,6 +118,21 @@ impl Connection {
         let frame_count = limits.in_flight_max.saturating_sub(self.pipeline.depth());
         let quota = Quota { frame_count, bytes: READ_TURN_BYTES, may_exceed_budget };
         self.input.receive(&mut self.socket, pool, quota, frames)
+    }
+
+    /// Whether it holds far more memory than its unfinished frame needs yet.
+    pub(crate) fn has_excess(&self) -> bool {
+        self.input.has_excess()
+    }
+
+    /// Gives up that memory.
+    pub(crate) fn shrink(&mut self) {
+        self.input.shrink();
+    }
+
+    /// Bytes received in all.
+    pub(crate) fn received(&self) -> u64 {
+        self.input.received()
     }
 
     /// The client has announced that it sends nothing more.

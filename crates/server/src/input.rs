@@ -4,8 +4,8 @@
 //! a buffer of its own, and never further than the length of the frame behind it, so that large frames are not copied at all. A connection that
 //! has to wait keeps a buffer of about the size of what it has received, and none between two frames.
 //!
-//! Invariant: while a connection waits, it holds at most eight times what it sent of its unfinished frame, or 4 KiB, whatever length it announced;
-//! and fresh memory is taken for at most twice of it.
+//! Invariant: fresh memory is taken for at most twice what a connection sent of its unfinished frame, or 4 KiB, whatever length it announced. It may
+//! have a larger buffer from the pool, of which there are few; when the frame does not get on, the owner calls [`Input::shrink`].
 
 use std::{
     io::{self, ErrorKind, Read},
@@ -22,6 +22,9 @@ const READ_SIZE: usize = 128 << 10;
 
 /// Frames up to this are copied out of the buffer they came in, so that a small request that waits does not hold 128 KiB.
 const COPIED_SIZE_MAX: usize = 4 << 10;
+
+/// Received bytes beyond the turn's that do not end it, as long as no frame is finished.
+const UNFINISHED_BYTES_MAX: u64 = 4 << 20;
 
 /// Bytes in front of a frame that tell its size.
 const LENGTH_SIZE: usize = 4;
@@ -94,6 +97,18 @@ impl Input {
         self.ends = true;
     }
 
+    /// Whether the buffer of a large frame, of which little has come yet, should go back to the pool if more does not come soon.
+    pub(crate) fn has_excess(&self) -> bool {
+        self.held.as_ref().is_some_and(Buffer::has_excess)
+    }
+
+    /// More did not come soon.
+    pub(crate) fn shrink(&mut self) {
+        if let Some(held) = &mut self.held {
+            held.shrink();
+        }
+    }
+
     /// Takes what the socket has and appends the finished frames to `frames`, without their lengths.
     pub(crate) fn receive(
         &mut self,
@@ -102,7 +117,8 @@ impl Input {
         quota: Quota,
         frames: &mut Vec<Bytes>,
     ) -> Result<Stop, InputError> {
-        let frames_end = frames.len() + quota.frame_count;
+        let frames_before = frames.len();
+        let frames_end = frames_before + quota.frame_count;
         let received_end = self.received + quota.bytes;
         if let Some(held_back) = self.held.take() {
             self.split(held_back, pool, frames_end, frames)?;
@@ -111,7 +127,10 @@ impl Input {
             if frames.len() >= frames_end {
                 break Stop::Enough;
             }
-            if self.received >= received_end {
+            // What has begun is better finished: an unfinished frame holds memory and is of no use to anybody.
+            if self.received
+                >= received_end + if frames.len() > frames_before { 0 } else { UNFINISHED_BYTES_MAX }
+            {
                 break Stop::Turn;
             }
             if self.large_size.is_some() && pool.budget().is_exhausted() && !quota.may_exceed_budget {
@@ -142,7 +161,9 @@ impl Input {
                 Err(error) => return Err(error.into()),
             }
         };
-        if let Some(held) = &mut self.held {
+        if let Some(held) = &mut self.held
+            && held.capacity() <= READ_SIZE
+        {
             held.shrink();
         }
         Ok(stop)

@@ -44,6 +44,12 @@ const EVENTS_MAX: usize = 256;
 const POOLED_BYTES_MAX: usize = 32 << 20;
 const POOLED_BYTES_MIN: usize = 4 << 20;
 
+/// Received bytes after which a round ends: what was read is written while it is still in the processor's cache, and few buffers are in use.
+const ROUND_BYTES: u64 = 1 << 20;
+
+/// How long a large buffer waits for more of its frame. Giving it up and taking it again costs copying what is in it.
+const SHRINK_AFTER: Duration = Duration::from_millis(100);
+
 /// How long free memory is kept when nothing happens any more.
 const TRIM_AFTER: Duration = Duration::from_secs(2);
 
@@ -81,6 +87,9 @@ pub(crate) struct IoThread {
     to_send: Vec<ConnectionId>,
     /// Connections with large frames that wait for budget.
     without_budget: Vec<ConnectionId>,
+    /// Connections that waited for more of a large frame when they were last read, and when they are looked at.
+    with_excess: Vec<ConnectionId>,
+    shrink_at: Option<Instant>,
     frames: Vec<Bytes>,
     connection_serial: u64,
     next_thread: usize,
@@ -115,6 +124,8 @@ impl IoThread {
             queued: Vec::new(),
             to_send: Vec::new(),
             without_budget: Vec::new(),
+            with_excess: Vec::new(),
+            shrink_at: None,
             frames: Vec::new(),
             connection_serial: 0,
             next_thread: 0,
@@ -177,6 +188,7 @@ impl IoThread {
             trim,
             budget,
             self.sweep_at,
+            self.shrink_at,
             self.accept_again_at,
             self.stop_at,
             self.peers.next_deadline(),
@@ -218,14 +230,23 @@ impl IoThread {
     }
 
     fn take_turns(&mut self) {
-        for id in std::mem::take(&mut self.queued) {
+        let mut queued = std::mem::take(&mut self.queued).into_iter();
+        let mut received = 0;
+        for id in queued.by_ref() {
             let Some(connection) = self.connections.get_mut(&id) else { continue };
             connection.is_queued = false;
             if connection.may_read {
+                let before = connection.received();
                 self.receive(id, false);
+                received += self.connections.get(&id).map_or(0, |connection| connection.received() - before);
             }
             self.to_send.push(id);
+            if received >= ROUND_BYTES {
+                break;
+            }
         }
+        // They come first in the next round.
+        self.queued.splice(..0, queued);
     }
 
     /// Reads from a connection and takes the requests there are.
@@ -243,7 +264,13 @@ impl IoThread {
         self.take_requests(id);
         let Some(connection) = self.connections.get_mut(&id) else { return };
         match stop {
-            input::Stop::Drained => connection.may_read = false,
+            input::Stop::Drained => {
+                connection.may_read = false;
+                if connection.has_excess() {
+                    self.with_excess.push(id);
+                    self.shrink_at.get_or_insert(self.now + SHRINK_AFTER);
+                }
+            }
             input::Stop::Turn => self.queue(id),
             input::Stop::Enough => {}
             input::Stop::NoBudget => self.without_budget.push(id),
@@ -555,6 +582,14 @@ impl IoThread {
             self.accept_again_at = None;
             for door in 0..self.doors.len() {
                 self.accept(door);
+            }
+        }
+        if self.shrink_at.is_some_and(|at| at <= self.now) {
+            self.shrink_at = None;
+            for id in self.with_excess.drain(..) {
+                if let Some(connection) = self.connections.get_mut(&id) {
+                    connection.shrink();
+                }
             }
         }
         if self.sweep_at.is_some_and(|at| at <= self.now) {
