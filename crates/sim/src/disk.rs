@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, io};
 
 use bytes::Bytes;
 use klamm_log::{DiskAction, DiskError, DiskOp, FileKind, LogFiles, OpId, PARTITION_METADATA, SegmentId};
-use klamm_model::{PartitionIndex, TopicId, TopicPartition};
+use klamm_model::{TopicId, TopicPartition};
 
 use crate::{
     dice::Dice,
@@ -481,10 +481,4 @@ impl LogFiles for DirectoryView<'_> {
     fn read_at(&self, name: &str, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
         read(self.0, name, position, buffer)
     }
-}
-
-/// For reports.
-pub fn short(partition: TopicPartition) -> impl std::fmt::Display {
-    let PartitionIndex(index) = partition.partition;
-    format!("{}-{index}", &partition.topic.to_string()[..4])
 }

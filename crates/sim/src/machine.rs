@@ -83,7 +83,7 @@ impl Machine {
             held_back: Vec::new(),
             wall_jump_ms: 0,
             starts: 0,
-            directory: Uuid::from_u64_pair(timeline.dice.next(), timeline.dice.next()),
+            directory: Uuid::from_u64_pair(timeline.dice.number(), timeline.dice.number()),
         }
     }
 
@@ -101,9 +101,9 @@ impl Machine {
         self.starts += 1;
         let life = Life { node: self.number, number: self.starts };
         let dice = &mut timeline.dice;
-        let incarnation = Uuid::from_u64_pair(dice.next(), dice.next());
+        let incarnation = Uuid::from_u64_pair(dice.number(), dice.number());
         let config = self.config(incarnation, settings);
-        let mut node = Node::new(config, dice.next(), settings.sabotage);
+        let mut node = Node::new(config, dice.number(), settings.sabotage);
         let mut recovered = Vec::new();
         let mut damaged = Vec::new();
         for found in self.disk.found() {

@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use klamm_model::{BrokerId, Tick};
 use klamm_node::{ConnectionId, Listener, Origin, PeerFailure, Pipeline, ReplyTo};
 use klamm_wire::{ApiKey, Part, Reader, Request, RequestHeader, Response, ResponseHeader, encode_request};
 
@@ -510,14 +509,4 @@ pub fn joined(parts: Vec<Part>, mut fill: impl FnMut(u32) -> Vec<u8>) -> Bytes {
         }
     }
     all.into()
-}
-
-/// The clock of a process: it starts anywhere.
-pub fn tick(now: u64, offset: u64) -> Tick {
-    Tick(now + offset)
-}
-
-/// For messages.
-pub fn name(id: BrokerId) -> String {
-    format!("n{id}")
 }

@@ -109,11 +109,13 @@ impl Shelf {
         self.stored[first..].iter().map(|stored| stored.batch).take_while(move |batch| batch.next <= to)
     }
 
+    /// Takes batches away. Gives how many of them were readable.
     fn cut(&mut self, goes: impl Fn(&Stored) -> bool) -> usize {
-        let before = self.stored.len();
+        let readable = |it: &&Stored| goes(it) && it.batch.next <= self.compared_to;
+        let count = self.stored.iter().filter(readable).count();
         self.stored.retain(|stored| !goes(stored));
         self.compared_to = self.compared_to.min(self.end());
-        before - self.stored.len()
+        count
     }
 }
 
@@ -172,9 +174,7 @@ impl Replicas {
                 let (segment, size) = (segment.base.raw(), *size);
                 let gone =
                     shelf.cut(|it| segment < it.segment || (it.segment == segment && size <= it.position));
-                if 0 < gone {
-                    coverage.count("log truncated");
-                }
+                coverage.count(if 0 < gone { "log truncated" } else { "failed writes cleared away" });
             }
             DiskAction::CreateSegment { segment } => {
                 coverage.count("segment created");

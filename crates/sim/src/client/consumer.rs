@@ -9,7 +9,7 @@ use klamm_wire::{
     fetch::{FetchPartition, FetchTopic, PartitionData},
 };
 
-use super::{Asking, Leader, Metadata, Place, Scene, code};
+use super::{Asking, Metadata, Place, Scene, code};
 use crate::{
     NODE_COUNT,
     dice::Dice,
@@ -270,12 +270,4 @@ impl Consumer {
             }
         }
     }
-}
-
-/// Whom a consumer would ask; for messages.
-pub fn leader_of(leader: Option<Leader>) -> String {
-    leader.map_or_else(
-        || "nobody".to_owned(),
-        |leader| format!("{:?} under epoch {}", leader.node, leader.epoch),
-    )
 }

@@ -68,8 +68,14 @@ struct Batch {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    ToSend { not_before: u64 },
-    Sent { token: u64 },
+    ToSend {
+        not_before: u64,
+    },
+    /// `is_first`: when it was sent, all before it had been taken.
+    Sent {
+        token: u64,
+        is_first: bool,
+    },
     Taken,
 }
 
@@ -145,7 +151,7 @@ impl Producer {
             for _ in 0..burst {
                 let values: Vec<u64> = (0..dice.between(1, 4)).map(|index| self.next_value + index).collect();
                 self.next_value += values.len() as u64;
-                scene.checker.sent(place, &values, self.asking.me);
+                scene.checker.sent(&values, self.asking.me);
                 let sequence = stream.next_sequence;
                 stream.next_sequence += values.len() as i32;
                 let bytes = batch(&values, session, sequence, dice);
@@ -168,7 +174,10 @@ impl Producer {
             let purpose = Purpose::Produce(picked.clone());
             let token = self.asking.ask(scene, node, &Request::Produce(request), self.version, purpose);
             for (place, sequence) in &picked {
-                self.batch(place, *sequence).expect("picked just now").state = State::Sent { token };
+                let batches = &mut self.streams.get_mut(place).expect("picked just now").batches;
+                let at =
+                    batches.iter().position(|batch| batch.sequence == *sequence).expect("picked just now");
+                batches[at].state = State::Sent { token, is_first: at == 0 };
             }
         }
     }
@@ -297,7 +306,8 @@ impl Producer {
         let Some(stream) = self.streams.get_mut(place) else { return };
         let Some(at) = stream.batches.iter().position(|batch| batch.sequence == sequence) else { return };
         let batch = &mut stream.batches[at];
-        if batch.state != (State::Sent { token }) {
+        let State::Sent { token: sent, is_first } = batch.state else { return };
+        if sent != token {
             return;
         }
         match result {
@@ -316,7 +326,7 @@ impl Producer {
                 }
             }
             // An earlier batch of this producer is not there: its turn comes before this one's.
-            ErrorCode::OutOfOrderSequenceNumber if 0 < at => {
+            ErrorCode::OutOfOrderSequenceNumber if !is_first => {
                 scene.timeline.coverage.count("batch out of order behind another");
                 batch.state = State::ToSend { not_before: now + 20 * MS };
             }
@@ -324,11 +334,10 @@ impl Producer {
                 if acks_all {
                     scene.checker.sequence_refused(place, me, sequence);
                 }
-                // Records that one broker acknowledged alone were lost with it; nobody can number on from there.
+                // Records that one broker acknowledged alone were lost with it; nobody can number on from there, nor know what became of the rest.
                 scene.timeline.coverage.count("producer began a new session");
                 self.session = None;
                 self.streams.clear();
-                scene.checker.session_given_up(me);
             }
             retriable if retriable.is_retriable() || retriable == ErrorCode::KafkaStorageError => {
                 batch.state =

@@ -1,0 +1,98 @@
+//! Five hundred seeds: no invariant is broken in any, and together they meet everything they are meant to meet.
+//!
+//! When one fails, its message says how to see what happened; paste it into `one_seed` while you look for the cause.
+#![allow(clippy::disallowed_methods, reason = "the runner uses all cores; each seed runs in one thread")]
+
+use std::sync::{
+    Mutex,
+    atomic::{AtomicU64, Ordering},
+};
+
+use klamm_sim::{Options, coverage::Coverage, faults, run};
+
+const SEED_COUNT: u64 = 500;
+/// Each thing that a seed may meet is met so often by all of them, at least.
+const TIMES_LEAST: u64 = 20;
+
+/// What must be met besides the kinds of faults.
+const EVENTS: &[&str] = &[
+    "controller elected",
+    "leader elected",
+    "leader lost",
+    "replica began to lead",
+    "in-sync set shrunk",
+    "in-sync set grown",
+    "log truncated",
+    "segment created",
+    "topic created",
+    "batch acked by all",
+    "batch acked by one",
+    "batch out of order behind another",
+    "producer began a new session",
+    "record read",
+    "disk: full",
+    "disk: failed sync",
+    "disk: torn tail cut off",
+    "engine: entry committed late",
+    "engine: entry committed twice",
+    "engine: proposal forgotten",
+    "engine: leadership lost in the middle of proposals",
+    "network: broken connection",
+    "network: late request of an old connection",
+    "network: message held up by a cut",
+    "network: request timed out",
+];
+
+#[test]
+fn five_hundred_seeds() {
+    let next = AtomicU64::new(0);
+    let met = Mutex::new(Coverage::default());
+    let failures = Mutex::new(Vec::new());
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if SEED_COUNT <= seed {
+                return;
+            }
+            let outcome = run(Options { seed, ..Options::default() });
+            assert!(30_000_000 <= outcome.ended_at || !outcome.is_good(), "a short life: {outcome}");
+            assert!(5_000 <= outcome.event_count || !outcome.is_good(), "a quiet life: {outcome}");
+            met.lock().expect("no panic").merge(&outcome.coverage);
+            if !outcome.is_good() {
+                failures.lock().expect("no panic").push(outcome.to_string());
+            }
+        }
+    };
+    let thread_count = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..thread_count {
+            scope.spawn(work);
+        }
+    });
+    let failures = failures.into_inner().expect("no panic");
+    assert!(failures.is_empty(), "{} of {SEED_COUNT} seeds failed:\n{}", failures.len(), failures.join("\n"));
+    let met = met.into_inner().expect("no panic");
+    let rare: Vec<_> = faults::KINDS.iter().chain(EVENTS).filter(|what| met.of(what) < TIMES_LEAST).collect();
+    let all: Vec<_> = met.iter().map(|(what, times)| format!("{times:>9} {what}")).collect();
+    println!("{}", all.join("\n"));
+    assert!(rare.is_empty(), "hardly ever met: {rare:?}\n{}", all.join("\n"));
+}
+
+/// The place to paste a seed that failed.
+#[test]
+fn one_seed() {
+    let outcome = run(Options { seed: 1, ..Options::default() });
+    assert!(outcome.is_good(), "{outcome}");
+}
+
+#[test]
+fn a_seed_lived_through_twice_is_the_same() {
+    for seed in [7, 77] {
+        let [first, second] = [0, 1].map(|_| run(Options { seed, ..Options::default() }));
+        assert_eq!(first.trace_hash, second.trace_hash, "seed {seed}");
+        assert_eq!(first.event_count, second.event_count, "seed {seed}");
+        assert_eq!(first.coverage, second.coverage, "seed {seed}");
+    }
+    let other = run(Options { seed: 8, ..Options::default() });
+    assert_ne!(run(Options { seed: 7, ..Options::default() }).trace_hash, other.trace_hash);
+}
