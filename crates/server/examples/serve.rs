@@ -5,7 +5,7 @@
 use std::{io::BufRead, path::PathBuf};
 
 use klamm_model::BrokerId;
-use klamm_server::{Config, FileSending, LockTimes, Server};
+use klamm_server::{Config, LockTimes, Server};
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -14,7 +14,6 @@ fn main() {
     config.listeners = vec![arguments.next().expect("an address").parse().expect("HOST:PORT")];
     for setting in arguments {
         match setting.split_once('=') {
-            Some(("file.sending", "sendfile")) => config.file_sending = FileSending::SendFile,
             Some((key, value)) => config.set(key, value).expect("a setting"),
             None => panic!("{setting}: key=value"),
         }

@@ -6,8 +6,6 @@ use klamm_model::BrokerId;
 use klamm_node::NodeConfig;
 use uuid::Uuid;
 
-use crate::output::FileSending;
-
 /// Everything a server is told before it starts.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -31,8 +29,6 @@ pub struct Config {
     pub connections_max: usize,
     /// What one connection may do.
     pub connection: ConnectionLimits,
-    /// How records reach a socket.
-    pub file_sending: FileSending,
     /// Seed of the node's randomness.
     pub seed: u64,
     /// What the node itself is told.
@@ -87,7 +83,6 @@ impl Config {
             received_bytes_max: 256 << 20,
             connections_max: 10_000,
             connection: ConnectionLimits::default(),
-            file_sending: FileSending::Copy,
             seed: 0,
             node: NodeConfig::new(node_id, Uuid::nil(), Uuid::nil()),
         }

@@ -19,7 +19,7 @@ use crate::{
     buffer::Pool,
     config::ConnectionLimits,
     input::{self, Input, InputError, Quota},
-    output::{self, FileSending, Output, Piece, Scratch},
+    output::{self, Output, Piece, Scratch},
     request::{AnswerError, Asked, encode},
 };
 
@@ -169,8 +169,8 @@ impl Connection {
     }
 
     /// Sends what is to be sent, as far as a turn goes.
-    pub(crate) fn send(&mut self, scratch: &mut Scratch, how: FileSending) -> io::Result<output::Stop> {
-        self.output.write(&mut self.socket, scratch, how, WRITE_TURN_BYTES)
+    pub(crate) fn send(&mut self, scratch: &mut Scratch) -> io::Result<output::Stop> {
+        self.output.write(&mut self.socket, scratch, WRITE_TURN_BYTES)
     }
 
     /// Whether there is something to send.

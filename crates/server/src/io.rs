@@ -407,7 +407,7 @@ impl IoThread {
     fn send(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         if connection.has_output() && connection.may_write && !connection.is_warming {
-            match connection.send(&mut self.scratch, self.shared.config.file_sending) {
+            match connection.send(&mut self.scratch) {
                 Ok(output::Stop::Empty) => {}
                 Ok(output::Stop::Blocked) => connection.may_write = false,
                 Ok(output::Stop::Turn) => {

@@ -30,5 +30,4 @@ mod write;
 
 pub use config::{Config, ConnectionLimits, SetError};
 pub use monitor::LockTimes;
-pub use output::FileSending;
 pub use start::{Server, StartError};

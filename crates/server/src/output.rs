@@ -11,7 +11,10 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use rustix::io::{Errno, ReadWriteFlags};
+use rustix::{
+    io::{Errno, ReadWriteFlags},
+    net::{SendAncillaryBuffer, SendFlags},
+};
 
 /// Slices handed to one system call; Linux takes 1,024, few are ever needed.
 const SLICE_COUNT_MAX: usize = 64;
@@ -19,14 +22,9 @@ const SLICE_COUNT_MAX: usize = 64;
 /// File bytes read for one system call: enough to make the calls rare, little enough to stay in the processor's cache.
 pub(crate) const FILE_PIECE_SIZE: usize = 256 << 10;
 
-/// How file ranges reach the socket.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum FileSending {
-    /// Read into a buffer of the I/O thread and written together with what is around them.
-    Copy,
-    /// By `sendfile`.
-    SendFile,
-}
+/// Ranges from this size on go out by `sendfile`; smaller ones are read into a buffer of the I/O thread and leave with what is around them in one
+/// call. Measured on loopback: 0.24 s of processor time per GB against 0.42 with a copy, for ranges of 1 MiB.
+const SEND_FILE_SIZE_MIN: usize = 32 << 10;
 
 /// A range of a file.
 #[derive(Clone, Debug)]
@@ -94,25 +92,16 @@ impl Output {
         &mut self,
         socket: &mut S,
         scratch: &mut Scratch,
-        how: FileSending,
         bytes_max: u64,
     ) -> io::Result<Stop> {
         let end = self.sent + bytes_max;
-        while !self.pieces.is_empty() {
+        while let Some(first) = self.pieces.front() {
             if self.sent >= end {
                 return Ok(Stop::Turn);
             }
-            let outcome = match (how, self.pieces.front()) {
-                (FileSending::SendFile, Some(Piece::File(range))) => send_file(socket, range),
-                _ => {
-                    if let Err(missing) = scratch.fill(&self.pieces, how) {
-                        match missing {
-                            Missing::NotCached(range) => return Ok(Stop::NotCached(range)),
-                            Missing::Failed(error) => return Err(error),
-                        }
-                    }
-                    scratch.send(&self.pieces, socket)
-                }
+            let outcome = match first {
+                Piece::File(range) if range.size >= SEND_FILE_SIZE_MIN => send_file(socket, range),
+                _ => scratch.fill(&self.pieces).and_then(|()| Ok(scratch.send(&self.pieces, socket)?)),
             };
             match outcome {
                 Ok((0, _)) => return Err(ErrorKind::WriteZero.into()),
@@ -122,9 +111,12 @@ impl Output {
                         return Ok(Stop::Blocked);
                     }
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Stop::Blocked),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(Trouble::NotCached(range)) => return Ok(Stop::NotCached(range)),
+                Err(Trouble::Failed(error)) if error.kind() == ErrorKind::WouldBlock => {
+                    return Ok(Stop::Blocked);
+                }
+                Err(Trouble::Failed(error)) if error.kind() == ErrorKind::Interrupted => {}
+                Err(Trouble::Failed(error)) => return Err(error),
             }
         }
         Ok(Stop::Empty)
@@ -156,26 +148,44 @@ impl Output {
     }
 }
 
-fn send_file(socket: &impl AsFd, range: &FilePiece) -> io::Result<(usize, usize)> {
-    let asked = range.size.min(4 * FILE_PIECE_SIZE);
-    let mut position = range.position;
-    let sent = rustix::fs::sendfile(socket, &range.file, Some(&mut position), asked)?;
-    if sent == 0 {
-        return Err(file_too_short(range));
+/// Why nothing was sent.
+enum Trouble {
+    NotCached(FilePiece),
+    Failed(io::Error),
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
     }
-    Ok((sent, asked))
+}
+
+/// Returns how much was sent and how much was offered.
+fn send_file(socket: &impl AsFd, range: &FilePiece) -> Result<(usize, usize), Trouble> {
+    let asked = range.size.min(4 * FILE_PIECE_SIZE);
+    // `sendfile` would wait for the disk. Reading ahead leaves few gaps, so the two ends stand for what is between them.
+    for position in [range.position, range.position + asked as u64 - 1] {
+        let probe = FilePiece { position, size: 1, file: Arc::clone(&range.file) };
+        match read_cached(&probe, &mut [0]) {
+            Ok(0) => return Err(Trouble::Failed(file_too_short(range))),
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                return Err(Trouble::NotCached(range.clone()));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let mut position = range.position;
+    match rustix::fs::sendfile(socket, &range.file, Some(&mut position), asked) {
+        Ok(0) => Err(Trouble::Failed(file_too_short(range))),
+        Ok(sent) => Ok((sent, asked)),
+        Err(error) => Err(Trouble::Failed(error.into())),
+    }
 }
 
 fn file_too_short(range: &FilePiece) -> io::Error {
-    io::Error::new(
-        ErrorKind::UnexpectedEof,
-        format!("a segment file ends before {}", range.position + range.size as u64),
-    )
-}
-
-enum Missing {
-    NotCached(FilePiece),
-    Failed(io::Error),
+    let end = range.position + range.size as u64;
+    io::Error::new(ErrorKind::UnexpectedEof, format!("a segment file ends before {end}"))
 }
 
 /// Buffer of an I/O thread for file bytes on their way to a socket.
@@ -184,6 +194,8 @@ pub(crate) struct Scratch {
     bytes: Vec<u8>,
     /// Sizes of the pieces at the front of a queue that go out with the next call; a file's bytes are in `bytes`, one after the other.
     plan: Vec<usize>,
+    /// A range for `sendfile` comes right behind: what is sent now may wait to share its packets.
+    more_comes: bool,
 }
 
 impl Scratch {
@@ -192,13 +204,17 @@ impl Scratch {
         self.bytes = Vec::new();
     }
 
-    fn fill(&mut self, pieces: &VecDeque<Piece>, how: FileSending) -> Result<(), Missing> {
+    fn fill(&mut self, pieces: &VecDeque<Piece>) -> Result<(), Trouble> {
         self.plan.clear();
+        self.more_comes = false;
         let mut filled = 0;
         for piece in pieces.iter().take(SLICE_COUNT_MAX) {
             match piece {
                 Piece::Bytes(bytes) => self.plan.push(bytes.len()),
-                Piece::File(_) if how == FileSending::SendFile => break,
+                Piece::File(range) if range.size >= SEND_FILE_SIZE_MIN => {
+                    self.more_comes = true;
+                    break;
+                }
                 Piece::File(range) => {
                     let size = range.size.min(FILE_PIECE_SIZE - filled);
                     if size == 0 {
@@ -208,14 +224,14 @@ impl Scratch {
                         self.bytes = vec![0; FILE_PIECE_SIZE];
                     }
                     let read = match read_cached(range, &mut self.bytes[filled..filled + size]) {
-                        Ok(0) => return Err(Missing::Failed(file_too_short(range))),
+                        Ok(0) => return Err(Trouble::Failed(file_too_short(range))),
                         Ok(read) => read,
                         // What is in front of it can go; it is asked for again when it is the first.
                         Err(error) if error.kind() == ErrorKind::WouldBlock && !self.plan.is_empty() => break,
                         Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                            return Err(Missing::NotCached(range.clone()));
+                            return Err(Trouble::NotCached(range.clone()));
                         }
-                        Err(error) => return Err(Missing::Failed(error)),
+                        Err(error) => return Err(error.into()),
                     };
                     self.plan.push(read);
                     filled += read;
@@ -229,7 +245,7 @@ impl Scratch {
     }
 
     /// Returns how much was sent and how much was offered.
-    fn send(&self, pieces: &VecDeque<Piece>, socket: &mut impl Write) -> io::Result<(usize, usize)> {
+    fn send<S: AsFd + Write>(&self, pieces: &VecDeque<Piece>, socket: &mut S) -> io::Result<(usize, usize)> {
         let mut slices = [IoSlice::new(&[]); SLICE_COUNT_MAX];
         let (mut taken, mut offered) = (0, 0);
         for ((slice, piece), size) in slices.iter_mut().zip(pieces).zip(&self.plan) {
@@ -242,7 +258,14 @@ impl Scratch {
             };
             offered += size;
         }
-        socket.write_vectored(&slices[..self.plan.len()]).map(|sent| (sent, offered))
+        let slices = &slices[..self.plan.len()];
+        let sent = if self.more_comes {
+            let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
+            rustix::net::sendmsg(&*socket, slices, &mut SendAncillaryBuffer::default(), flags)?
+        } else {
+            socket.write_vectored(slices)?
+        };
+        Ok((sent, offered))
     }
 }
 
@@ -276,62 +299,39 @@ pub(crate) fn warm(range: &FilePiece) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::{BorrowedFd, OwnedFd};
+    use std::{
+        io::Read,
+        net::{TcpListener, TcpStream},
+        thread,
+        time::Duration,
+    };
 
     use super::*;
 
-    /// A socket that takes a limited number of bytes at each call, and then none for once.
-    struct Narrow {
-        taken: Vec<u8>,
-        width: usize,
-        is_blocked: bool,
-        fd: OwnedFd,
-    }
-
-    impl Write for Narrow {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.write_vectored(&[IoSlice::new(bytes)])
-        }
-
-        fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-            self.is_blocked = !self.is_blocked;
-            if self.is_blocked {
-                return Err(ErrorKind::WouldBlock.into());
-            }
-            let before = self.taken.len();
-            for slice in slices {
-                let left = self.width - (self.taken.len() - before);
-                self.taken.extend_from_slice(&slice[..slice.len().min(left)]);
-            }
-            Ok(self.taken.len() - before)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl AsFd for Narrow {
-        fn as_fd(&self) -> BorrowedFd<'_> {
-            self.fd.as_fd()
-        }
+    /// A sender that does not block, and a receiver.
+    fn sockets() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let sender = TcpStream::connect(listener.local_addr().expect("an address")).expect("to connect");
+        sender.set_nonblocking(true).expect("a socket");
+        (sender, listener.accept().expect("a connection").0)
     }
 
     #[test]
-    fn what_was_pushed_arrives_in_order_however_little_is_taken_at_once() {
+    fn what_was_pushed_arrives_in_order_however_slowly_it_is_taken() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("segment");
-        let contents: Vec<u8> = (0..700_000).map(|at| (at % 251) as u8).collect();
+        let contents: Vec<u8> = (0..2_000_000).map(|at| (at % 251) as u8).collect();
         std::fs::write(&path, &contents).expect("to be written");
         let file = Arc::new(File::open(&path).expect("just written"));
-        for width in [5_000, 100_000, 1 << 20] {
+        for read_size in [10_000, 1 << 20] {
             let mut output = Output::default();
             let mut expected = Vec::new();
-            for round in 0..20 {
-                let bytes = Bytes::from(vec![round; 3000]);
+            for round in 0..100 {
+                let bytes = Bytes::from(vec![round; 300 * usize::from(round)]);
                 expected.extend(&bytes);
                 output.push(Piece::Bytes(bytes));
-                let (position, size) = (usize::from(round) * 20_000, usize::from(round) * 15_000);
+                // Of all sizes: nothing, what is copied, what `sendfile` sends.
+                let (position, size) = (usize::from(round) * 15_000, usize::from(round % 10).pow(2) * 5_000);
                 expected.extend(&contents[position..position + size]);
                 output.push(Piece::File(FilePiece {
                     file: Arc::clone(&file),
@@ -339,32 +339,67 @@ mod tests {
                     size,
                 }));
             }
-            let mut socket = Narrow {
-                taken: Vec::new(),
-                width,
-                is_blocked: false,
-                fd: File::open("/dev/null").expect("there").into(),
-            };
+            let (mut sender, mut receiver) = sockets();
+            let size = expected.len();
+            let reader = thread::spawn(move || {
+                let mut received = vec![0; size];
+                for piece in received.chunks_mut(read_size) {
+                    receiver.read_exact(piece).expect("all of it");
+                }
+                received
+            });
             let mut scratch = Scratch::default();
             while !output.is_empty() {
-                output.write(&mut socket, &mut scratch, FileSending::Copy, 1 << 20).expect("a good socket");
+                let stop = output.write(&mut sender, &mut scratch, 1 << 20).expect("a good socket");
+                if matches!(stop, Stop::Blocked) {
+                    thread::sleep(Duration::from_micros(100));
+                }
             }
-            assert!(socket.taken == expected, "by {width} bytes");
+            assert!(reader.join().expect("no panic") == expected, "read by {read_size}");
             assert_eq!((output.memory_bytes(), output.sent()), (0, expected.len() as u64));
         }
     }
 
     #[test]
-    fn a_file_that_ends_too_early_ends_the_connection() {
+    fn what_is_not_in_the_page_cache_is_asked_for_first() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("segment");
+        let contents = vec![9; 600_000];
+        std::fs::write(&path, &contents).expect("to be written");
+        let file = File::open(&path).expect("just written");
+        file.sync_all().expect("to be synced");
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).expect("to be heard");
         let mut output = Output::default();
-        let file = Arc::new(File::open("/dev/null").expect("there"));
-        output.push(Piece::File(FilePiece { file, position: 0, size: 10 }));
-        let mut socket = Narrow {
-            taken: Vec::new(),
-            width: 100,
-            is_blocked: false,
-            fd: File::open("/dev/null").expect("there").into(),
-        };
-        assert!(output.write(&mut socket, &mut Scratch::default(), FileSending::Copy, 100).is_err());
+        let file = Arc::new(file);
+        // One that is copied, one that `sendfile` sends.
+        output.push(Piece::File(FilePiece { file: Arc::clone(&file), position: 0, size: 10_000 }));
+        output.push(Piece::File(FilePiece { file, position: 10_000, size: 590_000 }));
+        let (mut sender, mut receiver) = sockets();
+        let reader = thread::spawn(move || {
+            let mut received = vec![0; 600_000];
+            receiver.read_exact(&mut received).expect("all of it");
+            received
+        });
+        let mut scratch = Scratch::default();
+        while !output.is_empty() {
+            match output.write(&mut sender, &mut scratch, 1 << 20).expect("a good socket") {
+                // Some file systems keep everything in memory, so nothing is said about how often this happens.
+                Stop::NotCached(piece) => warm(&piece).expect("to be read"),
+                Stop::Blocked => thread::sleep(Duration::from_micros(100)),
+                Stop::Empty | Stop::Turn => {}
+            }
+        }
+        assert!(reader.join().expect("no panic") == contents);
+    }
+
+    #[test]
+    fn a_file_that_ends_too_early_ends_the_connection() {
+        for size in [10, 1 << 20] {
+            let mut output = Output::default();
+            let file = Arc::new(File::open("/dev/null").expect("there"));
+            output.push(Piece::File(FilePiece { file, position: 0, size }));
+            let (mut sender, _receiver) = sockets();
+            assert!(output.write(&mut sender, &mut Scratch::default(), 100).is_err(), "{size}");
+        }
     }
 }

@@ -21,7 +21,7 @@ use mio::{Interest, Registry, Token, net::TcpStream};
 use crate::{
     buffer::Pool,
     input::{self, Input, Quota},
-    output::{self, FileSending, Output, Piece, Scratch},
+    output::{self, Output, Piece, Scratch},
 };
 
 /// Tokens of peers have this bit, those of clients' connections never get there.
@@ -321,7 +321,7 @@ impl Peers {
             return Ok(());
         };
         while *may_write && !output.is_empty() {
-            match output.write(socket, &mut self.scratch, FileSending::Copy, u64::MAX / 2) {
+            match output.write(socket, &mut self.scratch, u64::MAX / 2) {
                 Ok(output::Stop::Blocked) => *may_write = false,
                 Ok(_) => {}
                 Err(_) => return Err(PeerFailure::Disconnected),
