@@ -287,7 +287,7 @@ impl Log {
     fn lower_durable_point(&mut self, to: Offset, actions: &mut Vec<DiskAction>) {
         if to < self.durable_point {
             self.durable_point = to;
-            actions.push(durable_point_checkpoint(to));
+            actions.push(self.durable_point_checkpoint(to));
         }
     }
 
@@ -322,7 +322,7 @@ impl Log {
         } else if self.durable_point_due && self.durable_point < self.synced {
             self.durable_point = self.synced;
             self.durable_point_saved = self.now;
-            (Checkpoint::DurablePoint(self.synced), durable_point_checkpoint(self.synced))
+            (Checkpoint::DurablePoint(self.synced), self.durable_point_checkpoint(self.synced))
         } else {
             return;
         };
@@ -332,6 +332,12 @@ impl Log {
         let id = self.queue.next_id();
         self.queue.checkpoint = Some((id, checkpoint));
         out.push(DiskOp { partition: self.partition, id, action });
+    }
+
+    /// The file that says how far the log is known to be on disk, and what of that no cut goes below.
+    fn durable_point_checkpoint(&self, point: Offset) -> DiskAction {
+        let point = DurablePoint { point, committed: self.high_watermark.min(point) };
+        DiskAction::WriteCheckpoint { name: DURABLE_POINT, contents: point.to_text().into() }
     }
 
     fn epochs_checkpoint(&self) -> DiskAction {
@@ -399,20 +405,27 @@ impl Log {
     }
 }
 
-/// The file that says how far the log is known to be on disk.
-fn durable_point_checkpoint(point: Offset) -> DiskAction {
-    DiskAction::WriteCheckpoint { name: DURABLE_POINT, contents: durable_point_text(point).into() }
+/// What the file with the durable point says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct DurablePoint {
+    /// Everything below was on disk.
+    pub(crate) point: Offset,
+    /// Everything below was committed as far as this replica knew: a start lists the batches from here on, so that a cut can be exact.
+    pub(crate) committed: Offset,
 }
 
-fn durable_point_text(point: Offset) -> String {
-    let text = format!("0\n{point}\n");
-    let checksum = crc32c(text.as_bytes());
-    format!("{text}{checksum:08x}\n")
-}
+impl DurablePoint {
+    fn to_text(self) -> String {
+        let text = format!("0\n{}\n{}\n", self.point, self.committed);
+        let checksum = crc32c(text.as_bytes());
+        format!("{text}{checksum:08x}\n")
+    }
 
-/// Reads the file; `None` if it is damaged.
-pub(crate) fn durable_point_from(text: &str) -> Option<Offset> {
-    let point = text.strip_prefix("0\n")?.split_once('\n')?.0;
-    let point = Offset::from_wire(point.parse().ok()?)?;
-    (durable_point_text(point) == text).then_some(point)
+    /// Reads the file; `None` if it is damaged.
+    pub(crate) fn from_text(text: &str) -> Option<Self> {
+        let mut lines = text.strip_prefix("0\n")?.split('\n');
+        let mut offset = || Offset::from_wire(lines.next()?.parse().ok()?);
+        let it = Self { point: offset()?, committed: offset()? };
+        (it.to_text() == text).then_some(it)
+    }
 }

@@ -11,7 +11,7 @@ use klamm_model::{BatchView, Offset, TopicPartition};
 use crate::append::NewBatch;
 use crate::config::LogConfig;
 use crate::disk::{DURABLE_POINT, DiskAction, DiskOp, EPOCH_CHECKPOINT, FileKind};
-use crate::ends::durable_point_from;
+use crate::ends::DurablePoint;
 use crate::epochs::Epochs;
 use crate::error::RecoverError;
 use crate::index::{self, Index};
@@ -64,6 +64,9 @@ struct Found {
     entry_count: Option<u32>,
 }
 
+/// A batch and its size.
+type Listed = (BatchHeader, u32);
+
 /// The good part of a segment.
 struct Scanned {
     end: Offset,
@@ -76,6 +79,8 @@ struct Recovery<'a> {
     files: &'a dyn LogFiles,
     listed: Vec<(String, u64)>,
     durable_point: Option<Offset>,
+    /// No cut will go below.
+    committed: Offset,
     scanned_count: u64,
     rebuilt: Vec<String>,
 }
@@ -99,6 +104,7 @@ impl Log {
             files,
             listed,
             durable_point: None,
+            committed: Offset::ZERO,
             scanned_count: 0,
             rebuilt: Vec::new(),
         };
@@ -118,7 +124,9 @@ impl Log {
 
 impl Recovery<'_> {
     fn run(mut self, directory: String) -> Result<(Log, RecoveryReport), RecoverError> {
-        self.durable_point = self.read_durable_point()?;
+        let saved = self.read_durable_point()?;
+        self.durable_point = saved.map(|saved| saved.point);
+        self.committed = saved.map_or(Offset::ZERO, |saved| saved.committed);
         let mut found = self.segments()?;
         let Some(first) = found.first().copied() else {
             let mut log = Log::empty(self.partition, self.config, Offset::ZERO);
@@ -157,15 +165,31 @@ impl Recovery<'_> {
         let closed_found = &found[..found.len() - 1];
         let (epochs, producers) = self.state_before(closed_found, last, &mut repairs)?;
 
-        let mut log = Log::empty(self.partition, self.config, last.base);
+        let (listed, producers_before) = self.listed(&found)?;
+        let first_listed = found.len() - 1 - listed.len();
+
+        let mut log = Log::empty(self.partition, self.config, found[first_listed].base);
         log.log_start = first.base;
+        let may_grow_again = closed.split_off(first_listed);
         log.segments.splice(0..0, closed);
-        log.appended_bytes = closed_found.iter().map(|segment| u64::from(segment.size)).sum();
+        log.appended_bytes = found[..first_listed].iter().map(|segment| u64::from(segment.size)).sum();
+        (log.epochs, log.producers) = (epochs, producers_before.unwrap_or(producers));
+        for (at, (batches, closed)) in listed.iter().zip(may_grow_again).enumerate() {
+            for (header, size) in batches {
+                log.place(&NewBatch::stored(header, *size));
+            }
+            let segment = log.active_mut();
+            assert_eq!(segment.size, closed.size, "a listed segment is whole");
+            let index = segment.index.take();
+            *segment = Segment { index, largest_timestamp: segment.largest_timestamp, ..closed };
+            log.segments.push(Segment::new(found[first_listed + at + 1].base));
+        }
+        log.tail.trim(self.committed, log.end);
         log.synced_bytes = log.appended_bytes;
         log.active_mut().may_exist = true;
         log.epochs_unsaved = false;
-        (log.epochs, log.producers) = (epochs, producers);
         let durable_point = self.durable_point.unwrap_or_default();
+        let committed = self.committed;
         let last_epoch = log.epochs.newest().map(|newest| newest.epoch);
         let Scanned { end: valid_end, size } =
             self.scan(last, last_epoch, &mut Index::default(), &mut |header, size| {
@@ -176,7 +200,7 @@ impl Recovery<'_> {
                 if log.end <= durable_point {
                     log.synced_bytes = log.appended_bytes;
                 }
-                log.tail.trim(Offset::ZERO, log.end);
+                log.tail.trim(committed, log.end);
             })?;
 
         let cut_bytes =
@@ -259,10 +283,10 @@ impl Recovery<'_> {
     }
 
     /// 0 if it was never saved; `None` if it cannot be read.
-    fn read_durable_point(&self) -> Result<Option<Offset>, RecoverError> {
+    fn read_durable_point(&self) -> Result<Option<DurablePoint>, RecoverError> {
         match self.read_small(DURABLE_POINT)? {
-            None => Ok(Some(Offset::ZERO)),
-            Some(contents) => Ok(std::str::from_utf8(&contents).ok().and_then(durable_point_from)),
+            None => Ok(Some(DurablePoint::default())),
+            Some(contents) => Ok(std::str::from_utf8(&contents).ok().and_then(DurablePoint::from_text)),
         }
     }
 
@@ -349,6 +373,36 @@ impl Recovery<'_> {
             (end, position) = (base, last);
         }
         Ok(Scanned { end, size: position })
+    }
+
+    /// The batches of the closed segments that go on above what was committed, and the producers before them: a cut may end in any of these segments, and must
+    /// not take more than it was told to.
+    fn listed(&mut self, found: &[Found]) -> Result<(Vec<Vec<Listed>>, Option<Producers>), RecoverError> {
+        let last = found.len() - 1;
+        let mut first = (0..last).find(|at| self.committed < found[at + 1].base).unwrap_or(last);
+        let mut producers = self.producers_from_file(found[first].base)?;
+        while producers.is_none() && 0 < first {
+            first -= 1;
+            producers = self.producers_from_file(found[first].base)?;
+        }
+        producers.get_or_insert_default();
+        let mut listed = Vec::new();
+        for at in first..last {
+            let mut batches = Vec::new();
+            let scanned = self.scan(found[at], None, &mut Index::default(), &mut |header, size| {
+                batches.push((*header, size));
+            })?;
+            listed.push(batches);
+            // What cannot be listed as a whole is not: a cut below goes back to its start.
+            if scanned.end != found[at + 1].base || scanned.size != found[at].size {
+                listed.clear();
+                producers = self.producers_from_file(found[at + 1].base)?;
+            }
+            if producers.is_none() {
+                listed.clear();
+            }
+        }
+        Ok(if listed.is_empty() { (listed, None) } else { (listed, producers) })
     }
 
     /// Epochs and producers as they were before the last segment: from their files, or else from the records of all segments.

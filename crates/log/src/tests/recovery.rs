@@ -204,3 +204,35 @@ fn a_cut_into_what_a_start_did_not_read_goes_back_to_a_place_that_is_known() {
         assert_eq!((appended.base, again.log.synced()), (end, again.log.end()));
     }
 }
+
+/// Records above the high watermark may lie in several segments, and another leader's log may end among them: no committed record may go with them.
+#[test]
+fn a_cut_above_what_was_committed_is_exact_after_a_restart() {
+    let config = LogConfig { segment_bytes: 250, ..LogConfig::default() };
+    for snapshot_is_lost in [false, true] {
+        let mut bench = Bench::new(config);
+        for mark in 0..15 {
+            let sequence = mark as i32;
+            bench.append_by(0, 1, mark, (7, 0, sequence)).expect("in order");
+            bench.settle();
+            if mark == 6 {
+                bench.log.note_high_watermark(offset(6));
+                bench.log.periodic(klamm_model::Tick(5_000_000), &mut bench.under_way);
+                bench.settle();
+            }
+        }
+        let mut disk = bench.disk.clone();
+        if snapshot_is_lost {
+            disk.files.retain(|name, _| !name.ends_with("snapshot"));
+        }
+        for end in 6..15 {
+            let (mut bench, _) = Bench::open(disk.clone(), config).expect("good files");
+            bench.settle();
+            bench.log.truncate_to(offset(end), &mut bench.under_way);
+            bench.settle();
+            assert_eq!(bench.log.end(), offset(end), "snapshot lost: {snapshot_is_lost}");
+            let next = end as i32;
+            bench.append_by(1, 1, 99, (7, 0, next)).expect("the producer goes on where its records end");
+        }
+    }
+}
