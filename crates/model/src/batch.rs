@@ -24,12 +24,7 @@ pub struct Batches<'a> {
 impl<'a> Batches<'a> {
     /// Reads the batches of `run` from its front.
     pub fn new(run: &'a [u8], tail: Tail) -> Self {
-        Self {
-            run,
-            position: 0,
-            tail,
-            is_done: false,
-        }
+        Self { run, position: 0, tail, is_done: false }
     }
 
     /// Bytes of the run that complete batches took so far.
@@ -50,9 +45,7 @@ impl<'a> Iterator for Batches<'a> {
                 self.position += batch.size();
                 Some(Ok(batch))
             }
-            Err(BatchError::Corrupt(Corruption::Truncated { .. }))
-                if self.tail == Tail::MayBeTruncated =>
-            {
+            Err(BatchError::Corrupt(Corruption::Truncated { .. })) if self.tail == Tail::MayBeTruncated => {
                 self.is_done = true;
                 None
             }
@@ -79,11 +72,7 @@ impl<'a> BatchView<'a> {
         let header = BatchHeader::parse(bytes)?;
         match bytes.get(..header.size) {
             Some(bytes) => Ok(Self { header, bytes }),
-            None => Err(Corruption::Truncated {
-                have: bytes.len(),
-                need: header.size,
-            }
-            .into()),
+            None => Err(Corruption::Truncated { have: bytes.len(), need: header.size }.into()),
         }
     }
 
@@ -136,20 +125,12 @@ impl<'a> BatchView<'a> {
     pub fn verify_crc(&self) -> Result<(), BatchError> {
         let stored = self.header.crc;
         let computed = crc32c(&self.bytes[position::ATTRIBUTES..]);
-        if stored == computed {
-            Ok(())
-        } else {
-            Err(Corruption::Checksum { stored, computed }.into())
-        }
+        if stored == computed { Ok(()) } else { Err(Corruption::Checksum { stored, computed }.into()) }
     }
 
     /// The records. A compressed body is unpacked into `scratch`, which is cleared first and never gets more than `size_max` bytes; one that is
     /// not compressed is read where it lies.
-    pub fn records<'b>(
-        &self,
-        scratch: &'b mut Vec<u8>,
-        size_max: usize,
-    ) -> Result<Records<'b>, BatchError>
+    pub fn records<'b>(&self, scratch: &'b mut Vec<u8>, size_max: usize) -> Result<Records<'b>, BatchError>
     where
         'a: 'b,
     {

@@ -146,9 +146,6 @@ pub enum RecordProblem {
 
 impl RecordProblem {
     pub(crate) fn at(self, index: u32) -> BatchError {
-        BatchError::Invalid(Invalidity::Record {
-            index,
-            problem: self,
-        })
+        BatchError::Invalid(Invalidity::Record { index, problem: self })
     }
 }

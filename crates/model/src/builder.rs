@@ -7,8 +7,8 @@ use bytes::Bytes;
 use crate::header::{BATCH_HEADER_SIZE, position};
 use crate::varint::write_varlong;
 use crate::{
-    Attributes, BatchHeader, Codec, Compression, LeaderEpoch, Offset, Producer, RecordHeader,
-    Timestamp, compress, crc32c, varlong_size,
+    Attributes, BatchHeader, Codec, Compression, LeaderEpoch, Offset, Producer, RecordHeader, Timestamp,
+    compress, crc32c, varlong_size,
 };
 
 /// Most that comes before a record's key: its length, attributes, timestamp, offset and the key's length; rounded up to whole machine words.
@@ -49,10 +49,7 @@ pub struct BatchBuilder {
 impl BatchBuilder {
     /// With room for a batch of `capacity` bytes, which is taken when the first record comes; the batch may grow beyond it.
     pub fn with_capacity(capacity: usize) -> Self {
-        Self {
-            capacity,
-            ..Self::default()
-        }
+        Self { capacity, ..Self::default() }
     }
 
     /// Adds a record, at the next offset.
@@ -67,10 +64,7 @@ impl BatchBuilder {
         headers: &[RecordHeader<'_>],
     ) {
         let size_after = self.size_after(key, value, headers);
-        assert!(
-            i32::try_from(size_after).is_ok(),
-            "batch of {size_after} bytes"
-        );
+        assert!(i32::try_from(size_after).is_ok(), "batch of {size_after} bytes");
         if self.record_count == 0 {
             self.buffer.reserve(self.capacity.max(size_after));
             self.buffer.resize(BATCH_HEADER_SIZE, 0);
@@ -145,11 +139,7 @@ impl BatchBuilder {
             _ => {
                 let mut packed = Vec::with_capacity(self.buffer.len() / 2);
                 packed.resize(BATCH_HEADER_SIZE, 0);
-                compress(
-                    seal.compression,
-                    &self.buffer[BATCH_HEADER_SIZE..],
-                    &mut packed,
-                );
+                compress(seal.compression, &self.buffer[BATCH_HEADER_SIZE..], &mut packed);
                 self.buffer.clear();
                 packed
             }
@@ -159,11 +149,7 @@ impl BatchBuilder {
             size: batch.len(),
             leader_epoch: seal.leader_epoch,
             crc: 0,
-            attributes: Attributes::new(
-                seal.compression.codec,
-                seal.is_transactional,
-                seal.is_control,
-            ),
+            attributes: Attributes::new(seal.compression.codec, seal.is_transactional, seal.is_control),
             last_offset_delta: self.record_count - 1,
             base_timestamp: self.base_timestamp,
             max_timestamp: self.max_timestamp,
@@ -179,10 +165,7 @@ impl BatchBuilder {
 }
 
 fn headers_size(headers: &[RecordHeader<'_>]) -> usize {
-    headers
-        .iter()
-        .map(|header| nullable_size(Some(header.key)) + nullable_size(header.value))
-        .sum()
+    headers.iter().map(|header| nullable_size(Some(header.key)) + nullable_size(header.value)).sum()
 }
 
 fn nullable_size(bytes: Option<&[u8]>) -> usize {

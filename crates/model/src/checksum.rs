@@ -33,11 +33,7 @@ mod tests {
     fn parts_are_the_whole() {
         let whole: Vec<u8> = (0..5000).map(|at| (at * 31 % 251) as u8).collect();
         for at in [0, 1, 40, 255, 256, 4999, 5000] {
-            assert_eq!(
-                crc32c_of_parts(&whole[..at], &whole[at..]),
-                crc32c(&whole),
-                "cut at {at}"
-            );
+            assert_eq!(crc32c_of_parts(&whole[..at], &whole[at..]), crc32c(&whole), "cut at {at}");
         }
     }
 }

@@ -69,10 +69,7 @@ impl FromStr for Codec {
     type Err = UnknownCodec;
 
     fn from_str(name: &str) -> Result<Self, UnknownCodec> {
-        Self::ALL
-            .into_iter()
-            .find(|codec| codec.name() == name)
-            .ok_or(UnknownCodec)
+        Self::ALL.into_iter().find(|codec| codec.name() == name).ok_or(UnknownCodec)
     }
 }
 
@@ -87,10 +84,7 @@ pub struct Compression {
 
 impl Compression {
     /// No compression.
-    pub const NONE: Self = Self {
-        codec: Codec::None,
-        level: 0,
-    };
+    pub const NONE: Self = Self { codec: Codec::None, level: 0 };
 
     /// The codec at Kafka's default level.
     pub fn of(codec: Codec) -> Self {
@@ -131,11 +125,7 @@ pub fn compress(compression: Compression, input: &[u8], output: &mut Vec<u8>) {
         Codec::Zstd => zstd::stream::copy_encode(input, &mut *output, compression.level),
     };
     if let Err(error) = written {
-        panic!(
-            "{} failed on {} bytes: {error}",
-            compression.codec,
-            input.len()
-        );
+        panic!("{} failed on {} bytes: {error}", compression.codec, input.len());
     }
 }
 
@@ -170,25 +160,13 @@ pub fn decompress(
             output.extend_from_slice(input);
             Ok(())
         }
-        Codec::Gzip => read_all(
-            codec,
-            flate2::bufread::MultiGzDecoder::new(input),
-            output,
-            size_max,
-        ),
+        Codec::Gzip => read_all(codec, flate2::bufread::MultiGzDecoder::new(input), output, size_max),
         Codec::Snappy => snappy::decompress(input, output, size_max),
-        Codec::Lz4 => read_all(
-            codec,
-            lz4_flex::frame::FrameDecoder::new(input),
-            output,
-            size_max,
-        ),
+        Codec::Lz4 => read_all(codec, lz4_flex::frame::FrameDecoder::new(input), output, size_max),
         Codec::Zstd => {
             let malformed = |_| DecompressError::Malformed(codec);
             let mut decoder = zstd::stream::read::Decoder::with_buffer(input).map_err(malformed)?;
-            decoder
-                .window_log_max(ZSTD_WINDOW_LOG_MAX)
-                .map_err(malformed)?;
+            decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(malformed)?;
             read_all(codec, decoder, output, size_max)
         }
     }
@@ -203,15 +181,8 @@ fn read_all(
     let before = output.len();
     // One byte more than allowed tells "just fits" from "too large".
     let limit = (size_max as u64).saturating_add(1);
-    decoder
-        .take(limit)
-        .read_to_end(output)
-        .map_err(|_| DecompressError::Malformed(codec))?;
-    if output.len() - before > size_max {
-        Err(DecompressError::TooLarge { size_max })
-    } else {
-        Ok(())
-    }
+    decoder.take(limit).read_to_end(output).map_err(|_| DecompressError::Malformed(codec))?;
+    if output.len() - before > size_max { Err(DecompressError::TooLarge { size_max }) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -239,19 +210,11 @@ mod tests {
         for codec in Codec::ALL {
             for size in [0, 1, 1000, input.len()] {
                 let packed = packed(codec, &input[..size]);
-                assert_eq!(
-                    unpacked(codec, &packed, size).as_deref(),
-                    Ok(&input[..size]),
-                    "{codec} {size}"
-                );
+                assert_eq!(unpacked(codec, &packed, size).as_deref(), Ok(&input[..size]), "{codec} {size}");
                 if size > 0 {
                     let size_max = size - 1;
                     let expected = DecompressError::TooLarge { size_max };
-                    assert_eq!(
-                        unpacked(codec, &packed, size_max),
-                        Err(expected),
-                        "{codec} {size}"
-                    );
+                    assert_eq!(unpacked(codec, &packed, size_max), Err(expected), "{codec} {size}");
                 }
             }
         }
@@ -264,35 +227,21 @@ mod tests {
             let bomb = packed(codec, &zeros);
             let mut output = Vec::new();
             let refused = decompress(codec, &bomb, &mut output, MIB);
-            assert_eq!(
-                refused,
-                Err(DecompressError::TooLarge { size_max: MIB }),
-                "{codec}"
-            );
-            assert!(
-                output.capacity() <= 4 * MIB,
-                "{codec} took {} bytes",
-                output.capacity()
-            );
+            assert_eq!(refused, Err(DecompressError::TooLarge { size_max: MIB }), "{codec}");
+            assert!(output.capacity() <= 4 * MIB, "{codec} took {} bytes", output.capacity());
         }
     }
 
     #[test]
     fn a_cut_body_is_malformed() {
-        let input: Vec<u8> = (0..50_000_u32)
-            .map(|at| (at.wrapping_mul(2_654_435_761) >> 20) as u8)
-            .collect();
+        let input: Vec<u8> = (0..50_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 20) as u8).collect();
         for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
             let packed = packed(codec, &input);
             // The last four bytes of an LZ4 frame are its end mark. Without it all data is there, and it is let pass.
             let end_mark_size = if codec == Codec::Lz4 { 4 } else { 0 };
             for end in [1, 12, packed.len() / 2, packed.len() - end_mark_size - 1] {
                 let refused = unpacked(codec, &packed[..end], MIB);
-                assert_eq!(
-                    refused,
-                    Err(DecompressError::Malformed(codec)),
-                    "{codec} cut at {end}"
-                );
+                assert_eq!(refused, Err(DecompressError::Malformed(codec)), "{codec} cut at {end}");
             }
         }
     }
@@ -301,14 +250,8 @@ mod tests {
     fn a_zstd_window_beyond_the_limit_is_refused() {
         // Frame header without content size: descriptor 0, window descriptor exponent 18 = 2^28 bytes; then one raw last block of one byte.
         let frame = |exponent: u8| [0x28, 0xb5, 0x2f, 0xfd, 0, exponent << 3, 0x09, 0, 0, b'x'];
-        assert_eq!(
-            unpacked(Codec::Zstd, &frame(17), MIB).as_deref(),
-            Ok(&b"x"[..])
-        );
-        assert_eq!(
-            unpacked(Codec::Zstd, &frame(18), MIB),
-            Err(DecompressError::Malformed(Codec::Zstd))
-        );
+        assert_eq!(unpacked(Codec::Zstd, &frame(17), MIB).as_deref(), Ok(&b"x"[..]));
+        assert_eq!(unpacked(Codec::Zstd, &frame(18), MIB), Err(DecompressError::Malformed(Codec::Zstd)));
     }
 
     #[test]
@@ -326,11 +269,7 @@ mod tests {
                 let mut encoder = FrameEncoder::with_frame_info(frame, Vec::new());
                 encoder.write_all(&input).expect("memory");
                 let packed = encoder.finish().expect("memory");
-                assert_eq!(
-                    unpacked(Codec::Lz4, &packed, MIB).as_deref(),
-                    Ok(&input[..]),
-                    "{block_mode:?}"
-                );
+                assert_eq!(unpacked(Codec::Lz4, &packed, MIB).as_deref(), Ok(&input[..]), "{block_mode:?}");
             }
         }
     }

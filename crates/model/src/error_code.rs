@@ -224,10 +224,7 @@ mod tests {
     fn a_client_retries_a_moved_leader_and_not_a_refused_topic_name() {
         assert!(ErrorCode::NotLeaderOrFollower.is_retriable());
         assert!(!ErrorCode::InvalidTopicException.is_retriable());
-        assert_eq!(
-            ErrorCode::NotLeaderOrFollower.to_string(),
-            "NOT_LEADER_OR_FOLLOWER"
-        );
+        assert_eq!(ErrorCode::NotLeaderOrFollower.to_string(), "NOT_LEADER_OR_FOLLOWER");
         assert_eq!(ErrorCode::NotLeaderOrFollower.code(), 6);
     }
 }

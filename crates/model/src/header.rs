@@ -17,9 +17,7 @@
 //! ```
 
 use crate::checksum::crc32c_of_parts;
-use crate::{
-    BatchError, Codec, Corruption, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp,
-};
+use crate::{BatchError, Codec, Corruption, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
 
 /// Size of everything before the records.
 pub const BATCH_HEADER_SIZE: usize = 61;
@@ -81,11 +79,7 @@ impl Attributes {
     const DELETE_HORIZON: i16 = 0x40;
 
     pub(crate) fn new(codec: Codec, is_transactional: bool, is_control: bool) -> Self {
-        let transactional = if is_transactional {
-            Self::TRANSACTIONAL
-        } else {
-            0
-        };
+        let transactional = if is_transactional { Self::TRANSACTIONAL } else { 0 };
         let control = if is_control { Self::CONTROL } else { 0 };
         Self(i16::from(codec.id()) | transactional | control)
     }
@@ -159,11 +153,7 @@ impl BatchHeader {
     /// Reads the header at the front of `bytes`. The checksum is not looked at.
     pub fn parse(bytes: &[u8]) -> Result<Self, BatchError> {
         let Some(header) = bytes.first_chunk::<BATCH_HEADER_SIZE>() else {
-            return Err(Corruption::Truncated {
-                have: bytes.len(),
-                need: BATCH_HEADER_SIZE,
-            }
-            .into());
+            return Err(Corruption::Truncated { have: bytes.len(), need: BATCH_HEADER_SIZE }.into());
         };
         // First of all the magic: other formats have other fields.
         let magic = i8::from_be_bytes(field(header, position::MAGIC));
@@ -173,15 +163,11 @@ impl BatchHeader {
         let base_offset = i64::from_be_bytes(field(header, position::BASE_OFFSET));
         let last_offset_delta = i32::from_be_bytes(field(header, position::LAST_OFFSET_DELTA));
         let record_count = i32::from_be_bytes(field(header, position::RECORD_COUNT));
-        let producer =
-            ProducerId::from_wire(i64::from_be_bytes(field(header, position::PRODUCER_ID)));
+        let producer = ProducerId::from_wire(i64::from_be_bytes(field(header, position::PRODUCER_ID)));
         Ok(Self {
             base_offset: offset(base_offset)?,
             size: batch_size(header)?,
-            leader_epoch: LeaderEpoch::from_wire(i32::from_be_bytes(field(
-                header,
-                position::LEADER_EPOCH,
-            ))),
+            leader_epoch: LeaderEpoch::from_wire(i32::from_be_bytes(field(header, position::LEADER_EPOCH))),
             crc: u32::from_be_bytes(field(header, position::CRC)),
             attributes: Attributes(i16::from_be_bytes(field(header, position::ATTRIBUTES))),
             last_offset_delta: not_negative("last offset delta", last_offset_delta)?,
@@ -202,66 +188,23 @@ impl BatchHeader {
     /// On a size, delta or count that the format cannot express.
     pub fn write(&self) -> [u8; BATCH_HEADER_SIZE] {
         let length = self.size.checked_sub(BATCH_OVERHEAD).map(i32::try_from);
-        let Some(Ok(length)) = length else {
-            panic!("batch of {} bytes", self.size)
-        };
-        let (producer_id, producer_epoch, base_sequence) = self
-            .producer
-            .map_or((-1, -1, -1), |it| (it.id.0, it.epoch.0, it.base_sequence));
+        let Some(Ok(length)) = length else { panic!("batch of {} bytes", self.size) };
+        let (producer_id, producer_epoch, base_sequence) =
+            self.producer.map_or((-1, -1, -1), |it| (it.id.0, it.epoch.0, it.base_sequence));
         let mut header = [0; BATCH_HEADER_SIZE];
-        put(
-            &mut header,
-            position::BASE_OFFSET,
-            self.base_offset.raw().to_be_bytes(),
-        );
+        put(&mut header, position::BASE_OFFSET, self.base_offset.raw().to_be_bytes());
         put(&mut header, position::BATCH_LENGTH, length.to_be_bytes());
-        put(
-            &mut header,
-            position::LEADER_EPOCH,
-            self.leader_epoch.map_or(-1, |it| it.0).to_be_bytes(),
-        );
+        put(&mut header, position::LEADER_EPOCH, self.leader_epoch.map_or(-1, |it| it.0).to_be_bytes());
         put(&mut header, position::MAGIC, MAGIC.to_be_bytes());
         put(&mut header, position::CRC, self.crc.to_be_bytes());
-        put(
-            &mut header,
-            position::ATTRIBUTES,
-            self.attributes.0.to_be_bytes(),
-        );
-        put(
-            &mut header,
-            position::LAST_OFFSET_DELTA,
-            wire_count(self.last_offset_delta),
-        );
-        put(
-            &mut header,
-            position::BASE_TIMESTAMP,
-            self.base_timestamp.0.to_be_bytes(),
-        );
-        put(
-            &mut header,
-            position::MAX_TIMESTAMP,
-            self.max_timestamp.0.to_be_bytes(),
-        );
-        put(
-            &mut header,
-            position::PRODUCER_ID,
-            producer_id.to_be_bytes(),
-        );
-        put(
-            &mut header,
-            position::PRODUCER_EPOCH,
-            producer_epoch.to_be_bytes(),
-        );
-        put(
-            &mut header,
-            position::BASE_SEQUENCE,
-            base_sequence.to_be_bytes(),
-        );
-        put(
-            &mut header,
-            position::RECORD_COUNT,
-            wire_count(self.record_count),
-        );
+        put(&mut header, position::ATTRIBUTES, self.attributes.0.to_be_bytes());
+        put(&mut header, position::LAST_OFFSET_DELTA, wire_count(self.last_offset_delta));
+        put(&mut header, position::BASE_TIMESTAMP, self.base_timestamp.0.to_be_bytes());
+        put(&mut header, position::MAX_TIMESTAMP, self.max_timestamp.0.to_be_bytes());
+        put(&mut header, position::PRODUCER_ID, producer_id.to_be_bytes());
+        put(&mut header, position::PRODUCER_EPOCH, producer_epoch.to_be_bytes());
+        put(&mut header, position::BASE_SEQUENCE, base_sequence.to_be_bytes());
+        put(&mut header, position::RECORD_COUNT, wire_count(self.record_count));
         header
     }
 
@@ -279,11 +222,7 @@ impl BatchHeader {
 /// Size of the batch that begins with `bytes`, header included, as its length field says.
 pub fn batch_size(bytes: &[u8]) -> Result<usize, BatchError> {
     let Some(front) = bytes.first_chunk::<BATCH_OVERHEAD>() else {
-        return Err(Corruption::Truncated {
-            have: bytes.len(),
-            need: BATCH_OVERHEAD,
-        }
-        .into());
+        return Err(Corruption::Truncated { have: bytes.len(), need: BATCH_OVERHEAD }.into());
     };
     let length = i32::from_be_bytes(field(front, position::BATCH_LENGTH));
     match usize::try_from(length).map(|length| length + BATCH_OVERHEAD) {
@@ -298,16 +237,8 @@ pub fn batch_size(bytes: &[u8]) -> Result<usize, BatchError> {
 /// If `original` is shorter than that.
 pub fn patched_prefix(original: &[u8], base_offset: Offset, leader_epoch: LeaderEpoch) -> [u8; 16] {
     let mut prefix: [u8; 16] = field(original, 0);
-    put(
-        &mut prefix,
-        position::BASE_OFFSET,
-        base_offset.raw().to_be_bytes(),
-    );
-    put(
-        &mut prefix,
-        position::LEADER_EPOCH,
-        leader_epoch.0.to_be_bytes(),
-    );
+    put(&mut prefix, position::BASE_OFFSET, base_offset.raw().to_be_bytes());
+    put(&mut prefix, position::LEADER_EPOCH, leader_epoch.0.to_be_bytes());
     prefix
 }
 
@@ -323,19 +254,8 @@ pub fn restamped_header(
     let old: [u8; BATCH_HEADER_SIZE] = field(original, 0);
     let attributes = Attributes(i16::from_be_bytes(field(&old, position::ATTRIBUTES)));
     let mut new = old;
-    put(
-        &mut new,
-        position::ATTRIBUTES,
-        attributes
-            .with_timestamp_type(timestamp_type)
-            .0
-            .to_be_bytes(),
-    );
-    put(
-        &mut new,
-        position::MAX_TIMESTAMP,
-        max_timestamp.0.to_be_bytes(),
-    );
+    put(&mut new, position::ATTRIBUTES, attributes.with_timestamp_type(timestamp_type).0.to_be_bytes());
+    put(&mut new, position::MAX_TIMESTAMP, max_timestamp.0.to_be_bytes());
     let crc = crc32c_of_parts(&new[position::ATTRIBUTES..], &original[BATCH_HEADER_SIZE..]);
     put(&mut new, position::CRC, crc.to_be_bytes());
     new
@@ -346,26 +266,15 @@ fn offset(raw: i64) -> Result<Offset, BatchError> {
     let largest = i64::MAX - i64::from(u32::MAX);
     Offset::from_wire(raw)
         .filter(|_| raw <= largest)
-        .ok_or(BatchError::Corrupt(Corruption::Field {
-            name: "base offset",
-            value: raw,
-        }))
+        .ok_or(BatchError::Corrupt(Corruption::Field { name: "base offset", value: raw }))
 }
 
 fn not_negative(name: &'static str, raw: i32) -> Result<u32, BatchError> {
-    u32::try_from(raw).map_err(|_| {
-        Corruption::Field {
-            name,
-            value: raw.into(),
-        }
-        .into()
-    })
+    u32::try_from(raw).map_err(|_| Corruption::Field { name, value: raw.into() }.into())
 }
 
 fn wire_count(count: u32) -> [u8; 4] {
-    let Ok(count) = i32::try_from(count) else {
-        panic!("{count} records in a batch")
-    };
+    let Ok(count) = i32::try_from(count) else { panic!("{count} records in a batch") };
     count.to_be_bytes()
 }
 

@@ -151,17 +151,12 @@ impl TopicId {
 /// Kafka prints ids as URL-safe base64 without padding; logs and files of ours do the same.
 impl fmt::Display for TopicId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const ALPHABET: &[u8; 64] =
-            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
         let bits = self.0.as_u128();
         let mut text = String::with_capacity(22);
         for group in 0..22 {
             let shift = 122 - 6 * group;
-            let digit = if shift >= 0 {
-                bits >> shift
-            } else {
-                bits << -shift
-            };
+            let digit = if shift >= 0 { bits >> shift } else { bits << -shift };
             text.push(char::from(ALPHABET[(digit & 63) as usize]));
         }
         f.write_str(&text)

@@ -28,8 +28,8 @@ pub use checksum::crc32c;
 pub use compress::{Codec, Compression, DecompressError, UnknownCodec, compress, decompress};
 pub use error_code::ErrorCode;
 pub use header::{
-    Attributes, BATCH_HEADER_SIZE, BATCH_OVERHEAD, BatchHeader, MAGIC, Producer, TimestampType,
-    batch_size, patched_prefix, position, restamped_header,
+    Attributes, BATCH_HEADER_SIZE, BATCH_OVERHEAD, BatchHeader, MAGIC, Producer, TimestampType, batch_size,
+    patched_prefix, position, restamped_header,
 };
 pub use ids::*;
 pub use record::{Headers, RecordHeader, RecordView, Records};

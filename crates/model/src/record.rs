@@ -86,17 +86,14 @@ impl<'a> Records<'a> {
 
     fn take(&mut self) -> Result<RecordView<'a>, RecordProblem> {
         let record = take_record(&mut self.rest, u32::MAX)?;
-        let offset_delta = u32::try_from(record.offset_delta)
-            .ok()
-            .filter(|delta| *delta <= self.last_offset_delta);
+        let offset_delta =
+            u32::try_from(record.offset_delta).ok().filter(|delta| *delta <= self.last_offset_delta);
         let timestamp = match self.append_time {
             Some(time) => time,
             None => timestamp_after(self.base_timestamp, record.timestamp_delta)?,
         };
         Ok(RecordView {
-            offset: self
-                .base_offset
-                .advance(offset_delta.ok_or(RecordProblem::OffsetDelta)?),
+            offset: self.base_offset.advance(offset_delta.ok_or(RecordProblem::OffsetDelta)?),
             timestamp,
             key: record.key,
             value: record.value,
@@ -135,26 +132,17 @@ struct RawRecord<'a> {
 /// Timestamps are written as distances from that of the batch.
 #[inline(always)]
 pub(crate) fn timestamp_after(base: Timestamp, delta: i64) -> Result<Timestamp, RecordProblem> {
-    base.0
-        .checked_add(delta)
-        .map(Timestamp)
-        .ok_or(RecordProblem::Timestamp)
+    base.0.checked_add(delta).map(Timestamp).ok_or(RecordProblem::Timestamp)
 }
 
 /// Takes one record off the front of `rest`.
 ///
 /// The fields are read without regard to the record's end: whoever crosses it cannot come back, so one look at where the last field ends tells.
 #[inline(always)]
-fn take_record<'a>(
-    rest: &mut &'a [u8],
-    header_count_max: u32,
-) -> Result<RawRecord<'a>, RecordProblem> {
+fn take_record<'a>(rest: &mut &'a [u8], header_count_max: u32) -> Result<RawRecord<'a>, RecordProblem> {
     let mut fields = *rest;
     let size = take_length(&mut fields)?.ok_or(RecordProblem::NegativeLength)?;
-    let left_after = fields
-        .len()
-        .checked_sub(size)
-        .ok_or(RecordProblem::Truncated)?;
+    let left_after = fields.len().checked_sub(size).ok_or(RecordProblem::Truncated)?;
     // The attributes byte means nothing so far, and Kafka does not look at it.
     take_bytes(&mut fields, 1)?;
     let timestamp_delta = take_varlong(&mut fields).ok_or(RecordProblem::Varint)?;
@@ -162,30 +150,17 @@ fn take_record<'a>(
     let key = take_nullable(&mut fields)?;
     let value = take_nullable(&mut fields)?;
     let header_count = take_length(&mut fields)?.ok_or(RecordProblem::NegativeLength)?;
-    let headers = Headers {
-        count: header_count as u32,
-        bytes: fields,
-    };
+    let headers = Headers { count: header_count as u32, bytes: fields };
     if header_count > 0 {
         let size_max = fields.len().saturating_sub(left_after);
         skip_headers(&mut fields, header_count, header_count_max, size_max)?;
     }
     if fields.len() != left_after {
         let is_too_long = fields.len() < left_after;
-        return Err(if is_too_long {
-            RecordProblem::Truncated
-        } else {
-            RecordProblem::TrailingBytes
-        });
+        return Err(if is_too_long { RecordProblem::Truncated } else { RecordProblem::TrailingBytes });
     }
     *rest = fields;
-    Ok(RawRecord {
-        timestamp_delta,
-        offset_delta,
-        key,
-        value,
-        headers,
-    })
+    Ok(RawRecord { timestamp_delta, offset_delta, key, value, headers })
 }
 
 /// What the check of a client's batch must know of a record.
@@ -197,24 +172,15 @@ pub(crate) struct RecordSummary {
 
 /// Passes over one record at the front of `rest`. Finds the same faults as [`take_record`].
 #[inline(always)]
-pub(crate) fn skip_record(
-    rest: &mut &[u8],
-    header_count_max: u32,
-) -> Result<RecordSummary, RecordProblem> {
+pub(crate) fn skip_record(rest: &mut &[u8], header_count_max: u32) -> Result<RecordSummary, RecordProblem> {
     if let Some((summary, size)) = plain_record(rest) {
         *rest = &rest[size..];
         return Ok(summary);
     }
-    take_record(rest, header_count_max).map(
-        |RawRecord {
-             timestamp_delta,
-             offset_delta,
-             ..
-         }| RecordSummary {
-            timestamp_delta,
-            offset_delta,
-        },
-    )
+    take_record(rest, header_count_max).map(|RawRecord { timestamp_delta, offset_delta, .. }| RecordSummary {
+        timestamp_delta,
+        offset_delta,
+    })
 }
 
 /// The record at the front of `bytes`, and its size, if it is of the common kind: no headers, no number of more than three bytes, not at the very end. `None` does not
@@ -246,22 +212,12 @@ fn plain_record(bytes: &[u8]) -> Option<(RecordSummary, usize)> {
         at += usize::try_from(value).ok()?;
     }
     let is_plain = at + 1 == end && bytes.get(at) == Some(&0);
-    is_plain.then_some((
-        RecordSummary {
-            timestamp_delta: timestamp_delta.into(),
-            offset_delta,
-        },
-        end,
-    ))
+    is_plain.then_some((RecordSummary { timestamp_delta: timestamp_delta.into(), offset_delta }, end))
 }
 
 #[inline(always)]
 fn window(bytes: &[u8], at: usize) -> Option<u64> {
-    bytes
-        .get(at..)?
-        .first_chunk()
-        .copied()
-        .map(u64::from_le_bytes)
+    bytes.get(at..)?.first_chunk().copied().map(u64::from_le_bytes)
 }
 
 fn skip_headers(
@@ -282,10 +238,7 @@ fn skip_headers(
 
 fn take_header<'a>(fields: &mut &'a [u8]) -> Result<RecordHeader<'a>, RecordProblem> {
     let key = take_nullable(fields)?.ok_or(RecordProblem::NegativeLength)?;
-    Ok(RecordHeader {
-        key,
-        value: take_nullable(fields)?,
-    })
+    Ok(RecordHeader { key, value: take_nullable(fields)? })
 }
 
 #[inline(always)]
@@ -301,17 +254,13 @@ fn take_nullable<'a>(fields: &mut &'a [u8]) -> Result<Option<&'a [u8]>, RecordPr
 fn take_length(bytes: &mut &[u8]) -> Result<Option<usize>, RecordProblem> {
     match take_varint(bytes).ok_or(RecordProblem::Varint)? {
         -1 => Ok(None),
-        length => usize::try_from(length)
-            .map(Some)
-            .map_err(|_| RecordProblem::NegativeLength),
+        length => usize::try_from(length).map(Some).map_err(|_| RecordProblem::NegativeLength),
     }
 }
 
 #[inline(always)]
 fn take_bytes<'a>(bytes: &mut &'a [u8], length: usize) -> Result<&'a [u8], RecordProblem> {
-    let (taken, rest) = bytes
-        .split_at_checked(length)
-        .ok_or(RecordProblem::Truncated)?;
+    let (taken, rest) = bytes.split_at_checked(length).ok_or(RecordProblem::Truncated)?;
     *bytes = rest;
     Ok(taken)
 }

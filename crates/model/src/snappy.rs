@@ -34,11 +34,7 @@ pub(crate) fn compress(input: &[u8], output: &mut Vec<u8>) -> io::Result<()> {
     Ok(())
 }
 
-pub(crate) fn decompress(
-    input: &[u8],
-    output: &mut Vec<u8>,
-    size_max: usize,
-) -> Result<(), DecompressError> {
+pub(crate) fn decompress(input: &[u8], output: &mut Vec<u8>, size_max: usize) -> Result<(), DecompressError> {
     let Some(framed) = input.strip_prefix(MAGIC) else {
         return decompress_block(input, output, size_max).map(drop);
     };
@@ -59,11 +55,7 @@ pub(crate) fn decompress(
 
 const MALFORMED: DecompressError = DecompressError::Malformed(Codec::Snappy);
 
-fn decompress_block(
-    block: &[u8],
-    output: &mut Vec<u8>,
-    size_max: usize,
-) -> Result<usize, DecompressError> {
+fn decompress_block(block: &[u8], output: &mut Vec<u8>, size_max: usize) -> Result<usize, DecompressError> {
     let size = snap::raw::decompress_len(block).map_err(|_| MALFORMED)?;
     if size > block.len().saturating_mul(GROWTH_MAX) {
         return Err(MALFORMED);
@@ -100,28 +92,17 @@ mod tests {
     #[test]
     fn bare_blocks_are_read_too() {
         let input = b"some text, some text, some text".repeat(5000);
-        let bare = snap::raw::Encoder::new()
-            .compress_vec(&input)
-            .expect("small input");
+        let bare = snap::raw::Encoder::new().compress_vec(&input).expect("small input");
         assert_eq!(unpacked(&bare, input.len()).as_deref(), Ok(&input[..]));
-        assert_eq!(
-            unpacked(&bare, 10),
-            Err(DecompressError::TooLarge { size_max: 10 })
-        );
+        assert_eq!(unpacked(&bare, 10), Err(DecompressError::TooLarge { size_max: 10 }));
     }
 
     #[test]
     fn the_limit_holds_over_all_blocks() {
         // A Snappy block of three literal bytes.
         let block = &[3, 8, b'a', b'b', b'c'];
-        assert_eq!(
-            unpacked(&framed(&[block, block]), 6).as_deref(),
-            Ok(&b"abcabc"[..])
-        );
-        assert_eq!(
-            unpacked(&framed(&[block, block]), 5),
-            Err(DecompressError::TooLarge { size_max: 5 })
-        );
+        assert_eq!(unpacked(&framed(&[block, block]), 6).as_deref(), Ok(&b"abcabc"[..]));
+        assert_eq!(unpacked(&framed(&[block, block]), 5), Err(DecompressError::TooLarge { size_max: 5 }));
         assert_eq!(unpacked(&framed(&[]), 0).as_deref(), Ok(&b""[..]));
     }
 

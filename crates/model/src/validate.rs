@@ -5,8 +5,8 @@
 
 use crate::record::{skip_record, timestamp_after};
 use crate::{
-    BatchError, BatchHeader, BatchView, Codec, Corruption, Invalidity, Producer, RecordProblem,
-    Timestamp, TimestampType,
+    BatchError, BatchHeader, BatchView, Codec, Corruption, Invalidity, Producer, RecordProblem, Timestamp,
+    TimestampType,
 };
 
 /// What a client's batch may take.
@@ -21,10 +21,7 @@ pub struct ProduceLimits {
 impl Default for ProduceLimits {
     /// Kafka's default size, and more headers than anybody uses.
     fn default() -> Self {
-        Self {
-            batch_size_max: 1_048_588,
-            header_count_max: 65_536,
-        }
+        Self { batch_size_max: 1_048_588, header_count_max: 65_536 }
     }
 }
 
@@ -63,10 +60,7 @@ pub fn validate_produce(bytes: &[u8], limits: &ProduceLimits) -> Result<ValidBat
         return Err(after_the_batch(&bytes[batch.size()..]));
     }
     if batch.size() > limits.batch_size_max {
-        return Err(BatchError::TooLarge {
-            size: batch.size(),
-            size_max: limits.batch_size_max,
-        });
+        return Err(BatchError::TooLarge { size: batch.size(), size_max: limits.batch_size_max });
     }
     batch.verify_crc()?;
     let header = batch.header();
@@ -112,28 +106,14 @@ fn check_header(header: &BatchHeader) -> Result<(), BatchError> {
         return Err(Invalidity::BaseOffset(header.base_offset.raw()).into());
     }
     if header.record_count.checked_sub(1) != Some(header.last_offset_delta) {
-        let BatchHeader {
-            record_count,
-            last_offset_delta,
-            ..
-        } = *header;
-        return Err(Invalidity::Count {
-            record_count,
-            last_offset_delta,
-        }
-        .into());
+        let BatchHeader { record_count, last_offset_delta, .. } = *header;
+        return Err(Invalidity::Count { record_count, last_offset_delta }.into());
     }
     match header.producer {
         None if attributes.is_transactional() => Err(Invalidity::TransactionWithoutProducer.into()),
-        Some(Producer {
-            epoch,
-            base_sequence,
-            ..
-        }) if epoch.0 < 0 || base_sequence < 0 => Err(Invalidity::Producer {
-            epoch: epoch.0,
-            base_sequence,
+        Some(Producer { epoch, base_sequence, .. }) if epoch.0 < 0 || base_sequence < 0 => {
+            Err(Invalidity::Producer { epoch: epoch.0, base_sequence }.into())
         }
-        .into()),
         _ => Ok(()),
     }
 }
@@ -147,8 +127,7 @@ fn check_records(
     let mut rest = body;
     let (mut oldest, mut newest) = (Timestamp(i64::MAX), Timestamp(i64::MIN));
     for index in 0..header.record_count {
-        let record =
-            skip_record(&mut rest, limits.header_count_max).map_err(|problem| problem.at(index))?;
+        let record = skip_record(&mut rest, limits.header_count_max).map_err(|problem| problem.at(index))?;
         if i64::from(record.offset_delta) != i64::from(index) {
             return Err(RecordProblem::OffsetDelta.at(index));
         }
@@ -157,28 +136,21 @@ fn check_records(
         oldest = oldest.min(timestamp);
         newest = newest.max(timestamp);
     }
-    if rest.is_empty() {
-        Ok((oldest, newest))
-    } else {
-        Err(Invalidity::BytesAfterRecords(rest.len()).into())
-    }
+    if rest.is_empty() { Ok((oldest, newest)) } else { Err(Invalidity::BytesAfterRecords(rest.len()).into()) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::header::position;
-    use crate::{
-        BATCH_HEADER_SIZE, BatchBuilder, Offset, ProducerEpoch, ProducerId, Seal, put_varint,
-    };
+    use crate::{BATCH_HEADER_SIZE, BatchBuilder, Offset, ProducerEpoch, ProducerId, Seal, put_varint};
 
     /// A good batch of three records, changed by `change`, with length and checksum set right afterwards.
     fn check(change: impl FnOnce(&mut Vec<u8>)) -> Result<ValidBatch, BatchError> {
         let mut bytes = good();
         change(&mut bytes);
         let length = (bytes.len() - crate::BATCH_OVERHEAD) as u32;
-        bytes[position::BATCH_LENGTH..position::LEADER_EPOCH]
-            .copy_from_slice(&length.to_be_bytes());
+        bytes[position::BATCH_LENGTH..position::LEADER_EPOCH].copy_from_slice(&length.to_be_bytes());
         let crc = crate::crc32c(&bytes[position::ATTRIBUTES..]);
         bytes[position::CRC..position::ATTRIBUTES].copy_from_slice(&crc.to_be_bytes());
         validate_produce(&bytes, &ProduceLimits::default())
@@ -189,17 +161,8 @@ mod tests {
         for value in ["a", "b", "c"] {
             builder.append(Timestamp(1000), None, Some(value.as_bytes()), &[]);
         }
-        let producer = Producer {
-            id: ProducerId(7),
-            epoch: ProducerEpoch(0),
-            base_sequence: 5,
-        };
-        builder
-            .finish(&Seal {
-                producer: Some(producer),
-                ..Seal::default()
-            })
-            .to_vec()
+        let producer = Producer { id: ProducerId(7), epoch: ProducerEpoch(0), base_sequence: 5 };
+        builder.finish(&Seal { producer: Some(producer), ..Seal::default() }).to_vec()
     }
 
     /// A batch whose only record has these bytes after its length.
@@ -221,28 +184,16 @@ mod tests {
     fn a_good_batch_is_summed_up() {
         let valid = check(|_| ()).expect("good");
         let producer = valid.producer.expect("set");
-        assert_eq!(
-            (producer.id.0, producer.epoch.0, producer.base_sequence),
-            (7, 0, 5)
-        );
-        assert_eq!(
-            (valid.record_count, valid.last_offset_delta, valid.size),
-            (3, 2, good().len())
-        );
-        assert_eq!(
-            (valid.oldest_timestamp.0, valid.newest_timestamp.0),
-            (1000, 1000)
-        );
+        assert_eq!((producer.id.0, producer.epoch.0, producer.base_sequence), (7, 0, 5));
+        assert_eq!((valid.record_count, valid.last_offset_delta, valid.size), (3, 2, good().len()));
+        assert_eq!((valid.oldest_timestamp.0, valid.newest_timestamp.0), (1000, 1000));
     }
 
     #[test]
     fn flags_that_no_client_may_set() {
         let with_flag = |flag: u8| check(|bytes| bytes[position::ATTRIBUTES + 1] |= flag);
         assert_eq!(with_flag(0x20), invalid(Invalidity::ControlFromClient));
-        assert_eq!(
-            with_flag(0x40),
-            invalid(Invalidity::DeleteHorizonFromClient)
-        );
+        assert_eq!(with_flag(0x40), invalid(Invalidity::DeleteHorizonFromClient));
         assert_eq!(with_flag(0x08), Err(BatchError::LogAppendTimeFromClient));
         for codec in 5..8 {
             assert_eq!(with_flag(codec), Err(BatchError::UnsupportedCodec(codec)));
@@ -253,21 +204,9 @@ mod tests {
     #[test]
     fn a_producer_comes_with_epoch_and_sequence_and_a_transaction_with_a_producer() {
         let no_epoch = check(|bytes| bytes[position::PRODUCER_EPOCH..][..2].fill(0xff));
-        assert_eq!(
-            no_epoch,
-            invalid(Invalidity::Producer {
-                epoch: -1,
-                base_sequence: 5
-            })
-        );
+        assert_eq!(no_epoch, invalid(Invalidity::Producer { epoch: -1, base_sequence: 5 }));
         let no_sequence = check(|bytes| bytes[position::BASE_SEQUENCE..][..4].fill(0xff));
-        assert_eq!(
-            no_sequence,
-            invalid(Invalidity::Producer {
-                epoch: 0,
-                base_sequence: -1
-            })
-        );
+        assert_eq!(no_sequence, invalid(Invalidity::Producer { epoch: 0, base_sequence: -1 }));
         let no_producer = check(|bytes| {
             bytes[position::PRODUCER_ID..][..14].fill(0xff);
             bytes[position::ATTRIBUTES + 1] |= 0x10;
@@ -287,48 +226,24 @@ mod tests {
         for length in [0_i32, -1, 48, i32::MIN] {
             let mut bytes = good();
             bytes[position::BATCH_LENGTH..][..4].copy_from_slice(&length.to_be_bytes());
-            assert_eq!(
-                validate_produce(&bytes, &limits),
-                Err(Corruption::Length(length).into())
-            );
+            assert_eq!(validate_produce(&bytes, &limits), Err(Corruption::Length(length).into()));
         }
         let good = good();
         let have = good.len() - 1;
-        let cut = Corruption::Truncated {
-            have,
-            need: good.len(),
-        };
+        let cut = Corruption::Truncated { have, need: good.len() };
         assert_eq!(validate_produce(&good[..have], &limits), Err(cut.into()));
         assert_eq!(
             validate_produce(&[&good[..], b"x"].concat(), &limits),
             Err(Corruption::TrailingBytes(1).into())
         );
-        assert_eq!(
-            validate_produce(&[&good[..], &good].concat(), &limits),
-            Err(BatchError::TooManyBatches)
-        );
+        assert_eq!(validate_produce(&[&good[..], &good].concat(), &limits), Err(BatchError::TooManyBatches));
         assert_eq!(validate_produce(b"", &limits), Err(BatchError::Empty));
-        let small = ProduceLimits {
-            batch_size_max: have,
-            ..limits
-        };
+        let small = ProduceLimits { batch_size_max: have, ..limits };
         assert_eq!(
             validate_produce(&good, &small),
-            Err(BatchError::TooLarge {
-                size: good.len(),
-                size_max: have
-            })
+            Err(BatchError::TooLarge { size: good.len(), size_max: have })
         );
-        assert!(
-            validate_produce(
-                &good,
-                &ProduceLimits {
-                    batch_size_max: good.len(),
-                    ..limits
-                }
-            )
-            .is_ok()
-        );
+        assert!(validate_produce(&good, &ProduceLimits { batch_size_max: good.len(), ..limits }).is_ok());
     }
 
     #[test]
@@ -336,17 +251,13 @@ mod tests {
         let counted = |record_count: u32, last_offset_delta: u32| {
             check(|bytes| {
                 bytes[position::RECORD_COUNT..][..4].copy_from_slice(&record_count.to_be_bytes());
-                bytes[position::LAST_OFFSET_DELTA..][..4]
-                    .copy_from_slice(&last_offset_delta.to_be_bytes());
+                bytes[position::LAST_OFFSET_DELTA..][..4].copy_from_slice(&last_offset_delta.to_be_bytes());
             })
         };
         for (record_count, last_offset_delta) in [(0, 0), (3, 3), (3, 1), (1, 2)] {
             assert_eq!(
                 counted(record_count, last_offset_delta),
-                invalid(Invalidity::Count {
-                    record_count,
-                    last_offset_delta
-                })
+                invalid(Invalidity::Count { record_count, last_offset_delta })
             );
         }
         assert_eq!(counted(2, 1), invalid(Invalidity::BytesAfterRecords(8)));
@@ -354,18 +265,12 @@ mod tests {
         for (record_count, last_offset_delta) in [(u32::MAX, 2), (3, u32::MAX)] {
             let refused = counted(record_count, last_offset_delta);
             assert!(
-                matches!(
-                    refused,
-                    Err(BatchError::Corrupt(Corruption::Field { value: -1, .. }))
-                ),
+                matches!(refused, Err(BatchError::Corrupt(Corruption::Field { value: -1, .. }))),
                 "{refused:?}"
             );
         }
         let from_elsewhere = check(|bytes| bytes[7] = 3);
-        assert_eq!(
-            from_elsewhere,
-            invalid(Invalidity::BaseOffset(Offset::new(3).raw()))
-        );
+        assert_eq!(from_elsewhere, invalid(Invalidity::BaseOffset(Offset::new(3).raw())));
         // The offset delta of the last record: after length, attributes and timestamp delta.
         let swapped = check(|bytes| {
             let at = bytes.len() - 8 + 3;

@@ -71,10 +71,7 @@ fn decode_short(window: u64) -> Option<(u32, usize)> {
     } else if bytes & 0x8000 == 0 {
         Some((bytes & 0x7f | bytes >> 1 & 0x3f80, 2))
     } else if bytes & 0x80_0000 == 0 {
-        Some((
-            bytes & 0x7f | bytes >> 1 & 0x3f80 | bytes >> 2 & 0x1f_c000,
-            3,
-        ))
+        Some((bytes & 0x7f | bytes >> 1 & 0x3f80 | bytes >> 2 & 0x1f_c000, 3))
     } else {
         None
     }
@@ -171,14 +168,8 @@ mod tests {
         let without_end = [0xff; 11];
         assert_eq!(take_varint(&mut without_end.as_slice()), None);
         assert_eq!(take_varlong(&mut without_end.as_slice()), None);
-        assert_eq!(
-            take_varint(&mut [0xff, 0xff, 0xff, 0xff, 0x1f].as_slice()),
-            None
-        );
-        assert_eq!(
-            take_varint(&mut [0xff, 0xff, 0xff, 0xff, 0x0f].as_slice()),
-            Some(i32::MIN)
-        );
+        assert_eq!(take_varint(&mut [0xff, 0xff, 0xff, 0xff, 0x1f].as_slice()), None);
+        assert_eq!(take_varint(&mut [0xff, 0xff, 0xff, 0xff, 0x0f].as_slice()), Some(i32::MIN));
         let beyond_64_bits = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x03];
         assert_eq!(take_varlong(&mut beyond_64_bits.as_slice()), None);
     }

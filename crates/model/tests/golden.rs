@@ -19,17 +19,11 @@ struct Record {
 
 fn record(timestamp: i64, key: Option<&str>, value: Option<&str>) -> Record {
     let bytes = |text: &str| text.as_bytes().to_vec();
-    Record {
-        timestamp,
-        key: key.map(bytes),
-        value: value.map(bytes),
-        headers: Vec::new(),
-    }
+    Record { timestamp, key: key.map(bytes), value: value.map(bytes), headers: Vec::new() }
 }
 
 fn sample() -> Vec<Record> {
-    let header =
-        |key: &str, value: Option<&str>| (key.to_owned(), value.map(|it| it.as_bytes().to_vec()));
+    let header = |key: &str, value: Option<&str>| (key.to_owned(), value.map(|it| it.as_bytes().to_vec()));
     vec![
         record(START_MS, Some("key"), Some("value")),
         record(START_MS + 1, None, Some("no key")),
@@ -55,15 +49,9 @@ fn many() -> Vec<Record> {
     let one = |index: i64| {
         let tail = if index % 100 == 0 { long.as_str() } else { "" };
         let key = format!("key-{index}");
-        let mut record = record(
-            START_MS + index * 7,
-            Some(&key),
-            Some(&format!("value {index} {tail}")),
-        );
+        let mut record = record(START_MS + index * 7, Some(&key), Some(&format!("value {index} {tail}")));
         if index % 50 == 0 {
-            record
-                .headers
-                .push(("i".to_owned(), Some(index.to_string().into_bytes())));
+            record.headers.push(("i".to_owned(), Some(index.to_string().into_bytes())));
         }
         record
     };
@@ -85,12 +73,7 @@ fn read(batch: &BatchView<'_>) -> Vec<Record> {
             headers: record
                 .headers
                 .iter()
-                .map(|it| {
-                    (
-                        String::from_utf8(it.key.to_vec()).unwrap(),
-                        it.value.map(<[u8]>::to_vec),
-                    )
-                })
+                .map(|it| (String::from_utf8(it.key.to_vec()).unwrap(), it.value.map(<[u8]>::to_vec)))
                 .collect(),
         }
     };
@@ -103,17 +86,9 @@ fn build(records: &[Record], seal: &Seal) -> Vec<u8> {
         let headers: Vec<_> = it
             .headers
             .iter()
-            .map(|(key, value)| RecordHeader {
-                key: key.as_bytes(),
-                value: value.as_deref(),
-            })
+            .map(|(key, value)| RecordHeader { key: key.as_bytes(), value: value.as_deref() })
             .collect();
-        builder.append(
-            Timestamp(it.timestamp),
-            it.key.as_deref(),
-            it.value.as_deref(),
-            &headers,
-        );
+        builder.append(Timestamp(it.timestamp), it.key.as_deref(), it.value.as_deref(), &headers);
     }
     builder.finish(seal).to_vec()
 }
@@ -147,10 +122,7 @@ const GOLDEN_FILES: &[(&str, &str)] = golden_files![
 fn golden(name: &str) -> Vec<u8> {
     let (_, text) = GOLDEN_FILES.iter().find(|file| file.0 == name).unwrap();
     let text: String = text.split_whitespace().collect();
-    (0..text.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
-        .collect()
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
 }
 
 fn parse(bytes: &[u8]) -> BatchView<'_> {
@@ -165,24 +137,8 @@ fn parse(bytes: &[u8]) -> BatchView<'_> {
 fn every_compression_of_java_is_read() {
     let limits = ProduceLimits::default();
     for (set, expected, variants) in [
-        (
-            "sample",
-            sample(),
-            &["none", "gzip", "snappy", "lz4", "zstd"][..],
-        ),
-        (
-            "many",
-            many(),
-            &[
-                "gzip",
-                "gzip-level-1",
-                "snappy",
-                "lz4",
-                "lz4-level-17",
-                "zstd",
-                "zstd-level-22",
-            ],
-        ),
+        ("sample", sample(), &["none", "gzip", "snappy", "lz4", "zstd"][..]),
+        ("many", many(), &["gzip", "gzip-level-1", "snappy", "lz4", "lz4-level-17", "zstd", "zstd-level-22"]),
     ] {
         for variant in variants {
             let bytes = golden(&format!("{set}-{variant}"));
@@ -194,10 +150,7 @@ fn every_compression_of_java_is_read() {
             let valid = validate_produce(&bytes, &limits).unwrap();
             assert_eq!(valid.record_count as usize, expected.len());
             assert_eq!((valid.codec, valid.size), (codec, bytes.len()));
-            assert_eq!(
-                Some(valid.newest_timestamp.0),
-                expected.iter().map(|it| it.timestamp).max()
-            );
+            assert_eq!(Some(valid.newest_timestamp.0), expected.iter().map(|it| it.timestamp).max());
             assert_eq!(valid.producer, None);
         }
     }
@@ -205,28 +158,13 @@ fn every_compression_of_java_is_read() {
 
 #[test]
 fn batches_without_compression_are_built_to_the_same_bytes() {
-    let producer = |base_sequence| {
-        Some(Producer {
-            id: ProducerId(4711),
-            epoch: ProducerEpoch(3),
-            base_sequence,
-        })
-    };
+    let producer =
+        |base_sequence| Some(Producer { id: ProducerId(4711), epoch: ProducerEpoch(3), base_sequence });
     let plain = Seal::default();
-    let idempotent = Seal {
-        producer: producer(1234),
-        ..plain
-    };
-    let transactional = Seal {
-        producer: producer(i32::MAX - 2),
-        is_transactional: true,
-        ..plain
-    };
-    let placed = Seal {
-        base_offset: Offset::new(5_000_000_000),
-        leader_epoch: Some(LeaderEpoch(9)),
-        ..plain
-    };
+    let idempotent = Seal { producer: producer(1234), ..plain };
+    let transactional = Seal { producer: producer(i32::MAX - 2), is_transactional: true, ..plain };
+    let placed =
+        Seal { base_offset: Offset::new(5_000_000_000), leader_epoch: Some(LeaderEpoch(9)), ..plain };
     for (name, seal) in [
         ("sample-none", plain),
         ("idempotent", idempotent),
@@ -257,10 +195,7 @@ fn the_broker_stamps_as_java_does() {
     bytes[..prefix.len()].copy_from_slice(&prefix);
     for bytes in [bytes, golden("log-append-time")] {
         let batch = parse(&bytes);
-        assert_eq!(
-            batch.header().attributes.timestamp_type(),
-            TimestampType::LogAppendTime
-        );
+        assert_eq!(batch.header().attributes.timestamp_type(), TimestampType::LogAppendTime);
         assert!(read(&batch).iter().all(|it| it.timestamp == appended_at.0));
     }
 }
@@ -273,20 +208,10 @@ fn a_transaction_marker_is_a_control_batch_without_sequence() {
     assert!(header.attributes.is_control() && header.attributes.is_transactional());
     assert_eq!(
         header.producer,
-        Some(Producer {
-            id: ProducerId(4711),
-            epoch: ProducerEpoch(3),
-            base_sequence: -1
-        })
+        Some(Producer { id: ProducerId(4711), epoch: ProducerEpoch(3), base_sequence: -1 })
     );
     assert_eq!(header.leader_epoch, Some(LeaderEpoch(9)));
-    assert_eq!(
-        (batch.base_offset(), batch.next_offset()),
-        (Offset::new(42), Offset::new(43))
-    );
+    assert_eq!((batch.base_offset(), batch.next_offset()), (Offset::new(42), Offset::new(43)));
     let refused = validate_produce(&bytes, &ProduceLimits::default());
-    assert_eq!(
-        refused,
-        Err(BatchError::Invalid(Invalidity::ControlFromClient))
-    );
+    assert_eq!(refused, Err(BatchError::Invalid(Invalidity::ControlFromClient)));
 }

@@ -19,22 +19,15 @@ fn text() -> impl Strategy<Value = Text> {
 
 fn entries() -> impl Strategy<Value = Vec<Entry>> {
     let headers = prop::collection::vec((prop::collection::vec(any::<u8>(), 0..20), text()), 0..4);
-    let timestamp = prop_oneof![
-        Just(-1_i64),
-        1_600_000_000_000..1_700_000_000_000_i64,
-        any::<i32>().prop_map(i64::from)
-    ];
+    let timestamp =
+        prop_oneof![Just(-1_i64), 1_600_000_000_000..1_700_000_000_000_i64, any::<i32>().prop_map(i64::from)];
     prop::collection::vec((timestamp, text(), text(), headers), 1..80)
 }
 
 fn seal() -> impl Strategy<Value = Seal> {
     let producer = prop::option::of((0..i64::MAX, 0..i16::MAX, 0..i32::MAX));
-    (
-        prop::sample::select(&Codec::ALL[..]),
-        producer,
-        any::<bool>(),
-    )
-        .prop_map(|(codec, producer, is_transactional)| Seal {
+    (prop::sample::select(&Codec::ALL[..]), producer, any::<bool>()).prop_map(
+        |(codec, producer, is_transactional)| Seal {
             compression: Compression::of(codec),
             producer: producer.map(|(id, epoch, base_sequence)| Producer {
                 id: ProducerId(id),
@@ -43,30 +36,17 @@ fn seal() -> impl Strategy<Value = Seal> {
             }),
             is_transactional: is_transactional && producer.is_some(),
             ..Seal::default()
-        })
+        },
+    )
 }
 
 fn build(builder: &mut BatchBuilder, entries: &[Entry], seal: &Seal) -> bytes::Bytes {
     for (timestamp, key, value, headers) in entries {
-        let headers: Vec<_> = headers
-            .iter()
-            .map(|(key, value)| RecordHeader {
-                key,
-                value: value.as_deref(),
-            })
-            .collect();
+        let headers: Vec<_> =
+            headers.iter().map(|(key, value)| RecordHeader { key, value: value.as_deref() }).collect();
         let size_max = builder.size_after(key.as_deref(), value.as_deref(), &headers);
-        builder.append(
-            Timestamp(*timestamp),
-            key.as_deref(),
-            value.as_deref(),
-            &headers,
-        );
-        assert!(
-            builder.size() <= size_max,
-            "{} bytes, announced {size_max}",
-            builder.size()
-        );
+        builder.append(Timestamp(*timestamp), key.as_deref(), value.as_deref(), &headers);
+        assert!(builder.size() <= size_max, "{} bytes, announced {size_max}", builder.size());
     }
     builder.finish(seal)
 }
@@ -80,17 +60,9 @@ fn read(batch: &BatchView<'_>, size_max: usize) -> Result<Vec<Entry>, BatchError
             .map(|it| (it.key.to_vec(), it.value.map(<[u8]>::to_vec)))
             .collect::<Vec<_>>();
         assert_eq!(headers.len(), record.headers.len());
-        (
-            record.timestamp.0,
-            record.key.map(<[u8]>::to_vec),
-            record.value.map(<[u8]>::to_vec),
-            headers,
-        )
+        (record.timestamp.0, record.key.map(<[u8]>::to_vec), record.value.map(<[u8]>::to_vec), headers)
     };
-    batch
-        .records(&mut scratch, size_max)?
-        .map(|record| record.map(owned))
-        .collect()
+    batch.records(&mut scratch, size_max)?.map(|record| record.map(owned)).collect()
 }
 
 proptest! {

@@ -141,6 +141,12 @@ impl Plan {
         Self { kinds, pace: dice.between(300 * MS, 2 * SECOND) }
     }
 
+    /// These kinds only, in quick succession.
+    pub fn of(kinds: &[&str]) -> Self {
+        let kinds = (0..KINDS.len()).filter(|kind| kinds.contains(&KINDS[*kind])).collect();
+        Self { kinds, pace: 500 * MS }
+    }
+
     /// Until the next fault.
     pub fn pause(&self, dice: &mut Dice) -> u64 {
         dice.between(self.pace / 10, 2 * self.pace)

@@ -57,6 +57,8 @@ pub struct Options {
     pub printed: bool,
     /// What is done wrong on purpose.
     pub sabotage: Sabotage,
+    /// The kinds of faults there are; where none is given, the seed decides.
+    pub faults: &'static [&'static str],
 }
 
 /// What a run came to.
@@ -151,7 +153,7 @@ struct World {
 
 impl World {
     fn new(options: Options) -> Self {
-        let Options { seed, printed, sabotage } = options;
+        let Options { seed, printed, sabotage, faults } = options;
         let mut timeline = Timeline::new(seed, printed);
         let dice = &mut timeline.dice;
         let settings = Settings {
@@ -163,7 +165,8 @@ impl World {
         };
         let topics = draw_topics(&mut timeline);
         let clients = draw_clients(&topics, &mut timeline);
-        let plan = Plan::draw(&mut timeline.dice);
+        let drawn = Plan::draw(&mut timeline.dice);
+        let plan = if faults.is_empty() { drawn } else { Plan::of(faults) };
         let mut engine = Engine::new(sabotage.engine);
         if timeline.dice.chance(60) {
             engine.set_unrest(Some(timeline.dice.between(SECOND, 6 * SECOND)));

@@ -10,6 +10,8 @@ struct Case {
     sabotage: Sabotage,
     invariants: &'static [&'static str],
     seeds_max: u64,
+    /// Where the moment is rare: the faults that bring it about.
+    faults: &'static [&'static str],
 }
 
 fn replica(
@@ -18,7 +20,13 @@ fn replica(
     seeds_max: u64,
     broken: klamm_replica::Sabotage,
 ) -> Case {
-    Case { name, sabotage: Sabotage { replica: broken, ..Sabotage::default() }, invariants, seeds_max }
+    Case {
+        name,
+        sabotage: Sabotage { replica: broken, ..Sabotage::default() },
+        invariants,
+        seeds_max,
+        faults: &[],
+    }
 }
 
 fn cases() -> Vec<Case> {
@@ -29,6 +37,7 @@ fn cases() -> Vec<Case> {
         sabotage: Sabotage { disk, ..Sabotage::default() },
         invariants,
         seeds_max,
+        faults: &[],
     };
     vec![
         replica("ack before synced", &["I1"], 60, Replica { ack_before_synced: true, ..off }),
@@ -51,12 +60,19 @@ fn cases() -> Vec<Case> {
             20,
             Replica { high_watermark_ignores_followers: true, ..off },
         ),
-        replica(
-            "in-sync set joined below epoch start",
-            &["I1", "I7"],
-            200,
-            Replica { isr_join_below_epoch_start: true, ..off },
-        ),
+        Case {
+            faults: &[
+                "fault: leaders crash in quick succession",
+                "fault: slow disk",
+                "fault: process paused",
+            ],
+            ..replica(
+                "in-sync set joined below epoch start",
+                &["I1", "I7"],
+                400,
+                Replica { isr_join_below_epoch_start: true, ..off },
+            )
+        },
         replica(
             "serve above high watermark",
             &["I4", "I9", "I10"],
@@ -76,6 +92,7 @@ fn cases() -> Vec<Case> {
             sabotage: Sabotage { engine: EngineSabotage { two_leaders: true }, ..Sabotage::default() },
             invariants: &["I5"],
             seeds_max: 20,
+            faults: &[],
         },
     ]
 }
@@ -88,7 +105,7 @@ fn every_broken_rule_is_noticed() {
         let mut seen: BTreeMap<&str, u64> = BTreeMap::new();
         let mut caught_at = None;
         for seed in 0..case.seeds_max {
-            let outcome = run(Options { seed, printed: false, sabotage: case.sabotage });
+            let outcome = run(Options { seed, printed: false, sabotage: case.sabotage, faults: case.faults });
             for violation in &outcome.violations {
                 *seen.entry(violation.invariant).or_default() += 1;
             }
