@@ -2,7 +2,10 @@
 //!
 //! An answer to a command leaves when the entry that it rests on was applied here (`Owed`): whoever is told "created" finds the topic, on this broker too.
 
-use std::collections::VecDeque;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use klamm_cluster::{
@@ -10,7 +13,7 @@ use klamm_cluster::{
     image::Changes,
     record::{self, Record},
 };
-use klamm_model::{BrokerId, Tick, TopicPartition};
+use klamm_model::{BrokerId, Tick, TopicId, TopicPartition};
 use klamm_quorum::{Accepted, Filter, Input, Output, Proposer, Verdict, rules::RECORDS_BYTES_MAX};
 
 use crate::{ConnectionId, Effect, Now, calls::Caller, node::Node};
@@ -24,8 +27,8 @@ pub(crate) struct Metadata {
     live: bool,
     leader: Option<BrokerId>,
     leading: Option<Leading>,
-    /// Topics whose removal was seen; their logs may be deleted, unlike those of topics nobody knows.
-    removed: std::collections::BTreeSet<klamm_model::TopicId>,
+    /// Topics removed before this start; their logs may be deleted, unlike those of topics nobody knows. Empty once live.
+    removed: BTreeMap<TopicId, Arc<str>>,
 }
 
 /// This node's leadership of the quorum.
@@ -53,7 +56,7 @@ impl Metadata {
             live: false,
             leader: None,
             leading: None,
-            removed: std::collections::BTreeSet::new(),
+            removed: BTreeMap::new(),
         }
     }
 
@@ -150,9 +153,11 @@ impl Node {
         };
         self.view_is_stale = true;
         self.depose(now, accepted, out);
-        self.metadata.removed.extend(changes.topics_removed.iter().map(|topic| topic.id));
         if self.metadata.live {
             self.apply_changes(now, &changes, out);
+        } else {
+            let removed = changes.topics_removed.iter().map(|topic| (topic.id, Arc::clone(&topic.name)));
+            self.metadata.removed.extend(removed);
         }
         self.begin_deciding(now, accepted, out);
         self.release_owed(now, out);
@@ -249,13 +254,14 @@ impl Node {
             .filter(|(_, partition)| partition.replicas.contains(&self.config.broker_id))
             .map(|(key, _)| key)
             .collect();
+        let removed = std::mem::take(&mut self.metadata.removed);
+        let leaving: Vec<TopicPartition> =
+            self.found.keys().filter(|key| removed.contains_key(&key.topic)).copied().collect();
+        for key in leaving {
+            self.delete_found(Arc::clone(&removed[&key.topic]), key, out);
+        }
         for key in mine {
             self.apply_partition(now, key, out);
-        }
-        let removed: Vec<TopicPartition> =
-            self.found.keys().filter(|key| self.metadata.removed.contains(&key.topic)).copied().collect();
-        for key in removed {
-            self.delete_found(key, out);
         }
         for key in self.found.keys() {
             tracing::warn!(partition = %key, "a log on this disk belongs to no known topic; it is left alone");

@@ -61,6 +61,10 @@ pub struct Node {
     pub(crate) found: BTreeMap<TopicPartition, Log>,
     /// Partitions whose logs on this disk could not be recovered; they stay offline here.
     pub(crate) damaged: BTreeSet<TopicPartition>,
+    /// Directories, by topic name and partition, whose deletion is under way; a new partition of that name has to wait.
+    pub(crate) leaving: BTreeMap<(Arc<str>, PartitionIndex), TopicPartition>,
+    /// Directories that are free again.
+    freed: Vec<(Arc<str>, PartitionIndex)>,
     /// Partitions with something to note at the next periodic round.
     active: BTreeSet<TopicPartition>,
     periodic_at: Option<Tick>,
@@ -86,6 +90,8 @@ impl Node {
             ops: Vec::new(),
             found: BTreeMap::new(),
             damaged: BTreeSet::new(),
+            leaving: BTreeMap::new(),
+            freed: Vec::new(),
             woken: Vec::new(),
             sent: FxHashMap::default(),
             next_token: 0,
@@ -201,8 +207,15 @@ impl Node {
         result: Result<(), DiskError>,
         out: &mut Vec<Effect>,
     ) {
-        // A partition deleted or taken away may still hear of its last operations.
-        let Some(hosted) = self.hosted.get_mut(&key) else { return };
+        let Some(hosted) = self.hosted.get_mut(&key) else {
+            // A log that was found at start and deleted at once; others were deleted before they heard of their last operations.
+            return match result {
+                Ok(()) => self.free_directory(key),
+                Err(error) => {
+                    tracing::error!(partition = %key, %error, "a deleted partition's log could not be removed")
+                }
+            };
+        };
         let progress = hosted.replica.disk_done(op, result, &mut self.ops);
         self.flush_ops(out);
         self.progressed(key, progress, out);
@@ -212,7 +225,7 @@ impl Node {
     pub(crate) fn progressed(&mut self, key: TopicPartition, progress: Progress, out: &mut Vec<Effect>) {
         if progress.deleted {
             self.hosted.remove(&key);
-            return;
+            return self.free_directory(key);
         }
         if let Some(kept) = progress.lost_from {
             tracing::warn!(topic = %self.topic_of(key), partition = %key.partition, %kept, "a write failed; what it carried is refused");
@@ -231,6 +244,20 @@ impl Node {
         self.moved.push(key);
     }
 
+    fn free_directory(&mut self, key: TopicPartition) {
+        let freed: Vec<_> = self.leaving.extract_if(.., |_, leaving| *leaving == key).collect();
+        self.freed.extend(freed.into_iter().map(|(directory, _)| directory));
+    }
+
+    /// A topic of a deleted one's name was created before that one's directory was gone: now it can have its own.
+    fn use_freed(&mut self, now: Now, out: &mut Vec<Effect>) {
+        while let Some((name, partition)) = self.freed.pop() {
+            if let Some(topic) = self.topic_id(&name) {
+                self.apply_partition(now, TopicPartition { topic, partition }, out);
+            }
+        }
+    }
+
     /// For a person who reads the log.
     fn topic_of(&self, key: TopicPartition) -> &str {
         self.hosted.get(&key).map_or("", |hosted| &hosted.name)
@@ -238,6 +265,7 @@ impl Node {
 
     /// Releases whoever waited for what moved, until nothing moves any more.
     pub(crate) fn settle(&mut self, now: Now, out: &mut Vec<Effect>) {
+        self.use_freed(now, out);
         while let Some(key) = self.moved.pop() {
             self.note_active(now, key);
             self.release_produce(key, out);

@@ -77,7 +77,12 @@ impl Node {
             (None, _) if by_id => ErrorCode::UnknownTopicId,
             (None, _) | (Some(_), None) => ErrorCode::UnknownTopicOrPartition,
             (Some(_), Some(partition)) if partition.replicas.contains(&self.config.broker_id) => {
-                ErrorCode::KafkaStorageError
+                // Damaged on this disk, or its directory is still another topic's.
+                if self.damaged.contains(&key) {
+                    ErrorCode::KafkaStorageError
+                } else {
+                    ErrorCode::NotLeaderOrFollower
+                }
             }
             (Some(_), Some(_)) => ErrorCode::NotLeaderOrFollower,
         }
@@ -98,6 +103,9 @@ impl Node {
             return;
         }
         if !self.hosted.contains_key(&key) {
+            if self.leaving.contains_key(&(Arc::clone(&topic.name), key.partition)) {
+                return;
+            }
             self.host(key, &topic, &partition, out);
         }
         let mut state = state(&partition);
@@ -159,6 +167,7 @@ impl Node {
     /// A topic was deleted by a committed decision: its logs go.
     pub(crate) fn delete_partition(&mut self, key: TopicPartition, out: &mut Vec<Effect>) {
         let Some(hosted) = self.hosted.get_mut(&key) else { return };
+        self.leaving.insert((Arc::clone(&hosted.name), key.partition), key);
         let progress = hosted.replica.delete(&mut self.ops);
         self.flush_ops(out);
         self.fail_waits(key, None, ErrorCode::UnknownTopicOrPartition, out);
@@ -167,8 +176,9 @@ impl Node {
     }
 
     /// A log found on disk whose topic was deleted while this node was down.
-    pub(crate) fn delete_found(&mut self, key: TopicPartition, out: &mut Vec<Effect>) {
+    pub(crate) fn delete_found(&mut self, name: Arc<str>, key: TopicPartition, out: &mut Vec<Effect>) {
         if let Some(mut log) = self.found.remove(&key) {
+            self.leaving.insert((name, key.partition), key);
             log.delete(&mut self.ops);
             self.flush_ops(out);
         }

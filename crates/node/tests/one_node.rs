@@ -598,3 +598,23 @@ fn every_answer_can_be_encoded_in_every_version_that_is_served() {
         assert!(answered > 0, "no example of {}", served.key);
     }
 }
+
+#[test]
+fn a_topic_created_again_waits_for_the_directory_of_the_deleted_one() {
+    let mut world = World::new();
+    let old = world.create("t", 1);
+    let delete = klamm_wire::DeleteTopicsRequest { topic_names: vec!["t".into()], ..Default::default() };
+    let sequence = world.send(Request::DeleteTopics(delete), 5);
+    world.response(sequence);
+    let topic =
+        CreatableTopic { name: "t".into(), num_partitions: 1, replication_factor: 1, ..Default::default() };
+    let create = CreateTopicsRequest { topics: vec![topic], ..Default::default() };
+    let sequence = world.send(Request::CreateTopics(create), 7);
+    world.response(sequence);
+    let waiting: Vec<_> = world.disk.iter().map(|op| (op.partition.topic == old, &op.action)).collect();
+    assert!(matches!(waiting[..], [(true, DiskAction::DeletePartition)]), "{waiting:?}");
+    world.all_disk();
+    let produced = world.produce("t", -1, batch(1, None));
+    world.all_disk();
+    assert_eq!(world.produced(produced), (ErrorCode::None, 0));
+}
