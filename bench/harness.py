@@ -30,6 +30,12 @@ def free_port():
             continue
 
 
+def free_memory_bytes():
+    """Memory that holds nothing, not even cached files."""
+    with open("/proc/meminfo") as file:
+        return int(re.search(r"MemFree:\s+(\d+)", file.read()).group(1)) * 1024
+
+
 # --- processes -------------------------------------------------------------------------------------------------------------------------
 
 

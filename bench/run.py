@@ -49,6 +49,8 @@ ABOUT = {
     "latency-acks-all": "one record of 100 B after the other, acks=all, durable everywhere; `disk` is write + fdatasync of 200 B",
     "start": "from the start of the process to its first answer, and what it takes when idle",
 }
+# What is left free when the page cache has been filled: the kernel keeps about this much itself.
+FREE_BYTES = 256 << 20
 # Which column is led with, and what a second one is divided by.
 LEAD = {"latency-acks-1": "p50_us", "latency-acks-all": "p50_us", "start": "start_ms"}
 
@@ -58,7 +60,7 @@ class Bench:
         self.options = options
         self.gigabytes = options.gigabytes
         self.results = []
-        self.topics = 0
+        self.topics = self.fillers = 0
         self.out = open(options.out, "a", encoding="utf-8") if options.out else None
         shutil.rmtree(options.data_dir, ignore_errors=True)
         os.makedirs(options.data_dir)
@@ -135,14 +137,18 @@ class Bench:
             "user_us_per_record": user_s / records * 1e6, **figures,
         }
 
-    def warm_memory(self, gigabytes):
-        """Pages that the machine has not touched for long cost many times the copy itself: touch as many as the round needs."""
-        path = self.folder("warm-up.tmp")
-        piece = bytes(1 << 20)
-        with open(path, "wb", buffering=0) as file:
-            for _ in range(int(gigabytes * 1e9 / len(piece)) + 1):
-                file.write(piece)
-        os.remove(path)
+    def fill_page_cache(self):
+        """The state of a broker that has run for a day: every new page of the page cache takes the place of an old one. On an idle virtual
+        machine most pages have been handed back to the host, and the first touch of such a page costs many times the copy itself: whoever
+        came first would pay for all. A file of holes fills the cache without a disk."""
+        self.fillers += 1
+        path = self.folder(f"filler-{self.fillers}.tmp")
+        piece = bytearray(1 << 20)
+        with open(path, "wb") as file:
+            file.truncate(max(harness.free_memory_bytes() - FREE_BYTES, 0))
+        with open(path, "rb", buffering=0) as file:
+            while file.readinto(piece):
+                pass
 
     # --- cases: each gives one round's figures of one broker
 
@@ -151,7 +157,7 @@ class Bench:
         gigabytes = self.gigabytes * spec["durable_share" if durability == "durable" else "share"]
         records = int(gigabytes * 1e9 / spec["size"])
         name = self.new_topic(broker, spec["partitions"], durability)
-        self.warm_memory(gigabytes * 1.2)
+        self.fill_page_cache()
 
         def run():
             output = command(TOOL, "ProducerPerformance", "--bootstrap-server", broker.address, "--topic", name, "--num-records", records,

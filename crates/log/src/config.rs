@@ -16,7 +16,10 @@ pub enum Flush {
 }
 
 impl Flush {
-    /// Kafka's behaviour, but with a bound on what a power failure takes.
+    /// Kafka's default: the system writes back when it sees fit. Only a roll and a clean stop bring the log to disk.
+    pub const NEVER: Self = Self::Relaxed { bytes_max: u64::MAX, delay_ms_max: u64::MAX };
+
+    /// In the background, with a bound on what a power failure takes.
     pub const RELAXED: Self = Self::Relaxed { bytes_max: 256 * 1024, delay_ms_max: 100 };
 }
 

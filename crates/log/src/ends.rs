@@ -383,7 +383,8 @@ impl Log {
     /// Whether [`periodic`](Self::periodic) may have something to do before anything else happens to this log.
     pub fn wants_periodic(&self) -> bool {
         let stalled = self.queue.started.as_ref().is_some_and(|started| started.op.is_none());
-        let unsaved = self.durable_point < self.synced || self.synced < self.written || self.epochs_unsaved;
+        let unsaved = self.durable_point < self.synced || self.epochs_unsaved;
+        let unsaved = unsaved || (self.synced < self.written && self.config.flush != Flush::NEVER);
         let unsaved = unsaved || self.to_create.is_some();
         match self.life {
             Life::Running => stalled || unsaved,

@@ -35,11 +35,27 @@ pub fn log_config(config: &TopicConfig) -> LogConfig {
         index_interval_bytes: config.index_interval_bytes,
         flush: match config.flush {
             FlushSetting::Synced => Flush::Synced,
-            FlushSetting::Relaxed { .. } => Flush::RELAXED,
+            FlushSetting::Relaxed { messages, interval_ms } => relaxed(messages, interval_ms),
         },
         ..LogConfig::default()
     }
 }
+
+/// Kafka's keys: with neither set, nothing is synced before a roll, as with Kafka. A number of records is met by a bound on bytes.
+fn relaxed(messages: u64, interval_ms: Option<u64>) -> Flush {
+    let Flush::Relaxed { bytes_max, delay_ms_max } = Flush::RELAXED else { unreachable!("it is relaxed") };
+    match (messages, interval_ms) {
+        (FLUSH_MESSAGES_NEVER, None) => Flush::NEVER,
+        (FLUSH_MESSAGES_NEVER, Some(delay_ms_max)) => Flush::Relaxed { bytes_max: u64::MAX, delay_ms_max },
+        (_, interval_ms) => Flush::Relaxed {
+            bytes_max,
+            delay_ms_max: interval_ms.map_or(delay_ms_max, |it| it.min(delay_ms_max)),
+        },
+    }
+}
+
+/// `flush.messages` that no log reaches.
+const FLUSH_MESSAGES_NEVER: u64 = i64::MAX as u64;
 
 fn directory(topic: &str, partition: PartitionIndex) -> String {
     format!("{topic}-{partition}")
