@@ -8,6 +8,14 @@ pub const NAME_BYTES_MAX: usize = 249;
 /// The name of the metadata log's directory; no client may create a topic of that name.
 pub const METADATA: &str = "__cluster_metadata";
 
+/// Topics in which the cluster keeps records of its own.
+const INTERNAL: [&str; 4] = ["__consumer_offsets", "__transaction_state", "__share_group_state", METADATA];
+
+/// Whether clients may read, but not write this topic.
+pub fn is_internal(name: &str) -> bool {
+    INTERNAL.contains(&name)
+}
+
 /// Why a name cannot be a topic's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum TopicNameError {

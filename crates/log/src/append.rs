@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use klamm_model::{
     BatchHeader, Batches, LeaderEpoch, Offset, Producer, Tail as RunEnd, Timestamp, ValidBatch,
-    patched_prefix,
+    patched_prefix, restamped_header,
 };
 
 use crate::disk::{DiskAction, DiskOp};
@@ -25,8 +25,10 @@ pub struct Appended {
     pub base: Offset,
     /// One past the last: what has to be written, or committed, before the append counts.
     pub end: Offset,
-    /// The producer had sent it before; these are the offsets it got then, and nothing was appended now.
+    /// The producer had sent it before; these are the offsets and the time it got then, and nothing was appended now.
     pub duplicate: bool,
+    /// The highest timestamp of the records.
+    pub max_timestamp: Timestamp,
 }
 
 /// A batch that is about to get its place.
@@ -62,10 +64,14 @@ impl Log {
         assert_eq!(batch.size, bytes.len(), "the batch was checked, and is another now");
         let base = self.end;
         if let Some(producer) = batch.producer
-            && let Sequence::Duplicate { base, last_offset } =
-                self.producers.check(producer, batch.last_offset_delta)?
+            && let Sequence::Duplicate(original) = self.producers.check(producer, batch.last_offset_delta)?
         {
-            return Ok(Appended { base, end: last_offset.advance(1), duplicate: true });
+            return Ok(Appended {
+                base: original.base,
+                end: original.last_offset().advance(1),
+                duplicate: true,
+                max_timestamp: original.timestamp,
+            });
         }
         self.refuse_older_epoch(base, Some(epoch), self.epochs.newest().map(|newest| newest.epoch))?;
         self.refuse_if_full(batch.size)?;
@@ -90,12 +96,20 @@ impl Log {
                 )
             }),
         });
-        let prefix = Some(patched_prefix(&bytes, base, epoch));
+        let prefix = match batch.stamp {
+            None => patched_prefix(&bytes, base, epoch).into(),
+            Some(timestamp_type) => {
+                let mut header = restamped_header(&bytes, timestamp_type, batch.max_timestamp);
+                let place = patched_prefix(&header, base, epoch);
+                header[..place.len()].copy_from_slice(&place);
+                header.into()
+            }
+        };
         self.write(
             Write {
                 segment: self.id_of(self.active().base),
                 position,
-                prefix,
+                prefix: Some(prefix),
                 body: bytes,
                 base,
                 end: self.end,
@@ -105,7 +119,7 @@ impl Log {
         );
         self.pump(out);
         self.after_change();
-        Ok(Appended { base, end: self.end, duplicate: false })
+        Ok(Appended { base, end: self.end, duplicate: false, max_timestamp: batch.max_timestamp })
     }
 
     /// Appends batches as the leader stored them. They have to be whole and undamaged, and to follow what is here: all of them, or none is taken.
@@ -118,10 +132,12 @@ impl Log {
 
         let mut pending: Option<Write> = None;
         let mut taken = 0;
+        let mut max_timestamp = Timestamp(i64::MIN);
         for batch in Batches::new(&run, RunEnd::MustBeComplete) {
             let batch = batch.map_err(|problem| AppendError::Damaged { base: self.end, problem })?;
             let header = batch.header();
             let (first, size) = (self.end, self.fitting(self.end, batch.size())?);
+            max_timestamp = max_timestamp.max(header.max_timestamp);
             if self.must_roll(size, header.last_offset_delta) {
                 pending.take().into_iter().for_each(|write| self.write(write, out));
             }
@@ -149,7 +165,7 @@ impl Log {
         pending.into_iter().for_each(|write| self.write(write, out));
         self.pump(out);
         self.after_change();
-        Ok(Appended { base, end: self.end, duplicate: false })
+        Ok(Appended { base, end: self.end, duplicate: false, max_timestamp })
     }
 
     fn check_run(&self, run: &Bytes) -> Result<(), AppendError> {

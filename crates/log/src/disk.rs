@@ -4,7 +4,7 @@
 //! carried out at the same time and may end in any order: what must not overlap is not handed out together.
 
 use bytes::Bytes;
-use klamm_model::{Offset, TopicId, TopicPartition};
+use klamm_model::{BATCH_HEADER_SIZE, Offset, TopicId, TopicPartition};
 use thiserror::Error;
 
 /// The epoch cache, in Kafka's format.
@@ -65,6 +65,35 @@ pub struct DiskOp {
     pub action: DiskAction,
 }
 
+/// What a leader puts before the records of a batch: base offset, length and leader epoch, or, where it stamps the batch, the whole header.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Prefix {
+    bytes: [u8; BATCH_HEADER_SIZE],
+    size: u8,
+}
+
+impl<const SIZE: usize> From<[u8; SIZE]> for Prefix {
+    fn from(prefix: [u8; SIZE]) -> Self {
+        let mut bytes = [0; BATCH_HEADER_SIZE];
+        bytes[..SIZE].copy_from_slice(&prefix);
+        Self { bytes, size: SIZE as u8 }
+    }
+}
+
+impl std::ops::Deref for Prefix {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.size)]
+    }
+}
+
+impl std::fmt::Debug for Prefix {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
 /// What to do.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum DiskAction {
@@ -88,8 +117,8 @@ pub enum DiskAction {
         segment: SegmentId,
         /// The place of the first byte.
         position: u32,
-        /// Written in place of the first 16 bytes of `body`: base offset, length and leader epoch.
-        prefix: Option<[u8; 16]>,
+        /// Written in place of as many bytes at the front of `body`.
+        prefix: Option<Prefix>,
         /// Whole batches.
         body: Bytes,
     },

@@ -16,7 +16,7 @@ use rustc_hash::FxHashMap;
 use rustix::fs::{FlockOperation, OFlags, flock};
 use thiserror::Error;
 
-use crate::disk::{DiskAction, DiskError, DiskOp, FileKind, PARTITION_METADATA, SegmentId};
+use crate::disk::{DiskAction, DiskError, DiskOp, FileKind, PARTITION_METADATA, Prefix, SegmentId};
 use crate::recover::LogFiles;
 
 const LOCK_FILE: &str = ".lock";
@@ -236,12 +236,12 @@ impl Files {
         &self,
         segment: SegmentId,
         position: u32,
-        prefix: Option<&[u8; 16]>,
+        prefix: Option<&Prefix>,
         body: &[u8],
     ) -> Result<(), DiskError> {
         let open = self.open_segment(segment).map_err(failed("open segment", segment))?;
         let (mut head, mut rest) = match prefix {
-            Some(prefix) => (prefix.as_slice(), body.get(prefix.len()..).unwrap_or_default()),
+            Some(prefix) => (&**prefix, body.get(prefix.len()..).unwrap_or_default()),
             None => ([].as_slice(), body),
         };
         let mut position = u64::from(position);

@@ -38,11 +38,12 @@ pub use append::Appended;
 pub use config::{Flush, LogConfig};
 pub use disk::{
     DURABLE_POINT, DiskAction, DiskError, DiskOp, EPOCH_CHECKPOINT, FileKind, OpId, PARTITION_METADATA,
-    SegmentId,
+    Prefix, SegmentId,
 };
 pub use error::{AppendError, ReadError, RecoverError};
 pub use files::{DirectoryFiles, Files, FilesError, FoundPartition};
 pub use log::{Log, Progress};
 pub use plan::{ReadPlan, ReadStart, TimeLookup, TimeQuestion, TimeSpan};
+pub use producers::ProducerState;
 pub use recover::{LogFiles, RecoveryReport};
 pub use resolve::{ReadFile, ReadSegment, resolve, resolve_time};

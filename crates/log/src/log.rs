@@ -13,7 +13,7 @@ use klamm_model::{LeaderEpoch, Offset, Tick, TopicPartition};
 use crate::config::{Flush, LogConfig};
 use crate::disk::{DiskError, DiskOp, SegmentId};
 use crate::epochs::Epochs;
-use crate::producers::Producers;
+use crate::producers::{ProducerState, Producers};
 use crate::queue::{Barrier, Queue};
 use crate::segment::Segment;
 use crate::tail::Tail;
@@ -201,6 +201,15 @@ impl Log {
     /// The newest epoch that is not newer than `asked`, and where it ends: where the next begins, or the log ends (KIP-101, KIP-320).
     pub fn epoch_end(&self, asked: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
         self.epochs.end_of(asked, self.end)
+    }
+
+    /// All producers that are remembered, by id.
+    pub fn producer_states(&self) -> impl Iterator<Item = ProducerState> {
+        self.producers.sorted().into_iter().map(|(id, entry)| ProducerState {
+            id,
+            epoch: entry.epoch,
+            last: entry.batches().last().map(|batch| (batch.last_sequence(), batch.timestamp)),
+        })
     }
 
     /// A leader's epoch begins at `at`, though it has no record yet.

@@ -80,6 +80,17 @@ impl ProducerEntry {
     }
 }
 
+/// What a log tells of one of its producers (DescribeProducers).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ProducerState {
+    /// The producer.
+    pub id: ProducerId,
+    /// Its newest session here.
+    pub epoch: ProducerEpoch,
+    /// The sequence number of its last record and the time of its last batch; `None` if none of this session is remembered.
+    pub last: Option<(i32, Timestamp)>,
+}
+
 /// Takes back what a batch did.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Undo {
@@ -97,8 +108,8 @@ pub(crate) enum Undo {
 pub(crate) enum Sequence {
     /// It is the next.
     Next,
-    /// It was appended before, with this first and last offset.
-    Duplicate { base: Offset, last_offset: Offset },
+    /// It was appended before, as this one.
+    Duplicate(SequencedBatch),
 }
 
 /// The producers of one log.
@@ -129,7 +140,7 @@ impl Producers {
         }
         let same = |batch: &&SequencedBatch| batch.base_sequence == given && batch.last_delta == last_delta;
         if let Some(batch) = entry.batches().find(same) {
-            return Ok(Sequence::Duplicate { base: batch.base, last_offset: batch.last_offset() });
+            return Ok(Sequence::Duplicate(*batch));
         }
         let expected = entry.last().map_or(0, |last| sequence_after(last.last_sequence(), 1));
         if given == expected { Ok(Sequence::Next) } else { Err(out_of_order(expected)) }

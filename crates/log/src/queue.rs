@@ -11,14 +11,14 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use klamm_model::{Offset, TopicId};
 
-use crate::disk::{DiskAction, OpId, SegmentId};
+use crate::disk::{DiskAction, OpId, Prefix, SegmentId};
 
 /// Bytes and the place they go to.
 #[derive(Debug)]
 pub(crate) struct Write {
     pub(crate) segment: SegmentId,
     pub(crate) position: u32,
-    pub(crate) prefix: Option<[u8; 16]>,
+    pub(crate) prefix: Option<Prefix>,
     pub(crate) body: Bytes,
     pub(crate) base: Offset,
     pub(crate) end: Offset,

@@ -16,7 +16,7 @@
 //!   57  record count      i32 ┘
 //! ```
 
-use crate::checksum::crc32c_of_parts;
+use crate::checksum::crc32c_with_front;
 use crate::{BatchError, Codec, Corruption, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
 
 /// Size of everything before the records.
@@ -112,6 +112,10 @@ impl Attributes {
     /// Whether the base timestamp is the time after which compaction may drop the batch's tombstones (KIP-534).
     pub fn has_delete_horizon(self) -> bool {
         self.0 & Self::DELETE_HORIZON != 0
+    }
+
+    pub(crate) fn with_codec(self, codec: Codec) -> Self {
+        Self((self.0 & !Self::CODEC) | i16::from(codec.id()))
     }
 
     fn with_timestamp_type(self, timestamp_type: TimestampType) -> Self {
@@ -242,7 +246,10 @@ pub fn patched_prefix(original: &[u8], base_offset: Offset, leader_epoch: Leader
     prefix
 }
 
-/// The header of the batch `original` with another timestamp type and max timestamp, and the checksum that goes with it.
+/// The header of the batch `original` with another timestamp type and max timestamp, and the checksum that goes with it. The records are not looked at, so
+/// it takes no longer for a large batch.
+///
+/// The checksum of `original` has to be right: it tells what the records contribute.
 ///
 /// # Panics
 /// If `original` is shorter than a header.
@@ -256,7 +263,12 @@ pub fn restamped_header(
     let mut new = old;
     put(&mut new, position::ATTRIBUTES, attributes.with_timestamp_type(timestamp_type).0.to_be_bytes());
     put(&mut new, position::MAX_TIMESTAMP, max_timestamp.0.to_be_bytes());
-    let crc = crc32c_of_parts(&new[position::ATTRIBUTES..], &original[BATCH_HEADER_SIZE..]);
+    let crc = crc32c_with_front(
+        u32::from_be_bytes(field(&old, position::CRC)),
+        &old[position::ATTRIBUTES..],
+        &new[position::ATTRIBUTES..],
+        original.len() - BATCH_HEADER_SIZE,
+    );
     put(&mut new, position::CRC, crc.to_be_bytes());
     new
 }

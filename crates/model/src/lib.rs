@@ -17,6 +17,7 @@ mod error_code;
 mod header;
 mod ids;
 mod record;
+mod rules;
 mod snappy;
 mod validate;
 mod varint;
@@ -33,5 +34,6 @@ pub use header::{
 };
 pub use ids::*;
 pub use record::{Headers, RecordHeader, RecordView, Records};
+pub use rules::{BatchRules, Fault, RECORD_FAULTS_MAX, RecordFault, RuleError, TimestampRule};
 pub use validate::{ProduceLimits, ValidBatch, validate_produce};
 pub use varint::{put_varint, put_varlong, varint_size, varlong_size};

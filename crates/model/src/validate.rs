@@ -1,7 +1,7 @@
 //! The check that a client's batch must pass before it is given a place in a log.
 //!
-//! It stands on the path of every record that comes in. A compressed body is not unpacked: whoever reads it meets the same checks again in
-//! [`Records`](crate::Records).
+//! It stands on the path of every record that comes in. A compressed body is not unpacked here: a topic's [rules](crate::BatchRules) may want that, and whoever
+//! reads it meets the same checks again in [`Records`](crate::Records).
 
 use crate::record::{skip_record, timestamp_after};
 use crate::{
@@ -34,8 +34,10 @@ pub struct ValidBatch {
     pub last_offset_delta: u32,
     /// What the header calls the first timestamp.
     pub base_timestamp: Timestamp,
-    /// What the header calls the highest timestamp.
+    /// What the header calls the highest timestamp, or is to call it.
     pub max_timestamp: Timestamp,
+    /// The timestamp type that the header is to get together with `max_timestamp`, where it says something else.
+    pub stamp: Option<TimestampType>,
     /// The lowest timestamp of the records; of a compressed batch, the base timestamp.
     pub oldest_timestamp: Timestamp,
     /// The highest timestamp of the records; of a compressed batch, what the header says.
@@ -67,7 +69,7 @@ pub fn validate_produce(bytes: &[u8], limits: &ProduceLimits) -> Result<ValidBat
     let codec = header.attributes.codec()?;
     check_header(header)?;
     let (oldest_timestamp, newest_timestamp) = match codec {
-        Codec::None => check_records(header, batch.body(), limits)?,
+        Codec::None => check_records(header, batch.body(), limits.header_count_max)?,
         _ => (header.base_timestamp, header.max_timestamp),
     };
     Ok(ValidBatch {
@@ -75,13 +77,30 @@ pub fn validate_produce(bytes: &[u8], limits: &ProduceLimits) -> Result<ValidBat
         last_offset_delta: header.last_offset_delta,
         base_timestamp: header.base_timestamp,
         max_timestamp: header.max_timestamp,
+        stamp: None,
         oldest_timestamp,
         newest_timestamp,
         codec,
         producer: header.producer,
         is_transactional: header.attributes.is_transactional(),
         size: batch.size(),
-    })
+    }
+    .with_max_timestamp(newest_timestamp))
+}
+
+impl ValidBatch {
+    /// With the highest timestamp that its records have. A header that says another is corrected, as with Kafka: it decides when records are deleted.
+    pub(crate) fn with_max_timestamp(self, max_timestamp: Timestamp) -> Self {
+        let stamp =
+            if max_timestamp == self.max_timestamp { self.stamp } else { Some(TimestampType::CreateTime) };
+        Self { max_timestamp, stamp, ..self }
+    }
+
+    /// With the broker's time for all its records.
+    pub fn stamped(self, now: Timestamp) -> Self {
+        let stamp = Some(TimestampType::LogAppendTime);
+        Self { max_timestamp: now, stamp, oldest_timestamp: now, newest_timestamp: now, ..self }
+    }
 }
 
 fn after_the_batch(rest: &[u8]) -> BatchError {
@@ -119,15 +138,15 @@ fn check_header(header: &BatchHeader) -> Result<(), BatchError> {
 }
 
 /// Walks over every record; gives the lowest and the highest timestamp.
-fn check_records(
+pub(crate) fn check_records(
     header: &BatchHeader,
     body: &[u8],
-    limits: &ProduceLimits,
+    header_count_max: u32,
 ) -> Result<(Timestamp, Timestamp), BatchError> {
     let mut rest = body;
     let (mut oldest, mut newest) = (Timestamp(i64::MAX), Timestamp(i64::MIN));
     for index in 0..header.record_count {
-        let record = skip_record(&mut rest, limits.header_count_max).map_err(|problem| problem.at(index))?;
+        let record = skip_record(&mut rest, header_count_max).map_err(|problem| problem.at(index))?;
         if i64::from(record.offset_delta) != i64::from(index) {
             return Err(RecordProblem::OffsetDelta.at(index));
         }

@@ -52,6 +52,8 @@ pub struct NodeConfig {
     pub fetch_bytes_max: u32,
     /// Longest time a fetch may be parked; larger wishes are cut to it.
     pub fetch_wait_max_ms: u32,
+    /// `max.incremental.fetch.session.cache.slots`: readers whose partitions are kept from fetch to fetch. Others name them each time.
+    pub fetch_session_count_max: usize,
     /// `message.max.bytes` of a topic without an own `max.message.bytes`.
     pub message_bytes_max: u32,
     /// Topic settings in force where neither topic nor cluster sets them, as `--set log.*` gave them.
@@ -78,6 +80,7 @@ impl NodeConfig {
             session_timeout_ms: 1_000,
             fetch_bytes_max: 55 << 20,
             fetch_wait_max_ms: 300_000,
+            fetch_session_count_max: 1000,
             message_bytes_max: 1_048_588,
             topic_defaults: Vec::new(),
         }

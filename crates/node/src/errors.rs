@@ -7,7 +7,7 @@ use klamm_cluster::controller::{
     StaleBroker,
 };
 use klamm_log::ReadError;
-use klamm_model::{BatchError, DecompressError, ErrorCode};
+use klamm_model::{BatchError, DecompressError, ErrorCode, Fault, RuleError};
 use klamm_replica::{AppendError, FetchError};
 
 /// An error that a client may be told of.
@@ -28,6 +28,19 @@ impl ToCode for BatchError {
             Self::LogAppendTimeFromClient => ErrorCode::InvalidTimestamp,
             Self::Decompress(DecompressError::TooLarge { .. }) => ErrorCode::MessageTooLarge,
             Self::Decompress(DecompressError::Malformed(_)) => ErrorCode::CorruptMessage,
+        }
+    }
+}
+
+impl ToCode for RuleError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Batch(error) => error.code(),
+            // One code for all of a batch's records; Kafka prefers this one.
+            Self::Records(faults) if faults.iter().any(|it| matches!(it.fault, Fault::Timestamp { .. })) => {
+                ErrorCode::InvalidTimestamp
+            }
+            Self::Records(_) => ErrorCode::InvalidRecord,
         }
     }
 }

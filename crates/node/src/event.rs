@@ -8,7 +8,7 @@ use klamm_log::{DiskError, DiskOp, OpId};
 use klamm_model::{BrokerId, ControllerEpoch, Tick, Timestamp, TopicPartition};
 use klamm_wire::{Request, Response};
 
-use crate::{prepare::Body, reply::Reply};
+use crate::{prepare::Body, reply::Reply, rules::TopicRules};
 
 /// The two clocks. Decisions use `tick`; `wall` only ever becomes data (I23).
 #[derive(Clone, Copy, Debug)]
@@ -169,4 +169,6 @@ pub struct View {
     pub controller: Option<BrokerId>,
     /// Whether Metadata may create topics.
     pub auto_create_topics: bool,
+    /// What topics demand of the batches written to them.
+    pub(crate) rules: TopicRules,
 }

@@ -2,10 +2,10 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use klamm_model::Offset;
+use klamm_model::{Offset, Timestamp};
 use klamm_replica::Replica;
 
-use crate::{handlers::produce::Slot, waiters::WaiterId};
+use crate::{handlers::produce::Slot, rules::Ruled, waiters::WaiterId};
 
 /// What a produce request waits for in one partition.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,10 +26,11 @@ pub(crate) struct ProduceWait {
 }
 
 /// Topic settings the data path looks at.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// `max.message.bytes`.
-    pub(crate) message_bytes_max: u32,
+    pub(crate) rules: Arc<Ruled>,
+    /// The cluster keeps its own records there; no client may write to it.
+    pub(crate) is_internal: bool,
 }
 
 /// Where a follower's partition is in its round of fetching.
@@ -50,6 +51,8 @@ pub(crate) struct Hosted {
     /// How many brokers hold the partition.
     pub(crate) replica_count: usize,
     pub(crate) settings: Settings,
+    /// The last time that this leader stamped a batch with: clocks go back, a log's append times do not.
+    pub(crate) stamped: Timestamp,
     pub(crate) fetching: Fetching,
     /// Ordered by `end`, but for resent duplicates.
     written_waits: VecDeque<ProduceWait>,
@@ -71,6 +74,7 @@ impl Hosted {
             replica,
             replica_count: 1,
             settings,
+            stamped: Timestamp(0),
             fetching: Fetching::Idle,
             written_waits: VecDeque::new(),
             committed_waits: VecDeque::new(),

@@ -8,6 +8,7 @@ mod codec;
 mod config;
 mod errors;
 mod event;
+mod fetch_sessions;
 mod follow;
 mod handlers;
 mod hosted;
@@ -19,6 +20,7 @@ mod pipeline;
 mod prepare;
 mod reads;
 mod reply;
+mod rules;
 mod waiters;
 
 pub use config::{BROKER_LISTENER, Endpoint, NodeConfig};

@@ -274,6 +274,7 @@ impl Node {
                 let partition = klamm_model::PartitionIndex(index as i32);
                 self.delete_partition(TopicPartition { topic: topic.id, partition }, out);
             }
+            self.rules.forget(topic.id);
         }
         if !changes.brokers.is_empty() {
             self.membership.cluster_changed(now.tick);

@@ -17,6 +17,7 @@ use rustc_hash::FxHashMap;
 use crate::{
     Body, Effect, Event, Incoming, NodeConfig, Now, View,
     calls::Purpose,
+    fetch_sessions::FetchSessions,
     follow::Followers,
     handlers::{
         self,
@@ -27,6 +28,7 @@ use crate::{
     hosted::{Goal, Hosted},
     membership::Membership,
     metadata::Metadata,
+    rules::TopicRules,
     waiters::{WaiterId, Waiters},
 };
 
@@ -39,9 +41,11 @@ pub struct Node {
     pub(crate) sabotage: Sabotage,
     pub(crate) image: Image,
     pub(crate) topic_defaults: TopicConfig,
+    pub(crate) rules: TopicRules,
     pub(crate) hosted: FxHashMap<TopicPartition, Hosted>,
     pub(crate) produce_waiters: Waiters<ProduceWaiter>,
     pub(crate) fetch_waiters: Waiters<FetchWaiter>,
+    pub(crate) fetch_sessions: FetchSessions,
     /// Parked fetches that may find more now.
     woken: Vec<WaiterId>,
     /// Requests to other brokers that are under way.
@@ -85,6 +89,7 @@ impl Node {
             hosted: FxHashMap::default(),
             produce_waiters: Waiters::default(),
             fetch_waiters: Waiters::default(),
+            fetch_sessions: FetchSessions::new(config.fetch_session_count_max, seed),
             moved: Vec::new(),
             isr_due: BTreeSet::new(),
             ops: Vec::new(),
@@ -100,6 +105,7 @@ impl Node {
             view_is_stale: true,
             config,
             sabotage,
+            rules: TopicRules::new(&topic_defaults),
             topic_defaults,
         }
     }
@@ -147,7 +153,7 @@ impl Node {
                 self.produce_waiters.take_where(|waiter| waiter.to.connection == connection);
                 for (id, waiter) in self.fetch_waiters.take_where(|waiter| waiter.to.connection == connection)
                 {
-                    waiter.unregister(self, id);
+                    waiter.abandon(self, id);
                 }
                 self.metadata.forget(connection);
                 self.producer_ids.forget(connection);
@@ -197,6 +203,7 @@ impl Node {
             ready: self.is_active(),
             controller: self.metadata.controller_id(),
             auto_create_topics: self.config.auto_create_topics,
+            rules: self.rules.clone(),
         }
     }
 

@@ -7,6 +7,7 @@ use klamm_cluster::{
     config::{Flush as FlushSetting, TopicConfig},
     image::{Partition, Topic},
     record::ConfigResource,
+    topic_name,
 };
 use klamm_log::{Flush, Log, LogConfig};
 use klamm_model::{BrokerId, ErrorCode, LeaderEpoch, PartitionIndex, TopicId, TopicPartition};
@@ -108,6 +109,13 @@ impl Node {
         TopicConfig::resolve(&topic.configs, &self.topic_defaults)
     }
 
+    fn settings(&mut self, topic: &Topic, config: &TopicConfig) -> Settings {
+        Settings {
+            rules: self.rules.set(topic.id, config),
+            is_internal: topic_name::is_internal(&topic.name),
+        }
+    }
+
     /// Makes this node's part of a partition what the image says.
     pub(crate) fn apply_partition(&mut self, now: Now, key: TopicPartition, out: &mut Vec<Effect>) {
         let (Some(topic), Some(partition)) = (self.image.topic(key.topic), self.image.partition(key)) else {
@@ -174,7 +182,7 @@ impl Node {
             min_isr: config.min_insync_replicas(partition.replicas.len()) as u32,
         };
         let replica = Replica::new(self.config.broker_id, log, replica_config, self.sabotage);
-        let settings = Settings { message_bytes_max: config.max_message_bytes };
+        let settings = self.settings(topic, &config);
         let mut hosted = Hosted::new(Arc::clone(&topic.name), replica, settings);
         hosted.replica_count = partition.replicas.len();
         self.hosted.insert(key, hosted);
@@ -204,10 +212,11 @@ impl Node {
         let ConfigResource::Topic(id) = resource else { return };
         let Some(topic) = self.image.topic(*id).cloned() else { return };
         let config = self.topic_config(&topic);
+        let settings = self.settings(&topic, &config);
         for index in 0..topic.partitions.len() {
             let key = TopicPartition { topic: *id, partition: PartitionIndex(index as i32) };
             let Some(hosted) = self.hosted.get_mut(&key) else { continue };
-            hosted.settings.message_bytes_max = config.max_message_bytes;
+            hosted.settings = settings.clone();
             hosted.replica.set_log_config(log_config(&config));
             hosted.replica.set_config(ReplicaConfig {
                 lag_time_max_ms: self.config.replica_lag_time_max_ms,

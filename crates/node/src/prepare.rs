@@ -1,8 +1,12 @@
 //! The costly part of a request that needs no state: done by the thread that read it, outside the lock.
 
 use bytes::Bytes;
-use klamm_model::{BatchError, PartitionIndex, ProduceLimits, TopicId, ValidBatch, validate_produce};
-use klamm_wire::{ProduceRequest, Records, Request};
+use klamm_model::{
+    PartitionIndex, ProduceLimits, RuleError, Timestamp, TopicId, ValidBatch, validate_produce,
+};
+use klamm_wire::{ProduceRequest, Records, Request, produce::TopicProduceData};
+
+use crate::{View, rules::Ruled};
 
 /// A request, ready for [`crate::Node::step`].
 #[derive(Debug)]
@@ -33,6 +37,8 @@ pub struct ProduceTopic {
     pub name: String,
     /// Zero before version 13.
     pub id: TopicId,
+    /// Which rules the batches were made to keep. The topic may have got others since.
+    pub(crate) rules_version: u64,
     /// In the order of the request.
     pub partitions: Vec<ProducePartition>,
 }
@@ -43,47 +49,47 @@ pub struct ProducePartition {
     /// Which partition of the topic.
     pub index: PartitionIndex,
     /// The batch with what its header says, or why it is refused.
-    pub batch: Result<(ValidBatch, Bytes), BatchError>,
+    pub batch: Result<(ValidBatch, Bytes), RuleError>,
 }
 
-/// Checks what can be checked without knowing any topic: CRCs, lengths, counts and records (B12, B13, B15 of the bad inputs).
+/// Checks batches: CRCs, lengths, counts and records (B12, B13, B15 of the bad inputs), and what their topics demand as far as the published view knows it;
+/// recompresses them where a topic wants it.
 ///
-/// Sizes against `max.message.bytes` are the handler's: they depend on the topic.
-pub fn prepare(request: Request) -> Body {
+/// `now` is the wall clock, for topics that limit how far timestamps may be from it.
+pub fn prepare(request: Request, view: &View, now: Timestamp) -> Body {
     match request {
-        Request::Produce(produce) => Body::Produce(prepare_produce(produce)),
+        Request::Produce(produce) => Body::Produce(prepare_produce(produce, view, now)),
         other => Body::Other(other),
     }
 }
 
-fn prepare_produce(request: ProduceRequest) -> Produce {
-    let limits = ProduceLimits { batch_size_max: usize::MAX, ..ProduceLimits::default() };
-    let check = |records: Option<Records>| {
-        let bytes = match records {
-            Some(Records::Bytes(bytes)) => bytes,
-            Some(Records::Hole { .. }) | None => Bytes::new(),
-        };
-        validate_produce(&bytes, &limits).map(|batch| (batch, bytes))
-    };
+fn prepare_produce(request: ProduceRequest, view: &View, now: Timestamp) -> Produce {
+    let topics = request.topic_data.into_iter().map(|topic| prepare_topic(topic, view, now)).collect();
     Produce {
         transactional_id: request.transactional_id,
         acks: request.acks,
         timeout_ms: request.timeout_ms,
-        topics: request
-            .topic_data
-            .into_iter()
-            .map(|topic| ProduceTopic {
-                name: topic.name,
-                id: topic.topic_id,
-                partitions: topic
-                    .partition_data
-                    .into_iter()
-                    .map(|partition| ProducePartition {
-                        index: PartitionIndex(partition.index),
-                        batch: check(partition.records),
-                    })
-                    .collect(),
-            })
-            .collect(),
+        topics,
     }
+}
+
+fn prepare_topic(topic: TopicProduceData, view: &View, now: Timestamp) -> ProduceTopic {
+    let ruled = view.rules.of(&view.image, &topic.name, topic.topic_id);
+    let partitions = topic.partition_data.into_iter().map(|partition| ProducePartition {
+        index: PartitionIndex(partition.index),
+        batch: check(partition.records, ruled, now),
+    });
+    let partitions = partitions.collect();
+    ProduceTopic { name: topic.name, id: topic.topic_id, rules_version: ruled.version, partitions }
+}
+
+fn check(records: Option<Records>, ruled: &Ruled, now: Timestamp) -> Result<(ValidBatch, Bytes), RuleError> {
+    let bytes = match records {
+        Some(Records::Bytes(bytes)) => bytes,
+        Some(Records::Hole { .. }) | None => Bytes::new(),
+    };
+    // Before anything is computed: a batch that is too large costs nothing.
+    let limits = ProduceLimits { batch_size_max: ruled.rules.size_max, ..ProduceLimits::default() };
+    let batch = validate_produce(&bytes, &limits)?;
+    ruled.rules.apply(now, batch, bytes)
 }

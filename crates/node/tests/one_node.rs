@@ -1,221 +1,18 @@
-//! One node, its own controller, with a world that the test holds in its hands: disk operations end when the test says so.
+//! What one node does with the requests of its clients.
 
-use std::{collections::VecDeque, sync::Arc};
+mod world;
 
 use bytes::Bytes;
-use klamm_log::{DiskAction, DiskError, DiskOp};
-use klamm_model::{
-    BatchBuilder, BrokerId, ErrorCode, Producer, ProducerEpoch, ProducerId, Seal, Tick, Timestamp, TopicId,
-};
-use klamm_node::{
-    Body, ConnectionId, Effect, Endpoint, Event, Incoming, Listener, Node, NodeConfig, Now, Origin, Reply,
-    ReplyTo, View, answer_from_view, prepare,
-};
-use klamm_quorum::{Entry, Output};
-use klamm_replica::Sabotage;
+use klamm_log::{DiskAction, DiskError};
+use klamm_model::{BrokerId, ErrorCode, TopicId};
+use klamm_node::{Body, Event, Listener, Origin, Reply, answer_from_view, prepare};
 use klamm_wire::{
     CreateTopicsRequest, FetchRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest,
     ProduceRequest, Records, Request, Response, create_topics::CreatableTopic, fetch, list_offsets,
     metadata::MetadataRequestTopic, produce,
 };
 use uuid::Uuid;
-
-/// A node and everything it wanted that has not happened yet.
-struct World {
-    node: Node,
-    tick: u64,
-    entries: u64,
-    next_sequence: u64,
-    /// In which each request was sent.
-    versions: Vec<i16>,
-    disk: VecDeque<DiskOp>,
-    replies: Vec<(u64, Reply)>,
-    closed: Vec<&'static str>,
-    view: Option<Arc<View>>,
-}
-
-const CONNECTION: ConnectionId = ConnectionId(7);
-
-impl World {
-    fn new() -> Self {
-        let mut config = NodeConfig::new(BrokerId(1), Uuid::from_u128(2), Uuid::from_u128(3));
-        config.endpoints = vec![Endpoint { name: "CLIENT".into(), host: "127.0.0.1".into(), port: 9092 }];
-        let mut world = Self {
-            node: Node::new(config, 4, Sabotage::default()),
-            tick: 0,
-            entries: 0,
-            next_sequence: 0,
-            versions: Vec::new(),
-            disk: VecDeque::new(),
-            replies: Vec::new(),
-            closed: Vec::new(),
-            view: None,
-        };
-        world.step(Event::Quorum(Output::Leader { epoch: klamm_model::ControllerEpoch(1) }));
-        world
-    }
-
-    fn now(&self) -> Now {
-        Now { tick: Tick(self.tick), wall: Timestamp(1_700_000_000_000) }
-    }
-
-    /// Steps the node; whatever it proposes is committed at once, disk operations wait.
-    fn step(&mut self, event: Event) {
-        let mut events = VecDeque::from([event]);
-        while let Some(event) = events.pop_front() {
-            let mut effects = Vec::new();
-            self.node.step(self.now(), event, &mut effects);
-            for effect in effects {
-                match effect {
-                    Effect::Reply { to, reply } => self.replies.push((to.sequence, reply)),
-                    Effect::NoReply { .. } => {}
-                    Effect::Close { reason, .. } => self.closed.push(reason),
-                    Effect::Disk(op) => self.disk.push_back(op),
-                    Effect::Propose { epoch, payload } => {
-                        let entry = Entry { index: self.entries, epoch, payload };
-                        self.entries += 1;
-                        events.push_back(Event::Quorum(Output::Committed(entry)));
-                    }
-                    Effect::Publish(view) => self.view = Some(view),
-                    Effect::Send { .. } => panic!("there is nobody to send to"),
-                }
-            }
-        }
-    }
-
-    fn wait_ms(&mut self, ms: u64) {
-        self.tick += ms * 1000;
-        self.step(Event::Tick);
-    }
-
-    /// Ends the operations that `which` picks, the oldest first, and those that follow from them.
-    fn disk(&mut self, which: fn(&DiskAction) -> bool, result: &Result<(), DiskError>) -> usize {
-        let mut ended = 0;
-        while let Some(index) = self.disk.iter().position(|op| which(&op.action)) {
-            let op = self.disk.remove(index).expect("it was just found");
-            self.step(Event::Disk { partition: op.partition, op: op.id, result: result.clone() });
-            ended += 1;
-        }
-        ended
-    }
-
-    fn all_disk(&mut self) {
-        self.disk(|_| true, &Ok(()));
-    }
-
-    fn writes(&mut self) -> usize {
-        self.disk(|action| !matches!(action, DiskAction::Sync { .. }), &Ok(()))
-    }
-
-    fn send_on(&mut self, listener: Listener, request: Request, version: i16) -> u64 {
-        let sequence = self.next_sequence;
-        self.next_sequence += 1;
-        self.versions.push(version);
-        let origin = Arc::new(Origin { listener, local_host: "127.0.0.1".into(), local_port: 9092 });
-        let to = ReplyTo { connection: CONNECTION, sequence };
-        self.step(Event::Request(Incoming { to, origin, version, body: prepare(request) }));
-        sequence
-    }
-
-    fn send(&mut self, request: Request, version: i16) -> u64 {
-        self.send_on(Listener::Client, request, version)
-    }
-
-    fn answer(&mut self, sequence: u64) -> Option<Reply> {
-        let index = self.replies.iter().position(|(to, _)| *to == sequence)?;
-        Some(self.replies.remove(index).1)
-    }
-
-    fn response(&mut self, sequence: u64) -> Response {
-        let response = self.undecoded(sequence);
-        let version = self.versions[sequence as usize];
-        // What cannot be encoded in the version that was asked for is no answer.
-        klamm_wire::encode_response(1, version, &response)
-            .unwrap_or_else(|error| panic!("{response:?}: {error}"));
-        response
-    }
-
-    fn undecoded(&mut self, sequence: u64) -> Response {
-        match self.answer(sequence).expect("an answer has come") {
-            Reply::Ready(response) => response,
-            Reply::Fetch { response, .. } => Response::Fetch(response),
-            Reply::Times { response, .. } => Response::ListOffsets(response),
-        }
-    }
-
-    fn create(&mut self, name: &str, partitions: i32) -> TopicId {
-        let topic = CreatableTopic {
-            name: name.into(),
-            num_partitions: partitions,
-            replication_factor: 1,
-            ..Default::default()
-        };
-        let sequence = self.send(
-            Request::CreateTopics(CreateTopicsRequest { topics: vec![topic], ..Default::default() }),
-            7,
-        );
-        let Response::CreateTopics(response) = self.response(sequence) else { panic!("another answer") };
-        assert_eq!(response.topics[0].error_code, 0, "{:?}", response.topics[0].error_message);
-        self.all_disk();
-        response.topics[0].topic_id
-    }
-
-    fn produce(&mut self, topic: &str, acks: i16, records: Bytes) -> u64 {
-        let partition = produce::PartitionProduceData {
-            index: 0,
-            records: Some(Records::Bytes(records)),
-            ..Default::default()
-        };
-        let topic = produce::TopicProduceData {
-            name: topic.into(),
-            partition_data: vec![partition],
-            ..Default::default()
-        };
-        let request =
-            ProduceRequest { acks, timeout_ms: 1000, topic_data: vec![topic], ..Default::default() };
-        self.send(Request::Produce(request), 9)
-    }
-
-    /// Error code and base offset.
-    fn produced(&mut self, sequence: u64) -> (ErrorCode, i64) {
-        let Response::Produce(response) = self.response(sequence) else { panic!("another answer") };
-        let partition = &response.responses[0].partition_responses[0];
-        (ErrorCode::from_code(partition.error_code).expect("a known code"), partition.base_offset)
-    }
-
-    fn fetch(&mut self, topic: &str, offset: i64, wait_ms: i32, min_bytes: i32) -> u64 {
-        let partition = fetch::FetchPartition {
-            partition: 0,
-            fetch_offset: offset,
-            partition_max_bytes: 1 << 20,
-            current_leader_epoch: -1,
-            last_fetched_epoch: -1,
-            ..Default::default()
-        };
-        let topic =
-            fetch::FetchTopic { topic: topic.into(), partitions: vec![partition], ..Default::default() };
-        let request = FetchRequest {
-            max_wait_ms: wait_ms,
-            min_bytes,
-            max_bytes: 1 << 20,
-            topics: vec![topic],
-            ..Default::default()
-        };
-        self.send(Request::Fetch(request), 12)
-    }
-}
-
-fn batch(count: usize, producer: Option<Producer>) -> Bytes {
-    let mut builder = BatchBuilder::with_capacity(1024);
-    for number in 0..count {
-        builder.append(Timestamp(1000 + number as i64), None, Some(b"value"), &[]);
-    }
-    builder.finish(&Seal { producer, ..Seal::default() })
-}
-
-fn producer(base_sequence: i32) -> Option<Producer> {
-    Some(Producer { id: ProducerId(5), epoch: ProducerEpoch(0), base_sequence })
-}
+use world::{CONNECTION, World, batch, producer};
 
 #[test]
 fn a_node_alone_founds_its_cluster_and_serves() {
@@ -472,8 +269,10 @@ fn a_closed_connection_leaves_nothing_behind() {
 
 #[test]
 fn produce_is_prepared_outside_the_node() {
+    let world = World::new();
+    let view = world.view.as_ref().expect("a view was published");
     let request = ProduceRequest { acks: 1, ..Default::default() };
-    assert!(matches!(prepare(Request::Produce(request)), Body::Produce(_)));
+    assert!(matches!(prepare(Request::Produce(request), view, world.wall), Body::Produce(_)));
 }
 
 /// Requests that are served, each with answers that succeed and that fail.
@@ -528,6 +327,10 @@ fn one_of_each(topic_id: TopicId) -> Vec<Request> {
             requests
                 .push(Request::Metadata(MetadataRequest { topics: Some(vec![topic]), ..Default::default() }));
         }
+        let topic =
+            klamm_wire::describe_producers::TopicRequest { name: name.into(), partition_indexes: vec![0, 0] };
+        requests
+            .push(Request::DescribeProducers(klamm_wire::DescribeProducersRequest { topics: vec![topic] }));
         let topic = klamm_wire::offset_for_leader_epoch::OffsetForLeaderTopic {
             topic: name.into(),
             partitions: vec![Default::default()],

@@ -92,7 +92,12 @@ impl Bare {
         self.requests += 1;
         let origin =
             Arc::new(Origin { listener: Listener::Client, local_host: "here".into(), local_port: 1 });
-        self.step(Event::Request(Incoming { to, origin, version, body: prepare(request) }));
+        self.step(Event::Request(Incoming {
+            to,
+            origin,
+            version,
+            body: prepare(request, self.view.as_ref().expect("a view was published"), NOW.wall),
+        }));
         to.sequence
     }
 

@@ -290,8 +290,9 @@ impl IoThread {
         let mut frames = std::mem::take(&mut self.frames);
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let mut refused = None;
+        let wall = self.shared.clock.now_at(self.now).wall;
         for frame in frames.drain(..) {
-            let (asked, taken) = match request::take(frame, view, &connection.origin) {
+            let (asked, taken) = match request::take(frame, view, &connection.origin, wall) {
                 Ok(taken) => taken,
                 Err(error) => {
                     refused = Some(error);

@@ -4,6 +4,7 @@ use std::io;
 
 use bytes::Bytes;
 use klamm_log::Files;
+use klamm_model::Timestamp;
 use klamm_node::{Body, Listener, Origin, Reply, View, answer_from_view, api_versions_unsupported, prepare};
 use klamm_wire::{
     ApiKey, DecodeError, EncodeError, Part, Reader, Request, RequestHeader, Response, encode_response,
@@ -41,7 +42,12 @@ pub(crate) enum RequestError {
 }
 
 /// Reads a frame. Records are checked here: this is the costly part, and it needs nothing but the frame.
-pub(crate) fn take(frame: Bytes, view: &View, origin: &Origin) -> Result<(Asked, Taken), RequestError> {
+pub(crate) fn take(
+    frame: Bytes,
+    view: &View,
+    origin: &Origin,
+    wall: Timestamp,
+) -> Result<(Asked, Taken), RequestError> {
     let mut reader = Reader::new(frame);
     let header = RequestHeader::decode(&mut reader).map_err(RequestError::Header)?;
     let (key, version) = (header.api_key, header.api_version);
@@ -65,7 +71,7 @@ pub(crate) fn take(frame: Bytes, view: &View, origin: &Origin) -> Result<(Asked,
     // Bytes may be left: librdkafka appends one to Metadata 13, and Kafka does not look at them either. They are within the frame, so they harm nobody.
     let taken = match answer_from_view(view, origin, version, &request) {
         Some(response) => Taken::Answer(response),
-        None => Taken::Ask(prepare(request)),
+        None => Taken::Ask(prepare(request, view, wall)),
     };
     Ok((asked, taken))
 }

@@ -105,7 +105,7 @@ mod tests {
         let partition =
             TopicPartition { topic: TopicId(uuid::Uuid::from_u128(9)), partition: PartitionIndex(partition) };
         let segment = SegmentId { partition, base: Offset::ZERO };
-        let prefix = (body.len() >= 16).then_some([b'p'; 16]);
+        let prefix = (body.len() >= 16).then_some([b'p'; 16].into());
         let action = DiskAction::Write { segment, position, prefix, body: Bytes::from_static(body) };
         DiskOp { partition, id: OpId(id), action }
     }

@@ -7,7 +7,9 @@
 use std::{collections::BTreeMap, io};
 
 use bytes::Bytes;
-use klamm_log::{DiskAction, DiskError, DiskOp, FileKind, LogFiles, OpId, PARTITION_METADATA, SegmentId};
+use klamm_log::{
+    DiskAction, DiskError, DiskOp, FileKind, LogFiles, OpId, PARTITION_METADATA, Prefix, SegmentId,
+};
 use klamm_model::{TopicId, TopicPartition};
 
 use crate::{
@@ -277,9 +279,9 @@ impl Disk {
         }
     }
 
-    fn stored(&self, prefix: Option<[u8; 16]>, body: Bytes) -> Bytes {
+    fn stored(&self, prefix: Option<Prefix>, body: Bytes) -> Bytes {
         match prefix.filter(|_| !self.sabotage.forgets_offsets) {
-            Some(prefix) => [&prefix[..], &body[16..]].concat().into(),
+            Some(prefix) => [&prefix[..], &body[prefix.len()..]].concat().into(),
             None => body,
         }
     }

@@ -160,14 +160,19 @@ impl Machine {
         }
     }
 
+    /// What its clock shows.
+    pub fn wall(&self, now: u64) -> Timestamp {
+        Timestamp(WALL_START_MS + self.wall_jump_ms + (now / MS) as i64)
+    }
+
     /// Lets the node take one step.
     ///
     /// # Panics
     /// If nothing runs here.
     pub fn step(&mut self, now: u64, event: Event, out: &mut Vec<Effect>) {
-        let wall_ms = WALL_START_MS + self.wall_jump_ms + (now / MS) as i64;
+        let wall = self.wall(now);
         let process = self.process.as_mut().expect("only running processes take steps");
-        let now = Now { tick: Tick(now + process.clock_offset), wall: Timestamp(wall_ms) };
+        let now = Now { tick: Tick(now + process.clock_offset), wall };
         process.node.step(now, event, out);
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use klamm_cluster::{Image, record};
-use klamm_log::{DiskAction, DiskOp};
+use klamm_log::{DiskAction, DiskOp, Prefix};
 use klamm_model::{BatchHeader, LeaderEpoch, Offset, TopicPartition};
 use klamm_node::Node;
 use klamm_quorum::{Entry, Filter, Output, Verdict};
@@ -125,14 +125,14 @@ fn batches_between(batches: &[Batch], from: i64, to: i64) -> impl Iterator<Item 
 }
 
 /// The headers of a run of batches.
-fn headers(run: &[u8], prefix: Option<[u8; 16]>) -> Vec<(usize, BatchHeader)> {
+fn headers(run: &[u8], prefix: Option<Prefix>) -> Vec<(usize, BatchHeader)> {
     let mut found = Vec::new();
     let mut at = 0;
     while let Some(bytes) = run.get(at..).filter(|bytes| 61 <= bytes.len()) {
         let mut header = [0; 61];
         header.copy_from_slice(&bytes[..61]);
         if let Some(prefix) = prefix.filter(|_| at == 0) {
-            header[..16].copy_from_slice(&prefix);
+            header[..prefix.len()].copy_from_slice(&prefix);
         }
         let Ok(header) = BatchHeader::parse(&header) else { break };
         let size = header.size;

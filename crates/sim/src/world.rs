@@ -518,7 +518,7 @@ impl World {
             self.answer(life, to, &response, |_| None);
             return;
         }
-        let body = prepare(request);
+        let body = prepare(request, &view, self.machines[life.node].wall(self.timeline.now()));
         self.step(life, Event::Request(Incoming { to, origin: Arc::clone(&origin), version, body }));
     }
 

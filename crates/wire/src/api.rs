@@ -28,7 +28,9 @@ pub const SERVED: &[Served] = &[
     serve(ApiKey::CreateTopics, 2, 7),
     serve(ApiKey::DeleteTopics, 1, 6),
     serve(ApiKey::InitProducerId, 0, 5),
+    serve(ApiKey::OffsetForLeaderEpoch, 2, 4),
     serve(ApiKey::DescribeCluster, 0, 2),
+    serve(ApiKey::DescribeProducers, 0, 0),
     serve(ApiKey::DescribeTopicPartitions, 0, 0),
 ];
 

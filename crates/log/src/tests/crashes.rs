@@ -82,7 +82,7 @@ impl World {
             &mut self.bench.under_way,
         ) {
             Ok(appended) if !appended.duplicate => {
-                let prefix = klamm_model::patched_prefix(&bytes, base, LeaderEpoch(self.epoch));
+                let prefix = klamm_model::patched_prefix(&bytes, base, LeaderEpoch(self.epoch)).into();
                 self.note(base.raw(), written_bytes(Some(&prefix), &bytes));
             }
             // What the world takes for the next sequence may be one that was taken back.
@@ -100,7 +100,7 @@ impl World {
         for _ in 0..1 + argument % 5 {
             self.mark += 1;
             let (valid, bytes) = batch(1 + (self.mark % 4) as u32, self.mark, None);
-            let prefix = klamm_model::patched_prefix(&bytes, base, LeaderEpoch(self.epoch));
+            let prefix = klamm_model::patched_prefix(&bytes, base, LeaderEpoch(self.epoch)).into();
             let bytes = written_bytes(Some(&prefix), &bytes);
             run.extend_from_slice(&bytes);
             batches.push((base.raw(), bytes));

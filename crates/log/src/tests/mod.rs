@@ -201,10 +201,10 @@ impl MemoryDisk {
     }
 }
 
-pub(crate) fn written_bytes(prefix: Option<&[u8; 16]>, body: &Bytes) -> Vec<u8> {
+pub(crate) fn written_bytes(prefix: Option<&Prefix>, body: &Bytes) -> Vec<u8> {
     let mut bytes = body.to_vec();
     if let Some(prefix) = prefix {
-        bytes[..16].copy_from_slice(prefix);
+        bytes[..prefix.len()].copy_from_slice(prefix);
     }
     bytes
 }

@@ -10,7 +10,7 @@ fn check(cases: &[(Sent, &str)]) {
     let mut bench = Bench::new(LogConfig::default());
     for (mark, &((id, epoch, sequence, count), expected)) in cases.iter().enumerate() {
         let said = match bench.append_by(0, count, mark as u64, (id, epoch, sequence)) {
-            Ok(Appended { base, end, duplicate }) => {
+            Ok(Appended { base, end, duplicate, .. }) => {
                 format!("{base}..{end}{}", if duplicate { " again" } else { "" })
             }
             Err(AppendError::OutOfOrderSequence { expected, .. }) => format!("expected {expected}"),

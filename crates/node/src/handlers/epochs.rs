@@ -28,8 +28,8 @@ pub(crate) fn handle(
                         id.map(|topic| TopicPartition { topic, partition: PartitionIndex(asked.partition) });
                     let unknown = EpochEndOffset {
                         partition: asked.partition,
-                        leader_epoch: -1,
-                        end_offset: -1,
+                        leader_epoch: UNKNOWN.0,
+                        end_offset: UNKNOWN.1,
                         ..Default::default()
                     };
                     match key.ok_or(ErrorCode::UnknownTopicOrPartition).and_then(|key| find(node, key, asked))
@@ -51,10 +51,16 @@ pub(crate) fn handle(
     );
 }
 
+/// What the protocol calls an epoch, and its end, that are not known.
+const UNKNOWN: (i32, i64) = (-1, -1);
+
 fn find(node: &Node, key: TopicPartition, asked: &OffsetForLeaderPartition) -> Result<(i32, i64), ErrorCode> {
     let hosted = node.hosted.get(&key).ok_or_else(|| node.why_not_hosted(key, false))?;
-    let epoch = LeaderEpoch::from_wire(asked.leader_epoch).ok_or(ErrorCode::InvalidRequest)?;
     let current = LeaderEpoch::from_wire(asked.current_leader_epoch);
-    let (epoch, end) = hosted.replica.epoch_end(current, epoch).map_err(|error| error.code())?;
-    Ok((epoch.0, end.raw()))
+    let asked = LeaderEpoch::from_wire(asked.leader_epoch);
+    let (epoch, end) =
+        hosted.replica.epoch_end(current, asked.unwrap_or(LeaderEpoch(0))).map_err(|error| error.code())?;
+    // An epoch that nobody led under yet ends nowhere.
+    let is_known = asked.is_some_and(|asked| hosted.replica.leader_epoch() >= Some(asked));
+    Ok(if is_known { (epoch.0, end.raw()) } else { UNKNOWN })
 }

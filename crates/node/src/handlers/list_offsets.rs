@@ -1,5 +1,7 @@
 //! ListOffsets: where a partition begins and ends, and which record is the first of a time or later.
 
+use std::collections::BTreeSet;
+
 use klamm_model::{ErrorCode, LeaderEpoch, PartitionIndex, Timestamp, TopicPartition};
 use klamm_wire::{
     ListOffsetsRequest, ListOffsetsResponse, Response,
@@ -20,6 +22,18 @@ mod special {
     pub(super) const LATEST_TIERED: i64 = -5;
     /// KIP-1023: nothing waits for an upload here.
     pub(super) const EARLIEST_PENDING_UPLOAD: i64 = -6;
+
+    /// The first version that knows it; `None` for a negative number that means nothing.
+    pub(super) fn since(timestamp: i64) -> Option<i16> {
+        match timestamp {
+            0.. | LATEST | EARLIEST => Some(1),
+            LARGEST_TIMESTAMP => Some(7),
+            EARLIEST_LOCAL => Some(8),
+            LATEST_TIERED => Some(9),
+            EARLIEST_PENDING_UPLOAD => Some(11),
+            _ => None,
+        }
+    }
 }
 
 pub(crate) fn handle(
@@ -30,6 +44,7 @@ pub(crate) fn handle(
     out: &mut Vec<Effect>,
 ) {
     let mut lookups = Vec::new();
+    let mut seen = BTreeSet::new();
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let id = node.topic_id(&topic.name);
@@ -38,8 +53,23 @@ pub(crate) fn handle(
             let key =
                 id.map(|topic| TopicPartition { topic, partition: PartitionIndex(asked.partition_index) });
             let place = (topics.len(), partitions.len());
-            partitions.push(match find(node, key, asked, place, &mut lookups) {
+            let known = key.ok_or(ErrorCode::UnknownTopicOrPartition);
+            let found = known.and_then(|key| {
+                if !seen.insert(key) {
+                    return Err(ErrorCode::InvalidRequest);
+                }
+                if special::since(asked.timestamp).is_none_or(|since| version < since) {
+                    return Err(ErrorCode::UnsupportedVersion);
+                }
+                find(node, key, asked, place, &mut lookups)
+            });
+            partitions.push(match found {
                 Ok(found) => found,
+                // Clients that are older than this code wait for a leader as well.
+                Err(ErrorCode::OffsetNotAvailable) if version < 5 => ListOffsetsPartitionResponse {
+                    error_code: ErrorCode::LeaderNotAvailable.code(),
+                    ..nothing(asked.partition_index)
+                },
                 Err(code) => {
                     ListOffsetsPartitionResponse { error_code: code.code(), ..nothing(asked.partition_index) }
                 }
@@ -76,12 +106,11 @@ fn nothing(partition_index: i32) -> ListOffsetsPartitionResponse {
 
 fn find(
     node: &Node,
-    key: Option<TopicPartition>,
+    key: TopicPartition,
     asked: &ListOffsetsPartition,
     (topic, partition): (usize, usize),
     lookups: &mut Vec<Lookup>,
 ) -> Result<ListOffsetsPartitionResponse, ErrorCode> {
-    let key = key.ok_or(ErrorCode::UnknownTopicOrPartition)?;
     let hosted = node.hosted.get(&key).ok_or_else(|| node.why_not_hosted(key, false))?;
     let bounds = hosted
         .replica

@@ -6,6 +6,7 @@ use klamm_wire::{Request, Response};
 
 use crate::{Effect, Listener, Now, Origin, Reply, ReplyTo, node::Node, reads};
 
+pub(crate) mod describe_producers;
 pub(crate) mod epochs;
 pub(crate) mod fetch;
 pub(crate) mod list_offsets;
@@ -28,6 +29,7 @@ pub(crate) fn handle(
         Request::ListOffsets(it) => list_offsets::handle(node, to, version, it, out),
         Request::InitProducerId(it) => producer_ids::handle(node, now, to, &it, out),
         Request::OffsetForLeaderEpoch(it) => epochs::handle(node, to, it, out),
+        Request::DescribeProducers(it) => describe_producers::handle(node, to, it, out),
         Request::Metadata(it) => topics::metadata(node, now, to, origin, version, it, out),
         request @ (Request::CreateTopics(_) | Request::DeleteTopics(_)) => {
             node.controller_request(now, to, version, request, out);

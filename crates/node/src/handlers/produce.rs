@@ -1,11 +1,13 @@
 //! Produce: records become part of a log; the answer waits for what `acks` asks.
 
 use klamm_log::Appended;
-use klamm_model::{BatchError, ErrorCode, Offset, PartitionIndex, TopicId, TopicPartition};
+use klamm_model::{
+    Codec, ErrorCode, Offset, PartitionIndex, RuleError, Timestamp, TimestampRule, TopicId, TopicPartition,
+};
 use klamm_replica::Acks;
 use klamm_wire::{
     ProduceResponse, Response,
-    produce::{LeaderIdAndEpoch, PartitionProduceResponse, TopicProduceResponse},
+    produce::{BatchIndexAndErrorMessage, LeaderIdAndEpoch, PartitionProduceResponse, TopicProduceResponse},
 };
 
 use crate::{
@@ -82,22 +84,15 @@ pub(crate) fn handle(
     };
     let waiter = node.produce_waiters.next_id();
     let transactional = produce.transactional_id.is_some();
-    let mut request = Request {
-        waiter,
-        acks,
-        transactional,
-        by_id: version >= 13,
-        hints: version >= 10,
-        waiting: Vec::new(),
-        failed: false,
-    };
+    let mut request =
+        Request { waiter, acks, transactional, now: now.wall, version, waiting: Vec::new(), failed: false };
     let mut responses = Vec::with_capacity(produce.topics.len());
     for topic in produce.topics {
         let number = responses.len() as u32;
         responses.push(append_topic(node, &mut request, number, topic, out));
     }
     let mut response = ProduceResponse { responses, ..ProduceResponse::default() };
-    if request.failed && request.hints {
+    if request.failed && request.has_hints() {
         response.node_endpoints = node.produce_leader_endpoints(&response);
     }
     let timeout_ms = u64::try_from(produce.timeout_ms).unwrap_or(0).min(TIMEOUT_MS_MAX);
@@ -123,11 +118,58 @@ struct Request {
     /// `None`: the client asked for a number of replicas, which Kafka has not allowed since 0.9.
     acks: Option<Acks>,
     transactional: bool,
-    by_id: bool,
-    /// The version has a place for who leads instead (KIP-951).
-    hints: bool,
+    now: Timestamp,
+    version: i16,
     waiting: Vec<Slot>,
     failed: bool,
+}
+
+impl Request {
+    fn is_by_id(&self) -> bool {
+        self.version >= 13
+    }
+
+    /// Whether the version has a place for who leads instead (KIP-951).
+    fn has_hints(&self) -> bool {
+        self.version >= 10
+    }
+
+    /// Clients of this age expect zstd (KIP-110).
+    fn has_zstd(&self) -> bool {
+        self.version >= 7
+    }
+}
+
+/// Why a partition's records were not taken.
+struct Refusal {
+    code: ErrorCode,
+    /// For a person who reads the client's log.
+    message: Option<String>,
+    /// Which of the records are to blame, where not all are (KIP-467).
+    records: Vec<BatchIndexAndErrorMessage>,
+}
+
+impl From<ErrorCode> for Refusal {
+    fn from(code: ErrorCode) -> Self {
+        Self { code, message: None, records: Vec::new() }
+    }
+}
+
+impl From<RuleError> for Refusal {
+    fn from(error: RuleError) -> Self {
+        let (code, message) = (error.code(), Some(error.to_string()));
+        let records = match error {
+            RuleError::Batch(_) => Vec::new(),
+            RuleError::Records(faults) => faults
+                .into_iter()
+                .map(|it| BatchIndexAndErrorMessage {
+                    batch_index: it.index as i32,
+                    batch_index_error_message: Some(it.fault.to_string()),
+                })
+                .collect(),
+        };
+        Self { code, message, records }
+    }
 }
 
 fn append_topic(
@@ -137,11 +179,19 @@ fn append_topic(
     topic: ProduceTopic,
     out: &mut Vec<Effect>,
 ) -> TopicProduceResponse {
-    let id = if request.by_id { Some(topic.id) } else { node.topic_id(&topic.name) };
+    let id = if request.is_by_id() { Some(topic.id) } else { node.topic_id(&topic.name) };
     let mut partition_responses = Vec::with_capacity(topic.partitions.len());
     for partition in topic.partitions {
         let slot = Slot { topic: number, partition: partition_responses.len() as u32 };
-        partition_responses.push(append_partition(node, request, id, slot, partition, out));
+        partition_responses.push(append_partition(
+            node,
+            request,
+            id,
+            topic.rules_version,
+            slot,
+            partition,
+            out,
+        ));
     }
     TopicProduceResponse { name: topic.name, topic_id: topic.id, partition_responses, ..Default::default() }
 }
@@ -150,25 +200,28 @@ fn append_partition(
     node: &mut Node,
     request: &mut Request,
     topic: Option<TopicId>,
+    rules_version: u64,
     slot: Slot,
     partition: ProducePartition,
     out: &mut Vec<Effect>,
 ) -> PartitionProduceResponse {
     let index = partition.index;
-    match append(node, request, topic, partition, slot, out) {
-        Ok((appended, log_start)) => PartitionProduceResponse {
+    match append(node, request, topic, rules_version, partition, slot, out) {
+        Ok(taken) => PartitionProduceResponse {
             index: index.0,
-            base_offset: appended.base.raw(),
-            log_append_time_ms: -1,
-            log_start_offset: log_start.raw(),
+            base_offset: taken.appended.base.raw(),
+            log_append_time_ms: taken.append_time.map_or(-1, |time| time.0),
+            log_start_offset: taken.log_start.raw(),
             ..Default::default()
         },
-        Err(code) => {
+        Err(Refusal { code, message, records }) => {
             request.failed = true;
             let current_leader = topic.and_then(|topic| node.current_leader(topic, index));
-            let hint = request.hints
+            let hint = request.has_hints()
                 && matches!(code, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch);
             let mut failed = failed(index, code);
+            failed.error_message = message;
+            failed.record_errors = records;
             if let (true, Some((leader, epoch))) = (hint, current_leader) {
                 failed.current_leader =
                     LeaderIdAndEpoch { leader_id: leader.0, leader_epoch: epoch.0, ..Default::default() };
@@ -190,30 +243,50 @@ pub(crate) fn failed(index: PartitionIndex, code: ErrorCode) -> PartitionProduce
     }
 }
 
+/// What became of records that were taken.
+struct Taken {
+    appended: Appended,
+    /// The broker's time, where the records have that.
+    append_time: Option<Timestamp>,
+    log_start: Offset,
+}
+
 fn append(
     node: &mut Node,
     request: &mut Request,
     topic: Option<TopicId>,
+    rules_version: u64,
     partition: ProducePartition,
     slot: Slot,
     out: &mut Vec<Effect>,
-) -> Result<(Appended, Offset), ErrorCode> {
+) -> Result<Taken, Refusal> {
     let acks = request.acks.ok_or(ErrorCode::InvalidRequiredAcks)?;
     let topic = topic.ok_or(ErrorCode::UnknownTopicOrPartition)?;
     let key = TopicPartition { topic, partition: partition.index };
     if !node.hosted.contains_key(&key) {
-        return Err(node.why_not_hosted(key, request.by_id));
-    }
-    let (batch, bytes) = partition.batch.map_err(|error| error.code())?;
-    if request.transactional || batch.is_transactional {
-        // Transactions come with the transaction coordinator; until then none can be open.
-        return Err(ErrorCode::InvalidTxnState);
+        return Err(node.why_not_hosted(key, request.is_by_id()).into());
     }
     let hosted = node.hosted.get_mut(&key).expect("checked above");
-    if batch.size > hosted.settings.message_bytes_max as usize {
-        let error =
-            BatchError::TooLarge { size: batch.size, size_max: hosted.settings.message_bytes_max as usize };
-        return Err(error.code());
+    if hosted.settings.is_internal {
+        return Err(ErrorCode::InvalidTopicException.into());
+    }
+    let (mut batch, mut bytes) = partition.batch?;
+    let ruled = &*hosted.settings.rules;
+    if rules_version != ruled.version {
+        // The topic's configs changed since the batch was prepared.
+        (batch, bytes) = ruled.rules.apply(request.now, batch, bytes)?;
+    }
+    if batch.codec == Codec::Zstd && !request.has_zstd() && ruled.rules.compression.is_none() {
+        return Err(ErrorCode::UnsupportedCompressionType.into());
+    }
+    if request.transactional || batch.is_transactional {
+        // Transactions come with the transaction coordinator; until then none can be open.
+        return Err(ErrorCode::InvalidTxnState.into());
+    }
+    let is_stamped = ruled.rules.timestamps == TimestampRule::Append;
+    if is_stamped {
+        hosted.stamped = hosted.stamped.max(request.now);
+        batch = batch.stamped(hosted.stamped);
     }
     let appended =
         hosted.replica.append(&batch, bytes, acks, None, &mut node.ops).map_err(|error| error.code())?;
@@ -228,5 +301,5 @@ fn append(
     }
     let log_start = hosted.replica.log().log_start();
     node.flush_ops(out);
-    Ok((appended, log_start))
+    Ok(Taken { appended, append_time: is_stamped.then_some(appended.max_timestamp), log_start })
 }

@@ -1,0 +1,195 @@
+//! Fetch: consumers read below the high watermark, followers up to what is written. A fetch that finds too little is parked.
+
+use klamm_model::{BrokerId, ErrorCode};
+use klamm_wire::{FetchRequest, FetchResponse, Response};
+
+use crate::{
+    Effect, Listener, Now, Reply, ReplyTo,
+    fetch_sessions::{Continued, EPOCH_FINAL, EPOCH_FULL, SessionId},
+    node::Node,
+    waiters::WaiterId,
+};
+
+mod plan;
+pub(crate) mod wanted;
+
+use plan::Plan;
+use wanted::Wanted;
+
+/// A fetch that found too little and waits for more.
+#[derive(Debug)]
+pub(crate) struct FetchWaiter {
+    pub(crate) to: ReplyTo,
+    fetch: Fetch,
+}
+
+/// Who reads.
+#[derive(Clone, Copy, Debug)]
+enum Reader {
+    Consumer { read_committed: bool },
+    Follower { broker: BrokerId, broker_epoch: i64 },
+}
+
+/// What becomes of the list of partitions after the answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Session {
+    /// It is dropped.
+    None,
+    /// A new session shall keep it.
+    New,
+    /// It belongs to this one. The answer has only what changed.
+    Kept(SessionId),
+}
+
+#[derive(Debug)]
+struct Fetch {
+    reader: Reader,
+    version: i16,
+    bytes_min: u64,
+    bytes_max: u32,
+    session: Session,
+    wanted: Wanted,
+}
+
+pub(crate) fn handle(
+    node: &mut Node,
+    now: Now,
+    to: ReplyTo,
+    listener: Listener,
+    version: i16,
+    request: FetchRequest,
+    out: &mut Vec<Effect>,
+) {
+    let wait_ms =
+        u64::try_from(request.max_wait_ms).unwrap_or(0).min(u64::from(node.config.fetch_wait_max_ms));
+    let mut fetch = match Fetch::new(node, now, listener, version, request, out) {
+        Ok(fetch) => fetch,
+        Err(error) => {
+            let response = FetchResponse { error_code: error.code(), ..FetchResponse::default() };
+            out.push(Effect::Reply { to, reply: Reply::Ready(Response::Fetch(response)) });
+            return;
+        }
+    };
+    let plan = Plan::new(&mut fetch, node, now);
+    node.flush_ops(out);
+    // A follower's position may have raised the high watermark; whoever waits for that is answered before this fetch is.
+    node.settle(now, out);
+    if wait_ms == 0 || fetch.wanted.partitions.is_empty() || plan.is_enough(&fetch) {
+        plan.send(now, to, fetch, node, out);
+        return;
+    }
+    let parked = FetchWaiter { to, fetch };
+    let id = node.fetch_waiters.next_id();
+    parked.register(node, id);
+    if let Session::Kept(session) = parked.fetch.session {
+        node.fetch_sessions.lend(session, id);
+    }
+    node.fetch_waiters.park(now.tick.after_ms(wait_ms), parked);
+}
+
+/// Tries a parked fetch again; `last` answers it with whatever there is.
+pub(crate) fn retry(node: &mut Node, now: Now, id: WaiterId, last: bool, out: &mut Vec<Effect>) {
+    let Some((deadline, mut parked)) = node.fetch_waiters.take(id) else { return };
+    let plan = Plan::new(&mut parked.fetch, node, now);
+    node.flush_ops(out);
+    if last || plan.is_enough(&parked.fetch) {
+        parked.unregister(node, id);
+        let FetchWaiter { to, fetch } = parked;
+        plan.send(now, to, fetch, node, out);
+    } else {
+        node.fetch_waiters.put_back(id, deadline, parked);
+    }
+}
+
+/// Broker id and epoch of a fetching follower, -1 for a consumer; the field moved in version 15.
+fn follower_of(request: &FetchRequest, version: i16) -> (i32, i64) {
+    if version >= 15 {
+        (request.replica_state.replica_id, request.replica_state.replica_epoch)
+    } else {
+        (request.replica_id, -1)
+    }
+}
+
+impl FetchWaiter {
+    /// Enters it where it is to be woken.
+    fn register(&self, node: &mut Node, id: WaiterId) {
+        self.for_each_list(node, |list| list.push(id));
+    }
+
+    /// The opposite: lists hold only fetches that are parked.
+    fn unregister(&self, node: &mut Node, id: WaiterId) {
+        self.for_each_list(node, |list| list.retain(|it| *it != id));
+    }
+
+    /// Nobody waits for the answer any more.
+    pub(crate) fn abandon(self, node: &mut Node, id: WaiterId) {
+        self.unregister(node, id);
+        if let Session::Kept(session) = self.fetch.session {
+            node.fetch_sessions.give_back(session, self.fetch.wanted);
+        }
+    }
+
+    fn for_each_list(&self, node: &mut Node, mut change: impl FnMut(&mut Vec<WaiterId>)) {
+        let follower = matches!(self.fetch.reader, Reader::Follower { .. });
+        for key in self.fetch.wanted.keys() {
+            if let Some(hosted) = node.hosted.get_mut(&key) {
+                change(if follower { &mut hosted.followers } else { &mut hosted.consumers });
+            }
+        }
+    }
+}
+
+impl Fetch {
+    fn new(
+        node: &mut Node,
+        now: Now,
+        listener: Listener,
+        version: i16,
+        request: FetchRequest,
+        out: &mut Vec<Effect>,
+    ) -> Result<Self, ErrorCode> {
+        let (replica, broker_epoch) = follower_of(&request, version);
+        if replica >= 0 && listener == Listener::Client {
+            return Err(ErrorCode::ClusterAuthorizationFailed);
+        }
+        let reader = if replica >= 0 {
+            Reader::Follower { broker: BrokerId(replica), broker_epoch }
+        } else {
+            Reader::Consumer { read_committed: request.isolation_level == 1 }
+        };
+        let bytes_max = u32::try_from(request.max_bytes).unwrap_or(0).min(node.config.fetch_bytes_max);
+        // Nobody gets more than the maximum, so nobody waits for more either.
+        let bytes_min = u64::try_from(request.min_bytes).unwrap_or(0).min(u64::from(bytes_max));
+        let (session, wanted) = wanted(node, now, version, request, out)?;
+        Ok(Self { reader, version, bytes_min, bytes_max, session, wanted })
+    }
+}
+
+/// What is to be read, as the request and its session say (KIP-227).
+fn wanted(
+    node: &mut Node,
+    now: Now,
+    version: i16,
+    request: FetchRequest,
+    out: &mut Vec<Effect>,
+) -> Result<(Session, Wanted), ErrorCode> {
+    let (id, epoch) = (SessionId(request.session_id), request.session_epoch);
+    let by_id = version >= 13;
+    if matches!(epoch, EPOCH_FULL | EPOCH_FINAL) {
+        node.fetch_sessions.close(id);
+        let session = if epoch == EPOCH_FULL { Session::New } else { Session::None };
+        return Ok((session, Wanted::new(node, request.topics, by_id)));
+    }
+    // Its reader went on without waiting for the answer. The list is needed here, so the answer is what there is.
+    if let Some(parked) = node.fetch_sessions.parked(id, epoch) {
+        retry(node, now, parked, true, out);
+    }
+    let topics = request.topics;
+    let forgotten = &request.forgotten_topics_data;
+    let wanted = node.continue_session(now.tick, Continued { id, epoch, by_id, topics, forgotten })?;
+    if wanted.partitions.is_empty() {
+        node.fetch_sessions.close(id);
+        return Ok((Session::None, wanted));
+    }
+    Ok((Session::Kept(id), wanted))
+}

@@ -1,0 +1,286 @@
+//! The answer to a fetch, as far as it goes now.
+
+use klamm_log::ReadPlan;
+use klamm_model::{BrokerEpoch, ErrorCode, LeaderEpoch, Offset, PartitionIndex, TopicId, TopicPartition};
+use klamm_replica::{FetchAnswer, FetchError, FollowerFetchRequest};
+use klamm_wire::{
+    FetchResponse, Records, Response,
+    fetch::{EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, PartitionData},
+};
+
+use super::{
+    Fetch, Reader, Session,
+    wanted::{Told, Wanted, WantedPartition},
+};
+use crate::{Effect, Now, Reply, ReplyTo, errors::ToCode, node::Node};
+
+/// The answer as far as it goes now, and whether it is good enough to be sent.
+pub(super) struct Plan {
+    responses: Vec<FetchableTopicResponse>,
+    reads: Vec<ReadPlan>,
+    bytes: u64,
+    /// Something the reader must hear at once: an error, a log that diverges.
+    urgent: bool,
+    /// For a session, the places in its list of the partitions in the answer, in the same order.
+    answered: Vec<usize>,
+    /// Behind the last partition that has records.
+    next_first: Option<usize>,
+}
+
+impl Plan {
+    pub(super) fn new(fetch: &mut Fetch, node: &mut Node, now: Now) -> Self {
+        let topic_count = match fetch.session {
+            Session::None | Session::New => fetch.wanted.topics.len(),
+            Session::Kept(_) => 0,
+        };
+        let mut plan = Self {
+            responses: Vec::with_capacity(topic_count),
+            reads: Vec::new(),
+            bytes: 0,
+            urgent: false,
+            answered: Vec::new(),
+            next_first: None,
+        };
+        let mut open_topic = None;
+        for place in fetch.wanted.order() {
+            let asked = fetch.wanted.partitions[place];
+            let before = plan.reads.len();
+            let data = plan.partition(fetch, node, now, &asked);
+            if before < plan.reads.len() {
+                plan.next_first = Some(place + 1);
+            } else if matches!(fetch.session, Session::Kept(_)) && is_known(&data, asked.told) {
+                continue;
+            }
+            if fetch.session != Session::None {
+                plan.answered.push(place);
+            }
+            if open_topic != Some(asked.topic) {
+                open_topic = Some(asked.topic);
+                plan.responses.push(topic_response(&fetch.wanted, asked.topic));
+            }
+            plan.responses.last_mut().expect("it was just opened").partitions.push(data);
+        }
+        plan
+    }
+
+    fn partition(
+        &mut self,
+        fetch: &mut Fetch,
+        node: &mut Node,
+        now: Now,
+        asked: &WantedPartition,
+    ) -> PartitionData {
+        let room = u64::from(fetch.bytes_max).saturating_sub(self.bytes);
+        let room = u32::try_from(room).unwrap_or(u32::MAX);
+        let bytes_max = u32::try_from(asked.bytes_max).unwrap_or(0).min(room);
+        let index = asked.index;
+        let empty = fetch.empty(index);
+        let key = fetch.key(node, asked);
+        let answer = key
+            .ok_or(ErrorCode::UnknownTopicOrPartition)
+            .and_then(|key| fetch.read(node, now, key, asked, bytes_max).map(|answer| (key, answer)));
+        match answer {
+            Ok((_, FetchAnswer::Diverging { epoch, end })) => {
+                self.urgent = true;
+                PartitionData {
+                    diverging_epoch: EpochEndOffset {
+                        epoch: epoch.0,
+                        end_offset: end.raw(),
+                        ..Default::default()
+                    },
+                    ..empty
+                }
+            }
+            Ok((key, FetchAnswer::Data { read, high_watermark, log_start })) => {
+                if read.is_some() {
+                    self.bytes += fetch.available(node, key, asked).min(u64::from(bytes_max));
+                }
+                // The first batch is given even where there is no room for it, or the reader would be stuck.
+                let wanted = read.filter(|_| bytes_max > 0 || self.reads.is_empty());
+                let records = match wanted {
+                    Some(read) => {
+                        self.reads.push(read);
+                        Records::Hole { size: 0, token: self.reads.len() as u32 - 1 }
+                    }
+                    None => Records::Bytes(bytes::Bytes::new()),
+                };
+                PartitionData {
+                    high_watermark: high_watermark.raw(),
+                    // As long as no transaction is open, everything committed is stable.
+                    last_stable_offset: high_watermark.raw(),
+                    log_start_offset: log_start.raw(),
+                    records: Some(records),
+                    ..empty
+                }
+            }
+            Err(code) => {
+                self.urgent = true;
+                PartitionData {
+                    error_code: code.code(),
+                    current_leader: fetch.leader_hint(node, key.map(|key| key.topic), index, code),
+                    ..empty
+                }
+            }
+        }
+    }
+
+    pub(super) fn is_enough(&self, fetch: &Fetch) -> bool {
+        self.urgent || self.bytes >= fetch.bytes_min
+    }
+
+    pub(super) fn send(self, now: Now, to: ReplyTo, fetch: Fetch, node: &mut Node, out: &mut Vec<Effect>) {
+        let Self { responses, reads, urgent, answered, next_first, .. } = self;
+        let mut response = FetchResponse { responses, ..FetchResponse::default() };
+        if urgent && fetch.version >= 16 {
+            response.node_endpoints = node.fetch_leader_endpoints(&response);
+        }
+        let bytes_max = fetch.bytes_max;
+        if fetch.session != Session::None {
+            response.session_id = keep(now, fetch, &response, &answered, next_first, node);
+        }
+        let reply = if reads.is_empty() {
+            Reply::Ready(Response::Fetch(response))
+        } else {
+            Reply::Fetch { response, reads, bytes_max }
+        };
+        out.push(Effect::Reply { to, reply });
+    }
+}
+
+/// Keeps the list with what the answer tells; gives the session's number, 0 where it found no room.
+fn keep(
+    now: Now,
+    fetch: Fetch,
+    response: &FetchResponse,
+    answered: &[usize],
+    next_first: Option<usize>,
+    node: &mut Node,
+) -> i32 {
+    let Fetch { reader, version, session, mut wanted, .. } = fetch;
+    let answers = response.responses.iter().flat_map(|topic| &topic.partitions);
+    for (place, data) in answered.iter().zip(answers) {
+        wanted.partitions[*place].told = Told::by(data);
+    }
+    wanted.first = next_first.unwrap_or(wanted.first);
+    match session {
+        Session::Kept(id) => {
+            node.fetch_sessions.give_back(id, wanted);
+            id.0
+        }
+        Session::New => {
+            let of_follower = matches!(reader, Reader::Follower { .. });
+            node.fetch_sessions.open(now.tick, of_follower, version >= 13, wanted).map_or(0, |id| id.0)
+        }
+        Session::None => 0,
+    }
+}
+
+/// Whether a session's reader learns nothing from an answer without records.
+fn is_known(data: &PartitionData, told: Told) -> bool {
+    data.error_code == ErrorCode::None.code() && data.diverging_epoch.epoch < 0 && Told::by(data) == told
+}
+
+fn topic_response(wanted: &Wanted, topic: u32) -> FetchableTopicResponse {
+    let topic = &wanted.topics[topic as usize];
+    FetchableTopicResponse { topic: topic.name.clone(), topic_id: topic.wire_id, ..Default::default() }
+}
+
+impl Fetch {
+    /// The partition under the id that its topic has now: under the same name a session may meet a topic that was created again.
+    fn key(&mut self, node: &Node, asked: &WantedPartition) -> Option<TopicPartition> {
+        let topic = &mut self.wanted.topics[asked.topic as usize];
+        let partition = asked.index;
+        let is_hosted = |topic| node.hosted.contains_key(&TopicPartition { topic, partition });
+        if self.version < 13 && !topic.id.is_some_and(is_hosted) {
+            topic.id = node.topic_id(&topic.name);
+        }
+        topic.id.map(|topic| TopicPartition { topic, partition })
+    }
+
+    fn read(
+        &self,
+        node: &mut Node,
+        now: Now,
+        key: TopicPartition,
+        asked: &WantedPartition,
+        bytes_max: u32,
+    ) -> Result<FetchAnswer, ErrorCode> {
+        let Some(hosted) = node.hosted.get_mut(&key) else {
+            return Err(node.why_not_hosted(key, self.version >= 13));
+        };
+        let from = Offset::from_wire(asked.offset).ok_or(ErrorCode::OffsetOutOfRange)?;
+        let current_epoch = LeaderEpoch::from_wire(asked.current_leader_epoch);
+        let last_epoch = LeaderEpoch::from_wire(asked.last_fetched_epoch);
+        let replica = &mut hosted.replica;
+        let answer: Result<FetchAnswer, FetchError> = match self.reader {
+            Reader::Consumer { .. } => replica.consumer_fetch(current_epoch, last_epoch, from, bytes_max),
+            Reader::Follower { broker, broker_epoch } => {
+                let request = FollowerFetchRequest {
+                    follower: broker,
+                    broker_epoch: (broker_epoch >= 0).then_some(BrokerEpoch(broker_epoch)),
+                    current_leader_epoch: current_epoch,
+                    fetch_offset: from,
+                    last_fetched_epoch: last_epoch,
+                    max_bytes: bytes_max,
+                };
+                replica.follower_fetch(now.tick, &request).map(|(answer, progress)| {
+                    if progress.high_watermark.is_some() {
+                        node.moved.push(key);
+                    }
+                    node.isr_due.insert(key);
+                    answer
+                })
+            }
+        };
+        answer.map_err(|error| error.code())
+    }
+
+    /// About how many bytes there are for this reader from where it wants to read.
+    fn available(&self, node: &Node, key: TopicPartition, asked: &WantedPartition) -> u64 {
+        let Some(replica) = node.replica(key) else { return 0 };
+        let from = Offset::from_wire(asked.offset).unwrap_or(Offset::ZERO);
+        let end = match self.reader {
+            Reader::Consumer { .. } => replica.high_watermark(),
+            Reader::Follower { .. } => replica.log().written(),
+        };
+        replica.log().bytes_between(from, end)
+    }
+
+    /// Who leads instead, where that is the trouble and the version has a place for it.
+    fn leader_hint(
+        &self,
+        node: &Node,
+        topic: Option<TopicId>,
+        index: PartitionIndex,
+        code: ErrorCode,
+    ) -> LeaderIdAndEpoch {
+        let hint = matches!(code, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch);
+        topic
+            .filter(|_| hint && self.version >= 12)
+            .and_then(|topic| node.current_leader(topic, index))
+            .map_or_else(LeaderIdAndEpoch::default, |(id, epoch)| LeaderIdAndEpoch {
+                leader_id: id.0,
+                leader_epoch: epoch.0,
+                ..Default::default()
+            })
+    }
+
+    fn empty(&self, index: PartitionIndex) -> PartitionData {
+        let aborted = match self.reader {
+            // No transaction can be open or aborted yet; a reader of committed records wants a list, not null.
+            Reader::Consumer { read_committed: true } => Some(Vec::new()),
+            Reader::Consumer { read_committed: false } | Reader::Follower { .. } => None,
+        };
+        PartitionData {
+            partition_index: index.0,
+            high_watermark: -1,
+            last_stable_offset: -1,
+            log_start_offset: -1,
+            preferred_read_replica: -1,
+            aborted_transactions: aborted,
+            // Never null: librdkafka calls that a parse failure.
+            records: Some(Records::Bytes(bytes::Bytes::new())),
+            ..Default::default()
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! One node, its own controller, with a world that the test holds in its hands: disk operations end when the test says so.
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+use std::{collections::VecDeque, sync::Arc};
+
+use bytes::Bytes;
+use klamm_log::{DiskAction, DiskError, DiskOp};
+use klamm_model::{
+    BatchBuilder, BrokerId, ErrorCode, Producer, ProducerEpoch, ProducerId, Seal, Tick, Timestamp, TopicId,
+};
+use klamm_node::{
+    ConnectionId, Effect, Endpoint, Event, Incoming, Listener, Node, NodeConfig, Now, Origin, Reply, ReplyTo,
+    View, prepare,
+};
+use klamm_quorum::{Entry, Output};
+use klamm_replica::Sabotage;
+use klamm_wire::{
+    CreateTopicsRequest, FetchRequest, ProduceRequest, Records, Request, Response,
+    create_topics::{CreatableTopic, CreatableTopicConfig},
+    fetch, produce,
+};
+use uuid::Uuid;
+
+/// A node and everything it wanted that has not happened yet.
+pub(crate) struct World {
+    pub(crate) node: Node,
+    pub(crate) tick: u64,
+    pub(crate) entries: u64,
+    pub(crate) next_sequence: u64,
+    /// In which each request was sent.
+    pub(crate) versions: Vec<i16>,
+    pub(crate) disk: VecDeque<DiskOp>,
+    pub(crate) replies: Vec<(u64, Reply)>,
+    pub(crate) closed: Vec<&'static str>,
+    pub(crate) view: Option<Arc<View>>,
+    pub(crate) wall: Timestamp,
+}
+
+pub(crate) const CONNECTION: ConnectionId = ConnectionId(7);
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::with(|_| ())
+    }
+
+    /// With another configuration.
+    pub(crate) fn with(change: impl FnOnce(&mut NodeConfig)) -> Self {
+        let mut config = NodeConfig::new(BrokerId(1), Uuid::from_u128(2), Uuid::from_u128(3));
+        config.endpoints = vec![Endpoint { name: "CLIENT".into(), host: "127.0.0.1".into(), port: 9092 }];
+        change(&mut config);
+        let mut world = Self {
+            node: Node::new(config, 4, Sabotage::default()),
+            tick: 0,
+            entries: 0,
+            next_sequence: 0,
+            versions: Vec::new(),
+            disk: VecDeque::new(),
+            replies: Vec::new(),
+            closed: Vec::new(),
+            view: None,
+            wall: Timestamp(1_700_000_000_000),
+        };
+        world.step(Event::Quorum(Output::Leader { epoch: klamm_model::ControllerEpoch(1) }));
+        world
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        Now { tick: Tick(self.tick), wall: self.wall }
+    }
+
+    /// Steps the node; whatever it proposes is committed at once, disk operations wait.
+    pub(crate) fn step(&mut self, event: Event) {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            let mut effects = Vec::new();
+            self.node.step(self.now(), event, &mut effects);
+            for effect in effects {
+                match effect {
+                    Effect::Reply { to, reply } => self.replies.push((to.sequence, reply)),
+                    Effect::NoReply { .. } => {}
+                    Effect::Close { reason, .. } => self.closed.push(reason),
+                    Effect::Disk(op) => self.disk.push_back(op),
+                    Effect::Propose { epoch, payload } => {
+                        let entry = Entry { index: self.entries, epoch, payload };
+                        self.entries += 1;
+                        events.push_back(Event::Quorum(Output::Committed(entry)));
+                    }
+                    Effect::Publish(view) => self.view = Some(view),
+                    Effect::Send { .. } => panic!("there is nobody to send to"),
+                }
+            }
+        }
+    }
+
+    pub(crate) fn wait_ms(&mut self, ms: u64) {
+        self.tick += ms * 1000;
+        self.step(Event::Tick);
+    }
+
+    /// Ends the operations that `which` picks, the oldest first, and those that follow from them.
+    pub(crate) fn disk(&mut self, which: fn(&DiskAction) -> bool, result: &Result<(), DiskError>) -> usize {
+        let mut ended = 0;
+        while let Some(index) = self.disk.iter().position(|op| which(&op.action)) {
+            let op = self.disk.remove(index).expect("it was just found");
+            self.step(Event::Disk { partition: op.partition, op: op.id, result: result.clone() });
+            ended += 1;
+        }
+        ended
+    }
+
+    pub(crate) fn all_disk(&mut self) {
+        self.disk(|_| true, &Ok(()));
+    }
+
+    pub(crate) fn writes(&mut self) -> usize {
+        self.disk(|action| !matches!(action, DiskAction::Sync { .. }), &Ok(()))
+    }
+
+    pub(crate) fn send_on(&mut self, listener: Listener, request: Request, version: i16) -> u64 {
+        let sequence = self.next_sequence;
+        self.next_sequence += 1;
+        self.versions.push(version);
+        let origin = Arc::new(Origin { listener, local_host: "127.0.0.1".into(), local_port: 9092 });
+        let to = ReplyTo { connection: CONNECTION, sequence };
+        let view = self.view.clone().expect("a view was published");
+        let body = prepare(request, &view, self.wall);
+        self.step(Event::Request(Incoming { to, origin, version, body }));
+        sequence
+    }
+
+    pub(crate) fn send(&mut self, request: Request, version: i16) -> u64 {
+        self.send_on(Listener::Client, request, version)
+    }
+
+    pub(crate) fn answer(&mut self, sequence: u64) -> Option<Reply> {
+        let index = self.replies.iter().position(|(to, _)| *to == sequence)?;
+        Some(self.replies.remove(index).1)
+    }
+
+    pub(crate) fn response(&mut self, sequence: u64) -> Response {
+        let response = self.undecoded(sequence);
+        let version = self.versions[sequence as usize];
+        // What cannot be encoded in the version that was asked for is no answer.
+        klamm_wire::encode_response(1, version, &response)
+            .unwrap_or_else(|error| panic!("{response:?}: {error}"));
+        response
+    }
+
+    pub(crate) fn undecoded(&mut self, sequence: u64) -> Response {
+        match self.answer(sequence).expect("an answer has come") {
+            Reply::Ready(response) => response,
+            Reply::Fetch { response, .. } => Response::Fetch(response),
+            Reply::Times { response, .. } => Response::ListOffsets(response),
+        }
+    }
+
+    pub(crate) fn create(&mut self, name: &str, partitions: i32) -> TopicId {
+        self.create_with(name, partitions, &[])
+    }
+
+    pub(crate) fn create_with(&mut self, name: &str, partitions: i32, configs: &[(&str, &str)]) -> TopicId {
+        let configs = configs
+            .iter()
+            .map(|(key, value)| CreatableTopicConfig { name: (*key).into(), value: Some((*value).into()) })
+            .collect();
+        let topic = CreatableTopic {
+            name: name.into(),
+            num_partitions: partitions,
+            replication_factor: 1,
+            configs,
+            ..Default::default()
+        };
+        let sequence = self.send(
+            Request::CreateTopics(CreateTopicsRequest { topics: vec![topic], ..Default::default() }),
+            7,
+        );
+        let Response::CreateTopics(response) = self.response(sequence) else { panic!("another answer") };
+        assert_eq!(response.topics[0].error_code, 0, "{:?}", response.topics[0].error_message);
+        self.all_disk();
+        response.topics[0].topic_id
+    }
+
+    pub(crate) fn produce(&mut self, topic: &str, acks: i16, records: Bytes) -> u64 {
+        self.produce_to(topic, 0, acks, records)
+    }
+
+    pub(crate) fn produce_to(&mut self, topic: &str, partition: i32, acks: i16, records: Bytes) -> u64 {
+        let partition = produce::PartitionProduceData {
+            index: partition,
+            records: Some(Records::Bytes(records)),
+            ..Default::default()
+        };
+        let topic = produce::TopicProduceData {
+            name: topic.into(),
+            partition_data: vec![partition],
+            ..Default::default()
+        };
+        let request =
+            ProduceRequest { acks, timeout_ms: 1000, topic_data: vec![topic], ..Default::default() };
+        self.send(Request::Produce(request), 9)
+    }
+
+    /// Error code and base offset.
+    pub(crate) fn produced(&mut self, sequence: u64) -> (ErrorCode, i64) {
+        let Response::Produce(response) = self.response(sequence) else { panic!("another answer") };
+        let partition = &response.responses[0].partition_responses[0];
+        (ErrorCode::from_code(partition.error_code).expect("a known code"), partition.base_offset)
+    }
+
+    pub(crate) fn fetch(&mut self, topic: &str, offset: i64, wait_ms: i32, min_bytes: i32) -> u64 {
+        let partition = fetch::FetchPartition {
+            partition: 0,
+            fetch_offset: offset,
+            partition_max_bytes: 1 << 20,
+            current_leader_epoch: -1,
+            last_fetched_epoch: -1,
+            ..Default::default()
+        };
+        let topic =
+            fetch::FetchTopic { topic: topic.into(), partitions: vec![partition], ..Default::default() };
+        let request = FetchRequest {
+            max_wait_ms: wait_ms,
+            min_bytes,
+            max_bytes: 1 << 20,
+            topics: vec![topic],
+            ..Default::default()
+        };
+        self.send(Request::Fetch(request), 12)
+    }
+}
+
+pub(crate) fn batch(count: usize, producer: Option<Producer>) -> Bytes {
+    let mut builder = BatchBuilder::with_capacity(1024);
+    for number in 0..count {
+        builder.append(Timestamp(1000 + number as i64), None, Some(b"value"), &[]);
+    }
+    builder.finish(&Seal { producer, ..Seal::default() })
+}
+
+pub(crate) fn producer(base_sequence: i32) -> Option<Producer> {
+    Some(Producer { id: ProducerId(5), epoch: ProducerEpoch(0), base_sequence })
+}
