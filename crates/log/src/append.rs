@@ -1,13 +1,17 @@
 //! Appending: checks, the place in the log, and the write.
 
+use std::hash::{Hash as _, Hasher as _};
+
 use bytes::Bytes;
 use klamm_model::{
-    BatchHeader, Batches, LeaderEpoch, Offset, Producer, Tail as RunEnd, Timestamp, ValidBatch,
-    patched_prefix, restamped_header,
+    BatchHeader, Batches, LeaderEpoch, Offset, Producer, Tail as RunEnd, Timestamp, TopicPartition,
+    ValidBatch, patched_prefix, restamped_header,
 };
+use rustc_hash::FxHasher;
 
 use crate::disk::{DiskAction, DiskOp};
 use crate::error::AppendError;
+use crate::index::Indexed;
 use crate::log::{Life, Log};
 use crate::producers::{Sequence, SequencedBatch, Undo, sequenced};
 use crate::queue::{Barrier, Running, Step, Write};
@@ -77,7 +81,7 @@ impl Log {
         self.refuse_if_full(batch.size)?;
         let size = self.fitting(base, batch.size)?;
 
-        self.prepare_segment(size, batch.last_offset_delta);
+        self.prepare_segment(size, batch.last_offset_delta, batch.max_timestamp);
         self.epochs_unsaved |= self.epochs.begin(epoch, base);
         let position = self.place(&NewBatch {
             size,
@@ -138,10 +142,10 @@ impl Log {
             let header = batch.header();
             let (first, size) = (self.end, self.fitting(self.end, batch.size())?);
             max_timestamp = max_timestamp.max(header.max_timestamp);
-            if self.must_roll(size, header.last_offset_delta) {
+            if self.must_roll(size, header.last_offset_delta, header.max_timestamp) {
                 pending.take().into_iter().for_each(|write| self.write(write, out));
             }
-            self.prepare_segment(size, header.last_offset_delta);
+            self.prepare_segment(size, header.last_offset_delta, header.max_timestamp);
             if let Some(epoch) = header.leader_epoch {
                 self.epochs_unsaved |= self.epochs.begin(epoch, first);
             }
@@ -220,8 +224,8 @@ impl Log {
         }
     }
 
-    /// Whether the next batch, of this size and length, has to go to a new segment.
-    fn must_roll(&self, size: u32, last_delta: u32) -> bool {
+    /// Whether the next batch, of this size and length, has to go to a new segment. The rules are those of Kafka's `LogSegment.shouldRoll`.
+    fn must_roll(&self, size: u32, last_delta: u32, max_timestamp: Timestamp) -> bool {
         let active = self.active();
         if active.size == 0 {
             return false;
@@ -229,26 +233,56 @@ impl Log {
         let too_large = u64::from(active.size) + u64::from(size)
             > u64::from(self.config.segment_bytes).min(SEGMENT_SPAN_MAX);
         let too_long = self.end.since(active.base) + u64::from(last_delta) > SEGMENT_SPAN_MAX;
-        let too_old = active.opened.is_some_and(|opened| self.config.segment_ms <= self.now.ms_since(opened));
-        too_large || too_long || too_old
+        let index_full =
+            active.index.as_ref().is_some_and(|index| index.is_full(self.config.segment_index_bytes));
+        let age_ms = if 0 <= active.first_timestamp.0 {
+            u64::try_from(max_timestamp.0.saturating_sub(active.first_timestamp.0)).unwrap_or(0)
+        } else {
+            active.opened.map_or(0, |opened| self.now.ms_since(opened))
+        };
+        let too_old = self.config.segment_ms.saturating_sub(self.jitter_ms(active.base)) < age_ms;
+        too_large || too_long || index_full || too_old
     }
 
-    fn prepare_segment(&mut self, size: u32, last_delta: u32) {
+    /// How much earlier than others this segment ends: the same whenever it is asked.
+    fn jitter_ms(&self, base: Offset) -> u64 {
+        let max = self.config.segment_jitter_ms.min(self.config.segment_ms);
+        if max == 0 {
+            return 0;
+        }
+        let TopicPartition { topic, partition } = self.partition;
+        let mut drawn = FxHasher::default();
+        (topic, partition, base).hash(&mut drawn);
+        drawn.finish() % max
+    }
+
+    fn prepare_segment(&mut self, size: u32, last_delta: u32, max_timestamp: Timestamp) {
         self.create_files();
-        if self.must_roll(size, last_delta) {
-            let next = self.id_of(self.end);
-            let old = self.active();
-            self.queue.push_barrier(Barrier::Roll {
-                old: self.id_of(old.base),
-                size: old.size,
-                index: old.index.as_ref().map(|index| index.to_bytes()).unwrap_or_default(),
-                next,
-                producers: snapshot::write(&self.producers),
-            });
-            self.segments.push(Segment::new(next.base));
+        if self.must_roll(size, last_delta, max_timestamp) {
+            self.roll();
         }
         let now = self.now;
         self.active_mut().opened.get_or_insert(now);
+    }
+
+    /// Ends the growing segment, which has records, and begins the next.
+    pub(crate) fn roll(&mut self) {
+        let next = self.id_of(self.end);
+        let old = self.active();
+        assert!(0 < old.size, "segment {} of {} ends without records", old.base, self.partition);
+        self.queue.push_barrier(Barrier::Roll {
+            old: self.id_of(old.base),
+            size: old.size,
+            index: old.index.as_ref().map(|index| index.to_bytes()).unwrap_or_default(),
+            times: old
+                .index
+                .as_ref()
+                .map(|index| index.times_to_bytes(old.base, old.largest))
+                .unwrap_or_default(),
+            next,
+            producers: snapshot::write(&self.producers),
+        });
+        self.segments.push(Segment::new(next.base));
     }
 
     /// Gives a batch its place at the end of the last segment, in all that is kept of the log, and tells the position.
@@ -259,12 +293,17 @@ impl Log {
             self.producers.note(producer, sequenced, self.config.producer_count_max)
         });
         let segment = self.active_mut();
-        let (position, largest_before) = (segment.size, segment.largest_timestamp);
+        let (position, largest_before) = (segment.size, segment.largest);
+        if position == 0 {
+            segment.first_timestamp = batch.max_timestamp;
+        }
         if let Some(index) = &mut segment.index {
-            index.note(segment.base, base, batch.last_delta, position, batch.size, interval);
+            let (last_delta, size) = (batch.last_delta, batch.size);
+            let batch = Indexed { first: base, last_delta, position, size, largest_before };
+            index.note(segment.base, &batch, interval);
         }
         segment.size += batch.size;
-        segment.largest_timestamp = largest_before.max(batch.max_timestamp);
+        segment.largest.note(batch.max_timestamp, base.advance(batch.last_delta));
         let end = base.advance(batch.last_delta).advance(1);
         self.tail.push(TailBatch { base, end, position, size: batch.size, largest_before, undo });
         self.end = end;

@@ -3,9 +3,9 @@
 use klamm_model::Offset;
 
 use crate::disk::{DiskOp, SegmentId};
-use crate::index::Index;
+use crate::index::{CutPoint, Index, Largest};
 use crate::log::{Life, Log};
-use crate::queue::Barrier;
+use crate::queue::{Barrier, Errand};
 use crate::segment::Segment;
 
 impl Log {
@@ -30,11 +30,24 @@ impl Log {
             return;
         }
         self.create_files();
+        self.begin_anew(base);
+        self.pump(out);
+        self.after_change();
+    }
+
+    /// Gives up all records and queues what makes the disk follow.
+    pub(crate) fn begin_anew(&mut self, base: Offset) {
         let (mut delete, _) = self.queue.take_back(Offset::ZERO, self.written_bytes);
         delete.extend(
             self.segments.iter().filter(|segment| segment.may_exist).map(|segment| self.id_of(segment.base)),
         );
         let oldest = self.id_of(self.segments[0].base);
+        // What was to be retired goes as well, before a new segment can have such a name.
+        let in_hand = match self.queue.errand {
+            Some((_, Errand::Retire { count })) => count,
+            _ => 0,
+        };
+        delete.extend(self.leftovers.named.split_off(in_hand).into_iter().map(|base| self.id_of(base)));
         // Of the new one's name there may be a snapshot, left by a crash or a cut.
         delete.push(self.id_of(base));
         delete.retain(|segment| *segment != oldest);
@@ -48,14 +61,12 @@ impl Log {
         self.producers.clear();
         (self.log_start, self.synced, self.written, self.end) = (base, base, base, base);
         (self.appended_bytes, self.written_bytes) = (self.synced_bytes, self.synced_bytes);
-        self.high_watermark = base;
+        (self.high_watermark, self.expired_below) = (base, base);
         if let Some(syncing) = &mut self.queue.syncing {
             (syncing.covers, syncing.appended_bytes) = (Offset::ZERO, 0);
         }
         let segment = self.id_of(base);
         self.queue.push_barrier(Barrier::Restart { segment, oldest, delete });
-        self.pump(out);
-        self.after_change();
     }
 
     /// The topic was deleted: refuses everything from now on, and removes the files when what is under way has ended.
@@ -89,6 +100,7 @@ impl Log {
         self.end = to;
         // Deleted records do not come back, but half a batch cannot stay either.
         self.log_start = self.log_start.min(to);
+        self.expired_below = self.expired_below.min(self.log_start);
         self.epochs_unsaved |= self.epochs.cut(to, !keep_epoch);
         if to < self.written {
             (self.written, self.written_bytes) = (to, self.appended_bytes);
@@ -121,7 +133,7 @@ impl Log {
     pub(crate) fn reopen_last(&mut self) {
         let last = self.active_mut();
         last.index.get_or_insert_with(Index::default);
-        last.index_file_entry_count = 0;
+        (last.index_file_entry_count, last.time_file_entry_count) = (0, 0);
         last.sealed = false;
     }
 
@@ -151,7 +163,7 @@ impl Log {
             let at = self.segment_at(batch.base);
             let segment = &mut self.segments[at];
             segment.size = batch.position;
-            segment.largest_timestamp = batch.largest_before;
+            segment.largest = batch.largest_before;
             if let Some(index) = &mut segment.index {
                 index.cut(batch.position);
             }
@@ -168,11 +180,12 @@ impl Log {
         let segment = &mut self.segments[at];
         let base = segment.base;
         let cut_point = segment.index.as_ref().and_then(|index| index.cut_point(base, to));
-        let (end, position) =
-            cut_point.filter(|(end, _)| self.log_start <= *end).unwrap_or((base.max(self.log_start), 0));
+        let start = CutPoint { end: base.max(self.log_start), position: 0, largest: Largest::NONE };
+        let CutPoint { end, position, largest } =
+            cut_point.filter(|point| self.log_start <= point.end).unwrap_or(start);
         let before: u64 = self.segments[at..].iter().map(|segment| u64::from(segment.size)).sum();
         let segment = &mut self.segments[at];
-        segment.size = position;
+        (segment.size, segment.largest) = (position, largest);
         if let Some(index) = &mut segment.index {
             index.cut(position);
         }

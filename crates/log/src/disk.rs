@@ -30,16 +30,25 @@ pub enum FileKind {
     Log,
     /// Where some of them begin.
     Index,
+    /// How far the timestamps have risen at some of them.
+    TimeIndex,
     /// The producers' state before the segment's first record.
     Producers,
 }
 
+/// What the name of a retired file ends with.
+pub(crate) const RETIRED: &str = ".deleted";
+
 impl FileKind {
+    /// All of a segment's files. The log comes last: as long as it has its name, the others are not forgotten.
+    pub const ALL: [Self; 4] = [Self::Index, Self::TimeIndex, Self::Producers, Self::Log];
+
     /// What the name ends with.
     pub fn extension(self) -> &'static str {
         match self {
             Self::Log => "log",
             Self::Index => "index",
+            Self::TimeIndex => "timeindex",
             Self::Producers => "snapshot",
         }
     }
@@ -47,6 +56,11 @@ impl FileKind {
     /// The file's name within its partition's directory.
     pub fn file_name(self, base: Offset) -> String {
         format!("{:020}.{}", base.raw(), self.extension())
+    }
+
+    /// Its name from when the segment is retired until it is removed.
+    pub fn retired_file_name(self, base: Offset) -> String {
+        self.file_name(base) + RETIRED
     }
 }
 
@@ -137,7 +151,7 @@ pub enum DiskAction {
         /// Segments that go, in rising order.
         delete: Vec<SegmentId>,
     },
-    /// A segment that gets no more records: writes its index, and the producers' state for whoever starts after it.
+    /// A segment that gets no more records: writes its indexes, and the producers' state for whoever starts after it.
     Seal {
         /// Which segment.
         segment: SegmentId,
@@ -145,9 +159,18 @@ pub enum DiskAction {
         size: u32,
         /// The whole index file.
         index: Bytes,
+        /// The whole file with the times.
+        times: Bytes,
         /// The base of the segment that follows, which the snapshot is named by.
         next: Offset,
         /// The whole snapshot file.
+        producers: Bytes,
+    },
+    /// Replaces the snapshot of the producers' state before an offset.
+    WriteSnapshot {
+        /// The offset, which it is named by.
+        at: Offset,
+        /// The whole file.
         producers: Bytes,
     },
     /// Replaces a small file as a whole: a crash leaves the old or the new one. On disk when it ends.
@@ -156,6 +179,17 @@ pub enum DiskAction {
         name: &'static str,
         /// All of it.
         contents: Bytes,
+    },
+    /// Gives the files of these segments names that no start takes for a log's (`….log.deleted`), the oldest first. Files that are not there have
+    /// them already. Whoever reads a segment may go on. Nothing needs to be on disk when it ends.
+    Retire {
+        /// Which segments, in rising order.
+        segments: Vec<SegmentId>,
+    },
+    /// Removes files that were retired.
+    Remove {
+        /// Whose files.
+        segments: Vec<SegmentId>,
     },
     /// Removes the directory; it gets a name first that no start takes for a partition.
     DeletePartition,

@@ -7,7 +7,7 @@ use crate::config::Flush;
 use crate::disk::{DURABLE_POINT, DiskAction, DiskError, DiskOp, EPOCH_CHECKPOINT, OpId};
 use crate::index;
 use crate::log::{Life, Log, Progress};
-use crate::queue::{Barrier, Checkpoint, Started, Step, Syncing};
+use crate::queue::{Barrier, Errand, Started, Step, Syncing};
 
 /// How often the durable point is saved while it moves.
 const DURABLE_POINT_INTERVAL_MS: u64 = 1000;
@@ -24,8 +24,8 @@ impl Log {
             self.write_ended(at, result, &mut progress);
         } else if self.queue.syncing.is_some_and(|syncing| syncing.id == op) {
             self.sync_ended(result, &mut progress);
-        } else if self.queue.checkpoint.is_some_and(|(id, _)| id == op) {
-            self.checkpoint_ended(result, &mut progress);
+        } else if self.queue.errand.is_some_and(|(id, _)| id == op) {
+            self.errand_ended(result, &mut progress);
         } else {
             self.barrier_went_on(op, result, &mut progress, out);
         }
@@ -81,18 +81,22 @@ impl Log {
         }
     }
 
-    fn checkpoint_ended(&mut self, result: Result<(), DiskError>, progress: &mut Progress) {
-        let Some((_, checkpoint)) = self.queue.checkpoint.take() else { return };
-        match result {
-            Ok(()) => {}
-            Err(DiskError::Full) => {
-                self.checkpoints_pause = true;
-                match checkpoint {
-                    Checkpoint::Epochs => self.epochs_unsaved = true,
-                    Checkpoint::DurablePoint(_) => self.durable_point_due = true,
-                }
+    fn errand_ended(&mut self, result: Result<(), DiskError>, progress: &mut Progress) {
+        let Some((_, errand)) = self.queue.errand.take() else { return };
+        match (errand, result) {
+            (Errand::Retire { .. } | Errand::Remove { .. }, Err(DiskError::Full)) => {
+                self.errands_pause = true
             }
-            Err(error) => self.fail(error, self.synced, progress),
+            (Errand::Retire { .. } | Errand::Remove { .. }, _) => self.leftovers_cleared(errand),
+            (Errand::DurablePoint { log_start }, Ok(())) => self.log_start_on_disk = log_start,
+            (Errand::Epochs, Ok(())) => {}
+            (Errand::Epochs, Err(DiskError::Full)) => {
+                (self.epochs_unsaved, self.errands_pause) = (true, true)
+            }
+            (Errand::DurablePoint { .. }, Err(DiskError::Full)) => {
+                (self.durable_point_due, self.errands_pause) = (true, true);
+            }
+            (_, Err(error)) => self.fail(error, self.synced, progress),
         }
     }
 
@@ -115,13 +119,15 @@ impl Log {
             (Some(DiskAction::Sync { .. }), Barrier::Roll { next, .. }) if next.base <= self.written => {
                 self.synced_to(next.base, self.written_bytes, progress);
             }
-            (Some(DiskAction::Seal { segment, index, .. }), Barrier::Roll { .. }) => {
+            (Some(DiskAction::Seal { segment, index, times, .. }), Barrier::Roll { .. }) => {
                 let entry_count = u32::try_from(index.len() / index::ENTRY_SIZE).unwrap_or(0);
+                let time_entry_count = u32::try_from(times.len() / index::TIME_ENTRY_SIZE).unwrap_or(0);
                 let last = self.active().base;
                 if let Some(sealed) =
                     self.segments.iter_mut().find(|it| it.base == segment.base && it.base < last)
                 {
                     sealed.index_file_entry_count = entry_count;
+                    sealed.time_file_entry_count = time_entry_count;
                     sealed.sealed = true;
                 }
                 self.durable_point_due = true;
@@ -135,6 +141,10 @@ impl Log {
                 if started.actions.is_empty() =>
             {
                 progress.truncated = Some(segment.base);
+            }
+            (Some(DiskAction::WriteCheckpoint { name: DURABLE_POINT, contents }), _) => {
+                let saved = std::str::from_utf8(&contents).ok().and_then(DurablePoint::from_text);
+                self.log_start_on_disk = saved.map_or(self.log_start_on_disk, |saved| saved.log_start);
             }
             (Some(DiskAction::DeletePartition), _) => progress.deleted = true,
             _ => {}
@@ -216,8 +226,10 @@ impl Log {
             }
         }
         if self.life == Life::Running && self.queue.is_open() && self.to_create.is_none() {
+            self.drop_old_segments();
             self.sync_if_due(out);
             self.save_if_due(out);
+            self.clear_leftovers_if_due(out);
         }
     }
 
@@ -241,7 +253,7 @@ impl Log {
                     base: *base,
                 });
             }
-            Barrier::Roll { old, size, index, next, producers } => {
+            Barrier::Roll { old, size, index, times, next, producers } => {
                 if self.synced < next.base {
                     actions.push(DiskAction::Sync { segment: *old });
                 }
@@ -250,11 +262,12 @@ impl Log {
                     self.epochs_unsaved = false;
                     actions.push(self.epochs_checkpoint());
                 }
-                let (index, producers) = (index.clone(), producers.clone());
+                let (index, times, producers) = (index.clone(), times.clone(), producers.clone());
                 actions.push(DiskAction::Seal {
                     segment: *old,
                     size: *size,
                     index,
+                    times,
                     next: next.base,
                     producers,
                 });
@@ -283,11 +296,13 @@ impl Log {
         actions
     }
 
-    /// A crash after a cut below the durable point would look like damage.
+    /// A crash after a cut below the durable point would look like damage, and records after a cut below the log start would be taken for deleted
+    /// ones.
     fn lower_durable_point(&mut self, to: Offset, actions: &mut Vec<DiskAction>) {
-        if to < self.durable_point {
-            self.durable_point = to;
-            actions.push(self.durable_point_checkpoint(to));
+        if to < self.durable_point || self.log_start < self.log_start_on_disk {
+            self.durable_point = self.durable_point.min(to);
+            self.log_start_on_disk = self.log_start_on_disk.min(self.log_start);
+            actions.push(self.durable_point_checkpoint(self.durable_point));
         }
     }
 
@@ -313,30 +328,34 @@ impl Log {
     }
 
     fn save_if_due(&mut self, out: &mut Vec<DiskOp>) {
-        if self.queue.checkpoint.is_some() || self.checkpoints_pause {
+        if self.queue.errand.is_some() || self.errands_pause {
             return;
         }
-        let (checkpoint, action) = if self.epochs_unsaved {
+        if self.epochs_unsaved {
             self.epochs_unsaved = false;
-            (Checkpoint::Epochs, self.epochs_checkpoint())
-        } else if self.durable_point_due && self.durable_point < self.synced {
+            self.hand_out_errand(Errand::Epochs, self.epochs_checkpoint(), out);
+        } else if self.durable_point_due && self.durable_point_is_old() {
+            (self.durable_point_due, self.durable_point_saved) = (false, self.now);
             self.durable_point = self.synced;
-            self.durable_point_saved = self.now;
-            (Checkpoint::DurablePoint(self.synced), self.durable_point_checkpoint(self.synced))
-        } else {
-            return;
-        };
-        if matches!(checkpoint, Checkpoint::DurablePoint(_)) {
-            self.durable_point_due = false;
+            let action = self.durable_point_checkpoint(self.synced);
+            self.hand_out_errand(Errand::DurablePoint { log_start: self.log_start }, action, out);
         }
+    }
+
+    pub(crate) fn hand_out_errand(&mut self, errand: Errand, action: DiskAction, out: &mut Vec<DiskOp>) {
         let id = self.queue.next_id();
-        self.queue.checkpoint = Some((id, checkpoint));
+        self.queue.errand = Some((id, errand));
         out.push(DiskOp { partition: self.partition, id, action });
     }
 
-    /// The file that says how far the log is known to be on disk, and what of that no cut goes below.
+    fn durable_point_is_old(&self) -> bool {
+        self.durable_point < self.synced || self.log_start_on_disk != self.log_start
+    }
+
+    /// The file that says how far the log is known to be on disk, what of that no cut goes below, and where the log starts.
     fn durable_point_checkpoint(&self, point: Offset) -> DiskAction {
-        let point = DurablePoint { point, committed: self.high_watermark.min(point) };
+        let point =
+            DurablePoint { point, committed: self.high_watermark.min(point), log_start: self.log_start };
         DiskAction::WriteCheckpoint { name: DURABLE_POINT, contents: point.to_text().into() }
     }
 
@@ -350,7 +369,7 @@ impl Log {
         if self.life == Life::Failed {
             return;
         }
-        self.checkpoints_pause = false;
+        self.errands_pause = false;
         self.create_files();
         if self.queue.started.as_ref().is_some_and(|started| started.op.is_none())
             && let Some(stalled) = self.queue.started.take()
@@ -368,8 +387,7 @@ impl Log {
         {
             self.sync(out);
         }
-        if self.durable_point < self.synced
-            && DURABLE_POINT_INTERVAL_MS <= now.ms_since(self.durable_point_saved)
+        if self.durable_point_is_old() && DURABLE_POINT_INTERVAL_MS <= now.ms_since(self.durable_point_saved)
         {
             self.durable_point_due = true;
         }
@@ -383,9 +401,10 @@ impl Log {
     /// Whether [`periodic`](Self::periodic) may have something to do before anything else happens to this log.
     pub fn wants_periodic(&self) -> bool {
         let stalled = self.queue.started.as_ref().is_some_and(|started| started.op.is_none());
-        let unsaved = self.durable_point < self.synced || self.epochs_unsaved;
+        let unsaved = self.durable_point_is_old() || self.epochs_unsaved;
         let unsaved = unsaved || (self.synced < self.written && self.config.flush != Flush::NEVER);
-        let unsaved = unsaved || self.to_create.is_some();
+        let unsaved = unsaved || self.to_create.is_some() || self.errands_pause;
+        let unsaved = unsaved || !self.leftovers.named.is_empty();
         match self.life {
             Life::Running => stalled || unsaved,
             Life::Failed => false,
@@ -413,20 +432,34 @@ pub(crate) struct DurablePoint {
     pub(crate) point: Offset,
     /// Everything below was committed as far as this replica knew: a start lists the batches from here on, so that a cut can be exact.
     pub(crate) committed: Offset,
+    /// Records below are deleted.
+    pub(crate) log_start: Offset,
 }
 
 impl DurablePoint {
     fn to_text(self) -> String {
-        let text = format!("0\n{}\n{}\n", self.point, self.committed);
-        let checksum = crc32c(text.as_bytes());
-        format!("{text}{checksum:08x}\n")
+        checked(&format!("1\n{}\n{}\n{}\n", self.point, self.committed, self.log_start))
     }
 
-    /// Reads the file; `None` if it is damaged.
+    /// Reads the file; `None` if it is damaged. Version 0 had no log start.
     pub(crate) fn from_text(text: &str) -> Option<Self> {
-        let mut lines = text.strip_prefix("0\n")?.split('\n');
+        let mut lines = text.split('\n');
+        let version = lines.next()?;
         let mut offset = || Offset::from_wire(lines.next()?.parse().ok()?);
-        let it = Self { point: offset()?, committed: offset()? };
-        (it.to_text() == text).then_some(it)
+        let mut it = Self { point: offset()?, committed: offset()?, log_start: Offset::ZERO };
+        let same = match version {
+            "0" => checked(&format!("0\n{}\n{}\n", it.point, it.committed)),
+            _ => {
+                it.log_start = offset()?;
+                it.to_text()
+            }
+        };
+        (same == text).then_some(it)
     }
+}
+
+/// With its checksum as the last line.
+fn checked(text: &str) -> String {
+    let checksum = crc32c(text.as_bytes());
+    format!("{text}{checksum:08x}\n")
 }

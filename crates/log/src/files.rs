@@ -8,7 +8,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use klamm_model::{PartitionIndex, TopicId, TopicPartition};
@@ -23,6 +23,12 @@ const LOCK_FILE: &str = ".lock";
 /// What the name of a directory ends with that is being deleted.
 const DELETED: &str = "-delete";
 const TEMPORARY: &str = ".tmp";
+/// Open segment files at most. Opening one again costs some 10 µs, which is only noticed if it happens for each write; an open one some 300 bytes in the kernel.
+const OPEN_FILES_MAX: usize = 8192;
+
+mod open;
+
+use open::{Open, OpenFiles};
 
 /// The directory cannot be used.
 #[derive(Debug, Error)]
@@ -62,20 +68,21 @@ pub struct Files {
     /// Held as long as this is.
     _lock: File,
     partitions: RwLock<FxHashMap<TopicPartition, Arc<Directory>>>,
-    segments: RwLock<FxHashMap<SegmentId, Arc<Open>>>,
+    open: OpenFiles,
 }
 
 struct Directory {
     path: PathBuf,
-    /// What was made in it, and it itself, is known to be on disk.
+    /// What was made in it at first, and it itself, is known to be on disk.
     settled: AtomicBool,
+    /// The entries of all segments that begin below are known to be on disk.
+    settled_below: AtomicI64,
 }
 
-struct Open {
-    log: Arc<File>,
-    index: RwLock<Option<Arc<File>>>,
-    /// The directory's entry for the file is on disk.
-    settled: AtomicBool,
+impl Directory {
+    fn new(path: PathBuf) -> Arc<Self> {
+        Arc::new(Self { path, settled: AtomicBool::new(false), settled_below: AtomicI64::new(0) })
+    }
 }
 
 impl Files {
@@ -108,8 +115,13 @@ impl Files {
             directory: directory.to_owned(),
             _lock: lock,
             partitions: RwLock::default(),
-            segments: RwLock::default(),
+            open: OpenFiles::new(open_files_max()),
         })
+    }
+
+    /// How many segment files are open. Never more than half of what the system allows the process.
+    pub fn open_count(&self) -> usize {
+        self.open.count()
     }
 
     /// The data directory.
@@ -141,8 +153,7 @@ impl Files {
     /// From now on operations of this partition go to that directory, which was found at start. For recovery, its files.
     pub fn adopt(&self, partition: TopicPartition, directory: &str) -> DirectoryFiles {
         let path = self.directory.join(directory);
-        write_lock(&self.partitions)
-            .insert(partition, Arc::new(Directory { path: path.clone(), settled: AtomicBool::new(false) }));
+        write_lock(&self.partitions).insert(partition, Directory::new(path.clone()));
         DirectoryFiles { path }
     }
 
@@ -159,12 +170,17 @@ impl Files {
             }
             DiskAction::CreateSegment { segment } => self.create_segment(*segment),
             DiskAction::Truncate { segment, size, delete } => self.truncate(*segment, *size, delete),
-            DiskAction::Seal { segment, index, next, producers, .. } => {
-                self.seal(*segment, index, SegmentId { partition, base: *next }, producers)
+            DiskAction::Seal { segment, index, times, next, producers, .. } => {
+                self.seal(*segment, index, times, SegmentId { partition, base: *next }, producers)
+            }
+            DiskAction::WriteSnapshot { at, producers } => {
+                self.write_snapshot(SegmentId { partition, base: *at }, producers)
             }
             DiskAction::WriteCheckpoint { name, contents } => {
                 self.write_checkpoint(partition, name, contents)
             }
+            DiskAction::Retire { segments } => self.retire(segments),
+            DiskAction::Remove { segments } => self.remove(segments),
             DiskAction::DeletePartition => self.delete_partition(partition),
         }
     }
@@ -177,45 +193,36 @@ impl Files {
         position: u64,
         buffer: &mut [u8],
     ) -> io::Result<usize> {
-        let file = match kind {
-            FileKind::Log => self.segment_file(segment)?,
-            FileKind::Index => self.index_file(segment)?,
-            FileKind::Producers => Arc::new(options().read(true).open(self.path(segment, kind)?)?),
-        };
-        read_fully(&file, position, buffer)
+        match kind {
+            FileKind::Log => read_fully(&*self.segment_file(segment)?, position, buffer),
+            // Whoever reads these is looking for something and comes back seldom.
+            _ => read_fully(&options().read(true).open(self.path(segment, kind)?)?, position, buffer),
+        }
     }
 
     /// A segment's log file, for whoever sends stretches of it.
     pub fn segment_file(&self, segment: SegmentId) -> io::Result<Arc<File>> {
-        Ok(self.open_segment(segment)?.log.clone())
+        match self.open_segment(segment) {
+            Ok(open) => Ok(open.file.clone()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // Whoever was told to read it before it was retired still may. It is not kept: another of its name may come.
+                let retired = FileKind::Log.retired_file_name(segment.base);
+                let path = self.partition(segment.partition)?.path.join(retired);
+                Ok(Arc::new(options().read(true).open(path)?))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The same, for whoever writes to it.
+    pub fn segment_file_to_write(&self, segment: SegmentId) -> io::Result<Arc<File>> {
+        let open = self.open_segment(segment)?;
+        open.dirty.store(true, Ordering::Relaxed);
+        Ok(open.file.clone())
     }
 
     fn open_segment(&self, segment: SegmentId) -> io::Result<Arc<Open>> {
-        if let Some(open) = read_lock(&self.segments).get(&segment) {
-            return Ok(open.clone());
-        }
-        let path = self.path(segment, FileKind::Log)?;
-        // Under the lock, so that nobody opens a file that is about to be deleted and keeps it.
-        let mut segments = write_lock(&self.segments);
-        if let Some(open) = segments.get(&segment) {
-            return Ok(open.clone());
-        }
-        let log = options().read(true).write(true).open(path)?;
-        let open =
-            Arc::new(Open { log: Arc::new(log), index: RwLock::default(), settled: AtomicBool::new(false) });
-        segments.insert(segment, open.clone());
-        Ok(open)
-    }
-
-    fn index_file(&self, segment: SegmentId) -> io::Result<Arc<File>> {
-        let open = self.open_segment(segment)?;
-        if let Some(index) = &*read_lock(&open.index) {
-            return Ok(index.clone());
-        }
-        let mut place = write_lock(&open.index);
-        let index = Arc::new(options().read(true).open(self.path(segment, FileKind::Index)?)?);
-        *place = Some(index.clone());
-        Ok(index)
+        self.open.get(segment, || options().read(true).write(true).open(self.path(segment, FileKind::Log)?))
     }
 
     fn partition(&self, partition: TopicPartition) -> io::Result<Arc<Directory>> {
@@ -239,7 +246,7 @@ impl Files {
         prefix: Option<&Prefix>,
         body: &[u8],
     ) -> Result<(), DiskError> {
-        let open = self.open_segment(segment).map_err(failed("open segment", segment))?;
+        let file = self.segment_file_to_write(segment).map_err(failed("open segment", segment))?;
         let (mut head, mut rest) = match prefix {
             Some(prefix) => (&**prefix, body.get(prefix.len()..).unwrap_or_default()),
             None => ([].as_slice(), body),
@@ -248,7 +255,7 @@ impl Files {
         while !head.is_empty() || !rest.is_empty() {
             let slices = [IoSlice::new(head), IoSlice::new(rest)];
             let slices = if head.is_empty() { &slices[1..] } else { &slices[..] };
-            let size = match rustix::io::pwritev(&*open.log, slices, position) {
+            let size = match rustix::io::pwritev(&*file, slices, position) {
                 Ok(0) => return Err(DiskError::Io(format!("write {segment:?}: nothing was written"))),
                 Ok(size) => size,
                 Err(rustix::io::Errno::INTR) => continue,
@@ -263,10 +270,13 @@ impl Files {
 
     fn sync(&self, segment: SegmentId) -> Result<(), DiskError> {
         let open = self.open_segment(segment).map_err(failed("open segment", segment))?;
-        open.log.sync_data().map_err(failed("sync", segment))?;
-        if !open.settled.load(Ordering::Acquire) {
+        // What is written from now on is for the next one.
+        open.dirty.store(false, Ordering::Relaxed);
+        open.file.sync_data().map_err(failed("sync", segment))?;
+        let directory = self.partition(segment.partition).map_err(failed("find", segment))?;
+        if directory.settled_below.load(Ordering::Acquire) <= segment.base.raw() {
             self.settle(segment.partition).map_err(failed("sync the directory of", segment))?;
-            open.settled.store(true, Ordering::Release);
+            directory.settled_below.fetch_max(segment.base.raw().saturating_add(1), Ordering::AcqRel);
         }
         Ok(())
     }
@@ -312,41 +322,35 @@ impl Files {
         }
         write_file(&metadata, format!("version: 0\ntopic_id: {topic}\n").as_bytes(), false)
             .map_err(failed("write", &metadata))?;
-        write_lock(&self.partitions)
-            .insert(partition, Arc::new(Directory { path, settled: AtomicBool::new(false) }));
+        write_lock(&self.partitions).insert(partition, Directory::new(path));
         self.create_segment(first)
     }
 
     fn create_segment(&self, segment: SegmentId) -> Result<(), DiskError> {
-        let path = self.path(segment, FileKind::Log).map_err(failed("find", segment))?;
-        let mut segments = write_lock(&self.segments);
-        let log = options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(&path)
-            .map_err(failed("make", &path))?;
-        let open = Open { log: Arc::new(log), index: RwLock::default(), settled: AtomicBool::new(false) };
-        segments.insert(segment, Arc::new(open));
+        let directory = self.partition(segment.partition).map_err(failed("find", segment))?;
+        let path = directory.path.join(FileKind::Log.file_name(segment.base));
+        directory.settled_below.fetch_min(segment.base.raw(), Ordering::AcqRel);
+        // It is opened again by whoever writes to it first: most partitions wait long for that.
+        options().write(true).create(true).truncate(true).open(&path).map_err(failed("make", &path))?;
         Ok(())
     }
 
     fn truncate(&self, segment: SegmentId, size: u32, delete: &[SegmentId]) -> Result<(), DiskError> {
         for gone in delete.iter().rev() {
-            write_lock(&self.segments).remove(gone);
-            for kind in [FileKind::Index, FileKind::Producers, FileKind::Log] {
-                let path = self.path(*gone, kind).map_err(failed("find", gone))?;
+            let directory = self.partition(gone.partition).map_err(failed("find", gone))?;
+            for kind in FileKind::ALL {
+                let path = directory.path.join(kind.file_name(gone.base));
                 remove_file(&path).map_err(failed("remove", &path))?;
             }
+            self.open.forget(*gone);
         }
         let open = self.open_segment(segment).map_err(failed("open segment", segment))?;
-        let found = open.log.metadata().map_err(failed("cut", segment))?.len();
+        let found = open.file.metadata().map_err(failed("cut", segment))?.len();
         if found < u64::from(size) {
             return Err(DiskError::Io(format!("cut {segment:?} to {size} bytes: it has only {found}")));
         }
-        open.log.set_len(size.into()).map_err(failed("cut", segment))?;
-        open.log.sync_data().map_err(failed("sync", segment))?;
+        open.file.set_len(size.into()).map_err(failed("cut", segment))?;
+        open.file.sync_data().map_err(failed("sync", segment))?;
         self.settle(segment.partition).map_err(failed("sync the directory of", segment))
     }
 
@@ -354,20 +358,20 @@ impl Files {
         &self,
         segment: SegmentId,
         index: &[u8],
+        times: &[u8],
         next: SegmentId,
         producers: &[u8],
     ) -> Result<(), DiskError> {
         let path = self.path(segment, FileKind::Index).map_err(failed("find", segment))?;
         write_file(&path, index, true).map_err(failed("write", &path))?;
-        let open = read_lock(&self.segments).get(&segment).cloned();
-        if let Some(open) = open {
-            *write_lock(&open.index) = None;
-        }
-        if !producers.is_empty() {
-            let path = self.path(next, FileKind::Producers).map_err(failed("find", next))?;
-            write_file(&path, producers, true).map_err(failed("write", &path))?;
-        }
-        Ok(())
+        let path = self.path(segment, FileKind::TimeIndex).map_err(failed("find", segment))?;
+        write_file(&path, times, true).map_err(failed("write", &path))?;
+        if producers.is_empty() { Ok(()) } else { self.write_snapshot(next, producers) }
+    }
+
+    fn write_snapshot(&self, at: SegmentId, producers: &[u8]) -> Result<(), DiskError> {
+        let path = self.path(at, FileKind::Producers).map_err(failed("find", at))?;
+        write_file(&path, producers, true).map_err(failed("write", &path))
     }
 
     fn write_checkpoint(
@@ -382,9 +386,37 @@ impl Files {
         sync_directory(&directory.path).map_err(failed("sync the directory of", partition))
     }
 
+    fn retire(&self, segments: &[SegmentId]) -> Result<(), DiskError> {
+        for segment in segments {
+            let directory = self.partition(segment.partition).map_err(failed("find", segment))?;
+            for kind in FileKind::ALL {
+                let path = directory.path.join(kind.file_name(segment.base));
+                match fs::rename(&path, directory.path.join(kind.retired_file_name(segment.base))) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(failed("rename", &path)(error));
+                    }
+                    _ => {}
+                }
+            }
+            self.open.forget(*segment);
+        }
+        Ok(())
+    }
+
+    fn remove(&self, segments: &[SegmentId]) -> Result<(), DiskError> {
+        for segment in segments {
+            let directory = self.partition(segment.partition).map_err(failed("find", segment))?;
+            for kind in FileKind::ALL {
+                let path = directory.path.join(kind.retired_file_name(segment.base));
+                remove_file(&path).map_err(failed("remove", &path))?;
+            }
+        }
+        Ok(())
+    }
+
     fn delete_partition(&self, partition: TopicPartition) -> Result<(), DiskError> {
         let Some(directory) = write_lock(&self.partitions).remove(&partition) else { return Ok(()) };
-        write_lock(&self.segments).retain(|segment, _| segment.partition != partition);
+        self.open.forget_partition(partition);
         let mut gone = directory.path.clone().into_os_string();
         gone.push(format!(".{}{DELETED}", partition.topic));
         match fs::rename(&directory.path, &gone) {
@@ -425,6 +457,12 @@ impl LogFiles for DirectoryFiles {
     fn read_at(&self, name: &str, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
         read_fully(&options().read(true).open(self.path.join(name))?, position, buffer)
     }
+}
+
+/// Half of what the system allows the process: the rest is for connections.
+fn open_files_max() -> usize {
+    let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    usize::try_from(allowed.unwrap_or(u64::MAX) / 2).unwrap_or(usize::MAX).min(OPEN_FILES_MAX)
 }
 
 fn read_lock<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {

@@ -1,53 +1,105 @@
-//! Where some batches of a segment begin: an entry about every 4 KiB, in memory for the segment that grows, in a file of Kafka's format for those
-//! that are closed.
+//! Where some batches of a segment begin, and which times lie before them: an entry about every 4 KiB, in memory for the segment that grows, in two
+//! files of Kafka's formats for those that are closed.
 //!
-//! An entry of the file names the *last* offset of a batch and the batch's position, each in 4 bytes. So the batch with offset X begins at or
-//! after the position of the last entry that is not above X.
+//! An entry of the `.index` names the *last* offset of a batch and the batch's position, each in 4 bytes. So the batch with offset X begins at or
+//! after the position of the last entry that is not above X. An entry of the `.timeindex` names the highest timestamp so far, in 8 bytes, and the
+//! last offset of the first batch that has it, in 4; timestamps rise from entry to entry, and the last one is the segment's highest.
 
 use bytes::{BufMut, Bytes};
-use klamm_model::Offset;
+use klamm_model::{Offset, Timestamp};
 
 /// Bytes of an entry in the file.
 pub(crate) const ENTRY_SIZE: usize = 8;
+/// Bytes of an entry in the file with the times.
+pub(crate) const TIME_ENTRY_SIZE: usize = 12;
+
+/// The highest timestamp of some batches, and where it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Largest {
+    /// Negative if none of them has one, `i64::MIN` if there are none.
+    pub(crate) timestamp: Timestamp,
+    /// The last offset of the first batch that has it.
+    pub(crate) last_offset: Offset,
+}
+
+impl Largest {
+    pub(crate) const NONE: Self = Self { timestamp: Timestamp(i64::MIN), last_offset: Offset::ZERO };
+
+    /// Takes note of the next batch.
+    pub(crate) fn note(&mut self, timestamp: Timestamp, last_offset: Offset) {
+        if self.timestamp < timestamp {
+            *self = Self { timestamp, last_offset };
+        }
+    }
+}
 
 /// A batch of a segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct IndexEntry {
+struct Entry {
     /// Its last offset, from the segment's base.
-    pub(crate) last: u32,
+    last: u32,
     /// How many records before the last offset it begins. Not in the file.
-    pub(crate) last_delta: u32,
+    last_delta: u32,
     /// Where it begins.
+    position: u32,
+    /// The last offset, from the segment's base, of the batch with the highest timestamp before it.
+    largest_last: u32,
+    /// That timestamp.
+    largest: Timestamp,
+}
+
+/// Where a segment may be cut.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct CutPoint {
+    /// It ends before this offset.
+    pub(crate) end: Offset,
+    /// And this position.
     pub(crate) position: u32,
+    /// And has this highest timestamp then.
+    pub(crate) largest: Largest,
 }
 
 /// The index of one segment.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Index {
-    entries: Vec<IndexEntry>,
+    entries: Vec<Entry>,
     /// Bytes of batches since the last entry.
     since_entry: u32,
 }
 
+/// A batch that the index is told of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Indexed {
+    pub(crate) first: Offset,
+    pub(crate) last_delta: u32,
+    pub(crate) position: u32,
+    pub(crate) size: u32,
+    /// The highest timestamp in the segment before it.
+    pub(crate) largest_before: Largest,
+}
+
 impl Index {
-    /// Takes note of the next batch.
-    pub(crate) fn note(
-        &mut self,
-        base: Offset,
-        first: Offset,
-        last_delta: u32,
-        position: u32,
-        size: u32,
-        interval: u32,
-    ) {
+    /// Takes note of the next batch of the segment that begins at `base`.
+    pub(crate) fn note(&mut self, base: Offset, batch: &Indexed, interval: u32) {
         // Kafka counts the bytes before the batch: the first batch never has an entry, and needs none.
         if interval < self.since_entry
-            && let Ok(last) = u32::try_from(first.advance(last_delta).since(base))
+            && let Ok(last) = u32::try_from(batch.first.advance(batch.last_delta).since(base))
         {
-            self.entries.push(IndexEntry { last, last_delta, position });
+            self.entries.push(Entry {
+                last,
+                last_delta: batch.last_delta,
+                position: batch.position,
+                largest_last: batch.largest_before.last_offset.since(base) as u32,
+                largest: batch.largest_before.timestamp,
+            });
             self.since_entry = 0;
         }
-        self.since_entry = self.since_entry.saturating_add(size);
+        self.since_entry = self.since_entry.saturating_add(batch.size);
+    }
+
+    /// Whether a file of `bytes_max` has no room for another entry, and one for the end of the segment.
+    pub(crate) fn is_full(&self, bytes_max: u32) -> bool {
+        bytes_max as usize / TIME_ENTRY_SIZE <= self.entries.len() + 1
     }
 
     /// The batch with `target` begins here or later.
@@ -57,12 +109,19 @@ impl Index {
         above.checked_sub(1).map_or(0, |last| self.entries[last].position)
     }
 
-    /// The first batch at or above `end` known here ends the segment: its base and position. `None` if no such batch is known.
-    pub(crate) fn cut_point(&self, base: Offset, end: Offset) -> Option<(Offset, u32)> {
-        let first = |entry: &IndexEntry| base.advance(entry.last - entry.last_delta);
+    /// The first batch of this time or later begins here or later.
+    pub(crate) fn floor_of_time(&self, time: Timestamp) -> u32 {
+        let not_before = self.entries.partition_point(|entry| entry.largest < time);
+        not_before.checked_sub(1).map_or(0, |last| self.entries[last].position)
+    }
+
+    /// The last batch that begins at or below `end` as far as is known here: the segment may be cut before it. `None` if no such batch is known.
+    pub(crate) fn cut_point(&self, base: Offset, end: Offset) -> Option<CutPoint> {
+        let first = |entry: &Entry| base.advance(entry.last - entry.last_delta);
         let after = self.entries.partition_point(|entry| first(entry) <= end);
         let entry = self.entries.get(after.checked_sub(1)?)?;
-        Some((first(entry), entry.position))
+        let largest = Largest { timestamp: entry.largest, last_offset: base.advance(entry.largest_last) };
+        Some(CutPoint { end: first(entry), position: entry.position, largest })
     }
 
     /// Forgets batches at and after `position`.
@@ -77,7 +136,7 @@ impl Index {
         self.entries.shrink_to_fit();
     }
 
-    /// The index file.
+    /// The `.index`.
     pub(crate) fn to_bytes(&self) -> Bytes {
         let mut bytes = Vec::with_capacity(self.entries.len() * ENTRY_SIZE);
         for entry in &self.entries {
@@ -86,10 +145,36 @@ impl Index {
         }
         bytes.into()
     }
+
+    /// The `.timeindex` of a segment that begins at `base` and whose highest timestamp is `largest`.
+    pub(crate) fn times_to_bytes(&self, base: Offset, largest: Largest) -> Bytes {
+        let mut bytes = Vec::with_capacity((self.entries.len() + 1) * TIME_ENTRY_SIZE);
+        let end = (largest.timestamp, largest.last_offset.since(base) as u32);
+        let mut highest = Timestamp(-1);
+        for (timestamp, last) in
+            self.entries.iter().map(|entry| (entry.largest, entry.largest_last)).chain([end])
+        {
+            if highest < timestamp {
+                bytes.put_i64(timestamp.0);
+                bytes.put_u32(last);
+                highest = timestamp;
+            }
+        }
+        bytes.into()
+    }
 }
 
-/// Reads an entry of the file: last offset from the segment's base, and position.
+/// Reads an entry of the `.index`: last offset from the segment's base, and position.
 pub(crate) fn entry(bytes: [u8; ENTRY_SIZE]) -> (u32, u32) {
     let [a, b, c, d, e, f, g, h] = bytes;
     (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]))
+}
+
+/// Reads an entry of the `.timeindex` of a segment.
+pub(crate) fn time_entry(base: Offset, bytes: [u8; TIME_ENTRY_SIZE]) -> Largest {
+    let [a, b, c, d, e, f, g, h, last @ ..] = bytes;
+    Largest {
+        timestamp: Timestamp(i64::from_be_bytes([a, b, c, d, e, f, g, h])),
+        last_offset: Offset::new(base.raw().saturating_add(u32::from_be_bytes(last).into())),
+    }
 }

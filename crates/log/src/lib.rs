@@ -7,7 +7,7 @@
 //! ```text
 //!   topic-0/  00000000000000000000.log  .index     closed: its index is a file
 //!             00000000000000001234.log  .snapshot  grows: its index is in memory; the snapshot has the producers before it
-//!             leader-epoch-checkpoint  partition.metadata  durable-point
+//!             leader-epoch-checkpoint  partition.metadata  durable-point (and where the log starts)
 //! ```
 //! All but `durable-point` are in Kafka's formats.
 
@@ -27,6 +27,7 @@ mod queue;
 mod reads;
 mod recover;
 mod resolve;
+mod retention;
 mod segment;
 mod snapshot;
 mod tail;
@@ -35,7 +36,7 @@ mod tests;
 mod walk;
 
 pub use append::Appended;
-pub use config::{Flush, LogConfig};
+pub use config::{Flush, LogConfig, Retention};
 pub use disk::{
     DURABLE_POINT, DiskAction, DiskError, DiskOp, EPOCH_CHECKPOINT, FileKind, OpId, PARTITION_METADATA,
     Prefix, SegmentId,
@@ -43,7 +44,7 @@ pub use disk::{
 pub use error::{AppendError, ReadError, RecoverError};
 pub use files::{DirectoryFiles, Files, FilesError, FoundPartition};
 pub use log::{Log, Progress};
-pub use plan::{ReadPlan, ReadStart, TimeLookup, TimeQuestion, TimeSpan};
+pub use plan::{ReadPlan, ReadStart, TimeLookup, TimeQuestion, TimeSpan, TimeStart};
 pub use producers::ProducerState;
 pub use recover::{LogFiles, RecoveryReport};
 pub use resolve::{ReadFile, ReadSegment, resolve, resolve_time};

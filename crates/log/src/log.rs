@@ -15,6 +15,7 @@ use crate::disk::{DiskError, DiskOp, SegmentId};
 use crate::epochs::Epochs;
 use crate::producers::{ProducerState, Producers};
 use crate::queue::{Barrier, Queue};
+use crate::retention::Leftovers;
 use crate::segment::Segment;
 use crate::tail::Tail;
 
@@ -74,10 +75,15 @@ pub struct Log {
     pub(crate) epochs_unsaved: bool,
     /// What the file with the durable point says, or may say.
     pub(crate) durable_point: Offset,
-    /// A segment ended: its durable point is not to wait for its turn.
+    /// The log start that a start would find. Above `log_start` only until a cut that is queued begins.
+    pub(crate) log_start_on_disk: Offset,
+    /// Closed segments that end here or below have expired.
+    pub(crate) expired_below: Offset,
+    pub(crate) leftovers: Leftovers,
+    /// A segment ended, or the log start moved: the durable point is not to wait for its turn.
     pub(crate) durable_point_due: bool,
     /// A small file found the disk full: wait for the next turn.
-    pub(crate) checkpoints_pause: bool,
+    pub(crate) errands_pause: bool,
     /// The last time somebody told us.
     pub(crate) now: Tick,
     pub(crate) durable_point_saved: Tick,
@@ -120,8 +126,11 @@ impl Log {
             to_create: None,
             epochs_unsaved: false,
             durable_point: Offset::ZERO,
+            log_start_on_disk: base,
+            expired_below: Offset::ZERO,
+            leftovers: Leftovers::default(),
             durable_point_due: false,
-            checkpoints_pause: false,
+            errands_pause: false,
             now: Tick::default(),
             durable_point_saved: Tick::default(),
             sync_started: Tick::default(),
@@ -223,21 +232,6 @@ impl Log {
         }
     }
 
-    /// Records below are not there any more. Their files stay for now.
-    pub fn advance_log_start(&mut self, to: Offset) {
-        if self.life != Life::Running || to <= self.log_start {
-            return;
-        }
-        assert!(
-            to <= self.synced.max(self.frontier()),
-            "log start {to} of {} is above its frontier {}",
-            self.partition,
-            self.frontier()
-        );
-        self.log_start = to;
-        self.epochs_unsaved |= self.epochs.cut_front(to);
-    }
-
     /// Nothing below is going to be taken back, unless a leader is elected that lacks committed records.
     pub fn note_high_watermark(&mut self, high_watermark: Offset) {
         self.high_watermark = high_watermark;
@@ -322,6 +316,19 @@ impl Log {
             "segments of {} out of order: {:?}",
             self.partition,
             self.segments
+        );
+        assert!(
+            self.log_start_on_disk <= self.log_start || !self.queue.is_open(),
+            "log start {} of {} is on disk, but it is {}",
+            self.log_start_on_disk,
+            self.partition,
+            self.log_start
+        );
+        assert!(
+            self.leftovers.named.last().is_none_or(|last| *last < self.segments[0].base),
+            "leftovers {:?} of {} are part of it",
+            self.leftovers,
+            self.partition
         );
         assert!(
             self.active().base <= self.end,

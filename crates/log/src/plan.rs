@@ -50,15 +50,33 @@ pub enum TimeQuestion {
     Largest,
 }
 
+/// Where to look for a time in a segment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TimeStart {
+    /// From here on.
+    AtOrAfter(u32),
+    /// The index files know more.
+    LookInIndexFiles {
+        /// Entries of the index file.
+        entry_count: u32,
+        /// Entries of the file with the times.
+        time_entry_count: u32,
+    },
+}
+
 /// A segment that may have the answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TimeSpan {
     /// Which segment.
     pub segment: SegmentId,
+    /// Where to begin.
+    pub start: TimeStart,
     /// Nothing at or after this position may be read.
     pub limit: u32,
     /// No record has a higher timestamp.
     pub largest_timestamp: Timestamp,
+    /// A record that counts has it.
+    pub largest_counts: bool,
 }
 
 /// A question about time, and where the answer may be.

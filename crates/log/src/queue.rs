@@ -1,7 +1,7 @@
 //! The order of one log's disk operations.
 //!
 //! ```text
-//!   handed out:  write write write   and at most one sync and one small file beside them, all ending in any order
+//!   handed out:  write write write   and at most one sync and one errand beside them, all ending in any order
 //!   waiting:     | roll | write write | cut | write
 //!                  a barrier starts when nothing is handed out; nothing behind it starts before it has ended
 //! ```
@@ -52,6 +52,7 @@ pub(crate) enum Barrier {
         old: SegmentId,
         size: u32,
         index: Bytes,
+        times: Bytes,
         next: SegmentId,
         producers: Bytes,
     },
@@ -97,11 +98,17 @@ pub(crate) struct Syncing {
     pub(crate) appended_bytes: u64,
 }
 
-/// A small file that is being written.
+/// Work beside the writes: it touches nothing that they do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Checkpoint {
+pub(crate) enum Errand {
+    /// The file with the epochs.
     Epochs,
-    DurablePoint(Offset),
+    /// The file with the durable point and this log start.
+    DurablePoint { log_start: Offset },
+    /// Segments get names that no start takes for a log's.
+    Retire { count: usize },
+    /// Their files go.
+    Remove { count: usize },
 }
 
 #[derive(Debug, Default)]
@@ -109,7 +116,7 @@ pub(crate) struct Queue {
     last_id: u64,
     pub(crate) running: VecDeque<Running>,
     pub(crate) syncing: Option<Syncing>,
-    pub(crate) checkpoint: Option<(OpId, Checkpoint)>,
+    pub(crate) errand: Option<(OpId, Errand)>,
     pub(crate) started: Option<Box<Started>>,
     pub(crate) waiting: VecDeque<Step>,
     /// Bytes of writes that wait or are handed out.
@@ -124,10 +131,7 @@ impl Queue {
 
     /// Nothing is handed out.
     pub(crate) fn is_drained(&self) -> bool {
-        self.running.is_empty()
-            && self.syncing.is_none()
-            && self.checkpoint.is_none()
-            && self.started.is_none()
+        self.running.is_empty() && self.syncing.is_none() && self.errand.is_none() && self.started.is_none()
     }
 
     /// Nothing keeps what comes next from being handed out at once.

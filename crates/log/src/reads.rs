@@ -4,7 +4,8 @@ use klamm_model::{Offset, Timestamp};
 
 use crate::error::ReadError;
 use crate::log::{Life, Log};
-use crate::plan::{ReadPlan, ReadStart, TimeLookup, TimeQuestion, TimeSpan};
+use crate::plan::{ReadPlan, ReadStart, TimeLookup, TimeQuestion, TimeSpan, TimeStart};
+use crate::segment::Segment;
 
 impl Log {
     /// Where to read the records from `from` on, up to `limit` and never above what is written: whole batches, from the one that has `from`.
@@ -107,20 +108,15 @@ impl Log {
 
     /// A question for the first record at or after a time, among those below `limit`.
     pub fn lookup_time(&self, at: Timestamp, limit: Offset) -> TimeLookup {
-        self.lookup(TimeQuestion::AtOrAfter(at), limit, |largest| at <= largest)
+        self.lookup(TimeQuestion::AtOrAfter(at), limit)
     }
 
     /// A question for the first record with the highest timestamp below `limit` (KIP-734).
     pub fn lookup_largest_timestamp(&self, limit: Offset) -> TimeLookup {
-        self.lookup(TimeQuestion::Largest, limit, |_| true)
+        self.lookup(TimeQuestion::Largest, limit)
     }
 
-    fn lookup(
-        &self,
-        question: TimeQuestion,
-        limit: Offset,
-        may_have: impl Fn(Timestamp) -> bool,
-    ) -> TimeLookup {
+    fn lookup(&self, question: TimeQuestion, limit: Offset) -> TimeLookup {
         let limit = limit.min(self.written);
         let mut spans = Vec::new();
         if self.log_start < limit && self.life == Life::Running {
@@ -129,15 +125,31 @@ impl Log {
                 if limit <= segment.base {
                     break;
                 }
-                if may_have(segment.largest_timestamp) {
-                    spans.push(TimeSpan {
-                        segment: self.id_of(segment.base),
-                        limit: self.position_limit(at, limit).0,
-                        largest_timestamp: segment.largest_timestamp,
-                    });
-                }
+                let largest = segment.largest;
+                let time = match question {
+                    TimeQuestion::AtOrAfter(time) if largest.timestamp < time => continue,
+                    TimeQuestion::AtOrAfter(time) => time,
+                    TimeQuestion::Largest => largest.timestamp,
+                };
+                spans.push(TimeSpan {
+                    segment: self.id_of(segment.base),
+                    start: time_start(segment, time),
+                    limit: self.position_limit(at, limit).0,
+                    largest_timestamp: largest.timestamp,
+                    largest_counts: self.log_start <= segment.base && largest.last_offset < limit,
+                });
             }
         }
         TimeLookup { question, log_start: self.log_start, limit, spans }
+    }
+}
+
+/// Where to look in a segment for the first record of this time or later.
+fn time_start(segment: &Segment, time: Timestamp) -> TimeStart {
+    match segment {
+        Segment { index: Some(index), .. } => TimeStart::AtOrAfter(index.floor_of_time(time)),
+        Segment { index_file_entry_count: entry_count, time_file_entry_count: time_entry_count, .. } => {
+            TimeStart::LookInIndexFiles { entry_count: *entry_count, time_entry_count: *time_entry_count }
+        }
     }
 }

@@ -4,24 +4,24 @@
 //! Recovery only reads. What has to change becomes the first operations of the log's queue, so a crash in the middle of them is recovered from
 //! in the same way.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 
-use klamm_model::{BatchView, Offset, TopicPartition};
+use klamm_model::{BatchHeader, BatchView, LeaderEpoch, Offset, Tick, Timestamp, TopicPartition};
 
 use crate::append::NewBatch;
 use crate::config::LogConfig;
-use crate::disk::{DURABLE_POINT, DiskAction, DiskOp, EPOCH_CHECKPOINT, FileKind};
+use crate::disk::{DURABLE_POINT, DiskAction, DiskOp, EPOCH_CHECKPOINT, FileKind, RETIRED};
 use crate::ends::DurablePoint;
 use crate::epochs::Epochs;
 use crate::error::RecoverError;
-use crate::index::{self, Index};
+use crate::index::{self, Index, Indexed, Largest, time_entry};
 use crate::log::Log;
 use crate::producers::{Producers, sequenced};
 use crate::queue::Barrier;
 use crate::segment::Segment;
 use crate::snapshot;
 use crate::walk::{ALL, Walk, WalkError};
-use klamm_model::{BatchHeader, LeaderEpoch, Timestamp};
 
 /// Batches after an index's last entry. Where there are more, entries are missing.
 const BATCHES_AFTER_INDEX_MAX: u64 = 4096;
@@ -62,6 +62,8 @@ struct Found {
     size: u32,
     /// Entries of its index file; `None` if there is none that could be right.
     entry_count: Option<u32>,
+    /// The same of the file with the times.
+    time_entry_count: Option<u32>,
 }
 
 /// A batch and its size.
@@ -81,6 +83,8 @@ struct Recovery<'a> {
     durable_point: Option<Offset>,
     /// No cut will go below.
     committed: Offset,
+    /// Records below are deleted.
+    log_start: Offset,
     scanned_count: u64,
     rebuilt: Vec<String>,
 }
@@ -105,6 +109,7 @@ impl Log {
             listed,
             durable_point: None,
             committed: Offset::ZERO,
+            log_start: Offset::ZERO,
             scanned_count: 0,
             rebuilt: Vec::new(),
         };
@@ -127,39 +132,36 @@ impl Recovery<'_> {
         let saved = self.read_durable_point()?;
         self.durable_point = saved.map(|saved| saved.point);
         self.committed = saved.map_or(Offset::ZERO, |saved| saved.committed);
+        self.log_start = saved.map_or(Offset::ZERO, |saved| saved.log_start);
         let mut found = self.segments()?;
-        let Some(first) = found.first().copied() else {
-            let mut log = Log::empty(self.partition, self.config, Offset::ZERO);
+        if found.is_empty() {
+            let mut log = Log::empty(self.partition, self.config, self.log_start);
             log.to_create = Some(directory);
-            self.refuse_damage(Offset::ZERO, 0, Offset::ZERO, false)?;
-            return Ok((log, self.report(Offset::ZERO, Offset::ZERO, 1, 0)));
-        };
+            self.refuse_damage(Offset::ZERO, 0, self.log_start, false)?;
+            let base = self.log_start;
+            return Ok((log, self.report(base, base, 1, 0)));
+        }
+        // Segments wholly below the log start are no part of it any more, whatever of them is left.
+        let first_kept = found.iter().skip(1).position(|next| self.log_start < next.base);
+        let deleted: Vec<Found> = found.drain(..first_kept.unwrap_or(found.len() - 1)).collect();
+        let first = found[0];
+        let log_start = self.log_start.max(first.base);
 
         let mut repairs = Vec::new();
         let mut closed = Vec::new();
         let mut dropped = Vec::new();
         for at in 0..found.len() - 1 {
             let (segment, next) = (found[at], found[at + 1].base);
-            if !self.is_closed_well(segment, next)? {
-                let mut index = Index::default();
-                let scanned = self.scan(segment, None, &mut index, &mut |_, _| {})?;
-                if scanned.end != next || scanned.size != segment.size {
-                    // The log ends here. Segments beyond are what a crash left of a cut, or else something is damaged: that is found below.
-                    dropped = found.split_off(at + 1);
-                    break;
-                }
-                self.rebuilt.push(FileKind::Index.file_name(segment.base));
-                repairs.push(DiskAction::Seal {
-                    segment: crate::SegmentId { partition: self.partition, base: segment.base },
-                    size: segment.size,
-                    index: index.to_bytes(),
-                    next,
-                    producers: bytes::Bytes::new(),
-                });
-                closed.push(Segment { index: Some(index), ..closed_segment(segment) });
-                continue;
+            if let Some(segment) = self.closed_well(segment, next)? {
+                closed.push(segment);
+            } else if let Some((segment, repair)) = self.rebuild(segment, next)? {
+                closed.push(segment);
+                repairs.push(repair);
+            } else {
+                // The log ends here. Segments beyond are what a crash left of a cut, or else something is damaged: that is found below.
+                dropped = found.split_off(at + 1);
+                break;
             }
-            closed.push(closed_segment(segment));
         }
         let last = found[found.len() - 1];
         let closed_found = &found[..found.len() - 1];
@@ -169,7 +171,6 @@ impl Recovery<'_> {
         let first_listed = found.len() - 1 - listed.len();
 
         let mut log = Log::empty(self.partition, self.config, found[first_listed].base);
-        log.log_start = first.base;
         let may_grow_again = closed.split_off(first_listed);
         log.segments.splice(0..0, closed);
         log.appended_bytes = found[..first_listed].iter().map(|segment| u64::from(segment.size)).sum();
@@ -179,9 +180,13 @@ impl Recovery<'_> {
                 log.place(&NewBatch::stored(header, *size));
             }
             let segment = log.active_mut();
-            assert_eq!(segment.size, closed.size, "a listed segment is whole");
-            let index = segment.index.take();
-            *segment = Segment { index, largest_timestamp: segment.largest_timestamp, ..closed };
+            assert_eq!(
+                (segment.size, segment.largest),
+                (closed.size, closed.largest),
+                "a listed segment is whole"
+            );
+            let (index, first_timestamp) = (segment.index.take(), segment.first_timestamp);
+            *segment = Segment { index, first_timestamp, ..closed };
             log.segments.push(Segment::new(found[first_listed + at + 1].base));
         }
         log.tail.trim(self.committed, log.end);
@@ -191,17 +196,16 @@ impl Recovery<'_> {
         let durable_point = self.durable_point.unwrap_or_default();
         let committed = self.committed;
         let last_epoch = log.epochs.newest().map(|newest| newest.epoch);
-        let Scanned { end: valid_end, size } =
-            self.scan(last, last_epoch, &mut Index::default(), &mut |header, size| {
-                if let Some(epoch) = header.leader_epoch {
-                    log.epochs_unsaved |= log.epochs.begin(epoch, log.end);
-                }
-                log.place(&NewBatch::stored(header, size));
-                if log.end <= durable_point {
-                    log.synced_bytes = log.appended_bytes;
-                }
-                log.tail.trim(committed, log.end);
-            })?;
+        let Scanned { end: valid_end, size } = self.scan(last, last_epoch, &mut |header, size| {
+            if let Some(epoch) = header.leader_epoch {
+                log.epochs_unsaved |= log.epochs.begin(epoch, log.end);
+            }
+            log.place(&NewBatch::stored(header, size));
+            if log.end <= durable_point {
+                log.synced_bytes = log.appended_bytes;
+            }
+            log.tail.trim(committed, log.end);
+        })?;
 
         let cut_bytes =
             u64::from(last.size - size) + dropped.iter().map(|segment| u64::from(segment.size)).sum::<u64>();
@@ -212,7 +216,10 @@ impl Recovery<'_> {
         log.written_bytes = log.appended_bytes;
         log.synced = log.end.min(durable_point.max(last.base));
         log.durable_point = durable_point.min(log.end);
-        log.high_watermark = log.log_start;
+        (log.log_start, log.log_start_on_disk) = (log_start, log_start);
+        log.leftovers.named = deleted.iter().map(|segment| segment.base).collect();
+        log.leftovers.retired = self.retired();
+        log.epochs.cut_front(log_start);
         if damaged || !dropped.is_empty() {
             let delete = dropped.iter().map(|segment| log.id_of(segment.base)).collect();
             let segment = log.id_of(last.base);
@@ -221,6 +228,11 @@ impl Recovery<'_> {
         if !repairs.is_empty() {
             log.queue.push_barrier(Barrier::Repair { actions: repairs });
         }
+        if log.end < log_start {
+            // Some of what was deleted had not been on disk. What is deleted does not come back, and no offset is given out twice.
+            log.begin_anew(log_start);
+        }
+        log.high_watermark = log.log_start;
         log.check_invariants();
         let report = self.report(log.log_start, log.end, log.segments.len(), cut_bytes);
         Ok((log, report))
@@ -258,14 +270,25 @@ impl Recovery<'_> {
             let base =
                 base.parse().ok().and_then(Offset::from_wire).ok_or_else(|| unexpected("no offset"))?;
             let size = u32::try_from(*size).map_err(|_| unexpected("larger than any segment"))?;
-            let index_size = self.size_of(&FileKind::Index.file_name(base));
-            let entry_count = index_size.filter(|size| size % index::ENTRY_SIZE as u64 == 0);
-            let entry_count =
-                entry_count.and_then(|size| u32::try_from(size / index::ENTRY_SIZE as u64).ok());
-            found.push(Found { base, size, entry_count });
+            let entry_count = self.entry_count(FileKind::Index, base, index::ENTRY_SIZE as u64);
+            let time_entry_count = self.entry_count(FileKind::TimeIndex, base, index::TIME_ENTRY_SIZE as u64);
+            found.push(Found { base, size, entry_count, time_entry_count });
         }
         found.sort_unstable_by_key(|segment| segment.base);
         Ok(found)
+    }
+
+    fn entry_count(&self, kind: FileKind, base: Offset, entry_size: u64) -> Option<u32> {
+        let size = self.size_of(&kind.file_name(base)).filter(|size| size % entry_size == 0)?;
+        u32::try_from(size / entry_size).ok()
+    }
+
+    /// Segments whose files have other names already: it is time that they go.
+    fn retired(&self) -> VecDeque<(Tick, Offset)> {
+        let base = |name: &str| name.strip_suffix(RETIRED)?.split_once('.')?.0.parse().ok();
+        let bases = self.listed.iter().filter_map(|(name, _)| Offset::from_wire(base(name)?));
+        let sorted: BTreeSet<Offset> = bases.collect();
+        sorted.into_iter().map(|base| (Tick::default(), base)).collect()
     }
 
     fn size_of(&self, name: &str) -> Option<u64> {
@@ -290,37 +313,117 @@ impl Recovery<'_> {
         }
     }
 
-    /// Whether a segment that is not the last goes on up to the next, as far as its index leads to its end.
-    fn is_closed_well(&mut self, segment: Found, next: Offset) -> Result<bool, RecoverError> {
-        let Some(entry_count) = segment.entry_count else { return Ok(false) };
+    /// A segment that is not the last, if it goes on up to the next as far as its index leads to its end, and its times agree with its records.
+    fn closed_well(&mut self, segment: Found, next: Offset) -> Result<Option<Segment>, RecoverError> {
+        let (Some(entry_count), Some(time_entry_count)) = (segment.entry_count, segment.time_entry_count)
+        else {
+            return Ok(None);
+        };
         let mut position = 0;
         if let Some(last) = entry_count.checked_sub(1) {
-            let mut entry = [0; index::ENTRY_SIZE];
-            let name = FileKind::Index.file_name(segment.base);
-            let at = u64::from(last) * index::ENTRY_SIZE as u64;
-            let size = self.files.read_at(&name, at, &mut entry).map_err(|error| io_error(&name, &error))?;
+            let entry = self.read_entry(segment, FileKind::Index, last)?;
             position = index::entry(entry).1;
-            if size < entry.len() || segment.size <= position {
-                return Ok(false);
+            if segment.size <= position {
+                return Ok(None);
             }
         }
+        let largest = match time_entry_count.checked_sub(1) {
+            Some(last) => time_entry(segment.base, self.read_entry(segment, FileKind::TimeIndex, last)?),
+            None => Largest::NONE,
+        };
+        let Some((end, newest)) = self.walk_end(segment, position)? else { return Ok(None) };
+        let highest = largest.timestamp.max(newest.timestamp);
+        let times_agree = match largest {
+            Largest { timestamp: Timestamp(..0), .. } => newest.timestamp.0 < 0,
+            _ if largest == newest => true,
+            _ => {
+                let header = self.header_of(segment, largest.last_offset)?;
+                highest == largest.timestamp
+                    && header.is_some_and(|it| {
+                        (it.max_timestamp, it.last_offset()) == (largest.timestamp, largest.last_offset)
+                    })
+            }
+        };
+        Ok((end == next && times_agree).then(|| Segment { largest, ..closed_segment(segment) }))
+    }
+
+    fn read_entry<const SIZE: usize>(
+        &self,
+        segment: Found,
+        kind: FileKind,
+        at: u32,
+    ) -> Result<[u8; SIZE], RecoverError> {
+        let mut entry = [0; SIZE];
+        let name = kind.file_name(segment.base);
+        // What the file does not have is read as zeros, and no entry has those.
+        self.files
+            .read_at(&name, u64::from(at) * SIZE as u64, &mut entry)
+            .map_err(|error| io_error(&name, &error))?;
+        Ok(entry)
+    }
+
+    /// Where the batches from `position` on end, if they fill the rest of the segment, and the highest timestamp of them.
+    fn walk_end(
+        &mut self,
+        segment: Found,
+        mut position: u32,
+    ) -> Result<Option<(Offset, Largest)>, RecoverError> {
         let name = FileKind::Log.file_name(segment.base);
         let mut read = |position: u64, buffer: &mut [u8]| self.files.read_at(&name, position, buffer);
         let mut walk = Walk::new(segment.size, crate::walk::NEAR, &mut read);
         let mut end = None;
+        let mut largest = Largest::NONE;
         for _ in 0..BATCHES_AFTER_INDEX_MAX {
             match walk.header_at(position) {
                 Ok(Some((header, after))) => {
                     end = Some(header.next_offset());
+                    largest.note(header.max_timestamp, header.last_offset());
                     position = after;
                     self.scanned_count += 1;
                 }
-                Ok(None) => return Ok(end == Some(next)),
+                Ok(None) => return Ok(end.map(|end| (end, largest))),
                 Err(WalkError::Io(error)) => return Err(io_error(&name, &error)),
-                Err(WalkError::Damaged(_)) => return Ok(false),
+                Err(WalkError::Damaged(_)) => return Ok(None),
             }
         }
-        Ok(false)
+        Ok(None)
+    }
+
+    /// A segment that is not the last, from all of its records; `None` if they do not go on up to the next.
+    fn rebuild(
+        &mut self,
+        segment: Found,
+        next: Offset,
+    ) -> Result<Option<(Segment, DiskAction)>, RecoverError> {
+        let mut rebuilt = closed_segment(segment);
+        let mut index = Index::default();
+        let mut position = 0;
+        let interval = self.config.index_interval_bytes;
+        let scanned = self.scan(segment, None, &mut |header, size| {
+            let batch = Indexed {
+                first: header.base_offset,
+                last_delta: header.last_offset_delta,
+                position,
+                size,
+                largest_before: rebuilt.largest,
+            };
+            index.note(segment.base, &batch, interval);
+            rebuilt.largest.note(header.max_timestamp, header.last_offset());
+            position += size;
+        })?;
+        if scanned.end != next || scanned.size != segment.size {
+            return Ok(None);
+        }
+        let repair = DiskAction::Seal {
+            segment: crate::SegmentId { partition: self.partition, base: segment.base },
+            size: segment.size,
+            index: index.to_bytes(),
+            times: index.times_to_bytes(segment.base, rebuilt.largest),
+            next,
+            producers: bytes::Bytes::new(),
+        };
+        self.rebuilt.push(FileKind::Index.file_name(segment.base));
+        Ok(Some((Segment { index: Some(index), ..rebuilt }, repair)))
     }
 
     /// Goes through a segment batch by batch as far as it is good: every batch follows the one before, and above the durable point has its
@@ -329,7 +432,6 @@ impl Recovery<'_> {
         &mut self,
         segment: Found,
         mut last_epoch: Option<LeaderEpoch>,
-        index: &mut Index,
         visit: &mut dyn FnMut(&BatchHeader, u32),
     ) -> Result<Scanned, RecoverError> {
         let name = FileKind::Log.file_name(segment.base);
@@ -355,14 +457,6 @@ impl Recovery<'_> {
                 break;
             }
             self.scanned_count += 1;
-            index.note(
-                segment.base,
-                header.base_offset,
-                header.last_offset_delta,
-                position,
-                after - position,
-                self.config.index_interval_bytes,
-            );
             visit(&header, after - position);
             (position, end, last_epoch) = (after, header.next_offset(), header.leader_epoch);
         }
@@ -389,7 +483,7 @@ impl Recovery<'_> {
         let mut listed = Vec::new();
         for at in first..last {
             let mut batches = Vec::new();
-            let scanned = self.scan(found[at], None, &mut Index::default(), &mut |header, size| {
+            let scanned = self.scan(found[at], None, &mut |header, size| {
                 batches.push((*header, size));
             })?;
             listed.push(batches);
@@ -423,9 +517,8 @@ impl Recovery<'_> {
         let mut scanned_epochs = Epochs::default();
         let mut scanned_producers = self.producers_from_file(closed[0].base)?.unwrap_or_default();
         let count_max = self.config.producer_count_max;
-        for (at, segment) in closed.iter().enumerate() {
-            let mut index = Index::default();
-            self.scan(*segment, None, &mut index, &mut |header, _| {
+        for segment in closed {
+            self.scan(*segment, None, &mut |header, _| {
                 let goes_on = scanned_epochs
                     .newest()
                     .is_none_or(|newest| header.leader_epoch.is_some_and(|epoch| newest.epoch <= epoch));
@@ -436,16 +529,13 @@ impl Recovery<'_> {
                     scanned_producers.note(producer, batch, count_max);
                 }
             })?;
-            if at + 1 == closed.len() && producers.is_none() {
-                self.rebuilt.push(FileKind::Producers.file_name(last.base));
-                repairs.push(DiskAction::Seal {
-                    segment: crate::SegmentId { partition: self.partition, base: segment.base },
-                    size: segment.size,
-                    index: index.to_bytes(),
-                    next: last.base,
-                    producers: snapshot::write(&scanned_producers),
-                });
-            }
+        }
+        if producers.is_none() {
+            self.rebuilt.push(FileKind::Producers.file_name(last.base));
+            repairs.push(DiskAction::WriteSnapshot {
+                at: last.base,
+                producers: snapshot::write(&scanned_producers),
+            });
         }
         if epochs.is_none() {
             self.rebuilt.push(EPOCH_CHECKPOINT.to_owned());
@@ -461,13 +551,16 @@ impl Recovery<'_> {
         let Some(mut epochs) = std::str::from_utf8(&contents).ok().and_then(Epochs::from_text) else {
             return Ok(None);
         };
+        // The file may be from before a log began anew, or before records were deleted.
+        let first = closed.first().map_or(last.base, |first| first.base).max(self.log_start);
+        epochs.cut_front(first);
         for segment in closed.iter().chain([&last]) {
-            match self.epoch_of(*segment, segment.base)? {
-                Some((_, epoch)) if epochs.at(segment.base) != epoch => return Ok(None),
-                _ => {}
+            let at = segment.base.max(first);
+            if self.header_of(*segment, at)?.is_some_and(|header| epochs.at(at) != header.leader_epoch) {
+                return Ok(None);
             }
         }
-        for entry in epochs.entries().to_vec() {
+        for entry in epochs.entries().iter().skip_while(|entry| entry.start <= first) {
             let Some(segment) = closed
                 .iter()
                 .rev()
@@ -476,22 +569,17 @@ impl Recovery<'_> {
             else {
                 continue;
             };
-            if self.epoch_of(*segment, entry.start)? != Some((entry.start, Some(entry.epoch))) {
+            let header = self.header_of(*segment, entry.start)?;
+            if header.map(|it| (it.base_offset, it.leader_epoch)) != Some((entry.start, Some(entry.epoch))) {
                 return Ok(None);
             }
         }
         epochs.cut(last.base, true);
-        // The file may be from before a log began anew.
-        epochs.cut_front(closed.first().map_or(last.base, |first| first.base));
         Ok(Some(epochs))
     }
 
-    /// First offset and epoch of the batch that has `offset`.
-    fn epoch_of(
-        &self,
-        segment: Found,
-        offset: Offset,
-    ) -> Result<Option<(Offset, Option<LeaderEpoch>)>, RecoverError> {
+    /// The header of the batch that has `offset`.
+    fn header_of(&self, segment: Found, offset: Offset) -> Result<Option<BatchHeader>, RecoverError> {
         let name = FileKind::Log.file_name(segment.base);
         let plan = crate::ReadPlan {
             segment: crate::SegmentId { partition: self.partition, base: segment.base },
@@ -507,7 +595,7 @@ impl Recovery<'_> {
         let Ok(range) = crate::resolve(&plan, &mut read) else { return Ok(None) };
         let mut read = |position: u64, buffer: &mut [u8]| self.files.read_at(&name, position, buffer);
         match Walk::new(segment.size, crate::walk::NEAR, &mut read).header_at(range.start) {
-            Ok(found) => Ok(found.map(|(header, _)| (header.base_offset, header.leader_epoch))),
+            Ok(found) => Ok(found.map(|(header, _)| header)),
             Err(WalkError::Io(error)) => Err(io_error(&name, &error)),
             Err(WalkError::Damaged(_)) => Ok(None),
         }
@@ -531,9 +619,9 @@ fn is_whole(walk: &mut Walk<'_>, position: u32, end: u32) -> io::Result<bool> {
 fn closed_segment(found: Found) -> Segment {
     Segment {
         size: found.size,
-        largest_timestamp: Timestamp(i64::MAX),
         index: None,
         index_file_entry_count: found.entry_count.unwrap_or(0),
+        time_file_entry_count: found.time_entry_count.unwrap_or(0),
         sealed: true,
         may_exist: true,
         ..Segment::new(found.base)

@@ -6,8 +6,8 @@ use klamm_model::{BatchError, BatchView, Corruption, Offset, Timestamp};
 
 use crate::disk::{FileKind, SegmentId};
 use crate::error::ReadError;
-use crate::index;
-use crate::plan::{ReadPlan, ReadStart, TimeLookup, TimeQuestion, TimeSpan};
+use crate::index::{self, time_entry};
+use crate::plan::{ReadPlan, ReadStart, TimeLookup, TimeQuestion, TimeSpan, TimeStart};
 use crate::walk::{ALL, NEAR, Walk, WalkError};
 
 /// Records of one batch, unpacked, when they are looked through for a timestamp.
@@ -27,11 +27,15 @@ pub fn resolve(plan: &ReadPlan, read: &mut ReadFile<'_>) -> Result<Range<u32>, R
             Ok(position..wanted_end.min(plan.limit))
         }
         ReadStart::AtOrAfter(floor) => find(plan, floor, read),
-        ReadStart::LookInIndexFile { entry_count } => match floor_in_file(plan, entry_count, read) {
-            // An index that leads astray is no reason not to find what is there.
-            0 => find(plan, 0, read),
-            floor => find(plan, floor, read).or_else(|_| find(plan, 0, read)),
-        },
+        ReadStart::LookInIndexFile { entry_count } => {
+            match floor_in_file(plan.segment.base, plan.target, entry_count, read) {
+                // An index that leads astray is no reason not to find what is there.
+                floor if 0 < floor && floor < plan.limit => {
+                    find(plan, floor, read).or_else(|_| find(plan, 0, read))
+                }
+                _ => find(plan, 0, read),
+            }
+        }
     }
 }
 
@@ -72,28 +76,14 @@ fn find(plan: &ReadPlan, floor: u32, read: &mut ReadFile<'_>) -> Result<Range<u3
     Ok(start..end)
 }
 
-/// The position that the index file has for the target, 0 if none.
-fn floor_in_file(plan: &ReadPlan, entry_count: u32, read: &mut ReadFile<'_>) -> u32 {
-    let target = plan.target.since(plan.segment.base);
-    let mut entry_at = |at: u32| -> Option<(u32, u32)> {
-        let mut entry = [0; index::ENTRY_SIZE];
-        let size = read(FileKind::Index, u64::from(at) * index::ENTRY_SIZE as u64, &mut entry).ok()?;
-        (size == entry.len()).then(|| index::entry(entry))
-    };
-    let (mut low, mut high) = (0, entry_count);
-    let mut floor = 0;
-    while low < high {
-        let middle = low + (high - low) / 2;
-        match entry_at(middle) {
-            Some((last, position)) if u64::from(last) <= target => {
-                floor = position;
-                low = middle + 1;
-            }
-            Some(_) => high = middle,
-            None => return 0,
-        }
-    }
-    if floor < plan.limit { floor } else { 0 }
+/// The position that the index file has for an offset, 0 if none.
+fn floor_in_file(base: Offset, target: Offset, entry_count: u32, read: &mut ReadFile<'_>) -> u32 {
+    let target = target.since(base);
+    let found = last_entry(FileKind::Index, entry_count, read, &|bytes| {
+        let (last, position) = index::entry(bytes);
+        (u64::from(last) <= target).then_some(position)
+    });
+    found.unwrap_or(0)
 }
 
 /// The record that a question about time asks for.
@@ -116,8 +106,13 @@ pub fn resolve_time(
                 if largest.is_some_and(|(_, timestamp)| span.largest_timestamp <= timestamp) {
                     continue;
                 }
-                // The batches' own highest timestamps first: only one batch has to be unpacked.
-                let Some(timestamp) = largest_in(lookup, span, read)? else { continue };
+                let counting = if span.largest_counts {
+                    Some(span.largest_timestamp)
+                } else {
+                    // The batches' own highest timestamps first: only one batch has to be unpacked.
+                    largest_in(lookup, span, read)?
+                };
+                let Some(timestamp) = counting else { continue };
                 if largest.is_none_or(|(_, before)| before < timestamp)
                     && let Some(found) = first_at_or_after(lookup, span, timestamp, read)?
                 {
@@ -160,9 +155,19 @@ fn first_at_or_after(
     read: &mut ReadSegment<'_>,
 ) -> Result<Option<(Offset, Timestamp)>, ReadError> {
     let segment = span.segment;
+    let start = match span.start {
+        // The highest timestamp that counts may be lower than the one that this start is for.
+        _ if lookup.question == TimeQuestion::Largest && !span.largest_counts => 0,
+        TimeStart::AtOrAfter(position) => position,
+        TimeStart::LookInIndexFiles { entry_count, time_entry_count } => {
+            let mut read =
+                |kind: FileKind, position: u64, buffer: &mut [u8]| read(segment, kind, position, buffer);
+            time_floor(span, entry_count, time_entry_count, time, &mut read)
+        }
+    };
     let mut read_log = |position: u64, buffer: &mut [u8]| read(segment, FileKind::Log, position, buffer);
     let mut walk = Walk::new(span.limit, ALL, &mut read_log);
-    let mut position = 0;
+    let mut position = start;
     let mut scratch = Vec::new();
     while let Some((header, end)) =
         walk.header_at(position).map_err(|error| at(segment.base, position, error))?
@@ -187,6 +192,60 @@ fn first_at_or_after(
         position = end;
     }
     Ok(None)
+}
+
+/// Where to begin to look for a time, by the index files: they have to agree with the records, or else the beginning of the segment it is.
+fn time_floor(
+    span: &TimeSpan,
+    entry_count: u32,
+    time_entry_count: u32,
+    time: Timestamp,
+    read: &mut ReadFile<'_>,
+) -> u32 {
+    let base = span.segment.base;
+    let found = last_entry(FileKind::TimeIndex, time_entry_count, read, &|bytes| {
+        let largest = time_entry(base, bytes);
+        (largest.timestamp < time).then_some(largest)
+    });
+    let Some(largest) = found.filter(|it| base <= it.last_offset) else { return 0 };
+    let floor = floor_in_file(base, largest.last_offset, entry_count, read);
+    let mut read_log = |position: u64, buffer: &mut [u8]| read(FileKind::Log, position, buffer);
+    let mut walk = Walk::new(span.limit, NEAR, &mut read_log);
+    let mut position = floor;
+    while let Ok(Some((header, end))) = walk.header_at(position) {
+        if largest.last_offset <= header.last_offset() {
+            let is_it =
+                (header.last_offset(), header.max_timestamp) == (largest.last_offset, largest.timestamp);
+            return if is_it { position } else { 0 };
+        }
+        position = end;
+    }
+    0
+}
+
+/// The last entry of an index file for which `is_below` gives something; it gives nothing for any after it.
+fn last_entry<const SIZE: usize, T>(
+    kind: FileKind,
+    entry_count: u32,
+    read: &mut ReadFile<'_>,
+    is_below: &dyn Fn([u8; SIZE]) -> Option<T>,
+) -> Option<T> {
+    let (mut low, mut high) = (0, entry_count);
+    let mut found = None;
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let mut entry = [0; SIZE];
+        let size = read(kind, u64::from(middle) * SIZE as u64, &mut entry).ok()?;
+        match is_below(entry) {
+            _ if size < SIZE => return None,
+            Some(entry) => {
+                found = Some(entry);
+                low = middle + 1;
+            }
+            None => high = middle,
+        }
+    }
+    found
 }
 
 fn at(base: Offset, position: u32, error: WalkError) -> ReadError {

@@ -2,24 +2,30 @@
 
 use klamm_model::{Offset, Tick, Timestamp};
 
-use crate::index::Index;
+use crate::index::{Index, Largest};
 
 /// A segment, as it will be when everything queued is done.
 #[derive(Debug)]
 pub(crate) struct Segment {
     pub(crate) base: Offset,
     pub(crate) size: u32,
-    /// No record has a higher one. `i64::MAX` where that is not known: a closed segment is not read at start.
-    pub(crate) largest_timestamp: Timestamp,
+    /// The highest timestamp.
+    pub(crate) largest: Largest,
+    /// The highest timestamp of the first batch.
+    pub(crate) first_timestamp: Timestamp,
+    /// If it has no timestamps: when it was first seen closed.
+    pub(crate) undated_since: Option<Timestamp>,
     /// Where batches begin: of the last segment, and of those that may become the last again by a cut above the high watermark.
     pub(crate) index: Option<Index>,
     /// Entries of the index file, once it is written.
     pub(crate) index_file_entry_count: u32,
+    /// Entries of the file with the times.
+    pub(crate) time_file_entry_count: u32,
     /// It is closed and its index file is written.
     pub(crate) sealed: bool,
     /// Its file is there, or may be.
     pub(crate) may_exist: bool,
-    /// When about the first batch came.
+    /// When about the first batch came, where it has no timestamp.
     pub(crate) opened: Option<Tick>,
 }
 
@@ -28,9 +34,12 @@ impl Segment {
         Self {
             base,
             size: 0,
-            largest_timestamp: Timestamp(i64::MIN),
+            largest: Largest::NONE,
+            undated_since: None,
+            first_timestamp: Timestamp(i64::MIN),
             index: Some(Index::default()),
             index_file_entry_count: 0,
+            time_file_entry_count: 0,
             sealed: false,
             may_exist: false,
             opened: None,

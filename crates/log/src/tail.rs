@@ -5,8 +5,9 @@
 
 use std::collections::VecDeque;
 
-use klamm_model::{Offset, Timestamp};
+use klamm_model::Offset;
 
+use crate::index::Largest;
 use crate::producers::Undo;
 
 /// Batches below the high watermark that are kept for readers close behind it.
@@ -24,7 +25,7 @@ pub(crate) struct TailBatch {
     pub(crate) position: u32,
     pub(crate) size: u32,
     /// The segment's largest timestamp before it.
-    pub(crate) largest_before: Timestamp,
+    pub(crate) largest_before: Largest,
     /// What it did to its producer.
     pub(crate) undo: Undo,
 }

@@ -56,6 +56,8 @@ pub struct NodeConfig {
     pub fetch_session_count_max: usize,
     /// `message.max.bytes` of a topic without an own `max.message.bytes`.
     pub message_bytes_max: u32,
+    /// `log.retention.check.interval.ms`: how often old segments are looked for.
+    pub retention_check_interval_ms: u64,
     /// Topic settings in force where neither topic nor cluster sets them, as `--set log.*` gave them.
     pub topic_defaults: Vec<(String, String)>,
 }
@@ -82,6 +84,7 @@ impl NodeConfig {
             fetch_wait_max_ms: 300_000,
             fetch_session_count_max: 1000,
             message_bytes_max: 1_048_588,
+            retention_check_interval_ms: 300_000,
             topic_defaults: Vec::new(),
         }
     }

@@ -35,6 +35,9 @@ use crate::{
 /// How often durable points are noted and lagging followers looked for.
 const PERIODIC_MS: u64 = 500;
 
+/// How soon after the start old segments are looked for, where that is not done more often anyway. As with Kafka.
+const RETENTION_FIRST_MS: u64 = 30_000;
+
 /// One node of a cluster; see the module.
 pub struct Node {
     pub(crate) config: NodeConfig,
@@ -72,6 +75,10 @@ pub struct Node {
     /// Partitions with something to note at the next periodic round.
     active: BTreeSet<TopicPartition>,
     periodic_at: Option<Tick>,
+    /// When old segments are looked for next.
+    retention_at: Option<Tick>,
+    /// Partitions with deleted segments whose files are to go, by when.
+    removals: BTreeSet<(Tick, TopicPartition)>,
     /// The image or readiness changed since the last view was published.
     pub(crate) view_is_stale: bool,
 }
@@ -102,6 +109,8 @@ impl Node {
             next_token: 0,
             active: BTreeSet::new(),
             periodic_at: None,
+            retention_at: None,
+            removals: BTreeSet::new(),
             view_is_stale: true,
             config,
             sabotage,
@@ -177,6 +186,8 @@ impl Node {
             self.produce_waiters.next_deadline(),
             self.fetch_waiters.next_deadline(),
             self.periodic_at,
+            self.retention_at,
+            self.removals.first().map(|(at, _)| *at),
             // Without a controller there is nobody to show a sign of life to; a new one is told of by an event.
             self.membership.next_wake().filter(|_| self.metadata.controller_id().is_some()),
             self.metadata.next_wake(),
@@ -363,9 +374,29 @@ impl Node {
         }
         self.membership_time(now, out);
         self.controller_time(now, out);
+        while self.removals.first().is_some_and(|(at, _)| *at <= now.tick) {
+            self.active.extend(self.removals.pop_first().map(|(_, key)| key));
+            self.periodic_at = Some(now.tick);
+        }
         if self.periodic_at.is_some_and(|at| at <= now.tick) {
             self.periodic(now, out);
         }
+        self.retention(now, out);
+    }
+
+    /// Looks for old segments every so often. A log without any costs the look, and nothing between.
+    fn retention(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let interval_ms = self.config.retention_check_interval_ms;
+        let first = now.tick.after_ms(interval_ms.min(RETENTION_FIRST_MS));
+        let at = *self.retention_at.get_or_insert(first);
+        if now.tick < at {
+            return;
+        }
+        self.retention_at = Some(now.tick.after_ms(interval_ms));
+        for hosted in self.hosted.values_mut() {
+            hosted.replica.enforce_retention(now.wall, &mut self.ops);
+        }
+        self.flush_ops(out);
     }
 
     fn periodic(&mut self, now: Now, out: &mut Vec<Effect>) {
@@ -379,7 +410,11 @@ impl Node {
                 self.isr_due.insert(key);
             }
             // Followers are watched for as long as there are any; a log until all it has is noted as durable.
-            if leads_others || hosted.replica.log().wants_periodic() {
+            let log = hosted.replica.log();
+            if let Some(at) = log.next_removal() {
+                self.removals.insert((at, key));
+            }
+            if leads_others || log.wants_periodic() {
                 self.note_active(now, key);
             }
         }

@@ -9,7 +9,7 @@ use klamm_cluster::{
     record::ConfigResource,
     topic_name,
 };
-use klamm_log::{Flush, Log, LogConfig};
+use klamm_log::{Flush, Log, LogConfig, Retention};
 use klamm_model::{BrokerId, ErrorCode, LeaderEpoch, PartitionIndex, TopicId, TopicPartition};
 use klamm_replica::{PartitionState, Replica, ReplicaConfig, Role};
 use klamm_wire::{FetchResponse, ProduceResponse, fetch, produce};
@@ -33,7 +33,15 @@ pub fn log_config(config: &TopicConfig) -> LogConfig {
     LogConfig {
         segment_bytes: config.segment_bytes,
         segment_ms: config.segment_ms,
+        segment_jitter_ms: config.segment_jitter_ms,
+        segment_index_bytes: config.segment_index_bytes,
         index_interval_bytes: config.index_interval_bytes,
+        retention: if config.cleanup.delete {
+            Retention { age_ms_max: config.retention_ms, bytes_max: config.retention_bytes }
+        } else {
+            Retention::FOR_EVER
+        },
+        file_delete_delay_ms: config.file_delete_delay_ms,
         flush: match config.flush {
             FlushSetting::Synced => Flush::Synced,
             FlushSetting::Relaxed { messages, interval_ms } => relaxed(messages, interval_ms),

@@ -10,7 +10,8 @@ use std::io;
 
 use bytes::{Bytes, BytesMut};
 use klamm_log::{
-    AppendError, DiskError, DiskOp, FileKind, Flush, Log, LogConfig, OpId, ReadError, SegmentId, resolve,
+    AppendError, DiskError, DiskOp, FileKind, Flush, Log, LogConfig, OpId, ReadError, Retention, SegmentId,
+    resolve,
 };
 use klamm_model::{
     BatchBuilder, BatchError, Batches, BrokerId, ControllerEpoch, LeaderEpoch, Offset, PartitionIndex,
@@ -96,6 +97,7 @@ pub fn log_config() -> LogConfig {
     LogConfig {
         segment_bytes: 64 << 20,
         segment_ms: u64::MAX,
+        retention: Retention::FOR_EVER,
         flush: Flush::Synced,
         producer_count_max: 1,
         ..LogConfig::default()

@@ -116,7 +116,7 @@ impl Replica {
                 let progress = self.progress_of_high_watermark();
                 let log_start = log_start.min(self.high_watermark);
                 if self.log.log_start() < log_start {
-                    self.log.advance_log_start(log_start);
+                    self.log.advance_log_start(log_start, out);
                 }
                 Ok(progress)
             }

@@ -1,7 +1,7 @@
 //! The replica: its part in the partition, how it changes, and what the disk's answers move.
 
 use klamm_log::{DiskError, DiskOp, Log, LogConfig, OpId};
-use klamm_model::{BrokerId, LeaderEpoch, Offset, Tick};
+use klamm_model::{BrokerId, LeaderEpoch, Offset, Tick, Timestamp};
 
 use crate::error::BecomeError;
 use crate::follower::Following;
@@ -160,6 +160,11 @@ impl Replica {
     /// Time passed: the log's background work.
     pub fn periodic(&mut self, now: Tick, out: &mut Vec<DiskOp>) {
         self.log.periodic(now, out);
+    }
+
+    /// Looks for segments that are too old or too much; `wall` is compared with their records' timestamps.
+    pub fn enforce_retention(&mut self, wall: Timestamp, out: &mut Vec<DiskOp>) {
+        self.log.enforce_retention(wall, out);
     }
 
     /// The topic was deleted: the log's files go.

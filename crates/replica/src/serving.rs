@@ -179,6 +179,23 @@ impl Replica {
         Ok(self.own_epoch_end(asked))
     }
 
+    /// Deletes the records below `to`, all that is committed for `None`, and gives where the log starts now. Records above the high watermark are
+    /// not deleted, and where nothing lies below, nothing is done.
+    pub fn delete_records(
+        &mut self,
+        to: Option<Offset>,
+        out: &mut Vec<DiskOp>,
+    ) -> Result<Offset, FetchError> {
+        self.leading(None)?;
+        let (log_start, end) = (self.log.log_start(), self.high_watermark);
+        let to = to.unwrap_or(end);
+        if end < to {
+            return Err(FetchError::OutOfRange { from: to, log_start, end });
+        }
+        self.log.advance_log_start(to, out);
+        Ok(self.log.log_start())
+    }
+
     /// The offsets consumers may read, for questions about the earliest and the latest (ListOffsets).
     pub fn readable(&self, current_leader_epoch: Option<LeaderEpoch>) -> Result<Readable, FetchError> {
         let leader = self.leading(current_leader_epoch)?;

@@ -181,6 +181,10 @@ const KEYS: &[Key] = &[
         name: "fetch.max.bytes",
         set: |config, value| put(&mut config.node.fetch_bytes_max, number(value, 1024)),
     },
+    Key {
+        name: "log.retention.check.interval.ms",
+        set: |config, value| put(&mut config.node.retention_check_interval_ms, number(value, 1)),
+    },
     Key { name: "max.connections", set: |config, value| put(&mut config.connections_max, number(value, 1)) },
     Key {
         name: "message.max.bytes",

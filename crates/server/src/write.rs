@@ -45,7 +45,10 @@ pub(crate) fn tell_failure(op: &DiskOp, error: &DiskError) {
         DiskAction::Sync { .. } => "sync",
         DiskAction::Truncate { .. } => "truncate",
         DiskAction::Seal { .. } => "seal",
+        DiskAction::WriteSnapshot { .. } => "write snapshot",
         DiskAction::WriteCheckpoint { .. } => "write checkpoint",
+        DiskAction::Retire { .. } => "rename deleted segments",
+        DiskAction::Remove { .. } => "remove deleted segments",
         DiskAction::DeletePartition => "delete partition",
     };
     tracing::error!(partition = %op.partition, action, %error, "a disk operation failed");
@@ -79,7 +82,7 @@ fn run_length(ops: &[DiskOp]) -> usize {
 /// `None` if not all of it was written.
 fn write_run(files: &Files, run: &[DiskOp]) -> Option<()> {
     let (segment, start) = place(run.first()?)?;
-    let file = files.segment_file(segment).ok()?;
+    let file = files.segment_file_to_write(segment).ok()?;
     let mut slices = Vec::with_capacity(2 * run.len());
     let mut size = 0;
     for op in run {

@@ -86,6 +86,8 @@ struct File {
     /// What leads from the one to the other.
     changes: Vec<Change>,
     is_name_durable: bool,
+    /// The name it has on the platter, where it was renamed and that is not there yet.
+    old_name: Option<String>,
 }
 
 #[derive(Clone)]
@@ -253,12 +255,16 @@ impl Disk {
                 file.content.truncate(size as usize);
                 file.settle();
             }
-            DiskAction::Seal { segment, size: _, index, next, producers } => {
+            DiskAction::Seal { segment, size: _, index, times, next, producers } => {
                 self.rewrite(segment, FileKind::Index, index);
+                self.rewrite(segment, FileKind::TimeIndex, times);
                 if !producers.is_empty() {
                     let snapshot = SegmentId { base: next, ..segment };
                     self.rewrite(snapshot, FileKind::Producers, producers);
                 }
+            }
+            DiskAction::WriteSnapshot { at, producers } => {
+                self.rewrite(SegmentId { partition: op.partition, base: at }, FileKind::Producers, producers);
             }
             DiskAction::WriteCheckpoint { name, contents } => {
                 let lies = self.sabotage.fsync_lies;
@@ -269,6 +275,15 @@ impl Disk {
                 file.is_name_durable = true;
                 if !lies {
                     file.settle();
+                }
+            }
+            DiskAction::Retire { segments } => segments.into_iter().for_each(|gone| self.retire(gone)),
+            DiskAction::Remove { segments } => {
+                for gone in segments {
+                    let files = &mut self.directory(gone.partition).files;
+                    for kind in FileKind::ALL {
+                        files.remove(&kind.retired_file_name(gone.base));
+                    }
                 }
             }
             DiskAction::DeletePartition => {
@@ -298,9 +313,20 @@ impl Disk {
 
     fn remove_segment(&mut self, segment: SegmentId) {
         let files = &mut self.directory(segment.partition).files;
-        files.remove(&FileKind::Log.file_name(segment.base));
-        files.remove(&FileKind::Index.file_name(segment.base));
-        files.remove(&FileKind::Producers.file_name(segment.base));
+        for kind in FileKind::ALL {
+            files.remove(&kind.file_name(segment.base));
+        }
+    }
+
+    fn retire(&mut self, segment: SegmentId) {
+        let files = &mut self.directory(segment.partition).files;
+        for kind in FileKind::ALL {
+            let name = kind.file_name(segment.base);
+            if let Some(mut file) = files.remove(&name) {
+                file.old_name = Some(name);
+                files.insert(kind.retired_file_name(segment.base), file);
+            }
+        }
     }
 
     /// The directory itself was synced: names are there, and what `CreatePartition` made.
@@ -309,6 +335,7 @@ impl Disk {
         directory.is_durable = true;
         for (name, file) in &mut directory.files {
             file.is_name_durable = true;
+            file.old_name = None;
             if name == PARTITION_METADATA {
                 file.settle();
             }
@@ -344,13 +371,19 @@ impl Disk {
                     file.settle();
                 }
             }
+            DiskAction::Retire { segments } => {
+                let done = dice.index(segments.len() + 1);
+                segments.into_iter().take(done).for_each(|gone| self.retire(gone));
+            }
             DiskAction::Seal { segment, index, .. } => {
                 let kept = index.slice(..dice.index(index.len() + 1));
                 self.rewrite(segment, FileKind::Index, kept);
             }
             action @ (DiskAction::CreatePartition { .. }
             | DiskAction::CreateSegment { .. }
+            | DiskAction::WriteSnapshot { .. }
             | DiskAction::WriteCheckpoint { .. }
+            | DiskAction::Remove { .. }
             | DiskAction::DeletePartition) => {
                 if dice.chance(50) {
                     self.perform(DiskOp { action, ..op }, changes_before);
@@ -399,6 +432,19 @@ impl Disk {
         self.directories.retain(|_, directory| directory.is_durable || (keeps_some && dice.chance(50)));
         for directory in self.directories.values_mut() {
             directory.is_durable = true;
+            let renamed: Vec<String> = directory
+                .files
+                .iter()
+                .filter(|(_, file)| file.old_name.is_some())
+                .map(|(name, _)| name.clone())
+                .collect();
+            for name in renamed.into_iter().filter(|_| !keeps_some || dice.chance(50)) {
+                if let Some(mut file) = directory.files.remove(&name)
+                    && let Some(old) = file.old_name.take()
+                {
+                    directory.files.entry(old).or_insert(file);
+                }
+            }
             directory.files.retain(|_, file| file.is_name_durable || (keeps_some && dice.chance(50)));
             for file in directory.files.values_mut() {
                 let changes = std::mem::take(&mut file.changes);

@@ -184,7 +184,10 @@ impl Replicas {
             DiskAction::CreatePartition { .. }
             | DiskAction::Sync { .. }
             | DiskAction::Seal { .. }
-            | DiskAction::WriteCheckpoint { .. } => {}
+            | DiskAction::WriteSnapshot { .. }
+            | DiskAction::WriteCheckpoint { .. }
+            | DiskAction::Retire { .. }
+            | DiskAction::Remove { .. } => {}
         }
     }
 

@@ -227,3 +227,47 @@ fn a_full_disk_is_told_from_a_broken_one() {
     assert_eq!(told(rustix::io::Errno::DQUOT), DiskError::Full);
     assert!(matches!(told(rustix::io::Errno::IO), DiskError::Io(_)));
 }
+
+#[test]
+fn a_log_of_many_segments_holds_few_files_open_and_a_new_partition_none() {
+    let place = tempfile::tempdir().expect("a directory");
+    let (mut files, log) = filled(place.path());
+    files.open = OpenFiles::new(2);
+    assert!(4 < log.segments.len());
+    contents(&files, &log);
+    assert_eq!(files.open_count(), 2);
+    let mut ops = Vec::new();
+    let other = TopicPartition { topic: TopicId::ZERO, ..PARTITION };
+    let mut log = Log::create(other, "new-0".to_owned(), config(), &mut ops);
+    files.open.forget_partition(PARTITION);
+    settle(&files, &mut log, ops);
+    assert_eq!(files.open_count(), 0);
+}
+
+#[test]
+fn who_was_told_to_read_a_segment_may_until_its_files_are_removed() {
+    let place = tempfile::tempdir().expect("a directory");
+    let (files, mut log) = filled(place.path());
+    log.note_high_watermark(log.end());
+    let plan = log.read(offset(0), Offset::MAX, 1).expect("in range").expect("written");
+    let held = files.segment_file(plan.segment).expect("there");
+    let mut first = [0; 16];
+    let mut ops = Vec::new();
+    log.advance_log_start(log.end(), &mut ops);
+    settle(&files, &mut log, ops);
+    let name =
+        |retired: &str| place.path().join(DIRECTORY).join(FileKind::Log.file_name(offset(0)) + retired);
+    assert!(!name("").exists() && name(".deleted").exists());
+    assert_eq!(files.read_at(plan.segment, FileKind::Log, 0, &mut first).expect("readable still"), 16);
+    let mut ops = Vec::new();
+    log.periodic(log.next_removal().expect("it will be removed"), &mut ops);
+    settle(&files, &mut log, ops);
+    assert!(!name(".deleted").exists() && log.next_removal().is_none());
+    assert!(files.segment_file(plan.segment).is_err());
+    assert_eq!(read_fully(&held, 0, &mut first).expect("it is open"), 16);
+    let left = fs::read_dir(place.path().join(DIRECTORY)).expect("listed").count();
+    drop(files);
+    let (_, log, report) = reopen(place.path());
+    assert_eq!((report.log_start, log.end(), report.segment_count), (offset(60), offset(60), 1));
+    assert_eq!(fs::read_dir(place.path().join(DIRECTORY)).expect("listed").count(), left);
+}

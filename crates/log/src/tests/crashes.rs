@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use klamm_model::{Batches, Tail as RunEnd, Tick};
+use klamm_model::{BatchView, Batches, Tail as RunEnd, Tick};
 use proptest::prelude::*;
 
 use super::*;
@@ -60,7 +60,8 @@ impl World {
                 let end = self.bench.log.end();
                 self.bench.log.begin_epoch(LeaderEpoch(self.epoch), end, &mut self.bench.under_way);
             }
-            94 => self.restart_log(argument),
+            94 if argument.is_multiple_of(3) => self.restart_log(argument),
+            94 => self.expire(argument),
             95..97 => self.copy_run(argument),
             97..100 => self.crash(argument),
             _ => {}
@@ -174,6 +175,26 @@ impl World {
         self.learn_sequences();
     }
 
+    /// Records are deleted: by somebody's wish, or by size or age.
+    fn expire(&mut self, argument: usize) {
+        let log = &mut self.bench.log;
+        let before = log.log_start().raw();
+        if argument.is_multiple_of(2) {
+            let room = self.high_watermark.min(log.frontier().raw()) - before;
+            if 0 < room {
+                log.advance_log_start(
+                    offset(before + argument as i64 / 6 % (room + 1)),
+                    &mut self.bench.under_way,
+                );
+            }
+        } else {
+            let mut config = *log.config();
+            config.retention.bytes_max = Some(argument as u64 % 1500);
+            log.set_config(config);
+            log.enforce_retention(Timestamp(0), &mut self.bench.under_way);
+        }
+    }
+
     /// Some of what was under way happens, then the power fails.
     fn crash(&mut self, argument: usize) {
         let mut state = argument as u64 | 1;
@@ -186,6 +207,7 @@ impl World {
         let log = &self.bench.log;
         let synced = log.synced().raw();
         let log_start = log.log_start().raw();
+        let deleted_below = log.log_start_on_disk.min(log.log_start());
         let mut disk = self.bench.disk.clone();
         disk.begin(&self.bench.under_way);
         for op in &self.bench.under_way {
@@ -197,18 +219,18 @@ impl World {
         let kept: Vec<_> =
             self.expected.range(..synced).map(|(base, bytes)| (*base, bytes.clone())).collect();
 
-        let without_help = {
-            let mut disk = disk.clone();
-            disk.files.retain(|name, _| name.ends_with(".log") || name == DURABLE_POINT);
-            Log::recover(PARTITION, "topic-0".to_owned(), *log.config(), &disk).map(|(log, _)| log)
-        };
         let config = *log.config();
-        let (bench, _) = Bench::open(disk, config)
+        let (bench, _) = Bench::open(disk.clone(), config)
             .unwrap_or_else(|error| panic!("after a crash with {synced} synced: {error}"));
-        let rebuilt = without_help.expect("the other files do not matter");
+        // Of producers whose records are deleted only the snapshot knows that was taken where the log begins now.
+        let snapshot = FileKind::Producers.file_name(bench.log.segments[0].base);
+        disk.files.retain(|name, _| name.ends_with(".log") || *name == snapshot || name == DURABLE_POINT);
+        let (rebuilt, _) = Log::recover(PARTITION, "topic-0".to_owned(), config, &disk)
+            .expect("the other files do not matter");
         assert_eq!(rebuilt.end(), bench.log.end());
         assert_eq!(rebuilt.epochs, bench.log.epochs, "epochs rebuilt from the records");
         assert_eq!(rebuilt.producers, bench.log.producers, "producers rebuilt from the records");
+        assert!(deleted_below <= bench.log.log_start(), "deleted below {deleted_below}");
         self.bench = bench;
 
         let found = self.records();
@@ -220,7 +242,7 @@ impl World {
         }
         self.expected = found;
         // Of what a start does not read, cuts are not exact.
-        self.high_watermark = self.bench.log.active().base.raw();
+        self.high_watermark = self.bench.log.active().base.max(self.bench.log.log_start()).raw();
         self.bench.log.note_high_watermark(offset(self.high_watermark));
         self.epoch += 1;
         self.learn_sequences();
@@ -249,6 +271,9 @@ impl World {
     fn check(&mut self) {
         let log = &self.bench.log;
         log.check_invariants();
+        let log_start = log.log_start();
+        self.expected
+            .retain(|_, bytes| log_start < BatchView::parse(bytes).expect("a batch of ours").next_offset());
         assert!(self.high_watermark <= log.end().raw());
         let expected: BTreeMap<_, _> =
             self.expected.range(..log.written().raw()).map(|(base, bytes)| (*base, bytes.clone())).collect();
@@ -280,8 +305,12 @@ impl World {
         let (again, report) = Bench::open(self.bench.disk.clone(), *log.config()).expect("good files");
         assert_eq!((again.log.end(), report.cut_bytes), (log.end(), 0));
         let mut epochs = log.epochs.clone();
-        epochs.cut(log.end(), true);
-        assert_eq!(again.log.epochs, epochs);
+        let mut epochs_again = again.log.epochs.clone();
+        for epochs in [&mut epochs, &mut epochs_again] {
+            epochs.cut(log.end(), true);
+        }
+        assert_eq!(epochs_again, epochs);
+        assert_eq!(again.log.log_start(), log.log_start());
         assert_eq!(again.log.producers, log.producers);
     }
 }

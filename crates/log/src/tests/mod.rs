@@ -4,6 +4,7 @@ mod crashes;
 mod producers;
 mod reads;
 mod recovery;
+mod retention;
 mod scripts;
 
 use std::collections::BTreeMap;
@@ -54,6 +55,8 @@ pub(crate) struct MemoryFile {
     unsynced: Vec<(u64, usize, Vec<u8>)>,
     /// The directory's entry is on disk.
     pub(super) settled: bool,
+    /// The name on disk, where it is another still.
+    old_name: Option<String>,
 }
 
 impl MemoryFile {
@@ -111,7 +114,7 @@ impl MemoryDisk {
         match &op.action {
             DiskAction::Sync { segment } => {
                 let when = self.began[&op.id];
-                self.files.values_mut().for_each(|file| file.settled = true);
+                self.files.values_mut().for_each(|file| (file.settled, file.old_name) = (true, None));
                 self.file(*segment).sync_as_of(when);
             }
             action => self.perform(action),
@@ -135,24 +138,40 @@ impl MemoryDisk {
             }
             DiskAction::Sync { .. } => panic!("a sync needs a beginning"),
             DiskAction::Truncate { segment, size, delete } => {
-                for gone in delete {
-                    for kind in [FileKind::Log, FileKind::Index, FileKind::Producers] {
-                        self.files.remove(&kind.file_name(gone.base));
-                    }
+                for (gone, kind) in files_of(delete) {
+                    self.files.remove(&kind.file_name(gone));
                 }
                 let file = self.file(*segment);
                 assert!(*size as usize <= file.data.len(), "cut to {size}, but has {}", file.data.len());
                 file.data.truncate(*size as usize);
                 file.sync();
             }
-            DiskAction::Seal { segment, size, index, next, producers } => {
+            DiskAction::Seal { segment, size, index, times, next, producers } => {
                 assert_eq!(self.file(*segment).data.len(), *size as usize, "sealed size");
                 self.replace(FileKind::Index.file_name(segment.base), index);
+                self.replace(FileKind::TimeIndex.file_name(segment.base), times);
                 if !producers.is_empty() {
                     self.replace(FileKind::Producers.file_name(*next), producers);
                 }
             }
+            DiskAction::WriteSnapshot { at, producers } => {
+                self.replace(FileKind::Producers.file_name(*at), producers);
+            }
             DiskAction::WriteCheckpoint { name, contents } => self.replace((*name).to_owned(), contents),
+            DiskAction::Retire { segments } => {
+                for (gone, kind) in files_of(segments) {
+                    let name = kind.file_name(gone);
+                    if let Some(mut file) = self.files.remove(&name) {
+                        file.old_name = Some(name);
+                        self.files.insert(kind.retired_file_name(gone), file);
+                    }
+                }
+            }
+            DiskAction::Remove { segments } => {
+                for (gone, kind) in files_of(segments) {
+                    self.files.remove(&kind.retired_file_name(gone));
+                }
+            }
             DiskAction::DeletePartition => *self = Self::default(),
         }
     }
@@ -169,6 +188,10 @@ impl MemoryDisk {
 
     /// What a crash leaves: of what was not synced, anything. `random` gives numbers.
     pub(super) fn crash(&mut self, random: &mut dyn FnMut() -> usize) {
+        let renamed =
+            self.files.extract_if(.., |_, file| file.old_name.is_some() && random().is_multiple_of(2));
+        let back: Vec<_> = renamed.filter_map(|(_, mut file)| Some((file.old_name.take()?, file))).collect();
+        self.files.extend(back);
         self.files.retain(|_, file| file.settled || random().is_multiple_of(2));
         for file in self.files.values_mut() {
             let mut data = file.durable.clone();
@@ -199,6 +222,10 @@ impl MemoryDisk {
         buffer[..size].copy_from_slice(&data[..size]);
         Ok(size)
     }
+}
+
+fn files_of(segments: &[SegmentId]) -> impl Iterator<Item = (Offset, FileKind)> {
+    segments.iter().flat_map(|segment| FileKind::ALL.map(|kind| (segment.base, kind)))
 }
 
 pub(crate) fn written_bytes(prefix: Option<&Prefix>, body: &Bytes) -> Vec<u8> {

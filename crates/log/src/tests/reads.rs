@@ -77,7 +77,7 @@ fn nothing_above_written_is_read_and_nothing_outside_the_log() {
     assert_eq!(batches(&bench.resolve(&plan).expect("readable")), [(3, 6)]);
     assert_eq!(read(&bench, 6), Ok(None));
     assert!(matches!(read(&bench, 7), Err(ReadError::OutOfRange { .. })));
-    bench.log.advance_log_start(offset(4));
+    bench.log.advance_log_start(offset(4), &mut bench.under_way);
     assert!(matches!(read(&bench, 3), Err(ReadError::OutOfRange { .. })));
     assert!(read(&bench, 4).is_ok_and(|plan| plan.is_some()));
 }

@@ -8,9 +8,9 @@ use klamm_model::Tick;
 use super::*;
 
 /// `append COUNT`, `ok`/`full`/`broken WHICH…` (by what it does, such as `write 0` or `sync`), `cut END`, `restart BASE`, `epoch E`, `hw OFFSET`,
-/// `tick MS`, `delete`.
+/// `start OFFSET`, `retention WALL_MS`, `tick MS`, `delete`.
 #[expect(clippy::needless_pass_by_value, reason = "cases read better")]
-fn check(config: LogConfig, script: &str, expected: Expect) {
+pub(super) fn check(config: LogConfig, script: &str, expected: Expect) {
     let mut bench = Bench::new(config);
     let mut text = String::new();
     let mut told = 0;
@@ -49,6 +49,8 @@ fn check(config: LogConfig, script: &str, expected: Expect) {
             }
             "hw" => bench.log.note_high_watermark(offset(number())),
             "tick" => bench.log.periodic(Tick::default().after_ms(number() as u64), &mut bench.under_way),
+            "start" => bench.log.advance_log_start(offset(number()), &mut bench.under_way),
+            "retention" => bench.log.enforce_retention(Timestamp(number()), &mut bench.under_way),
             "delete" => bench.log.delete(&mut bench.under_way),
             _ => panic!("{line:?}"),
         }
@@ -81,18 +83,29 @@ fn name(op: &DiskOp) -> String {
             format!("cut {}+{size}{gone}", segment.base)
         }
         DiskAction::Seal { segment, .. } => format!("seal {}", segment.base),
+        DiskAction::WriteSnapshot { at, .. } => format!("snapshot {at}"),
         DiskAction::WriteCheckpoint { name, contents } => {
             let lines = std::str::from_utf8(contents).unwrap_or("?").lines().skip(1);
             match *name {
-                DURABLE_POINT => format!("durable {}", lines.take(1).collect::<String>()),
+                DURABLE_POINT => match lines.take(3).collect::<Vec<_>>()[..] {
+                    [point, _, "0"] => format!("durable {point}"),
+                    [point, _, log_start] => format!("durable {point} from {log_start}"),
+                    _ => "?".to_owned(),
+                },
                 _ => format!(
                     "epochs {}",
                     lines.skip(1).map(|line| line.replace(' ', "@")).collect::<Vec<_>>().join("+")
                 ),
             }
         }
+        DiskAction::Retire { segments } => format!("retire {}", bases(segments)),
+        DiskAction::Remove { segments } => format!("remove {}", bases(segments)),
         DiskAction::DeletePartition => "delete".to_owned(),
     }
+}
+
+fn bases(segments: &[SegmentId]) -> String {
+    segments.iter().map(|segment| segment.base.to_string()).collect::<Vec<_>>().join(" ")
 }
 
 fn describe(progress: &Progress) -> String {

@@ -70,11 +70,15 @@ impl Disk {
                     self.files.remove(&log_name(segment));
                 }
             }
-            DiskAction::Seal { segment, index, .. } => {
+            DiskAction::Seal { segment, index, times, .. } => {
                 self.replace(FileKind::Index.file_name(segment.base), &index);
+                self.replace(FileKind::TimeIndex.file_name(segment.base), &times);
             }
             DiskAction::WriteCheckpoint { name, contents } => self.replace(name.to_owned(), &contents),
-            DiskAction::DeletePartition => panic!("nobody deletes the metadata log"),
+            DiskAction::WriteSnapshot { .. } => panic!("the metadata log has no producers"),
+            DiskAction::Retire { .. } | DiskAction::Remove { .. } | DiskAction::DeletePartition => {
+                panic!("nobody deletes anything of the metadata log")
+            }
         }
     }
 

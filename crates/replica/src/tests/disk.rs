@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use bytes::Bytes;
-use klamm_log::{DiskAction, DiskOp, FileKind, LogFiles, PARTITION_METADATA, ReadPlan, resolve};
+use klamm_log::{DiskAction, DiskOp, FileKind, LogFiles, PARTITION_METADATA, ReadPlan, SegmentId, resolve};
 use klamm_model::{BatchView, Batches, LeaderEpoch, Offset, Tail};
 
 /// The directory of one partition.
@@ -54,11 +54,7 @@ impl Disk {
             }
             DiskAction::Sync { segment } => self.sync(segment.base),
             DiskAction::Truncate { segment, size, delete } => {
-                for gone in delete {
-                    for kind in [FileKind::Log, FileKind::Index, FileKind::Producers] {
-                        self.files.remove(&kind.file_name(gone.base));
-                    }
-                }
+                self.remove(delete);
                 let file = self.files.get_mut(&log_name(segment.base)).expect("a segment to cut");
                 file.bytes.truncate(*size as usize);
                 self.sync(segment.base);
@@ -67,8 +63,19 @@ impl Disk {
                 self.replace(FileKind::Index.file_name(segment.base), index);
                 self.replace(FileKind::Producers.file_name(*next), producers);
             }
+            DiskAction::Retire { segments } => self.remove(segments),
+            DiskAction::Remove { .. } => {}
+            DiskAction::WriteSnapshot { at, producers } => {
+                self.replace(FileKind::Producers.file_name(*at), producers);
+            }
             DiskAction::WriteCheckpoint { name, contents } => self.replace((*name).to_string(), contents),
             DiskAction::DeletePartition => self.files.clear(),
+        }
+    }
+
+    fn remove(&mut self, segments: &[SegmentId]) {
+        for (segment, kind) in segments.iter().flat_map(|gone| FileKind::ALL.map(|kind| (gone, kind))) {
+            self.files.remove(&kind.file_name(segment.base));
         }
     }
 

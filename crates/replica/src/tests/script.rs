@@ -354,6 +354,9 @@ fn describe(op: &DiskOp) -> String {
         DiskAction::Sync { .. } => "sync".to_string(),
         DiskAction::Truncate { .. } => "truncate".to_string(),
         DiskAction::Seal { .. } => "seal".to_string(),
+        DiskAction::Retire { .. } => "retire".to_string(),
+        DiskAction::Remove { .. } => "remove".to_string(),
+        DiskAction::WriteSnapshot { .. } => "snapshot".to_string(),
         DiskAction::WriteCheckpoint { name, .. } => format!("checkpoint {name}"),
         DiskAction::DeletePartition => "delete".to_string(),
     }

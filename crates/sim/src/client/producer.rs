@@ -154,7 +154,7 @@ impl Producer {
                 scene.checker.sent(&values, self.asking.me);
                 let sequence = stream.next_sequence;
                 stream.next_sequence += values.len() as i32;
-                let bytes = batch(&values, session, sequence, dice);
+                let bytes = batch(&values, session, sequence, (now / MS) as i64, dice);
                 stream.batches.push_back(Batch {
                     sequence,
                     values,
@@ -359,6 +359,7 @@ fn batch(
     values: &[u64],
     (id, epoch): (ProducerId, ProducerEpoch),
     base_sequence: i32,
+    now_ms: i64,
     dice: &mut Dice,
 ) -> Bytes {
     let mut builder = BatchBuilder::default();
@@ -366,7 +367,7 @@ fn batch(
         let mut record = value.to_be_bytes().to_vec();
         let size_max = if dice.chance(5) { 3000 } else { 120 };
         record.resize(8 + dice.index(size_max), b'.');
-        builder.append(Timestamp(1_700_000_000_000 + *value as i64), None, Some(&record), &[]);
+        builder.append(Timestamp(1_700_000_000_000 + now_ms), None, Some(&record), &[]);
     }
     let codec = if dice.chance(10) { Codec::Lz4 } else { Codec::None };
     builder.finish(&Seal {
