@@ -1,6 +1,7 @@
 //! Chores of this repository, run as `cargo xtask …`.
 #![allow(clippy::disallowed_methods, reason = "a tool that reads and writes the sources")]
 
+mod config_docs;
 mod extract;
 mod generate;
 mod rust;
@@ -11,6 +12,8 @@ use anyhow::{Result, bail};
 const USAGE: &str = "\
 usage: cargo xtask gen                  write the message code from the schema
        cargo xtask gen --check          only tell whether the committed code is what the schema gives
+       cargo xtask docs                 write docs/CONFIG.md from the tables of configs
+       cargo xtask docs --check         only tell whether the committed page is what the tables give
        cargo xtask gen extract JAR      write the schema from the message definitions in a kafka-clients jar";
 
 fn main() -> Result<()> {
@@ -19,6 +22,8 @@ fn main() -> Result<()> {
     match arguments.as_slice() {
         ["gen"] => generate::write(),
         ["gen", "--check"] => generate::check(),
+        ["docs"] => config_docs::write(),
+        ["docs", "--check"] => config_docs::check(),
         ["gen", "extract", jar] => extract::write(jar.as_ref()),
         _ => bail!("{USAGE}"),
     }

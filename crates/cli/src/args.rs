@@ -43,16 +43,19 @@ pub(crate) enum Command {
 Examples:
   klamm serve
   klamm serve --data-dir /srv/klamm --listen 0.0.0.0:9092 --set num.partitions=6
-  KLAMM_LOG=debug klamm serve")]
+  klamm serve --config server.properties                    Kafka's own file loads
+  KLAMM_NUM_PARTITIONS=6 KLAMM_LOG=debug klamm serve
+
+An option beats --set, that the environment, and that the file. All keys: docs/CONFIG.md")]
 pub(crate) struct ServeArgs {
     /// Where everything is kept [default: klamm in the user's data directory, $STATE_DIRECTORY as a service]
     #[arg(long, value_name = "DIR", env = "KLAMM_DATA_DIR")]
     pub(crate) data_dir: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) broker: BrokerArgs,
-    /// This node's number in its cluster
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(i32).range(0..))]
-    pub(crate) node_id: i32,
+    /// This node's number in its cluster [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
+    pub(crate) node_id: Option<i32>,
 }
 
 /// Run a throw-away broker in a temporary directory, which is removed when it stops.
@@ -68,9 +71,12 @@ pub(crate) struct DevArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct BrokerArgs {
-    /// Address for clients; port 0 takes a free one
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9092")]
-    pub(crate) listen: String,
+    /// Address for clients; port 0 takes a free one [default: 127.0.0.1:9092]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) listen: Option<String>,
+    /// A file of settings: Kafka's .properties, or .toml with the same keys
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// Set a key under Kafka's name; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     pub(crate) set: Vec<(String, String)>,

@@ -1,12 +1,11 @@
 //! `klamm serve` and `klamm dev`.
 
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 use klamm_model::BrokerId;
-use klamm_server::{Config, Server};
+use klamm_server::{Config, LoadError, Server, Sources};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{BrokerArgs, DevArgs, ServeArgs};
@@ -14,29 +13,67 @@ use crate::failure::Usage;
 use crate::output::{log_to_stderr, print_line};
 
 pub(crate) fn serve(args: &ServeArgs, began: Instant) -> Result<()> {
-    let data_dir = match &args.data_dir {
-        Some(data_dir) => data_dir.clone(),
-        None => default_data_dir()?,
-    };
-    run(&data_dir, args.node_id, &args.broker, began)
+    let mut options = Vec::new();
+    if let Some(data_dir) = &args.data_dir {
+        let path = data_dir.to_str().context("the path of the data directory is not UTF-8")?;
+        options.push(("log.dirs".to_owned(), path.to_owned(), format!("--data-dir {path}")));
+    }
+    if let Some(node_id) = args.node_id {
+        options.push(("node.id".to_owned(), node_id.to_string(), format!("--node-id {node_id}")));
+    }
+    let config = settings(&args.broker, options, default_data_dir)?;
+    run(config, began)
 }
 
 pub(crate) fn dev(args: &DevArgs, began: Instant) -> Result<()> {
     let directory =
         tempfile::Builder::new().prefix("klamm-dev-").tempdir().context("no temporary directory")?;
-    let done = run(directory.path(), 1, &args.broker, began);
     let path = directory.path().to_owned();
+    let own = path.to_str().context("the path of the temporary directory is not UTF-8")?.to_owned();
+    let options = vec![("log.dirs".to_owned(), own, "the temporary directory".to_owned())];
+    let done = settings(&args.broker, options, || Ok(path.clone())).and_then(|config| run(config, began));
     directory.close().with_context(|| format!("{} was not removed", path.display()))?;
     done
 }
 
-fn run(data_dir: &Path, node_id: i32, args: &BrokerArgs, began: Instant) -> Result<()> {
+/// A key, its value, and how that was given.
+type Given = (String, String, String);
+
+/// What the file, the environment, `--set` and the other options say, each stronger than the one before.
+fn settings(
+    args: &BrokerArgs,
+    mut options: Vec<Given>,
+    data_dir: impl FnOnce() -> Result<PathBuf>,
+) -> Result<Config> {
     log_to_stderr("warn");
-    let mut config = Config::new(data_dir.to_owned(), BrokerId(node_id));
-    config.listeners = vec![address(&args.listen)?];
-    for (key, value) in &args.set {
-        config.set(key, value).map_err(|error| Usage(format!("--set {key}={value}: {error}")))?;
+    if let Some(listen) = &args.listen {
+        options.push(("listeners".to_owned(), listen.clone(), format!("--listen {listen}")));
     }
+    let set = args.set.iter().map(|(key, value)| (key.clone(), value.clone(), format!("--set {key}")));
+    let unusable = |error: LoadError| Usage(error.to_string());
+    let mut sources = Sources::default();
+    if let Some(file) = &args.config {
+        sources.file(file).map_err(unusable)?;
+        print_line(&format!("settings of {}", file.display()))?;
+    }
+    // A variable that is not UTF-8 is none of ours.
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    sources.environment(variables).map_err(unusable)?;
+    sources.arguments(set).map_err(unusable)?;
+    sources.arguments(options).map_err(unusable)?;
+    let mut config = Config::new(PathBuf::new(), BrokerId(1));
+    for warning in sources.apply(&mut config).map_err(unusable)? {
+        tracing::warn!("settings {warning}");
+    }
+    if config.data_dir.as_os_str().is_empty() {
+        config.data_dir = data_dir()?;
+    }
+    Ok(config)
+}
+
+fn run(config: Config, began: Instant) -> Result<()> {
+    let data_dir = config.data_dir.clone();
     // Signals are listened to before anything has to be cleaned up.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().context("no runtime")?;
     let (mut terminate, mut interrupt) = {
@@ -59,14 +96,6 @@ fn run(data_dir: &Path, node_id: i32, args: &BrokerArgs, began: Instant) -> Resu
     });
     server.stop();
     Ok(())
-}
-
-fn address(text: &str) -> Result<SocketAddr, Usage> {
-    let unusable = |problem: &str| {
-        Usage(format!("--listen {text}: {problem}; expected HOST:PORT, such as 127.0.0.1:9092"))
-    };
-    let mut found = text.to_socket_addrs().map_err(|error| unusable(&error.to_string()))?;
-    found.next().ok_or_else(|| unusable("the name has no address"))
 }
 
 /// The place the system has for data: a service is told by `STATE_DIRECTORY`, a user has `XDG_DATA_HOME`.

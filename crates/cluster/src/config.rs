@@ -1,16 +1,33 @@
-//! The table of topic configs: Kafka's names and defaults, where ours do not differ with a reason.
+//! The tables of configs: Kafka's names and defaults, where ours do not differ with a reason.
 //!
-//! Everything that accepts, resolves or describes a topic config reads [`TOPIC_CONFIGS`].
+//! Everything that accepts, resolves or describes a config reads them: [`TOPIC_CONFIGS`] for topics, [`broker_keys`] for brokers, [`GROUP_CONFIGS`] and
+//! [`CLIENT_METRICS_CONFIGS`] for what is only described yet. [`Layers`] tells which of several places gives a broker's key its value.
 
 use std::collections::BTreeMap;
 
 use thiserror::Error;
 
+mod broker;
+mod kind;
+mod layers;
+mod others;
 mod table;
 mod topic;
 
-pub use table::TOPIC_CONFIGS;
+pub use broker::{
+    ALIASES, BROKER_DEFAULTS_OF_OUR_OWN, BrokerKey, Effect, Update, broker_key, broker_keys, check_broker,
+    known_broker_key,
+};
+pub use kind::{Kind, items};
+pub use layers::{Layers, Source};
+pub use others::{CLIENT_METRICS_CONFIGS, GROUP_CONFIGS};
+pub use table::{TOPIC_CONFIGS, TOPIC_CONFIGS_WITHOUT_EFFECT};
 pub use topic::{CleanupPolicy, Compression, Flush, TimestampType, TopicConfig};
+
+use kind::parse_bool;
+
+/// The longest value, as with Kafka.
+pub const VALUE_SIZE_MAX: usize = 32_767;
 
 /// A row of the table.
 #[derive(Clone, Copy, Debug)]
@@ -27,41 +44,14 @@ pub struct ConfigKey {
     pub doc: &'static str,
 }
 
-/// What values a config takes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
-    /// `true` or `false`.
-    Boolean,
-    /// A number within 32 bits.
-    Int {
-        /// Smallest value.
-        min: i32,
-        /// Largest value.
-        max: i32,
-    },
-    /// A number within 64 bits.
-    Long {
-        /// Smallest value.
-        min: i64,
-        /// Largest value.
-        max: i64,
-    },
-    /// A part of one: 0 to 1.
-    Ratio,
-    /// One of these words.
-    OneOf(&'static [&'static str]),
-    /// Some of these words, with commas between.
-    SomeOf(&'static [&'static str]),
-    /// `partition:broker` pairs with commas between, or `*`.
-    Replicas,
-}
-
 /// A config that cannot be set.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum ConfigError {
     /// No row of the table.
-    #[error("there is no topic config {name:?}{}", hint(nearest))]
+    #[error("there is no {of} config {name:?}{}", hint(nearest))]
     UnknownKey {
+        /// Whose configs were looked through.
+        of: &'static str,
         /// The name.
         name: String,
         /// The key that was probably meant.
@@ -77,13 +67,41 @@ pub enum ConfigError {
         /// What it takes.
         expected: String,
     },
+    /// No key has so long a value.
+    #[error("the value of {name} is longer than {VALUE_SIZE_MAX} bytes")]
+    TooLong {
+        /// The key.
+        name: &'static str,
+    },
+    /// A key that would promise what is not there.
+    #[error("{name} cannot be {value:?}: {reason}")]
+    Refused {
+        /// The key.
+        name: &'static str,
+        /// The value.
+        value: String,
+        /// What is not there.
+        reason: &'static str,
+    },
+    /// Two keys contradict each other.
+    #[error("{lesser} ({lesser_value}) must not be larger than {greater} ({greater_value})")]
+    Contradiction {
+        /// The key that must not be larger.
+        lesser: &'static str,
+        /// Its value.
+        lesser_value: i64,
+        /// The key that must not be smaller.
+        greater: &'static str,
+        /// Its value.
+        greater_value: i64,
+    },
 }
 
 fn hint(nearest: &Option<&'static str>) -> String {
     nearest.map_or(String::new(), |it| format!("; is it {it}?"))
 }
 
-/// The row of a key.
+/// The row of a topic's key.
 pub fn topic_key(name: &str) -> Option<&'static ConfigKey> {
     TOPIC_CONFIGS.iter().find(|it| it.name == name)
 }
@@ -91,12 +109,9 @@ pub fn topic_key(name: &str) -> Option<&'static ConfigKey> {
 /// Whether a topic may have this config.
 pub fn check(name: &str, value: &str) -> Result<(), ConfigError> {
     let Some(key) = topic_key(name) else {
-        return Err(ConfigError::UnknownKey { name: name.to_owned(), nearest: nearest(name) });
+        return Err(unknown("topic", name, TOPIC_CONFIGS.iter().map(|it| it.name)));
     };
-    if key.kind.takes(value) {
-        return Ok(());
-    }
-    Err(ConfigError::BadValue { name: key.name, value: value.to_owned(), expected: key.kind.describe() })
+    check_value(key.name, key.kind, value)
 }
 
 /// The same, where no value means the default again: then the key must exist.
@@ -104,24 +119,40 @@ pub fn check_optional(name: &str, value: Option<&str>) -> Result<(), ConfigError
     check(name, value.or(topic_key(name).map(|it| it.default)).unwrap_or_default())
 }
 
-/// Every key with its value for a topic, and whether that was set for the topic itself.
-pub fn describe(
-    overrides: &BTreeMap<String, String>,
-) -> impl Iterator<Item = (&'static ConfigKey, &str, bool)> {
-    TOPIC_CONFIGS.iter().map(|key| match overrides.get(key.name) {
-        Some(value) => (key, value.as_str(), true),
-        None => (key, key.default, false),
-    })
+/// Whether a topic's configs fit together.
+pub fn check_together(overrides: &BTreeMap<String, String>) -> Result<(), ConfigError> {
+    let value = |name| overrides.get(name).and_then(|it| it.trim().parse::<i64>().ok());
+    let (lesser, greater) = ("min.compaction.lag.ms", "max.compaction.lag.ms");
+    match (value(lesser), value(greater)) {
+        (Some(lesser_value), Some(greater_value)) if greater_value < lesser_value => {
+            Err(ConfigError::Contradiction { lesser, lesser_value, greater, greater_value })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_value(name: &'static str, kind: Kind, value: &str) -> Result<(), ConfigError> {
+    if VALUE_SIZE_MAX < value.len() {
+        return Err(ConfigError::TooLong { name });
+    }
+    if kind.takes(value) {
+        return Ok(());
+    }
+    Err(ConfigError::BadValue { name, value: value.to_owned(), expected: kind.describe() })
+}
+
+fn unknown(of: &'static str, name: &str, known: impl Iterator<Item = &'static str>) -> ConfigError {
+    ConfigError::UnknownKey { of, name: name.to_owned(), nearest: nearest(name, known) }
 }
 
 /// The key that a wrong one was probably meant to be.
-fn nearest(name: &str) -> Option<&'static str> {
+pub fn nearest(name: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     // Names come from clients; comparing costs length times length.
     if 64 < name.len() {
         return None;
     }
     let distance = |key: &&'static str| edits(name.as_bytes(), key.as_bytes());
-    let best = TOPIC_CONFIGS.iter().map(|key| key.name).min_by_key(distance)?;
+    let best = known.min_by_key(distance)?;
     (distance(&best) <= 3).then_some(best)
 }
 
@@ -138,57 +169,6 @@ fn edits(one: &[u8], other: &[u8]) -> usize {
         }
     }
     row[other.len()]
-}
-
-impl Kind {
-    fn takes(self, value: &str) -> bool {
-        let value = value.trim();
-        match self {
-            Self::Boolean => parse_bool(value).is_some(),
-            Self::Int { min, max } => value.parse().is_ok_and(|it: i32| (min..=max).contains(&it)),
-            Self::Long { min, max } => value.parse().is_ok_and(|it: i64| (min..=max).contains(&it)),
-            Self::Ratio => value.parse().is_ok_and(|it: f64| (0.0..=1.0).contains(&it)),
-            Self::OneOf(words) => words.contains(&value),
-            Self::SomeOf(words) => value.split(',').all(|it| words.contains(&it.trim())),
-            Self::Replicas => value.is_empty() || value == "*" || value.split(',').all(is_replica),
-        }
-    }
-
-    /// In words, to be put after "is".
-    pub fn describe(self) -> String {
-        match self {
-            Self::Boolean => "true or false".to_owned(),
-            Self::Int { min, max } => range(min.into(), max.into(), i32::MAX.into()),
-            Self::Long { min, max } => range(min, max, i64::MAX),
-            Self::Ratio => "a number from 0 to 1".to_owned(),
-            Self::OneOf(words) => format!("one of {}", words.join(", ")),
-            Self::SomeOf(words) => format!("a list of {}", words.join(", ")),
-            Self::Replicas => "a list of partition:broker, or *".to_owned(),
-        }
-    }
-}
-
-fn range(min: i64, max: i64, unbounded: i64) -> String {
-    if max == unbounded {
-        format!("a whole number from {min}")
-    } else {
-        format!("a whole number from {min} to {max}")
-    }
-}
-
-fn parse_bool(value: &str) -> Option<bool> {
-    if value.eq_ignore_ascii_case("true") {
-        Some(true)
-    } else if value.eq_ignore_ascii_case("false") {
-        Some(false)
-    } else {
-        None
-    }
-}
-
-fn is_replica(pair: &str) -> bool {
-    let is_number = |it: &str| it.trim().parse().is_ok_and(|it: i32| 0 <= it);
-    pair.split_once(':').is_some_and(|(partition, broker)| is_number(partition) && is_number(broker))
 }
 
 #[cfg(test)]

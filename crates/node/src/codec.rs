@@ -19,6 +19,8 @@ use klamm_wire::{
 
 use crate::errors::ToCode;
 
+pub(crate) mod configs;
+
 /// What an answer needs to know of its request.
 #[derive(Clone, Debug)]
 pub(crate) enum Shape {
@@ -28,6 +30,7 @@ pub(crate) enum Shape {
     Heartbeat,
     AlterPartition,
     ProducerIds,
+    AlterConfigs(configs::Asked),
 }
 
 impl Shape {
@@ -43,13 +46,15 @@ impl Shape {
             Request::BrokerHeartbeat(_) => Self::Heartbeat,
             Request::AlterPartition(_) => Self::AlterPartition,
             Request::AllocateProducerIds(_) => Self::ProducerIds,
+            Request::AlterConfigs(it) => Self::AlterConfigs(configs::Asked::all(it)),
+            Request::IncrementalAlterConfigs(it) => Self::AlterConfigs(configs::Asked::some(it)),
             other => panic!("{:?} is not for the controller", other.api_key()),
         }
     }
 
     /// What clients ask, any broker takes and passes on; what brokers ask, they must ask the controller.
     pub(crate) fn may_be_forwarded(&self) -> bool {
-        matches!(self, Self::CreateTopics { .. } | Self::DeleteTopics { .. })
+        matches!(self, Self::CreateTopics { .. } | Self::DeleteTopics { .. } | Self::AlterConfigs(_))
     }
 
     /// The answer if all of it failed in the same way.
@@ -77,6 +82,7 @@ impl Shape {
                 error_code,
                 ..Default::default()
             }),
+            Self::AlterConfigs(asked) => asked.response(asked.resources().map(|_| (code, None))),
         }
     }
 
@@ -129,7 +135,13 @@ impl Shape {
                 })
             }
             Decided::AllocateProducerIds(Err(error)) => self.failed(error.code()),
-            Decided::AlterConfigs(_) => unreachable!("no request served alters configs yet"),
+            Decided::AlterConfigs(results) => {
+                let Self::AlterConfigs(asked) = self else { panic!("{self:?} is answered with {results:?}") };
+                asked.response(results.into_iter().map(|result| match result {
+                    Ok(()) => (ErrorCode::None, None),
+                    Err(error) => (error.code(), Some(error.to_string())),
+                }))
+            }
         }
     }
 }
@@ -220,6 +232,8 @@ pub(crate) fn command_of(request: &Request, version: i16) -> Result<Command, Err
             broker: BrokerId(it.broker_id),
             broker_epoch: BrokerEpoch(it.broker_epoch),
         }),
+        Request::AlterConfigs(it) => Command::AlterConfigs(configs::replacing(it)),
+        Request::IncrementalAlterConfigs(it) => Command::AlterConfigs(configs::changing(it)),
         _ => return Err(ErrorCode::InvalidRequest),
     })
 }

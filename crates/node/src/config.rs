@@ -1,5 +1,8 @@
-//! What a node is told at construction.
+//! What a node is told at construction, and which of Kafka's keys say it.
 
+use std::{collections::BTreeMap, sync::Arc};
+
+use klamm_cluster::config::{self, ConfigError, Layers, TopicConfig};
 use klamm_model::BrokerId;
 use uuid::Uuid;
 
@@ -38,6 +41,8 @@ pub struct NodeConfig {
     pub default_replication_factor: Option<u16>,
     /// `auto.create.topics.enable`.
     pub auto_create_topics: bool,
+    /// `delete.topic.enable`.
+    pub delete_topics: bool,
     /// `replica.lag.time.max.ms`.
     pub replica_lag_time_max_ms: u64,
     /// `replica.fetch.wait.max.ms`: how long a leader may hold a follower's fetch.
@@ -54,12 +59,42 @@ pub struct NodeConfig {
     pub fetch_wait_max_ms: u32,
     /// `max.incremental.fetch.session.cache.slots`: readers whose partitions are kept from fetch to fetch. Others name them each time.
     pub fetch_session_count_max: usize,
-    /// `message.max.bytes` of a topic without an own `max.message.bytes`.
-    pub message_bytes_max: u32,
-    /// `log.retention.check.interval.ms`: how often old segments are looked for.
+    /// `log.retention.check.interval.ms`: how often it is looked for segments to delete.
     pub retention_check_interval_ms: u64,
-    /// Topic settings in force where neither topic nor cluster sets them, as `--set log.*` gave them.
-    pub topic_defaults: Vec<(String, String)>,
+    /// `producer.id.expiration.ms`: how long a silent producer is known to a partition.
+    pub producer_id_expiration_ms: u64,
+    /// How compacted topics are compacted.
+    pub cleaner: CleanerConfig,
+    /// What was given at start under Kafka's names, for whoever asks what holds and why, and for the defaults of topics.
+    pub given: Arc<Given>,
+}
+
+/// How compacted topics are compacted.
+#[derive(Clone, PartialEq, Debug)]
+pub struct CleanerConfig {
+    /// `log.cleaner.enable`.
+    pub enabled: bool,
+    /// `log.cleaner.backoff.ms`: rest when there was nothing to compact.
+    pub backoff_ms: u64,
+    /// `log.cleaner.dedupe.buffer.size`: memory for the keys of one round.
+    pub dedupe_bytes_max: u64,
+    /// `log.cleaner.io.max.bytes.per.second`; `None` is no limit.
+    pub bytes_per_second_max: Option<u64>,
+}
+
+impl Default for CleanerConfig {
+    fn default() -> Self {
+        Self { enabled: true, backoff_ms: 15_000, dedupe_bytes_max: 128 << 20, bytes_per_second_max: None }
+    }
+}
+
+/// What a broker was told at start.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Given {
+    /// Keys that were set, as they were set. Secrets are here without their values.
+    pub set: BTreeMap<String, String>,
+    /// Keys that nobody set and whose defaults depend on the machine.
+    pub defaults: BTreeMap<&'static str, String>,
 }
 
 impl NodeConfig {
@@ -75,6 +110,7 @@ impl NodeConfig {
             default_partition_count: 1,
             default_replication_factor: None,
             auto_create_topics: true,
+            delete_topics: true,
             replica_lag_time_max_ms: 10_000,
             replica_fetch_wait_ms: 500,
             replica_fetch_bytes_max: 1 << 20,
@@ -82,10 +118,111 @@ impl NodeConfig {
             session_timeout_ms: 1_000,
             fetch_bytes_max: 55 << 20,
             fetch_wait_max_ms: 300_000,
-            fetch_session_count_max: 1000,
-            message_bytes_max: 1_048_588,
+            fetch_session_count_max: 1_000,
             retention_check_interval_ms: 300_000,
-            topic_defaults: Vec::new(),
+            producer_id_expiration_ms: 86_400_000,
+            cleaner: CleanerConfig::default(),
+            given: Arc::default(),
         }
+    }
+
+    /// Takes one key over that was given at start, and keeps it for whoever asks. Keys that are not a node's are only kept.
+    ///
+    /// # Errors
+    /// If there is no such key, or if it cannot have this value.
+    pub fn give(&mut self, name: &str, value: &str) -> Result<(), ConfigError> {
+        let key = config::check_broker(name, value)?;
+        self.take(name, value);
+        let kept = if key.kind.is_secret() { String::new() } else { value.trim().to_owned() };
+        Arc::make_mut(&mut self.given).set.insert(name.to_owned(), kept);
+        Ok(())
+    }
+
+    /// Makes a value the one that holds, if a node reads it. It was checked.
+    pub(crate) fn take(&mut self, name: &str, value: &str) {
+        if let Ok(at) = SETTERS.binary_search_by_key(&name, |it| it.0) {
+            (SETTERS[at].1)(self, value.trim());
+        }
+    }
+
+    /// What holds for topics where they have nothing of their own.
+    pub(crate) fn topic_defaults(layers: Layers<'_>) -> TopicConfig {
+        TopicConfig::resolve(&layers.topic_defaults(), &TopicConfig::default())
+    }
+
+    /// The keys that a node reads.
+    pub fn keys() -> impl Iterator<Item = &'static str> {
+        SETTERS.iter().map(|it| it.0)
+    }
+}
+
+type Setter = fn(&mut NodeConfig, &str);
+
+/// What each key that a node reads does to its settings, by name. The table of keys has checked the value.
+const SETTERS: &[(&str, Setter)] = &[
+    ("auto.create.topics.enable", |it, value| it.auto_create_topics = truth(value)),
+    ("broker.heartbeat.interval.ms", |it, value| it.heartbeat_interval_ms = number(value)),
+    ("broker.id", |it, value| {
+        if value != "-1" {
+            it.broker_id = BrokerId(number(value));
+        }
+    }),
+    ("broker.rack", |it, value| it.rack = Some(value.to_owned()).filter(|it| !it.is_empty())),
+    ("broker.session.timeout.ms", |it, value| it.session_timeout_ms = number(value)),
+    ("default.replication.factor", |it, value| it.default_replication_factor = Some(number(value))),
+    ("delete.topic.enable", |it, value| it.delete_topics = truth(value)),
+    ("fetch.max.bytes", |it, value| it.fetch_bytes_max = number(value)),
+    ("log.cleaner.backoff.ms", |it, value| it.cleaner.backoff_ms = number(value)),
+    ("log.cleaner.dedupe.buffer.size", |it, value| it.cleaner.dedupe_bytes_max = number(value)),
+    ("log.cleaner.enable", |it, value| it.cleaner.enabled = truth(value)),
+    ("log.cleaner.io.max.bytes.per.second", |it, value| {
+        let rate: f64 = number(value);
+        it.cleaner.bytes_per_second_max = (rate < u64::MAX as f64).then_some(rate as u64);
+    }),
+    ("log.retention.check.interval.ms", |it, value| it.retention_check_interval_ms = number(value)),
+    ("max.incremental.fetch.session.cache.slots", |it, value| it.fetch_session_count_max = number(value)),
+    ("node.id", |it, value| it.broker_id = BrokerId(number(value))),
+    ("num.partitions", |it, value| it.default_partition_count = number(value)),
+    ("producer.id.expiration.ms", |it, value| it.producer_id_expiration_ms = number(value)),
+    ("replica.fetch.max.bytes", |it, value| it.replica_fetch_bytes_max = number(value)),
+    ("replica.fetch.wait.max.ms", |it, value| it.replica_fetch_wait_ms = number(value)),
+    ("replica.lag.time.max.ms", |it, value| it.replica_lag_time_max_ms = number(value)),
+];
+
+fn number<T: std::str::FromStr>(value: &str) -> T {
+    value.parse().unwrap_or_else(|_| panic!("{value:?} passed the check of its key"))
+}
+
+fn truth(value: &str) -> bool {
+    value.eq_ignore_ascii_case("true")
+}
+
+#[cfg(test)]
+mod tests {
+    use klamm_cluster::config::{broker_key, broker_keys};
+
+    use super::*;
+
+    #[test]
+    fn setters_are_in_order_and_have_rows() {
+        assert!(SETTERS.is_sorted_by(|one, next| one.0 < next.0));
+        for (name, _) in SETTERS {
+            let key = broker_key(name).unwrap_or_else(|| panic!("{name} has no row in the table of keys"));
+            assert_eq!(key.effect, config::Effect::Works, "{name}");
+        }
+    }
+
+    /// Whatever passes the table's check is taken without a panic, and the defaults of the table are those of the settings.
+    #[test]
+    fn the_defaults_of_the_table_are_those_that_hold() {
+        let fresh = NodeConfig::new(BrokerId(1), Uuid::nil(), Uuid::nil());
+        let mut told = fresh.clone();
+        for key in broker_keys() {
+            if let Some(default) = key.default {
+                told.give(key.name, default).unwrap_or_else(|error| panic!("{error}"));
+            }
+        }
+        told.given = Arc::default();
+        assert_eq!(format!("{told:?}"), format!("{fresh:?}"));
     }
 }

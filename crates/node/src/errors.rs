@@ -164,9 +164,15 @@ impl ToCode for AlterPartitionError {
 impl ToCode for AlterConfigError {
     fn code(&self) -> ErrorCode {
         match self {
-            Self::UnknownResource => ErrorCode::UnknownTopicOrPartition,
-            Self::Repeated { .. } => ErrorCode::InvalidRequest,
-            Self::Config(_) => ErrorCode::InvalidConfig,
+            Self::UnknownTopic { .. } => ErrorCode::UnknownTopicOrPartition,
+            Self::UnknownBroker { .. } => ErrorCode::BrokerIdNotRegistered,
+            Self::RepeatedResource
+            | Self::Repeated { .. }
+            | Self::Malformed { .. }
+            | Self::ReadOnly { .. }
+            | Self::PerBroker { .. } => ErrorCode::InvalidRequest,
+            // Kafka says INVALID_REQUEST to a wrong value of a broker's key, and that it should not (KAFKA-13609).
+            Self::Config(_) | Self::NoList { .. } | Self::Secret { .. } => ErrorCode::InvalidConfig,
             Self::TooLarge => ErrorCode::PolicyViolation,
         }
     }

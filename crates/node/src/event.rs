@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use klamm_cluster::Image;
+use klamm_cluster::{
+    Image,
+    config::{Layers, broker_key},
+};
 use klamm_log::{DiskError, DiskOp, OpId};
 use klamm_model::{BrokerId, ControllerEpoch, Tick, Timestamp, TopicPartition};
 use klamm_wire::{Request, Response};
 
-use crate::{prepare::Body, reply::Reply, rules::TopicRules};
+use crate::{config::Given, partitions::layers, prepare::Body, reply::Reply, rules::TopicRules};
 
 /// The two clocks. Decisions use `tick`; `wall` only ever becomes data (I23).
 #[derive(Clone, Copy, Debug)]
@@ -171,4 +174,22 @@ pub struct View {
     pub auto_create_topics: bool,
     /// What topics demand of the batches written to them.
     pub(crate) rules: TopicRules,
+    /// What the broker was told at start.
+    pub given: Arc<Given>,
+}
+
+impl View {
+    /// Where the values of this broker's keys come from.
+    pub(crate) fn layers(&self) -> Layers<'_> {
+        layers(&self.image, self.me, &self.given)
+    }
+
+    /// The value that one of this broker's keys has now; `None` where it has none.
+    ///
+    /// # Panics
+    /// If there is no such key.
+    pub fn broker_value(&self, name: &str) -> Option<&str> {
+        let key = broker_key(name).unwrap_or_else(|| panic!("{name} has no row in the table of keys"));
+        self.layers().set(name).or(self.given.defaults.get(name).map(String::as_str)).or(key.default)
+    }
 }

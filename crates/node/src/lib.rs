@@ -23,7 +23,7 @@ mod reply;
 mod rules;
 mod waiters;
 
-pub use config::{BROKER_LISTENER, Endpoint, NodeConfig};
+pub use config::{BROKER_LISTENER, CleanerConfig, Endpoint, Given, NodeConfig};
 pub use event::{ConnectionId, Effect, Event, Incoming, Listener, Now, Origin, PeerFailure, ReplyTo, View};
 pub use node::Node;
 pub use partitions::log_config;

@@ -247,6 +247,7 @@ impl Node {
         if std::mem::replace(&mut self.metadata.live, true) {
             return;
         }
+        self.resolve_config();
         self.membership.controller_changed(now.tick);
         let mine: Vec<TopicPartition> = self
             .image

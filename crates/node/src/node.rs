@@ -28,6 +28,7 @@ use crate::{
     hosted::{Goal, Hosted},
     membership::Membership,
     metadata::Metadata,
+    partitions::layers,
     rules::TopicRules,
     waiters::{WaiterId, Waiters},
 };
@@ -40,7 +41,9 @@ const RETENTION_FIRST_MS: u64 = 30_000;
 
 /// One node of a cluster; see the module.
 pub struct Node {
+    /// As it holds now: what was given at start, and over it what was set at run time.
     pub(crate) config: NodeConfig,
+    pub(crate) started_with: NodeConfig,
     pub(crate) sabotage: Sabotage,
     pub(crate) image: Image,
     pub(crate) topic_defaults: TopicConfig,
@@ -86,13 +89,14 @@ pub struct Node {
 impl Node {
     /// A node that knows nothing yet. `seed` feeds all its randomness.
     pub fn new(config: NodeConfig, seed: u64, sabotage: Sabotage) -> Self {
-        let topic_defaults = config.topic_config_defaults();
+        let image = Image::default();
+        let topic_defaults = NodeConfig::topic_defaults(layers(&image, config.broker_id, &config.given));
         Self {
             metadata: Metadata::new(seed),
             membership: Membership::default(),
             followers: Followers::default(),
             producer_ids: ProducerIds::default(),
-            image: Image::default(),
+            image,
             hosted: FxHashMap::default(),
             produce_waiters: Waiters::default(),
             fetch_waiters: Waiters::default(),
@@ -112,6 +116,7 @@ impl Node {
             retention_at: None,
             removals: BTreeSet::new(),
             view_is_stale: true,
+            started_with: config.clone(),
             config,
             sabotage,
             rules: TopicRules::new(&topic_defaults),
@@ -215,6 +220,7 @@ impl Node {
             controller: self.metadata.controller_id(),
             auto_create_topics: self.config.auto_create_topics,
             rules: self.rules.clone(),
+            given: Arc::clone(&self.config.given),
         }
     }
 

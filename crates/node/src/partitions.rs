@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use klamm_cluster::{
     Image,
-    config::{Flush as FlushSetting, TopicConfig},
+    config::{Flush as FlushSetting, Layers, TopicConfig},
     image::{Partition, Topic},
     record::ConfigResource,
     topic_name,
@@ -16,17 +16,10 @@ use klamm_wire::{FetchResponse, ProduceResponse, fetch, produce};
 
 use crate::{
     Effect, NodeConfig, Now,
+    config::Given,
     hosted::{Hosted, Settings},
     node::Node,
 };
-
-impl NodeConfig {
-    pub(crate) fn topic_config_defaults(&self) -> TopicConfig {
-        let overrides = self.topic_defaults.iter().cloned().collect();
-        let defaults = TopicConfig { max_message_bytes: self.message_bytes_max, ..TopicConfig::default() };
-        TopicConfig::resolve(&overrides, &defaults)
-    }
-}
 
 /// The settings of a topic that its log needs.
 pub fn log_config(config: &TopicConfig) -> LogConfig {
@@ -217,12 +210,42 @@ impl Node {
     }
 
     pub(crate) fn apply_config(&mut self, resource: &ConfigResource) {
-        let ConfigResource::Topic(id) = resource else { return };
-        let Some(topic) = self.image.topic(*id).cloned() else { return };
-        let config = self.topic_config(&topic);
-        let settings = self.settings(&topic, &config);
+        match resource {
+            ConfigResource::Topic(id) => {
+                if let Some(topic) = self.image.topic(*id).cloned() {
+                    self.apply_topic_config(&topic);
+                }
+            }
+            ConfigResource::Broker(id) if *id != self.config.broker_id => {}
+            ConfigResource::Broker(_) | ConfigResource::BrokerDefault => {
+                self.resolve_config();
+                for topic in self.image.clone().topics() {
+                    self.apply_topic_config(topic);
+                }
+            }
+        }
+    }
+
+    /// Settings that were given at start, and over them what the metadata say now.
+    pub(crate) fn resolve_config(&mut self) {
+        let me = ConfigResource::Broker(self.config.broker_id);
+        let set = [self.image.configs(ConfigResource::BrokerDefault), self.image.configs(me)];
+        let mut config = self.started_with.clone();
+        for (name, value) in set.into_iter().flatten().flat_map(|it| it.iter()) {
+            config.take(name, value);
+        }
+        self.config = config;
+        let layers = layers(&self.image, self.config.broker_id, &self.config.given);
+        self.topic_defaults = NodeConfig::topic_defaults(layers);
+        self.rules.set_common(&self.topic_defaults);
+        self.view_is_stale = true;
+    }
+
+    fn apply_topic_config(&mut self, topic: &Topic) {
+        let config = self.topic_config(topic);
+        let settings = self.settings(topic, &config);
         for index in 0..topic.partitions.len() {
-            let key = TopicPartition { topic: *id, partition: PartitionIndex(index as i32) };
+            let key = TopicPartition { topic: topic.id, partition: PartitionIndex(index as i32) };
             let Some(hosted) = self.hosted.get_mut(&key) else { continue };
             hosted.settings = settings.clone();
             hosted.replica.set_log_config(log_config(&config));
@@ -249,6 +272,16 @@ impl Node {
         endpoints(&self.image, leaders)
             .map(|(node_id, host, port, rack)| fetch::NodeEndpoint { node_id, host, port, rack })
             .collect()
+    }
+}
+
+/// Where the values of a broker's keys come from.
+pub(crate) fn layers<'a>(image: &'a Image, broker: BrokerId, given: &'a Given) -> Layers<'a> {
+    let configs = |resource| image.configs(resource).map(|it| &**it);
+    Layers {
+        broker: configs(ConfigResource::Broker(broker)),
+        cluster: configs(ConfigResource::BrokerDefault),
+        given: &given.set,
     }
 }
 

@@ -21,6 +21,8 @@ use klamm_wire::{
 
 use crate::{BROKER_LISTENER, Origin, View};
 
+mod configs;
+
 /// "Nobody asked which operations are allowed."
 const OPERATIONS_NOT_ASKED: i32 = i32::MIN;
 
@@ -34,6 +36,12 @@ pub fn answer_from_view(view: &View, origin: &Origin, version: i16, request: &Re
         }
         Request::DescribeTopicPartitions(request) => {
             Some(Response::DescribeTopicPartitions(describe_topic_partitions(view, request)))
+        }
+        Request::DescribeConfigs(request) => {
+            Some(Response::DescribeConfigs(configs::describe(view, request)))
+        }
+        Request::ListConfigResources(request) => {
+            Some(Response::ListConfigResources(configs::list(view, version, request)))
         }
         _ => None,
     }
@@ -261,17 +269,14 @@ fn describe_cluster(
     }
 }
 
-/// `max.request.partition.size.limit`: partitions in one answer, whatever the client asks for.
-const DESCRIBED_PARTITIONS_MAX: usize = 2000;
-
 /// KIP-966: topics in pages; a cursor says where the next page begins.
 fn describe_topic_partitions(
     view: &View,
     request: &DescribeTopicPartitionsRequest,
 ) -> DescribeTopicPartitionsResponse {
     let image = &view.image;
-    let limit =
-        usize::try_from(request.response_partition_limit).unwrap_or(0).clamp(1, DESCRIBED_PARTITIONS_MAX);
+    let most = view.broker_value("max.request.partition.size.limit").and_then(|it| it.parse().ok());
+    let limit = usize::try_from(request.response_partition_limit).unwrap_or(0).clamp(1, most.unwrap_or(1));
     let mut names: Vec<String> = if request.topics.is_empty() {
         image.topics().map(|topic| topic.name.to_string()).collect()
     } else {

@@ -34,6 +34,15 @@ impl TopicRules {
         Self { common, others: OrdMap::new(), next_version: 1 }
     }
 
+    /// Topics without configs of their own have these; each topic's are to be set again.
+    pub(crate) fn set_common(&mut self, defaults: &TopicConfig) {
+        let rules = batch_rules(defaults);
+        if self.common.rules != rules {
+            self.common = Arc::new(Ruled { version: self.next_version, rules });
+            self.next_version += 1;
+        }
+    }
+
     /// The rules of a topic; where most topics have the same, that costs no search.
     pub(crate) fn of(&self, image: &Image, name: &str, id: TopicId) -> &Arc<Ruled> {
         if self.others.is_empty() {

@@ -367,6 +367,12 @@ fn one_of_each(topic_id: TopicId) -> Vec<Request> {
         requests
             .push(Request::InitProducerId(InitProducerIdRequest { transactional_id, ..Default::default() }));
     }
+    for (resource_type, name) in
+        [(2, "t"), (2, "nowhere"), (4, "1"), (4, ""), (8, "1"), (16, "m"), (32, "g"), (9, "x")]
+    {
+        requests.extend(on_configs(resource_type, name));
+    }
+    requests.push(Request::ListConfigResources(Default::default()));
     requests.push(Request::Metadata(MetadataRequest { topics: None, ..Default::default() }));
     requests.push(Request::DescribeCluster(Default::default()));
     requests.push(Request::ApiVersions(klamm_wire::ApiVersionsRequest {
@@ -375,6 +381,39 @@ fn one_of_each(topic_id: TopicId) -> Vec<Request> {
         ..Default::default()
     }));
     requests
+}
+
+fn on_configs(resource_type: i8, name: &str) -> [Request; 3] {
+    use klamm_wire::{alter_configs, describe_configs, incremental_alter_configs as incremental};
+    let resource_name = name.to_owned();
+    let asked = describe_configs::DescribeConfigsResource {
+        resource_type,
+        resource_name: resource_name.clone(),
+        configuration_keys: None,
+    };
+    let replaced = alter_configs::AlterConfigsResource {
+        resource_type,
+        resource_name: resource_name.clone(),
+        configs: Vec::new(),
+    };
+    let config =
+        incremental::AlterableConfig { name: "retention.ms".into(), config_operation: 0, value: None };
+    let changed = incremental::AlterConfigsResource { resource_type, resource_name, configs: vec![config] };
+    [
+        Request::DescribeConfigs(klamm_wire::DescribeConfigsRequest {
+            resources: vec![asked],
+            include_synonyms: true,
+            include_documentation: true,
+        }),
+        Request::AlterConfigs(klamm_wire::AlterConfigsRequest {
+            resources: vec![replaced],
+            ..Default::default()
+        }),
+        Request::IncrementalAlterConfigs(klamm_wire::IncrementalAlterConfigsRequest {
+            resources: vec![changed],
+            ..Default::default()
+        }),
+    ]
 }
 
 #[test]

@@ -1,10 +1,21 @@
 //! Settings of a server, under Kafka's names where Kafka has them.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use klamm_cluster::config::ConfigError;
 use klamm_model::BrokerId;
 use klamm_node::NodeConfig;
 use uuid::Uuid;
+
+mod listeners;
+mod properties;
+mod sources;
+mod toml;
+
+pub use sources::{LoadError, Place, Setting, Sources};
+
+/// `queued.max.request.bytes`, where nobody set it.
+const RECEIVED_BYTES_MAX: usize = 256 << 20;
 
 /// Everything a server is told before it starts.
 #[derive(Clone, Debug)]
@@ -25,8 +36,10 @@ pub struct Config {
     pub request_bytes_max: u32,
     /// `queued.max.request.bytes`: received bytes that all connections together may hold; above it large requests wait.
     pub received_bytes_max: usize,
-    /// `max.connections`.
-    pub connections_max: usize,
+    /// `num.recovery.threads.per.data.dir`.
+    pub recovery_threads: usize,
+    /// `socket.listen.backlog.size`: connections that wait to be accepted.
+    pub backlog: i32,
     /// What one connection may do.
     pub connection: ConnectionLimits,
     /// Seed of the node's randomness.
@@ -80,209 +93,135 @@ impl Config {
             network_threads: std::thread::available_parallelism().map_or(1, usize::from),
             disk_threads: 16,
             request_bytes_max: 100 << 20,
-            received_bytes_max: 256 << 20,
-            connections_max: 10_000,
+            received_bytes_max: RECEIVED_BYTES_MAX,
+            recovery_threads: std::thread::available_parallelism().map_or(1, usize::from),
+            backlog: 1024,
             connection: ConnectionLimits::default(),
             seed: 0,
             node: NodeConfig::new(node_id, Uuid::nil(), Uuid::nil()),
         }
     }
 
-    /// Sets one key, as `--set key=value` does.
+    /// Sets one key.
     ///
     /// # Errors
     /// If there is no such key, with the nearest one there is; or if the value does not fit.
-    pub fn set(&mut self, key: &str, value: &str) -> Result<(), SetError> {
-        if let Some(row) = KEYS.iter().find(|row| row.name == key) {
-            return (row.set)(self, value).map_err(|expected| SetError::BadValue {
-                key: row.name,
-                value: value.to_owned(),
-                expected,
-            });
+    pub fn set(&mut self, name: &str, value: &str) -> Result<(), SetError> {
+        self.node.give(name, value)?;
+        if let Ok(at) = SETTERS.binary_search_by_key(&name, |it| it.0) {
+            let reason = |reason| SetError::Unusable { name: SETTERS[at].0, value: value.to_owned(), reason };
+            (SETTERS[at].1)(self, value.trim()).map_err(reason)?;
         }
-        if let Some(topic_key) =
-            klamm_cluster::config::TOPIC_CONFIGS.iter().find(|row| row.broker_key == Some(key))
-        {
-            klamm_cluster::config::check(topic_key.name, value).map_err(|error| {
-                SetError::BadTopicDefault { key: key.to_owned(), reason: error.to_string() }
-            })?;
-            self.node.topic_defaults.retain(|(name, _)| name != topic_key.name);
-            self.node.topic_defaults.push((topic_key.name.to_owned(), value.to_owned()));
-            return Ok(());
-        }
-        let known = KEYS.iter().map(|row| row.name);
-        let topic_keys = klamm_cluster::config::TOPIC_CONFIGS.iter().filter_map(|row| row.broker_key);
-        let nearest = known.chain(topic_keys).min_by_key(|name| distance(name, key)).unwrap_or_default();
-        Err(SetError::UnknownKey { key: key.to_owned(), nearest })
+        Ok(())
+    }
+
+    /// What was set for a key at start.
+    fn given(&self, name: &str) -> Option<&str> {
+        self.node.given.set.get(name).map(String::as_str)
+    }
+
+    /// Tells the node what the defaults are that depend on this machine, for whoever asks.
+    pub(crate) fn tell_defaults(&mut self, addresses: &[SocketAddr]) {
+        let listeners: Vec<_> = addresses.iter().map(|it| format!("PLAINTEXT://{it}")).collect();
+        let defaults = [
+            ("listeners", listeners.join(",")),
+            ("log.dirs", self.data_dir.display().to_string()),
+            ("num.network.threads", self.network_threads.to_string()),
+            ("num.recovery.threads.per.data.dir", self.recovery_threads.to_string()),
+        ];
+        Arc::make_mut(&mut self.node.given).defaults.extend(defaults);
     }
 }
 
 /// Why a key could not be set.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum SetError {
-    /// There is no such key.
-    #[error("there is no key {key:?}; the nearest is {nearest:?}")]
-    UnknownKey {
-        /// As it was given.
-        key: String,
-        /// The key that differs from it least.
-        nearest: &'static str,
-    },
-    /// The value does not fit the key.
-    #[error("{key} cannot be {value:?}: it is {expected}")]
-    BadValue {
+    /// There is no such key, or it cannot have this value.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The value is one, but not here.
+    #[error("{name} cannot be {value:?}: {reason}")]
+    Unusable {
         /// The key.
-        key: &'static str,
+        name: &'static str,
         /// As it was given.
         value: String,
-        /// What would fit.
-        expected: &'static str,
-    },
-    /// The value does not fit a default for topics.
-    #[error("{key}: {reason}")]
-    BadTopicDefault {
-        /// The key.
-        key: String,
-        /// What is wrong with the value.
+        /// What is wrong with it.
         reason: String,
     },
 }
 
-struct Key {
-    name: &'static str,
-    set: fn(&mut Config, &str) -> Result<(), &'static str>,
-}
+type Setter = fn(&mut Config, &str) -> Result<(), String>;
 
-const KEYS: &[Key] = &[
-    Key {
-        name: "auto.create.topics.enable",
-        set: |config, value| put(&mut config.node.auto_create_topics, truth(value)),
-    },
-    Key {
-        name: "broker.heartbeat.interval.ms",
-        set: |config, value| put(&mut config.node.heartbeat_interval_ms, number(value, 1)),
-    },
-    Key { name: "broker.rack", set: |config, value| put(&mut config.node.rack, Ok(Some(value.to_owned()))) },
-    Key {
-        name: "broker.session.timeout.ms",
-        set: |config, value| put(&mut config.node.session_timeout_ms, number(value, 1)),
-    },
-    Key {
-        name: "connections.max.idle.ms",
-        set: |config, value| {
-            put(&mut config.connection.idle_max, number(value, 1).map(Duration::from_millis))
-        },
-    },
-    Key {
-        name: "default.replication.factor",
-        set: |config, value| put(&mut config.node.default_replication_factor, number(value, 1).map(Some)),
-    },
-    Key {
-        name: "fetch.max.bytes",
-        set: |config, value| put(&mut config.node.fetch_bytes_max, number(value, 1024)),
-    },
-    Key {
-        name: "log.retention.check.interval.ms",
-        set: |config, value| put(&mut config.node.retention_check_interval_ms, number(value, 1)),
-    },
-    Key { name: "max.connections", set: |config, value| put(&mut config.connections_max, number(value, 1)) },
-    Key {
-        name: "message.max.bytes",
-        set: |config, value| put(&mut config.node.message_bytes_max, number(value, 1)),
-    },
-    Key {
-        name: "num.network.threads",
-        set: |config, value| put(&mut config.network_threads, number(value, 1)),
-    },
-    Key {
-        name: "num.partitions",
-        set: |config, value| put(&mut config.node.default_partition_count, number(value, 1)),
-    },
-    Key {
-        name: "queued.max.request.bytes",
-        set: |config, value| put(&mut config.received_bytes_max, number(value, 1 << 20)),
-    },
-    Key {
-        name: "replica.fetch.max.bytes",
-        set: |config, value| put(&mut config.node.replica_fetch_bytes_max, number(value, 1)),
-    },
-    Key {
-        name: "replica.fetch.wait.max.ms",
-        set: |config, value| put(&mut config.node.replica_fetch_wait_ms, number(value, 1)),
-    },
-    Key {
-        name: "replica.lag.time.max.ms",
-        set: |config, value| put(&mut config.node.replica_lag_time_max_ms, number(value, 1)),
-    },
-    Key {
-        name: "socket.request.max.bytes",
-        set: |config, value| put(&mut config.request_bytes_max, number(value, 1024)),
-    },
+/// What each key that the server itself reads does to its settings, by name. The table of keys has checked the value; the node takes its own.
+const SETTERS: &[(&str, Setter)] = &[
+    ("broker.id", |it, value| same_number(it, value, "node.id")),
+    ("connections.max.idle.ms", |it, value| {
+        put(&mut it.connection.idle_max, number(value).map(Duration::from_millis))
+    }),
+    ("log.dir", |it, value| {
+        if it.given("log.dirs").is_some() { Ok(()) } else { put(&mut it.data_dir, directory(value)) }
+    }),
+    ("log.dirs", |it, value| put(&mut it.data_dir, directory(value))),
+    ("node.id", |it, value| same_number(it, value, "broker.id")),
+    ("num.network.threads", |it, value| put(&mut it.network_threads, number(value))),
+    ("num.recovery.threads.per.data.dir", |it, value| put(&mut it.recovery_threads, number(value))),
+    ("process.roles", |_, value| is_broker(value)),
+    ("queued.max.request.bytes", |it, value| {
+        let is_limit = !value.starts_with('-') && value != "0";
+        let bytes = if is_limit { number(value) } else { Ok(RECEIVED_BYTES_MAX) };
+        put(&mut it.received_bytes_max, bytes.and_then(large_enough))
+    }),
+    ("socket.listen.backlog.size", |it, value| put(&mut it.backlog, number(value))),
+    ("socket.request.max.bytes", |it, value| put(&mut it.request_bytes_max, number(value))),
 ];
 
-fn put<T>(place: &mut T, value: Result<T, &'static str>) -> Result<(), &'static str> {
+/// Keys that are read elsewhere than by a setter: addresses when all is set, the rest where it is needed, in its newest form.
+#[cfg(test)]
+const READ_ELSEWHERE: &[&str] = &[
+    "advertised.listeners",
+    "listener.security.protocol.map",
+    "listeners",
+    "max.connections",
+    "max.request.partition.size.limit",
+];
+
+fn put<T>(place: &mut T, value: Result<T, String>) -> Result<(), String> {
     *place = value?;
     Ok(())
 }
 
-fn number<T: TryFrom<u64>>(value: &str, least: u64) -> Result<T, &'static str> {
-    let number = value.parse().ok().filter(|number| *number >= least);
-    number
-        .and_then(|number| T::try_from(number).ok())
-        .ok_or("a whole number that is not too small or too large")
+fn number<T: std::str::FromStr>(value: &str) -> Result<T, String> {
+    value.parse().map_err(|_| "it is too large for this machine".to_owned())
 }
 
-fn truth(value: &str) -> Result<bool, &'static str> {
-    value.parse().map_err(|_| "true or false")
+fn large_enough(bytes: usize) -> Result<usize, String> {
+    const LEAST: usize = 1 << 20;
+    if bytes < LEAST { Err(format!("it is at least {LEAST}")) } else { Ok(bytes) }
 }
 
-/// How many letters have to be inserted, removed or exchanged to get from one word to the other.
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (line, letter) in one.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], line + 1);
-        for column in 0..other.len() {
-            let exchanged = diagonal + usize::from(letter != other[column]);
-            diagonal = row[column + 1];
-            row[column + 1] = exchanged.min(row[column] + 1).min(diagonal + 1);
-        }
+fn directory(value: &str) -> Result<PathBuf, String> {
+    match value {
+        "" => Err("it is empty".to_owned()),
+        list if list.contains(',') => Err("there is one data directory".to_owned()),
+        one => Ok(PathBuf::from(one)),
     }
-    row[other.len()]
+}
+
+/// `broker.id` is Kafka's older name of `node.id`.
+fn same_number(config: &Config, value: &str, other: &str) -> Result<(), String> {
+    match config.given(other) {
+        Some(number) if number != "-1" && value != "-1" && number != value => {
+            Err(format!("{other} is {number:?}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_broker(roles: &str) -> Result<(), String> {
+    let has_broker = klamm_cluster::config::items(roles).any(|it| it == "broker");
+    if has_broker { Ok(()) } else { Err("every node is a broker".to_owned()) }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn config() -> Config {
-        Config::new(PathBuf::from("unused"), BrokerId(0))
-    }
-
-    #[test]
-    fn keys_are_kafkas() {
-        let mut config = config();
-        config.set("num.partitions", "6").expect("a known key");
-        config.set("log.segment.bytes", "1048576").expect("the default of a topic key");
-        assert_eq!(config.node.default_partition_count, 6);
-        assert_eq!(config.node.topic_defaults, [("segment.bytes".to_owned(), "1048576".to_owned())]);
-    }
-
-    #[test]
-    fn an_unknown_key_names_the_nearest() {
-        let error = config().set("num.network.thread", "3").expect_err("no such key");
-        assert_eq!(
-            error.to_string(),
-            "there is no key \"num.network.thread\"; the nearest is \"num.network.threads\""
-        );
-    }
-
-    #[test]
-    fn a_value_must_fit() {
-        let error = config().set("num.partitions", "many").expect_err("not a number");
-        assert_eq!(
-            error.to_string(),
-            "num.partitions cannot be \"many\": it is a whole number that is not too small or too large"
-        );
-    }
-}
+mod tests;

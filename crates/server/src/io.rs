@@ -471,16 +471,11 @@ impl IoThread {
                     return;
                 }
             };
-            if self.shared.connection_count.fetch_add(1, Ordering::Relaxed)
-                >= self.shared.config.connections_max
-            {
+            let connections_max = self.shared.connections_max();
+            if self.shared.connection_count.fetch_add(1, Ordering::Relaxed) >= connections_max {
                 self.shared.connection_count.fetch_sub(1, Ordering::Relaxed);
                 if let Some(suppressed) = self.lines.allow(self.now) {
-                    tracing::warn!(
-                        connections_max = self.shared.config.connections_max,
-                        suppressed,
-                        "too many connections, one was refused"
-                    );
+                    tracing::warn!(connections_max, suppressed, "too many connections, one was refused");
                 }
                 continue;
             }

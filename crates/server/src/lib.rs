@@ -28,6 +28,6 @@ mod shared;
 mod start;
 mod write;
 
-pub use config::{Config, ConnectionLimits, SetError};
+pub use config::{Config, ConnectionLimits, LoadError, Place, SetError, Setting, Sources};
 pub use monitor::LockTimes;
 pub use start::{Server, StartError};

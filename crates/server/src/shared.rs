@@ -37,6 +37,13 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// `max.connections`, as it holds now: it may be changed at run time.
+    pub(crate) fn connections_max(&self) -> usize {
+        let view = self.monitor.view().load();
+        let told = view.as_ref().and_then(|view| view.broker_value("max.connections")?.parse().ok());
+        told.unwrap_or(usize::MAX)
+    }
+
     fn writes_go_aside(&self) -> bool {
         let until = self.writes_aside_until.load(Ordering::Relaxed);
         until > 0 && self.clock.tick(Instant::now()).0 < until

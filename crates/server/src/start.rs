@@ -37,9 +37,6 @@ use crate::{
 /// How long a node may take until it serves. A node alone needs milliseconds.
 const READY_PATIENCE: Duration = Duration::from_secs(60);
 
-/// Connections that wait to be accepted.
-const BACKLOG: i32 = 1024;
-
 /// A running server. Several may live in one process.
 pub struct Server {
     shared: Arc<Shared>,
@@ -101,7 +98,7 @@ impl Server {
             seed => seed,
         };
         let mut node = Node::new(config.node.clone(), seed, Sabotage::default());
-        recover_partitions(&files, &found, &mut node);
+        recover_partitions(&files, &found, config.recovery_threads, &mut node);
 
         let clock = Clock::new();
         let (engine, orders) = Engine::new();
@@ -246,7 +243,8 @@ type Doors = (Vec<Door>, Vec<SocketAddr>, Option<SocketAddr>);
 fn listen(config: &Config) -> Result<Doors, StartError> {
     let mut doors = Vec::new();
     let mut open = |address: SocketAddr, listener| {
-        let opened = listening_socket(address).and_then(|socket| Ok((socket.local_addr()?, socket)));
+        let opened =
+            listening_socket(address, config.backlog).and_then(|socket| Ok((socket.local_addr()?, socket)));
         let (local, socket) = opened.map_err(|error| StartError::Listen { address, error })?;
         doors.push(Door { socket, listener, is_open: false });
         Ok::<_, StartError>(local)
@@ -257,13 +255,13 @@ fn listen(config: &Config) -> Result<Doors, StartError> {
     Ok((doors, addresses, broker_address))
 }
 
-fn listening_socket(address: SocketAddr) -> io::Result<TcpListener> {
+fn listening_socket(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
     let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
     // A restarted server finds connections of its former life on the port.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    socket.listen(backlog)?;
     Ok(TcpListener::from_std(socket.into()))
 }
 
@@ -286,6 +284,7 @@ fn prepare_node_config(
         broker_address.map(|address| endpoint(BROKER_LISTENER, (address.ip().to_string(), address.port()))),
     );
     config.node.endpoints = endpoints;
+    config.tell_defaults(addresses);
     Ok(())
 }
 
@@ -304,7 +303,7 @@ fn open_metadata(config: &Config, files: &Files, found: &[FoundPartition]) -> Re
 }
 
 /// Recovers all logs, several at a time, and hands them to the node.
-fn recover_partitions(files: &Files, found: &[FoundPartition], node: &mut Node) {
+fn recover_partitions(files: &Files, found: &[FoundPartition], threads_max: usize, node: &mut Node) {
     let wanted: Vec<(TopicPartition, &FoundPartition)> = found
         .iter()
         .filter(|found| found.directory != solo::DIRECTORY)
@@ -326,7 +325,7 @@ fn recover_partitions(files: &Files, found: &[FoundPartition], node: &mut Node) 
         }
         recovered
     };
-    let thread_count = thread::available_parallelism().map_or(1, usize::from).min(wanted.len());
+    let thread_count = threads_max.min(wanted.len());
     let recovered: Vec<_> = thread::scope(|scope| {
         let threads: Vec<_> = (1..thread_count).map(|_| scope.spawn(work)).collect();
         let own = work();

@@ -145,19 +145,21 @@ impl Machine {
     fn config(&self, incarnation: Uuid, settings: &Settings) -> NodeConfig {
         let endpoint =
             |name: &str, port| Endpoint { name: name.to_owned(), host: format!("n{}", self.number), port };
-        NodeConfig {
+        let mut config = NodeConfig {
             endpoints: vec![endpoint("PLAINTEXT", 9092), endpoint(BROKER_LISTENER, 9093)],
             heartbeat_interval_ms: settings.session_timeout_ms / 4,
             session_timeout_ms: settings.session_timeout_ms,
             replica_lag_time_max_ms: settings.lag_time_max_ms,
             replica_fetch_wait_ms: settings.fetch_wait_ms,
             auto_create_topics: false,
-            topic_defaults: vec![
-                ("segment.ms".to_owned(), settings.segment_ms.to_string()),
-                ("index.interval.bytes".to_owned(), "500".to_owned()),
-            ],
             ..NodeConfig::new(broker_id(self.number), self.directory, incarnation)
+        };
+        for (name, value) in
+            [("log.roll.ms", settings.segment_ms.to_string()), ("log.index.interval.bytes", "500".to_owned())]
+        {
+            config.give(name, &value).expect("a config of a broker");
         }
+        config
     }
 
     /// What its clock shows.

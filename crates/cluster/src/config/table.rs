@@ -3,6 +3,27 @@
 use super::ConfigKey;
 use super::Kind::{Boolean, Int, Long, OneOf, Ratio, Replicas, SomeOf};
 
+const NO_REMOTE_STORAGE: &str = "There is no remote storage: all records stay with the brokers.";
+
+/// Topic configs that are accepted, kept and described, but change nothing, each with the reason.
+pub const TOPIC_CONFIGS_WITHOUT_EFFECT: &[(&str, &str)] = &[
+    ("errors.deadletterqueue.group.enable", "Share groups are not served."),
+    ("follower.replication.throttled.replicas", "Replication is not throttled."),
+    ("leader.replication.throttled.replicas", "Replication is not throttled."),
+    ("local.retention.bytes", NO_REMOTE_STORAGE),
+    ("local.retention.ms", NO_REMOTE_STORAGE),
+    ("preallocate", "Segment files grow as they are written."),
+    ("remote.copy.lag.bytes", NO_REMOTE_STORAGE),
+    ("remote.copy.lag.ms", NO_REMOTE_STORAGE),
+    ("remote.log.copy.disable", NO_REMOTE_STORAGE),
+    ("remote.log.delete.on.disable", NO_REMOTE_STORAGE),
+    ("remote.storage.enable", NO_REMOTE_STORAGE),
+    (
+        "unclean.leader.election.enable",
+        "No replica that is not in sync is ever elected: records are not lost this way.",
+    ),
+];
+
 /// All configs that a topic can have, by name.
 pub const TOPIC_CONFIGS: &[ConfigKey] = &[
     ConfigKey {

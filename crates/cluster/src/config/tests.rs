@@ -90,6 +90,141 @@ fn min_insync_replicas_is_two_of_three_and_never_more_than_there_are() {
 }
 
 #[test]
+fn what_has_no_effect_is_in_the_table() {
+    for (name, reason) in TOPIC_CONFIGS_WITHOUT_EFFECT {
+        assert!(topic_key(name).is_some() && !reason.is_empty(), "{name}");
+    }
+    for (name, kafkas, why) in BROKER_DEFAULTS_OF_OUR_OWN {
+        let key = broker_key(name).unwrap_or_else(|| panic!("no {name}"));
+        let is_alike = key.default == Some(*kafkas) && *name != "min.insync.replicas";
+        assert!(!is_alike && !why.is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn every_broker_key_is_there_once_and_its_default_passes_its_own_check() {
+    assert!(broker_keys().is_sorted_by(|one, next| one.name < next.name));
+    for key in broker_keys() {
+        if let Some(default) = key.default {
+            check_broker(key.name, default).unwrap_or_else(|error| panic!("{error}"));
+        }
+        assert!(key.doc.ends_with('.') || matches!(key.effect, Effect::Refused(_)), "{}", key.name);
+    }
+    for (name, others) in ALIASES {
+        for name in std::iter::once(name).chain(others.iter().map(|it| &it.0)) {
+            assert!(broker_key(name).is_some(), "{name}");
+        }
+    }
+    assert!(300 < broker_keys().len(), "{}", broker_keys().len());
+}
+
+#[test]
+fn a_wrong_broker_key_or_value_says_what_would_be_right() {
+    let told = [
+        ("log.retention.mss", "1"),
+        ("retention.ms", "1"),
+        ("log.retention.ms", "-2"),
+        ("log.cleaner.io.max.bytes.per.second", "NaN"),
+        ("offsets.topic.replication.factor", "32768"),
+        ("process.roles", "broker,zookeeper"),
+        ("create.topic.policy.class.name", "com.example.Policy"),
+    ]
+    .map(|(name, value)| check_broker(name, value).expect_err(name).to_string())
+    .join("\n");
+    expect![[r#"
+        there is no broker config "log.retention.mss"; is it log.retention.ms?
+        there is no broker config "retention.ms"
+        log.retention.ms is a whole number from -1, not "-2"
+        log.cleaner.io.max.bytes.per.second is a number from 0, not "NaN"
+        offsets.topic.replication.factor is a whole number from 1, not "32768"
+        process.roles is a list of broker, controller, not "broker,zookeeper"
+        create.topic.policy.class.name cannot be "com.example.Policy": no Java class can be asked which topics are allowed"#]].assert_eq(&told);
+    let long = "x".repeat(VALUE_SIZE_MAX + 1);
+    assert_eq!(
+        check_broker("broker.rack", &long).expect_err("too long"),
+        ConfigError::TooLong { name: "broker.rack" }
+    );
+}
+
+fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+#[test]
+fn the_strongest_place_counts() {
+    let broker = map(&[("log.retention.ms", "1")]);
+    let cluster = map(&[("log.retention.ms", "2"), ("log.segment.bytes", "2000000")]);
+    let given = map(&[("log.retention.ms", "3"), ("log.segment.bytes", "3000000"), ("num.partitions", "3")]);
+    let layers = Layers { broker: Some(&broker), cluster: Some(&cluster), given: &given };
+    let value = |name| layers.value(broker_key(name).expect("a key"));
+    assert_eq!(value("log.retention.ms"), Some("1"));
+    assert_eq!(value("log.segment.bytes"), Some("2000000"));
+    assert_eq!(value("num.partitions"), Some("3"));
+    assert_eq!(value("fetch.max.bytes"), Some("57671680"));
+    assert_eq!(value("broker.rack"), None);
+    expect![[r#"
+        [
+            (
+                Broker,
+                "log.retention.ms",
+                "1",
+            ),
+            (
+                Cluster,
+                "log.retention.ms",
+                "2",
+            ),
+            (
+                Given,
+                "log.retention.ms",
+                "3",
+            ),
+            (
+                Default,
+                "log.retention.hours",
+                "168",
+            ),
+        ]
+    "#]]
+    .assert_debug_eq(&layers.said("log.retention.ms"));
+}
+
+#[test]
+fn older_names_and_units_count_where_the_newer_is_not_set() {
+    let retention = |pairs: &[(&str, &str)]| {
+        let given = map(pairs);
+        let layers = Layers { broker: None, cluster: None, given: &given };
+        layers.topic_defaults().get("retention.ms").cloned()
+    };
+    let (hours, minutes, ms) = ("log.retention.hours", "log.retention.minutes", "log.retention.ms");
+    for (pairs, expected) in [
+        (vec![], None),
+        (vec![(hours, "24")], Some("86400000")),
+        (vec![(hours, "24"), (minutes, "30")], Some("1800000")),
+        (vec![(hours, "24"), (minutes, "30"), (ms, "5")], Some("5")),
+        (vec![(hours, "-1")], Some("-1")),
+        (vec![(hours, "2147483647")], Some("7730941129200000")),
+    ] {
+        assert_eq!(retention(&pairs).as_deref(), expected, "{pairs:?}");
+    }
+    let given =
+        map(&[("log.roll.hours", "1"), ("log.flush.scheduler.interval.ms", "7"), ("message.max.bytes", "9")]);
+    let defaults = Layers { broker: None, cluster: None, given: &given }.topic_defaults();
+    assert_eq!(defaults, map(&[("segment.ms", "3600000"), ("flush.ms", "7"), ("max.message.bytes", "9")]));
+}
+
+#[test]
+fn compaction_must_be_possible() {
+    let lags =
+        |min, max| check_together(&map(&[("min.compaction.lag.ms", min), ("max.compaction.lag.ms", max)]));
+    assert_eq!(lags("5", "5"), Ok(()));
+    assert_eq!(
+        lags("6", "5").expect_err("never and always").to_string(),
+        "min.compaction.lag.ms (6) must not be larger than max.compaction.lag.ms (5)"
+    );
+}
+
+#[test]
 fn minus_one_is_no_limit() {
     let config = resolved(&[
         ("retention.ms", "-1"),

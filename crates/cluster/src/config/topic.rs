@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{ConfigError, check, parse_bool};
+use super::{ConfigError, check, items, parse_bool};
 
 /// What happens to old segments.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -172,7 +172,7 @@ impl TopicConfig {
         let value = value.trim();
         match name {
             "cleanup.policy" => {
-                let has = |word| value.split(',').any(|it| it.trim() == word);
+                let has = |word| items(value).any(|it| it == word);
                 self.cleanup = CleanupPolicy { delete: has("delete"), compact: has("compact") };
             }
             "compression.type" => {

@@ -6,7 +6,7 @@ use klamm_model::{
 use thiserror::Error;
 
 use crate::config::ConfigError;
-use crate::record::{BrokerState, ConfigResource, RegisterBroker};
+use crate::record::{BrokerState, RegisterBroker};
 use crate::topic_name::TopicNameError;
 
 /// What a controller can be asked.
@@ -44,7 +44,7 @@ pub enum Reply {
     /// A block of ids.
     AllocateProducerIds(Result<ProducerIdBlock, AllocateError>),
     /// One per resource asked for, in that order.
-    AlterConfigs(Vec<(ConfigResource, Result<(), AlterConfigError>)>),
+    AlterConfigs(Vec<Result<(), AlterConfigError>>),
 }
 
 /// What became of one proposal.
@@ -406,11 +406,11 @@ pub enum AllocateError {
     UsedUp,
 }
 
-/// Configs to change, key by key.
+/// Configs to change.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct AlterConfigs {
-    /// Each stands by itself; within one, all keys change or none.
-    pub resources: Vec<ConfigChange>,
+    /// Each stands by itself; within one, all keys change or none. What could not be understood keeps its place.
+    pub resources: Vec<Result<ConfigChange, AlterConfigError>>,
     /// Only say what would happen.
     pub validate_only: bool,
 }
@@ -419,22 +419,90 @@ pub struct AlterConfigs {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ConfigChange {
     /// Of what.
-    pub resource: ConfigResource,
-    /// Keys with their new values; `None`: the default again. A key that is not named stays.
-    pub set: Vec<(String, Option<String>)>,
+    pub target: ConfigTarget,
+    /// What becomes of each key that is named.
+    pub operations: Vec<(String, ConfigOperation)>,
+    /// Keys that are not named have their defaults again; otherwise they stay.
+    pub replaces: bool,
+}
+
+/// What has configs, as a client names it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum ConfigTarget {
+    /// A topic by name.
+    Topic(String),
+    /// One broker.
+    Broker(BrokerId),
+    /// All brokers that have no value of their own.
+    BrokerDefault,
+}
+
+/// What becomes of a key (KIP-339).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ConfigOperation {
+    /// It has this value.
+    Set(String),
+    /// It has its default again.
+    Delete,
+    /// These items are added to its list, where they are not in it.
+    Append(String),
+    /// These items are taken out of its list.
+    Subtract(String),
 }
 
 /// Why configs stay as they are.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum AlterConfigError {
-    /// Nothing to have configs.
-    #[error("there is no such topic or broker")]
-    UnknownResource,
+    /// No topic has that name.
+    #[error("there is no topic {name}")]
+    UnknownTopic {
+        /// The name.
+        name: String,
+    },
+    /// No broker has that number.
+    #[error("there is no broker {id}")]
+    UnknownBroker {
+        /// The number.
+        id: BrokerId,
+    },
+    /// The request names the same thing more than once, so that nobody can tell what is meant.
+    #[error("each resource must be named once")]
+    RepeatedResource,
     /// A key is named more than once.
     #[error("{key} is named more than once")]
     Repeated {
         /// The key.
         key: String,
+    },
+    /// Not something that can be done.
+    #[error("{what}")]
+    Malformed {
+        /// In what way.
+        what: String,
+    },
+    /// Brokers read it when they start.
+    #[error("{key} cannot be changed while a broker runs: give it at the start")]
+    ReadOnly {
+        /// The key.
+        key: &'static str,
+    },
+    /// All brokers would have the same value, which makes no sense.
+    #[error("{key} can be set for one broker at a time only")]
+    PerBroker {
+        /// The key.
+        key: &'static str,
+    },
+    /// There is nothing to append to.
+    #[error("{key} is not a list: items cannot be added or taken out")]
+    NoList {
+        /// The key.
+        key: String,
+    },
+    /// Whoever may read the metadata log could read it.
+    #[error("{key} is a secret and is not kept in the cluster's metadata")]
+    Secret {
+        /// The key.
+        key: &'static str,
     },
     /// A config cannot be set.
     #[error(transparent)]

@@ -1,7 +1,11 @@
 //! Configs are set and removed, key by key.
 
-use super::{AlterConfigError, AlterConfigs, ConfigChange, Controller, Decision, Reply};
-use crate::config::{self, ConfigError, TOPIC_CONFIGS};
+use std::collections::BTreeMap;
+
+use super::{
+    AlterConfigError, AlterConfigs, ConfigChange, ConfigOperation, ConfigTarget, Controller, Decision, Reply,
+};
+use crate::config::{self, Kind, Update, items};
 use crate::record::{self, ConfigResource, Record};
 
 impl Controller {
@@ -9,8 +13,16 @@ impl Controller {
         let mut records = Vec::new();
         let mut size = 0;
         let mut answers = Vec::new();
+        let mut named = BTreeMap::new();
+        for change in it.resources.iter().flatten() {
+            *named.entry(&change.target).or_insert(0) += 1;
+        }
         for change in &it.resources {
-            let result = self.config_records(change).and_then(|new| {
+            let result = change.as_ref().map_err(Clone::clone).and_then(|change| {
+                if 1 < named[&change.target] {
+                    return Err(AlterConfigError::RepeatedResource);
+                }
+                let new = self.config_records(change)?;
                 size += new.iter().map(record::encoded_size).sum::<usize>();
                 if self.config.entry_bytes_max < size {
                     return Err(AlterConfigError::TooLarge);
@@ -18,7 +30,7 @@ impl Controller {
                 records.extend(new);
                 Ok(())
             });
-            answers.push((change.resource, result));
+            answers.push(result);
         }
         if it.validate_only {
             records.clear();
@@ -27,42 +39,112 @@ impl Controller {
     }
 
     fn config_records(&self, change: &ConfigChange) -> Result<Vec<Record>, AlterConfigError> {
-        let is_known = match change.resource {
-            ConfigResource::Topic(id) => self.image.topic(id).is_some(),
-            ConfigResource::Broker(id) => self.image.broker(id).is_some(),
-            ConfigResource::BrokerDefault => true,
+        let resource = self.config_resource(&change.target)?;
+        let before = self.image.configs(resource).cloned().unwrap_or_default();
+        let mut after = if change.replaces { BTreeMap::new() } else { BTreeMap::clone(&before) };
+        let mut names: Vec<&str> = change.operations.iter().map(|it| it.0.as_str()).collect();
+        names.sort_unstable();
+        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(AlterConfigError::Repeated { key: pair[0].to_owned() });
+        }
+        for (key, operation) in &change.operations {
+            operate(resource, key, operation, &mut after)?;
+        }
+        if matches!(resource, ConfigResource::Topic(_)) {
+            config::check_together(&after)?;
+        }
+        let record = |key: &String, value: Option<&String>| Record::Config {
+            resource,
+            key: key.clone(),
+            value: value.cloned(),
         };
-        if !is_known {
-            return Err(AlterConfigError::UnknownResource);
+        let removed = before.keys().filter(|key| !after.contains_key(*key)).map(|key| record(key, None));
+        let set = after.iter().filter(|(key, value)| before.get(*key) != Some(value));
+        Ok(removed.chain(set.map(|(key, value)| record(key, Some(value)))).collect())
+    }
+
+    fn config_resource(&self, target: &ConfigTarget) -> Result<ConfigResource, AlterConfigError> {
+        match target {
+            ConfigTarget::Topic(name) => match self.image.topic_named(name) {
+                Some(topic) => Ok(ConfigResource::Topic(topic.id)),
+                None => Err(AlterConfigError::UnknownTopic { name: name.clone() }),
+            },
+            ConfigTarget::Broker(id) => match self.image.broker(*id) {
+                Some(_) => Ok(ConfigResource::Broker(*id)),
+                None => Err(AlterConfigError::UnknownBroker { id: *id }),
+            },
+            ConfigTarget::BrokerDefault => Ok(ConfigResource::BrokerDefault),
         }
-        let overrides = self.image.configs(change.resource);
-        let mut records = Vec::new();
-        for (at, (key, value)) in change.set.iter().enumerate() {
-            if change.set[..at].iter().any(|(earlier, _)| earlier == key) {
-                return Err(AlterConfigError::Repeated { key: key.clone() });
-            }
-            // Bounds the loop above: there are few keys.
-            check(change.resource, key, value.as_deref())?;
-            if overrides.and_then(|it| it.get(key)) != value.as_ref() {
-                records.push(Record::Config {
-                    resource: change.resource,
-                    key: key.clone(),
-                    value: value.clone(),
-                });
-            }
-        }
-        Ok(records)
     }
 }
 
-/// A broker's configs are, for now, the defaults it gives to topics.
-fn check(resource: ConfigResource, key: &str, value: Option<&str>) -> Result<(), ConfigError> {
-    let name = match resource {
-        ConfigResource::Topic(_) => key,
-        ConfigResource::Broker(_) | ConfigResource::BrokerDefault => {
-            let row = TOPIC_CONFIGS.iter().find(|it| it.broker_key == Some(key));
-            row.ok_or_else(|| ConfigError::UnknownKey { name: key.to_owned(), nearest: None })?.name
+fn operate(
+    resource: ConfigResource,
+    key: &str,
+    operation: &ConfigOperation,
+    configs: &mut BTreeMap<String, String>,
+) -> Result<(), AlterConfigError> {
+    let value = match operation {
+        ConfigOperation::Delete => {
+            // Also a key that an older version knew.
+            if configs.remove(key).is_none() {
+                kind(resource, key)?;
+            }
+            return Ok(());
+        }
+        ConfigOperation::Set(value) => value.clone(),
+        ConfigOperation::Append(change) | ConfigOperation::Subtract(change) => {
+            let (kind, default) = kind(resource, key)?;
+            if !kind.is_list() {
+                return Err(AlterConfigError::NoList { key: key.to_owned() });
+            }
+            let mut list: Vec<&str> = items(configs.get(key).map_or(default, String::as_str)).collect();
+            for item in items(change) {
+                let is_there = list.contains(&item);
+                match operation {
+                    ConfigOperation::Append(_) if !is_there => list.push(item),
+                    ConfigOperation::Subtract(_) => list.retain(|it| *it != item),
+                    _ => {}
+                }
+            }
+            list.join(",")
         }
     };
-    config::check_optional(name, value)
+    check(resource, key, &value)?;
+    configs.insert(key.to_owned(), value);
+    Ok(())
+}
+
+/// What values a key takes, and its default.
+fn kind(resource: ConfigResource, key: &str) -> Result<(Kind, &'static str), AlterConfigError> {
+    match resource {
+        ConfigResource::Topic(_) => {
+            config::check_optional(key, None)?;
+            Ok(config::topic_key(key).map(|it| (it.kind, it.default)).expect("it was checked"))
+        }
+        ConfigResource::Broker(_) | ConfigResource::BrokerDefault => {
+            let row = config::known_broker_key(key)?;
+            Ok((row.kind, row.default.unwrap_or_default()))
+        }
+    }
+}
+
+fn check(resource: ConfigResource, key: &str, value: &str) -> Result<(), AlterConfigError> {
+    if matches!(resource, ConfigResource::Topic(_)) {
+        return Ok(config::check(key, value)?);
+    }
+    let row = config::known_broker_key(key)?;
+    if row.kind.is_secret() {
+        return Err(AlterConfigError::Secret { key: row.name });
+    }
+    match (row.update, resource) {
+        (Update::ReadOnly, _) => Err(AlterConfigError::ReadOnly { key: row.name }),
+        (Update::PerBroker, ConfigResource::BrokerDefault) => {
+            Err(AlterConfigError::PerBroker { key: row.name })
+        }
+        _ => {
+            config::check_broker(key, value)?;
+            Ok(())
+        }
+    }
 }

@@ -793,8 +793,14 @@ fn configs_change_key_by_key() {
          set t segment.ms=1 segment.ms=2
          set t flush=1
          set x segment.ms=1
-         set-brokers log.retention.ms=5
-         set-brokers retention.ms=5",
+         set t min.compaction.lag.ms=5 max.compaction.lag.ms=4
+         set t would retention.ms=9
+         set t twice retention.ms=9
+         set t only cleanup.policy=compact
+         set t cleanup.policy+=delete,compact
+         set t cleanup.policy-=compact
+         set t retention.ms+=1
+         set t retention.mss=",
         expect![[r#"
             register 1
                 + broker 1 registers
@@ -821,12 +827,88 @@ fn configs_change_key_by_key() {
             set t flush=1
                 there is no topic config "flush"; is it flush.ms?
             set x segment.ms=1
-                there is no such topic or broker
-            set-brokers log.retention.ms=5
+                there is no topic x
+            set t min.compaction.lag.ms=5 max.compaction.lag.ms=4
+                min.compaction.lag.ms (5) must not be larger than max.compaction.lag.ms (4)
+            set t would retention.ms=9
+                set
+            set t twice retention.ms=9
+                each resource must be named once
+                each resource must be named once
+            set t only cleanup.policy=compact
+                + t segment.ms = None
+                + t cleanup.policy = Some("compact")
+                set
+            set t cleanup.policy+=delete,compact
+                + t cleanup.policy = Some("compact,delete")
+                set
+            set t cleanup.policy-=compact
+                + t cleanup.policy = Some("delete")
+                set
+            set t retention.ms+=1
+                retention.ms is not a list: items cannot be added or taken out
+            set t retention.mss=
+                there is no topic config "retention.mss"; is it retention.ms?
+        "#]],
+    );
+}
+
+#[test]
+fn brokers_configs_change_where_a_running_broker_can_take_them() {
+    check(
+        "register 1
+         beat 1
+         set-brokers log.retention.ms=5 max.connections=100
+         set-broker 1 log.retention.ms=6
+         set-brokers retention.ms=5
+         set-brokers log.retention.ms=week
+         set-broker 1 num.partitions=3
+         set-brokers cordoned.log.dirs=/a
+         set-broker 1 cordoned.log.dirs=/a
+         set-broker 1 ssl.keystore.password=secret
+         set-broker 2 log.retention.ms=6
+         set-broker 1 principal.builder.class=com.example.Mine
+         set-brokers metric.reporters+=com.example.Mine
+         set-brokers only log.retention.ms=7",
+        expect![[r#"
+            register 1
+                + broker 1 registers
+                broker epoch 1
+            beat 1
+                + broker 1 is Active
+                Active
+            set-brokers log.retention.ms=5 max.connections=100
                 + BrokerDefault log.retention.ms = Some("5")
+                + BrokerDefault max.connections = Some("100")
+                set
+            set-broker 1 log.retention.ms=6
+                + Broker(BrokerId(1)) log.retention.ms = Some("6")
                 set
             set-brokers retention.ms=5
-                there is no topic config "retention.ms"
+                there is no broker config "retention.ms"
+            set-brokers log.retention.ms=week
+                log.retention.ms is a whole number from -1, not "week"
+            set-broker 1 num.partitions=3
+                num.partitions cannot be changed while a broker runs: give it at the start
+            set-brokers cordoned.log.dirs=/a
+                cordoned.log.dirs can be set for one broker at a time only
+            set-broker 1 cordoned.log.dirs=/a
+                + Broker(BrokerId(1)) cordoned.log.dirs = Some("/a")
+                set
+            set-broker 1 ssl.keystore.password=secret
+                ssl.keystore.password is a secret and is not kept in the cluster's metadata
+            set-broker 2 log.retention.ms=6
+                there is no broker 2
+            set-broker 1 principal.builder.class=com.example.Mine
+                principal.builder.class cannot be "com.example.Mine": no Java class can be asked who a client is
+            set-brokers metric.reporters+=com.example.Mine
+                + BrokerDefault metric.reporters = Some("org.apache.kafka.common.metrics.JmxReporter,com.example.Mine")
+                set
+            set-brokers only log.retention.ms=7
+                + BrokerDefault max.connections = None
+                + BrokerDefault metric.reporters = None
+                + BrokerDefault log.retention.ms = Some("7")
+                set
         "#]],
     );
 }

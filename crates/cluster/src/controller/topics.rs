@@ -246,6 +246,7 @@ fn set_configs(it: &NewTopic) -> Result<BTreeMap<String, String>, CreateTopicErr
             None => configs.remove(key),
         };
     }
+    config::check_together(&configs)?;
     Ok(configs)
 }
 

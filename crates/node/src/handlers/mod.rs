@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use klamm_model::ErrorCode;
 use klamm_wire::{Request, Response};
 
-use crate::{Effect, Listener, Now, Origin, Reply, ReplyTo, node::Node, reads};
+use crate::{Effect, Listener, Now, Origin, Reply, ReplyTo, codec::Shape, node::Node, reads};
 
 pub(crate) mod describe_producers;
 pub(crate) mod epochs;
@@ -31,7 +32,13 @@ pub(crate) fn handle(
         Request::OffsetForLeaderEpoch(it) => epochs::handle(node, to, it, out),
         Request::DescribeProducers(it) => describe_producers::handle(node, to, it, out),
         Request::Metadata(it) => topics::metadata(node, now, to, origin, version, it, out),
-        request @ (Request::CreateTopics(_) | Request::DeleteTopics(_)) => {
+        request @ Request::DeleteTopics(_) if !node.config.delete_topics => {
+            reply(to, Shape::of(&request, version).failed(ErrorCode::TopicDeletionDisabled), out);
+        }
+        request @ (Request::CreateTopics(_)
+        | Request::DeleteTopics(_)
+        | Request::AlterConfigs(_)
+        | Request::IncrementalAlterConfigs(_)) => {
             node.controller_request(now, to, version, request, out);
         }
         request @ (Request::BrokerRegistration(_)

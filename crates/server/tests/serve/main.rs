@@ -301,7 +301,7 @@ fn garbage_ends_its_connection_at_once() {
 
 #[test]
 fn too_many_connections_are_refused() {
-    let few = |config: &mut Config| config.connections_max = 3;
+    let few = |config: &mut Config| config.set("max.connections", "3").expect("a number");
     with_server(few, |_, address| {
         let mut good: Vec<Client> = (0..3).map(|_| Client::connect(address)).collect();
         for client in &mut good {

@@ -92,8 +92,9 @@ impl Rig {
                     broker_epoch: epoch,
                 }))
             }
-            "set" => self.set(ConfigResource::Topic(self.topic(rest[0])), &rest[1..]),
-            "set-brokers" => self.set(ConfigResource::BrokerDefault, rest),
+            "set" => self.set(ConfigTarget::Topic(rest[0].to_owned()), &rest[1..]),
+            "set-brokers" => self.set(ConfigTarget::BrokerDefault, rest),
+            "set-broker" => self.set(ConfigTarget::Broker(BrokerId(number(rest[0]))), &rest[1..]),
             "show" => self.show(),
             other => panic!("no verb {other}"),
         }
@@ -260,9 +261,24 @@ impl Rig {
         }))
     }
 
-    fn set(&mut self, resource: ConfigResource, configs: &[&str]) -> String {
-        let change = ConfigChange { resource, set: pairs(configs) };
-        self.decide(&Command::AlterConfigs(AlterConfigs { resources: vec![change], validate_only: false }))
+    /// `key=value`, `key=` (its default again), `key+=items`, `key-=items`; `only` replaces, `twice` names the target twice, `would` only asks.
+    fn set(&mut self, target: ConfigTarget, words: &[&str]) -> String {
+        let (flags, configs): (Vec<&str>, Vec<&str>) = words.iter().partition(|it| !it.contains('='));
+        let operation = |word: &str| {
+            let (key, value) = word.split_once('=').expect("key=value");
+            let value = value.to_owned();
+            match (key.strip_suffix('+'), key.strip_suffix('-')) {
+                (Some(key), _) => (key.to_owned(), ConfigOperation::Append(value)),
+                (_, Some(key)) => (key.to_owned(), ConfigOperation::Subtract(value)),
+                _ if value.is_empty() => (key.to_owned(), ConfigOperation::Delete),
+                _ => (key.to_owned(), ConfigOperation::Set(value)),
+            }
+        };
+        let operations = configs.into_iter().map(operation).collect();
+        let change = Ok(ConfigChange { target, operations, replaces: flags.contains(&"only") });
+        let count = if flags.contains(&"twice") { 2 } else { 1 };
+        let validate_only = flags.contains(&"would");
+        self.decide(&Command::AlterConfigs(AlterConfigs { resources: vec![change; count], validate_only }))
     }
 
     fn topic(&self, name: &str) -> TopicId {
@@ -427,6 +443,8 @@ fn reply(reply: &Reply) -> String {
             )
         }),
         Reply::AllocateProducerIds(it) => told(it, |it| format!("{} from {}", it.count, it.first)),
-        Reply::AlterConfigs(it) => lines(it, |_| String::new(), |()| "set".to_owned()),
+        Reply::AlterConfigs(it) => {
+            it.iter().map(|result| told(result, |()| "set".to_owned())).collect::<Vec<_>>().join("\n")
+        }
     }
 }
