@@ -1,10 +1,25 @@
 //! What can be said on the command line.
 
+mod bench;
+mod cluster;
+mod config;
+mod data;
+mod log;
+mod topic;
+
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use klamm_client::Acks;
 use klamm_model::Codec;
+
+pub(crate) use bench::*;
+pub(crate) use cluster::*;
+pub(crate) use config::{ConfigCommand, ConfigGetArgs};
+pub(crate) use data::*;
+pub(crate) use log::{LogCommand, LogDumpArgs, LogVerifyArgs};
+pub(crate) use topic::*;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -13,9 +28,11 @@ Examples:
   klamm topic create orders --partitions 6
   echo 'me:hello' | klamm produce orders -k :
   klamm consume orders -o start -e -f '%p %o %k %s\\n'
+  klamm cluster status
   klamm bench produce --records 1000000 --record-size 1024 --partitions 16
 
-The tools work with every broker that speaks Kafka's protocol. Exit codes: 0 done, 1 failed, 2 wrong usage.";
+The tools work with every broker that speaks Kafka's protocol. What was asked for goes to the standard output, everything else to the standard error.
+Exit codes: 0 done, 1 failed, 2 wrong usage. docs/CLI.md has the shapes of JSON.";
 
 /// A Kafka-compatible event log in one binary: broker and tools.
 #[derive(Parser, Debug)]
@@ -34,7 +51,14 @@ pub(crate) enum Command {
     Produce(ProduceArgs),
     Consume(ConsumeArgs),
     #[command(subcommand)]
+    Config(ConfigCommand),
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
+    #[command(subcommand)]
+    Log(LogCommand),
+    #[command(subcommand)]
     Bench(BenchCommand),
+    Completions(CompletionsArgs),
 }
 
 /// Run a broker until it is told to stop (SIGTERM, SIGINT).
@@ -83,7 +107,7 @@ pub(crate) struct BrokerArgs {
 }
 
 /// How to reach the brokers and how to answer.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct RemoteArgs {
     /// Brokers to find the cluster by, separated by commas
     #[arg(
@@ -95,6 +119,9 @@ pub(crate) struct RemoteArgs {
         value_delimiter = ','
     )]
     pub(crate) bootstrap: Vec<String>,
+    /// How long brokers may take to answer, such as 500ms, 10s or 2m
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = crate::time::duration)]
+    pub(crate) timeout: Duration,
     /// How to print answers
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub(crate) format: Format,
@@ -108,267 +135,19 @@ pub(crate) enum Format {
     Json,
 }
 
-/// Make topics, look at them, delete them.
-#[derive(Subcommand, Debug)]
-#[command(after_help = "\
-Examples:
-  klamm topic create orders --partitions 6 --config retention.ms=86400000
-  klamm topic list --format json
-  klamm topic describe orders
-  klamm topic delete orders")]
-pub(crate) enum TopicCommand {
-    Create(TopicCreateArgs),
-    List(TopicListArgs),
-    Describe(TopicDescribeArgs),
-    Delete(TopicDeleteArgs),
-}
-
-/// Make topics.
-#[derive(Args, Debug)]
-pub(crate) struct TopicCreateArgs {
-    /// Names of the topics
-    #[arg(required = true, value_name = "TOPIC")]
-    pub(crate) topics: Vec<String>,
-    /// Number of partitions [default: as the broker is set up]
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
-    pub(crate) partitions: Option<i32>,
-    /// Copies of each partition [default: as the broker is set up]
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i16).range(1..))]
-    pub(crate) replication_factor: Option<i16>,
-    /// A setting of the topic; may be repeated
-    #[arg(short, long, value_name = "KEY=VALUE", value_parser = key_value)]
-    pub(crate) config: Vec<(String, String)>,
-    /// A topic that exists already is fine
-    #[arg(long)]
-    pub(crate) if_not_exists: bool,
-    #[command(flatten)]
-    pub(crate) remote: RemoteArgs,
-}
-
-/// List all topics.
-#[derive(Args, Debug)]
-pub(crate) struct TopicListArgs {
-    /// The cluster's own topics too
-    #[arg(long)]
-    pub(crate) internal: bool,
-    #[command(flatten)]
-    pub(crate) remote: RemoteArgs,
-}
-
-/// Show partitions, leaders, replicas and durability of topics.
-#[derive(Args, Debug)]
-pub(crate) struct TopicDescribeArgs {
-    /// Names of the topics
-    #[arg(required = true, value_name = "TOPIC")]
-    pub(crate) topics: Vec<String>,
-    #[command(flatten)]
-    pub(crate) remote: RemoteArgs,
-}
-
-/// Delete topics with all their records.
-#[derive(Args, Debug)]
-pub(crate) struct TopicDeleteArgs {
-    /// Names of the topics
-    #[arg(required = true, value_name = "TOPIC")]
-    pub(crate) topics: Vec<String>,
-    /// A topic that does not exist is fine
-    #[arg(long)]
-    pub(crate) if_exists: bool,
-    #[command(flatten)]
-    pub(crate) remote: RemoteArgs,
-}
-
-/// Write records, one for each line of the standard input.
+/// Print what makes a shell complete this program's commands.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  echo hello | klamm produce greetings
-  klamm produce orders -k : -z zstd < orders.txt      lines are KEY:VALUE
-  klamm produce orders -H source=shop -p 0 --acks 1 < orders.txt")]
-pub(crate) struct ProduceArgs {
-    /// The topic
-    pub(crate) topic: String,
-    /// What separates key and value in a line; a line without it has no key
-    #[arg(short, long, value_name = "SEPARATOR")]
-    pub(crate) key_separator: Option<String>,
-    /// Partition of all records [default: by key, else where it fits]
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
-    pub(crate) partition: Option<i32>,
-    /// A header of every record; may be repeated
-    #[arg(short = 'H', long = "header", value_name = "NAME=VALUE", value_parser = key_value)]
-    pub(crate) headers: Vec<(String, String)>,
-    /// An empty value is written as none, which deletes its key in a compacted topic
-    #[arg(short = 'Z', long)]
-    pub(crate) empty_as_null: bool,
-    #[command(flatten)]
-    pub(crate) writing: WritingArgs,
-    #[command(flatten)]
-    pub(crate) remote: RemoteArgs,
+  source <(klamm completions bash)
+  klamm completions zsh > ~/.zfunc/_klamm
+  klamm completions fish > ~/.config/fish/completions/klamm.fish")]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
 }
 
-#[derive(Args, Debug)]
-pub(crate) struct WritingArgs {
-    /// How to pack batches
-    #[arg(short = 'z', long, value_name = "CODEC", default_value = "none", value_parser = codec)]
-    pub(crate) compression: Codec,
-    /// Who must have a record: all (in-sync replicas, on disk), 1 (the leader), 0 (nobody)
-    #[arg(long, value_name = "ACKS", default_value = "all", value_parser = acks)]
-    pub(crate) acks: Acks,
-    /// How long a batch waits for more records, in milliseconds
-    #[arg(long, value_name = "MS", default_value_t = 5)]
-    pub(crate) linger: u64,
-    /// Bytes of a full batch
-    #[arg(long, value_name = "BYTES", default_value_t = 16_384)]
-    pub(crate) batch_size: usize,
-}
-
-/// Read records and print them.
-#[derive(Args, Debug)]
-#[command(after_help = "\
-Where to begin (-o):
-  start       the oldest record (default)       end         what comes from now on
-  42          offset 42                          -10         the last 10 of each partition
-  @TIME       the first record since TIME: milliseconds since 1970, 2026-11-23T22:30:00Z, or a time ago such as @-90s, @-15m, @-2h, @-1d
-
-Format (-f):
-  %t topic  %p partition  %o offset  %T timestamp (ms)  %k key  %K its size  %s value  %S its size (-1: none)  %h headers  %% %
-  \\n \\t \\r \\\\ \\xHH as usual; nothing is added between records
-
-Examples:
-  klamm consume orders -e                            everything there is, then exit
-  klamm consume orders -o end                        what comes from now on
-  klamm consume orders -p 0 -o -10 -e -f '%o %k=%s\\n'
-  klamm consume orders payments -n 100 --json")]
-pub(crate) struct ConsumeArgs {
-    /// The topics
-    #[arg(required = true, value_name = "TOPIC")]
-    pub(crate) topics: Vec<String>,
-    /// Where to begin: start, end, N, -N or @TIME
-    #[arg(short, long, value_name = "OFFSET", default_value = "start", allow_hyphen_values = true, value_parser = crate::time::start)]
-    pub(crate) offset: klamm_client::Start,
-    /// Only these partitions; may be repeated
-    #[arg(short, long = "partition", value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
-    pub(crate) partitions: Vec<i32>,
-    /// Exit when the end of every partition has been reached
-    #[arg(short, long)]
-    pub(crate) exit: bool,
-    /// Exit after this many records
-    #[arg(short = 'n', long, value_name = "N")]
-    pub(crate) count: Option<u64>,
-    /// How to print a record
-    #[arg(short = 'f', long = "template", value_name = "FORMAT", default_value = "%s\\n", value_parser = crate::template::Template::parse)]
-    pub(crate) template: crate::template::Template,
-    /// Print a JSON object a line
-    #[arg(long, conflicts_with = "template")]
-    pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) remote: RemoteArgs,
-}
-
-/// Measure a cluster: real records, built and serialized one by one.
-#[derive(Subcommand, Debug)]
-#[command(after_help = "\
-Examples:
-  klamm bench produce --records 5000000 --record-size 1024 --partitions 16 --batch-size 262144 --linger 10
-  klamm bench consume
-  klamm bench latency --rate 1000 --acks 1 --seconds 30 --format json")]
-pub(crate) enum BenchCommand {
-    Produce(BenchProduceArgs),
-    Consume(BenchConsumeArgs),
-    Latency(BenchLatencyArgs),
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct BenchTopicArgs {
-    /// The topic; made if it is not there
-    #[arg(default_value = "klamm-bench")]
-    pub(crate) topic: String,
-    /// Partitions of the topic, if it has to be made
-    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..))]
-    pub(crate) partitions: i32,
-    /// Copies of each partition, if the topic has to be made [default: as the broker is set up]
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i16).range(1..))]
-    pub(crate) replication_factor: Option<i16>,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct PayloadArgs {
-    /// Bytes of a record's value
-    #[arg(long, value_name = "BYTES", default_value_t = 1024)]
-    pub(crate) record_size: usize,
-    /// Give every record one of N keys [default: no keys]
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) keys: u64,
-    /// What the values are made of
-    #[arg(long, value_enum, default_value_t = Payload::Random)]
-    pub(crate) payload: Payload,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub(crate) enum Payload {
-    /// Bytes that no codec makes smaller
-    Random,
-    /// Words, which a codec makes about three times smaller
-    Text,
-}
-
-/// Write records as fast as possible, or at a given rate.
-#[derive(Args, Debug)]
-pub(crate) struct BenchProduceArgs {
-    #[command(flatten)]
-    pub(crate) topic: BenchTopicArgs,
-    /// How many records
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) records: u64,
-    /// Records a second at most [default: no limit]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) throughput: Option<u64>,
-    #[command(flatten)]
-    pub(crate) payload: PayloadArgs,
-    #[command(flatten)]
-    pub(crate) writing: WritingArgs,
-    #[command(flatten)]
-    pub(crate) remote: RemoteArgs,
-}
-
-/// Read a topic from its start, to its end or a number of records.
-#[derive(Args, Debug)]
-pub(crate) struct BenchConsumeArgs {
-    /// The topic
-    #[arg(default_value = "klamm-bench")]
-    pub(crate) topic: String,
-    /// How many records [default: all there are]
-    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) records: Option<u64>,
-    #[command(flatten)]
-    pub(crate) remote: RemoteArgs,
-}
-
-/// Send single records at fixed moments and measure from the moment meant, whether or not earlier ones were answered.
-#[derive(Args, Debug)]
-pub(crate) struct BenchLatencyArgs {
-    #[command(flatten)]
-    pub(crate) topic: BenchTopicArgs,
-    /// Records a second
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
-    pub(crate) rate: u64,
-    /// How long, in seconds
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) seconds: u64,
-    /// Measure until a consumer has the record, too
-    #[arg(long)]
-    pub(crate) end_to_end: bool,
-    /// Bytes of a record's value
-    #[arg(long, value_name = "BYTES", default_value_t = 100)]
-    pub(crate) record_size: usize,
-    /// Who must have a record: all, 1 or 0
-    #[arg(long, value_name = "ACKS", default_value = "all", value_parser = acks)]
-    pub(crate) acks: Acks,
-    #[command(flatten)]
-    pub(crate) remote: RemoteArgs,
-}
-
-fn key_value(text: &str) -> Result<(String, String), String> {
+pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("expected KEY=VALUE".to_owned()),

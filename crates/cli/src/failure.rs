@@ -19,13 +19,31 @@ impl fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
+/// It failed, and the user knows why.
+#[derive(Debug)]
+pub(crate) struct Told;
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("failed, as was said")
+    }
+}
+
+impl std::error::Error for Told {}
+
+/// Says on the standard error what went wrong, in one line.
+pub(crate) fn tell(problem: &(impl fmt::Display + ?Sized)) {
+    eprintln!("klamm: {problem}");
+}
+
 /// 0 if it went well, 1 if not, 2 if it was asked for wrongly, with one line that says why. Whoever stopped reading our output knows why: that is no failure.
 pub(crate) fn exit_code(done: anyhow::Result<()>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Told>() => ExitCode::from(FAILED),
         Err(error) => {
-            eprintln!("klamm: {}", sentence(&error));
+            tell(&sentence(&error));
             ExitCode::from(if error.is::<Usage>() { WRONG_USAGE } else { FAILED })
         }
     }

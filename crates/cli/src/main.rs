@@ -9,11 +9,19 @@
 
 mod args;
 mod bench;
+mod cluster;
+mod completions;
+mod config;
 mod consume;
+mod disks;
 mod failure;
+mod log;
+mod outcome;
 mod output;
 mod produce;
+mod progress;
 mod remote;
+mod select;
 mod serve;
 mod template;
 mod time;
@@ -35,7 +43,11 @@ fn main() -> ExitCode {
         Command::Topic(command) => topic::run(&command),
         Command::Produce(args) => produce::run(&args),
         Command::Consume(args) => consume::run(&args),
+        Command::Config(command) => config::run(&command),
+        Command::Cluster(command) => cluster::run(&command),
+        Command::Log(command) => log::run(&command),
         Command::Bench(command) => bench::run(&command),
+        Command::Completions(args) => completions::run(&args),
     };
     failure::exit_code(done)
 }

@@ -11,6 +11,8 @@ use klamm_model::{Compression, RecordHeader};
 use tokio::sync::mpsc;
 
 use crate::args::{ProduceArgs, WritingArgs};
+use crate::failure::tell;
+use crate::progress::Progress;
 use crate::remote;
 
 /// Bytes asked of the standard input at once.
@@ -32,7 +34,7 @@ pub(crate) fn run(args: &ProduceArgs) -> Result<()> {
         let producer = Producer::with_observer(&client, config, move |batch| {
             observer.note(batch.record_count, batch.outcome.err());
         });
-        let read = post_lines(args, &producer).await;
+        let read = post_lines(args, &producer, &outcome).await;
         producer.close().await;
         read?;
         let (written, failed) =
@@ -75,12 +77,12 @@ impl Outcome {
         };
         let failed_before = self.failed.fetch_add(record_count.into(), Ordering::Relaxed);
         if failed_before < FAILURES_TOLD_MAX {
-            eprintln!("klamm: {record_count} records to {error}");
+            tell(&format!("{record_count} records to {error}"));
         }
     }
 }
 
-async fn post_lines(args: &ProduceArgs, producer: &Producer) -> Result<()> {
+async fn post_lines(args: &ProduceArgs, producer: &Producer, outcome: &Outcome) -> Result<()> {
     let headers: Vec<_> = args
         .headers
         .iter()
@@ -88,8 +90,13 @@ async fn post_lines(args: &ProduceArgs, producer: &Producer) -> Result<()> {
         .collect();
     let separator = args.key_separator.as_deref().filter(|separator| !separator.is_empty());
     let mut chunks = read_chunks();
+    // Who types the lines sees how far that is.
+    let mut progress = (!io::stdin().is_terminal()).then(Progress::new);
     while let Some(chunk) = chunks.recv().await {
         let chunk = chunk?;
+        if let Some(progress) = &mut progress {
+            progress.show(|| format!("{} records written", outcome.written.load(Ordering::Relaxed)));
+        }
         let lines = chunk.strip_suffix(b"\n").unwrap_or(&chunk);
         for line in lines.split(|byte| *byte == b'\n') {
             let (key, value) = match separator.and_then(|separator| split_once(line, separator.as_bytes())) {

@@ -4,14 +4,15 @@ use std::future::Future;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use klamm_client::{Client, ClientConfig, metadata::Topic};
+use klamm_client::{Admin, Client, ClientConfig, metadata::Topic};
 use klamm_model::ErrorCode;
 
 use crate::args::RemoteArgs;
 
 const DEFAULT_PORT: u16 = 9092;
-/// A person waits: whoever does not answer by then is not there.
-const CONNECT_TIMEOUT_MS: u64 = 5_000;
+/// A person waits: whoever takes no connection by then is not there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// By then a topic has leaders or has none.
 const TOPIC_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Runs a command on a runtime of one thread: nothing it does is helped by more.
@@ -26,13 +27,23 @@ pub(crate) async fn connect(remote: &RemoteArgs, creates_topics: bool) -> Result
     let bootstrap = remote.bootstrap.iter().map(|address| with_port(address)).collect();
     let config = ClientConfig {
         bootstrap,
-        connect_timeout_ms: CONNECT_TIMEOUT_MS,
+        connect_timeout_ms: milliseconds(remote.timeout.min(CONNECT_TIMEOUT)),
+        request_timeout_ms: milliseconds(remote.timeout),
         auto_create_topics: creates_topics,
         ..ClientConfig::new("")
     };
     Client::connect(config).await.map_err(|error| {
         anyhow!("{error}\n  Is a broker running there? `klamm serve` starts one; --bootstrap HOST:PORT names another.")
     })
+}
+
+/// Connects to administer the cluster.
+pub(crate) async fn administer(remote: &RemoteArgs) -> Result<Admin> {
+    Ok(Admin::new(&connect(remote, false).await?).with_timeout(remote.timeout))
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The topic, once all its partitions have leaders.

@@ -164,6 +164,15 @@ fn write_json_bytes(out: &mut impl Write, name: &str, bytes: Option<&[u8]>) -> i
     }
 }
 
+/// Puts bytes into an object: as text under `name`, or as `..._base64` if they are none.
+pub(crate) fn bytes_json(object: &mut serde_json::Value, name: &str, bytes: Option<&[u8]>) {
+    match bytes.map(std::str::from_utf8) {
+        None => object[name] = serde_json::Value::Null,
+        Some(Ok(text)) => object[name] = text.into(),
+        Some(Err(_)) => object[format!("{name}_base64")] = base64(bytes.unwrap_or_default()).into(),
+    }
+}
+
 fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);

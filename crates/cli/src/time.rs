@@ -1,17 +1,60 @@
-//! Where to begin reading, as it is written on the command line.
+//! Moments and spans, as they are written on the command line and printed.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use klamm_client::Start;
 use klamm_model::{Offset, Timestamp};
 
 const EXPECTED: &str = "expected start, end, an offset, -N for the last N, or @TIME";
+const EXPECTED_DURATION: &str = "expected a time such as 500ms, 10s or 2m";
 const EXPECTED_TIME: &str = "expected milliseconds since 1970, a time like 2026-11-23T22:30:00Z, or a time ago like -90s, -15m, -2h, -1d";
 
 /// `start`, `end`, `N`, `-N` or `@TIME`.
 pub(crate) fn start(text: &str) -> Result<Start, String> {
+    start_at(text, now_ms())
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn now_ms() -> i64 {
     let since_1970 = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    start_at(text, i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX))
+    i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// `500ms`, `10s`, `2m`; a bare number is seconds.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let unit_ms = match unit {
+        "ms" => 1,
+        "s" | "" => 1_000,
+        "m" => 60_000,
+        _ => return Err(EXPECTED_DURATION.to_owned()),
+    };
+    let number: u32 = number.parse().map_err(|_| EXPECTED_DURATION.to_owned())?;
+    match u64::from(number) * unit_ms {
+        0 => Err(EXPECTED_DURATION.to_owned()),
+        ms => Ok(Duration::from_millis(ms)),
+    }
+}
+
+/// The moment as `2026-11-23T22:30:00.000Z`; out of the range of dates, the number.
+pub(crate) fn date_time_text(ms: i64) -> String {
+    const DAY_MS: i64 = 86_400_000;
+    const LAST_YEAR: i64 = 9999;
+    let (mut day, mut year, mut month) = (ms / DAY_MS, 1970, 1);
+    while year <= LAST_YEAR && days_of_year(year) <= day {
+        day -= days_of_year(year);
+        year += 1;
+    }
+    if ms < 0 || LAST_YEAR < year {
+        return ms.to_string();
+    }
+    while days_of(year, month) <= day {
+        day -= days_of(year, month);
+        month += 1;
+    }
+    let (hours, minutes, seconds) = (ms / 3_600_000 % 24, ms / 60_000 % 60, ms / 1_000 % 60);
+    format!("{year}-{month:02}-{:02}T{hours:02}:{minutes:02}:{seconds:02}.{:03}Z", day + 1, ms % 1_000)
 }
 
 fn start_at(text: &str, now_ms: i64) -> Result<Start, String> {
@@ -87,8 +130,12 @@ fn days_of(year: i64, month: i64) -> i64 {
     }
 }
 
+fn days_of_year(year: i64) -> i64 {
+    if is_leap(year) { 366 } else { 365 }
+}
+
 fn days_before_year(year: i64) -> i64 {
-    (1970..year).map(|year| if is_leap(year) { 366 } else { 365 }).sum()
+    (1970..year).map(days_of_year).sum()
 }
 
 #[cfg(test)]
@@ -100,6 +147,26 @@ mod tests {
             Ok(Start::Since(timestamp)) => Some(timestamp.0),
             _ => None,
         }
+    }
+
+    #[test]
+    fn durations() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("10s"), Ok(Duration::from_secs(10)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(duration("7"), Ok(Duration::from_secs(7)));
+        for wrong in ["", "s", "0s", "-1s", "1h", "1.5s", "99999999999s"] {
+            assert_eq!(duration(wrong), Err(EXPECTED_DURATION.to_owned()), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn moments_are_printed_as_they_are_read() {
+        for text in ["1970-01-01T00:00:00.000Z", "2024-02-29T23:59:59.999Z", "2026-11-23T22:30:00.250Z"] {
+            assert_eq!(date_time_text(date_time(text).expect("a date")), text);
+        }
+        assert_eq!(date_time_text(-1), "-1");
+        assert_eq!(date_time_text(i64::MAX), i64::MAX.to_string());
     }
 
     #[test]

@@ -176,9 +176,13 @@ impl Client {
     }
 
     /// Asks brokers in turn, until one answers.
-    pub(crate) async fn call_any(&self, request: Request, version_limit: i16) -> Result<Response, CallError> {
-        call_any(self.pool(), &self.cluster(), &request, version_limit, self.config().request_timeout_ms)
-            .await
+    pub(crate) async fn call_any(
+        &self,
+        request: &Request,
+        version_limit: i16,
+        timeout_ms: u64,
+    ) -> Result<Response, CallError> {
+        call_any(self.pool(), &self.cluster(), request, version_limit, timeout_ms).await
     }
 }
 

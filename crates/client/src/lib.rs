@@ -27,7 +27,12 @@ mod net;
 mod partitioner;
 pub mod producer;
 
-pub use admin::{Admin, AdminError, CreatedTopic, NewTopic};
+pub use admin::{
+    ActiveProducer, Admin, AdminError, ApiRange, BrokerDescription, Change, ClusterDescription, ConfigChange,
+    ConfigEntry, ConfigOperation, ConfigResource, ConfigSource, ConfigSynonym, ConfigType, CreatedTopic,
+    DescribedPartition, DescribedTopic, Election, FeatureLevel, Features, ListedOffset, LogDir, NewTopic,
+    OffsetQuestion, PartitionName, Quorum, QuorumReplica, Reassignment, ReplicaOnDisk, TrimTo,
+};
 pub use backoff::Backoff;
 pub use call::{CallError, CallId};
 pub use client::{Client, Config as ClientConfig};

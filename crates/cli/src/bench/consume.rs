@@ -7,6 +7,7 @@ use klamm_client::{Assignment, Consumer, ConsumerConfig, Start};
 
 use super::report::{Report, Stopwatch};
 use crate::args::BenchConsumeArgs;
+use crate::progress::Progress;
 use crate::remote;
 
 pub(super) fn run(args: &BenchConsumeArgs) -> Result<()> {
@@ -24,7 +25,9 @@ pub(super) fn run(args: &BenchConsumeArgs) -> Result<()> {
         let wanted = args.records.unwrap_or(u64::MAX);
         let (mut records, mut bytes) = (0, 0);
         let mut scratch = Vec::new();
+        let mut progress = Progress::new();
         'reading: while let Some(batch) = consumer.next_batch_or_end().await? {
+            progress.show(|| format!("{records} records read"));
             for record in batch.records(&mut scratch)? {
                 let record = record?;
                 bytes += (record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len)) as u64;
@@ -35,6 +38,7 @@ pub(super) fn run(args: &BenchConsumeArgs) -> Result<()> {
             }
         }
         let spent = stopwatch.stop();
+        drop(progress);
         Report { name: "consume", records, bytes, spent, latencies: Vec::new() }.print(args.remote.format)?;
         match args.records {
             Some(wanted) if records < wanted => bail!("{} has only {records} records", args.topic),

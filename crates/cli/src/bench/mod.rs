@@ -1,5 +1,6 @@
 //! `klamm bench`: measures a cluster with real records, each built and serialized by itself.
 
+mod both;
 mod consume;
 mod latency;
 mod payload;
@@ -7,7 +8,7 @@ mod produce;
 mod report;
 
 use anyhow::Result;
-use klamm_client::{Admin, Client, NewTopic, metadata::Topic};
+use klamm_client::{Admin, Change, Client, NewTopic, metadata::Topic};
 use klamm_model::ErrorCode;
 
 use crate::args::{BenchCommand, BenchTopicArgs};
@@ -17,6 +18,7 @@ pub(crate) fn run(command: &BenchCommand) -> Result<()> {
     match command {
         BenchCommand::Produce(args) => produce::run(args),
         BenchCommand::Consume(args) => consume::run(args),
+        BenchCommand::Both(args) => both::run(&args.produce),
         BenchCommand::Latency(args) => latency::run(args),
     }
 }
@@ -31,9 +33,9 @@ async fn topic(client: &Client, args: &BenchTopicArgs) -> Result<Topic> {
             name: args.topic.clone(),
             partition_count: Some(args.partitions),
             replication_factor: args.replication_factor,
-            configs: Vec::new(),
+            ..NewTopic::default()
         };
-        admin.create_topic(&new).await?;
+        admin.create_topic(&new, Change::Make).await?;
     }
     remote::topic(client, &args.topic).await
 }

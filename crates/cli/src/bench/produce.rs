@@ -7,47 +7,75 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use hdrhistogram::Histogram;
-use klamm_client::{Producer, Record};
+use klamm_client::{Client, Producer, Record};
 
 use super::payload::Payloads;
 use super::report::{Report, Stopwatch, histogram, record};
 use crate::args::BenchProduceArgs;
+use crate::failure::tell;
 use crate::produce::producer_config;
+use crate::progress::Progress;
 use crate::remote;
 
 /// Records whose latency is measured at least, if there are so many; measuring each would cost more than sending it.
 const SAMPLES: u64 = 100_000;
 
+/// Records after which the terminal is thought of.
+const PROGRESS_EVERY: u64 = 1_024;
+
 pub(super) fn run(args: &BenchProduceArgs) -> Result<()> {
     remote::run(async {
         let client = remote::connect(&args.remote, false).await?;
         super::topic(&client, &args.topic).await?;
-        let totals = Arc::new(Totals::default());
-        let observer = totals.clone();
-        let producer = Producer::with_observer(&client, producer_config(&args.writing), move |batch| {
-            match batch.outcome {
-                Ok(_) => &observer.written,
-                Err(error) => {
-                    observer.tell_first(error);
-                    &observer.failed
-                }
-            }
-            .fetch_add(batch.record_count.into(), Ordering::Relaxed);
-        });
-        let times = Arc::new(Mutex::new(histogram()));
         let stopwatch = Stopwatch::start();
-        let bytes = send(args, &producer, &times, stopwatch.began()).await?;
-        producer.close().await;
+        let Written { records, failed, bytes, times } = write(args, &client, stopwatch.began()).await?;
         let spent = stopwatch.stop();
-        let records = totals.written.load(Ordering::Relaxed);
-        let times = times.lock().expect("nobody panics while adding a number").clone();
         Report { name: "produce", records, bytes, spent, latencies: vec![("acknowledged after", times)] }
             .print(args.remote.format)?;
-        match totals.failed.load(Ordering::Relaxed) {
-            0 => Ok(()),
-            failed => bail!("{failed} records were not written"),
-        }
+        check(failed)
     })
+}
+
+/// What came of the records.
+pub(super) struct Written {
+    pub(super) records: u64,
+    pub(super) failed: u64,
+    /// Of their keys and values.
+    pub(super) bytes: u64,
+    /// Until each was acknowledged, of a sample.
+    pub(super) times: Histogram<u64>,
+}
+
+/// Writes all records and waits until each was acknowledged or has failed.
+pub(super) async fn write(args: &BenchProduceArgs, client: &Client, began: Instant) -> Result<Written> {
+    let totals = Arc::new(Totals::default());
+    let observer = totals.clone();
+    let producer = Producer::with_observer(client, producer_config(&args.writing), move |batch| {
+        match batch.outcome {
+            Ok(_) => &observer.written,
+            Err(error) => {
+                observer.tell_first(error);
+                &observer.failed
+            }
+        }
+        .fetch_add(batch.record_count.into(), Ordering::Relaxed);
+    });
+    let times = Arc::new(Mutex::new(histogram()));
+    let bytes = send(args, &producer, &totals, &times, began).await?;
+    producer.close().await;
+    Ok(Written {
+        records: totals.written.load(Ordering::Relaxed),
+        failed: totals.failed.load(Ordering::Relaxed),
+        bytes,
+        times: times.lock().expect("nobody panics while adding a number").clone(),
+    })
+}
+
+pub(super) fn check(failed: u64) -> Result<()> {
+    match failed {
+        0 => Ok(()),
+        failed => bail!("{failed} records were not written"),
+    }
 }
 
 #[derive(Default)]
@@ -59,7 +87,7 @@ struct Totals {
 impl Totals {
     fn tell_first(&self, error: &klamm_client::SendError) {
         if self.failed.load(Ordering::Relaxed) == 0 {
-            eprintln!("klamm: {error}");
+            tell(&error);
         }
     }
 }
@@ -68,6 +96,7 @@ impl Totals {
 async fn send(
     args: &BenchProduceArgs,
     producer: &Producer,
+    totals: &Totals,
     times: &Arc<Mutex<Histogram<u64>>>,
     began: Instant,
 ) -> Result<u64> {
@@ -75,7 +104,13 @@ async fn send(
     let mut payloads = Payloads::new(1, payload.payload, payload.record_size, payload.keys);
     let sample_every = (args.records / SAMPLES).max(1);
     let mut bytes = 0;
+    let mut progress = Progress::new();
     for number in 0..args.records {
+        if number % PROGRESS_EVERY == 0 {
+            progress.show(|| {
+                format!("{} of {} records written", totals.written.load(Ordering::Relaxed), args.records)
+            });
+        }
         let meant = match args.throughput {
             Some(rate) => wait_for_turn(began, number, rate).await,
             None => None,

@@ -49,7 +49,14 @@ impl Stopwatch {
 pub(super) struct Spent {
     pub(super) seconds: f64,
     /// User and system, in seconds.
-    cpu: Option<(f64, f64)>,
+    pub(super) cpu: Option<(f64, f64)>,
+}
+
+impl Spent {
+    /// Of a part of the process only, whose CPU time nobody knows.
+    pub(super) fn wall(seconds: f64) -> Self {
+        Self { seconds, cpu: None }
+    }
 }
 
 /// User and system time of this process.
@@ -88,7 +95,7 @@ impl Report {
         self.bytes as f64 / MIB / self.spent.seconds
     }
 
-    fn print_lines(&self) -> Result<()> {
+    pub(super) fn print_lines(&self) -> Result<()> {
         print_line(&format!(
             "{}: {} records, {:.1} MiB in {:.2} s: {:.0} records/s, {:.1} MiB/s",
             self.name,
@@ -115,7 +122,7 @@ impl Report {
         Ok(())
     }
 
-    fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         let latencies: serde_json::Map<String, Value> = self
             .latencies
             .iter()

@@ -305,8 +305,9 @@ impl Shared {
                     ..InitProducerIdRequest::default()
                 };
                 let (shared, request) = (self.clone(), Request::InitProducerId(request));
+                let timeout_ms = self.client.config().request_timeout_ms;
                 tokio::spawn(async move {
-                    let response = shared.client.call_any(request, i16::MAX).await;
+                    let response = shared.client.call_any(&request, i16::MAX, timeout_ms).await;
                     shared.answered(call, response);
                 });
             }

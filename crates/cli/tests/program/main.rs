@@ -2,6 +2,8 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "runs processes")]
 
 mod broker;
+mod log;
+mod topic;
 
 use broker::{Broker, klamm};
 
@@ -94,6 +96,26 @@ fn benchmarks_count_what_they_did() {
     let measured = broker.ok(&[&latency[..], &json].concat()).json();
     assert_eq!(measured["latency"]["acknowledged_after"]["records"], 200);
     assert_eq!(measured["latency"]["received_after"]["records"], 200);
+}
+
+#[test]
+fn a_benchmark_reads_what_it_writes_meanwhile() {
+    let broker = Broker::start();
+    broker.ok_with_input(&["produce", "klamm-bench"], "here before\n");
+    let both = ["bench", "both", "-n", "20000", "--record-size", "100", "--acks", "1", "--format", "json"];
+    let measured = broker.ok(&both).json();
+    assert_eq!(measured["in"]["records"], 20_000);
+    assert_eq!(measured["out"]["records"], 20_000);
+    assert_eq!(measured["out"]["bytes"], measured["in"]["bytes"]);
+    assert!(measured["out"]["records_per_second"].as_f64() > Some(0.0));
+}
+
+#[test]
+fn shells_learn_the_commands() {
+    for (shell, word) in [("bash", "_klamm()"), ("zsh", "#compdef klamm"), ("fish", "complete -c klamm")] {
+        klamm(&["completions", shell]).code(0).says(word).says("add-partitions");
+    }
+    klamm(&["completions", "basic"]).code(2).says("possible values: bash");
 }
 
 #[test]

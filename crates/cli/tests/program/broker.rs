@@ -4,12 +4,15 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use expect_test::Expect;
+use regex_lite::Regex;
+
 /// What one run of the program did.
 pub(crate) struct Answer {
     arguments: String,
     code: Option<i32>,
     pub(crate) stdout: String,
-    stderr: String,
+    pub(crate) stderr: String,
 }
 
 impl Answer {
@@ -30,6 +33,29 @@ impl Answer {
     pub(crate) fn prints(self, wanted: &str) -> Self {
         assert_eq!(self.stdout, wanted, "klamm {}", self.arguments);
         self
+    }
+
+    /// Compares everything it printed, and how it ended, where ids stand for themselves and what differs from run to run has a name.
+    #[track_caller]
+    pub(crate) fn expect(&self, names: &[(&str, &str)], expected: &Expect) {
+        let mut text = self.stdout.clone();
+        if self.code != Some(0) {
+            text.push_str(&format!("{}exit code {}\n", self.stderr, self.code.unwrap_or(-1)));
+        }
+        for (found, name) in names {
+            text = text.replace(found, name);
+        }
+        for (pattern, name) in [
+            (r"(?m) [A-Za-z0-9_-]{22}$", " <id>"),
+            (r"\d+\.\d [MGT]iB", "<size>"),
+            (r"\b\d+ ms ago", "<time>"),
+            (r"127\.0\.0\.1:\d+", "<address>"),
+        ] {
+            text = Regex::new(pattern).expect("a pattern").replace_all(&text, name).into_owned();
+        }
+        // Columns are as wide as what stood there before it got a name.
+        let text = Regex::new(" {2,}").expect("a pattern").replace_all(&text, "  ").into_owned();
+        expected.assert_eq(&text);
     }
 
     #[track_caller]
@@ -142,6 +168,11 @@ impl Broker {
     #[track_caller]
     pub(crate) fn fails(&self, arguments: &[&str]) -> Answer {
         run(self.command(arguments), arguments, "").code(1)
+    }
+
+    /// Whatever comes of it.
+    pub(crate) fn run_anyway(&self, arguments: &[&str]) -> Answer {
+        run(self.command(arguments), arguments, "")
     }
 
     pub(crate) fn spawn(&self, arguments: &[&str]) -> Child {

@@ -1,0 +1,89 @@
+//! `klamm cluster`.
+
+use clap::{ArgGroup, Args, Subcommand};
+
+use super::RemoteArgs;
+
+/// Look at the cluster as a whole, and decide which brokers hold and lead what.
+#[derive(Subcommand, Debug)]
+#[command(after_help = "\
+Examples:
+  klamm cluster status
+  klamm cluster status --check && echo healthy
+  klamm cluster brokers --apis
+  klamm cluster reassign                               what is on its way
+  klamm cluster reassign orders --to 1,2,3
+  klamm cluster elect                                  preferred leaders, everywhere")]
+pub(crate) enum ClusterCommand {
+    Status(ClusterStatusArgs),
+    Brokers(ClusterBrokersArgs),
+    Quorum(ClusterQuorumArgs),
+    Reassign(ClusterReassignArgs),
+    Elect(ClusterElectArgs),
+}
+
+/// Show what an operator looks at first: brokers, partitions in trouble, disks, features.
+#[derive(Args, Debug)]
+pub(crate) struct ClusterStatusArgs {
+    /// Exit with 1 if a broker is missing, or a partition has no leader or too few replicas in sync
+    #[arg(long)]
+    pub(crate) check: bool,
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
+}
+
+/// Show the brokers and their data directories.
+#[derive(Args, Debug)]
+pub(crate) struct ClusterBrokersArgs {
+    /// Which requests each serves in which versions, too
+    #[arg(long)]
+    pub(crate) apis: bool,
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
+}
+
+/// Show who keeps the cluster's metadata, and how far each is.
+#[derive(Args, Debug)]
+pub(crate) struct ClusterQuorumArgs {
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
+}
+
+/// Move partitions to other brokers; without topics, show what is on its way.
+#[derive(Args, Debug)]
+#[command(group = ArgGroup::new("move").args(["to", "cancel"]).requires("topics"))]
+pub(crate) struct ClusterReassignArgs {
+    /// The topics
+    #[arg(value_name = "TOPIC")]
+    pub(crate) topics: Vec<String>,
+    /// Only these partitions; may be repeated
+    #[arg(short, long = "partition", value_name = "N", requires = "topics", value_parser = clap::value_parser!(i32).range(0..))]
+    pub(crate) partitions: Vec<i32>,
+    /// The brokers that are to hold them, the preferred leader first
+    #[arg(long, value_name = "ID,...", value_delimiter = ',', value_parser = clap::value_parser!(i32).range(0..))]
+    pub(crate) to: Vec<i32>,
+    /// Take a move back that has not ended
+    #[arg(long)]
+    pub(crate) cancel: bool,
+    /// Wait until the move has ended
+    #[arg(long, requires = "to")]
+    pub(crate) wait: bool,
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
+}
+
+/// Elect the preferred leader of partitions; of all without topics.
+#[derive(Args, Debug)]
+pub(crate) struct ClusterElectArgs {
+    /// The topics
+    #[arg(value_name = "TOPIC")]
+    pub(crate) topics: Vec<String>,
+    /// Only these partitions; may be repeated
+    #[arg(short, long = "partition", value_name = "N", requires = "topics", value_parser = clap::value_parser!(i32).range(0..))]
+    pub(crate) partitions: Vec<i32>,
+    /// Elect a replica that is not in sync, where none is there that is. Records may be lost
+    #[arg(long, requires = "topics")]
+    pub(crate) unclean: bool,
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
+}

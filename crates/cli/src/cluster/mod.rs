@@ -1,0 +1,28 @@
+//! `klamm cluster`.
+
+mod brokers;
+mod placement;
+mod quorum;
+mod status;
+
+use anyhow::Result;
+use klamm_model::BrokerId;
+
+use crate::args::ClusterCommand;
+use crate::remote;
+
+pub(crate) fn run(command: &ClusterCommand) -> Result<()> {
+    remote::run(async {
+        match command {
+            ClusterCommand::Status(args) => status::run(args).await,
+            ClusterCommand::Brokers(args) => brokers::run(args).await,
+            ClusterCommand::Quorum(args) => quorum::run(args).await,
+            ClusterCommand::Reassign(args) => placement::reassign(args).await,
+            ClusterCommand::Elect(args) => placement::elect(args).await,
+        }
+    })
+}
+
+fn numbers(brokers: &[BrokerId]) -> Vec<i32> {
+    brokers.iter().map(|broker| broker.0).collect()
+}

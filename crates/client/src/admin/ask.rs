@@ -1,0 +1,264 @@
+//! Asking whoever can answer, again where that may help, until the time is up.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use klamm_model::{BrokerId, ErrorCode, Tick};
+use klamm_wire::{ApiKey, MetadataRequest, Request, Response, metadata::MetadataRequestTopic};
+use tokio::task::JoinSet;
+
+use super::error::{AdminError, Failure};
+use super::{Admin, PartitionName};
+use crate::call::CallError;
+use crate::client::Client;
+use crate::metadata::Cluster;
+use crate::net::{Target, seeded};
+use crate::partitioner::Random;
+
+/// Takes the answer of a kind out of all answers.
+macro_rules! answer {
+    ($response:expr, $name:ident) => {
+        match $response {
+            klamm_wire::Response::$name(answer) => answer,
+            _ => unreachable!("answers are decoded as what was asked for"),
+        }
+    };
+}
+pub(super) use answer;
+
+/// Who can answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Whom {
+    Anybody,
+    Controller,
+    Broker(BrokerId),
+}
+
+/// What an answer says of each partition that it mentions.
+pub(super) type Mentioned<T> = Vec<(PartitionName, Result<T, Failure>)>;
+type ByLeader = BTreeMap<BrokerId, Vec<PartitionName>>;
+/// What came of each partition that was asked for.
+pub(super) type ByPartition<T> = BTreeMap<PartitionName, Result<T, AdminError>>;
+
+impl Admin {
+    /// Asks until `read` finds an answer in what comes back, or a failure that does not pass.
+    pub(super) async fn ask<T>(
+        &self,
+        whom: Whom,
+        request: &Request,
+        read: impl Fn(Response) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        self.ask_in_version(whom, request, i16::MAX, read).await
+    }
+
+    /// The same, in no higher version than this.
+    pub(super) async fn ask_in_version<T>(
+        &self,
+        whom: Whom,
+        request: &Request,
+        version_limit: i16,
+        read: impl Fn(Response) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let is_question = is_question(request.api_key());
+        let mut attempts = Attempts::new(self);
+        loop {
+            let answer = self.call(whom, request, version_limit, attempts.left_ms()).await;
+            let failure = match answer.map_err(Failure::Call).and_then(&read) {
+                Ok(found) => return Ok(found),
+                Err(failure) => failure,
+            };
+            if !failure.is_passing(is_question) || !attempts.wait().await {
+                return Err(failure);
+            }
+        }
+    }
+
+    /// Asks the leaders of the partitions, all at once, until every partition has an answer or a failure that does not pass. `request` makes
+    /// the request for a leader's partitions.
+    pub(super) async fn ask_leaders<T>(
+        &self,
+        partitions: impl IntoIterator<Item = PartitionName>,
+        request: impl Fn(&[PartitionName]) -> Request,
+        read: impl Fn(Response) -> Mentioned<T>,
+    ) -> Result<ByPartition<T>, AdminError> {
+        let is_question = is_question(request(&[]).api_key());
+        let mut attempts = Attempts::new(self);
+        let mut answered = BTreeMap::new();
+        let mut open: BTreeSet<PartitionName> = partitions.into_iter().collect();
+        while !open.is_empty() {
+            let (by_leader, mut failed) = self.leaders_of(&open).await?;
+            let mut calls = JoinSet::new();
+            for (leader, partitions) in by_leader {
+                let (request, pool) = (request(&partitions), self.client.pool().clone());
+                let timeout_ms = attempts.left_ms();
+                calls.spawn(async move {
+                    (partitions, pool.call(Target::Broker(leader), request, i16::MAX, timeout_ms).await)
+                });
+            }
+            while let Some(call) = calls.join_next().await {
+                let (partitions, answer) = call.expect("calls neither panic nor are given up");
+                let mut mentioned: BTreeMap<_, _> = match answer {
+                    Ok(response) => read(response).into_iter().collect(),
+                    Err(error) => {
+                        let all = partitions.iter().cloned();
+                        all.map(|partition| (partition, Err(Failure::Call(error.clone())))).collect()
+                    }
+                };
+                for partition in partitions {
+                    match mentioned.remove(&partition).unwrap_or_else(|| Err(Failure::silent())) {
+                        Ok(found) => {
+                            open.remove(&partition);
+                            answered.insert(partition, Ok(found));
+                        }
+                        // The metadata knows the partition: its leader is about to.
+                        Err(Failure::Refused { code: ErrorCode::UnknownTopicOrPartition, message }) => {
+                            let code = ErrorCode::LeaderNotAvailable;
+                            failed.insert(partition, Failure::Refused { code, message });
+                        }
+                        Err(failure) => {
+                            failed.insert(partition, failure);
+                        }
+                    }
+                }
+            }
+            let may_help = failed.values().any(|failure| failure.is_passing(is_question));
+            let is_over = !may_help || !attempts.wait().await;
+            for (partition, failure) in failed {
+                if is_over || !failure.is_passing(is_question) {
+                    open.remove(&partition);
+                    let failure = failure.about(&partition);
+                    answered.insert(partition, Err(failure));
+                }
+            }
+        }
+        Ok(answered)
+    }
+
+    /// Whom to ask for which of the partitions, and those that cannot be asked for now.
+    async fn leaders_of(
+        &self,
+        partitions: &BTreeSet<PartitionName>,
+    ) -> Result<(ByLeader, BTreeMap<PartitionName, Failure>), AdminError> {
+        let topics: BTreeSet<&str> = partitions.iter().map(|partition| &*partition.topic).collect();
+        let topics: Vec<&str> = topics.into_iter().collect();
+        let cluster = self.metadata(Some(&topics)).await?;
+        let mut by_leader = ByLeader::new();
+        let mut failed = BTreeMap::new();
+        for partition in partitions {
+            let code = match cluster.topics.get(&partition.topic).map(|topic| topic.error) {
+                Some(ErrorCode::None) => {
+                    match cluster.partition(&partition.topic, partition.partition).map(|found| found.leader) {
+                        Some(Some(leader)) => {
+                            by_leader.entry(leader).or_default().push(partition.clone());
+                            continue;
+                        }
+                        Some(None) => ErrorCode::LeaderNotAvailable,
+                        None => ErrorCode::UnknownTopicOrPartition,
+                    }
+                }
+                Some(code) => code,
+                None => ErrorCode::UnknownTopicOrPartition,
+            };
+            failed.insert(partition.clone(), Failure::refused(code));
+        }
+        Ok((by_leader, failed))
+    }
+
+    /// The brokers and these topics, or all, as they are just now.
+    pub(super) async fn metadata(&self, names: Option<&[&str]>) -> Result<Cluster, AdminError> {
+        let topics = names.map(|names| {
+            let topics = names.iter().map(|name| MetadataRequestTopic {
+                name: Some((*name).to_owned()),
+                ..MetadataRequestTopic::default()
+            });
+            topics.collect()
+        });
+        let request = Request::Metadata(MetadataRequest {
+            topics,
+            allow_auto_topic_creation: false,
+            ..MetadataRequest::default()
+        });
+        let read = |response| Ok(Cluster::from_response(answer!(response, Metadata)));
+        self.ask(Whom::Anybody, &request, read).await.map_err(|failure| failure.about("metadata"))
+    }
+
+    /// How long a broker may take over a change.
+    pub(super) fn change_timeout_ms(&self) -> i32 {
+        i32::try_from(self.timeout.as_millis()).unwrap_or(i32::MAX)
+    }
+
+    async fn call(
+        &self,
+        whom: Whom,
+        request: &Request,
+        version_limit: i16,
+        timeout_ms: u64,
+    ) -> Result<Response, CallError> {
+        let target = match whom {
+            Whom::Anybody => None,
+            Whom::Controller => self.client.cluster().controller.map(Target::Broker),
+            Whom::Broker(broker) => Some(Target::Broker(broker)),
+        };
+        match target {
+            Some(target) => self.client.pool().call(target, request.clone(), version_limit, timeout_ms).await,
+            None => self.client.call_any(request, version_limit, timeout_ms).await,
+        }
+    }
+}
+
+/// Whether the same may be asked twice without harm.
+fn is_question(api: ApiKey) -> bool {
+    matches!(
+        api,
+        ApiKey::Metadata
+            | ApiKey::ApiVersions
+            | ApiKey::ListOffsets
+            | ApiKey::DescribeConfigs
+            | ApiKey::DescribeLogDirs
+            | ApiKey::ListPartitionReassignments
+            | ApiKey::DescribeQuorum
+            | ApiKey::DescribeCluster
+            | ApiKey::DescribeProducers
+            | ApiKey::ListConfigResources
+            | ApiKey::DescribeTopicPartitions
+    )
+}
+
+/// The attempts at one call, which share its time.
+struct Attempts<'a> {
+    client: &'a Client,
+    deadline: Tick,
+    count: u32,
+    random: Random,
+}
+
+impl<'a> Attempts<'a> {
+    fn new(admin: &'a Admin) -> Self {
+        let timeout_ms = u64::try_from(admin.timeout.as_millis()).unwrap_or(u64::MAX);
+        let deadline = admin.client.clock().now().after_ms(timeout_ms);
+        Self { client: &admin.client, deadline, count: 0, random: seeded() }
+    }
+
+    fn left_ms(&self) -> u64 {
+        // A request that is due at once would find no time for its answer.
+        self.deadline.ms_since(self.client.clock().now()).max(1)
+    }
+
+    /// Waits before the next attempt, and asks for the cluster's newest picture meanwhile. Says whether there is time for one.
+    async fn wait(&mut self) -> bool {
+        self.count += 1;
+        self.client.refresh_metadata();
+        let wait_us = self.client.config().backoff.wait_us(self.count, &mut self.random);
+        if self.deadline.ms_since(self.client.clock().now()) <= wait_us / 1_000 {
+            return false;
+        }
+        tokio::time::sleep(Duration::from_micros(wait_us)).await;
+        true
+    }
+}
+
+/// Names as they come in answers.
+pub(super) fn named(topic: &Arc<str>, partition: i32) -> PartitionName {
+    PartitionName { topic: topic.clone(), partition }
+}

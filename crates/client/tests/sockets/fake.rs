@@ -1,0 +1,79 @@
+//! A broker that does what a test says.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::mpsc;
+use std::thread;
+
+use klamm_model::ErrorCode;
+use klamm_wire::api_versions::ApiVersion;
+use klamm_wire::metadata::MetadataResponseBroker;
+use klamm_wire::{
+    ApiKey, ApiVersionsResponse, MetadataResponse, Reader, RequestHeader, Response, encode_response,
+};
+
+/// What a broker of ours does with a request.
+pub(crate) enum Reaction {
+    /// Answers in this version, which need not be the one asked for.
+    Answer(i16, Response),
+    Bytes(Vec<u8>),
+    Silence,
+    Hangup,
+}
+
+/// Listens on a free port and reacts to every request of every connection; tells of the requests it got.
+pub(crate) fn broker(
+    react: impl Fn(&RequestHeader, u16) -> Reaction + Send + Sync + Clone + 'static,
+) -> (String, mpsc::Receiver<(ApiKey, i16)>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let (told, requests) = mpsc::channel();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, told, react) = (stream.expect("a connection"), told.clone(), react.clone());
+            thread::spawn(move || {
+                let mut length = [0; 4];
+                while stream.read_exact(&mut length).is_ok() {
+                    let mut frame = vec![0; u32::from_be_bytes(length) as usize];
+                    stream.read_exact(&mut frame).expect("a whole frame");
+                    let header = RequestHeader::decode(&mut Reader::new(frame.into())).expect("a request");
+                    // The test may have seen enough.
+                    let _ = told.send((header.api_key, header.api_version));
+                    let answer = match react(&header, address.port()) {
+                        Reaction::Answer(version, response) => {
+                            let encoded =
+                                encode_response(header.correlation_id, version, &response).expect("encodes");
+                            encoded.to_bytes().expect("no holes").to_vec()
+                        }
+                        Reaction::Bytes(bytes) => bytes,
+                        Reaction::Silence => continue,
+                        Reaction::Hangup => return,
+                    };
+                    // The client may have left.
+                    let _ = stream.write_all(&answer);
+                }
+            });
+        }
+    });
+    (address.to_string(), requests)
+}
+
+pub(crate) fn versions(error: ErrorCode, ranges: &[(ApiKey, i16)]) -> Response {
+    let api_keys = ranges.iter().map(|&(key, max_version)| ApiVersion {
+        api_key: key.number(),
+        min_version: 0,
+        max_version,
+    });
+    let (error_code, api_keys) = (error.code(), api_keys.collect());
+    Response::ApiVersions(ApiVersionsResponse { error_code, api_keys, ..ApiVersionsResponse::default() })
+}
+
+pub(crate) fn metadata(port: u16) -> Response {
+    let broker = MetadataResponseBroker {
+        node_id: 3,
+        host: "127.0.0.1".into(),
+        port: port.into(),
+        ..Default::default()
+    };
+    Response::Metadata(MetadataResponse { brokers: vec![broker], controller_id: 3, ..Default::default() })
+}
