@@ -37,3 +37,8 @@ sim *ARGS:
 # Write the message structs again from the schema.
 gen *ARGS:
     cargo xtask gen {{ ARGS }}
+
+# All clients and Kafka's tools against the release binary; writes docs/COMPATIBILITY.md.
+interop-full *ARGS:
+    cargo build --release
+    interop/full.sh --report docs/COMPATIBILITY.md {{ ARGS }}

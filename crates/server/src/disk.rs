@@ -85,8 +85,11 @@ impl DiskThreads {
         }
     }
 
-    fn next(&self) -> Option<Job> {
+    /// What a disk thread does next; `None`: it ends. `kept` is mostly the next sync of the log that the thread just synced: nobody is woken for it,
+    /// but those who have waited for longer come first.
+    fn next(&self, kept: Option<Job>) -> Option<Job> {
         let mut queue = self.queue.lock();
+        queue.jobs.extend(kept);
         loop {
             if let Some(job) = queue.jobs.pop_front() {
                 return Some(job);
@@ -102,8 +105,8 @@ impl DiskThreads {
 }
 
 fn work(shared: &Arc<Shared>) {
-    let mut performer = Performer::new(Arc::clone(shared), None);
-    while let Some(job) = shared.disk.next() {
+    let mut performer = Performer::of_disk_thread(Arc::clone(shared));
+    while let Some(job) = shared.disk.next(performer.take_kept()) {
         match job {
             Job::Op(op) => {
                 let result = shared.files.perform(&op);

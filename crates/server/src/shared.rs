@@ -83,6 +83,9 @@ pub(crate) struct Performer {
     mail: Vec<Vec<Mail>>,
     /// The I/O thread that this is, if it is one: it takes its mail itself and can wake itself up in time.
     home: Option<usize>,
+    /// This is a disk thread, about to be free: it keeps the first disk operation of a step for itself.
+    keeps_a_job: bool,
+    kept: Option<Job>,
     /// When this thread has to come back, if it is an I/O thread.
     pub(crate) wake: Option<Tick>,
 }
@@ -98,8 +101,20 @@ impl Performer {
             is_aside: false,
             mail,
             home,
+            keeps_a_job: false,
+            kept: None,
             wake: None,
         }
+    }
+
+    /// The same for a disk thread.
+    pub(crate) fn of_disk_thread(shared: Arc<Shared>) -> Self {
+        Self { keeps_a_job: true, ..Self::new(shared, None) }
+    }
+
+    /// What a disk thread is to do next.
+    pub(crate) fn take_kept(&mut self) -> Option<Job> {
+        self.kept.take()
     }
 
     /// Mail for the I/O thread that this is.
@@ -152,6 +167,7 @@ impl Performer {
             Effect::Disk(op) if matches!(op.action, DiskAction::Write { .. }) && !self.is_aside => {
                 self.writes.push(op);
             }
+            Effect::Disk(op) if self.keeps_a_job && self.kept.is_none() => self.kept = Some(Job::Op(op)),
             Effect::Disk(op) => self.shared.disk.submit(&self.shared, Job::Op(op)),
             Effect::Send { to, token, request, version } => {
                 let thread = to.0 as usize % self.mail.len();

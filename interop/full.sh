@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# The whole matrix: all clients, all codecs, Kafka's tools; writes docs/COMPATIBILITY.md with --report FILE. Takes about ten minutes.
+#
+#   interop/full.sh [--binary KLAMM | --kafka] [--report FILE] [--only PART OF A NAME]
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+"$INTEROP/install.sh" clients matrix
+export KLAMM_TOOLS KAFKA_HOME KAFKA_JAVA_LOGGING PYTHON RDKAFKA_PERFORMANCE
+broker=() options=()
+while [ $# -gt 0 ]; do
+  case $1 in
+    --binary) broker+=("$1" "$2"); shift 2 ;;
+    --kafka) broker+=("$1"); shift ;;
+    *) options+=("$1"); shift ;;
+  esac
+done
+exec python3 "$INTEROP/with_broker.py" "${broker[@]}" python3 "$INTEROP/matrix/full.py" "${options[@]}"

@@ -1,0 +1,61 @@
+"""The clients of the matrix: how each is run, and what it cannot say."""
+
+import os
+from dataclasses import dataclass, field
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOOLS = os.environ["KLAMM_TOOLS"]
+PYTHON = [os.environ["PYTHON"]]
+CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
+
+
+@dataclass
+class Client:
+    name: str
+    about: str
+    words: list
+    codecs: list = field(default_factory=lambda: CODECS)
+    idempotent: bool = True
+    # It can tell a header without a value from an empty one.
+    null_headers: bool = True
+    # It can tell a key or value of length 0 from none.
+    null_or_empty: bool = True
+    # Where no record is so young: the offset it gives, as a function of the end.
+    no_such_time: object = lambda end: -1
+
+    def normal(self, record):
+        """What this client can say of a record."""
+        record = dict(record)
+        if not self.null_headers:
+            record["h"] = [[name, data or ""] for name, data in record["h"]]
+        if not self.null_or_empty:
+            record["k"], record["v"] = record["k"] or "", record["v"] or ""
+        return record
+
+
+def java(name, about, jars):
+    return Client(name, about, ["java", "-Xmx512m", os.environ["KAFKA_JAVA_LOGGING"], "-Dklamm.log.level=WARN", "-cp", f"{jars}/*:{TOOLS}/matrix-java", "Matrix"])
+
+
+def python(name, about, **what):
+    return Client(name, about, [*PYTHON, os.path.join(HERE, "python", f"{name}.py")], **what)
+
+
+def end_offset(end):
+    return end
+
+
+CLIENTS = [
+    java("java4", "Kafka's Java client", f"{os.environ['KAFKA_HOME']}/broker"),
+    java("java2", "Kafka's Java client", f"{os.environ['KAFKA_HOME']}/java2"),
+    python("confluent", "confluent-kafka, Python", null_or_empty=False),
+    python("kafka_python", "kafka-python", null_headers=False),
+    python("aio", "aiokafka, Python"),
+    Client("kafkajs", "kafkajs, JavaScript", ["node", f"{TOOLS}/kafkajs/matrix.js"], codecs=["none", "gzip", "snappy", "lz4"], null_headers=False,
+           no_such_time=end_offset),
+    Client("franz", "franz-go, Go", [f"{TOOLS}/bin/matrix-franz"], no_such_time=end_offset),
+    Client("sarama", "sarama, Go", [f"{TOOLS}/bin/matrix-sarama"]),
+    Client("segmentio", "segmentio kafka-go, Go", [f"{TOOLS}/bin/matrix-segmentio"], idempotent=False, null_or_empty=False),
+    Client("rskafka", "rskafka, Rust", [f"{TOOLS}/bin/matrix-rskafka"], idempotent=False, null_headers=False),
+]
+REFERENCE = CLIENTS[0]

@@ -1,0 +1,140 @@
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Properties;
+import java.util.concurrent.Future;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.consumer.OffsetAndTimestamp;
+import org.apache.kafka.clients.producer.KafkaProducer;
+import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.clients.producer.RecordMetadata;
+import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.header.Header;
+import org.apache.kafka.common.header.internals.RecordHeader;
+import org.apache.kafka.common.serialization.ByteArrayDeserializer;
+import org.apache.kafka.common.serialization.ByteArraySerializer;
+
+/** Kafka's Java client of any version since 2.0; the commands are those of ../python/records.py. */
+public class Matrix {
+    // Lines are ours and simple: {"p": 0, "k": "6b", "v": null, "h": [["name", "00"]], "t": 17}
+    private static final Pattern LINE =
+        Pattern.compile("\\{\"p\": (\\d+), \"k\": (null|\"\\w*\"), \"v\": (null|\"\\w*\"), \"h\": \\[(.*)\\], \"t\": (\\d+)\\}");
+    private static final Pattern HEADER = Pattern.compile("\\[\"([^\"]*)\", (null|\"\\w*\")\\]");
+
+    public static void main(String[] words) throws Exception {
+        switch (words[0]) {
+            case "write" -> write(words[1], words[2], words[3], words[4].equals("idempotent"), Path.of(words[5]));
+            case "read" -> read(words[1], words[2], Integer.parseInt(words[3]), Integer.parseInt(words[4]));
+            case "times" -> times(words);
+            case "version" -> System.out.println(version());
+            default -> throw new IllegalArgumentException("unknown command " + words[0]);
+        }
+    }
+
+    private static String version() throws IOException {
+        Properties properties = new Properties();
+        try (var file = KafkaProducer.class.getResourceAsStream("/kafka/kafka-version.properties")) {
+            properties.load(file);
+        }
+        return properties.getProperty("version");
+    }
+
+    private static void write(String address, String topic, String codec, boolean idempotent, Path path) throws Exception {
+        Properties settings = new Properties();
+        settings.put("bootstrap.servers", address);
+        settings.put("compression.type", codec);
+        settings.put("enable.idempotence", String.valueOf(idempotent));
+        settings.put("acks", "all");
+        settings.put("linger.ms", "5");
+        settings.put("max.request.size", "2500000");
+        List<Future<RecordMetadata>> sent = new ArrayList<>();
+        try (var producer = new KafkaProducer<>(settings, new ByteArraySerializer(), new ByteArraySerializer())) {
+            for (String line : Files.readAllLines(path)) {
+                Matcher it = LINE.matcher(line);
+                if (!it.matches()) throw new IllegalArgumentException(line);
+                List<Header> headers = new ArrayList<>();
+                for (Matcher header = HEADER.matcher(it.group(4)); header.find();) {
+                    headers.add(new RecordHeader(header.group(1), bytes(header.group(2))));
+                }
+                sent.add(producer.send(new ProducerRecord<>(
+                    topic, Integer.valueOf(it.group(1)), Long.valueOf(it.group(5)), bytes(it.group(2)), bytes(it.group(3)), headers)));
+            }
+        }
+        for (var one : sent) one.get();
+    }
+
+    private static KafkaConsumer<byte[], byte[]> consumer(String address) {
+        Properties settings = new Properties();
+        settings.put("bootstrap.servers", address);
+        settings.put("enable.auto.commit", "false");
+        settings.put("check.crcs", "true");
+        return new KafkaConsumer<>(settings, new ByteArrayDeserializer(), new ByteArrayDeserializer());
+    }
+
+    private static void read(String address, String topic, int partitions, int count) {
+        try (var consumer = consumer(address)) {
+            List<TopicPartition> parts = new ArrayList<>();
+            for (int index = 0; index < partitions; index++) parts.add(new TopicPartition(topic, index));
+            consumer.assign(parts);
+            consumer.seekToBeginning(parts);
+            StringBuilder output = new StringBuilder();
+            for (int seen = 0; seen < count;) {
+                var records = consumer.poll(Duration.ofSeconds(20));
+                if (records.isEmpty()) throw new IllegalStateException(seen + " of " + count + " records");
+                for (ConsumerRecord<byte[], byte[]> it : records) {
+                    show(output, it);
+                    seen++;
+                }
+            }
+            System.out.print(output);
+        }
+    }
+
+    private static void show(StringBuilder output, ConsumerRecord<byte[], byte[]> it) {
+        List<String> headers = new ArrayList<>();
+        for (Header header : it.headers()) headers.add("[\"" + header.key() + "\", " + hex(header.value()) + "]");
+        output.append("{\"p\": ").append(it.partition()).append(", \"o\": ").append(it.offset())
+            .append(", \"k\": ").append(hex(it.key())).append(", \"v\": ").append(hex(it.value()))
+            .append(", \"h\": [").append(String.join(", ", headers)).append("], \"t\": ").append(it.timestamp()).append("}\n");
+    }
+
+    private static void times(String[] words) {
+        try (var consumer = consumer(words[1])) {
+            TopicPartition part = new TopicPartition(words[2], 0);
+            List<String> found = new ArrayList<>();
+            for (int at = 3; at < words.length; at++) {
+                Map<TopicPartition, Long> asked = new HashMap<>();
+                asked.put(part, Long.valueOf(words[at]));
+                OffsetAndTimestamp answer = consumer.offsetsForTimes(asked).get(part);
+                found.add(answer == null ? "-1" : String.valueOf(answer.offset()));
+            }
+            System.out.println("[" + String.join(", ", found) + "]");
+        }
+    }
+
+    private static byte[] bytes(String quoted) {
+        if (quoted.equals("null")) return null;
+        byte[] digits = quoted.substring(1, quoted.length() - 1).getBytes(StandardCharsets.US_ASCII);
+        byte[] bytes = new byte[digits.length / 2];
+        for (int at = 0; at < bytes.length; at++) {
+            bytes[at] = (byte) (Character.digit(digits[2 * at], 16) << 4 | Character.digit(digits[2 * at + 1], 16));
+        }
+        return bytes;
+    }
+
+    private static String hex(byte[] bytes) {
+        if (bytes == null) return "null";
+        StringBuilder text = new StringBuilder("\"");
+        for (byte one : bytes) text.append(Character.forDigit(one >> 4 & 15, 16)).append(Character.forDigit(one & 15, 16));
+        return text.append('"').toString();
+    }
+}
