@@ -44,7 +44,7 @@ pub use disk::{
 pub use error::{AppendError, ReadError, RecoverError};
 pub use files::{DirectoryFiles, Files, FilesError, FoundPartition};
 pub use log::{Log, Progress};
-pub use plan::{ReadPlan, ReadStart, TimeLookup, TimeQuestion, TimeSpan, TimeStart};
+pub use plan::{ReadPlan, ReadStart, TimeFound, TimeLookup, TimeQuestion, TimeSpan, TimeStart};
 pub use producers::ProducerState;
 pub use recover::{LogFiles, RecoveryReport};
 pub use resolve::{ReadFile, ReadSegment, resolve, resolve_time};

@@ -1,7 +1,7 @@
 //! What a log says about where records are. It knows without touching a file; the rest is found by [`resolve`](crate::resolve) and
 //! [`resolve_time`](crate::resolve_time), outside of any lock.
 
-use klamm_model::{Offset, Timestamp};
+use klamm_model::{LeaderEpoch, Offset, Timestamp};
 
 use crate::disk::SegmentId;
 
@@ -39,6 +39,17 @@ pub struct ReadPlan {
     pub limit_offset: Option<Offset>,
     /// How much is wanted. The first batch is given whole.
     pub max_bytes: u32,
+}
+
+/// A record that was looked for by time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TimeFound {
+    /// Its place.
+    pub offset: Offset,
+    /// Its time.
+    pub timestamp: Timestamp,
+    /// Whose leader appended it.
+    pub epoch: Option<LeaderEpoch>,
 }
 
 /// What to look for by time.

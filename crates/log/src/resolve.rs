@@ -7,7 +7,7 @@ use klamm_model::{BatchError, BatchView, Corruption, Offset, Timestamp};
 use crate::disk::{FileKind, SegmentId};
 use crate::error::ReadError;
 use crate::index::{self, time_entry};
-use crate::plan::{ReadPlan, ReadStart, TimeLookup, TimeQuestion, TimeSpan, TimeStart};
+use crate::plan::{ReadPlan, ReadStart, TimeFound, TimeLookup, TimeQuestion, TimeSpan, TimeStart};
 use crate::walk::{ALL, NEAR, Walk, WalkError};
 
 /// Records of one batch, unpacked, when they are looked through for a timestamp.
@@ -87,10 +87,7 @@ fn floor_in_file(base: Offset, target: Offset, entry_count: u32, read: &mut Read
 }
 
 /// The record that a question about time asks for.
-pub fn resolve_time(
-    lookup: &TimeLookup,
-    read: &mut ReadSegment<'_>,
-) -> Result<Option<(Offset, Timestamp)>, ReadError> {
+pub fn resolve_time(lookup: &TimeLookup, read: &mut ReadSegment<'_>) -> Result<Option<TimeFound>, ReadError> {
     match lookup.question {
         TimeQuestion::AtOrAfter(at) => {
             for span in &lookup.spans {
@@ -101,9 +98,9 @@ pub fn resolve_time(
             Ok(None)
         }
         TimeQuestion::Largest => {
-            let mut largest: Option<(Offset, Timestamp)> = None;
+            let mut largest: Option<TimeFound> = None;
             for span in &lookup.spans {
-                if largest.is_some_and(|(_, timestamp)| span.largest_timestamp <= timestamp) {
+                if largest.is_some_and(|it| span.largest_timestamp <= it.timestamp) {
                     continue;
                 }
                 let counting = if span.largest_counts {
@@ -113,7 +110,7 @@ pub fn resolve_time(
                     largest_in(lookup, span, read)?
                 };
                 let Some(timestamp) = counting else { continue };
-                if largest.is_none_or(|(_, before)| before < timestamp)
+                if largest.is_none_or(|it| it.timestamp < timestamp)
                     && let Some(found) = first_at_or_after(lookup, span, timestamp, read)?
                 {
                     largest = Some(found);
@@ -153,7 +150,7 @@ fn first_at_or_after(
     span: &TimeSpan,
     time: Timestamp,
     read: &mut ReadSegment<'_>,
-) -> Result<Option<(Offset, Timestamp)>, ReadError> {
+) -> Result<Option<TimeFound>, ReadError> {
     let segment = span.segment;
     let start = match span.start {
         // The highest timestamp that counts may be lower than the one that this start is for.
@@ -185,7 +182,8 @@ fn first_at_or_after(
                     return Ok(None);
                 }
                 if time <= record.timestamp && lookup.log_start <= record.offset {
-                    return Ok(Some((record.offset, record.timestamp)));
+                    let (offset, timestamp) = (record.offset, record.timestamp);
+                    return Ok(Some(TimeFound { offset, timestamp, epoch: header.leader_epoch }));
                 }
             }
         }

@@ -28,6 +28,8 @@ pub enum Reply {
         response: ListOffsetsResponse,
         /// What to look for.
         lookups: Vec<Lookup>,
+        /// Whether the version has a place for leader epochs.
+        has_epochs: bool,
     },
 }
 
@@ -62,7 +64,9 @@ impl Reply {
         match self {
             Self::Ready(response) => (response, Vec::new()),
             Self::Fetch { response, reads, bytes_max } => complete_fetch(response, &reads, bytes_max, read),
-            Self::Times { response, lookups } => (complete_times(response, lookups, read), Vec::new()),
+            Self::Times { response, lookups, has_epochs } => {
+                (complete_times(response, lookups, has_epochs, read), Vec::new())
+            }
         }
     }
 }
@@ -107,6 +111,7 @@ fn complete_fetch(
 fn complete_times(
     mut response: ListOffsetsResponse,
     lookups: Vec<Lookup>,
+    has_epochs: bool,
     read: &mut ReadAt<'_>,
 ) -> Response {
     for Lookup { topic, partition, lookup } in lookups {
@@ -114,9 +119,12 @@ fn complete_times(
         match resolve_time(&lookup, &mut |segment, kind, position, buffer| {
             read(segment, kind, position, buffer)
         }) {
-            Ok(Some((offset, timestamp))) => {
-                answer.offset = offset.raw();
-                answer.timestamp = timestamp.0;
+            Ok(Some(found)) => {
+                answer.offset = found.offset.raw();
+                answer.timestamp = found.timestamp.0;
+                if has_epochs {
+                    answer.leader_epoch = found.epoch.map_or(-1, |epoch| epoch.0);
+                }
             }
             // Nothing is that young: -1, as the answer says already.
             Ok(None) => {}

@@ -460,6 +460,25 @@ fn nobody_waits_for_more_than_may_come() {
 }
 
 #[test]
+fn an_offset_inside_a_batch_gives_the_whole_batch() {
+    let mut world = World::new();
+    world.create("t", 1);
+    let sizes = [3, 5, 2].map(|count| {
+        let records = batch(count, None);
+        world.produce("t", -1, records.clone());
+        world.all_disk();
+        records.len() as u32
+    });
+    for (offset, first) in [(0, 0), (2, 0), (3, 1), (7, 1), (8, 2), (9, 2)] {
+        let sequence = world.fetch("t", offset, 0, 1);
+        let reply = world.answer(sequence).expect("an answer");
+        let (_, ranges) = world.complete(reply);
+        let start: u32 = sizes[..first].iter().sum();
+        assert_eq!(ranges[0].range, start..sizes.iter().sum(), "from {offset}");
+    }
+}
+
+#[test]
 fn followers_have_sessions_too() {
     check(
         "create t 1

@@ -3,7 +3,6 @@
 mod world;
 
 use klamm_model::ErrorCode;
-use klamm_node::Reply;
 use klamm_wire::{
     ListOffsetsRequest, OffsetForLeaderEpochRequest, Request, Response,
     list_offsets::{ListOffsetsPartition, ListOffsetsTopic},
@@ -24,8 +23,8 @@ fn ask(partition_index: i32, current_leader_epoch: i32, timestamp: i64) -> ListO
     ListOffsetsPartition { partition_index, current_leader_epoch, timestamp }
 }
 
-/// Offset, timestamp and epoch; `None` where a file has to be looked at.
-type Listed = Option<Result<(i64, i64, i32), ErrorCode>>;
+/// Offset, timestamp and epoch.
+type Listed = Result<(i64, i64, i32), ErrorCode>;
 
 impl World {
     fn list(&mut self, version: i16, partitions: &[ListOffsetsPartition]) -> Vec<Listed> {
@@ -38,20 +37,13 @@ impl World {
             ..Default::default()
         };
         let sequence = self.send(Request::ListOffsets(request), version);
-        let (response, looked_up) = match self.answer(sequence).expect("an answer") {
-            Reply::Ready(Response::ListOffsets(response)) => (response, Vec::new()),
-            Reply::Times { response, lookups } => {
-                let places = lookups.iter().map(|it| it.partition).collect();
-                (response, places)
-            }
-            other => panic!("{other:?}"),
-        };
-        let answers = response.topics[0].partitions.iter().enumerate();
+        let reply = self.answer(sequence).expect("an answer");
+        let (Response::ListOffsets(response), _) = self.complete(reply) else { panic!("another answer") };
+        let answers = response.topics[0].partitions.iter();
         answers
-            .map(|(place, it)| match ErrorCode::from_code(it.error_code) {
-                _ if looked_up.contains(&place) => None,
-                Some(ErrorCode::None) => Some(Ok((it.offset, it.timestamp, it.leader_epoch))),
-                code => Some(Err(code.expect("a known code"))),
+            .map(|it| match ErrorCode::from_code(it.error_code).expect("a known code") {
+                ErrorCode::None => Ok((it.offset, it.timestamp, it.leader_epoch)),
+                code => Err(code),
             })
             .collect()
     }
@@ -60,24 +52,27 @@ impl World {
 #[test]
 fn places_by_name_in_the_versions_that_know_them() {
     let mut world = three_records();
-    let unsupported = Some(Err(ErrorCode::UnsupportedVersion));
-    let nowhere = Some(Ok((-1, -1, -1)));
+    let unsupported = Err(ErrorCode::UnsupportedVersion);
+    let nowhere = Ok((-1, -1, -1));
     for (timestamp, since, expected) in [
-        (-1, 1, Some(Ok((3, -1, 0)))),
-        (-2, 1, Some(Ok((0, -1, 0)))),
-        (-3, 7, None),
-        (-4, 8, Some(Ok((0, -1, 0)))),
+        (-1, 1, Ok((3, -1, 0))),
+        (-2, 1, Ok((0, -1, 0))),
+        (-3, 7, Ok((2, 1002, 0))),
+        (-4, 8, Ok((0, -1, 0))),
         (-5, 9, nowhere),
         (-6, 11, nowhere),
         (-7, 12, nowhere),
         (i64::MIN, 12, nowhere),
-        (1001, 1, None),
+        (0, 1, Ok((0, 1000, 0))),
+        (1001, 1, Ok((1, 1001, 0))),
+        (1003, 1, nowhere),
+        (i64::MAX, 1, nowhere),
     ] {
         for version in 1..=11 {
             let expected = match expected {
                 _ if version < since => unsupported,
                 // The answer has a place for the epoch since version 4.
-                Some(Ok((offset, time, _))) if version < 4 => Some(Ok((offset, time, -1))),
+                Ok((offset, time, _)) if version < 4 => Ok((offset, time, -1)),
                 known => known,
             };
             let got = world.list(version, &[ask(0, -1, timestamp)]);
@@ -92,13 +87,9 @@ fn epochs_fence_and_a_partition_is_asked_for_once() {
     let got = world.list(7, &[ask(0, 0, -1), ask(0, 0, -1), ask(5, 0, -1)]);
     assert_eq!(
         got,
-        [
-            Some(Ok((3, -1, 0))),
-            Some(Err(ErrorCode::InvalidRequest)),
-            Some(Err(ErrorCode::UnknownTopicOrPartition))
-        ]
+        [Ok((3, -1, 0)), Err(ErrorCode::InvalidRequest), Err(ErrorCode::UnknownTopicOrPartition)]
     );
-    assert_eq!(world.list(7, &[ask(0, 1, -1)]), [Some(Err(ErrorCode::UnknownLeaderEpoch))]);
+    assert_eq!(world.list(7, &[ask(0, 1, -1)]), [Err(ErrorCode::UnknownLeaderEpoch)]);
 }
 
 #[test]

@@ -316,6 +316,6 @@ impl Bench {
             self.disk.read(&kind.file_name(segment.base), position, buffer)
         };
         let found = resolve_time(lookup, &mut read).expect("readable");
-        found.map(|(offset, timestamp)| (offset.raw(), timestamp.0))
+        found.map(|it| (it.offset.raw(), it.timestamp.0))
     }
 }

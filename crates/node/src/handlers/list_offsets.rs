@@ -63,33 +63,29 @@ pub(crate) fn handle(
                 }
                 find(node, key, asked, place, &mut lookups)
             });
-            partitions.push(match found {
-                Ok(found) => found,
+            let found = found.map_err(|code| match code {
                 // Clients that are older than this code wait for a leader as well.
-                Err(ErrorCode::OffsetNotAvailable) if version < 5 => ListOffsetsPartitionResponse {
-                    error_code: ErrorCode::LeaderNotAvailable.code(),
-                    ..nothing(asked.partition_index)
-                },
-                Err(code) => {
-                    ListOffsetsPartitionResponse { error_code: code.code(), ..nothing(asked.partition_index) }
-                }
+                ErrorCode::OffsetNotAvailable if version < 5 => ErrorCode::LeaderNotAvailable,
+                code => code,
             });
+            partitions.push(found.unwrap_or_else(|code| ListOffsetsPartitionResponse {
+                error_code: code.code(),
+                ..nothing(asked.partition_index)
+            }));
         }
         topics.push(ListOffsetsTopicResponse { name: topic.name, partitions, ..Default::default() });
     }
-    if version < 4 {
-        // Clients of that age know no leader epochs, and the answer has no place for them.
-        for partition in
-            topics.iter_mut().flat_map(|topic: &mut ListOffsetsTopicResponse| &mut topic.partitions)
-        {
-            partition.leader_epoch = -1;
-        }
+    // Clients that are older know no leader epochs, and the answer has no place for them.
+    let has_epochs = 4 <= version;
+    if !has_epochs {
+        let partitions = topics.iter_mut().flat_map(|it: &mut ListOffsetsTopicResponse| &mut it.partitions);
+        partitions.for_each(|partition| partition.leader_epoch = -1);
     }
     let response = ListOffsetsResponse { topics, ..Default::default() };
     let reply = if lookups.is_empty() {
         Reply::Ready(Response::ListOffsets(response))
     } else {
-        Reply::Times { response, lookups }
+        Reply::Times { response, lookups, has_epochs }
     };
     out.push(Effect::Reply { to, reply });
 }

@@ -4,13 +4,13 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
-use klamm_log::{DiskAction, DiskError, DiskOp};
+use klamm_log::{DiskAction, DiskError, DiskOp, FileKind, SegmentId};
 use klamm_model::{
     BatchBuilder, BrokerId, ErrorCode, Producer, ProducerEpoch, ProducerId, Seal, Tick, Timestamp, TopicId,
 };
 use klamm_node::{
-    ConnectionId, Effect, Endpoint, Event, Incoming, Listener, Node, NodeConfig, Now, Origin, Reply, ReplyTo,
-    View, prepare,
+    ConnectionId, Effect, Endpoint, Event, FileRange, Incoming, Listener, Node, NodeConfig, Now, Origin,
+    Reply, ReplyTo, View, prepare,
 };
 use klamm_quorum::{Entry, Output};
 use klamm_replica::Sabotage;
@@ -34,6 +34,8 @@ pub(crate) struct World {
     pub(crate) closed: Vec<&'static str>,
     pub(crate) view: Option<Arc<View>>,
     pub(crate) wall: Timestamp,
+    /// What was written, by segment.
+    pub(crate) files: Vec<(SegmentId, Vec<u8>)>,
 }
 
 pub(crate) const CONNECTION: ConnectionId = ConnectionId(7);
@@ -59,6 +61,7 @@ impl World {
             closed: Vec::new(),
             view: None,
             wall: Timestamp(1_700_000_000_000),
+            files: Vec::new(),
         };
         world.step(Event::Quorum(Output::Leader { epoch: klamm_model::ControllerEpoch(1) }));
         world
@@ -102,10 +105,39 @@ impl World {
         let mut ended = 0;
         while let Some(index) = self.disk.iter().position(|op| which(&op.action)) {
             let op = self.disk.remove(index).expect("it was just found");
+            if result.is_ok() {
+                self.write(&op.action);
+            }
             self.step(Event::Disk { partition: op.partition, op: op.id, result: result.clone() });
             ended += 1;
         }
         ended
+    }
+
+    fn write(&mut self, action: &DiskAction) {
+        let DiskAction::Write { segment, position, prefix, body } = action else { return };
+        let known = self.files.iter().position(|(id, _)| id == segment);
+        let index = known.unwrap_or_else(|| {
+            self.files.push((*segment, Vec::new()));
+            self.files.len() - 1
+        });
+        let (file, start) = (&mut self.files[index].1, *position as usize);
+        file.resize(file.len().max(start + body.len()), 0);
+        file[start..][..body.len()].copy_from_slice(body);
+        if let Some(prefix) = prefix {
+            file[start..][..prefix.len()].copy_from_slice(prefix);
+        }
+    }
+
+    /// The answer with what it needs from the files of segments.
+    pub(crate) fn complete(&self, reply: Reply) -> (Response, Vec<FileRange>) {
+        reply.complete(&mut |segment, kind, position, buffer| {
+            let file = self.files.iter().find(|(id, _)| *id == segment && kind == FileKind::Log);
+            let bytes = file.and_then(|(_, file)| file.get(position as usize..)).unwrap_or_default();
+            let size = bytes.len().min(buffer.len());
+            buffer[..size].copy_from_slice(&bytes[..size]);
+            Ok(size)
+        })
     }
 
     pub(crate) fn all_disk(&mut self) {
