@@ -82,7 +82,7 @@ impl Log {
         let size = self.fitting(base, batch.size)?;
 
         self.prepare_segment(size, batch.last_offset_delta, batch.max_timestamp);
-        self.epochs_unsaved |= self.epochs.begin(epoch, base);
+        self.note_epoch(epoch, base);
         let position = self.place(&NewBatch {
             size,
             last_delta: batch.last_offset_delta,
@@ -121,6 +121,7 @@ impl Log {
             },
             out,
         );
+        self.draft_notes(self.config.notes_interval_bytes);
         self.pump(out);
         self.after_change();
         Ok(Appended { base, end: self.end, duplicate: false, max_timestamp: batch.max_timestamp })
@@ -147,7 +148,7 @@ impl Log {
             }
             self.prepare_segment(size, header.last_offset_delta, header.max_timestamp);
             if let Some(epoch) = header.leader_epoch {
-                self.epochs_unsaved |= self.epochs.begin(epoch, first);
+                self.note_epoch(epoch, first);
             }
             let position = self.place(&NewBatch::stored(header, size));
             let (end, appended_bytes, segment) =
@@ -167,6 +168,7 @@ impl Log {
             (write.end, write.appended_bytes) = (end, appended_bytes);
         }
         pending.into_iter().for_each(|write| self.write(write, out));
+        self.draft_notes(self.config.notes_interval_bytes);
         self.pump(out);
         self.after_change();
         Ok(Appended { base, end: self.end, duplicate: false, max_timestamp })
@@ -222,6 +224,12 @@ impl Log {
             Some(size) if room => Ok(size),
             _ => Err(AppendError::TooLarge { base, size }),
         }
+    }
+
+    /// A record of this epoch is about to have the offset `at`.
+    fn note_epoch(&mut self, epoch: LeaderEpoch, at: Offset) {
+        let changed = self.epochs.begin(epoch, at);
+        self.epochs_unsaved |= changed || self.epochs.newest().is_some_and(|newest| newest.start == at);
     }
 
     /// Whether the next batch, of this size and length, has to go to a new segment. The rules are those of Kafka's `LogSegment.shouldRoll`.
@@ -283,6 +291,7 @@ impl Log {
             producers: snapshot::write(&self.producers),
         });
         self.segments.push(Segment::new(next.base));
+        self.discard_notes_from(Offset::ZERO);
     }
 
     /// Gives a batch its place at the end of the last segment, in all that is kept of the log, and tells the position.

@@ -56,10 +56,14 @@ pub struct LogConfig {
     pub retention: Retention,
     /// Files of a deleted segment stay for so long under another name, for those who are reading them (`file.delete.delay.ms`).
     pub file_delete_delay_ms: u64,
+    /// Bytes of the growing segment between two notes on it: what a start after a crash has to read of it, about.
+    pub notes_interval_bytes: u32,
     /// Appends are refused while so many bytes wait to be written: a disk that does not keep up must not fill the memory.
     pub queue_bytes_max: u64,
     /// Producers whose sequence numbers are known. Beyond it, the one that has been silent for longest is forgotten.
     pub producer_count_max: usize,
+    /// A producer whose last batch is older than this is forgotten (`producer.id.expiration.ms`).
+    pub producer_expiration_ms: u64,
 }
 
 const WEEK_MS: u64 = 7 * 24 * 3600 * 1000;
@@ -76,8 +80,10 @@ impl Default for LogConfig {
             flush: Flush::Synced,
             retention: Retention { age_ms_max: Some(WEEK_MS), bytes_max: None },
             file_delete_delay_ms: 60_000,
+            notes_interval_bytes: 32 << 20,
             queue_bytes_max: 64 << 20,
             producer_count_max: 10_000,
+            producer_expiration_ms: 24 * 3600 * 1000,
         }
     }
 }

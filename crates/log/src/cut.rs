@@ -62,6 +62,7 @@ impl Log {
         (self.log_start, self.synced, self.written, self.end) = (base, base, base, base);
         (self.appended_bytes, self.written_bytes) = (self.synced_bytes, self.synced_bytes);
         (self.high_watermark, self.expired_below) = (base, base);
+        self.discard_notes_from(Offset::ZERO);
         if let Some(syncing) = &mut self.queue.syncing {
             (syncing.covers, syncing.appended_bytes) = (Offset::ZERO, 0);
         }
@@ -101,6 +102,7 @@ impl Log {
         // Deleted records do not come back, but half a batch cannot stay either.
         self.log_start = self.log_start.min(to);
         self.expired_below = self.expired_below.min(self.log_start);
+        self.discard_notes_from(to);
         self.epochs_unsaved |= self.epochs.cut(to, !keep_epoch);
         if to < self.written {
             (self.written, self.written_bytes) = (to, self.appended_bytes);

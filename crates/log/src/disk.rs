@@ -32,6 +32,8 @@ pub enum FileKind {
     Index,
     /// How far the timestamps have risen at some of them.
     TimeIndex,
+    /// Notes on a segment that still grows.
+    Growing,
     /// The producers' state before the segment's first record.
     Producers,
 }
@@ -41,7 +43,7 @@ pub(crate) const RETIRED: &str = ".deleted";
 
 impl FileKind {
     /// All of a segment's files. The log comes last: as long as it has its name, the others are not forgotten.
-    pub const ALL: [Self; 4] = [Self::Index, Self::TimeIndex, Self::Producers, Self::Log];
+    pub const ALL: [Self; 5] = [Self::Index, Self::TimeIndex, Self::Growing, Self::Producers, Self::Log];
 
     /// What the name ends with.
     pub fn extension(self) -> &'static str {
@@ -49,6 +51,7 @@ impl FileKind {
             Self::Log => "log",
             Self::Index => "index",
             Self::TimeIndex => "timeindex",
+            Self::Growing => "growing",
             Self::Producers => "snapshot",
         }
     }
@@ -151,7 +154,7 @@ pub enum DiskAction {
         /// Segments that go, in rising order.
         delete: Vec<SegmentId>,
     },
-    /// A segment that gets no more records: writes its indexes, and the producers' state for whoever starts after it.
+    /// A segment that gets no more records: writes its indexes, and the producers' state for whoever starts after it. Notes on it go.
     Seal {
         /// Which segment.
         segment: SegmentId,
@@ -173,6 +176,19 @@ pub enum DiskAction {
         /// The whole file.
         producers: Bytes,
     },
+    /// Notes on a segment that still grows: more index entries, and a snapshot. Nothing needs to be on disk when it ends.
+    Note {
+        /// Which segment.
+        segment: SegmentId,
+        /// Where in the file with the notes the entries belong.
+        position: u32,
+        /// What is new in it.
+        entries: Bytes,
+        /// The offset that the snapshot is named by.
+        through: Offset,
+        /// The whole snapshot file.
+        producers: Bytes,
+    },
     /// Replaces a small file as a whole: a crash leaves the old or the new one. On disk when it ends.
     WriteCheckpoint {
         /// Its name within the partition's directory.
@@ -186,10 +202,12 @@ pub enum DiskAction {
         /// Which segments, in rising order.
         segments: Vec<SegmentId>,
     },
-    /// Removes files that were retired.
+    /// Removes files that were retired, and snapshots that are of no use.
     Remove {
         /// Whose files.
         segments: Vec<SegmentId>,
+        /// The offsets that the snapshots are named by.
+        snapshots: Vec<Offset>,
     },
     /// Removes the directory; it gets a name first that no start takes for a partition.
     DeletePartition,

@@ -7,6 +7,7 @@ use crate::config::Flush;
 use crate::disk::{DURABLE_POINT, DiskAction, DiskError, DiskOp, EPOCH_CHECKPOINT, OpId};
 use crate::index;
 use crate::log::{Life, Log, Progress};
+use crate::notes::Notes;
 use crate::queue::{Barrier, Errand, Started, Step, Syncing};
 
 /// How often the durable point is saved while it moves.
@@ -90,11 +91,14 @@ impl Log {
             (Errand::Retire { .. } | Errand::Remove { .. }, _) => self.leftovers_cleared(errand),
             (Errand::DurablePoint { log_start }, Ok(())) => self.log_start_on_disk = log_start,
             (Errand::Epochs, Ok(())) => {}
+            (Errand::Note { notes, void }, Ok(())) => self.noted(notes, void),
+            // There will be others.
+            (Errand::Note { .. }, Err(DiskError::Full)) => self.errands_pause = true,
             (Errand::Epochs, Err(DiskError::Full)) => {
                 (self.epochs_unsaved, self.errands_pause) = (true, true)
             }
             (Errand::DurablePoint { .. }, Err(DiskError::Full)) => {
-                (self.durable_point_due, self.errands_pause) = (true, true);
+                (self.notes_unsaved, self.durable_point_due, self.errands_pause) = (true, true, true);
             }
             (_, Err(error)) => self.fail(error, self.synced, progress),
         }
@@ -229,6 +233,7 @@ impl Log {
             self.drop_old_segments();
             self.sync_if_due(out);
             self.save_if_due(out);
+            self.write_notes_if_due(out);
             self.clear_leftovers_if_due(out);
         }
     }
@@ -349,13 +354,15 @@ impl Log {
     }
 
     fn durable_point_is_old(&self) -> bool {
-        self.durable_point < self.synced || self.log_start_on_disk != self.log_start
+        self.durable_point < self.synced || self.log_start_on_disk != self.log_start || self.notes_unsaved
     }
 
-    /// The file that says how far the log is known to be on disk, what of that no cut goes below, and where the log starts.
-    fn durable_point_checkpoint(&self, point: Offset) -> DiskAction {
-        let point =
-            DurablePoint { point, committed: self.high_watermark.min(point), log_start: self.log_start };
+    /// The file that says how far the log is known to be on disk, what of that no cut goes below, where the log starts, and which notes hold.
+    fn durable_point_checkpoint(&mut self, point: Offset) -> DiskAction {
+        self.notes_unsaved = false;
+        let committed = self.high_watermark.min(point);
+        let notes = self.notes.filter(|notes| notes.through <= committed);
+        let point = DurablePoint { point, committed, log_start: self.log_start, notes };
         DiskAction::WriteCheckpoint { name: DURABLE_POINT, contents: point.to_text().into() }
     }
 
@@ -391,6 +398,9 @@ impl Log {
         {
             self.durable_point_due = true;
         }
+        if self.synced == self.end {
+            self.draft_notes_at_rest();
+        }
         self.pump(out);
         if !self.wants_periodic() {
             self.rest();
@@ -403,7 +413,7 @@ impl Log {
         let stalled = self.queue.started.as_ref().is_some_and(|started| started.op.is_none());
         let unsaved = self.durable_point_is_old() || self.epochs_unsaved;
         let unsaved = unsaved || (self.synced < self.written && self.config.flush != Flush::NEVER);
-        let unsaved = unsaved || self.to_create.is_some() || self.errands_pause;
+        let unsaved = unsaved || self.to_create.is_some() || self.errands_pause || self.notes_are_due();
         let unsaved = unsaved || !self.leftovers.named.is_empty();
         match self.life {
             Life::Running => stalled || unsaved,
@@ -434,11 +444,14 @@ pub(crate) struct DurablePoint {
     pub(crate) committed: Offset,
     /// Records below are deleted.
     pub(crate) log_start: Offset,
+    /// The notes on the growing segment. Never above `committed`.
+    pub(crate) notes: Option<Notes>,
 }
 
 impl DurablePoint {
     fn to_text(self) -> String {
-        checked(&format!("1\n{}\n{}\n{}\n", self.point, self.committed, self.log_start))
+        let notes = self.notes.map_or_else(|| "-".to_owned(), Notes::to_line);
+        checked(&format!("1\n{}\n{}\n{}\n{notes}\n", self.point, self.committed, self.log_start))
     }
 
     /// Reads the file; `None` if it is damaged. Version 0 had no log start.
@@ -446,11 +459,12 @@ impl DurablePoint {
         let mut lines = text.split('\n');
         let version = lines.next()?;
         let mut offset = || Offset::from_wire(lines.next()?.parse().ok()?);
-        let mut it = Self { point: offset()?, committed: offset()?, log_start: Offset::ZERO };
+        let mut it = Self { point: offset()?, committed: offset()?, ..Self::default() };
         let same = match version {
             "0" => checked(&format!("0\n{}\n{}\n", it.point, it.committed)),
             _ => {
                 it.log_start = offset()?;
+                it.notes = Notes::from_line(lines.next()?);
                 it.to_text()
             }
         };

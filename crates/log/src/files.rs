@@ -174,13 +174,19 @@ impl Files {
                 self.seal(*segment, index, times, SegmentId { partition, base: *next }, producers)
             }
             DiskAction::WriteSnapshot { at, producers } => {
-                self.write_snapshot(SegmentId { partition, base: *at }, producers)
+                self.write_snapshot(SegmentId { partition, base: *at }, producers, true)
             }
             DiskAction::WriteCheckpoint { name, contents } => {
                 self.write_checkpoint(partition, name, contents)
             }
             DiskAction::Retire { segments } => self.retire(segments),
-            DiskAction::Remove { segments } => self.remove(segments),
+            DiskAction::Remove { segments, snapshots } => {
+                self.remove(segments)?;
+                snapshots.iter().try_for_each(|at| self.remove_snapshot(SegmentId { partition, base: *at }))
+            }
+            DiskAction::Note { segment, position, entries, through, producers } => {
+                self.note(*segment, *position, entries, SegmentId { partition, base: *through }, producers)
+            }
             DiskAction::DeletePartition => self.delete_partition(partition),
         }
     }
@@ -366,12 +372,35 @@ impl Files {
         write_file(&path, index, true).map_err(failed("write", &path))?;
         let path = self.path(segment, FileKind::TimeIndex).map_err(failed("find", segment))?;
         write_file(&path, times, true).map_err(failed("write", &path))?;
-        if producers.is_empty() { Ok(()) } else { self.write_snapshot(next, producers) }
+        let path = self.path(segment, FileKind::Growing).map_err(failed("find", segment))?;
+        remove_file(&path).map_err(failed("remove", &path))?;
+        if producers.is_empty() { Ok(()) } else { self.write_snapshot(next, producers, true) }
     }
 
-    fn write_snapshot(&self, at: SegmentId, producers: &[u8]) -> Result<(), DiskError> {
+    fn note(
+        &self,
+        segment: SegmentId,
+        position: u32,
+        entries: &[u8],
+        through: SegmentId,
+        producers: &[u8],
+    ) -> Result<(), DiskError> {
+        let path = self.path(segment, FileKind::Growing).map_err(failed("find", segment))?;
+        let notes = options().write(true).create(true).truncate(false).open(&path);
+        notes
+            .and_then(|notes| notes.write_all_at(entries, position.into()))
+            .map_err(failed("write", &path))?;
+        self.write_snapshot(through, producers, false)
+    }
+
+    fn write_snapshot(&self, at: SegmentId, producers: &[u8], synced: bool) -> Result<(), DiskError> {
         let path = self.path(at, FileKind::Producers).map_err(failed("find", at))?;
-        write_file(&path, producers, true).map_err(failed("write", &path))
+        write_file(&path, producers, synced).map_err(failed("write", &path))
+    }
+
+    fn remove_snapshot(&self, at: SegmentId) -> Result<(), DiskError> {
+        let path = self.path(at, FileKind::Producers).map_err(failed("find", at))?;
+        remove_file(&path).map_err(failed("remove", &path))
     }
 
     fn write_checkpoint(

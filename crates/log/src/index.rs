@@ -6,12 +6,14 @@
 //! last offset of the first batch that has it, in 4; timestamps rise from entry to entry, and the last one is the segment's highest.
 
 use bytes::{BufMut, Bytes};
-use klamm_model::{Offset, Timestamp};
+use klamm_model::{Offset, Timestamp, crc32c};
 
 /// Bytes of an entry in the file.
 pub(crate) const ENTRY_SIZE: usize = 8;
 /// Bytes of an entry in the file with the times.
 pub(crate) const TIME_ENTRY_SIZE: usize = 12;
+/// Bytes of an entry in the notes on a growing segment: all that there is of it, and a checksum.
+pub(crate) const NOTE_SIZE: usize = 28;
 
 /// The highest timestamp of some batches, and where it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -132,6 +134,47 @@ impl Index {
         self.since_entry = position.saturating_sub(last);
     }
 
+    pub(crate) fn len(&self) -> u32 {
+        self.entries.len() as u32
+    }
+
+    /// Entries from one number to another, for the notes on a segment that begins at `base`.
+    pub(crate) fn notes_to_bytes(&self, base: Offset, from: u32, to: u32) -> Bytes {
+        let mut bytes = Vec::with_capacity((to - from) as usize * NOTE_SIZE);
+        for (number, entry) in (from..to).zip(&self.entries[from as usize..to as usize]) {
+            bytes.extend_from_slice(&note(base, number, entry));
+        }
+        bytes.into()
+    }
+
+    /// The index of a segment from notes on the first `position` bytes of it; `None` if they are damaged.
+    pub(crate) fn from_notes(base: Offset, notes: &[u8], position: u32) -> Option<Self> {
+        let mut entries: Vec<Entry> = Vec::with_capacity(notes.len() / NOTE_SIZE);
+        let (notes, []) = notes.as_chunks::<NOTE_SIZE>() else { return None };
+        for (number, bytes) in (0..).zip(notes) {
+            let [last, last_delta, at, largest_last, high, low, _] = *bytes.as_chunks::<4>().0 else {
+                return None;
+            };
+            let [last, last_delta, at, largest_last] =
+                [last, last_delta, at, largest_last].map(u32::from_be_bytes);
+            let largest = i64::from(i32::from_be_bytes(high)) << 32 | i64::from(u32::from_be_bytes(low));
+            let entry = Entry { last, last_delta, position: at, largest_last, largest: Timestamp(largest) };
+            let follows = |before: &Entry| before.last < last && before.position < at;
+            if note(base, number, &entry) != *bytes || position <= at || !entries.last().is_none_or(follows) {
+                return None;
+            }
+            entries.push(entry);
+        }
+        let last = entries.last().map_or(0, |entry| entry.position);
+        Some(Self { entries, since_entry: position - last })
+    }
+
+    /// The first offset and the position of the last batch that has an entry.
+    pub(crate) fn last_known(&self, base: Offset) -> Option<(Offset, u32)> {
+        let entry = self.entries.last()?;
+        Some((base.advance(entry.last.checked_sub(entry.last_delta)?), entry.position))
+    }
+
     pub(crate) fn shrink(&mut self) {
         self.entries.shrink_to_fit();
     }
@@ -162,6 +205,23 @@ impl Index {
         }
         bytes.into()
     }
+}
+
+/// Numbered and named, so that notes on something else are not taken for these.
+fn note(base: Offset, number: u32, entry: &Entry) -> [u8; NOTE_SIZE] {
+    let mut bytes = [0; NOTE_SIZE];
+    let mut fields = &mut bytes[..];
+    fields.put_u32(entry.last);
+    fields.put_u32(entry.last_delta);
+    fields.put_u32(entry.position);
+    fields.put_u32(entry.largest_last);
+    fields.put_i64(entry.largest.0);
+    let mut checked = [0; 36];
+    checked[..24].copy_from_slice(&bytes[..24]);
+    checked[24..32].copy_from_slice(&base.raw().to_be_bytes());
+    checked[32..].copy_from_slice(&number.to_be_bytes());
+    bytes[24..].copy_from_slice(&crc32c(&checked).to_be_bytes());
+    bytes
 }
 
 /// Reads an entry of the `.index`: last offset from the segment's base, and position.

@@ -5,11 +5,12 @@
 //! Knows no requests, no replicas and no clock. Only [`Files`] performs operations, for those who have a disk.
 //!
 //! ```text
-//!   topic-0/  00000000000000000000.log  .index     closed: its index is a file
+//!   topic-0/  00000000000000000000.log  .index  .timeindex      closed: its indexes are files
 //!             00000000000000001234.log  .snapshot  grows: its index is in memory; the snapshot has the producers before it
+//!                                       .growing   notes on it, with a snapshot of their own
 //!             leader-epoch-checkpoint  partition.metadata  durable-point (and where the log starts)
 //! ```
-//! All but `durable-point` are in Kafka's formats.
+//! All but `durable-point` and `….growing` are in Kafka's formats.
 
 mod append;
 mod config;
@@ -21,6 +22,7 @@ mod error;
 mod files;
 mod index;
 mod log;
+mod notes;
 mod plan;
 mod producers;
 mod queue;

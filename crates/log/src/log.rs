@@ -13,6 +13,7 @@ use klamm_model::{LeaderEpoch, Offset, Tick, TopicPartition};
 use crate::config::{Flush, LogConfig};
 use crate::disk::{DiskError, DiskOp, SegmentId};
 use crate::epochs::Epochs;
+use crate::notes::{Draft, Notes};
 use crate::producers::{ProducerState, Producers};
 use crate::queue::{Barrier, Queue};
 use crate::retention::Leftovers;
@@ -80,6 +81,11 @@ pub struct Log {
     /// Closed segments that end here or below have expired.
     pub(crate) expired_below: Offset,
     pub(crate) leftovers: Leftovers,
+    /// Notes on the growing segment, as they are in their files.
+    pub(crate) notes: Option<Notes>,
+    /// The file with the durable point has others, or none.
+    pub(crate) notes_unsaved: bool,
+    pub(crate) draft: Option<Box<Draft>>,
     /// A segment ended, or the log start moved: the durable point is not to wait for its turn.
     pub(crate) durable_point_due: bool,
     /// A small file found the disk full: wait for the next turn.
@@ -129,6 +135,9 @@ impl Log {
             log_start_on_disk: base,
             expired_below: Offset::ZERO,
             leftovers: Leftovers::default(),
+            notes: None,
+            notes_unsaved: false,
+            draft: None,
             durable_point_due: false,
             errands_pause: false,
             now: Tick::default(),
@@ -221,14 +230,13 @@ impl Log {
         })
     }
 
-    /// A leader's epoch begins at `at`, though it has no record yet.
+    /// A leader's epoch begins at `at`, though it has no record yet. It is saved with its first one: a start would not take it for one without.
     ///
     /// # Panics
     /// If there are records of a newer epoch: the caller has to refuse those who come too late.
-    pub fn begin_epoch(&mut self, epoch: LeaderEpoch, at: Offset, out: &mut Vec<DiskOp>) {
-        if self.life == Life::Running && self.epochs.begin(epoch, at) {
-            self.epochs_unsaved = true;
-            self.pump(out);
+    pub fn begin_epoch(&mut self, epoch: LeaderEpoch, at: Offset) {
+        if self.life == Life::Running {
+            self.epochs.begin(epoch, at);
         }
     }
 
@@ -323,6 +331,13 @@ impl Log {
             self.log_start_on_disk,
             self.partition,
             self.log_start
+        );
+        assert!(
+            self.notes.is_none_or(|notes| notes.base == self.active().base && notes.through <= self.end),
+            "notes on {}, which ends at {}: {:?}",
+            self.partition,
+            self.end,
+            self.notes
         );
         assert!(
             self.leftovers.named.last().is_none_or(|last| *last < self.segments[0].base),

@@ -213,6 +213,13 @@ impl Producers {
         self.entries.retain(|_, entry| entry.last_offset < end);
     }
 
+    /// Forgets producers whose last batch is of before `time` and lies below `committed`.
+    pub(crate) fn expire(&mut self, time: Timestamp, committed: Offset) {
+        self.entries.retain(|_, entry| {
+            committed <= entry.last_offset || entry.last().is_none_or(|last| time <= last.timestamp)
+        });
+    }
+
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
     }

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use klamm_model::{Offset, TopicId};
 
 use crate::disk::{DiskAction, OpId, Prefix, SegmentId};
+use crate::notes::Notes;
 
 /// Bytes and the place they go to.
 #[derive(Debug)]
@@ -99,16 +100,18 @@ pub(crate) struct Syncing {
 }
 
 /// Work beside the writes: it touches nothing that they do.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Errand {
     /// The file with the epochs.
     Epochs,
     /// The file with the durable point and this log start.
     DurablePoint { log_start: Offset },
+    /// Notes on the growing segment. `void`: what they are about was taken back since.
+    Note { notes: Notes, void: bool },
     /// Segments get names that no start takes for a log's.
     Retire { count: usize },
-    /// Their files go.
-    Remove { count: usize },
+    /// Files of so many retired segments go, and of so many snapshots.
+    Remove { count: usize, snapshot_count: usize },
 }
 
 #[derive(Debug, Default)]

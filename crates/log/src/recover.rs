@@ -23,6 +23,8 @@ use crate::segment::Segment;
 use crate::snapshot;
 use crate::walk::{ALL, Walk, WalkError};
 
+mod resume;
+
 /// Batches after an index's last entry. Where there are more, entries are missing.
 const BATCHES_AFTER_INDEX_MAX: u64 = 4096;
 /// Small files larger than this are not ours.
@@ -70,9 +72,16 @@ struct Found {
 type Listed = (BatchHeader, u32);
 
 /// The good part of a segment.
+#[derive(Clone, Copy)]
 struct Scanned {
     end: Offset,
     size: u32,
+}
+
+impl Scanned {
+    fn none(segment: Found) -> Self {
+        Self { end: segment.base, size: 0 }
+    }
 }
 
 struct Recovery<'a> {
@@ -85,6 +94,8 @@ struct Recovery<'a> {
     committed: Offset,
     /// Records below are deleted.
     log_start: Offset,
+    /// What the file with the epochs says, if it can be read.
+    saved_epochs: Option<Epochs>,
     scanned_count: u64,
     rebuilt: Vec<String>,
 }
@@ -110,6 +121,7 @@ impl Log {
             durable_point: None,
             committed: Offset::ZERO,
             log_start: Offset::ZERO,
+            saved_epochs: None,
             scanned_count: 0,
             rebuilt: Vec::new(),
         };
@@ -144,8 +156,9 @@ impl Recovery<'_> {
         // Segments wholly below the log start are no part of it any more, whatever of them is left.
         let first_kept = found.iter().skip(1).position(|next| self.log_start < next.base);
         let deleted: Vec<Found> = found.drain(..first_kept.unwrap_or(found.len() - 1)).collect();
-        let first = found[0];
-        let log_start = self.log_start.max(first.base);
+        let log_start = self.log_start.max(found[0].base);
+        self.log_start = log_start;
+        self.saved_epochs = self.read_epochs()?;
 
         let mut repairs = Vec::new();
         let mut closed = Vec::new();
@@ -167,7 +180,15 @@ impl Recovery<'_> {
         let closed_found = &found[..found.len() - 1];
         let (epochs, producers) = self.state_before(closed_found, last, &mut repairs)?;
 
-        let (listed, producers_before) = self.listed(&found)?;
+        let resumed = match saved.and_then(|saved| saved.notes) {
+            Some(notes) => self.resume(notes, last, &epochs)?,
+            None => None,
+        };
+        // Notes are on what is committed: no cut goes below them.
+        let (listed, producers_before) = match &resumed {
+            Some(_) => (Vec::new(), None),
+            None => self.listed(&found)?,
+        };
         let first_listed = found.len() - 1 - listed.len();
 
         let mut log = Log::empty(self.partition, self.config, found[first_listed].base);
@@ -190,15 +211,18 @@ impl Recovery<'_> {
             log.segments.push(Segment::new(found[first_listed + at + 1].base));
         }
         log.tail.trim(self.committed, log.end);
+        if let Some(resumed) = resumed {
+            resumed.apply(&mut log);
+        }
         log.synced_bytes = log.appended_bytes;
         log.active_mut().may_exist = true;
-        log.epochs_unsaved = false;
         let durable_point = self.durable_point.unwrap_or_default();
         let committed = self.committed;
         let last_epoch = log.epochs.newest().map(|newest| newest.epoch);
-        let Scanned { end: valid_end, size } = self.scan(last, last_epoch, &mut |header, size| {
+        let from = Scanned { end: log.end, size: log.active().size };
+        let Scanned { end: valid_end, size } = self.scan(last, from, last_epoch, &mut |header, size| {
             if let Some(epoch) = header.leader_epoch {
-                log.epochs_unsaved |= log.epochs.begin(epoch, log.end);
+                log.epochs.begin(epoch, log.end);
             }
             log.place(&NewBatch::stored(header, size));
             if log.end <= durable_point {
@@ -219,7 +243,9 @@ impl Recovery<'_> {
         (log.log_start, log.log_start_on_disk) = (log_start, log_start);
         log.leftovers.named = deleted.iter().map(|segment| segment.base).collect();
         log.leftovers.retired = self.retired();
+        log.leftovers.snapshots = self.snapshots();
         log.epochs.cut_front(log_start);
+        log.epochs_unsaved = self.epochs_differ(&log.epochs, log.end);
         if damaged || !dropped.is_empty() {
             let delete = dropped.iter().map(|segment| log.id_of(segment.base)).collect();
             let segment = log.id_of(last.base);
@@ -281,6 +307,12 @@ impl Recovery<'_> {
     fn entry_count(&self, kind: FileKind, base: Offset, entry_size: u64) -> Option<u32> {
         let size = self.size_of(&kind.file_name(base)).filter(|size| size % entry_size == 0)?;
         u32::try_from(size / entry_size).ok()
+    }
+
+    /// Snapshots that may be of no use: that is seen when they are about to go.
+    fn snapshots(&self) -> Vec<Offset> {
+        let at = |name: &str| name.strip_suffix(".snapshot")?.parse().ok();
+        self.listed.iter().filter_map(|(name, _)| Offset::from_wire(at(name)?)).collect()
     }
 
     /// Segments whose files have other names already: it is time that they go.
@@ -399,7 +431,7 @@ impl Recovery<'_> {
         let mut index = Index::default();
         let mut position = 0;
         let interval = self.config.index_interval_bytes;
-        let scanned = self.scan(segment, None, &mut |header, size| {
+        let scanned = self.scan(segment, Scanned::none(segment), None, &mut |header, size| {
             let batch = Indexed {
                 first: header.base_offset,
                 last_delta: header.last_offset_delta,
@@ -426,11 +458,12 @@ impl Recovery<'_> {
         Ok(Some((Segment { index: Some(index), ..rebuilt }, repair)))
     }
 
-    /// Goes through a segment batch by batch as far as it is good: every batch follows the one before, and above the durable point has its
+    /// Goes through a segment from some batch on, as far as it is good: every batch follows the one before, and above the durable point has its
     /// checksum right.
     fn scan(
         &mut self,
         segment: Found,
+        from: Scanned,
         mut last_epoch: Option<LeaderEpoch>,
         visit: &mut dyn FnMut(&BatchHeader, u32),
     ) -> Result<Scanned, RecoverError> {
@@ -438,7 +471,7 @@ impl Recovery<'_> {
         let mut read = |position: u64, buffer: &mut [u8]| self.files.read_at(&name, position, buffer);
         let mut walk = Walk::new(segment.size, ALL, &mut read);
         let durable_point = self.durable_point.unwrap_or_default();
-        let (mut position, mut end) = (0, segment.base);
+        let Scanned { mut end, size: mut position } = from;
         let mut unchecked = None;
         loop {
             let (header, after) = match walk.header_at(position) {
@@ -483,7 +516,7 @@ impl Recovery<'_> {
         let mut listed = Vec::new();
         for at in first..last {
             let mut batches = Vec::new();
-            let scanned = self.scan(found[at], None, &mut |header, size| {
+            let scanned = self.scan(found[at], Scanned::none(found[at]), None, &mut |header, size| {
                 batches.push((*header, size));
             })?;
             listed.push(batches);
@@ -518,7 +551,7 @@ impl Recovery<'_> {
         let mut scanned_producers = self.producers_from_file(closed[0].base)?.unwrap_or_default();
         let count_max = self.config.producer_count_max;
         for segment in closed {
-            self.scan(*segment, None, &mut |header, _| {
+            self.scan(*segment, Scanned::none(*segment), None, &mut |header, _| {
                 let goes_on = scanned_epochs
                     .newest()
                     .is_none_or(|newest| header.leader_epoch.is_some_and(|epoch| newest.epoch <= epoch));
@@ -545,15 +578,26 @@ impl Recovery<'_> {
         Ok((epochs.unwrap_or(scanned_epochs), producers.unwrap_or(scanned_producers)))
     }
 
+    /// The epochs that are saved, from where the log starts.
+    fn read_epochs(&self) -> Result<Option<Epochs>, RecoverError> {
+        let Some(contents) = self.read_small(EPOCH_CHECKPOINT)? else { return Ok(None) };
+        let mut epochs = std::str::from_utf8(&contents).ok().and_then(Epochs::from_text);
+        // The file may be from before a log began anew, or before records were deleted.
+        epochs.iter_mut().for_each(|epochs| _ = epochs.cut_front(self.log_start));
+        Ok(epochs)
+    }
+
+    /// Whether the next start would not find these epochs. Those without a record do not count.
+    fn epochs_differ(&self, epochs: &Epochs, end: Offset) -> bool {
+        let mut with_records = [self.saved_epochs.clone().unwrap_or_default(), epochs.clone()];
+        with_records.iter_mut().for_each(|epochs| _ = epochs.cut(end, true));
+        with_records[0] != with_records[1]
+    }
+
     /// The epochs before the last segment, if the file agrees with the records at every place where it is easy to look.
     fn epochs_from_file(&mut self, closed: &[Found], last: Found) -> Result<Option<Epochs>, RecoverError> {
-        let Some(contents) = self.read_small(EPOCH_CHECKPOINT)? else { return Ok(None) };
-        let Some(mut epochs) = std::str::from_utf8(&contents).ok().and_then(Epochs::from_text) else {
-            return Ok(None);
-        };
-        // The file may be from before a log began anew, or before records were deleted.
-        let first = closed.first().map_or(last.base, |first| first.base).max(self.log_start);
-        epochs.cut_front(first);
+        let Some(mut epochs) = self.saved_epochs.clone() else { return Ok(None) };
+        let first = self.log_start;
         for segment in closed.iter().chain([&last]) {
             let at = segment.base.max(first);
             if self.header_of(*segment, at)?.is_some_and(|header| epochs.at(at) != header.leader_epoch) {
@@ -580,11 +624,21 @@ impl Recovery<'_> {
 
     /// The header of the batch that has `offset`.
     fn header_of(&self, segment: Found, offset: Offset) -> Result<Option<BatchHeader>, RecoverError> {
+        let entry_count = segment.entry_count.unwrap_or(0);
+        self.header_from(segment, offset, crate::ReadStart::LookInIndexFile { entry_count })
+    }
+
+    fn header_from(
+        &self,
+        segment: Found,
+        offset: Offset,
+        start: crate::ReadStart,
+    ) -> Result<Option<BatchHeader>, RecoverError> {
         let name = FileKind::Log.file_name(segment.base);
         let plan = crate::ReadPlan {
             segment: crate::SegmentId { partition: self.partition, base: segment.base },
             target: offset,
-            start: crate::ReadStart::LookInIndexFile { entry_count: segment.entry_count.unwrap_or(0) },
+            start,
             limit: segment.size,
             limit_offset: None,
             max_bytes: 0,

@@ -20,15 +20,20 @@ pub(crate) struct Leftovers {
     pub(crate) named: Vec<Offset>,
     /// Are renamed, and go at that time.
     pub(crate) retired: VecDeque<(Tick, Offset)>,
+    /// Snapshots that nobody needs, by the offsets they are named by.
+    pub(crate) snapshots: Vec<Offset>,
 }
 
 impl Log {
-    /// Looks for segments that are too old or too much, as Kafka does every `log.retention.check.interval.ms`. `wall` is compared with
-    /// timestamps of records and decides nothing else.
+    /// Looks for segments that are too old or too much, and producers that have been silent for too long, as Kafka does every
+    /// `log.retention.check.interval.ms`. `wall` is compared with timestamps of records and decides nothing else.
     pub fn enforce_retention(&mut self, wall: Timestamp, out: &mut Vec<DiskOp>) {
         if self.life != Life::Running {
             return;
         }
+        let expiration_ms = i64::try_from(self.config.producer_expiration_ms).unwrap_or(i64::MAX);
+        let silent_since = Timestamp(wall.0.saturating_sub(expiration_ms));
+        self.producers.expire(silent_since, self.high_watermark);
         let count = self.expired_count(wall);
         if let Some(last) = count.checked_sub(1) {
             self.expired_below = self.segment_end(last);
@@ -118,15 +123,31 @@ impl Log {
             return;
         }
         let due = self.leftovers.retired.iter().take_while(|(at, _)| *at <= self.now);
-        let (errand, action) = if 0 < due.clone().count() {
-            let segments: Vec<_> = due.map(|(_, base)| self.id_of(*base)).collect();
-            (Errand::Remove { count: segments.len() }, DiskAction::Remove { segments })
+        let segments: Vec<_> = due.map(|(_, base)| self.id_of(*base)).collect();
+        let snapshots = self.useless_snapshots();
+        let (errand, action) = if !segments.is_empty() || !snapshots.is_empty() {
+            let (count, snapshot_count) = (segments.len(), self.leftovers.snapshots.len());
+            (Errand::Remove { count, snapshot_count }, DiskAction::Remove { segments, snapshots })
         } else if let Some(segments) = self.nameable() {
             (Errand::Retire { count: segments.len() }, DiskAction::Retire { segments })
         } else {
             return;
         };
         self.hand_out_errand(errand, action, out);
+    }
+
+    /// Snapshots named by no segment, nor by the notes on disk.
+    fn useless_snapshots(&mut self) -> Vec<Offset> {
+        if self.notes_unsaved || self.leftovers.snapshots.is_empty() {
+            return Vec::new();
+        }
+        let noted = self.notes.map(|notes| notes.through);
+        let segments = &self.segments;
+        let is_used = |at: &Offset| {
+            noted == Some(*at) || segments.binary_search_by_key(at, |segment| segment.base).is_ok()
+        };
+        self.leftovers.snapshots.retain(|at| !is_used(at));
+        self.leftovers.snapshots.clone()
     }
 
     /// Leftovers that a start would not take for part of the log any more.
@@ -143,16 +164,13 @@ impl Log {
                 let at = self.now.after_ms(self.config.file_delete_delay_ms);
                 self.leftovers.retired.extend(self.leftovers.named.drain(..count).map(|base| (at, base)));
             }
-            Errand::Remove { count } => {
+            Errand::Remove { count, snapshot_count } => {
                 self.leftovers.retired.drain(..count);
-                if self.leftovers.retired.is_empty() {
-                    self.leftovers = Leftovers {
-                        named: std::mem::take(&mut self.leftovers.named),
-                        ..Leftovers::default()
-                    };
-                }
+                self.leftovers.snapshots.drain(..snapshot_count);
+                self.leftovers.retired.shrink_to_fit();
+                self.leftovers.snapshots.shrink_to_fit();
             }
-            Errand::Epochs | Errand::DurablePoint { .. } => {}
+            Errand::Epochs | Errand::DurablePoint { .. } | Errand::Note { .. } => {}
         }
     }
 

@@ -106,6 +106,10 @@ impl Node {
         }
     }
 
+    fn log_config(&self, config: &TopicConfig) -> LogConfig {
+        LogConfig { producer_expiration_ms: self.config.producer_id_expiration_ms, ..log_config(config) }
+    }
+
     fn topic_config(&self, topic: &Topic) -> TopicConfig {
         TopicConfig::resolve(&topic.configs, &self.topic_defaults)
     }
@@ -142,7 +146,7 @@ impl Node {
         }
         let Some(hosted) = self.hosted.get_mut(&key) else { return };
         let became = if state.leader == Some(me) {
-            hosted.replica.become_leader(now.tick, &state, &mut self.ops)
+            hosted.replica.become_leader(now.tick, &state)
         } else {
             hosted.replica.become_follower(&state)
         };
@@ -164,7 +168,7 @@ impl Node {
 
     fn host(&mut self, key: TopicPartition, topic: &Topic, partition: &Partition, out: &mut Vec<Effect>) {
         let config = self.topic_config(topic);
-        let log_config = log_config(&config);
+        let log_config = self.log_config(&config);
         let log = match self.found.remove(&key) {
             Some(mut log) => {
                 log.set_config(log_config);
@@ -244,11 +248,12 @@ impl Node {
     fn apply_topic_config(&mut self, topic: &Topic) {
         let config = self.topic_config(topic);
         let settings = self.settings(topic, &config);
+        let log_config = self.log_config(&config);
         for index in 0..topic.partitions.len() {
             let key = TopicPartition { topic: topic.id, partition: PartitionIndex(index as i32) };
             let Some(hosted) = self.hosted.get_mut(&key) else { continue };
             hosted.settings = settings.clone();
-            hosted.replica.set_log_config(log_config(&config));
+            hosted.replica.set_log_config(log_config);
             hosted.replica.set_config(ReplicaConfig {
                 lag_time_max_ms: self.config.replica_lag_time_max_ms,
                 min_isr: config.min_insync_replicas(topic.replication_factor()) as u32,

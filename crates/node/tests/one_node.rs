@@ -30,7 +30,7 @@ fn acks_1_waits_for_the_write_and_acks_all_for_the_sync() {
     let one = world.produce("t", 1, batch(3, None));
     let all = world.produce("t", -1, batch(2, None));
     assert!(world.replies.is_empty(), "nothing is written yet");
-    assert_eq!(world.writes(), 2);
+    assert_eq!(world.writes(), 3, "two batches, and the file with the epoch that begins with them");
     assert_eq!(world.produced(one), (ErrorCode::None, 0));
     assert!(world.replies.is_empty(), "nothing is synced yet");
     world.all_disk();

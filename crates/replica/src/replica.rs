@@ -77,12 +77,7 @@ impl Replica {
     ///
     /// Its own records all stay, whoever wrote them; those that the epoch before did not see committed are committed with this
     /// epoch's first.
-    pub fn become_leader(
-        &mut self,
-        now: Tick,
-        state: &PartitionState,
-        out: &mut Vec<DiskOp>,
-    ) -> Result<Progress, BecomeError> {
+    pub fn become_leader(&mut self, now: Tick, state: &PartitionState) -> Result<Progress, BecomeError> {
         if state.leader != Some(self.me) {
             return Err(BecomeError::OtherLeader { leader: state.leader });
         }
@@ -98,7 +93,7 @@ impl Replica {
         self.leader_epoch = Some(state.leader_epoch);
         let epoch_start = self.log.end();
         if self.log.last_epoch() != Some(state.leader_epoch) {
-            self.log.begin_epoch(state.leader_epoch, epoch_start, out);
+            self.log.begin_epoch(state.leader_epoch, epoch_start);
         }
         self.duty = Duty::Leader(Box::new(Leader::new(self.me, now, state, epoch_start)));
         Ok(self.progress_of_high_watermark())

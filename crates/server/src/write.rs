@@ -45,6 +45,7 @@ pub(crate) fn tell_failure(op: &DiskOp, error: &DiskError) {
         DiskAction::Sync { .. } => "sync",
         DiskAction::Truncate { .. } => "truncate",
         DiskAction::Seal { .. } => "seal",
+        DiskAction::Note { .. } => "write notes",
         DiskAction::WriteSnapshot { .. } => "write snapshot",
         DiskAction::WriteCheckpoint { .. } => "write checkpoint",
         DiskAction::Retire { .. } => "rename deleted segments",

@@ -258,10 +258,18 @@ impl Disk {
             DiskAction::Seal { segment, size: _, index, times, next, producers } => {
                 self.rewrite(segment, FileKind::Index, index);
                 self.rewrite(segment, FileKind::TimeIndex, times);
+                self.directory(op.partition).files.remove(&FileKind::Growing.file_name(segment.base));
                 if !producers.is_empty() {
                     let snapshot = SegmentId { base: next, ..segment };
                     self.rewrite(snapshot, FileKind::Producers, producers);
                 }
+            }
+            DiskAction::Note { segment, position, entries, through, producers } => {
+                let edit = Edit::Write { position: position as usize, bytes: entries };
+                self.change(segment, FileKind::Growing, edit);
+                let snapshot = SegmentId { base: through, ..segment };
+                self.change(snapshot, FileKind::Producers, Edit::Empty);
+                self.change(snapshot, FileKind::Producers, Edit::Write { position: 0, bytes: producers });
             }
             DiskAction::WriteSnapshot { at, producers } => {
                 self.rewrite(SegmentId { partition: op.partition, base: at }, FileKind::Producers, producers);
@@ -278,7 +286,10 @@ impl Disk {
                 }
             }
             DiskAction::Retire { segments } => segments.into_iter().for_each(|gone| self.retire(gone)),
-            DiskAction::Remove { segments } => {
+            DiskAction::Remove { segments, snapshots } => {
+                for at in snapshots {
+                    self.directory(op.partition).files.remove(&FileKind::Producers.file_name(at));
+                }
                 for gone in segments {
                     let files = &mut self.directory(gone.partition).files;
                     for kind in FileKind::ALL {
@@ -381,6 +392,7 @@ impl Disk {
             }
             action @ (DiskAction::CreatePartition { .. }
             | DiskAction::CreateSegment { .. }
+            | DiskAction::Note { .. }
             | DiskAction::WriteSnapshot { .. }
             | DiskAction::WriteCheckpoint { .. }
             | DiskAction::Remove { .. }

@@ -184,6 +184,7 @@ impl Replicas {
             DiskAction::CreatePartition { .. }
             | DiskAction::Sync { .. }
             | DiskAction::Seal { .. }
+            | DiskAction::Note { .. }
             | DiskAction::WriteSnapshot { .. }
             | DiskAction::WriteCheckpoint { .. }
             | DiskAction::Retire { .. }

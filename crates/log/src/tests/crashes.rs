@@ -58,7 +58,7 @@ impl World {
             92..94 => {
                 self.epoch += 1;
                 let end = self.bench.log.end();
-                self.bench.log.begin_epoch(LeaderEpoch(self.epoch), end, &mut self.bench.under_way);
+                self.bench.log.begin_epoch(LeaderEpoch(self.epoch), end);
             }
             94 if argument.is_multiple_of(3) => self.restart_log(argument),
             94 => self.expire(argument),
@@ -230,6 +230,13 @@ impl World {
         assert_eq!(rebuilt.end(), bench.log.end());
         assert_eq!(rebuilt.epochs, bench.log.epochs, "epochs rebuilt from the records");
         assert_eq!(rebuilt.producers, bench.log.producers, "producers rebuilt from the records");
+        let of_growing = |log: &Log| {
+            let segment = log.active();
+            (segment.base, segment.size, segment.largest, segment.first_timestamp, segment.index.clone())
+        };
+        assert_eq!(of_growing(&rebuilt), of_growing(&bench.log), "the growing segment's index");
+        let largest = |log: &Log| log.segments.iter().map(|it| (it.base, it.largest)).collect::<Vec<_>>();
+        assert_eq!(largest(&rebuilt), largest(&bench.log), "times rebuilt from the records");
         assert!(deleted_below <= bench.log.log_start(), "deleted below {deleted_below}");
         self.bench = bench;
 

@@ -23,7 +23,12 @@ pub(crate) const PARTITION: TopicPartition =
 
 /// Small enough that a test sees several segments and index entries.
 pub(crate) fn config() -> LogConfig {
-    LogConfig { segment_bytes: 600, index_interval_bytes: 150, ..LogConfig::default() }
+    LogConfig {
+        segment_bytes: 600,
+        index_interval_bytes: 150,
+        notes_interval_bytes: 200,
+        ..LogConfig::default()
+    }
 }
 
 pub(crate) fn offset(raw: i64) -> Offset {
@@ -150,9 +155,19 @@ impl MemoryDisk {
                 assert_eq!(self.file(*segment).data.len(), *size as usize, "sealed size");
                 self.replace(FileKind::Index.file_name(segment.base), index);
                 self.replace(FileKind::TimeIndex.file_name(segment.base), times);
+                self.files.remove(&FileKind::Growing.file_name(segment.base));
                 if !producers.is_empty() {
                     self.replace(FileKind::Producers.file_name(*next), producers);
                 }
+            }
+            DiskAction::Note { segment, position, entries, through, producers } => {
+                self.now += 1;
+                let now = self.now;
+                let notes = self.files.entry(FileKind::Growing.file_name(segment.base)).or_default();
+                notes.write(now, *position as usize, entries);
+                let mut snapshot = MemoryFile::default();
+                snapshot.write(now, 0, producers);
+                self.files.insert(FileKind::Producers.file_name(*through), snapshot);
             }
             DiskAction::WriteSnapshot { at, producers } => {
                 self.replace(FileKind::Producers.file_name(*at), producers);
@@ -167,7 +182,10 @@ impl MemoryDisk {
                     }
                 }
             }
-            DiskAction::Remove { segments } => {
+            DiskAction::Remove { segments, snapshots } => {
+                for at in snapshots {
+                    self.files.remove(&FileKind::Producers.file_name(*at));
+                }
                 for (gone, kind) in files_of(segments) {
                     self.files.remove(&kind.retired_file_name(gone));
                 }

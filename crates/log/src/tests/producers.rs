@@ -116,6 +116,28 @@ fn the_producer_that_was_silent_for_longest_is_forgotten() {
 }
 
 #[test]
+fn a_producer_that_was_silent_for_a_day_is_forgotten_once_its_records_are_committed() {
+    let mut bench = Bench::new(LogConfig { retention: Retention::FOR_EVER, ..LogConfig::default() });
+    for (id, mark) in [(1, 0), (2, 500), (1, 1), (3, 7), (3, 600)] {
+        let sequence = i32::from(id != 2 && mark != 0 && mark != 7);
+        bench.append_by(0, 1, mark, (id, 0, sequence)).expect("in order");
+    }
+    bench.settle();
+    let day_ms = 24 * 3600 * 1000;
+    // The last batches are of 1010, 6000 and 7000.
+    let mut known_at = |committed: i64, wall: i64| {
+        bench.log.note_high_watermark(offset(committed));
+        bench.log.enforce_retention(Timestamp(wall), &mut bench.under_way);
+        bench.log.producers.sorted().iter().map(|(id, _)| id.0).collect::<Vec<_>>()
+    };
+    assert_eq!(known_at(0, day_ms + 7001), [1, 2, 3], "nothing is committed");
+    assert_eq!(known_at(5, day_ms + 1010), [1, 2, 3]);
+    assert_eq!(known_at(5, day_ms + 1011), [2, 3]);
+    assert_eq!(known_at(4, day_ms + 9000), [3]);
+    assert_eq!(known_at(5, day_ms + 9000), [0; 0]);
+}
+
+#[test]
 fn followers_and_restarts_know_what_the_leader_knew() {
     let mut leader = Bench::new(config());
     for sequence in 0..30 {

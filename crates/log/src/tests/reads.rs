@@ -137,6 +137,102 @@ fn records_are_found_by_time() {
     assert_eq!(restarted.find(&lookup), Some((3, 1020)));
 }
 
+/// Whatever is known of the times, the answer is that of reading everything.
+#[test]
+fn a_time_is_found_whatever_is_known() {
+    // Times go up and down: batch `mark` is of the time of another.
+    let config = LogConfig { segment_bytes: 900, ..config() };
+    let mut bench = Bench::new(config);
+    for mark in 0..60_u64 {
+        bench.append(1 + (mark % 3) as u32, mark * 37 % 60);
+    }
+    bench.settle();
+    let end = bench.log.end();
+    let records: Vec<(i64, i64)> = (0..end.raw())
+        .map(|at| {
+            bench.log.read(offset(at), offset(at + 3).min(end), 1).expect("in range").map(|plan| (at, plan))
+        })
+        .filter_map(|found| {
+            let (at, plan) = found?;
+            let bytes = bench.resolve(&plan).ok()?;
+            let view = klamm_model::BatchView::parse(&bytes).ok()?;
+            view.records(&mut Vec::new(), 1000).ok()?.find_map(|record| {
+                let record = record.ok()?;
+                (record.offset == offset(at)).then_some((at, record.timestamp.0))
+            })
+        })
+        .collect();
+    assert_eq!(records.len() as i64, end.raw());
+    for state in [
+        "all in memory",
+        "index files",
+        "no time index files",
+        "misleading time index files",
+        "no index files",
+    ] {
+        let changed = |disk: &mut MemoryDisk, ending: &str, change: fn(&mut Vec<u8>)| {
+            for (_, file) in disk.files.iter_mut().filter(|(name, _)| name.ends_with(ending)) {
+                change(&mut file.data);
+            }
+        };
+        match state {
+            "index files" => bench.log.note_high_watermark(end),
+            "no time index files" => changed(&mut bench.disk, ".timeindex", Vec::clear),
+            "misleading time index files" => {
+                let again = Bench::open(bench.disk.clone(), config).expect("good files").0;
+                bench.disk = again.disk;
+                changed(&mut bench.disk, ".timeindex", |bytes| bytes.extend([0; 36]));
+                changed(&mut bench.disk, ".timeindex", |bytes| {
+                    bytes.iter_mut().for_each(|it| *it = it.wrapping_sub(1))
+                });
+            }
+            "no index files" => changed(&mut bench.disk, ".index", Vec::clear),
+            _ => {}
+        }
+        for (log_start, limit) in [(0, end), (0, offset(41)), (13, offset(80))] {
+            bench.log.log_start = offset(log_start);
+            let counts: Vec<_> =
+                records.iter().filter(|(at, _)| log_start <= *at && *at < limit.raw()).collect();
+            for time in 990..1620 {
+                let expected = counts.iter().find(|(_, timestamp)| time <= *timestamp).map(|it| **it);
+                let found = bench.find(&bench.log.lookup_time(Timestamp(time), limit));
+                assert_eq!(found, expected, "{state}: {time} from {log_start} to {limit}");
+            }
+            let largest = bench.find(&bench.log.lookup_largest_timestamp(limit));
+            let expected = counts.iter().rev().max_by_key(|(_, timestamp)| *timestamp).map(|it| **it);
+            assert_eq!(largest, expected, "{state}: the highest from {log_start} to {limit}");
+        }
+        bench.log.log_start = offset(0);
+    }
+}
+
+#[test]
+fn a_question_by_time_reads_little_of_a_segment() {
+    let mut bench = Bench::new(LogConfig { segment_bytes: 1 << 20, ..config() });
+    (0..5000).for_each(|mark| _ = bench.append(1, mark));
+    bench.settle();
+    bench.log.roll();
+    bench.log.pump(&mut bench.under_way);
+    bench.settle();
+    for sealed in [false, true] {
+        if sealed {
+            bench.log.note_high_watermark(bench.log.end());
+        }
+        let lookup = bench.log.lookup_time(Timestamp(1000 + 40_000), bench.log.end());
+        let mut positions = Vec::new();
+        let found = resolve_time(&lookup, &mut |segment, kind, position, buffer| {
+            if kind == FileKind::Log {
+                positions.push(position);
+            }
+            bench.disk.read(&kind.file_name(segment.base), position, buffer)
+        });
+        let found = found.expect("readable").map(|found| (found.offset, found.timestamp));
+        assert_eq!(found, Some((offset(4000), Timestamp(41_000))));
+        let size = bench.disk.segment(offset(0)).len() as u64;
+        assert!(positions.iter().all(|at| size / 2 < *at), "{positions:?} of {size}");
+    }
+}
+
 #[test]
 fn an_idle_log_takes_less_than_a_kilobyte() {
     let mut bench = Bench::new(LogConfig::default());

@@ -123,6 +123,11 @@ fn files_beside_the_records_are_made_again_and_are_the_same() {
             .expect("in order");
     }
     bench.settle();
+    bench.log.note_high_watermark(bench.log.end());
+    bench.log.periodic(klamm_model::Tick(5_000_000), &mut bench.under_way);
+    bench.settle();
+    let kinds = [".index", ".timeindex", ".growing", ".snapshot", "checkpoint"];
+    assert!(kinds.iter().all(|kind| bench.disk.files.keys().any(|name| name.ends_with(kind))));
     let names: Vec<String> = bench
         .disk
         .files
@@ -137,7 +142,10 @@ fn files_beside_the_records_are_made_again_and_are_the_same() {
             &|disk| drop(disk.files.remove(name)),
             &|disk| disk.files.get_mut(name).expect("there").data.truncate(size / 2),
             &|disk| disk.files.get_mut(name).expect("there").data.clear(),
-            &|disk| disk.files.get_mut(name).expect("there").data[size - 2] ^= 0x41,
+            &|disk| {
+                let data = &mut disk.files.get_mut(name).expect("there").data;
+                data.iter_mut().rev().nth(1).into_iter().for_each(|byte| *byte ^= 0x41);
+            },
         ];
         for (number, damage) in damages.iter().enumerate() {
             let mut disk = bench.disk.clone();
@@ -148,6 +156,15 @@ fn files_beside_the_records_are_made_again_and_are_the_same() {
             assert_eq!(again.log.end(), bench.log.end(), "{name} {number}");
             assert_eq!(again.log.epochs, bench.log.epochs, "{name} {number}");
             assert_eq!(again.log.producers, bench.log.producers, "{name} {number}");
+            assert_eq!(again.log.active().index, bench.log.active().index, "{name} {number}");
+            for (one, other) in again.log.segments.iter().zip(&bench.log.segments) {
+                assert_eq!((one.base, one.largest), (other.base, other.largest), "{name} {number}");
+            }
+            let end = bench.log.end();
+            for time in (990..1420).step_by(7) {
+                let find = |bench: &Bench| bench.find(&bench.log.lookup_time(Timestamp(time), end));
+                assert_eq!(find(&again), find(&bench), "{name} {number}: {time}");
+            }
             for at in 0..again.log.end().raw() {
                 let plan = again.log.read(offset(at), Offset::MAX, 10).expect("in range").expect("written");
                 again.resolve(&plan).unwrap_or_else(|error| panic!("{name} {number}: {error}"));
@@ -235,4 +252,65 @@ fn a_cut_above_what_was_committed_is_exact_after_a_restart() {
             bench.append_by(1, 1, 99, (7, 0, next)).expect("the producer goes on where its records end");
         }
     }
+}
+
+/// One segment of so many batches, noted now and then, by a log that was at rest at the end or not.
+fn growing(batch_count: u64, at_rest: bool) -> Bench {
+    let config = LogConfig { segment_bytes: 1 << 20, notes_interval_bytes: 2000, ..config() };
+    let mut bench = Bench::new(config);
+    for mark in 0..batch_count {
+        bench.append_by(mark as i32 / 50, 1, mark, (mark as i64 % 3, 0, mark as i32 / 3)).expect("in order");
+        bench.settle();
+        bench.log.note_high_watermark(bench.log.end());
+        bench.log.periodic(klamm_model::Tick(mark * 400_000), &mut bench.under_way);
+        bench.settle();
+    }
+    if at_rest {
+        bench.log.come_to_rest(&mut bench.under_way);
+        bench.settle();
+        assert!(!bench.log.wants_periodic());
+    }
+    bench
+}
+
+#[test]
+fn a_start_reads_of_the_growing_segment_what_is_not_noted() {
+    for (batch_count, at_rest) in
+        [(40, true), (41, true), (400, true), (400, false), (2000, false), (2000, true)]
+    {
+        let bench = growing(batch_count, at_rest);
+        let (mut again, report) = Bench::open(bench.disk.clone(), *bench.log.config()).expect("good files");
+        assert!(report.scanned_count <= 8, "{} of {batch_count} batches read", report.scanned_count);
+        let mut all = bench.disk.clone();
+        all.files.retain(|name, _| name.ends_with(".log") || name == DURABLE_POINT);
+        let (rebuilt, report) = Bench::open(all, *bench.log.config()).expect("good files");
+        assert_eq!(report.scanned_count, batch_count, "without notes all of it is read");
+        for log in [&bench.log, &rebuilt.log] {
+            assert_eq!(again.log.end(), log.end());
+            assert_eq!((&again.log.epochs, &again.log.producers), (&log.epochs, &log.producers));
+            let (one, other) = (again.log.active(), log.active());
+            assert_eq!((one.size, one.largest, &one.index), (other.size, other.largest, &other.index));
+            assert_eq!(one.first_timestamp, other.first_timestamp);
+        }
+        again.settle();
+        let snapshots = again.disk.files.keys().filter(|name| name.ends_with(".snapshot")).count();
+        assert_eq!(snapshots, 1, "only the one that the notes name");
+    }
+}
+
+/// Records as large as those that were cut may take their place, so that all offsets and positions fit.
+#[test]
+fn notes_on_records_that_were_cut_are_not_taken_for_notes_on_those_that_came_then() {
+    let mut bench = growing(100, true);
+    let through = bench.log.notes.expect("taken").through;
+    bench.log.truncate_to(offset(through.raw() - 4), &mut bench.under_way);
+    for mark in 0..6 {
+        let id = 50 + mark as i64;
+        bench.append_by(7, 1, 96 + mark, (id, 0, 0)).expect("new producers");
+        bench.settle();
+    }
+    assert!(through <= bench.log.end());
+    let (again, _) = Bench::open(bench.disk.clone(), *bench.log.config()).expect("good files");
+    assert_eq!(again.log.end(), bench.log.end());
+    assert_eq!((&again.log.epochs, &again.log.producers), (&bench.log.epochs, &bench.log.producers));
 }

@@ -45,7 +45,7 @@ pub(super) fn check(config: LogConfig, script: &str, expected: Expect) {
             "restart" => bench.log.restart_at(offset(number()), &mut bench.under_way),
             "epoch" => {
                 let end = bench.log.end();
-                bench.log.begin_epoch(LeaderEpoch(number() as i32), end, &mut bench.under_way);
+                bench.log.begin_epoch(LeaderEpoch(number() as i32), end);
             }
             "hw" => bench.log.note_high_watermark(offset(number())),
             "tick" => bench.log.periodic(Tick::default().after_ms(number() as u64), &mut bench.under_way),
@@ -99,7 +99,11 @@ fn name(op: &DiskOp) -> String {
             }
         }
         DiskAction::Retire { segments } => format!("retire {}", bases(segments)),
-        DiskAction::Remove { segments } => format!("remove {}", bases(segments)),
+        DiskAction::Remove { segments, snapshots } => {
+            let snapshots: String = snapshots.iter().map(|at| format!(" snapshot {at}")).collect();
+            format!("remove {}{snapshots}", bases(segments))
+        }
+        DiskAction::Note { through, .. } => format!("note {through}"),
         DiskAction::DeletePartition => "delete".to_owned(),
     }
 }
@@ -487,19 +491,21 @@ fn an_epoch_without_records_gives_way_to_the_next() {
         epoch 3
         ok make topic-0
         epoch 4
-        ok epochs 3@0
-        ok epochs 4@0
         append 1
         epoch 6
+        ok epochs 4@0
+        epoch 7
+        append 1
     ",
         expect![[r#"
             epoch 3        0/0/0      -> make topic-0
-            ok make topic-0 0/0/0      -> epochs 3@0
+            ok make topic-0 0/0/0      
             epoch 4        0/0/0      
-            ok epochs 3@0  0/0/0      -> epochs 4@0
-            ok epochs 4@0  0/0/0      
-            append 1       0/0/1      0..1 -> write 0
-            epoch 6        0/0/1      -> epochs 4@0+6@1
+            append 1       0/0/1      0..1 -> write 0, epochs 4@0
+            epoch 6        0/0/1      
+            ok epochs 4@0  0/0/1      
+            epoch 7        0/0/1      
+            append 1       0/0/2      1..2 -> write 1, epochs 4@0+7@1
         "#]],
     );
 }

@@ -76,6 +76,8 @@ impl Disk {
             }
             DiskAction::WriteCheckpoint { name, contents } => self.replace(name.to_owned(), &contents),
             DiskAction::WriteSnapshot { .. } => panic!("the metadata log has no producers"),
+            // Notes on the records are of no use to an engine that reads all of them.
+            DiskAction::Note { .. } => {}
             DiskAction::Retire { .. } | DiskAction::Remove { .. } | DiskAction::DeletePartition => {
                 panic!("nobody deletes anything of the metadata log")
             }

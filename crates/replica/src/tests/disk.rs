@@ -64,7 +64,7 @@ impl Disk {
                 self.replace(FileKind::Producers.file_name(*next), producers);
             }
             DiskAction::Retire { segments } => self.remove(segments),
-            DiskAction::Remove { .. } => {}
+            DiskAction::Remove { .. } | DiskAction::Note { .. } => {}
             DiskAction::WriteSnapshot { at, producers } => {
                 self.replace(FileKind::Producers.file_name(*at), producers);
             }

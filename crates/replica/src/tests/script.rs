@@ -356,6 +356,7 @@ fn describe(op: &DiskOp) -> String {
         DiskAction::Seal { .. } => "seal".to_string(),
         DiskAction::Retire { .. } => "retire".to_string(),
         DiskAction::Remove { .. } => "remove".to_string(),
+        DiskAction::Note { .. } => "note".to_string(),
         DiskAction::WriteSnapshot { .. } => "snapshot".to_string(),
         DiskAction::WriteCheckpoint { name, .. } => format!("checkpoint {name}"),
         DiskAction::DeletePartition => "delete".to_string(),

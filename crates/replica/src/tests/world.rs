@@ -71,7 +71,7 @@ impl World {
         let now = self.now;
         let broker = self.broker(id);
         if state.leader == Some(id) {
-            broker.replica.become_leader(now, state, &mut broker.pending)
+            broker.replica.become_leader(now, state)
         } else {
             broker.replica.become_follower(state)
         }
