@@ -117,7 +117,13 @@ impl Broker {
     }
 
     fn run(arguments: &[&str]) -> Self {
-        let mut command = command(&[arguments, &["--listen", "127.0.0.1:0"]].concat());
+        Self::with(&[arguments, &["--listen", "127.0.0.1:0"]].concat(), &[])
+    }
+
+    /// With these arguments alone, and these variables of the environment.
+    pub(crate) fn with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut command = command(arguments);
+        command.envs(variables.iter().copied());
         let mut child = command.stderr(Stdio::inherit()).spawn().expect("the program starts");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
         let mut value_after = |prefix: &str| {

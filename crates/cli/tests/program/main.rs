@@ -3,6 +3,7 @@
 
 mod broker;
 mod log;
+mod settings;
 mod topic;
 
 use broker::{Broker, klamm};

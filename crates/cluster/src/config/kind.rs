@@ -66,7 +66,7 @@ impl Kind {
             Self::Double => value.parse().is_ok_and(|it: f64| (0.0..=f64::MAX).contains(&it)),
             Self::Text | Self::Password | Self::Class | Self::List => true,
             Self::OneOf(words) => words.contains(&value),
-            Self::SomeOf(words) => items(value).all(|it| words.contains(&it)),
+            Self::SomeOf(words) => is_selection(value, words),
             Self::Replicas => value.is_empty() || value == "*" || value.split(',').all(is_replica),
         }
     }
@@ -122,6 +122,13 @@ fn range(min: i64, max: i64, [least, greatest]: [i64; 2]) -> String {
         (false, true) => format!("a whole number from {min}"),
         (false, false) => format!("a whole number from {min} to {max}"),
     }
+}
+
+/// Each once at most. None at all is one, too (KIP-1161): a topic that is neither compacted nor deleted from keeps all.
+fn is_selection(value: &str, words: &[&str]) -> bool {
+    let mut left = words.to_vec();
+    let mut take = |item: &str| left.iter().position(|it| *it == item.trim()).map(|at| left.remove(at));
+    value.is_empty() || value.split(',').all(|item| take(item).is_some())
 }
 
 fn is_replica(pair: &str) -> bool {

@@ -36,6 +36,8 @@ fn a_wrong_key_or_value_says_what_would_be_right() {
         ("segment.bytes", "100"),
         ("segment.bytes", "2147483648"),
         ("cleanup.policy", "compact,forget"),
+        ("cleanup.policy", "compact,compact"),
+        ("cleanup.policy", "compact,"),
         ("message.timestamp.type", "logappendtime"),
         ("preallocate", "1"),
         ("min.cleanable.dirty.ratio", "NaN"),
@@ -53,6 +55,8 @@ fn a_wrong_key_or_value_says_what_would_be_right() {
         segment.bytes is a whole number from 1048576, not "100"
         segment.bytes is a whole number from 1048576, not "2147483648"
         cleanup.policy is a list of compact, delete, not "compact,forget"
+        cleanup.policy is a list of compact, delete, not "compact,compact"
+        cleanup.policy is a list of compact, delete, not "compact,"
         message.timestamp.type is one of CreateTime, LogAppendTime, not "logappendtime"
         preallocate is true or false, not "1"
         min.cleanable.dirty.ratio is a number from 0 to 1, not "NaN"
@@ -233,4 +237,6 @@ fn minus_one_is_no_limit() {
     ]);
     assert_eq!((config.retention_ms, config.retention_bytes), (None, Some(1000)));
     assert_eq!(config.cleanup, CleanupPolicy { delete: true, compact: true });
+    let keeps_all = resolved(&[("cleanup.policy", "")]);
+    assert_eq!(keeps_all.cleanup, CleanupPolicy { delete: false, compact: false });
 }

@@ -86,8 +86,9 @@ impl Address {
     /// `NAME://HOST:PORT`, with a host in brackets where it has colons; without a name it is PLAINTEXT.
     fn parse(text: &str) -> Result<Self, String> {
         let (name, rest) = text.split_once("://").unwrap_or(("PLAINTEXT", text));
-        let (host, port) =
-            rest.rsplit_once(':').ok_or_else(|| format!("{text:?} is not NAME://HOST:PORT"))?;
+        let (host, port) = rest
+            .rsplit_once(':')
+            .ok_or_else(|| format!("{text:?} has no port; expected HOST:PORT or NAME://HOST:PORT"))?;
         let port = port.parse().map_err(|_| format!("{port:?} in {text:?} is not a port"))?;
         let host = match host.strip_prefix('[').map(|it| it.strip_suffix(']')) {
             Some(Some(inside)) if inside.parse::<Ipv6Addr>().is_ok() => inside,

@@ -319,6 +319,32 @@ fn too_many_connections_are_refused() {
 }
 
 #[test]
+fn the_limit_of_connections_changes_while_the_broker_runs() {
+    use klamm_wire::{IncrementalAlterConfigsRequest, incremental_alter_configs as alter};
+    let one = |config: &mut Config| config.set("max.connections", "1").expect("a number");
+    with_server(one, |_, address| {
+        let mut first = Client::connect(address);
+        first.call(3, &api_versions());
+        assert!(Client::connect(address).receive_frame().is_err(), "two connections");
+        let config = alter::AlterableConfig {
+            name: "max.connections".into(),
+            config_operation: 0,
+            value: Some("2".into()),
+        };
+        let brokers = alter::AlterConfigsResource {
+            resource_type: 4,
+            resource_name: String::new(),
+            configs: vec![config],
+        };
+        let request = IncrementalAlterConfigsRequest { resources: vec![brokers], ..Default::default() };
+        first.call(1, &Request::IncrementalAlterConfigs(request));
+        let mut second = Client::connect(address);
+        second.call(3, &api_versions());
+        assert!(Client::connect(address).receive_frame().is_err(), "three connections");
+    });
+}
+
+#[test]
 fn servers_share_a_process_but_not_a_directory() {
     let (one, other) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
     let first = Server::start(config(one.path())).expect("to start");
