@@ -62,7 +62,7 @@ pub(crate) async fn alter(
             Err(error) => {
                 let goes_on = outcomes.failed(&error, object);
                 if error.code() == Some(ErrorCode::InvalidConfig) {
-                    tell_of_typos(admin, resource, changes.iter().map(|change| &*change.name)).await;
+                    tell_of_typos(admin, resource, changes, &error.to_string()).await;
                 }
                 if !goes_on {
                     break;
@@ -105,6 +105,7 @@ async fn get(args: &ConfigGetArgs) -> Result<()> {
     }
     match args.remote.format {
         Format::Json => print_json(&shown.iter().map(described_json).collect())?,
+        Format::Table if shown.is_empty() => {}
         Format::Table if args.docs => print_with_docs(&shown)?,
         Format::Table => {
             let rows = shown.iter().flat_map(|(resource, entries)| {
@@ -154,13 +155,15 @@ fn print_with_docs(shown: &[(ConfigResource, Vec<ConfigEntry>)]) -> Result<()> {
     Ok(())
 }
 
-async fn tell_of_typos<'a>(admin: &Admin, resource: &ConfigResource, keys: impl Iterator<Item = &'a str>) {
+/// Says what was meant, where the broker did not say it itself.
+async fn tell_of_typos(admin: &Admin, resource: &ConfigResource, changes: &[ConfigChange], told: &str) {
     // It has failed already; without a list of names there is no hint.
     let Ok(entries) = admin.describe_configs(resource, None, false).await else { return };
-    for key in keys.filter(|key| !entries.iter().any(|entry| entry.name == **key)) {
-        let hint = hint(key, &entries);
-        if !hint.is_empty() {
-            tell(&format!("{resource} has no setting {key}{hint}"));
+    let is_known = |name: &str| entries.iter().any(|entry| entry.name == name);
+    for ConfigChange { name, .. } in changes.iter().filter(|change| !is_known(&change.name)) {
+        let hint = hint(name, &entries);
+        if !hint.is_empty() && !told.contains(&hint) {
+            tell(&format!("{resource} has no setting {name}{hint}"));
         }
     }
 }

@@ -43,6 +43,9 @@ pub(crate) struct LogVerifyArgs {
     /// Look for more damage after the first
     #[arg(short, long)]
     pub(crate) all: bool,
+    /// Name good files, too, that were found in directories
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
     /// How to print
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub(crate) format: Format,

@@ -197,11 +197,18 @@ impl Dump<'_> {
                 Err(found) => damage.push(found),
             },
             Kind::DurablePoint => match small::durable_point(&bytes) {
-                Ok((point, committed)) => {
+                Ok(point) => {
+                    let (durable, committed) = (point.durable, point.committed);
+                    let log_start = point.log_start.map(|start| start.raw());
                     let object = json!({
-                        "type": "durable_point", "durable": point.raw(), "committed": committed.raw(),
+                        "type": "durable_point", "durable": durable.raw(), "committed": committed.raw(),
+                        "log_start": log_start,
                     });
-                    lines.push((format!("on disk up to offset {point}  committed up to {committed}"), object));
+                    let start = log_start.map_or(String::new(), |start| format!("  deleted up to {start}"));
+                    lines.push((
+                        format!("on disk up to offset {durable}  committed up to {committed}{start}"),
+                        object,
+                    ));
                 }
                 Err(found) => damage.push(found),
             },

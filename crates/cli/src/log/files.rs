@@ -82,6 +82,8 @@ pub(super) struct LogFile {
     pub(super) path: PathBuf,
     pub(super) kind: Kind,
     pub(super) size: u64,
+    /// Whether it was asked for by its name, and not found in a directory.
+    pub(super) is_named: bool,
 }
 
 impl LogFile {
@@ -95,7 +97,7 @@ impl LogFile {
     pub(super) fn segment(&self) -> Option<Self> {
         let path = self.path.with_extension("log");
         let size = fs::metadata(&path).ok()?.len();
-        Some(Self { path, kind: Kind::Segment, size })
+        Some(Self { path, kind: Kind::Segment, size, is_named: false })
     }
 
     /// All of a small file.
@@ -123,7 +125,7 @@ pub(super) fn find(paths: &[PathBuf]) -> Result<Vec<LogFile>> {
             let kind = kind.ok_or_else(|| {
                 Usage(format!("{}: no file of a log has such a name; see `klamm log --help`", path.display()))
             })?;
-            found.push(LogFile { path: path.clone(), kind, size: metadata.len() });
+            found.push(LogFile { path: path.clone(), kind, size: metadata.len(), is_named: true });
         }
     }
     Ok(found)
@@ -154,7 +156,7 @@ fn walk(directory: &Path, found: &mut Vec<LogFile>) -> Result<()> {
             continue;
         };
         if let Some(kind) = Kind::of(name).filter(|_| metadata.is_file()) {
-            found.push(LogFile { path, kind, size: metadata.len() });
+            found.push(LogFile { path, kind, size: metadata.len(), is_named: false });
         }
     }
     Ok(())
@@ -181,7 +183,8 @@ mod tests {
 
     #[test]
     fn a_name_tells_the_first_offset() {
-        let base = |name: &str| LogFile { path: name.into(), kind: Kind::Segment, size: 0 }.base();
+        let base =
+            |name: &str| LogFile { path: name.into(), kind: Kind::Segment, size: 0, is_named: true }.base();
         assert_eq!(base("t-0/00000000000000000042.log"), Some(Offset::new(42)));
         assert_eq!(base("00000000000000000007-0000000002.checkpoint"), Some(Offset::new(7)));
         assert_eq!(base("some.log"), None);

@@ -105,22 +105,41 @@ pub(super) fn leader_epochs(bytes: &[u8]) -> Result<Vec<(u64, u64)>, Damage> {
     Ok(entries)
 }
 
-/// How far Klamm knows a log to be on disk, and how far to be committed.
-pub(super) fn durable_point(bytes: &[u8]) -> Result<(Offset, Offset), Damage> {
+/// What Klamm knows of a log for certain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct DurablePoint {
+    /// Everything below is on disk.
+    pub(super) durable: Offset,
+    /// Everything below is committed.
+    pub(super) committed: Offset,
+    /// Everything below is deleted; version 0 does not say.
+    pub(super) log_start: Option<Offset>,
+}
+
+/// A version, offsets, and a checksum of all that, a line each.
+pub(super) fn durable_point(bytes: &[u8]) -> Result<DurablePoint, Damage> {
     let text = std::str::from_utf8(bytes).map_err(|_| Damage::whole("no text"))?;
-    let lines: Vec<&str> = text.lines().collect();
-    let ["0", point, committed, checksum] = lines.as_slice() else {
-        return Err(Damage::whole("no durable point"));
-    };
-    let offset = |text: &str| text.parse().ok().and_then(Offset::from_wire);
-    let (Some(point), Some(committed)) = (offset(point), offset(committed)) else {
-        return Err(Damage::whole(&format!("{point:?} and {committed:?} are no offsets")));
-    };
-    let computed = format!("{:08x}", crc32c(format!("0\n{point}\n{committed}\n").as_bytes()));
-    if *checksum != computed {
+    let whole = text.strip_suffix('\n').and_then(|text| text.rsplit_once('\n'));
+    let Some((checked, checksum)) = whole else { return Err(Damage::whole("no durable point")) };
+    let computed = format!("{:08x}", crc32c(format!("{checked}\n").as_bytes()));
+    if checksum != computed {
         return Err(Damage::whole(&format!("checksum {computed}, the file says {checksum}")));
     }
-    Ok((point, committed))
+    let offset = |text: &str| text.parse().ok().and_then(Offset::from_wire);
+    let lines: Vec<&str> = checked.split('\n').collect();
+    let point = match lines.as_slice() {
+        ["0", durable, committed] => (offset(durable), offset(committed), None),
+        ["1", durable, committed, log_start] => (offset(durable), offset(committed), Some(offset(log_start))),
+        [version, ..] => return Err(Damage::whole(&format!("version {version:?}, known are 0 and 1"))),
+        [] => unreachable!("a split text has a piece"),
+    };
+    match point {
+        (Some(durable), Some(committed), None) => Ok(DurablePoint { durable, committed, log_start: None }),
+        (Some(durable), Some(committed), Some(Some(log_start))) => {
+            Ok(DurablePoint { durable, committed, log_start: Some(log_start) })
+        }
+        _ => Err(Damage::whole("a line is no offset")),
+    }
 }
 
 /// The id of the topic whose directory it is.
@@ -184,10 +203,23 @@ mod tests {
 
     #[test]
     fn a_durable_point_with_another_number_is_damaged() {
-        let text = format!("0\n7\n5\n{:08x}\n", crc32c(b"0\n7\n5\n"));
-        assert_eq!(durable_point(text.as_bytes()), Ok((Offset::new(7), Offset::new(5))));
-        assert!(durable_point(text.replace('7', "8").as_bytes()).is_err());
-        assert!(durable_point(b"0\n7\n").is_err());
+        let point = |text: &str| format!("{text}{:08x}\n", crc32c(text.as_bytes()));
+        let offsets = |text: &str| {
+            let found = durable_point(point(text).as_bytes()).expect("good");
+            (found.durable.raw(), found.committed.raw(), found.log_start.map(Offset::raw))
+        };
+        assert_eq!(offsets("0\n7\n5\n"), (7, 5, None));
+        assert_eq!(offsets("1\n7\n5\n2\n"), (7, 5, Some(2)));
+        let good = point("1\n7\n5\n2\n");
+        for at in 0..good.len() {
+            let mut flipped = good.clone().into_bytes();
+            flipped[at] ^= 1;
+            assert!(durable_point(&flipped).is_err(), "byte {at}");
+            assert!(durable_point(&good.as_bytes()[..at]).is_err(), "cut at {at}");
+        }
+        let newer = durable_point(point("2\n7\n5\n2\n1\n").as_bytes());
+        assert_eq!(newer, Err(Damage::whole("version \"2\", known are 0 and 1")));
+        assert_eq!(durable_point(point("0\n7\n-5\n").as_bytes()), Err(Damage::whole("a line is no offset")));
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub(super) fn run(args: &LogVerifyArgs) -> Result<()> {
         verifier.bytes_done += file.size;
         if args.format == Format::Table {
             verifier.progress.clear();
-            report.print()?;
+            report.print(args.verbose || file.is_named)?;
         }
         let is_damaged = !report.damage.is_empty();
         reports.push(report);
@@ -45,6 +45,9 @@ pub(super) fn run(args: &LogVerifyArgs) -> Result<()> {
     if args.format == Format::Json {
         print_json(&reports.iter().map(Report::json).collect())?;
     }
+    if args.format == Format::Table && files.iter().any(|file| !file.is_named) {
+        print_line(&total(&reports))?;
+    }
     let (seen, damaged) = (reports.len(), reports.iter().filter(|report| !report.damage.is_empty()).count());
     if damaged == 0 {
         return Ok(());
@@ -54,6 +57,19 @@ pub(super) fn run(args: &LogVerifyArgs) -> Result<()> {
     let seen = counted(seen as u64, "file", "files");
     tell(&format!("{damaged} of {seen} damaged{unseen}"));
     Err(Told.into())
+}
+
+/// What was looked at, in one line.
+fn total(reports: &[Report]) -> String {
+    let sum = |name: &str| reports.iter().filter_map(|report| report.figures[name].as_u64()).sum();
+    let size: u64 = reports.iter().map(|report| report.size).sum();
+    format!(
+        "{}, {}: {}, {}",
+        counted(reports.len() as u64, "file", "files"),
+        size_text(size),
+        counted(sum("batches"), "batch", "batches"),
+        counted(sum("records"), "record", "records")
+    )
 }
 
 /// What was found in a file.
@@ -82,9 +98,10 @@ impl Report {
         }
     }
 
-    fn print(&self) -> Result<()> {
+    /// What is wrong or odd; with `good`, also that nothing is.
+    fn print(&self, good: bool) -> Result<()> {
         let path = self.path.display();
-        if self.damage.is_empty() {
+        if good && self.damage.is_empty() {
             print_line(&format!("{path}: good: {}", self.contents))?;
         }
         for damage in &self.damage {
@@ -157,9 +174,14 @@ impl Verifier {
             Kind::PartitionMetadata => report.fill(small::partition_metadata(&bytes), |id| {
                 (format!("topic id {id}"), json!({ "topic_id": id }))
             }),
-            Kind::DurablePoint => report.fill(small::durable_point(&bytes), |(point, committed)| {
-                let figures = json!({ "durable": point.raw(), "committed": committed.raw() });
-                (format!("on disk up to offset {point}, committed up to {committed}"), figures)
+            Kind::DurablePoint => report.fill(small::durable_point(&bytes), |point| {
+                let (durable, committed) = (point.durable, point.committed);
+                let figures = json!({
+                    "durable": durable.raw(),
+                    "committed": committed.raw(),
+                    "log_start": point.log_start.map(|start| start.raw()),
+                });
+                (format!("on disk up to offset {durable}, committed up to {committed}"), figures)
             }),
         }
         if !self.all {

@@ -35,15 +35,20 @@ pub(super) async fn run(args: &TopicTrimArgs) -> Result<()> {
         let span = before.get(&partition).copied();
         let after = match (answers.remove(&partition), span) {
             (Some(answer), _) => answer,
-            (None, Some(span)) => Ok(goals[&partition].max(span.start)),
-            (None, None) => {
-                let code = ErrorCode::LeaderNotAvailable;
-                Err(AdminError::Refused { subject: partition.to_string(), code, message: None })
+            (None, Some(span)) if span.end < goals[&partition] => {
+                Err(refused(&partition, ErrorCode::OffsetOutOfRange))
             }
+            (None, Some(span)) => Ok(goals[&partition].max(span.start)),
+            (None, None) => Err(refused(&partition, ErrorCode::LeaderNotAvailable)),
         };
         trimmed.push(Trimmed { partition, before: span, after });
     }
     print(&trimmed, args.remote.format, is_dry)
+}
+
+/// What a broker would answer that is not asked.
+fn refused(partition: &PartitionName, code: ErrorCode) -> AdminError {
+    AdminError::Refused { subject: partition.to_string(), code, message: None }
 }
 
 fn trim((partition, goal): (&PartitionName, &Offset)) -> (PartitionName, TrimTo) {

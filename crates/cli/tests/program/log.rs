@@ -168,13 +168,14 @@ fn what_is_good_is_said_to_be() {
     );
     directory.put("00000000000000000021.log", &batch(21, 5, Codec::Lz4, None));
     directory.check(
-        &["log", "verify"],
+        &["log", "verify", "--verbose"],
         "",
         &expect![[r#"
             DIR/00000000000000000010.log: good: 3 batches, 6 records, offsets 10 to 21, 397 B
             DIR/00000000000000000010.index: good: 1 entry
             DIR/00000000000000000010.timeindex: good: 1 entry
             DIR/00000000000000000021.log: good: 1 batch, 5 records, offsets 21 to 26, 159 B
+            4 files, 584 B: 4 batches, 11 records
         "#]],
     );
     let report = directory.klamm(&["log", "verify", "--format", "json"], SEGMENT).code(0).json();
@@ -196,15 +197,15 @@ fn the_first_damage_ends_it_and_all_is_found_on_demand() {
     directory.put("00000000000000000015.log", &batch(15, 5, Codec::Snappy, None));
     directory.check(&["log", "verify"], "", &expect![[r#"
         DIR/00000000000000000010.log: damaged: position 163: batch at offset 13: corrupt batch: checksum 57562762, the header says 90d09960
+        1 file, 392 B: 2 batches, 3 records
         klamm: 1 of 1 file damaged, 2 not looked at: --all does
         exit code 1
     "#]]);
     directory.check(&["log", "verify", "--all"], "", &expect![[r#"
         DIR/00000000000000000010.log: damaged: position 163: batch at offset 13: corrupt batch: checksum 57562762, the header says 90d09960
         DIR/00000000000000000010.log: damaged: position 282: the batch is cut off: 110 bytes of 115
-        DIR/00000000000000000010.index: good: 1 entry
         DIR/00000000000000000010.index: note: not compared with its segment, which is damaged
-        DIR/00000000000000000015.log: good: 1 batch, 5 records, offsets 15 to 20, 161 B
+        3 files, 561 B: 3 batches, 8 records
         klamm: 1 of 3 files damaged
         exit code 1
     "#]]);

@@ -108,6 +108,79 @@ fn patterns_choose_topics_and_what_they_delete_is_confirmed() {
 }
 
 #[test]
+fn a_description_has_everything_on_one_page() {
+    let broker = Broker::start();
+    broker.ok(&["topic", "create", "orders", "-p", "2", "-c", "retention.ms=1000000"]);
+    broker.ok_with_input(&["produce", "orders", "-p", "1"], "one\ntwo\n");
+    broker
+        .ok(&["topic", "describe", "orders"])
+        .says("records      2\n")
+        .says("settings     retention.ms=1000000\n")
+        .says("durability   synced: acks=all is answered when the records are on disk\n")
+        .says("PARTITION  LEADER  EPOCH  REPLICAS  IN SYNC  OFFLINE  START  END  SIZE");
+    let described = broker.ok(&["topic", "describe", "orders", "--format", "json"]).json();
+    assert_eq!(described[0]["configs"]["retention.ms"], "1000000");
+    assert_eq!(described[0]["acks_all_waits_for_sync"], true);
+    assert_eq!(described[0]["records"], 2);
+    assert_eq!(described[0]["partitions"][1]["end"], 2);
+    assert_eq!(described[0]["partitions"][1]["in_sync"], serde_json::json!([1]));
+    assert_eq!(described[0]["partitions"][0]["eligible_leaders"], serde_json::json!([]));
+    let healthy = broker.ok(&["topic", "describe", "orders", "--problems", "--format", "json"]).json();
+    assert_eq!(healthy[0]["partitions"], serde_json::json!([]));
+}
+
+#[test]
+fn what_does_not_wait_for_the_disk_says_so() {
+    let broker = Broker::start();
+    broker.ok(&["topic", "create", "fast", "-c", "flush.messages=10000"]);
+    broker
+        .ok(&["topic", "describe", "fast"])
+        .says("durability   relaxed: on disk after 10000 records at the latest");
+    let described = broker.ok(&["topic", "describe", "fast", "--format", "json"]).json();
+    assert_eq!(described[0]["acks_all_waits_for_sync"], false);
+}
+
+#[test]
+fn settings_are_altered_and_given_back() {
+    let broker = Broker::start();
+    broker.ok(&["topic", "create", "t", "u"]);
+    let alter = ["topic", "alter", "t", "u", "-c", "retention.ms=5000", "-c", "cleanup.policy+=compact"];
+    broker.ok(&alter).expect(
+        &[],
+        &expect![[r#"
+        topic t: retention.ms=5000 cleanup.policy+=compact
+        topic u: retention.ms=5000 cleanup.policy+=compact
+    "#]],
+    );
+    broker
+        .ok(&["topic", "describe", "u"])
+        .says("settings     cleanup.policy=delete,compact retention.ms=5000");
+    broker.ok(&["topic", "alter", "u", "--unset", "retention.ms", "-c", "cleanup.policy=delete"]);
+    broker.ok(&["topic", "describe", "u"]).says("settings     cleanup.policy=delete\n");
+    broker.run_anyway(&["topic", "alter", "t", "-c", "retention.mss=1"]).expect(
+        &[],
+        &expect![[r#"
+            klamm: topic t: there is no topic config "retention.mss"; is it retention.ms? (INVALID_CONFIG)
+            exit code 1
+        "#]],
+    );
+    broker.run_anyway(&["topic", "alter", "t", "-c", "retention.ms=soon"]).expect(
+        &[],
+        &expect![[r#"
+        klamm: topic t: retention.ms is a whole number from -1, not "soon" (INVALID_CONFIG)
+        exit code 1
+    "#]],
+    );
+    broker.ok(&["topic", "alter", "t", "-c", "retention.ms=7", "--dry-run"]).expect(
+        &[],
+        &expect![[r#"
+        topic t would be changed: retention.ms=7
+    "#]],
+    );
+    broker.ok(&["topic", "describe", "t"]).says("retention.ms=5000");
+}
+
+#[test]
 fn a_cluster_that_does_not_answer_is_waited_for_as_long_as_was_said() {
     let begun = std::time::Instant::now();
     klamm(&["topic", "list", "-b", "192.0.2.1:9", "--timeout", "200ms"]).code(1).says("192.0.2.1:9");

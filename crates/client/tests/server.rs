@@ -1,0 +1,153 @@
+//! The admin client against a broker of ours in this process.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a broker needs a directory and threads"
+)]
+
+use klamm_client::{
+    Admin, Change, Client, ClientConfig, ConfigChange, ConfigOperation, ConfigResource, ConfigSource,
+    ConfigType, NewTopic, OffsetQuestion, PartitionName, Producer, ProducerConfig, Record,
+};
+use klamm_model::{BrokerId, ErrorCode, Offset, Timestamp};
+use klamm_server::{Config, Server};
+
+/// Runs `question` against a broker of its own.
+fn with_broker<T>(question: impl AsyncFnOnce(Client, Admin) -> T) -> T {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut config = Config::new(directory.path().join("data"), BrokerId(1));
+    config.listeners = vec!["127.0.0.1:0".parse().expect("an address")];
+    let server = Server::start(config).expect("starts");
+    let address = server.addresses()[0].to_string();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let answer = runtime.block_on(async {
+        let client = Client::connect(ClientConfig::new(address)).await.expect("connects");
+        let admin = Admin::new(&client);
+        question(client, admin).await
+    });
+    server.stop();
+    answer
+}
+
+async fn create(admin: &Admin, name: &str, partition_count: i32) {
+    let topic = NewTopic { name: name.into(), partition_count: Some(partition_count), ..NewTopic::default() };
+    admin.create_topic(&topic, Change::Make).await.expect("created");
+}
+
+/// Writes three records with the timestamps 100, 200 and 300 to partition 0 of `t`.
+async fn write_three(client: &Client) {
+    let producer = Producer::new(client, ProducerConfig::default());
+    for time in [100, 200, 300] {
+        let record =
+            Record { partition: Some(0), timestamp: Some(Timestamp(time)), ..Record::new("t", b"value") };
+        producer.send(record).await.expect("written");
+    }
+    producer.close().await;
+}
+
+#[test]
+fn topics_are_made_described_and_deleted() {
+    with_broker(async |_, admin| {
+        let topic = NewTopic { name: "t".into(), partition_count: Some(3), ..NewTopic::default() };
+        let checked = admin.create_topic(&topic, Change::Check).await.expect("it would be made");
+        assert_eq!(checked.partition_count, Some(3));
+        assert!(admin.list_topics().await.expect("listed").is_empty());
+
+        let made = admin.create_topic(&topic, Change::Make).await.expect("made");
+        assert_eq!((made.partition_count, made.replication_factor), (Some(3), Some(1)));
+        let again = admin.create_topic(&topic, Change::Make).await.expect_err("it is there");
+        assert_eq!(again.code(), Some(ErrorCode::TopicAlreadyExists));
+
+        let listed = admin.list_topics().await.expect("listed");
+        assert_eq!(listed["t"].id, made.id);
+        let described = admin.describe_topic_partitions(&["t", "u"]).await.expect("described");
+        assert_eq!(described["t"].partitions.len(), 3);
+        assert_eq!(described["t"].partitions[&2].leader, Some(BrokerId(1)));
+        assert_eq!(described["t"].partitions[&2].in_sync, [BrokerId(1)]);
+        assert_eq!(described["u"].error, ErrorCode::UnknownTopicOrPartition);
+
+        admin.delete_topic("t").await.expect("deleted");
+        let gone = admin.delete_topic("t").await.expect_err("gone");
+        assert_eq!(gone.to_string(), "t: there is no such topic or partition");
+    });
+}
+
+#[test]
+fn offsets_are_found_by_time() {
+    with_broker(async |client, admin| {
+        create(&admin, "t", 2).await;
+        write_three(&client).await;
+        let partition = PartitionName::new("t", 0);
+        let offset = async |question| {
+            let found = admin.list_offsets([partition.clone()], question).await.expect("answers");
+            found[&partition].as_ref().expect("found").offset.map(Offset::raw)
+        };
+        assert_eq!(offset(OffsetQuestion::Earliest).await, Some(0));
+        assert_eq!(offset(OffsetQuestion::Latest).await, Some(3));
+        assert_eq!(offset(OffsetQuestion::Since(Timestamp(150))).await, Some(1));
+        assert_eq!(offset(OffsetQuestion::Since(Timestamp(301))).await, None);
+        assert_eq!(offset(OffsetQuestion::MaxTimestamp).await, Some(2));
+    });
+}
+
+#[test]
+fn a_partition_remembers_its_producers() {
+    with_broker(async |client, admin| {
+        create(&admin, "t", 1).await;
+        write_three(&client).await;
+        let partition = PartitionName::new("t", 0);
+        let answer = admin.describe_producers([partition.clone()]).await.expect("answers");
+        let producers = answer[&partition].as_ref().expect("told");
+        assert_eq!(producers.len(), 1, "{producers:?}");
+        assert_eq!(producers[0].last_sequence, Some(2));
+        assert_eq!(producers[0].transaction_start, None);
+    });
+}
+
+#[test]
+fn settings_are_described_changed_and_checked() {
+    with_broker(async |_, admin| {
+        create(&admin, "t", 1).await;
+        let topic = ConfigResource::Topic("t".into());
+        let retention = async || {
+            let entries = admin.describe_configs(&topic, Some(&["retention.ms"]), true).await.expect("told");
+            assert_eq!(entries.len(), 1);
+            entries.into_iter().next().expect("one")
+        };
+        let before = retention().await;
+        assert_eq!((before.source, before.kind), (ConfigSource::Default, ConfigType::Long));
+        assert!(before.documentation.is_some());
+
+        let set =
+            [ConfigChange { name: "retention.ms".into(), operation: ConfigOperation::Set("5000".into()) }];
+        admin.alter_configs(&topic, &set, Change::Check).await.expect("it would do");
+        assert_eq!(retention().await, before);
+        admin.alter_configs(&topic, &set, Change::Make).await.expect("set");
+        let after = retention().await;
+        assert_eq!((after.source, after.value.as_deref()), (ConfigSource::Topic, Some("5000")));
+        assert_eq!(after.synonyms[0].source, ConfigSource::Topic);
+
+        let wrong = ConfigChange { name: "retention.mss".into(), operation: ConfigOperation::Unset };
+        let refused = admin.alter_configs(&topic, &[wrong], Change::Make).await.expect_err("no such key");
+        assert_eq!(refused.code(), Some(ErrorCode::InvalidConfig));
+        let resources = admin.list_config_resources().await.expect("listed");
+        assert!(
+            resources.contains(&topic) && resources.contains(&ConfigResource::Broker(BrokerId(1))),
+            "{resources:?}"
+        );
+    });
+}
+
+#[test]
+fn the_cluster_says_who_it_is_and_what_it_speaks() {
+    with_broker(async |_, admin| {
+        let cluster = admin.describe_cluster().await.expect("described");
+        assert!(cluster.id.is_some());
+        assert_eq!(cluster.controller, Some(BrokerId(1)));
+        assert!(!cluster.brokers[&BrokerId(1)].is_fenced);
+        let apis = admin.api_versions(BrokerId(1)).await.expect("told");
+        let fetch = apis.iter().find(|api| api.name == Some("Fetch")).expect("served");
+        assert_eq!((fetch.min, fetch.max), (4, 18));
+        admin.features().await.expect("told");
+    });
+}
