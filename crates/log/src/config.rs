@@ -1,5 +1,7 @@
 //! What an operator may set for a log.
 
+use crate::compact::Compaction;
+
 /// When records are brought to disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Flush {
@@ -54,6 +56,8 @@ pub struct LogConfig {
     pub flush: Flush,
     /// How much is kept (`retention.ms`, `retention.bytes`, `cleanup.policy`).
     pub retention: Retention,
+    /// Whether and how the last value of each key is kept (`cleanup.policy`).
+    pub compaction: Option<Compaction>,
     /// Files of a deleted segment stay for so long under another name, for those who are reading them (`file.delete.delay.ms`).
     pub file_delete_delay_ms: u64,
     /// Bytes of the growing segment between two notes on it: what a start after a crash has to read of it, about.
@@ -79,6 +83,7 @@ impl Default for LogConfig {
             index_interval_bytes: 4096,
             flush: Flush::Synced,
             retention: Retention { age_ms_max: Some(WEEK_MS), bytes_max: None },
+            compaction: None,
             file_delete_delay_ms: 60_000,
             notes_interval_bytes: 32 << 20,
             queue_bytes_max: 64 << 20,

@@ -53,7 +53,8 @@ impl Log {
         delete.retain(|segment| *segment != oldest);
         delete.sort_unstable();
         delete.dedup();
-        self.segments = vec![Segment::new(base)];
+        self.cut_through_pass(Offset::ZERO);
+        self.segments = vec![Segment { version: self.version, ..Segment::new(base) }];
         self.active_mut().may_exist = true;
         self.tail.clear();
         self.epochs_unsaved |= self.epochs.newest().is_some();
@@ -61,7 +62,7 @@ impl Log {
         self.producers.clear();
         (self.log_start, self.synced, self.written, self.end) = (base, base, base, base);
         (self.appended_bytes, self.written_bytes) = (self.synced_bytes, self.synced_bytes);
-        (self.high_watermark, self.expired_below) = (base, base);
+        (self.high_watermark, self.expired_below, self.clean_to) = (base, base, base);
         self.discard_notes_from(Offset::ZERO);
         if let Some(syncing) = &mut self.queue.syncing {
             (syncing.covers, syncing.appended_bytes) = (Offset::ZERO, 0);
@@ -85,6 +86,7 @@ impl Log {
     /// Takes back everything from `to` on in all that is kept of the log, and queues the cut of the files.
     pub(crate) fn take_back_from(&mut self, to: Offset, keep_epoch: bool) {
         let written_before = self.written;
+        let to = self.cut_through_pass(to);
         let to = self.forget_batches(to);
         let (mut delete, touched) = self.queue.take_back(to, self.appended_bytes);
         while 1 < self.segments.len()
@@ -103,6 +105,7 @@ impl Log {
         self.log_start = self.log_start.min(to);
         self.expired_below = self.expired_below.min(self.log_start);
         self.discard_notes_from(to);
+        self.clean_to = self.clean_to.min(to);
         self.epochs_unsaved |= self.epochs.cut(to, !keep_epoch);
         if to < self.written {
             (self.written, self.written_bytes) = (to, self.appended_bytes);

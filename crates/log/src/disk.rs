@@ -3,9 +3,15 @@
 //! Whoever carries an operation out tells its end by [`Log::done`](crate::Log::done), once. Operations that were handed out together may be
 //! carried out at the same time and may end in any order: what must not overlap is not handed out together.
 
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
 use bytes::Bytes;
-use klamm_model::{BATCH_HEADER_SIZE, Offset, TopicId, TopicPartition};
+use klamm_model::{BATCH_HEADER_SIZE, BatchError, Offset, TopicId, TopicPartition};
 use thiserror::Error;
+
+use crate::compact::{Keys, MapKeys, Rewrite, Rewritten};
 
 /// The epoch cache, in Kafka's format.
 pub const EPOCH_CHECKPOINT: &str = "leader-epoch-checkpoint";
@@ -22,6 +28,19 @@ pub struct SegmentId {
     /// The offset of its first record, and its name.
     pub base: Offset,
 }
+
+/// A segment with the content that its log knew. Compaction gives it another one under the same name, and a higher version: then positions mean
+/// other places.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct SegmentVersion {
+    /// Which segment.
+    pub id: SegmentId,
+    /// 0 for what was there when the log was opened or the segment was made.
+    pub version: u32,
+}
+
+/// What a read of a segment fails with that has another content by now. Nothing is wrong: whoever asks again is told other places.
+pub const REPLACED: io::ErrorKind = io::ErrorKind::StaleNetworkFileHandle;
 
 /// A segment's files.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -209,8 +228,51 @@ pub enum DiskAction {
         /// The offsets that the snapshots are named by.
         snapshots: Vec<Offset>,
     },
+    /// A part of compaction: collects keys. Touches nothing of the log; what an earlier pass left unfinished goes.
+    MapKeys(Box<MapKeys>),
+    /// A part of compaction: writes segments anew, beside the old ones, and brings that to disk.
+    Rewrite(Box<Rewrite>),
+    /// Puts what [`Rewrite`](Self::Rewrite) wrote in the place of these segments. A crash leaves the old ones or the new one. On disk when it ends.
+    Swap {
+        /// The new segment, with its new version.
+        segment: SegmentVersion,
+        /// What goes besides the old one of its name, in rising order.
+        replaced: Vec<SegmentId>,
+    },
     /// Removes the directory; it gets a name first that no start takes for a partition.
     DeletePartition,
+}
+
+/// What an operation that succeeded has to tell.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Done {
+    /// Nothing else.
+    #[default]
+    Nothing,
+    /// The keys that were collected.
+    Keys(Arc<Keys>),
+    /// What the new segment is like.
+    Rewritten(Box<Rewritten>),
+    /// It met a batch that is not what was written, and did nothing.
+    Damaged(Damage),
+}
+
+/// A place where a segment is not what was written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Damage {
+    /// The segment.
+    pub base: Offset,
+    /// Where in its log file.
+    pub position: u32,
+    /// What is wrong.
+    pub problem: BatchError,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { base, position, problem } = self;
+        write!(f, "segment {base} is damaged at position {position}: {problem}")
+    }
 }
 
 /// How an operation failed.

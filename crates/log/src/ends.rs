@@ -4,7 +4,7 @@ use bytes::Bytes;
 use klamm_model::{Offset, Tick, crc32c};
 
 use crate::config::Flush;
-use crate::disk::{DURABLE_POINT, DiskAction, DiskError, DiskOp, EPOCH_CHECKPOINT, OpId};
+use crate::disk::{DURABLE_POINT, DiskAction, DiskError, DiskOp, Done, EPOCH_CHECKPOINT, OpId};
 use crate::index;
 use crate::log::{Life, Log, Progress};
 use crate::notes::Notes;
@@ -18,9 +18,17 @@ impl Log {
     ///
     /// # Panics
     /// If it is none of this log's operations under way.
-    pub fn done(&mut self, op: OpId, result: Result<(), DiskError>, out: &mut Vec<DiskOp>) -> Progress {
-        let mut progress = Progress { error: result.clone().err(), ..Progress::default() };
+    pub fn done(&mut self, op: OpId, result: Result<Done, DiskError>, out: &mut Vec<DiskOp>) -> Progress {
         let written_before = self.written;
+        let mut progress = Progress::default();
+        if self.is_of_pass(op) {
+            self.pass_went_on(result, out);
+            self.pump(out);
+            self.after_change();
+            return progress;
+        }
+        let result = result.map(|_| ());
+        progress.error = result.clone().err();
         if let Ok(at) = self.queue.running.binary_search_by_key(&op, |running| running.id) {
             self.write_ended(at, result, &mut progress);
         } else if self.queue.syncing.is_some_and(|syncing| syncing.id == op) {
@@ -89,7 +97,9 @@ impl Log {
                 self.errands_pause = true
             }
             (Errand::Retire { .. } | Errand::Remove { .. }, _) => self.leftovers_cleared(errand),
-            (Errand::DurablePoint { log_start }, Ok(())) => self.log_start_on_disk = log_start,
+            (Errand::DurablePoint { log_start, clean_to }, Ok(())) => {
+                (self.log_start_on_disk, self.clean_to_on_disk) = (log_start, clean_to);
+            }
             (Errand::Epochs, Ok(())) => {}
             (Errand::Note { notes, void }, Ok(())) => self.noted(notes, void),
             // There will be others.
@@ -151,6 +161,9 @@ impl Log {
                 self.log_start_on_disk = saved.map_or(self.log_start_on_disk, |saved| saved.log_start);
             }
             (Some(DiskAction::DeletePartition), _) => progress.deleted = true,
+            (Some(DiskAction::Swap { .. }), Barrier::Swap { sources, rewritten }) => {
+                self.swapped(sources, rewritten, out);
+            }
             _ => {}
         }
         if !started.actions.is_empty() {
@@ -217,7 +230,11 @@ impl Log {
                         self.hand_out(write, out);
                     }
                 }
-                Some(Step::Barrier(_)) if self.queue.is_drained() => {
+                Some(Step::Barrier(barrier))
+                    if self.queue.is_drained()
+                        // What compaction reads stays until it has ended.
+                        && !(matches!(**barrier, Barrier::Delete) && self.pass_is_reading()) =>
+                {
                     if let Some(Step::Barrier(barrier)) = self.queue.waiting.pop_front() {
                         let actions = self.actions_of(&barrier);
                         self.hand_out_barrier(
@@ -295,6 +312,7 @@ impl Log {
                     actions.push(DiskAction::Truncate { segment: *segment, size: 0, delete });
                 }
             }
+            Barrier::Swap { sources, .. } => actions.extend(self.swap_action(sources)),
             Barrier::Repair { actions: repairs } => actions.clone_from(repairs),
             Barrier::Delete => actions.push(DiskAction::DeletePartition),
         }
@@ -307,6 +325,7 @@ impl Log {
         if to < self.durable_point || self.log_start < self.log_start_on_disk {
             self.durable_point = self.durable_point.min(to);
             self.log_start_on_disk = self.log_start_on_disk.min(self.log_start);
+            self.clean_to_on_disk = self.clean_to;
             actions.push(self.durable_point_checkpoint(self.durable_point));
         }
     }
@@ -343,7 +362,8 @@ impl Log {
             (self.durable_point_due, self.durable_point_saved) = (false, self.now);
             self.durable_point = self.synced;
             let action = self.durable_point_checkpoint(self.synced);
-            self.hand_out_errand(Errand::DurablePoint { log_start: self.log_start }, action, out);
+            let Self { log_start, clean_to, .. } = *self;
+            self.hand_out_errand(Errand::DurablePoint { log_start, clean_to }, action, out);
         }
     }
 
@@ -354,15 +374,20 @@ impl Log {
     }
 
     fn durable_point_is_old(&self) -> bool {
-        self.durable_point < self.synced || self.log_start_on_disk != self.log_start || self.notes_unsaved
+        self.durable_point < self.synced
+            || self.log_start_on_disk != self.log_start
+            || self.clean_to_on_disk != self.clean_to
+            || self.notes_unsaved
     }
 
-    /// The file that says how far the log is known to be on disk, what of that no cut goes below, where the log starts, and which notes hold.
+    /// The file that says how far the log is known to be on disk, what of that no cut goes below, where the log starts, which notes hold, and how
+    /// far it is clean.
     fn durable_point_checkpoint(&mut self, point: Offset) -> DiskAction {
         self.notes_unsaved = false;
         let committed = self.high_watermark.min(point);
         let notes = self.notes.filter(|notes| notes.through <= committed);
-        let point = DurablePoint { point, committed, log_start: self.log_start, notes };
+        let Self { log_start, clean_to, .. } = *self;
+        let point = DurablePoint { point, committed, log_start, notes, clean_to };
         DiskAction::WriteCheckpoint { name: DURABLE_POINT, contents: point.to_text().into() }
     }
 
@@ -446,29 +471,36 @@ pub(crate) struct DurablePoint {
     pub(crate) log_start: Offset,
     /// The notes on the growing segment. Never above `committed`.
     pub(crate) notes: Option<Notes>,
+    /// Each key is there once below, or newer.
+    pub(crate) clean_to: Offset,
 }
 
 impl DurablePoint {
     fn to_text(self) -> String {
-        let notes = self.notes.map_or_else(|| "-".to_owned(), Notes::to_line);
-        checked(&format!("1\n{}\n{}\n{}\n{notes}\n", self.point, self.committed, self.log_start))
+        let Self { point, committed, log_start, notes, clean_to } = self;
+        let notes = notes.map_or_else(|| "-".to_owned(), Notes::to_line);
+        checked(&format!("2\n{point}\n{committed}\n{log_start}\n{notes}\n{clean_to}\n"))
     }
 
-    /// Reads the file; `None` if it is damaged. Version 0 had no log start.
+    /// Reads the file; `None` if it is damaged. Version 0 had no log start, version 1 knew nothing of compaction.
     pub(crate) fn from_text(text: &str) -> Option<Self> {
-        let mut lines = text.split('\n');
-        let version = lines.next()?;
-        let mut offset = || Offset::from_wire(lines.next()?.parse().ok()?);
-        let mut it = Self { point: offset()?, committed: offset()?, ..Self::default() };
-        let same = match version {
-            "0" => checked(&format!("0\n{}\n{}\n", it.point, it.committed)),
-            _ => {
-                it.log_start = offset()?;
-                it.notes = Notes::from_line(lines.next()?);
-                it.to_text()
+        let (body, _) = text.strip_suffix('\n')?.rsplit_once('\n')?;
+        let lines: Vec<&str> = body.split('\n').collect();
+        let offset = |at: usize| Offset::from_wire(lines[at].parse().ok()?);
+        let mut it = match lines[..] {
+            ["0", _, _] | ["1", _, _, _, _] | ["2", _, _, _, _, _] => {
+                Self { point: offset(1)?, committed: offset(2)?, ..Self::default() }
             }
+            _ => return None,
         };
-        (same == text).then_some(it)
+        if let Some(notes) = lines.get(4) {
+            it.log_start = offset(3)?;
+            it.notes = Notes::from_line(notes);
+        }
+        if lines.len() == 6 {
+            it.clean_to = offset(5)?;
+        }
+        (checked(&format!("{body}\n")) == text).then_some(it)
     }
 }
 

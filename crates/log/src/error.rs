@@ -94,6 +94,9 @@ pub enum ReadError {
         /// What is wrong.
         problem: BatchError,
     },
+    /// The segment was compacted since it was said where to read: whoever asks again is told another place.
+    #[error("the segment was compacted meanwhile")]
+    Replaced,
     /// The file could not be read.
     #[error("segment {base}: {problem}")]
     Io {

@@ -16,7 +16,10 @@ use rustc_hash::FxHashMap;
 use rustix::fs::{FlockOperation, OFlags, flock};
 use thiserror::Error;
 
-use crate::disk::{DiskAction, DiskError, DiskOp, FileKind, PARTITION_METADATA, Prefix, SegmentId};
+use crate::disk::{
+    DiskAction, DiskError, DiskOp, Done, FileKind, PARTITION_METADATA, Prefix, REPLACED, SegmentId,
+    SegmentVersion,
+};
 use crate::recover::LogFiles;
 
 const LOCK_FILE: &str = ".lock";
@@ -69,6 +72,10 @@ pub struct Files {
     _lock: File,
     partitions: RwLock<FxHashMap<TopicPartition, Arc<Directory>>>,
     open: OpenFiles,
+    /// Of the segments that were swapped: which version their files are, or are about to be.
+    versions: RwLock<FxHashMap<SegmentId, u32>>,
+    /// Long work that nobody waits for is to end.
+    is_stopping: AtomicBool,
 }
 
 struct Directory {
@@ -116,6 +123,8 @@ impl Files {
             _lock: lock,
             partitions: RwLock::default(),
             open: OpenFiles::new(open_files_max()),
+            versions: RwLock::default(),
+            is_stopping: AtomicBool::new(false),
         })
     }
 
@@ -150,17 +159,23 @@ impl Files {
         Ok(found)
     }
 
-    /// From now on operations of this partition go to that directory, which was found at start. For recovery, its files.
+    /// From now on operations of this partition go to that directory, which was found at start. For recovery, its files. What a crash interrupted
+    /// in a swap of segments is done first.
     pub fn adopt(&self, partition: TopicPartition, directory: &str) -> DirectoryFiles {
         let path = self.directory.join(directory);
-        write_lock(&self.partitions).insert(partition, Directory::new(path.clone()));
-        DirectoryFiles { path }
+        let mut files = DirectoryFiles { path: path.clone(), unfinished: None };
+        files.unfinished = compaction::finish_swaps(&files).err();
+        write_lock(&self.partitions).insert(partition, Directory::new(path));
+        files
     }
 
     /// Performs an operation. Blocks until it has ended.
-    pub fn perform(&self, op: &DiskOp) -> Result<(), DiskError> {
+    pub fn perform(&self, op: &DiskOp) -> Result<Done, DiskError> {
         let partition = op.partition;
         match &op.action {
+            DiskAction::MapKeys(job) => return self.map_keys(job),
+            DiskAction::Rewrite(job) => return self.rewrite(job),
+            DiskAction::Swap { segment, replaced } => self.swap(*segment, replaced),
             DiskAction::Write { segment, position, prefix, body } => {
                 self.write(*segment, *position, prefix.as_ref(), body)
             }
@@ -189,12 +204,18 @@ impl Files {
             }
             DiskAction::DeletePartition => self.delete_partition(partition),
         }
+        .map(|()| Done::Nothing)
+    }
+
+    /// Work in the background that is under way ends as failed, so that nobody who stops has to wait for it.
+    pub fn stop_background_work(&self) {
+        self.is_stopping.store(true, Ordering::Relaxed);
     }
 
     /// Reads one of a segment's files: as much as the buffer holds, less only at the end of the file.
     pub fn read_at(
         &self,
-        segment: SegmentId,
+        segment: SegmentVersion,
         kind: FileKind,
         position: u64,
         buffer: &mut [u8],
@@ -202,22 +223,37 @@ impl Files {
         match kind {
             FileKind::Log => read_fully(&*self.segment_file(segment)?, position, buffer),
             // Whoever reads these is looking for something and comes back seldom.
-            _ => read_fully(&options().read(true).open(self.path(segment, kind)?)?, position, buffer),
+            _ => {
+                let file =
+                    self.of_version(segment, || options().read(true).open(self.path(segment.id, kind)?))?;
+                read_fully(&file, position, buffer)
+            }
         }
     }
 
     /// A segment's log file, for whoever sends stretches of it.
-    pub fn segment_file(&self, segment: SegmentId) -> io::Result<Arc<File>> {
-        match self.open_segment(segment) {
+    pub fn segment_file(&self, segment: SegmentVersion) -> io::Result<Arc<File>> {
+        let id = segment.id;
+        self.of_version(segment, || match self.open_segment(id) {
             Ok(open) => Ok(open.file.clone()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 // Whoever was told to read it before it was retired still may. It is not kept: another of its name may come.
-                let retired = FileKind::Log.retired_file_name(segment.base);
-                let path = self.partition(segment.partition)?.path.join(retired);
+                let path = self.partition(id.partition)?.path.join(FileKind::Log.retired_file_name(id.base));
                 Ok(Arc::new(options().read(true).open(path)?))
             }
             Err(error) => Err(error),
+        })
+    }
+
+    /// Opens a file of a segment, unless it has another content by now. A swap says which version comes before it renames anything: what was
+    /// opened before that is of the version asked for.
+    fn of_version<T>(&self, segment: SegmentVersion, open: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let opened = open();
+        let is_at = read_lock(&self.versions).get(&segment.id).copied().unwrap_or(0);
+        if segment.version < is_at {
+            return Err(io::Error::new(REPLACED, format!("{:?} was compacted", segment.id)));
         }
+        opened
     }
 
     /// The same, for whoever writes to it.
@@ -335,6 +371,7 @@ impl Files {
     fn create_segment(&self, segment: SegmentId) -> Result<(), DiskError> {
         let directory = self.partition(segment.partition).map_err(failed("find", segment))?;
         let path = directory.path.join(FileKind::Log.file_name(segment.base));
+        write_lock(&self.versions).remove(&segment);
         directory.settled_below.fetch_min(segment.base.raw(), Ordering::AcqRel);
         // It is opened again by whoever writes to it first: most partitions wait long for that.
         options().write(true).create(true).truncate(true).open(&path).map_err(failed("make", &path))?;
@@ -446,6 +483,7 @@ impl Files {
     fn delete_partition(&self, partition: TopicPartition) -> Result<(), DiskError> {
         let Some(directory) = write_lock(&self.partitions).remove(&partition) else { return Ok(()) };
         self.open.forget_partition(partition);
+        write_lock(&self.versions).retain(|segment, _| segment.partition != partition);
         let mut gone = directory.path.clone().into_os_string();
         gone.push(format!(".{}{DELETED}", partition.topic));
         match fs::rename(&directory.path, &gone) {
@@ -466,10 +504,15 @@ impl Files {
 /// One partition's directory, for recovery.
 pub struct DirectoryFiles {
     path: PathBuf,
+    /// Why a swap of segments that was interrupted could not be finished.
+    unfinished: Option<io::Error>,
 }
 
 impl LogFiles for DirectoryFiles {
     fn list(&self) -> io::Result<Vec<(String, u64)>> {
+        if let Some(error) = &self.unfinished {
+            return Err(io::Error::new(error.kind(), format!("an interrupted swap: {error}")));
+        }
         let mut found = Vec::new();
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
@@ -591,5 +634,6 @@ fn topic_id_from(text: &str) -> Option<TopicId> {
     (text.len() == 22 && id.to_string() == text).then_some(id)
 }
 
+mod compaction;
 #[cfg(test)]
 mod tests;

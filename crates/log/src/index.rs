@@ -18,7 +18,7 @@ pub(crate) const NOTE_SIZE: usize = 28;
 /// The highest timestamp of some batches, and where it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Largest {
-    /// Negative if none of them has one, `i64::MIN` if there are none.
+    /// `i64::MIN` if none of them has one.
     pub(crate) timestamp: Timestamp,
     /// The last offset of the first batch that has it.
     pub(crate) last_offset: Offset,
@@ -27,9 +27,9 @@ pub(crate) struct Largest {
 impl Largest {
     pub(crate) const NONE: Self = Self { timestamp: Timestamp(i64::MIN), last_offset: Offset::ZERO };
 
-    /// Takes note of the next batch.
+    /// Takes note of the next batch. One without a timestamp says nothing, nor does its file of times.
     pub(crate) fn note(&mut self, timestamp: Timestamp, last_offset: Offset) {
-        if self.timestamp < timestamp {
+        if self.timestamp < timestamp && 0 <= timestamp.0 {
             *self = Self { timestamp, last_offset };
         }
     }

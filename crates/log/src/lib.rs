@@ -13,6 +13,7 @@
 //! All but `durable-point` and `….growing` are in Kafka's formats.
 
 mod append;
+pub mod compact;
 mod config;
 mod cut;
 mod disk;
@@ -38,10 +39,11 @@ mod tests;
 mod walk;
 
 pub use append::Appended;
+pub use compact::{Compacted, Compaction};
 pub use config::{Flush, LogConfig, Retention};
 pub use disk::{
-    DURABLE_POINT, DiskAction, DiskError, DiskOp, EPOCH_CHECKPOINT, FileKind, OpId, PARTITION_METADATA,
-    Prefix, SegmentId,
+    DURABLE_POINT, Damage, DiskAction, DiskError, DiskOp, Done, EPOCH_CHECKPOINT, FileKind, OpId,
+    PARTITION_METADATA, Prefix, REPLACED, SegmentId, SegmentVersion,
 };
 pub use error::{AppendError, ReadError, RecoverError};
 pub use files::{DirectoryFiles, Files, FilesError, FoundPartition};

@@ -10,8 +10,9 @@
 
 use klamm_model::{LeaderEpoch, Offset, Tick, TopicPartition};
 
+use crate::compact::{Compacted, Pass};
 use crate::config::{Flush, LogConfig};
-use crate::disk::{DiskError, DiskOp, SegmentId};
+use crate::disk::{DiskError, DiskOp, SegmentId, SegmentVersion};
 use crate::epochs::Epochs;
 use crate::notes::{Draft, Notes};
 use crate::producers::{ProducerState, Producers};
@@ -86,6 +87,16 @@ pub struct Log {
     /// The file with the durable point has others, or none.
     pub(crate) notes_unsaved: bool,
     pub(crate) draft: Option<Box<Draft>>,
+    /// Each key is there once below, or newer.
+    pub(crate) clean_to: Offset,
+    /// What of it the file with the durable point says.
+    pub(crate) clean_to_on_disk: Offset,
+    /// Compaction under way.
+    pub(crate) pass: Option<Box<Pass>>,
+    /// How the last pass ended.
+    pub(crate) last_pass: Option<Result<Compacted, DiskError>>,
+    /// The newest version of a segment that compaction made.
+    pub(crate) version: u32,
     /// A segment ended, or the log start moved: the durable point is not to wait for its turn.
     pub(crate) durable_point_due: bool,
     /// A small file found the disk full: wait for the next turn.
@@ -138,6 +149,11 @@ impl Log {
             notes: None,
             notes_unsaved: false,
             draft: None,
+            clean_to: Offset::ZERO,
+            clean_to_on_disk: Offset::ZERO,
+            pass: None,
+            last_pass: None,
+            version: 0,
             durable_point_due: false,
             errands_pause: false,
             now: Tick::default(),
@@ -281,6 +297,10 @@ impl Log {
 
     pub(crate) fn id_of(&self, base: Offset) -> SegmentId {
         SegmentId { partition: self.partition, base }
+    }
+
+    pub(crate) fn version_of(&self, segment: &Segment) -> SegmentVersion {
+        SegmentVersion { id: self.id_of(segment.base), version: segment.version }
     }
 
     /// The segment that has `offset`, or would have it: the last one, for the end.

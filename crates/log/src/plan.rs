@@ -3,7 +3,7 @@
 
 use klamm_model::{LeaderEpoch, Offset, Timestamp};
 
-use crate::disk::SegmentId;
+use crate::disk::SegmentVersion;
 
 /// Where to look for the batch with the first offset wanted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,7 +28,7 @@ pub enum ReadStart {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ReadPlan {
     /// Which segment.
-    pub segment: SegmentId,
+    pub segment: SegmentVersion,
     /// The first offset wanted.
     pub target: Offset,
     /// Where its batch is.
@@ -79,7 +79,7 @@ pub enum TimeStart {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TimeSpan {
     /// Which segment.
-    pub segment: SegmentId,
+    pub segment: SegmentVersion,
     /// Where to begin.
     pub start: TimeStart,
     /// Nothing at or after this position may be read.

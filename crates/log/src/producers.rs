@@ -220,6 +220,14 @@ impl Producers {
         });
     }
 
+    /// Where the batches begin that are remembered, below `end` and in rising order.
+    pub(crate) fn batches_below(&self, end: Offset) -> Vec<Offset> {
+        let batches = self.entries.values().flat_map(ProducerEntry::batches);
+        let mut bases: Vec<Offset> = batches.map(|batch| batch.base).filter(|base| *base < end).collect();
+        bases.sort_unstable();
+        bases
+    }
+
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
     }

@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use klamm_model::{Offset, TopicId};
 
+use crate::compact::{Rewritten, Source};
 use crate::disk::{DiskAction, OpId, Prefix, SegmentId};
 use crate::notes::Notes;
 
@@ -69,6 +70,11 @@ pub(crate) enum Barrier {
         delete: Vec<SegmentId>,
         oldest: SegmentId,
     },
+    /// What compaction made of these segments takes their place.
+    Swap {
+        sources: Vec<Source>,
+        rewritten: Box<Rewritten>,
+    },
     /// Rewrites what recovery found missing.
     Repair {
         actions: Vec<DiskAction>,
@@ -91,6 +97,12 @@ pub(crate) enum Step {
     Barrier(Box<Barrier>),
 }
 
+impl Step {
+    pub(crate) fn is_swap(&self) -> bool {
+        matches!(self, Self::Barrier(barrier) if matches!(**barrier, Barrier::Swap { .. }))
+    }
+}
+
 /// A sync that was handed out, and what it covers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Syncing {
@@ -105,7 +117,7 @@ pub(crate) enum Errand {
     /// The file with the epochs.
     Epochs,
     /// The file with the durable point and this log start.
-    DurablePoint { log_start: Offset },
+    DurablePoint { log_start: Offset, clean_to: Offset },
     /// Notes on the growing segment. `void`: what they are about was taken back since.
     Note { notes: Notes, void: bool },
     /// Segments get names that no start takes for a log's.

@@ -25,7 +25,7 @@ impl Log {
         let segment = &self.segments[at];
         let limit = limit.min(self.segment_end(at));
         let mut plan = ReadPlan {
-            segment: self.id_of(segment.base),
+            segment: self.version_of(segment),
             target: from,
             start: ReadStart::AtOrAfter(0),
             limit: segment.size,
@@ -132,7 +132,7 @@ impl Log {
                     TimeQuestion::Largest => largest.timestamp,
                 };
                 spans.push(TimeSpan {
-                    segment: self.id_of(segment.base),
+                    segment: self.version_of(segment),
                     start: time_start(segment, time),
                     limit: self.position_limit(at, limit).0,
                     largest_timestamp: largest.timestamp,

@@ -145,6 +145,7 @@ impl Recovery<'_> {
         self.durable_point = saved.map(|saved| saved.point);
         self.committed = saved.map_or(Offset::ZERO, |saved| saved.committed);
         self.log_start = saved.map_or(Offset::ZERO, |saved| saved.log_start);
+        let clean_to = saved.map_or(Offset::ZERO, |saved| saved.clean_to);
         let mut found = self.segments()?;
         if found.is_empty() {
             let mut log = Log::empty(self.partition, self.config, self.log_start);
@@ -241,6 +242,7 @@ impl Recovery<'_> {
         log.synced = log.end.min(durable_point.max(last.base));
         log.durable_point = durable_point.min(log.end);
         (log.log_start, log.log_start_on_disk) = (log_start, log_start);
+        (log.clean_to, log.clean_to_on_disk) = (clean_to.min(log.end), clean_to);
         log.leftovers.named = deleted.iter().map(|segment| segment.base).collect();
         log.leftovers.retired = self.retired();
         log.leftovers.snapshots = self.snapshots();
@@ -636,7 +638,10 @@ impl Recovery<'_> {
     ) -> Result<Option<BatchHeader>, RecoverError> {
         let name = FileKind::Log.file_name(segment.base);
         let plan = crate::ReadPlan {
-            segment: crate::SegmentId { partition: self.partition, base: segment.base },
+            segment: crate::SegmentVersion {
+                id: crate::SegmentId { partition: self.partition, base: segment.base },
+                version: 0,
+            },
             target: offset,
             start,
             limit: segment.size,

@@ -4,7 +4,7 @@ use std::{io, ops::Range};
 
 use klamm_model::{BatchError, BatchView, Corruption, Offset, Timestamp};
 
-use crate::disk::{FileKind, SegmentId};
+use crate::disk::{FileKind, REPLACED, SegmentVersion};
 use crate::error::ReadError;
 use crate::index::{self, time_entry};
 use crate::plan::{ReadPlan, ReadStart, TimeFound, TimeLookup, TimeQuestion, TimeSpan, TimeStart};
@@ -16,7 +16,7 @@ const UNPACKED_BYTES_MAX: usize = 256 << 20;
 /// Reads a file of a plan's segment.
 pub type ReadFile<'a> = dyn FnMut(FileKind, u64, &mut [u8]) -> io::Result<usize> + 'a;
 /// Reads a file of a segment.
-pub type ReadSegment<'a> = dyn FnMut(SegmentId, FileKind, u64, &mut [u8]) -> io::Result<usize> + 'a;
+pub type ReadSegment<'a> = dyn FnMut(SegmentVersion, FileKind, u64, &mut [u8]) -> io::Result<usize> + 'a;
 
 /// Where in the segment's log file the records of a plan are. The first batch comes whole even if it is larger than asked for; the last one may be
 /// cut off.
@@ -28,7 +28,7 @@ pub fn resolve(plan: &ReadPlan, read: &mut ReadFile<'_>) -> Result<Range<u32>, R
         }
         ReadStart::AtOrAfter(floor) => find(plan, floor, read),
         ReadStart::LookInIndexFile { entry_count } => {
-            match floor_in_file(plan.segment.base, plan.target, entry_count, read) {
+            match floor_in_file(plan.segment.id.base, plan.target, entry_count, read) {
                 // An index that leads astray is no reason not to find what is there.
                 floor if 0 < floor && floor < plan.limit => {
                     find(plan, floor, read).or_else(|_| find(plan, 0, read))
@@ -40,7 +40,7 @@ pub fn resolve(plan: &ReadPlan, read: &mut ReadFile<'_>) -> Result<Range<u32>, R
 }
 
 fn find(plan: &ReadPlan, floor: u32, read: &mut ReadFile<'_>) -> Result<Range<u32>, ReadError> {
-    let base = plan.segment.base;
+    let base = plan.segment.id.base;
     let mut read_log = |position: u64, buffer: &mut [u8]| read(FileKind::Log, position, buffer);
     let mut walk = Walk::new(plan.limit, NEAR, &mut read_log);
     let mut position = floor;
@@ -132,7 +132,7 @@ fn largest_in(
     let mut position = 0;
     let mut largest = None;
     while let Some((header, end)) =
-        walk.header_at(position).map_err(|error| at(segment.base, position, error))?
+        walk.header_at(position).map_err(|error| at(segment.id.base, position, error))?
     {
         if lookup.limit <= header.last_offset() {
             break;
@@ -167,14 +167,14 @@ fn first_at_or_after(
     let mut position = start;
     let mut scratch = Vec::new();
     while let Some((header, end)) =
-        walk.header_at(position).map_err(|error| at(segment.base, position, error))?
+        walk.header_at(position).map_err(|error| at(segment.id.base, position, error))?
     {
         if lookup.limit <= header.base_offset {
             break;
         }
         if time <= header.max_timestamp && lookup.log_start <= header.last_offset() {
-            let damaged = |problem| ReadError::Damaged { base: segment.base, position, problem };
-            let batch = walk.batch(position, end).map_err(|error| at(segment.base, position, error))?;
+            let damaged = |problem| ReadError::Damaged { base: segment.id.base, position, problem };
+            let batch = walk.batch(position, end).map_err(|error| at(segment.id.base, position, error))?;
             let view = BatchView::parse(batch).map_err(damaged)?;
             for record in view.records(&mut scratch, UNPACKED_BYTES_MAX).map_err(damaged)? {
                 let record = record.map_err(damaged)?;
@@ -200,7 +200,7 @@ fn time_floor(
     time: Timestamp,
     read: &mut ReadFile<'_>,
 ) -> u32 {
-    let base = span.segment.base;
+    let base = span.segment.id.base;
     let found = last_entry(FileKind::TimeIndex, time_entry_count, read, &|bytes| {
         let largest = time_entry(base, bytes);
         (largest.timestamp < time).then_some(largest)
@@ -248,6 +248,7 @@ fn last_entry<const SIZE: usize, T>(
 
 fn at(base: Offset, position: u32, error: WalkError) -> ReadError {
     match error {
+        WalkError::Io(error) if error.kind() == REPLACED => ReadError::Replaced,
         WalkError::Io(error) => ReadError::Io { base, problem: error.to_string() },
         WalkError::Damaged(problem) => ReadError::Damaged { base, position, problem },
     }

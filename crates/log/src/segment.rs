@@ -8,6 +8,8 @@ use crate::index::{Index, Largest};
 #[derive(Debug)]
 pub(crate) struct Segment {
     pub(crate) base: Offset,
+    /// Of its content: compaction gives it another, and all that is known of positions in it goes.
+    pub(crate) version: u32,
     pub(crate) size: u32,
     /// The highest timestamp.
     pub(crate) largest: Largest,
@@ -33,6 +35,7 @@ impl Segment {
     pub(crate) fn new(base: Offset) -> Self {
         Self {
             base,
+            version: 0,
             size: 0,
             largest: Largest::NONE,
             undated_since: None,

@@ -94,6 +94,13 @@ impl Tail {
         }
     }
 
+    /// Forgets the batches below `end`, written ones.
+    pub(crate) fn forget_below(&mut self, end: Offset) {
+        while self.batches.front().is_some_and(|batch| batch.base < end) {
+            self.batches.pop_front();
+        }
+    }
+
     pub(crate) fn clear(&mut self) {
         self.batches = VecDeque::new();
     }

@@ -72,29 +72,7 @@ impl BatchBuilder {
             self.max_timestamp = timestamp;
         }
         let timestamp_delta = timestamp.0.wrapping_sub(self.base_timestamp.0);
-        let offset_delta = i64::from(self.record_count);
-        let size = 1
-            + varlong_size(timestamp_delta)
-            + varlong_size(offset_delta)
-            + nullable_size(key)
-            + nullable_size(value)
-            + varlong_size(headers.len() as i64)
-            + headers_size(headers);
-
-        // What comes before the key is put together aside and appended at once.
-        let mut front = [0; FRONT_SIZE_MAX];
-        let mut at = write_varlong(&mut front, 0, size as i64);
-        at = write_varlong(&mut front, at + 1, timestamp_delta);
-        at = write_varlong(&mut front, at, offset_delta);
-        at = write_varlong(&mut front, at, key.map_or(-1, |key| key.len() as i64));
-        put_front(&mut self.buffer, &front, at);
-        self.buffer.extend_from_slice(key.unwrap_or_default());
-        put_nullable(&mut self.buffer, value);
-        put_length(&mut self.buffer, headers.len() as i64);
-        for header in headers {
-            put_nullable(&mut self.buffer, Some(header.key));
-            put_nullable(&mut self.buffer, header.value);
-        }
+        put_record(&mut self.buffer, timestamp_delta, i64::from(self.record_count), key, value, headers);
         self.record_count += 1;
         self.max_timestamp = self.max_timestamp.max(timestamp);
     }
@@ -161,6 +139,40 @@ impl BatchBuilder {
         batch[position::CRC..position::ATTRIBUTES].copy_from_slice(&header.crc.to_be_bytes());
         self.record_count = 0;
         batch.into()
+    }
+}
+
+/// Appends one record: the distances are those from its batch's base timestamp and base offset.
+#[inline]
+pub fn put_record(
+    out: &mut Vec<u8>,
+    timestamp_delta: i64,
+    offset_delta: i64,
+    key: Option<&[u8]>,
+    value: Option<&[u8]>,
+    headers: &[RecordHeader<'_>],
+) {
+    let size = 1
+        + varlong_size(timestamp_delta)
+        + varlong_size(offset_delta)
+        + nullable_size(key)
+        + nullable_size(value)
+        + varlong_size(headers.len() as i64)
+        + headers_size(headers);
+
+    // What comes before the key is put together aside and appended at once.
+    let mut front = [0; FRONT_SIZE_MAX];
+    let mut at = write_varlong(&mut front, 0, size as i64);
+    at = write_varlong(&mut front, at + 1, timestamp_delta);
+    at = write_varlong(&mut front, at, offset_delta);
+    at = write_varlong(&mut front, at, key.map_or(-1, |key| key.len() as i64));
+    put_front(out, &front, at);
+    out.extend_from_slice(key.unwrap_or_default());
+    put_nullable(out, value);
+    put_length(out, headers.len() as i64);
+    for header in headers {
+        put_nullable(out, Some(header.key));
+        put_nullable(out, header.value);
     }
 }
 

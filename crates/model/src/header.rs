@@ -16,7 +16,7 @@
 //!   57  record count      i32 ┘
 //! ```
 
-use crate::checksum::crc32c_with_front;
+use crate::checksum::{crc32c, crc32c_with_front};
 use crate::{BatchError, Codec, Corruption, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
 
 /// Size of everything before the records.
@@ -114,6 +114,16 @@ impl Attributes {
         self.0 & Self::DELETE_HORIZON != 0
     }
 
+    /// The same, with a base timestamp that is a delete horizon.
+    pub fn with_delete_horizon(self) -> Self {
+        Self(self.0 | Self::DELETE_HORIZON)
+    }
+
+    /// The same, for a batch that has no records left.
+    pub fn without_records(self) -> Self {
+        Self(self.0 & !(Self::CODEC | Self::DELETE_HORIZON))
+    }
+
     pub(crate) fn with_codec(self, codec: Codec) -> Self {
         Self((self.0 & !Self::CODEC) | i16::from(codec.id()))
     }
@@ -184,6 +194,24 @@ impl BatchHeader {
             }),
             record_count: not_negative("record count", record_count)?,
         })
+    }
+
+    /// When compaction may drop the batch's tombstones, if it was said (KIP-534).
+    pub fn delete_horizon(&self) -> Option<Timestamp> {
+        self.attributes.has_delete_horizon().then_some(self.base_timestamp)
+    }
+
+    /// The whole batch of this header and this body, with size and checksum as they have to be.
+    ///
+    /// # Panics
+    /// On a size, delta or count that the format cannot express.
+    pub fn seal(mut self, body: &[u8]) -> Vec<u8> {
+        self.size = BATCH_HEADER_SIZE + body.len();
+        let mut batch = self.write().to_vec();
+        batch.extend_from_slice(body);
+        let crc = crc32c(&batch[position::ATTRIBUTES..]);
+        batch[position::CRC..position::ATTRIBUTES].copy_from_slice(&crc.to_be_bytes());
+        batch
     }
 
     /// The header's bytes; the checksum is written as it stands.

@@ -24,7 +24,7 @@ mod varint;
 
 pub use batch::{BatchView, Batches, Tail};
 pub use batch_error::{BatchError, Corruption, Invalidity, RecordProblem};
-pub use builder::{BatchBuilder, Seal};
+pub use builder::{BatchBuilder, Seal, put_record};
 pub use checksum::crc32c;
 pub use compress::{Codec, Compression, DecompressError, UnknownCodec, compress, decompress};
 pub use error_code::ErrorCode;

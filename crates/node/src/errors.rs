@@ -90,7 +90,7 @@ impl ToCode for ReadError {
         match self {
             Self::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
             Self::Damaged { .. } => ErrorCode::CorruptMessage,
-            Self::Io { .. } | Self::LogFailed => ErrorCode::KafkaStorageError,
+            Self::Io { .. } | Self::Replaced | Self::LogFailed => ErrorCode::KafkaStorageError,
         }
     }
 }

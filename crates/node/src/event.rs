@@ -7,7 +7,7 @@ use klamm_cluster::{
     Image,
     config::{Layers, broker_key},
 };
-use klamm_log::{DiskError, DiskOp, OpId};
+use klamm_log::{DiskError, DiskOp, Done, OpId};
 use klamm_model::{BrokerId, ControllerEpoch, Tick, Timestamp, TopicPartition};
 use klamm_wire::{Request, Response};
 
@@ -82,7 +82,7 @@ pub enum Event {
         /// Which of the operations of that partition's log.
         op: OpId,
         /// How it ended.
-        result: Result<(), DiskError>,
+        result: Result<Done, DiskError>,
     },
     /// The consensus engine has news.
     Quorum(klamm_quorum::Output),

@@ -4,6 +4,7 @@
 //! it knows no sockets, files, threads or clocks. The same code runs in production, where the `server` crate carries out the effects, and in the simulator.
 
 mod calls;
+mod cleaner;
 mod codec;
 mod config;
 mod errors;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use klamm_cluster::{Image, config::TopicConfig};
-use klamm_log::{DiskError, DiskOp, Log, OpId};
+use klamm_log::{DiskError, DiskOp, Done, Log, OpId};
 use klamm_model::{BrokerId, ErrorCode, Offset, PartitionIndex, Tick, TopicPartition};
 use klamm_replica::{Progress, Role, Sabotage};
 use rustc_hash::FxHashMap;
@@ -17,6 +17,7 @@ use rustc_hash::FxHashMap;
 use crate::{
     Body, Effect, Event, Incoming, NodeConfig, Now, View,
     calls::Purpose,
+    cleaner::Cleaner,
     fetch_sessions::FetchSessions,
     follow::Followers,
     handlers::{
@@ -78,6 +79,7 @@ pub struct Node {
     /// Partitions with something to note at the next periodic round.
     active: BTreeSet<TopicPartition>,
     periodic_at: Option<Tick>,
+    pub(crate) cleaner: Cleaner,
     /// When old segments are looked for next.
     retention_at: Option<Tick>,
     /// Partitions with deleted segments whose files are to go, by when.
@@ -113,6 +115,7 @@ impl Node {
             next_token: 0,
             active: BTreeSet::new(),
             periodic_at: None,
+            cleaner: Cleaner::default(),
             retention_at: None,
             removals: BTreeSet::new(),
             view_is_stale: true,
@@ -172,7 +175,10 @@ impl Node {
                 self.metadata.forget(connection);
                 self.producer_ids.forget(connection);
             }
-            Event::Disk { partition, op, result } => self.disk_done(partition, op, result, out),
+            Event::Disk { partition, op, result } => {
+                self.disk_done(partition, op, result, out);
+                self.note_cleaned(now, partition);
+            }
             Event::Quorum(output) => self.quorum(now, output, out),
             Event::Peer { from, token, answer } => self.peer(now, from, token, answer, out),
             Event::Tick => {}
@@ -192,6 +198,7 @@ impl Node {
             self.fetch_waiters.next_deadline(),
             self.periodic_at,
             self.retention_at,
+            self.cleaner.next_wake(),
             self.removals.first().map(|(at, _)| *at),
             // Without a controller there is nobody to show a sign of life to; a new one is told of by an event.
             self.membership.next_wake().filter(|_| self.metadata.controller_id().is_some()),
@@ -228,13 +235,13 @@ impl Node {
         &mut self,
         key: TopicPartition,
         op: OpId,
-        result: Result<(), DiskError>,
+        result: Result<Done, DiskError>,
         out: &mut Vec<Effect>,
     ) {
         let Some(hosted) = self.hosted.get_mut(&key) else {
             // A log that was found at start and deleted at once; others were deleted before they heard of their last operations.
             return match result {
-                Ok(()) => self.free_directory(key),
+                Ok(_) => self.free_directory(key),
                 Err(error) => {
                     tracing::error!(partition = %key, %error, "a deleted partition's log could not be removed")
                 }
@@ -283,7 +290,7 @@ impl Node {
     }
 
     /// For a person who reads the log.
-    fn topic_of(&self, key: TopicPartition) -> &str {
+    pub(crate) fn topic_of(&self, key: TopicPartition) -> &str {
         self.hosted.get(&key).map_or("", |hosted| &hosted.name)
     }
 
@@ -388,6 +395,7 @@ impl Node {
             self.periodic(now, out);
         }
         self.retention(now, out);
+        self.clean(now, out);
     }
 
     /// Looks for old segments every so often. A log without any costs the look, and nothing between.

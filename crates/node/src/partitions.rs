@@ -9,7 +9,7 @@ use klamm_cluster::{
     record::ConfigResource,
     topic_name,
 };
-use klamm_log::{Flush, Log, LogConfig, Retention};
+use klamm_log::{Compaction, Flush, Log, LogConfig, Retention, compact::MILLION};
 use klamm_model::{BrokerId, ErrorCode, LeaderEpoch, PartitionIndex, TopicId, TopicPartition};
 use klamm_replica::{PartitionState, Replica, ReplicaConfig, Role};
 use klamm_wire::{FetchResponse, ProduceResponse, fetch, produce};
@@ -25,7 +25,11 @@ use crate::{
 pub fn log_config(config: &TopicConfig) -> LogConfig {
     LogConfig {
         segment_bytes: config.segment_bytes,
-        segment_ms: config.segment_ms,
+        segment_ms: match config.cleanup.compact {
+            // What grows is not compacted: it has to end in time.
+            true => config.segment_ms.min(config.max_compaction_lag_ms),
+            false => config.segment_ms,
+        },
         segment_jitter_ms: config.segment_jitter_ms,
         segment_index_bytes: config.segment_index_bytes,
         index_interval_bytes: config.index_interval_bytes,
@@ -34,12 +38,23 @@ pub fn log_config(config: &TopicConfig) -> LogConfig {
         } else {
             Retention::FOR_EVER
         },
+        compaction: config.cleanup.compact.then(|| compaction(config)),
         file_delete_delay_ms: config.file_delete_delay_ms,
         flush: match config.flush {
             FlushSetting::Synced => Flush::Synced,
             FlushSetting::Relaxed { messages, interval_ms } => relaxed(messages, interval_ms),
         },
         ..LogConfig::default()
+    }
+}
+
+fn compaction(config: &TopicConfig) -> Compaction {
+    Compaction {
+        delete_retention_ms: config.delete_retention_ms,
+        lag_ms_min: config.min_compaction_lag_ms,
+        lag_ms_max: config.max_compaction_lag_ms,
+        dirty_millionths_min: (config.min_cleanable_dirty_ratio * f64::from(MILLION)) as u32,
+        ..Compaction::default()
     }
 }
 
@@ -106,8 +121,16 @@ impl Node {
         }
     }
 
-    fn log_config(&self, config: &TopicConfig) -> LogConfig {
-        LogConfig { producer_expiration_ms: self.config.producer_id_expiration_ms, ..log_config(config) }
+    /// The settings of a topic's log on this broker.
+    fn log_config(&mut self, config: &TopicConfig) -> LogConfig {
+        let producer_expiration_ms = self.config.producer_id_expiration_ms;
+        let mut log_config = LogConfig { producer_expiration_ms, ..log_config(config) };
+        log_config.compaction = log_config.compaction.filter(|_| self.config.cleaner.enabled);
+        if let Some(compaction) = &mut log_config.compaction {
+            compaction.keys_bytes_max = self.config.cleaner.dedupe_bytes_max;
+            self.cleaner.expect_work();
+        }
+        log_config
     }
 
     fn topic_config(&self, topic: &Topic) -> TopicConfig {

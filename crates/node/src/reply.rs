@@ -2,7 +2,7 @@
 
 use std::{io, ops::Range};
 
-use klamm_log::{FileKind, ReadPlan, SegmentId, TimeLookup, resolve, resolve_time};
+use klamm_log::{FileKind, ReadError, ReadPlan, SegmentVersion, TimeLookup, resolve, resolve_time};
 use klamm_model::ErrorCode;
 use klamm_wire::{FetchResponse, ListOffsetsResponse, Records, Response};
 
@@ -48,13 +48,13 @@ pub struct Lookup {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FileRange {
     /// The segment.
-    pub segment: SegmentId,
+    pub segment: SegmentVersion,
     /// Positions in its log file.
     pub range: Range<u32>,
 }
 
 /// A positioned read of one of a segment's files: up to the buffer's length; less at the end of the file.
-pub type ReadAt<'a> = dyn FnMut(SegmentId, FileKind, u64, &mut [u8]) -> io::Result<usize> + 'a;
+pub type ReadAt<'a> = dyn FnMut(SegmentVersion, FileKind, u64, &mut [u8]) -> io::Result<usize> + 'a;
 
 impl Reply {
     /// Finds what the disk knows. Blocks as long as the reads do; needs no lock.
@@ -98,6 +98,8 @@ fn complete_fetch(
                 partition.records = Some(Records::Hole { size, token: ranges.len() as u32 });
                 ranges.push(FileRange { segment: plan.segment, range: range.start..range.start + size });
             }
+            // Compacted since: the reader gets nothing now, and other places when it asks again.
+            Err(ReadError::Replaced) => partition.records = Some(Records::Bytes(bytes::Bytes::new())),
             Err(error) => {
                 tracing::error!(segment = ?plan.segment, %error, "records could not be read");
                 partition.error_code = error.code().code();

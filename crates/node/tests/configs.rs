@@ -89,7 +89,11 @@ impl World {
                         events.push_back(Event::Quorum(Output::Committed(entry)));
                     }
                     Effect::Disk(op) => {
-                        events.push_back(Event::Disk { partition: op.partition, op: op.id, result: Ok(()) });
+                        events.push_back(Event::Disk {
+                            partition: op.partition,
+                            op: op.id,
+                            result: Ok(klamm_log::Done::Nothing),
+                        });
                     }
                     Effect::Publish(view) => self.view = Some(view),
                     Effect::NoReply { .. } => {}

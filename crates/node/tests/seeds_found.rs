@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use klamm_cluster::record::{self, Record};
-use klamm_log::DiskOp;
+use klamm_log::{DiskOp, Done};
 use klamm_model::{BatchBuilder, BrokerId, ControllerEpoch, ErrorCode, Seal, Tick, Timestamp};
 use klamm_node::{
     ConnectionId, Effect, Event, Incoming, Listener, Node, NodeConfig, Now, Origin, Reply, ReplyTo, View,
@@ -74,7 +74,7 @@ impl Bare {
                 self.commit(entry);
             }
             for op in std::mem::take(&mut self.disk) {
-                self.step(Event::Disk { partition: op.partition, op: op.id, result: Ok(()) });
+                self.step(Event::Disk { partition: op.partition, op: op.id, result: Ok(Done::Nothing) });
             }
         }
     }

@@ -10,8 +10,8 @@ use std::io;
 
 use bytes::{Bytes, BytesMut};
 use klamm_log::{
-    AppendError, DiskError, DiskOp, FileKind, Flush, Log, LogConfig, OpId, ReadError, Retention, SegmentId,
-    resolve,
+    AppendError, DiskError, DiskOp, Done, FileKind, Flush, Log, LogConfig, OpId, ReadError, Retention,
+    SegmentVersion, resolve,
 };
 use klamm_model::{
     BatchBuilder, BatchError, Batches, BrokerId, ControllerEpoch, LeaderEpoch, Offset, PartitionIndex,
@@ -69,7 +69,7 @@ pub enum SoloError {
 }
 
 /// Reads from a segment's file, less than asked only at its end.
-pub type ReadFile<'a> = &'a mut dyn FnMut(SegmentId, FileKind, u64, &mut [u8]) -> io::Result<usize>;
+pub type ReadFile<'a> = &'a mut dyn FnMut(SegmentVersion, FileKind, u64, &mut [u8]) -> io::Result<usize>;
 
 /// The engine.
 ///
@@ -143,7 +143,7 @@ impl Solo {
     }
 
     /// A disk operation has ended.
-    pub fn disk_done(&mut self, op: OpId, result: Result<(), DiskError>, out: &mut Vec<Effect>) {
+    pub fn disk_done(&mut self, op: OpId, result: Result<Done, DiskError>, out: &mut Vec<Effect>) {
         let mut ops = Vec::new();
         let progress = self.log.done(op, result, &mut ops);
         out.extend(ops.into_iter().map(Effect::Disk));
@@ -248,7 +248,7 @@ fn read_entries(log: &Log, read: ReadFile<'_>) -> Result<VecDeque<Entry>, SoloEr
         let range = resolve(&plan, &mut |kind, position, buffer| read(segment, kind, position, buffer))?;
         let mut run = BytesMut::zeroed((range.end - range.start) as usize);
         let count = read(segment, FileKind::Log, range.start.into(), &mut run)
-            .map_err(|error| ReadError::Io { base: segment.base, problem: error.to_string() })?;
+            .map_err(|error| ReadError::Io { base: segment.id.base, problem: error.to_string() })?;
         run.truncate(count);
         let next = read_run(&run.freeze(), from, &mut entries)?;
         if next == from {

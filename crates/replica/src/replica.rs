@@ -1,6 +1,6 @@
 //! The replica: its part in the partition, how it changes, and what the disk's answers move.
 
-use klamm_log::{DiskError, DiskOp, Log, LogConfig, OpId};
+use klamm_log::{DiskError, DiskOp, Done, Log, LogConfig, OpId};
 use klamm_model::{BrokerId, LeaderEpoch, Offset, Tick, Timestamp};
 
 use crate::error::BecomeError;
@@ -138,7 +138,12 @@ impl Replica {
     }
 
     /// A disk operation of this partition has ended.
-    pub fn disk_done(&mut self, op: OpId, result: Result<(), DiskError>, out: &mut Vec<DiskOp>) -> Progress {
+    pub fn disk_done(
+        &mut self,
+        op: OpId,
+        result: Result<Done, DiskError>,
+        out: &mut Vec<DiskOp>,
+    ) -> Progress {
         let moved = self.log.done(op, result, out);
         if let Duty::Leader(leader) = &mut self.duty {
             leader.forget_above(self.log.end());
@@ -160,6 +165,11 @@ impl Replica {
     /// Looks for segments that are too old or too much; `wall` is compared with their records' timestamps.
     pub fn enforce_retention(&mut self, wall: Timestamp, out: &mut Vec<DiskOp>) {
         self.log.enforce_retention(wall, out);
+    }
+
+    /// Begins to compact the log, if that is due.
+    pub fn compact(&mut self, wall: Timestamp, out: &mut Vec<DiskOp>) {
+        self.log.compact(wall, out);
     }
 
     /// The topic was deleted: the log's files go.

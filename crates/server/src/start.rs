@@ -183,6 +183,7 @@ impl Server {
     }
 
     fn stop_threads(&mut self) {
+        self.shared.files.stop_background_work();
         for inbox in &self.shared.inboxes {
             inbox.deliver(&mut vec![Mail::Stop]);
         }

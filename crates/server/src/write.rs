@@ -4,7 +4,7 @@
 
 use std::io::IoSlice;
 
-use klamm_log::{DiskAction, DiskError, DiskOp, Files, SegmentId};
+use klamm_log::{DiskAction, DiskError, DiskOp, Done, Files, SegmentId};
 use klamm_node::Event;
 
 /// Slices of one call; each append has two. Linux takes 1,024.
@@ -24,7 +24,7 @@ pub(crate) fn perform(files: &Files, ops: &mut Vec<DiskOp>, events: &mut Vec<Eve
         // Whatever goes wrong with several at once is told for each by itself: writing bytes again where they belong does no harm.
         let is_done = run.len() > 1 && write_run(files, run).is_some();
         for op in run {
-            let result = if is_done { Ok(()) } else { files.perform(op) };
+            let result = if is_done { Ok(Done::Nothing) } else { files.perform(op) };
             if let Err(error) = &result {
                 tell_failure(op, error);
             }
@@ -50,6 +50,9 @@ pub(crate) fn tell_failure(op: &DiskOp, error: &DiskError) {
         DiskAction::WriteCheckpoint { .. } => "write checkpoint",
         DiskAction::Retire { .. } => "rename deleted segments",
         DiskAction::Remove { .. } => "remove deleted segments",
+        DiskAction::MapKeys(_) => "collect keys to compact",
+        DiskAction::Rewrite(_) => "write compacted segments",
+        DiskAction::Swap { .. } => "swap compacted segments",
         DiskAction::DeletePartition => "delete partition",
     };
     tracing::error!(partition = %op.partition, action, %error, "a disk operation failed");
@@ -147,7 +150,7 @@ mod tests {
         let mut events = Vec::new();
         perform(&files, &mut ops, &mut events);
         assert_eq!(events.len(), 4);
-        assert!(events.iter().all(|event| matches!(event, Event::Disk { result: Ok(()), .. })));
+        assert!(events.iter().all(|event| matches!(event, Event::Disk { result: Ok(Done::Nothing), .. })));
         let bytes =
             std::fs::read(directory.path().join("topic-0/00000000000000000000.log")).expect("written");
         assert_eq!(bytes, b"ppppppppppppppppQRSTppppppppppppppppghij\0\0\0\0\0\0\0\0\0\0behind a gap");

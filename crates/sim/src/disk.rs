@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, io};
 
 use bytes::Bytes;
 use klamm_log::{
-    DiskAction, DiskError, DiskOp, FileKind, LogFiles, OpId, PARTITION_METADATA, Prefix, SegmentId,
+    DiskAction, DiskError, DiskOp, Done, FileKind, LogFiles, OpId, PARTITION_METADATA, Prefix, SegmentId,
 };
 use klamm_model::{TopicId, TopicPartition};
 
@@ -16,6 +16,8 @@ use crate::{
     dice::Dice,
     timeline::{MS, Timeline},
 };
+
+mod compaction;
 
 /// What the disk does wrong on purpose, to see that the checkers notice.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -53,6 +55,8 @@ pub enum Loss {
 pub struct Disk {
     directories: BTreeMap<String, Directory>,
     names: BTreeMap<TopicPartition, String>,
+    /// Of the segments that were swapped since the start.
+    versions: BTreeMap<SegmentId, u32>,
     jobs: BTreeMap<u64, Job>,
     next_job: u64,
     next_change: u64,
@@ -179,6 +183,8 @@ impl Disk {
             DiskAction::Write { .. }
             | DiskAction::CreateSegment { .. }
             | DiskAction::Seal { .. }
+            | DiskAction::Rewrite(_)
+            | DiskAction::Swap { .. }
             | DiskAction::WriteCheckpoint { .. }
                 if self.illness.full && timeline.dice.chance(70) =>
             {
@@ -191,14 +197,22 @@ impl Disk {
     }
 
     /// An operation that was begun ends now.
-    pub fn end(&mut self, job: u64, dice: &mut Dice) -> (TopicPartition, OpId, Result<(), DiskError>) {
+    pub fn end(&mut self, job: u64, dice: &mut Dice) -> (TopicPartition, OpId, Result<Done, DiskError>) {
         let Job { op, changes_before, fails } = self.jobs.remove(&job).expect("an operation ends once");
         let (partition, id) = (op.partition, op.id);
-        match &fails {
-            None => self.perform(op, changes_before),
-            Some(_) => self.perform_partly(op, changes_before, dice),
-        }
-        (partition, id, fails.map_or(Ok(()), Err))
+        let result = match (fails, &op.action) {
+            (Some(error), _) => {
+                self.perform_partly(op, changes_before, dice);
+                Err(error)
+            }
+            (None, DiskAction::MapKeys(job)) => self.map_keys(job),
+            (None, DiskAction::Rewrite(job)) => self.rewrite_segments(job),
+            (None, _) => {
+                self.perform(op, changes_before);
+                Ok(Done::Nothing)
+            }
+        };
+        (partition, id, result)
     }
 
     fn directory(&mut self, partition: TopicPartition) -> &mut Directory {
@@ -235,7 +249,13 @@ impl Disk {
                 let segment = SegmentId { partition: op.partition, base };
                 self.change(segment, FileKind::Log, Edit::Empty);
             }
-            DiskAction::CreateSegment { segment } => self.change(segment, FileKind::Log, Edit::Empty),
+            DiskAction::CreateSegment { segment } => {
+                self.versions.remove(&segment);
+                self.change(segment, FileKind::Log, Edit::Empty);
+            }
+            // They have ended before they come here.
+            DiskAction::MapKeys(_) | DiskAction::Rewrite(_) => {}
+            DiskAction::Swap { segment, replaced } => self.swap(segment, &replaced, usize::MAX),
             DiskAction::Write { segment, position, prefix, body } => {
                 let bytes = self.stored(prefix, body);
                 self.change(segment, FileKind::Log, Edit::Write { position: position as usize, bytes });
@@ -390,6 +410,11 @@ impl Disk {
                 let kept = index.slice(..dice.index(index.len() + 1));
                 self.rewrite(segment, FileKind::Index, kept);
             }
+            DiskAction::Swap { segment, replaced } => {
+                self.swap(segment, &replaced, dice.index(11 + 4 * replaced.len()));
+            }
+            // What is half written counts for nothing.
+            DiskAction::MapKeys(_) | DiskAction::Rewrite(_) => {}
             action @ (DiskAction::CreatePartition { .. }
             | DiskAction::CreateSegment { .. }
             | DiskAction::Note { .. }
@@ -420,6 +445,7 @@ impl Disk {
             Loss::AllUnsynced => self.lose_power(false, dice),
         }
         self.names.clear();
+        self.versions.clear();
         self.has_failed_sync &= loss == Loss::Process;
     }
 
@@ -482,20 +508,8 @@ impl Disk {
     /// A view for recovery; from now on operations of this partition go to that directory.
     pub fn adopt(&mut self, partition: TopicPartition, directory: &str) -> DirectoryView<'_> {
         self.names.insert(partition, directory.to_owned());
+        self.finish_swaps(partition);
         DirectoryView(&self.directories[directory])
-    }
-
-    /// Reads as a shell does.
-    pub fn read_at(
-        &self,
-        segment: SegmentId,
-        kind: FileKind,
-        position: u64,
-        buffer: &mut [u8],
-    ) -> io::Result<usize> {
-        let directory = self.names.get(&segment.partition).and_then(|name| self.directories.get(name));
-        let directory = directory.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
-        read(directory, &kind.file_name(segment.base), position, buffer)
     }
 
     /// The segments of a partition as whoever reads sees them: base offset and bytes, in order.

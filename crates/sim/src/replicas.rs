@@ -188,6 +188,9 @@ impl Replicas {
             | DiskAction::WriteSnapshot { .. }
             | DiskAction::WriteCheckpoint { .. }
             | DiskAction::Retire { .. }
+            | DiskAction::MapKeys(_)
+            | DiskAction::Rewrite(_)
+            | DiskAction::Swap { .. }
             | DiskAction::Remove { .. } => {}
         }
     }

@@ -212,7 +212,7 @@ impl World {
         disk.begin(&self.bench.under_way);
         for op in &self.bench.under_way {
             if random().is_multiple_of(2) {
-                disk.end(op);
+                let _ = disk.end(op);
             }
         }
         disk.crash(&mut random);

@@ -1,5 +1,6 @@
 //! A disk in memory that loses what was not synced, and a log on it.
 
+mod compaction;
 mod crashes;
 mod producers;
 mod reads;
@@ -16,6 +17,7 @@ use klamm_model::{
     Seal, Timestamp, TopicId, TopicPartition, ValidBatch, validate_produce,
 };
 
+use crate::compact::{FileStep, MapKeys, Rewrite};
 use crate::*;
 
 pub(crate) const PARTITION: TopicPartition =
@@ -99,6 +101,8 @@ pub(crate) struct MemoryDisk {
     pub(super) exists: bool,
     /// Counts writes.
     now: u64,
+    /// Of the segments that were swapped.
+    versions: BTreeMap<Offset, u32>,
     /// When the syncs began that have not ended: they cover what was written by then, and no more.
     began: BTreeMap<OpId, u64>,
 }
@@ -115,8 +119,10 @@ impl MemoryDisk {
         }
     }
 
-    pub(super) fn end(&mut self, op: &DiskOp) {
+    pub(super) fn end(&mut self, op: &DiskOp) -> Result<Done, DiskError> {
         match &op.action {
+            DiskAction::MapKeys(job) => return self.map_keys(job),
+            DiskAction::Rewrite(job) => return self.rewrite(job),
             DiskAction::Sync { segment } => {
                 let when = self.began[&op.id];
                 self.files.values_mut().for_each(|file| (file.settled, file.old_name) = (true, None));
@@ -124,6 +130,65 @@ impl MemoryDisk {
             }
             action => self.perform(action),
         }
+        Ok(Done::Nothing)
+    }
+
+    fn map_keys(&self, job: &MapKeys) -> Result<Done, DiskError> {
+        let mut read =
+            |segment, kind, position, buffer: &mut [u8]| self.read_version(segment, kind, position, buffer);
+        compact::map_keys(job, &mut read)
+            .map(|keys| Done::Keys(keys.into()))
+            .map_err(|error| DiskError::Io(error.to_string()))
+    }
+
+    fn rewrite(&mut self, job: &Rewrite) -> Result<Done, DiskError> {
+        let mut bytes = Vec::new();
+        let rewritten = compact::rewrite(
+            job,
+            &mut |segment, kind, position, buffer| self.read_version(segment, kind, position, buffer),
+            &mut |more| {
+                bytes.extend_from_slice(more);
+                Ok(())
+            },
+        )
+        .map_err(|error| DiskError::Io(error.to_string()))?;
+        let cleaned = |kind: FileKind| kind.file_name(job.sources[0].segment.id.base) + compact::CLEANED;
+        self.replace(cleaned(FileKind::Log), &bytes);
+        self.replace(cleaned(FileKind::Index), &rewritten.index);
+        self.replace(cleaned(FileKind::TimeIndex), &rewritten.times);
+        Ok(Done::Rewritten(Box::new(rewritten)))
+    }
+
+    pub(super) fn step(&mut self, step: &FileStep) {
+        match step {
+            FileStep::Rename { from, to } => {
+                if let Some(mut file) = self.files.remove(from) {
+                    file.old_name = Some(from.clone());
+                    self.files.insert(to.clone(), file);
+                }
+            }
+            FileStep::Remove(name) => drop(self.files.remove(name)),
+            FileStep::SyncDirectory => {
+                self.files.values_mut().for_each(|file| (file.settled, file.old_name) = (true, None));
+            }
+        }
+    }
+
+    fn version_of(&self, base: Offset) -> u32 {
+        self.versions.get(&base).copied().unwrap_or(0)
+    }
+
+    pub(super) fn read_version(
+        &self,
+        segment: SegmentVersion,
+        kind: FileKind,
+        position: u64,
+        buffer: &mut [u8],
+    ) -> io::Result<usize> {
+        if segment.version < self.version_of(segment.id.base) {
+            return Err(REPLACED.into());
+        }
+        self.read(&kind.file_name(segment.id.base), position, buffer)
     }
 
     pub(super) fn perform(&mut self, action: &DiskAction) {
@@ -133,6 +198,7 @@ impl MemoryDisk {
                 self.files.insert(FileKind::Log.file_name(*base), MemoryFile::default());
             }
             DiskAction::CreateSegment { segment } => {
+                self.versions.remove(&segment.base);
                 self.files.insert(log_name(*segment), MemoryFile::default());
             }
             DiskAction::Write { segment, position, prefix, body } => {
@@ -141,7 +207,18 @@ impl MemoryDisk {
                 let now = self.now;
                 self.file(*segment).write(now, *position as usize, &bytes);
             }
-            DiskAction::Sync { .. } => panic!("a sync needs a beginning"),
+            DiskAction::Sync { .. } | DiskAction::MapKeys(_) | DiskAction::Rewrite(_) => {
+                panic!("it needs more than the files")
+            }
+            DiskAction::Swap { segment, replaced } => {
+                let bases: Vec<Offset> = replaced.iter().map(|gone| gone.base).collect();
+                for step in compact::swap_steps(segment.id.base, &bases) {
+                    self.step(&step);
+                }
+                for base in bases.into_iter().chain([segment.id.base]) {
+                    self.versions.insert(base, segment.version);
+                }
+            }
             DiskAction::Truncate { segment, size, delete } => {
                 for (gone, kind) in files_of(delete) {
                     self.files.remove(&kind.file_name(gone));
@@ -281,6 +358,10 @@ impl Bench {
     pub(super) fn open(disk: MemoryDisk, config: LogConfig) -> Result<(Self, RecoveryReport), RecoverError> {
         let mut disk = disk;
         disk.began.clear();
+        disk.versions.clear();
+        for step in compact::unfinished_swaps(&disk).expect("what counts is whole") {
+            disk.step(&step);
+        }
         let (mut log, report) = Log::recover(PARTITION, "topic-0".to_owned(), config, &disk)?;
         let mut under_way = Vec::new();
         log.start(&mut under_way);
@@ -308,9 +389,7 @@ impl Bench {
     pub(super) fn end(&mut self, at: usize, result: Result<(), DiskError>) -> Progress {
         self.disk.begin(&self.under_way);
         let op = self.under_way.remove(at);
-        if result.is_ok() {
-            self.disk.end(&op);
-        }
+        let result = result.and_then(|()| self.disk.end(&op));
         self.log.done(op.id, result, &mut self.under_way)
     }
 
@@ -323,15 +402,18 @@ impl Bench {
 
     pub(super) fn resolve(&self, plan: &ReadPlan) -> Result<Vec<u8>, ReadError> {
         let mut read = |kind: FileKind, position: u64, buffer: &mut [u8]| {
-            self.disk.read(&kind.file_name(plan.segment.base), position, buffer)
+            self.disk.read_version(plan.segment, kind, position, buffer)
         };
         let range = resolve(plan, &mut read)?;
-        Ok(self.disk.segment(plan.segment.base)[range.start as usize..range.end as usize].to_vec())
+        if plan.segment.version < self.disk.version_of(plan.segment.id.base) {
+            return Err(ReadError::Replaced);
+        }
+        Ok(self.disk.segment(plan.segment.id.base)[range.start as usize..range.end as usize].to_vec())
     }
 
     pub(super) fn find(&self, lookup: &TimeLookup) -> Option<(i64, i64)> {
-        let mut read = |segment: SegmentId, kind: FileKind, position: u64, buffer: &mut [u8]| {
-            self.disk.read(&kind.file_name(segment.base), position, buffer)
+        let mut read = |segment: SegmentVersion, kind: FileKind, position: u64, buffer: &mut [u8]| {
+            self.disk.read_version(segment, kind, position, buffer)
         };
         let found = resolve_time(lookup, &mut read).expect("readable");
         found.map(|it| (it.offset.raw(), it.timestamp.0))

@@ -224,7 +224,7 @@ fn a_question_by_time_reads_little_of_a_segment() {
             if kind == FileKind::Log {
                 positions.push(position);
             }
-            bench.disk.read(&kind.file_name(segment.base), position, buffer)
+            bench.disk.read(&kind.file_name(segment.id.base), position, buffer)
         });
         let found = found.expect("readable").map(|found| (found.offset, found.timestamp));
         assert_eq!(found, Some((offset(4000), Timestamp(41_000))));

@@ -104,6 +104,11 @@ fn name(op: &DiskOp) -> String {
             format!("remove {}{snapshots}", bases(segments))
         }
         DiskAction::Note { through, .. } => format!("note {through}"),
+        DiskAction::MapKeys(job) => format!("map {}", job.from),
+        DiskAction::Rewrite(job) => {
+            format!("rewrite {}", bases(&job.sources.iter().map(|it| it.segment.id).collect::<Vec<_>>()))
+        }
+        DiskAction::Swap { segment, .. } => format!("swap {}", segment.id.base),
         DiskAction::DeletePartition => "delete".to_owned(),
     }
 }

@@ -4,7 +4,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
-use klamm_log::{DiskAction, DiskError, DiskOp, FileKind, SegmentId};
+use klamm_log::{DiskAction, DiskError, DiskOp, Done, FileKind, SegmentId};
 use klamm_model::{
     BatchBuilder, BrokerId, ErrorCode, Producer, ProducerEpoch, ProducerId, Seal, Tick, Timestamp, TopicId,
 };
@@ -101,7 +101,7 @@ impl World {
     }
 
     /// Ends the operations that `which` picks, the oldest first, and those that follow from them.
-    pub(crate) fn disk(&mut self, which: fn(&DiskAction) -> bool, result: &Result<(), DiskError>) -> usize {
+    pub(crate) fn disk(&mut self, which: fn(&DiskAction) -> bool, result: &Result<Done, DiskError>) -> usize {
         let mut ended = 0;
         while let Some(index) = self.disk.iter().position(|op| which(&op.action)) {
             let op = self.disk.remove(index).expect("it was just found");
@@ -132,7 +132,7 @@ impl World {
     /// The answer with what it needs from the files of segments.
     pub(crate) fn complete(&self, reply: Reply) -> (Response, Vec<FileRange>) {
         reply.complete(&mut |segment, kind, position, buffer| {
-            let file = self.files.iter().find(|(id, _)| *id == segment && kind == FileKind::Log);
+            let file = self.files.iter().find(|(id, _)| *id == segment.id && kind == FileKind::Log);
             let bytes = file.and_then(|(_, file)| file.get(position as usize..)).unwrap_or_default();
             let size = bytes.len().min(buffer.len());
             buffer[..size].copy_from_slice(&bytes[..size]);
@@ -141,11 +141,11 @@ impl World {
     }
 
     pub(crate) fn all_disk(&mut self) {
-        self.disk(|_| true, &Ok(()));
+        self.disk(|_| true, &Ok(Done::Nothing));
     }
 
     pub(crate) fn writes(&mut self) -> usize {
-        self.disk(|action| !matches!(action, DiskAction::Sync { .. }), &Ok(()))
+        self.disk(|action| !matches!(action, DiskAction::Sync { .. }), &Ok(Done::Nothing))
     }
 
     pub(crate) fn send_on(&mut self, listener: Listener, request: Request, version: i16) -> u64 {

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use klamm_log::{DiskAction, LogFiles, RecoverError};
+use klamm_log::{DiskAction, LogFiles, RecoverError, SegmentId};
 
 use super::*;
 use crate::contract::{self, Engines};
@@ -23,7 +23,7 @@ struct File {
 
 impl Disk {
     /// Carries out one of the operations that wait.
-    fn step(&mut self, choice: u64) -> Option<(OpId, Result<(), DiskError>)> {
+    fn step(&mut self, choice: u64) -> Option<(OpId, Result<Done, DiskError>)> {
         let count = self.queue.len() as u64;
         if count == 0 {
             return None;
@@ -36,7 +36,7 @@ impl Disk {
             return Some((op.id, Err(DiskError::Full)));
         }
         self.perform(op.action);
-        Some((op.id, Ok(())))
+        Some((op.id, Ok(Done::Nothing)))
     }
 
     fn perform(&mut self, action: DiskAction) {
@@ -78,6 +78,9 @@ impl Disk {
             DiskAction::WriteSnapshot { .. } => panic!("the metadata log has no producers"),
             // Notes on the records are of no use to an engine that reads all of them.
             DiskAction::Note { .. } => {}
+            DiskAction::MapKeys(_) | DiskAction::Rewrite(_) | DiskAction::Swap { .. } => {
+                panic!("nobody compacts the metadata log")
+            }
             DiskAction::Retire { .. } | DiskAction::Remove { .. } | DiskAction::DeletePartition => {
                 panic!("nobody deletes anything of the metadata log")
             }
@@ -179,8 +182,8 @@ impl Rig {
         let (log, _) = Log::recover(PARTITION, DIRECTORY.to_owned(), log_config(), &self.disk)?;
         let mut effects = Vec::new();
         let disk = &self.disk;
-        let mut read = |segment: SegmentId, kind: FileKind, position: u64, buffer: &mut [u8]| {
-            disk.read_at(&kind.file_name(segment.base), position, buffer)
+        let mut read = |segment: SegmentVersion, kind: FileKind, position: u64, buffer: &mut [u8]| {
+            disk.read_at(&kind.file_name(segment.id.base), position, buffer)
         };
         self.solo = Solo::recovered(ME, log, &mut read, &mut effects).expect("the log reads back");
         self.told.clear();

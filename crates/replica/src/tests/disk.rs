@@ -69,6 +69,9 @@ impl Disk {
                 self.replace(FileKind::Producers.file_name(*at), producers);
             }
             DiskAction::WriteCheckpoint { name, contents } => self.replace((*name).to_string(), contents),
+            DiskAction::MapKeys(_) | DiskAction::Rewrite(_) | DiskAction::Swap { .. } => {
+                panic!("nothing is compacted here")
+            }
             DiskAction::DeletePartition => self.files.clear(),
         }
     }
@@ -103,7 +106,7 @@ impl Disk {
 
     /// What a fetch with this plan gets.
     pub(super) fn read(&self, plan: &ReadPlan) -> Bytes {
-        let name = |kind: FileKind| kind.file_name(plan.segment.base);
+        let name = |kind: FileKind| kind.file_name(plan.segment.id.base);
         let range = resolve(plan, &mut |kind, position, buffer| self.read_at(&name(kind), position, buffer))
             .expect("what was promised to be there is there");
         let file = &self.files[&name(FileKind::Log)];

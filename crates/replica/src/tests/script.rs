@@ -359,6 +359,9 @@ fn describe(op: &DiskOp) -> String {
         DiskAction::Note { .. } => "note".to_string(),
         DiskAction::WriteSnapshot { .. } => "snapshot".to_string(),
         DiskAction::WriteCheckpoint { name, .. } => format!("checkpoint {name}"),
+        DiskAction::MapKeys(_) => "map keys".to_string(),
+        DiskAction::Rewrite(_) => "rewrite".to_string(),
+        DiskAction::Swap { .. } => "swap".to_string(),
         DiskAction::DeletePartition => "delete".to_string(),
     }
 }

@@ -171,7 +171,7 @@ impl Broker {
             Ok(()) => self.disk.perform(&op),
             Err(_) => self.disk.fail(&op),
         }
-        self.replica.disk_done(op.id, result, &mut self.pending)
+        self.replica.disk_done(op.id, result.map(|()| klamm_log::Done::Nothing), &mut self.pending)
     }
 
     pub(super) fn contents(&self) -> Result<Vec<Stored>, String> {

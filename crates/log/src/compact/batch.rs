@@ -1,0 +1,202 @@
+//! What stays of one batch. The rules are those of Kafka's `Cleaner`, with KIP-534 for tombstones.
+
+use std::sync::Arc;
+
+use klamm_model::{
+    BATCH_HEADER_SIZE, BatchError, BatchHeader, BatchView, Codec, Compression, LeaderEpoch, Offset,
+    RecordView, Timestamp, compress, put_record,
+};
+
+use super::keys::Keys;
+
+/// What the records of one batch may unpack to.
+pub(super) const UNPACKED_BYTES_MAX: usize = 256 << 20;
+/// "No timestamp", in a batch without records.
+const NO_TIMESTAMP: Timestamp = Timestamp(-1);
+
+/// What a pass goes by.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rules {
+    /// The newest offset of each key that occurs among the records that were not clean.
+    pub keys: Arc<Keys>,
+    /// Where batches begin that producers' numbering rests on, in rising order. They stay, without records if need be, or a batch sent again would
+    /// not be known as such by whoever rebuilds that state from the log.
+    pub numbered: Arc<[Offset]>,
+    /// The time on the wall when the pass began.
+    pub now: Timestamp,
+    /// How long a tombstone stays from the first pass on that it went through (`delete.retention.ms`).
+    pub delete_retention_ms: u64,
+    /// For tests of what notices a broken rule.
+    pub sabotage: Option<Sabotage>,
+}
+
+/// A rule that is broken on purpose, so that a test can see who notices.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sabotage {
+    /// Keeps the older value of a key and drops the newer one.
+    KeepsOlder,
+    /// Takes records above the high watermark for committed.
+    BeyondHighWatermark,
+    /// Drops tombstones at once.
+    NoGrace,
+}
+
+/// What becomes of a batch.
+pub(super) enum Kept {
+    /// It stays as it is.
+    AsItIs,
+    /// It stays in this form, under the same offsets.
+    Rewritten(Vec<u8>),
+    /// Nothing of it stays.
+    Nothing,
+}
+
+/// Memory for the work on a batch, used again for the next.
+#[derive(Default)]
+pub(super) struct Scratch {
+    unpacked: Vec<u8>,
+    body: Vec<u8>,
+}
+
+impl Rules {
+    /// What stays of a batch.
+    pub(super) fn keep(&self, batch: &BatchView<'_>, scratch: &mut Scratch) -> Result<Kept, BatchError> {
+        let header = *batch.header();
+        if self.keys.through <= header.base_offset || is_untouchable(&header) {
+            return Ok(Kept::AsItIs);
+        }
+        let is_numbered = self.numbered.binary_search(&header.base_offset).is_ok();
+        if header.record_count == 0 {
+            return Ok(if is_numbered { Kept::AsItIs } else { Kept::Nothing });
+        }
+        let Scratch { unpacked, body } = scratch;
+        let chosen = self.choose(batch, unpacked)?;
+        let horizon = header.delete_horizon().or_else(|| self.horizon(&chosen));
+        if chosen.count == header.record_count && horizon == header.delete_horizon() {
+            return Ok(Kept::AsItIs);
+        }
+        if chosen.count == 0 {
+            return Ok(if is_numbered { Kept::Rewritten(emptied(&header)) } else { Kept::Nothing });
+        }
+        let base_timestamp = horizon.unwrap_or(header.base_timestamp);
+        body.clear();
+        let mut headers = Vec::new();
+        for record in batch.records(unpacked, UNPACKED_BYTES_MAX)? {
+            let record = record?;
+            if !self.stays(&header, &record) {
+                continue;
+            }
+            headers.clear();
+            headers.extend(record.headers.iter());
+            let timestamp_delta = record.timestamp.0.wrapping_sub(base_timestamp.0);
+            let offset_delta = record.offset.raw() - header.base_offset.raw();
+            put_record(body, timestamp_delta, offset_delta, record.key, record.value, &headers);
+        }
+        let attributes = header.attributes;
+        let rewritten = BatchHeader {
+            record_count: chosen.count,
+            base_timestamp,
+            max_timestamp: chosen.max_timestamp,
+            attributes: if horizon.is_some() { attributes.with_delete_horizon() } else { attributes },
+            ..header
+        };
+        Ok(Kept::Rewritten(packed(&rewritten, body)?))
+    }
+
+    fn choose(&self, batch: &BatchView<'_>, unpacked: &mut Vec<u8>) -> Result<Chosen, BatchError> {
+        let header = batch.header();
+        let mut chosen = Chosen::default();
+        for record in batch.records(unpacked, UNPACKED_BYTES_MAX)? {
+            let record = record?;
+            if self.stays(header, &record) {
+                chosen.count += 1;
+                chosen.tombstones |= record.value.is_none() && record.offset < self.keys.through;
+                chosen.min_timestamp = chosen.min_timestamp.min(record.timestamp);
+                chosen.max_timestamp = chosen.max_timestamp.max(record.timestamp);
+            }
+        }
+        Ok(chosen)
+    }
+
+    fn stays(&self, header: &BatchHeader, record: &RecordView<'_>) -> bool {
+        if self.keys.through <= record.offset {
+            return true;
+        }
+        // Without a key a record has no successor; Kafka drops those that a topic had before it was compacted.
+        let Some(key) = record.key else { return false };
+        if self.keys.has_newer(key, record.offset) {
+            return false;
+        }
+        let is_due = header.delete_horizon().is_some_and(|horizon| horizon <= self.now);
+        record.value.is_some() || !(is_due || self.sabotage == Some(Sabotage::NoGrace))
+    }
+
+    /// When tombstones that are met for the first time may go. `None` if the batch cannot carry it.
+    fn horizon(&self, chosen: &Chosen) -> Option<Timestamp> {
+        let retention_ms = i64::try_from(self.delete_retention_ms).unwrap_or(i64::MAX);
+        let horizon = self.now.0.saturating_add(retention_ms);
+        let fits = |timestamp: Timestamp| timestamp.0.checked_sub(horizon).is_some();
+        let has_room = fits(chosen.min_timestamp) && fits(chosen.max_timestamp);
+        (chosen.tombstones && has_room).then_some(Timestamp(horizon))
+    }
+}
+
+/// What is known of the records that stay.
+struct Chosen {
+    count: u32,
+    tombstones: bool,
+    min_timestamp: Timestamp,
+    max_timestamp: Timestamp,
+}
+
+impl Default for Chosen {
+    fn default() -> Self {
+        let (min_timestamp, max_timestamp) = (Timestamp(i64::MAX), Timestamp(i64::MIN));
+        Self { count: 0, tombstones: false, min_timestamp, max_timestamp }
+    }
+}
+
+/// Marks of transactions, and records whose transaction may have been aborted: nothing here knows which, so they stay, and displace nothing.
+pub(super) fn is_untouchable(header: &BatchHeader) -> bool {
+    header.attributes.is_control() || header.attributes.is_transactional()
+}
+
+/// A batch without records that takes offsets, and says whose epoch they were.
+pub(super) fn filler(base: Offset, last_offset_delta: u32, leader_epoch: Option<LeaderEpoch>) -> Vec<u8> {
+    let header = BatchHeader {
+        base_offset: base,
+        size: BATCH_HEADER_SIZE,
+        leader_epoch,
+        crc: 0,
+        attributes: klamm_model::Attributes::default(),
+        last_offset_delta,
+        base_timestamp: NO_TIMESTAMP,
+        max_timestamp: NO_TIMESTAMP,
+        producer: None,
+        record_count: 0,
+    };
+    header.seal(&[])
+}
+
+/// Whether a batch is one that [`filler`] made.
+pub(super) fn is_filler(header: &BatchHeader) -> bool {
+    header.record_count == 0 && header.producer.is_none() && !is_untouchable(header)
+}
+
+/// Without records there is nothing compressed and no timestamp.
+fn emptied(header: &BatchHeader) -> Vec<u8> {
+    let attributes = header.attributes.without_records();
+    let (base_timestamp, max_timestamp) = (NO_TIMESTAMP, NO_TIMESTAMP);
+    BatchHeader { record_count: 0, base_timestamp, max_timestamp, attributes, ..*header }.seal(&[])
+}
+
+fn packed(header: &BatchHeader, body: &[u8]) -> Result<Vec<u8>, BatchError> {
+    Ok(match header.attributes.codec()? {
+        Codec::None => header.seal(body),
+        codec => {
+            let mut packed = Vec::with_capacity(body.len() / 2);
+            compress(Compression::of(codec), body, &mut packed);
+            header.seal(&packed)
+        }
+    })
+}
