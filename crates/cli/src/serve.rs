@@ -47,7 +47,8 @@ fn settings(
 ) -> Result<Config> {
     log_to_stderr("warn");
     if let Some(listen) = &args.listen {
-        options.push(("listeners".to_owned(), listen.clone(), format!("--listen {listen}")));
+        let uri = if listen.contains("://") { listen.clone() } else { format!("PLAINTEXT://{listen}") };
+        options.push(("listeners".to_owned(), uri, format!("--listen {listen}")));
     }
     let set = args.set.iter().map(|(key, value)| (key.clone(), value.clone(), format!("--set {key}")));
     let unusable = |error: LoadError| Usage(error.to_string());
