@@ -31,6 +31,8 @@ const WORLD: &[&str] = &["tokio", "mio", "socket2", "rand", "getrandom", "arc-sw
 
 /// The one file of a deciding crate that touches the world.
 const FILES: &str = "crates/log/src/files.rs";
+/// And what it consists of.
+const FILES_PARTS: &str = "crates/log/src/files/";
 
 /// Words that mean the world is near, beyond what clippy.toml forbids.
 const WORLDLY: &[&str] = &[
@@ -121,7 +123,7 @@ fn deciding_crates_do_not_name_the_world() {
         for file in files {
             let place =
                 file.strip_prefix(&root).expect("sources lie in the repository").display().to_string();
-            if place == FILES || place.contains("/tests") {
+            if place == FILES || place.starts_with(FILES_PARTS) || place.contains("/tests") {
                 continue;
             }
             let text = fs::read_to_string(&file).expect("a source file can be read");

@@ -101,6 +101,9 @@ pub(crate) struct BrokerArgs {
     /// A file of settings: Kafka's .properties, or .toml with the same keys
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// Serve metrics for Prometheus here; a port alone is one of 127.0.0.1
+    #[arg(long, value_name = "[HOST:]PORT")]
+    pub(crate) metrics_listen: Option<String>,
     /// Set a key under Kafka's name; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     pub(crate) set: Vec<(String, String)>,

@@ -1,9 +1,10 @@
 //! `klamm serve` and `klamm dev`.
 
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use klamm_model::BrokerId;
 use klamm_server::{Config, LoadError, Server, Sources};
 use tokio::signal::unix::{SignalKind, signal};
@@ -63,18 +64,18 @@ fn settings(
     sources.environment(variables).map_err(unusable)?;
     sources.arguments(set).map_err(unusable)?;
     sources.arguments(options).map_err(unusable)?;
-    let mut config = Config::new(PathBuf::new(), BrokerId(1));
+    let mut config = Config { data_dirs: Vec::new(), ..Config::new(PathBuf::new(), BrokerId(1)) };
     for warning in sources.apply(&mut config).map_err(unusable)? {
         tracing::warn!("settings {warning}");
     }
-    if config.data_dir.as_os_str().is_empty() {
-        config.data_dir = data_dir()?;
+    if config.data_dirs.is_empty() {
+        config.data_dirs = vec![data_dir()?];
     }
+    config.metrics_listener = args.metrics_listen.as_deref().map(metrics_address).transpose()?;
     Ok(config)
 }
 
 fn run(config: Config, began: Instant) -> Result<()> {
-    let data_dir = config.data_dir.clone();
     // Signals are listened to before anything has to be cleaned up.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().context("no runtime")?;
     let (mut terminate, mut interrupt) = {
@@ -82,21 +83,61 @@ fn run(config: Config, began: Instant) -> Result<()> {
         let listen = |kind| signal(kind).context("no signals");
         (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?)
     };
-    print_line(&format!("data directory {}", data_dir.display()))?;
+    let data_dirs: Vec<String> = config.data_dirs.iter().map(|path| path.display().to_string()).collect();
+    let data_dirs = data_dirs.join(",");
+    print_line(&format!("data directory {data_dirs}"))?;
     let server = Server::start(config)
-        .with_context(|| format!("the broker did not start (data directory {})", data_dir.display()))?;
+        .with_context(|| format!("the broker did not start (data directory {data_dirs})"))?;
+    let (tell_failure, failed) = tokio::sync::oneshot::channel();
+    server.on_failure(move |reason| {
+        // Nobody listens if the stop has begun.
+        let _ = tell_failure.send(reason);
+    });
     for address in server.addresses() {
         print_line(&format!("listening on {address}"))?;
     }
+    if let Some(address) = server.metrics_address() {
+        print_line(&format!("metrics on http://{address}/metrics"))?;
+    }
     print_line(&format!("ready in {} ms", began.elapsed().as_millis()))?;
     runtime.block_on(async {
+        let mut signalled = async || {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        let failure = tokio::select! {
+            () = signalled() => None,
+            reason = failed => reason.ok(),
+        };
+        let (tell, told) = tokio::sync::oneshot::channel();
+        std::thread::spawn(move || tell.send(server.stop()));
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            // What went wrong it has said itself.
+            ended = told => ended.map(|_| ()).context("the broker did not stop as it should")?,
+            () = signalled() => bail!("told twice to stop: the next start goes about it as after a crash"),
         }
-    });
-    server.stop();
-    Ok(())
+        match failure {
+            Some(reason) => bail!(reason),
+            None => Ok(()),
+        }
+    })
+}
+
+fn metrics_address(text: &str) -> Result<SocketAddr, Usage> {
+    match text.parse::<u16>() {
+        Ok(port) => Ok(SocketAddr::from(([127, 0, 0, 1], port))),
+        Err(_) => address(text),
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, Usage> {
+    let unusable = |problem: &str| {
+        Usage(format!("--metrics-listen {text}: {problem}; expected HOST:PORT, such as 127.0.0.1:9100"))
+    };
+    let mut found = text.to_socket_addrs().map_err(|error| unusable(&error.to_string()))?;
+    found.next().ok_or_else(|| unusable("the name has no address"))
 }
 
 /// The place the system has for data: a service is told by `STATE_DIRECTORY`, a user has `XDG_DATA_HOME`.

@@ -20,6 +20,10 @@ pub const DURABLE_POINT: &str = "durable-point";
 /// Which topic a directory belongs to, in Kafka's format.
 pub const PARTITION_METADATA: &str = "partition.metadata";
 
+/// One of the data directories of a broker, by its place in `log.dirs`. The first, 0, has the metadata log too.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct LogDir(pub u16);
+
 /// A file of records and those beside it that have its name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SegmentId {
@@ -135,6 +139,8 @@ impl std::fmt::Debug for Prefix {
 pub enum DiskAction {
     /// Makes the directory, `partition.metadata` and an empty first segment. Made already: made again. Nothing needs to be on disk yet.
     CreatePartition {
+        /// Where the directory is to be.
+        log_dir: LogDir,
         /// The directory's name, such as `topic-0`.
         directory: String,
         /// The topic's identity, for `partition.metadata`.
@@ -278,8 +284,8 @@ impl fmt::Display for Damage {
 /// How an operation failed.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum DiskError {
-    /// There is no room. It may be tried again later.
-    #[error("the disk is full")]
+    /// There is no room, or no file descriptor or memory to do it with. It may be tried again later.
+    #[error("the disk is full, or the system has no file descriptor or memory left")]
     Full,
     /// What is on the disk now is not known.
     #[error("{0}")]

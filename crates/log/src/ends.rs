@@ -221,6 +221,14 @@ impl Log {
         }
     }
 
+    /// The disk that it is on has failed, though none of its own operations has: what is not synced counts as lost.
+    pub fn disk_failed(&mut self, error: DiskError) -> Progress {
+        let mut progress = Progress::default();
+        self.fail(error, self.synced, &mut progress);
+        self.after_change();
+        progress
+    }
+
     /// Hands out what may start.
     pub(crate) fn pump(&mut self, out: &mut Vec<DiskOp>) {
         while self.queue.started.is_none() {
@@ -270,6 +278,7 @@ impl Log {
         match barrier {
             Barrier::Create { directory, topic, base } => {
                 actions.push(DiskAction::CreatePartition {
+                    log_dir: self.log_dir,
                     directory: directory.clone(),
                     topic: *topic,
                     base: *base,
@@ -336,6 +345,7 @@ impl Log {
         }
         let due = match self.config.flush {
             Flush::Synced => true,
+            Flush::Relaxed { .. } if self.is_stopping => true,
             Flush::Relaxed { bytes_max, .. } => bytes_max <= self.written_bytes - self.synced_bytes,
         };
         if due {
@@ -355,6 +365,8 @@ impl Log {
         if self.queue.errand.is_some() || self.errands_pause {
             return;
         }
+        // The last one says all of it.
+        self.durable_point_due |= self.is_stopping && self.written == self.synced;
         if self.epochs_unsaved {
             self.epochs_unsaved = false;
             self.hand_out_errand(Errand::Epochs, self.epochs_checkpoint(), out);
@@ -373,7 +385,7 @@ impl Log {
         out.push(DiskOp { partition: self.partition, id, action });
     }
 
-    fn durable_point_is_old(&self) -> bool {
+    pub(crate) fn durable_point_is_old(&self) -> bool {
         self.durable_point < self.synced
             || self.log_start_on_disk != self.log_start
             || self.clean_to_on_disk != self.clean_to

@@ -1,8 +1,11 @@
-//! The disk: performs operations on the files of one data directory. The only file system calls of the crates below the shell.
+//! The disk: performs operations on the files of a broker's data directories. The only file system calls of the crates below the shell.
 //!
 //! Callable from many threads. What is found on the disk is not trusted: no symbolic link is followed, and nothing that could hold somebody's
 //! records is overwritten.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod data_dir;
+mod marker;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice};
@@ -10,17 +13,21 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
-use klamm_model::{PartitionIndex, TopicId, TopicPartition};
+use klamm_model::{TopicId, TopicPartition};
 use rustc_hash::FxHashMap;
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::OFlags;
 use thiserror::Error;
 
 use crate::disk::{
-    DiskAction, DiskError, DiskOp, Done, FileKind, PARTITION_METADATA, Prefix, REPLACED, SegmentId,
+    DiskAction, DiskError, DiskOp, Done, FileKind, LogDir, PARTITION_METADATA, Prefix, REPLACED, SegmentId,
     SegmentVersion,
 };
 use crate::recover::LogFiles;
+
+pub use data_dir::{DataDir, Space};
+pub use marker::CleanShutdown;
 
 const LOCK_FILE: &str = ".lock";
 /// What the name of a directory ends with that is being deleted.
@@ -63,13 +70,14 @@ pub struct FoundPartition {
     pub topic: String,
     /// The directory's name.
     pub directory: String,
+    /// The data directory it is in.
+    pub log_dir: LogDir,
 }
 
-/// The segment files of a data directory.
+/// The segment files of a broker's data directories.
 pub struct Files {
-    directory: PathBuf,
-    /// Held as long as this is.
-    _lock: File,
+    /// By their numbers; never empty.
+    data_dirs: Vec<DataDir>,
     partitions: RwLock<FxHashMap<TopicPartition, Arc<Directory>>>,
     open: OpenFiles,
     /// Of the segments that were swapped: which version their files are, or are about to be.
@@ -79,6 +87,7 @@ pub struct Files {
 }
 
 struct Directory {
+    log_dir: LogDir,
     path: PathBuf,
     /// What was made in it at first, and it itself, is known to be on disk.
     settled: AtomicBool,
@@ -87,40 +96,26 @@ struct Directory {
 }
 
 impl Directory {
-    fn new(path: PathBuf) -> Arc<Self> {
-        Arc::new(Self { path, settled: AtomicBool::new(false), settled_below: AtomicI64::new(0) })
+    fn new(log_dir: LogDir, path: PathBuf) -> Arc<Self> {
+        Arc::new(Self { log_dir, path, settled: AtomicBool::new(false), settled_below: AtomicI64::new(0) })
     }
 }
 
 impl Files {
     /// Takes the directory for this process; it is made, for its owner alone, if it is not there. What was being deleted goes.
     pub fn open(directory: &Path) -> Result<Self, FilesError> {
-        let failed = |operation, path: &Path| {
-            let path = path.to_owned();
-            move |source| FilesError::Io { operation, path, source }
-        };
-        private_directory(true).create(directory).map_err(failed("make", directory))?;
-        let lock_path = directory.join(LOCK_FILE);
-        let lock = options().write(true).create(true).open(&lock_path).map_err(failed("open", &lock_path))?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(FilesError::Locked { path: directory.to_owned() });
-            }
-            Err(error) => return Err(failed("lock", &lock_path)(error.into())),
-        }
-        for entry in fs::read_dir(directory).map_err(failed("list", directory))? {
-            let path = entry.map_err(failed("list", directory))?.path();
-            if path.as_os_str().as_encoded_bytes().ends_with(DELETED.as_bytes())
-                && path.is_dir()
-                && !path.is_symlink()
-            {
-                fs::remove_dir_all(&path).map_err(failed("remove", &path))?;
-            }
-        }
+        Self::open_all(&[directory.to_owned()])
+    }
+
+    /// The same for several data directories, in the order of their numbers.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn open_all(directories: &[PathBuf]) -> Result<Self, FilesError> {
+        assert!(!directories.is_empty(), "a broker has at least one data directory");
+        let data_dirs = directories.iter().map(|path| DataDir::open(path)).collect::<Result<_, _>>()?;
         Ok(Self {
-            directory: directory.to_owned(),
-            _lock: lock,
+            data_dirs,
             partitions: RwLock::default(),
             open: OpenFiles::new(open_files_max()),
             versions: RwLock::default(),
@@ -133,44 +128,61 @@ impl Files {
         self.open.count()
     }
 
-    /// The data directory.
-    pub fn directory(&self) -> &Path {
-        &self.directory
+    /// The data directories.
+    pub fn data_dirs(&self) -> &[DataDir] {
+        &self.data_dirs
+    }
+
+    fn data_dir(&self, log_dir: LogDir) -> &DataDir {
+        &self.data_dirs[usize::from(log_dir.0)]
     }
 
     /// What there is, in the order of the directories' names.
     pub fn partitions(&self) -> Result<Vec<FoundPartition>, FilesError> {
-        let failed = |source| FilesError::Io { operation: "list", path: self.directory.clone(), source };
         let mut found = Vec::new();
-        for entry in fs::read_dir(&self.directory).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let Ok(directory) = entry.file_name().into_string() else { continue };
-            let Some((topic, number)) = directory.rsplit_once('-') else { continue };
-            let Some(number) = number.parse().ok().filter(|number: &i32| 0 <= *number) else { continue };
-            if !entry.file_type().map_err(failed)?.is_dir() {
-                continue;
-            }
-            let topic_id = read_metadata(&entry.path().join(PARTITION_METADATA)).map_err(failed)?;
-            let partition = topic_id.map(|topic| TopicPartition { topic, partition: PartitionIndex(number) });
-            let topic = topic.to_owned();
-            found.push(FoundPartition { partition, topic, directory });
+        for (number, data_dir) in self.data_dirs.iter().enumerate() {
+            data_dir.list(LogDir(number as u16), &mut found)?;
         }
-        found.sort_by(|one, other| one.directory.cmp(&other.directory));
+        found.sort_by(|one, other| (&one.directory, one.log_dir).cmp(&(&other.directory, other.log_dir)));
         Ok(found)
     }
 
     /// From now on operations of this partition go to that directory, which was found at start. For recovery, its files. What a crash interrupted
     /// in a swap of segments is done first.
     pub fn adopt(&self, partition: TopicPartition, directory: &str) -> DirectoryFiles {
-        let path = self.directory.join(directory);
+        self.adopt_in(LogDir::default(), partition, directory)
+    }
+
+    /// The same in another than the first data directory.
+    pub fn adopt_in(&self, log_dir: LogDir, partition: TopicPartition, directory: &str) -> DirectoryFiles {
+        let path = self.data_dir(log_dir).path.join(directory);
         let mut files = DirectoryFiles { path: path.clone(), unfinished: None };
         files.unfinished = compaction::finish_swaps(&files).err();
-        write_lock(&self.partitions).insert(partition, Directory::new(path));
+        write_lock(&self.partitions).insert(partition, Directory::new(log_dir, path));
         files
     }
 
-    /// Performs an operation. Blocks until it has ended.
+    /// Performs an operation. Blocks until it has ended. In a data directory that has failed, nothing is tried any more.
     pub fn perform(&self, op: &DiskOp) -> Result<Done, DiskError> {
+        let log_dir = match &op.action {
+            DiskAction::CreatePartition { log_dir, .. } => *log_dir,
+            // What is not known any more is deleted, which does no harm.
+            _ => self.partition(op.partition).map_or(LogDir::default(), |directory| directory.log_dir),
+        };
+        let data_dir = self.data_dir(log_dir);
+        if data_dir.is_lost() {
+            return Err(DiskError::Io(format!("the data directory {} has failed", data_dir.path.display())));
+        }
+        let result = self.try_to_perform(op);
+        // What compaction prepares aside is no part of the log yet.
+        let is_aside = matches!(op.action, DiskAction::MapKeys(_) | DiskAction::Rewrite(_));
+        if result.is_err() && !is_aside {
+            data_dir.has_failures.store(true, Ordering::Relaxed);
+        }
+        result
+    }
+
+    fn try_to_perform(&self, op: &DiskOp) -> Result<Done, DiskError> {
         let partition = op.partition;
         match &op.action {
             DiskAction::MapKeys(job) => return self.map_keys(job),
@@ -180,8 +192,9 @@ impl Files {
                 self.write(*segment, *position, prefix.as_ref(), body)
             }
             DiskAction::Sync { segment } => self.sync(*segment),
-            DiskAction::CreatePartition { directory, topic, base } => {
-                self.create_partition(partition, directory, *topic, SegmentId { partition, base: *base })
+            DiskAction::CreatePartition { log_dir, directory, topic, base } => {
+                let first = SegmentId { partition, base: *base };
+                self.create_partition(partition, *log_dir, directory, *topic, first)
             }
             DiskAction::CreateSegment { segment } => self.create_segment(*segment),
             DiskAction::Truncate { segment, size, delete } => self.truncate(*segment, *size, delete),
@@ -277,6 +290,18 @@ impl Files {
         })
     }
 
+    /// What an error of an operation tells of the disk.
+    fn blame(&self, partition: TopicPartition, error: &io::Error, at_sync: bool) {
+        let Ok(directory) = self.partition(partition) else { return };
+        let data_dir = self.data_dir(directory.log_dir);
+        // The kernel drops what it could not bring to disk and calls it clean: whatever else was to be synced there may be among it.
+        if at_sync {
+            data_dir.lose();
+        } else {
+            data_dir.note(error);
+        }
+    }
+
     fn path(&self, segment: SegmentId, kind: FileKind) -> io::Result<PathBuf> {
         Ok(self.partition(segment.partition)?.path.join(kind.file_name(segment.base)))
     }
@@ -301,7 +326,11 @@ impl Files {
                 Ok(0) => return Err(DiskError::Io(format!("write {segment:?}: nothing was written"))),
                 Ok(size) => size,
                 Err(rustix::io::Errno::INTR) => continue,
-                Err(error) => return Err(failed("write", segment)(error.into())),
+                Err(error) => {
+                    let error = io::Error::from(error);
+                    self.blame(segment.partition, &error, false);
+                    return Err(failed("write", segment)(error));
+                }
             };
             position += size as u64;
             let of_head = size.min(head.len());
@@ -314,13 +343,20 @@ impl Files {
         let open = self.open_segment(segment).map_err(failed("open segment", segment))?;
         // What is written from now on is for the next one.
         open.dirty.store(false, Ordering::Relaxed);
-        open.file.sync_data().map_err(failed("sync", segment))?;
+        self.sync_file(segment, &open.file)?;
         let directory = self.partition(segment.partition).map_err(failed("find", segment))?;
         if directory.settled_below.load(Ordering::Acquire) <= segment.base.raw() {
             self.settle(segment.partition).map_err(failed("sync the directory of", segment))?;
             directory.settled_below.fetch_max(segment.base.raw().saturating_add(1), Ordering::AcqRel);
         }
         Ok(())
+    }
+
+    fn sync_file(&self, segment: SegmentId, file: &File) -> Result<(), DiskError> {
+        file.sync_data().map_err(|error| {
+            self.blame(segment.partition, &error, true);
+            failed("sync", segment)(error)
+        })
     }
 
     /// Brings a directory's entries to disk, and the first time the directory's own.
@@ -332,7 +368,7 @@ impl Files {
         }
         sync_directory(&directory.path)?;
         if first {
-            sync_directory(&self.directory)?;
+            sync_directory(&self.data_dir(directory.log_dir).path)?;
             directory.settled.store(true, Ordering::Release);
         }
         Ok(())
@@ -341,11 +377,12 @@ impl Files {
     fn create_partition(
         &self,
         partition: TopicPartition,
+        log_dir: LogDir,
         name: &str,
         topic: TopicId,
         first: SegmentId,
     ) -> Result<(), DiskError> {
-        let path = self.directory.join(name);
+        let path = self.data_dir(log_dir).path.join(name);
         let refused = |problem: &str| Err(DiskError::Io(format!("make {}: {problem}", path.display())));
         if !matches!(Path::new(name).components().collect::<Vec<_>>()[..], [std::path::Component::Normal(_)])
         {
@@ -364,7 +401,7 @@ impl Files {
         }
         write_file(&metadata, format!("version: 0\ntopic_id: {topic}\n").as_bytes(), false)
             .map_err(failed("write", &metadata))?;
-        write_lock(&self.partitions).insert(partition, Directory::new(path));
+        write_lock(&self.partitions).insert(partition, Directory::new(log_dir, path));
         self.create_segment(first)
     }
 
@@ -393,7 +430,7 @@ impl Files {
             return Err(DiskError::Io(format!("cut {segment:?} to {size} bytes: it has only {found}")));
         }
         open.file.set_len(size.into()).map_err(failed("cut", segment))?;
-        open.file.sync_data().map_err(failed("sync", segment))?;
+        self.sync_file(segment, &open.file)?;
         self.settle(segment.partition).map_err(failed("sync the directory of", segment))
     }
 
@@ -495,7 +532,8 @@ impl Files {
                 return Err(failed("rename", at)(error));
             }
         }
-        sync_directory(&self.directory).map_err(failed("sync", &self.directory))?;
+        let data_dir = &self.data_dir(directory.log_dir).path;
+        sync_directory(data_dir).map_err(failed("sync", data_dir))?;
         // From here on it is deleted: what cannot be removed now goes at the next start.
         fs::remove_dir_all(&gone).map_err(failed("remove", &gone))
     }
@@ -548,8 +586,28 @@ fn write_lock<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
 fn failed<T: std::fmt::Debug>(operation: &'static str, on: T) -> impl FnOnce(io::Error) -> DiskError {
     move |error| match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => DiskError::Full,
+        _ if is_want(&error) => DiskError::Full,
         _ => DiskError::Io(format!("{operation} {on:?}: {error}")),
     }
+}
+
+/// The system has no file descriptor or memory to spare (F31). Nothing was done, and nothing is wrong with the disk.
+fn is_want(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    Errno::from_io_error(error).is_some_and(|it| matches!(it, Errno::MFILE | Errno::NFILE | Errno::NOMEM))
+}
+
+/// Tries again while the system has no file descriptor: what is done before an answer leaves must not fail for that.
+fn patiently<T>(mut open: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    const TRIES: u32 = 200;
+    const PAUSE: Duration = Duration::from_millis(25);
+    for _ in 0..TRIES {
+        match open() {
+            Err(error) if is_want(&error) => std::thread::sleep(PAUSE),
+            ended => return ended,
+        }
+    }
+    open()
 }
 
 /// For the owner alone, and never through a symbolic link.
@@ -598,7 +656,7 @@ fn remove_file(path: &Path) -> io::Result<()> {
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+    patiently(|| File::open(path))?.sync_all()
 }
 
 /// The topic that a directory belongs to. `None` if the file is missing, or does not say.

@@ -33,6 +33,7 @@ mod resolve;
 mod retention;
 mod segment;
 mod snapshot;
+mod stop;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -42,11 +43,11 @@ pub use append::Appended;
 pub use compact::{Compacted, Compaction};
 pub use config::{Flush, LogConfig, Retention};
 pub use disk::{
-    DURABLE_POINT, Damage, DiskAction, DiskError, DiskOp, Done, EPOCH_CHECKPOINT, FileKind, OpId,
+    DURABLE_POINT, Damage, DiskAction, DiskError, DiskOp, Done, EPOCH_CHECKPOINT, FileKind, LogDir, OpId,
     PARTITION_METADATA, Prefix, REPLACED, SegmentId, SegmentVersion,
 };
 pub use error::{AppendError, ReadError, RecoverError};
-pub use files::{DirectoryFiles, Files, FilesError, FoundPartition};
+pub use files::{CleanShutdown, DataDir, DirectoryFiles, Files, FilesError, FoundPartition, Space};
 pub use log::{Log, Progress};
 pub use plan::{ReadPlan, ReadStart, TimeFound, TimeLookup, TimeQuestion, TimeSpan, TimeStart};
 pub use producers::ProducerState;

@@ -12,7 +12,7 @@ use klamm_model::{LeaderEpoch, Offset, Tick, TopicPartition};
 
 use crate::compact::{Compacted, Pass};
 use crate::config::{Flush, LogConfig};
-use crate::disk::{DiskError, DiskOp, SegmentId, SegmentVersion};
+use crate::disk::{DiskError, DiskOp, LogDir, SegmentId, SegmentVersion};
 use crate::epochs::Epochs;
 use crate::notes::{Draft, Notes};
 use crate::producers::{ProducerState, Producers};
@@ -54,6 +54,7 @@ pub(crate) enum Life {
 #[derive(Debug)]
 pub struct Log {
     pub(crate) partition: TopicPartition,
+    pub(crate) log_dir: LogDir,
     pub(crate) config: LogConfig,
     pub(crate) life: Life,
     pub(crate) log_start: Offset,
@@ -105,17 +106,31 @@ pub struct Log {
     pub(crate) now: Tick,
     pub(crate) durable_point_saved: Tick,
     pub(crate) sync_started: Tick,
+    /// The process ends: everything is brought to disk and saved as soon as it can be.
+    pub(crate) is_stopping: bool,
 }
 
 impl Log {
-    /// An empty log that starts at offset 0, in a directory of this name, such as `topic-0`, which is made now.
+    /// An empty log that starts at offset 0, in a directory of this name, such as `topic-0`, which is made now in the first data directory.
     pub fn create(
         partition: TopicPartition,
         directory: String,
         config: LogConfig,
         out: &mut Vec<DiskOp>,
     ) -> Self {
+        Self::create_in(LogDir::default(), partition, directory, config, out)
+    }
+
+    /// The same in a data directory of choice.
+    pub fn create_in(
+        log_dir: LogDir,
+        partition: TopicPartition,
+        directory: String,
+        config: LogConfig,
+        out: &mut Vec<DiskOp>,
+    ) -> Self {
         let mut log = Self::empty(partition, config, Offset::ZERO);
+        log.log_dir = log_dir;
         log.to_create = Some(directory);
         log.create_files();
         log.pump(out);
@@ -125,6 +140,7 @@ impl Log {
     pub(crate) fn empty(partition: TopicPartition, config: LogConfig, base: Offset) -> Self {
         Self {
             partition,
+            log_dir: LogDir::default(),
             config,
             life: Life::Running,
             log_start: base,
@@ -159,6 +175,7 @@ impl Log {
             now: Tick::default(),
             durable_point_saved: Tick::default(),
             sync_started: Tick::default(),
+            is_stopping: false,
         }
     }
 
@@ -174,6 +191,16 @@ impl Log {
     /// Whose log this is.
     pub fn partition(&self) -> TopicPartition {
         self.partition
+    }
+
+    /// The data directory it is in.
+    pub fn log_dir(&self) -> LogDir {
+        self.log_dir
+    }
+
+    /// It was found in this data directory, before it is [started](Self::start).
+    pub fn set_log_dir(&mut self, log_dir: LogDir) {
+        self.log_dir = log_dir;
     }
 
     /// The settings that hold.

@@ -245,6 +245,7 @@ impl Node {
                 rack: self.config.rack.clone(),
             },
             cluster_id: self.config.cluster_id.clone(),
+            previous_epoch: self.config.previous_epoch,
         });
         self.call(now, &command, Own::Register, out);
     }

@@ -279,6 +279,8 @@ fn register(request: &BrokerRegistrationRequest) -> Result<Register, ErrorCode> 
             rack: request.rack.clone(),
         },
         cluster_id: Some(request.cluster_id.clone()).filter(|id| !id.is_empty()),
+        previous_epoch: (request.previous_broker_epoch >= 0)
+            .then_some(BrokerEpoch(request.previous_broker_epoch)),
     })
 }
 
@@ -400,6 +402,7 @@ fn registration_request(register: &Register) -> BrokerRegistrationRequest {
             .collect(),
         rack: broker.rack.clone(),
         log_dirs: vec![broker.directory],
+        previous_broker_epoch: register.previous_epoch.map_or(-1, |epoch| epoch.0),
         ..Default::default()
     }
 }

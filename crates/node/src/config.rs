@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use klamm_cluster::config::{self, ConfigError, Layers, TopicConfig};
-use klamm_model::BrokerId;
+use klamm_model::{BrokerEpoch, BrokerId};
 use uuid::Uuid;
 
 /// An address under which a broker can be reached.
@@ -27,10 +27,16 @@ pub struct NodeConfig {
     pub broker_id: BrokerId,
     /// Identity of the data directory, made when it was first used. A broker that lost its disk comes with another.
     pub directory: Uuid,
+    /// `log.dirs`: where the data directories are, by their numbers; at least one.
+    pub log_dirs: Vec<String>,
+    /// `log.dirs.min.free.bytes`: no records are taken from clients where less is free; `None` for 5 GiB, or a twentieth of a smaller disk.
+    pub min_free_bytes: Option<u64>,
     /// The cluster that the data directory belongs to, where it is known.
     pub cluster_id: Option<String>,
     /// Differs between two runs of the same broker, so that a restart is noticed.
     pub incarnation: Uuid,
+    /// The broker epoch of this broker's last process, if that one left everything whole on its disks; `None` after a crash.
+    pub previous_epoch: Option<BrokerEpoch>,
     /// What the broker registers as its addresses.
     pub endpoints: Vec<Endpoint>,
     /// `broker.rack`.
@@ -103,8 +109,11 @@ impl NodeConfig {
         Self {
             broker_id,
             directory,
+            log_dirs: vec!["data".to_owned()],
+            min_free_bytes: None,
             cluster_id: None,
             incarnation,
+            previous_epoch: None,
             endpoints: Vec::new(),
             rack: None,
             default_partition_count: 1,
@@ -179,6 +188,7 @@ const SETTERS: &[(&str, Setter)] = &[
         let rate: f64 = number(value);
         it.cleaner.bytes_per_second_max = (rate < u64::MAX as f64).then_some(rate as u64);
     }),
+    ("log.dirs.min.free.bytes", |it, value| it.min_free_bytes = value.parse().ok()),
     ("log.retention.check.interval.ms", |it, value| it.retention_check_interval_ms = number(value)),
     ("max.incremental.fetch.session.cache.slots", |it, value| it.fetch_session_count_max = number(value)),
     ("node.id", |it, value| it.broker_id = BrokerId(number(value))),

@@ -7,8 +7,8 @@ use klamm_cluster::{
     Image,
     config::{Layers, broker_key},
 };
-use klamm_log::{DiskError, DiskOp, Done, OpId};
-use klamm_model::{BrokerId, ControllerEpoch, Tick, Timestamp, TopicPartition};
+use klamm_log::{DiskError, DiskOp, Done, LogDir, OpId, Space};
+use klamm_model::{BrokerEpoch, BrokerId, ControllerEpoch, Tick, Timestamp, TopicPartition};
 use klamm_wire::{Request, Response};
 
 use crate::{config::Given, partitions::layers, prepare::Body, reply::Reply, rules::TopicRules};
@@ -97,6 +97,12 @@ pub enum Event {
     },
     /// Time passed.
     Tick,
+    /// The answer to [`Effect::LookAtSpace`], by the numbers of the data directories; `None` where it could not be found out.
+    Space(Vec<Option<Space>>),
+    /// A data directory answers no more, or nothing that it answers can be believed.
+    LogDirFailed(LogDir),
+    /// The process is going to end. No request comes after it; [`Effect::AtRest`] tells when the disks have everything.
+    Stopping,
 }
 
 /// Why a peer did not answer. Whether it acted on the request is unknown.
@@ -157,6 +163,19 @@ pub enum Effect {
     },
     /// The newest committed view, for what is answered outside the lock.
     Publish(Arc<View>),
+    /// Look how much room the data directories have, then tell by [`Event::Space`].
+    LookAtSpace,
+    /// After [`Event::Stopping`]: no log has an operation under way or wants one.
+    AtRest(Rest),
+}
+
+/// What a node leaves behind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rest {
+    /// Every log is on disk, with all that belongs to it: the next start need not look for what a crash left.
+    pub is_whole: bool,
+    /// What it was registered under.
+    pub broker_epoch: Option<BrokerEpoch>,
 }
 
 /// The committed metadata as one broker shows it.

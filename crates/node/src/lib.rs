@@ -7,6 +7,7 @@ mod calls;
 mod cleaner;
 mod codec;
 mod config;
+mod disks;
 mod errors;
 mod event;
 mod fetch_sessions;
@@ -21,14 +22,19 @@ mod pipeline;
 mod prepare;
 mod reads;
 mod reply;
+mod report;
 mod rules;
+mod stopping;
 mod waiters;
 
 pub use config::{BROKER_LISTENER, CleanerConfig, Endpoint, Given, NodeConfig};
-pub use event::{ConnectionId, Effect, Event, Incoming, Listener, Now, Origin, PeerFailure, ReplyTo, View};
+pub use event::{
+    ConnectionId, Effect, Event, Incoming, Listener, Now, Origin, PeerFailure, ReplyTo, Rest, View,
+};
 pub use node::Node;
 pub use partitions::log_config;
 pub use pipeline::Pipeline;
 pub use prepare::{Body, Produce, ProducePartition, ProduceTopic, prepare};
 pub use reads::{answer_from_view, api_versions_unsupported};
 pub use reply::{FileRange, Lookup, ReadAt, Reply};
+pub use report::{LogDirReport, Report};

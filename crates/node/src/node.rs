@@ -18,6 +18,7 @@ use crate::{
     Body, Effect, Event, Incoming, NodeConfig, Now, View,
     calls::Purpose,
     cleaner::Cleaner,
+    disks::Disks,
     fetch_sessions::FetchSessions,
     follow::Followers,
     handlers::{
@@ -30,7 +31,9 @@ use crate::{
     membership::Membership,
     metadata::Metadata,
     partitions::layers,
+    report::Counters,
     rules::TopicRules,
+    stopping::Stopping,
     waiters::{WaiterId, Waiters},
 };
 
@@ -68,6 +71,8 @@ pub struct Node {
     pub(crate) membership: Membership,
     pub(crate) followers: Followers,
     pub(crate) producer_ids: ProducerIds,
+    pub(crate) disks: Disks,
+    pub(crate) counters: Counters,
     /// Logs found on disk that no partition has claimed.
     pub(crate) found: BTreeMap<TopicPartition, Log>,
     /// Partitions whose logs on this disk could not be recovered; they stay offline here.
@@ -84,6 +89,7 @@ pub struct Node {
     retention_at: Option<Tick>,
     /// Partitions with deleted segments whose files are to go, by when.
     removals: BTreeSet<(Tick, TopicPartition)>,
+    pub(crate) stopping: Option<Stopping>,
     /// The image or readiness changed since the last view was published.
     pub(crate) view_is_stale: bool,
 }
@@ -98,6 +104,8 @@ impl Node {
             membership: Membership::default(),
             followers: Followers::default(),
             producer_ids: ProducerIds::default(),
+            disks: Disks::new(&config),
+            counters: Counters::default(),
             image,
             hosted: FxHashMap::default(),
             produce_waiters: Waiters::default(),
@@ -118,6 +126,7 @@ impl Node {
             cleaner: Cleaner::default(),
             retention_at: None,
             removals: BTreeSet::new(),
+            stopping: None,
             view_is_stale: true,
             started_with: config.clone(),
             config,
@@ -178,13 +187,20 @@ impl Node {
             Event::Disk { partition, op, result } => {
                 self.disk_done(partition, op, result, out);
                 self.note_cleaned(now, partition);
+                self.may_rest(partition, out);
             }
             Event::Quorum(output) => self.quorum(now, output, out),
             Event::Peer { from, token, answer } => self.peer(now, from, token, answer, out),
             Event::Tick => {}
+            Event::Space(spaces) => self.space_seen(&spaces, now),
+            Event::LogDirFailed(log_dir) => self.log_dir_failed(log_dir, out),
+            Event::Stopping => self.begin_to_stop(out),
         }
         self.time(now, out);
         self.settle(now, out);
+        if self.disks.take_look() {
+            out.push(Effect::LookAtSpace);
+        }
         if self.view_is_stale {
             self.view_is_stale = false;
             out.push(Effect::Publish(Arc::new(self.view())));
@@ -255,7 +271,9 @@ impl Node {
     /// Draws the consequences of what a replica's call changed.
     pub(crate) fn progressed(&mut self, key: TopicPartition, progress: Progress, out: &mut Vec<Effect>) {
         if progress.deleted {
-            self.hosted.remove(&key);
+            if let Some(gone) = self.hosted.remove(&key) {
+                self.disks.left(gone.replica.log().log_dir());
+            }
             return self.free_directory(key);
         }
         if let Some(kept) = progress.lost_from {
@@ -312,6 +330,10 @@ impl Node {
 
     fn note_active(&mut self, now: Now, key: TopicPartition) {
         self.active.insert(key);
+        self.plan_periodic(now);
+    }
+
+    pub(crate) fn plan_periodic(&mut self, now: Now) {
         self.periodic_at.get_or_insert(now.tick.after_ms(PERIODIC_MS));
     }
 
@@ -415,6 +437,9 @@ impl Node {
 
     fn periodic(&mut self, now: Now, out: &mut Vec<Effect>) {
         self.periodic_at = None;
+        if self.disks.periodic() {
+            self.plan_periodic(now);
+        }
         for key in std::mem::take(&mut self.active) {
             let Some(hosted) = self.hosted.get_mut(&key) else { continue };
             hosted.replica.periodic(now.tick, &mut self.ops);
@@ -437,6 +462,9 @@ impl Node {
 
     /// Hands the disk operations of a call to the world.
     pub(crate) fn flush_ops(&mut self, out: &mut Vec<Effect>) {
-        out.extend(self.ops.drain(..).map(Effect::Disk));
+        for op in self.ops.drain(..) {
+            self.disks.note(&op);
+            out.push(Effect::Disk(op));
+        }
     }
 }

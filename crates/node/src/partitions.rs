@@ -202,9 +202,13 @@ impl Node {
                 tracing::error!(partition = %key, topic = %topic.name, "the log is damaged; the partition is offline here");
                 return;
             }
-            None => Log::create(key, directory(&topic.name, key.partition), log_config, &mut self.ops),
+            None => {
+                let name = directory(&topic.name, key.partition);
+                Log::create_in(self.disks.place(), key, name, log_config, &mut self.ops)
+            }
         };
         self.flush_ops(out);
+        self.disks.hosted(log.log_dir());
         let replica_config = ReplicaConfig {
             lag_time_max_ms: self.config.replica_lag_time_max_ms,
             min_isr: config.min_insync_replicas(partition.replicas.len()) as u32,

@@ -73,6 +73,10 @@ impl<T> Waiters<T> {
         self.deadlines.first().filter(|(deadline, _)| *deadline <= now).map(|(_, id)| *id)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.parked.len()
+    }
+
     pub(crate) fn next_deadline(&self) -> Option<Tick> {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }

@@ -96,7 +96,7 @@ impl World {
                         });
                     }
                     Effect::Publish(view) => self.view = Some(view),
-                    Effect::NoReply { .. } => {}
+                    Effect::NoReply { .. } | Effect::LookAtSpace => {}
                     other => panic!("{other:?}"),
                 }
             }

@@ -375,6 +375,15 @@ fn one_of_each(topic_id: TopicId) -> Vec<Request> {
     requests.push(Request::ListConfigResources(Default::default()));
     requests.push(Request::Metadata(MetadataRequest { topics: None, ..Default::default() }));
     requests.push(Request::DescribeCluster(Default::default()));
+    requests.push(Request::DescribeLogDirs(klamm_wire::DescribeLogDirsRequest { topics: None }));
+    let dirs = vec![klamm_wire::alter_replica_log_dirs::AlterReplicaLogDir {
+        path: "elsewhere".to_owned(),
+        topics: vec![klamm_wire::alter_replica_log_dirs::AlterReplicaLogDirTopic {
+            name: "t".to_owned(),
+            partitions: vec![0],
+        }],
+    }];
+    requests.push(Request::AlterReplicaLogDirs(klamm_wire::AlterReplicaLogDirsRequest { dirs }));
     requests.push(Request::ApiVersions(klamm_wire::ApiVersionsRequest {
         client_software_name: "test".into(),
         client_software_version: "1".into(),

@@ -167,6 +167,13 @@ impl Solo {
         }
     }
 
+    /// The process ends: what the log has comes to disk. Nothing may be proposed afterwards.
+    pub fn stop(&mut self, out: &mut Vec<Effect>) {
+        let mut ops = Vec::new();
+        self.log.stop(&mut ops);
+        out.extend(ops.into_iter().map(Effect::Disk));
+    }
+
     /// Whether [`Self::periodic`] has anything to do.
     pub fn wants_periodic(&self) -> bool {
         self.log.wants_periodic()

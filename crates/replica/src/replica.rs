@@ -172,6 +172,20 @@ impl Replica {
         self.log.compact(wall, out);
     }
 
+    /// The disk that the log is on has failed.
+    pub fn disk_failed(&mut self, error: DiskError) -> Progress {
+        let moved = self.log.disk_failed(error);
+        if let Duty::Leader(leader) = &mut self.duty {
+            leader.forget_above(self.log.end());
+        }
+        Progress { lost_from: moved.lost_from, log_failed: moved.fatal.is_some(), ..Progress::default() }
+    }
+
+    /// The process ends: what this log has comes to disk.
+    pub fn stop(&mut self, out: &mut Vec<DiskOp>) {
+        self.log.stop(out);
+    }
+
     /// The topic was deleted: the log's files go.
     pub fn delete(&mut self, out: &mut Vec<DiskOp>) -> Progress {
         let progress = self.resign();

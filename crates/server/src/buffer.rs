@@ -20,17 +20,24 @@ const POOLED_SIZE_MIN: usize = 64 << 10;
 #[derive(Debug)]
 pub(crate) struct Budget {
     used: AtomicUsize,
+    /// That part of it which whole requests hold: they are being worked on, and it comes back by itself.
+    frozen: AtomicUsize,
     limit: usize,
 }
 
 impl Budget {
     pub(crate) fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { used: AtomicUsize::new(0), limit })
+        Arc::new(Self { used: AtomicUsize::new(0), frozen: AtomicUsize::new(0), limit })
     }
 
     /// Whether large frames have to wait. Small ones pass all the same: they are what keeps the others' answers coming.
     pub(crate) fn is_exhausted(&self) -> bool {
         self.used.load(Ordering::Relaxed) >= self.limit
+    }
+
+    /// Whether it is unfinished frames that have used it up, of which none is ever finished unless one of them may exceed it.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.is_exhausted() && self.frozen.load(Ordering::Relaxed) < self.limit / 4
     }
 
     pub(crate) fn used(&self) -> usize {
@@ -91,7 +98,7 @@ impl Pool {
 
     fn buffer(self: &Arc<Self>, data: Vec<u8>) -> Buffer {
         self.budget.charge(data.len());
-        Buffer { data, filled: 0, pool: Arc::clone(self) }
+        Buffer { data, filled: 0, is_frozen: false, pool: Arc::clone(self) }
     }
 
     /// Gives all free memory back. Returns whether there was any.
@@ -126,6 +133,7 @@ impl Pool {
 pub(crate) struct Buffer {
     data: Vec<u8>,
     filled: usize,
+    is_frozen: bool,
     pool: Arc<Pool>,
 }
 
@@ -206,7 +214,9 @@ impl Buffer {
     }
 
     /// The received bytes, to be sliced without copying. The memory goes back to the pool when the last slice is gone.
-    pub(crate) fn freeze(self) -> Bytes {
+    pub(crate) fn freeze(mut self) -> Bytes {
+        self.is_frozen = true;
+        self.pool.budget.frozen.fetch_add(self.data.len(), Ordering::Relaxed);
         Bytes::from_owner(self)
     }
 }
@@ -219,6 +229,9 @@ impl AsRef<[u8]> for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
+        if self.is_frozen {
+            self.pool.budget.frozen.fetch_sub(self.data.len(), Ordering::Relaxed);
+        }
         self.pool.give_back(std::mem::take(&mut self.data));
     }
 }
@@ -245,6 +258,21 @@ mod tests {
         assert!(!pool.trim());
         drop(again);
         assert!(pool.trim());
+    }
+
+    #[test]
+    fn a_budget_is_stuck_when_no_whole_request_will_give_anything_back() {
+        let budget = Budget::new(100_000);
+        let pool = Pool::new(Arc::clone(&budget), 1 << 20);
+        let unfinished = pool.take(60_000, 60_000);
+        let whole = pool.take(40_000, 40_000).freeze();
+        assert!(budget.is_exhausted() && !budget.is_stuck());
+        drop(whole);
+        assert!(!budget.is_stuck(), "there is budget");
+        let _another = pool.take(40_000, 40_000);
+        assert!(budget.is_stuck());
+        drop(unfinished);
+        assert!(!budget.is_stuck());
     }
 
     #[test]

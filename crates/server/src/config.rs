@@ -20,12 +20,14 @@ const RECEIVED_BYTES_MAX: usize = 256 << 20;
 /// Everything a server is told before it starts.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// `log.dirs`: where everything is kept; created if it is not there.
-    pub data_dir: PathBuf,
+    /// `log.dirs`: where everything is kept, the metadata in the first; at least one, created if they are not there.
+    pub data_dirs: Vec<PathBuf>,
     /// Addresses that clients connect to; port 0 takes a free one.
     pub listeners: Vec<SocketAddr>,
     /// The address that other brokers connect to, if there are to be any.
     pub broker_listener: Option<SocketAddr>,
+    /// Where metrics are served by HTTP, if they are.
+    pub metrics_listener: Option<SocketAddr>,
     /// `advertised.listeners`: host and port that clients are told, in place of the address they came in by.
     pub advertised: Option<(String, u16)>,
     /// `num.network.threads`.
@@ -86,9 +88,10 @@ impl Config {
     /// The defaults for a server of its own.
     pub fn new(data_dir: PathBuf, node_id: BrokerId) -> Self {
         Self {
-            data_dir,
+            data_dirs: vec![data_dir],
             listeners: vec![SocketAddr::from(([127, 0, 0, 1], 9092))],
             broker_listener: None,
+            metrics_listener: None,
             advertised: None,
             network_threads: std::thread::available_parallelism().map_or(1, usize::from),
             disk_threads: 16,
@@ -123,9 +126,10 @@ impl Config {
     /// Tells the node what the defaults are that depend on this machine, for whoever asks.
     pub(crate) fn tell_defaults(&mut self, addresses: &[SocketAddr]) {
         let listeners: Vec<_> = addresses.iter().map(|it| format!("PLAINTEXT://{it}")).collect();
+        let data_dirs: Vec<_> = self.data_dirs.iter().map(|path| path.display().to_string()).collect();
         let defaults = [
             ("listeners", listeners.join(",")),
-            ("log.dirs", self.data_dir.display().to_string()),
+            ("log.dirs", data_dirs.join(",")),
             ("num.network.threads", self.network_threads.to_string()),
             ("num.recovery.threads.per.data.dir", self.recovery_threads.to_string()),
         ];
@@ -160,9 +164,9 @@ const SETTERS: &[(&str, Setter)] = &[
         put(&mut it.connection.idle_max, number(value).map(Duration::from_millis))
     }),
     ("log.dir", |it, value| {
-        if it.given("log.dirs").is_some() { Ok(()) } else { put(&mut it.data_dir, directory(value)) }
+        if it.given("log.dirs").is_some() { Ok(()) } else { put(&mut it.data_dirs, directories(value)) }
     }),
-    ("log.dirs", |it, value| put(&mut it.data_dir, directory(value))),
+    ("log.dirs", |it, value| put(&mut it.data_dirs, directories(value))),
     ("node.id", |it, value| same_number(it, value, "broker.id")),
     ("num.network.threads", |it, value| put(&mut it.network_threads, number(value))),
     ("num.recovery.threads.per.data.dir", |it, value| put(&mut it.recovery_threads, number(value))),
@@ -183,6 +187,7 @@ const READ_ELSEWHERE: &[&str] = &[
     "listener.security.protocol.map",
     "listeners",
     "max.connections",
+    "max.connections.per.ip",
     "max.request.partition.size.limit",
 ];
 
@@ -200,11 +205,15 @@ fn large_enough(bytes: usize) -> Result<usize, String> {
     if bytes < LEAST { Err(format!("it is at least {LEAST}")) } else { Ok(bytes) }
 }
 
-fn directory(value: &str) -> Result<PathBuf, String> {
-    match value {
-        "" => Err("it is empty".to_owned()),
-        list if list.contains(',') => Err("there is one data directory".to_owned()),
-        one => Ok(PathBuf::from(one)),
+fn directories(list: &str) -> Result<Vec<PathBuf>, String> {
+    let paths: Vec<PathBuf> = list.split(',').map(|path| PathBuf::from(path.trim())).collect();
+    let is_twice = |path: &PathBuf| paths.iter().filter(|it| *it == path).count() > 1;
+    if paths.iter().any(|path| path.as_os_str().is_empty()) {
+        Err("one of them is empty".to_owned())
+    } else if paths.iter().any(is_twice) {
+        Err("one of them is there twice".to_owned())
+    } else {
+        Ok(paths)
     }
 }
 

@@ -12,14 +12,16 @@ use std::{
 use bytes::Bytes;
 use klamm_log::Files;
 use klamm_node::{ConnectionId, Origin, Pipeline, Reply};
-use klamm_wire::FrameLimits;
+use klamm_wire::{ApiKey, FrameLimits};
 use mio::net::TcpStream;
 
 use crate::{
     buffer::Pool,
     config::ConnectionLimits,
     input::{self, Input, InputError, Quota},
+    metrics::Metrics,
     output::{self, Output, Piece, Scratch},
+    places::Place,
     request::{AnswerError, Asked, encode},
 };
 
@@ -36,6 +38,8 @@ const FRAME_PROGRESS_MIN: u64 = 64 << 10;
 pub(crate) struct Connection {
     pub(crate) id: ConnectionId,
     pub(crate) socket: TcpStream,
+    /// Held for as long as the connection is there.
+    _place: Place,
     pub(crate) origin: Arc<Origin>,
     input: Input,
     output: Output,
@@ -80,6 +84,7 @@ impl Connection {
     pub(crate) fn new(
         id: ConnectionId,
         socket: TcpStream,
+        place: Place,
         origin: Arc<Origin>,
         frame_size_max: u32,
         now: Instant,
@@ -87,6 +92,7 @@ impl Connection {
         Self {
             id,
             socket,
+            _place: place,
             origin,
             input: Input::new(FrameLimits::requests(frame_size_max)),
             output: Output::default(),
@@ -118,6 +124,11 @@ impl Connection {
         let frame_count = limits.in_flight_max.saturating_sub(self.pipeline.depth());
         let quota = Quota { frame_count, bytes: READ_TURN_BYTES, may_exceed_budget };
         self.input.receive(&mut self.socket, pool, quota, frames)
+    }
+
+    /// Whether a frame that needs budget has begun and is not finished.
+    pub(crate) fn is_in_large_frame(&self) -> bool {
+        self.input.is_in_large_frame()
     }
 
     /// Whether it holds far more memory than its unfinished frame needs yet.
@@ -152,9 +163,10 @@ impl Connection {
         sequence: u64,
         reply: Option<Reply>,
         files: &Files,
+        metrics: &Metrics,
     ) -> Result<(), AnswerError> {
         let index = usize::try_from(sequence - self.asked_first).unwrap_or(usize::MAX);
-        let pieces = reply.map(|reply| encode(self.asked[index], reply, files)).transpose()?;
+        let pieces = reply.map(|reply| encode(self.asked[index], reply, files, metrics)).transpose()?;
         self.pipeline.fill(sequence, pieces);
         while let Some(pieces) = self.pipeline.pop_ready() {
             for piece in pieces {
@@ -182,7 +194,7 @@ impl Connection {
     pub(crate) fn is_settled(&self, is_stopping: bool) -> bool {
         let owes_nothing = match is_stopping {
             false => self.pipeline.depth() == 0,
-            true => self.asked.iter().all(|asked| asked.is_fetch),
+            true => self.asked.iter().all(|asked| asked.key == ApiKey::Fetch),
         };
         owes_nothing && self.output.is_empty()
     }

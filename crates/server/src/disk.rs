@@ -3,15 +3,16 @@
 //! They are started when they are needed first, so that an idle server has none. Syncs of different partitions run side by side; a log has at
 //! most one under way, which is what makes a group of appends share it.
 
-use std::{collections::VecDeque, net::ToSocketAddrs, sync::Arc, thread};
+use std::{collections::VecDeque, net::ToSocketAddrs, sync::Arc, thread, time::Instant};
 
-use klamm_log::DiskOp;
+use klamm_log::{DataDir, DiskOp, Space};
 use klamm_model::BrokerId;
 use klamm_node::{ConnectionId, Event};
 use parking_lot::{Condvar, Mutex};
 
 use crate::{
     inbox::Mail,
+    metrics,
     output::{FilePiece, warm},
     shared::{Performer, Shared, owner},
     write::tell_failure,
@@ -23,6 +24,8 @@ pub(crate) enum Job {
     Op(DiskOp),
     /// Bring file bytes into the page cache, for a connection that wants to send them.
     Warm { connection: ConnectionId, piece: FilePiece },
+    /// Look how much room the data directories have.
+    LookAtSpace,
     /// Look a broker's name up, for an I/O thread.
     Resolve { to: BrokerId, host: String, port: u16, thread: usize },
 }
@@ -104,16 +107,34 @@ impl DiskThreads {
     }
 }
 
+fn look_at_space(shared: &Shared) -> Vec<Option<Space>> {
+    let look = |data_dir: &DataDir| {
+        data_dir.space().map_err(|error| tracing::warn!(path = %data_dir.path().display(), %error, "cannot find out how much room there is")).ok()
+    };
+    shared.files.data_dirs().iter().map(look).collect()
+}
+
 fn work(shared: &Arc<Shared>) {
     let mut performer = Performer::of_disk_thread(Arc::clone(shared));
     while let Some(job) = shared.disk.next(performer.take_kept()) {
         match job {
             Job::Op(op) => {
+                let began = Instant::now();
                 let result = shared.files.perform(&op);
+                shared.metrics.operated(&op, began.elapsed());
+                let failed = result.is_err();
                 if let Err(error) = &result {
                     tell_failure(&op, error);
                 }
                 performer.events.push(Event::Disk { partition: op.partition, op: op.id, result });
+                if failed {
+                    metrics::count(&shared.metrics.disk_errors);
+                    shared.tell_losses(&mut performer.events);
+                }
+                performer.run();
+            }
+            Job::LookAtSpace => {
+                performer.events.push(Event::Space(look_at_space(shared)));
                 performer.run();
             }
             Job::Resolve { to, host, port, thread } => {

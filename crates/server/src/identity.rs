@@ -7,13 +7,15 @@ use std::{
     fs,
     io::{self, Read, Write},
     os::unix::fs::OpenOptionsExt,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use klamm_model::BrokerId;
 use uuid::Uuid;
 
 const FILE_NAME: &str = "meta.properties";
+/// Of the lines about other data directories.
+const OTHER_PREFIX: &str = "log.dir.";
 
 /// What the file says.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,6 +24,8 @@ pub(crate) struct Identity {
     pub(crate) directory: Uuid,
     /// `None` until the node has seen the cluster's metadata.
     pub(crate) cluster_id: Option<String>,
+    /// In the first of several data directories: the identities of the others, and where they were.
+    pub(crate) others: Vec<(Uuid, String)>,
 }
 
 /// Why the directory cannot be used.
@@ -42,6 +46,24 @@ pub enum IdentityError {
         found: String,
         /// Which one the metadata are of.
         wanted: String,
+    },
+    /// The metadata would begin anew beside the old records.
+    #[error(
+        "{path} has records of a cluster, but the first of log.dirs, which has the metadata, is new: was the order changed?"
+    )]
+    FirstIsNew {
+        /// One with records.
+        path: String,
+    },
+    /// A data directory is not in `log.dirs` any more. Its partitions would be made again, empty.
+    #[error(
+        "{path} is missing from log.dirs; if it is lost for good, remove the line with {directory} from {FILE_NAME} of the first of them"
+    )]
+    Missing {
+        /// Where it was.
+        path: String,
+        /// Its identity.
+        directory: Uuid,
     },
     /// The file says nothing that could be understood.
     #[error("{FILE_NAME}: {problem}")]
@@ -65,12 +87,40 @@ pub(crate) fn claim(data_dir: &Path, node_id: BrokerId) -> Result<Identity, Iden
             Ok(identity)
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let identity = Identity { node_id, directory: random_uuid()?, cluster_id: None };
+            let identity =
+                Identity { node_id, directory: random_uuid()?, cluster_id: None, others: Vec::new() };
             store(data_dir, &identity)?;
             Ok(identity)
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// The same for all data directories of a node. Gives the identity of the first.
+pub(crate) fn claim_all(data_dirs: &[PathBuf], node_id: BrokerId) -> Result<Identity, IdentityError> {
+    let identities: Vec<Identity> =
+        data_dirs.iter().map(|path| claim(path, node_id)).collect::<Result<_, _>>()?;
+    let (mut first, others) = (identities[0].clone(), &identities[1..]);
+    for (identity, path) in others.iter().zip(&data_dirs[1..]) {
+        match (&first.cluster_id, &identity.cluster_id) {
+            (None, Some(_)) => return Err(IdentityError::FirstIsNew { path: path.display().to_string() }),
+            (Some(wanted), Some(found)) if wanted != found => {
+                return Err(IdentityError::OtherCluster { found: found.clone(), wanted: wanted.clone() });
+            }
+            _ => {}
+        }
+    }
+    let is_there = |directory: &Uuid| others.iter().any(|it| it.directory == *directory);
+    if let Some((directory, path)) = first.others.iter().find(|(directory, _)| !is_there(directory)) {
+        return Err(IdentityError::Missing { path: path.clone(), directory: *directory });
+    }
+    let shown = |path: &PathBuf| path.display().to_string();
+    let known = others.iter().zip(&data_dirs[1..]).map(|(it, path)| (it.directory, shown(path))).collect();
+    if first.others != known {
+        first.others = known;
+        store(&data_dirs[0], &first)?;
+    }
+    Ok(first)
 }
 
 /// The node has seen the cluster's metadata: from now on the directory belongs to that cluster.
@@ -94,6 +144,9 @@ pub(crate) fn store(data_dir: &Path, identity: &Identity) -> io::Result<()> {
     if let Some(cluster_id) = &identity.cluster_id {
         text += &format!("cluster.id={cluster_id}\n");
     }
+    for (directory, path) in &identity.others {
+        text += &format!("{OTHER_PREFIX}{directory}={path}\n");
+    }
     let temporary = data_dir.join("meta.properties.tmp");
     let mut file =
         fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
@@ -114,7 +167,16 @@ fn parse(text: &str) -> Result<Identity, String> {
     let node_id = value("node.id").and_then(|id| id.parse().ok()).ok_or("there is no node.id")?;
     let directory =
         value("directory.id").and_then(|id| Uuid::parse_str(id).ok()).ok_or("there is no directory.id")?;
-    Ok(Identity { node_id: BrokerId(node_id), directory, cluster_id: value("cluster.id").map(str::to_owned) })
+    let other = |line: &str| {
+        let (directory, path) = line.strip_prefix(OTHER_PREFIX)?.split_once('=')?;
+        Some((Uuid::parse_str(directory).ok()?, path.to_owned()))
+    };
+    Ok(Identity {
+        node_id: BrokerId(node_id),
+        directory,
+        cluster_id: value("cluster.id").map(str::to_owned),
+        others: text.lines().filter_map(other).collect(),
+    })
 }
 
 /// A number nobody else has.
@@ -142,6 +204,28 @@ mod tests {
         assert_eq!(found, Identity { cluster_id: Some("here".to_owned()), ..first });
         let error = join(directory.path(), BrokerId(3), "there").expect_err("another cluster");
         assert_eq!(error.to_string(), "this directory belongs to cluster here, not to cluster there");
+    }
+
+    #[test]
+    fn several_directories_are_one_nodes_and_none_may_be_left_out() {
+        let place = tempfile::tempdir().expect("a temporary directory");
+        let paths: Vec<PathBuf> = ["a", "b", "c"].iter().map(|name| place.path().join(name)).collect();
+        paths.iter().for_each(|path| fs::create_dir(path).expect("made"));
+        let node = BrokerId(3);
+        let first = claim_all(&paths[..2], node).expect("new directories");
+        for path in &paths[..2] {
+            join(path, node, "here").expect("its own");
+        }
+        let again = claim_all(&[paths[0].clone(), paths[1].clone(), paths[2].clone()], node);
+        let again = again.expect("one may come in addition");
+        assert_eq!((again.directory, again.others.len()), (first.directory, 2));
+        let error = claim_all(&paths[..2], node).expect_err("one is left out");
+        assert!(error.to_string().contains("/c is missing from log.dirs"), "{error}");
+        let error = claim_all(&[paths[2].clone(), paths[1].clone()], node).expect_err("another first");
+        assert!(matches!(error, IdentityError::FirstIsNew { .. }), "{error}");
+        join(&paths[2], node, "there").expect("a new one");
+        let error = claim_all(&paths, node).expect_err("two clusters");
+        assert!(matches!(error, IdentityError::OtherCluster { .. }), "{error}");
     }
 
     #[test]

@@ -8,11 +8,13 @@ use klamm_wire::Request;
 use mio::{Waker, net::TcpStream};
 use parking_lot::Mutex;
 
+use crate::places::Place;
+
 /// Something for the owner of a connection to do.
 #[derive(Debug)]
 pub(crate) enum Mail {
     /// A new connection.
-    Accepted { socket: TcpStream, listener: Listener },
+    Accepted { socket: TcpStream, listener: Listener, place: Place },
     /// An answer to a request.
     Reply { to: ReplyTo, reply: Reply },
     /// The request wants no answer.

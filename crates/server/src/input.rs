@@ -87,6 +87,11 @@ impl Input {
         self.held.is_some()
     }
 
+    /// Whether the held frame is a large one.
+    pub(crate) fn is_in_large_frame(&self) -> bool {
+        self.large_size.is_some()
+    }
+
     /// Bytes received in all.
     pub(crate) fn received(&self) -> u64 {
         self.received

@@ -6,7 +6,8 @@
 
 use std::{
     io::ErrorKind,
-    sync::{Arc, atomic::Ordering},
+    net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -24,8 +25,10 @@ use crate::{
     disk::Job,
     inbox::Mail,
     input::{self, InputError},
+    metrics,
     output::{self, Scratch},
     peers::{self, Peers, Send},
+    places::{NoPlace, Place},
     rate::LineLimit,
     request::{self, Taken},
     shared::{Performer, Shared, connection_id},
@@ -55,6 +58,9 @@ const TRIM_AFTER: Duration = Duration::from_secs(2);
 
 /// How long a thread that paused reading for want of budget waits before it tries again.
 const BUDGET_RETRY: Duration = Duration::from_millis(5);
+
+/// How long one connection may go on with a large frame though there is no budget, before it is another's turn.
+const FAVOUR: Duration = Duration::from_secs(1);
 
 /// How long accepting pauses when the process has no more file descriptors (F31).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -87,6 +93,9 @@ pub(crate) struct IoThread {
     to_send: Vec<ConnectionId>,
     /// Connections with large frames that wait for budget.
     without_budget: Vec<ConnectionId>,
+    /// The one of them that goes on all the same, and until when: if all the budget were held by unfinished frames, none would ever be finished. It stays the
+    /// same for a while, or each would get a little further and all together would hold far more than the budget.
+    favoured: Option<(ConnectionId, Instant)>,
     /// Connections that waited for more of a large frame when they were last read, and when they are looked at.
     with_excess: Vec<ConnectionId>,
     shrink_at: Option<Instant>,
@@ -124,6 +133,7 @@ impl IoThread {
             queued: Vec::new(),
             to_send: Vec::new(),
             without_budget: Vec::new(),
+            favoured: None,
             with_excess: Vec::new(),
             shrink_at: None,
             frames: Vec::new(),
@@ -237,7 +247,7 @@ impl IoThread {
             connection.is_queued = false;
             if connection.may_read {
                 let before = connection.received();
-                self.receive(id, false);
+                self.receive(id);
                 received += self.connections.get(&id).map_or(0, |connection| connection.received() - before);
             }
             self.to_send.push(id);
@@ -250,7 +260,9 @@ impl IoThread {
     }
 
     /// Reads from a connection and takes the requests there are.
-    fn receive(&mut self, id: ConnectionId, may_exceed_budget: bool) {
+    fn receive(&mut self, id: ConnectionId) {
+        let is_favoured = self.favoured.is_some_and(|(favoured, _)| favoured == id);
+        let may_exceed_budget = is_favoured && self.pool.budget().is_stuck();
         let limits = &self.shared.config.connection;
         let Some(connection) = self.connections.get_mut(&id) else { return };
         // It is queued again when an answer has left.
@@ -263,6 +275,9 @@ impl IoThread {
         };
         self.take_requests(id);
         let Some(connection) = self.connections.get_mut(&id) else { return };
+        if is_favoured && !connection.is_in_large_frame() {
+            self.favoured = None;
+        }
         match stop {
             input::Stop::Drained => {
                 connection.may_read = false;
@@ -292,13 +307,16 @@ impl IoThread {
         let mut refused = None;
         let wall = self.shared.clock.now_at(self.now).wall;
         for frame in frames.drain(..) {
+            let size = frame.len();
             let (asked, taken) = match request::take(frame, view, &connection.origin, wall) {
                 Ok(taken) => taken,
                 Err(error) => {
+                    metrics::count(&self.shared.metrics.malformed);
                     refused = Some(error);
                     break;
                 }
             };
+            self.shared.metrics.requested(asked.key, size);
             let sequence = connection.ask(asked);
             let to = ReplyTo { connection: id, sequence };
             match taken {
@@ -356,7 +374,7 @@ impl IoThread {
 
     fn open_letter(&mut self, letter: Mail) {
         match letter {
-            Mail::Accepted { socket, listener } => self.adopt(socket, listener),
+            Mail::Accepted { socket, listener, place } => self.adopt(socket, listener, place),
             Mail::Reply { to, reply } => self.answer(to, Some(reply)),
             Mail::NoReply { to } => self.answer(to, None),
             Mail::Close { connection, reason } => self.close_with_line(connection, reason),
@@ -396,7 +414,7 @@ impl IoThread {
     fn answer(&mut self, to: ReplyTo, reply: Option<Reply>) {
         // It may have been closed meanwhile.
         let Some(connection) = self.connections.get_mut(&to.connection) else { return };
-        match connection.answer(to.sequence, reply, &self.shared.files) {
+        match connection.answer(to.sequence, reply, &self.shared.files, &self.shared.metrics) {
             Ok(()) => self.to_send.push(to.connection),
             Err(error) => {
                 tracing::error!(connection = to.connection.0, %error, "could not answer");
@@ -446,17 +464,20 @@ impl IoThread {
             return;
         }
         let waiting = std::mem::take(&mut self.without_budget);
-        for (position, id) in waiting.into_iter().enumerate() {
-            // One may go on in any case: if all the budget were held by unfinished frames, none would ever be finished.
-            self.receive(id, position == 0);
+        if self.favoured.is_none_or(|(id, until)| until <= self.now || !self.connections.contains_key(&id)) {
+            // Those that have waited for longest come first.
+            self.favoured = waiting.first().map(|id| (*id, self.now + FAVOUR));
+        }
+        for id in waiting {
+            self.receive(id);
             self.to_send.push(id);
         }
     }
 
     fn accept(&mut self, door: usize) {
         while self.doors[door].is_open {
-            let socket = match self.doors[door].socket.accept() {
-                Ok((socket, _)) => socket,
+            let (socket, peer) = match self.doors[door].socket.accept() {
+                Ok(accepted) => accepted,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error)
                     if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) =>
@@ -467,29 +488,45 @@ impl IoThread {
                     if let Some(suppressed) = self.lines.allow(self.now) {
                         tracing::warn!(%error, suppressed, "could not accept a connection");
                     }
+                    metrics::count(&self.shared.metrics.accept_failures);
                     self.accept_again_at = Some(self.now + ACCEPT_PAUSE);
                     return;
                 }
             };
-            let connections_max = self.shared.connections_max();
-            if self.shared.connection_count.fetch_add(1, Ordering::Relaxed) >= connections_max {
-                self.shared.connection_count.fetch_sub(1, Ordering::Relaxed);
-                if let Some(suppressed) = self.lines.allow(self.now) {
-                    tracing::warn!(connections_max, suppressed, "too many connections, one was refused");
-                }
-                continue;
-            }
             let listener = self.doors[door].listener;
-            self.next_thread = (self.next_thread + 1) % self.shared.inboxes.len();
-            if self.next_thread == self.index {
-                self.adopt(socket, listener);
-            } else {
-                self.shared.inboxes[self.next_thread].deliver(&mut vec![Mail::Accepted { socket, listener }]);
+            match self.shared.places.take(listener, peer.ip(), self.shared.place_limits()) {
+                Ok(place) => self.deal_out(socket, listener, place),
+                Err(reason) => self.turn_away(peer, reason),
             }
         }
     }
 
-    fn adopt(&mut self, mut socket: TcpStream, listener: Listener) {
+    fn deal_out(&mut self, socket: TcpStream, listener: Listener, place: Place) {
+        metrics::count(&self.shared.metrics.accepted);
+        self.next_thread = (self.next_thread + 1) % self.shared.inboxes.len();
+        if self.next_thread == self.index {
+            self.adopt(socket, listener, place);
+        } else {
+            self.shared.inboxes[self.next_thread].deliver(&mut vec![Mail::Accepted {
+                socket,
+                listener,
+                place,
+            }]);
+        }
+    }
+
+    fn turn_away(&mut self, peer: SocketAddr, reason: NoPlace) {
+        let metrics = &self.shared.metrics;
+        metrics::count(match reason {
+            NoPlace::Total => &metrics.refused_total,
+            NoPlace::PerIp => &metrics.refused_per_ip,
+        });
+        if let Some(suppressed) = self.lines.allow(self.now) {
+            tracing::warn!(%peer, %reason, suppressed, "too many connections, one was refused");
+        }
+    }
+
+    fn adopt(&mut self, mut socket: TcpStream, listener: Listener, place: Place) {
         let id = connection_id(self.connection_serial, self.index);
         self.connection_serial += 1;
         let token = Token(usize::try_from(id.0).expect("64-bit addresses"));
@@ -497,16 +534,11 @@ impl IoThread {
             self.poll.registry().register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
             socket.local_addr()
         });
-        let local = match prepared {
-            Ok(local) if !self.is_stopping => local,
-            Ok(_) | Err(_) => {
-                self.shared.connection_count.fetch_sub(1, Ordering::Relaxed);
-                return;
-            }
-        };
+        let Some(local) = prepared.ok().filter(|_| !self.is_stopping) else { return };
         let origin =
             Arc::new(Origin { listener, local_host: local.ip().to_string(), local_port: local.port() });
-        let connection = Connection::new(id, socket, origin, self.shared.config.request_bytes_max, self.now);
+        let request_bytes_max = self.shared.config.request_bytes_max;
+        let connection = Connection::new(id, socket, place, origin, request_bytes_max, self.now);
         self.connections.insert(id, connection);
         // What is there already is read in this round or the next; the poll tells only of what comes after.
         self.queue(id);
@@ -521,7 +553,10 @@ impl IoThread {
                 tracing::debug!(connection = id.0, %error, "connection broke");
                 self.close(id);
             }
-            InputError::Frame(error) => self.close_with_line(id, &error.to_string()),
+            InputError::Frame(error) => {
+                metrics::count(&self.shared.metrics.malformed);
+                self.close_with_line(id, &error.to_string());
+            }
         }
     }
 
@@ -540,7 +575,6 @@ impl IoThread {
 
     fn close(&mut self, id: ConnectionId) {
         if self.connections.remove(&id).is_some() {
-            self.shared.connection_count.fetch_sub(1, Ordering::Relaxed);
             self.performer.events.push(Event::Closed(id));
         }
     }
@@ -614,10 +648,20 @@ impl IoThread {
             }
         }
         for (id, reason) in overdue {
+            let metrics = &self.shared.metrics;
             match reason {
-                Overdue::Idle => self.close(id),
-                Overdue::FrameStalled => self.close_with_line(id, "its request does not get on"),
-                Overdue::SlowReader => self.close_with_line(id, "it does not read its answers"),
+                Overdue::Idle => {
+                    metrics::count(&metrics.ended_idle);
+                    self.close(id);
+                }
+                Overdue::FrameStalled => {
+                    metrics::count(&metrics.ended_stalled);
+                    self.close_with_line(id, "its request does not get on");
+                }
+                Overdue::SlowReader => {
+                    metrics::count(&metrics.ended_slow);
+                    self.close_with_line(id, "it does not read its answers");
+                }
             }
         }
     }

@@ -19,9 +19,11 @@ mod identity;
 mod inbox;
 mod input;
 mod io;
+mod metrics;
 mod monitor;
 mod output;
 mod peers;
+mod places;
 mod rate;
 mod request;
 mod shared;
@@ -30,4 +32,4 @@ mod write;
 
 pub use config::{Config, ConnectionLimits, LoadError, Place, SetError, Setting, Sources};
 pub use monitor::LockTimes;
-pub use start::{Server, StartError};
+pub use start::{Server, Shutdown, StartError};

@@ -10,7 +10,7 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use klamm_model::Tick;
-use klamm_node::{Effect, Event, Node, View};
+use klamm_node::{Effect, Event, Node, Report, Rest, View};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::{clock::Clock, engines::Engine};
@@ -27,6 +27,8 @@ struct Inside {
     engine: Engine,
     /// Told once, when the node serves.
     ready: Option<mpsc::Sender<()>>,
+    /// Told when the node is at rest, once somebody wants to know.
+    rest: Option<mpsc::Sender<Rest>>,
     /// The earliest moment at which some I/O thread is going to wake up for the node.
     planned_wake: Option<Tick>,
     times: LockTimes,
@@ -34,8 +36,14 @@ struct Inside {
 
 impl Monitor {
     pub(crate) fn new(node: Node, engine: Engine, clock: Clock, ready: mpsc::Sender<()>) -> Self {
-        let inside =
-            Inside { node, engine, ready: Some(ready), planned_wake: None, times: LockTimes::default() };
+        let inside = Inside {
+            node,
+            engine,
+            ready: Some(ready),
+            rest: None,
+            planned_wake: None,
+            times: LockTimes::default(),
+        };
         Self { inside: Mutex::new(inside), view: ArcSwapOption::empty(), clock }
     }
 
@@ -88,9 +96,27 @@ impl Monitor {
                     }
                 }
                 Effect::Propose { epoch, payload } => inside.engine.propose(*epoch, payload.clone()),
+                Effect::AtRest(rest) => {
+                    if let Some(wanted) = inside.rest.take() {
+                        // Whoever stops in a hurry does not wait for it.
+                        let _ = wanted.send(*rest);
+                    }
+                }
                 _ => {}
             }
         }
+    }
+
+    /// Where the node's [`Rest`] will be told, after [`Event::Stopping`].
+    pub(crate) fn expect_rest(&self) -> mpsc::Receiver<Rest> {
+        let (wanted, rest) = mpsc::channel();
+        self.inside.lock().rest = Some(wanted);
+        rest
+    }
+
+    /// The node's own figures.
+    pub(crate) fn report(&self) -> Report {
+        self.inside.lock().node.report()
     }
 
     /// Lock times so far.

@@ -10,15 +10,17 @@ use klamm_wire::{
     ApiKey, DecodeError, EncodeError, Part, Reader, Request, RequestHeader, Response, encode_response,
 };
 
-use crate::output::{FilePiece, Piece};
+use crate::{
+    metrics::{Metrics, has_error},
+    output::{FilePiece, Piece},
+};
 
 /// What an answer needs to know of its request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked {
     pub(crate) correlation_id: i32,
+    pub(crate) key: ApiKey,
     pub(crate) version: i16,
-    /// The answer may take long, and the client loses nothing if it never comes.
-    pub(crate) is_fetch: bool,
 }
 
 /// A request that was read.
@@ -51,7 +53,7 @@ pub(crate) fn take(
     let mut reader = Reader::new(frame);
     let header = RequestHeader::decode(&mut reader).map_err(RequestError::Header)?;
     let (key, version) = (header.api_key, header.api_version);
-    let asked = Asked { correlation_id: header.correlation_id, version, is_fetch: key == ApiKey::Fetch };
+    let asked = Asked { correlation_id: header.correlation_id, key, version };
     let is_served = match origin.listener {
         Listener::Client => key.is_served(version),
         // What brokers say to each other is nobody else's business.
@@ -87,10 +89,23 @@ pub(crate) enum AnswerError {
 }
 
 /// What goes out for an answer, in order.
-pub(crate) fn encode(asked: Asked, reply: Reply, files: &Files) -> Result<Vec<Piece>, AnswerError> {
+pub(crate) fn encode(
+    asked: Asked,
+    reply: Reply,
+    files: &Files,
+    metrics: &Metrics,
+) -> Result<Vec<Piece>, AnswerError> {
     let (response, ranges) =
         reply.complete(&mut |segment, kind, position, buffer| files.read_at(segment, kind, position, buffer));
     let encoded = encode_response(asked.correlation_id, asked.version, &response)?;
+    let (mut bytes, mut record_bytes) = (0, 0);
+    for part in &encoded.parts {
+        match part {
+            Part::Bytes(part) => bytes += part.len(),
+            Part::Hole { size, .. } => record_bytes += *size as usize,
+        }
+    }
+    metrics.answered(asked.key, bytes + record_bytes, record_bytes, has_error(&response));
     encoded
         .parts
         .into_iter()

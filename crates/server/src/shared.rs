@@ -3,14 +3,15 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use klamm_log::{DiskAction, DiskOp, Files};
+use klamm_log::{DiskAction, DiskOp, Files, LogDir};
 use klamm_model::Tick;
 use klamm_node::{ConnectionId, Effect, Event};
+use parking_lot::Mutex;
 
 use crate::{
     buffer::Budget,
@@ -18,7 +19,9 @@ use crate::{
     config::Config,
     disk::{DiskThreads, Job},
     inbox::{Inbox, Mail},
+    metrics::Metrics,
     monitor::Monitor,
+    places::{PlaceLimits, Places},
     write,
 };
 
@@ -31,17 +34,54 @@ pub(crate) struct Shared {
     pub(crate) disk: DiskThreads,
     pub(crate) inboxes: Vec<Inbox>,
     pub(crate) budget: Arc<Budget>,
-    pub(crate) connection_count: AtomicUsize,
+    pub(crate) places: Arc<Places>,
+    /// Of those that the process may have, for connections.
+    pub(crate) file_descriptors_max: usize,
+    pub(crate) metrics: Metrics,
+    /// The process before left everything on disk, or there was none.
+    pub(crate) was_left_clean: bool,
+    /// Told once, when the server cannot go on.
+    pub(crate) on_failure: Mutex<Option<FailureHandler>>,
     /// Until then (a tick) I/O threads leave writes to the disk threads, because the system makes writers wait.
     pub(crate) writes_aside_until: AtomicU64,
 }
 
+/// Takes the reason.
+pub(crate) type FailureHandler = Box<dyn FnOnce(String) + Send>;
+
 impl Shared {
-    /// `max.connections`, as it holds now: it may be changed at run time.
-    pub(crate) fn connections_max(&self) -> usize {
+    /// How many connections there may be, as it holds now: it may be changed at run time.
+    pub(crate) fn place_limits(&self) -> PlaceLimits {
         let view = self.monitor.view().load();
-        let told = view.as_ref().and_then(|view| view.broker_value("max.connections")?.parse().ok());
-        told.unwrap_or(usize::MAX)
+        let told = |key| {
+            let told = view.as_ref().and_then(|view| view.broker_value(key)?.parse().ok());
+            told.unwrap_or(usize::MAX)
+        };
+        PlaceLimits {
+            total: told("max.connections").min(self.file_descriptors_max),
+            per_ip: told("max.connections.per.ip"),
+        }
+    }
+
+    /// After a failed operation: tells of data directories that answer no more. Without the first, which has the metadata, the server cannot go on.
+    pub(crate) fn tell_losses(&self, events: &mut Vec<Event>) {
+        for (number, data_dir) in self.files.data_dirs().iter().enumerate() {
+            if !data_dir.take_loss() {
+                continue;
+            }
+            events.push(Event::LogDirFailed(LogDir(number as u16)));
+            self.tell_failure();
+        }
+    }
+
+    /// Tells that the server cannot go on, if that is so, and somebody wants to know.
+    pub(crate) fn tell_failure(&self) {
+        let first = &self.files.data_dirs()[0];
+        if first.is_lost()
+            && let Some(tell) = self.on_failure.lock().take()
+        {
+            tell(format!("the data directory {} has failed", first.path().display()));
+        }
     }
 
     fn writes_go_aside(&self) -> bool {
@@ -169,12 +209,13 @@ impl Performer {
             }
             Effect::Disk(op) if self.keeps_a_job && self.kept.is_none() => self.kept = Some(Job::Op(op)),
             Effect::Disk(op) => self.shared.disk.submit(&self.shared, Job::Op(op)),
+            Effect::LookAtSpace => self.shared.disk.submit(&self.shared, Job::LookAtSpace),
             Effect::Send { to, token, request, version } => {
                 let thread = to.0 as usize % self.mail.len();
                 self.mail[thread].push(Mail::Send { to, token, request, version });
             }
             // Handed on under the lock, in order.
-            Effect::Publish(_) | Effect::Propose { .. } => {}
+            Effect::Publish(_) | Effect::Propose { .. } | Effect::AtRest(_) => {}
         }
     }
 
@@ -183,8 +224,14 @@ impl Performer {
             return;
         }
         let began = Instant::now();
-        write::perform(&self.shared.files, &mut self.writes, &mut self.events);
-        if self.home.is_some() && began.elapsed() > WRITE_SLOW {
+        let failed_count = write::perform(&self.shared.files, &mut self.writes, &mut self.events);
+        if failed_count > 0 {
+            self.shared.metrics.disk_errors.fetch_add(failed_count, Ordering::Relaxed);
+            self.shared.tell_losses(&mut self.events);
+        }
+        let took = began.elapsed();
+        self.shared.metrics.writes.note(took);
+        if self.home.is_some() && took > WRITE_SLOW {
             let until = self.shared.clock.tick(Instant::now() + WRITE_ASIDE);
             self.shared.writes_aside_until.store(until.0, Ordering::Relaxed);
         }

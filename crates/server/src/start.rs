@@ -1,9 +1,9 @@
 //! Starting and stopping a server.
 
 use std::{
-    fs, io,
+    io,
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -14,12 +14,13 @@ use std::{
 };
 
 use klamm_cluster::config::TopicConfig;
-use klamm_log::{Files, FilesError, FoundPartition, Log};
-use klamm_model::TopicPartition;
-use klamm_node::{BROKER_LISTENER, Endpoint, Listener, Node, log_config};
+use klamm_log::{CleanShutdown, DataDir, Files, FilesError, FoundPartition, Log, LogDir};
+use klamm_model::{BrokerEpoch, TopicPartition};
+use klamm_node::{BROKER_LISTENER, Endpoint, Event, Listener, Node, Rest, log_config};
 use klamm_quorum::solo;
 use klamm_replica::Sabotage;
 use mio::{Poll, Waker, net::TcpListener};
+use parking_lot::Mutex;
 
 use crate::{
     buffer::Budget,
@@ -30,8 +31,10 @@ use crate::{
     identity::{self, IdentityError},
     inbox::{Inbox, Mail},
     io::{Door, IoThread, WAKER_TOKEN},
+    metrics::{self, Http, Metrics},
     monitor::{LockTimes, Monitor},
-    shared::{IO_THREADS_MAX, Shared},
+    places::Places,
+    shared::{IO_THREADS_MAX, Performer, Shared},
 };
 
 /// How long a node may take until it serves. A node alone needs milliseconds.
@@ -44,7 +47,18 @@ pub struct Server {
     broker_address: Option<SocketAddr>,
     io_threads: Vec<thread::JoinHandle<()>>,
     engine: Engine,
-    engine_thread: Option<thread::JoinHandle<()>>,
+    engine_thread: Option<thread::JoinHandle<bool>>,
+    metrics: Option<Http>,
+    is_stopped: bool,
+}
+
+/// How a server left its data.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Shutdown {
+    /// Everything is on disk, and marked so: the next start need not look for what a crash left.
+    Clean,
+    /// Something failed, or was never begun: the next start goes about it as after a crash.
+    Unclean,
 }
 
 /// Why a server did not start.
@@ -63,6 +77,14 @@ pub enum StartError {
         address: SocketAddr,
         /// Why.
         error: io::Error,
+    },
+    /// A partition is in two data directories.
+    #[error("{one} and {other} are the same partition: one of them has to go elsewhere")]
+    Twins {
+        /// One of them.
+        one: PathBuf,
+        /// And the other.
+        other: PathBuf,
     },
     /// The metadata log cannot be used.
     #[error("the metadata log: {0}")]
@@ -89,9 +111,14 @@ impl Server {
         let began = Instant::now();
         // Listening comes first: what arrives before the node is ready waits in the backlog, and an address that is taken is known at once.
         let (mut doors, addresses, broker_address) = listen(&config)?;
-        let files = Arc::new(Files::open(&config.data_dir)?);
-        prepare_node_config(&mut config, &addresses, broker_address)?;
+        let metrics_listener =
+            config.metrics_listener.map(|address| listen_on(address, config.backlog)).transpose()?;
+        // Before it is decided how many of them the logs' files may take.
+        let file_descriptors_max = file_descriptors_max();
+        let files = Arc::new(Files::open_all(&config.data_dirs)?);
+        let was_left_clean = prepare_node_config(&mut config, &files, &addresses, broker_address)?;
         let found = files.partitions()?;
+        refuse_twins(&files, &found)?;
         let opened = open_metadata(&config, &files, &found)?;
         let seed = match config.seed {
             0 => identity::random_uuid().map_err(system("draw a random number"))?.as_u64_pair().0,
@@ -99,6 +126,10 @@ impl Server {
         };
         let mut node = Node::new(config.node.clone(), seed, Sabotage::default());
         recover_partitions(&files, &found, config.recovery_threads, &mut node);
+        // So far everything was only read.
+        for data_dir in files.data_dirs() {
+            data_dir.begin()?;
+        }
 
         let clock = Clock::new();
         let (engine, orders) = Engine::new();
@@ -119,7 +150,11 @@ impl Server {
             disk: DiskThreads::new(config.disk_threads.max(1)),
             inboxes,
             budget: Budget::new(config.received_bytes_max),
-            connection_count: AtomicUsize::new(0),
+            places: Arc::new(Places::default()),
+            file_descriptors_max,
+            metrics: Metrics::default(),
+            was_left_clean,
+            on_failure: Mutex::new(None),
             writes_aside_until: AtomicU64::new(0),
             config,
         });
@@ -130,6 +165,8 @@ impl Server {
             io_threads: Vec::new(),
             engine,
             engine_thread: None,
+            metrics: None,
+            is_stopped: false,
         };
         for (index, poll) in polls.into_iter().enumerate() {
             let doors = if index == 0 { std::mem::take(&mut doors) } else { Vec::new() };
@@ -145,10 +182,17 @@ impl Server {
         if let Some(view) = shared.monitor.view().load().as_ref()
             && let Some(cluster_id) = view.image.cluster_id()
         {
-            identity::join(shared.files.directory(), view.me, cluster_id)?;
+            for data_dir in shared.files.data_dirs() {
+                identity::join(data_dir.path(), view.me, cluster_id)?;
+            }
+        }
+        if let Some(listener) = metrics_listener {
+            let asked = Arc::downgrade(&shared);
+            let pages = Arc::new(move |path: &str| metrics::page(&asked, path));
+            server.metrics = Some(Http::start(listener, pages).map_err(system("serve metrics"))?);
         }
         shared.inboxes[0].deliver(&mut vec![Mail::Open]);
-        tracing::info!(addresses = ?server.addresses, data_dir = %shared.files.directory().display(), started_ms = began.elapsed().as_millis() as u64, "serving");
+        tracing::info!(addresses = ?server.addresses, data_dirs = ?shared.config.data_dirs, started_ms = began.elapsed().as_millis() as u64, "serving");
         Ok(server)
     }
 
@@ -160,6 +204,11 @@ impl Server {
     /// Where other brokers connect to.
     pub fn broker_address(&self) -> Option<SocketAddr> {
         self.broker_address
+    }
+
+    /// Where metrics are served.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(|http| http.address)
     }
 
     /// How long the node's lock was held and waited for so far.
@@ -174,15 +223,25 @@ impl Server {
 
     /// Connections of clients and brokers.
     pub fn connection_count(&self) -> usize {
-        self.shared.connection_count.load(Ordering::Relaxed)
+        self.shared.places.taken()
     }
 
-    /// Stops: nothing new is taken, what is owed is answered within two seconds, disk work ends.
-    pub fn stop(mut self) {
-        self.stop_threads();
+    /// Whom to tell, once, that the server cannot go on, and why: its metadata's disk has failed. It answers what it can until it is stopped.
+    pub fn on_failure(&self, tell: impl FnOnce(String) + Send + 'static) {
+        *self.shared.on_failure.lock() = Some(Box::new(tell));
+        self.shared.tell_failure();
     }
 
-    fn stop_threads(&mut self) {
+    /// Stops: nothing new is taken, what is owed is answered within two seconds, and everything comes to disk.
+    pub fn stop(mut self) -> Shutdown {
+        self.stop_threads()
+    }
+
+    fn stop_threads(&mut self) -> Shutdown {
+        if std::mem::replace(&mut self.is_stopped, true) {
+            return Shutdown::Unclean;
+        }
+        self.metrics = None;
         self.shared.files.stop_background_work();
         for inbox in &self.shared.inboxes {
             inbox.deliver(&mut vec![Mail::Stop]);
@@ -191,13 +250,43 @@ impl Server {
             join(thread);
         }
         self.engine.stop();
-        if let Some(thread) = self.engine_thread.take() {
-            join(thread);
-        }
+        let metadata_is_whole = self.engine_thread.take().and_then(join).unwrap_or(false);
+        let rest = self.bring_to_rest();
         self.shared.disk.stop();
-        if let Err(error) = sync_last_segments(self.shared.files.directory()) {
-            tracing::error!(%error, "not everything is known to be on disk");
+        match rest.broker_epoch.filter(|_| metadata_is_whole && rest.is_whole) {
+            Some(broker_epoch) => self.leave(broker_epoch),
+            None => {
+                tracing::warn!("not everything is known to be on disk");
+                Shutdown::Unclean
+            }
         }
+    }
+
+    /// Ends the work of all logs. A disk that does not answer keeps it waiting; nothing else can.
+    fn bring_to_rest(&self) -> Rest {
+        let rest = self.shared.monitor.expect_rest();
+        let mut performer = Performer::new(Arc::clone(&self.shared), None);
+        performer.events.push(Event::Stopping);
+        performer.run();
+        rest.recv().expect("the monitor holds the other end until it has told")
+    }
+
+    /// The last thing to be written, in each data directory.
+    fn leave(&self, broker_epoch: BrokerEpoch) -> Shutdown {
+        let incarnation = self.shared.config.node.incarnation;
+        let mut shutdown = Shutdown::Clean;
+        for data_dir in self.shared.files.data_dirs() {
+            let path = data_dir.path().display();
+            match data_dir.leave(CleanShutdown { broker_epoch, incarnation }) {
+                Ok(true) => continue,
+                Ok(false) => {
+                    tracing::warn!(%path, "a disk operation had failed; the next start looks at everything")
+                }
+                Err(error) => tracing::error!(%error, "could not say that the stop was clean"),
+            }
+            shutdown = Shutdown::Unclean;
+        }
+        shutdown
     }
 }
 
@@ -207,36 +296,27 @@ impl Drop for Server {
     }
 }
 
-/// Brings to disk what topics with a relaxed flush had not asked for yet. Sealed segments are there already.
-fn sync_last_segments(data_dir: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(data_dir)? {
-        let entry = entry?;
-        if !entry.file_type()?.is_dir() {
-            continue;
-        }
-        let mut last = None;
-        for file in fs::read_dir(entry.path())? {
-            let path = file?.path();
-            if path.extension().is_some_and(|extension| extension == "log") {
-                last = last.max(Some(path));
-            }
-        }
-        if let Some(path) = last {
-            fs::File::open(path)?.sync_data()?;
-        }
-    }
-    Ok(())
-}
-
-fn join(thread: thread::JoinHandle<()>) {
+fn join<T>(thread: thread::JoinHandle<T>) -> Option<T> {
     let name = thread.thread().name().unwrap_or_default().to_owned();
-    if thread.join().is_err() {
+    let ended = thread.join();
+    if ended.is_err() {
         tracing::error!(name, "a thread had panicked");
     }
+    ended.ok()
 }
 
 fn system(operation: &'static str) -> impl FnOnce(io::Error) -> StartError {
     move |error| StartError::System { operation, error }
+}
+
+/// Raises the limit of file descriptors as far as it may be raised. Half of them are for the logs' files, and a few for whatever else comes (F31): tells how
+/// many connections may have.
+fn file_descriptors_max() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let limit = setrlimit(Resource::Nofile, raised).map_or(limit.current, |()| limit.maximum);
+    limit.map_or(usize::MAX, |limit| usize::try_from(limit / 8 * 3).unwrap_or(usize::MAX))
 }
 
 type Doors = (Vec<Door>, Vec<SocketAddr>, Option<SocketAddr>);
@@ -244,9 +324,8 @@ type Doors = (Vec<Door>, Vec<SocketAddr>, Option<SocketAddr>);
 fn listen(config: &Config) -> Result<Doors, StartError> {
     let mut doors = Vec::new();
     let mut open = |address: SocketAddr, listener| {
-        let opened =
-            listening_socket(address, config.backlog).and_then(|socket| Ok((socket.local_addr()?, socket)));
-        let (local, socket) = opened.map_err(|error| StartError::Listen { address, error })?;
+        let socket = listen_on(address, config.backlog)?;
+        let local = socket.local_addr().map_err(system("find out an address"))?;
         doors.push(Door { socket, listener, is_open: false });
         Ok::<_, StartError>(local)
     };
@@ -254,6 +333,10 @@ fn listen(config: &Config) -> Result<Doors, StartError> {
         config.listeners.iter().map(|address| open(*address, Listener::Client)).collect::<Result<_, _>>()?;
     let broker_address = config.broker_listener.map(|address| open(address, Listener::Broker)).transpose()?;
     Ok((doors, addresses, broker_address))
+}
+
+fn listen_on(address: SocketAddr, backlog: i32) -> Result<TcpListener, StartError> {
+    listening_socket(address, backlog).map_err(|error| StartError::Listen { address, error })
 }
 
 fn listening_socket(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
@@ -266,15 +349,25 @@ fn listening_socket(address: SocketAddr, backlog: i32) -> io::Result<TcpListener
     Ok(TcpListener::from_std(socket.into()))
 }
 
+/// Tells whether the data directories are as a clean stop leaves them.
 fn prepare_node_config(
     config: &mut Config,
+    files: &Files,
     addresses: &[SocketAddr],
     broker_address: Option<SocketAddr>,
-) -> Result<(), StartError> {
-    let identity = identity::claim(&config.data_dir, config.node.broker_id)?;
+) -> Result<bool, StartError> {
+    let paths: Vec<PathBuf> = files.data_dirs().iter().map(|it| it.path().to_owned()).collect();
+    let identity = identity::claim_all(&paths, config.node.broker_id)?;
+    let is_new = identity.cluster_id.is_none();
     config.node.directory = identity.directory;
     config.node.cluster_id = identity.cluster_id;
     config.node.incarnation = identity::random_uuid().map_err(system("draw a random number"))?;
+    config.node.log_dirs = paths.iter().map(|path| shown(path)).collect();
+    config.node.previous_epoch = previous_epoch(files);
+    let was_left_clean = is_new || config.node.previous_epoch.is_some();
+    if !was_left_clean {
+        tracing::warn!("the broker was not stopped cleanly: looking for what the crash left");
+    }
     let endpoint = |name: &str, (host, port): (String, u16)| Endpoint { name: name.to_owned(), host, port };
     let told = |address: &SocketAddr| {
         config.advertised.clone().unwrap_or_else(|| (address.ip().to_string(), address.port()))
@@ -286,15 +379,39 @@ fn prepare_node_config(
     );
     config.node.endpoints = endpoints;
     config.tell_defaults(addresses);
-    Ok(())
+    Ok(was_left_clean)
+}
+
+/// As clients see it.
+fn shown(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}
+
+/// What the last process was registered under, if it left all data directories clean.
+fn previous_epoch(files: &Files) -> Option<BrokerEpoch> {
+    let mut markers = files.data_dirs().iter().map(DataDir::clean_shutdown);
+    let first = markers.next()??;
+    markers.all(|it| it == Some(first)).then_some(first.broker_epoch)
+}
+
+/// The same partition in two places: nobody knows which of them has the records.
+fn refuse_twins(files: &Files, found: &[FoundPartition]) -> Result<(), StartError> {
+    let path = |it: &FoundPartition| files.data_dirs()[usize::from(it.log_dir.0)].path().join(&it.directory);
+    match found.windows(2).find(|pair| pair[0].directory == pair[1].directory) {
+        Some(pair) => Err(StartError::Twins { one: path(&pair[0]), other: path(&pair[1]) }),
+        None => Ok(()),
+    }
 }
 
 fn open_metadata(config: &Config, files: &Files, found: &[FoundPartition]) -> Result<Opened, StartError> {
     let me = config.node.broker_id;
-    if !found.iter().any(|found| found.directory == solo::DIRECTORY) {
-        return Ok(Opened::create(me));
-    }
     let refuse = |error: &dyn std::fmt::Display| StartError::Metadata(error.to_string());
+    let Some(found) = found.iter().find(|found| found.directory == solo::DIRECTORY) else {
+        return Ok(Opened::create(me));
+    };
+    if found.log_dir != LogDir::default() {
+        return Err(refuse(&"it is not in the first of log.dirs"));
+    }
     let directory = files.adopt(solo::PARTITION, solo::DIRECTORY);
     let (log, report) =
         Log::recover(solo::PARTITION, solo::DIRECTORY.to_owned(), solo::log_config(), &directory)
@@ -343,14 +460,15 @@ fn recover_partitions(files: &Files, found: &[FoundPartition], threads_max: usiz
 }
 
 fn recover_partition(files: &Files, partition: TopicPartition, found: &FoundPartition) -> Option<Log> {
-    let directory = files.adopt(partition, &found.directory);
+    let directory = files.adopt_in(found.log_dir, partition, &found.directory);
     match Log::recover(partition, found.directory.clone(), log_config(&TopicConfig::default()), &directory) {
-        Ok((log, report)) if report.cut_bytes > 0 => {
-            tracing::warn!(directory = found.directory, ?report, "a torn tail is cut off");
-            Some(log)
-        }
-        Ok((log, report)) => {
-            tracing::debug!(directory = found.directory, ?report, "log recovered");
+        Ok((mut log, report)) => {
+            log.set_log_dir(found.log_dir);
+            if report.cut_bytes > 0 {
+                tracing::warn!(directory = found.directory, ?report, "a torn tail is cut off");
+            } else {
+                tracing::debug!(directory = found.directory, ?report, "log recovered");
+            }
             Some(log)
         }
         Err(error) => {

@@ -13,8 +13,9 @@ const APPENDS_MAX: usize = 128;
 /// Bytes of one call: more does not make it cheaper.
 const BYTES_MAX: usize = 1 << 20;
 
-/// Carries out all of `ops`, which are writes, and tells their ends.
-pub(crate) fn perform(files: &Files, ops: &mut Vec<DiskOp>, events: &mut Vec<Event>) {
+/// Carries out all of `ops`, which are writes, and tells their ends. Returns how many failed.
+pub(crate) fn perform(files: &Files, ops: &mut Vec<DiskOp>, events: &mut Vec<Event>) -> u64 {
+    let mut failed_count = 0;
     if ops.len() > 1 {
         ops.sort_by_key(place);
     }
@@ -26,6 +27,7 @@ pub(crate) fn perform(files: &Files, ops: &mut Vec<DiskOp>, events: &mut Vec<Eve
         for op in run {
             let result = if is_done { Ok(Done::Nothing) } else { files.perform(op) };
             if let Err(error) = &result {
+                failed_count += 1;
                 tell_failure(op, error);
             }
             events.push(Event::Disk { partition: op.partition, op: op.id, result });
@@ -34,6 +36,7 @@ pub(crate) fn perform(files: &Files, ops: &mut Vec<DiskOp>, events: &mut Vec<Eve
         rest = behind;
     }
     ops.clear();
+    failed_count
 }
 
 /// One line for a failed operation; the bytes of records have no place in it.
@@ -120,6 +123,7 @@ mod tests {
     fn create(partition: i32) -> DiskOp {
         let op = write(partition, 0, 0, b"");
         let action = DiskAction::CreatePartition {
+            log_dir: klamm_log::LogDir::default(),
             directory: format!("topic-{partition}"),
             topic: op.partition.topic,
             base: Offset::ZERO,
@@ -148,7 +152,7 @@ mod tests {
         assert_eq!(run_length(&sorted), 2);
         assert_eq!(run_length(&sorted[2..]), 1);
         let mut events = Vec::new();
-        perform(&files, &mut ops, &mut events);
+        assert_eq!(perform(&files, &mut ops, &mut events), 0);
         assert_eq!(events.len(), 4);
         assert!(events.iter().all(|event| matches!(event, Event::Disk { result: Ok(Done::Nothing), .. })));
         let bytes =
@@ -161,7 +165,10 @@ mod tests {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let files = Files::open(directory.path()).expect("a new directory");
         let mut events = Vec::new();
-        perform(&files, &mut vec![write(0, 1, 0, b"one"), write(0, 2, 3, b"two")], &mut events);
+        assert_eq!(
+            perform(&files, &mut vec![write(0, 1, 0, b"one"), write(0, 2, 3, b"two")], &mut events),
+            2
+        );
         assert_eq!(events.len(), 2);
         assert!(events.iter().all(|event| matches!(event, Event::Disk { result: Err(_), .. })));
     }

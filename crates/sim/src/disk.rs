@@ -236,7 +236,7 @@ impl Disk {
 
     fn perform(&mut self, op: DiskOp, changes_before: u64) {
         match op.action {
-            DiskAction::CreatePartition { directory, topic, base } => {
+            DiskAction::CreatePartition { directory, topic, base, .. } => {
                 self.names.insert(op.partition, directory.clone());
                 let made = self.directories.entry(directory).or_default();
                 made.partition = Some(op.partition);

@@ -363,6 +363,11 @@ impl World {
                 timeline.note(format_args!("{life} answer {token} of n{from}: {answer:?}"));
             }
             Event::Tick => timeline.note(format_args!("{life} tick")),
+            Event::Space(_) => timeline.note(format_args!("{life} space")),
+            Event::LogDirFailed(log_dir) => {
+                timeline.note(format_args!("{life} lost directory {}", log_dir.0))
+            }
+            Event::Stopping => timeline.note(format_args!("{life} stops")),
         }
     }
 
@@ -405,6 +410,9 @@ impl World {
                     process.view = Some(view);
                 }
             }
+            // Its disks have room without end; those that have not say so when they are written to.
+            Effect::LookAtSpace => {}
+            Effect::AtRest(_) => self.timeline.note(format_args!("{life} is at rest")),
         }
     }
 

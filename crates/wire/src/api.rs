@@ -32,6 +32,8 @@ pub const SERVED: &[Served] = &[
     serve(ApiKey::DescribeConfigs, 1, 4),
     serve(ApiKey::AlterConfigs, 0, 2),
     serve(ApiKey::IncrementalAlterConfigs, 0, 1),
+    serve(ApiKey::AlterReplicaLogDirs, 1, 2),
+    serve(ApiKey::DescribeLogDirs, 1, 5),
     serve(ApiKey::DescribeCluster, 0, 2),
     serve(ApiKey::DescribeProducers, 0, 0),
     serve(ApiKey::ListConfigResources, 0, 1),

@@ -216,6 +216,9 @@ pub struct Register {
     pub broker: RegisterBroker,
     /// The cluster it believes to be in.
     pub cluster_id: Option<String>,
+    /// The epoch under which it stopped with everything on its disks; `None` if it may have lost what was not synced (KIP-966). A controller that takes
+    /// every restart for a crash is on the safe side.
+    pub previous_epoch: Option<BrokerEpoch>,
 }
 
 /// Why a broker may not take part.

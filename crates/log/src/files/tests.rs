@@ -44,6 +44,7 @@ fn reopen(path: &Path) -> (Files, Log, RecoveryReport) {
         partition: Some(PARTITION),
         topic: "some-topic".to_owned(),
         directory: DIRECTORY.to_owned(),
+        log_dir: LogDir::default(),
     };
     assert_eq!(found, [expected]);
     let view = files.adopt(PARTITION, DIRECTORY);
@@ -186,7 +187,12 @@ fn records_are_never_overwritten_by_a_new_partition_and_links_never_followed() {
     let (files, _log) = filled(place.path());
     let create = |topic, directory: &str| {
         let partition = TopicPartition { topic, ..PARTITION };
-        let action = DiskAction::CreatePartition { directory: directory.to_owned(), topic, base: offset(0) };
+        let action = DiskAction::CreatePartition {
+            log_dir: LogDir::default(),
+            directory: directory.to_owned(),
+            topic,
+            base: offset(0),
+        };
         files.perform(&DiskOp { partition, id: crate::OpId(1), action })
     };
     assert!(matches!(create(PARTITION.topic, DIRECTORY), Err(DiskError::Io(_))), "it has records");
@@ -225,6 +231,8 @@ fn a_full_disk_is_told_from_a_broken_one() {
     let told = |errno: rustix::io::Errno| failed("write", "it")(errno.into());
     assert_eq!(told(rustix::io::Errno::NOSPC), DiskError::Full);
     assert_eq!(told(rustix::io::Errno::DQUOT), DiskError::Full);
+    // Nor does a log fail because the process has no file descriptor left.
+    assert_eq!(told(rustix::io::Errno::MFILE), DiskError::Full);
     assert!(matches!(told(rustix::io::Errno::IO), DiskError::Io(_)));
 }
 
@@ -344,4 +352,86 @@ fn a_start_finishes_a_swap() {
     assert_eq!(log.segments.len(), bases.len() - 1);
     assert_eq!(report.rebuilt, [FileKind::Index.file_name(bases[0])]);
     assert!(!path(bases[1], "").exists() && !path(bases[0], ".swap").exists());
+}
+
+#[test]
+fn a_clean_stop_is_told_to_the_next_process_alone() {
+    let place = tempfile::tempdir().expect("a directory");
+    let marker =
+        CleanShutdown { broker_epoch: klamm_model::BrokerEpoch(3), incarnation: uuid::Uuid::from_u128(4) };
+    let open = || Files::open(place.path()).expect("opened");
+    assert_eq!(open().data_dirs()[0].clean_shutdown(), None, "nobody was here");
+    let files = open();
+    files.data_dirs()[0].begin().expect("nothing to remove");
+    assert!(files.data_dirs()[0].leave(marker).expect("written"));
+    drop(files);
+    assert_eq!(open().data_dirs()[0].clean_shutdown(), Some(marker), "looking at it does not take it away");
+    let files = open();
+    files.data_dirs()[0].begin().expect("removed");
+    drop(files);
+    assert_eq!(open().data_dirs()[0].clean_shutdown(), None, "the last one crashed");
+}
+
+#[test]
+fn whoever_had_a_failure_leaves_no_marker() {
+    let place = tempfile::tempdir().expect("a directory");
+    let (files, log) = filled(place.path());
+    fs::remove_dir_all(place.path().join(DIRECTORY)).expect("removed");
+    let action = DiskAction::WriteCheckpoint { name: crate::DURABLE_POINT, contents: bytes::Bytes::new() };
+    let result = files.perform(&DiskOp { partition: log.partition(), id: crate::OpId(1000), action });
+    assert!(matches!(result, Err(DiskError::Io(_))), "{result:?}");
+    let marker =
+        CleanShutdown { broker_epoch: klamm_model::BrokerEpoch(3), incarnation: uuid::Uuid::from_u128(4) };
+    assert!(!files.data_dirs()[0].leave(marker).expect("nothing is written"));
+    drop(files);
+    assert_eq!(Files::open(place.path()).expect("opened").data_dirs()[0].clean_shutdown(), None);
+}
+
+#[test]
+fn several_data_directories_serve_and_fail_alone() {
+    let (one, other) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    let paths = [one.path().to_owned(), other.path().to_owned()];
+    let files = Files::open_all(&paths).expect("opened");
+    assert!(matches!(Files::open(other.path()), Err(FilesError::Locked { .. })), "each has its lock");
+    let mut logs = Vec::new();
+    for number in 0..2 {
+        let partition = TopicPartition { partition: klamm_model::PartitionIndex(number), ..PARTITION };
+        let mut ops = Vec::new();
+        let name = format!("some-topic-{number}");
+        let mut log = Log::create_in(LogDir(number as u16), partition, name.clone(), config(), &mut ops);
+        settle(&files, &mut log, ops);
+        append(&files, &mut log, 2, 0);
+        assert!(paths[number as usize].join(name).join("00000000000000000000.log").exists());
+        logs.push(log);
+    }
+    let found = files.partitions().expect("listed");
+    assert_eq!(found.iter().map(|it| it.log_dir.0).collect::<Vec<_>>(), [0, 1]);
+
+    files.data_dirs()[1].lose();
+    assert!(files.data_dirs()[1].take_loss());
+    assert!(!files.data_dirs()[1].take_loss(), "it is told once");
+    append(&files, &mut logs[0], 2, 1);
+    let mut ops = Vec::new();
+    let (valid, bytes) = batch(1, 9, None);
+    logs[1].append_as_leader(LeaderEpoch(3), &valid, bytes, &mut ops).expect("it does not know yet");
+    assert!(matches!(files.perform(&ops[0]), Err(DiskError::Io(_))));
+    let marker =
+        CleanShutdown { broker_epoch: klamm_model::BrokerEpoch(3), incarnation: uuid::Uuid::from_u128(4) };
+    let left: Vec<_> = files.data_dirs().iter().map(|it| it.leave(marker).expect("written or not")).collect();
+    assert_eq!(left, [true, false]);
+}
+
+#[test]
+fn a_failed_write_tells_of_the_disk_only_where_the_disk_is_to_blame() {
+    let place = tempfile::tempdir().expect("a directory");
+    let files = Files::open(place.path()).expect("opened");
+    let data_dir = &files.data_dirs()[0];
+    for errno in [rustix::io::Errno::NOSPC, rustix::io::Errno::MFILE, rustix::io::Errno::NOENT] {
+        data_dir.note(&errno.into());
+        assert!(!data_dir.is_lost(), "{errno}");
+    }
+    data_dir.note(&rustix::io::Errno::IO.into());
+    assert!(data_dir.is_lost());
+    let space = data_dir.space().expect("a file system");
+    assert!(0 < space.total_bytes && space.free_bytes <= space.total_bytes);
 }

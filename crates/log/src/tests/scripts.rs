@@ -8,7 +8,7 @@ use klamm_model::Tick;
 use super::*;
 
 /// `append COUNT`, `ok`/`full`/`broken WHICH…` (by what it does, such as `write 0` or `sync`), `cut END`, `restart BASE`, `epoch E`, `hw OFFSET`,
-/// `start OFFSET`, `retention WALL_MS`, `tick MS`, `delete`.
+/// `start OFFSET`, `retention WALL_MS`, `tick MS`, `delete`, `stop`, `rests` (what a log that stops has come to).
 #[expect(clippy::needless_pass_by_value, reason = "cases read better")]
 pub(super) fn check(config: LogConfig, script: &str, expected: Expect) {
     let mut bench = Bench::new(config);
@@ -52,6 +52,10 @@ pub(super) fn check(config: LogConfig, script: &str, expected: Expect) {
             "start" => bench.log.advance_log_start(offset(number()), &mut bench.under_way),
             "retention" => bench.log.enforce_retention(Timestamp(number()), &mut bench.under_way),
             "delete" => bench.log.delete(&mut bench.under_way),
+            "stop" => bench.log.stop(&mut bench.under_way),
+            "rests" => {
+                said = format!("at rest {}, whole {}", bench.log.is_at_rest(), bench.log.is_whole());
+            }
             _ => panic!("{line:?}"),
         }
         let ops: Vec<String> = bench.under_way[told..].iter().map(name).collect();
@@ -575,6 +579,87 @@ fn a_full_queue_refuses() {
             ok make topic-0 0/0/2      -> write 0, write 1, epochs 0@0
             ok write 0     0/1/2      written 1 -> sync 0
             append 1       0/1/3      2..3 -> write 2
+        "#]],
+    );
+}
+
+#[test]
+fn a_log_that_stops_brings_everything_to_disk_and_says_so_last() {
+    check(
+        LogConfig { flush: Flush::NEVER, ..config() },
+        "ok make topic-0
+         append 2
+         ok epochs 0@0
+         ok write 0
+         tick 60000
+         append 1
+         stop
+         rests
+         ok write 2
+         ok sync 0
+         rests
+         ok sync 0
+         ok durable 3
+         rests",
+        expect![[r#"
+            ok make topic-0 0/0/0      
+            append 2       0/0/2      0..2 -> write 0, epochs 0@0
+            ok epochs 0@0  0/0/2      
+            ok write 0     0/2/2      written 2
+            tick 60000     0/2/2      
+            append 1       0/2/3      2..3 -> write 2
+            stop           0/2/3      -> sync 0
+            rests          0/2/3      at rest false, whole false
+            ok write 2     0/3/3      written 3
+            ok sync 0      2/3/3      synced 2 -> sync 0
+            rests          2/3/3      at rest false, whole false
+            ok sync 0      3/3/3      synced 3 -> durable 3
+            ok durable 3   3/3/3      
+            rests          3/3/3      at rest true, whole true
+        "#]],
+    );
+}
+
+#[test]
+fn a_log_that_could_not_bring_everything_to_disk_is_not_whole() {
+    check(
+        config(),
+        "ok make topic-0
+         append 2
+         ok epochs 0@0
+         ok write 0
+         stop
+         ok sync 0
+         full durable 2
+         rests",
+        expect![[r#"
+            ok make topic-0 0/0/0      
+            append 2       0/0/2      0..2 -> write 0, epochs 0@0
+            ok epochs 0@0  0/0/2      
+            ok write 0     0/2/2      written 2 -> sync 0
+            stop           0/2/2      
+            ok sync 0      2/2/2      synced 2 -> durable 2
+            full durable 2 2/2/2      
+            rests          2/2/2      at rest true, whole false
+        "#]],
+    );
+    check(
+        config(),
+        "ok make topic-0
+         append 2
+         ok epochs 0@0
+         ok write 0
+         stop
+         broken sync 0
+         rests",
+        expect![[r#"
+            ok make topic-0 0/0/0      
+            append 2       0/0/2      0..2 -> write 0, epochs 0@0
+            ok epochs 0@0  0/0/2      
+            ok write 0     0/2/2      written 2 -> sync 0
+            stop           0/2/2      
+            broken sync 0  0/0/0      lost from 0, FATAL broken
+            rests          0/0/0      at rest true, whole false
         "#]],
     );
 }

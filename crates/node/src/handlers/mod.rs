@@ -11,6 +11,7 @@ pub(crate) mod describe_producers;
 pub(crate) mod epochs;
 pub(crate) mod fetch;
 pub(crate) mod list_offsets;
+pub(crate) mod log_dirs;
 pub(crate) mod produce;
 pub(crate) mod producer_ids;
 pub(crate) mod topics;
@@ -31,6 +32,8 @@ pub(crate) fn handle(
         Request::InitProducerId(it) => producer_ids::handle(node, now, to, &it, out),
         Request::OffsetForLeaderEpoch(it) => epochs::handle(node, to, it, out),
         Request::DescribeProducers(it) => describe_producers::handle(node, to, it, out),
+        Request::DescribeLogDirs(it) => log_dirs::describe(node, to, &it, out),
+        Request::AlterReplicaLogDirs(it) => log_dirs::alter(node, to, &it, out),
         Request::Metadata(it) => topics::metadata(node, now, to, origin, version, it, out),
         request @ Request::DeleteTopics(_) if !node.config.delete_topics => {
             reply(to, Shape::of(&request, version).failed(ErrorCode::TopicDeletionDisabled), out);

@@ -288,8 +288,14 @@ fn append(
         hosted.stamped = hosted.stamped.max(request.now);
         batch = batch.stamped(hosted.stamped);
     }
+    if node.disks.is_full(hosted.replica.log().log_dir()) {
+        let message = node.disks.why_full(hosted.replica.log().log_dir());
+        return Err(Refusal { message, ..ErrorCode::KafkaStorageError.into() });
+    }
     let appended =
         hosted.replica.append(&batch, bytes, acks, None, &mut node.ops).map_err(|error| error.code())?;
+    node.counters.produced_records += u64::from(batch.record_count);
+    node.counters.produced_bytes += batch.size as u64;
     let goal = match acks {
         Acks::None => None,
         Acks::Leader => Some(Goal::Written),

@@ -10,7 +10,7 @@ use klamm_model::{
 };
 use klamm_node::{
     ConnectionId, Effect, Endpoint, Event, FileRange, Incoming, Listener, Node, NodeConfig, Now, Origin,
-    Reply, ReplyTo, View, prepare,
+    Reply, ReplyTo, Rest, View, prepare,
 };
 use klamm_quorum::{Entry, Output};
 use klamm_replica::Sabotage;
@@ -36,6 +36,9 @@ pub(crate) struct World {
     pub(crate) wall: Timestamp,
     /// What was written, by segment.
     pub(crate) files: Vec<(SegmentId, Vec<u8>)>,
+    pub(crate) rest: Option<Rest>,
+    /// How often the node wanted to know how much room there is.
+    pub(crate) looks: usize,
 }
 
 pub(crate) const CONNECTION: ConnectionId = ConnectionId(7);
@@ -62,6 +65,8 @@ impl World {
             view: None,
             wall: Timestamp(1_700_000_000_000),
             files: Vec::new(),
+            rest: None,
+            looks: 0,
         };
         world.step(Event::Quorum(Output::Leader { epoch: klamm_model::ControllerEpoch(1) }));
         world
@@ -89,6 +94,8 @@ impl World {
                         events.push_back(Event::Quorum(Output::Committed(entry)));
                     }
                     Effect::Publish(view) => self.view = Some(view),
+                    Effect::LookAtSpace => self.looks += 1,
+                    Effect::AtRest(rest) => assert_eq!(self.rest.replace(rest), None, "told once"),
                     Effect::Send { .. } => panic!("there is nobody to send to"),
                 }
             }

@@ -48,7 +48,8 @@ fn what_does_not_fit_is_refused_and_says_what_would() {
         ),
         ("num.partitions", "many", r#"num.partitions is a whole number from 1, not "many""#),
         ("log.retention.ms", "7 days", r#"log.retention.ms is a whole number from -1, not "7 days""#),
-        ("log.dirs", "/a,/b", r#"log.dirs cannot be "/a,/b": there is one data directory"#),
+        ("log.dirs", "/a,/a", r#"log.dirs cannot be "/a,/a": one of them is there twice"#),
+        ("log.dirs", "/a,", r#"log.dirs cannot be "/a,": one of them is empty"#),
         ("process.roles", "controller", r#"process.roles cannot be "controller": every node is a broker"#),
         (
             "queued.max.request.bytes",
@@ -75,6 +76,14 @@ fn what_does_not_fit_is_refused_and_says_what_would() {
         r#"broker.id cannot be "4": node.id is "3""#
     );
     config.set("broker.id", "3").expect("the same number");
+}
+
+#[test]
+fn data_directories_are_a_list() {
+    let mut config = config();
+    config.set("log.dirs", "/one, /two").expect("two directories");
+    config.set("log.dir", "/three").expect("a key that does not count any more");
+    assert_eq!(config.data_dirs, [PathBuf::from("/one"), PathBuf::from("/two")]);
 }
 
 #[test]

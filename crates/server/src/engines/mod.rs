@@ -51,11 +51,11 @@ impl Engine {
     }
 }
 
-/// Starts the engine of a cluster of one on a thread of its own.
+/// Starts the engine of a cluster of one on a thread of its own, which ends by telling whether all of its log is on disk.
 pub(crate) fn start_solo(
     shared: Arc<Shared>,
     opened: Opened,
     orders: mpsc::Receiver<Order>,
-) -> std::io::Result<thread::JoinHandle<()>> {
+) -> std::io::Result<thread::JoinHandle<bool>> {
     thread::Builder::new().name("metadata".to_owned()).spawn(move || solo::run(shared, opened, &orders))
 }

@@ -45,10 +45,12 @@ const BATCH_MAX: usize = 256;
 /// How long after a full disk it is tried again, and how often the log's housekeeping is done while there is any.
 const PAUSE: Duration = Duration::from_secs(1);
 
-pub(super) fn run(shared: Arc<Shared>, opened: Opened, orders: &mpsc::Receiver<Order>) {
+/// Tells at the end whether all of the log is on disk.
+pub(super) fn run(shared: Arc<Shared>, opened: Opened, orders: &mpsc::Receiver<Order>) -> bool {
     let Opened { engine, effects } = opened;
     let performer = Performer::new(Arc::clone(&shared), None);
-    Driver { engine, effects, shared, performer, try_again_at: None, periodic_at: None }.run(orders);
+    Driver { engine, effects, shared, performer, try_again_at: None, periodic_at: None, is_stopping: false }
+        .run(orders)
 }
 
 struct Driver {
@@ -58,33 +60,41 @@ struct Driver {
     performer: Performer,
     try_again_at: Option<Instant>,
     periodic_at: Option<Instant>,
+    is_stopping: bool,
 }
 
 impl Driver {
-    fn run(mut self, orders: &mpsc::Receiver<Order>) {
+    fn run(mut self, orders: &mpsc::Receiver<Order>) -> bool {
         loop {
             self.carry_out();
             let mut order = match self.next_wake() {
                 None => match orders.recv() {
                     Ok(order) => Some(order),
-                    Err(mpsc::RecvError) => return,
+                    Err(mpsc::RecvError) => Some(Order::Stop),
                 },
                 Some(wake) => match orders.recv_timeout(wake.saturating_duration_since(Instant::now())) {
                     Ok(order) => Some(order),
                     Err(mpsc::RecvTimeoutError::Timeout) => None,
-                    Err(mpsc::RecvTimeoutError::Disconnected) => return,
+                    Err(mpsc::RecvTimeoutError::Disconnected) => Some(Order::Stop),
                 },
             };
             for _ in 0..BATCH_MAX {
                 match order {
                     Some(Order::Input(input)) => self.engine.step(input, &mut self.effects),
-                    Some(Order::Stop) => return self.carry_out(),
+                    Some(Order::Stop) => return self.stop(),
                     None => break,
                 }
                 order = orders.try_recv().ok();
             }
             self.look_at_time();
         }
+    }
+
+    fn stop(mut self) -> bool {
+        self.is_stopping = true;
+        self.engine.stop(&mut self.effects);
+        self.carry_out();
+        self.engine.log().is_whole()
     }
 
     fn next_wake(&mut self) -> Option<Instant> {
@@ -111,13 +121,18 @@ impl Driver {
             for effect in std::mem::take(&mut self.effects) {
                 match effect {
                     Effect::Disk(op) => {
+                        let began = Instant::now();
                         let result = self.shared.files.perform(&op);
+                        self.shared.metrics.operated(&op, began.elapsed());
                         self.engine.disk_done(op.id, result, &mut self.effects);
                     }
                     Effect::Tell(output) => self.performer.events.push(Event::Quorum(output)),
                     Effect::TryAgainLater => {
                         tracing::error!("the disk is full: topics cannot be created or changed");
                         self.try_again_at = Some(Instant::now() + PAUSE);
+                    }
+                    Effect::Fatal(error) if self.is_stopping => {
+                        tracing::error!(%error, "the metadata log has failed")
                     }
                     // What was promised to the disk is not there: going on could contradict what others were told.
                     Effect::Fatal(error) => panic!("the metadata log has failed: {error}"),

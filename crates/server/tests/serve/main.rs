@@ -2,6 +2,8 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod client;
+mod limits;
+mod metrics;
 
 use std::{
     io::{Read, Write},
@@ -13,7 +15,7 @@ use std::{
 
 use client::{Client, batch, fetch_request, produce_request, produced, values};
 use klamm_model::BrokerId;
-use klamm_server::{Config, Server, StartError};
+use klamm_server::{Config, Server, Shutdown, StartError};
 use klamm_wire::{ApiKey, ApiVersionsRequest, MetadataRequest, Request, Response};
 
 use crate::client::{FETCH_VERSION, PRODUCE_VERSION};
@@ -357,6 +359,66 @@ fn servers_share_a_process_but_not_a_directory() {
     taken.listeners = second.addresses().to_vec();
     assert!(matches!(Server::start(taken), Err(StartError::Listen { .. })));
     second.stop();
+}
+
+#[test]
+fn a_clean_stop_is_marked_and_the_mark_is_gone_while_the_server_runs() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let marker = directory.path().join("clean-shutdown");
+    for round in 0..2 {
+        let server = Server::start(config(directory.path())).expect("to start");
+        assert!(!marker.exists(), "round {round}");
+        let mut client = Client::connect(server.addresses()[0]);
+        client.create_topic(&format!("relaxed-{round}"), 3);
+        client.produce(&format!("relaxed-{round}"), 0, 1, batch(&[b"not synced yet"]));
+        assert_eq!(server.stop(), Shutdown::Clean);
+        assert!(marker.exists(), "round {round}");
+    }
+}
+
+#[test]
+fn a_stop_after_a_failure_is_not_called_clean() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let server = Server::start(config(directory.path())).expect("to start");
+    let mut client = Client::connect(server.addresses()[0]);
+    client.create_topic("events", 1);
+    client.produce("events", 0, -1, batch(&[b"one"]));
+    std::fs::remove_dir_all(directory.path().join("events-0")).expect("to be removed");
+    // The file is open, so this is written; what has to be saved beside it finds no place.
+    client.produce("events", 0, 1, batch(&[b"two"]));
+    assert_eq!(server.stop(), Shutdown::Unclean);
+    assert!(!directory.path().join("clean-shutdown").exists());
+}
+
+#[test]
+fn a_stop_answers_what_it_took_and_takes_nothing_more() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let server = Server::start(config(directory.path())).expect("to start");
+    let mut client = Client::connect(server.addresses()[0]);
+    client.create_topic("events", 2);
+    // Parked for a minute: a stop does not wait for it.
+    let mut consumer = Client::connect(server.addresses()[0]);
+    consumer.send(FETCH_VERSION, &fetch_request("events", 1, 0, 60_000));
+    let frames: Vec<u8> = (0..5000)
+        .flat_map(|_| client.frame(PRODUCE_VERSION, &produce_request("events", 0, -1, batch(&[b"x"]))))
+        .collect();
+    let mut stream = client.stream.try_clone().expect("a socket");
+    // The server may close before everything is sent.
+    let writer = thread::spawn(move || stream.write_all(&frames));
+    assert_eq!(produced(&client.receive(ApiKey::Produce, PRODUCE_VERSION).1).1, 0);
+    let stopping = thread::spawn(move || server.stop());
+    let mut answered = 1;
+    while let Ok(frame) = client.receive_frame() {
+        drop(frame);
+        answered += 1;
+    }
+    assert_eq!(stopping.join().expect("no panic"), Shutdown::Clean);
+    let _ = writer.join().expect("no panic");
+
+    let server = Server::start(config(directory.path())).expect("to start again");
+    let mut client = Client::connect(server.addresses()[0]);
+    wait_until("everything is there", || client.fetch("events", 0, 0).len() == answered);
+    server.stop();
 }
 
 #[test]

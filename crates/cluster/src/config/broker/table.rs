@@ -125,6 +125,13 @@ pub(super) const KEYS: &[BrokerKey] = &[
         "Where everything is kept. By default `klamm` in the user's data directory.",
     ),
     key(
+        "log.dirs.min.free.bytes",
+        Kind::Long { min: -1, max: i64::MAX },
+        Some("-1"),
+        ReadOnly,
+        "No records are taken from clients for a data directory where less is free; fetches and deletions go on. -1 is 5 GiB, or a twentieth of a smaller disk; 0 is no guard. Not a key of Kafka's.",
+    ),
+    key(
         "log.flush.scheduler.interval.ms",
         ANY_LONG,
         Some("9223372036854775807"),
@@ -166,6 +173,13 @@ pub(super) const KEYS: &[BrokerKey] = &[
         Some("10000"),
         ClusterWide,
         "Connections at a time; another one is closed at once.",
+    ),
+    key(
+        "max.connections.per.ip",
+        NATURAL,
+        Some("2147483647"),
+        ClusterWide,
+        "Connections at a time from one address; another one is closed at once.",
     ),
     key(
         "max.incremental.fetch.session.cache.slots",

@@ -112,10 +112,9 @@ const WITHOUT_EFFECT: &[(&str, &[Row])] = &[
         ],
     ),
     (
-        "Connections are limited in all (`max.connections`), not by address or rate.",
+        "Connections are limited in all (`max.connections`) and by address (`max.connections.per.ip`), for all addresses alike and not by rate.",
         &[
             ("max.connection.creation.rate", NATURAL, Some("2147483647"), ClusterWide),
-            ("max.connections.per.ip", NATURAL, Some("2147483647"), ClusterWide),
             ("max.connections.per.ip.overrides", Text, Some(""), ClusterWide),
         ],
     ),

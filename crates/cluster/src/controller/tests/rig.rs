@@ -130,7 +130,7 @@ impl Rig {
             rack: words.iter().find_map(|it| it.strip_prefix("rack=")).map(str::to_owned),
         };
         let cluster_id = Some(if has("other-cluster") { "elsewhere".to_owned() } else { "here".to_owned() });
-        self.decide(&Command::RegisterBroker(Register { broker, cluster_id }))
+        self.decide(&Command::RegisterBroker(Register { broker, cluster_id, previous_epoch: None }))
     }
 
     fn heartbeat(&self, id: &str) -> Heartbeat {

@@ -54,7 +54,10 @@ fn kafkas_own_file_loads_unchanged() {
     assert_eq!(config.listeners, ["0.0.0.0:19092".parse().expect("an address")]);
     assert_eq!(config.advertised, Some(("broker.example".to_owned(), 19092)));
     assert_eq!((config.node.broker_id, config.network_threads), (BrokerId(7), 3));
-    assert_eq!((config.data_dir, config.node.default_partition_count), (PathBuf::from("/srv/klamm"), 2));
+    assert_eq!(
+        (config.data_dirs, config.node.default_partition_count),
+        (vec![PathBuf::from("/srv/klamm")], 2)
+    );
     let without_effect = warnings.join("\n");
     for key in ["num.io.threads", "offsets.topic.replication.factor", "inter.broker.listener.name"] {
         assert!(without_effect.contains(key), "{key} is not named in {without_effect}");

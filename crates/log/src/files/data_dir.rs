@@ -1,0 +1,157 @@
+//! One data directory: who may use it, how it was left, and whether its disk still answers.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use klamm_model::{PartitionIndex, TopicPartition};
+use rustix::fs::{FlockOperation, flock};
+
+use super::{
+    CleanShutdown, DELETED, FilesError, FoundPartition, LOCK_FILE, marker, options, private_directory,
+    read_metadata,
+};
+use crate::disk::{LogDir, PARTITION_METADATA};
+
+/// A data directory, held by this process.
+pub struct DataDir {
+    pub(super) path: PathBuf,
+    /// Held as long as this is.
+    _lock: File,
+    clean_shutdown: Option<CleanShutdown>,
+    /// An operation failed: what is on the disk may differ from what the logs say.
+    pub(super) has_failures: AtomicBool,
+    /// The disk failed: what it answers from now on means nothing.
+    is_lost: AtomicBool,
+    loss_is_told: AtomicBool,
+}
+
+/// How much a file system holds, and how much of it is free for us.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Space {
+    /// All of it.
+    pub total_bytes: u64,
+    /// What can still be written.
+    pub free_bytes: u64,
+}
+
+impl DataDir {
+    pub(super) fn open(directory: &Path) -> Result<Self, FilesError> {
+        let failed = |operation, path: &Path| {
+            let path = path.to_owned();
+            move |source| FilesError::Io { operation, path, source }
+        };
+        private_directory(true).create(directory).map_err(failed("make", directory))?;
+        let lock_path = directory.join(LOCK_FILE);
+        let lock = options().write(true).create(true).open(&lock_path).map_err(failed("open", &lock_path))?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(FilesError::Locked { path: directory.to_owned() });
+            }
+            Err(error) => return Err(failed("lock", &lock_path)(error.into())),
+        }
+        for entry in fs::read_dir(directory).map_err(failed("list", directory))? {
+            let path = entry.map_err(failed("list", directory))?.path();
+            if path.as_os_str().as_encoded_bytes().ends_with(DELETED.as_bytes())
+                && path.is_dir()
+                && !path.is_symlink()
+            {
+                fs::remove_dir_all(&path).map_err(failed("remove", &path))?;
+            }
+        }
+        Ok(Self {
+            path: directory.to_owned(),
+            _lock: lock,
+            clean_shutdown: marker::read(directory).map_err(failed("read the marker in", directory))?,
+            has_failures: AtomicBool::new(false),
+            is_lost: AtomicBool::new(false),
+            loss_is_told: AtomicBool::new(false),
+        })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Who stopped last with everything on disk; `None` after a crash, and where nobody was before.
+    pub fn clean_shutdown(&self) -> Option<CleanShutdown> {
+        self.clean_shutdown
+    }
+
+    /// Something is going to be written: from now on the directory counts as left by a crash.
+    pub fn begin(&self) -> Result<(), FilesError> {
+        marker::remove(&self.path).map_err(|source| FilesError::Io {
+            operation: "remove the marker in",
+            path: self.path.clone(),
+            source,
+        })
+    }
+
+    /// All logs are at rest and whole: says so to the next process, unless an operation has failed. Tells whether it does.
+    pub fn leave(&self, marker: CleanShutdown) -> Result<bool, FilesError> {
+        if self.has_failures.load(Ordering::Relaxed) || self.is_lost() {
+            return Ok(false);
+        }
+        marker::write(&self.path, marker).map_err(|source| FilesError::Io {
+            operation: "write the marker in",
+            path: self.path.clone(),
+            source,
+        })?;
+        Ok(true)
+    }
+
+    /// How much room there is.
+    pub fn space(&self) -> io::Result<Space> {
+        let found = rustix::fs::statvfs(&self.path)?;
+        Ok(Space {
+            total_bytes: found.f_blocks.saturating_mul(found.f_frsize),
+            free_bytes: found.f_bavail.saturating_mul(found.f_frsize),
+        })
+    }
+
+    /// Whether the disk has failed.
+    pub fn is_lost(&self) -> bool {
+        self.is_lost.load(Ordering::Acquire)
+    }
+
+    /// Whether the disk has failed and this was not told before.
+    pub fn take_loss(&self) -> bool {
+        self.is_lost() && !self.loss_is_told.swap(true, Ordering::AcqRel)
+    }
+
+    /// Nothing that is on this disk can be relied on any more: a write that the system took may be missing.
+    pub(super) fn lose(&self) {
+        self.is_lost.store(true, Ordering::Release);
+    }
+
+    /// An operation failed with this error. Some tell more about the disk than about the operation.
+    pub(super) fn note(&self, error: &io::Error) {
+        use rustix::io::Errno;
+        let of_the_disk = [Errno::IO, Errno::ROFS, Errno::NODEV, Errno::NXIO, Errno::UCLEAN, Errno::STALE];
+        if Errno::from_io_error(error).is_some_and(|errno| of_the_disk.contains(&errno)) {
+            self.lose();
+        }
+    }
+
+    /// What there is, in no order.
+    pub(super) fn list(&self, log_dir: LogDir, found: &mut Vec<FoundPartition>) -> Result<(), FilesError> {
+        let failed = |source| FilesError::Io { operation: "list", path: self.path.clone(), source };
+        for entry in fs::read_dir(&self.path).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let Ok(directory) = entry.file_name().into_string() else { continue };
+            let Some((topic, number)) = directory.rsplit_once('-') else { continue };
+            let Some(number) = number.parse().ok().filter(|number: &i32| 0 <= *number) else { continue };
+            if !entry.file_type().map_err(failed)?.is_dir() {
+                continue;
+            }
+            let topic_id = read_metadata(&entry.path().join(PARTITION_METADATA)).map_err(failed)?;
+            let partition = topic_id.map(|topic| TopicPartition { topic, partition: PartitionIndex(number) });
+            let topic = topic.to_owned();
+            found.push(FoundPartition { partition, topic, directory, log_dir });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,92 @@
+//! Figures of a node, for whoever watches it.
+
+use klamm_replica::Role;
+
+use crate::node::Node;
+
+/// What a node has done and has to do, as figures.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Records of clients appended here.
+    pub produced_records: u64,
+    /// Bytes of their batches.
+    pub produced_bytes: u64,
+    /// Produce requests that wait for what their acks ask.
+    pub parked_produces: usize,
+    /// Fetches that wait for records.
+    pub parked_fetches: usize,
+    /// Partitions that this broker has.
+    pub partitions: usize,
+    /// Those it leads.
+    pub leaders: usize,
+    /// Led here, and a replica is not in sync.
+    pub under_replicated: usize,
+    /// Led here, and fewer are in sync than `acks=all` asks for.
+    pub under_min_isr: usize,
+    /// Partitions whose logs have failed or could not be read back.
+    pub offline: usize,
+    /// Those of them that were found damaged at start.
+    pub damaged: usize,
+    /// It decides for the cluster.
+    pub is_controller: bool,
+    /// It is registered and serves.
+    pub is_ready: bool,
+    /// Bytes of all logs.
+    pub log_bytes: u64,
+    /// Bytes appended that are not known to be on disk.
+    pub unsynced_bytes: u64,
+    /// The data directories, by their numbers.
+    pub log_dirs: Vec<LogDirReport>,
+}
+
+/// Figures of a data directory.
+#[derive(Clone, Debug)]
+pub struct LogDirReport {
+    /// Where it is.
+    pub path: String,
+    /// Partitions in it.
+    pub partitions: usize,
+    /// No records are taken because too little is free.
+    pub is_full: bool,
+    /// It answers no more.
+    pub has_failed: bool,
+}
+
+/// What is counted as it happens.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) produced_records: u64,
+    pub(crate) produced_bytes: u64,
+}
+
+impl Node {
+    /// Looks at every partition: for now and then.
+    pub fn report(&self) -> Report {
+        let mut report = Report {
+            produced_records: self.counters.produced_records,
+            produced_bytes: self.counters.produced_bytes,
+            parked_produces: self.produce_waiters.len(),
+            parked_fetches: self.fetch_waiters.len(),
+            partitions: self.hosted.len(),
+            offline: self.damaged.len(),
+            damaged: self.damaged.len(),
+            is_controller: self.metadata.is_controller(),
+            is_ready: self.is_active(),
+            log_dirs: self.disks.reports().collect(),
+            ..Report::default()
+        };
+        for hosted in self.hosted.values() {
+            let log = hosted.replica.log();
+            report.log_bytes += log.size_bytes();
+            report.unsynced_bytes += log.unsynced_bytes();
+            report.offline += usize::from(log.has_failed());
+            if matches!(hosted.replica.role(), Role::Leader { .. }) {
+                report.leaders += 1;
+                let in_sync = hosted.replica.in_sync().len();
+                report.under_replicated += usize::from(in_sync < hosted.replica_count);
+                report.under_min_isr += usize::from(!hosted.replica.enough_in_sync());
+            }
+        }
+        report
+    }
+}

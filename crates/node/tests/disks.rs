@@ -1,0 +1,246 @@
+//! Several data directories, disks that are full or broken, and how a node comes to rest.
+
+mod world;
+
+use klamm_log::{DiskAction, DiskError, Done, LogDir, Space};
+use klamm_model::{BatchBuilder, ErrorCode, Seal, Timestamp};
+use klamm_node::{Event, Reply};
+use klamm_wire::{
+    AlterReplicaLogDirsRequest, DescribeLogDirsRequest, Request, Response,
+    alter_replica_log_dirs::{AlterReplicaLogDir, AlterReplicaLogDirTopic},
+};
+
+use world::{World, batch};
+
+const TOTAL: u64 = 100 << 30;
+
+fn two_dirs() -> World {
+    World::with(|config| {
+        config.log_dirs = vec!["/one".to_owned(), "/two".to_owned()];
+        config.min_free_bytes = Some(1 << 30);
+    })
+}
+
+/// The shell has looked.
+fn free(world: &mut World, free_bytes: &[u64]) {
+    let space = |free_bytes: &u64| Some(Space { total_bytes: TOTAL, free_bytes: *free_bytes });
+    world.step(Event::Space(free_bytes.iter().map(space).collect()));
+}
+
+/// A partition and its size.
+type PartitionSize = (String, i32, i64);
+
+/// Each directory's path, error, and partitions with their sizes.
+fn describe(world: &mut World) -> Vec<(String, i16, Vec<PartitionSize>)> {
+    let sequence = world.send(Request::DescribeLogDirs(DescribeLogDirsRequest { topics: None }), 4);
+    let Response::DescribeLogDirs(response) = world.response(sequence) else { panic!("another answer") };
+    let sizes = |topics: &[klamm_wire::describe_log_dirs::DescribeLogDirsTopic]| {
+        let of_topic = |topic: &klamm_wire::describe_log_dirs::DescribeLogDirsTopic| {
+            let name = topic.name.clone();
+            let sizes = topic.partitions.iter().map(|it| (it.partition_index, it.partition_size));
+            sizes.map(move |(index, size)| (name.clone(), index, size)).collect::<Vec<_>>()
+        };
+        topics.iter().flat_map(of_topic).collect()
+    };
+    response.results.iter().map(|it| (it.log_dir.clone(), it.error_code, sizes(&it.topics))).collect()
+}
+
+fn placed(world: &mut World) -> Vec<usize> {
+    describe(world).iter().map(|(_, _, partitions)| partitions.len()).collect()
+}
+
+#[test]
+fn new_partitions_go_where_the_fewest_are() {
+    let mut world = two_dirs();
+    world.create("a", 3);
+    assert_eq!(placed(&mut world), [2, 1]);
+    world.create("b", 1);
+    assert_eq!(placed(&mut world), [2, 2]);
+    let topics = klamm_wire::DeleteTopicsRequest { topic_names: vec!["b".to_owned()], ..Default::default() };
+    world.send(Request::DeleteTopics(topics), 5);
+    world.all_disk();
+    world.create("c", 2);
+    assert_eq!(placed(&mut world), [3, 2]);
+}
+
+#[test]
+fn sizes_are_told_by_directory_and_topic() {
+    let mut world = two_dirs();
+    world.create("t", 2);
+    world.produce("t", -1, batch(3, None));
+    world.all_disk();
+    let size = batch(3, None).len() as i64;
+    let (one, two) = (("t".to_owned(), 0, size), ("t".to_owned(), 1, 0));
+    assert_eq!(describe(&mut world), [("/one".to_owned(), 0, vec![one]), ("/two".to_owned(), 0, vec![two])]);
+    let topic = klamm_wire::describe_log_dirs::DescribableLogDirTopic {
+        topic: "t".to_owned(),
+        partitions: vec![1, 1, 9],
+    };
+    let request = DescribeLogDirsRequest { topics: Some(vec![topic, Default::default()]) };
+    let sequence = world.send(Request::DescribeLogDirs(request), 1);
+    let Response::DescribeLogDirs(response) = world.response(sequence) else { panic!("another answer") };
+    let counts: Vec<_> = response.results.iter().map(|it| it.topics.len()).collect();
+    assert_eq!((counts, response.results[1].topics[0].partitions.len()), (vec![0, 1], 1));
+}
+
+#[test]
+fn a_nearly_full_disk_takes_no_records_until_there_is_room_again() {
+    let mut world = two_dirs();
+    world.create("t", 2);
+    free(&mut world, &[1 << 30, TOTAL]);
+    let taken = world.produce("t", -1, batch(1, None));
+    world.all_disk();
+    assert_eq!(world.produced(taken), (ErrorCode::None, 0), "as much as is to be free");
+    free(&mut world, &[(1 << 30) - 1, TOTAL]);
+    let refused = world.produce("t", -1, batch(1, None));
+    let Response::Produce(response) = world.response(refused) else { panic!("another answer") };
+    let partition = &response.responses[0].partition_responses[0];
+    assert_eq!(partition.error_code, ErrorCode::KafkaStorageError.code());
+    assert!(partition.error_message.as_ref().is_some_and(|it| it.contains("nearly full")), "{partition:?}");
+    let fetch = world.fetch("t", 0, 0, 1);
+    assert!(matches!(world.answer(fetch), Some(Reply::Fetch { .. })), "what is there is read");
+    world.create("u", 2);
+    assert_eq!(placed(&mut world), [1, 3], "new partitions go where there is room");
+
+    free(&mut world, &[(1 << 30) + 1, TOTAL]);
+    let refused = world.produce("t", -1, batch(1, None));
+    assert_eq!(world.produced(refused).0, ErrorCode::KafkaStorageError, "a little more is asked for");
+    free(&mut world, &[2 << 30, TOTAL]);
+    let taken = world.produce("t", -1, batch(1, None));
+    world.all_disk();
+    assert_eq!(world.produced(taken), (ErrorCode::None, 1));
+}
+
+#[test]
+fn room_is_looked_at_while_records_come_and_while_it_is_waited_for() {
+    let mut world = two_dirs();
+    assert_eq!(world.looks, 1, "at the start");
+    free(&mut world, &[TOTAL, TOTAL]);
+    world.create("t", 1);
+    world.wait_ms(10_000);
+    let before = world.looks;
+    world.wait_ms(10_000);
+    assert_eq!(world.looks, before, "nothing was written");
+    world.produce("t", -1, batch(1, None));
+    world.all_disk();
+    world.wait_ms(1000);
+    assert_eq!(world.looks, before + 1);
+    world.wait_ms(1000);
+    assert_eq!(world.looks, before + 1, "no second look before the first is answered");
+    free(&mut world, &[0, TOTAL]);
+    for round in 0..3 {
+        world.wait_ms(1000);
+        assert_eq!(world.looks, before + 2 + round, "it waits for room");
+        free(&mut world, &[0, TOTAL]);
+    }
+    free(&mut world, &[TOTAL, TOTAL]);
+    world.wait_ms(10_000);
+    world.wait_ms(10_000);
+    assert_eq!(world.looks, before + 4, "it stopped to wait");
+}
+
+#[test]
+fn the_less_room_there_is_the_sooner_it_is_looked_at() {
+    let mut world = two_dirs();
+    world.create("t", 1);
+    free(&mut world, &[(1 << 30) + (4 << 20), TOTAL]);
+    let before = world.looks;
+    let mut builder = BatchBuilder::with_capacity(1 << 20);
+    builder.append(Timestamp(1000), None, Some(&vec![0; 600_000]), &[]);
+    let records = builder.finish(&Seal::default());
+    world.produce("t", -1, records.clone());
+    assert_eq!(world.looks, before);
+    world.produce("t", -1, records);
+    assert_eq!(world.looks, before + 1, "after a mebibyte, for four are left");
+}
+
+#[test]
+fn a_directory_that_fails_goes_offline_alone() {
+    let mut world = two_dirs();
+    world.create("t", 2);
+    world.create("u", 1);
+    let waiting = world.produce("t", -1, batch(1, None));
+    world.writes();
+    world.step(Event::LogDirFailed(LogDir(0)));
+    assert_eq!(world.produced(waiting).0, ErrorCode::KafkaStorageError, "what was not synced is lost");
+    let refused = world.produce("t", 1, batch(1, None));
+    assert_eq!(world.produced(refused).0, ErrorCode::KafkaStorageError);
+    let lost = describe(&mut world);
+    assert_eq!(lost[0], ("/one".to_owned(), ErrorCode::KafkaStorageError.code(), vec![]));
+    assert_eq!(lost[1].2.len(), 1, "t-1; the other two were in the first");
+    world.create("v", 2);
+    assert_eq!(describe(&mut world)[1].2.len(), 3, "new partitions go to the one that serves");
+    let taken = world.produce("v", -1, batch(1, None));
+    world.all_disk();
+    assert_eq!(world.produced(taken), (ErrorCode::None, 0));
+}
+
+#[test]
+fn a_partition_stays_where_it_is() {
+    let mut world = two_dirs();
+    world.create("t", 2);
+    let mut alter = |path: &str, name: &str, partition: i32| {
+        let topics = vec![AlterReplicaLogDirTopic { name: name.to_owned(), partitions: vec![partition] }];
+        let dirs = vec![AlterReplicaLogDir { path: path.to_owned(), topics }];
+        let sequence = world.send(Request::AlterReplicaLogDirs(AlterReplicaLogDirsRequest { dirs }), 2);
+        let Response::AlterReplicaLogDirs(response) = world.response(sequence) else {
+            panic!("another answer")
+        };
+        ErrorCode::from_code(response.results[0].partitions[0].error_code).expect("a known code")
+    };
+    assert_eq!(alter("/one", "t", 0), ErrorCode::None);
+    assert_eq!(alter("/two/", "t", 1), ErrorCode::None);
+    assert_eq!(alter("/two", "t", 0), ErrorCode::PolicyViolation);
+    assert_eq!(alter("/three", "t", 0), ErrorCode::LogDirNotFound);
+    assert_eq!(alter("/one", "t", 2), ErrorCode::UnknownTopicOrPartition);
+    assert_eq!(alter("/one", "nothing", 0), ErrorCode::UnknownTopicOrPartition);
+}
+
+#[test]
+fn a_node_without_work_is_at_rest_at_once() {
+    let mut world = World::new();
+    world.step(Event::Stopping);
+    let rest = world.rest.expect("nothing is under way");
+    assert!(rest.is_whole && rest.broker_epoch.is_some(), "{rest:?}");
+}
+
+#[test]
+fn it_rests_when_the_last_log_has_everything_on_disk() {
+    let mut world = World::new();
+    world.create("busy", 3);
+    world.create("quiet", 3);
+    let produced = world.produce("busy", 1, batch(2, None));
+    world.writes();
+    assert_eq!(world.produced(produced), (ErrorCode::None, 0));
+    world.step(Event::Stopping);
+    world.disk(|action| matches!(action, DiskAction::Sync { .. }), &Ok(Done::Nothing));
+    assert_eq!(world.rest, None, "the durable point is not saved yet");
+    world.all_disk();
+    assert!(world.rest.expect("nothing is under way any more").is_whole);
+}
+
+#[test]
+fn what_failed_or_found_no_room_is_not_whole() {
+    for error in [DiskError::Full, DiskError::Io("broken".to_owned())] {
+        let mut world = World::new();
+        world.create("t", 1);
+        world.produce("t", -1, batch(2, None));
+        world.writes();
+        world.step(Event::Stopping);
+        world.disk(|action| matches!(action, DiskAction::Sync { .. }), &Ok(Done::Nothing));
+        world.disk(|_| true, &Err(error));
+        assert!(!world.rest.expect("nothing is under way any more").is_whole);
+    }
+}
+
+#[test]
+fn a_deletion_under_way_is_waited_for() {
+    let mut world = World::new();
+    world.create("t", 1);
+    let topics = klamm_wire::DeleteTopicsRequest { topic_names: vec!["t".to_owned()], ..Default::default() };
+    world.send(Request::DeleteTopics(topics), 5);
+    world.step(Event::Stopping);
+    assert_eq!(world.rest, None);
+    world.all_disk();
+    assert!(world.rest.expect("it is gone").is_whole);
+}

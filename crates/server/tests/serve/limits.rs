@@ -1,0 +1,132 @@
+//! Bounds on what clients can make the server hold.
+
+use std::net::TcpStream;
+
+use super::*;
+
+#[test]
+fn bytes_behind_a_body_are_not_the_next_request() {
+    with_server(
+        |_| {},
+        |_, address| {
+            let mut client = Client::connect(address);
+            let mut longer = client.frame(5, &Request::Metadata(MetadataRequest::default())).to_vec();
+            // A whole request, hidden where nobody looks.
+            let hidden = Client::connect(address).frame(3, &api_versions());
+            longer.extend_from_slice(&hidden);
+            let length = longer.len() as u32 - 4;
+            longer[..4].copy_from_slice(&length.to_be_bytes());
+            client.stream.write_all(&longer).expect("to be sent");
+            assert_eq!(client.receive(ApiKey::Metadata, 5).0, 1);
+            client.send(3, &api_versions());
+            assert_eq!(client.receive(ApiKey::ApiVersions, 3).0, 2, "nothing came in between");
+        },
+    );
+}
+
+#[test]
+fn the_first_bytes_of_other_protocols_end_the_connection() {
+    with_server(
+        |_| {},
+        |server, address| {
+            let tls = [0x16, 0x03, 0x01, 0x00, 0xee, 0x01, 0x00, 0x00, 0xea, 0x03, 0x03].to_vec();
+            let empty = [0; 4].to_vec();
+            let shorter_than_a_header = [0, 0, 0, 7, 0, 18, 0, 0, 0, 0, 0].to_vec();
+            let too_large = ((100 << 20) + 1_u32).to_be_bytes().to_vec();
+            for bytes in [tls, b"SSH-2.0-OpenSSH\r\n".to_vec(), empty, shorter_than_a_header, too_large] {
+                let mut client = Client::connect(address);
+                client.stream.write_all(&bytes).expect("to be sent");
+                assert!(client.receive_frame().is_err(), "{bytes:?}");
+            }
+            assert_eq!(server.received_bytes(), 0);
+        },
+    );
+}
+
+#[test]
+fn one_address_cannot_take_all_places() {
+    let few = |config: &mut Config| config.set("max.connections.per.ip", "2").expect("a key");
+    with_server(few, |_, address| {
+        let mut good: Vec<Client> = (0..2).map(|_| Client::connect(address)).collect();
+        for client in &mut good {
+            client.call(3, &api_versions());
+        }
+        assert!(Client::connect(address).receive_frame().is_err());
+        // Another address of this machine.
+        let other =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+        other.bind(&SocketAddr::from(([127, 0, 0, 2], 0)).into()).expect("to be bound");
+        other.connect(&address.into()).expect("the server listens");
+        let mut other = Client::on(other.into());
+        other.call(3, &api_versions());
+        good.pop();
+        wait_until("there is room", || {
+            let mut next = Client::connect(address);
+            let frame = next.frame(3, &api_versions());
+            next.stream.write_all(&frame).is_ok() && next.receive_frame().is_ok()
+        });
+    });
+}
+
+#[test]
+fn coming_and_going_leaves_nothing_behind() {
+    with_server(
+        |_| {},
+        |server, address| {
+            let mut good = Client::connect(address);
+            for round in 0..3000 {
+                let mut socket = TcpStream::connect(address).expect("the server listens");
+                if round % 3 == 0 {
+                    // An unfinished frame.
+                    socket.write_all(&[0, 0, 1, 0, 0, 18]).expect("to be sent");
+                }
+                if round % 500 == 0 {
+                    let began = Instant::now();
+                    good.call(3, &api_versions());
+                    assert!(began.elapsed() < Duration::from_secs(1));
+                }
+            }
+            wait_until("all are gone", || server.connection_count() == 1);
+            wait_until("their memory is gone", || server.received_bytes() == 0);
+        },
+    );
+}
+
+#[test]
+fn large_requests_wait_for_memory_and_are_all_answered() {
+    const BUDGET: usize = 8 << 20;
+    const COUNT: usize = 24;
+    let little = |config: &mut Config| {
+        config.set("queued.max.request.bytes", &BUDGET.to_string()).expect("a key");
+        config.set("message.max.bytes", "4000000").expect("a key");
+    };
+    with_server(little, |server, address| {
+        Client::connect(address).create_topic("events", 1);
+        let value = vec![1; 3 << 20];
+        let frame = Client::connect(address)
+            .frame(PRODUCE_VERSION, &produce_request("events", 0, -1, batch(&[&value])));
+        thread::scope(|scope| {
+            let clients: Vec<_> = (0..COUNT)
+                .map(|_| {
+                    let frame = frame.clone();
+                    scope.spawn(move || {
+                        let mut client = Client::connect(address);
+                        // Slow enough that all are under way at once.
+                        for piece in frame.chunks(256 << 10) {
+                            client.stream.write_all(piece).expect("to be sent");
+                            thread::sleep(Duration::from_millis(5));
+                        }
+                        assert_eq!(produced(&client.receive(ApiKey::Produce, PRODUCE_VERSION).1).1, 0);
+                    })
+                })
+                .collect();
+            let mut most = 0;
+            while clients.iter().any(|client| !client.is_finished()) {
+                most = most.max(server.received_bytes());
+                thread::sleep(Duration::from_millis(1));
+            }
+            // Those that go on all the same come on top, one for each thread; without a budget all 72 MiB would be held together.
+            assert!(most < 3 * BUDGET, "{most} bytes were held");
+        });
+    });
+}
