@@ -18,6 +18,7 @@ use klamm_wire::{
     },
     metadata::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic},
 };
+use rustc_hash::FxHashSet;
 
 use crate::{BROKER_LISTENER, Origin, View};
 
@@ -129,8 +130,11 @@ fn metadata(
         }
         Some(asked) => {
             let create = view.auto_create_topics && (request.allow_auto_topic_creation || version < 4);
-            let mut topics = Vec::with_capacity(asked.len());
-            for wanted in asked {
+            let mut topics = Vec::new();
+            // One that is named again is not told again: an answer would be as large as the cluster for every few bytes of a request.
+            let mut told = FxHashSet::default();
+            for wanted in asked.iter().filter(|wanted| told.insert((wanted.name.as_deref(), wanted.topic_id)))
+            {
                 topics.push(match &wanted.name {
                     Some(name) => match image.topic_named(name) {
                         Some(topic) => metadata_topic(image, topic, version),

@@ -195,6 +195,19 @@ fn code(code: i16) -> String {
 }
 
 #[test]
+fn a_partition_that_is_named_again_is_read_once() {
+    check(
+        "create t 1\n produce t-0 3\n fetch v12 0/-1 t-0@0 t-0@0 t-0@1",
+        &expect![[r#"
+        create t 1
+        produce t-0 3
+        fetch v12 0/-1 t-0@0 t-0@0 t-0@1
+          #1 no session | t-0 records, hw 3
+    "#]],
+    );
+}
+
+#[test]
 fn a_session_is_told_only_what_changed() {
     check(
         "create t 3
@@ -309,7 +322,7 @@ fn a_fetch_without_a_session_opens_none() {
             fetch v12 0/-1 t-0@0
               #1 no session | t-0 records, hw 1
             fetch v4 0/-1 t-0@0 t-0@1
-              #2 no session | t-0 records, hw 1 | t-0 hw 1
+              #2 no session | t-0 records, hw 1
         "#]],
     );
 }

@@ -1,6 +1,6 @@
 //! Metadata that creates topics on the way.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use klamm_cluster::{controller::Reply as Decided, topic_name};
 use klamm_model::ErrorCode;
@@ -43,14 +43,14 @@ pub(crate) fn auto_created(
     reply: Option<Decided>,
     out: &mut Vec<Effect>,
 ) {
-    let refused: Vec<(String, ErrorCode)> = match reply {
+    let refused: BTreeMap<String, ErrorCode> = match reply {
         Some(Decided::CreateTopics(topics)) => topics
             .into_iter()
             .filter_map(|(name, result)| result.err().map(|error| (name, error.code())))
             // Somebody else created it first, which is as good.
             .filter(|(_, code)| *code != ErrorCode::TopicAlreadyExists)
             .collect(),
-        _ => Vec::new(),
+        _ => BTreeMap::new(),
     };
     let without_creating = MetadataRequest { allow_auto_topic_creation: false, ..waiting.request.clone() };
     // From version 4 on the flag counts; it says "do not create", whatever the version of the request was.
@@ -65,7 +65,7 @@ pub(crate) fn auto_created(
             continue;
         }
         let name = topic.name.as_deref().unwrap_or_default();
-        let refusal = refused.iter().find(|(it, _)| it == name).map(|(_, code)| *code);
+        let refusal = refused.get(name).copied();
         // Not refused and not there yet: on its way, so the client asks again.
         topic.error_code = refusal.unwrap_or(ErrorCode::LeaderNotAvailable).code();
     }

@@ -4,6 +4,7 @@
 
 use klamm_model::{PartitionIndex, TopicId, TopicPartition};
 use klamm_wire::fetch::{FetchPartition, FetchTopic, PartitionData};
+use rustc_hash::FxHashSet;
 
 use crate::node::Node;
 
@@ -85,10 +86,16 @@ impl Wanted {
             partitions: Vec::with_capacity(topics.iter().map(|topic| topic.partitions.len()).sum()),
             first: 0,
         };
+        // Who names a partition again does not read it twice: waking such a fetch would cost the square of its size, with the node's lock held.
+        let mut seen = FxHashSet::default();
         for (number, FetchTopic { topic, topic_id, partitions }) in topics.into_iter().enumerate() {
-            wanted.topics.push(WantedTopic::new(node, topic, topic_id, by_id));
+            let topic = WantedTopic::new(node, topic, topic_id, by_id);
             let number = number as u32;
-            wanted.partitions.extend(partitions.iter().map(|asked| WantedPartition::new(number, asked)));
+            let is_new =
+                |asked: &&FetchPartition| topic.id.is_none_or(|topic| seen.insert((topic, asked.partition)));
+            let asked = partitions.iter().filter(is_new).map(|asked| WantedPartition::new(number, asked));
+            wanted.partitions.extend(asked);
+            wanted.topics.push(topic);
         }
         wanted
     }
