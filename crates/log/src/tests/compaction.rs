@@ -366,7 +366,7 @@ fn run(config: LogConfig, steps: &[(u8, u16)]) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_last_value_of_each_key_survives_everything(steps in prop::collection::vec((0..100_u8, any::<u16>()), 1..300)) {
