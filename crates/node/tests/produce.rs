@@ -10,7 +10,8 @@ use klamm_model::{
 };
 use klamm_node::{Event, Incoming, ReplyTo, prepare};
 use klamm_wire::{
-    ProduceRequest, Records, Request, Response,
+    IncrementalAlterConfigsRequest, ProduceRequest, Records, Request, Response,
+    incremental_alter_configs::{AlterConfigsResource, AlterableConfig},
     produce::{PartitionProduceData, PartitionProduceResponse, TopicProduceData},
 };
 use world::{CONNECTION, World, batch, producer};
@@ -269,6 +270,31 @@ fn configs_that_changed_after_a_batch_was_checked_hold_for_it() {
         assert!(codec.is_none_or(|codec| codec == Ok(Codec::Lz4)), "{codec:?}");
         world.all_disk();
         assert_eq!(code(&world.produce_answer(to.sequence)), expected);
+    }
+}
+
+#[test]
+fn a_changed_config_holds_for_the_next_batch() {
+    const TOPIC: i8 = 2;
+    let mut world = World::new();
+    world.create("t", 1);
+    for (key, value, expected) in [
+        ("cleanup.policy", "compact", ErrorCode::InvalidRecord),
+        ("cleanup.policy", "delete", ErrorCode::None),
+        ("message.timestamp.before.max.ms", "1", ErrorCode::InvalidTimestamp),
+        ("message.timestamp.type", "LogAppendTime", ErrorCode::None),
+        ("max.message.bytes", "70", ErrorCode::MessageTooLarge),
+    ] {
+        let config = AlterableConfig { name: key.into(), value: Some(value.into()), ..Default::default() };
+        let resource =
+            AlterConfigsResource { resource_type: TOPIC, resource_name: "t".into(), configs: vec![config] };
+        let request = IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
+        let sequence = world.send(Request::IncrementalAlterConfigs(request), 1);
+        let Response::IncrementalAlterConfigs(response) = world.response(sequence) else {
+            panic!("another answer")
+        };
+        assert_eq!(response.responses[0].error_code, 0, "{:?}", response.responses[0].error_message);
+        assert_eq!(code(&world.ask("t", 9, batch(1, None))), expected, "{key}={value}");
     }
 }
 

@@ -10,7 +10,7 @@ use klamm_wire::{
 
 use super::{
     Fetch, Reader, Session,
-    wanted::{Told, Wanted, WantedPartition},
+    wanted::{Told, WantedPartition},
 };
 use crate::{Effect, Now, Reply, ReplyTo, errors::ToCode, node::Node};
 
@@ -45,41 +45,39 @@ impl Plan {
         for place in fetch.wanted.order() {
             let asked = fetch.wanted.partitions[place];
             let before = plan.reads.len();
-            let data = plan.partition(fetch, node, now, &asked);
+            let Some(data) = plan.partition(fetch, node, now, &asked) else { continue };
             if before < plan.reads.len() {
                 plan.next_first = Some(place + 1);
-            } else if matches!(fetch.session, Session::Kept(_)) && is_known(&data, asked.told) {
-                continue;
             }
             if fetch.session != Session::None {
                 plan.answered.push(place);
             }
             if open_topic != Some(asked.topic) {
                 open_topic = Some(asked.topic);
-                plan.responses.push(topic_response(&fetch.wanted, asked.topic));
+                plan.responses.push(topic_response(fetch, place));
             }
             plan.responses.last_mut().expect("it was just opened").partitions.push(data);
         }
         plan
     }
 
+    /// `None` if a session's reader learns nothing from it.
     fn partition(
         &mut self,
         fetch: &mut Fetch,
         node: &mut Node,
         now: Now,
         asked: &WantedPartition,
-    ) -> PartitionData {
+    ) -> Option<PartitionData> {
         let room = u64::from(fetch.bytes_max).saturating_sub(self.bytes);
         let room = u32::try_from(room).unwrap_or(u32::MAX);
         let bytes_max = u32::try_from(asked.bytes_max).unwrap_or(0).min(room);
         let index = asked.index;
-        let empty = fetch.empty(index);
         let key = fetch.key(node, asked);
         let answer = key
             .ok_or(ErrorCode::UnknownTopicOrPartition)
             .and_then(|key| fetch.read(node, now, key, asked, bytes_max).map(|answer| (key, answer)));
-        match answer {
+        Some(match answer {
             Ok((_, FetchAnswer::Diverging { epoch, end })) => {
                 self.urgent = true;
                 PartitionData {
@@ -88,7 +86,7 @@ impl Plan {
                         end_offset: end.raw(),
                         ..Default::default()
                     },
-                    ..empty
+                    ..fetch.empty(index)
                 }
             }
             Ok((key, FetchAnswer::Data { read, high_watermark, log_start })) => {
@@ -97,6 +95,10 @@ impl Plan {
                 }
                 // The first batch is given even where there is no room for it, or the reader would be stuck.
                 let wanted = read.filter(|_| bytes_max > 0 || self.reads.is_empty());
+                let told = Told { high_watermark: high_watermark.raw(), log_start: log_start.raw() };
+                if wanted.is_none() && told == asked.told && matches!(fetch.session, Session::Kept(_)) {
+                    return None;
+                }
                 let records = match wanted {
                     Some(read) => {
                         self.reads.push(read);
@@ -110,7 +112,7 @@ impl Plan {
                     last_stable_offset: high_watermark.raw(),
                     log_start_offset: log_start.raw(),
                     records: Some(records),
-                    ..empty
+                    ..fetch.empty(index)
                 }
             }
             Err(code) => {
@@ -118,10 +120,10 @@ impl Plan {
                 PartitionData {
                     error_code: code.code(),
                     current_leader: fetch.leader_hint(node, key.map(|key| key.topic), index, code),
-                    ..empty
+                    ..fetch.empty(index)
                 }
             }
-        }
+        })
     }
 
     pub(super) fn is_enough(&self, fetch: &Fetch) -> bool {
@@ -175,14 +177,23 @@ fn keep(
     }
 }
 
-/// Whether a session's reader learns nothing from an answer without records.
-fn is_known(data: &PartitionData, told: Told) -> bool {
-    data.error_code == ErrorCode::None.code() && data.diverging_epoch.epoch < 0 && Told::by(data) == told
-}
-
-fn topic_response(wanted: &Wanted, topic: u32) -> FetchableTopicResponse {
-    let topic = &wanted.topics[topic as usize];
-    FetchableTopicResponse { topic: topic.name.clone(), topic_id: topic.wire_id, ..Default::default() }
+/// The place in the answer for this partition and those of the same topic that follow it.
+fn topic_response(fetch: &Fetch, place: usize) -> FetchableTopicResponse {
+    let wanted = &fetch.wanted;
+    let number = wanted.partitions[place].topic;
+    let partition_count = match fetch.session {
+        Session::None | Session::New => {
+            wanted.partitions[place..].iter().take_while(|it| it.topic == number).count()
+        }
+        Session::Kept(_) => 0,
+    };
+    let topic = &wanted.topics[number as usize];
+    FetchableTopicResponse {
+        topic: topic.name.clone(),
+        topic_id: topic.wire_id,
+        partitions: Vec::with_capacity(partition_count),
+        ..Default::default()
+    }
 }
 
 impl Fetch {

@@ -45,8 +45,8 @@ pub(crate) struct WantedPartition {
 /// What the reader was told last of a partition; -1 where it was told nothing that holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Told {
-    high_watermark: i64,
-    log_start: i64,
+    pub(crate) high_watermark: i64,
+    pub(crate) log_start: i64,
 }
 
 impl Told {
