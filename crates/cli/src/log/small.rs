@@ -129,7 +129,10 @@ pub(super) fn durable_point(bytes: &[u8]) -> Result<DurablePoint, Damage> {
     let lines: Vec<&str> = checked.split('\n').collect();
     let point = match lines.as_slice() {
         ["0", durable, committed] => (offset(durable), offset(committed), None),
-        ["1", durable, committed, log_start] => (offset(durable), offset(committed), Some(offset(log_start))),
+        // What may follow are notes that only a start needs.
+        ["1", durable, committed, log_start, ..] => {
+            (offset(durable), offset(committed), Some(offset(log_start)))
+        }
         [version, ..] => return Err(Damage::whole(&format!("version {version:?}, known are 0 and 1"))),
         [] => unreachable!("a split text has a piece"),
     };
@@ -210,6 +213,7 @@ mod tests {
         };
         assert_eq!(offsets("0\n7\n5\n"), (7, 5, None));
         assert_eq!(offsets("1\n7\n5\n2\n"), (7, 5, Some(2)));
+        assert_eq!(offsets("1\n7\n5\n2\n-\n"), (7, 5, Some(2)));
         let good = point("1\n7\n5\n2\n");
         for at in 0..good.len() {
             let mut flipped = good.clone().into_bytes();
