@@ -7,14 +7,17 @@ mod generate;
 mod rust;
 mod schema;
 
-use anyhow::{Result, bail};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
 
 const USAGE: &str = "\
 usage: cargo xtask gen                  write the message code from the schema
        cargo xtask gen --check          only tell whether the committed code is what the schema gives
        cargo xtask docs                 write docs/CONFIG.md from the tables of configs
        cargo xtask docs --check         only tell whether the committed page is what the tables give
-       cargo xtask gen extract JAR      write the schema from the message definitions in a kafka-clients jar";
+       cargo xtask gen extract JAR      write the schema from the message definitions in a kafka-clients jar
+       cargo xtask protocol             write docs/PROTOCOL.md from the table of API keys";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -25,6 +28,18 @@ fn main() -> Result<()> {
         ["docs"] => config_docs::write(),
         ["docs", "--check"] => config_docs::check(),
         ["gen", "extract", jar] => extract::write(jar.as_ref()),
+        ["protocol"] => protocol(),
         _ => bail!("{USAGE}"),
     }
+}
+
+/// The test that tells when the page is stale is also what writes it: this program must not depend on `wire`, whose code it generates.
+fn protocol() -> Result<()> {
+    let status = Command::new(env!("CARGO"))
+        .args(["test", "--quiet", "--package", "klamm-wire", "--test", "protocol"])
+        .env("UPDATE_EXPECT", "1")
+        .status()
+        .context("running cargo")?;
+    ensure!(status.success(), "the page could not be written");
+    Ok(())
 }

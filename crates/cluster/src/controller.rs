@@ -16,8 +16,12 @@ mod brokers;
 mod command;
 mod configs;
 mod elections;
+mod leaders;
+mod new_partitions;
 mod partitions;
 mod placement;
+mod quotas;
+mod reassign;
 mod sessions;
 mod topics;
 
@@ -38,6 +42,8 @@ pub struct ControllerConfig {
     pub default_replication_factor: Option<u16>,
     /// The largest group of records that the consensus engine takes at once.
     pub entry_bytes_max: usize,
+    /// Whether clients may delete topics.
+    pub delete_topics: bool,
 }
 
 impl Default for ControllerConfig {
@@ -47,6 +53,7 @@ impl Default for ControllerConfig {
             num_partitions: 1,
             default_replication_factor: None,
             entry_bytes_max: 900_000,
+            delete_topics: true,
         }
     }
 }
@@ -91,6 +98,12 @@ impl Controller {
             Command::AlterPartitions(it) => self.alter_partitions(it),
             Command::AllocateProducerIds(it) => self.allocate_producer_ids(it),
             Command::AlterConfigs(it) => self.alter_configs(it),
+            Command::CreatePartitions(it) => self.create_partitions(it),
+            Command::ElectLeaders(it) => self.elect_leaders(it),
+            Command::AlterReassignments(it) => self.alter_reassignments(it),
+            Command::ListReassignments(it) => self.list_reassignments(it.as_ref()),
+            Command::UnregisterBroker(id) => self.unregister_broker(*id),
+            Command::AlterQuotas(it) => self.alter_quotas(it),
         }
     }
 

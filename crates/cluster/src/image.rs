@@ -3,8 +3,8 @@
 //! A clone is a few counted pointers, whatever the cluster's size, and never changes afterwards: whoever holds one reads a consistent cluster without a lock. A
 //! change copies only the path to what it changes. Equal records in equal order give equal images on every node; nothing else goes in.
 //!
-//! Invariants: a partition's leader, if any, is in its in-sync set; the in-sync set is never empty and within the replicas; a topic's partitions are
-//! numbered without gaps; a name belongs to one topic.
+//! Invariants: a partition's leader, if any, is in its in-sync set; the in-sync set is never empty and within the replicas, and so is what a reassignment adds
+//! and removes; a topic's partitions are numbered without gaps; a name belongs to one topic.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -17,6 +17,7 @@ use klamm_model::{
 };
 use uuid::Uuid;
 
+use crate::quota::{QuotaEntity, QuotaValue};
 use crate::record::{BrokerState, ConfigResource, Listener};
 
 mod apply;
@@ -39,6 +40,7 @@ pub struct Image {
     names: OrdMap<Arc<str>, TopicId>,
     partition_count: u64,
     broker_configs: OrdMap<ConfigResource, Overrides>,
+    quotas: OrdMap<QuotaEntity, Arc<BTreeMap<String, QuotaValue>>>,
 }
 
 /// A registered broker.
@@ -91,9 +93,9 @@ impl Topic {
         self.partitions.get(usize::try_from(index.0).ok()?)
     }
 
-    /// How many replicas its first partition has, which is how many the topic was created with.
+    /// How many replicas its first partition has when no reassignment is under way, which is how many the topic was created with.
     pub fn replication_factor(&self) -> usize {
-        self.partitions.front().map_or(0, |it| it.replicas.len())
+        self.partitions.front().map_or(0, |it| it.target().len())
     }
 }
 
@@ -110,6 +112,22 @@ pub struct Partition {
     pub leader_epoch: LeaderEpoch,
     /// Counts the changes.
     pub partition_epoch: PartitionEpoch,
+    /// Which of the replicas are to come by a reassignment that is under way.
+    pub adding: Vec<BrokerId>,
+    /// Which of the replicas are to go by it.
+    pub removing: Vec<BrokerId>,
+}
+
+impl Partition {
+    /// Whether its replicas are on their way to others (KIP-455).
+    pub fn is_reassigning(&self) -> bool {
+        !self.adding.is_empty() || !self.removing.is_empty()
+    }
+
+    /// The replicas it has in the end.
+    pub fn target(&self) -> Vec<BrokerId> {
+        self.replicas.iter().copied().filter(|id| !self.removing.contains(id)).collect()
+    }
 }
 
 impl Image {
@@ -200,6 +218,16 @@ impl Image {
             ConfigResource::Topic(id) => self.topics.get(&id).map(|topic| &topic.configs),
             ConfigResource::Broker(_) | ConfigResource::BrokerDefault => self.broker_configs.get(&resource),
         }
+    }
+
+    /// All client quotas by entity. None is empty.
+    pub fn quotas(&self) -> impl Iterator<Item = (&QuotaEntity, &BTreeMap<String, QuotaValue>)> {
+        self.quotas.iter().map(|(entity, quotas)| (entity, &**quotas))
+    }
+
+    /// The quotas of one entity.
+    pub fn quotas_of(&self, entity: &QuotaEntity) -> Option<&BTreeMap<String, QuotaValue>> {
+        self.quotas.get(entity).map(|quotas| &**quotas)
     }
 }
 

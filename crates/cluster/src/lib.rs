@@ -7,6 +7,7 @@
 pub mod config;
 pub mod controller;
 pub mod image;
+pub mod quota;
 pub mod record;
 pub mod topic_name;
 

@@ -17,6 +17,8 @@ use uuid::Uuid;
 
 use coding::{Reader, Writer};
 
+use crate::quota::{EntityKind, QuotaEntity, QuotaValue};
+
 mod coding;
 
 /// One change of cluster metadata.
@@ -95,6 +97,15 @@ pub enum Record {
         /// The first id of the next block.
         next: ProducerId,
     },
+    /// A client quota was set or removed.
+    ClientQuota {
+        /// Whose.
+        entity: QuotaEntity,
+        /// Kafka's name of the quota.
+        key: String,
+        /// `None`: there is no such quota any more.
+        value: Option<QuotaValue>,
+    },
 }
 
 /// How a broker introduces itself.
@@ -149,6 +160,10 @@ pub struct PartitionChange {
     pub isr: Option<Vec<BrokerId>>,
     /// The new replicas.
     pub replicas: Option<Vec<BrokerId>>,
+    /// Which of the replicas are to come by a reassignment.
+    pub adding: Option<Vec<BrokerId>>,
+    /// Which of the replicas are to go by a reassignment.
+    pub removing: Option<Vec<BrokerId>>,
 }
 
 /// What a config belongs to.
@@ -283,13 +298,15 @@ impl Record {
                 out.brokers(isr);
                 out.option(*leader, |out, leader| out.number(leader.0));
             }),
-            Self::PartitionChange(it) => out.record(8, 0, |out| {
+            Self::PartitionChange(it) => out.record(8, 1, |out| {
                 out.partition(it.partition);
                 out.number(it.partition_epoch.0);
                 out.option(it.leader, |out, leader| out.option(leader, |out, leader| out.number(leader.0)));
                 out.option(it.leader_epoch, |out, epoch| out.number(epoch.0));
                 out.option(it.isr.as_deref(), Writer::brokers);
                 out.option(it.replicas.as_deref(), Writer::brokers);
+                out.option(it.adding.as_deref(), Writer::brokers);
+                out.option(it.removing.as_deref(), Writer::brokers);
             }),
             Self::Config { resource, key, value } => out.record(9, 0, |out| {
                 match resource {
@@ -310,6 +327,19 @@ impl Record {
                 out.number(broker.0);
                 out.number(broker_epoch.0);
                 out.number(next.0);
+            }),
+            Self::ClientQuota { entity, key, value } => out.record(11, 0, |out| {
+                let parts: Vec<_> = entity.0.iter().collect();
+                out.list(&parts, |out, (kind, name)| {
+                    out.byte(match kind {
+                        EntityKind::User => 0,
+                        EntityKind::ClientId => 1,
+                        EntityKind::Ip => 2,
+                    });
+                    out.option(name.as_deref(), Writer::text);
+                });
+                out.text(key);
+                out.option(*value, |out, value| out.fixed(value.bits()));
             }),
         }
     }
@@ -354,6 +384,9 @@ impl Record {
                 leader_epoch: fields.option(|fields| Ok(LeaderEpoch(fields.number()?)))?,
                 isr: fields.option(|fields| fields.list(Reader::broker))?,
                 replicas: fields.option(|fields| fields.list(Reader::broker))?,
+                // Since version 1.
+                adding: fields.added_option(|fields| fields.list(Reader::broker))?,
+                removing: fields.added_option(|fields| fields.list(Reader::broker))?,
             }),
             9 => Self::Config {
                 resource: match fields.byte()? {
@@ -370,6 +403,22 @@ impl Record {
                 broker_epoch: BrokerEpoch(fields.number()?),
                 next: ProducerId(fields.number()?),
             },
+            11 => {
+                let parts = fields.list(|fields| {
+                    let kind = match fields.byte()? {
+                        0 => EntityKind::User,
+                        1 => EntityKind::ClientId,
+                        2 => EntityKind::Ip,
+                        _ => return Err("unknown kind of entity"),
+                    };
+                    Ok((kind, fields.option(Reader::text)?))
+                })?;
+                Self::ClientQuota {
+                    entity: QuotaEntity(parts.into_iter().collect()),
+                    key: fields.text()?,
+                    value: fields.option(Reader::fixed)?.map(QuotaValue::from_bits),
+                }
+            }
             _ => return Ok(None),
         };
         Ok(Some(record))

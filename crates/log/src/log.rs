@@ -218,6 +218,11 @@ impl Log {
         self.log_start
     }
 
+    /// The offset below which records stay deleted whatever happens: a start finds it on disk.
+    pub fn durable_log_start(&self) -> Offset {
+        self.log_start.min(self.log_start_on_disk)
+    }
+
     /// One past the last offset given out.
     pub fn end(&self) -> Offset {
         self.end

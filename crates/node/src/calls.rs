@@ -1,8 +1,8 @@
 //! Commands for the controller: from clients and brokers, decided here if this node is the controller, passed on to it if not.
 
 use klamm_cluster::controller::{
-    AllocateProducerIds, AlterPartitions, Command, CreateTopics, Heartbeat, IsrProposal as ProposedIsr,
-    Layout, NewTopic, Register, Reply as Decided,
+    AllocateProducerIds, AlterPartitionError, AlterPartitions, Command, CreateTopics, Heartbeat,
+    IsrProposal as ProposedIsr, Layout, NewTopic, Register, Reply as Decided,
 };
 use klamm_cluster::record::{Listener, RegisterBroker};
 use klamm_model::{BrokerEpoch, BrokerId, ErrorCode, TopicPartition};
@@ -144,14 +144,20 @@ impl Node {
         request: Request,
         out: &mut Vec<Effect>,
     ) {
-        let shape = Shape::of(&request, version);
         if self.metadata.is_controller() {
+            let shape = Shape::of(&request, version);
             match codec::command_of(&request, version) {
                 Ok(command) => self.decide(now, &command, Caller::Wire { to, shape }, out),
                 Err(code) => out.push(Effect::Reply { to, reply: crate::Reply::Ready(shape.failed(code)) }),
             }
             return;
         }
+        self.forward(to, version, request, out);
+    }
+
+    /// Passes a request on to the controller, which is another node.
+    pub(crate) fn forward(&mut self, to: ReplyTo, version: i16, request: Request, out: &mut Vec<Effect>) {
+        let shape = Shape::of(&request, version);
         match self.metadata.controller_id().filter(|id| *id != self.config.broker_id) {
             Some(controller) if shape.may_be_forwarded() => {
                 let key = request.api_key();
@@ -331,6 +337,8 @@ impl Node {
                         leader_epoch: answer.leader_epoch,
                         partition_epoch: answer.partition_epoch,
                     }),
+                    // It was taken: those whom it made members count until the image tells who leads now.
+                    Some((_, Err(AlterPartitionError::NewLeader))) => Err(IsrRefused::Unknown),
                     Some((_, Err(error))) => {
                         tracing::debug!(partition = %key, code = %error.code(), "in-sync set refused");
                         Err(IsrRefused::NotApplied)

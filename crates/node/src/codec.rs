@@ -1,9 +1,9 @@
 //! Controller commands as Kafka's requests and back: the wire's sentinels stop here.
 
 use klamm_cluster::controller::{
-    AllocateProducerIds, AlterPartitionError, AlterPartitions, Command, CreateTopics, CreatedTopic,
-    DeleteTopics, Heartbeat, HeartbeatAnswer, IsrProposal, Layout, NewTopic, PartitionAnswer,
-    ProducerIdBlock, Register, RegisterError, Reply as Decided, StaleBroker, TopicRef,
+    AllocateProducerIds, AlterPartitionError, AlterPartitions, ByTopic, Command, CreateTopics, CreatedTopic,
+    DeleteTopicError, DeleteTopics, Heartbeat, HeartbeatAnswer, IsrProposal, Layout, NamedEntity, NewTopic,
+    PartitionAnswer, ProducerIdBlock, Register, RegisterError, Reply as Decided, StaleBroker, TopicRef,
 };
 use klamm_cluster::record::{BrokerState, Listener, RegisterBroker};
 use klamm_model::{
@@ -13,19 +13,29 @@ use klamm_model::{
 use klamm_wire::{
     AllocateProducerIdsRequest, AllocateProducerIdsResponse, AlterPartitionRequest, AlterPartitionResponse,
     BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerRegistrationRequest, BrokerRegistrationResponse,
-    CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse, Request, Response,
+    CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
+    DescribeQuorumResponse, ListPartitionReassignmentsResponse, Request, Response, UnregisterBrokerResponse,
     alter_partition, broker_registration, create_topics, delete_topics,
 };
 
 use crate::errors::ToCode;
 
 pub(crate) mod configs;
+mod partitions;
+mod quotas;
 
 /// What an answer needs to know of its request.
 #[derive(Clone, Debug)]
 pub(crate) enum Shape {
     CreateTopics { names: Vec<String> },
-    DeleteTopics { topics: Vec<TopicRef> },
+    DeleteTopics { topics: Vec<TopicRef>, version: i16 },
+    CreatePartitions { names: Vec<String> },
+    ElectLeaders { partitions: Option<ByTopic<()>>, version: i16 },
+    AlterReassignments { partitions: ByTopic<()>, may_change_factor: bool },
+    ListReassignments,
+    UnregisterBroker,
+    AlterQuotas { entities: Vec<NamedEntity> },
+    DescribeQuorum,
     Registration,
     Heartbeat,
     AlterPartition,
@@ -41,7 +51,23 @@ impl Shape {
             Request::CreateTopics(it) => {
                 Self::CreateTopics { names: it.topics.iter().map(|topic| topic.name.clone()).collect() }
             }
-            Request::DeleteTopics(it) => Self::DeleteTopics { topics: topics_to_delete(it, version) },
+            Request::DeleteTopics(it) => {
+                Self::DeleteTopics { topics: topics_to_delete(it, version), version }
+            }
+            Request::CreatePartitions(it) => {
+                Self::CreatePartitions { names: it.topics.iter().map(|topic| topic.name.clone()).collect() }
+            }
+            Request::ElectLeaders(it) => {
+                Self::ElectLeaders { partitions: partitions::elections_of(it), version }
+            }
+            Request::AlterPartitionReassignments(it) => Self::AlterReassignments {
+                partitions: partitions::reassignments_of(it),
+                may_change_factor: it.allow_replication_factor_change,
+            },
+            Request::ListPartitionReassignments(_) => Self::ListReassignments,
+            Request::UnregisterBroker(_) => Self::UnregisterBroker,
+            Request::AlterClientQuotas(it) => Self::AlterQuotas { entities: quotas::entities_of(it) },
+            Request::DescribeQuorum(_) => Self::DescribeQuorum,
             Request::BrokerRegistration(_) => Self::Registration,
             Request::BrokerHeartbeat(_) => Self::Heartbeat,
             Request::AlterPartition(_) => Self::AlterPartition,
@@ -54,7 +80,19 @@ impl Shape {
 
     /// What clients ask, any broker takes and passes on; what brokers ask, they must ask the controller.
     pub(crate) fn may_be_forwarded(&self) -> bool {
-        matches!(self, Self::CreateTopics { .. } | Self::DeleteTopics { .. } | Self::AlterConfigs(_))
+        match self {
+            Self::CreateTopics { .. }
+            | Self::DeleteTopics { .. }
+            | Self::CreatePartitions { .. }
+            | Self::ElectLeaders { .. }
+            | Self::AlterReassignments { .. }
+            | Self::ListReassignments
+            | Self::UnregisterBroker
+            | Self::AlterQuotas { .. }
+            | Self::AlterConfigs(_)
+            | Self::DescribeQuorum => true,
+            Self::Registration | Self::Heartbeat | Self::AlterPartition | Self::ProducerIds => false,
+        }
     }
 
     /// The answer if all of it failed in the same way.
@@ -65,10 +103,41 @@ impl Shape {
                 topics: names.iter().map(|name| not_created(name.clone(), code, None)).collect(),
                 ..Default::default()
             }),
-            Self::DeleteTopics { topics } => Response::DeleteTopics(DeleteTopicsResponse {
+            Self::DeleteTopics { topics, .. } => Response::DeleteTopics(DeleteTopicsResponse {
                 responses: topics.iter().map(|topic| delete_result(topic, code, None)).collect(),
                 ..Default::default()
             }),
+            Self::CreatePartitions { names } => {
+                Response::CreatePartitions(partitions::partitions_not_created(names, code))
+            }
+            Self::ElectLeaders { partitions, version } => {
+                Response::ElectLeaders(partitions::leaders_not_elected(partitions.as_ref(), *version, code))
+            }
+            Self::AlterReassignments { partitions, may_change_factor } => {
+                Response::AlterPartitionReassignments(partitions::reassignments_not_altered(
+                    partitions,
+                    *may_change_factor,
+                    code,
+                ))
+            }
+            Self::ListReassignments => {
+                Response::ListPartitionReassignments(ListPartitionReassignmentsResponse {
+                    error_code,
+                    error_message: None,
+                    ..Default::default()
+                })
+            }
+            Self::UnregisterBroker => Response::UnregisterBroker(UnregisterBrokerResponse {
+                error_code,
+                error_message: None,
+                ..Default::default()
+            }),
+            Self::AlterQuotas { entities } => {
+                Response::AlterClientQuotas(quotas::not_altered(entities, code))
+            }
+            Self::DescribeQuorum => {
+                Response::DescribeQuorum(DescribeQuorumResponse { error_code, ..Default::default() })
+            }
             Self::Registration => {
                 Response::BrokerRegistration(BrokerRegistrationResponse { error_code, ..Default::default() })
             }
@@ -106,11 +175,34 @@ impl Shape {
                         Ok(deleted) => delete_topics::DeletableTopicResult {
                             name: Some(deleted.name),
                             topic_id: deleted.id,
+                            error_message: None,
                             ..Default::default()
                         },
-                        Err(error) => delete_result(&asked, error.code(), Some(error.to_string())),
+                        Err(error) => {
+                            delete_result(&asked, self.delete_code(&error), Some(error.to_string()))
+                        }
                     })
                     .collect(),
+                ..Default::default()
+            }),
+            Decided::CreatePartitions(topics) => {
+                Response::CreatePartitions(partitions::partitions_created(topics))
+            }
+            Decided::ElectLeaders(topics) => Response::ElectLeaders(partitions::leaders_elected(topics)),
+            Decided::AlterReassignments(topics) => {
+                let Self::AlterReassignments { may_change_factor, .. } = self else {
+                    unreachable!("the answer to another request");
+                };
+                let altered = partitions::reassignments_altered(topics, *may_change_factor);
+                Response::AlterPartitionReassignments(altered)
+            }
+            Decided::ListReassignments(topics) => {
+                Response::ListPartitionReassignments(partitions::reassignments_listed(topics))
+            }
+            Decided::AlterQuotas(entities) => Response::AlterClientQuotas(quotas::altered(entities)),
+            Decided::UnregisterBroker(result) => Response::UnregisterBroker(UnregisterBrokerResponse {
+                error_code: result.map_or_else(|error| error.code(), |()| ErrorCode::None).code(),
+                error_message: result.err().map(|error| error.to_string()),
                 ..Default::default()
             }),
             Decided::RegisterBroker(Ok(epoch)) => Response::BrokerRegistration(BrokerRegistrationResponse {
@@ -146,11 +238,24 @@ impl Shape {
     }
 }
 
+impl Shape {
+    /// `TOPIC_DELETION_DISABLED` is younger than the first versions (KIP-322).
+    fn delete_code(&self, error: &DeleteTopicError) -> ErrorCode {
+        match self {
+            Self::DeleteTopics { version, .. } if *error == DeleteTopicError::Disabled && *version < 3 => {
+                ErrorCode::InvalidRequest
+            }
+            _ => error.code(),
+        }
+    }
+}
+
 fn topics_to_delete(request: &DeleteTopicsRequest, version: i16) -> Vec<TopicRef> {
     if version >= 6 {
-        let by = |topic: &delete_topics::DeleteTopicState| match &topic.name {
-            Some(name) => TopicRef::Name(name.clone()),
-            None => TopicRef::Id(topic.topic_id),
+        let by = |topic: &delete_topics::DeleteTopicState| match (&topic.name, topic.topic_id) {
+            (Some(name), TopicId::ZERO) => TopicRef::Name(name.clone()),
+            (None, id) if id != TopicId::ZERO => TopicRef::Id(id),
+            (name, id) => TopicRef::Contradictory { name: name.clone(), id },
         };
         request.topics.iter().map(by).collect()
     } else {
@@ -166,6 +271,7 @@ fn delete_result(
     let (name, topic_id) = match topic {
         TopicRef::Name(name) => (Some(name.clone()), TopicId::ZERO),
         TopicRef::Id(id) => (None, *id),
+        TopicRef::Contradictory { name, id } => (name.clone(), *id),
     };
     delete_topics::DeletableTopicResult { name, topic_id, error_code: code.code(), error_message: message }
 }
@@ -202,6 +308,7 @@ fn created_topic(name: String, created: CreatedTopic) -> create_topics::Creatabl
     create_topics::CreatableTopicResult {
         name,
         topic_id: created.id.unwrap_or(TopicId::ZERO),
+        error_message: None,
         num_partitions: i32::try_from(created.partition_count).unwrap_or(i32::MAX),
         replication_factor: i16::try_from(created.replication_factor).unwrap_or(i16::MAX),
         configs: Some(configs),
@@ -219,6 +326,16 @@ pub(crate) fn command_of(request: &Request, version: i16) -> Result<Command, Err
         Request::DeleteTopics(it) => {
             Command::DeleteTopics(DeleteTopics { topics: topics_to_delete(it, version) })
         }
+        Request::CreatePartitions(it) => Command::CreatePartitions(partitions::create_partitions(it)),
+        Request::ElectLeaders(it) => Command::ElectLeaders(partitions::elect_leaders(it)?),
+        Request::AlterPartitionReassignments(it) => {
+            Command::AlterReassignments(partitions::alter_reassignments(it))
+        }
+        Request::ListPartitionReassignments(it) => {
+            Command::ListReassignments(partitions::list_reassignments(it))
+        }
+        Request::AlterClientQuotas(it) => Command::AlterQuotas(quotas::alter_quotas(it)),
+        Request::UnregisterBroker(it) => Command::UnregisterBroker(BrokerId(it.broker_id)),
         Request::BrokerRegistration(it) => Command::RegisterBroker(register(it)?),
         Request::BrokerHeartbeat(it) => Command::Heartbeat(Heartbeat {
             id: BrokerId(it.broker_id),
@@ -366,7 +483,14 @@ pub(crate) fn request_of(command: &Command) -> (Request, i16) {
             }),
             0,
         ),
-        Command::DeleteTopics(_) | Command::AlterConfigs(_) => panic!("{command:?} is not a broker's own"),
+        Command::DeleteTopics(_)
+        | Command::AlterConfigs(_)
+        | Command::CreatePartitions(_)
+        | Command::ElectLeaders(_)
+        | Command::AlterReassignments(_)
+        | Command::ListReassignments(_)
+        | Command::UnregisterBroker(_)
+        | Command::AlterQuotas(_) => panic!("{command:?} is not a broker's own"),
     }
 }
 
@@ -481,8 +605,8 @@ fn altered_reply(response: AlterPartitionResponse) -> Option<Decided> {
                     isr: it.isr.into_iter().map(BrokerId).collect(),
                     partition_epoch: PartitionEpoch(it.partition_epoch),
                 }),
-                // Says nothing about the proposal: a newer controller may have taken it.
-                ErrorCode::NotController => return None,
+                // Says nothing about the proposal, a newer controller may have taken it; or that it was taken, under another leader.
+                ErrorCode::NotController | ErrorCode::NewLeaderElected => return None,
                 code => Err(refused(key, code)),
             };
             answers.push((key, answer));

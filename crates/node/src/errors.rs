@@ -3,9 +3,10 @@
 //! No `_` in any match: whoever adds a variant decides what clients are told.
 
 use klamm_cluster::controller::{
-    AllocateError, AlterConfigError, AlterPartitionError, CreateTopicError, DeleteTopicError, RegisterError,
-    StaleBroker,
+    AllocateError, AlterConfigError, AlterPartitionError, CreatePartitionsError, CreateTopicError,
+    DeleteTopicError, ElectLeaderError, ReassignError, RegisterError, StaleBroker, UnknownBroker,
 };
+use klamm_cluster::quota::QuotaError;
 use klamm_log::ReadError;
 use klamm_model::{BatchError, DecompressError, ErrorCode, Fault, RuleError};
 use klamm_replica::{AppendError, FetchError};
@@ -115,7 +116,66 @@ impl ToCode for DeleteTopicError {
         match self {
             Self::UnknownName { .. } => ErrorCode::UnknownTopicOrPartition,
             Self::UnknownId { .. } => ErrorCode::UnknownTopicId,
+            Self::Repeated | Self::Contradictory => ErrorCode::InvalidRequest,
+            Self::Disabled => ErrorCode::TopicDeletionDisabled,
+        }
+    }
+}
+
+impl ToCode for CreatePartitionsError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::UnknownTopic { .. } => ErrorCode::UnknownTopicOrPartition,
             Self::Repeated => ErrorCode::InvalidRequest,
+            Self::NotMore { .. } => ErrorCode::InvalidPartitions,
+            Self::TooMany { .. } | Self::TooLarge => ErrorCode::PolicyViolation,
+            Self::ReplicationFactor { .. } => ErrorCode::InvalidReplicationFactor,
+            Self::Assignment { .. } => ErrorCode::InvalidReplicaAssignment,
+        }
+    }
+}
+
+impl ToCode for ElectLeaderError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::UnknownPartition { .. } => ErrorCode::UnknownTopicOrPartition,
+            Self::NotNeeded => ErrorCode::ElectionNotNeeded,
+            Self::PreferredNotAvailable => ErrorCode::PreferredLeaderNotAvailable,
+            Self::EligibleNotAvailable => ErrorCode::EligibleLeadersNotAvailable,
+        }
+    }
+}
+
+impl ToCode for ReassignError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::UnknownPartition { .. } => ErrorCode::UnknownTopicOrPartition,
+            Self::Repeated => ErrorCode::InvalidRequest,
+            Self::NotUnderWay => ErrorCode::NoReassignmentInProgress,
+            Self::Replicas { .. } => ErrorCode::InvalidReplicaAssignment,
+            Self::FactorChange { .. } => ErrorCode::InvalidReplicationFactor,
+        }
+    }
+}
+
+impl ToCode for UnknownBroker {
+    fn code(&self) -> ErrorCode {
+        ErrorCode::BrokerIdNotRegistered
+    }
+}
+
+impl ToCode for QuotaError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::NoEntity
+            | Self::UnknownKind { .. }
+            | Self::RepeatedKind { .. }
+            | Self::MixedWithIp
+            | Self::Name { .. }
+            | Self::UnknownKey { .. }
+            | Self::Repeated
+            | Self::Value { .. } => ErrorCode::InvalidRequest,
+            Self::TooLarge => ErrorCode::PolicyViolation,
         }
     }
 }
@@ -157,6 +217,7 @@ impl ToCode for AlterPartitionError {
             Self::OldPartitionEpoch { .. } => ErrorCode::InvalidUpdateVersion,
             Self::Impossible { .. } => ErrorCode::InvalidRequest,
             Self::Ineligible { .. } => ErrorCode::IneligibleReplica,
+            Self::NewLeader => ErrorCode::NewLeaderElected,
         }
     }
 }

@@ -65,6 +65,8 @@ pub(crate) struct Hosted {
     pub(crate) followers: Vec<WaiterId>,
     /// How much was written when followers were last woken.
     pub(crate) followers_saw: Offset,
+    /// Requests that wait until their records are deleted everywhere.
+    pub(crate) deletes: Vec<WaiterId>,
 }
 
 impl Hosted {
@@ -82,6 +84,7 @@ impl Hosted {
             consumers_saw: Offset::ZERO,
             followers: Vec::new(),
             followers_saw: Offset::ZERO,
+            deletes: Vec::new(),
         }
     }
 

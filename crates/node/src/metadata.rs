@@ -13,8 +13,8 @@ use klamm_cluster::{
     image::Changes,
     record::{self, Record},
 };
-use klamm_model::{BrokerId, Tick, TopicId, TopicPartition};
-use klamm_quorum::{Accepted, Filter, Input, Output, Proposer, Verdict, rules::RECORDS_BYTES_MAX};
+use klamm_model::{BrokerId, ErrorCode, Tick, TopicId, TopicPartition};
+use klamm_quorum::{Accepted, Filter, Input, Output, Proposer, Verdict};
 
 use crate::{ConnectionId, Effect, Now, calls::Caller, node::Node};
 
@@ -214,13 +214,8 @@ impl Node {
         let leading = self.metadata.leading.as_mut().expect("only the controller decides");
         let controller = leading.controller.as_mut().expect("only the controller decides");
         let Decision { records, reply } = controller.decide(now.tick, command);
-        if !records.is_empty() {
-            let encoded = record::encode(&records);
-            if encoded.len() > RECORDS_BYTES_MAX {
-                return self.controller_failed(now, caller, out);
-            }
-            controller.append(now.tick, &records);
-            propose(&mut leading.proposer, &encoded, out);
+        for payload in controller.append(now.tick, &records) {
+            propose(&mut leading.proposer, &payload, out);
         }
         // Also a decision without records rests on all that was decided before.
         let offset = controller.appended();
@@ -236,9 +231,8 @@ impl Node {
             return;
         }
         let records = controller.tick(now.tick);
-        for (encoded, piece) in record::encode_split(&records, RECORDS_BYTES_MAX) {
-            controller.append(now.tick, piece);
-            propose(&mut leading.proposer, &encoded, out);
+        for payload in controller.append(now.tick, &records) {
+            propose(&mut leading.proposer, &payload, out);
         }
     }
 
@@ -273,7 +267,8 @@ impl Node {
         for topic in &changes.topics_removed {
             for index in 0..topic.partitions.len() {
                 let partition = klamm_model::PartitionIndex(index as i32);
-                self.delete_partition(TopicPartition { topic: topic.id, partition }, out);
+                let key = TopicPartition { topic: topic.id, partition };
+                self.delete_partition(key, ErrorCode::UnknownTopicOrPartition, out);
             }
             self.rules.forget(topic.id);
         }
@@ -293,6 +288,7 @@ impl Node {
             session_timeout_ms: self.config.session_timeout_ms,
             num_partitions: self.config.default_partition_count,
             default_replication_factor: self.config.default_replication_factor,
+            delete_topics: self.config.delete_topics,
             ..ControllerConfig::default()
         }
     }

@@ -23,6 +23,7 @@ use crate::{
     follow::Followers,
     handlers::{
         self,
+        delete_records::DeleteWaiter,
         fetch::{self, FetchWaiter},
         produce::{self, ProduceWaiter},
         producer_ids::ProducerIds,
@@ -56,6 +57,7 @@ pub struct Node {
     pub(crate) produce_waiters: Waiters<ProduceWaiter>,
     pub(crate) fetch_waiters: Waiters<FetchWaiter>,
     pub(crate) fetch_sessions: FetchSessions,
+    pub(crate) delete_waiters: Waiters<DeleteWaiter>,
     /// Parked fetches that may find more now.
     woken: Vec<WaiterId>,
     /// Requests to other brokers that are under way.
@@ -111,6 +113,7 @@ impl Node {
             produce_waiters: Waiters::default(),
             fetch_waiters: Waiters::default(),
             fetch_sessions: FetchSessions::new(config.fetch_session_count_max, seed),
+            delete_waiters: Waiters::default(),
             moved: Vec::new(),
             isr_due: BTreeSet::new(),
             ops: Vec::new(),
@@ -181,6 +184,7 @@ impl Node {
                 {
                     waiter.abandon(self, id);
                 }
+                self.delete_waiters.take_where(|waiter| waiter.to.connection == connection);
                 self.metadata.forget(connection);
                 self.producer_ids.forget(connection);
             }
@@ -212,6 +216,7 @@ impl Node {
         [
             self.produce_waiters.next_deadline(),
             self.fetch_waiters.next_deadline(),
+            self.delete_waiters.next_deadline(),
             self.periodic_at,
             self.retention_at,
             self.cleaner.next_wake(),
@@ -283,11 +288,13 @@ impl Node {
         if progress.resigned {
             let kept = self.hosted.get(&key).map(|hosted| hosted.replica.high_watermark());
             self.fail_waits(key, kept, ErrorCode::NotLeaderOrFollower, out);
+            self.fail_deletes(key, ErrorCode::NotLeaderOrFollower, out);
             self.wake_fetches(key, true);
         }
         if progress.log_failed {
             tracing::error!(topic = %self.topic_of(key), partition = %key.partition, "the log failed; the partition is offline here");
             self.fail_waits(key, None, ErrorCode::KafkaStorageError, out);
+            self.fail_deletes(key, ErrorCode::KafkaStorageError, out);
             self.wake_fetches(key, true);
         }
         self.moved.push(key);
@@ -318,6 +325,7 @@ impl Node {
         while let Some(key) = self.moved.pop() {
             self.note_active(now, key);
             self.release_produce(key, out);
+            self.release_deletes(key, out);
             self.wake_fetches(key, false);
             if let Some(hosted) = self.hosted.get_mut(&key) {
                 self.followers.consider(key, hosted);
@@ -407,6 +415,7 @@ impl Node {
         while let Some(id) = self.fetch_waiters.first_due(now.tick) {
             fetch::retry(self, now, id, true, out);
         }
+        self.time_out_deletes(now, out);
         self.membership_time(now, out);
         self.controller_time(now, out);
         while self.removals.first().is_some_and(|(at, _)| *at <= now.tick) {

@@ -133,7 +133,7 @@ impl Node {
         log_config
     }
 
-    fn topic_config(&self, topic: &Topic) -> TopicConfig {
+    pub(crate) fn topic_config(&self, topic: &Topic) -> TopicConfig {
         TopicConfig::resolve(&topic.configs, &self.topic_defaults)
     }
 
@@ -151,8 +151,8 @@ impl Node {
         };
         let (topic, partition) = (Arc::clone(topic), Arc::clone(partition));
         if !partition.replicas.contains(&self.config.broker_id) {
-            // Reassigned away: the log stays where it is until the new replicas are known to be complete.
-            return;
+            // A reassignment takes a replica away only once those that stay are in sync.
+            return self.delete_partition(key, ErrorCode::NotLeaderOrFollower, out);
         }
         if !self.hosted.contains_key(&key) {
             if self.leaving.contains_key(&(Arc::clone(&topic.name), key.partition)) {
@@ -168,6 +168,7 @@ impl Node {
             state.leader = None;
         }
         let Some(hosted) = self.hosted.get_mut(&key) else { return };
+        hosted.replica_count = partition.replicas.len();
         let became = if state.leader == Some(me) {
             hosted.replica.become_leader(now.tick, &state)
         } else {
@@ -220,13 +221,14 @@ impl Node {
         self.hosted.insert(key, hosted);
     }
 
-    /// A topic was deleted by a committed decision: its logs go.
-    pub(crate) fn delete_partition(&mut self, key: TopicPartition, out: &mut Vec<Effect>) {
+    /// A partition left this node by a committed decision: its topic was deleted, or it moved to others. Its log goes, and whoever waits is told `code`.
+    pub(crate) fn delete_partition(&mut self, key: TopicPartition, code: ErrorCode, out: &mut Vec<Effect>) {
         let Some(hosted) = self.hosted.get_mut(&key) else { return };
         self.leaving.insert((Arc::clone(&hosted.name), key.partition), key);
         let progress = hosted.replica.delete(&mut self.ops);
         self.flush_ops(out);
-        self.fail_waits(key, None, ErrorCode::UnknownTopicOrPartition, out);
+        self.fail_waits(key, None, code, out);
+        self.fail_deletes(key, code, out);
         self.wake_fetches(key, true);
         self.progressed(key, progress, out);
     }

@@ -14,23 +14,24 @@ use klamm_wire::{
     api_versions::ApiVersion,
     describe_cluster::DescribeClusterBroker,
     describe_topic_partitions::{
-        DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic, ResponseCursor,
+        DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic, RequestCursor,
+        ResponseCursor,
     },
     metadata::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic},
 };
 use rustc_hash::FxHashSet;
 
-use crate::{BROKER_LISTENER, Origin, View};
+use crate::{
+    BROKER_LISTENER, Origin, View, coordinators, features, quotas,
+    unsecured::{self, CLUSTER_OPERATIONS, TOPIC_OPERATIONS, allowed},
+};
 
 mod configs;
-
-/// "Nobody asked which operations are allowed."
-const OPERATIONS_NOT_ASKED: i32 = i32::MIN;
 
 /// The answer to a request that changes nothing and needs nothing but committed metadata; `None` means that it is for [`crate::Node::step`].
 pub fn answer_from_view(view: &View, origin: &Origin, version: i16, request: &Request) -> Option<Response> {
     match request {
-        Request::ApiVersions(request) => Some(Response::ApiVersions(api_versions(request, version))),
+        Request::ApiVersions(request) => Some(Response::ApiVersions(api_versions(view, request, version))),
         Request::Metadata(request) => metadata(view, origin, version, request).map(Response::Metadata),
         Request::DescribeCluster(request) => {
             Some(Response::DescribeCluster(describe_cluster(view, origin, request)))
@@ -44,12 +45,21 @@ pub fn answer_from_view(view: &View, origin: &Origin, version: i16, request: &Re
         Request::ListConfigResources(request) => {
             Some(Response::ListConfigResources(configs::list(view, version, request)))
         }
-        _ => None,
+        Request::FindCoordinator(request) => {
+            Some(Response::FindCoordinator(coordinators::find(request, version)))
+        }
+        Request::UpdateFeatures(request) => {
+            Some(Response::UpdateFeatures(features::update(request, version)))
+        }
+        Request::DescribeClientQuotas(request) => {
+            Some(Response::DescribeClientQuotas(quotas::describe(&view.image, request)))
+        }
+        other => unsecured::answer(other, version),
     }
 }
 
 /// Which keys are served in which versions.
-fn api_versions(request: &ApiVersionsRequest, version: i16) -> ApiVersionsResponse {
+fn api_versions(view: &View, request: &ApiVersionsRequest, version: i16) -> ApiVersionsResponse {
     // KIP-511: names and versions of client software are for metrics, and must look like it.
     if version >= 3
         && !(is_software_name(&request.client_software_name)
@@ -57,7 +67,15 @@ fn api_versions(request: &ApiVersionsRequest, version: i16) -> ApiVersionsRespon
     {
         return ApiVersionsResponse { error_code: ErrorCode::InvalidRequest.code(), ..Default::default() };
     }
-    ApiVersionsResponse { api_keys: served_keys(), ..Default::default() }
+    let mut response = ApiVersionsResponse { api_keys: served_keys(), ..Default::default() };
+    if version >= 3 {
+        response.supported_features = features::supported();
+        if let Some(epoch) = view.image.applied() {
+            response.finalized_features = features::finalized();
+            response.finalized_features_epoch = i64::try_from(epoch).unwrap_or(i64::MAX);
+        }
+    }
+    response
 }
 
 /// What a client that asked in a version unknown here is told, in version 0, so that it can ask again.
@@ -122,12 +140,12 @@ fn metadata(
     request: &MetadataRequest,
 ) -> Option<MetadataResponse> {
     let image = &view.image;
+    let operations = allowed(TOPIC_OPERATIONS, request.include_topic_authorized_operations);
+    let known = |topic: &Topic| metadata_topic(image, topic, version, operations);
     let topics = match &request.topics {
         // Version 0 had no null: an empty list asked for all.
-        None => image.topics().map(|topic| metadata_topic(image, topic, version)).collect(),
-        Some(asked) if asked.is_empty() && version == 0 => {
-            image.topics().map(|topic| metadata_topic(image, topic, version)).collect()
-        }
+        None => image.topics().map(|topic| known(topic)).collect(),
+        Some(asked) if asked.is_empty() && version == 0 => image.topics().map(|topic| known(topic)).collect(),
         Some(asked) => {
             let create = view.auto_create_topics && (request.allow_auto_topic_creation || version < 4);
             let mut topics = Vec::new();
@@ -137,12 +155,15 @@ fn metadata(
             {
                 topics.push(match &wanted.name {
                     Some(name) => match image.topic_named(name) {
-                        Some(topic) => metadata_topic(image, topic, version),
+                        Some(topic) => known(topic),
                         None if create && topic_name::validate(name).is_ok() => return None,
-                        None => unknown_topic(Some(name.clone()), TopicId::ZERO, name_error(name)),
+                        None => MetadataResponseTopic {
+                            topic_authorized_operations: operations,
+                            ..unknown_topic(Some(name.clone()), TopicId::ZERO, name_error(name))
+                        },
                     },
                     None => match image.topic(wanted.topic_id) {
-                        Some(topic) => metadata_topic(image, topic, version),
+                        Some(topic) => known(topic),
                         None => {
                             // An answer could not leave the name out before version 12.
                             let name = (version < 12).then(String::new);
@@ -169,7 +190,10 @@ fn metadata(
         cluster_id: image.cluster_id().map(|id| id.to_string()),
         controller_id: shown_controller(view),
         topics,
-        cluster_authorized_operations: OPERATIONS_NOT_ASKED,
+        cluster_authorized_operations: allowed(
+            CLUSTER_OPERATIONS,
+            request.include_cluster_authorized_operations,
+        ),
         ..Default::default()
     })
 }
@@ -191,12 +215,12 @@ pub(crate) fn unknown_topic(
         error_code: code.code(),
         name,
         topic_id,
-        topic_authorized_operations: OPERATIONS_NOT_ASKED,
+        topic_authorized_operations: allowed(TOPIC_OPERATIONS, false),
         ..Default::default()
     }
 }
 
-fn metadata_topic(image: &Image, topic: &Topic, version: i16) -> MetadataResponseTopic {
+fn metadata_topic(image: &Image, topic: &Topic, version: i16, operations: i32) -> MetadataResponseTopic {
     let partitions = topic
         .partitions
         .iter()
@@ -214,8 +238,9 @@ fn metadata_topic(image: &Image, topic: &Topic, version: i16) -> MetadataRespons
     MetadataResponseTopic {
         name: Some(topic.name.to_string()),
         topic_id: topic.id,
+        is_internal: topic_name::is_internal(&topic.name),
         partitions,
-        topic_authorized_operations: OPERATIONS_NOT_ASKED,
+        topic_authorized_operations: operations,
         ..Default::default()
     }
 }
@@ -239,12 +264,19 @@ fn describe_cluster(
     request: &DescribeClusterRequest,
 ) -> DescribeClusterResponse {
     const BROKERS: i8 = 1;
+    const CONTROLLERS: i8 = 2;
     if request.endpoint_type != BROKERS {
+        let (code, what) = match request.endpoint_type {
+            CONTROLLERS => {
+                (ErrorCode::MismatchedEndpointType, "this is a listener of a broker: ask for brokers")
+            }
+            _ => {
+                (ErrorCode::UnsupportedEndpointType, "there are endpoints of brokers and of controllers only")
+            }
+        };
         return DescribeClusterResponse {
-            error_code: ErrorCode::UnsupportedEndpointType.code(),
-            error_message: Some(
-                "controllers have no client listener of their own here: ask for brokers".to_owned(),
-            ),
+            error_code: code.code(),
+            error_message: Some(what.to_owned()),
             ..Default::default()
         };
     }
@@ -268,7 +300,10 @@ fn describe_cluster(
         cluster_id: view.image.cluster_id().map(|id| id.to_string()).unwrap_or_default(),
         controller_id: shown_controller(view),
         brokers,
-        cluster_authorized_operations: OPERATIONS_NOT_ASKED,
+        cluster_authorized_operations: allowed(
+            CLUSTER_OPERATIONS,
+            request.include_cluster_authorized_operations,
+        ),
         ..Default::default()
     }
 }
@@ -288,6 +323,15 @@ fn describe_topic_partitions(
     };
     names.sort_unstable();
     names.dedup();
+    if request.cursor.as_ref().is_some_and(|cursor| !is_possible(cursor, request, &names)) {
+        let refused = request.topics.iter().map(|topic| DescribeTopicPartitionsResponseTopic {
+            error_code: ErrorCode::InvalidRequest.code(),
+            name: Some(topic.name.clone()),
+            topic_authorized_operations: allowed(TOPIC_OPERATIONS, false),
+            ..Default::default()
+        });
+        return DescribeTopicPartitionsResponse { topics: refused.collect(), ..Default::default() };
+    }
     let (first_name, first_partition) = match &request.cursor {
         Some(cursor) => (cursor.topic_name.as_str(), usize::try_from(cursor.partition_index).unwrap_or(0)),
         None => ("", 0),
@@ -300,7 +344,7 @@ fn describe_topic_partitions(
             answer.topics.push(DescribeTopicPartitionsResponseTopic {
                 error_code: name_error(name).code(),
                 name: Some(name.clone()),
-                topic_authorized_operations: OPERATIONS_NOT_ASKED,
+                topic_authorized_operations: TOPIC_OPERATIONS,
                 ..Default::default()
             });
             continue;
@@ -323,8 +367,9 @@ fn describe_topic_partitions(
         answer.topics.push(DescribeTopicPartitionsResponseTopic {
             name: Some(name.clone()),
             topic_id: topic.id,
+            is_internal: topic_name::is_internal(&topic.name),
             partitions,
-            topic_authorized_operations: OPERATIONS_NOT_ASKED,
+            topic_authorized_operations: TOPIC_OPERATIONS,
             ..Default::default()
         });
         if next < topic.partitions.len() {
@@ -334,6 +379,11 @@ fn describe_topic_partitions(
         }
     }
     answer
+}
+
+/// A page begins at a partition, and at one of the topics if any are named.
+fn is_possible(cursor: &RequestCursor, request: &DescribeTopicPartitionsRequest, names: &[String]) -> bool {
+    0 <= cursor.partition_index && (request.topics.is_empty() || names.contains(&cursor.topic_name))
 }
 
 fn describe_partition(

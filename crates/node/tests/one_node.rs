@@ -1,5 +1,11 @@
 //! What one node does with the requests of its clients.
 
+#[path = "one_node/admin.rs"]
+mod admin;
+#[path = "one_node/quotas.rs"]
+mod quotas;
+#[path = "one_node/unsecured.rs"]
+mod unsecured;
 mod world;
 
 use bytes::Bytes;
@@ -385,6 +391,8 @@ fn one_of_each(topic_id: TopicId) -> Vec<Request> {
         requests.extend(on_configs(resource_type, name));
     }
     requests.push(Request::ListConfigResources(Default::default()));
+    requests.extend(admin::examples());
+    requests.extend(unsecured::examples());
     requests.push(Request::Metadata(MetadataRequest { topics: None, ..Default::default() }));
     requests.push(Request::DescribeCluster(Default::default()));
     requests.push(Request::DescribeLogDirs(klamm_wire::DescribeLogDirsRequest { topics: None }));

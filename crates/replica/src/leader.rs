@@ -30,6 +30,8 @@ pub(crate) struct Follower {
     pub(crate) broker_epoch: Option<BrokerEpoch>,
     /// What it claims to hold: the offset of its last fetch under this leader's epoch. `None` before the first.
     pub(crate) end: Option<Offset>,
+    /// Where its log starts, as its last fetch told.
+    pub(crate) log_start: Option<Offset>,
     /// In the committed in-sync set.
     pub(crate) in_sync: bool,
     /// In a set that was proposed under the current partition epoch and may still be committed.
@@ -140,6 +142,7 @@ impl Follower {
             id,
             broker_epoch: None,
             end: None,
+            log_start: None,
             in_sync: false,
             proposed: false,
             caught_up_at: now,

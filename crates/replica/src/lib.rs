@@ -20,6 +20,7 @@
 //! 3. the high watermark advances only on fetches that carry the leader's current epoch;
 //! 4. a replica joins the in-sync set only after it reached the start of this leader's epoch, not just the high watermark.
 
+mod deletion;
 mod error;
 mod follower;
 mod isr;

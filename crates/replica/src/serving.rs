@@ -32,6 +32,8 @@ pub struct FollowerFetchRequest {
     pub fetch_offset: Offset,
     /// The epoch of the last record it holds; `None` if it holds none.
     pub last_fetched_epoch: Option<LeaderEpoch>,
+    /// Where its log starts, if it told.
+    pub log_start: Option<Offset>,
     /// How much it wants; the first batch comes whole whatever its size.
     pub max_bytes: u32,
 }
@@ -132,6 +134,7 @@ impl Replica {
             return Err(FetchError::OutOfRange { from: asked_from, log_start, end });
         }
         let mut progress = Progress::default();
+        follower.log_start = fetch.log_start.or(follower.log_start);
         if counts {
             follower.fetched(now, fetch.broker_epoch, asked_from, written);
             progress = self.progress_of_high_watermark();
@@ -179,23 +182,6 @@ impl Replica {
         Ok(self.own_epoch_end(asked))
     }
 
-    /// Deletes the records below `to`, all that is committed for `None`, and gives where the log starts now. Records above the high watermark are
-    /// not deleted, and where nothing lies below, nothing is done.
-    pub fn delete_records(
-        &mut self,
-        to: Option<Offset>,
-        out: &mut Vec<DiskOp>,
-    ) -> Result<Offset, FetchError> {
-        self.leading(None)?;
-        let (log_start, end) = (self.log.log_start(), self.high_watermark);
-        let to = to.unwrap_or(end);
-        if end < to {
-            return Err(FetchError::OutOfRange { from: to, log_start, end });
-        }
-        self.log.advance_log_start(to, out);
-        Ok(self.log.log_start())
-    }
-
     /// The offsets consumers may read, for questions about the earliest and the latest (ListOffsets).
     pub fn readable(&self, current_leader_epoch: Option<LeaderEpoch>) -> Result<Readable, FetchError> {
         let leader = self.leading(current_leader_epoch)?;
@@ -208,7 +194,7 @@ impl Replica {
     }
 
     /// Whether this replica leads, and whoever asks knows it under the same epoch.
-    fn leading(&self, given: Option<LeaderEpoch>) -> Result<&Leader, FetchError> {
+    pub(crate) fn leading(&self, given: Option<LeaderEpoch>) -> Result<&Leader, FetchError> {
         if let (Some(given), Some(current)) = (given, self.leader_epoch) {
             if given < current {
                 return Err(FetchError::FencedEpoch { given, current });

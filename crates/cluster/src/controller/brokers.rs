@@ -6,7 +6,7 @@ use klamm_model::{BrokerEpoch, BrokerId, ProducerId, Tick};
 
 use super::{
     AllocateError, AllocateProducerIds, Controller, Decision, Heartbeat, HeartbeatAnswer, ProducerIdBlock,
-    Register, RegisterError, Reply, StaleBroker, elections,
+    Register, RegisterError, Reply, StaleBroker, UnknownBroker, elections,
 };
 use crate::image::Broker;
 use crate::record::{BrokerState, Record};
@@ -81,6 +81,18 @@ impl Controller {
             records,
             reply: Reply::Heartbeat(Ok(HeartbeatAnswer { state, is_caught_up, may_shut_down })),
         }
+    }
+
+    pub(super) fn unregister_broker(&self, id: BrokerId) -> Decision {
+        let (records, result) = match self.image.broker(id) {
+            Some(broker) => {
+                let mut records = elections::leave(&self.image, &BTreeSet::from([id]));
+                records.push(Record::UnregisterBroker { id, epoch: broker.epoch });
+                (records, Ok(()))
+            }
+            None => (Vec::new(), Err(UnknownBroker { id })),
+        };
+        Decision { records, reply: Reply::UnregisterBroker(result) }
     }
 
     pub(super) fn allocate_producer_ids(&self, it: &AllocateProducerIds) -> Decision {

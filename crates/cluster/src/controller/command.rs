@@ -6,8 +6,15 @@ use klamm_model::{
 use thiserror::Error;
 
 use crate::config::ConfigError;
+use crate::quota::QuotaError;
 use crate::record::{BrokerState, RegisterBroker};
 use crate::topic_name::TopicNameError;
+
+mod partitions;
+mod quotas;
+
+pub use partitions::*;
+pub use quotas::*;
 
 /// What a controller can be asked.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -26,6 +33,18 @@ pub enum Command {
     AllocateProducerIds(AllocateProducerIds),
     /// From clients.
     AlterConfigs(AlterConfigs),
+    /// From clients.
+    CreatePartitions(CreatePartitions),
+    /// From clients.
+    ElectLeaders(ElectLeaders),
+    /// From clients.
+    AlterReassignments(AlterReassignments),
+    /// From clients. Changes nothing, but must see what was decided before.
+    ListReassignments(ListReassignments),
+    /// From clients: a broker that will not come back.
+    UnregisterBroker(BrokerId),
+    /// From clients.
+    AlterQuotas(AlterQuotas),
 }
 
 /// The answer to the command of the same name.
@@ -45,6 +64,18 @@ pub enum Reply {
     AllocateProducerIds(Result<ProducerIdBlock, AllocateError>),
     /// One per resource asked for, in that order.
     AlterConfigs(Vec<Result<(), AlterConfigError>>),
+    /// One per name asked for.
+    CreatePartitions(Vec<(String, Result<(), CreatePartitionsError>)>),
+    /// As they were asked for.
+    ElectLeaders(ByTopic<Result<(), ElectLeaderError>>),
+    /// As they were asked for.
+    AlterReassignments(ByTopic<Result<(), ReassignError>>),
+    /// Those that are under way.
+    ListReassignments(ByTopic<Reassignment>),
+    /// Whether there was such a broker.
+    UnregisterBroker(Result<(), UnknownBroker>),
+    /// One per entity asked for, in that order.
+    AlterQuotas(Vec<(NamedEntity, Result<(), QuotaError>)>),
 }
 
 /// What became of one proposal.
@@ -178,6 +209,13 @@ pub enum TopicRef {
     Name(String),
     /// By id.
     Id(TopicId),
+    /// By both, or by neither, which is refused.
+    Contradictory {
+        /// The name, if there was one.
+        name: Option<String>,
+        /// The id, maybe zero.
+        id: TopicId,
+    },
 }
 
 /// A topic that was deleted.
@@ -207,6 +245,12 @@ pub enum DeleteTopicError {
     /// The request names it more than once.
     #[error("the topic is named more than once")]
     Repeated,
+    /// Neither name nor id, or both.
+    #[error("a topic is named either by its name or by its id")]
+    Contradictory,
+    /// The operator wants it so.
+    #[error("topics cannot be deleted here: delete.topic.enable is false")]
+    Disabled,
 }
 
 /// A broker that starts.
@@ -285,6 +329,14 @@ pub enum StaleBroker {
         /// What holds.
         current: BrokerEpoch,
     },
+}
+
+/// There is no such broker to unregister.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[error("broker {id} is not registered")]
+pub struct UnknownBroker {
+    /// Its number.
+    pub id: BrokerId,
 }
 
 /// A leader wants other in-sync sets.
@@ -378,6 +430,9 @@ pub enum AlterPartitionError {
         /// The first such member.
         id: BrokerId,
     },
+    /// The set was taken, and ended a reassignment that leaves the proposer without the lead.
+    #[error("the proposal ended a reassignment: another broker leads")]
+    NewLeader,
 }
 
 /// A broker needs producer ids.

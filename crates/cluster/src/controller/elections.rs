@@ -46,6 +46,7 @@ fn leave_partition(
     let change = Change {
         isr: (!staying.is_empty()).then_some(staying),
         leader: ids.contains(&leader).then_some(next),
+        ..Change::default()
     };
     Some(change.record(at, partition))
 }
@@ -62,24 +63,33 @@ pub(super) fn elect_with(image: &Image, joining: BrokerId) -> Vec<Record> {
 
 fn elect_when(image: &Image, takes_part: impl Fn(BrokerId) -> bool) -> Vec<Record> {
     let leaderless = image.partitions().filter(|(_, partition)| partition.leader.is_none());
-    leaderless
-        .filter_map(|(at, partition)| {
-            let next = partition.replicas.iter().find(|id| partition.isr.contains(id) && takes_part(**id))?;
-            let isr: Vec<_> = partition.isr.iter().copied().filter(|id| takes_part(*id)).collect();
-            let isr = (isr != partition.isr).then_some(isr);
-            Some(Change { isr, leader: Some(Some(*next)) }.record(at, partition))
-        })
-        .collect()
+    leaderless.filter_map(|(at, partition)| elect_partition(at, partition, &takes_part)).collect()
 }
 
-fn is_active(image: &Image, id: BrokerId) -> bool {
+/// What gives a leader to a partition that has none; `None` if nobody in sync can lead.
+pub(super) fn elect_partition(
+    at: TopicPartition,
+    partition: &Partition,
+    takes_part: impl Fn(BrokerId) -> bool,
+) -> Option<Record> {
+    let next = partition.replicas.iter().find(|id| partition.isr.contains(id) && takes_part(**id))?;
+    let isr: Vec<_> = partition.isr.iter().copied().filter(|id| takes_part(*id)).collect();
+    let isr = (isr != partition.isr).then_some(isr);
+    Some(Change { isr, leader: Some(Some(*next)), ..Change::default() }.record(at, partition))
+}
+
+pub(super) fn is_active(image: &Image, id: BrokerId) -> bool {
     image.broker(id).is_some_and(|it| it.is_active())
 }
 
 /// A change of a partition, its epochs left to be counted.
+#[derive(PartialEq, Default)]
 pub(super) struct Change {
     pub(super) isr: Option<Vec<BrokerId>>,
     pub(super) leader: Option<Option<BrokerId>>,
+    pub(super) replicas: Option<Vec<BrokerId>>,
+    pub(super) adding: Option<Vec<BrokerId>>,
+    pub(super) removing: Option<Vec<BrokerId>>,
 }
 
 impl Change {
@@ -90,7 +100,9 @@ impl Change {
             leader_epoch: self.leader.map(|_| LeaderEpoch(before.leader_epoch.0 + 1)),
             leader: self.leader,
             isr: self.isr,
-            replicas: None,
+            replicas: self.replicas,
+            adding: self.adding,
+            removing: self.removing,
         })
     }
 }

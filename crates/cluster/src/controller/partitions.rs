@@ -2,10 +2,9 @@
 
 use klamm_model::{BrokerEpoch, BrokerId, TopicPartition};
 
-use super::elections::Change;
 use super::{
     AlterPartitionError, AlterPartitions, Controller, Decision, IsrProposal, PartitionAnswer,
-    PartitionResult, Reply,
+    PartitionResult, Reply, reassign,
 };
 use crate::image::Partition;
 use crate::record::Record;
@@ -26,13 +25,11 @@ impl Controller {
             } else {
                 self.new_isr(it.broker, proposal)
             };
-            answers.push((
-                at,
-                result.map(|(record, answer)| {
-                    records.extend(record);
-                    answer
-                }),
-            ));
+            let result = result.and_then(|(record, answer)| {
+                records.extend(record);
+                answer
+            });
+            answers.push((at, result));
         }
         Decision { records, reply: Reply::AlterPartitions(Ok(answers)) }
     }
@@ -41,7 +38,7 @@ impl Controller {
         &self,
         proposer: BrokerId,
         it: &IsrProposal,
-    ) -> Result<(Option<Record>, PartitionAnswer), AlterPartitionError> {
+    ) -> Result<(Option<Record>, PartitionResult), AlterPartitionError> {
         let topic = self
             .image
             .topic(it.partition.topic)
@@ -56,18 +53,19 @@ impl Controller {
                 return Err(AlterPartitionError::Ineligible { id: *id });
             }
         }
-        let isr: Vec<_> = it.isr.iter().map(|(id, _)| *id).collect();
+        let isr = it.isr.iter().map(|(id, _)| *id).collect();
+        let after = reassign::completed(&self.image, Partition { isr, ..Partition::clone(partition) });
         let mut answer = PartitionAnswer {
             leader: proposer,
             leader_epoch: partition.leader_epoch,
             partition_epoch: partition.partition_epoch,
-            isr: isr.clone(),
+            isr: after.isr.clone(),
         };
-        if isr == partition.isr {
-            return Ok((None, answer));
-        }
-        answer.partition_epoch.0 += 1;
-        Ok((Some(Change { isr: Some(isr), leader: None }.record(it.partition, partition)), answer))
+        let is_led_by_proposer = after.leader == Some(proposer);
+        let record = reassign::difference(it.partition, partition, after);
+        answer.partition_epoch.0 += i32::from(record.is_some());
+        let answer = if is_led_by_proposer { Ok(answer) } else { Err(AlterPartitionError::NewLeader) };
+        Ok((record, answer))
     }
 
     /// Whether a broker may be in sync: one that takes part, and has not restarted since it caught up.

@@ -1,5 +1,6 @@
 //! Scripts of what happens to a cluster, one event a line, and what its controller makes of it.
 
+mod partitions;
 mod rig;
 
 use expect_test::{Expect, expect};
@@ -600,7 +601,7 @@ fn topics_that_cannot_be_are_refused() {
             assign t 1,2;2
                 t: the assignment of partitions cannot be used: partition 1 has 1 replicas, partition 0 has 2
             assign t 1,1
-                t: the assignment of partitions cannot be used: partition 0 names a broker twice
+                t: the assignment of partitions cannot be used: a partition names a broker twice
             assign t 4
                 t: the assignment of partitions cannot be used: broker 4 is not registered
             create-all t t x.y x_y z
@@ -726,6 +727,7 @@ fn topics_are_deleted_by_name_and_by_id() {
         "create t 1 1 retention.ms=5
              create u 1 1
              delete t x t
+             delete t
              create t 1 1
              delete-by-id u
              show",
@@ -740,10 +742,11 @@ fn topics_are_deleted_by_name_and_by_id() {
                 + u/0 on 2 in sync 2 leader 2
                 u: created, 1 x 1, {}
             delete t x t
+                t: the topic is named more than once
+                x: there is no topic x
+            delete t
                 + no topic t
                 t: deleted t
-                x: there is no topic x
-                t: the topic is named more than once
             create t 1 1
                 + topic t
                 + t/0 on 2 in sync 2 leader 2
@@ -914,6 +917,46 @@ fn brokers_configs_change_where_a_running_broker_can_take_them() {
 }
 
 #[test]
+fn quotas_change_key_by_key() {
+    check(
+        "quota user=a producer_byte_rate=1024 request_percentage=50
+         quota user=a producer_byte_rate=1024 request_percentage=
+         quota user=a,client-id= consumer_byte_rate=7
+         quota user=a producer_byte_rate=
+         quota user=a producer_byte_rate=
+         quota user=a producer_byte_rate=0
+         quota user=a producer_byte_rate=1 producer_byte_rate=2
+         quota user=a connection_creation_rate=1
+         quota group=a producer_byte_rate=1",
+        expect![[r#"
+            quota user=a producer_byte_rate=1024 request_percentage=50
+                + quota of user=a: producer_byte_rate = Some(1024)
+                + quota of user=a: request_percentage = Some(50)
+                set
+            quota user=a producer_byte_rate=1024 request_percentage=
+                + quota of user=a: request_percentage = None
+                set
+            quota user=a,client-id= consumer_byte_rate=7
+                + quota of user=a,client-id=<default>: consumer_byte_rate = Some(7)
+                set
+            quota user=a producer_byte_rate=
+                + quota of user=a: producer_byte_rate = None
+                set
+            quota user=a producer_byte_rate=
+                set
+            quota user=a producer_byte_rate=0
+                producer_byte_rate cannot be 0
+            quota user=a producer_byte_rate=1 producer_byte_rate=2
+                a quota is given more than once
+            quota user=a connection_creation_rate=1
+                there is no quota "connection_creation_rate" for user=a
+            quota group=a producer_byte_rate=1
+                there are no quotas for a "group"
+        "#]],
+    );
+}
+
+#[test]
 fn a_new_controller_finishes_what_was_left_over() {
     let mut rig = Rig::new(ControllerConfig { entry_bytes_max: 50, ..ControllerConfig::default() }, 0);
     for line in ["register 1", "beat 1", "create t 1 1", "create u 1 1", "create v 1 1", "register 1"] {
@@ -976,8 +1019,17 @@ mod property {
                 let isr: Vec<_> = isr.iter().map(ToString::to_string).collect();
                 format!("isr {name}/{at} by leader is leader,{}", isr.join(","))
             }),
-            1 => broker.prop_map(|id| format!("ids {id}")),
-            1 => (topic, 1..3).prop_map(|(name, value)| format!("set {name} retention.ms={value}")),
+            1 => broker.clone().prop_map(|id| format!("ids {id}")),
+            1 => (topic.clone(), 1..3).prop_map(|(name, value)| format!("set {name} retention.ms={value}")),
+            1 => (topic.clone(), 1..6).prop_map(|(name, count)| format!("grow {name} {count}")),
+            1 => (topic.clone(), 0..4).prop_map(|(name, at)| format!("elect {name}/{at}")),
+            1 => Just("elect".to_owned()),
+            2 => (topic.clone(), 0..4, prop::collection::btree_set(broker.clone(), 1..4)).prop_map(|(name, at, ids)| {
+                let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
+                format!("reassign {name}/{at} {}", ids.join(","))
+            }),
+            1 => (topic, 0..4).prop_map(|(name, at)| format!("reassign {name}/{at} -")),
+            1 => broker.prop_map(|id| format!("unregister {id}")),
             1 => Just("takeover".to_owned()),
         ]
     }

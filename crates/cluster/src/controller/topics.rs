@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use klamm_model::{BrokerId, PartitionIndex, TopicId, TopicPartition};
 use uuid::Builder;
 
+use super::new_partitions::{Placed, check_replicas, in_sync_at_creation};
 use super::{
     Controller, CreateTopicError, CreateTopics, CreatedTopic, Decision, DeleteTopicError, DeleteTopics,
     DeletedTopic, Layout, NewTopic, Reply, TopicRef, placement,
 };
 use crate::config;
+use crate::image::Topic;
 use crate::record::{self, ConfigResource, Record};
 use crate::topic_name;
 
@@ -132,6 +134,14 @@ impl Controller {
         factor: Option<i16>,
         used: &Used,
     ) -> Result<(Vec<Placed>, u16), CreateTopicError> {
+        let alive = self.image.brokers().filter(|it| it.is_active()).count();
+        let by_default =
+            || self.config.default_replication_factor.unwrap_or_else(|| alive.clamp(1, 3) as u16);
+        let asked = factor.unwrap_or_else(|| i16::try_from(by_default()).unwrap_or(i16::MAX));
+        let impossible = CreateTopicError::ReplicationFactor { asked, alive };
+        let Some(replication_factor) = u16::try_from(asked).ok().filter(|it| 0 < *it) else {
+            return Err(impossible);
+        };
         let partition_count = match partitions {
             None => self.config.num_partitions,
             Some(count) => u32::try_from(count)
@@ -139,14 +149,9 @@ impl Controller {
                 .filter(|it| 0 < *it)
                 .ok_or(CreateTopicError::PartitionCount { count })?,
         };
-        let alive = self.image.brokers().filter(|it| it.is_active()).count();
-        let by_default =
-            || self.config.default_replication_factor.unwrap_or_else(|| alive.clamp(1, 3) as u16);
-        let asked = factor.unwrap_or_else(|| i16::try_from(by_default()).unwrap_or(i16::MAX));
-        let replication_factor = u16::try_from(asked)
-            .ok()
-            .filter(|it| 0 < *it && usize::from(*it) <= alive)
-            .ok_or(CreateTopicError::ReplicationFactor { asked, alive })?;
+        if alive < usize::from(replication_factor) {
+            return Err(impossible);
+        }
 
         let start = self.seed.wrapping_add(self.image.partition_count()).wrapping_add(used.partition_count);
         let places = placement::place(&self.image, start, partition_count, replication_factor);
@@ -168,20 +173,16 @@ impl Controller {
         let replication_factor = by_index[&PartitionIndex(0)].len();
         let mut placed = Vec::new();
         for (index, replicas) in by_index {
-            if replicas.is_empty() || replicas.len() != replication_factor {
+            if let Err(what) = check_replicas(&self.image, replicas) {
+                return unusable(what);
+            }
+            if replicas.len() != replication_factor {
                 return unusable(format!(
                     "partition {index} has {} replicas, partition 0 has {replication_factor}",
                     replicas.len()
                 ));
             }
-            if replicas.iter().collect::<BTreeSet<_>>().len() != replicas.len() {
-                return unusable(format!("partition {index} names a broker twice"));
-            }
-            if let Some(id) = replicas.iter().find(|id| self.image.broker(**id).is_none()) {
-                return unusable(format!("broker {id} is not registered"));
-            }
-            let takes_part = |id: &BrokerId| self.image.broker(*id).is_some_and(|it| it.is_active());
-            let isr: Vec<_> = replicas.iter().copied().filter(takes_part).collect();
+            let isr = in_sync_at_creation(&self.image, replicas);
             if isr.is_empty() {
                 return unusable(format!("none of the brokers of partition {index} takes part"));
             }
@@ -209,20 +210,22 @@ impl Controller {
         }
     }
 
+    /// A topic that is named twice, be it by name and by id, is not deleted at all: whoever asks so does not know what they ask.
     pub(super) fn delete_topics(&self, it: &DeleteTopics) -> Decision {
+        let found: Vec<_> = it.topics.iter().map(|named| self.topic_to_delete(named)).collect();
+        let mut times: BTreeMap<TopicId, usize> = BTreeMap::new();
+        for topic in found.iter().flatten() {
+            *times.entry(topic.id).or_default() += 1;
+        }
         let mut records = Vec::new();
-        let mut deleted = BTreeSet::new();
+        let mut answered = BTreeSet::new();
         let mut answers = Vec::new();
-        for named in &it.topics {
-            let topic = match named {
-                TopicRef::Name(name) => self
-                    .image
-                    .topic_named(name)
-                    .ok_or_else(|| DeleteTopicError::UnknownName { name: name.clone() }),
-                TopicRef::Id(id) => self.image.topic(*id).ok_or(DeleteTopicError::UnknownId { id: *id }),
-            };
+        for (named, topic) in it.topics.iter().zip(found) {
+            if !answered.insert(named) {
+                continue;
+            }
             let result = topic.and_then(|topic| {
-                if !deleted.insert(topic.id) {
+                if 1 < times[&topic.id] {
                     return Err(DeleteTopicError::Repeated);
                 }
                 records.push(Record::RemoveTopic { id: topic.id });
@@ -232,10 +235,22 @@ impl Controller {
         }
         Decision { records, reply: Reply::DeleteTopics(answers) }
     }
-}
 
-/// Replicas and in-sync set of a partition.
-type Placed = (Vec<BrokerId>, Vec<BrokerId>);
+    fn topic_to_delete(&self, named: &TopicRef) -> Result<&Topic, DeleteTopicError> {
+        if !self.config.delete_topics {
+            return Err(DeleteTopicError::Disabled);
+        }
+        let topic = match named {
+            TopicRef::Name(name) => self
+                .image
+                .topic_named(name)
+                .ok_or_else(|| DeleteTopicError::UnknownName { name: name.clone() })?,
+            TopicRef::Id(id) => self.image.topic(*id).ok_or(DeleteTopicError::UnknownId { id: *id })?,
+            TopicRef::Contradictory { .. } => return Err(DeleteTopicError::Contradictory),
+        };
+        Ok(topic)
+    }
+}
 
 fn set_configs(it: &NewTopic) -> Result<BTreeMap<String, String>, CreateTopicError> {
     let mut configs = BTreeMap::new();

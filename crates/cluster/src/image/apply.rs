@@ -10,6 +10,7 @@ use klamm_model::{
 use thiserror::Error;
 
 use super::{Broker, Image, Overrides, Partition, Topic};
+use crate::quota::{QuotaEntity, QuotaValue};
 use crate::record::{BrokerState, ConfigResource, PartitionChange, Record, RegisterBroker};
 
 /// What an entry changed, for whoever follows the image. Look up the new state in the image.
@@ -125,6 +126,8 @@ impl Image {
                     leader: *leader,
                     leader_epoch: LeaderEpoch(0),
                     partition_epoch: PartitionEpoch(0),
+                    adding: Vec::new(),
+                    removing: Vec::new(),
                 };
                 self.create_partition(*partition, state, changes)?;
             }
@@ -139,6 +142,7 @@ impl Image {
                 }
                 self.next_producer_id = *next;
             }
+            Record::ClientQuota { entity, key, value } => self.set_quota(entity, key, *value),
         }
         Ok(())
     }
@@ -241,10 +245,27 @@ impl Image {
         if let Some(isr) = &change.isr {
             partition.isr.clone_from(isr);
         }
+        if let Some(adding) = &change.adding {
+            partition.adding.clone_from(adding);
+        }
+        if let Some(removing) = &change.removing {
+            partition.removing.clone_from(removing);
+        }
         check_partition(&partition)?;
         topic.partitions.set(usize::try_from(index.0).expect("it was found"), Arc::new(partition));
         changes.partitions.insert(change.partition);
         Ok(())
+    }
+
+    fn set_quota(&mut self, entity: &QuotaEntity, key: &str, value: Option<QuotaValue>) {
+        let quotas = Arc::make_mut(self.quotas.entry(entity.clone()).or_default());
+        match value {
+            Some(value) => quotas.insert(key.to_owned(), value),
+            None => quotas.remove(key),
+        };
+        if quotas.is_empty() {
+            self.quotas.remove(entity);
+        }
     }
 
     fn set_config(
@@ -282,6 +303,10 @@ fn check_partition(it: &Partition) -> Result<(), &'static str> {
     }
     if !distinct(&it.replicas) || !distinct(&it.isr) {
         return Err("a replica is named twice");
+    }
+    let moving: Vec<_> = it.adding.iter().chain(&it.removing).copied().collect();
+    if !distinct(&moving) || !moving.iter().all(|id| it.replicas.contains(id)) {
+        return Err("what a reassignment adds and removes is not a part of the replicas");
     }
     if it.leader.is_some_and(|leader| !it.isr.contains(&leader)) {
         return Err("the leader is not in sync");

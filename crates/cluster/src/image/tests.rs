@@ -32,6 +32,8 @@ fn change(number: u128, index: i32, partition_epoch: i32) -> PartitionChange {
         leader_epoch: None,
         isr: None,
         replicas: None,
+        adding: None,
+        removing: None,
     }
 }
 
@@ -179,12 +181,12 @@ fn what_does_not_fit_is_refused_as_a_whole() {
         the in-sync set is not a part of the replicas: Partition { partition: TopicPartition { topic: AAAAAAAAAAAAAAAAAAAABw, partition: PartitionIndex(2) }, replicas: [BrokerId(1)], isr: [BrokerId(2)], leader: Some(BrokerId(2)) }
         a replica is named twice: Partition { partition: TopicPartition { topic: AAAAAAAAAAAAAAAAAAAABw, partition: PartitionIndex(2) }, replicas: [BrokerId(1), BrokerId(1)], isr: [BrokerId(1)], leader: Some(BrokerId(1)) }
         the leader is not in sync: Partition { partition: TopicPartition { topic: AAAAAAAAAAAAAAAAAAAABw, partition: PartitionIndex(2) }, replicas: [BrokerId(1), BrokerId(2)], isr: [BrokerId(1)], leader: Some(BrokerId(2)) }
-        no such partition: PartitionChange(PartitionChange { partition: TopicPartition { topic: AAAAAAAAAAAAAAAAAAAABw, partition: PartitionIndex(2) }, partition_epoch: PartitionEpoch(1), leader: None, leader_epoch: None, isr: None, replicas: None })
-        the partition has changed since: PartitionChange(PartitionChange { partition: TopicPartition { topic: AAAAAAAAAAAAAAAAAAAABw, partition: PartitionIndex(0) }, partition_epoch: PartitionEpoch(2), leader: None, leader_epoch: None, isr: None, replicas: None })
-        the partition has changed since: PartitionChange(PartitionChange { partition: TopicPartition { topic: AAAAAAAAAAAAAAAAAAAABw, partition: PartitionIndex(0) }, partition_epoch: PartitionEpoch(0), leader: None, leader_epoch: None, isr: None, replicas: None })
-        the leader epoch is not the next one: PartitionChange(PartitionChange { partition: TopicPartition { topic: AAAAAAAAAAAAAAAAAAAABw, partition: PartitionIndex(0) }, partition_epoch: PartitionEpoch(1), leader: Some(None), leader_epoch: Some(LeaderEpoch(2)), isr: None, replicas: None })
-        the leader is not in sync: PartitionChange(PartitionChange { partition: TopicPartition { topic: AAAAAAAAAAAAAAAAAAAABw, partition: PartitionIndex(0) }, partition_epoch: PartitionEpoch(1), leader: Some(Some(BrokerId(3))), leader_epoch: Some(LeaderEpoch(1)), isr: None, replicas: None })
-        a leader and its epoch change together: PartitionChange(PartitionChange { partition: TopicPartition { topic: AAAAAAAAAAAAAAAAAAAABw, partition: PartitionIndex(0) }, partition_epoch: PartitionEpoch(1), leader: Some(None), leader_epoch: None, isr: None, replicas: None })
+        no such partition: PartitionChange(PartitionChange { partition: TopicPartition { topic: AAAAAAAAAAAAAAAAAAAABw, partition: PartitionIndex(2) }, partition_epoch: PartitionEpoch(1), leader: None, leader_epoch: None, isr: None, replicas: None, adding: None, removing: None })
+        the partition has changed since: PartitionChange(PartitionChange { partition: TopicPartition { topic: AAAAAAAAAAAAAAAAAAAABw, partition: PartitionIndex(0) }, partition_epoch: PartitionEpoch(2), leader: None, leader_epoch: None, isr: None, replicas: None, adding: None, removing: None })
+        the partition has changed since: PartitionChange(PartitionChange { partition: TopicPartition { topic: AAAAAAAAAAAAAAAAAAAABw, partition: PartitionIndex(0) }, partition_epoch: PartitionEpoch(0), leader: None, leader_epoch: None, isr: None, replicas: None, adding: None, removing: None })
+        the leader epoch is not the next one: PartitionChange(PartitionChange { partition: TopicPartition { topic: AAAAAAAAAAAAAAAAAAAABw, partition: PartitionIndex(0) }, partition_epoch: PartitionEpoch(1), leader: Some(None), leader_epoch: Some(LeaderEpoch(2)), isr: None, replicas: None, adding: None, removing: None })
+        the leader is not in sync: PartitionChange(PartitionChange { partition: TopicPartition { topic: AAAAAAAAAAAAAAAAAAAABw, partition: PartitionIndex(0) }, partition_epoch: PartitionEpoch(1), leader: Some(Some(BrokerId(3))), leader_epoch: Some(LeaderEpoch(1)), isr: None, replicas: None, adding: None, removing: None })
+        a leader and its epoch change together: PartitionChange(PartitionChange { partition: TopicPartition { topic: AAAAAAAAAAAAAAAAAAAABw, partition: PartitionIndex(0) }, partition_epoch: PartitionEpoch(1), leader: Some(None), leader_epoch: None, isr: None, replicas: None, adding: None, removing: None })
         no such broker: BrokerState { id: BrokerId(3), epoch: BrokerEpoch(1), state: Active }
         another registration of the broker holds: BrokerState { id: BrokerId(1), epoch: BrokerEpoch(2), state: Active }
         these producer ids were given out before: ProducerIds { broker: BrokerId(1), broker_epoch: BrokerEpoch(1), next: ProducerId(0) }

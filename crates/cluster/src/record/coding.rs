@@ -47,6 +47,11 @@ impl Writer {
         self.number(i64::try_from(length).expect("fits in memory"));
     }
 
+    /// Eight bytes, for what is no count.
+    pub(super) fn fixed(&mut self, bits: u64) {
+        self.bytes.put_u64(bits);
+    }
+
     pub(super) fn uuid(&mut self, uuid: Uuid) {
         self.bytes.put_slice(uuid.as_bytes());
     }
@@ -123,6 +128,11 @@ impl<'a> Reader<'a> {
         if self.rest.len() < size { Err("a length goes beyond the end") } else { Ok(size) }
     }
 
+    pub(super) fn fixed(&mut self) -> Result<u64, &'static str> {
+        let bytes = self.take(8)?;
+        Ok(u64::from_be_bytes(bytes.try_into().expect("eight bytes")))
+    }
+
     pub(super) fn uuid(&mut self) -> Result<Uuid, &'static str> {
         Uuid::from_slice(self.take(16)?).map_err(|_| "an id is too short")
     }
@@ -142,6 +152,14 @@ impl<'a> Reader<'a> {
             1 => read(self).map(Some),
             _ => Err("an option is neither there nor absent"),
         }
+    }
+
+    /// An option that an older version of the record does not have.
+    pub(super) fn added_option<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, &'static str>,
+    ) -> Result<Option<T>, &'static str> {
+        if self.is_empty() { Ok(None) } else { self.option(read) }
     }
 
     pub(super) fn list<T>(

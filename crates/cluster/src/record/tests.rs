@@ -49,17 +49,23 @@ fn record() -> impl Strategy<Value = Record> {
         prop::option::of((0..i32::MAX).prop_map(LeaderEpoch)),
         prop::option::of(brokers()),
         prop::option::of(brokers()),
+        (prop::option::of(brokers()), prop::option::of(brokers())),
     )
-        .prop_map(|(partition, partition_epoch, leader, leader_epoch, isr, replicas)| {
-            Record::PartitionChange(PartitionChange {
-                partition,
-                partition_epoch,
-                leader,
-                leader_epoch,
-                isr,
-                replicas,
-            })
-        });
+        .prop_map(
+            |(partition, partition_epoch, leader, leader_epoch, isr, replicas, (adding, removing))| {
+                Record::PartitionChange(PartitionChange {
+                    partition,
+                    partition_epoch,
+                    leader,
+                    leader_epoch,
+                    isr,
+                    replicas,
+                    adding,
+                    removing,
+                })
+            },
+        );
+    let kind = prop::sample::select(EntityKind::ALL.to_vec());
     prop_oneof![
         (0..i32::MAX, broker())
             .prop_map(|(epoch, controller)| Record::Begin { epoch: ControllerEpoch(epoch), controller }),
@@ -79,6 +85,16 @@ fn record() -> impl Strategy<Value = Record> {
         change,
         (resource, ".*", prop::option::of(".*"))
             .prop_map(|(resource, key, value)| { Record::Config { resource, key, value } }),
+        (
+            prop::collection::btree_map(kind, prop::option::of(".*"), 0..3),
+            ".*",
+            prop::option::of(any::<u64>())
+        )
+            .prop_map(|(entity, key, bits)| Record::ClientQuota {
+                entity: QuotaEntity(entity),
+                key,
+                value: bits.map(QuotaValue::from_bits)
+            }),
         (broker(), broker_epoch(), 0..i64::MAX).prop_map(|(broker, broker_epoch, next)| {
             Record::ProducerIds { broker, broker_epoch, next: ProducerId(next) }
         }),
@@ -152,9 +168,15 @@ fn the_bytes_of_a_record_stay_as_they_are() {
         leader_epoch: Some(LeaderEpoch(2)),
         isr: Some(vec![BrokerId(1)]),
         replicas: None,
+        adding: None,
+        removing: None,
     });
+    let records = [change];
     expect![
-        "[8, 0, 27, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 171, 205, 172, 2, 5, 1, 0, 1, 2, 1, 1, 1, 0]"
+        "[8, 1, 29, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 171, 205, 172, 2, 5, 1, 0, 1, 2, 1, 1, 1, 0, 0, 0]"
     ]
-    .assert_eq(&format!("{:?}", encode(&[change]).as_ref()));
+    .assert_eq(&format!("{:?}", encode(&records).as_ref()));
+    let of_version_0 =
+        [8, 0, 27, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 171, 205, 172, 2, 5, 1, 0, 1, 2, 1, 1, 1, 0];
+    assert_eq!(decode(&of_version_0).as_deref(), Ok(&records[..]));
 }

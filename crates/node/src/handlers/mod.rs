@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use klamm_model::ErrorCode;
 use klamm_wire::{Request, Response};
 
-use crate::{Effect, Listener, Now, Origin, Reply, ReplyTo, codec::Shape, node::Node, reads};
+use crate::{Effect, Listener, Now, Origin, Reply, ReplyTo, node::Node, reads};
 
+pub(crate) mod delete_records;
 pub(crate) mod describe_producers;
 pub(crate) mod epochs;
 pub(crate) mod fetch;
@@ -14,6 +14,7 @@ pub(crate) mod list_offsets;
 pub(crate) mod log_dirs;
 pub(crate) mod produce;
 pub(crate) mod producer_ids;
+mod quorum;
 pub(crate) mod topics;
 
 /// Finds the handler; the table of keys has let through only what is served on this listener.
@@ -35,11 +36,16 @@ pub(crate) fn handle(
         Request::DescribeLogDirs(it) => log_dirs::describe(node, to, &it, out),
         Request::AlterReplicaLogDirs(it) => log_dirs::alter(node, to, &it, out),
         Request::Metadata(it) => topics::metadata(node, now, to, origin, version, it, out),
-        request @ Request::DeleteTopics(_) if !node.config.delete_topics => {
-            reply(to, Shape::of(&request, version).failed(ErrorCode::TopicDeletionDisabled), out);
-        }
+        Request::DeleteRecords(it) => delete_records::handle(node, now, to, &it, out),
+        Request::DescribeQuorum(it) => quorum::describe(node, now, to, version, it, out),
         request @ (Request::CreateTopics(_)
         | Request::DeleteTopics(_)
+        | Request::CreatePartitions(_)
+        | Request::ElectLeaders(_)
+        | Request::AlterPartitionReassignments(_)
+        | Request::ListPartitionReassignments(_)
+        | Request::UnregisterBroker(_)
+        | Request::AlterClientQuotas(_)
         | Request::AlterConfigs(_)
         | Request::IncrementalAlterConfigs(_)) => {
             node.controller_request(now, to, version, request, out);

@@ -124,6 +124,19 @@ impl Scene {
                 Ok(readable) => format!(" -> {}", readable.high_watermark),
                 Err(error) => format!(" -> refused: {error}"),
             },
+            "delete" => {
+                let to = after("below").map(|offset| Offset::new(offset.parse().expect("an offset")));
+                let broker = self.world.broker(broker(1));
+                match broker.replica.delete_records(to, &mut broker.pending) {
+                    Ok(to) => format!(" -> below {to}"),
+                    Err(error) => format!(" -> refused: {error}"),
+                }
+            }
+            "low" => {
+                let silent = after("without").map_or_else(Vec::new, brokers);
+                let low = self.world.broker(broker(1)).replica.low_watermark(|id| !silent.contains(&id));
+                low.map_or(" -> not known".to_string(), |low| format!(" -> {low}"))
+            }
             "propose" => {
                 let now = self.world.now;
                 match self.world.broker(broker(1)).replica.isr_proposal(now) {

@@ -1,6 +1,7 @@
 //! What must hold, one sentence a test.
 
 mod commit;
+mod deletion;
 mod in_sync;
 mod serving;
 mod truncation;

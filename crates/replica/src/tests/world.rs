@@ -104,6 +104,7 @@ impl World {
         let now = self.now;
         let leader = self.broker(fetch.leader);
         let request = FollowerFetchRequest {
+            log_start: Some(fetch.log_start),
             follower: from,
             broker_epoch: Some(broker_epoch),
             current_leader_epoch: Some(fetch.leader_epoch),

@@ -9,6 +9,7 @@ use klamm_model::{
 use uuid::Uuid;
 
 use super::super::*;
+use crate::quota::QuotaValue;
 use crate::record::{ConfigResource, RegisterBroker};
 
 pub(super) struct Rig {
@@ -84,6 +85,15 @@ impl Rig {
             "delete-by-id" => {
                 self.delete(vec![TopicRef::Id(self.topic(rest[0])), TopicRef::Id(self.topic("no such"))])
             }
+            "grow" => self.grow(rest, false),
+            "would-grow" => self.grow(rest, true),
+            "elect" => self.elect(Election::Preferred, rest),
+            "elect-unclean" => self.elect(Election::Unclean, rest),
+            "reassign" => self.reassign(rest, true),
+            "reassign-keeping-factor" => self.reassign(rest, false),
+            "reassigning" => self.decide(&Command::ListReassignments(by_topic(rest))),
+            "quota" => self.quota(rest),
+            "unregister" => self.decide(&Command::UnregisterBroker(BrokerId(number(rest[0])))),
             "isr" => self.isr(rest),
             "ids" => {
                 let Heartbeat { id, epoch, .. } = self.heartbeat(rest[0]);
@@ -223,6 +233,40 @@ impl Rig {
         self.decide(&Command::DeleteTopics(DeleteTopics { topics }))
     }
 
+    /// `grow <topic> <count> [<brokers>;<brokers>…]`
+    fn grow(&mut self, words: &[&str], validate_only: bool) -> String {
+        let places = words.get(2).map(|it| it.split(';').map(brokers).collect());
+        let topic =
+            MorePartitions { name: words[0].to_owned(), count: number(words[1]), assignments: places };
+        let topics = if words.contains(&"twice") { vec![topic.clone(), topic] } else { vec![topic] };
+        self.decide(&Command::CreatePartitions(CreatePartitions { topics, validate_only }))
+    }
+
+    fn elect(&mut self, election: Election, words: &[&str]) -> String {
+        self.decide(&Command::ElectLeaders(ElectLeaders { election, partitions: by_topic(words) }))
+    }
+
+    /// `reassign <topic>/<partition> <brokers>`, or `-` to call it off; more pairs may follow.
+    fn reassign(&mut self, words: &[&str], may_change_factor: bool) -> String {
+        let pairs = words.chunks(2).map(|pair| {
+            let (name, index) = place(pair[0]);
+            (name, vec![(index, (pair[1] != "-").then(|| brokers(pair[1])))])
+        });
+        let partitions = pairs.collect();
+        self.decide(&Command::AlterReassignments(AlterReassignments { partitions, may_change_factor }))
+    }
+
+    /// `quota <kind>=<name>,… <key>=<value>…`; no name is the default, no value takes the quota away.
+    fn quota(&mut self, words: &[&str]) -> String {
+        let set = pairs(&words[1..]);
+        let value = |it: String| QuotaValue::new(number(&it));
+        let change = QuotaChange {
+            entity: pairs(&words[0].split(',').collect::<Vec<_>>()),
+            set: set.into_iter().map(|(key, it)| (key, it.map(value))).collect(),
+        };
+        self.decide(&Command::AlterQuotas(AlterQuotas { changes: vec![change], validate_only: false }))
+    }
+
     /// `isr <topic>/<partition> by <broker> is <brokers> [what is odd about it]`
     fn isr(&mut self, words: &[&str]) -> String {
         let (name, index) = words[0].split_once('/').expect("topic/partition");
@@ -307,9 +351,10 @@ impl Rig {
         for topic in self.controller.image().topics() {
             for (index, it) in topic.partitions.iter().enumerate() {
                 let leader = it.leader.map_or("nobody".to_owned(), |it| it.to_string());
+                let moving = moving(&it.adding, &it.removing);
                 writeln!(
                     told,
-                    "{}/{index} on {} in sync {} leader {leader} epochs {}.{}",
+                    "{}/{index} on {}{moving} in sync {} leader {leader} epochs {}.{}",
                     topic.name,
                     list(&it.replicas),
                     list(&it.isr),
@@ -333,6 +378,28 @@ fn brokers(words: &str) -> Vec<BrokerId> {
 
 fn list(brokers: &[BrokerId]) -> String {
     brokers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+fn moving(adding: &[BrokerId], removing: &[BrokerId]) -> String {
+    let told = |what, ids: &[BrokerId]| {
+        if ids.is_empty() { String::new() } else { format!(" {what} {}", list(ids)) }
+    };
+    told("adding", adding) + &told("removing", removing)
+}
+
+/// `<topic>/<partition>`
+fn place(word: &str) -> (String, PartitionIndex) {
+    let (name, index) = word.split_once('/').expect("topic/partition");
+    (name.to_owned(), PartitionIndex(number(index)))
+}
+
+/// No words: all.
+fn by_topic(words: &[&str]) -> Option<ByTopic<()>> {
+    let one = |word: &&str| {
+        let (name, index) = place(word);
+        (name, vec![(index, ())])
+    };
+    (!words.is_empty()).then(|| words.iter().map(one).collect())
 }
 
 fn pairs(words: &[&str]) -> Vec<(String, Option<String>)> {
@@ -367,6 +434,15 @@ fn describe(record: &Record, images: [&Image; 2]) -> String {
                 it.partition.partition,
                 it.partition_epoch
             );
+            if let Some(replicas) = &it.replicas {
+                told += &format!(" on {}", list(replicas));
+            }
+            for (what, ids) in [("adding", &it.adding), ("removing", &it.removing)] {
+                if let Some(ids) = ids {
+                    told +=
+                        &format!(" {what} {}", if ids.is_empty() { "nobody".to_owned() } else { list(ids) });
+                }
+            }
             if let Some(isr) = &it.isr {
                 told += &format!(" in sync {}", list(isr));
             }
@@ -385,6 +461,7 @@ fn describe(record: &Record, images: [&Image; 2]) -> String {
             };
             format!("{of} {key} = {value:?}")
         }
+        Record::ClientQuota { entity, key, value } => format!("quota of {entity}: {key} = {value:?}"),
         Record::ProducerIds { broker, next, .. } => format!("producer ids below {next} to {broker}"),
         other => format!("{other:?}"),
     }
@@ -403,6 +480,14 @@ fn reply(reply: &Reply) -> String {
             answers.iter().map(|(it, result)| format!("{}{}", key(it), told(result, &ok))).collect();
         answers.join("\n")
     }
+    fn of_topics<T>(answers: &ByTopic<T>, tell: impl Fn(&T) -> String) -> String {
+        let lines: Vec<_> = answers
+            .iter()
+            .flat_map(|(name, of_topic)| of_topic.iter().map(move |(index, it)| (name, index, it)))
+            .map(|(name, index, it)| format!("{name}/{index}: {}", tell(it)))
+            .collect();
+        lines.join("\n")
+    }
     match reply {
         Reply::CreateTopics(it) => lines(
             it,
@@ -417,6 +502,7 @@ fn reply(reply: &Reply) -> String {
             |it| match it {
                 TopicRef::Name(name) => format!("{name}: "),
                 TopicRef::Id(_) => "by id: ".to_owned(),
+                TopicRef::Contradictory { .. } => "by both: ".to_owned(),
             },
             |it| format!("deleted {}", it.name),
         ),
@@ -446,5 +532,13 @@ fn reply(reply: &Reply) -> String {
         Reply::AlterConfigs(it) => {
             it.iter().map(|result| told(result, |()| "set".to_owned())).collect::<Vec<_>>().join("\n")
         }
+        Reply::CreatePartitions(it) => lines(it, |name| format!("{name}: "), |()| "grown".to_owned()),
+        Reply::ElectLeaders(it) => of_topics(it, |it| told(it, |()| "elected".to_owned())),
+        Reply::AlterReassignments(it) => of_topics(it, |it| told(it, |()| "taken".to_owned())),
+        Reply::ListReassignments(it) => {
+            of_topics(it, |it| format!("on {}{}", list(&it.replicas), moving(&it.adding, &it.removing)))
+        }
+        Reply::AlterQuotas(it) => lines(it, |_| String::new(), |()| "set".to_owned()),
+        Reply::UnregisterBroker(it) => told(it, |()| "unregistered".to_owned()),
     }
 }

@@ -222,6 +222,7 @@ impl Fetch {
         let from = Offset::from_wire(asked.offset).ok_or(ErrorCode::OffsetOutOfRange)?;
         let current_epoch = LeaderEpoch::from_wire(asked.current_leader_epoch);
         let last_epoch = LeaderEpoch::from_wire(asked.last_fetched_epoch);
+        let deletes_wait = !hosted.deletes.is_empty();
         let replica = &mut hosted.replica;
         let answer: Result<FetchAnswer, FetchError> = match self.reader {
             Reader::Consumer { .. } => replica.consumer_fetch(current_epoch, last_epoch, from, bytes_max),
@@ -232,10 +233,11 @@ impl Fetch {
                     current_leader_epoch: current_epoch,
                     fetch_offset: from,
                     last_fetched_epoch: last_epoch,
+                    log_start: Offset::from_wire(asked.log_start),
                     max_bytes: bytes_max,
                 };
                 replica.follower_fetch(now.tick, &request).map(|(answer, progress)| {
-                    if progress.high_watermark.is_some() {
+                    if progress.high_watermark.is_some() || deletes_wait {
                         node.moved.push(key);
                     }
                     node.isr_due.insert(key);

@@ -1,0 +1,155 @@
+//! Partitions move to other brokers (KIP-455).
+//!
+//! ```text
+//!  asked for        meanwhile                                         in the end
+//!  1,2 -> 3,2       replicas 3,2,1   adding 3   removing 1            replicas 3,2
+//! ```
+//! The new replicas are added first and copy; once all replicas that are to stay are in sync, the others go, and with them, maybe, the leader. Where those
+//! that are to stay are in sync already, both happen at once. A leader's change of its in-sync set is what ends a reassignment, see [`completed`].
+
+use std::collections::BTreeSet;
+
+use klamm_model::{BrokerId, PartitionIndex, TopicPartition};
+
+use super::elections::{self, Change};
+use super::new_partitions::check_replicas;
+use super::{AlterReassignments, ByTopic, Controller, Decision, ReassignError, Reassignment, Reply};
+use crate::image::{Image, Partition, Topic};
+use crate::record::Record;
+
+impl Controller {
+    pub(super) fn alter_reassignments(&self, it: &AlterReassignments) -> Decision {
+        let mut records = Vec::new();
+        let mut seen = BTreeSet::new();
+        let mut answers = Vec::new();
+        for (topic, partitions) in &it.partitions {
+            let mut of_topic = Vec::new();
+            for (index, target) in partitions {
+                let result = self.partition(topic, *index).and_then(|(at, partition)| {
+                    // A second change would rest on the state before the first.
+                    if !seen.insert(at) {
+                        return Err(ReassignError::Repeated);
+                    }
+                    let after = match target {
+                        Some(target) => self.reassigned(partition, target, it.may_change_factor)?,
+                        None => called_off(&self.image, partition)?,
+                    };
+                    records.extend(difference(at, partition, after));
+                    Ok(())
+                });
+                of_topic.push((*index, result));
+            }
+            answers.push((topic.clone(), of_topic));
+        }
+        Decision { records, reply: Reply::AlterReassignments(answers) }
+    }
+
+    pub(super) fn list_reassignments(&self, asked: Option<&ByTopic<()>>) -> Decision {
+        let of_topic = |topic: &Topic, indexes: &mut dyn Iterator<Item = PartitionIndex>| {
+            let moving = indexes.filter_map(|index| {
+                let it = topic.partition(index).filter(|it| it.is_reassigning())?;
+                let (adding, removing) = (it.adding.clone(), it.removing.clone());
+                Some((index, Reassignment { replicas: it.replicas.clone(), adding, removing }))
+            });
+            (topic.name.to_string(), moving.collect::<Vec<_>>())
+        };
+        let mut list: ByTopic<Reassignment> = match asked {
+            None => {
+                let all = |topic: &Topic| (0..).map(PartitionIndex).take(topic.partitions.len());
+                self.image.topics().map(|topic| of_topic(topic, &mut all(topic))).collect()
+            }
+            Some(asked) => {
+                let known = asked.iter().filter_map(|(name, indexes)| {
+                    let topic = self.image.topic_named(name)?;
+                    Some(of_topic(topic, &mut indexes.iter().map(|(index, ())| *index)))
+                });
+                known.collect()
+            }
+        };
+        list.retain(|(_, partitions)| !partitions.is_empty());
+        Decision { records: Vec::new(), reply: Reply::ListReassignments(list) }
+    }
+
+    fn partition(
+        &self,
+        name: &str,
+        index: PartitionIndex,
+    ) -> Result<(TopicPartition, &Partition), ReassignError> {
+        let unknown = || ReassignError::UnknownPartition { topic: name.to_owned(), partition: index };
+        let topic = self.image.topic_named(name).ok_or_else(unknown)?;
+        let partition = topic.partition(index).ok_or_else(unknown)?;
+        Ok((TopicPartition { topic: topic.id, partition: index }, partition))
+    }
+
+    fn reassigned(
+        &self,
+        partition: &Partition,
+        target: &[BrokerId],
+        may_change_factor: bool,
+    ) -> Result<Partition, ReassignError> {
+        check_replicas(&self.image, target).map_err(|what| ReassignError::Replicas { what })?;
+        let has = partition.target().len();
+        if !may_change_factor && has != target.len() {
+            return Err(ReassignError::FactorChange { has, asked: target.len() });
+        }
+        let removing = without(&partition.replicas, target);
+        let adding = without(target, &partition.replicas);
+        let replicas = target.iter().chain(&removing).copied().collect();
+        let after = Partition { replicas, adding, removing, ..partition.clone() };
+        Ok(completed(&self.image, after))
+    }
+}
+
+/// The replicas that were to come do not, and those that were to go stay.
+fn called_off(image: &Image, partition: &Partition) -> Result<Partition, ReassignError> {
+    if !partition.is_reassigning() {
+        return Err(ReassignError::NotUnderWay);
+    }
+    let after = Partition {
+        replicas: without(&partition.replicas, &partition.adding),
+        isr: without(&partition.isr, &partition.adding),
+        adding: Vec::new(),
+        removing: Vec::new(),
+        ..partition.clone()
+    };
+    if after.isr.is_empty() {
+        let what = "only replicas that were added are in sync".to_owned();
+        return Err(ReassignError::Replicas { what });
+    }
+    Ok(with_leader(image, after))
+}
+
+/// Ends a reassignment if everybody who is to stay is in sync.
+pub(super) fn completed(image: &Image, it: Partition) -> Partition {
+    let target = it.target();
+    if !it.is_reassigning() || target.is_empty() || !target.iter().all(|id| it.isr.contains(id)) {
+        return it;
+    }
+    let isr = without(&it.isr, &it.removing);
+    with_leader(image, Partition { replicas: target, isr, adding: Vec::new(), removing: Vec::new(), ..it })
+}
+
+/// A leader that is not in sync any more gives way to the first of the replicas that is.
+fn with_leader(image: &Image, it: Partition) -> Partition {
+    let is_gone = it.leader.is_some_and(|leader| !it.isr.contains(&leader));
+    let can = |id: &BrokerId| it.isr.contains(id) && elections::is_active(image, *id);
+    let leader = if is_gone { it.replicas.iter().copied().find(can) } else { it.leader };
+    Partition { leader, ..it }
+}
+
+/// What makes one state of a partition out of another.
+pub(super) fn difference(at: TopicPartition, before: &Partition, after: Partition) -> Option<Record> {
+    let changed = |old: &[BrokerId], new: Vec<BrokerId>| (old != new).then_some(new);
+    let change = Change {
+        leader: (before.leader != after.leader).then_some(after.leader),
+        isr: changed(&before.isr, after.isr),
+        replicas: changed(&before.replicas, after.replicas),
+        adding: changed(&before.adding, after.adding),
+        removing: changed(&before.removing, after.removing),
+    };
+    (change != Change::default()).then(|| change.record(at, before))
+}
+
+fn without(brokers: &[BrokerId], others: &[BrokerId]) -> Vec<BrokerId> {
+    brokers.iter().copied().filter(|id| !others.contains(id)).collect()
+}
