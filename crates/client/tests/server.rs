@@ -5,9 +5,11 @@
     reason = "a broker needs a directory and threads"
 )]
 
+use std::collections::BTreeMap;
+
 use klamm_client::{
     Admin, Change, Client, ClientConfig, ConfigChange, ConfigOperation, ConfigResource, ConfigSource,
-    ConfigType, NewTopic, OffsetQuestion, PartitionName, Producer, ProducerConfig, Record,
+    ConfigType, Election, NewTopic, OffsetQuestion, PartitionName, Producer, ProducerConfig, Record, TrimTo,
 };
 use klamm_model::{BrokerId, ErrorCode, Offset, Timestamp};
 use klamm_server::{Config, Server};
@@ -73,7 +75,7 @@ fn topics_are_made_described_and_deleted() {
 }
 
 #[test]
-fn offsets_are_found_by_time() {
+fn offsets_are_found_by_time_and_records_deleted_before_one() {
     with_broker(async |client, admin| {
         create(&admin, "t", 2).await;
         write_three(&client).await;
@@ -87,6 +89,16 @@ fn offsets_are_found_by_time() {
         assert_eq!(offset(OffsetQuestion::Since(Timestamp(150))).await, Some(1));
         assert_eq!(offset(OffsetQuestion::Since(Timestamp(301))).await, None);
         assert_eq!(offset(OffsetQuestion::MaxTimestamp).await, Some(2));
+
+        let trim = async |to| {
+            let asked = BTreeMap::from([(partition.clone(), to)]);
+            admin.delete_records(&asked).await.expect("answers").remove(&partition).expect("mentioned")
+        };
+        assert_eq!(trim(TrimTo::Offset(Offset::new(2))).await, Ok(Offset::new(2)));
+        assert_eq!(offset(OffsetQuestion::Earliest).await, Some(2));
+        let beyond = trim(TrimTo::Offset(Offset::new(9))).await.expect_err("there is no offset 9");
+        assert_eq!(beyond.to_string(), "t-0: the log has no such offset");
+        assert_eq!(trim(TrimTo::End).await, Ok(Offset::new(3)));
     });
 }
 
@@ -149,5 +161,56 @@ fn the_cluster_says_who_it_is_and_what_it_speaks() {
         let fetch = apis.iter().find(|api| api.name == Some("Fetch")).expect("served");
         assert_eq!((fetch.min, fetch.max), (4, 18));
         admin.features().await.expect("told");
+    });
+}
+
+#[test]
+fn a_topic_gets_more_partitions_and_never_fewer() {
+    with_broker(async |_, admin| {
+        create(&admin, "t", 2).await;
+        admin.create_partitions("t", 5, Change::Check).await.expect("it would do");
+        admin.create_partitions("t", 5, Change::Make).await.expect("made");
+        assert_eq!(admin.list_topics().await.expect("listed")["t"].partitions.len(), 5);
+        let fewer = admin.create_partitions("t", 3, Change::Make).await.expect_err("never fewer");
+        assert_eq!(fewer.code(), Some(ErrorCode::InvalidPartitions));
+    });
+}
+
+#[test]
+fn one_broker_holds_and_leads_everything() {
+    with_broker(async |_, admin| {
+        create(&admin, "t", 2).await;
+        let partitions = [PartitionName::new("t", 0), PartitionName::new("t", 7)];
+        let elected = admin.elect_leaders(Election::Preferred, Some(&partitions)).await.expect("answers");
+        let code =
+            |number: usize| elected[&partitions[number]].as_ref().map_err(klamm_client::AdminError::code);
+        assert_eq!(code(0), Err(Some(ErrorCode::ElectionNotNeeded)));
+        assert_eq!(code(1), Err(Some(ErrorCode::UnknownTopicOrPartition)));
+
+        let to = |broker| BTreeMap::from([(partitions[0].clone(), Some(vec![BrokerId(broker)]))]);
+        let stays = admin.reassign(&to(1)).await.expect("answers");
+        assert_eq!(stays[&partitions[0]], Ok(()));
+        let moves = admin.reassign(&to(2)).await.expect("answers");
+        let refused = moves[&partitions[0]].as_ref().expect_err("there is no broker 2");
+        assert_eq!(refused.code(), Some(ErrorCode::InvalidReplicaAssignment));
+        assert!(admin.list_reassignments(None).await.expect("listed").is_empty());
+    });
+}
+
+#[test]
+fn one_broker_is_the_quorum_and_has_a_disk() {
+    with_broker(async |client, admin| {
+        create(&admin, "t", 1).await;
+        write_three(&client).await;
+        let quorum = admin.describe_quorum().await.expect("described");
+        assert_eq!(quorum.leader, Some(BrokerId(1)));
+        assert_eq!(quorum.voters.len(), 1);
+        assert!(quorum.high_watermark > Some(Offset::ZERO), "{quorum:?}");
+
+        let directories = admin.describe_log_dirs(BrokerId(1)).await.expect("described");
+        assert_eq!(directories.len(), 1);
+        let copy = directories[0].replicas[&PartitionName::new("t", 0)];
+        assert!(copy.size_bytes > 0 && copy.lag == 0 && !copy.is_future, "{copy:?}");
+        assert!(directories[0].usable_bytes <= directories[0].total_bytes);
     });
 }

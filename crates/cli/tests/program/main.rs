@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "runs processes")]
 
 mod broker;
+mod cluster;
 mod config;
 mod log;
 mod settings;

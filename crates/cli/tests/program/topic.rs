@@ -112,12 +112,23 @@ fn a_description_has_everything_on_one_page() {
     let broker = Broker::start();
     broker.ok(&["topic", "create", "orders", "-p", "2", "-c", "retention.ms=1000000"]);
     broker.ok_with_input(&["produce", "orders", "-p", "1"], "one\ntwo\n");
-    broker
-        .ok(&["topic", "describe", "orders"])
-        .says("records      2\n")
-        .says("settings     retention.ms=1000000\n")
-        .says("durability   synced: acks=all is answered when the records are on disk\n")
-        .says("PARTITION  LEADER  EPOCH  REPLICAS  IN SYNC  OFFLINE  START  END  SIZE");
+    broker.ok(&["topic", "describe", "orders"]).expect(
+        &[],
+        &expect![[r#"
+        topic  orders
+        id  <id>
+        partitions  2
+        replication  1
+        records  2
+        size  81 B
+        settings  retention.ms=1000000
+        durability  synced: acks=all is answered when the records are on disk
+
+        PARTITION  LEADER  EPOCH  REPLICAS  IN SYNC  OFFLINE  START  END  SIZE
+          0  1  0  1  1  -  0  0  0 B
+          1  1  0  1  1  -  0  2  81 B
+    "#]],
+    );
     let described = broker.ok(&["topic", "describe", "orders", "--format", "json"]).json();
     assert_eq!(described[0]["configs"]["retention.ms"], "1000000");
     assert_eq!(described[0]["acks_all_waits_for_sync"], true);
@@ -138,6 +149,23 @@ fn what_does_not_wait_for_the_disk_says_so() {
         .says("durability   relaxed: on disk after 10000 records at the latest");
     let described = broker.ok(&["topic", "describe", "fast", "--format", "json"]).json();
     assert_eq!(described[0]["acks_all_waits_for_sync"], false);
+}
+
+#[test]
+fn a_list_counts_records_and_bytes() {
+    let broker = Broker::start();
+    broker.ok(&["topic", "create", "orders", "-p", "2"]);
+    broker.ok_with_input(&["produce", "orders"], "one\ntwo\nthree\n");
+    broker.ok(&["topic", "list", "--long"]).expect(
+        &[],
+        &expect![[r#"
+            TOPIC  PARTITIONS  REPLICATION  RECORDS  SIZE
+            orders  2  1  3  93 B
+        "#]],
+    );
+    let listed = broker.ok(&["topic", "list", "-l", "--format", "json"]).json();
+    assert_eq!(listed[0]["records"], 3);
+    assert!(listed[0]["size_bytes"].as_u64() > Some(0), "{listed}");
 }
 
 #[test]
@@ -178,6 +206,122 @@ fn settings_are_altered_and_given_back() {
     "#]],
     );
     broker.ok(&["topic", "describe", "t"]).says("retention.ms=5000");
+}
+
+#[test]
+fn partitions_are_added_and_never_taken() {
+    let broker = Broker::start();
+    broker.ok(&["topic", "create", "t", "-p", "2"]);
+    broker.ok(&["topic", "add-partitions", "t", "--to", "4", "--dry-run"]).expect(
+        &[],
+        &expect![[r#"
+        topic t would have 4 partitions, had 2
+    "#]],
+    );
+    broker.ok(&["topic", "add-partitions", "t", "--to", "4"]).expect(
+        &[],
+        &expect![[r#"
+        topic t has 4 partitions, had 2
+    "#]],
+    );
+    broker.ok(&["topic", "add-partitions", "t", "--to", "4"]).expect(
+        &[],
+        &expect![[r#"
+        topic t has 4 partitions already
+    "#]],
+    );
+    broker.ok(&["topic", "add-partitions", "t", "--add", "1"]).expect(
+        &[],
+        &expect![[r#"
+        topic t has 5 partitions, had 4
+    "#]],
+    );
+    broker.run_anyway(&["topic", "add-partitions", "t", "--to", "3"]).expect(
+        &[],
+        &expect![[r#"
+        klamm: t: the topic has 5 partitions already, so 3 would not be more (INVALID_PARTITIONS)
+        klamm: partitions never become fewer: make another topic and copy what is to stay
+        exit code 1
+    "#]],
+    );
+    broker.run_anyway(&["topic", "add-partitions", "nothing", "--to", "3"]).expect(
+        &[],
+        &expect![[r#"
+        klamm: nothing: there is no such topic or partition
+        exit code 1
+    "#]],
+    );
+    broker.ok_with_input(&["produce", "t", "-p", "4"], "into the new one\n");
+    broker.ok(&["consume", "t", "-p", "4", "-e"]).prints("into the new one\n");
+}
+
+#[test]
+fn the_oldest_records_are_trimmed() {
+    let broker = Broker::start();
+    let lines: String = (0..100).map(|number| format!("{number}\n")).collect();
+    broker.ok(&["topic", "create", "t", "-p", "2"]);
+    broker.ok_with_input(&["produce", "t", "-p", "0"], &lines);
+    broker.ok_with_input(&["produce", "t", "-p", "1"], "only\n");
+    broker.ok(&["topic", "trim", "t", "--to", "-10", "--dry-run"]).expect(
+        &[],
+        &expect![[r#"
+        TOPIC  PARTITION  START BEFORE  START  END  WOULD DELETE
+        t  0  0  90  100  90
+        t  1  0  0  1  0
+    "#]],
+    );
+    broker.ok(&["topic", "trim", "t", "-p", "0", "--to", "42"]).expect(
+        &[],
+        &expect![[r#"
+        TOPIC  PARTITION  START BEFORE  START  END  DELETED
+        t  0  0  42  100  42
+    "#]],
+    );
+    broker.ok(&["consume", "t", "-p", "0", "-n", "1"]).prints("42\n");
+    broker.ok(&["topic", "trim", "t", "-p", "0", "--to", "10"]).expect(
+        &[],
+        &expect![[r#"
+        TOPIC  PARTITION  START BEFORE  START  END  DELETED
+        t  0  42  42  100  0
+    "#]],
+    );
+    let trimmed = broker.ok(&["topic", "trim", "t", "--to", "@-1h", "--format", "json"]).json();
+    assert_eq!(trimmed[0]["records_deleted"], 0);
+    broker.run_anyway(&["topic", "trim", "t", "-p", "0", "--to", "1000"]).expect(
+        &[],
+        &expect![[r#"
+        TOPIC  PARTITION  START BEFORE  START  END  DELETED
+        t  0  42  -  100  -
+        klamm: t-0: the log has no such offset
+        exit code 1
+    "#]],
+    );
+    broker.ok(&["topic", "trim", "t", "--to", "end"]).expect(
+        &[],
+        &expect![[r#"
+        TOPIC  PARTITION  START BEFORE  START  END  DELETED
+        t  0  42  100  100  58
+        t  1  0  1  1  1
+    "#]],
+    );
+    broker.ok(&["consume", "t", "-e"]).prints("");
+    broker
+        .run_anyway(&["topic", "trim", "t", "-p", "0", "--to", "1000", "--dry-run"])
+        .says("the log has no such offset");
+    broker.run_anyway(&["topic", "trim", "t", "--to", "start"]).expect(
+        &[],
+        &expect![[r#"
+        klamm: --to start: there is nothing before the start
+        exit code 2
+    "#]],
+    );
+    broker.run_anyway(&["topic", "trim", "nothing", "--to", "end"]).expect(
+        &[],
+        &expect![[r#"
+        klamm: there is no topic "nothing"
+        exit code 1
+    "#]],
+    );
 }
 
 #[test]
