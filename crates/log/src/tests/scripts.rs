@@ -599,6 +599,7 @@ fn a_log_that_stops_brings_everything_to_disk_and_says_so_last() {
          ok sync 0
          rests
          ok sync 0
+         ok durable 2
          ok durable 3
          rests",
         expect![[r#"
@@ -611,9 +612,10 @@ fn a_log_that_stops_brings_everything_to_disk_and_says_so_last() {
             stop           0/2/3      -> sync 0
             rests          0/2/3      at rest false, whole false
             ok write 2     0/3/3      written 3
-            ok sync 0      2/3/3      synced 2 -> sync 0
+            ok sync 0      2/3/3      synced 2 -> sync 0, durable 2
             rests          2/3/3      at rest false, whole false
-            ok sync 0      3/3/3      synced 3 -> durable 3
+            ok sync 0      3/3/3      synced 3
+            ok durable 2   3/3/3      -> durable 3
             ok durable 3   3/3/3      
             rests          3/3/3      at rest true, whole true
         "#]],
