@@ -130,10 +130,10 @@ pub(super) fn durable_point(bytes: &[u8]) -> Result<DurablePoint, Damage> {
     let point = match lines.as_slice() {
         ["0", durable, committed] => (offset(durable), offset(committed), None),
         // What may follow are notes that only a start needs.
-        ["1", durable, committed, log_start, ..] => {
+        ["1" | "2", durable, committed, log_start, ..] => {
             (offset(durable), offset(committed), Some(offset(log_start)))
         }
-        [version, ..] => return Err(Damage::whole(&format!("version {version:?}, known are 0 and 1"))),
+        [version, ..] => return Err(Damage::whole(&format!("version {version:?}, known are 0 to 2"))),
         [] => unreachable!("a split text has a piece"),
     };
     match point {
@@ -214,6 +214,7 @@ mod tests {
         assert_eq!(offsets("0\n7\n5\n"), (7, 5, None));
         assert_eq!(offsets("1\n7\n5\n2\n"), (7, 5, Some(2)));
         assert_eq!(offsets("1\n7\n5\n2\n-\n"), (7, 5, Some(2)));
+        assert_eq!(offsets("2\n7\n5\n2\n-\n0\n"), (7, 5, Some(2)));
         let good = point("1\n7\n5\n2\n");
         for at in 0..good.len() {
             let mut flipped = good.clone().into_bytes();
@@ -221,8 +222,8 @@ mod tests {
             assert!(durable_point(&flipped).is_err(), "byte {at}");
             assert!(durable_point(&good.as_bytes()[..at]).is_err(), "cut at {at}");
         }
-        let newer = durable_point(point("2\n7\n5\n2\n1\n").as_bytes());
-        assert_eq!(newer, Err(Damage::whole("version \"2\", known are 0 and 1")));
+        let newer = durable_point(point("3\n7\n5\n2\n1\n").as_bytes());
+        assert_eq!(newer, Err(Damage::whole("version \"3\", known are 0 to 2")));
         assert_eq!(durable_point(point("0\n7\n-5\n").as_bytes()), Err(Damage::whole("a line is no offset")));
     }
 
