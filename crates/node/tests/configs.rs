@@ -323,7 +323,7 @@ fn a_topics_config_tells_where_it_comes_from() {
          topic -",
         &expect![[r#"
             create t cleanup.policy=compact
-                NONE: 
+                NONE
             topic t cleanup.policy segment.bytes retention.ms min.insync.replicas remote.storage.enable
                 5 configs
                 cleanup.policy = compact (TOPIC)
@@ -482,7 +482,7 @@ fn alterations_are_checked_one_resource_at_a_time() {
          set 5 x y=z",
         &expect![[r#"
             create t
-                NONE: 
+                NONE
             set topic t would retention.ms=5
                 NONE
             set topic t retention.ms=5 cleanup.policy+=compact
@@ -566,9 +566,9 @@ fn what_is_set_for_brokers_holds_at_once_and_after_a_restart() {
          produce t 1500",
         &expect![[r#"
             create t
-                NONE: 
+                NONE
             create own max.message.bytes=5000
-                NONE: 
+                NONE
             produce t 1500
                 NONE
             produce t 3500
@@ -580,7 +580,7 @@ fn what_is_set_for_brokers_holds_at_once_and_after_a_restart() {
             produce own 4500
                 NONE
             create new
-                NONE: 
+                NONE
             produce new 3500
                 NONE
             set broker 1 message.max.bytes=1000
@@ -620,9 +620,9 @@ fn resources_are_listed() {
          list 64",
         &expect![[r#"
             create t
-                NONE: 
+                NONE
             create u
-                NONE: 
+                NONE
             list
                 NONE 2:t 2:u 4:1 8:1
             list topic
