@@ -284,7 +284,8 @@ impl fmt::Display for Damage {
 /// How an operation failed.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum DiskError {
-    /// There is no room, or no file descriptor or memory to do it with. It may be tried again later.
+    /// There is no room, or no file descriptor or memory to do it with. It may be tried again later. A sync that failed is
+    /// never this, whatever the reason: what it was to bring to disk is lost.
     #[error("the disk is full, or the system has no file descriptor or memory left")]
     Full,
     /// What is on the disk now is not known.

@@ -308,12 +308,14 @@ impl Log {
                 }
             }
             Barrier::Truncate { segment, size, delete, end } => {
-                self.lower_durable_point(*end, &mut actions);
+                let floor = delete.last().unwrap_or(segment).base;
+                self.lower_durable_point(*end, floor, &mut actions);
                 actions.push(DiskAction::Truncate { segment: *segment, size: *size, delete: delete.clone() });
             }
             Barrier::Restart { segment, oldest, delete } => {
                 // Whenever a crash comes, what is left is a log: the old one emptied, or the new one.
-                self.lower_durable_point(Offset::ZERO, &mut actions);
+                let floor = delete.iter().chain([oldest]).fold(segment.base, |floor, it| floor.max(it.base));
+                self.lower_durable_point(Offset::ZERO, floor, &mut actions);
                 actions.push(DiskAction::Truncate { segment: *oldest, size: 0, delete: delete.clone() });
                 if oldest != segment {
                     actions.push(DiskAction::CreateSegment { segment: *segment });
@@ -329,9 +331,10 @@ impl Log {
     }
 
     /// A crash after a cut below the durable point would look like damage, and records after a cut below the log start would be taken for deleted
-    /// ones.
-    fn lower_durable_point(&mut self, to: Offset, actions: &mut Vec<DiskAction>) {
-        if to < self.durable_point || self.log_start < self.log_start_on_disk {
+    /// ones. As long as the file does not exist, the base of the last segment, `floor`, counts as the durable point.
+    fn lower_durable_point(&mut self, to: Offset, floor: Offset, actions: &mut Vec<DiskAction>) {
+        let saved = if self.durable_point == Offset::ZERO { floor } else { self.durable_point };
+        if to < saved || self.log_start < self.log_start_on_disk {
             self.durable_point = self.durable_point.min(to);
             self.log_start_on_disk = self.log_start_on_disk.min(self.log_start);
             self.clean_to_on_disk = self.clean_to;

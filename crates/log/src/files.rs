@@ -32,6 +32,8 @@ pub use marker::CleanShutdown;
 const LOCK_FILE: &str = ".lock";
 /// What the name of a directory ends with that is being deleted.
 const DELETED: &str = "-delete";
+/// What file systems take.
+const FILE_NAME_BYTES_MAX: usize = 255;
 const TEMPORARY: &str = ".tmp";
 /// Open segment files at most. Opening one again costs some 10 µs, which is only noticed if it happens for each write; an open one some 300 bytes in the kernel.
 const OPEN_FILES_MAX: usize = 8192;
@@ -340,7 +342,7 @@ impl Files {
     }
 
     fn sync(&self, segment: SegmentId) -> Result<(), DiskError> {
-        let open = self.open_segment(segment).map_err(failed("open segment", segment))?;
+        let open = patiently(|| self.open_segment(segment)).map_err(failed("open segment", segment))?;
         // What is written from now on is for the next one.
         open.dirty.store(false, Ordering::Relaxed);
         self.sync_file(segment, &open.file)?;
@@ -355,7 +357,7 @@ impl Files {
     fn sync_file(&self, segment: SegmentId, file: &File) -> Result<(), DiskError> {
         file.sync_data().map_err(|error| {
             self.blame(segment.partition, &error, true);
-            failed("sync", segment)(error)
+            failed("sync", segment)(unsynced(&error))
         })
     }
 
@@ -364,7 +366,7 @@ impl Files {
         let directory = self.partition(partition)?;
         let first = !directory.settled.load(Ordering::Acquire);
         if first && let Ok(metadata) = options().read(true).open(directory.path.join(PARTITION_METADATA)) {
-            metadata.sync_all()?;
+            metadata.sync_all().map_err(|error| unsynced(&error))?;
         }
         sync_directory(&directory.path)?;
         if first {
@@ -521,8 +523,9 @@ impl Files {
         let Some(directory) = write_lock(&self.partitions).remove(&partition) else { return Ok(()) };
         self.open.forget_partition(partition);
         write_lock(&self.versions).retain(|segment, _| segment.partition != partition);
-        let mut gone = directory.path.clone().into_os_string();
-        gone.push(format!(".{}{DELETED}", partition.topic));
+        let data_dir = &self.data_dir(directory.log_dir).path;
+        let name = directory.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let gone = data_dir.join(deleted_name(name, partition.topic));
         match fs::rename(&directory.path, &gone) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -532,10 +535,10 @@ impl Files {
                 return Err(failed("rename", at)(error));
             }
         }
-        let data_dir = &self.data_dir(directory.log_dir).path;
         sync_directory(data_dir).map_err(failed("sync", data_dir))?;
         // From here on it is deleted: what cannot be removed now goes at the next start.
-        fs::remove_dir_all(&gone).map_err(failed("remove", &gone))
+        let _ = fs::remove_dir_all(&gone);
+        Ok(())
     }
 }
 
@@ -589,6 +592,12 @@ fn failed<T: std::fmt::Debug>(operation: &'static str, on: T) -> impl FnOnce(io:
         _ if is_want(&error) => DiskError::Full,
         _ => DiskError::Io(format!("{operation} {on:?}: {error}")),
     }
+}
+
+/// A sync that failed, for whatever reason. The kernel drops what it could not bring to disk and tells it once: a second sync would succeed and mean nothing, so
+/// this must never be taken for a full disk, which is tried again. (A file that is replaced as a whole is written again before it is synced again.)
+fn unsynced(error: &io::Error) -> io::Error {
+    io::Error::other(format!("not brought to disk: {error}"))
 }
 
 /// The system has no file descriptor or memory to spare (F31). Nothing was done, and nothing is wrong with the disk.
@@ -656,7 +665,26 @@ fn remove_file(path: &Path) -> io::Result<()> {
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {
-    patiently(|| File::open(path))?.sync_all()
+    patiently(|| File::open(path))?.sync_all().map_err(|error| unsynced(&error))
+}
+
+/// What the directory of a partition is called while it is being deleted: `topic-0.TOPIC_ID-delete`. A long topic name is cut, as Kafka does.
+fn deleted_name(directory: &str, topic: TopicId) -> String {
+    let (name, number) = directory.rsplit_once('-').unwrap_or((directory, ""));
+    let rest = format!("-{number}.{topic}{DELETED}");
+    let kept = (0..=name.len())
+        .rev()
+        .find(|size| name.is_char_boundary(*size) && size + rest.len() <= FILE_NAME_BYTES_MAX);
+    format!("{}{rest}", &name[..kept.unwrap_or(0)])
+}
+
+/// Whether a name is of that kind. Anything else that ends in the same way is somebody's data.
+fn is_deleted_name(name: &str) -> bool {
+    let parts = name.strip_suffix(DELETED).and_then(|rest| rest.rsplit_once('.'));
+    parts.is_some_and(|(directory, id)| {
+        let number = directory.rsplit_once('-').map_or("", |(_, number)| number);
+        topic_id_from(id).is_some() && number.parse::<u32>().is_ok_and(|it| it.to_string() == number)
+    })
 }
 
 /// The topic that a directory belongs to. `None` if the file is missing, or does not say.

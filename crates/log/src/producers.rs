@@ -11,6 +11,9 @@ use crate::error::AppendError;
 /// How many batches of a producer are remembered. A producer has no more than five requests on the way (`max.in.flight.requests.per.connection`).
 pub(crate) const BATCHES_KEPT: usize = 5;
 
+/// Where there are too many producers, room is made for this part of them at once.
+const NEWCOMERS_SHARE: usize = 16;
+
 /// A batch of a producer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct SequencedBatch {
@@ -244,12 +247,17 @@ impl Producers {
     }
 
     fn make_room(&mut self, count_max: usize) {
-        while !self.entries.is_empty() && self.entries.len() >= count_max {
-            let silent =
-                self.entries.iter().min_by_key(|(id, entry)| (entry.last_offset, **id)).map(|(id, _)| *id);
-            if let Some(silent) = silent {
-                self.entries.remove(&silent);
-            }
+        if self.entries.len() < count_max {
+            return;
+        }
+        // Whoever looks for the silent ones looks at all, under the log's lock: once for many newcomers.
+        let gone_count = self.entries.len() + 1 - count_max.max(1) + count_max / NEWCOMERS_SHARE;
+        let mut silent: Vec<_> = self.entries.iter().map(|(id, entry)| (entry.last_offset, *id)).collect();
+        if let Some(last) = gone_count.checked_sub(1).filter(|last| *last < silent.len()) {
+            silent.select_nth_unstable(last);
+        }
+        for (_, id) in silent.into_iter().take(gone_count) {
+            self.entries.remove(&id);
         }
     }
 }

@@ -154,6 +154,10 @@ impl Recovery<'_> {
             let base = self.log_start;
             return Ok((log, self.report(base, base, 1, 0)));
         }
+        if self.size_of(DURABLE_POINT).is_none() && 1 < found.len() {
+            // The file is gone. A segment begins when all before it is on disk, and no cut goes below that without having made the file.
+            self.durable_point = found.last().map(|last| last.base);
+        }
         // Segments wholly below the log start are no part of it any more, whatever of them is left.
         let first_kept = found.iter().skip(1).position(|next| self.log_start < next.base);
         let deleted: Vec<Found> = found.drain(..first_kept.unwrap_or(found.len() - 1)).collect();
@@ -339,7 +343,7 @@ impl Recovery<'_> {
         Ok(Some(contents))
     }
 
-    /// 0 if it was never saved; `None` if it cannot be read.
+    /// 0 if there is no file; `None` if it cannot be read.
     fn read_durable_point(&self) -> Result<Option<DurablePoint>, RecoverError> {
         match self.read_small(DURABLE_POINT)? {
             None => Ok(Some(DurablePoint::default())),

@@ -205,6 +205,11 @@ impl Node {
             }
             None => {
                 let name = directory(&topic.name, key.partition);
+                if self.my_epoch().is_none() {
+                    // An earlier process had it. A crash right after a topic was created leaves no directory either, and nobody can tell the one from the
+                    // other: the partition goes on, but not without a word.
+                    tracing::error!(partition = %key, topic = %topic.name, directory = name, "no directory of this partition was found; its log begins anew, empty");
+                }
                 Log::create_in(self.disks.place(), key, name, log_config, &mut self.ops)
             }
         };

@@ -214,6 +214,8 @@ impl Solo {
 
     /// Tells what is synced, and leads if it is time to.
     fn advance(&mut self, out: &mut Vec<Effect>) {
+        // There is nobody else: what is synced is committed, and the log need not be able to take it back.
+        self.log.note_high_watermark(self.log.synced());
         let committed = index(self.log.synced());
         while let Some(entry) = self.waiting.pop_front_if(|it| it.index < committed) {
             out.push(Effect::Tell(Output::Committed(entry)));

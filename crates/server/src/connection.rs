@@ -45,8 +45,6 @@ pub(crate) struct Connection {
     output: Output,
     pipeline: Pipeline<Vec<Piece>>,
     asked: VecDeque<Asked>,
-    /// Frames that were read and wait until the answers before them have left.
-    held: VecDeque<Bytes>,
     /// Sequence of the front of `asked`.
     asked_first: u64,
     /// The socket may have something to read.
@@ -55,7 +53,7 @@ pub(crate) struct Connection {
     pub(crate) may_write: bool,
     /// Bytes wait for a disk thread.
     pub(crate) is_warming: bool,
-    /// The client sends nothing more; once all is answered, the connection ends.
+    /// The client sends nothing more; once all but fetches is answered, the connection ends.
     pub(crate) is_half_closed: bool,
     /// Already in the list of connections that want a turn.
     pub(crate) is_queued: bool,
@@ -100,7 +98,6 @@ impl Connection {
             output: Output::default(),
             pipeline: Pipeline::default(),
             asked: VecDeque::new(),
-            held: VecDeque::new(),
             asked_first: 0,
             may_read: true,
             may_write: true,
@@ -124,24 +121,9 @@ impl Connection {
         may_exceed_budget: bool,
         frames: &mut Vec<Bytes>,
     ) -> Result<input::Stop, InputError> {
-        let frame_count = limits.in_flight_max.saturating_sub(self.pipeline.depth() + self.held.len());
+        let frame_count = limits.in_flight_max.saturating_sub(self.pipeline.depth());
         let quota = Quota { frame_count, bytes: READ_TURN_BYTES, may_exceed_budget };
         self.input.receive(&mut self.socket, pool, quota, frames)
-    }
-
-    /// Keeps frames for a later turn.
-    pub(crate) fn hold(&mut self, frames: impl Iterator<Item = Bytes>) {
-        self.held.extend(frames);
-    }
-
-    /// Whether there are frames for [`Self::release`].
-    pub(crate) fn holds_frames(&self) -> bool {
-        !self.held.is_empty()
-    }
-
-    /// Gives back all frames that were held, in their order.
-    pub(crate) fn release(&mut self, frames: &mut Vec<Bytes>) {
-        frames.extend(self.held.drain(..));
     }
 
     /// Whether a frame that needs budget has begun and is not finished.
@@ -208,13 +190,10 @@ impl Connection {
         !self.output.is_empty()
     }
 
-    /// Whether nothing is owed to the client any more; parked fetches count for nothing where the server stops.
-    pub(crate) fn is_settled(&self, is_stopping: bool) -> bool {
-        let owes_nothing = match is_stopping {
-            false => self.pipeline.depth() == 0,
-            true => self.asked.iter().all(|asked| asked.key == ApiKey::Fetch),
-        };
-        owes_nothing && self.output.is_empty() && (is_stopping || self.held.is_empty())
+    /// Whether a connection that is to end may end: nothing is owed but fetches that wait for records. A client that has closed its end is mostly gone, and
+    /// would hold its place for as long as it said it would wait.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.asked.iter().all(|asked| asked.key == ApiKey::Fetch) && self.output.is_empty()
     }
 
     /// Looks whether the connection got on since it was looked at last. Tells when to look again, or why its time is over.

@@ -65,6 +65,14 @@ pub enum IdentityError {
         /// Its identity.
         directory: Uuid,
     },
+    /// There are partitions, and nothing says whose.
+    #[error(
+        "{path} has partitions but no {FILE_NAME}, which says whose they are: bring it back from a copy of the directory, or choose another directory"
+    )]
+    Lost {
+        /// The directory.
+        path: String,
+    },
     /// The file says nothing that could be understood.
     #[error("{FILE_NAME}: {problem}")]
     Unreadable {
@@ -94,6 +102,11 @@ pub(crate) fn claim(data_dir: &Path, node_id: BrokerId) -> Result<Identity, Iden
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether a directory has an identity, legible or not.
+pub(crate) fn is_claimed(data_dir: &Path) -> bool {
+    fs::symlink_metadata(data_dir.join(FILE_NAME)).is_ok()
 }
 
 /// The same for all data directories of a node. Gives the identity of the first.

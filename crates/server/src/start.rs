@@ -116,8 +116,9 @@ impl Server {
         // Before it is decided how many of them the logs' files may take.
         let file_descriptors_max = file_descriptors_max();
         let files = Arc::new(Files::open_all(&config.data_dirs)?);
-        let was_left_clean = prepare_node_config(&mut config, &files, &addresses, broker_address)?;
         let found = files.partitions()?;
+        refuse_unclaimed(&files, &found)?;
+        let was_left_clean = prepare_node_config(&mut config, &files, &addresses, broker_address)?;
         refuse_twins(&files, &found)?;
         let opened = open_metadata(&config, &files, &found)?;
         let seed = match config.seed {
@@ -394,6 +395,17 @@ fn previous_epoch(files: &Files) -> Option<BrokerEpoch> {
     markers.all(|it| it == Some(first)).then_some(first.broker_epoch)
 }
 
+/// Partitions in a directory that is nobody's: with a new identity the cluster would not take this broker for the one that had them.
+fn refuse_unclaimed(files: &Files, found: &[FoundPartition]) -> Result<(), IdentityError> {
+    for (number, data_dir) in files.data_dirs().iter().enumerate() {
+        let is_theirs = |it: &FoundPartition| it.partition.is_some() && usize::from(it.log_dir.0) == number;
+        if found.iter().any(is_theirs) && !identity::is_claimed(data_dir.path()) {
+            return Err(IdentityError::Lost { path: data_dir.path().display().to_string() });
+        }
+    }
+    Ok(())
+}
+
 /// The same partition in two places: nobody knows which of them has the records.
 fn refuse_twins(files: &Files, found: &[FoundPartition]) -> Result<(), StartError> {
     let path = |it: &FoundPartition| files.data_dirs()[usize::from(it.log_dir.0)].path().join(&it.directory);
@@ -416,7 +428,11 @@ fn open_metadata(config: &Config, files: &Files, found: &[FoundPartition]) -> Re
     let (log, report) =
         Log::recover(solo::PARTITION, solo::DIRECTORY.to_owned(), solo::log_config(), &directory)
             .map_err(|error| refuse(&error))?;
-    tracing::debug!(?report, "metadata log recovered");
+    if report.cut_bytes > 0 {
+        tracing::warn!(?report, "a torn tail is cut off the metadata log");
+    } else {
+        tracing::debug!(?report, "metadata log recovered");
+    }
     Opened::recovered(me, log, files).map_err(|error| refuse(&error))
 }
 

@@ -121,6 +121,16 @@ impl File {
         self.is_name_durable = true;
     }
 
+    /// What the system failed to bring to the platter it forgets about: a later sync succeeds without it (fsyncgate).
+    fn forget(&mut self, number: u64, dice: &mut Dice) {
+        let rest = self.changes.partition_point(|change| change.number < number);
+        for change in self.changes.drain(..rest) {
+            if dice.chance(50) {
+                apply(&mut self.durable, &change.what);
+            }
+        }
+    }
+
     fn settle(&mut self) {
         self.durable.clone_from(&self.content);
         self.changes.clear();
@@ -174,7 +184,8 @@ impl Disk {
 
     fn failure(&mut self, action: &DiskAction, timeline: &mut Timeline) -> Option<DiskError> {
         let failure = match action {
-            DiskAction::Sync { .. } if self.illness.fails_sync => {
+            // A cut syncs too.
+            DiskAction::Sync { .. } | DiskAction::Truncate { .. } if self.illness.fails_sync => {
                 self.illness.fails_sync = false;
                 self.has_failed_sync = true;
                 timeline.coverage.count("disk: failed sync");
@@ -202,7 +213,7 @@ impl Disk {
         let (partition, id) = (op.partition, op.id);
         let result = match (fails, &op.action) {
             (Some(error), _) => {
-                self.perform_partly(op, changes_before, dice);
+                self.perform_partly(op, changes_before, true, dice);
                 Err(error)
             }
             (None, DiskAction::MapKeys(job)) => self.map_keys(job),
@@ -374,23 +385,14 @@ impl Disk {
     }
 
     /// What is left of an operation that failed, or that a crash came in the middle of.
-    fn perform_partly(&mut self, op: DiskOp, changes_before: u64, dice: &mut Dice) {
+    fn perform_partly(&mut self, op: DiskOp, changes_before: u64, has_failed: bool, dice: &mut Dice) {
         match op.action {
             DiskAction::Write { segment, position, prefix, body } => {
                 let bytes = self.stored(prefix, body);
                 let kept = bytes.slice(..dice.index(bytes.len() + 1));
                 self.change(segment, FileKind::Log, Edit::Write { position: position as usize, bytes: kept });
             }
-            DiskAction::Sync { segment } => {
-                // What the system failed to bring to the platter it forgets about: a later sync succeeds without it (fsyncgate).
-                let file = self.file(segment, FileKind::Log);
-                let rest = file.changes.partition_point(|change| change.number < changes_before);
-                for change in file.changes.drain(..rest) {
-                    if dice.chance(50) {
-                        apply(&mut file.durable, &change.what);
-                    }
-                }
-            }
+            DiskAction::Sync { segment } => self.file(segment, FileKind::Log).forget(changes_before, dice),
             DiskAction::Truncate { segment, size, delete } => {
                 let done = dice.index(delete.len() + 2);
                 for gone in delete.iter().rev().take(done) {
@@ -399,7 +401,11 @@ impl Disk {
                 if delete.len() < done {
                     let file = self.file(segment, FileKind::Log);
                     file.content.truncate(size as usize);
-                    file.settle();
+                    if has_failed {
+                        file.forget(u64::MAX, dice);
+                    } else {
+                        file.settle();
+                    }
                 }
             }
             DiskAction::Retire { segments } => {
@@ -462,7 +468,7 @@ impl Disk {
                     self.perform(job.op, job.changes_before);
                 }
             }
-            _ => self.perform_partly(job.op, job.changes_before, dice),
+            _ => self.perform_partly(job.op, job.changes_before, false, dice),
         }
     }
 

@@ -9,8 +9,8 @@ use klamm_model::{PartitionIndex, TopicPartition};
 use rustix::fs::{FlockOperation, flock};
 
 use super::{
-    CleanShutdown, DELETED, FilesError, FoundPartition, LOCK_FILE, marker, options, private_directory,
-    read_metadata,
+    CleanShutdown, FilesError, FoundPartition, LOCK_FILE, is_deleted_name, marker, options,
+    private_directory, read_metadata,
 };
 use crate::disk::{LogDir, PARTITION_METADATA};
 
@@ -54,10 +54,8 @@ impl DataDir {
         }
         for entry in fs::read_dir(directory).map_err(failed("list", directory))? {
             let path = entry.map_err(failed("list", directory))?.path();
-            if path.as_os_str().as_encoded_bytes().ends_with(DELETED.as_bytes())
-                && path.is_dir()
-                && !path.is_symlink()
-            {
+            let name = path.file_name().and_then(|name| name.to_str());
+            if name.is_some_and(is_deleted_name) && path.is_dir() && !path.is_symlink() {
                 fs::remove_dir_all(&path).map_err(failed("remove", &path))?;
             }
         }

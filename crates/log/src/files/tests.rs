@@ -154,13 +154,37 @@ fn a_deleted_partition_is_gone() {
 }
 
 #[test]
+fn a_partition_with_the_longest_name_can_be_deleted() {
+    let place = tempfile::tempdir().expect("a directory");
+    let files = Files::open(place.path()).expect("opened");
+    let mut ops = Vec::new();
+    let partition = TopicPartition { partition: klamm_model::PartitionIndex(i32::MAX), ..PARTITION };
+    let name = format!("{}-{}", "n".repeat(244), i32::MAX);
+    let mut log = Log::create(partition, name.clone(), config(), &mut ops);
+    settle(&files, &mut log, ops);
+    let gone = place.path().join(deleted_name(&name, partition.topic));
+    assert_eq!(gone.file_name().map(std::ffi::OsStr::len), Some(FILE_NAME_BYTES_MAX));
+    let mut ops = Vec::new();
+    log.delete(&mut ops);
+    settle(&files, &mut log, ops);
+    assert!(!place.path().join(name).exists() && !gone.exists());
+}
+
+#[test]
 fn a_deletion_that_was_cut_short_is_finished_at_the_next_start() {
     let place = tempfile::tempdir().expect("a directory");
-    let half = place.path().join(format!("{DIRECTORY}.abc{DELETED}"));
-    fs::create_dir_all(&half).expect("made");
-    fs::write(half.join("00000000000000000000.log"), "x").expect("written");
+    let half = place.path().join(deleted_name(DIRECTORY, PARTITION.topic));
+    let foreign = ["photos-delete", "some-topic-0.abc-delete", "some-topic-x.AAAAAAAAAAAAAAAAAAAAAA-delete"];
+    let foreign = foreign.map(|name| place.path().join(name));
+    for path in foreign.iter().chain([&half]) {
+        fs::create_dir_all(path).expect("made");
+        fs::write(path.join("00000000000000000000.log"), "x").expect("written");
+    }
     let files = Files::open(place.path()).expect("opened");
     assert!(!half.exists());
+    for path in foreign {
+        assert!(path.join("00000000000000000000.log").exists(), "{} is not ours", path.display());
+    }
     assert_eq!(files.partitions().expect("listed"), []);
 }
 
@@ -234,6 +258,15 @@ fn a_full_disk_is_told_from_a_broken_one() {
     // Nor does a log fail because the process has no file descriptor left.
     assert_eq!(told(rustix::io::Errno::MFILE), DiskError::Full);
     assert!(matches!(told(rustix::io::Errno::IO), DiskError::Io(_)));
+}
+
+/// Delayed allocation, quotas and thin volumes find the disk full only when it is synced, after a write that succeeded; a cut and a directory are synced too.
+#[test]
+fn a_sync_that_finds_the_disk_full_is_no_full_disk() {
+    for errno in [rustix::io::Errno::NOSPC, rustix::io::Errno::DQUOT, rustix::io::Errno::NOMEM] {
+        let told = failed("sync", "it")(unsynced(&errno.into()));
+        assert!(matches!(&told, DiskError::Io(problem) if problem.contains("not brought to disk")), "{told}");
+    }
 }
 
 #[test]

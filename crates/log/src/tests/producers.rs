@@ -116,6 +116,20 @@ fn the_producer_that_was_silent_for_longest_is_forgotten() {
 }
 
 #[test]
+fn room_is_made_for_many_new_producers_at_once() {
+    let mut bench = Bench::new(LogConfig { producer_count_max: 160, ..LogConfig::default() });
+    for id in 1..=161 {
+        bench.append_by(0, 1, 0, (id, 0, 0)).expect("first");
+    }
+    let known: Vec<i64> = bench.log.producers.sorted().iter().map(|(id, _)| id.0).collect();
+    assert_eq!(known, (12..=161).collect::<Vec<_>>(), "the silent ones went, and none for the next ten");
+    for id in 162..=171 {
+        bench.append_by(0, 1, 0, (id, 0, 0)).expect("first");
+    }
+    assert_eq!(bench.log.producers.len(), 160);
+}
+
+#[test]
 fn a_producer_that_was_silent_for_a_day_is_forgotten_once_its_records_are_committed() {
     let mut bench = Bench::new(LogConfig { retention: Retention::FOR_EVER, ..LogConfig::default() });
     for (id, mark) in [(1, 0), (2, 500), (1, 1), (3, 7), (3, 600)] {

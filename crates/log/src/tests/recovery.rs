@@ -198,6 +198,25 @@ fn recovering_twice_gives_what_recovering_once_did() {
     }
 }
 
+/// A roll brings to disk what is before the new segment.
+#[test]
+fn damage_before_the_last_segment_is_refused_though_the_durable_point_is_gone() {
+    let mut bench = Bench::new(config());
+    for mark in 0..40 {
+        bench.append(1, mark);
+        bench.settle();
+    }
+    let middle = bench.log.segments[1].base;
+    assert!(middle < bench.log.active().base);
+    let mut disk = bench.disk.clone();
+    disk.files.remove(DURABLE_POINT).expect("it was saved");
+    let (whole, report) = Bench::open(disk.clone(), config()).expect("good files");
+    assert_eq!((whole.log.end(), report.cut_bytes), (bench.log.end(), 0));
+    segment_mut(&mut disk, middle.raw()).truncate(100);
+    let refused = Bench::open(disk, config()).map(|_| ()).expect_err("records are missing");
+    assert!(matches!(refused, RecoverError::DamagedBelowDurablePoint { .. }), "{refused}");
+}
+
 #[test]
 fn a_cut_into_what_a_start_did_not_read_goes_back_to_a_place_that_is_known() {
     let mut bench = Bench::new(config());

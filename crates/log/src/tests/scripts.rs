@@ -469,6 +469,7 @@ fn a_log_begins_anew_in_one_go() {
         ok write 0
         ok epochs 0@0
         ok write 20
+        ok durable 0 from 90
         ok cut 0
         ok begin 90
         ok cut 90
@@ -483,7 +484,8 @@ fn a_log_begins_anew_in_one_go() {
             append 1       90/90/91   90..91
             ok write 0     90/90/91   
             ok epochs 0@0  90/90/91   
-            ok write 20    90/90/91   -> cut 0+0 without 90
+            ok write 20    90/90/91   -> durable 0 from 90
+            ok durable 0 from 90 90/90/91   -> cut 0+0 without 90
             ok cut 0       90/90/91   -> begin 90
             ok begin 90    90/90/91   -> cut 90+0 without 0
             ok cut 90      90/90/91   truncated 90 -> write 90, epochs 0@90
@@ -536,6 +538,7 @@ fn a_cut_takes_back_a_roll() {
         append 5
         ok seal 0
         ok begin 40
+        ok durable 0
         ok cut 0
         ok write 20
         ok sync 0
@@ -552,7 +555,8 @@ fn a_cut_takes_back_a_roll() {
             cut 20         20/20/20   
             append 5       20/20/25   20..25
             ok seal 0      20/20/25   -> begin 40
-            ok begin 40    20/20/25   -> cut 0+271 without 40
+            ok begin 40    20/20/25   -> durable 0
+            ok durable 0   20/20/25   -> cut 0+271 without 40
             ok cut 0       20/20/25   truncated 20 -> write 20, durable 20
             ok write 20    20/25/25   written 25 -> sync 0
             ok sync 0      25/25/25   synced 25

@@ -69,6 +69,34 @@ fn one_address_cannot_take_all_places() {
 }
 
 #[test]
+fn who_is_gone_holds_no_place_but_who_waits_for_an_answer_gets_it() {
+    let few = |config: &mut Config| config.set("max.connections", "3").expect("a key");
+    with_server(few, |server, address| {
+        Client::connect(address).create_topic("events", 1);
+        wait_until("the first is gone", || server.connection_count() == 0);
+        let mut good = Client::connect(address);
+        good.call(3, &api_versions());
+        for _ in 0..20 {
+            wait_until("there is a place", || server.connection_count() < 3);
+            let mut gone = Client::connect(address);
+            gone.call(3, &api_versions());
+            gone.send(FETCH_VERSION, &fetch_request("events", 0, 0, 300_000));
+        }
+        wait_until("all are gone", || server.connection_count() == 1);
+        for round in 0..20 {
+            let mut half = Client::connect(address);
+            half.call(3, &api_versions());
+            half.send(PRODUCE_VERSION, &produce_request("events", 0, -1, batch(&[b"x"])));
+            half.send(FETCH_VERSION, &fetch_request("events", 0, round + 1, 300_000));
+            half.stream.shutdown(std::net::Shutdown::Write).expect("connected");
+            assert_eq!(produced(&half.receive(ApiKey::Produce, PRODUCE_VERSION).1).1, 0);
+            assert!(half.receive_frame().is_err(), "there is nothing to fetch");
+            wait_until("its place is free", || server.connection_count() == 1);
+        }
+    });
+}
+
+#[test]
 fn coming_and_going_leaves_nothing_behind() {
     with_server(
         |_| {},
