@@ -45,6 +45,8 @@ pub(crate) struct Connection {
     output: Output,
     pipeline: Pipeline<Vec<Piece>>,
     asked: VecDeque<Asked>,
+    /// Frames that were read and wait until the answers before them have left.
+    held: VecDeque<Bytes>,
     /// Sequence of the front of `asked`.
     asked_first: u64,
     /// The socket may have something to read.
@@ -98,6 +100,7 @@ impl Connection {
             output: Output::default(),
             pipeline: Pipeline::default(),
             asked: VecDeque::new(),
+            held: VecDeque::new(),
             asked_first: 0,
             may_read: true,
             may_write: true,
@@ -121,9 +124,24 @@ impl Connection {
         may_exceed_budget: bool,
         frames: &mut Vec<Bytes>,
     ) -> Result<input::Stop, InputError> {
-        let frame_count = limits.in_flight_max.saturating_sub(self.pipeline.depth());
+        let frame_count = limits.in_flight_max.saturating_sub(self.pipeline.depth() + self.held.len());
         let quota = Quota { frame_count, bytes: READ_TURN_BYTES, may_exceed_budget };
         self.input.receive(&mut self.socket, pool, quota, frames)
+    }
+
+    /// Keeps frames for a later turn.
+    pub(crate) fn hold(&mut self, frames: impl Iterator<Item = Bytes>) {
+        self.held.extend(frames);
+    }
+
+    /// Whether there are frames for [`Self::release`].
+    pub(crate) fn holds_frames(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Gives back all frames that were held, in their order.
+    pub(crate) fn release(&mut self, frames: &mut Vec<Bytes>) {
+        frames.extend(self.held.drain(..));
     }
 
     /// Whether a frame that needs budget has begun and is not finished.
@@ -191,9 +209,10 @@ impl Connection {
     }
 
     /// Whether a connection that is to end may end: nothing is owed but fetches that wait for records. A client that has closed its end is mostly gone, and
-    /// would hold its place for as long as it said it would wait.
-    pub(crate) fn is_settled(&self) -> bool {
-        self.asked.iter().all(|asked| asked.key == ApiKey::Fetch) && self.output.is_empty()
+    /// would hold its place for as long as it said it would wait. What it asked and was only held back is answered first, unless the server stops.
+    pub(crate) fn is_settled(&self, is_stopping: bool) -> bool {
+        let owes_nothing = self.asked.iter().all(|asked| asked.key == ApiKey::Fetch);
+        owes_nothing && self.output.is_empty() && (is_stopping || self.held.is_empty())
     }
 
     /// Looks whether the connection got on since it was looked at last. Tells when to look again, or why its time is over.

@@ -50,6 +50,9 @@ const POOLED_BYTES_MIN: usize = 4 << 20;
 /// Received bytes after which a round ends: what was read is written while it is still in the processor's cache, and few buffers are in use.
 const ROUND_BYTES: u64 = 1 << 20;
 
+/// Answers from the published view that one connection gets before they are sent: each may be as large as the cluster, for a request of a few bytes.
+const ANSWERS_TURN_MAX: usize = 8;
+
 /// How long a large buffer waits for more of its frame. Giving it up and taking it again costs copying what is in it.
 const SHRINK_AFTER: Duration = Duration::from_millis(100);
 
@@ -245,7 +248,7 @@ impl IoThread {
         for id in queued.by_ref() {
             let Some(connection) = self.connections.get_mut(&id) else { continue };
             connection.is_queued = false;
-            if connection.may_read {
+            if connection.may_read || connection.holds_frames() {
                 let before = connection.received();
                 self.receive(id);
                 received += self.connections.get(&id).map_or(0, |connection| connection.received() - before);
@@ -268,6 +271,10 @@ impl IoThread {
         // It is queued again when an answer has left.
         if !connection.takes_requests(limits) {
             return;
+        }
+        if connection.holds_frames() {
+            connection.release(&mut self.frames);
+            return self.take_requests(id);
         }
         let stop = match connection.receive(&self.pool, limits, may_exceed_budget, &mut self.frames) {
             Ok(stop) => stop,
@@ -306,7 +313,9 @@ impl IoThread {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let mut refused = None;
         let wall = self.shared.clock.now_at(self.now).wall;
-        for frame in frames.drain(..) {
+        let mut answers = 0;
+        let mut waiting = frames.drain(..);
+        while let Some(frame) = waiting.next() {
             let size = frame.len();
             let (asked, taken) = match request::take(frame, view, &connection.origin, wall) {
                 Ok(taken) => taken,
@@ -328,9 +337,14 @@ impl IoThread {
                 })),
                 Taken::Answer(response) => {
                     self.performer.own_mail().push(Mail::Reply { to, reply: Reply::Ready(response) });
+                    answers += 1;
+                    if answers == ANSWERS_TURN_MAX {
+                        connection.hold(waiting.by_ref());
+                    }
                 }
             }
         }
+        drop(waiting);
         self.frames = frames;
         if let Some(error) = refused {
             self.frames.clear();
@@ -446,11 +460,11 @@ impl IoThread {
                 }
             }
         }
-        if (connection.is_half_closed || self.is_stopping) && connection.is_settled() {
+        if (connection.is_half_closed || self.is_stopping) && connection.is_settled(self.is_stopping) {
             return self.close(id);
         }
         // Reading paused for want of answers that left now.
-        if connection.may_read
+        if (connection.may_read || connection.holds_frames())
             && connection.takes_requests(&self.shared.config.connection)
             && !self.without_budget.contains(&id)
             && !std::mem::replace(&mut connection.is_queued, true)

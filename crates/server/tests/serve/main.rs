@@ -273,6 +273,29 @@ fn a_flood_of_requests_is_read_no_faster_than_it_is_answered() {
     );
 }
 
+/// Each answer is as large as the cluster: they are made as they are read, a few at a time.
+#[test]
+fn many_large_answers_asked_for_at_once_come_in_order() {
+    with_server(
+        |config| config.connection.unsent_bytes_max = 64 << 10,
+        |_, address| {
+            Client::connect(address).create_topic("wide", 200);
+            let mut client = Client::connect(address);
+            let count = 200;
+            let ask = Request::Metadata(MetadataRequest { topics: None, ..Default::default() });
+            let frames: Vec<u8> = (0..count).flat_map(|_| client.frame(5, &ask)).collect();
+            client.stream.write_all(&frames).expect("to be sent");
+            Client::connect(address).call(3, &api_versions());
+            for expected in 1..=count {
+                let (correlation, response) = client.receive(ApiKey::Metadata, 5);
+                let Response::Metadata(response) = response else { panic!("another answer") };
+                assert_eq!((correlation, response.topics[0].partitions.len()), (expected, 200));
+            }
+            client.call(3, &api_versions());
+        },
+    );
+}
+
 #[test]
 fn garbage_ends_its_connection_at_once() {
     with_server(
