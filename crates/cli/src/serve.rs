@@ -86,8 +86,26 @@ fn run(config: Config, began: Instant) -> Result<()> {
     let data_dirs: Vec<String> = config.data_dirs.iter().map(|path| path.display().to_string()).collect();
     let data_dirs = data_dirs.join(",");
     print_line(&format!("data directory {data_dirs}"))?;
-    let server = Server::start(config)
-        .with_context(|| format!("the broker did not start (data directory {data_dirs})"))?;
+    let mut signalled = async || {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    let (tell, told) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        // Nobody listens if it was told to stop meanwhile.
+        let _ = tell.send(Server::start(config));
+    });
+    let started = runtime.block_on(async {
+        tokio::select! {
+            started = told => started.context("the start ended early").map(Some),
+            () = signalled() => Ok(None),
+        }
+    })?;
+    // A start that is cut short does no more harm than a crash: the next one begins again.
+    let Some(started) = started else { return Ok(print_line("told to stop before it was ready")?) };
+    let server = started.with_context(|| format!("the broker did not start (data directory {data_dirs})"))?;
     let (tell_failure, failed) = tokio::sync::oneshot::channel();
     server.on_failure(move |reason| {
         // Nobody listens if the stop has begun.
@@ -101,12 +119,6 @@ fn run(config: Config, began: Instant) -> Result<()> {
     }
     print_line(&format!("ready in {} ms", began.elapsed().as_millis()))?;
     runtime.block_on(async {
-        let mut signalled = async || {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        };
         let failure = tokio::select! {
             () = signalled() => None,
             reason = failed => reason.ok(),

@@ -20,6 +20,19 @@ pub(crate) enum BenchCommand {
     Latency(BenchLatencyArgs),
 }
 
+/// A year.
+const SECONDS_MAX: u64 = 365 * 86_400;
+/// No request may be larger.
+const RECORD_SIZE_MAX: usize = 1 << 30;
+
+fn record_size(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(size) if size <= RECORD_SIZE_MAX => Ok(size),
+        Ok(_) => Err(format!("a record has {RECORD_SIZE_MAX} bytes at most")),
+        Err(error) => Err(format!("{error}")),
+    }
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct BenchTopicArgs {
     /// The topic; made if it is not there
@@ -36,7 +49,7 @@ pub(crate) struct BenchTopicArgs {
 #[derive(Args, Debug)]
 pub(crate) struct PayloadArgs {
     /// Bytes of a record's value
-    #[arg(long, value_name = "BYTES", default_value_t = 1024)]
+    #[arg(long, value_name = "BYTES", default_value_t = 1024, value_parser = record_size)]
     pub(crate) record_size: usize,
     /// Give every record one of N keys [default: no keys]
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -102,13 +115,13 @@ pub(crate) struct BenchLatencyArgs {
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub(crate) rate: u64,
     /// How long, in seconds
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX))]
     pub(crate) seconds: u64,
     /// Measure until a consumer has the record, too
     #[arg(long)]
     pub(crate) end_to_end: bool,
     /// Bytes of a record's value
-    #[arg(long, value_name = "BYTES", default_value_t = 100)]
+    #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = record_size)]
     pub(crate) record_size: usize,
     /// Who must have a record: all, 1 or 0
     #[arg(long, value_name = "ACKS", default_value = "all", value_parser = acks)]

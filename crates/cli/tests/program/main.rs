@@ -6,6 +6,7 @@ mod cluster;
 mod config;
 mod log;
 mod settings;
+mod start;
 mod topic;
 
 use broker::{Broker, klamm};
@@ -141,6 +142,8 @@ fn wrong_usage_is_told_apart_from_failure() {
     klamm(&["serve", "--set", "num.partition=3"]).code(2).says("num.partitions");
     klamm(&["serve", "--listen", "nowhere"]).code(2).says("expected HOST:PORT");
     klamm(&["topic", "list", "-b", "127.0.0.1:1"]).code(1).says("no broker answers at 127.0.0.1:1");
+    klamm(&["bench", "latency", "--seconds", "18446744073709551615"]).code(2).says("is not in 1..=");
+    klamm(&["bench", "produce", "--record-size", "99999999999999"]).code(2).says("bytes at most");
     klamm(&[]).code(2).says("Usage: klamm <COMMAND>");
     klamm(&["--version"]).code(0).says("klamm 0.");
 }

@@ -1,0 +1,61 @@
+//! Starts that do not go as usual.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use super::broker::{Broker, klamm};
+
+fn serve(data_dir: &Path) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_klamm"));
+    command.arg("serve").arg("--data-dir").arg(data_dir).args(["--listen", "127.0.0.1:0"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts")
+}
+
+/// Asks it to stop once it has said that. What it said on its way to the end, and how it ended.
+fn stopped_after(mut broker: Child, line: &str) -> (String, Option<i32>) {
+    let lines = BufReader::new(broker.stdout.take().expect("piped")).lines();
+    let mut lines = lines.map(|line| line.expect("text"));
+    assert!(lines.any(|it| it.starts_with(line)), "the broker never said {line:?}");
+    let killed = Command::new("kill").args(["-TERM", &broker.id().to_string()]).status().expect("kill runs");
+    assert!(killed.success());
+    let mut said = lines.collect::<Vec<_>>().join("\n");
+    broker.stderr.take().expect("piped").read_to_string(&mut said).expect("text");
+    (said, broker.wait().expect("the broker ends").code())
+}
+
+#[test]
+fn a_start_that_is_told_to_stop_does() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    // A start that never ends: nobody writes into this pipe.
+    let pipe = place.path().join("meta.properties");
+    assert!(Command::new("mkfifo").arg(pipe).status().expect("mkfifo runs").success());
+    let (said, code) = stopped_after(serve(place.path()), "data directory");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("told to stop before it was ready"), "{said}");
+}
+
+#[test]
+fn a_directory_that_lost_its_identity_is_refused_at_once() {
+    let mut broker = Broker::start();
+    broker.ok_with_input(&["produce", "t"], "x\n");
+    broker.stop();
+    fs::remove_file(broker.data_dir().join("meta.properties")).expect("it is there");
+    let directory = broker.data_dir().to_str().expect("a plain path");
+    let refused = klamm(&["serve", "--data-dir", directory, "--listen", "127.0.0.1:0"]).code(1);
+    refused.says("has partitions but no meta.properties");
+}
+
+#[test]
+fn a_partition_whose_directory_is_gone_begins_anew_but_not_without_a_word() {
+    let mut broker = Broker::start();
+    broker.ok_with_input(&["produce", "lost"], "x\n");
+    broker.stop();
+    let (said, code) = stopped_after(serve(broker.data_dir()), "ready in");
+    assert_eq!((code, said.contains("no directory")), (Some(0), false), "{said}");
+    fs::remove_dir_all(broker.data_dir().join("lost-0")).expect("it is there");
+    let (said, code) = stopped_after(serve(broker.data_dir()), "ready in");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("no directory of this partition was found") && said.contains("lost-0"), "{said}");
+}
