@@ -15,7 +15,7 @@ fn a_single_replica_commits_what_it_synced() {
          done 1 0
          pending 1
          consume 1 0
-         done 1 1
+         done 1 2
          consume 1 0
          disk 1
          consume 1 0",
@@ -24,11 +24,11 @@ fn a_single_replica_commits_what_it_synced() {
             disk 1
             append 1 2 all -> 0..2
             append 1 1 all -> 2..3
-            pending 1 -> write, write
+            pending 1 -> write, checkpoint leader-epoch-checkpoint, write
             done 1 0 -> written
-            pending 1 -> write, sync
+            pending 1 -> checkpoint leader-epoch-checkpoint, write, sync
             consume 1 0 -> nothing, high watermark 0
-            done 1 1 -> high watermark 2
+            done 1 2 -> high watermark 2
             consume 1 0 -> 0..2, high watermark 2
             disk 1 -> written, high watermark 3
             consume 1 0 -> 0..3, high watermark 3
@@ -45,9 +45,9 @@ fn writes_that_end_out_of_order_count_only_without_a_hole_before_them() {
          append 1 1
          append 1 1
          pending 1
-         done 1 2
+         done 1 3
          show
-         done 1 1
+         done 1 2
          done 1 0
          disk 1",
         expect![[r#"
@@ -56,13 +56,13 @@ fn writes_that_end_out_of_order_count_only_without_a_hole_before_them() {
             append 1 1 -> 0..1
             append 1 1 -> 1..2
             append 1 1 -> 2..3
-            pending 1 -> write, write, write
-            done 1 2
+            pending 1 -> write, checkpoint leader-epoch-checkpoint, write, write
+            done 1 3
             show
               1 leads epoch 1: high watermark 0, synced 0, end 3 []
               2 idle: high watermark 0, synced 0, end 0 []
               3 idle: high watermark 0, synced 0, end 0 []
-            done 1 1
+            done 1 2
             done 1 0 -> written
             disk 1 -> high watermark 3
         "#]],

@@ -75,6 +75,7 @@ fn a_cut_waits_for_writes_in_flight() {
          append 2 1
          disk 2
          pending 1
+         done 1 1
          fetch 1
          done 1 1
          fetch 1
@@ -97,7 +98,8 @@ fn a_cut_waits_for_writes_in_flight() {
             elect 2 2 2,3 -> 1: resigned
             append 2 1 -> 0..1
             disk 2 -> written
-            pending 1 -> write, write
+            pending 1 -> write, checkpoint leader-epoch-checkpoint, write
+            done 1 1
             fetch 1 -> nothing to ask
             done 1 1
             fetch 1 -> nothing to ask
