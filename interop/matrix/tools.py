@@ -48,8 +48,8 @@ class Tools:
         expect(name in self.tool("TopicCommand", "--list").split(), "it is not listed")
         self.tool("TopicCommand", "--alter", "--topic", name, "--partitions", "5")
         expect("PartitionCount: 5" in self.tool("TopicCommand", "--describe", "--topic", name), "it has no 5 partitions")
-        expect("Topic currently has 5 partitions" in self.refused("TopicCommand", "--alter", "--topic", name, "--partitions", "4"), "fewer partitions are taken")
-        expect("already exists" in self.refused("TopicCommand", "--create", "--topic", name), "it is created twice")
+        expect("has 5 partition" in self.refused("TopicCommand", "--alter", "--topic", name, "--partitions", "4"), "fewer partitions are taken")
+        expect("TopicExists" in self.refused("TopicCommand", "--create", "--topic", name), "it is created twice")
         self.tool("TopicCommand", "--delete", "--topic", name)
         expect(name not in self.tool("TopicCommand", "--list").split(), "it is still listed")
 
