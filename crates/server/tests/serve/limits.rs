@@ -25,25 +25,6 @@ fn bytes_behind_a_body_are_not_the_next_request() {
 }
 
 #[test]
-fn the_first_bytes_of_other_protocols_end_the_connection() {
-    with_server(
-        |_| {},
-        |server, address| {
-            let tls = [0x16, 0x03, 0x01, 0x00, 0xee, 0x01, 0x00, 0x00, 0xea, 0x03, 0x03].to_vec();
-            let empty = [0; 4].to_vec();
-            let shorter_than_a_header = [0, 0, 0, 7, 0, 18, 0, 0, 0, 0, 0].to_vec();
-            let too_large = ((100 << 20) + 1_u32).to_be_bytes().to_vec();
-            for bytes in [tls, b"SSH-2.0-OpenSSH\r\n".to_vec(), empty, shorter_than_a_header, too_large] {
-                let mut client = Client::connect(address);
-                client.stream.write_all(&bytes).expect("to be sent");
-                assert!(client.receive_frame().is_err(), "{bytes:?}");
-            }
-            assert_eq!(server.received_bytes(), 0);
-        },
-    );
-}
-
-#[test]
 fn one_address_cannot_take_all_places() {
     let few = |config: &mut Config| config.set("max.connections.per.ip", "2").expect("a key");
     with_server(few, |_, address| {
