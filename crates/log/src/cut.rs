@@ -87,6 +87,10 @@ impl Log {
     pub(crate) fn take_back_from(&mut self, to: Offset, keep_epoch: bool) {
         let written_before = self.written;
         let to = self.cut_through_pass(to);
+        if self.cut_leaves_nothing(to) {
+            // A segment is named by its first offset: one that goes on elsewhere would be taken for damaged by the next start.
+            return self.begin_anew(self.log_start);
+        }
         let to = self.forget_batches(to);
         let (mut delete, touched) = self.queue.take_back(to, self.appended_bytes);
         while 1 < self.segments.len()
@@ -132,6 +136,15 @@ impl Log {
             delete,
             end: to,
         });
+    }
+
+    /// The log starts within a segment, and of that one no batch is known where it may be cut.
+    fn cut_leaves_nothing(&self, to: Offset) -> bool {
+        let segment = &self.segments[self.segment_at(to)];
+        let cut_point = segment.index.as_ref().and_then(|index| index.cut_point(segment.base, to));
+        self.tail.start().is_none_or(|start| to < start)
+            && segment.base < self.log_start
+            && cut_point.is_none_or(|point| point.end < self.log_start)
     }
 
     /// Makes the last segment one that grows, whatever it was before. Its index file, if there is one, goes on with batches that are gone.
@@ -185,7 +198,7 @@ impl Log {
         let segment = &mut self.segments[at];
         let base = segment.base;
         let cut_point = segment.index.as_ref().and_then(|index| index.cut_point(base, to));
-        let start = CutPoint { end: base.max(self.log_start), position: 0, largest: Largest::NONE };
+        let start = CutPoint { end: base, position: 0, largest: Largest::NONE };
         let CutPoint { end, position, largest } =
             cut_point.filter(|point| self.log_start <= point.end).unwrap_or(start);
         let before: u64 = self.segments[at..].iter().map(|segment| u64::from(segment.size)).sum();

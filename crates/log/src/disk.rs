@@ -291,4 +291,7 @@ pub enum DiskError {
     /// What is on the disk now is not known.
     #[error("{0}")]
     Io(String),
+    /// What the system took is not on the disk, and it tells that once: anything else that waits to be synced there may be lost with it.
+    #[error("{0}")]
+    Unsynced(String),
 }

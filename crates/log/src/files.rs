@@ -176,6 +176,10 @@ impl Files {
             return Err(DiskError::Io(format!("the data directory {} has failed", data_dir.path.display())));
         }
         let result = self.try_to_perform(op);
+        if matches!(result, Err(DiskError::Unsynced(_))) {
+            // The kernel drops what it could not bring to disk and calls it clean: whatever else was to be synced there may be among it.
+            data_dir.lose();
+        }
         // What compaction prepares aside is no part of the log yet.
         let is_aside = matches!(op.action, DiskAction::MapKeys(_) | DiskAction::Rewrite(_));
         if result.is_err() && !is_aside {
@@ -293,14 +297,9 @@ impl Files {
     }
 
     /// What an error of an operation tells of the disk.
-    fn blame(&self, partition: TopicPartition, error: &io::Error, at_sync: bool) {
-        let Ok(directory) = self.partition(partition) else { return };
-        let data_dir = self.data_dir(directory.log_dir);
-        // The kernel drops what it could not bring to disk and calls it clean: whatever else was to be synced there may be among it.
-        if at_sync {
-            data_dir.lose();
-        } else {
-            data_dir.note(error);
+    fn blame(&self, partition: TopicPartition, error: &io::Error) {
+        if let Ok(directory) = self.partition(partition) {
+            self.data_dir(directory.log_dir).note(error);
         }
     }
 
@@ -330,7 +329,7 @@ impl Files {
                 Err(rustix::io::Errno::INTR) => continue,
                 Err(error) => {
                     let error = io::Error::from(error);
-                    self.blame(segment.partition, &error, false);
+                    self.blame(segment.partition, &error);
                     return Err(failed("write", segment)(error));
                 }
             };
@@ -345,7 +344,7 @@ impl Files {
         let open = patiently(|| self.open_segment(segment)).map_err(failed("open segment", segment))?;
         // What is written from now on is for the next one.
         open.dirty.store(false, Ordering::Relaxed);
-        self.sync_file(segment, &open.file)?;
+        sync_file(&open.file).map_err(failed("sync", segment))?;
         let directory = self.partition(segment.partition).map_err(failed("find", segment))?;
         if directory.settled_below.load(Ordering::Acquire) <= segment.base.raw() {
             self.settle(segment.partition).map_err(failed("sync the directory of", segment))?;
@@ -354,19 +353,12 @@ impl Files {
         Ok(())
     }
 
-    fn sync_file(&self, segment: SegmentId, file: &File) -> Result<(), DiskError> {
-        file.sync_data().map_err(|error| {
-            self.blame(segment.partition, &error, true);
-            failed("sync", segment)(unsynced(&error))
-        })
-    }
-
     /// Brings a directory's entries to disk, and the first time the directory's own.
     fn settle(&self, partition: TopicPartition) -> io::Result<()> {
         let directory = self.partition(partition)?;
         let first = !directory.settled.load(Ordering::Acquire);
         if first && let Ok(metadata) = options().read(true).open(directory.path.join(PARTITION_METADATA)) {
-            metadata.sync_all().map_err(|error| unsynced(&error))?;
+            metadata.sync_all().map_err(unsynced)?;
         }
         sync_directory(&directory.path)?;
         if first {
@@ -391,6 +383,9 @@ impl Files {
             return refused("not a name for a directory");
         }
         private_directory(true).create(&path).map_err(failed("make", &path))?;
+        if fs::symlink_metadata(&path).is_ok_and(|found| !found.is_dir()) {
+            return refused("it is a link to somewhere else");
+        }
         let metadata = path.join(PARTITION_METADATA);
         match read_metadata(&metadata) {
             Ok(Some(other)) if other != topic => return refused(&format!("it belongs to topic {other}")),
@@ -432,7 +427,7 @@ impl Files {
             return Err(DiskError::Io(format!("cut {segment:?} to {size} bytes: it has only {found}")));
         }
         open.file.set_len(size.into()).map_err(failed("cut", segment))?;
-        self.sync_file(segment, &open.file)?;
+        sync_file(&open.file).map_err(failed("sync", segment))?;
         self.settle(segment.partition).map_err(failed("sync the directory of", segment))
     }
 
@@ -587,17 +582,30 @@ fn write_lock<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
 }
 
 fn failed<T: std::fmt::Debug>(operation: &'static str, on: T) -> impl FnOnce(io::Error) -> DiskError {
-    move |error| match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => DiskError::Full,
-        _ if is_want(&error) => DiskError::Full,
-        _ => DiskError::Io(format!("{operation} {on:?}: {error}")),
+    move |error| {
+        let problem = || format!("{operation} {on:?}: {error}");
+        if error.get_ref().is_some_and(|it| it.is::<Unsynced>()) {
+            DiskError::Unsynced(problem())
+        } else if is_full(&error) || is_want(&error) {
+            DiskError::Full
+        } else {
+            DiskError::Io(problem())
+        }
     }
 }
 
 /// A sync that failed, for whatever reason. The kernel drops what it could not bring to disk and tells it once: a second sync would succeed and mean nothing, so
-/// this must never be taken for a full disk, which is tried again. (A file that is replaced as a whole is written again before it is synced again.)
-fn unsynced(error: &io::Error) -> io::Error {
-    io::Error::other(format!("not brought to disk: {error}"))
+/// this must never be taken for a full disk, which is tried again.
+#[derive(Debug, Error)]
+#[error("not brought to disk: {0}")]
+struct Unsynced(io::Error);
+
+fn unsynced(error: io::Error) -> io::Error {
+    io::Error::other(Unsynced(error))
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// The system has no file descriptor or memory to spare (F31). Nothing was done, and nothing is wrong with the disk.
@@ -652,7 +660,8 @@ fn write_file(path: &Path, contents: &[u8], synced: bool) -> io::Result<()> {
     let file = options().write(true).create(true).truncate(true).open(&temporary)?;
     file.write_all_at(contents, 0)?;
     if synced {
-        file.sync_all()?;
+        // It is written again before it is synced again: for this one, a full disk may be waited out.
+        file.sync_all().map_err(|error| if is_full(&error) { error } else { unsynced(error) })?;
     }
     fs::rename(&temporary, path)
 }
@@ -664,8 +673,12 @@ fn remove_file(path: &Path) -> io::Result<()> {
     }
 }
 
+fn sync_file(file: &File) -> io::Result<()> {
+    file.sync_data().map_err(unsynced)
+}
+
 fn sync_directory(path: &Path) -> io::Result<()> {
-    patiently(|| File::open(path))?.sync_all().map_err(|error| unsynced(&error))
+    patiently(|| File::open(path))?.sync_all().map_err(unsynced)
 }
 
 /// What the directory of a partition is called while it is being deleted: `topic-0.TOPIC_ID-delete`. A long topic name is cut, as Kafka does.

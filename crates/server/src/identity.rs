@@ -86,7 +86,8 @@ pub enum IdentityError {
 
 /// Reads the identity of a directory, or gives it one if it has none.
 pub(crate) fn claim(data_dir: &Path, node_id: BrokerId) -> Result<Identity, IdentityError> {
-    match fs::read_to_string(data_dir.join(FILE_NAME)) {
+    let read = options().read(true).open(data_dir.join(FILE_NAME)).and_then(io::read_to_string);
+    match read {
         Ok(text) => {
             let identity = parse(&text).map_err(|problem| IdentityError::Unreadable { problem })?;
             if identity.node_id != node_id {
@@ -161,12 +162,18 @@ pub(crate) fn store(data_dir: &Path, identity: &Identity) -> io::Result<()> {
         text += &format!("{OTHER_PREFIX}{directory}={path}\n");
     }
     let temporary = data_dir.join("meta.properties.tmp");
-    let mut file =
-        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    let mut file = options().write(true).create(true).truncate(true).open(&temporary)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&temporary, data_dir.join(FILE_NAME))?;
     fs::File::open(data_dir)?.sync_all()
+}
+
+/// For the owner alone, and never through a symbolic link.
+fn options() -> fs::OpenOptions {
+    let mut options = fs::OpenOptions::new();
+    options.mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+    options
 }
 
 fn parse(text: &str) -> Result<Identity, String> {
@@ -239,6 +246,21 @@ mod tests {
         join(&paths[2], node, "there").expect("a new one");
         let error = claim_all(&paths, node).expect_err("two clusters");
         assert!(matches!(error, IdentityError::OtherCluster { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_link_to_somebody_elses_file_is_neither_read_nor_written() {
+        let (place, outside) =
+            (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("another"));
+        let target = outside.path().join("precious");
+        fs::write(&target, "version=1\nnode.id=1\n").expect("written");
+        let link = place.path().join(FILE_NAME);
+        std::os::unix::fs::symlink(&target, &link).expect("linked");
+        let refused = claim(place.path(), BrokerId(1)).expect_err("it is no file");
+        assert!(matches!(refused, IdentityError::Io(_)), "{refused}");
+        fs::rename(&link, place.path().join("meta.properties.tmp")).expect("renamed");
+        claim(place.path(), BrokerId(1)).expect_err("what is written at first is none either");
+        assert_eq!(fs::read(&target).expect("there"), b"version=1\nnode.id=1\n");
     }
 
     #[test]

@@ -8,7 +8,9 @@ use std::sync::atomic::Ordering;
 
 use klamm_model::Offset;
 
-use super::{DirectoryFiles, Files, failed, options, remove_file, sync_directory, write_file, write_lock};
+use super::{
+    DirectoryFiles, Files, failed, options, remove_file, sync_directory, unsynced, write_file, write_lock,
+};
 use crate::compact::{self, CompactError, FileStep, MapKeys, Rewrite, Rewritten};
 use crate::disk::{Damage, DiskError, Done, FileKind, SegmentId, SegmentVersion};
 
@@ -58,7 +60,7 @@ impl Files {
             Ok(())
         })?;
         if rewritten.is_changed {
-            file.sync_all().map_err(CompactError::Write)?;
+            file.sync_all().map_err(unsynced).map_err(CompactError::Write)?;
             write_file(index, &rewritten.index, true).map_err(CompactError::Write)?;
             write_file(times, &rewritten.times, true).map_err(CompactError::Write)?;
         }

@@ -224,6 +224,10 @@ fn records_are_never_overwritten_by_a_new_partition_and_links_never_followed() {
     assert!(matches!(create(TopicId::ZERO, "../out-0"), Err(DiskError::Io(_))), "it is outside");
     assert_eq!(create(TopicId::ZERO, "new-0"), Ok(Done::Nothing));
     assert_eq!(create(TopicId::ZERO, "new-0"), Ok(Done::Nothing), "again, after a crash");
+    let outside = tempfile::tempdir().expect("a directory");
+    symlink(outside.path(), place.path().join("linked-0")).expect("linked");
+    assert!(matches!(create(TopicId::ZERO, "linked-0"), Err(DiskError::Io(_))), "it leads outside");
+    assert_eq!(fs::read_dir(outside.path()).expect("listed").count(), 0);
 
     let target = place.path().join("elsewhere");
     fs::write(&target, "precious").expect("written");
@@ -264,9 +268,25 @@ fn a_full_disk_is_told_from_a_broken_one() {
 #[test]
 fn a_sync_that_finds_the_disk_full_is_no_full_disk() {
     for errno in [rustix::io::Errno::NOSPC, rustix::io::Errno::DQUOT, rustix::io::Errno::NOMEM] {
-        let told = failed("sync", "it")(unsynced(&errno.into()));
-        assert!(matches!(&told, DiskError::Io(problem) if problem.contains("not brought to disk")), "{told}");
+        let told = failed("sync", "it")(unsynced(errno.into()));
+        assert!(matches!(&told, DiskError::Unsynced(it) if it.contains("not brought to disk")), "{told}");
     }
+}
+
+/// A directory of processes is none that can be synced: what a disk that fails says of a partition's directory, this says of that one.
+#[test]
+fn a_sync_of_a_directory_that_fails_takes_the_data_directory_offline() {
+    let place = tempfile::tempdir().expect("a directory");
+    let (files, log) = filled(place.path());
+    let segment = log.id_of(log.active().base);
+    write_lock(&files.partitions).insert(PARTITION, Directory::new(LogDir::default(), "/proc/self".into()));
+    let perform = |action| files.perform(&DiskOp { partition: PARTITION, id: crate::OpId(1), action });
+    assert!(!files.data_dirs()[0].is_lost());
+    let synced = perform(DiskAction::Sync { segment });
+    assert!(matches!(synced, Err(DiskError::Unsynced(_))), "{synced:?}");
+    assert!(files.data_dirs()[0].take_loss());
+    let after = perform(DiskAction::Sync { segment });
+    assert!(matches!(after, Err(DiskError::Io(_))), "nothing is tried any more: {after:?}");
 }
 
 #[test]

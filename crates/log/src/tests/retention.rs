@@ -234,6 +234,35 @@ fn a_cut_below_the_log_start_lowers_it_on_disk_before_the_cut() {
     assert_eq!((again.log.log_start(), again.log.end()), (offset(100), offset(120)));
 }
 
+/// Where batches lie in a segment that a start did not read is not known one by one: a cut may have to give up all of them, and the log starts in
+/// the middle of the segment.
+#[test]
+fn a_log_cut_to_its_start_within_a_segment_goes_on_in_one_of_that_name() {
+    let one_segment = LogConfig { index_interval_bytes: 4096, ..LogConfig::default() };
+    let mut bench = Bench::new(one_segment);
+    for mark in 0..30 {
+        bench.append_by(mark as i32 / 10, 2, mark, (5, 0, mark as i32 * 2)).expect("in order");
+    }
+    bench.settle();
+    bench.log.note_high_watermark(offset(60));
+    bench.log.advance_log_start(offset(21), &mut bench.under_way);
+    bench.settle();
+    bench.log.come_to_rest(&mut bench.under_way);
+    bench.settle();
+    for to in [21, 30, 59] {
+        let (mut again, _) = Bench::open(bench.disk.clone(), one_segment).expect("good files");
+        again.settle();
+        again.log.tail.clear();
+        again.log.truncate_to(offset(to), &mut again.under_way);
+        assert_eq!((again.log.log_start(), again.log.end()), (offset(21), offset(21)));
+        again.append(3, 40);
+        again.settle();
+        let (reopened, report) = Bench::open(again.disk, one_segment).expect("good files");
+        assert_eq!((reopened.log.log_start(), reopened.log.end()), (offset(21), offset(24)), "cut to {to}");
+        assert_eq!((report.cut_bytes, report.segment_count), (0, 1));
+    }
+}
+
 #[test]
 fn offsets_that_were_deleted_before_they_were_on_disk_are_not_given_out_again() {
     let relaxed = LogConfig { flush: Flush::NEVER, ..keeping(None, None) };
