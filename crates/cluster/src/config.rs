@@ -44,11 +44,11 @@ pub struct ConfigKey {
     pub doc: &'static str,
 }
 
-/// A config that cannot be set.
+/// A config that cannot be set. The texts begin as Kafka's do: scripts look for that.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum ConfigError {
     /// No row of the table.
-    #[error("there is no {of} config {name:?}{}", hint(nearest))]
+    #[error("Unknown {of} config name: {name:?}{}", hint(nearest))]
     UnknownKey {
         /// Whose configs were looked through.
         of: &'static str,
@@ -58,7 +58,7 @@ pub enum ConfigError {
         nearest: Option<&'static str>,
     },
     /// Not a value of this key.
-    #[error("{name} is {expected}, not {value:?}")]
+    #[error("Invalid value {value:?} for configuration {name}: it is {expected}")]
     BadValue {
         /// The key.
         name: &'static str,
@@ -84,7 +84,7 @@ pub enum ConfigError {
         reason: &'static str,
     },
     /// Two keys contradict each other.
-    #[error("{lesser} ({lesser_value}) must not be larger than {greater} ({greater_value})")]
+    #[error("conflict topic config setting {lesser} ({lesser_value}) > {greater} ({greater_value})")]
     Contradiction {
         /// The key that must not be larger.
         lesser: &'static str,

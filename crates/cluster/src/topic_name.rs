@@ -16,29 +16,33 @@ pub fn is_internal(name: &str) -> bool {
     INTERNAL.contains(&name)
 }
 
-/// Why a name cannot be a topic's.
+/// Why a name cannot be a topic's, as Kafka says it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum TopicNameError {
     /// It has no characters.
-    #[error("a topic name cannot be empty")]
+    #[error("Topic name is invalid: the empty string is not allowed")]
     Empty,
     /// A directory of its own on every system.
-    #[error("a topic name cannot be \".\" or \"..\"")]
+    #[error("Topic name is invalid: '.' and '..' are not allowed")]
     Dots,
     /// Above [`NAME_BYTES_MAX`].
-    #[error("a topic name has at most {NAME_BYTES_MAX} characters, not {length}")]
+    #[error(
+        "Topic name is invalid: its length {length} is longer than the max allowed length {NAME_BYTES_MAX}"
+    )]
     TooLong {
         /// Its bytes.
         length: usize,
     },
     /// Only ASCII letters, digits and three signs are allowed.
-    #[error("a topic name is made of ASCII letters, digits, '.', '_' and '-', without {character:?}")]
+    #[error(
+        "Topic name is invalid: it contains one or more characters other than ASCII alphanumerics, '.', '_' and '-', such as {character:?}"
+    )]
     Character {
         /// The first one that is not allowed.
         character: char,
     },
     /// The metadata log.
-    #[error("{METADATA} is the cluster's own")]
+    #[error("Creation of internal topic {METADATA} is prohibited.")]
     Reserved,
 }
 

@@ -15,6 +15,7 @@ use crate::{
     errors::ToCode,
     handlers::{self, producer_ids},
     node::Node,
+    partitions::layers,
 };
 
 /// Who waits for the controller's answer.
@@ -194,7 +195,8 @@ impl Node {
     ) {
         match caller {
             Caller::Wire { to, shape } => {
-                let response = shape.response(reply);
+                let layers = layers(&self.image, self.config.broker_id, &self.config.given);
+                let response = shape.response(reply, layers);
                 out.push(Effect::Reply { to, reply: crate::Reply::Ready(response) });
             }
             Caller::Own(own) => self.own_replied(now, own, Some(reply), out),

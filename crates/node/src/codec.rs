@@ -1,9 +1,11 @@
 //! Controller commands as Kafka's requests and back: the wire's sentinels stop here.
 
+use klamm_cluster::config::{ConfigKey, Layers, TOPIC_CONFIGS};
 use klamm_cluster::controller::{
-    AllocateProducerIds, AlterPartitionError, AlterPartitions, ByTopic, Command, CreateTopics, CreatedTopic,
-    DeleteTopicError, DeleteTopics, Heartbeat, HeartbeatAnswer, IsrProposal, Layout, NamedEntity, NewTopic,
-    PartitionAnswer, ProducerIdBlock, Register, RegisterError, Reply as Decided, StaleBroker, TopicRef,
+    AllocateProducerIds, AlterPartitionError, AlterPartitions, ByTopic, Command, CreateTopicError,
+    CreateTopics, CreatedTopic, DeleteTopicError, DeleteTopics, Heartbeat, HeartbeatAnswer, IsrProposal,
+    Layout, NamedEntity, NewTopic, PartitionAnswer, ProducerIdBlock, Register, RegisterError,
+    Reply as Decided, StaleBroker, TopicRef,
 };
 use klamm_cluster::record::{BrokerState, Listener, RegisterBroker};
 use klamm_model::{
@@ -19,6 +21,7 @@ use klamm_wire::{
 };
 
 use crate::errors::ToCode;
+use crate::reads::configs::{source_number, topic_value};
 
 pub(crate) mod configs;
 mod partitions;
@@ -155,19 +158,10 @@ impl Shape {
         }
     }
 
-    /// The answer that a decision gives.
-    pub(crate) fn response(&self, reply: Decided) -> Response {
+    /// The answer that a decision gives. `layers` are where topics without configs of their own have theirs from.
+    pub(crate) fn response(&self, reply: Decided, layers: Layers<'_>) -> Response {
         match reply {
-            Decided::CreateTopics(topics) => Response::CreateTopics(CreateTopicsResponse {
-                topics: topics
-                    .into_iter()
-                    .map(|(name, result)| match result {
-                        Ok(created) => created_topic(name, created),
-                        Err(error) => not_created(name, error.code(), Some(error.to_string())),
-                    })
-                    .collect(),
-                ..Default::default()
-            }),
+            Decided::CreateTopics(topics) => Response::CreateTopics(created(topics, layers)),
             Decided::DeleteTopics(topics) => Response::DeleteTopics(DeleteTopicsResponse {
                 responses: topics
                     .into_iter()
@@ -292,19 +286,39 @@ fn not_created(
     }
 }
 
-fn created_topic(name: String, created: CreatedTopic) -> create_topics::CreatableTopicResult {
-    /// `ConfigSource.DYNAMIC_TOPIC_CONFIG`.
-    const SET_FOR_TOPIC: i8 = 1;
-    let configs = created
-        .configs
-        .into_iter()
-        .map(|(name, value)| create_topics::CreatableTopicConfigs {
-            name,
+/// So many topics of a request are told with all configs that hold for them (KIP-525), more only with their own: a few bytes of a request must not become
+/// thousands of an answer.
+const TOLD_IN_FULL_MAX: usize = 100;
+
+fn created(
+    topics: Vec<(String, Result<CreatedTopic, CreateTopicError>)>,
+    layers: Layers<'_>,
+) -> CreateTopicsResponse {
+    let is_full = topics.len() <= TOLD_IN_FULL_MAX;
+    let topics = topics.into_iter().map(|(name, result)| match result {
+        Ok(created) => created_topic(name, &created, is_full, &layers),
+        Err(error) => not_created(name, error.code(), Some(error.to_string())),
+    });
+    CreateTopicsResponse { topics: topics.collect(), ..Default::default() }
+}
+
+fn created_topic(
+    name: String,
+    created: &CreatedTopic,
+    is_full: bool,
+    layers: &Layers<'_>,
+) -> create_topics::CreatableTopicResult {
+    let is_told = |key: &&ConfigKey| is_full || created.configs.contains_key(key.name);
+    let configs = TOPIC_CONFIGS.iter().filter(is_told).map(|key| {
+        let (value, source) = topic_value(layers, &created.configs, created.replication_factor.into(), key);
+        create_topics::CreatableTopicConfigs {
+            name: key.name.to_owned(),
             value: Some(value),
-            config_source: SET_FOR_TOPIC,
+            config_source: source_number(source),
             ..Default::default()
-        })
-        .collect();
+        }
+    });
+    let configs = configs.collect();
     create_topics::CreatableTopicResult {
         name,
         topic_id: created.id.unwrap_or(TopicId::ZERO),

@@ -26,7 +26,7 @@ use crate::{
     unsecured::{self, CLUSTER_OPERATIONS, TOPIC_OPERATIONS, allowed},
 };
 
-mod configs;
+pub(crate) mod configs;
 
 /// The answer to a request that changes nothing and needs nothing but committed metadata; `None` means that it is for [`crate::Node::step`].
 pub fn answer_from_view(view: &View, origin: &Origin, version: i16, request: &Request) -> Option<Response> {

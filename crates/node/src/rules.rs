@@ -95,7 +95,7 @@ fn batch_rules(config: &TopicConfig) -> BatchRules {
                 let of_library = Compression::of(Codec::Gzip);
                 Some(Compression { level: config.gzip_level.unwrap_or(of_library.level), ..of_library })
             }
-            CompressionSetting::Lz4 => Some(Compression { codec: Codec::Lz4, level: config.lz4_level }),
+            CompressionSetting::Lz4 => Some(Compression::of(Codec::Lz4)),
             CompressionSetting::Zstd => Some(Compression { codec: Codec::Zstd, level: config.zstd_level }),
         },
     }

@@ -23,7 +23,7 @@ use klamm_replica::Sabotage;
 use klamm_wire::{
     AlterConfigsRequest, CreateTopicsRequest, DescribeConfigsRequest, IncrementalAlterConfigsRequest,
     ListConfigResourcesRequest, ProduceRequest, Records, Request, Response, alter_configs,
-    create_topics::{CreatableTopic, CreatableTopicConfig},
+    create_topics::{CreatableTopic, CreatableTopicConfig, CreatableTopicResult},
     describe_configs::{DescribeConfigsResource, DescribeConfigsResult},
     incremental_alter_configs as incremental, produce,
 };
@@ -135,22 +135,27 @@ impl World {
     }
 
     fn create(&mut self, name: &str, configs: &[&str]) -> String {
+        let answer = &self.created(&[name], configs)[0];
+        told(answer.error_code, answer.error_message.as_deref())
+    }
+
+    fn created(&mut self, names: &[&str], configs: &[&str]) -> Vec<CreatableTopicResult> {
         let config = |it: &&str| {
             let (name, value) = it.split_once('=').expect("key=value");
             CreatableTopicConfig { name: name.into(), value: Some(value.into()) }
         };
-        let topic = CreatableTopic {
-            name: name.into(),
+        let topic = |name: &&str| CreatableTopic {
+            name: (*name).into(),
             num_partitions: 1,
             replication_factor: 1,
             configs: configs.iter().map(config).collect(),
             ..Default::default()
         };
-        let request = CreateTopicsRequest { topics: vec![topic], ..Default::default() };
+        let request = CreateTopicsRequest { topics: names.iter().map(topic).collect(), ..Default::default() };
         let Response::CreateTopics(answer) = self.call(Request::CreateTopics(request), 7) else {
             panic!("another answer")
         };
-        told(answer.topics[0].error_code, answer.topics[0].error_message.as_deref())
+        answer.topics
     }
 
     fn set(&mut self, kind: &str, name: &str, words: &[&str]) -> String {
@@ -364,11 +369,11 @@ fn a_topics_config_tells_where_it_comes_from() {
                     STATIC log.segment.bytes = 2000000
                     DEFAULT log.segment.bytes = 1073741824
             topic u
-                UNKNOWN_TOPIC_OR_PARTITION: there is no topic u
+                UNKNOWN_TOPIC_OR_PARTITION: The topic 'u' does not exist.
             topic a/b
-                INVALID_TOPIC_EXCEPTION: a topic name is made of ASCII letters, digits, '.', '_' and '-', without '/'
+                INVALID_TOPIC_EXCEPTION: Topic name is invalid: it contains one or more characters other than ASCII alphanumerics, '.', '_' and '-', such as '/'
             topic -
-                INVALID_TOPIC_EXCEPTION: a topic name cannot be empty
+                INVALID_TOPIC_EXCEPTION: Topic name is invalid: the empty string is not allowed
         "#]],
     );
 }
@@ -510,23 +515,23 @@ fn alterations_are_checked_one_resource_at_a_time() {
             set topic t segment.ms+=9
                 INVALID_CONFIG: segment.ms is not a list: items cannot be added or taken out
             set topic t segment.mss=9
-                INVALID_CONFIG: there is no topic config "segment.mss"; is it segment.ms?
+                INVALID_CONFIG: Unknown topic config name: "segment.mss"; is it segment.ms?
             set topic t ../../etc/passwd=http://example.com
-                INVALID_CONFIG: there is no topic config "../../etc/passwd"
+                INVALID_CONFIG: Unknown topic config name: "../../etc/passwd"
             set topic t twice segment.ms=9
-                INVALID_REQUEST: each resource must be named once
+                INVALID_REQUEST: Each resource must appear at most once.
             set topic t min.compaction.lag.ms=9 max.compaction.lag.ms=8
-                INVALID_CONFIG: min.compaction.lag.ms (9) must not be larger than max.compaction.lag.ms (8)
+                INVALID_CONFIG: conflict topic config setting min.compaction.lag.ms (9) > max.compaction.lag.ms (8)
             set topic u segment.ms=9
-                UNKNOWN_TOPIC_OR_PARTITION: there is no topic u
+                UNKNOWN_TOPIC_OR_PARTITION: The topic 'u' does not exist.
             set broker 1 num.partitions=3
-                INVALID_REQUEST: num.partitions cannot be changed while a broker runs: give it at the start
+                INVALID_REQUEST: Cannot update these configs dynamically: num.partitions is given at the start
             set broker - ssl.keystore.location=/a
                 INVALID_REQUEST: ssl.keystore.location can be set for one broker at a time only
             set broker 1 ssl.keystore.password=secret
                 INVALID_CONFIG: ssl.keystore.password is a secret and is not kept in the cluster's metadata
             set broker 2 log.retention.ms=3
-                BROKER_ID_NOT_REGISTERED: there is no broker 2
+                BROKER_ID_NOT_REGISTERED: No broker with id 2 found.
             set broker x log.retention.ms=3
                 INVALID_REQUEST: "x" is not the number of a broker
             set logger 1 root=DEBUG
@@ -605,6 +610,25 @@ fn what_is_set_for_brokers_holds_at_once_and_after_a_restart() {
                 NONE
         "#]],
     );
+}
+
+/// KIP-525.
+#[test]
+fn who_creates_a_topic_is_told_what_describing_it_tells() {
+    let mut world = World::new(&[("log.retention.hours", "24")]);
+    world.run("set broker - log.segment.bytes=3000000");
+    let configs = ["cleanup.policy=compact", "max.message.bytes=5000"];
+    let told = world.created(&["t"], &configs).remove(0).configs.expect("configs");
+    let told = told.iter().map(|it| (&*it.name, it.value.as_deref(), it.config_source, it.read_only));
+    let described = world.described("topic", "t", None).configs;
+    let described =
+        described.iter().map(|it| (&*it.name, it.value.as_deref(), it.config_source, it.read_only));
+    assert_eq!(told.collect::<Vec<_>>(), described.collect::<Vec<_>>());
+
+    let names: Vec<String> = (0..101).map(|number| format!("many-{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let only_own = |it: &CreatableTopicResult| it.configs.as_ref().map(Vec::len) == Some(configs.len());
+    assert!(world.created(&names, &configs).iter().all(only_own), "a large answer to a small question");
 }
 
 #[test]

@@ -230,18 +230,6 @@ fn metadata_creates_the_topic_it_asks_for() {
 }
 
 #[test]
-fn a_topic_that_is_named_again_is_told_once() {
-    let mut world = World::new();
-    world.create("t", 1);
-    let named = |name: &str| MetadataRequestTopic { name: Some(name.into()), ..Default::default() };
-    let topics = Some(vec![named("t"), named("other"), named("t"), named("other"), named("t")]);
-    let sequence = world.send(Request::Metadata(MetadataRequest { topics, ..Default::default() }), 9);
-    let Response::Metadata(response) = world.response(sequence) else { panic!("another answer") };
-    let told: Vec<_> = response.topics.iter().map(|topic| topic.name.as_deref()).collect();
-    assert_eq!(told, [Some("t"), Some("other")]);
-}
-
-#[test]
 fn offsets_at_the_ends_and_unknown_partitions() {
     let mut world = World::new();
     world.create("t", 1);

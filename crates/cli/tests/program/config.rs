@@ -83,7 +83,7 @@ fn a_typo_is_told_with_what_was_meant_and_nothing_is_changed() {
     broker.run_anyway(&["config", "set", "-t", "t", "segment.ms=1000", "retension.ms=1"]).expect(
         &[],
         &expect![[r#"
-            klamm: topic t: there is no topic config "retension.ms"; is it retention.ms? (INVALID_CONFIG)
+            klamm: topic t: Unknown topic config name: "retension.ms"; is it retention.ms? (INVALID_CONFIG)
             exit code 1
         "#]],
     );

@@ -36,11 +36,15 @@ fn a_mistake_in_a_file_stops_the_start_and_has_a_line() {
         (
             "a.properties",
             "node.id=1\nlog.retention.mss=5\n",
-            "line 2: there is no broker config \"log.retention.mss\"; is it log.retention.ms?",
+            "line 2: Unknown broker config name: \"log.retention.mss\"; is it log.retention.ms?",
         ),
         ("b.properties", "listeners=SSL://127.0.0.1:0\n", "SSL is to speak SSL, which is not served yet"),
         ("c.properties", "authorizer.class.name=kafka.Authorizer\n", "there is no authorizer yet"),
-        ("d.toml", "[num]\npartitions = 0\n", "line 2: num.partitions is a whole number from 1"),
+        (
+            "d.toml",
+            "[num]\npartitions = 0\n",
+            "line 2: Invalid value \"0\" for configuration num.partitions: it is a whole number from 1",
+        ),
     ] {
         let file = directory.path().join(name);
         fs::write(&file, text).expect("a file");

@@ -188,14 +188,14 @@ fn settings_are_altered_and_given_back() {
     broker.run_anyway(&["topic", "alter", "t", "-c", "retention.mss=1"]).expect(
         &[],
         &expect![[r#"
-            klamm: topic t: there is no topic config "retention.mss"; is it retention.ms? (INVALID_CONFIG)
+            klamm: topic t: Unknown topic config name: "retention.mss"; is it retention.ms? (INVALID_CONFIG)
             exit code 1
         "#]],
     );
     broker.run_anyway(&["topic", "alter", "t", "-c", "retention.ms=soon"]).expect(
         &[],
         &expect![[r#"
-        klamm: topic t: retention.ms is a whole number from -1, not "soon" (INVALID_CONFIG)
+        klamm: topic t: Invalid value "soon" for configuration retention.ms: it is a whole number from -1 (INVALID_CONFIG)
         exit code 1
     "#]],
     );
@@ -239,7 +239,7 @@ fn partitions_are_added_and_never_taken() {
     broker.run_anyway(&["topic", "add-partitions", "t", "--to", "3"]).expect(
         &[],
         &expect![[r#"
-        klamm: t: the topic has 5 partitions already, so 3 would not be more (INVALID_PARTITIONS)
+        klamm: t: The topic currently has 5 partition(s); 3 would not be an increase. (INVALID_PARTITIONS)
         klamm: partitions never become fewer: make another topic and copy what is to stay
         exit code 1
     "#]],

@@ -61,7 +61,8 @@ impl<'a> Layers<'a> {
         set.collect()
     }
 
-    fn topic_default(&self, broker_key: &str) -> Option<String> {
+    /// The value of the topics' key that has its default from this one, in that one's unit; `None` where nobody said anything.
+    pub fn topic_default(&self, broker_key: &str) -> Option<String> {
         if let Some(value) = self.set(broker_key) {
             return Some(value.to_owned());
         }

@@ -7,12 +7,16 @@ const NO_REMOTE_STORAGE: &str = "There is no remote storage: all records stay wi
 
 /// Topic configs that are accepted, kept and described, but change nothing, each with the reason.
 pub const TOPIC_CONFIGS_WITHOUT_EFFECT: &[(&str, &str)] = &[
+    ("compression.lz4.level", "lz4 is written in the fast way only; each of its levels reads back the same."),
     ("errors.deadletterqueue.group.enable", "Share groups are not served."),
     ("follower.replication.throttled.replicas", "Replication is not throttled."),
     ("leader.replication.throttled.replicas", "Replication is not throttled."),
     ("local.retention.bytes", NO_REMOTE_STORAGE),
     ("local.retention.ms", NO_REMOTE_STORAGE),
-    ("preallocate", "Segment files grow as they are written."),
+    (
+        "preallocate",
+        "Segment files grow as they are written: a broker with many partitions would take their whole size of each at once.",
+    ),
     ("remote.copy.lag.bytes", NO_REMOTE_STORAGE),
     ("remote.copy.lag.ms", NO_REMOTE_STORAGE),
     ("remote.log.copy.disable", NO_REMOTE_STORAGE),

@@ -47,21 +47,21 @@ fn a_wrong_key_or_value_says_what_would_be_right() {
     .map(|(name, value)| check(name, value).expect_err(name).to_string())
     .join("\n");
     expect![[r#"
-        there is no topic config "retention.msec"; is it retention.ms?
-        there is no topic config "no.such.thing"
-        there is no topic config "../../etc/passwd"
-        retention.ms is a whole number from -1, not "a week"
-        retention.ms is a whole number from -1, not "-2"
-        segment.bytes is a whole number from 1048576, not "100"
-        segment.bytes is a whole number from 1048576, not "2147483648"
-        cleanup.policy is a list of compact, delete, not "compact,forget"
-        cleanup.policy is a list of compact, delete, not "compact,compact"
-        cleanup.policy is a list of compact, delete, not "compact,"
-        message.timestamp.type is one of CreateTime, LogAppendTime, not "logappendtime"
-        preallocate is true or false, not "1"
-        min.cleanable.dirty.ratio is a number from 0 to 1, not "NaN"
-        compression.gzip.level is a whole number from -1 to 9, not "10"
-        leader.replication.throttled.replicas is a list of partition:broker, or *, not "0:1,x""#]]
+        Unknown topic config name: "retention.msec"; is it retention.ms?
+        Unknown topic config name: "no.such.thing"
+        Unknown topic config name: "../../etc/passwd"
+        Invalid value "a week" for configuration retention.ms: it is a whole number from -1
+        Invalid value "-2" for configuration retention.ms: it is a whole number from -1
+        Invalid value "100" for configuration segment.bytes: it is a whole number from 1048576
+        Invalid value "2147483648" for configuration segment.bytes: it is a whole number from 1048576
+        Invalid value "compact,forget" for configuration cleanup.policy: it is a list of compact, delete
+        Invalid value "compact,compact" for configuration cleanup.policy: it is a list of compact, delete
+        Invalid value "compact," for configuration cleanup.policy: it is a list of compact, delete
+        Invalid value "logappendtime" for configuration message.timestamp.type: it is one of CreateTime, LogAppendTime
+        Invalid value "1" for configuration preallocate: it is true or false
+        Invalid value "NaN" for configuration min.cleanable.dirty.ratio: it is a number from 0 to 1
+        Invalid value "10" for configuration compression.gzip.level: it is a whole number from -1 to 9
+        Invalid value "0:1,x" for configuration leader.replication.throttled.replicas: it is a list of partition:broker, or *"#]]
     .assert_eq(&told);
 }
 
@@ -136,12 +136,12 @@ fn a_wrong_broker_key_or_value_says_what_would_be_right() {
     .map(|(name, value)| check_broker(name, value).expect_err(name).to_string())
     .join("\n");
     expect![[r#"
-        there is no broker config "log.retention.mss"; is it log.retention.ms?
-        there is no broker config "retention.ms"
-        log.retention.ms is a whole number from -1, not "-2"
-        log.cleaner.io.max.bytes.per.second is a number from 0, not "NaN"
-        offsets.topic.replication.factor is a whole number from 1, not "32768"
-        process.roles is a list of broker, controller, not "broker,zookeeper"
+        Unknown broker config name: "log.retention.mss"; is it log.retention.ms?
+        Unknown broker config name: "retention.ms"
+        Invalid value "-2" for configuration log.retention.ms: it is a whole number from -1
+        Invalid value "NaN" for configuration log.cleaner.io.max.bytes.per.second: it is a number from 0
+        Invalid value "32768" for configuration offsets.topic.replication.factor: it is a whole number from 1
+        Invalid value "broker,zookeeper" for configuration process.roles: it is a list of broker, controller
         create.topic.policy.class.name cannot be "com.example.Policy": no Java class can be asked which topics are allowed"#]].assert_eq(&told);
     let long = "x".repeat(VALUE_SIZE_MAX + 1);
     assert_eq!(
@@ -224,7 +224,7 @@ fn compaction_must_be_possible() {
     assert_eq!(lags("5", "5"), Ok(()));
     assert_eq!(
         lags("6", "5").expect_err("never and always").to_string(),
-        "min.compaction.lag.ms (6) must not be larger than max.compaction.lag.ms (5)"
+        "conflict topic config setting min.compaction.lag.ms (6) > max.compaction.lag.ms (5)"
     );
 }
 

@@ -62,8 +62,6 @@ pub struct TopicConfig {
     pub compression: Compression,
     /// `compression.gzip.level`; `None`: the library's own.
     pub gzip_level: Option<i32>,
-    /// `compression.lz4.level`
-    pub lz4_level: i32,
     /// `compression.zstd.level`
     pub zstd_level: i32,
     /// `retention.ms`; `None`: for ever.
@@ -116,7 +114,6 @@ impl Default for TopicConfig {
             cleanup: CleanupPolicy { delete: true, compact: false },
             compression: Compression::Producer,
             gzip_level: None,
-            lz4_level: 9,
             zstd_level: 3,
             retention_ms: Some(604_800_000),
             retention_bytes: None,
@@ -186,7 +183,6 @@ impl TopicConfig {
                 };
             }
             "compression.gzip.level" => self.gzip_level = Some(number(value)).filter(|it| 0 <= *it),
-            "compression.lz4.level" => self.lz4_level = number(value),
             "compression.zstd.level" => self.zstd_level = number(value),
             "retention.ms" => self.retention_ms = limit(value),
             "retention.bytes" => self.retention_bytes = limit(value),

@@ -130,14 +130,14 @@ pub struct CreatedTopic {
     pub configs: std::collections::BTreeMap<String, String>,
 }
 
-/// Why a topic was not created.
+/// Why a topic was not created. Where scripts look for words of Kafka's, the texts have them.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum CreateTopicError {
     /// It cannot be a topic's name.
     #[error(transparent)]
     Name(#[from] TopicNameError),
     /// There is one.
-    #[error("topic {name} exists")]
+    #[error("Topic '{name}' already exists.")]
     Exists {
         /// Its name.
         name: String,
@@ -145,7 +145,7 @@ pub enum CreateTopicError {
         id: TopicId,
     },
     /// Metrics could not tell the two apart.
-    #[error("topic {name} would be mixed up with {other} in metrics, where '.' and '_' are the same")]
+    #[error("Topic '{name}' collides with existing topic: {other}")]
     Collides {
         /// The new name.
         name: String,
@@ -159,19 +159,19 @@ pub enum CreateTopicError {
         name: String,
     },
     /// Not a number of partitions.
-    #[error("a topic has at least one partition, not {count}")]
+    #[error("Number of partitions was set to an invalid non-positive value: {count}.")]
     PartitionCount {
         /// What was asked for.
         count: i32,
     },
     /// The whole request is refused.
-    #[error("one request creates at most {max} partitions")]
+    #[error("Excessively large number of partitions per request: at most {max} are created.")]
     TooManyPartitions {
         /// The limit.
         max: u32,
     },
     /// Not a number of replicas, or more than there are brokers that take part.
-    #[error("a replication factor of {asked} is not possible with {alive} brokers that take part")]
+    #[error("{}", unreachable_factor(i64::from(*asked), *alive))]
     ReplicationFactor {
         /// What was asked for.
         asked: i16,
@@ -193,6 +193,16 @@ pub enum CreateTopicError {
     /// All records of a request are committed as one entry, and that has a limit.
     #[error("what the request creates is too large to be committed at once")]
     TooLarge,
+}
+
+/// As Kafka's placer says it.
+pub(super) fn unreachable_factor(asked: i64, alive: usize) -> String {
+    if asked <= 0 {
+        return "Replication factor must be larger than 0, or -1 to use the default value.".to_owned();
+    }
+    format!(
+        "Unable to replicate the partition {asked} time(s): The target replication factor of {asked} cannot be reached because only {alive} broker(s) take part."
+    )
 }
 
 /// Topics to delete.
@@ -231,7 +241,7 @@ pub struct DeletedTopic {
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum DeleteTopicError {
     /// No topic has that name.
-    #[error("there is no topic {name}")]
+    #[error("The topic '{name}' does not exist.")]
     UnknownName {
         /// The name.
         name: String,
@@ -249,7 +259,7 @@ pub enum DeleteTopicError {
     #[error("a topic is named either by its name or by its id")]
     Contradictory,
     /// The operator wants it so.
-    #[error("topics cannot be deleted here: delete.topic.enable is false")]
+    #[error("Topic deletion is disabled: delete.topic.enable is false.")]
     Disabled,
 }
 
@@ -333,7 +343,7 @@ pub enum StaleBroker {
 
 /// There is no such broker to unregister.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
-#[error("broker {id} is not registered")]
+#[error("Broker ID {id} is not currently registered")]
 pub struct UnknownBroker {
     /// Its number.
     pub id: BrokerId,
@@ -512,19 +522,19 @@ pub enum ConfigOperation {
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum AlterConfigError {
     /// No topic has that name.
-    #[error("there is no topic {name}")]
+    #[error("The topic '{name}' does not exist.")]
     UnknownTopic {
         /// The name.
         name: String,
     },
     /// No broker has that number.
-    #[error("there is no broker {id}")]
+    #[error("No broker with id {id} found.")]
     UnknownBroker {
         /// The number.
         id: BrokerId,
     },
     /// The request names the same thing more than once, so that nobody can tell what is meant.
-    #[error("each resource must be named once")]
+    #[error("Each resource must appear at most once.")]
     RepeatedResource,
     /// A key is named more than once.
     #[error("{key} is named more than once")]
@@ -539,7 +549,7 @@ pub enum AlterConfigError {
         what: String,
     },
     /// Brokers read it when they start.
-    #[error("{key} cannot be changed while a broker runs: give it at the start")]
+    #[error("Cannot update these configs dynamically: {key} is given at the start")]
     ReadOnly {
         /// The key.
         key: &'static str,

@@ -23,19 +23,11 @@ impl Controller {
         let mut records = Vec::new();
         let mut used = Used::default();
         let added: u64 = it.topics.iter().map(|topic| self.added(topic)).sum();
-        let mut times: BTreeMap<&str, usize> = BTreeMap::new();
-        for topic in &it.topics {
-            *times.entry(&topic.name).or_default() += 1;
-        }
         let mut answers = Vec::new();
-        for topic in &it.topics {
-            // A name that was answered has been taken out.
-            let Some(count) = times.remove(topic.name.as_str()) else {
-                continue;
-            };
+        for (topic, is_repeated) in each_once(&it.topics, |topic| &topic.name) {
             let result = if u64::from(PARTITIONS_OF_REQUEST_MAX) < added {
                 Err(CreatePartitionsError::TooMany { max: PARTITIONS_OF_REQUEST_MAX })
-            } else if 1 < count {
+            } else if is_repeated {
                 Err(CreatePartitionsError::Repeated)
             } else {
                 self.more_partitions(topic, &mut used)
@@ -137,6 +129,19 @@ impl Controller {
         }
         Ok(placed)
     }
+}
+
+/// Everything that a request names, once and in the order of the request, with whether it is named again: whoever does that does not know what they ask.
+pub(super) fn each_once<'a, T>(
+    named: &'a [T],
+    name: impl Fn(&'a T) -> &'a String,
+) -> impl Iterator<Item = (&'a T, bool)> {
+    let mut times: BTreeMap<&str, usize> = BTreeMap::new();
+    for it in named {
+        *times.entry(name(it)).or_default() += 1;
+    }
+    // A name that was answered has been taken out.
+    named.iter().filter_map(move |it| Some((it, 1 < times.remove(name(it).as_str())?)))
 }
 
 /// Replicas and in-sync set of a partition.

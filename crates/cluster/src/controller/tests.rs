@@ -288,7 +288,7 @@ fn a_broker_that_wants_to_stop_hands_over_first() {
                 + broker 2 is Fenced
                 Fenced, may stop
             create v 1 3
-                v: a replication factor of 3 is not possible with 2 brokers that take part
+                v: Unable to replicate the partition 3 time(s): The target replication factor of 3 cannot be reached because only 2 broker(s) take part.
             beat 2
                 + broker 2 is Active
                 + u/0 change 2 leader 2 in epoch 2
@@ -508,12 +508,12 @@ fn topics_get_the_defaults_of_the_cluster() {
              create v 4 1 cleanup.policy=compact retention.ms=-1",
         expect![[r#"
             create t - -
-                t: a replication factor of 1 is not possible with 0 brokers that take part
+                t: Unable to replicate the partition 1 time(s): The target replication factor of 1 cannot be reached because only 0 broker(s) take part.
             register 1
                 + broker 1 registers
                 broker epoch 1
             create t - -
-                t: a replication factor of 1 is not possible with 0 brokers that take part
+                t: Unable to replicate the partition 1 time(s): The target replication factor of 1 cannot be reached because only 0 broker(s) take part.
             beat 1
                 + broker 1 is Active
                 Active
@@ -577,27 +577,27 @@ fn topics_that_cannot_be_are_refused() {
                 + a.b/0 on 1 in sync 1 leader 1
                 a.b: created, 1 x 1, {}
             create a.b 1 1
-                a.b: topic a.b exists
+                a.b: Topic 'a.b' already exists.
             create a_b 1 1
-                a_b: topic a_b would be mixed up with a.b in metrics, where '.' and '_' are the same
+                a_b: Topic 'a_b' collides with existing topic: a.b
             create .. 1 1
-                ..: a topic name cannot be "." or ".."
+                ..: Topic name is invalid: '.' and '..' are not allowed
             create __cluster_metadata 1 1
-                __cluster_metadata: __cluster_metadata is the cluster's own
+                __cluster_metadata: Creation of internal topic __cluster_metadata is prohibited.
             create t 0 1
-                t: a topic has at least one partition, not 0
+                t: Number of partitions was set to an invalid non-positive value: 0.
             create t -5 1
-                t: a topic has at least one partition, not -5
+                t: Number of partitions was set to an invalid non-positive value: -5.
             create t 1 0
-                t: a replication factor of 0 is not possible with 3 brokers that take part
+                t: Replication factor must be larger than 0, or -1 to use the default value.
             create t 1 4
-                t: a replication factor of 4 is not possible with 3 brokers that take part
+                t: Unable to replicate the partition 4 time(s): The target replication factor of 4 cannot be reached because only 3 broker(s) take part.
             create t 10001 1
-                t: one request creates at most 10000 partitions
+                t: Excessively large number of partitions per request: at most 10000 are created.
             create t 1 1 retention=1
-                t: there is no topic config "retention"; is it retention.ms?
+                t: Unknown topic config name: "retention"; is it retention.ms?
             create t 1 1 retention.ms=soon
-                t: retention.ms is a whole number from -1, not "soon"
+                t: Invalid value "soon" for configuration retention.ms: it is a whole number from -1
             assign t 1,2;2
                 t: the assignment of partitions cannot be used: partition 1 has 1 replicas, partition 0 has 2
             assign t 1,1
@@ -611,7 +611,7 @@ fn topics_that_cannot_be_are_refused() {
                 + z/0 on 3 in sync 3 leader 3
                 t: topic t is named more than once
                 x.y: created, 1 x 1, {}
-                x_y: topic x_y would be mixed up with x.y in metrics, where '.' and '_' are the same
+                x_y: Topic 'x_y' collides with existing topic: x.y
                 z: created, 1 x 1, {}
             would-create w 1 1
                 w: valid, 1 x 1, {}
@@ -743,7 +743,7 @@ fn topics_are_deleted_by_name_and_by_id() {
                 u: created, 1 x 1, {}
             delete t x t
                 t: the topic is named more than once
-                x: there is no topic x
+                x: The topic 'x' does not exist.
             delete t
                 + no topic t
                 t: deleted t
@@ -828,16 +828,16 @@ fn configs_change_key_by_key() {
             set t segment.ms=1 segment.ms=2
                 segment.ms is named more than once
             set t flush=1
-                there is no topic config "flush"; is it flush.ms?
+                Unknown topic config name: "flush"; is it flush.ms?
             set x segment.ms=1
-                there is no topic x
+                The topic 'x' does not exist.
             set t min.compaction.lag.ms=5 max.compaction.lag.ms=4
-                min.compaction.lag.ms (5) must not be larger than max.compaction.lag.ms (4)
+                conflict topic config setting min.compaction.lag.ms (5) > max.compaction.lag.ms (4)
             set t would retention.ms=9
                 set
             set t twice retention.ms=9
-                each resource must be named once
-                each resource must be named once
+                Each resource must appear at most once.
+                Each resource must appear at most once.
             set t only cleanup.policy=compact
                 + t segment.ms = None
                 + t cleanup.policy = Some("compact")
@@ -851,7 +851,7 @@ fn configs_change_key_by_key() {
             set t retention.ms+=1
                 retention.ms is not a list: items cannot be added or taken out
             set t retention.mss=
-                there is no topic config "retention.mss"; is it retention.ms?
+                Unknown topic config name: "retention.mss"; is it retention.ms?
         "#]],
     );
 }
@@ -888,11 +888,11 @@ fn brokers_configs_change_where_a_running_broker_can_take_them() {
                 + Broker(BrokerId(1)) log.retention.ms = Some("6")
                 set
             set-brokers retention.ms=5
-                there is no broker config "retention.ms"
+                Unknown broker config name: "retention.ms"
             set-brokers log.retention.ms=week
-                log.retention.ms is a whole number from -1, not "week"
+                Invalid value "week" for configuration log.retention.ms: it is a whole number from -1
             set-broker 1 num.partitions=3
-                num.partitions cannot be changed while a broker runs: give it at the start
+                Cannot update these configs dynamically: num.partitions is given at the start
             set-brokers cordoned.log.dirs=/a
                 cordoned.log.dirs can be set for one broker at a time only
             set-broker 1 cordoned.log.dirs=/a
@@ -901,7 +901,7 @@ fn brokers_configs_change_where_a_running_broker_can_take_them() {
             set-broker 1 ssl.keystore.password=secret
                 ssl.keystore.password is a secret and is not kept in the cluster's metadata
             set-broker 2 log.retention.ms=6
-                there is no broker 2
+                No broker with id 2 found.
             set-broker 1 principal.builder.class=com.example.Mine
                 principal.builder.class cannot be "com.example.Mine": no Java class can be asked who a client is
             set-brokers metric.reporters+=com.example.Mine

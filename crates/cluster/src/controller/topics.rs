@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use klamm_model::{BrokerId, PartitionIndex, TopicId, TopicPartition};
 use uuid::Builder;
 
-use super::new_partitions::{Placed, check_replicas, in_sync_at_creation};
+use super::new_partitions::{Placed, check_replicas, each_once, in_sync_at_creation};
 use super::{
     Controller, CreateTopicError, CreateTopics, CreatedTopic, Decision, DeleteTopicError, DeleteTopics,
     DeletedTopic, Layout, NewTopic, Reply, TopicRef, placement,
@@ -33,19 +33,11 @@ impl Controller {
         let mut used = Used::default();
         let is_too_much =
             u64::from(PARTITIONS_OF_REQUEST_MAX) < it.topics.iter().map(|it| self.asked_partitions(it)).sum();
-        let mut times: BTreeMap<&str, usize> = BTreeMap::new();
-        for topic in &it.topics {
-            *times.entry(&topic.name).or_default() += 1;
-        }
         let mut answers = Vec::new();
-        for topic in &it.topics {
-            // A name that was answered has been taken out.
-            let Some(count) = times.remove(topic.name.as_str()) else {
-                continue;
-            };
+        for (topic, is_repeated) in each_once(&it.topics, |topic| &topic.name) {
             let result = if is_too_much {
                 Err(CreateTopicError::TooManyPartitions { max: PARTITIONS_OF_REQUEST_MAX })
-            } else if 1 < count {
+            } else if is_repeated {
                 Err(CreateTopicError::Repeated { name: topic.name.clone() })
             } else {
                 self.create_topic(topic, &mut used)

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use klamm_cluster::{
     Image,
     config::{
-        BrokerKey, CLIENT_METRICS_CONFIGS, ConfigKey, GROUP_CONFIGS, Kind, Source, TOPIC_CONFIGS,
+        BrokerKey, CLIENT_METRICS_CONFIGS, ConfigKey, GROUP_CONFIGS, Kind, Layers, Source, TOPIC_CONFIGS,
         TopicConfig, Update, broker_key, broker_keys,
     },
     image::Topic,
@@ -28,7 +28,7 @@ use crate::{View, codec::configs::ResourceType};
 type Said<'a> = (Source, &'a str, &'a str);
 
 pub(super) fn describe(view: &View, request: &DescribeConfigsRequest) -> DescribeConfigsResponse {
-    let description = Description { view, request, topic_defaults: view.layers().topic_defaults() };
+    let description = Description { view, request };
     let mut named = BTreeSet::new();
     let results = request.resources.iter().map(|asked| {
         // Large answers to the same question again and again would be a cheap way to fill the memory (B19).
@@ -60,7 +60,6 @@ fn invalid<T>(why: impl Into<String>) -> Result<T, Refusal> {
 struct Description<'a> {
     view: &'a View,
     request: &'a DescribeConfigsRequest,
-    topic_defaults: BTreeMap<String, String>,
 }
 
 impl Description<'_> {
@@ -107,25 +106,15 @@ impl Description<'_> {
             return Err((ErrorCode::InvalidTopicException, error.to_string()));
         }
         let Some(topic) = self.view.image.topic_named(name) else {
-            return Err((ErrorCode::UnknownTopicOrPartition, format!("there is no topic {name}")));
+            return Err((ErrorCode::UnknownTopicOrPartition, format!("The topic '{name}' does not exist.")));
         };
         Ok(TOPIC_CONFIGS.iter().map(|key| self.topic_key(topic, key)).collect())
     }
 
-    fn topic_key(&self, topic: &Topic, key: &ConfigKey) -> DescribeConfigsResourceResult {
-        let own = topic.configs.get(key.name).map(String::as_str);
-        let mut said: Vec<Said<'_>> = own.map(|value| (Source::Topic, key.name, value)).into_iter().collect();
-        // Kafka leaves out older names of the broker's key (`log.retention.hours`), and with them where the value comes from.
-        said.extend(key.broker_key.map(|name| self.view.layers().said(name)).unwrap_or_default());
-        let inherited = self.topic_defaults.get(key.name).map(String::as_str);
-        let unset = match key.name {
-            "min.insync.replicas" => {
-                let factor = topic.replication_factor();
-                TopicConfig::default().min_insync_replicas(factor).to_string()
-            }
-            _ => key.default.to_owned(),
-        };
-        let value = own.or(inherited).map_or(unset, str::to_owned);
+    fn topic_key(&self, topic: &Topic, key: &'static ConfigKey) -> DescribeConfigsResourceResult {
+        let layers = self.view.layers();
+        let (value, _) = topic_value(&layers, &topic.configs, topic.replication_factor(), key);
+        let said = said_of_topic(&layers, &topic.configs, key);
         self.entry(key.name, key.kind, Some(value), &said, false, key.doc)
     }
 
@@ -195,6 +184,34 @@ impl Description<'_> {
     }
 }
 
+/// All that is said of a topic's key, the strongest first.
+fn said_of_topic<'a>(
+    layers: &Layers<'a>,
+    own: &'a BTreeMap<String, String>,
+    key: &'static ConfigKey,
+) -> Vec<Said<'a>> {
+    let own = own.get(key.name).map(|value| (Source::Topic, key.name, value.as_str()));
+    // Kafka leaves out older names of the broker's key (`log.retention.hours`), and with them where the value comes from.
+    let inherited = key.broker_key.map(|name| layers.said(name)).unwrap_or_default();
+    own.into_iter().chain(inherited).collect()
+}
+
+/// What a topic with these configs of its own has, and who said so.
+pub(crate) fn topic_value(
+    layers: &Layers<'_>,
+    own: &BTreeMap<String, String>,
+    replication_factor: usize,
+    key: &'static ConfigKey,
+) -> (String, Source) {
+    let source = said_of_topic(layers, own, key).first().map_or(Source::Default, |it| it.0);
+    let set = own.get(key.name).cloned().or_else(|| layers.topic_default(key.broker_key?));
+    let value = set.unwrap_or_else(|| match key.name {
+        "min.insync.replicas" => TopicConfig::default().min_insync_replicas(replication_factor).to_string(),
+        _ => key.default.to_owned(),
+    });
+    (value, source)
+}
+
 /// Values that are in no table, because they depend on the cluster.
 fn computed(view: &View, name: &str) -> Option<String> {
     match name {
@@ -213,7 +230,7 @@ fn advertised(image: &Image, view: &View) -> Option<String> {
 }
 
 /// Kafka's numbers of sources.
-fn source_number(source: Source) -> i8 {
+pub(crate) fn source_number(source: Source) -> i8 {
     match source {
         Source::Topic => 1,
         Source::Broker => 2,

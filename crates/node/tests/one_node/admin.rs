@@ -480,10 +480,17 @@ fn a_cluster_is_asked_for_its_brokers_only() {
 }
 
 #[test]
-fn a_topic_named_a_thousand_times_is_described_once() {
+fn a_topic_that_is_named_again_is_described_once() {
     let mut world = World::new();
     let id = world.create("t", 100);
-    let by_name = MetadataRequestTopic { name: Some("t".into()), ..Default::default() };
+    let named = |name: &str| MetadataRequestTopic { name: Some(name.into()), ..Default::default() };
+    let request = MetadataRequest {
+        topics: Some(["t", "other", "t", "other", "t"].map(named).into()),
+        ..Default::default()
+    };
+    let told = ask!(world, 9, Metadata(request)).topics;
+    assert_eq!(told.iter().map(|it| it.name.as_deref()).collect::<Vec<_>>(), [Some("t"), Some("other")]);
+    let by_name = named("t");
     let by_id = MetadataRequestTopic { name: None, topic_id: id };
     let unknown = MetadataRequestTopic { name: None, topic_id: TopicId(Uuid::from_u128(9)) };
     for topic in [by_name, by_id, unknown] {

@@ -44,10 +44,18 @@ fn what_does_not_fit_is_refused_and_says_what_would() {
         (
             "num.network.thread",
             "3",
-            r#"there is no broker config "num.network.thread"; is it num.network.threads?"#,
+            r#"Unknown broker config name: "num.network.thread"; is it num.network.threads?"#,
         ),
-        ("num.partitions", "many", r#"num.partitions is a whole number from 1, not "many""#),
-        ("log.retention.ms", "7 days", r#"log.retention.ms is a whole number from -1, not "7 days""#),
+        (
+            "num.partitions",
+            "many",
+            r#"Invalid value "many" for configuration num.partitions: it is a whole number from 1"#,
+        ),
+        (
+            "log.retention.ms",
+            "7 days",
+            r#"Invalid value "7 days" for configuration log.retention.ms: it is a whole number from -1"#,
+        ),
         ("log.dirs", "/a,/a", r#"log.dirs cannot be "/a,/a": one of them is there twice"#),
         ("log.dirs", "/a,", r#"log.dirs cannot be "/a,": one of them is empty"#),
         ("process.roles", "controller", r#"process.roles cannot be "controller": every node is a broker"#),

@@ -114,7 +114,7 @@ pub(super) const KEYS: &[BrokerKey] = &[
         Double,
         Some("1.7976931348623157E308"),
         ClusterWide,
-        "How much compaction reads and writes a second at most.",
+        "How much compaction reads and writes a second at most, over one log's turn and the rest after it: within its turn a log is gone through as fast as the disk can.",
     ),
     key("log.dir", List, None, ReadOnly, "Where everything is kept, if `log.dirs` does not say so."),
     key(

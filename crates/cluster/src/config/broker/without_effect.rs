@@ -72,7 +72,6 @@ const WITHOUT_EFFECT: &[(&str, &[Row])] = &[
         "There are no such threads: requests are decided on by the threads of `num.network.threads`, disk work by as many as it needs.",
         &[
             ("background.threads", POSITIVE, Some("10"), ClusterWide),
-            ("log.cleaner.threads", NATURAL, Some("1"), ClusterWide),
             ("num.io.threads", POSITIVE, Some("8"), ClusterWide),
             ("num.replica.alter.log.dirs.threads", ANY_INT, None, ReadOnly),
             ("num.replica.fetchers", POSITIVE, Some("1"), ClusterWide),
@@ -167,6 +166,7 @@ const WITHOUT_EFFECT: &[(&str, &[Row])] = &[
             ("log.dir.failure.timeout.ms", POSITIVE_LONG, Some("30000"), ReadOnly),
         ],
     ),
+    ("One log is compacted at a time.", &[("log.cleaner.threads", NATURAL, Some("1"), ClusterWide)]),
     (
         "Compaction reads through buffers of its own size.",
         &[

@@ -30,7 +30,7 @@ pub struct MorePartitions {
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum CreatePartitionsError {
     /// No topic has that name.
-    #[error("there is no topic {name}")]
+    #[error("The topic '{name}' does not exist.")]
     UnknownTopic {
         /// The name.
         name: String,
@@ -39,7 +39,7 @@ pub enum CreatePartitionsError {
     #[error("the topic is named more than once")]
     Repeated,
     /// Partitions are never taken away.
-    #[error("the topic has {has} partitions already, so {asked} would not be more")]
+    #[error("The topic currently has {has} partition(s); {asked} would not be an increase.")]
     NotMore {
         /// How many there are.
         has: usize,
@@ -47,13 +47,13 @@ pub enum CreatePartitionsError {
         asked: i32,
     },
     /// The whole request is refused.
-    #[error("one request creates at most {max} partitions")]
+    #[error("Excessively large number of partitions per request: at most {max} are created.")]
     TooMany {
         /// The limit.
         max: u32,
     },
     /// Too few brokers take part.
-    #[error("a replication factor of {needed} is not possible with {alive} brokers that take part")]
+    #[error("{}", super::unreachable_factor(*needed as i64, *alive))]
     ReplicationFactor {
         /// What the topic's other partitions have.
         needed: usize,

@@ -62,15 +62,15 @@ fn a_topic_does_not_grow_when_asked_for_nonsense() {
                 + t/1 on 2,3 in sync 2,3 leader 2
                 t: created, 2 x 2, {}
             grow x 3
-                x: there is no topic x
+                x: The topic 'x' does not exist.
             grow t 2
-                t: the topic has 2 partitions already, so 2 would not be more
+                t: The topic currently has 2 partition(s); 2 would not be an increase.
             grow t 1
-                t: the topic has 2 partitions already, so 1 would not be more
+                t: The topic currently has 2 partition(s); 1 would not be an increase.
             grow t -1
-                t: the topic has 2 partitions already, so -1 would not be more
+                t: The topic currently has 2 partition(s); -1 would not be an increase.
             grow t 10003
-                t: one request creates at most 10000 partitions
+                t: Excessively large number of partitions per request: at most 10000 are created.
             grow t 3 1,2;2,3
                 t: the assignment of partitions cannot be used: 1 partitions are added and 2 assigned
             grow t 3 1
@@ -91,7 +91,7 @@ fn a_topic_does_not_grow_when_asked_for_nonsense() {
                 + broker 2 is Fenced
                 Fenced
             grow t 3
-                t: a replication factor of 2 is not possible with 1 brokers that take part
+                t: Unable to replicate the partition 2 time(s): The target replication factor of 2 cannot be reached because only 1 broker(s) take part.
             grow t 3 1,2
                 t: the assignment of partitions cannot be used: none of the brokers of a partition takes part
         "#]],
@@ -361,7 +361,7 @@ fn a_broker_that_is_unregistered_leads_nothing_and_may_come_back() {
                 + UnregisterBroker { id: BrokerId(1), epoch: BrokerEpoch(1) }
                 unregistered
             unregister 1
-                broker 1 is not registered
+                Broker ID 1 is not currently registered
             show
                 t/0 on 1,2 in sync 2 leader 2 epochs 1.1
             register 1
@@ -397,7 +397,7 @@ fn topics_stay_where_the_operator_wants_it() {
                 + t/0 on 1 in sync 1 leader 1
                 t: created, 1 x 1, {}
             delete t
-                t: topics cannot be deleted here: delete.topic.enable is false
+                t: Topic deletion is disabled: delete.topic.enable is false.
         "#]],
     );
 }

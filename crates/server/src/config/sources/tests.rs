@@ -98,12 +98,12 @@ fn mistakes_are_named_with_their_lines() {
         (
             "a.properties",
             "num.partitions=1\n\nnum.partition=2",
-            r#"a.properties, line 3: there is no broker config "num.partition"; is it num.partitions?"#,
+            r#"a.properties, line 3: Unknown broker config name: "num.partition"; is it num.partitions?"#,
         ),
         (
             "a.properties",
             "num.partitions=one",
-            r#"a.properties, line 1: num.partitions is a whole number from 1, not "one""#,
+            r#"a.properties, line 1: Invalid value "one" for configuration num.partitions: it is a whole number from 1"#,
         ),
         (
             "a.properties",
@@ -143,7 +143,7 @@ fn mistakes_are_named_with_their_lines() {
         (
             "a.properties",
             "listener.name.inside.sssl.protocol=x",
-            r#"a.properties, line 1: there is no broker config "listener.name.inside.sssl.protocol""#,
+            r#"a.properties, line 1: Unknown broker config name: "listener.name.inside.sssl.protocol""#,
         ),
         ("a.toml", "num.partitions = 1\n[num]\npartitions = 2", "a.toml, line 2: "),
         (
