@@ -6,7 +6,8 @@ use std::{collections::VecDeque, sync::Arc};
 use bytes::Bytes;
 use klamm_log::{DiskAction, DiskError, DiskOp, Done, FileKind, SegmentId};
 use klamm_model::{
-    BatchBuilder, BrokerId, ErrorCode, Producer, ProducerEpoch, ProducerId, Seal, Tick, Timestamp, TopicId,
+    BatchBuilder, BrokerId, ControllerEpoch, ErrorCode, Producer, ProducerEpoch, ProducerId, Seal, Tick,
+    Timestamp, TopicId,
 };
 use klamm_node::{
     ConnectionId, Effect, Endpoint, Event, FileRange, Incoming, Listener, Node, NodeConfig, Now, Origin,
@@ -24,8 +25,10 @@ use uuid::Uuid;
 /// A node and everything it wanted that has not happened yet.
 pub(crate) struct World {
     pub(crate) node: Node,
+    config: NodeConfig,
     pub(crate) tick: u64,
-    pub(crate) entries: u64,
+    /// Everything that was committed.
+    pub(crate) entries: Vec<Entry>,
     pub(crate) next_sequence: u64,
     /// In which each request was sent.
     pub(crate) versions: Vec<i16>,
@@ -54,9 +57,10 @@ impl World {
         config.endpoints = vec![Endpoint { name: "CLIENT".into(), host: "127.0.0.1".into(), port: 9092 }];
         change(&mut config);
         let mut world = Self {
-            node: Node::new(config, 4, Sabotage::default()),
+            node: Node::new(config.clone(), 4, Sabotage::default()),
+            config,
             tick: 0,
-            entries: 0,
+            entries: Vec::new(),
             next_sequence: 0,
             versions: Vec::new(),
             disk: VecDeque::new(),
@@ -68,8 +72,19 @@ impl World {
             rest: None,
             looks: 0,
         };
-        world.step(Event::Quorum(Output::Leader { epoch: klamm_model::ControllerEpoch(1) }));
+        world.step(Event::Quorum(Output::Leader { epoch: ControllerEpoch(1) }));
         world
+    }
+
+    /// The process ends and starts again, with no log on its disk.
+    pub(crate) fn restart(&mut self) {
+        self.node = Node::new(self.config.clone(), 4, Sabotage::default());
+        self.disk.clear();
+        for entry in self.entries.clone() {
+            self.step(Event::Quorum(Output::Committed(entry)));
+        }
+        let epoch = self.entries.last().expect("something was committed").epoch;
+        self.step(Event::Quorum(Output::Leader { epoch: ControllerEpoch(epoch.0 + 1) }));
     }
 
     pub(crate) fn now(&self) -> Now {
@@ -89,8 +104,8 @@ impl World {
                     Effect::Close { reason, .. } => self.closed.push(reason),
                     Effect::Disk(op) => self.disk.push_back(op),
                     Effect::Propose { epoch, payload } => {
-                        let entry = Entry { index: self.entries, epoch, payload };
-                        self.entries += 1;
+                        let entry = Entry { index: self.entries.len() as u64, epoch, payload };
+                        self.entries.push(entry.clone());
                         events.push_back(Event::Quorum(Output::Committed(entry)));
                     }
                     Effect::Publish(view) => self.view = Some(view),

@@ -1,0 +1,449 @@
+//! Configs of topics that change while records come: what the node has its disk do from then on. Cases are scripts:
+//!
+//! ```text
+//! create [KEY=VALUE…]     the topic
+//! set KEY=VALUE…          KEY= is the default again
+//! append [SIZE]           a record of this moment, of so many bytes; whether it was taken, or still waits for the disk to sync
+//! wait MS                 time passes
+//! ```
+//! Under each line stands what the disk was told meanwhile. Writes, syncs and what a log notes for its next start are left out.
+
+mod world;
+
+use std::fmt::Write;
+
+use expect_test::{Expect, expect};
+use klamm_log::{DiskAction, Done, LogConfig, SegmentId};
+use klamm_model::{BatchBuilder, PartitionIndex, Seal, Timestamp, TopicPartition};
+use klamm_node::Event;
+use klamm_wire::{
+    IncrementalAlterConfigsRequest, Request, Response,
+    incremental_alter_configs::{AlterConfigsResource, AlterableConfig},
+};
+
+use world::World;
+
+impl World {
+    fn run(&mut self, line: &str) -> String {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let told = match words.as_slice() {
+            ["create", configs @ ..] => {
+                let configs: Vec<_> =
+                    configs.iter().map(|it| it.split_once('=').expect("key=value")).collect();
+                self.create_with("t", 1, &configs);
+                String::new()
+            }
+            ["set", configs @ ..] => {
+                self.set(configs);
+                String::new()
+            }
+            ["append", size @ ..] => {
+                let size = size.first().map_or(10, |it| it.parse().expect("a size"));
+                return self.append(size);
+            }
+            ["wait", ms] => {
+                let ms: u64 = ms.parse().expect("a time");
+                // In steps, as time passes: what is due is done, and what follows from it later on.
+                for _ in 0..10 {
+                    self.wall = Timestamp(self.wall.0 + ms as i64 / 10);
+                    self.wait_ms(ms / 10);
+                }
+                String::new()
+            }
+            _ => panic!("{line}"),
+        };
+        told + &self.disk_told()
+    }
+
+    fn set(&mut self, configs: &[&str]) {
+        const TOPIC: i8 = 2;
+        let config = |it: &&str| {
+            let (name, value) = it.split_once('=').expect("key=value");
+            let value = Some(value.to_owned()).filter(|it| !it.is_empty());
+            AlterableConfig { name: name.into(), config_operation: i8::from(value.is_none()), value }
+        };
+        let configs = configs.iter().map(config).collect();
+        let resource = AlterConfigsResource { resource_type: TOPIC, resource_name: "t".into(), configs };
+        let request = IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
+        let sequence = self.send(Request::IncrementalAlterConfigs(request), 1);
+        let Response::IncrementalAlterConfigs(response) = self.response(sequence) else {
+            panic!("another answer")
+        };
+        assert_eq!(response.responses[0].error_code, 0, "{:?}", response.responses[0].error_message);
+    }
+
+    fn append(&mut self, size: usize) -> String {
+        let mut builder = BatchBuilder::with_capacity(size);
+        builder.append(self.wall, Some(b"key"), Some(&vec![0; size]), &[]);
+        let sequence = self.produce("t", -1, builder.finish(&Seal::default()));
+        let without_sync = self.disk_but(|action| matches!(action, DiskAction::Sync { .. }));
+        let waits = !self.replies.iter().any(|(to, _)| *to == sequence);
+        let told = without_sync + &self.disk_told();
+        let code = self.produced(sequence).0.name();
+        format!("{code}{}{told}", if waits { " once synced" } else { "" })
+    }
+
+    fn disk_told(&mut self) -> String {
+        self.disk_but(|_| false)
+    }
+
+    /// Ends what the disk was told, but for what is to wait.
+    fn disk_but(&mut self, waits: fn(&DiskAction) -> bool) -> String {
+        let mut told = String::new();
+        while let Some(at) = self.disk.iter().position(|op| !waits(&op.action)) {
+            let op = self.disk.remove(at).expect("it was just found");
+            if op.partition.topic == self.topic() {
+                told += &described(&op.action);
+            }
+            self.step(Event::Disk { partition: op.partition, op: op.id, result: Ok(Done::Nothing) });
+        }
+        told
+    }
+
+    fn topic(&self) -> klamm_model::TopicId {
+        self.node.image().topic_named("t").expect("the topic of the script").id
+    }
+
+    fn log_config(&self) -> LogConfig {
+        let key = TopicPartition { topic: self.topic(), partition: PartitionIndex(0) };
+        *self.node.replica(key).expect("a partition of this node").log().config()
+    }
+}
+
+fn described(action: &DiskAction) -> String {
+    let bases = |segments: &[SegmentId]| {
+        let bases: Vec<_> = segments.iter().map(|it| it.base.raw().to_string()).collect();
+        bases.join(", ")
+    };
+    match action {
+        DiskAction::Seal { segment, next, index, .. } => {
+            let entries = index.len() / 8;
+            format!("; segment {} ends at {next}, with {entries} index entries", segment.base)
+        }
+        DiskAction::Retire { segments } => format!("; segment {} leaves the log", bases(segments)),
+        DiskAction::Remove { segments, .. } if !segments.is_empty() => {
+            format!("; segment {} is removed", bases(segments))
+        }
+        DiskAction::MapKeys(_) => "; compaction begins".to_owned(),
+        _ => String::new(),
+    }
+}
+
+fn check(script: &str, expected: &Expect) {
+    let mut world = World::new();
+    let mut output = String::new();
+    for line in script.lines().map(str::trim) {
+        let told = world.run(line);
+        writeln!(output, "{line}: {}", told.trim_start_matches("; ")).expect("a text takes text");
+    }
+    expected.assert_eq(&output.replace(": \n", "\n"));
+}
+
+#[test]
+fn segments_end_by_size() {
+    check(
+        "create
+         append 600000
+         append 600000
+         set segment.bytes=1048576
+         append 600000
+         append 600000
+         set segment.bytes=
+         append 600000",
+        &expect![[r#"
+            create
+            append 600000: NONE once synced
+            append 600000: NONE once synced
+            set segment.bytes=1048576
+            append 600000: NONE once synced; segment 0 ends at 2, with 1 index entries
+            append 600000: NONE once synced; segment 2 ends at 3, with 0 index entries
+            set segment.bytes=
+            append 600000: NONE once synced
+        "#]],
+    );
+}
+
+#[test]
+fn segments_end_by_age() {
+    check(
+        "create
+         append
+         wait 5000
+         append
+         set segment.ms=3000
+         append
+         append
+         wait 5000
+         append
+         set segment.ms=
+         wait 5000
+         append",
+        &expect![[r#"
+            create
+            append: NONE once synced
+            wait 5000
+            append: NONE once synced
+            set segment.ms=3000
+            append: NONE once synced; segment 0 ends at 2, with 0 index entries
+            append: NONE once synced
+            wait 5000
+            append: NONE once synced; segment 2 ends at 4, with 0 index entries
+            set segment.ms=
+            wait 5000
+            append: NONE once synced
+        "#]],
+    );
+}
+
+#[test]
+fn a_full_index_ends_a_segment_and_its_entries_lie_as_far_apart_as_they_are_to() {
+    check(
+        "create index.interval.bytes=0 segment.index.bytes=24
+         append
+         append
+         append
+         append
+         append
+         set index.interval.bytes=100000
+         append
+         append
+         append
+         append
+         append
+         set segment.ms=1
+         wait 1000
+         append",
+        &expect![[r#"
+            create index.interval.bytes=0 segment.index.bytes=24
+            append: NONE once synced
+            append: NONE once synced
+            append: NONE once synced; segment 0 ends at 2, with 1 index entries
+            append: NONE once synced
+            append: NONE once synced; segment 2 ends at 4, with 1 index entries
+            set index.interval.bytes=100000
+            append: NONE once synced
+            append: NONE once synced
+            append: NONE once synced
+            append: NONE once synced
+            append: NONE once synced
+            set segment.ms=1
+            wait 1000
+            append: NONE once synced; segment 4 ends at 10, with 0 index entries
+        "#]],
+    );
+}
+
+#[test]
+fn old_records_go_by_age_and_their_files_after_a_while() {
+    check(
+        "create segment.ms=1000
+         append
+         wait 2000
+         append
+         wait 400000
+         set retention.ms=300000
+         wait 310000
+         set file.delete.delay.ms=500000
+         append
+         wait 310000
+         wait 310000
+         set retention.ms=-1
+         append
+         wait 1000000",
+        &expect![[r#"
+            create segment.ms=1000
+            append: NONE once synced
+            wait 2000
+            append: NONE once synced; segment 0 ends at 1, with 0 index entries
+            wait 400000
+            set retention.ms=300000
+            wait 310000: segment 1 ends at 2, with 0 index entries; segment 0, 1 leaves the log
+            set file.delete.delay.ms=500000
+            append: NONE once synced
+            wait 310000: segment 0, 1 is removed
+            wait 310000: segment 2 ends at 3, with 0 index entries; segment 2 leaves the log
+            set retention.ms=-1
+            append: NONE once synced
+            wait 1000000
+        "#]],
+    );
+}
+
+#[test]
+fn old_records_go_by_size() {
+    check(
+        "create segment.bytes=1048576
+         append 900000
+         append 900000
+         append 900000
+         wait 310000
+         set retention.bytes=1000000
+         wait 310000
+         set retention.bytes=-1
+         append 900000
+         wait 310000",
+        &expect![[r#"
+            create segment.bytes=1048576
+            append 900000: NONE once synced
+            append 900000: NONE once synced; segment 0 ends at 1, with 0 index entries
+            append 900000: NONE once synced; segment 1 ends at 2, with 0 index entries
+            wait 310000
+            set retention.bytes=1000000
+            wait 310000: segment 0 leaves the log
+            set retention.bytes=-1
+            append 900000: NONE once synced; segment 2 ends at 3, with 0 index entries
+            wait 310000: segment 0 is removed
+        "#]],
+    );
+}
+
+#[test]
+fn what_becomes_of_old_segments_is_changed_while_they_are_there() {
+    check(
+        "create segment.ms=1000 retention.ms=100000
+         append
+         wait 2000
+         append
+         set cleanup.policy=compact
+         wait 400000
+         append
+         set cleanup.policy=compact,delete
+         wait 310000
+         append
+         set cleanup.policy=delete
+         wait 310000
+         append
+         set cleanup.policy=
+         wait 310000",
+        &expect![[r#"
+            create segment.ms=1000 retention.ms=100000
+            append: NONE once synced
+            wait 2000
+            append: NONE once synced; segment 0 ends at 1, with 0 index entries
+            set cleanup.policy=compact
+            wait 400000: compaction begins
+            append: NONE once synced; segment 1 ends at 2, with 0 index entries
+            set cleanup.policy=compact,delete
+            wait 310000: compaction begins; segment 2 ends at 3, with 0 index entries; segment 0, 1, 2 leaves the log
+            append: NONE once synced
+            set cleanup.policy=delete
+            wait 310000: segment 3 ends at 4, with 0 index entries; segment 0, 1, 2 is removed; segment 3 leaves the log
+            append: NONE once synced
+            set cleanup.policy=
+            wait 310000: segment 4 ends at 5, with 0 index entries; segment 3 is removed; segment 4 leaves the log
+        "#]],
+    );
+}
+
+#[test]
+fn compaction_waits_for_dirt_and_for_age() {
+    check(
+        "create segment.ms=1000 cleanup.policy=compact min.compaction.lag.ms=60000
+         append
+         wait 2000
+         append
+         wait 50000
+         wait 20000
+         set min.compaction.lag.ms=100000000
+         wait 20000
+         set min.compaction.lag.ms=
+         wait 20000",
+        &expect![[r#"
+            create segment.ms=1000 cleanup.policy=compact min.compaction.lag.ms=60000
+            append: NONE once synced
+            wait 2000
+            append: NONE once synced; segment 0 ends at 1, with 0 index entries
+            wait 50000
+            wait 20000: compaction begins
+            set min.compaction.lag.ms=100000000
+            wait 20000
+            set min.compaction.lag.ms=
+            wait 20000: compaction begins
+        "#]],
+    );
+    check(
+        "create cleanup.policy=compact
+         append
+         wait 20000
+         append
+         wait 20000
+         set max.compaction.lag.ms=10000
+         append
+         wait 20000
+         append
+         wait 20000",
+        &expect![[r#"
+            create cleanup.policy=compact
+            append: NONE once synced
+            wait 20000
+            append: NONE once synced
+            wait 20000
+            set max.compaction.lag.ms=10000
+            append: NONE once synced; segment 0 ends at 2, with 0 index entries
+            wait 20000: compaction begins
+            append: NONE once synced; segment 2 ends at 3, with 0 index entries
+            wait 20000: compaction begins
+        "#]],
+    );
+}
+
+#[test]
+fn answers_wait_for_the_disk_as_long_as_every_record_is_to_be_synced() {
+    check(
+        "create
+         append
+         set flush.messages=10000
+         append
+         set flush.ms=0
+         append
+         set flush.ms=1000
+         append
+         set flush.messages=1
+         append",
+        &expect![[r#"
+            create
+            append: NONE once synced
+            set flush.messages=10000
+            append: NONE
+            set flush.ms=0
+            append: NONE once synced
+            set flush.ms=1000
+            append: NONE
+            set flush.messages=1
+            append: NONE once synced
+        "#]],
+    );
+}
+
+/// What a log makes of each is shown by its own tests.
+#[test]
+fn what_is_set_for_a_topic_reaches_its_log() {
+    let compaction = |it: &LogConfig| it.compaction.unwrap_or_default();
+    type Held<'a> = &'a dyn Fn(&LogConfig) -> u64;
+    let cases: [(&str, Held<'_>, u64); 14] = [
+        ("retention.ms=5001", &|it| it.retention.age_ms_max.unwrap_or(0), 5001),
+        ("retention.bytes=5002", &|it| it.retention.bytes_max.unwrap_or(0), 5002),
+        ("segment.bytes=5000003", &|it| it.segment_bytes.into(), 5_000_003),
+        ("segment.ms=5004", &|it| it.segment_ms, 5004),
+        ("segment.jitter.ms=5005", &|it| it.segment_jitter_ms, 5005),
+        ("segment.index.bytes=5006", &|it| it.segment_index_bytes.into(), 5006),
+        ("index.interval.bytes=5007", &|it| it.index_interval_bytes.into(), 5007),
+        ("file.delete.delay.ms=5008", &|it| it.file_delete_delay_ms, 5008),
+        ("cleanup.policy=delete,compact", &|it| u64::from(it.compaction.is_some()), 1),
+        ("delete.retention.ms=5009", &|it| compaction(it).delete_retention_ms, 5009),
+        ("min.compaction.lag.ms=5010", &|it| compaction(it).lag_ms_min, 5010),
+        ("max.compaction.lag.ms=5011", &|it| compaction(it).lag_ms_max, 5011),
+        ("min.cleanable.dirty.ratio=0.25", &|it| compaction(it).dirty_millionths_min.into(), 250_000),
+        ("flush.messages=5012", &|it| u64::from(it.flush != LogConfig::default().flush), 1),
+    ];
+    let mut world = World::new();
+    world.create("t", 1);
+    for (config, held, expected) in cases {
+        assert_ne!(held(&world.log_config()), expected, "before {config}");
+        world.set(&[config]);
+        assert_eq!(held(&world.log_config()), expected, "{config}");
+    }
+    let before = world.log_config();
+    world.restart();
+    assert_eq!(world.log_config(), before, "after a restart");
+}
