@@ -39,6 +39,10 @@ fn page() -> Result<String> {
             shown(Some(key.default))
         )?;
     }
+    page.push_str(SHOWN);
+    for (name, file, test) in TESTS {
+        writeln!(page, "| `{name}` | `{file}` | `{test}` |")?;
+    }
     page.push_str("\n## Brokers\n\n| key | values | default | changes |\n|---|---|---|---|\n");
     for key in broker_keys().iter().filter(|it| it.effect == Effect::Works) {
         writeln!(
@@ -75,6 +79,64 @@ fn page() -> Result<String> {
     }
     Ok(page)
 }
+
+const SHOWN: &str = "
+Each of them that has an effect has a test of it:
+
+| key | in | test |
+|---|---|---|
+";
+
+/// For each topic config that works, the test that shows what it does.
+const TESTS: &[(&str, &str, &str)] = &[
+    ("cleanup.policy", TOPICS, "what_becomes_of_old_segments_is_changed_while_they_are_there"),
+    ("compression.gzip.level", PRODUCE, "levels_of_compression_are_used"),
+    ("compression.type", PRODUCE, "a_batch_is_stored_in_the_compression_of_its_topic"),
+    ("compression.zstd.level", PRODUCE, "levels_of_compression_are_used"),
+    (
+        "delete.retention.ms",
+        "crates/log/src/compact/tests.rs",
+        "a_tombstone_stays_for_its_time_from_its_first_pass_on",
+    ),
+    ("file.delete.delay.ms", TOPICS, "old_records_go_by_age_and_their_files_after_a_while"),
+    ("flush.messages", TOPICS, "answers_wait_for_the_disk_as_long_as_every_record_is_to_be_synced"),
+    ("flush.ms", "crates/log/src/tests/scripts.rs", "a_relaxed_log_is_synced_in_the_background"),
+    (
+        "index.interval.bytes",
+        TOPICS,
+        "a_full_index_ends_a_segment_and_its_entries_lie_as_far_apart_as_they_are_to",
+    ),
+    ("max.compaction.lag.ms", TOPICS, "compaction_waits_for_dirt_and_for_age"),
+    ("max.decompressed.message.bytes", PRODUCE, "a_bomb_goes_no_further_than_its_topic_allows"),
+    ("max.message.bytes", PRODUCE, "sizes_count_as_they_come_and_as_they_are_stored"),
+    ("message.timestamp.after.max.ms", PRODUCE, "timestamps_too_far_from_the_brokers_are_refused_one_by_one"),
+    (
+        "message.timestamp.before.max.ms",
+        PRODUCE,
+        "timestamps_too_far_from_the_brokers_are_refused_one_by_one",
+    ),
+    ("message.timestamp.type", PRODUCE, "the_brokers_time_takes_the_place_of_the_producers"),
+    ("min.cleanable.dirty.ratio", "crates/log/src/tests/compaction.rs", "a_pass_is_due_by_share_and_by_age"),
+    ("min.compaction.lag.ms", TOPICS, "compaction_waits_for_dirt_and_for_age"),
+    (
+        "min.insync.replicas",
+        "crates/replica/src/tests/scripts/commit.rs",
+        "too_few_in_sync_is_said_before_anything_is_appended",
+    ),
+    ("retention.bytes", TOPICS, "old_records_go_by_size"),
+    ("retention.ms", TOPICS, "old_records_go_by_age_and_their_files_after_a_while"),
+    ("segment.bytes", TOPICS, "segments_end_by_size"),
+    (
+        "segment.index.bytes",
+        TOPICS,
+        "a_full_index_ends_a_segment_and_its_entries_lie_as_far_apart_as_they_are_to",
+    ),
+    ("segment.jitter.ms", "crates/log/src/tests/retention.rs", "segments_end_by_the_time_of_their_records"),
+    ("segment.ms", TOPICS, "segments_end_by_age"),
+];
+
+const TOPICS: &str = "crates/node/tests/topic_configs.rs";
+const PRODUCE: &str = "crates/node/tests/produce.rs";
 
 const WITHOUT_EFFECT: &str = "
 ## Accepted, without effect
@@ -131,8 +193,22 @@ fn changes(update: Update) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn the_committed_page_is_what_the_tables_give() {
         super::check().expect("docs/CONFIG.md is up to date");
+    }
+
+    #[test]
+    fn every_topic_config_has_a_test_or_a_reason_to_have_none() {
+        let has_effect = |name: &&str| TOPIC_CONFIGS_WITHOUT_EFFECT.iter().all(|it| it.0 != *name);
+        let with_effect = TOPIC_CONFIGS.iter().map(|it| it.name).filter(has_effect);
+        assert!(TESTS.iter().map(|it| it.0).eq(with_effect), "a row of TESTS is missing, or one too many");
+        for (name, file, test) in TESTS {
+            let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
+            let text = fs::read_to_string(root.join(file)).expect(file);
+            assert!(text.contains(&format!("#[test]\nfn {test}()")), "{name}: no test {test} in {file}");
+        }
     }
 }

@@ -10,8 +10,7 @@ use klamm_model::{
 };
 use klamm_node::{Event, Incoming, ReplyTo, prepare};
 use klamm_wire::{
-    IncrementalAlterConfigsRequest, ProduceRequest, Records, Request, Response,
-    incremental_alter_configs::{AlterConfigsResource, AlterableConfig},
+    ProduceRequest, Records, Request, Response,
     produce::{PartitionProduceData, PartitionProduceResponse, TopicProduceData},
 };
 use world::{CONNECTION, World, batch, producer};
@@ -274,27 +273,31 @@ fn configs_that_changed_after_a_batch_was_checked_hold_for_it() {
 }
 
 #[test]
-fn a_changed_config_holds_for_the_next_batch() {
-    const TOPIC: i8 = 2;
+fn a_changed_config_holds_for_the_next_batch_and_after_a_restart() {
     let mut world = World::new();
     world.create("t", 1);
-    for (key, value, expected) in [
-        ("cleanup.policy", "compact", ErrorCode::InvalidRecord),
-        ("cleanup.policy", "delete", ErrorCode::None),
-        ("message.timestamp.before.max.ms", "1", ErrorCode::InvalidTimestamp),
-        ("message.timestamp.type", "LogAppendTime", ErrorCode::None),
-        ("max.message.bytes", "70", ErrorCode::MessageTooLarge),
+    for (config, expected) in [
+        ("cleanup.policy=compact", ErrorCode::InvalidRecord),
+        ("cleanup.policy=delete", ErrorCode::None),
+        ("message.timestamp.before.max.ms=1", ErrorCode::InvalidTimestamp),
+        ("message.timestamp.type=LogAppendTime", ErrorCode::None),
+        ("max.message.bytes=70", ErrorCode::MessageTooLarge),
     ] {
-        let config = AlterableConfig { name: key.into(), value: Some(value.into()), ..Default::default() };
-        let resource =
-            AlterConfigsResource { resource_type: TOPIC, resource_name: "t".into(), configs: vec![config] };
-        let request = IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
-        let sequence = world.send(Request::IncrementalAlterConfigs(request), 1);
-        let Response::IncrementalAlterConfigs(response) = world.response(sequence) else {
-            panic!("another answer")
+        world.set("t", &[config]);
+        assert_eq!(code(&world.ask("t", 9, batch(1, None))), expected, "{config}");
+        world.restart();
+        assert_eq!(code(&world.ask("t", 9, batch(1, None))), expected, "{config} after a restart");
+    }
+    world.create("u", 1);
+    for (name, expected) in [("lz4", Codec::Lz4), ("gzip", Codec::Gzip), ("uncompressed", Codec::None)] {
+        world.set("u", &[&format!("compression.type={name}")]);
+        let stored = |world: &mut World| {
+            let (written, _) = world.store("u", sizable(Codec::Zstd, 1000));
+            BatchView::parse(&written).expect("a batch").codec().expect("a codec")
         };
-        assert_eq!(response.responses[0].error_code, 0, "{:?}", response.responses[0].error_message);
-        assert_eq!(code(&world.ask("t", 9, batch(1, None))), expected, "{key}={value}");
+        assert_eq!(stored(&mut world), expected, "{name}");
+        world.restart();
+        assert_eq!(stored(&mut world), expected, "{name} after a restart");
     }
 }
 

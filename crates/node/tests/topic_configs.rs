@@ -16,11 +16,6 @@ use expect_test::{Expect, expect};
 use klamm_log::{DiskAction, Done, LogConfig, SegmentId};
 use klamm_model::{BatchBuilder, PartitionIndex, Seal, Timestamp, TopicPartition};
 use klamm_node::Event;
-use klamm_wire::{
-    IncrementalAlterConfigsRequest, Request, Response,
-    incremental_alter_configs::{AlterConfigsResource, AlterableConfig},
-};
-
 use world::World;
 
 impl World {
@@ -34,7 +29,7 @@ impl World {
                 String::new()
             }
             ["set", configs @ ..] => {
-                self.set(configs);
+                self.set("t", configs);
                 String::new()
             }
             ["append", size @ ..] => {
@@ -53,23 +48,6 @@ impl World {
             _ => panic!("{line}"),
         };
         told + &self.disk_told()
-    }
-
-    fn set(&mut self, configs: &[&str]) {
-        const TOPIC: i8 = 2;
-        let config = |it: &&str| {
-            let (name, value) = it.split_once('=').expect("key=value");
-            let value = Some(value.to_owned()).filter(|it| !it.is_empty());
-            AlterableConfig { name: name.into(), config_operation: i8::from(value.is_none()), value }
-        };
-        let configs = configs.iter().map(config).collect();
-        let resource = AlterConfigsResource { resource_type: TOPIC, resource_name: "t".into(), configs };
-        let request = IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
-        let sequence = self.send(Request::IncrementalAlterConfigs(request), 1);
-        let Response::IncrementalAlterConfigs(response) = self.response(sequence) else {
-            panic!("another answer")
-        };
-        assert_eq!(response.responses[0].error_code, 0, "{:?}", response.responses[0].error_message);
     }
 
     fn append(&mut self, size: usize) -> String {
@@ -440,7 +418,7 @@ fn what_is_set_for_a_topic_reaches_its_log() {
     world.create("t", 1);
     for (config, held, expected) in cases {
         assert_ne!(held(&world.log_config()), expected, "before {config}");
-        world.set(&[config]);
+        world.set("t", &[config]);
         assert_eq!(held(&world.log_config()), expected, "{config}");
     }
     let before = world.log_config();

@@ -16,9 +16,12 @@ use klamm_node::{
 use klamm_quorum::{Entry, Output};
 use klamm_replica::Sabotage;
 use klamm_wire::{
-    CreateTopicsRequest, FetchRequest, ProduceRequest, Records, Request, Response,
+    CreateTopicsRequest, FetchRequest, IncrementalAlterConfigsRequest, ProduceRequest, Records, Request,
+    Response,
     create_topics::{CreatableTopic, CreatableTopicConfig},
-    fetch, produce,
+    fetch,
+    incremental_alter_configs::{AlterConfigsResource, AlterableConfig},
+    produce,
 };
 use uuid::Uuid;
 
@@ -85,6 +88,7 @@ impl World {
         }
         let epoch = self.entries.last().expect("something was committed").epoch;
         self.step(Event::Quorum(Output::Leader { epoch: ControllerEpoch(epoch.0 + 1) }));
+        self.all_disk();
     }
 
     pub(crate) fn now(&self) -> Now {
@@ -232,6 +236,24 @@ impl World {
         assert_eq!(response.topics[0].error_code, 0, "{:?}", response.topics[0].error_message);
         self.all_disk();
         response.topics[0].topic_id
+    }
+
+    /// `key=value`; without a value it is the default again.
+    pub(crate) fn set(&mut self, topic: &str, configs: &[&str]) {
+        const TOPIC: i8 = 2;
+        let config = |it: &&str| {
+            let (name, value) = it.split_once('=').expect("key=value");
+            let value = Some(value.to_owned()).filter(|it| !it.is_empty());
+            AlterableConfig { name: name.into(), config_operation: i8::from(value.is_none()), value }
+        };
+        let configs = configs.iter().map(config).collect();
+        let resource = AlterConfigsResource { resource_type: TOPIC, resource_name: topic.into(), configs };
+        let request = IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
+        let sequence = self.send(Request::IncrementalAlterConfigs(request), 1);
+        let Response::IncrementalAlterConfigs(response) = self.response(sequence) else {
+            panic!("another answer")
+        };
+        assert_eq!(response.responses[0].error_code, 0, "{:?}", response.responses[0].error_message);
     }
 
     pub(crate) fn produce(&mut self, topic: &str, acks: i16, records: Bytes) -> u64 {
