@@ -11,18 +11,11 @@ import time
 from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME, Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, AlterConfigOpType, ConfigEntry
 
+from checks import Checks, expect
+
 bootstrap = sys.argv[1]
 admin = AdminClient({"bootstrap.servers": bootstrap})
 HOUR_MS = 3_600_000
-
-
-class Different(Exception):
-    pass
-
-
-def expect(holds, what):
-    if not holds:
-        raise Different(what)
 
 
 def topic(name, **settings):
@@ -146,17 +139,10 @@ def offsets():
 
 
 def main():
-    passed, failed = 0, 0
+    checks = Checks()
     for check in [compression, append_time, create_time, keys, sizes, changed, offsets]:
-        try:
-            check()
-            passed += 1
-            print("ok", check.__name__, flush=True)
-        except Exception as error:  # whatever a client throws is this check's failure, and the others still run
-            failed += 1
-            print("FAIL", check.__name__, f"{type(error).__name__}: {error}", flush=True)
-    print(f"{passed} passed, {failed} failed")
-    sys.exit(1 if failed else 0)
+        checks.check(check.__name__, check)
+    checks.end()
 
 
 if __name__ == "__main__":

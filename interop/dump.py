@@ -9,7 +9,6 @@ import glob
 import os
 import re
 import subprocess
-import sys
 import tempfile
 import time
 
@@ -17,6 +16,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
 
 import with_broker
+from checks import Checks
 from with_broker import harness
 
 TOOL = os.path.join(with_broker.harness.ROOT, "bench", "kafka", "tool.sh")
@@ -26,17 +26,11 @@ RETENTION_BYTES = 2_500_000
 TIMES_BEGIN = 1_700_000_000_000
 SETTINGS = ["log.retention.check.interval.ms=500"]
 
-passed, failed = 0, 0
+checks = Checks()
 
 
 def check(name, holds, detail=""):
-    global passed, failed
-    if holds:
-        passed += 1
-        print("ok", name, flush=True)
-    else:
-        failed += 1
-        print("FAIL", name, " ".join(str(detail).split())[:800], flush=True)
+    checks.note(name, holds, "" if holds else " ".join(str(detail).split())[:800])
 
 
 def time_of(number):
@@ -163,10 +157,9 @@ def main():
             check("deleted records stay deleted after kill -9", (low, high) == (first, COUNT), (low, high))
         finally:
             broker.stop()
-            if failed:
+            if checks.failed:
                 with_broker.show_log(broker)
-    print(f"{passed} passed, {failed} failed")
-    sys.exit(1 if failed else 0)
+    checks.end()
 
 
 if __name__ == "__main__":

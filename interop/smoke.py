@@ -13,6 +13,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from confluent_kafka import OFFSET_BEGINNING
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from checks import Checks, Different, expect
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOOL = os.path.join(HERE, "..", "bench", "kafka", "tool.sh")
 JAVA = os.path.join(HERE, "java", "run.sh")
@@ -20,39 +22,8 @@ CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
 RUN = f"{int(time.time())}-{os.getpid()}"
 
 bootstrap = sys.argv[1]
-wanted = sys.argv[2] if len(sys.argv) > 2 else ""
-passed, failed = 0, 0
+checks = Checks(*sys.argv[2:3])
 admin = AdminClient({"bootstrap.servers": bootstrap})
-
-
-class Different(Exception):
-    pass
-
-
-def expect(holds, what):
-    if not holds:
-        raise Different(what)
-
-
-def report(name, problem, detail):
-    global passed, failed
-    if problem is None:
-        passed += 1
-        print("ok", name, detail or "", flush=True)
-    else:
-        failed += 1
-        print("FAIL", name, " ".join(str(problem).split())[:600], flush=True)
-
-
-def check(name, run, *arguments):
-    if wanted not in name:
-        return
-    begun = time.monotonic()
-    try:
-        detail, problem = run(*arguments), None
-    except Exception as error:  # whatever a client throws is this check's failure, and the others still run
-        detail, problem = None, f"{type(error).__name__}: {error}"
-    report(name, problem, f"{detail or ''} ({time.monotonic() - begun:.1f} s)")
 
 
 def topic(name, partitions=1, **settings):
@@ -433,7 +404,7 @@ def java_round_trips():
     output = command(JAVA, "RoundTrip", bootstrap, "java-trip", f"-{RUN}", 3, timeout=300).decode()
     for line in output.splitlines():
         verdict, name, detail = line.split(" ", 2)
-        report(name, None if verdict == "ok" else detail, detail)
+        checks.note(name, verdict == "ok", detail)
     expect(len(output.splitlines()) == len(names), "some of the round trips gave no result")
     return f"{len(names)} round trips"
 
@@ -466,32 +437,31 @@ def across_clients():
 
 
 def main():
-    check("kcat-metadata", kcat_metadata)
+    checks.check("kcat-metadata", kcat_metadata)
     for codec in CODECS:
-        check(f"kcat-round-trip-{codec}", kcat_round_trip, codec)
-    check("kcat-headers-and-nulls", kcat_headers_and_nulls)
-    check("kcat-file-900-kB", kcat_file)
+        checks.check(f"kcat-round-trip-{codec}", kcat_round_trip, codec)
+    checks.check("kcat-headers-and-nulls", kcat_headers_and_nulls)
+    checks.check("kcat-file-900-kB", kcat_file)
     for codec in CODECS:
         for kind in ("idempotent", "all", "leader"):
-            check(f"confluent-round-trip-{codec}-{kind}", confluent_round_trip, codec, kind)
-    check("confluent-acks-0", confluent_without_acks)
-    check("confluent-sizes", confluent_sizes)
-    check("confluent-too-large", confluent_too_large)
-    check("confluent-small-fetches", confluent_small_fetches)
-    check("confluent-offset-inside-a-batch", confluent_offset_inside_a_batch)
-    check("confluent-offsets-by-time", confluent_offsets_by_time)
-    check("confluent-out-of-range", confluent_out_of_range)
-    check("confluent-long-poll", confluent_long_poll)
-    check("confluent-topics", confluent_topics)
-    check("confluent-auto-creation", confluent_auto_creation)
+            checks.check(f"confluent-round-trip-{codec}-{kind}", confluent_round_trip, codec, kind)
+    checks.check("confluent-acks-0", confluent_without_acks)
+    checks.check("confluent-sizes", confluent_sizes)
+    checks.check("confluent-too-large", confluent_too_large)
+    checks.check("confluent-small-fetches", confluent_small_fetches)
+    checks.check("confluent-offset-inside-a-batch", confluent_offset_inside_a_batch)
+    checks.check("confluent-offsets-by-time", confluent_offsets_by_time)
+    checks.check("confluent-out-of-range", confluent_out_of_range)
+    checks.check("confluent-long-poll", confluent_long_poll)
+    checks.check("confluent-topics", confluent_topics)
+    checks.check("confluent-auto-creation", confluent_auto_creation)
     for acks in ("0", "1", "-1"):
-        check(f"rdkafka-performance-acks{acks}", rdkafka_performance, acks)
-    check("java-producer-performance-all", java_producer_performance, "acks=all", "batch.size=262144", "linger.ms=10")
-    check("java-payload-file", java_payload_file)
-    check("java-round-trips", java_round_trips)
-    check("across-clients", across_clients)
-    print(f"{passed} passed, {failed} failed", flush=True)
-    sys.exit(1 if failed or not passed else 0)
+        checks.check(f"rdkafka-performance-acks{acks}", rdkafka_performance, acks)
+    checks.check("java-producer-performance-all", java_producer_performance, "acks=all", "batch.size=262144", "linger.ms=10")
+    checks.check("java-payload-file", java_payload_file)
+    checks.check("java-round-trips", java_round_trips)
+    checks.check("across-clients", across_clients)
+    checks.end()
 
 
 main()

@@ -19,18 +19,11 @@ from clients import CLIENTS, REFERENCE
 HERE = os.path.dirname(os.path.abspath(__file__))
 RUN = f"{int(time.time())}-{os.getpid()}"
 sys.path.insert(0, os.path.join(HERE, "..", "..", "bench"))
+sys.path.insert(0, os.path.join(HERE, ".."))
 import harness  # noqa: E402
+from checks import Different, attempt, expect  # noqa: E402
 
 PARTITIONS = 3
-
-
-class Different(Exception):
-    pass
-
-
-def expect(holds, what):
-    if not holds:
-        raise Different(what)
 
 
 def command(*words, timeout_s=120, **more):
@@ -48,12 +41,7 @@ class Matrix:
     def check(self, client, version, name, run, *arguments):
         if self.only not in f"{client} {name}":
             return
-        begun = time.monotonic()
-        try:
-            detail, good = run(*arguments) or "", True
-        except Exception as error:  # whatever a client does is this check's failure, and the others still run
-            detail, good = " ".join(f"{type(error).__name__}: {error}".split())[:400], False
-        self.note(client, version, name, good, detail, time.monotonic() - begun)
+        self.note(client, version, name, *attempt(run, *arguments))
 
     def note(self, client, version, name, good, detail, took_s):
         self.results.append((client, version, name, good, detail))

@@ -207,6 +207,16 @@ impl Image {
         })
     }
 
+    /// The partitions that come after one, in that order; without one all of them.
+    pub fn partitions_after(&self, last: Option<TopicPartition>) -> impl Iterator<Item = TopicPartition> {
+        let first = last.map_or(TopicId::ZERO, |it| it.topic);
+        let keys = self.topics.range(first..).flat_map(|(topic, it)| {
+            (0..).zip(&it.partitions).map(|(index, _)| (*topic, PartitionIndex(index)))
+        });
+        let keys = keys.map(|(topic, partition)| TopicPartition { topic, partition });
+        keys.skip_while(move |key| Some(*key) <= last)
+    }
+
     /// How many partitions there are.
     pub fn partition_count(&self) -> u64 {
         self.partition_count

@@ -30,6 +30,7 @@ mod rules;
 mod stopping;
 mod unsecured;
 mod waiters;
+mod walk;
 
 pub use config::{BROKER_LISTENER, CleanerConfig, Endpoint, Given, NodeConfig};
 pub use event::{
@@ -42,3 +43,4 @@ pub use prepare::{Body, Produce, ProducePartition, ProduceTopic, prepare};
 pub use reads::{answer_from_view, api_versions_unsupported};
 pub use reply::{FileRange, Lookup, ReadAt, Reply};
 pub use report::{LogDirReport, Report};
+pub use walk::Walk;

@@ -4,7 +4,7 @@
 //! It never waits and never looks at a clock: whatever it wants from the world it says as an [`Effect`].
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
@@ -25,6 +25,7 @@ use crate::{
         self,
         delete_records::DeleteWaiter,
         fetch::{self, FetchWaiter},
+        log_dirs::{self, Survey},
         produce::{self, ProduceWaiter},
         producer_ids::ProducerIds,
     },
@@ -36,6 +37,7 @@ use crate::{
     rules::TopicRules,
     stopping::Stopping,
     waiters::{WaiterId, Waiters},
+    walk::Walk,
 };
 
 /// How often durable points are noted and lagging followers looked for.
@@ -87,8 +89,12 @@ pub struct Node {
     active: BTreeSet<TopicPartition>,
     periodic_at: Option<Tick>,
     pub(crate) cleaner: Cleaner,
-    /// When old segments are looked for next.
+    /// When old segments are looked for next, and how far the look under way has come.
     retention_at: Option<Tick>,
+    retention: Option<Walk>,
+    pub(crate) log_dir_surveys: VecDeque<Survey>,
+    /// Since when a look at all partitions waits to go on.
+    walking_since: Option<Tick>,
     /// Partitions with deleted segments whose files are to go, by when.
     removals: BTreeSet<(Tick, TopicPartition)>,
     pub(crate) stopping: Option<Stopping>,
@@ -128,6 +134,9 @@ impl Node {
             periodic_at: None,
             cleaner: Cleaner::default(),
             retention_at: None,
+            retention: None,
+            log_dir_surveys: VecDeque::new(),
+            walking_since: None,
             removals: BTreeSet::new(),
             stopping: None,
             view_is_stale: true,
@@ -187,6 +196,7 @@ impl Node {
                 self.delete_waiters.take_where(|waiter| waiter.to.connection == connection);
                 self.metadata.forget(connection);
                 self.producer_ids.forget(connection);
+                self.log_dir_surveys.retain(|survey| survey.to().connection != connection);
             }
             Event::Disk { partition, op, result } => {
                 self.disk_done(partition, op, result, out);
@@ -219,6 +229,7 @@ impl Node {
             self.delete_waiters.next_deadline(),
             self.periodic_at,
             self.retention_at,
+            self.walking_since,
             self.cleaner.next_wake(),
             self.removals.first().map(|(at, _)| *at),
             // Without a controller there is nobody to show a sign of life to; a new one is told of by an event.
@@ -425,22 +436,29 @@ impl Node {
         if self.periodic_at.is_some_and(|at| at <= now.tick) {
             self.periodic(now, out);
         }
-        self.retention(now, out);
+        self.look_for_old_segments(now, out);
+        log_dirs::go_on(self, out);
+        let is_walking = self.retention.is_some() || !self.log_dir_surveys.is_empty();
+        self.walking_since = is_walking.then_some(now.tick);
         self.clean(now, out);
     }
 
     /// Looks for old segments every so often. A log without any costs the look, and nothing between.
-    fn retention(&mut self, now: Now, out: &mut Vec<Effect>) {
+    fn look_for_old_segments(&mut self, now: Now, out: &mut Vec<Effect>) {
         let interval_ms = self.config.retention_check_interval_ms;
         let first = now.tick.after_ms(interval_ms.min(RETENTION_FIRST_MS));
         let at = *self.retention_at.get_or_insert(first);
-        if now.tick < at {
-            return;
+        if at <= now.tick {
+            self.retention_at = Some(now.tick.after_ms(interval_ms));
+            self.retention = Some(Walk::default());
         }
-        self.retention_at = Some(now.tick.after_ms(interval_ms));
-        for hosted in self.hosted.values_mut() {
-            hosted.replica.enforce_retention(now.wall, &mut self.ops);
+        let Some(mut walk) = self.retention else { return };
+        for key in self.next_of(&mut walk) {
+            if let Some(hosted) = self.hosted.get_mut(&key) {
+                hosted.replica.enforce_retention(now.wall, &mut self.ops);
+            }
         }
+        self.retention = Some(walk).filter(|walk| !walk.is_over());
         self.flush_ops(out);
     }
 

@@ -2,7 +2,7 @@
 
 use klamm_replica::Role;
 
-use crate::node::Node;
+use crate::{node::Node, walk::Walk};
 
 /// What a node has done and has to do, as figures.
 #[derive(Clone, Debug, Default)]
@@ -60,9 +60,9 @@ pub(crate) struct Counters {
 }
 
 impl Node {
-    /// Looks at every partition: for now and then.
+    /// What there is to tell without a look at the partitions.
     pub fn report(&self) -> Report {
-        let mut report = Report {
+        Report {
             produced_records: self.counters.produced_records,
             produced_bytes: self.counters.produced_bytes,
             parked_produces: self.produce_waiters.len(),
@@ -74,8 +74,12 @@ impl Node {
             is_ready: self.is_active(),
             log_dirs: self.disks.reports().collect(),
             ..Report::default()
-        };
-        for hosted in self.hosted.values() {
+        }
+    }
+
+    /// Adds what is seen of the partitions that come next.
+    pub fn report_next(&self, walk: &mut Walk, report: &mut Report) {
+        for hosted in self.next_of(walk).iter().filter_map(|key| self.hosted.get(key)) {
             let log = hosted.replica.log();
             report.log_bytes += log.size_bytes();
             report.unsynced_bytes += log.unsynced_bytes();
@@ -87,6 +91,5 @@ impl Node {
                 report.under_min_isr += usize::from(!hosted.replica.enough_in_sync());
             }
         }
-        report
     }
 }

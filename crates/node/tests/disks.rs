@@ -83,6 +83,44 @@ fn sizes_are_told_by_directory_and_topic() {
     assert_eq!((counts, response.results[1].topics[0].partitions.len()), (vec![0, 1], 1));
 }
 
+/// Each look at all partitions is made in slices: who comes meanwhile is served in between, and the node wants to go on at once.
+#[test]
+fn who_looks_at_all_partitions_holds_up_nobody() {
+    let mut world = two_dirs();
+    world.create("t", 300);
+    let described = |world: &mut World, topics| {
+        let survey = world.send(Request::DescribeLogDirs(DescribeLogDirsRequest { topics }), 4);
+        assert!(world.replies.is_empty(), "answered in one go");
+        assert!(
+            world.node.next_wake().is_some_and(|at| at <= world.now().tick),
+            "it does not go on by itself"
+        );
+        let taken = world.produce_to("t", 299, 1, batch(1, None));
+        world.all_disk();
+        assert_eq!(world.produced(taken).0, ErrorCode::None);
+        for _ in 0..4 {
+            world.step(Event::Tick);
+        }
+        let Response::DescribeLogDirs(response) = world.response(survey) else { panic!("another answer") };
+        let topics = response.results.iter().flat_map(|dir| &dir.topics);
+        let mut indexes: Vec<_> =
+            topics.flat_map(|topic| &topic.partitions).map(|it| it.partition_index).collect();
+        indexes.sort_unstable();
+        indexes
+    };
+    assert!(described(&mut world, None).into_iter().eq(0..300));
+    let partitions = (-1000..2000).chain(0..300).collect();
+    let named = klamm_wire::describe_log_dirs::DescribableLogDirTopic { topic: "t".to_owned(), partitions };
+    assert!(described(&mut world, Some(vec![named])).into_iter().eq(0..300), "each once");
+
+    let (mut report, mut walk, mut slices) = (world.node.report(), klamm_node::Walk::default(), 0);
+    while !walk.is_over() {
+        world.node.report_next(&mut walk, &mut report);
+        slices += 1;
+    }
+    assert_eq!((report.partitions, report.leaders, slices), (300, 300, 3));
+}
+
 #[test]
 fn a_nearly_full_disk_takes_no_records_until_there_is_room_again() {
     let mut world = two_dirs();

@@ -16,7 +16,7 @@ use expect_test::{Expect, expect};
 use klamm_log::{DiskAction, Done, LogConfig, SegmentId};
 use klamm_model::{BatchBuilder, PartitionIndex, Seal, Timestamp, TopicPartition};
 use klamm_node::Event;
-use world::World;
+use world::{World, batch};
 
 impl World {
     fn run(&mut self, line: &str) -> String {
@@ -391,6 +391,27 @@ fn answers_wait_for_the_disk_as_long_as_every_record_is_to_be_synced() {
             append: NONE once synced
         "#]],
     );
+}
+
+/// Old segments are looked for in slices, too.
+#[test]
+fn old_records_go_in_topics_with_many_partitions() {
+    let mut world = World::new();
+    world.create_with("t", 300, &[("retention.ms", "1000")]);
+    for partition in 0..300 {
+        world.produce_to("t", partition, 1, batch(1, None));
+    }
+    world.all_disk();
+    world.wait_ms(30_001);
+    for _ in 0..2 {
+        assert!(
+            world.node.next_wake().is_some_and(|at| at <= world.now().tick),
+            "it does not go on by itself"
+        );
+        world.step(Event::Tick);
+    }
+    let closed = world.disk_told().matches("leaves the log").count();
+    assert_eq!(closed, 300);
 }
 
 /// What a log makes of each is shown by its own tests.

@@ -10,7 +10,7 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use klamm_model::Tick;
-use klamm_node::{Effect, Event, Node, Report, Rest, View};
+use klamm_node::{Effect, Event, Node, Report, Rest, View, Walk};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::{clock::Clock, engines::Engine};
@@ -114,9 +114,14 @@ impl Monitor {
         rest
     }
 
-    /// The node's own figures.
+    /// The node's own figures. The lock is let go again and again, so that nobody has to wait until all partitions were looked at.
     pub(crate) fn report(&self) -> Report {
-        self.inside.lock().node.report()
+        let mut report = self.inside.lock().node.report();
+        let mut walk = Walk::default();
+        while !walk.is_over() {
+            self.inside.lock().node.report_next(&mut walk, &mut report);
+        }
+        report
     }
 
     /// Lock times so far.

@@ -1,68 +1,74 @@
 //! DescribeLogDirs and AlterReplicaLogDirs: where on this broker's disks partitions are.
 
-use std::collections::BTreeMap;
-
 use klamm_log::LogDir;
 use klamm_model::{ErrorCode, PartitionIndex, TopicPartition};
 use klamm_wire::{
     AlterReplicaLogDirsRequest, AlterReplicaLogDirsResponse, DescribeLogDirsRequest, DescribeLogDirsResponse,
     Response,
     alter_replica_log_dirs::{AlterReplicaLogDirPartitionResult, AlterReplicaLogDirTopicResult},
-    describe_log_dirs::{DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic},
+    describe_log_dirs::{
+        DescribableLogDirTopic, DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic,
+    },
 };
+use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::{Effect, ReplyTo, handlers::reply, hosted::Hosted, node::Node};
+use crate::{Effect, LogDirReport, ReplyTo, Walk, handlers::reply, hosted::Hosted, node::Node};
 
-pub(crate) fn describe(node: &Node, to: ReplyTo, request: &DescribeLogDirsRequest, out: &mut Vec<Effect>) {
-    let mut topics = topics_by_dir(node, request);
-    let results = node
-        .disks
-        .reports()
-        .enumerate()
-        .map(|(number, dir)| {
-            let log_dir = LogDir(number as u16);
-            let (error, topics) = match dir.has_failed {
-                true => (ErrorCode::KafkaStorageError, Vec::new()),
-                false => (ErrorCode::None, topics.remove(&log_dir).unwrap_or_default()),
-            };
-            let space = node.disks.space(log_dir);
-            let bytes = |size: u64| i64::try_from(size).unwrap_or(i64::MAX);
-            DescribeLogDirsResult {
-                error_code: error.code(),
-                log_dir: dir.path,
-                topics,
-                total_bytes: space.map_or(-1, |space| bytes(space.total_bytes)),
-                usable_bytes: space.map_or(-1, |space| bytes(space.free_bytes)),
-                ..Default::default()
-            }
-        })
-        .collect();
-    reply(to, Response::DescribeLogDirs(DescribeLogDirsResponse { results, ..Default::default() }), out);
+/// A DescribeLogDirs that is being answered.
+pub(crate) struct Survey {
+    to: ReplyTo,
+    asked: Asked,
+    /// What was found, by the numbers of the directories.
+    topics: Vec<Vec<DescribeLogDirsTopic>>,
 }
 
-/// What of the partitions that are asked for is here; of those that are not, nothing is said.
-fn topics_by_dir(
-    node: &Node,
-    request: &DescribeLogDirsRequest,
-) -> BTreeMap<LogDir, Vec<DescribeLogDirsTopic>> {
-    let mut asked: Vec<(TopicPartition, &Hosted)> = match &request.topics {
-        None => node.hosted.iter().map(|(key, hosted)| (*key, hosted)).collect(),
-        Some(topics) => topics
-            .iter()
-            .filter_map(|topic| Some((node.topic_id(&topic.topic)?, &topic.partitions)))
-            .flat_map(|(topic, partitions)| {
-                partitions
-                    .iter()
-                    .map(move |index| TopicPartition { topic, partition: PartitionIndex(*index) })
-            })
-            .filter_map(|key| Some((key, node.hosted.get(&key)?)))
-            .collect(),
-    };
-    asked.sort_by(|(key, one), (other_key, other)| (&one.name, key).cmp(&(&other.name, other_key)));
-    asked.dedup_by_key(|(key, _)| *key);
-    let mut by_dir: BTreeMap<LogDir, Vec<DescribeLogDirsTopic>> = BTreeMap::new();
-    for (key, hosted) in asked {
-        let topics = by_dir.entry(hosted.replica.log().log_dir()).or_default();
+/// Which partitions a survey goes through.
+enum Asked {
+    All(Walk),
+    Named { topics: Vec<DescribableLogDirTopic>, at: (usize, usize), seen: FxHashSet<TopicPartition> },
+}
+
+/// Names that are looked up in one go; most that a client makes up are not here.
+const NAMES_AT_ONCE: usize = 1000;
+
+impl Survey {
+    pub(crate) fn to(&self) -> ReplyTo {
+        self.to
+    }
+
+    fn is_over(&self) -> bool {
+        match &self.asked {
+            Asked::All(walk) => walk.is_over(),
+            Asked::Named { topics, at, .. } => topics.len() <= at.0,
+        }
+    }
+
+    /// The partitions that come next.
+    fn next(&mut self, node: &Node) -> Vec<TopicPartition> {
+        match &mut self.asked {
+            Asked::All(walk) => node.next_of(walk),
+            Asked::Named { topics, at, seen } => {
+                let mut found = Vec::new();
+                for _ in 0..NAMES_AT_ONCE {
+                    let Some(topic) = topics.get(at.0) else { break };
+                    let Some(index) = topic.partitions.get(at.1) else {
+                        *at = (at.0 + 1, 0);
+                        continue;
+                    };
+                    at.1 += 1;
+                    let Some(id) = node.topic_id(&topic.topic) else { continue };
+                    let key = TopicPartition { topic: id, partition: PartitionIndex(*index) };
+                    if node.hosted.contains_key(&key) && seen.insert(key) {
+                        found.push(key);
+                    }
+                }
+                found
+            }
+        }
+    }
+
+    fn note(&mut self, key: TopicPartition, hosted: &Hosted) {
+        let topics = &mut self.topics[usize::from(hosted.replica.log().log_dir().0)];
         if topics.last().is_none_or(|last| *last.name != *hosted.name) {
             topics.push(DescribeLogDirsTopic { name: hosted.name.to_string(), ..Default::default() });
         }
@@ -70,7 +76,49 @@ fn topics_by_dir(
             topic.partitions.push(partition(key, hosted));
         }
     }
-    by_dir
+
+    fn answer(self, node: &Node) -> Response {
+        let result = |(number, (dir, topics)): (usize, (LogDirReport, Vec<_>))| {
+            let space = node.disks.space(LogDir(number as u16));
+            let bytes = |size: u64| i64::try_from(size).unwrap_or(i64::MAX);
+            let error = if dir.has_failed { ErrorCode::KafkaStorageError } else { ErrorCode::None };
+            DescribeLogDirsResult {
+                error_code: error.code(),
+                log_dir: dir.path,
+                topics: if dir.has_failed { Vec::new() } else { topics },
+                total_bytes: space.map_or(-1, |space| bytes(space.total_bytes)),
+                usable_bytes: space.map_or(-1, |space| bytes(space.free_bytes)),
+                ..Default::default()
+            }
+        };
+        let results = node.disks.reports().zip(self.topics).enumerate().map(result).collect();
+        Response::DescribeLogDirs(DescribeLogDirsResponse { results, ..Default::default() })
+    }
+}
+
+/// What of the partitions that are asked for is here is found by and by; of those that are not, nothing is said.
+pub(crate) fn describe(node: &mut Node, to: ReplyTo, request: DescribeLogDirsRequest) {
+    let asked = match request.topics {
+        None => Asked::All(Walk::default()),
+        Some(topics) => Asked::Named { topics, at: (0, 0), seen: FxHashSet::default() },
+    };
+    let topics = node.disks.reports().map(|_| Vec::new()).collect();
+    node.log_dir_surveys.push_back(Survey { to, asked, topics });
+}
+
+/// Looks at some more partitions for whoever has asked first.
+pub(crate) fn go_on(node: &mut Node, out: &mut Vec<Effect>) {
+    let Some(mut survey) = node.log_dir_surveys.pop_front() else { return };
+    for key in survey.next(node) {
+        if let Some(hosted) = node.hosted.get(&key) {
+            survey.note(key, hosted);
+        }
+    }
+    if survey.is_over() {
+        reply(survey.to, survey.answer(node), out);
+    } else {
+        node.log_dir_surveys.push_front(survey);
+    }
 }
 
 fn partition(key: TopicPartition, hosted: &Hosted) -> DescribeLogDirsPartition {
@@ -87,6 +135,8 @@ fn partition(key: TopicPartition, hosted: &Hosted) -> DescribeLogDirsPartition {
 /// Partitions stay where they are: asking for the directory they are in is fine, for another one a matter of policy.
 pub(crate) fn alter(node: &Node, to: ReplyTo, request: &AlterReplicaLogDirsRequest, out: &mut Vec<Effect>) {
     let mut results: Vec<AlterReplicaLogDirTopicResult> = Vec::new();
+    // A request may name many topics, and each under several directories.
+    let mut places: FxHashMap<&str, usize> = FxHashMap::default();
     for dir in &request.dirs {
         for topic in &dir.topics {
             let result = |index: &i32| AlterReplicaLogDirPartitionResult {
@@ -94,13 +144,12 @@ pub(crate) fn alter(node: &Node, to: ReplyTo, request: &AlterReplicaLogDirsReque
                 error_code: altered(node, &dir.path, &topic.name, PartitionIndex(*index)).code(),
             };
             let of_topic = topic.partitions.iter().map(result);
-            match results.iter_mut().find(|it| it.topic_name == topic.name) {
-                Some(known) => known.partitions.extend(of_topic),
-                None => results.push(AlterReplicaLogDirTopicResult {
-                    topic_name: topic.name.clone(),
-                    partitions: of_topic.collect(),
-                }),
+            let place = *places.entry(&topic.name).or_insert(results.len());
+            if place == results.len() {
+                let topic_name = topic.name.clone();
+                results.push(AlterReplicaLogDirTopicResult { topic_name, ..Default::default() });
             }
+            results[place].partitions.extend(of_topic);
         }
     }
     reply(

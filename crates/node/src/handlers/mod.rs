@@ -33,7 +33,7 @@ pub(crate) fn handle(
         Request::InitProducerId(it) => producer_ids::handle(node, now, to, &it, out),
         Request::OffsetForLeaderEpoch(it) => epochs::handle(node, to, it, out),
         Request::DescribeProducers(it) => describe_producers::handle(node, to, it, out),
-        Request::DescribeLogDirs(it) => log_dirs::describe(node, to, &it, out),
+        Request::DescribeLogDirs(it) => log_dirs::describe(node, to, it),
         Request::AlterReplicaLogDirs(it) => log_dirs::alter(node, to, &it, out),
         Request::Metadata(it) => topics::metadata(node, now, to, origin, version, it, out),
         Request::DeleteRecords(it) => delete_records::handle(node, now, to, &it, out),
