@@ -34,6 +34,10 @@ bench *ARGS:
 sim *ARGS:
     cargo run --release -p klamm-sim -- {{ ARGS }}
 
+# The fuzzer, each target for a minute: `just fuzz --seconds 600 batches`. Needs cargo-fuzz and the nightly compiler.
+fuzz *ARGS:
+    cargo xtask fuzz {{ ARGS }}
+
 # Write the message structs again from the schema.
 gen *ARGS:
     cargo xtask gen {{ ARGS }}

@@ -3,6 +3,7 @@
 
 mod config_docs;
 mod extract;
+mod fuzz;
 mod generate;
 mod rust;
 mod schema;
@@ -17,7 +18,9 @@ usage: cargo xtask gen                  write the message code from the schema
        cargo xtask docs                 write docs/CONFIG.md from the tables of configs
        cargo xtask docs --check         only tell whether the committed page is what the tables give
        cargo xtask gen extract JAR      write the schema from the message definitions in a kafka-clients jar
-       cargo xtask protocol             write docs/PROTOCOL.md from the table of API keys";
+       cargo xtask protocol             write docs/PROTOCOL.md from the table of API keys
+       cargo xtask fuzz [--seconds N] [TARGET…]
+                                        run the fuzzer's targets, each for 60 seconds or N";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -29,6 +32,7 @@ fn main() -> Result<()> {
         ["docs", "--check"] => config_docs::check(),
         ["gen", "extract", jar] => extract::write(jar.as_ref()),
         ["protocol"] => protocol(),
+        ["fuzz", rest @ ..] => fuzz::run(rest),
         _ => bail!("{USAGE}"),
     }
 }

@@ -21,6 +21,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("server", &["model", "wire", "log", "quorum", "replica", "cluster", "node"]),
     ("sim", &["model", "wire", "log", "quorum", "replica", "cluster", "node", "client"]),
     ("cli", &["model", "wire", "client", "server"]),
+    ("fuzz-targets", &["model", "wire", "log", "quorum", "replica", "cluster", "node", "server"]),
 ];
 
 /// The crates that decide: no runtime, no sockets, no files, no threads, no clock, no randomness.

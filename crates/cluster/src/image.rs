@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use imbl::{OrdMap, Vector};
+use imbl::{OrdMap, OrdSet, Vector};
 use klamm_model::{
     BrokerEpoch, BrokerId, ControllerEpoch, LeaderEpoch, PartitionEpoch, PartitionIndex, ProducerId, TopicId,
     TopicPartition,
@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use crate::quota::{QuotaEntity, QuotaValue};
 use crate::record::{BrokerState, ConfigResource, Listener};
+use crate::topic_name::metric_name;
 
 mod apply;
 
@@ -38,6 +39,8 @@ pub struct Image {
     brokers: OrdMap<BrokerId, Arc<Broker>>,
     topics: OrdMap<TopicId, Arc<Topic>>,
     names: OrdMap<Arc<str>, TopicId>,
+    /// How the names look that could look like others.
+    metric_names: OrdSet<(Arc<str>, TopicId)>,
     partition_count: u64,
     broker_configs: OrdMap<ConfigResource, Overrides>,
     quotas: OrdMap<QuotaEntity, Arc<BTreeMap<String, QuotaValue>>>,
@@ -174,6 +177,13 @@ impl Image {
     /// One topic by its name.
     pub fn topic_named(&self, name: &str) -> Option<&Arc<Topic>> {
         self.topics.get(self.names.get(name)?)
+    }
+
+    /// A topic that would look the same in metrics as one of this name.
+    pub fn topic_that_looks_like(&self, name: &str) -> Option<&Arc<Topic>> {
+        let looks: Arc<str> = metric_name(name)?.into();
+        let (found, id) = self.metric_names.range((Arc::clone(&looks), TopicId::ZERO)..).next()?;
+        self.topics.get(id).filter(|_| *found == looks)
     }
 
     /// All topics by name.

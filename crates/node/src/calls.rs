@@ -218,8 +218,10 @@ impl Node {
     fn own_replied(&mut self, now: Now, own: Own, reply: Option<Decided>, out: &mut Vec<Effect>) {
         match own {
             Own::Register => {
-                if let Some(Decided::RegisterBroker(Err(error))) = &reply {
-                    tracing::error!(%error, "the controller refuses this broker");
+                if let Some(Decided::RegisterBroker(Err(error))) = &reply
+                    && let Some(suppressed) = self.membership.refusals.allow(now.tick)
+                {
+                    tracing::error!(%error, suppressed, "the controller refuses this broker");
                 }
                 let registered = matches!(reply, Some(Decided::RegisterBroker(Ok(_))));
                 self.membership.registration_ended(now.tick, registered);

@@ -16,6 +16,7 @@ mod fetch_sessions;
 mod follow;
 mod handlers;
 mod hosted;
+mod line_limit;
 mod membership;
 mod metadata;
 mod node;
@@ -36,6 +37,7 @@ pub use config::{BROKER_LISTENER, CleanerConfig, Endpoint, Given, NodeConfig};
 pub use event::{
     ConnectionId, Effect, Event, Incoming, Listener, Now, Origin, PeerFailure, ReplyTo, Rest, View,
 };
+pub use line_limit::LineLimit;
 pub use node::Node;
 pub use partitions::log_config;
 pub use pipeline::Pipeline;

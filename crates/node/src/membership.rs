@@ -4,7 +4,7 @@ use klamm_cluster::Image;
 use klamm_model::{BrokerEpoch, BrokerId, Tick};
 use uuid::Uuid;
 
-use crate::{Effect, Now, node::Node};
+use crate::{Effect, LineLimit, Now, node::Node};
 
 /// Before a registration that failed is tried again.
 const REGISTER_AGAIN_MS: u64 = 100;
@@ -15,6 +15,8 @@ pub(crate) struct Membership {
     under_way: bool,
     /// `None`: nothing to do until the controller changes.
     next: Option<Tick>,
+    /// A broker that is refused asks again ten times a second, and may do so for days.
+    pub(crate) refusals: LineLimit,
 }
 
 impl Membership {

@@ -15,7 +15,7 @@ use std::{
 use bytes::Bytes;
 use klamm_wire::{FrameError, FrameLimits, Peek, peek};
 
-use crate::buffer::{Buffer, Pool};
+use crate::buffer::{Budget, Buffer, Pool};
 
 /// What is read at once; a frame that does not fit is a large one.
 const READ_SIZE: usize = 128 << 10;
@@ -242,10 +242,40 @@ fn each_frame(received: &[u8], count: usize, mut found: impl FnMut(usize, usize)
     }
 }
 
+/// Cuts what `socket` gives into frames, at most `turn` at a time, until it has nothing for now; for those who try to break it (`fuzz/targets`).
+/// Tells the frames, and then what memory the unfinished one holds or why the connection would be closed.
+#[doc(hidden)]
+pub fn cut_frames(
+    socket: &mut impl Read,
+    frame_size_max: u32,
+    turn: usize,
+) -> (Vec<Bytes>, Result<usize, String>) {
+    let budget = Budget::new(usize::MAX);
+    let pool = Pool::new(Arc::clone(&budget), 0);
+    let mut input = Input::new(FrameLimits::requests(frame_size_max));
+    let quota = Quota { frame_count: turn, bytes: READ_SIZE as u64, may_exceed_budget: false };
+    let (mut frames, mut last) = (Vec::new(), 0);
+    loop {
+        let mut cut = Vec::new();
+        let stop = input.receive(socket, &pool, quota, &mut cut);
+        // Copied, so that the pool counts only what is unfinished.
+        frames.extend(cut.iter().map(|frame| Bytes::copy_from_slice(frame)));
+        drop(cut);
+        match stop {
+            // A short read ends a turn too: it is over when a turn brings nothing.
+            Ok(Stop::Drained) if input.received() == last => {
+                input.shrink();
+                return (frames, Ok(budget.used()));
+            }
+            Ok(_) => last = input.received(),
+            Err(error) => return (frames, Err(error.to_string())),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::buffer::Budget;
 
     /// What a client sends, in pieces; then nothing for now.
     struct Pieces {

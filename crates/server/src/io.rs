@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use klamm_node::{ConnectionId, Event, Incoming, Listener, Origin, Reply, ReplyTo};
+use klamm_node::{ConnectionId, Event, Incoming, LineLimit, Listener, Origin, Reply, ReplyTo};
 use mio::{
     Events, Interest, Poll, Token,
     net::{TcpListener, TcpStream},
@@ -29,7 +29,6 @@ use crate::{
     output::{self, Scratch},
     peers::{self, Peers, Send},
     places::{NoPlace, Place},
-    rate::LineLimit,
     request::{self, Taken},
     shared::{Performer, Shared, connection_id},
 };
@@ -149,7 +148,7 @@ impl IoThread {
             is_stopping: false,
             stop_at: None,
             now,
-            lines: LineLimit::new(now),
+            lines: LineLimit::default(),
             shared,
         }
     }
@@ -499,7 +498,7 @@ impl IoThread {
                     continue;
                 }
                 Err(error) => {
-                    if let Some(suppressed) = self.lines.allow(self.now) {
+                    if let Some(suppressed) = self.may_write_line() {
                         tracing::warn!(%error, suppressed, "could not accept a connection");
                     }
                     metrics::count(&self.shared.metrics.accept_failures);
@@ -535,7 +534,7 @@ impl IoThread {
             NoPlace::Total => &metrics.refused_total,
             NoPlace::PerIp => &metrics.refused_per_ip,
         });
-        if let Some(suppressed) = self.lines.allow(self.now) {
+        if let Some(suppressed) = self.may_write_line() {
             tracing::warn!(%peer, %reason, suppressed, "too many connections, one was refused");
         }
     }
@@ -574,10 +573,16 @@ impl IoThread {
         }
     }
 
+    /// Whether a line that a client caused may be written; if so, how many were kept back before it.
+    fn may_write_line(&mut self) -> Option<u64> {
+        self.lines.allow(self.shared.clock.now_at(self.now).tick)
+    }
+
     /// Closes a connection for something its client did.
     fn close_with_line(&mut self, id: ConnectionId, reason: &str) {
-        if let Some(connection) = self.connections.get(&id)
-            && let Some(suppressed) = self.lines.allow(self.now)
+        if self.connections.contains_key(&id)
+            && let Some(suppressed) = self.may_write_line()
+            && let Some(connection) = self.connections.get(&id)
         {
             let peer =
                 connection.socket.peer_addr().map_or_else(|_| "unknown".to_owned(), |peer| peer.to_string());

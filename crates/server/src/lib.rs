@@ -24,12 +24,13 @@ mod monitor;
 mod output;
 mod peers;
 mod places;
-mod rate;
 mod request;
 mod shared;
 mod start;
 mod write;
 
 pub use config::{Config, ConnectionLimits, LoadError, Place, SetError, Setting, Sources};
+#[doc(hidden)]
+pub use input::cut_frames;
 pub use monitor::LockTimes;
 pub use start::{Server, Shutdown, StartError};

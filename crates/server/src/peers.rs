@@ -14,7 +14,8 @@ use bytes::Bytes;
 use klamm_model::BrokerId;
 use klamm_node::{BROKER_LISTENER, Event, PeerFailure, View};
 use klamm_wire::{
-    ApiKey, FrameLimits, Part, Reader, Request, RequestHeader, Response, ResponseHeader, encode_request,
+    ApiKey, FrameLimits, Limits, Part, Reader, Request, RequestHeader, Response, ResponseHeader,
+    encode_request,
 };
 use mio::{Interest, Registry, Token, net::TcpStream};
 
@@ -368,7 +369,8 @@ impl Peers {
 }
 
 fn read_answer(frame: Bytes, asked: &AskedPeer) -> Result<Response, PeerFailure> {
-    let mut reader = Reader::new(frame);
+    let limits = Limits::for_response(frame.len());
+    let mut reader = Reader::with_limits(frame, limits);
     let decoded = ResponseHeader::decode(&mut reader, asked.key, asked.version).and_then(|header| {
         let response = Response::decode(asked.key, asked.version, &mut reader)?;
         Ok((header.correlation_id, response))

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use klamm_wire::{
-    ApiKey, ApiVersionsResponse, FrameBuffer, FrameLimits, Part, Reader, Request, RequestHeader, Response,
-    ResponseHeader, encode_request,
+    ApiKey, ApiVersionsResponse, FrameBuffer, FrameLimits, Limits, Part, Reader, Request, RequestHeader,
+    Response, ResponseHeader, encode_request,
 };
 use parking_lot::Mutex;
 use tokio::net::TcpStream;
@@ -42,7 +42,12 @@ pub(crate) struct Connection {
 
 struct State {
     queue: VecDeque<Bytes>,
+    /// Bytes that were ever put into the queue, and those that left it.
+    queued: u64,
+    written: u64,
     waiting: VecDeque<Waiting>,
+    /// Those to whom nothing comes back. They are told when their bytes have left: until then these count against what their sender may hold.
+    unanswered: VecDeque<Unanswered>,
     next_correlation: i32,
     broken: Option<CallError>,
 }
@@ -54,6 +59,55 @@ struct Waiting {
     deadline: Instant,
     timeout_ms: u64,
     answer: Answer,
+}
+
+struct Unanswered {
+    /// Where its bytes end.
+    end: u64,
+    deadline: Instant,
+    timeout_ms: u64,
+    answer: Answer,
+}
+
+impl State {
+    /// Writes as much as the socket takes. Says whether the queue is empty.
+    fn write(&mut self, stream: &TcpStream) -> io::Result<bool> {
+        while !self.queue.is_empty() {
+            let mut parts = [IoSlice::new(&[]); WRITE_PARTS_MAX];
+            let count = self.queue.len().min(WRITE_PARTS_MAX);
+            for (part, bytes) in parts.iter_mut().zip(self.queue.iter()) {
+                *part = IoSlice::new(bytes);
+            }
+            match stream.try_write_vectored(&parts[..count]) {
+                Ok(written) => {
+                    self.written += written as u64;
+                    drop_written(&mut self.queue, written);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whose time is over first, and how long that was.
+    fn first_deadline(&self) -> Option<(ApiKey, Instant, u64)> {
+        let waiting = self.waiting.front().map(|it| (it.api, it.deadline, it.timeout_ms));
+        let unanswered = self.unanswered.front().map(|it| (ApiKey::Produce, it.deadline, it.timeout_ms));
+        waiting.into_iter().chain(unanswered).min_by_key(|it| it.1)
+    }
+
+    /// Takes those who waited only for their bytes to leave.
+    fn take_sent(&mut self) -> Vec<Answer> {
+        let sent = self.unanswered.iter().take_while(|it| it.end <= self.written).count();
+        self.unanswered.drain(..sent).map(|it| it.answer).collect()
+    }
+}
+
+fn tell_sent(sent: Vec<Answer>) {
+    for answer in sent {
+        answer(Ok(Response::Produce(Default::default())));
+    }
 }
 
 impl Connection {
@@ -72,8 +126,15 @@ impl Connection {
             }
         };
         stream.set_nodelay(true).map_err(|error| refused(error.to_string()))?;
-        let state =
-            State { queue: VecDeque::new(), waiting: VecDeque::new(), next_correlation: 0, broken: None };
+        let state = State {
+            queue: VecDeque::new(),
+            queued: 0,
+            written: 0,
+            waiting: VecDeque::new(),
+            unanswered: VecDeque::new(),
+            next_correlation: 0,
+            broken: None,
+        };
         Ok(Arc::new(Self {
             address: address.into(),
             client_id: client_id.into(),
@@ -150,27 +211,28 @@ impl Connection {
         };
         state.next_correlation = correlation.wrapping_add(1);
         let was_empty = state.queue.is_empty();
+        state.queued += encoded.size() as u64;
         state.queue.extend(encoded.parts.into_iter().map(|part| match part {
             Part::Bytes(bytes) => bytes,
             Part::Hole { .. } => unreachable!("requests hold their records in memory"),
         }));
         // Without acks nothing comes back.
         let is_answered = !matches!(request, Request::Produce(produce) if produce.acks == 0);
-        let mut unanswered = Some(answer);
+        let deadline = Instant::now() + Duration::from_millis(timeout_ms);
         if is_answered {
-            let deadline = Instant::now() + Duration::from_millis(timeout_ms);
-            let answer = unanswered.take().expect("not given away yet");
             state.waiting.push_back(Waiting { correlation, api, version, deadline, timeout_ms, answer });
+        } else {
+            let end = state.queued;
+            state.unanswered.push_back(Unanswered { end, deadline, timeout_ms, answer });
         }
         // Wake the task when it has to write the rest, or has to watch the first deadline.
-        let is_first = state.waiting.len() == 1;
-        if (was_empty && !matches!(write_queue(&self.stream, &mut state.queue), Ok(true))) || is_first {
+        let is_first = state.waiting.len() + state.unanswered.len() == 1;
+        if (was_empty && !matches!(state.write(&self.stream), Ok(true))) || is_first {
             self.wake.notify_one();
         }
+        let sent = state.take_sent();
         drop(state);
-        if let Some(answer) = unanswered {
-            answer(Ok(Response::Produce(Default::default())));
-        }
+        tell_sent(sent);
         Ok(())
     }
 
@@ -186,14 +248,15 @@ impl Connection {
             Err(error) => error,
             Ok(never) => match never {},
         };
-        let waiting = {
+        let (waiting, unanswered) = {
             let mut state = self.state.lock();
             state.broken.get_or_insert(error.clone());
             state.queue.clear();
-            std::mem::take(&mut state.waiting)
+            (std::mem::take(&mut state.waiting), std::mem::take(&mut state.unanswered))
         };
-        for waiting in waiting {
-            (waiting.answer)(Err(error.clone()));
+        let waiting = waiting.into_iter().map(|it| it.answer);
+        for answer in waiting.chain(unanswered.into_iter().map(|it| it.answer)) {
+            answer(Err(error.clone()));
         }
         error
     }
@@ -206,7 +269,7 @@ impl Connection {
                 if let Some(error) = &state.broken {
                     return Err(error.clone());
                 }
-                (!state.queue.is_empty(), state.waiting.front().map(|waiting| waiting.deadline))
+                (!state.queue.is_empty(), state.first_deadline().map(|(_, deadline, _)| deadline))
             };
             let overdue = async {
                 match deadline {
@@ -222,12 +285,22 @@ impl Connection {
                 }
                 ready = self.stream.writable(), if has_queue => {
                     ready.map_err(|error| self.broken(&error))?;
-                    write_queue(&self.stream, &mut self.state.lock().queue).map_err(|error| self.broken(&error))?;
+                    self.write().map_err(|error| self.broken(&error))?;
                 }
                 () = self.wake.notified() => {}
                 () = overdue => self.check_deadline()?,
             }
         }
+    }
+
+    fn write(&self) -> io::Result<()> {
+        let sent = {
+            let mut state = self.state.lock();
+            state.write(&self.stream)?;
+            state.take_sent()
+        };
+        tell_sent(sent);
+        Ok(())
     }
 
     fn read(&self, received: &mut FrameBuffer) -> Result<(), CallError> {
@@ -269,10 +342,9 @@ impl Connection {
     }
 
     fn check_deadline(&self) -> Result<(), CallError> {
-        let state = self.state.lock();
-        match state.waiting.front() {
-            Some(Waiting { api, deadline, timeout_ms, .. }) if *deadline <= Instant::now() => {
-                Err(CallError::TimedOut { address: self.address.clone(), api: *api, timeout_ms: *timeout_ms })
+        match self.state.lock().first_deadline() {
+            Some((api, deadline, timeout_ms)) if deadline <= Instant::now() => {
+                Err(CallError::TimedOut { address: self.address.clone(), api, timeout_ms })
             }
             _ => Ok(()),
         }
@@ -284,7 +356,7 @@ impl Connection {
 }
 
 fn decode(frame: &Bytes, correlation: i32, api: ApiKey, version: i16) -> Result<Response, String> {
-    let mut reader = Reader::new(frame.clone());
+    let mut reader = Reader::with_limits(frame.clone(), Limits::for_response(frame.len()));
     let header = ResponseHeader::decode(&mut reader, api, version).map_err(|error| error.to_string())?;
     if header.correlation_id != correlation {
         return Err(format!("it answers request {}, expected {correlation}", header.correlation_id));
@@ -304,23 +376,6 @@ fn is_unsupported_version(body: &Bytes) -> bool {
     Reader::new(body.clone()).i16().is_ok_and(|code| code == unsupported)
 }
 
-/// Writes as much as the socket takes. Says whether the queue is empty.
-fn write_queue(stream: &TcpStream, queue: &mut VecDeque<Bytes>) -> io::Result<bool> {
-    while !queue.is_empty() {
-        let mut parts = [IoSlice::new(&[]); WRITE_PARTS_MAX];
-        let count = queue.len().min(WRITE_PARTS_MAX);
-        for (part, bytes) in parts.iter_mut().zip(queue.iter()) {
-            *part = IoSlice::new(bytes);
-        }
-        match stream.try_write_vectored(&parts[..count]) {
-            Ok(written) => drop_written(queue, written),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(true)
-}
-
 fn drop_written(queue: &mut VecDeque<Bytes>, mut written: usize) {
     while let Some(front) = queue.front_mut() {
         if written < front.len() {
@@ -338,5 +393,23 @@ fn plain(error: &io::Error) -> String {
     match text.find(" (os error") {
         Some(end) => text[..end].to_owned(),
         None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use klamm_wire::{ListGroupsResponse, encode_response, list_groups::ListedGroup};
+
+    use super::*;
+
+    #[test]
+    fn an_answer_of_many_short_names_is_read() {
+        let groups = (0..50_000)
+            .map(|number| ListedGroup { group_id: format!("g{number}"), ..ListedGroup::default() });
+        let response =
+            Response::ListGroups(ListGroupsResponse { groups: groups.collect(), ..Default::default() });
+        let frame =
+            encode_response(7, 0, &response).expect("encodes").to_bytes().expect("no holes").slice(4..);
+        assert_eq!(decode(&frame, 7, ApiKey::ListGroups, 0), Ok(response));
     }
 }

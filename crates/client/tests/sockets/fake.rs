@@ -18,6 +18,8 @@ pub(crate) enum Reaction {
     Answer(i16, Response),
     Bytes(Vec<u8>),
     Silence,
+    /// Reads nothing more, and keeps the connection.
+    Deaf,
     Hangup,
 }
 
@@ -47,6 +49,9 @@ pub(crate) fn broker(
                         }
                         Reaction::Bytes(bytes) => bytes,
                         Reaction::Silence => continue,
+                        Reaction::Deaf => loop {
+                            thread::park();
+                        },
                         Reaction::Hangup => return,
                     };
                     // The client may have left.

@@ -101,7 +101,7 @@ impl Controller {
         used.bytes += bytes;
         used.ids += 1;
         used.partition_count += u64::from(partition_count);
-        used.metric_names.insert(topic_name::metric_name(&it.name), it.name.clone());
+        used.metric_names.extend(topic_name::metric_name(&it.name).map(|looks| (looks, it.name.clone())));
         Ok((records, CreatedTopic { id: Some(id), partition_count, replication_factor, configs }))
     }
 
@@ -109,11 +109,9 @@ impl Controller {
         if let Some(topic) = self.image.topic_named(name) {
             return Err(CreateTopicError::Exists { name: name.to_owned(), id: topic.id });
         }
-        let in_request = used.metric_names.get(&topic_name::metric_name(name)).map(String::as_str);
-        let has_sign = name.contains(['.', '_']);
-        let known =
-            || self.image.topics().map(|it| &*it.name).find(|it| has_sign && topic_name::collide(it, name));
-        match in_request.or_else(known) {
+        let looks = topic_name::metric_name(name);
+        let in_request = looks.and_then(|looks| used.metric_names.get(&looks)).map(String::as_str);
+        match in_request.or_else(|| self.image.topic_that_looks_like(name).map(|it| &*it.name)) {
             None => Ok(()),
             Some(other) => Err(CreateTopicError::Collides { name: name.to_owned(), other: other.to_owned() }),
         }

@@ -12,6 +12,7 @@ use thiserror::Error;
 use super::{Broker, Image, Overrides, Partition, Topic};
 use crate::quota::{QuotaEntity, QuotaValue};
 use crate::record::{BrokerState, ConfigResource, PartitionChange, Record, RegisterBroker};
+use crate::topic_name::metric_name;
 
 /// What an entry changed, for whoever follows the image. Look up the new state in the image.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -185,6 +186,7 @@ impl Image {
             return Err("the name or the id is taken");
         }
         self.names.insert(Arc::clone(&name), id);
+        self.metric_names.extend(metric_name(&name).map(|looks| (looks.into(), id)));
         let topic = Topic { id, name, partitions: Vector::new(), configs: Overrides::default() };
         self.topics.insert(id, Arc::new(topic));
         changes.topics_created.push(id);
@@ -194,6 +196,9 @@ impl Image {
     fn remove_topic(&mut self, id: TopicId, changes: &mut Changes) -> Result<(), &'static str> {
         let topic = self.topics.remove(&id).ok_or("no such topic")?;
         self.names.remove(&topic.name);
+        if let Some(looks) = metric_name(&topic.name) {
+            self.metric_names.remove(&(looks.into(), id));
+        }
         self.partition_count -= topic.partitions.len() as u64;
         changes.topics_created.retain(|it| *it != id);
         changes.partitions.retain(|it| it.topic != id);

@@ -226,3 +226,25 @@ fn entries_come_in_order_and_an_epoch_begins_once() {
     "#]]
     .assert_eq(&told);
 }
+
+#[test]
+fn names_that_look_alike_are_found_as_long_as_they_are_there() {
+    let mut image = begun();
+    let found = |image: &Image, name| image.topic_that_looks_like(name).map(|topic| topic.name.to_string());
+    for (offset, name) in (1..).zip(["a.b", "a", "ab", "a_bc", "plain"]) {
+        image.apply_entry(offset, ControllerEpoch(1), &[named(name, offset.into())]).expect("a topic");
+    }
+    for (name, expected) in [
+        ("a_b", Some("a.b")),
+        ("a.b", Some("a.b")),
+        ("a.bc", Some("a_bc")),
+        ("a_", None),
+        ("a.a", None),
+        ("plain", None),
+    ] {
+        assert_eq!(found(&image, name).as_deref(), expected, "{name}");
+    }
+    let removed = [Record::RemoveTopic { id: topic(1) }];
+    image.apply_entry(6, ControllerEpoch(1), &removed).expect("removed");
+    assert_eq!(found(&image, "a_b"), None);
+}

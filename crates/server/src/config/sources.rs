@@ -112,7 +112,11 @@ impl Sources {
         self.text(file, &text)
     }
 
-    fn text(&mut self, file: &Path, text: &str) -> Result<(), LoadError> {
+    /// What a file of this name with this text says.
+    ///
+    /// # Errors
+    /// If the text is not what the name tells, or says something twice.
+    pub fn text(&mut self, file: &Path, text: &str) -> Result<(), LoadError> {
         let name: Arc<Path> = file.into();
         let place = |line| Place::Line { file: Arc::clone(&name), line };
         let bad = |line, what| LoadError::BadLine { place: place(line), what };
