@@ -30,9 +30,9 @@ bench *ARGS:
     bench/kafka/install.sh
     python3 bench/run.py {{ ARGS }}
 
-# Replay one seed: `just sim --seed 7`.
+# The simulator: one seed again (`just sim --seed 7 --trace`), or many (`just sim --seeds 0..3000`).
 sim *ARGS:
-    cargo run --release -p klamm-sim -- {{ ARGS }}
+    cargo run --profile sim -p klamm-sim -- {{ ARGS }}
 
 # The fuzzer, each target for a minute: `just fuzz --seconds 600 batches`. Needs cargo-fuzz and the nightly compiler.
 fuzz *ARGS:

@@ -176,7 +176,8 @@ impl Log {
 
     /// When [`periodic`](Self::periodic) has files to remove, at the earliest; `None` also while other work is under way that comes first.
     pub fn next_removal(&self) -> Option<Tick> {
-        let is_free = self.life == Life::Running && self.queue.errand.is_none();
+        let is_free = self.life == Life::Running && self.queue.is_open() && self.to_create.is_none();
+        let is_free = is_free && self.queue.errand.is_none() && !self.errands_pause;
         self.leftovers.retired.front().map(|(at, _)| *at).filter(|_| is_free)
     }
 }

@@ -67,6 +67,8 @@ pub(crate) struct Hosted {
     pub(crate) followers_saw: Offset,
     /// Requests that wait until their records are deleted everywhere.
     pub(crate) deletes: Vec<WaiterId>,
+    /// What was acknowledged from here on may have been lost with an earlier process.
+    pub(crate) may_lack_from: Option<Offset>,
 }
 
 impl Hosted {
@@ -85,6 +87,7 @@ impl Hosted {
             followers: Vec::new(),
             followers_saw: Offset::ZERO,
             deletes: Vec::new(),
+            may_lack_from: None,
         }
     }
 

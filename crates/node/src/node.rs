@@ -178,6 +178,11 @@ impl Node {
         self.hosted.keys().copied()
     }
 
+    /// From where on records that were acknowledged may be lost: the topic is not synced, and the broker was not stopped cleanly.
+    pub fn may_lack_from(&self, key: TopicPartition) -> Option<Offset> {
+        self.hosted.get(&key)?.may_lack_from
+    }
+
     /// Logs on this disk that the cluster's metadata does not know; they are left alone.
     pub fn strays(&self) -> impl Iterator<Item = TopicPartition> {
         self.found.keys().copied()

@@ -193,8 +193,14 @@ impl Node {
     fn host(&mut self, key: TopicPartition, topic: &Topic, partition: &Partition, out: &mut Vec<Effect>) {
         let config = self.topic_config(topic);
         let log_config = self.log_config(&config);
+        let mut may_lack_from = None;
         let log = match self.found.remove(&key) {
             Some(mut log) => {
+                // Nobody waited for the disk (F5, F49): whether something is gone cannot be known, from where on it would be can.
+                if log_config.flush != Flush::Synced && self.config.previous_epoch.is_none() {
+                    may_lack_from = Some(log.end());
+                    tracing::warn!(partition = %key, topic = %topic.name, from = %log.end(), "the broker was not stopped cleanly and this topic is not synced: what was acknowledged from this offset on is lost, if the machine went down");
+                }
                 log.set_config(log_config);
                 log.start(&mut self.ops);
                 log
@@ -223,6 +229,7 @@ impl Node {
         let settings = self.settings(topic, &config);
         let mut hosted = Hosted::new(Arc::clone(&topic.name), replica, settings);
         hosted.replica_count = partition.replicas.len();
+        hosted.may_lack_from = may_lack_from;
         self.hosted.insert(key, hosted);
     }
 

@@ -54,4 +54,6 @@ pub struct Sabotage {
     pub serve_above_high_watermark: bool,
     /// A leader takes each batch as if it came from a producer that does not number its batches.
     pub forget_producer_state: bool,
+    /// Every record is old enough to be deleted, those of the segment that grows too.
+    pub retention_ignores_age: bool,
 }

@@ -31,6 +31,16 @@ pub struct Findings {
 }
 
 impl Findings {
+    /// Findings from here on are of this moment.
+    pub fn set_now(&mut self, now: u64) {
+        self.now = now;
+    }
+
+    /// What was found.
+    pub fn violations(&self) -> &[Violation] {
+        &self.violations
+    }
+
     /// A rule is broken.
     pub fn broken(&mut self, invariant: &'static str, what: String) {
         if self.violations.iter().filter(|it| it.invariant == invariant).count() < VIOLATIONS_MAX {
@@ -72,7 +82,7 @@ pub struct Checker {
 impl Checker {
     /// Findings from here on are of this moment.
     pub fn set_now(&mut self, timeline: &Timeline) {
-        self.findings.now = timeline.now();
+        self.findings.set_now(timeline.now());
     }
 
     /// What was found.

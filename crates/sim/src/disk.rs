@@ -1,16 +1,19 @@
 //! A machine's disk: what is written, what of it is on the platter, and what a crash leaves.
 //!
-//! Promises as little as `klamm_log::Files` over a file system does: a write is on the platter after a sync that *began* after the write ended, a file's
-//! name after the first sync of a segment in its directory, a cut when it ends, a checkpoint as a whole or not at all. Everything else may be lost, kept
-//! or torn when the power goes, in any combination.
+//! An operation is a row of [steps](steps), as `klamm_log::Files` makes them over a file system, and each promises as little as there: a write is on the
+//! platter after a sync of its file that *began* after the write ended, a name after a sync of its directory. Everything else may be lost, kept or torn when the
+//! power goes, in any combination.
 
-use std::{collections::BTreeMap, io};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+};
 
 use bytes::Bytes;
 use klamm_log::{
-    DiskAction, DiskError, DiskOp, Done, FileKind, LogFiles, OpId, PARTITION_METADATA, Prefix, SegmentId,
+    CleanShutdown, DiskAction, DiskError, DiskOp, Done, LogDir, LogFiles, OpId, Prefix, SegmentId,
 };
-use klamm_model::{TopicId, TopicPartition};
+use klamm_model::TopicPartition;
 
 use crate::{
     dice::Dice,
@@ -18,6 +21,13 @@ use crate::{
 };
 
 mod compaction;
+mod damage;
+mod directory;
+mod steps;
+
+pub use damage::Damage;
+use directory::Directory;
+use steps::Step;
 
 /// What the disk does wrong on purpose, to see that the checkers notice.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -26,17 +36,35 @@ pub struct DiskSabotage {
     pub fsync_lies: bool,
     /// Stores batches as the producer sent them, without the offset and the epoch that the log gave them.
     pub forgets_offsets: bool,
+    /// Syncs again where a sync failed, and says that all is well.
+    pub retries_sync: bool,
+    /// Breaks a rule of compaction while it writes segments anew.
+    pub compaction: Option<klamm_log::compact::Sabotage>,
+    /// Puts a compacted segment in place without the name that says that it counts.
+    pub swaps_carelessly: bool,
+    /// Writes beside each durable point that nothing is deleted.
+    pub forgets_log_start: bool,
+    /// A start is shown checksums that are right, whatever the records are.
+    pub mends_checksums: bool,
+    /// Writes indexes that lead elsewhere.
+    pub flips_indexes: bool,
 }
 
 /// What is wrong with the disk at the moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Illness {
-    /// Writes find no room.
+    /// Writes find no room, most of the time.
     pub full: bool,
     /// The next sync fails.
     pub fails_sync: bool,
+    /// Writes in this directory fail.
+    pub fails_writes: Option<LogDir>,
+    /// Reads of records fail.
+    pub fails_reads: bool,
     /// Everything takes this many times longer.
     pub slowness: u64,
+    /// A sync takes so much longer, in microseconds.
+    pub sync_delay: u64,
 }
 
 /// How much a crash takes.
@@ -62,6 +90,16 @@ pub struct Disk {
     next_change: u64,
     /// What is wrong with it.
     pub illness: Illness,
+    /// How much there is room for, in each data directory; `None`: without end.
+    pub capacity: Option<u64>,
+    /// Data directories of which the process has been told that they are lost.
+    lost: BTreeSet<LogDir>,
+    /// Markers of a clean stop.
+    markers: BTreeMap<LogDir, CleanShutdown>,
+    /// The machine stops after so many more steps, in the middle of the next one if that writes.
+    pub steps_left: Option<u64>,
+    /// Steps made so far.
+    pub step_count: u64,
     sabotage: DiskSabotage,
     has_failed_sync: bool,
 }
@@ -74,89 +112,14 @@ struct Job {
     fails: Option<DiskError>,
 }
 
-#[derive(Default)]
-struct Directory {
-    partition: Option<TopicPartition>,
-    is_durable: bool,
-    files: BTreeMap<String, File>,
-}
-
-#[derive(Clone, Default)]
-struct File {
-    /// As whoever reads it sees it.
-    content: Vec<u8>,
-    /// As it is on the platter.
-    durable: Vec<u8>,
-    /// What leads from the one to the other.
-    changes: Vec<Change>,
-    is_name_durable: bool,
-    /// The name it has on the platter, where it was renamed and that is not there yet.
-    old_name: Option<String>,
-}
-
-#[derive(Clone)]
-struct Change {
-    number: u64,
-    what: Edit,
-}
-
-#[derive(Clone)]
-enum Edit {
-    Empty,
-    Write { position: usize, bytes: Bytes },
-}
-
-impl File {
-    fn change(&mut self, number: u64, what: Edit) {
-        apply(&mut self.content, &what);
-        self.changes.push(Change { number, what });
-    }
-
-    /// Brings the changes before `number` to the platter.
-    fn sync(&mut self, number: u64) {
-        let rest = self.changes.partition_point(|change| change.number < number);
-        for change in self.changes.drain(..rest) {
-            apply(&mut self.durable, &change.what);
-        }
-        self.is_name_durable = true;
-    }
-
-    /// What the system failed to bring to the platter it forgets about: a later sync succeeds without it (fsyncgate).
-    fn forget(&mut self, number: u64, dice: &mut Dice) {
-        let rest = self.changes.partition_point(|change| change.number < number);
-        for change in self.changes.drain(..rest) {
-            if dice.chance(50) {
-                apply(&mut self.durable, &change.what);
-            }
-        }
-    }
-
-    fn settle(&mut self) {
-        self.durable.clone_from(&self.content);
-        self.changes.clear();
-        self.is_name_durable = true;
-    }
-}
-
-fn apply(content: &mut Vec<u8>, edit: &Edit) {
-    match edit {
-        Edit::Empty => content.clear(),
-        Edit::Write { position, bytes } => {
-            let end = position + bytes.len();
-            if content.len() < end {
-                content.resize(end, 0);
-            }
-            content[*position..end].copy_from_slice(bytes);
-        }
-    }
-}
-
 /// A partition's directory, as a starting node finds it.
 pub struct Found {
     /// Whose it is, where that could be read.
     pub partition: Option<TopicPartition>,
     /// Its name.
     pub directory: String,
+    /// The data directory it is in.
+    pub log_dir: LogDir,
 }
 
 impl Disk {
@@ -166,8 +129,9 @@ impl Disk {
     }
 
     /// Takes an operation. It ends after the returned time, by [`Self::end`] with the returned number.
-    pub fn begin(&mut self, op: DiskOp, timeline: &mut Timeline) -> (u64, u64) {
+    pub fn begin<W>(&mut self, op: DiskOp, timeline: &mut Timeline<W>) -> (u64, u64) {
         let dice = &mut timeline.dice;
+        let is_sync = matches!(op.action, DiskAction::Sync { .. } | DiskAction::Truncate { .. });
         let duration = match &op.action {
             DiskAction::Write { .. } if dice.chance(30) => 1,
             DiskAction::Write { .. } => dice.between(5, 400),
@@ -175,36 +139,71 @@ impl Disk {
             DiskAction::Sync { .. } => dice.between(MS / 5, 4 * MS),
             _ => dice.between(50, 3 * MS),
         };
-        let fails = self.failure(&op.action, timeline);
+        let fails = self.failure(&op, timeline);
         let job = self.next_job;
         self.next_job += 1;
         self.jobs.insert(job, Job { op, changes_before: self.next_change, fails });
-        (job, duration * self.illness.slowness.max(1))
+        let delay = if is_sync { self.illness.sync_delay } else { 0 };
+        (job, duration * self.illness.slowness.max(1) + delay)
     }
 
-    fn failure(&mut self, action: &DiskAction, timeline: &mut Timeline) -> Option<DiskError> {
-        let failure = match action {
+    fn failure<W>(&mut self, op: &DiskOp, timeline: &mut Timeline<W>) -> Option<DiskError> {
+        let log_dir = self.log_dir_of(op);
+        if self.lost.contains(&log_dir) {
+            return Some(DiskError::Io("the data directory has failed".to_owned()));
+        }
+        match &op.action {
             // A cut syncs too.
             DiskAction::Sync { .. } | DiskAction::Truncate { .. } if self.illness.fails_sync => {
                 self.illness.fails_sync = false;
                 self.has_failed_sync = true;
                 timeline.coverage.count("disk: failed sync");
-                DiskError::Io("the sync failed".to_owned())
+                Some(DiskError::Io("the sync failed".to_owned()))
             }
             DiskAction::Write { .. }
             | DiskAction::CreateSegment { .. }
             | DiskAction::Seal { .. }
+            | DiskAction::Note { .. }
             | DiskAction::Rewrite(_)
             | DiskAction::Swap { .. }
-            | DiskAction::WriteCheckpoint { .. }
-                if self.illness.full && timeline.dice.chance(70) =>
-            {
-                timeline.coverage.count("disk: full");
-                DiskError::Full
+            | DiskAction::WriteCheckpoint { .. } => {
+                if self.illness.fails_writes == Some(log_dir) {
+                    timeline.coverage.count("disk: failed write");
+                    return Some(DiskError::Io("input/output error".to_owned()));
+                }
+                let room = self.capacity.map(|capacity| capacity.saturating_sub(self.used(log_dir)));
+                let is_full = self.illness.full && timeline.dice.chance(70);
+                if is_full || room.is_some_and(|room| room < size_of(&op.action)) {
+                    timeline.coverage.count("disk: full");
+                    return Some(DiskError::Full);
+                }
+                None
             }
-            _ => return None,
-        };
-        Some(failure)
+            _ => None,
+        }
+    }
+
+    /// How much is in a data directory.
+    pub fn used(&self, log_dir: LogDir) -> u64 {
+        self.directories.values().filter(|it| it.log_dir == log_dir).map(Directory::size).sum()
+    }
+
+    /// Nothing that is in this data directory answers any more, until the process starts anew.
+    pub fn lose(&mut self, log_dir: LogDir) -> bool {
+        self.lost.insert(log_dir)
+    }
+
+    /// The data directory that an operation is about.
+    pub fn log_dir_of(&self, op: &DiskOp) -> LogDir {
+        match &op.action {
+            DiskAction::CreatePartition { log_dir, .. } => *log_dir,
+            _ => self.directory_of(op.partition).map_or(LogDir::default(), |directory| directory.log_dir),
+        }
+    }
+
+    /// The operation that is to end under this number.
+    pub fn op_of(&self, job: u64) -> Option<&DiskOp> {
+        self.jobs.get(&job).map(|job| &job.op)
     }
 
     /// An operation that was begun ends now.
@@ -212,126 +211,114 @@ impl Disk {
         let Job { op, changes_before, fails } = self.jobs.remove(&job).expect("an operation ends once");
         let (partition, id) = (op.partition, op.id);
         let result = match (fails, &op.action) {
+            (Some(_), DiskAction::Sync { .. }) if self.sabotage.retries_sync => {
+                self.fail(&op, changes_before, dice);
+                Ok(Done::Nothing)
+            }
             (Some(error), _) => {
-                self.perform_partly(op, changes_before, true, dice);
+                self.fail(&op, changes_before, dice);
                 Err(error)
             }
-            (None, DiskAction::MapKeys(job)) => self.map_keys(job),
-            (None, DiskAction::Rewrite(job)) => self.rewrite_segments(job),
+            (None, DiskAction::MapKeys(job)) => {
+                let done = self.map_keys(job);
+                self.perform(&op, changes_before);
+                done
+            }
+            (None, DiskAction::Rewrite(job)) => self.rewrite_segments(partition, job),
             (None, _) => {
-                self.perform(op, changes_before);
+                self.perform(&op, changes_before);
                 Ok(Done::Nothing)
             }
         };
         (partition, id, result)
     }
 
-    fn directory(&mut self, partition: TopicPartition) -> &mut Directory {
-        let name = self.names.get(&partition).expect("operations follow the one that made the directory");
-        self.directories.get_mut(name).expect("a named directory exists")
+    fn directory_of(&self, partition: TopicPartition) -> Option<&Directory> {
+        self.names.get(&partition).and_then(|name| self.directories.get(name))
     }
 
-    fn file(&mut self, segment: SegmentId, kind: FileKind) -> &mut File {
-        self.directory(segment.partition).files.entry(kind.file_name(segment.base)).or_default()
+    fn perform(&mut self, op: &DiskOp, changes_before: u64) {
+        let steps = self.steps(op);
+        if let DiskAction::Swap { segment, replaced } = &op.action {
+            let gone = replaced.iter().chain([&segment.id]);
+            self.versions.extend(gone.map(|id| (*id, segment.version)));
+        }
+        if let DiskAction::CreateSegment { segment } = &op.action {
+            self.versions.remove(segment);
+        }
+        self.take(op.partition, steps, changes_before);
+        let is_halted = self.is_halted();
+        let directory = self.names.get(&op.partition).and_then(|name| self.directories.get_mut(name));
+        match (&op.action, directory) {
+            _ if is_halted => {}
+            (DiskAction::Sync { segment }, Some(directory)) => {
+                directory.is_settled = true;
+                directory.settled_below = directory.settled_below.max(segment.base.advance(1));
+            }
+            (DiskAction::Truncate { .. }, Some(directory)) => directory.is_settled = true,
+            (DiskAction::CreateSegment { segment }, Some(directory)) => {
+                directory.settled_below = directory.settled_below.min(segment.base);
+            }
+            _ => {}
+        }
     }
 
-    fn number_change(&mut self) -> u64 {
-        self.next_change += 1;
-        self.next_change - 1
+    /// Whether the machine has stopped.
+    pub fn is_halted(&self) -> bool {
+        self.steps_left == Some(0)
     }
 
-    fn change(&mut self, segment: SegmentId, kind: FileKind, edit: Edit) {
-        let number = self.number_change();
-        self.file(segment, kind).change(number, edit);
+    fn take(
+        &mut self,
+        partition: TopicPartition,
+        steps: impl IntoIterator<Item = Step>,
+        changes_before: u64,
+    ) {
+        for step in steps {
+            if self.is_halted() {
+                return;
+            }
+            self.step_count += 1;
+            let is_last = match &mut self.steps_left {
+                Some(left) => {
+                    *left -= 1;
+                    *left == 0
+                }
+                None => false,
+            };
+            let step = match step {
+                Step::Write { name, position, bytes } if is_last => {
+                    let kept = bytes.slice(..bytes.len() / 2);
+                    Step::Write { name, position, bytes: kept }
+                }
+                step => step,
+            };
+            self.step(partition, step, changes_before);
+        }
     }
 
-    fn perform(&mut self, op: DiskOp, changes_before: u64) {
-        match op.action {
-            DiskAction::CreatePartition { directory, topic, base, .. } => {
-                self.names.insert(op.partition, directory.clone());
-                let made = self.directories.entry(directory).or_default();
-                made.partition = Some(op.partition);
-                let number = self.number_change();
-                let metadata = format!("version: 0\ntopic_id: {topic}\n");
-                let directory = self.directory(op.partition);
-                let file = directory.files.entry(PARTITION_METADATA.to_owned()).or_default();
-                file.change(number, Edit::Empty);
-                file.change(number, Edit::Write { position: 0, bytes: metadata.into() });
-                let segment = SegmentId { partition: op.partition, base };
-                self.change(segment, FileKind::Log, Edit::Empty);
+    fn step(&mut self, partition: TopicPartition, step: Step, changes_before: u64) {
+        match step {
+            Step::MakeDirectory { name, log_dir } => {
+                self.names.insert(partition, name.clone());
+                let made = self.directories.entry(name).or_default();
+                (made.partition, made.log_dir) = (Some(partition), log_dir);
             }
-            DiskAction::CreateSegment { segment } => {
-                self.versions.remove(&segment);
-                self.change(segment, FileKind::Log, Edit::Empty);
-            }
-            // They have ended before they come here.
-            DiskAction::MapKeys(_) | DiskAction::Rewrite(_) => {}
-            DiskAction::Swap { segment, replaced } => self.swap(segment, &replaced, usize::MAX),
-            DiskAction::Write { segment, position, prefix, body } => {
-                let bytes = self.stored(prefix, body);
-                self.change(segment, FileKind::Log, Edit::Write { position: position as usize, bytes });
-            }
-            DiskAction::Sync { segment } => {
-                if self.sabotage.fsync_lies {
-                    return self.name_everything(segment.partition);
-                }
-                self.file(segment, FileKind::Log).sync(changes_before);
-                self.name_everything(segment.partition);
-            }
-            DiskAction::Truncate { segment, size, delete } => {
-                for gone in delete.iter().rev() {
-                    self.remove_segment(*gone);
-                }
-                let file = self.file(segment, FileKind::Log);
-                file.content.truncate(size as usize);
-                file.settle();
-            }
-            DiskAction::Seal { segment, size: _, index, times, next, producers } => {
-                self.rewrite(segment, FileKind::Index, index);
-                self.rewrite(segment, FileKind::TimeIndex, times);
-                self.directory(op.partition).files.remove(&FileKind::Growing.file_name(segment.base));
-                if !producers.is_empty() {
-                    let snapshot = SegmentId { base: next, ..segment };
-                    self.rewrite(snapshot, FileKind::Producers, producers);
-                }
-            }
-            DiskAction::Note { segment, position, entries, through, producers } => {
-                let edit = Edit::Write { position: position as usize, bytes: entries };
-                self.change(segment, FileKind::Growing, edit);
-                let snapshot = SegmentId { base: through, ..segment };
-                self.change(snapshot, FileKind::Producers, Edit::Empty);
-                self.change(snapshot, FileKind::Producers, Edit::Write { position: 0, bytes: producers });
-            }
-            DiskAction::WriteSnapshot { at, producers } => {
-                self.rewrite(SegmentId { partition: op.partition, base: at }, FileKind::Producers, producers);
-            }
-            DiskAction::WriteCheckpoint { name, contents } => {
-                let lies = self.sabotage.fsync_lies;
-                let number = self.number_change();
-                let file = self.directory(op.partition).files.entry(name.to_owned()).or_default();
-                file.change(number, Edit::Empty);
-                file.change(number, Edit::Write { position: 0, bytes: contents });
-                file.is_name_durable = true;
-                if !lies {
-                    file.settle();
-                }
-            }
-            DiskAction::Retire { segments } => segments.into_iter().for_each(|gone| self.retire(gone)),
-            DiskAction::Remove { segments, snapshots } => {
-                for at in snapshots {
-                    self.directory(op.partition).files.remove(&FileKind::Producers.file_name(at));
-                }
-                for gone in segments {
-                    let files = &mut self.directory(gone.partition).files;
-                    for kind in FileKind::ALL {
-                        files.remove(&kind.retired_file_name(gone.base));
-                    }
-                }
-            }
-            DiskAction::DeletePartition => {
-                if let Some(name) = self.names.remove(&op.partition) {
+            Step::RemoveDirectory => {
+                if let Some(name) = self.names.remove(&partition) {
                     self.directories.remove(&name);
                 }
+            }
+            Step::Sync { .. } if self.sabotage.fsync_lies => {}
+            step => {
+                self.next_change += 1;
+                let number = self.next_change - 1;
+                let Some(name) = self.names.get(&partition) else { return };
+                let directory = self.directories.get_mut(name).expect("a named directory exists");
+                if step == Step::SyncParent && directory.leaving.is_some() {
+                    directory.leaving = Some(true);
+                }
+                directory.step(step, number, changes_before);
             }
         }
     }
@@ -343,115 +330,63 @@ impl Disk {
         }
     }
 
-    /// Small files beside a segment are synced, but must never be trusted: some are left to the crash.
-    fn rewrite(&mut self, segment: SegmentId, kind: FileKind, contents: Bytes) {
-        let careless = self.next_change.is_multiple_of(5);
-        self.change(segment, kind, Edit::Empty);
-        self.change(segment, kind, Edit::Write { position: 0, bytes: contents });
-        if !careless {
-            self.file(segment, kind).settle();
+    /// What an operation that fails leaves: some of its steps, and what a sync that failed was to bring to the platter is forgotten.
+    fn fail(&mut self, op: &DiskOp, changes_before: u64, dice: &mut Dice) {
+        let steps = self.steps(op);
+        let sync = steps.iter().position(|step| matches!(step, Step::Sync { .. }));
+        let (done, forgotten) = match &op.action {
+            DiskAction::Sync { .. } | DiskAction::Truncate { .. } => (sync.unwrap_or(0), sync),
+            _ => (dice.index(sync.unwrap_or(steps.len()) + 1), None),
+        };
+        self.take_some(op.partition, &steps, done, changes_before, dice);
+        if let Some(Step::Sync { name, is_late }) = forgotten.and_then(|at| steps.get(at))
+            && let Some(directory) = self.names.get(&op.partition).and_then(|it| self.directories.get_mut(it))
+        {
+            directory.forget(name, if *is_late { u64::MAX } else { changes_before }, dice);
         }
     }
 
-    fn remove_segment(&mut self, segment: SegmentId) {
-        let files = &mut self.directory(segment.partition).files;
-        for kind in FileKind::ALL {
-            files.remove(&kind.file_name(segment.base));
-        }
-    }
-
-    fn retire(&mut self, segment: SegmentId) {
-        let files = &mut self.directory(segment.partition).files;
-        for kind in FileKind::ALL {
-            let name = kind.file_name(segment.base);
-            if let Some(mut file) = files.remove(&name) {
-                file.old_name = Some(name);
-                files.insert(kind.retired_file_name(segment.base), file);
-            }
-        }
-    }
-
-    /// The directory itself was synced: names are there, and what `CreatePartition` made.
-    fn name_everything(&mut self, partition: TopicPartition) {
-        let directory = self.directory(partition);
-        directory.is_durable = true;
-        for (name, file) in &mut directory.files {
-            file.is_name_durable = true;
-            file.old_name = None;
-            if name == PARTITION_METADATA {
-                file.settle();
-            }
-        }
-    }
-
-    /// What is left of an operation that failed, or that a crash came in the middle of.
-    fn perform_partly(&mut self, op: DiskOp, changes_before: u64, has_failed: bool, dice: &mut Dice) {
-        match op.action {
-            DiskAction::Write { segment, position, prefix, body } => {
-                let bytes = self.stored(prefix, body);
+    /// The first steps, and a part of the next one if that writes.
+    fn take_some(
+        &mut self,
+        partition: TopicPartition,
+        steps: &[Step],
+        count: usize,
+        changes_before: u64,
+        dice: &mut Dice,
+    ) {
+        let torn = match steps.get(count) {
+            Some(Step::Write { name, position, bytes }) => {
                 let kept = bytes.slice(..dice.index(bytes.len() + 1));
-                self.change(segment, FileKind::Log, Edit::Write { position: position as usize, bytes: kept });
+                Some(Step::Write { name: name.clone(), position: *position, bytes: kept })
             }
-            DiskAction::Sync { segment } => self.file(segment, FileKind::Log).forget(changes_before, dice),
-            DiskAction::Truncate { segment, size, delete } => {
-                let done = dice.index(delete.len() + 2);
-                for gone in delete.iter().rev().take(done) {
-                    self.remove_segment(*gone);
-                }
-                if delete.len() < done {
-                    let file = self.file(segment, FileKind::Log);
-                    file.content.truncate(size as usize);
-                    if has_failed {
-                        file.forget(u64::MAX, dice);
-                    } else {
-                        file.settle();
-                    }
-                }
-            }
-            DiskAction::Retire { segments } => {
-                let done = dice.index(segments.len() + 1);
-                segments.into_iter().take(done).for_each(|gone| self.retire(gone));
-            }
-            DiskAction::Seal { segment, index, .. } => {
-                let kept = index.slice(..dice.index(index.len() + 1));
-                self.rewrite(segment, FileKind::Index, kept);
-            }
-            DiskAction::Swap { segment, replaced } => {
-                self.swap(segment, &replaced, dice.index(11 + 4 * replaced.len()));
-            }
-            // What is half written counts for nothing.
-            DiskAction::MapKeys(_) | DiskAction::Rewrite(_) => {}
-            action @ (DiskAction::CreatePartition { .. }
-            | DiskAction::CreateSegment { .. }
-            | DiskAction::Note { .. }
-            | DiskAction::WriteSnapshot { .. }
-            | DiskAction::WriteCheckpoint { .. }
-            | DiskAction::Remove { .. }
-            | DiskAction::DeletePartition) => {
-                if dice.chance(50) {
-                    self.perform(DiskOp { action, ..op }, changes_before);
-                }
-            }
-        }
+            _ => None,
+        };
+        self.take(partition, steps[..count].iter().cloned().chain(torn), changes_before);
     }
 
     /// The process ends, with or without the machine. Nothing that is under way is told to anybody any more.
     pub fn crash(&mut self, loss: Loss, dice: &mut Dice) {
         let loss = if self.has_failed_sync && loss == Loss::Process { Loss::Power } else { loss };
         for (_, job) in std::mem::take(&mut self.jobs) {
-            let known = self.names.contains_key(&job.op.partition)
-                || matches!(job.op.action, DiskAction::CreatePartition { .. });
-            if known && job.fails.is_none() {
-                self.crash_within(job, dice);
+            let Job { op, changes_before, fails } = job;
+            let is_known = self.names.contains_key(&op.partition)
+                || matches!(op.action, DiskAction::CreatePartition { .. });
+            if is_known && fails.is_none() {
+                let steps = self.steps(&op);
+                let count = dice.index(steps.len() + 1);
+                self.take_some(op.partition, &steps, count, changes_before, dice);
             }
         }
-        match loss {
-            Loss::Process => {}
-            Loss::Power => self.lose_power(true, dice),
-            Loss::AllUnsynced => self.lose_power(false, dice),
+        if loss != Loss::Process {
+            self.lose_power(loss == Loss::Power, dice);
         }
+        self.directories.retain(|_, directory| directory.leaving.is_none());
+        self.directories.values_mut().for_each(Directory::unsettle);
         self.names.clear();
         self.versions.clear();
+        self.lost.clear();
+        self.steps_left = None;
         self.has_failed_sync &= loss == Loss::Process;
     }
 
@@ -460,44 +395,13 @@ impl Disk {
         self.has_failed_sync
     }
 
-    fn crash_within(&mut self, job: Job, dice: &mut Dice) {
-        match &job.op.action {
-            // It may have come to its end unseen, or brought nothing to the platter yet.
-            DiskAction::Sync { .. } => {
-                if dice.chance(50) {
-                    self.perform(job.op, job.changes_before);
-                }
-            }
-            _ => self.perform_partly(job.op, job.changes_before, false, dice),
-        }
-    }
-
     fn lose_power(&mut self, keeps_some: bool, dice: &mut Dice) {
         self.directories.retain(|_, directory| directory.is_durable || (keeps_some && dice.chance(50)));
         for directory in self.directories.values_mut() {
+            // A deletion whose new name did not get to the platter has not begun.
+            directory.leaving.take_if(|is_certain| !*is_certain && (!keeps_some || dice.chance(50)));
             directory.is_durable = true;
-            let renamed: Vec<String> = directory
-                .files
-                .iter()
-                .filter(|(_, file)| file.old_name.is_some())
-                .map(|(name, _)| name.clone())
-                .collect();
-            for name in renamed.into_iter().filter(|_| !keeps_some || dice.chance(50)) {
-                if let Some(mut file) = directory.files.remove(&name)
-                    && let Some(old) = file.old_name.take()
-                {
-                    directory.files.entry(old).or_insert(file);
-                }
-            }
-            directory.files.retain(|_, file| file.is_name_durable || (keeps_some && dice.chance(50)));
-            for file in directory.files.values_mut() {
-                let changes = std::mem::take(&mut file.changes);
-                for change in changes.iter().filter(|_| keeps_some) {
-                    lose_some(&mut file.durable, &change.what, dice);
-                }
-                file.content.clone_from(&file.durable);
-                file.is_name_durable = true;
-            }
+            directory.lose(keeps_some, dice);
         }
     }
 
@@ -505,53 +409,64 @@ impl Disk {
     pub fn found(&self) -> Vec<Found> {
         let found = |(name, directory): (&String, &Directory)| Found {
             // The file says which topic it is; it was written from what this remembers.
-            partition: directory.partition.filter(|partition| is_metadata_whole(directory, partition.topic)),
+            partition: directory.partition.filter(|partition| directory.is_whose(*partition)),
             directory: name.clone(),
+            log_dir: directory.log_dir,
         };
         self.directories.iter().map(found).collect()
     }
 
-    /// A view for recovery; from now on operations of this partition go to that directory.
-    pub fn adopt(&mut self, partition: TopicPartition, directory: &str) -> DirectoryView<'_> {
+    /// From now on operations of this partition go to that directory. What a crash interrupted in a swap of segments is done.
+    pub fn adopt(&mut self, partition: TopicPartition, directory: &str) {
         self.names.insert(partition, directory.to_owned());
         self.finish_swaps(partition);
-        DirectoryView(&self.directories[directory])
+        if self.sabotage.mends_checksums {
+            self.mend_checksums(directory);
+        }
+    }
+
+    /// A view for recovery.
+    pub fn view(&self, partition: TopicPartition) -> Option<DirectoryView<'_>> {
+        self.directory_of(partition).map(DirectoryView)
     }
 
     /// The segments of a partition as whoever reads sees them: base offset and bytes, in order.
     pub fn segments(&self, partition: TopicPartition) -> Vec<(i64, &[u8])> {
-        let directory = self.names.get(&partition).and_then(|name| self.directories.get(name));
-        let files = directory.map(|directory| &directory.files);
-        let logs = files.into_iter().flatten().filter_map(|(name, file)| {
-            let base = name.strip_suffix(".log")?.parse().ok()?;
-            Some((base, file.content.as_slice()))
-        });
-        logs.collect()
+        let logs = self.directory_of(partition).into_iter().flat_map(Directory::names);
+        logs.filter_map(|(name, bytes)| Some((name.strip_suffix(".log")?.parse().ok()?, bytes))).collect()
+    }
+
+    /// The last thing that a process writes to a data directory.
+    pub fn leave(&mut self, log_dir: LogDir, marker: CleanShutdown) {
+        self.markers.insert(log_dir, marker);
+    }
+
+    /// Who stopped last with everything on disk in each of so many data directories; the markers go.
+    pub fn take_markers(&mut self, count: u16) -> Option<CleanShutdown> {
+        let markers = std::mem::take(&mut self.markers);
+        let first = markers.get(&LogDir(0)).copied()?;
+        (0..count).all(|number| markers.get(&LogDir(number)) == Some(&first)).then_some(first)
     }
 }
 
-/// The power goes while this change is only in the page cache.
-fn lose_some(durable: &mut Vec<u8>, edit: &Edit, dice: &mut Dice) {
-    match (dice.below(3), edit) {
-        (0, _) => {}
-        (1, Edit::Write { position, bytes }) => {
-            let bytes = bytes.slice(..dice.index(bytes.len() + 1));
-            apply(durable, &Edit::Write { position: *position, bytes });
-        }
-        _ => apply(durable, edit),
-    }
-}
-
-fn is_metadata_whole(directory: &Directory, topic: TopicId) -> bool {
-    let wanted = format!("version: 0\ntopic_id: {topic}\n");
-    directory.files.get(PARTITION_METADATA).is_some_and(|file| file.content == wanted.as_bytes())
+/// How much more room an operation takes, about.
+fn size_of(action: &DiskAction) -> u64 {
+    let size = match action {
+        DiskAction::Write { body, .. } => body.len(),
+        DiskAction::Seal { index, times, producers, .. } => index.len() + times.len() + producers.len(),
+        DiskAction::Note { entries, producers, .. } => entries.len() + producers.len(),
+        DiskAction::WriteCheckpoint { contents, .. } => contents.len(),
+        DiskAction::Rewrite(job) => job.sources.iter().map(|source| source.size as usize).sum(),
+        _ => 1,
+    };
+    size as u64
 }
 
 fn read(directory: &Directory, name: &str, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
-    let file = directory.files.get(name).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
-    let from = usize::try_from(position).unwrap_or(usize::MAX).min(file.content.len());
-    let size = buffer.len().min(file.content.len() - from);
-    buffer[..size].copy_from_slice(&file.content[from..from + size]);
+    let bytes = directory.bytes(name).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+    let from = usize::try_from(position).unwrap_or(usize::MAX).min(bytes.len());
+    let size = buffer.len().min(bytes.len() - from);
+    buffer[..size].copy_from_slice(&bytes[from..from + size]);
     Ok(size)
 }
 
@@ -560,7 +475,7 @@ pub struct DirectoryView<'a>(&'a Directory);
 
 impl LogFiles for DirectoryView<'_> {
     fn list(&self) -> io::Result<Vec<(String, u64)>> {
-        Ok(self.0.files.iter().map(|(name, file)| (name.clone(), file.content.len() as u64)).collect())
+        Ok(self.0.names().map(|(name, bytes)| (name.clone(), bytes.len() as u64)).collect())
     }
 
     fn read_at(&self, name: &str, position: u64, buffer: &mut [u8]) -> io::Result<usize> {

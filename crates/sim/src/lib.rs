@@ -7,6 +7,7 @@
 
 use klamm_model::BrokerId;
 
+pub mod alone;
 pub mod check;
 pub mod client;
 pub mod coverage;

@@ -108,7 +108,8 @@ impl Machine {
         let mut damaged = Vec::new();
         for found in self.disk.found() {
             let Some(partition) = found.partition else { continue };
-            let files = self.disk.adopt(partition, &found.directory);
+            self.disk.adopt(partition, &found.directory);
+            let Some(files) = self.disk.view(partition) else { continue };
             match Log::recover(partition, found.directory, log_config(&TopicConfig::default()), &files) {
                 Ok((log, report)) => {
                     if 0 < report.cut_bytes {

@@ -1,47 +1,99 @@
-//! Lives through seeds: `klamm-sim --seed N [--trace] [--count M]`.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
+//! Lives through seeds: `klamm-sim --seed N [--trace]`, `klamm-sim --seeds FROM..TO`, of the cluster (`--cluster`) or of one node (`--alone`) only.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a runner, on all cores; each seed runs in one thread"
+)]
 
-use std::process::ExitCode;
+use std::{
+    ops::Range,
+    process::ExitCode,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+};
 
-use klamm_sim::{Options, run};
+use klamm_sim::{Options, Outcome, alone, coverage::Coverage, run};
+
+struct Wish {
+    seeds: Range<u64>,
+    printed: bool,
+    cluster: bool,
+    alone: bool,
+}
 
 fn main() -> ExitCode {
-    let mut options = Options::default();
-    let mut count = 1;
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        let mut number = || arguments.next().and_then(|text| text.parse::<u64>().ok());
-        match argument.as_str() {
-            "--trace" => options.printed = true,
-            "--seed" => match number() {
-                Some(seed) => options.seed = seed,
-                None => return usage(),
-            },
-            "--count" => match number() {
-                Some(runs) => count = runs,
-                None => return usage(),
-            },
-            _ => return usage(),
-        }
-    }
-    let mut failed = 0;
-    for seed in options.seed..options.seed + count {
-        let outcome = run(Options { seed, ..options });
-        if !outcome.is_good() || count == 1 {
-            print!("{outcome}");
-        }
-        if count == 1 {
-            for (what, times) in outcome.coverage.iter() {
-                println!("  {times:>8}  {what}");
+    let Some(wish) = wish() else {
+        eprintln!("klamm-sim (--seed N [--trace] | --seeds FROM..TO) [--cluster | --alone]");
+        return ExitCode::FAILURE;
+    };
+    let is_one = wish.seeds.end - wish.seeds.start == 1;
+    let next = AtomicU64::new(wish.seeds.start);
+    let met = Mutex::new(Coverage::default());
+    let failed = AtomicU64::new(0);
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if wish.seeds.end <= seed {
+                return;
+            }
+            let outcomes = lives(&wish, seed);
+            failed.fetch_add(u64::from(!outcomes.iter().all(Outcome::is_good)), Ordering::Relaxed);
+            for outcome in outcomes {
+                if is_one || !outcome.is_good() {
+                    print!("{outcome}");
+                }
+                met.lock().expect("no panic").merge(&outcome.coverage);
             }
         }
-        failed += u64::from(!outcome.is_good());
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    for (what, times) in met.into_inner().expect("no panic").iter() {
+        println!("  {times:>10}  {what}");
     }
-    println!("{failed} of {count} seeds failed");
+    let failed = failed.into_inner();
+    println!("{failed} of {} seeds failed", wish.seeds.end - wish.seeds.start);
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn usage() -> ExitCode {
-    eprintln!("klamm-sim --seed N [--trace] [--count M]");
-    ExitCode::FAILURE
+fn lives(wish: &Wish, seed: u64) -> Vec<Outcome> {
+    let printed = wish.printed;
+    let mut outcomes = Vec::new();
+    if wish.cluster {
+        outcomes.push(run(Options { seed, printed, ..Options::default() }));
+    }
+    if wish.alone {
+        outcomes.push(alone::run(alone::Options { seed, printed, ..alone::Options::default() }));
+    }
+    outcomes
+}
+
+fn wish() -> Option<Wish> {
+    let mut wish = Wish { seeds: 0..1, printed: false, cluster: true, alone: true };
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--trace" => wish.printed = true,
+            "--cluster" => wish.alone = false,
+            "--alone" => wish.cluster = false,
+            "--seed" => {
+                let seed: u64 = arguments.next()?.parse().ok()?;
+                wish.seeds = seed..seed + 1;
+            }
+            "--seeds" => {
+                let (from, to) =
+                    arguments.next()?.split_once("..").map(|(from, to)| (from.parse(), to.parse()))?;
+                wish.seeds = from.ok()?..to.ok()?;
+            }
+            _ => return None,
+        }
+    }
+    (wish.cluster || wish.alone).then_some(wish)
 }

@@ -80,37 +80,37 @@ pub enum Happening {
     Fault(faults::Fault),
 }
 
-struct Planned {
+struct Planned<What> {
     at: u64,
     order: u64,
-    what: Happening,
+    what: What,
 }
 
-impl PartialEq for Planned {
+impl<What> PartialEq for Planned<What> {
     fn eq(&self, other: &Self) -> bool {
         (self.at, self.order) == (other.at, other.order)
     }
 }
 
-impl Eq for Planned {}
+impl<What> Eq for Planned<What> {}
 
-impl PartialOrd for Planned {
+impl<What> PartialOrd for Planned<What> {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Planned {
+impl<What> Ord for Planned<What> {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         (self.at, self.order).cmp(&(other.at, other.order))
     }
 }
 
 /// The clock, what is planned, and what every part of the world shares: dice, trace and counters.
-pub struct Timeline {
+pub struct Timeline<What = Happening> {
     now: u64,
     order: u64,
-    planned: BinaryHeap<Reverse<Planned>>,
+    planned: BinaryHeap<Reverse<Planned<What>>>,
     /// Randomness of the world.
     pub dice: Dice,
     /// What the run did.
@@ -119,7 +119,7 @@ pub struct Timeline {
     pub coverage: Coverage,
 }
 
-impl Timeline {
+impl<What> Timeline<What> {
     /// Time 0.
     pub fn new(seed: u64, printed: bool) -> Self {
         Self {
@@ -138,19 +138,19 @@ impl Timeline {
     }
 
     /// Plans something for `delay` from now.
-    pub fn after(&mut self, delay: u64, what: Happening) {
+    pub fn after(&mut self, delay: u64, what: What) {
         self.at(self.now + delay, what);
     }
 
     /// Plans something for a moment that is not past.
-    pub fn at(&mut self, at: u64, what: Happening) {
+    pub fn at(&mut self, at: u64, what: What) {
         let planned = Planned { at: at.max(self.now), order: self.order, what };
         self.order += 1;
         self.planned.push(Reverse(planned));
     }
 
     /// Takes what happens next, and lets time pass up to it; nothing if that is not before `end`.
-    pub fn next(&mut self, end: u64) -> Option<Happening> {
+    pub fn next(&mut self, end: u64) -> Option<What> {
         if self.planned.peek().is_none_or(|Reverse(next)| end <= next.at) {
             self.now = self.now.max(end);
             return None;

@@ -35,7 +35,7 @@ const RECOVERY_BOUND: u64 = 15 * SECOND;
 const PEER_PATIENCE: u64 = 2 * SECOND;
 
 /// As much at one moment is a loop that never ends.
-const CROWD_MAX: u64 = 20_000;
+pub(crate) const CROWD_MAX: u64 = 20_000;
 
 /// What is done wrong on purpose.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -78,6 +78,8 @@ pub struct Outcome {
     pub event_count: u64,
     /// How long it lasted, in virtual microseconds.
     pub ended_at: u64,
+    /// What to call the simulator with, besides the seed.
+    pub command: &'static str,
 }
 
 impl Outcome {
@@ -106,8 +108,8 @@ impl std::fmt::Display for Outcome {
         if !self.is_good() {
             writeln!(
                 f,
-                "  again, with everything that happened: cargo run -p klamm-sim -- --seed {} --trace",
-                self.seed
+                "  again, with everything that happened: cargo run -p klamm-sim -- {} --seed {} --trace",
+                self.command, self.seed
             )?;
         }
         Ok(())
@@ -117,11 +119,7 @@ impl std::fmt::Display for Outcome {
 /// Lives through one seed.
 pub fn run(options: Options) -> Outcome {
     let mut world = World::new(options);
-    let ended = panic::catch_unwind(AssertUnwindSafe(|| world.live()));
-    let panic = ended.err().map(|payload| {
-        let text = payload.downcast_ref::<String>().cloned();
-        text.or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
-    });
+    let panic = panic_of(|| world.live());
     Outcome {
         seed: options.seed,
         violations: world.checker.violations().to_vec(),
@@ -130,7 +128,15 @@ pub fn run(options: Options) -> Outcome {
         event_count: world.event_count,
         ended_at: world.timeline.now(),
         coverage: world.timeline.coverage,
+        command: "--cluster",
     }
+}
+
+/// What the code under test, or the simulator, says if it gives up.
+pub(crate) fn panic_of(live: impl FnOnce()) -> Option<String> {
+    let payload = panic::catch_unwind(AssertUnwindSafe(live)).err()?;
+    let text = payload.downcast_ref::<String>().cloned();
+    Some(text.or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default())
 }
 
 struct World {

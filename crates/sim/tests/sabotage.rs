@@ -2,16 +2,33 @@
 
 use std::collections::BTreeMap;
 
-use klamm_sim::{Options, Sabotage, disk::DiskSabotage, engine::EngineSabotage, run};
+use klamm_log::compact::Sabotage as Compaction;
+use klamm_sim::{Options, Outcome, Sabotage, alone, disk::DiskSabotage, engine::EngineSabotage, run};
 
 /// A rule is switched off; within so many seeds every one of these invariants must be seen broken.
 struct Case {
     name: &'static str,
-    sabotage: Sabotage,
+    sabotage: Broken,
     invariants: &'static [&'static str],
     seeds_max: u64,
     /// Where the moment is rare: the faults that bring it about.
     faults: &'static [&'static str],
+}
+
+/// Where it is broken.
+#[derive(Clone, Copy)]
+enum Broken {
+    Cluster(Sabotage),
+    Alone(alone::Sabotage),
+}
+
+impl Broken {
+    fn run(self, seed: u64, faults: &'static [&'static str]) -> Outcome {
+        match self {
+            Self::Cluster(sabotage) => run(Options { seed, printed: false, sabotage, faults }),
+            Self::Alone(sabotage) => alone::run(alone::Options { seed, printed: false, sabotage, faults }),
+        }
+    }
 }
 
 fn replica(
@@ -22,7 +39,7 @@ fn replica(
 ) -> Case {
     Case {
         name,
-        sabotage: Sabotage { replica: broken, ..Sabotage::default() },
+        sabotage: Broken::Cluster(Sabotage { replica: broken, ..Sabotage::default() }),
         invariants,
         seeds_max,
         faults: &[],
@@ -34,7 +51,7 @@ fn cases() -> Vec<Case> {
     let off = Replica::default();
     let disk = |name, invariants, seeds_max, disk| Case {
         name,
-        sabotage: Sabotage { disk, ..Sabotage::default() },
+        sabotage: Broken::Cluster(Sabotage { disk, ..Sabotage::default() }),
         invariants,
         seeds_max,
         faults: &[],
@@ -89,7 +106,10 @@ fn cases() -> Vec<Case> {
         ),
         Case {
             name: "two controllers",
-            sabotage: Sabotage { engine: EngineSabotage { two_leaders: true }, ..Sabotage::default() },
+            sabotage: Broken::Cluster(Sabotage {
+                engine: EngineSabotage { two_leaders: true },
+                ..Sabotage::default()
+            }),
             invariants: &["I5"],
             seeds_max: 20,
             faults: &[],
@@ -97,15 +117,85 @@ fn cases() -> Vec<Case> {
     ]
 }
 
+/// The same for one node with its disks.
+fn cases_alone() -> Vec<Case> {
+    use klamm_replica::Sabotage as Replica;
+    let case = |name, invariants, faults, sabotage| Case {
+        name,
+        sabotage: Broken::Alone(sabotage),
+        invariants,
+        seeds_max: 40,
+        faults,
+    };
+    let disk = |disk| alone::Sabotage { disk, ..alone::Sabotage::default() };
+    let replica = |replica| alone::Sabotage { replica, ..alone::Sabotage::default() };
+    let (off, honest) = (Replica::default(), DiskSabotage::default());
+    let power: &[&str] = &["alone: power lost"];
+    vec![
+        case("alone: ack before synced", &["I1"], power, replica(Replica { ack_before_synced: true, ..off })),
+        case("alone: sync lies", &["I19"], power, disk(DiskSabotage { fsync_lies: true, ..honest })),
+        case(
+            "alone: failed sync is tried again",
+            &["I1"],
+            &["alone: sync fails"],
+            disk(DiskSabotage { retries_sync: true, ..honest }),
+        ),
+        case(
+            "alone: forget producer state",
+            &["I14"],
+            &["alone: process killed"],
+            replica(Replica { forget_producer_state: true, ..off }),
+        ),
+        case(
+            "compaction keeps the older value",
+            &["I21"],
+            power,
+            disk(DiskSabotage { compaction: Some(Compaction::KeepsOlder), ..honest }),
+        ),
+        case(
+            "tombstones go without grace",
+            &["I21"],
+            power,
+            disk(DiskSabotage { compaction: Some(Compaction::NoGrace), ..honest }),
+        ),
+        case(
+            "swap without the name that counts",
+            &["I19"],
+            &["alone: process killed"],
+            disk(DiskSabotage { swaps_carelessly: true, ..honest }),
+        ),
+        case(
+            "retention takes what is young and grows",
+            &["I22"],
+            power,
+            replica(Replica { retention_ignores_age: true, ..off }),
+        ),
+        case(
+            "log start forgotten",
+            &["I19"],
+            power,
+            disk(DiskSabotage { forgets_log_start: true, ..honest }),
+        ),
+        case("torn tail trusted", &["I3"], power, disk(DiskSabotage { mends_checksums: true, ..honest })),
+        case("index leads elsewhere", &["I20"], power, disk(DiskSabotage { flips_indexes: true, ..honest })),
+        case(
+            "marker of a clean stop after a failure",
+            &["I19", "F5"],
+            &["alone: power lost", "alone: write fails"],
+            alone::Sabotage { always_clean: true, ..alone::Sabotage::default() },
+        ),
+    ]
+}
+
 #[test]
 fn every_broken_rule_is_noticed() {
     let mut report = String::new();
     let mut missed = Vec::new();
-    for case in cases() {
+    for case in cases().into_iter().chain(cases_alone()) {
         let mut seen: BTreeMap<&str, u64> = BTreeMap::new();
         let mut caught_at = None;
         for seed in 0..case.seeds_max {
-            let outcome = run(Options { seed, printed: false, sabotage: case.sabotage, faults: case.faults });
+            let outcome = case.sabotage.run(seed, case.faults);
             for violation in &outcome.violations {
                 *seen.entry(violation.invariant).or_default() += 1;
             }
@@ -120,11 +210,24 @@ fn every_broken_rule_is_noticed() {
         }
     }
     println!("{report}");
-    for wanted in ["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I9", "I10", "I14"] {
+    for wanted in
+        ["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I9", "I10", "I14", "I19", "I20", "I21", "I22", "F5"]
+    {
         assert!(
-            cases().iter().any(|case| case.invariants.contains(&wanted)),
+            cases().iter().chain(&cases_alone()).any(|case| case.invariants.contains(&wanted)),
             "{wanted} has no negative control"
         );
     }
     assert!(missed.is_empty(), "nobody noticed: {missed:?}\n{report}");
+}
+
+#[test]
+fn the_page_about_simulation_has_every_case() {
+    let page = include_str!("../../../docs/SIMULATION.md");
+    let rows: Vec<&str> =
+        page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| broken")).collect();
+    let cases = cases().into_iter().chain(cases_alone());
+    let expected: Vec<String> =
+        cases.map(|case| format!("| {} | {} |", case.name, case.invariants.join(", "))).collect();
+    assert_eq!(rows, expected);
 }

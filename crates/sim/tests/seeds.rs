@@ -8,7 +8,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use klamm_sim::{Options, coverage::Coverage, faults, run};
+use klamm_sim::{Options, alone, coverage::Coverage, faults, run};
 
 const SEED_COUNT: u64 = 500;
 /// Each thing that a seed may meet is met so often by all of them, at least.
@@ -41,6 +41,20 @@ const EVENTS: &[&str] = &[
     "network: late request of an old connection",
     "network: message held up by a cut",
     "network: request timed out",
+    "alone: files damaged",
+    "alone: file beside the records made again",
+    "alone: torn tail cut off",
+    "alone: stopped clean",
+    "disk: failed write",
+    "data directory lost",
+    "segment closed",
+    "segments retired",
+    "retired segments removed",
+    "compacted segment swapped in",
+    "notes taken",
+    "records deleted",
+    "topic deleted",
+    "partition deleted",
 ];
 
 #[test]
@@ -57,9 +71,13 @@ fn five_hundred_seeds() {
             let outcome = run(Options { seed, ..Options::default() });
             assert!(30_000_000 <= outcome.ended_at || !outcome.is_good(), "a short life: {outcome}");
             assert!(5_000 <= outcome.event_count || !outcome.is_good(), "a quiet life: {outcome}");
-            met.lock().expect("no panic").merge(&outcome.coverage);
-            if !outcome.is_good() {
-                failures.lock().expect("no panic").push(outcome.to_string());
+            let alone = alone::run(alone::Options { seed, ..alone::Options::default() });
+            assert!(30_000_000 <= alone.ended_at || !alone.is_good(), "a short life: {alone}");
+            for outcome in [outcome, alone] {
+                met.lock().expect("no panic").merge(&outcome.coverage);
+                if !outcome.is_good() {
+                    failures.lock().expect("no panic").push(outcome.to_string());
+                }
             }
         }
     };
@@ -72,7 +90,8 @@ fn five_hundred_seeds() {
     let failures = failures.into_inner().expect("no panic");
     assert!(failures.is_empty(), "{} of {SEED_COUNT} seeds failed:\n{}", failures.len(), failures.join("\n"));
     let met = met.into_inner().expect("no panic");
-    let rare: Vec<_> = faults::KINDS.iter().chain(EVENTS).filter(|what| met.of(what) < TIMES_LEAST).collect();
+    let wanted = faults::KINDS.iter().chain(alone::faults::KINDS).chain(EVENTS);
+    let rare: Vec<_> = wanted.filter(|what| met.of(what) < TIMES_LEAST).collect();
     let all: Vec<_> = met.iter().map(|(what, times)| format!("{times:>9} {what}")).collect();
     println!("{}", all.join("\n"));
     assert!(rare.is_empty(), "hardly ever met: {rare:?}\n{}", all.join("\n"));
@@ -92,6 +111,11 @@ fn a_seed_lived_through_twice_is_the_same() {
         assert_eq!(first.trace_hash, second.trace_hash, "seed {seed}");
         assert_eq!(first.event_count, second.event_count, "seed {seed}");
         assert_eq!(first.coverage, second.coverage, "seed {seed}");
+    }
+    for seed in 0..10 {
+        let [first, second] =
+            [0, 1].map(|_| alone::run(alone::Options { seed, ..alone::Options::default() }));
+        assert_eq!((first.trace_hash, first.coverage), (second.trace_hash, second.coverage), "seed {seed}");
     }
     let other = run(Options { seed: 8, ..Options::default() });
     assert_ne!(run(Options { seed: 7, ..Options::default() }).trace_hash, other.trace_hash);

@@ -330,3 +330,27 @@ fn segments_end_when_their_index_is_full() {
     // Every batch but a segment's first has an entry, and the time index one more.
     assert_eq!(full_at(48), [0, 4, 8]);
 }
+
+/// Found by a seed: whoever is told to come back at a time that is past comes back at once, over and over, for as long as a roll waits for a slow disk.
+#[test]
+fn nobody_is_sent_for_to_remove_files_while_that_has_to_wait() {
+    let mut bench = three_segments(keeping(None, None));
+    bench.log.note_high_watermark(bench.log.end());
+    bench.log.advance_log_start(offset(bases(&bench)[1]), &mut bench.under_way);
+    bench.settle();
+    let due = bench.log.next_removal().expect("files wait to be removed");
+    while !bench.under_way.iter().any(|op| matches!(op.action, DiskAction::Seal { .. })) {
+        bench.append(3, 9);
+        while let Some(at) =
+            bench.under_way.iter().position(|op| !matches!(op.action, DiskAction::Seal { .. }))
+        {
+            bench.end(at, Ok(()));
+        }
+    }
+    bench.log.periodic(due, &mut bench.under_way);
+    assert_eq!(bench.log.next_removal(), None, "the roll comes first");
+    bench.settle();
+    bench.log.periodic(due, &mut bench.under_way);
+    bench.settle();
+    assert_eq!((bench.log.next_removal(), names(&bench, ".deleted")), (None, vec![]));
+}

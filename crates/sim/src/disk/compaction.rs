@@ -3,23 +3,33 @@
 use std::io;
 
 use klamm_log::{
-    DiskError, Done, FileKind, REPLACED, SegmentId, SegmentVersion,
-    compact::{self, CLEANED, CompactError, FileStep, MapKeys, Rewrite},
+    DiskError, Done, FileKind, REPLACED, SegmentVersion,
+    compact::{self, CLEANED, CompactError, MapKeys, Rewrite},
 };
 use klamm_model::TopicPartition;
 
-use super::{Directory, DirectoryView, Disk, Edit, read};
+use super::{
+    DirectoryView, Disk, read,
+    steps::{Step, replace},
+};
 
 impl Disk {
     pub(super) fn map_keys(&self, job: &MapKeys) -> Result<Done, DiskError> {
         let mut read = |segment, kind, at, buffer: &mut [u8]| self.read_at(segment, kind, at, buffer);
-        compact::map_keys(job, &mut read).map(|keys| Done::Keys(keys.into())).or_else(|error| ended(&error))
+        let job = MapKeys { sabotage: self.sabotage.compaction, ..job.clone() };
+        compact::map_keys(&job, &mut read).map(|keys| Done::Keys(keys.into())).or_else(|error| ended(&error))
     }
 
-    pub(super) fn rewrite_segments(&mut self, job: &Rewrite) -> Result<Done, DiskError> {
+    pub(super) fn rewrite_segments(
+        &mut self,
+        partition: TopicPartition,
+        job: &Rewrite,
+    ) -> Result<Done, DiskError> {
+        let mut job = job.clone();
+        job.rules.sabotage = self.sabotage.compaction;
         let mut bytes = Vec::new();
         let rewritten = compact::rewrite(
-            job,
+            &job,
             &mut |segment, kind, at, buffer| self.read_at(segment, kind, at, buffer),
             &mut |more| {
                 bytes.extend_from_slice(more);
@@ -30,60 +40,35 @@ impl Disk {
             Ok(rewritten) => rewritten,
             Err(error) => return ended(&error),
         };
-        let segment = job.sources[0].segment.id;
-        let files = [
-            (FileKind::Log, bytes.into()),
-            (FileKind::Index, rewritten.index.clone()),
-            (FileKind::TimeIndex, rewritten.times.clone()),
+        let base = job.sources[0].segment.id.base;
+        let log = FileKind::Log.file_name(base) + CLEANED;
+        let mut steps = vec![
+            Step::Create(log.clone()),
+            Step::Write { name: log.clone(), position: 0, bytes: bytes.into() },
         ];
-        for (kind, contents) in files {
-            let number = self.number_change();
-            let name = kind.file_name(segment.base) + CLEANED;
-            let file = self.directory(segment.partition).files.entry(name).or_default();
-            file.change(number, Edit::Empty);
-            file.change(number, Edit::Write { position: 0, bytes: contents });
-            file.settle();
-        }
-        Ok(Done::Rewritten(Box::new(rewritten)))
-    }
-
-    /// The first steps of a swap: all of them, unless something came in between.
-    pub(super) fn swap(&mut self, segment: SegmentVersion, replaced: &[SegmentId], count_max: usize) {
-        let bases: Vec<_> = replaced.iter().map(|gone| gone.base).collect();
-        for step in compact::swap_steps(segment.id.base, &bases).iter().take(count_max) {
-            self.step(segment.id.partition, step);
-        }
-        for id in replaced.iter().chain([&segment.id]) {
-            self.versions.insert(*id, segment.version);
-        }
-    }
-
-    fn step(&mut self, partition: TopicPartition, step: &FileStep) {
-        if *step == FileStep::SyncDirectory {
-            return self.name_everything(partition);
-        }
-        let files = &mut self.directory(partition).files;
-        match step {
-            FileStep::Rename { from, to } => {
-                if let Some(mut file) = files.remove(from) {
-                    file.old_name.get_or_insert_with(|| from.clone());
-                    files.insert(to.clone(), file);
-                }
+        if rewritten.is_changed {
+            steps.push(Step::Sync { name: log, is_late: true });
+            for (kind, contents) in
+                [(FileKind::Index, &rewritten.index), (FileKind::TimeIndex, &rewritten.times)]
+            {
+                replace(&mut steps, kind.file_name(base) + CLEANED, contents.clone(), true);
             }
-            FileStep::Remove(name) => drop(files.remove(name)),
-            FileStep::SyncDirectory => {}
+        } else {
+            steps.push(Step::Remove(log));
         }
+        self.take(partition, steps, u64::MAX);
+        Ok(Done::Rewritten(Box::new(rewritten)))
     }
 
     /// What a shell does with a directory before it recovers its log.
     pub(super) fn finish_swaps(&mut self, partition: TopicPartition) {
-        let unfinished = compact::unfinished_swaps(&DirectoryView(self.directory(partition)));
-        for step in unfinished.expect("what counts was synced") {
-            self.step(partition, &step);
-        }
+        let Some(directory) = self.directory_of(partition) else { return };
+        let unfinished = compact::unfinished_swaps(&DirectoryView(directory));
+        let steps: Vec<Step> = unfinished.expect("what counts was synced").iter().map(Step::from).collect();
+        self.take(partition, steps, u64::MAX);
     }
 
-    /// Reads as a shell does.
+    /// Reads as a shell does: what was retired since, under its new name.
     pub fn read_at(
         &self,
         segment: SegmentVersion,
@@ -95,10 +80,15 @@ impl Disk {
         if version < self.versions.get(&id).copied().unwrap_or(0) {
             return Err(REPLACED.into());
         }
-        let directory: Option<&Directory> =
-            self.names.get(&id.partition).and_then(|name| self.directories.get(name));
+        if self.illness.fails_reads {
+            return Err(io::Error::other("input/output error"));
+        }
+        let directory = self.directory_of(id.partition);
         let directory = directory.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
-        read(directory, &kind.file_name(id.base), position, buffer)
+        read(directory, &kind.file_name(id.base), position, buffer).or_else(|error| match kind {
+            FileKind::Log => read(directory, &kind.retired_file_name(id.base), position, buffer),
+            _ => Err(error),
+        })
     }
 }
 

@@ -1,0 +1,790 @@
+//! One node alone with its disks: everything that a log can go through without other nodes.
+//!
+//! The node is its own controller, its metadata log is on the same disk, its data in two directories. Clients speak to it without a network. Here are compaction,
+//! retention, deletion, clean stops, full and failing disks; the cluster is where replicas are ([`crate::world`]).
+
+use std::{io, sync::Arc};
+
+use klamm_cluster::config::TopicConfig;
+use klamm_log::{
+    CleanShutdown, DURABLE_POINT, DiskAction, DiskError, DiskOp, FileKind, Log, LogConfig, LogDir, LogFiles,
+    Space,
+};
+use klamm_model::{BrokerId, Offset, Tick, Timestamp};
+use klamm_node::{
+    ConnectionId, Effect, Endpoint, Event, Incoming, Listener, Node, NodeConfig, Now, Origin, Reply, ReplyTo,
+    Rest, View, answer_from_view, log_config, prepare,
+};
+use klamm_quorum::{Input, solo, solo::Solo};
+use klamm_wire::{Records, Request, Response};
+use uuid::Uuid;
+
+use crate::{
+    Outcome,
+    disk::{Damage, Disk, DiskSabotage, Loss},
+    timeline::{Life, MS, SECOND, Timeline},
+    world::{CROWD_MAX, panic_of},
+};
+
+pub mod faults;
+pub mod history;
+pub mod points;
+pub mod workload;
+
+use faults::Fault;
+use history::History;
+use workload::{Around, Kind, Workload};
+
+/// Where the wall clock begins, in milliseconds.
+const WALL_START_MS: i64 = 1_700_000_000_000;
+const LOG_DIRS: u16 = 2;
+const INDEX_INTERVAL_BYTES: u32 = 200;
+/// Before that nothing goes wrong, and topics are created.
+const FAULTS_BEGIN: u64 = SECOND;
+const HEALS_AT: u64 = 20 * SECOND;
+/// So long after the faults everything works again (I25).
+const RECOVERY_BOUND: u64 = 20 * SECOND;
+const RUN_LEAST: u64 = 30 * SECOND;
+/// Less is free than this: no records are taken.
+const MIN_FREE_BYTES: u64 = 2000;
+/// As much as there ever is.
+const PLENTY: u64 = 1 << 40;
+
+/// What is done wrong on purpose.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Sabotage {
+    /// By the replicas.
+    pub replica: klamm_replica::Sabotage,
+    /// By the disk.
+    pub disk: DiskSabotage,
+    /// A stop says that it was clean, whatever failed; a crash too.
+    pub always_clean: bool,
+}
+
+/// What to run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Decides everything.
+    pub seed: u64,
+    /// Prints what happens.
+    pub printed: bool,
+    /// What is done wrong on purpose.
+    pub sabotage: Sabotage,
+    /// The kinds of faults there are; where none is given, the seed decides.
+    pub faults: &'static [&'static str],
+}
+
+/// Lives through one seed.
+pub fn run(options: Options) -> Outcome {
+    let mut world = Alone::new(options);
+    let ended = panic_of(|| world.live());
+    world.outcome(options.seed, ended)
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Happening {
+    DiskEnds {
+        life: Life,
+        job: u64,
+    },
+    Wakes {
+        life: Life,
+    },
+    /// The engine of the metadata log does its housekeeping, and tries again what found no room.
+    EngineWakes {
+        life: Life,
+    },
+    Looked {
+        life: Life,
+    },
+    ClientsAct,
+    Boots,
+    Fault(Fault),
+}
+
+struct Process {
+    life: Life,
+    node: Node,
+    engine: Solo,
+    view: Option<Arc<View>>,
+    wakes_at: Option<u64>,
+    clock_offset: u64,
+    incarnation: Uuid,
+    rest: Option<Rest>,
+    is_stopping: bool,
+    engine_is_awake: bool,
+    /// A disk operation failed: what is on the disk may differ from what the logs say.
+    has_failures: bool,
+}
+
+/// See the module.
+pub struct Alone {
+    timeline: Timeline<Happening>,
+    /// Its disk.
+    pub disk: Disk,
+    process: Option<Process>,
+    workload: Workload,
+    history: History,
+    kinds: Vec<&'static str>,
+    pace: u64,
+    is_healed: bool,
+    crash_starts: u64,
+    wall_jump_ms: i64,
+    lives: u64,
+    sabotage: Sabotage,
+    event_count: u64,
+    /// How much has happened at this moment.
+    crowd: (u64, u64),
+    /// What a machine loses that stops by itself.
+    halt_loss: Loss,
+    /// The next start ends after so many steps of the disk.
+    steps_of_next_start: Option<u64>,
+    /// Clients do nothing.
+    is_mute: bool,
+    /// Somebody changed files beside the records: what of them is not looked at may be wrong still.
+    had_damage_beside: bool,
+}
+
+impl Alone {
+    /// With an empty disk.
+    pub fn new(options: Options) -> Self {
+        let Options { seed, printed, sabotage, faults: given } = options;
+        let mut timeline = Timeline::new(seed, printed);
+        let dice = &mut timeline.dice;
+        let share = dice.between(20, 101);
+        let drawn: Vec<_> = faults::KINDS.iter().copied().filter(|_| dice.chance(share)).collect();
+        let kinds = if given.is_empty() { drawn } else { given.to_vec() };
+        let workload = Workload::new(&Kind::ALL, dice.between(30 * MS, 200 * MS));
+        let pace = dice.between(400 * MS, 2 * SECOND);
+        Self {
+            timeline,
+            disk: Disk::new(sabotage.disk),
+            process: None,
+            workload,
+            history: History::default(),
+            kinds,
+            pace,
+            is_healed: false,
+            crash_starts: 0,
+            wall_jump_ms: 0,
+            lives: 0,
+            sabotage,
+            event_count: 0,
+            crowd: (0, 0),
+            halt_loss: Loss::Process,
+            steps_of_next_start: None,
+            is_mute: false,
+            had_damage_beside: false,
+        }
+    }
+
+    fn outcome(self, seed: u64, panic: Option<String>) -> Outcome {
+        Outcome {
+            seed,
+            violations: self.history.findings.violations().to_vec(),
+            panic,
+            trace_hash: self.timeline.trace.hash(),
+            event_count: self.event_count,
+            ended_at: self.timeline.now(),
+            coverage: self.timeline.coverage,
+            command: "--alone",
+        }
+    }
+
+    fn live(&mut self) {
+        self.timeline.at(0, Happening::Boots);
+        self.timeline.at(0, Happening::ClientsAct);
+        self.timeline.at(FAULTS_BEGIN, Happening::Fault(Fault::Next));
+        self.timeline.at(HEALS_AT, Happening::Fault(Fault::Heal));
+        self.live_until(HEALS_AT + SECOND);
+        self.conclude();
+        self.live_until(RUN_LEAST);
+    }
+
+    /// Everything that was begun comes to its end, and then everything is read as the disk has it.
+    fn conclude(&mut self) {
+        self.workload.is_calm = true;
+        self.come_to_rest();
+        self.crash(Loss::AllUnsynced);
+        self.workload.read_everything();
+        self.come_to_rest();
+    }
+
+    /// Lives on until everything that was begun has its end.
+    fn come_to_rest(&mut self) {
+        let deadline = self.timeline.now() + RECOVERY_BOUND;
+        while let Some(why) = self.workload.waits_for() {
+            if deadline <= self.timeline.now() {
+                let what = format!("{} s after the last fault: {why}", RECOVERY_BOUND / SECOND);
+                return self.history.findings.broken("I25", what);
+            }
+            self.live_until(self.timeline.now() + 100 * MS);
+        }
+    }
+
+    fn live_until(&mut self, end: u64) {
+        while let Some(what) = self.timeline.next(end) {
+            self.event_count += 1;
+            self.crowd = if self.crowd.0 == self.timeline.now() {
+                (self.crowd.0, self.crowd.1 + 1)
+            } else {
+                (self.timeline.now(), 0)
+            };
+            assert!(self.crowd.1 < CROWD_MAX, "time stands still: {what:?} and the like happen without end");
+            self.history.findings.set_now(self.timeline.now());
+            self.happen(what);
+            if self.disk.is_halted() {
+                self.crash(self.halt_loss);
+            }
+        }
+    }
+
+    fn process(&mut self, life: Life) -> Option<&mut Process> {
+        self.process.as_mut().filter(|process| process.life == life)
+    }
+
+    fn happen(&mut self, what: Happening) {
+        match what {
+            Happening::DiskEnds { life, job } => self.disk_ends(life, job),
+            Happening::Wakes { life } => {
+                let now = self.timeline.now();
+                let Some(process) = self.process(life) else { return };
+                process.wakes_at.take_if(|at| *at <= now);
+                let is_due =
+                    process.node.next_wake().is_some_and(|tick| tick.0 <= now + process.clock_offset);
+                if is_due { self.step(Event::Tick) } else { self.plan_wake() }
+            }
+            Happening::EngineWakes { life } => {
+                let now = self.timeline.now();
+                let Some(process) = self.process(life) else { return };
+                process.engine_is_awake = false;
+                let mut effects = Vec::new();
+                process.engine.try_again(&mut effects);
+                process.engine.periodic(Tick(now + process.clock_offset), &mut effects);
+                self.engine_wants(effects);
+            }
+            Happening::Looked { life } => {
+                if self.process(life).is_some() {
+                    let space = |number| {
+                        let total_bytes = self.disk.capacity.unwrap_or(PLENTY);
+                        let free_bytes = total_bytes.saturating_sub(self.disk.used(LogDir(number)));
+                        Some(Space { total_bytes, free_bytes })
+                    };
+                    self.step(Event::Space((0..LOG_DIRS).map(space).collect()));
+                }
+            }
+            Happening::ClientsAct => {
+                self.clients_act();
+                let pause = self.timeline.dice.between(5 * MS, 25 * MS);
+                self.timeline.after(pause, Happening::ClientsAct);
+            }
+            Happening::Boots => self.boot(),
+            Happening::Fault(fault) => self.fault(fault),
+        }
+    }
+
+    // ---- the node ----
+
+    fn wall_ms(&self) -> i64 {
+        WALL_START_MS + self.wall_jump_ms + (self.timeline.now() / MS) as i64
+    }
+
+    fn step(&mut self, event: Event) {
+        let wall = Timestamp(self.wall_ms());
+        self.history.wall_max_ms = self.history.wall_max_ms.max(wall.0);
+        let now = self.timeline.now();
+        let Some(process) = &mut self.process else { return };
+        let life = process.life;
+        self.timeline.note(format_args!("{life} {}", Shown(&event)));
+        let mut effects = Vec::new();
+        process.node.step(Now { tick: Tick(now + process.clock_offset), wall }, event, &mut effects);
+        for effect in effects {
+            self.perform(life, effect);
+        }
+        self.plan_wake();
+    }
+
+    fn plan_wake(&mut self) {
+        let now = self.timeline.now();
+        let Some(process) = &mut self.process else { return };
+        let Some(tick) = process.node.next_wake() else { return };
+        let wanted = tick.0.saturating_sub(process.clock_offset).max(now);
+        if process.wakes_at.is_none_or(|at| wanted < at) {
+            process.wakes_at = Some(wanted);
+            self.timeline.at(wanted, Happening::Wakes { life: process.life });
+        }
+    }
+
+    fn perform(&mut self, life: Life, effect: Effect) {
+        match effect {
+            Effect::Reply { to, reply } => self.reply(to, reply),
+            Effect::NoReply { .. } => {}
+            Effect::Close { connection, reason } => panic!("{connection:?} is closed: {reason}"),
+            Effect::Disk(op) => self.begin_disk_work(life, op),
+            Effect::Send { to, .. } => panic!("there is no broker {to}"),
+            Effect::Propose { epoch, payload } => {
+                let mut effects = Vec::new();
+                if let Some(process) = &mut self.process {
+                    process.engine.step(Input::Propose { epoch, payload }, &mut effects);
+                }
+                self.engine_wants(effects);
+            }
+            Effect::Publish(view) => {
+                if let Some(process) = &mut self.process {
+                    process.view = Some(view);
+                }
+            }
+            Effect::LookAtSpace => {
+                let delay = self.timeline.dice.between(50, 5 * MS);
+                self.timeline.after(delay, Happening::Looked { life });
+            }
+            Effect::AtRest(rest) => {
+                if let Some(process) = &mut self.process {
+                    process.rest = Some(rest);
+                }
+            }
+        }
+    }
+
+    fn engine_wants(&mut self, effects: Vec<solo::Effect>) {
+        for effect in effects {
+            let Some(life) = self.process.as_ref().map(|process| process.life) else { return };
+            match effect {
+                solo::Effect::Disk(op) => self.begin_disk_work(life, op),
+                solo::Effect::Tell(output) => self.step(Event::Quorum(output)),
+                solo::Effect::TryAgainLater => {}
+                // What was promised to the disk is not there: the process ends.
+                solo::Effect::Fatal(_) => self.crash(Loss::Power),
+            }
+        }
+        self.keep_engine_awake();
+    }
+
+    fn keep_engine_awake(&mut self) {
+        if let Some(process) = self.process.as_mut().filter(|process| !process.engine_is_awake) {
+            process.engine_is_awake = true;
+            self.timeline.after(SECOND, Happening::EngineWakes { life: process.life });
+        }
+    }
+
+    fn begin_disk_work(&mut self, life: Life, op: DiskOp) {
+        let what = match &op.action {
+            DiskAction::Retire { .. } => Some("segments retired"),
+            DiskAction::Remove { .. } => Some("retired segments removed"),
+            DiskAction::Swap { .. } => Some("compacted segment swapped in"),
+            DiskAction::Seal { .. } => Some("segment closed"),
+            DiskAction::Note { .. } => Some("notes taken"),
+            DiskAction::DeletePartition => Some("partition deleted"),
+            _ => None,
+        };
+        if let Some(what) = what {
+            self.timeline.coverage.count(what);
+        }
+        let (job, duration) = self.disk.begin(op, &mut self.timeline);
+        self.timeline.after(duration, Happening::DiskEnds { life, job });
+    }
+
+    fn disk_ends(&mut self, life: Life, job: u64) {
+        if self.process(life).is_none() {
+            return;
+        }
+        let (log_dir, is_aside) = self.disk.op_of(job).map_or((LogDir(0), false), |op| {
+            let is_aside = matches!(op.action, DiskAction::MapKeys(_) | DiskAction::Rewrite(_));
+            (self.disk.log_dir_of(op), is_aside)
+        });
+        let (partition, op, result) = self.disk.end(job, &mut self.timeline.dice);
+        if self.disk.is_halted() {
+            return;
+        }
+        if result.is_err() && !is_aside {
+            self.history.had_bad_disk = true;
+            if let Some(process) = self.process(life) {
+                process.has_failures = true;
+            }
+        }
+        let is_of_disk = matches!(&result, Err(error) if *error != DiskError::Full) && !is_aside;
+        let is_lost = is_of_disk && self.disk.lose(log_dir);
+        if partition == solo::PARTITION {
+            self.timeline.note(format_args!(
+                "{life} metadata {} {:?}",
+                op.0,
+                result.as_ref().map(|_| "done")
+            ));
+            let mut effects = Vec::new();
+            if let Some(process) = self.process(life) {
+                process.engine.disk_done(op, result, &mut effects);
+            }
+            self.engine_wants(effects);
+        } else {
+            self.step(Event::Disk { partition, op, result });
+        }
+        if is_lost && self.process(life).is_some() {
+            self.timeline.coverage.count("data directory lost");
+            self.step(Event::LogDirFailed(log_dir));
+            // Without the first, which has the metadata, the broker ends.
+            if log_dir == LogDir(0) {
+                self.crash(Loss::Power);
+            }
+        }
+        self.may_be_stopped();
+    }
+
+    // ---- clients ----
+
+    fn around(&mut self) -> (&mut Workload, Around<'_>) {
+        let (now, wall_ms) = (self.timeline.now(), self.wall_ms());
+        let Self { timeline, workload, history, .. } = self;
+        let (dice, coverage) = (&mut timeline.dice, &mut timeline.coverage);
+        (workload, Around { now, wall_ms, dice, history, coverage })
+    }
+
+    fn clients_act(&mut self) {
+        let Some(process) = self.process.as_ref().filter(|process| !process.is_stopping && !self.is_mute)
+        else {
+            return;
+        };
+        let Some(view) = process.view.clone().filter(|view| view.ready) else { return };
+        self.hear_what_may_be_lost();
+        let (workload, mut around) = self.around();
+        for (sequence, request, version) in workload.act(&mut around) {
+            self.request(&view, sequence, request, version);
+        }
+    }
+
+    fn request(&mut self, view: &View, sequence: u64, request: Request, version: i16) {
+        let origin =
+            Arc::new(Origin { listener: Listener::Client, local_host: "here".to_owned(), local_port: 9092 });
+        let to = ReplyTo { connection: ConnectionId(1), sequence };
+        if let Some(response) = answer_from_view(view, &origin, version, &request) {
+            return self.reply(to, Reply::Ready(response));
+        }
+        let body = prepare(request, view, Timestamp(self.wall_ms()));
+        self.step(Event::Request(Incoming { to, origin, version, body }));
+    }
+
+    /// What a shell does with an answer: it reads what is wanted of the files.
+    fn reply(&mut self, to: ReplyTo, reply: Reply) {
+        let disk = &self.disk;
+        let (mut response, ranges) = reply
+            .complete(&mut |segment, kind, position, buffer| disk.read_at(segment, kind, position, buffer));
+        let mut is_whole = true;
+        if let Response::Fetch(fetch) = &mut response {
+            for data in fetch.responses.iter_mut().flat_map(|topic| &mut topic.partitions) {
+                let Some(Records::Hole { size, token }) = data.records else { continue };
+                let range = &ranges[token as usize];
+                let mut bytes = vec![0; size as usize];
+                let position = u64::from(range.range.start);
+                let read = disk.read_at(range.segment, FileKind::Log, position, &mut bytes);
+                is_whole &= read.is_ok_and(|read| read == bytes.len());
+                data.records = Some(Records::Bytes(bytes.into()));
+            }
+        }
+        let (workload, mut around) = self.around();
+        workload.answered(to.sequence, Some(response).filter(|_| is_whole), &mut around);
+    }
+
+    // ---- the process comes and goes ----
+
+    fn boot(&mut self) {
+        if self.process.is_some() {
+            return;
+        }
+        self.lives += 1;
+        let life = Life { node: 0, number: self.lives };
+        if 0 < self.crash_starts {
+            self.crash_starts -= 1;
+            self.disk.steps_left = Some(self.timeline.dice.between(1, 60));
+        }
+        if let Some(steps) = self.steps_of_next_start.take() {
+            self.disk.steps_left = Some(steps);
+        }
+        let incarnation = Uuid::from_u128(u128::from(self.lives));
+        let marker = self.disk.take_markers(LOG_DIRS);
+        let mut config = NodeConfig {
+            log_dirs: vec!["one".to_owned(), "two".to_owned()],
+            min_free_bytes: Some(MIN_FREE_BYTES),
+            endpoints: vec![Endpoint { name: "CLIENT".to_owned(), host: "here".to_owned(), port: 9092 }],
+            previous_epoch: marker.map(|marker| marker.broker_epoch),
+            ..NodeConfig::new(BrokerId(0), Uuid::from_u128(9), incarnation)
+        };
+        for (name, value) in [
+            ("log.index.interval.bytes", &INDEX_INTERVAL_BYTES.to_string()[..]),
+            ("log.retention.check.interval.ms", "500"),
+            ("log.cleaner.backoff.ms", "300"),
+            ("log.message.timestamp.after.max.ms", "9223372036854775807"),
+            ("auto.create.topics.enable", "false"),
+        ] {
+            config.give(name, value).expect("a config of a broker");
+        }
+        let mut node = Node::new(config, self.timeline.dice.number(), self.sabotage.replica);
+        let mut effects = Vec::new();
+        let mut engine = None;
+        for found in self.disk.found() {
+            let Some(partition) = found.partition else { continue };
+            let is_metadata = found.directory == solo::DIRECTORY;
+            let config = if is_metadata { solo::log_config() } else { log_config(&TopicConfig::default()) };
+            // As all topics have it, so that an index made again is the same.
+            let config = LogConfig { index_interval_bytes: INDEX_INTERVAL_BYTES, ..config };
+            self.disk.adopt(partition, &found.directory);
+            if self.disk.is_halted() {
+                return self.start_ends();
+            }
+            let Some(files) = self.disk.view(partition) else { continue };
+            match Log::recover(partition, found.directory.clone(), config, &files) {
+                Ok((mut log, report)) => {
+                    log.set_log_dir(found.log_dir);
+                    if 0 < report.cut_bytes {
+                        self.timeline.coverage.count("alone: torn tail cut off");
+                    }
+                    if !report.rebuilt.is_empty() {
+                        self.timeline.coverage.count("alone: file beside the records made again");
+                    }
+                    if marker.is_some() && (0 < report.cut_bytes || !report.rebuilt.is_empty()) {
+                        let what = format!(
+                            "{}: the last stop was clean, and the start has to make good: {report:?}",
+                            found.directory
+                        );
+                        self.history.findings.broken("I19", what);
+                    }
+                    if let Some(problem) = rebuilt_differs(&log, &files, !self.had_damage_beside) {
+                        self.history.findings.broken("I20", format!("{}: {problem}", found.directory));
+                    }
+                    if is_metadata {
+                        let disk = &self.disk;
+                        let mut read = |segment, kind, position, buffer: &mut [u8]| {
+                            disk.read_at(segment, kind, position, buffer)
+                        };
+                        match Solo::recovered(BrokerId(0), log, &mut read, &mut effects) {
+                            Ok(it) => engine = Some(it),
+                            // The broker does not start. Whoever looks after it tries again.
+                            Err(_) if self.disk.illness.fails_reads => return self.start_ends(),
+                            Err(error) => self.history.findings.broken("I17", error.to_string()),
+                        }
+                    } else {
+                        node.adopt(log);
+                    }
+                }
+                Err(error) => {
+                    let what =
+                        format!("{}: a start refuses what an honest disk has: {error}", found.directory);
+                    self.history.findings.broken("I19", what);
+                    node.adopt_damaged(partition);
+                }
+            }
+        }
+        let engine = engine.unwrap_or_else(|| Solo::create(BrokerId(0), &mut effects));
+        self.process = Some(Process {
+            life,
+            node,
+            engine,
+            view: None,
+            wakes_at: None,
+            clock_offset: self.timeline.dice.below(1 << 40),
+            incarnation,
+            rest: None,
+            is_stopping: false,
+            engine_is_awake: false,
+            has_failures: false,
+        });
+        self.timeline.note(format_args!(
+            "{life} starts, {} before it",
+            if marker.is_some() { "a clean stop" } else { "a crash" }
+        ));
+        self.engine_wants(effects);
+        self.step(Event::Tick);
+    }
+
+    /// A process ends before it has a node.
+    fn start_ends(&mut self) {
+        self.disk.crash(self.halt_loss, &mut self.timeline.dice);
+        self.timeline.after(100 * MS, Happening::Boots);
+    }
+
+    /// What a start says of relaxed topics.
+    fn hear_what_may_be_lost(&mut self) {
+        let Some(process) = &self.process else { return };
+        for (partition, _) in self.workload.partitions() {
+            if let Some(from) = process.node.may_lack_from(partition) {
+                self.history.loss_reported(partition, from.raw());
+            }
+        }
+    }
+
+    /// The process ends without a word.
+    fn crash(&mut self, loss: Loss) {
+        self.hear_what_may_be_lost();
+        let Some(process) = self.process.take() else { return };
+        self.timeline.note(format_args!("{} ends: {loss:?}", process.life));
+        if loss != Loss::Process || self.disk.has_failed_sync() {
+            let node = &process.node;
+            self.history
+                .power_lost(|partition| node.replica(partition).map_or(0, |it| it.log().synced().raw()));
+        }
+        if self.sabotage.always_clean {
+            self.leave(&process);
+        }
+        self.disk.crash(loss, &mut self.timeline.dice);
+        self.workload.disconnected();
+        let down = self.timeline.dice.between(10 * MS, 300 * MS);
+        self.timeline.after(down, Happening::Boots);
+    }
+
+    fn stop(&mut self) {
+        let mut effects = Vec::new();
+        let Some(process) = &mut self.process else { return };
+        process.is_stopping = true;
+        process.engine.stop(&mut effects);
+        self.engine_wants(effects);
+        self.step(Event::Stopping);
+        self.may_be_stopped();
+    }
+
+    /// The last thing that a process does: if everything is on disk, it says so.
+    fn may_be_stopped(&mut self) {
+        let Some(process) = self.process.as_ref().filter(|process| process.is_stopping) else { return };
+        let metadata = process.engine.log();
+        let Some(rest) = process.rest.filter(|_| metadata.is_at_rest()) else { return };
+        if rest.is_whole && metadata.is_whole() && !process.has_failures {
+            self.timeline.coverage.count("alone: stopped clean");
+            let process = self.process.take().expect("it stops");
+            self.leave(&process);
+            self.process = Some(process);
+        }
+        self.crash(Loss::AllUnsynced);
+    }
+
+    fn leave(&mut self, process: &Process) {
+        let broker_epoch = process.rest.and_then(|rest| rest.broker_epoch).unwrap_or_default();
+        let marker = CleanShutdown { broker_epoch, incarnation: process.incarnation };
+        (0..LOG_DIRS).for_each(|number| self.disk.leave(LogDir(number), marker));
+    }
+
+    fn fault(&mut self, fault: Fault) {
+        let is_end =
+            matches!(fault, Fault::Heal | Fault::Room(None)) || fault == Fault::Ill(Default::default());
+        if self.is_healed && !is_end {
+            return;
+        }
+        self.timeline.note(format_args!("{fault:?}"));
+        match fault {
+            Fault::Next => self.next_fault(),
+            Fault::Crash(loss) => self.crash(loss),
+            Fault::Stop => self.stop(),
+            Fault::Damage(what) => {
+                self.crash(Loss::Process);
+                // Nobody who stopped clean left that.
+                self.disk.take_markers(LOG_DIRS);
+                self.had_damage_beside |= what == Damage::Beside;
+                if let Some(done) = self.disk.damage(what, &mut self.timeline.dice) {
+                    self.timeline.coverage.count("alone: files damaged");
+                    self.timeline.note(format_args!("{done}"));
+                }
+            }
+            Fault::Ill(illness) => self.disk.illness = illness,
+            Fault::Room(room) => {
+                let used = (0..LOG_DIRS).map(|number| self.disk.used(LogDir(number))).max().unwrap_or(0);
+                self.disk.capacity = room.map(|room| used + room);
+            }
+            Fault::CrashStarts(count) => self.crash_starts = count,
+            Fault::Clock => self.wall_jump_ms = self.timeline.dice.between(0, 7_200_000) as i64 - 3_600_000,
+            Fault::Heal => {
+                self.is_healed = true;
+                self.crash_starts = 0;
+                (self.disk.illness, self.disk.capacity) = (Default::default(), None);
+                // Whoever met a disk that failed is of no use any more.
+                self.crash(Loss::Power);
+            }
+        }
+    }
+
+    fn next_fault(&mut self) {
+        let dice = &mut self.timeline.dice;
+        let pause = dice.between(self.pace / 10, 2 * self.pace);
+        if !self.kinds.is_empty() {
+            let kind = self.kinds[dice.index(self.kinds.len())];
+            let steps = faults::steps(kind, dice);
+            self.timeline.coverage.count(kind);
+            for (delay, fault) in steps {
+                self.timeline.after(delay, Happening::Fault(fault));
+            }
+        }
+        self.timeline.after(pause, Happening::Fault(Fault::Next));
+    }
+}
+
+/// Only the records, what says where they begin, and of the producers what no record tells any more.
+struct Bare<'a> {
+    files: &'a dyn LogFiles,
+    snapshot: String,
+}
+
+impl LogFiles for Bare<'_> {
+    fn list(&self) -> io::Result<Vec<(String, u64)>> {
+        let stays = |(name, _): &(String, u64)| {
+            name.ends_with(".log") || *name == self.snapshot || name == DURABLE_POINT
+        };
+        Ok(self.files.list()?.into_iter().filter(stays).collect())
+    }
+
+    fn read_at(&self, name: &str, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        self.files.read_at(name, position, buffer)
+    }
+}
+
+/// Whether a log that was recovered with all its files differs from one that has nothing but the records: epochs, producers, and, where nobody damaged them, the
+/// indexes of closed segments.
+fn rebuilt_differs(log: &Log, files: &dyn LogFiles, with_indexes: bool) -> Option<String> {
+    // Of producers whose records are deleted only the snapshot knows that was taken where the log begins.
+    let base = |name: &str| name.strip_suffix(".log")?.parse().ok();
+    let listed = files.list().ok()?;
+    let bases = listed.iter().filter_map(|(name, _)| base(name));
+    let first: i64 = bases.filter(|base| *base <= log.log_start().raw()).max()?;
+    let snapshot = FileKind::Producers.file_name(Offset::new(first));
+    let bare = Bare { files, snapshot };
+    let mut rebuilt = match Log::recover(log.partition(), String::new(), *log.config(), &bare) {
+        Ok((rebuilt, _)) => rebuilt,
+        Err(error) => return Some(format!("without the other files it is refused: {error}")),
+    };
+    let state = |log: &Log| {
+        let producers: Vec<_> = log.producer_states().collect();
+        format!(
+            "{:?} to {:?}, epoch {:?}, producers {producers:?}",
+            log.log_start(),
+            log.end(),
+            log.last_epoch()
+        )
+    };
+    let states = [state(log), state(&rebuilt)];
+    if states[0] != states[1] {
+        return Some(format!("{} by its files, {} by its records", states[0], states[1]));
+    }
+    let mut ops = Vec::new();
+    rebuilt.start(&mut ops);
+    ops.iter().filter(|_| with_indexes).find_map(|op| {
+        let DiskAction::Seal { segment, index, times, .. } = &op.action else { return None };
+        [(FileKind::Index, index), (FileKind::TimeIndex, times)].into_iter().find_map(|(kind, wanted)| {
+            let name = kind.file_name(segment.base);
+            let size = listed.iter().find(|(it, _)| *it == name)?.1;
+            let mut found = vec![0; usize::try_from(size).ok()?];
+            files.read_at(&name, 0, &mut found).ok()?;
+            (found != **wanted).then(|| format!("{name} is {found:?}, the records make it {wanted:?}"))
+        })
+    })
+}
+
+/// An event, in few words.
+struct Shown<'a>(&'a Event);
+
+impl std::fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Event::Request(incoming) => write!(f, "request {}", incoming.to.sequence),
+            Event::Disk { partition, op, result } => {
+                let outcome = result.as_ref().map(|_| "done");
+                write!(f, "disk {partition}/{} {outcome:?}", op.0)
+            }
+            Event::Quorum(_) => f.write_str("quorum"),
+            other => write!(f, "{other:?}"),
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! What the clients of one node were told, and what must hold of it, by the numbers of RELIABILITY.md.
+
+use std::collections::BTreeMap;
+
+use klamm_model::TopicPartition;
+
+use super::workload::Kind;
+use crate::check::Findings;
+
+/// A record as a client made it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Made {
+    /// Its number in its partition, which rises: the writer sends in order.
+    pub number: u64,
+    /// What compaction goes by.
+    pub key: u8,
+    /// Deletes its key.
+    pub is_tombstone: bool,
+    /// Milliseconds.
+    pub timestamp: i64,
+}
+
+/// What is known of a record that was sent.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    made: Made,
+    /// Where it was said to be kept, if that holds whatever happens.
+    offset: Option<i64>,
+    /// It is kept for as long as only the process ends.
+    is_relaxed: bool,
+}
+
+/// One partition's history.
+#[derive(Debug)]
+struct Stream {
+    kind: Kind,
+    sent: BTreeMap<u64, Sent>,
+    /// By offset: what was read there.
+    read: BTreeMap<i64, u64>,
+    /// Records below were deleted by somebody's wish, which was granted.
+    deleted_to: i64,
+    /// The same, with wishes that nobody answered.
+    wished_to: i64,
+    /// Acknowledged, not synced when the power went, and no start has said that they may be lost.
+    unreported: BTreeMap<i64, Made>,
+}
+
+/// A whole partition as it was read from its start to its high watermark.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// Where the log started when that was asked.
+    pub log_start: i64,
+    /// How far it had been deleted then.
+    pub deleted_to: i64,
+    /// The records with their offsets.
+    pub records: Vec<(i64, Made)>,
+    /// Bytes of the batches.
+    pub bytes: u64,
+    /// The first offset that is not committed.
+    pub high_watermark: i64,
+}
+
+/// See the module.
+#[derive(Default)]
+pub struct History {
+    /// What was found.
+    pub findings: Findings,
+    streams: BTreeMap<TopicPartition, Stream>,
+    /// The latest time that a wall clock has shown, in milliseconds.
+    pub wall_max_ms: i64,
+    /// Disks were full or failed at some time: then bytes that were counted may be gone.
+    pub had_bad_disk: bool,
+}
+
+impl History {
+    /// A partition that nobody has heard of before.
+    pub fn began(&mut self, partition: TopicPartition, kind: Kind) {
+        let stream = Stream {
+            kind,
+            sent: BTreeMap::new(),
+            read: BTreeMap::new(),
+            deleted_to: 0,
+            wished_to: 0,
+            unreported: BTreeMap::new(),
+        };
+        self.streams.entry(partition).or_insert(stream);
+    }
+
+    fn stream(&mut self, partition: TopicPartition) -> &mut Stream {
+        self.streams.get_mut(&partition).expect("only known partitions are used")
+    }
+
+    /// Records were made, and may get there.
+    pub fn sent(&mut self, partition: TopicPartition, records: &[Made]) {
+        let stream = self.stream(partition);
+        for made in records {
+            stream.sent.insert(made.number, Sent { made: *made, offset: None, is_relaxed: false });
+        }
+    }
+
+    /// They are kept, from this offset on.
+    pub fn taken(&mut self, partition: TopicPartition, records: &[Made], base: i64, acks_all: bool) {
+        let stream = self.stream(partition);
+        let is_relaxed = stream.kind == Kind::Relaxed || !acks_all;
+        for (made, offset) in records.iter().zip(base..) {
+            let sent = stream.sent.get_mut(&made.number).expect("it was sent");
+            (sent.offset, sent.is_relaxed) = (Some(offset), is_relaxed);
+        }
+    }
+
+    /// The machine lost power: what of a relaxed topic nobody brought to the platter may be gone.
+    pub fn power_lost(&mut self, synced: impl Fn(TopicPartition) -> i64) {
+        for (partition, stream) in &mut self.streams {
+            let synced = synced(*partition);
+            stream.read.retain(|offset, _| *offset < synced || stream.kind != Kind::Relaxed);
+            for sent in stream.sent.values_mut() {
+                if let Some(lost) = sent.offset.take_if(|offset| sent.is_relaxed && synced <= *offset) {
+                    stream.unreported.insert(lost, sent.made);
+                }
+            }
+        }
+    }
+
+    /// A start says that what was acknowledged from this offset on may be lost.
+    pub fn loss_reported(&mut self, partition: TopicPartition, from: i64) {
+        self.stream(partition).unreported.retain(|offset, _| *offset < from);
+    }
+
+    /// A wish to delete records is on its way.
+    pub fn wished(&mut self, partition: TopicPartition, to: i64) {
+        let stream = self.stream(partition);
+        stream.wished_to = stream.wished_to.max(to);
+    }
+
+    /// It was granted.
+    pub fn deleted(&mut self, partition: TopicPartition, to: i64) {
+        let stream = self.stream(partition);
+        stream.deleted_to = stream.deleted_to.max(to);
+    }
+
+    /// Records below are deleted, for certain.
+    pub fn deleted_to(&self, partition: TopicPartition) -> i64 {
+        self.streams.get(&partition).map_or(0, |stream| stream.deleted_to)
+    }
+
+    /// An answer that no fault explains.
+    pub fn unexpected(&mut self, what: String) {
+        self.findings.broken("I26", what);
+    }
+
+    /// A batch was refused though the ones before it were acknowledged and cannot be lost.
+    pub fn out_of_order(&mut self, partition: TopicPartition, number: u64) {
+        if self.stream(partition).kind != Kind::Relaxed {
+            self.findings.broken(
+                "I14",
+                format!("{partition}: record {number} is next, and is refused as out of order"),
+            );
+        }
+    }
+
+    /// What was given to a reader is no batch.
+    pub fn garbage(&mut self, partition: TopicPartition, at: i64, why: &str) {
+        self.findings.broken("I3", format!("{partition}: what was given at {at} is no batch: {why}"));
+    }
+
+    /// Everything of a partition was read.
+    pub fn read(&mut self, partition: TopicPartition, reading: &Reading) {
+        let Self { streams, findings, wall_max_ms, had_bad_disk } = self;
+        let Some(stream) = streams.get_mut(&partition) else { return };
+        let mut broken = |invariant, what: String| findings.broken(invariant, format!("{partition}: {what}"));
+        if reading.log_start < reading.deleted_to {
+            let (start, deleted) = (reading.log_start, reading.deleted_to);
+            broken("I22", format!("the log starts at {start}, after it was deleted to {deleted}"));
+        }
+        let mut last: Option<(i64, u64)> = None;
+        for (offset, made) in &reading.records {
+            if stream.sent.get(&made.number).map(|sent| sent.made) != Some(*made) {
+                broken("I2", format!("offset {offset} holds {made:?}, which nobody sent there"));
+            }
+            let before = *stream.read.entry(*offset).or_insert(made.number);
+            if before != made.number {
+                broken("I9", format!("offset {offset} held record {before}, and now {}", made.number));
+            }
+            match last.replace((*offset, made.number)) {
+                Some((last, _)) if *offset <= last => broken("I3", format!("offset {offset} follows {last}")),
+                Some((at, last)) if made.number <= last => {
+                    broken(
+                        "I14",
+                        format!("record {} at {offset} follows record {last} at {at}", made.number),
+                    );
+                }
+                _ => {}
+            }
+        }
+        if let Some((last, _)) = last.filter(|(last, _)| reading.high_watermark <= *last) {
+            broken("I10", format!("offset {last} was given, with high watermark {}", reading.high_watermark));
+        }
+        let here: BTreeMap<u64, i64> = reading.records.iter().map(|(at, made)| (made.number, *at)).collect();
+        for (offset, made) in std::mem::take(&mut stream.unreported) {
+            if here.get(&made.number) != Some(&offset) {
+                broken("F5", format!("{made:?} was acknowledged at {offset}, is lost, and nobody says so"));
+            }
+        }
+        let bytes_min = stream.kind.bytes_max().filter(|_| !*had_bad_disk);
+        for sent in stream.sent.values() {
+            let Some(offset) = sent.offset else { continue };
+            let made = sent.made;
+            if offset < reading.log_start {
+                let is_old = stream.kind.age_max_ms().is_some_and(|max| made.timestamp + max <= *wall_max_ms);
+                let is_much = bytes_min.is_some_and(|min| min <= reading.bytes + Kind::UNDER_WAY_BYTES_MAX)
+                    || *had_bad_disk;
+                if stream.wished_to <= offset && !is_old && !(stream.kind.bytes_max().is_some() && is_much) {
+                    broken(
+                        "I22",
+                        format!(
+                            "{made:?} at {offset} is deleted, the log starts at {} and has {} bytes",
+                            reading.log_start, reading.bytes
+                        ),
+                    );
+                }
+                continue;
+            }
+            match here.get(&made.number) {
+                Some(at) if *at == offset => {}
+                Some(at) => broken("I1", format!("{made:?} was acknowledged at {offset} and is at {at}")),
+                None if stream.may_be_compacted(&made, &here, *wall_max_ms) => {}
+                None => {
+                    let rule = if stream.kind == Kind::Compacted { "I21" } else { "I1" };
+                    let ends = (reading.log_start, reading.high_watermark);
+                    broken(
+                        rule,
+                        format!("{made:?} was acknowledged at {offset} and is gone; the log has {ends:?}"),
+                    );
+                }
+            }
+        }
+    }
+}
+
+impl Stream {
+    /// A younger record of its key took its place, or a tombstone that went in its time.
+    fn may_be_compacted(&self, made: &Made, here: &BTreeMap<u64, i64>, wall_max_ms: i64) -> bool {
+        if self.kind != Kind::Compacted {
+            return false;
+        }
+        let went = |it: &Made| it.is_tombstone && it.timestamp + Kind::GRACE_MS <= wall_max_ms;
+        let mut younger = self.sent.range(made.number + 1..).map(|(_, sent)| sent.made);
+        went(made) || younger.any(|it| it.key == made.key && (here.contains_key(&it.number) || went(&it)))
+    }
+}

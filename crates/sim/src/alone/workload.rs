@@ -1,0 +1,614 @@
+//! What clients do with one node: they write to topics of every kind, read them from start to end, have records deleted, and topics too.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use klamm_model::{
+    BatchBuilder, Batches, ErrorCode, PartitionIndex, Producer as Session, ProducerEpoch, ProducerId,
+    RecordHeader, Seal, Tail, Timestamp, TopicId, TopicPartition,
+};
+use klamm_wire::{
+    CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, FetchRequest, InitProducerIdRequest,
+    ListOffsetsRequest, ProduceRequest, Records, Request, Response,
+    create_topics::{CreatableTopic, CreatableTopicConfig},
+    delete_records::{DeleteRecordsPartition, DeleteRecordsTopic},
+    fetch::{FetchPartition, FetchTopic, PartitionData},
+    list_offsets::{ListOffsetsPartition, ListOffsetsTopic},
+    produce::{PartitionProduceData, TopicProduceData},
+};
+
+use super::history::{History, Made, Reading};
+use crate::{coverage::Coverage, dice::Dice, timeline::MS};
+
+/// What is configured of a topic.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Kind {
+    /// Kept for ever, but for what somebody deletes.
+    Plain,
+    /// Kept for a time.
+    ByAge,
+    /// Kept up to a size.
+    BySize,
+    /// The last value of each key is kept.
+    Compacted,
+    /// Synced in the background.
+    Relaxed,
+    /// Deleted and created again.
+    Brief,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Plain, Self::ByAge, Self::BySize, Self::Compacted, Self::Relaxed, Self::Brief];
+    /// `delete.retention.ms` of compacted topics.
+    pub const GRACE_MS: i64 = 1500;
+    /// Batches of a topic that is kept up to a size, as many as may be under way, are no larger together: they count when it is looked what is too much, and may be lost then.
+    pub const UNDER_WAY_BYTES_MAX: u64 = 4000;
+
+    /// `retention.ms`
+    pub fn age_max_ms(self) -> Option<i64> {
+        (self == Self::ByAge).then_some(3000)
+    }
+
+    /// `retention.bytes`
+    pub fn bytes_max(self) -> Option<u64> {
+        (self == Self::BySize).then_some(9000)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::ByAge => "by-age",
+            Self::BySize => "by-size",
+            Self::Compacted => "compacted",
+            Self::Relaxed => "relaxed",
+            Self::Brief => "brief",
+        }
+    }
+
+    fn configs(self) -> Vec<(&'static str, String)> {
+        let mut configs = vec![("segment.ms", "700".to_owned()), ("file.delete.delay.ms", "400".to_owned())];
+        configs.push(("retention.ms", self.age_max_ms().unwrap_or(-1).to_string()));
+        configs.extend(self.bytes_max().map(|max| ("retention.bytes", max.to_string())));
+        match self {
+            Self::Compacted => configs.extend([
+                ("cleanup.policy", "compact".to_owned()),
+                ("delete.retention.ms", Self::GRACE_MS.to_string()),
+                ("min.cleanable.dirty.ratio", "0.1".to_owned()),
+            ]),
+            Self::Relaxed => {
+                configs.extend([("flush.messages", i64::MAX.to_string()), ("flush.ms", "300".to_owned())]);
+            }
+            _ => {}
+        }
+        configs
+    }
+}
+
+/// A batch that the node has to take.
+#[derive(Debug)]
+struct Batch {
+    sequence: i32,
+    records: Vec<Made>,
+    bytes: Bytes,
+    is_sent: bool,
+    /// Not before this time.
+    due: u64,
+}
+
+/// A topic with its one partition, and its writer.
+#[derive(Debug)]
+struct Stream {
+    kind: Kind,
+    id: Option<TopicId>,
+    state: State,
+    session: Option<(ProducerId, ProducerEpoch)>,
+    session_asked: bool,
+    next_sequence: i32,
+    next_number: u64,
+    batches: VecDeque<Batch>,
+    next_batch_at: u64,
+    reading: Option<Progress>,
+    end: i64,
+    next_read_at: u64,
+    /// Counts the topics of this name; what was asked of an earlier one means nothing.
+    generation: u32,
+}
+
+/// A reading under way.
+#[derive(Debug, Default)]
+struct Progress {
+    reading: Reading,
+    /// The next offset; `None` until it is known where the log starts.
+    position: Option<i64>,
+    is_asked: bool,
+    /// Not before this time.
+    due: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    ToCreate,
+    Asked,
+    There,
+    ToDelete,
+}
+
+/// What a request was for.
+#[derive(Clone, Copy, Debug)]
+enum Asked {
+    Create,
+    Delete,
+    Session,
+    Produce { sequence: i32, acks_all: bool },
+    Start,
+    Fetch { from: i64 },
+    DeleteRecords { to: i64 },
+}
+
+/// See the module.
+pub struct Workload {
+    streams: Vec<Stream>,
+    asked: BTreeMap<u64, (usize, u32, Asked)>,
+    next_request: u64,
+    /// Nothing new is begun any more.
+    pub is_calm: bool,
+    /// Microseconds between two batches of a topic.
+    pace: u64,
+}
+
+/// What a client has around it while it moves.
+pub struct Around<'a> {
+    /// In microseconds.
+    pub now: u64,
+    /// Milliseconds, as the node's clock shows.
+    pub wall_ms: i64,
+    /// Chance.
+    pub dice: &'a mut Dice,
+    /// Who is told.
+    pub history: &'a mut History,
+    /// What the run met.
+    pub coverage: &'a mut Coverage,
+}
+
+impl Workload {
+    /// With a topic of each of these kinds.
+    pub fn new(kinds: &[Kind], pace: u64) -> Self {
+        let stream = |kind: &Kind| Stream {
+            kind: *kind,
+            id: None,
+            state: State::ToCreate,
+            session: None,
+            session_asked: false,
+            next_sequence: 0,
+            next_number: 0,
+            batches: VecDeque::new(),
+            next_batch_at: 0,
+            reading: None,
+            end: 0,
+            next_read_at: 0,
+            generation: 0,
+        };
+        Self {
+            streams: kinds.iter().map(stream).collect(),
+            asked: BTreeMap::new(),
+            next_request: 0,
+            is_calm: false,
+            pace,
+        }
+    }
+
+    /// The partitions there are, by the metadata that clients have.
+    pub fn partitions(&self) -> impl Iterator<Item = (TopicPartition, Kind)> {
+        self.streams.iter().filter_map(|stream| Some((stream.partition()?, stream.kind)))
+    }
+
+    /// Whether everything that was begun has its end, and why not.
+    pub fn waits_for(&self) -> Option<String> {
+        let waits = |it: &&Stream| it.state != State::There || !it.batches.is_empty() || it.reading.is_some();
+        self.streams.iter().find(waits).map(|it| {
+            let position = it.reading.as_ref().map(|reading| reading.position);
+            format!(
+                "{}: {:?}, {} batches, reading at {position:?}",
+                it.kind.name(),
+                it.state,
+                it.batches.len()
+            )
+        })
+    }
+
+    /// All partitions are read once more.
+    pub fn read_everything(&mut self) {
+        for stream in &mut self.streams {
+            stream.reading = Some(Progress::default());
+        }
+    }
+
+    /// The process ended: whatever was asked has no answer.
+    pub fn disconnected(&mut self) {
+        for (_, (at, generation, asked)) in std::mem::take(&mut self.asked) {
+            if self.streams[at].generation == generation {
+                self.streams[at].unanswered(asked, 0);
+            }
+        }
+    }
+
+    /// It is time to look what there is to do: requests with their numbers and versions.
+    pub fn act(&mut self, around: &mut Around<'_>) -> Vec<(u64, Request, i16)> {
+        let mut requests = Vec::new();
+        for at in 0..self.streams.len() {
+            for (asked, request, version) in self.streams[at].act(self.is_calm, self.pace, around) {
+                self.asked.insert(self.next_request, (at, self.streams[at].generation, asked));
+                requests.push((self.next_request, request, version));
+                self.next_request += 1;
+            }
+        }
+        requests
+    }
+
+    /// A request has its answer; `None` if the connection was closed.
+    pub fn answered(&mut self, request: u64, response: Option<Response>, around: &mut Around<'_>) {
+        let Some((at, generation, asked)) = self.asked.remove(&request) else { return };
+        let stream = &mut self.streams[at];
+        match response {
+            _ if stream.generation != generation => {}
+            Some(response) => stream.answered(asked, response, around),
+            None => stream.unanswered(asked, around.now + 50 * MS),
+        }
+    }
+}
+
+impl Stream {
+    fn partition(&self) -> Option<TopicPartition> {
+        let topic = self.id.filter(|_| self.state == State::There)?;
+        Some(TopicPartition { topic, partition: PartitionIndex(0) })
+    }
+
+    fn act(&mut self, is_calm: bool, pace: u64, around: &mut Around<'_>) -> Vec<(Asked, Request, i16)> {
+        let mut out = Vec::new();
+        let now = around.now;
+        match self.state {
+            State::ToCreate if self.next_batch_at <= now => {
+                self.state = State::Asked;
+                out.push((Asked::Create, create(self.kind), 7));
+            }
+            State::ToDelete if self.next_batch_at <= now => {
+                self.state = State::Asked;
+                let request = DeleteTopicsRequest {
+                    topic_names: vec![self.kind.name().to_owned()],
+                    ..Default::default()
+                };
+                out.push((Asked::Delete, Request::DeleteTopics(request), 5));
+            }
+            _ => {}
+        }
+        let Some(partition) = self.partition() else { return out };
+        if self.kind == Kind::Brief && !is_calm && around.dice.chance(1) && self.batches.is_empty() {
+            around.coverage.count("topic deleted");
+            (self.state, self.reading) = (State::ToDelete, None);
+            self.generation += 1;
+            return out;
+        }
+        if self.session.is_none() && !self.session_asked {
+            self.session_asked = true;
+            let request = InitProducerIdRequest {
+                transactional_id: None,
+                producer_id: -1,
+                producer_epoch: -1,
+                transaction_timeout_ms: 1000,
+                ..Default::default()
+            };
+            out.push((Asked::Session, Request::InitProducerId(request), 4));
+        }
+        if let Some(session) = self.session.filter(|_| !is_calm && self.next_batch_at <= now) {
+            self.next_batch_at = now + around.dice.between(pace / 2, 2 * pace);
+            let count = if around.dice.chance(10) { 3 } else { 1 };
+            for _ in 0..count {
+                if self.batches.len() < 5 {
+                    self.make_batch(partition, session, around);
+                }
+            }
+        }
+        for batch in self.batches.iter_mut().take_while(|batch| batch.is_sent || batch.due <= now) {
+            if !std::mem::replace(&mut batch.is_sent, true) {
+                let acks_all = self.kind != Kind::Relaxed || around.dice.chance(50);
+                let request = produce(self.kind.name(), batch.bytes.clone(), acks_all);
+                out.push((Asked::Produce { sequence: batch.sequence, acks_all }, request, 9));
+            }
+        }
+        if self.next_read_at <= now {
+            self.next_read_at =
+                if is_calm { u64::MAX } else { now + around.dice.between(400 * MS, 3000 * MS) };
+            self.reading.get_or_insert_default();
+        }
+        if let Some(reading) = self.reading.as_mut().filter(|it| !it.is_asked && it.due <= now) {
+            reading.is_asked = true;
+            if reading.position.is_none() {
+                reading.reading.deleted_to = around.history.deleted_to(partition);
+            }
+            out.push(match reading.position {
+                None => (Asked::Start, list_offsets(self.kind.name()), 5),
+                Some(from) => (Asked::Fetch { from }, fetch(self.kind.name(), from), 11),
+            });
+        }
+        let may_delete = matches!(self.kind, Kind::Plain | Kind::Compacted) && 2 < self.end;
+        if may_delete && !is_calm && around.dice.chance(1) {
+            let to = around.dice.between(1, self.end as u64 + 1) as i64;
+            around.history.wished(partition, to);
+            out.push((Asked::DeleteRecords { to }, delete_records(self.kind.name(), to), 2));
+        }
+        out
+    }
+
+    fn make_batch(
+        &mut self,
+        partition: TopicPartition,
+        (id, epoch): (ProducerId, ProducerEpoch),
+        around: &mut Around<'_>,
+    ) {
+        let dice = &mut *around.dice;
+        let records: Vec<Made> = (0..dice.between(1, 4))
+            .map(|_| {
+                self.next_number += 1;
+                Made {
+                    number: self.next_number,
+                    key: dice.below(6) as u8,
+                    is_tombstone: self.kind == Kind::Compacted && dice.chance(20),
+                    timestamp: around.wall_ms,
+                }
+            })
+            .collect();
+        around.history.sent(partition, &records);
+        let producer = Session { id, epoch, base_sequence: self.next_sequence };
+        let size = if self.kind != Kind::BySize && dice.chance(3) { 40_000 } else { dice.index(120) };
+        let bytes = encode(&records, producer, size);
+        let batch = Batch { sequence: self.next_sequence, records, bytes, is_sent: false, due: 0 };
+        self.next_sequence += batch.records.len() as i32;
+        self.batches.push_back(batch);
+    }
+
+    /// Nobody knows what became of it.
+    fn unanswered(&mut self, asked: Asked, due: u64) {
+        match asked {
+            Asked::Create => (self.state, self.next_batch_at) = (State::ToCreate, due),
+            Asked::Delete => (self.state, self.next_batch_at) = (State::ToDelete, due),
+            Asked::Session => self.session_asked = false,
+            Asked::Produce { sequence, .. } => self.again(sequence, due),
+            Asked::Start | Asked::Fetch { .. } => self.read_again(due),
+            Asked::DeleteRecords { .. } => {}
+        }
+    }
+
+    fn again(&mut self, sequence: i32, due: u64) {
+        if let Some(batch) = self.batches.iter_mut().find(|batch| batch.sequence == sequence) {
+            (batch.is_sent, batch.due) = (false, due);
+        }
+    }
+
+    fn read_again(&mut self, due: u64) {
+        if let Some(reading) = &mut self.reading {
+            *reading = Progress { due, ..Progress::default() };
+        }
+    }
+
+    fn answered(&mut self, asked: Asked, response: Response, around: &mut Around<'_>) {
+        let retry = around.now + 50 * MS;
+        match (asked, response) {
+            (Asked::Create, Response::CreateTopics(answer)) => {
+                let topic = &answer.topics[0];
+                match code(topic.error_code) {
+                    ErrorCode::None => self.created(topic.topic_id, around),
+                    // An earlier attempt got through; its topic goes, and another comes.
+                    ErrorCode::TopicAlreadyExists => self.state = State::ToDelete,
+                    _ => self.unanswered(asked, retry),
+                }
+            }
+            (Asked::Delete, Response::DeleteTopics(answer)) => match code(answer.responses[0].error_code) {
+                ErrorCode::None | ErrorCode::UnknownTopicOrPartition => {
+                    (self.state, self.id) = (State::ToCreate, None);
+                }
+                _ => self.unanswered(asked, retry),
+            },
+            (Asked::Session, Response::InitProducerId(answer)) => {
+                self.session_asked = false;
+                if answer.error_code == 0 {
+                    let id = ProducerId(answer.producer_id);
+                    self.session = Some((id, ProducerEpoch(answer.producer_epoch)));
+                }
+            }
+            (Asked::Produce { sequence, acks_all }, Response::Produce(answer)) => {
+                let it = &answer.responses[0].partition_responses[0];
+                self.produced(sequence, acks_all, code(it.error_code), it.base_offset, around);
+            }
+            (Asked::Start, Response::ListOffsets(answer)) => {
+                let it = &answer.topics[0].partitions[0];
+                self.read_again(retry);
+                if let (0, Some(progress)) = (it.error_code, &mut self.reading) {
+                    (progress.due, progress.position) = (0, Some(it.offset));
+                    progress.reading.log_start = it.offset;
+                }
+            }
+            (Asked::Fetch { from }, Response::Fetch(answer)) => {
+                let data = &answer.responses[0].partitions[0];
+                self.fetched(from, data, around);
+            }
+            (Asked::DeleteRecords { to }, Response::DeleteRecords(answer)) => {
+                let it = &answer.topics[0].partitions[0];
+                if let (0, Some(partition)) = (it.error_code, self.partition()) {
+                    around.coverage.count("records deleted");
+                    around.history.deleted(partition, to);
+                }
+            }
+            (asked, response) => panic!("{asked:?} was answered with {response:?}"),
+        }
+    }
+
+    fn created(&mut self, id: TopicId, around: &mut Around<'_>) {
+        around.coverage.count("topic created");
+        (self.id, self.state) = (Some(id), State::There);
+        (self.session, self.next_sequence, self.end) = (None, 0, 0);
+        self.batches.clear();
+        (self.next_batch_at, self.next_read_at) = (around.now, around.now + 500 * MS);
+        around.history.began(self.partition().expect("it is there"), self.kind);
+    }
+
+    fn produced(
+        &mut self,
+        sequence: i32,
+        acks_all: bool,
+        result: ErrorCode,
+        base: i64,
+        around: &mut Around<'_>,
+    ) {
+        let Some(partition) = self.partition() else { return };
+        let Some(at) = self.batches.iter().position(|batch| batch.sequence == sequence) else { return };
+        let due = around.now + around.dice.between(20 * MS, 80 * MS);
+        match result {
+            ErrorCode::None => {
+                let batch = self.batches.remove(at).expect("it was just found");
+                self.end = self.end.max(base + batch.records.len() as i64);
+                around.coverage.count("batch acknowledged");
+                around.history.taken(partition, &batch.records, base, acks_all);
+            }
+            ErrorCode::OutOfOrderSequenceNumber if 0 < at => self.again(sequence, due),
+            ErrorCode::OutOfOrderSequenceNumber | ErrorCode::UnknownProducerId => {
+                around.history.out_of_order(partition, self.batches[at].records[0].number);
+                // Records that were taken before are gone; nobody can number on from there.
+                around.coverage.count("producer began a new session");
+                (self.session, self.next_sequence) = (None, 0);
+                self.batches.clear();
+            }
+            retriable if retriable.is_retriable() || retriable == ErrorCode::KafkaStorageError => {
+                self.again(sequence, due);
+            }
+            other => around.history.unexpected(format!("{partition}: a batch was refused with {other}")),
+        }
+    }
+
+    fn fetched(&mut self, from: i64, data: &PartitionData, around: &mut Around<'_>) {
+        let Some(partition) = self.partition() else { return };
+        let Some(progress) = &mut self.reading else { return };
+        match code(data.error_code) {
+            ErrorCode::None => {}
+            // It was deleted meanwhile.
+            ErrorCode::OffsetOutOfRange => return self.read_again(around.now),
+            error => {
+                if error == ErrorCode::CorruptMessage {
+                    around
+                        .history
+                        .unexpected(format!("{partition}: a fetch at {from} was refused with {error}"));
+                }
+                return self.read_again(around.now + 50 * MS);
+            }
+        }
+        let reading = &mut progress.reading;
+        reading.high_watermark = data.high_watermark;
+        let run = data.records.as_ref().and_then(Records::bytes).cloned().unwrap_or_default();
+        let mut next = from;
+        for batch in Batches::new(&run, Tail::MayBeTruncated) {
+            let batch = match batch.and_then(|batch| batch.verify_crc().map(|()| batch)) {
+                Ok(batch) => batch,
+                Err(error) => return around.history.garbage(partition, next, &error.to_string()),
+            };
+            let mut scratch = Vec::new();
+            let records =
+                batch.records(&mut scratch, 1 << 20).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+            let records = match records {
+                Ok(records) => records,
+                Err(error) => return around.history.garbage(partition, next, &error.to_string()),
+            };
+            reading.bytes += batch.bytes().len() as u64;
+            for record in records.iter().filter(|record| from <= record.offset.raw()) {
+                let number = record.headers.iter().next().and_then(|header| header.value);
+                let made = Made {
+                    number: number.and_then(|it| it.try_into().ok()).map_or(0, u64::from_be_bytes),
+                    key: record.key.and_then(|key| key.first()).copied().unwrap_or(0),
+                    is_tombstone: record.value.is_none(),
+                    timestamp: record.timestamp.0,
+                };
+                reading.records.push((record.offset.raw(), made));
+            }
+            next = batch.next_offset().raw();
+        }
+        if reading.high_watermark <= next {
+            around.coverage.count("partition read as a whole");
+            around.history.read(partition, reading);
+            self.reading = None;
+        } else if next == from && !run.is_empty() {
+            around.history.garbage(partition, next, "only a part of a batch");
+        } else {
+            (progress.position, progress.is_asked) = (Some(next), false);
+        }
+    }
+}
+
+fn code(raw: i16) -> ErrorCode {
+    ErrorCode::from_code(raw).unwrap_or_else(|| panic!("{raw} is no error code of Kafka"))
+}
+
+fn encode(records: &[Made], producer: Session, size: usize) -> Bytes {
+    let mut builder = BatchBuilder::default();
+    for made in records {
+        let value = vec![made.key; 1 + size];
+        let number = made.number.to_be_bytes();
+        let header = RecordHeader { key: b"number", value: Some(&number) };
+        let value = (!made.is_tombstone).then_some(&value[..]);
+        builder.append(Timestamp(made.timestamp), Some(&[made.key]), value, &[header]);
+    }
+    builder.finish(&Seal { producer: Some(producer), ..Seal::default() })
+}
+
+fn create(kind: Kind) -> Request {
+    let configs = kind
+        .configs()
+        .into_iter()
+        .map(|(name, value)| CreatableTopicConfig { name: name.to_owned(), value: Some(value) });
+    let topic = CreatableTopic {
+        name: kind.name().to_owned(),
+        num_partitions: 1,
+        replication_factor: 1,
+        configs: configs.collect(),
+        ..Default::default()
+    };
+    Request::CreateTopics(CreateTopicsRequest { topics: vec![topic], timeout_ms: 1000, ..Default::default() })
+}
+
+fn produce(topic: &str, bytes: Bytes, acks_all: bool) -> Request {
+    let data = PartitionProduceData { index: 0, records: Some(Records::Bytes(bytes)), ..Default::default() };
+    let topic = TopicProduceData { name: topic.to_owned(), partition_data: vec![data], ..Default::default() };
+    let acks = if acks_all { -1 } else { 1 };
+    Request::Produce(ProduceRequest { acks, timeout_ms: 1500, topic_data: vec![topic], ..Default::default() })
+}
+
+fn list_offsets(topic: &str) -> Request {
+    const EARLIEST: i64 = -2;
+    let partition = ListOffsetsPartition { timestamp: EARLIEST, ..Default::default() };
+    let topic = ListOffsetsTopic { name: topic.to_owned(), partitions: vec![partition] };
+    Request::ListOffsets(ListOffsetsRequest { replica_id: -1, topics: vec![topic], ..Default::default() })
+}
+
+fn fetch(topic: &str, from: i64) -> Request {
+    let partition = FetchPartition {
+        fetch_offset: from,
+        current_leader_epoch: -1,
+        last_fetched_epoch: -1,
+        partition_max_bytes: 3000,
+        ..Default::default()
+    };
+    let topic = FetchTopic { topic: topic.to_owned(), partitions: vec![partition], ..Default::default() };
+    Request::Fetch(FetchRequest {
+        replica_id: -1,
+        min_bytes: 0,
+        max_bytes: 100_000,
+        session_epoch: -1,
+        topics: vec![topic],
+        ..Default::default()
+    })
+}
+
+fn delete_records(topic: &str, to: i64) -> Request {
+    let partition = DeleteRecordsPartition { partition_index: 0, offset: to };
+    let topic = DeleteRecordsTopic { name: topic.to_owned(), partitions: vec![partition] };
+    Request::DeleteRecords(DeleteRecordsRequest { topics: vec![topic], timeout_ms: 1500 })
+}
