@@ -46,3 +46,8 @@ gen *ARGS:
 interop-full *ARGS:
     cargo build --release
     interop/full.sh --report docs/COMPATIBILITY.md {{ ARGS }}
+
+# A real process through kills, stops, full disks and damaged files, under load (interop/chaos.py); `just chaos --seed 7 --rounds 40`.
+chaos *ARGS:
+    cargo build --release
+    interop/chaos.sh {{ ARGS }}
