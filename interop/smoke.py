@@ -255,7 +255,7 @@ def confluent_out_of_range():
 def confluent_long_poll():
     """A consumer that waits at the end gets a record soon after it was written, and asks seldom until then."""
     name = topic("confluent-long-poll")
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "unused", "fetch.wait.max.ms": 5000})
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "unused", "enable.auto.commit": False, "fetch.wait.max.ms": 5000})
     client = producer(linger_ms=0)
     took = []
     try:
