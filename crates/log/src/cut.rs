@@ -54,6 +54,7 @@ impl Log {
         delete.sort_unstable();
         delete.dedup();
         self.cut_through_pass(Offset::ZERO);
+        self.cut_copies(Offset::ZERO);
         self.segments = vec![Segment { version: self.version, ..Segment::new(base) }];
         self.active_mut().may_exist = true;
         self.tail.clear();
@@ -92,6 +93,7 @@ impl Log {
             return self.begin_anew(self.log_start);
         }
         let to = self.forget_batches(to);
+        self.cut_copies(to);
         let (mut delete, touched) = self.queue.take_back(to, self.appended_bytes);
         while 1 < self.segments.len()
             && (to < self.active().base || (to == self.active().base && !self.active().may_exist))

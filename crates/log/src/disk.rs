@@ -13,6 +13,36 @@ use thiserror::Error;
 
 use crate::compact::{Keys, MapKeys, Rewrite, Rewritten};
 
+/// A step of a partition's way to another data directory.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Move {
+    /// Where it is to go.
+    pub to: LogDir,
+    /// What is done.
+    pub step: MoveStep,
+}
+
+/// What is done for a move.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum MoveStep {
+    /// What there is of a copy goes.
+    Clear,
+    /// A closed segment is copied.
+    Copy {
+        /// Which.
+        segment: SegmentVersion,
+        /// Its bytes.
+        size: u32,
+    },
+    /// Everything else is copied, and it is said on disk that the copy is whole.
+    Finish {
+        /// Segments of which there is a copy.
+        copied: Vec<SegmentId>,
+    },
+    /// The copy takes the place of what was copied.
+    Switch,
+}
+
 /// The epoch cache, in Kafka's format.
 pub const EPOCH_CHECKPOINT: &str = "leader-epoch-checkpoint";
 /// How far the log is known to be on disk, in a format of ours.
@@ -245,6 +275,8 @@ pub enum DiskAction {
         /// What goes besides the old one of its name, in rising order.
         replaced: Vec<SegmentId>,
     },
+    /// A step of the partition's way to another data directory.
+    Move(Box<Move>),
     /// Removes the directory; it gets a name first that no start takes for a partition.
     DeletePartition,
 }

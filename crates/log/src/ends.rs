@@ -4,7 +4,7 @@ use bytes::Bytes;
 use klamm_model::{Offset, Tick, crc32c};
 
 use crate::config::Flush;
-use crate::disk::{DURABLE_POINT, DiskAction, DiskError, DiskOp, Done, EPOCH_CHECKPOINT, OpId};
+use crate::disk::{DURABLE_POINT, DiskAction, DiskError, DiskOp, Done, EPOCH_CHECKPOINT, MoveStep, OpId};
 use crate::index;
 use crate::log::{Life, Log, Progress};
 use crate::notes::Notes;
@@ -28,6 +28,12 @@ impl Log {
             return progress;
         }
         let result = result.map(|_| ());
+        if self.is_of_move(op) {
+            self.move_went_on(result.is_ok());
+            self.pump(out);
+            self.after_change();
+            return progress;
+        }
         progress.error = result.clone().err();
         if let Ok(at) = self.queue.running.binary_search_by_key(&op, |running| running.id) {
             self.write_ended(at, result, &mut progress);
@@ -164,6 +170,9 @@ impl Log {
             (Some(DiskAction::Swap { .. }), Barrier::Swap { sources, rewritten }) => {
                 self.swapped(sources, rewritten, out);
             }
+            (Some(DiskAction::Move(it)), Barrier::Move { to }) if it.step == MoveStep::Switch => {
+                self.moved(*to);
+            }
             _ => {}
         }
         if !started.actions.is_empty() {
@@ -177,7 +186,11 @@ impl Log {
         }
         let at_sync = matches!(started.actions.front(), Some(DiskAction::Sync { .. }));
         let restarts = |step: &Step| matches!(step, Step::Barrier(barrier) if matches!(**barrier, Barrier::Restart { .. }));
+        let at_copying =
+            matches!(started.actions.front(), Some(DiskAction::Move(it)) if it.step != MoveStep::Switch);
         match (&started.barrier, error) {
+            // The log is as it was.
+            _ if at_copying => self.move_failed(),
             (_, error) if at_sync => self.fail(error, self.synced, progress),
             (Barrier::Create { directory, base, .. }, DiskError::Full)
                 if !self.queue.waiting.iter().any(restarts) =>
@@ -240,8 +253,8 @@ impl Log {
                 }
                 Some(Step::Barrier(barrier))
                     if self.queue.is_drained()
-                        // What compaction reads stays until it has ended.
-                        && !(matches!(**barrier, Barrier::Delete) && self.pass_is_reading()) =>
+                        // What compaction or a move reads stays until it has ended.
+                        && !(matches!(**barrier, Barrier::Delete) && (self.pass_is_reading() || self.move_is_copying())) =>
                 {
                     if let Some(Step::Barrier(barrier)) = self.queue.waiting.pop_front() {
                         let actions = self.actions_of(&barrier);
@@ -260,6 +273,10 @@ impl Log {
             self.save_if_due(out);
             self.write_notes_if_due(out);
             self.clear_leftovers_if_due(out);
+            self.move_on(out);
+            if !self.queue.waiting.is_empty() {
+                self.pump(out);
+            }
         }
     }
 
@@ -324,6 +341,7 @@ impl Log {
                 }
             }
             Barrier::Swap { sources, .. } => actions.extend(self.swap_action(sources)),
+            Barrier::Move { to } => actions = self.move_actions(*to),
             Barrier::Repair { actions: repairs } => actions.clone_from(repairs),
             Barrier::Delete => actions.push(DiskAction::DeletePartition),
         }

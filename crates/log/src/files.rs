@@ -21,8 +21,8 @@ use rustix::fs::OFlags;
 use thiserror::Error;
 
 use crate::disk::{
-    DiskAction, DiskError, DiskOp, Done, FileKind, LogDir, PARTITION_METADATA, Prefix, REPLACED, SegmentId,
-    SegmentVersion,
+    DiskAction, DiskError, DiskOp, Done, FileKind, LogDir, MoveStep, PARTITION_METADATA, Prefix, REPLACED,
+    SegmentId, SegmentVersion,
 };
 use crate::recover::LogFiles;
 
@@ -32,6 +32,8 @@ pub use marker::CleanShutdown;
 const LOCK_FILE: &str = ".lock";
 /// What the name of a directory ends with that is being deleted.
 const DELETED: &str = "-delete";
+/// And of one that is a copy of a partition on its way here.
+const FUTURE: &str = "-future";
 /// What file systems take.
 const FILE_NAME_BYTES_MAX: usize = 255;
 const TEMPORARY: &str = ".tmp";
@@ -101,6 +103,10 @@ impl Directory {
     fn new(log_dir: LogDir, path: PathBuf) -> Arc<Self> {
         Arc::new(Self { log_dir, path, settled: AtomicBool::new(false), settled_below: AtomicI64::new(0) })
     }
+
+    fn name(&self) -> &str {
+        self.path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+    }
 }
 
 impl Files {
@@ -115,7 +121,9 @@ impl Files {
     /// If there is none.
     pub fn open_all(directories: &[PathBuf]) -> Result<Self, FilesError> {
         assert!(!directories.is_empty(), "a broker has at least one data directory");
-        let data_dirs = directories.iter().map(|path| DataDir::open(path)).collect::<Result<_, _>>()?;
+        let data_dirs: Vec<_> =
+            directories.iter().map(|path| DataDir::open(path)).collect::<Result<_, _>>()?;
+        moving::finish_moves(&data_dirs)?;
         Ok(Self {
             data_dirs,
             partitions: RwLock::default(),
@@ -168,6 +176,7 @@ impl Files {
     pub fn perform(&self, op: &DiskOp) -> Result<Done, DiskError> {
         let log_dir = match &op.action {
             DiskAction::CreatePartition { log_dir, .. } => *log_dir,
+            DiskAction::Move(it) => it.to,
             // What is not known any more is deleted, which does no harm.
             _ => self.partition(op.partition).map_or(LogDir::default(), |directory| directory.log_dir),
         };
@@ -180,8 +189,12 @@ impl Files {
             // The kernel drops what it could not bring to disk and calls it clean: whatever else was to be synced there may be among it.
             data_dir.lose();
         }
-        // What compaction prepares aside is no part of the log yet.
-        let is_aside = matches!(op.action, DiskAction::MapKeys(_) | DiskAction::Rewrite(_));
+        // What compaction or a move prepares aside is no part of the log yet.
+        let is_aside = match &op.action {
+            DiskAction::MapKeys(_) | DiskAction::Rewrite(_) => true,
+            DiskAction::Move(it) => it.step != MoveStep::Switch,
+            _ => false,
+        };
         if result.is_err() && !is_aside {
             data_dir.has_failures.store(true, Ordering::Relaxed);
         }
@@ -221,6 +234,7 @@ impl Files {
             DiskAction::Note { segment, position, entries, through, producers } => {
                 self.note(*segment, *position, entries, SegmentId { partition, base: *through }, producers)
             }
+            DiskAction::Move(it) => self.move_step(partition, it),
             DiskAction::DeletePartition => self.delete_partition(partition),
         }
         .map(|()| Done::Nothing)
@@ -253,7 +267,8 @@ impl Files {
     /// A segment's log file, for whoever sends stretches of it.
     pub fn segment_file(&self, segment: SegmentVersion) -> io::Result<Arc<File>> {
         let id = segment.id;
-        self.of_version(segment, || match self.open_segment(id) {
+        // Between looking for the file and opening it, its directory may have moved.
+        self.of_version(segment, || match self.open_segment(id).or_else(|_| self.open_segment(id)) {
             Ok(open) => Ok(open.file.clone()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 // Whoever was told to read it before it was retired still may. It is not kept: another of its name may come.
@@ -518,9 +533,9 @@ impl Files {
         let Some(directory) = write_lock(&self.partitions).remove(&partition) else { return Ok(()) };
         self.open.forget_partition(partition);
         write_lock(&self.versions).retain(|segment, _| segment.partition != partition);
+        self.clear_copies(partition, &directory);
         let data_dir = &self.data_dir(directory.log_dir).path;
-        let name = directory.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let gone = data_dir.join(deleted_name(name, partition.topic));
+        let gone = data_dir.join(marked_name(directory.name(), partition.topic, DELETED));
         match fs::rename(&directory.path, &gone) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -681,10 +696,10 @@ fn sync_directory(path: &Path) -> io::Result<()> {
     patiently(|| File::open(path))?.sync_all().map_err(unsynced)
 }
 
-/// What the directory of a partition is called while it is being deleted: `topic-0.TOPIC_ID-delete`. A long topic name is cut, as Kafka does.
-fn deleted_name(directory: &str, topic: TopicId) -> String {
+/// What the directory of a partition is called while it is being deleted, `topic-0.TOPIC_ID-delete`, or copied. A long topic name is cut, as Kafka does.
+fn marked_name(directory: &str, topic: TopicId, ending: &str) -> String {
     let (name, number) = directory.rsplit_once('-').unwrap_or((directory, ""));
-    let rest = format!("-{number}.{topic}{DELETED}");
+    let rest = format!("-{number}.{topic}{ending}");
     let kept = (0..=name.len())
         .rev()
         .find(|size| name.is_char_boundary(*size) && size + rest.len() <= FILE_NAME_BYTES_MAX);
@@ -692,8 +707,8 @@ fn deleted_name(directory: &str, topic: TopicId) -> String {
 }
 
 /// Whether a name is of that kind. Anything else that ends in the same way is somebody's data.
-fn is_deleted_name(name: &str) -> bool {
-    let parts = name.strip_suffix(DELETED).and_then(|rest| rest.rsplit_once('.'));
+fn is_marked_name(name: &str, ending: &str) -> bool {
+    let parts = name.strip_suffix(ending).and_then(|rest| rest.rsplit_once('.'));
     parts.is_some_and(|(directory, id)| {
         let number = directory.rsplit_once('-').map_or("", |(_, number)| number);
         topic_id_from(id).is_some() && number.parse::<u32>().is_ok_and(|it| it.to_string() == number)
@@ -734,5 +749,6 @@ fn topic_id_from(text: &str) -> Option<TopicId> {
 }
 
 mod compaction;
+mod moving;
 #[cfg(test)]
 mod tests;

@@ -23,6 +23,7 @@ mod error;
 mod files;
 mod index;
 mod log;
+mod moving;
 mod notes;
 mod plan;
 mod producers;
@@ -43,8 +44,8 @@ pub use append::Appended;
 pub use compact::{Compacted, Compaction};
 pub use config::{Flush, LogConfig, Retention};
 pub use disk::{
-    DURABLE_POINT, Damage, DiskAction, DiskError, DiskOp, Done, EPOCH_CHECKPOINT, FileKind, LogDir, OpId,
-    PARTITION_METADATA, Prefix, REPLACED, SegmentId, SegmentVersion,
+    DURABLE_POINT, Damage, DiskAction, DiskError, DiskOp, Done, EPOCH_CHECKPOINT, FileKind, LogDir, Move,
+    MoveStep, OpId, PARTITION_METADATA, Prefix, REPLACED, SegmentId, SegmentVersion,
 };
 pub use error::{AppendError, ReadError, RecoverError};
 pub use files::{CleanShutdown, DataDir, DirectoryFiles, Files, FilesError, FoundPartition, Space};

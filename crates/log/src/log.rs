@@ -14,6 +14,7 @@ use crate::compact::{Compacted, Pass};
 use crate::config::{Flush, LogConfig};
 use crate::disk::{DiskError, DiskOp, LogDir, SegmentId, SegmentVersion};
 use crate::epochs::Epochs;
+use crate::moving::Moving;
 use crate::notes::{Draft, Notes};
 use crate::producers::{ProducerState, Producers};
 use crate::queue::{Barrier, Queue};
@@ -94,6 +95,8 @@ pub struct Log {
     pub(crate) clean_to_on_disk: Offset,
     /// Compaction under way.
     pub(crate) pass: Option<Box<Pass>>,
+    /// A move to another data directory under way.
+    pub(crate) moving: Option<Box<Moving>>,
     /// How the last pass ended.
     pub(crate) last_pass: Option<Result<Compacted, DiskError>>,
     /// The newest version of a segment that compaction made.
@@ -168,6 +171,7 @@ impl Log {
             clean_to: Offset::ZERO,
             clean_to_on_disk: Offset::ZERO,
             pass: None,
+            moving: None,
             last_pass: None,
             version: 0,
             durable_point_due: false,

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use klamm_model::{Offset, TopicId};
 
 use crate::compact::{Rewritten, Source};
-use crate::disk::{DiskAction, OpId, Prefix, SegmentId};
+use crate::disk::{DiskAction, LogDir, OpId, Prefix, SegmentId};
 use crate::notes::Notes;
 
 /// Bytes and the place they go to.
@@ -74,6 +74,10 @@ pub(crate) enum Barrier {
     Swap {
         sources: Vec<Source>,
         rewritten: Box<Rewritten>,
+    },
+    /// The log goes on in another data directory.
+    Move {
+        to: LogDir,
     },
     /// Rewrites what recovery found missing.
     Repair {

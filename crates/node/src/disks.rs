@@ -80,6 +80,16 @@ impl Disks {
         self.dir(log_dir).has_failed
     }
 
+    /// A partition has moved.
+    pub(crate) fn moved(&mut self, from: LogDir, to: LogDir) {
+        self.left(from);
+        self.hosted(to);
+    }
+
+    pub(crate) fn path(&self, log_dir: LogDir) -> &str {
+        &self.dir(log_dir).path
+    }
+
     /// The data directory at this path.
     pub(crate) fn at_path(&self, path: &str) -> Option<LogDir> {
         let found = self.dirs.iter().position(|dir| dir.path == path.trim_end_matches('/'));

@@ -19,6 +19,7 @@ mod hosted;
 mod line_limit;
 mod membership;
 mod metadata;
+mod mover;
 mod node;
 mod partitions;
 mod pipeline;

@@ -32,6 +32,7 @@ use crate::{
     hosted::{Goal, Hosted},
     membership::Membership,
     metadata::Metadata,
+    mover::Mover,
     partitions::layers,
     report::Counters,
     rules::TopicRules,
@@ -89,6 +90,7 @@ pub struct Node {
     active: BTreeSet<TopicPartition>,
     periodic_at: Option<Tick>,
     pub(crate) cleaner: Cleaner,
+    pub(crate) mover: Mover,
     /// When old segments are looked for next, and how far the look under way has come.
     retention_at: Option<Tick>,
     retention: Option<Walk>,
@@ -133,6 +135,7 @@ impl Node {
             active: BTreeSet::new(),
             periodic_at: None,
             cleaner: Cleaner::default(),
+            mover: Mover::default(),
             retention_at: None,
             retention: None,
             log_dir_surveys: VecDeque::new(),
@@ -206,6 +209,7 @@ impl Node {
             Event::Disk { partition, op, result } => {
                 self.disk_done(partition, op, result, out);
                 self.note_cleaned(now, partition);
+                self.note_moved(partition, out);
                 self.may_rest(partition, out);
             }
             Event::Quorum(output) => self.quorum(now, output, out),

@@ -213,25 +213,74 @@ fn a_directory_that_fails_goes_offline_alone() {
     assert_eq!(world.produced(taken), (ErrorCode::None, 0));
 }
 
-#[test]
-fn a_partition_stays_where_it_is() {
-    let mut world = two_dirs();
-    world.create("t", 2);
-    let mut alter = |path: &str, name: &str, partition: i32| {
-        let topics = vec![AlterReplicaLogDirTopic { name: name.to_owned(), partitions: vec![partition] }];
-        let dirs = vec![AlterReplicaLogDir { path: path.to_owned(), topics }];
-        let sequence = world.send(Request::AlterReplicaLogDirs(AlterReplicaLogDirsRequest { dirs }), 2);
-        let Response::AlterReplicaLogDirs(response) = world.response(sequence) else {
-            panic!("another answer")
-        };
-        ErrorCode::from_code(response.results[0].partitions[0].error_code).expect("a known code")
+fn alter(world: &mut World, path: &str, name: &str, partition: i32) -> ErrorCode {
+    let topics = vec![AlterReplicaLogDirTopic { name: name.to_owned(), partitions: vec![partition] }];
+    let dirs = vec![AlterReplicaLogDir { path: path.to_owned(), topics }];
+    let sequence = world.send(Request::AlterReplicaLogDirs(AlterReplicaLogDirsRequest { dirs }), 2);
+    let Response::AlterReplicaLogDirs(response) = world.response(sequence) else { panic!("another answer") };
+    ErrorCode::from_code(response.results[0].partitions[0].error_code).expect("a known code")
+}
+
+/// The partitions in each directory; those on their way there with a sign.
+fn places(world: &mut World) -> Vec<String> {
+    let sequence = world.send(Request::DescribeLogDirs(DescribeLogDirsRequest { topics: None }), 4);
+    let Response::DescribeLogDirs(response) = world.response(sequence) else { panic!("another answer") };
+    let place = |dir: &klamm_wire::describe_log_dirs::DescribeLogDirsResult| {
+        let partitions = dir.topics.iter().flat_map(|topic| &topic.partitions);
+        let names =
+            partitions.map(|it| format!("{}{}", if it.is_future_key { ">" } else { "" }, it.partition_index));
+        names.collect::<Vec<_>>().join(" ")
     };
-    assert_eq!(alter("/one", "t", 0), ErrorCode::None);
-    assert_eq!(alter("/two/", "t", 1), ErrorCode::None);
-    assert_eq!(alter("/two", "t", 0), ErrorCode::PolicyViolation);
-    assert_eq!(alter("/three", "t", 0), ErrorCode::LogDirNotFound);
-    assert_eq!(alter("/one", "t", 2), ErrorCode::UnknownTopicOrPartition);
-    assert_eq!(alter("/one", "nothing", 0), ErrorCode::UnknownTopicOrPartition);
+    response.results.iter().map(place).collect()
+}
+
+#[test]
+fn partitions_move_between_directories_one_after_the_other() {
+    let mut world = two_dirs();
+    world.create("t", 4);
+    assert_eq!(places(&mut world), ["0 2", "1 3"]);
+    for (path, name, partition, expected) in [
+        ("/one", "t", 0, ErrorCode::None),
+        ("/two/", "t", 1, ErrorCode::None),
+        ("/three", "t", 0, ErrorCode::LogDirNotFound),
+        ("/one", "t", 4, ErrorCode::UnknownTopicOrPartition),
+        ("/one", "nothing", 0, ErrorCode::UnknownTopicOrPartition),
+    ] {
+        assert_eq!(alter(&mut world, path, name, partition), expected, "{path} {name}-{partition}");
+    }
+    assert!(world.disk.is_empty(), "all are where they are to be");
+
+    for partition in [0, 2, 0] {
+        assert_eq!(alter(&mut world, "/two", "t", partition), ErrorCode::None);
+    }
+    assert_eq!(alter(&mut world, "/one", "t", 3), ErrorCode::None);
+    assert_eq!(places(&mut world), ["0 2 >3", ">0 1 >2 3"]);
+    assert_eq!(world.disk.len(), 1, "one at a time");
+    assert_eq!(alter(&mut world, "/one", "t", 2), ErrorCode::None);
+    assert_eq!(places(&mut world), ["0 2 >3", ">0 1 3"], "what waits is called off");
+    let taken = world.produce_to("t", 0, -1, batch(1, None));
+    world.all_disk();
+    assert_eq!(world.produced(taken), (ErrorCode::None, 0), "it is written meanwhile");
+    assert_eq!(places(&mut world), ["2 3", "0 1"]);
+    let counts: Vec<_> = world.node.report().log_dirs.iter().map(|dir| dir.partitions).collect();
+    assert_eq!(counts, [2, 2]);
+
+    assert_eq!(alter(&mut world, "/one", "t", 0), ErrorCode::None);
+    assert_eq!(alter(&mut world, "/two", "t", 0), ErrorCode::None);
+    world.all_disk();
+    assert_eq!(places(&mut world), ["2 3", "0 1"], "what runs is called off");
+    free(&mut world, &[1 << 20, TOTAL]);
+    assert_eq!(alter(&mut world, "/one", "t", 0), ErrorCode::KafkaStorageError, "there is no room");
+    free(&mut world, &[TOTAL, TOTAL]);
+
+    assert_eq!(alter(&mut world, "/one", "t", 1), ErrorCode::None);
+    let topics = klamm_wire::DeleteTopicsRequest { topic_names: vec!["t".to_owned()], ..Default::default() };
+    world.send(Request::DeleteTopics(topics), 5);
+    world.all_disk();
+    world.create("u", 2);
+    assert_eq!(alter(&mut world, "/two", "u", 0), ErrorCode::None);
+    world.all_disk();
+    assert_eq!(places(&mut world), ["", "0 1"], "a deleted one holds up nobody");
 }
 
 #[test]

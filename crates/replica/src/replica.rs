@@ -1,6 +1,6 @@
 //! The replica: its part in the partition, how it changes, and what the disk's answers move.
 
-use klamm_log::{DiskError, DiskOp, Done, Log, LogConfig, OpId};
+use klamm_log::{DiskError, DiskOp, Done, Log, LogConfig, LogDir, OpId};
 use klamm_model::{BrokerId, LeaderEpoch, Offset, Tick, Timestamp};
 
 use crate::error::BecomeError;
@@ -172,6 +172,16 @@ impl Replica {
     /// Begins to compact the log, if that is due.
     pub fn compact(&mut self, wall: Timestamp, out: &mut Vec<DiskOp>) {
         self.log.compact(wall, out);
+    }
+
+    /// Takes the log to another data directory, by and by.
+    pub fn move_log(&mut self, to: LogDir, out: &mut Vec<DiskOp>) {
+        self.log.move_to(to, out);
+    }
+
+    /// The log stays where it is, unless it is too late for that.
+    pub fn call_off_move(&mut self, out: &mut Vec<DiskOp>) {
+        self.log.call_off_move(out);
     }
 
     /// The disk that the log is on has failed.

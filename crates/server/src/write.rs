@@ -56,6 +56,7 @@ pub(crate) fn tell_failure(op: &DiskOp, error: &DiskError) {
         DiskAction::MapKeys(_) => "collect keys to compact",
         DiskAction::Rewrite(_) => "write compacted segments",
         DiskAction::Swap { .. } => "swap compacted segments",
+        DiskAction::Move(_) => "move partition",
         DiskAction::DeletePartition => "delete partition",
     };
     tracing::error!(partition = %op.partition, action, %error, "a disk operation failed");

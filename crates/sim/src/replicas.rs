@@ -191,6 +191,7 @@ impl Replicas {
             | DiskAction::MapKeys(_)
             | DiskAction::Rewrite(_)
             | DiskAction::Swap { .. }
+            | DiskAction::Move(_)
             | DiskAction::Remove { .. } => {}
         }
     }

@@ -231,6 +231,7 @@ impl Directory {
             DiskAction::MapKeys(_)
             | DiskAction::Rewrite(_)
             | DiskAction::Swap { .. }
+            | DiskAction::Move(_)
             | DiskAction::DeletePartition => {
                 panic!("nobody asked for {action:?}")
             }

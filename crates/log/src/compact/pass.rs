@@ -89,8 +89,10 @@ impl Log {
     /// Whether a pass would be worth its while now: how much of the log is dirty, in millionths, and more than all where a record has waited for too
     /// long. `None` if not, or if one is under way.
     pub fn compaction_due(&self, now: Timestamp) -> Option<u32> {
-        let compaction =
-            self.config.compaction.filter(|_| self.life == Life::Running && self.pass.is_none())?;
+        let compaction = self
+            .config
+            .compaction
+            .filter(|_| self.life == Life::Running && self.pass.is_none() && self.moving.is_none())?;
         let limit = self.compaction_limit(&compaction, now);
         let from = self.dirty_from();
         if limit <= from {
@@ -173,7 +175,7 @@ impl Log {
         self.segments[touched].base
     }
 
-    fn source(&self, at: usize) -> Source {
+    pub(crate) fn source(&self, at: usize) -> Source {
         let segment = &self.segments[at];
         let (segment_version, size) = (self.version_of(segment), segment.size);
         Source { segment: segment_version, size, end: self.segment_end(at) }

@@ -9,7 +9,7 @@ use klamm_model::{PartitionIndex, TopicPartition};
 use rustix::fs::{FlockOperation, flock};
 
 use super::{
-    CleanShutdown, FilesError, FoundPartition, LOCK_FILE, is_deleted_name, marker, options,
+    CleanShutdown, DELETED, FilesError, FoundPartition, LOCK_FILE, is_marked_name, marker, options,
     private_directory, read_metadata,
 };
 use crate::disk::{LogDir, PARTITION_METADATA};
@@ -55,7 +55,7 @@ impl DataDir {
         for entry in fs::read_dir(directory).map_err(failed("list", directory))? {
             let path = entry.map_err(failed("list", directory))?.path();
             let name = path.file_name().and_then(|name| name.to_str());
-            if name.is_some_and(is_deleted_name) && path.is_dir() && !path.is_symlink() {
+            if name.is_some_and(|name| is_marked_name(name, DELETED)) && path.is_dir() && !path.is_symlink() {
                 fs::remove_dir_all(&path).map_err(failed("remove", &path))?;
             }
         }

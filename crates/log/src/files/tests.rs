@@ -8,6 +8,8 @@ use super::*;
 use crate::tests::{PARTITION, batch, config, offset};
 use crate::{Log, RecoveryReport};
 
+mod moving;
+
 const DIRECTORY: &str = "some-topic-0";
 
 /// Performs everything, as a shell would.
@@ -162,7 +164,7 @@ fn a_partition_with_the_longest_name_can_be_deleted() {
     let name = format!("{}-{}", "n".repeat(244), i32::MAX);
     let mut log = Log::create(partition, name.clone(), config(), &mut ops);
     settle(&files, &mut log, ops);
-    let gone = place.path().join(deleted_name(&name, partition.topic));
+    let gone = place.path().join(marked_name(&name, partition.topic, DELETED));
     assert_eq!(gone.file_name().map(std::ffi::OsStr::len), Some(FILE_NAME_BYTES_MAX));
     let mut ops = Vec::new();
     log.delete(&mut ops);
@@ -173,7 +175,7 @@ fn a_partition_with_the_longest_name_can_be_deleted() {
 #[test]
 fn a_deletion_that_was_cut_short_is_finished_at_the_next_start() {
     let place = tempfile::tempdir().expect("a directory");
-    let half = place.path().join(deleted_name(DIRECTORY, PARTITION.topic));
+    let half = place.path().join(marked_name(DIRECTORY, PARTITION.topic, DELETED));
     let foreign = ["photos-delete", "some-topic-0.abc-delete", "some-topic-x.AAAAAAAAAAAAAAAAAAAAAA-delete"];
     let foreign = foreign.map(|name| place.path().join(name));
     for path in foreign.iter().chain([&half]) {

@@ -207,7 +207,10 @@ impl MemoryDisk {
                 let now = self.now;
                 self.file(*segment).write(now, *position as usize, &bytes);
             }
-            DiskAction::Sync { .. } | DiskAction::MapKeys(_) | DiskAction::Rewrite(_) => {
+            DiskAction::Sync { .. }
+            | DiskAction::MapKeys(_)
+            | DiskAction::Rewrite(_)
+            | DiskAction::Move(_) => {
                 panic!("it needs more than the files")
             }
             DiskAction::Swap { segment, replaced } => {

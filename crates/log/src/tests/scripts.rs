@@ -113,6 +113,7 @@ fn name(op: &DiskOp) -> String {
             format!("rewrite {}", bases(&job.sources.iter().map(|it| it.segment.id).collect::<Vec<_>>()))
         }
         DiskAction::Swap { segment, .. } => format!("swap {}", segment.id.base),
+        DiskAction::Move(it) => format!("move to {}: {:?}", it.to.0, it.step),
         DiskAction::DeletePartition => "delete".to_owned(),
     }
 }

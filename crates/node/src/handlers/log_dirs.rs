@@ -67,13 +67,20 @@ impl Survey {
         }
     }
 
-    fn note(&mut self, key: TopicPartition, hosted: &Hosted) {
-        let topics = &mut self.topics[usize::from(hosted.replica.log().log_dir().0)];
+    fn note(&mut self, key: TopicPartition, hosted: &Hosted, moving_to: Option<LogDir>) {
+        self.put(hosted.replica.log().log_dir(), hosted, partition(key, hosted));
+        if let Some(to) = moving_to {
+            self.put(to, hosted, future(key, hosted));
+        }
+    }
+
+    fn put(&mut self, log_dir: LogDir, hosted: &Hosted, partition: DescribeLogDirsPartition) {
+        let topics = &mut self.topics[usize::from(log_dir.0)];
         if topics.last().is_none_or(|last| *last.name != *hosted.name) {
             topics.push(DescribeLogDirsTopic { name: hosted.name.to_string(), ..Default::default() });
         }
         if let Some(topic) = topics.last_mut() {
-            topic.partitions.push(partition(key, hosted));
+            topic.partitions.push(partition);
         }
     }
 
@@ -111,7 +118,7 @@ pub(crate) fn go_on(node: &mut Node, out: &mut Vec<Effect>) {
     let Some(mut survey) = node.log_dir_surveys.pop_front() else { return };
     for key in survey.next(node) {
         if let Some(hosted) = node.hosted.get(&key) {
-            survey.note(key, hosted);
+            survey.note(key, hosted, node.moving_to(key));
         }
     }
     if survey.is_over() {
@@ -132,8 +139,25 @@ fn partition(key: TopicPartition, hosted: &Hosted) -> DescribeLogDirsPartition {
     }
 }
 
-/// Partitions stay where they are: asking for the directory they are in is fine, for another one a matter of policy.
-pub(crate) fn alter(node: &Node, to: ReplyTo, request: &AlterReplicaLogDirsRequest, out: &mut Vec<Effect>) {
+/// The copy of one that is on its way to another directory, or waits for its turn.
+fn future(key: TopicPartition, hosted: &Hosted) -> DescribeLogDirsPartition {
+    let log = hosted.replica.log();
+    let (copied_bytes, copied_end) = log.copied();
+    DescribeLogDirsPartition {
+        partition_index: key.partition.0,
+        partition_size: i64::try_from(copied_bytes).unwrap_or(i64::MAX),
+        offset_lag: (log.end().raw() - copied_end.raw()).max(0),
+        is_future_key: true,
+    }
+}
+
+/// The answer says that a move is wanted from now on; how far it is, DescribeLogDirs tells.
+pub(crate) fn alter(
+    node: &mut Node,
+    to: ReplyTo,
+    request: &AlterReplicaLogDirsRequest,
+    out: &mut Vec<Effect>,
+) {
     let mut results: Vec<AlterReplicaLogDirTopicResult> = Vec::new();
     // A request may name many topics, and each under several directories.
     let mut places: FxHashMap<&str, usize> = FxHashMap::default();
@@ -141,7 +165,7 @@ pub(crate) fn alter(node: &Node, to: ReplyTo, request: &AlterReplicaLogDirsReque
         for topic in &dir.topics {
             let result = |index: &i32| AlterReplicaLogDirPartitionResult {
                 partition_index: *index,
-                error_code: altered(node, &dir.path, &topic.name, PartitionIndex(*index)).code(),
+                error_code: altered(node, &dir.path, &topic.name, PartitionIndex(*index), out).code(),
             };
             let of_topic = topic.partitions.iter().map(result);
             let place = *places.entry(&topic.name).or_insert(results.len());
@@ -159,16 +183,27 @@ pub(crate) fn alter(node: &Node, to: ReplyTo, request: &AlterReplicaLogDirsReque
     );
 }
 
-fn altered(node: &Node, path: &str, topic: &str, partition: PartitionIndex) -> ErrorCode {
+fn altered(
+    node: &mut Node,
+    path: &str,
+    topic: &str,
+    partition: PartitionIndex,
+    out: &mut Vec<Effect>,
+) -> ErrorCode {
     let Some(wanted) = node.disks.at_path(path) else { return ErrorCode::LogDirNotFound };
     if node.disks.has_failed(wanted) {
         return ErrorCode::KafkaStorageError;
     }
     let Some(topic) = node.topic_id(topic) else { return ErrorCode::UnknownTopicOrPartition };
     let key = TopicPartition { topic, partition };
-    match node.hosted.get(&key).map(|hosted| hosted.replica.log().log_dir()) {
-        Some(found) if found == wanted => ErrorCode::None,
-        Some(_) => ErrorCode::PolicyViolation,
+    match node.hosted.get(&key).map(|hosted| hosted.replica.log()) {
+        Some(log) if log.log_dir() != wanted && (log.has_failed() || node.disks.is_full(wanted)) => {
+            ErrorCode::KafkaStorageError
+        }
+        Some(_) => {
+            node.want_in(key, wanted, out);
+            ErrorCode::None
+        }
         None if node.image.partition(key).is_some() => ErrorCode::ReplicaNotAvailable,
         None => ErrorCode::UnknownTopicOrPartition,
     }

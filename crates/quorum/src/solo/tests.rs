@@ -81,6 +81,7 @@ impl Disk {
             DiskAction::MapKeys(_) | DiskAction::Rewrite(_) | DiskAction::Swap { .. } => {
                 panic!("nobody compacts the metadata log")
             }
+            DiskAction::Move(_) => panic!("nobody moves the metadata log"),
             DiskAction::Retire { .. } | DiskAction::Remove { .. } | DiskAction::DeletePartition => {
                 panic!("nobody deletes anything of the metadata log")
             }

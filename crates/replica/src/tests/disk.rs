@@ -72,6 +72,7 @@ impl Disk {
             DiskAction::MapKeys(_) | DiskAction::Rewrite(_) | DiskAction::Swap { .. } => {
                 panic!("nothing is compacted here")
             }
+            DiskAction::Move(_) => panic!("there is one directory"),
             DiskAction::DeletePartition => self.files.clear(),
         }
     }

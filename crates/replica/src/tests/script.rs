@@ -375,6 +375,7 @@ fn describe(op: &DiskOp) -> String {
         DiskAction::MapKeys(_) => "map keys".to_string(),
         DiskAction::Rewrite(_) => "rewrite".to_string(),
         DiskAction::Swap { .. } => "swap".to_string(),
+        DiskAction::Move(_) => "move".to_string(),
         DiskAction::DeletePartition => "delete".to_string(),
     }
 }

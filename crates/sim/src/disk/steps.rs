@@ -126,6 +126,7 @@ impl Disk {
             }
             DiskAction::MapKeys(_) => steps.push(Step::RemoveCleaned),
             DiskAction::Rewrite(_) => {}
+            DiskAction::Move(it) => unreachable!("nobody asks for a move here, but {it:?}"),
             DiskAction::Swap { segment, replaced } => {
                 let bases: Vec<Offset> = replaced.iter().map(|gone| gone.base).collect();
                 let swap = compact::swap_steps(segment.id.base, &bases);
