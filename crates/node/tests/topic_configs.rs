@@ -13,7 +13,7 @@ mod world;
 use std::fmt::Write;
 
 use expect_test::{Expect, expect};
-use klamm_log::{DiskAction, Done, LogConfig, SegmentId};
+use klamm_log::{DiskAction, Done, FileKind, LogConfig, SegmentId, SegmentVersion, compact};
 use klamm_model::{BatchBuilder, PartitionIndex, Seal, Timestamp, TopicPartition};
 use klamm_node::Event;
 use world::{World, batch};
@@ -73,9 +73,44 @@ impl World {
             if op.partition.topic == self.topic() {
                 told += &described(&op.action);
             }
-            self.step(Event::Disk { partition: op.partition, op: op.id, result: Ok(Done::Nothing) });
+            let result = Ok(self.perform(&op.action));
+            self.step(Event::Disk { partition: op.partition, op: op.id, result });
         }
         told
+    }
+
+    /// Compaction goes through what was written.
+    fn perform(&mut self, action: &DiskAction) -> Done {
+        self.write(action);
+        let mut read = |segment: SegmentVersion, _: FileKind, position: u64, buffer: &mut [u8]| {
+            let file = self.files.iter().find(|(id, _)| *id == segment.id).map(|(_, file)| &file[..]);
+            let bytes = file.and_then(|file| file.get(position as usize..)).unwrap_or_default();
+            let size = bytes.len().min(buffer.len());
+            buffer[..size].copy_from_slice(&bytes[..size]);
+            Ok(size)
+        };
+        match action {
+            DiskAction::MapKeys(job) => {
+                Done::Keys(compact::map_keys(job, &mut read).expect("good records").into())
+            }
+            DiskAction::Rewrite(job) => {
+                let mut written = Vec::new();
+                let mut write = |bytes: &[u8]| {
+                    written.extend_from_slice(bytes);
+                    Ok(())
+                };
+                let rewritten = compact::rewrite(job, &mut read, &mut write).expect("good records");
+                self.cleaned = written;
+                Done::Rewritten(Box::new(rewritten))
+            }
+            DiskAction::Swap { segment, .. } => {
+                let cleaned = std::mem::take(&mut self.cleaned);
+                let known = self.files.iter_mut().find(|(id, _)| *id == segment.id);
+                known.expect("a segment that was written").1 = cleaned;
+                Done::Nothing
+            }
+            _ => Done::Nothing,
+        }
     }
 
     fn topic(&self) -> klamm_model::TopicId {
@@ -108,7 +143,16 @@ fn described(action: &DiskAction) -> String {
 }
 
 fn check(script: &str, expected: &Expect) {
-    let mut world = World::new();
+    check_with(&[], script, expected);
+}
+
+/// With configs of the broker.
+fn check_with(given: &[(&str, &str)], script: &str, expected: &Expect) {
+    let mut world = World::with(|config| {
+        for (name, value) in given {
+            config.give(name, value).expect("a config of a broker");
+        }
+    });
     let mut output = String::new();
     for line in script.lines().map(str::trim) {
         let told = world.run(line);
@@ -302,10 +346,10 @@ fn what_becomes_of_old_segments_is_changed_while_they_are_there() {
             wait 400000: compaction begins
             append: NONE once synced; segment 1 ends at 2, with 0 index entries
             set cleanup.policy=compact,delete
-            wait 310000: compaction begins; segment 2 ends at 3, with 0 index entries; segment 0, 1, 2 leaves the log
+            wait 310000: compaction begins; segment 2 ends at 3, with 0 index entries; segment 0, 2 leaves the log
             append: NONE once synced
             set cleanup.policy=delete
-            wait 310000: segment 3 ends at 4, with 0 index entries; segment 0, 1, 2 is removed; segment 3 leaves the log
+            wait 310000: segment 3 ends at 4, with 0 index entries; segment 0, 2 is removed; segment 3 leaves the log
             append: NONE once synced
             set cleanup.policy=
             wait 310000: segment 4 ends at 5, with 0 index entries; segment 3 is removed; segment 4 leaves the log
@@ -322,6 +366,7 @@ fn compaction_waits_for_dirt_and_for_age() {
          append
          wait 50000
          wait 20000
+         append
          set min.compaction.lag.ms=100000000
          wait 20000
          set min.compaction.lag.ms=
@@ -333,6 +378,7 @@ fn compaction_waits_for_dirt_and_for_age() {
             append: NONE once synced; segment 0 ends at 1, with 0 index entries
             wait 50000
             wait 20000: compaction begins
+            append: NONE once synced; segment 1 ends at 2, with 0 index entries
             set min.compaction.lag.ms=100000000
             wait 20000
             set min.compaction.lag.ms=
@@ -361,6 +407,48 @@ fn compaction_waits_for_dirt_and_for_age() {
             wait 20000: compaction begins
             append: NONE once synced; segment 2 ends at 3, with 0 index entries
             wait 20000: compaction begins
+        "#]],
+    );
+}
+
+#[test]
+fn compaction_rests_as_long_as_it_has_read_and_written_too_much() {
+    let script = "create segment.ms=1000 cleanup.policy=compact
+         append 1
+         wait 2000
+         append 2
+         wait 20000
+         append 3
+         wait 30000
+         wait 30000
+         wait 30000";
+    check(
+        script,
+        &expect![[r#"
+            create segment.ms=1000 cleanup.policy=compact
+            append 1: NONE once synced
+            wait 2000
+            append 2: NONE once synced; segment 0 ends at 1, with 0 index entries
+            wait 20000: compaction begins
+            append 3: NONE once synced; segment 1 ends at 2, with 0 index entries
+            wait 30000: compaction begins
+            wait 30000
+            wait 30000
+        "#]],
+    );
+    check_with(
+        &[("log.cleaner.io.max.bytes.per.second", "2")],
+        script,
+        &expect![[r#"
+            create segment.ms=1000 cleanup.policy=compact
+            append 1: NONE once synced
+            wait 2000
+            append 2: NONE once synced; segment 0 ends at 1, with 0 index entries
+            wait 20000: compaction begins
+            append 3: NONE once synced; segment 1 ends at 2, with 0 index entries
+            wait 30000
+            wait 30000
+            wait 30000: compaction begins
         "#]],
     );
 }

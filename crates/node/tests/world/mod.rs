@@ -42,6 +42,8 @@ pub(crate) struct World {
     pub(crate) wall: Timestamp,
     /// What was written, by segment.
     pub(crate) files: Vec<(SegmentId, Vec<u8>)>,
+    /// The segment that compaction has written and not swapped in yet.
+    pub(crate) cleaned: Vec<u8>,
     pub(crate) rest: Option<Rest>,
     /// How often the node wanted to know how much room there is.
     pub(crate) looks: usize,
@@ -72,6 +74,7 @@ impl World {
             view: None,
             wall: Timestamp(1_700_000_000_000),
             files: Vec::new(),
+            cleaned: Vec::new(),
             rest: None,
             looks: 0,
         };
@@ -140,7 +143,7 @@ impl World {
         ended
     }
 
-    fn write(&mut self, action: &DiskAction) {
+    pub(crate) fn write(&mut self, action: &DiskAction) {
         let DiskAction::Write { segment, position, prefix, body } = action else { return };
         let known = self.files.iter().position(|(id, _)| id == segment);
         let index = known.unwrap_or_else(|| {
