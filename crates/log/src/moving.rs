@@ -25,8 +25,8 @@ pub(crate) struct Moving {
     to: LogDir,
     /// The part that was handed out, if it is not the barrier.
     op: Option<OpId>,
-    /// The segment that is being copied, unless it was cut meanwhile.
-    copying: Option<Source>,
+    /// The segment that is being copied, and whether it is still what it was when that began.
+    copying: Option<(Source, bool)>,
     copied: Vec<Source>,
     began: bool,
     rolls: u32,
@@ -99,9 +99,11 @@ impl Log {
             // What could not be removed of a copy goes at the next start.
             return;
         }
-        match went_well {
-            true => moving.copied.extend(moving.copying.take()),
-            false => moving.is_over = true,
+        match moving.copying.take() {
+            // It was cut, or left the log as one that is too old: whatever came of its copy.
+            Some((source, is_good)) if !is_good || !self.has_segment(&source) => {}
+            Some((source, _)) if went_well => moving.copied.push(source),
+            copying => moving.is_over |= copying.is_some() || !went_well,
         }
         self.moving = Some(moving);
     }
@@ -126,7 +128,7 @@ impl Log {
     fn hand_out_move(&mut self, step: MoveStep, copying: Option<Source>, out: &mut Vec<DiskOp>) {
         let id = self.queue.next_id();
         let Some(moving) = &mut self.moving else { return };
-        (moving.op, moving.copying, moving.began) = (Some(id), copying, true);
+        (moving.op, moving.copying, moving.began) = (Some(id), copying.map(|source| (source, true)), true);
         moving.is_clearing = moving.is_over;
         let action = DiskAction::Move(Box::new(Move { to: moving.to, step }));
         out.push(DiskOp { partition: self.partition, id, action });
@@ -137,6 +139,11 @@ impl Log {
         let moving = self.moving.as_ref()?;
         let closed = (0..self.segments.len() - 1).filter(|at| self.segments[*at].sealed);
         closed.map(|at| self.source(at)).find(|source| !moving.copied.contains(source))
+    }
+
+    fn has_segment(&self, source: &Source) -> bool {
+        let at = self.segments.binary_search_by_key(&source.segment.id.base, |segment| segment.base);
+        at.is_ok_and(|at| self.source(at) == *source)
     }
 
     /// All closed segments are copied. What is left is copied while nothing is written.
@@ -178,7 +185,9 @@ impl Log {
     pub(crate) fn cut_copies(&mut self, to: Offset) {
         if let Some(moving) = &mut self.moving {
             moving.copied.retain(|source| source.end <= to);
-            moving.copying = moving.copying.take().filter(|source| source.end <= to);
+            if let Some((source, is_good)) = &mut moving.copying {
+                *is_good &= source.end <= to;
+            }
         }
     }
 }

@@ -93,6 +93,9 @@ impl Files {
     /// Makes the copy what the directory is; nothing is written there meanwhile.
     fn finish_copy(&self, to: LogDir, from: &Directory, copy: &Path, copied: &[SegmentId]) -> io::Result<()> {
         private_directory(false).create(copy).or_else(fine_if_there)?;
+        if fs::symlink_metadata(self.data_dir(to).path.join(from.name())).is_ok() {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something else has its place"));
+        }
         let of_copied = |segment: &SegmentId| {
             [FileKind::Log, FileKind::Index, FileKind::TimeIndex].map(|kind| kind.file_name(segment.base))
         };

@@ -201,18 +201,47 @@ fn a_move_that_is_called_off_or_fails_leaves_nothing_behind() {
     world.settle();
     assert_eq!((world.names(), world.log.is_moving()), (here.to_vec(), false));
 
-    // A file is where the copy would be.
-    let copy = dirs(world.place.path())[1].join(marked_name(DIRECTORY, PARTITION.topic, FUTURE));
-    fs::write(&copy, "in the way").expect("written");
-    world.begin_move(1);
-    world.settle();
-    assert_eq!((world.log.log_dir(), world.log.is_moving()), (LogDir(0), false));
-    fs::remove_file(&copy).expect("removed");
+    // Something is where the copy would be, or the partition in the end.
+    for name in [marked_name(DIRECTORY, PARTITION.topic, FUTURE), DIRECTORY.to_owned()] {
+        let in_the_way = dirs(world.place.path())[1].join(name);
+        fs::write(&in_the_way, "in the way").expect("written");
+        world.begin_move(1);
+        world.settle();
+        assert_eq!((world.log.log_dir(), world.log.is_moving()), (LogDir(0), false));
+        fs::remove_file(&in_the_way).expect("it is still there");
+        assert_eq!(world.names(), here);
+    }
     world.append();
     world.settle();
     let all = world.contents();
     drop(world.files);
     assert_eq!(restarted(world.place.path()), (LogDir(0), all));
+}
+
+#[test]
+fn segments_that_grow_too_old_meanwhile_do_not_end_a_move() {
+    let mut world = World::new();
+    world.log.note_high_watermark(world.log.end());
+    world.begin_move(1);
+    let copies =
+        |op: &DiskOp| matches!(&op.action, DiskAction::Move(it) if matches!(it.step, MoveStep::Copy { .. }));
+    while !world.ops.iter().any(copies) {
+        world.step().expect("a step");
+    }
+    // The copy of the oldest segment has to wait, and does not find it any more.
+    world.act(|log, ops| log.advance_log_start(offset(30), ops));
+    while let Some(at) = world.ops.iter().position(|op| !is_move(&op.action)) {
+        world.ops.swap(0, at);
+        world.step();
+    }
+    let oldest = dirs(world.place.path())[0].join(DIRECTORY).join(FileKind::Log.file_name(offset(0)));
+    assert!(copies(&world.ops[0]), "{:?}", world.ops);
+    assert!(!oldest.exists());
+    world.settle();
+    assert_eq!((world.log.log_dir(), world.names()), (LogDir(1), vec![format!("two/{DIRECTORY}")]));
+    let all = world.contents();
+    drop(world.files);
+    assert_eq!(restarted(world.place.path()), (LogDir(1), all));
 }
 
 #[test]
