@@ -105,6 +105,14 @@ pub enum Invalidity {
         /// Where the header puts the last one.
         last_offset_delta: u32,
     },
+    /// Its compressed body is too small for its records.
+    #[error("{record_count} records in what unpacks to at most {unpacked_size_max} bytes")]
+    TooManyRecords {
+        /// How many records the header announces.
+        record_count: u32,
+        /// What the body can unpack to.
+        unpacked_size_max: u64,
+    },
     /// A record is malformed.
     #[error("record {index}: {problem}")]
     Record {

@@ -10,7 +10,7 @@ use crate::snappy;
 
 /// Largest zstd window that we unpack: 128 MiB. Java's highest levels announce it even for small batches, so less would refuse good data. The window
 /// is only memory as far as it is filled, which the limit on the output bounds.
-const ZSTD_WINDOW_LOG_MAX: u32 = 27;
+pub(crate) const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 
 /// How the body of a batch is compressed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]

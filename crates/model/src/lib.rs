@@ -16,6 +16,7 @@ mod compress;
 mod error_code;
 mod header;
 mod ids;
+mod outline;
 mod record;
 mod rules;
 mod snappy;
@@ -33,6 +34,7 @@ pub use header::{
     patched_prefix, position, restamped_header,
 };
 pub use ids::*;
+pub use outline::unpacked_size_bound;
 pub use record::{Headers, RecordHeader, RecordView, Records};
 pub use rules::{BatchRules, Fault, RECORD_FAULTS_MAX, RecordFault, RuleError, TimestampRule};
 pub use validate::{ProduceLimits, ValidBatch, validate_produce};

@@ -53,6 +53,51 @@ pub(crate) fn decompress(input: &[u8], output: &mut Vec<u8>, size_max: usize) ->
     Ok(())
 }
 
+/// What the blocks say that they unpack to, in all; `None` if they cannot be.
+pub(crate) fn announced_size(input: &[u8]) -> Option<u64> {
+    let Some(framed) = input.strip_prefix(MAGIC) else {
+        // It has no mark to know it by, but its elements add up.
+        return announced_size_of_block(input).filter(|size| elements_size(input) == Some(*size));
+    };
+    let mut rest = framed.get(HEADER_SIZE - MAGIC.len()..)?;
+    let mut announced = 0;
+    while !rest.is_empty() {
+        let (size, after) = rest.split_first_chunk::<4>()?;
+        let (block, after) = after.split_at_checked(u32::from_be_bytes(*size) as usize)?;
+        announced += announced_size_of_block(block)?;
+        rest = after;
+    }
+    Some(announced)
+}
+
+/// What the elements of a block, literals and copies, unpack to.
+fn elements_size(block: &[u8]) -> Option<u64> {
+    let mut rest = &block[block.iter().position(|byte| *byte < 0x80)? + 1..];
+    let mut size = 0;
+    while let Some((tag, after)) = rest.split_first() {
+        let length = usize::from(tag >> 2);
+        let (length, skipped) = match tag & 3 {
+            0 if length < 60 => (length + 1, length + 1),
+            0 => {
+                let (bytes, _) = after.split_at_checked(length - 59)?;
+                let length = bytes.iter().rev().fold(0, |length, byte| length << 8 | usize::from(*byte)) + 1;
+                (length, length + bytes.len())
+            }
+            1 => ((length & 7) + 4, 1),
+            2 => (length + 1, 2),
+            _ => (length + 1, 4),
+        };
+        rest = after.get(skipped..)?;
+        size += length as u64;
+    }
+    Some(size)
+}
+
+fn announced_size_of_block(block: &[u8]) -> Option<u64> {
+    let size = snap::raw::decompress_len(block).ok()?;
+    (0 < block.len() && size <= block.len().saturating_mul(GROWTH_MAX)).then_some(size as u64)
+}
+
 const MALFORMED: DecompressError = DecompressError::Malformed(Codec::Snappy);
 
 fn decompress_block(block: &[u8], output: &mut Vec<u8>, size_max: usize) -> Result<usize, DecompressError> {

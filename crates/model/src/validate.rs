@@ -1,12 +1,12 @@
 //! The check that a client's batch must pass before it is given a place in a log.
 //!
-//! It stands on the path of every record that comes in. A compressed body is not unpacked here: a topic's [rules](crate::BatchRules) may want that, and whoever
-//! reads it meets the same checks again in [`Records`](crate::Records).
+//! It stands on the path of every record that comes in. A compressed body is not unpacked here, only its [outline](unpacked_size_bound) is looked at (docs/decisions/0003):
+//! a topic's [rules](crate::BatchRules) may want to unpack it, and whoever reads it meets the same checks again in [`Records`](crate::Records).
 
 use crate::record::{skip_record, timestamp_after};
 use crate::{
     BatchError, BatchHeader, BatchView, Codec, Corruption, Invalidity, Producer, RecordProblem, Timestamp,
-    TimestampType,
+    TimestampType, unpacked_size_bound,
 };
 
 /// What a client's batch may take.
@@ -70,7 +70,10 @@ pub fn validate_produce(bytes: &[u8], limits: &ProduceLimits) -> Result<ValidBat
     check_header(header)?;
     let (oldest_timestamp, newest_timestamp) = match codec {
         Codec::None => check_records(header, batch.body(), limits.header_count_max)?,
-        _ => (header.base_timestamp, header.max_timestamp),
+        _ => {
+            check_outline(header.record_count, codec, batch.body())?;
+            (header.base_timestamp, header.max_timestamp)
+        }
     };
     Ok(ValidBatch {
         record_count: header.record_count,
@@ -135,6 +138,17 @@ fn check_header(header: &BatchHeader) -> Result<(), BatchError> {
         }
         _ => Ok(()),
     }
+}
+
+/// Length, attributes, timestamp and offset delta, no key, no value, no headers.
+const RECORD_SIZE_MIN: u64 = 7;
+
+fn check_outline(record_count: u32, codec: Codec, body: &[u8]) -> Result<(), BatchError> {
+    let unpacked_size_max = unpacked_size_bound(codec, body)?;
+    if unpacked_size_max < u64::from(record_count) * RECORD_SIZE_MIN {
+        return Err(Invalidity::TooManyRecords { record_count, unpacked_size_max }.into());
+    }
+    Ok(())
 }
 
 /// Walks over every record; gives the lowest and the highest timestamp.
@@ -334,12 +348,34 @@ mod tests {
     }
 
     #[test]
-    fn a_compressed_body_is_not_looked_into() {
-        let valid = check(|bytes| {
-            bytes[position::ATTRIBUTES + 1] |= Codec::Zstd.id();
-            bytes.truncate(BATCH_HEADER_SIZE);
-            bytes.extend_from_slice(b"nonsense");
-        });
-        assert!(valid.is_ok_and(|valid| valid.codec == Codec::Zstd));
+    fn of_a_compressed_body_the_outline_is_looked_at() {
+        for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+            let with = |records: &[u8], record_count: u32| {
+                check(|bytes| {
+                    bytes[position::ATTRIBUTES + 1] |= codec.id();
+                    bytes[position::RECORD_COUNT..][..4].copy_from_slice(&record_count.to_be_bytes());
+                    let last = record_count - 1;
+                    bytes[position::LAST_OFFSET_DELTA..][..4].copy_from_slice(&last.to_be_bytes());
+                    bytes.truncate(BATCH_HEADER_SIZE);
+                    crate::compress(crate::Compression::of(codec), records, bytes);
+                })
+            };
+            let good = good()[BATCH_HEADER_SIZE..].to_vec();
+            assert!(with(&good, 3).is_ok_and(|valid| valid.codec == codec));
+            // What is inside is not looked at.
+            assert!(with(b"these are no records, but three of them could be as long", 3).is_ok());
+            for record_count in [1 << 30, i32::MAX as u32] {
+                let refused = with(&good, record_count);
+                let is_expected =
+                    matches!(refused, Err(BatchError::Invalid(Invalidity::TooManyRecords { .. })));
+                assert!(is_expected, "{codec}: {refused:?}");
+            }
+            let nonsense = check(|bytes| {
+                bytes[position::ATTRIBUTES + 1] |= codec.id();
+                bytes.truncate(BATCH_HEADER_SIZE);
+                bytes.extend_from_slice(b"nonsense");
+            });
+            assert_eq!(nonsense, Err(crate::DecompressError::Malformed(codec).into()));
+        }
     }
 }

@@ -65,6 +65,8 @@ pub struct NodeConfig {
     pub fetch_bytes_max: u32,
     /// Longest time a fetch may be parked; larger wishes are cut to it.
     pub fetch_wait_max_ms: u32,
+    /// Partitions of all fetches of clients that wait together; a partition takes about 100 bytes. One that finds no room is answered with what there is.
+    pub fetch_parked_partitions_max: usize,
     /// `max.incremental.fetch.session.cache.slots`: readers whose partitions are kept from fetch to fetch. Others name them each time.
     pub fetch_session_count_max: usize,
     /// `log.retention.check.interval.ms`: how often it is looked for segments to delete.
@@ -130,6 +132,7 @@ impl NodeConfig {
             session_timeout_ms: 1_000,
             fetch_bytes_max: 55 << 20,
             fetch_wait_max_ms: 300_000,
+            fetch_parked_partitions_max: 1_000_000,
             fetch_session_count_max: 1_000,
             retention_check_interval_ms: 300_000,
             producer_id_expiration_ms: 86_400_000,

@@ -59,6 +59,8 @@ pub struct Node {
     pub(crate) hosted: FxHashMap<TopicPartition, Hosted>,
     pub(crate) produce_waiters: Waiters<ProduceWaiter>,
     pub(crate) fetch_waiters: Waiters<FetchWaiter>,
+    /// Of the fetches of clients among them.
+    pub(crate) parked_partitions: usize,
     pub(crate) fetch_sessions: FetchSessions,
     pub(crate) delete_waiters: Waiters<DeleteWaiter>,
     /// Parked fetches that may find more now.
@@ -120,6 +122,7 @@ impl Node {
             hosted: FxHashMap::default(),
             produce_waiters: Waiters::default(),
             fetch_waiters: Waiters::default(),
+            parked_partitions: 0,
             fetch_sessions: FetchSessions::new(config.fetch_session_count_max, seed),
             delete_waiters: Waiters::default(),
             moved: Vec::new(),

@@ -615,3 +615,33 @@ fn a_follower_takes_the_place_of_a_consumer() {
     "#]]
     .assert_eq(&run(small(), script));
 }
+
+#[test]
+fn a_fetch_that_finds_no_room_to_wait_is_answered_at_once() {
+    let script = "create t 2
+         fetch v12 0/-1 t-0@0 t-1@0 wait=1000
+         fetch v12 0/-1 t-0@0 t-1@0 wait=1000
+         fetch v12 0/-1 t-0@0 wait=1000
+         produce t-0 1
+         fetch v12 0/-1 t-0@1 t-1@0 wait=1000
+         tick 999
+         tick 1
+         fetch v12 0/-1 t-0@1 t-1@0 wait=1000";
+    let few = World::with(|config| config.fetch_parked_partitions_max = 3);
+    expect![[r#"
+        create t 2
+        fetch v12 0/-1 t-0@0 t-1@0 wait=1000
+        fetch v12 0/-1 t-0@0 t-1@0 wait=1000
+          #2 no session | t-0 hw 0 | t-1 hw 0
+        fetch v12 0/-1 t-0@0 wait=1000
+        produce t-0 1
+          #1 no session | t-0 records, hw 1 | t-1 hw 0
+          #3 no session | t-0 records, hw 1
+        fetch v12 0/-1 t-0@1 t-1@0 wait=1000
+        tick 999
+        tick 1
+          #4 no session | t-0 hw 1 | t-1 hw 0
+        fetch v12 0/-1 t-0@1 t-1@0 wait=1000
+    "#]]
+    .assert_eq(&run(few, script));
+}

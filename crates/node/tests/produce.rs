@@ -490,12 +490,21 @@ fn a_bad_batch_gets_its_error_and_nothing_is_appended() {
 }
 
 #[test]
-fn a_compressed_body_that_is_none_is_found_where_it_is_unpacked() {
+fn a_compressed_body_that_is_none_is_refused_and_what_is_wrong_inside_is_found_where_it_is_unpacked() {
     let mut world = World::new();
     world.create_with("t", 1, &[("compression.type", "uncompressed")]);
+    world.create("as-it-came", 1);
     for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
-        assert_eq!(code(&world.ask("t", 9, garbage(codec))), ErrorCode::CorruptMessage, "{codec}");
+        for topic in ["t", "as-it-came"] {
+            assert_eq!(code(&world.ask(topic, 9, garbage(codec))), ErrorCode::CorruptMessage, "{codec}");
+            // A few bytes do not take two thousand million offsets.
+            let mut many = sizable(codec, 100).to_vec();
+            many[position::LAST_OFFSET_DELTA..][..4].copy_from_slice(&(i32::MAX - 1).to_be_bytes());
+            many[position::RECORD_COUNT..][..4].copy_from_slice(&i32::MAX.to_be_bytes());
+            assert_eq!(code(&world.ask(topic, 9, sealed(many))), ErrorCode::InvalidRecord, "{codec}");
+        }
     }
+    assert_eq!(world.ask("as-it-came", 9, sizable(Codec::Lz4, 100)).base_offset, 0);
     // It unpacks, to a record that says it is the second.
     let mut builder = BatchBuilder::default();
     builder.append(Timestamp(1), None, None, &[]);

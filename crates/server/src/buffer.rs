@@ -16,7 +16,7 @@ const FRESH_SIZE_MIN: usize = 4096;
 /// Buffers below this are cheaper to allocate than to keep.
 const POOLED_SIZE_MIN: usize = 64 << 10;
 
-/// How much received data the whole server may hold at once.
+/// How much received data the whole server may hold at once; or, another one, how many bytes of answers.
 #[derive(Debug)]
 pub(crate) struct Budget {
     used: AtomicUsize,
@@ -44,11 +44,11 @@ impl Budget {
         self.used.load(Ordering::Relaxed)
     }
 
-    fn charge(&self, size: usize) {
+    pub(crate) fn charge(&self, size: usize) {
         self.used.fetch_add(size, Ordering::Relaxed);
     }
 
-    fn release(&self, size: usize) {
+    pub(crate) fn release(&self, size: usize) {
         self.used.fetch_sub(size, Ordering::Relaxed);
     }
 }

@@ -36,7 +36,8 @@ pub struct Config {
     pub disk_threads: usize,
     /// `socket.request.max.bytes`.
     pub request_bytes_max: u32,
-    /// `queued.max.request.bytes`: received bytes that all connections together may hold; above it large requests wait.
+    /// `queued.max.request.bytes`: received bytes that all connections together may hold; above it large requests wait. Answers that are not read may take as much;
+    /// above it the connections that hold most of them are closed.
     pub received_bytes_max: usize,
     /// `num.recovery.threads.per.data.dir`.
     pub recovery_threads: usize,

@@ -16,7 +16,7 @@ use klamm_wire::{ApiKey, FrameLimits};
 use mio::net::TcpStream;
 
 use crate::{
-    buffer::Pool,
+    buffer::{Budget, Pool},
     config::ConnectionLimits,
     input::{self, Input, InputError, Quota},
     metrics::Metrics,
@@ -43,6 +43,8 @@ pub(crate) struct Connection {
     pub(crate) origin: Arc<Origin>,
     input: Input,
     output: Output,
+    /// What of the output is charged to whom.
+    charged: (usize, Arc<Budget>),
     pipeline: Pipeline<Vec<Piece>>,
     asked: VecDeque<Asked>,
     /// Frames that were read and wait until the answers before them have left.
@@ -89,6 +91,7 @@ impl Connection {
         place: Place,
         origin: Arc<Origin>,
         frame_size_max: u32,
+        unsent: Arc<Budget>,
         now: Instant,
     ) -> Self {
         Self {
@@ -98,6 +101,7 @@ impl Connection {
             origin,
             input: Input::new(FrameLimits::requests(frame_size_max)),
             output: Output::default(),
+            charged: (0, unsent),
             pipeline: Pipeline::default(),
             asked: VecDeque::new(),
             held: VecDeque::new(),
@@ -195,12 +199,31 @@ impl Connection {
             self.asked.pop_front();
             self.asked_first += 1;
         }
+        self.charge_output();
         Ok(())
+    }
+
+    fn charge_output(&mut self) {
+        let (charged, budget) = &mut self.charged;
+        let size = self.output.memory_bytes();
+        if *charged < size {
+            budget.charge(size - *charged);
+        } else {
+            budget.release(*charged - size);
+        }
+        *charged = size;
+    }
+
+    /// Bytes of answers that wait in memory.
+    pub(crate) fn unsent_bytes(&self) -> usize {
+        self.charged.0
     }
 
     /// Sends what is to be sent, as far as a turn goes.
     pub(crate) fn send(&mut self, scratch: &mut Scratch) -> io::Result<output::Stop> {
-        self.output.write(&mut self.socket, scratch, WRITE_TURN_BYTES)
+        let stop = self.output.write(&mut self.socket, scratch, WRITE_TURN_BYTES);
+        self.charge_output();
+        stop
     }
 
     /// Whether there is something to send.
@@ -248,6 +271,12 @@ impl Connection {
         }
         // Sooner than the limit: what the connection waits for may change meanwhile.
         Ok((self.progress.at + wait.limit).min(now + limits.shortest()))
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.charged.1.release(self.charged.0);
     }
 }
 

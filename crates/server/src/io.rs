@@ -337,7 +337,7 @@ impl IoThread {
                 Taken::Answer(response) => {
                     self.performer.own_mail().push(Mail::Reply { to, reply: Reply::Ready(response) });
                     answers += 1;
-                    if answers == ANSWERS_TURN_MAX {
+                    if answers == ANSWERS_TURN_MAX || self.shared.unsent.is_exhausted() {
                         connection.hold(waiting.by_ref());
                     }
                 }
@@ -441,7 +441,10 @@ impl IoThread {
         if connection.has_output() && connection.may_write && !connection.is_warming {
             match connection.send(&mut self.scratch) {
                 Ok(output::Stop::Empty) => {}
-                Ok(output::Stop::Blocked) => connection.may_write = false,
+                Ok(output::Stop::Blocked) => {
+                    connection.may_write = false;
+                    self.relieve_memory();
+                }
                 Ok(output::Stop::Turn) => {
                     if !std::mem::replace(&mut connection.is_queued, true) {
                         self.queued.push(id);
@@ -459,6 +462,7 @@ impl IoThread {
                 }
             }
         }
+        let Some(connection) = self.connections.get_mut(&id) else { return };
         if (connection.is_half_closed || self.is_stopping) && connection.is_settled(self.is_stopping) {
             return self.close(id);
         }
@@ -469,6 +473,16 @@ impl IoThread {
             && !std::mem::replace(&mut connection.is_queued, true)
         {
             self.queued.push(id);
+        }
+    }
+
+    /// Answers that nobody reads may take only so much memory: who holds most of it goes.
+    fn relieve_memory(&mut self) {
+        while self.shared.unsent.is_exhausted() {
+            let slow = self.connections.values().filter(|it| !it.may_write && it.unsent_bytes() > 0);
+            let Some(id) = slow.max_by_key(|it| it.unsent_bytes()).map(|it| it.id) else { return };
+            metrics::count(&self.shared.metrics.ended_slow);
+            self.close_with_line(id, "it does not read its answers, and the memory for them is used up");
         }
     }
 
@@ -551,7 +565,8 @@ impl IoThread {
         let origin =
             Arc::new(Origin { listener, local_host: local.ip().to_string(), local_port: local.port() });
         let request_bytes_max = self.shared.config.request_bytes_max;
-        let connection = Connection::new(id, socket, place, origin, request_bytes_max, self.now);
+        let unsent = Arc::clone(&self.shared.unsent);
+        let connection = Connection::new(id, socket, place, origin, request_bytes_max, unsent, self.now);
         self.connections.insert(id, connection);
         // What is there already is read in this round or the next; the poll tells only of what comes after.
         self.queue(id);

@@ -34,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) disk: DiskThreads,
     pub(crate) inboxes: Vec<Inbox>,
     pub(crate) budget: Arc<Budget>,
+    /// For answers in memory that their readers have not taken yet.
+    pub(crate) unsent: Arc<Budget>,
     pub(crate) places: Arc<Places>,
     /// Of those that the process may have, for connections.
     pub(crate) file_descriptors_max: usize,

@@ -151,6 +151,7 @@ impl Server {
             disk: DiskThreads::new(config.disk_threads.max(1)),
             inboxes,
             budget: Budget::new(config.received_bytes_max),
+            unsent: Budget::new(config.received_bytes_max),
             places: Arc::new(Places::default()),
             file_descriptors_max,
             metrics: Metrics::default(),
@@ -220,6 +221,16 @@ impl Server {
     /// Bytes of received requests that are held now.
     pub fn received_bytes(&self) -> usize {
         self.shared.budget.used()
+    }
+
+    /// Fetches that wait for records.
+    pub fn parked_fetches(&self) -> usize {
+        self.shared.monitor.report().parked_fetches
+    }
+
+    /// Bytes of answers that wait in memory for their readers.
+    pub fn unsent_bytes(&self) -> usize {
+        self.shared.unsent.used()
     }
 
     /// Connections of clients and brokers.

@@ -17,6 +17,9 @@ const TAG_COUNT_MAX: u32 = 10_000;
 /// As long as a string may be in Kafka, in any encoding.
 pub(crate) const STRING_SIZE_MAX: usize = i16::MAX as usize;
 
+/// What a request may become at most, however large its frame is: as much as a Fetch of 290,000 partitions.
+const REQUEST_DECODED_BYTES_MAX: usize = 16 << 20;
+
 /// How much a frame may become when it is decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -28,7 +31,8 @@ impl Limits {
     /// In proportion to what was sent. The constant part lets small frames with many short names through: a topic name of
     /// three letters takes 5 bytes in a Metadata request and 43 in memory.
     pub fn for_frame(frame_size: usize) -> Self {
-        Self { decoded_bytes_max: frame_size.saturating_mul(4).saturating_add(256 * 1024) }
+        let in_proportion = frame_size.saturating_mul(4).saturating_add(256 * 1024);
+        Self { decoded_bytes_max: in_proportion.min(REQUEST_DECODED_BYTES_MAX) }
     }
 
     /// For a client, which chose its server. Some answers are mostly short strings: a group in ListGroups takes some 25 bytes

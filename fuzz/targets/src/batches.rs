@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use klamm_model::{
     BATCH_HEADER_SIZE, BATCH_OVERHEAD, BatchError, BatchRules, BatchView, Batches, Codec, Compression, MAGIC,
-    ProduceLimits, Tail, Timestamp, TimestampRule, compress, crc32c, decompress, position, validate_produce,
+    ProduceLimits, Tail, Timestamp, TimestampRule, compress, crc32c, decompress, position,
+    unpacked_size_bound, validate_produce,
 };
 
 use crate::take_byte;
@@ -17,12 +18,16 @@ pub fn run(mut data: &[u8]) {
         let mut unpacked = Vec::new();
         if decompress(codec, data, &mut unpacked, UNPACKED_SIZE_MAX).is_ok() {
             assert!(unpacked.len() <= UNPACKED_SIZE_MAX, "{codec}: {} bytes", unpacked.len());
+            let bound = unpacked_size_bound(codec, data).unwrap_or(u64::MAX);
+            assert!(unpacked.len() as u64 <= bound, "{codec}: {} bytes, {bound} announced", unpacked.len());
         }
         assert!(unpacked.capacity() <= 4 * UNPACKED_SIZE_MAX, "{codec}: {} bytes", unpacked.capacity());
         let (mut packed, mut again) = (Vec::new(), Vec::new());
         compress(Compression::of(codec), data, &mut packed);
         assert_eq!(decompress(codec, &packed, &mut again, data.len()), Ok(()));
         assert_eq!(again, data, "{codec}");
+        let bound = unpacked_size_bound(codec, &packed).expect("what we pack is well built");
+        assert!(data.len() as u64 <= bound, "{codec}: {bound} for {}", data.len());
     }
     for batch in Batches::new(data, Tail::MayBeTruncated).flatten() {
         let _ = batch.records(&mut Vec::new(), UNPACKED_SIZE_MAX).map(|records| records.count());

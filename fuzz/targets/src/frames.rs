@@ -12,7 +12,7 @@ const READ_SIZE: usize = 128 << 10;
 
 /// The first byte says in which pieces, the second how many frames in one turn; then instructions for what is received.
 pub fn run(mut data: &[u8]) {
-    let piece_size = 1 << (take_byte(&mut data) % 21);
+    let piece_size = 1 << (6 + take_byte(&mut data) % 15);
     let turn = usize::from(take_byte(&mut data)) + 1;
     let received = received(data);
     let mut socket = Pieces { rest: &received, piece_size };
@@ -38,7 +38,7 @@ pub fn run(mut data: &[u8]) {
 /// Instructions of three bytes: a kind and a number. Frames larger than any input of the fuzzer come from a few bytes.
 fn received(mut data: &[u8]) -> Vec<u8> {
     let mut received = Vec::new();
-    while !data.is_empty() && received.len() < 4 << 20 {
+    while !data.is_empty() && received.len() < 1 << 20 {
         let kind = take_byte(&mut data);
         let number = u16::from_be_bytes([take_byte(&mut data), take_byte(&mut data)]);
         let size = usize::from(number) * 8 + 10;

@@ -139,3 +139,61 @@ fn large_requests_wait_for_memory_and_are_all_answered() {
         });
     });
 }
+
+/// A few bytes ask for an answer as large as the cluster, again and again, and nobody reads it (B19).
+#[test]
+fn answers_that_nobody_reads_take_a_bounded_part_of_memory() {
+    const BUDGET: usize = 8 << 20;
+    let little =
+        |config: &mut Config| config.set("queued.max.request.bytes", &BUDGET.to_string()).expect("a key");
+    with_server(little, |server, address| {
+        let mut good = Client::connect(address);
+        good.create_topic("wide", 4000);
+        let ask = Request::Metadata(MetadataRequest { topics: None, ..Default::default() });
+        let mut most = 0;
+        let hostile: Vec<Client> = (0..40)
+            .map(|_| {
+                let mut client = Client::connect(address);
+                let frames: Vec<u8> = (0..200).flat_map(|_| client.frame(9, &ask)).collect();
+                // It may be closed before it has asked for everything.
+                let _ = client.stream.write_all(&frames);
+                good.call(9, &ask);
+                most = most.max(server.unsent_bytes());
+                client
+            })
+            .collect();
+        wait_until("some are given up", || server.connection_count() < hostile.len());
+        // Some come on top before it is seen that nobody reads them; without a budget there would be 160 MiB.
+        assert!(most < 3 * BUDGET, "{most} bytes were held");
+        good.call(9, &ask);
+        drop(hostile);
+        wait_until("all are gone", || server.connection_count() == 1);
+        assert_eq!(server.unsent_bytes(), 0);
+    });
+}
+
+#[test]
+fn a_request_that_waits_holds_nothing_of_its_frame() {
+    with_server(
+        |_| {},
+        |server, address| {
+            let mut producer = Client::connect(address);
+            producer.create_topic("events", 1);
+            let mut waiting: Vec<Client> = (0..40).map(|_| Client::connect(address)).collect();
+            for client in &mut waiting {
+                let mut frame = client.frame(FETCH_VERSION, &fetch_request("events", 0, 0, 300_000)).to_vec();
+                // Kafka does not look behind a body either.
+                frame.resize(1 << 20, 0);
+                let length = frame.len() as u32 - 4;
+                frame[..4].copy_from_slice(&length.to_be_bytes());
+                client.stream.write_all(&frame).expect("to be sent");
+            }
+            wait_until("all wait", || server.parked_fetches() == waiting.len());
+            assert_eq!(server.received_bytes(), 0);
+            producer.produce("events", 0, -1, batch(&[b"x"]));
+            for client in &mut waiting {
+                assert_eq!(client::values(&client.receive(ApiKey::Fetch, FETCH_VERSION).1), [b"x"]);
+            }
+        },
+    );
+}

@@ -118,6 +118,19 @@ fn memory_is_bounded_by_the_frame() {
     assert_eq!(refused, Some(DecodeProblem::AllowanceExceeded));
 }
 
+/// B19: a broker has no million partitions, and a list of them is gone through with its lock held.
+#[test]
+fn a_fetch_of_a_million_partitions_is_refused_and_one_of_a_quarter_is_not() {
+    let fetch = |count| {
+        let partitions = vec![crate::fetch::FetchPartition::default(); count];
+        let topic = crate::fetch::FetchTopic { topic: "t".into(), partitions, ..Default::default() };
+        let request = crate::FetchRequest { topics: vec![topic], ..Default::default() };
+        problem(decoded::<Request>(ApiKey::Fetch, 4, encoded(&Data(request), 4).unwrap()))
+    };
+    assert_eq!(fetch(250_000), None);
+    assert_eq!(fetch(1_000_000), Some(DecodeProblem::AllowanceExceeded));
+}
+
 #[test]
 fn thousands_of_short_topic_names_are_fine() {
     let topics = (0..9000).map(|number| crate::metadata::MetadataRequestTopic {

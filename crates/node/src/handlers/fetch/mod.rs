@@ -74,7 +74,9 @@ pub(crate) fn handle(
     node.flush_ops(out);
     // A follower's position may have raised the high watermark; whoever waits for that is answered before this fetch is.
     node.settle(now, out);
-    if wait_ms == 0 || fetch.wanted.partitions.is_empty() || plan.is_enough(&fetch) {
+    let parked_partitions = node.parked_partitions + fetch.client_partitions();
+    let may_park = parked_partitions <= node.config.fetch_parked_partitions_max;
+    if wait_ms == 0 || !may_park || fetch.wanted.partitions.is_empty() || plan.is_enough(&fetch) {
         plan.send(now, to, fetch, node, out);
         return;
     }
@@ -113,11 +115,13 @@ fn follower_of(request: &FetchRequest, version: i16) -> (i32, i64) {
 impl FetchWaiter {
     /// Enters it where it is to be woken.
     fn register(&self, node: &mut Node, id: WaiterId) {
+        node.parked_partitions += self.fetch.client_partitions();
         self.for_each_list(node, |list| list.push(id));
     }
 
     /// The opposite: lists hold only fetches that are parked.
     fn unregister(&self, node: &mut Node, id: WaiterId) {
+        node.parked_partitions -= self.fetch.client_partitions();
         self.for_each_list(node, |list| list.retain(|it| *it != id));
     }
 
@@ -162,6 +166,14 @@ impl Fetch {
         let bytes_min = u64::try_from(request.min_bytes).unwrap_or(0).min(u64::from(bytes_max));
         let (session, wanted) = wanted(node, now, version, request, out)?;
         Ok(Self { reader, version, bytes_min, bytes_max, session, wanted })
+    }
+
+    /// What counts against the memory that clients' waiting fetches may take.
+    fn client_partitions(&self) -> usize {
+        match self.reader {
+            Reader::Consumer { .. } => self.wanted.partitions.len(),
+            Reader::Follower { .. } => 0,
+        }
     }
 }
 
