@@ -95,7 +95,7 @@ fn elements_size(block: &[u8]) -> Option<u64> {
 
 fn announced_size_of_block(block: &[u8]) -> Option<u64> {
     let size = snap::raw::decompress_len(block).ok()?;
-    (0 < block.len() && size <= block.len().saturating_mul(GROWTH_MAX)).then_some(size as u64)
+    (!block.is_empty() && size <= block.len().saturating_mul(GROWTH_MAX)).then_some(size as u64)
 }
 
 const MALFORMED: DecompressError = DecompressError::Malformed(Codec::Snappy);
