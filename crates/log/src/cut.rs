@@ -55,12 +55,14 @@ impl Log {
         delete.dedup();
         self.cut_through_pass(Offset::ZERO);
         self.cut_copies(Offset::ZERO);
+        self.cut_through_scrub(Offset::ZERO);
         self.segments = vec![Segment { version: self.version, ..Segment::new(base) }];
         self.active_mut().may_exist = true;
         self.tail.clear();
         self.epochs_unsaved |= self.epochs.newest().is_some();
         self.epochs.clear();
         self.producers.clear();
+        self.quarantine_unsaved |= self.quarantine.retain(|_| false);
         (self.log_start, self.synced, self.written, self.end) = (base, base, base, base);
         (self.appended_bytes, self.written_bytes) = (self.synced_bytes, self.synced_bytes);
         (self.high_watermark, self.expired_below, self.clean_to) = (base, base, base);
@@ -88,6 +90,7 @@ impl Log {
     pub(crate) fn take_back_from(&mut self, to: Offset, keep_epoch: bool) {
         let written_before = self.written;
         let to = self.cut_through_pass(to);
+        self.cut_through_scrub(to);
         if self.cut_leaves_nothing(to) {
             // A segment is named by its first offset: one that goes on elsewhere would be taken for damaged by the next start.
             return self.begin_anew(self.log_start);
@@ -107,6 +110,7 @@ impl Log {
         self.reopen_last();
 
         self.end = to;
+        self.quarantine_unsaved |= self.quarantine.retain(|range| range.from < to);
         // Deleted records do not come back, but half a batch cannot stay either.
         self.log_start = self.log_start.min(to);
         self.expired_below = self.expired_below.min(self.log_start);
@@ -140,8 +144,11 @@ impl Log {
         });
     }
 
-    /// The log starts within a segment, and of that one no batch is known where it may be cut.
+    /// The log starts within a segment, and of that one no batch is known where it may be cut. Or what there was below is missing anyway.
     fn cut_leaves_nothing(&self, to: Offset) -> bool {
+        if to < self.segments[0].base {
+            return true;
+        }
         let segment = &self.segments[self.segment_at(to)];
         let cut_point = segment.index.as_ref().and_then(|index| index.cut_point(segment.base, to));
         self.tail.start().is_none_or(|start| to < start)

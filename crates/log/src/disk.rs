@@ -12,6 +12,7 @@ use klamm_model::{BATCH_HEADER_SIZE, BatchError, Offset, TopicId, TopicPartition
 use thiserror::Error;
 
 use crate::compact::{Keys, MapKeys, Rewrite, Rewritten};
+use crate::scrub::{Scrub, Scrubbed};
 
 /// A step of a partition's way to another data directory.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -47,6 +48,8 @@ pub enum MoveStep {
 pub const EPOCH_CHECKPOINT: &str = "leader-epoch-checkpoint";
 /// How far the log is known to be on disk, in a format of ours.
 pub const DURABLE_POINT: &str = "durable-point";
+/// What of the log is damaged, in a format of ours.
+pub const DAMAGED_RANGES: &str = "damaged-ranges";
 /// Which topic a directory belongs to, in Kafka's format.
 pub const PARTITION_METADATA: &str = "partition.metadata";
 
@@ -277,6 +280,8 @@ pub enum DiskAction {
     },
     /// A step of the partition's way to another data directory.
     Move(Box<Move>),
+    /// A part of a scrub: looks at what is there, and changes nothing.
+    Scrub(Box<Scrub>),
     /// Removes the directory; it gets a name first that no start takes for a partition.
     DeletePartition,
 }
@@ -291,6 +296,8 @@ pub enum Done {
     Keys(Arc<Keys>),
     /// What the new segment is like.
     Rewritten(Box<Rewritten>),
+    /// What a look at a segment has found.
+    Scrubbed(Box<Scrubbed>),
     /// It met a batch that is not what was written, and did nothing.
     Damaged(Damage),
 }

@@ -1,10 +1,13 @@
 //! What the end of a disk operation moves, and what may start then.
 
 use bytes::Bytes;
-use klamm_model::{Offset, Tick, crc32c};
+use klamm_model::{Offset, Tick};
 
+use crate::checkpoint;
 use crate::config::Flush;
-use crate::disk::{DURABLE_POINT, DiskAction, DiskError, DiskOp, Done, EPOCH_CHECKPOINT, MoveStep, OpId};
+use crate::disk::{
+    DAMAGED_RANGES, DURABLE_POINT, DiskAction, DiskError, DiskOp, Done, EPOCH_CHECKPOINT, MoveStep, OpId,
+};
 use crate::index;
 use crate::log::{Life, Log, Progress};
 use crate::notes::Notes;
@@ -22,7 +25,13 @@ impl Log {
         let written_before = self.written;
         let mut progress = Progress::default();
         if self.is_of_pass(op) {
-            self.pass_went_on(result, out);
+            progress.suspect = self.pass_went_on(result, out);
+            self.pump(out);
+            self.after_change();
+            return progress;
+        }
+        if self.is_of_scrub(op) {
+            progress.scrubbed = self.scrub_went_on(result);
             self.pump(out);
             self.after_change();
             return progress;
@@ -106,12 +115,15 @@ impl Log {
             (Errand::DurablePoint { log_start, clean_to }, Ok(())) => {
                 (self.log_start_on_disk, self.clean_to_on_disk) = (log_start, clean_to);
             }
-            (Errand::Epochs, Ok(())) => {}
+            (Errand::Epochs | Errand::Quarantine, Ok(())) => {}
             (Errand::Note { notes, void }, Ok(())) => self.noted(notes, void),
             // There will be others.
             (Errand::Note { .. }, Err(DiskError::Full)) => self.errands_pause = true,
             (Errand::Epochs, Err(DiskError::Full)) => {
                 (self.epochs_unsaved, self.errands_pause) = (true, true)
+            }
+            (Errand::Quarantine, Err(DiskError::Full)) => {
+                (self.quarantine_unsaved, self.errands_pause) = (true, true);
             }
             (Errand::DurablePoint { .. }, Err(DiskError::Full)) => {
                 (self.notes_unsaved, self.durable_point_due, self.errands_pause) = (true, true, true);
@@ -253,8 +265,8 @@ impl Log {
                 }
                 Some(Step::Barrier(barrier))
                     if self.queue.is_drained()
-                        // What compaction or a move reads stays until it has ended.
-                        && !(matches!(**barrier, Barrier::Delete) && (self.pass_is_reading() || self.move_is_copying())) =>
+                        // What compaction, a scrub or a move reads stays where it is until that has ended.
+                        && !(matches!(**barrier, Barrier::Delete | Barrier::Move { .. }) && self.is_being_read()) =>
                 {
                     if let Some(Step::Barrier(barrier)) = self.queue.waiting.pop_front() {
                         let actions = self.actions_of(&barrier);
@@ -278,6 +290,10 @@ impl Log {
                 self.pump(out);
             }
         }
+    }
+
+    fn is_being_read(&self) -> bool {
+        self.pass_is_reading() || self.scrub_is_reading() || self.move_is_copying()
     }
 
     fn hand_out_barrier(&mut self, mut started: Box<Started>, out: &mut Vec<DiskOp>) {
@@ -327,12 +343,14 @@ impl Log {
             Barrier::Truncate { segment, size, delete, end } => {
                 let floor = delete.last().unwrap_or(segment).base;
                 self.lower_durable_point(*end, floor, &mut actions);
+                actions.extend(self.quarantine_checkpoint_if_unsaved());
                 actions.push(DiskAction::Truncate { segment: *segment, size: *size, delete: delete.clone() });
             }
             Barrier::Restart { segment, oldest, delete } => {
                 // Whenever a crash comes, what is left is a log: the old one emptied, or the new one.
                 let floor = delete.iter().chain([oldest]).fold(segment.base, |floor, it| floor.max(it.base));
                 self.lower_durable_point(Offset::ZERO, floor, &mut actions);
+                actions.extend(self.quarantine_checkpoint_if_unsaved());
                 actions.push(DiskAction::Truncate { segment: *oldest, size: 0, delete: delete.clone() });
                 if oldest != segment {
                     actions.push(DiskAction::CreateSegment { segment: *segment });
@@ -391,6 +409,8 @@ impl Log {
         if self.epochs_unsaved {
             self.epochs_unsaved = false;
             self.hand_out_errand(Errand::Epochs, self.epochs_checkpoint(), out);
+        } else if let Some(action) = self.quarantine_checkpoint_if_unsaved() {
+            self.hand_out_errand(Errand::Quarantine, action, out);
         } else if self.durable_point_due && self.durable_point_is_old() {
             (self.durable_point_due, self.durable_point_saved) = (false, self.now);
             self.durable_point = self.synced;
@@ -426,6 +446,13 @@ impl Log {
 
     fn epochs_checkpoint(&self) -> DiskAction {
         DiskAction::WriteCheckpoint { name: EPOCH_CHECKPOINT, contents: Bytes::from(self.epochs.to_text()) }
+    }
+
+    /// On disk before a cut is: what comes in the place of damaged records is good.
+    fn quarantine_checkpoint_if_unsaved(&mut self) -> Option<DiskAction> {
+        let is_unsaved = std::mem::take(&mut self.quarantine_unsaved);
+        let contents = || Bytes::from(self.quarantine.to_text());
+        is_unsaved.then(|| DiskAction::WriteCheckpoint { name: DAMAGED_RANGES, contents: contents() })
     }
 
     /// Time passed. Whoever owns the log calls this every so often, at least while [`wants_periodic`](Self::wants_periodic).
@@ -471,6 +498,7 @@ impl Log {
         let stalled = self.queue.started.as_ref().is_some_and(|started| started.op.is_none());
         let unsaved = self.durable_point_is_old() || self.epochs_unsaved;
         let unsaved = unsaved || (self.synced < self.written && self.config.flush != Flush::NEVER);
+        let unsaved = unsaved || self.quarantine_unsaved;
         let unsaved = unsaved || self.to_create.is_some() || self.errands_pause || self.notes_are_due();
         let unsaved = unsaved || !self.leftovers.named.is_empty();
         match self.life {
@@ -512,13 +540,12 @@ impl DurablePoint {
     fn to_text(self) -> String {
         let Self { point, committed, log_start, notes, clean_to } = self;
         let notes = notes.map_or_else(|| "-".to_owned(), Notes::to_line);
-        checked(&format!("2\n{point}\n{committed}\n{log_start}\n{notes}\n{clean_to}\n"))
+        checkpoint::checked(&format!("2\n{point}\n{committed}\n{log_start}\n{notes}\n{clean_to}\n"))
     }
 
     /// Reads the file; `None` if it is damaged. Version 0 had no log start, version 1 knew nothing of compaction.
     pub(crate) fn from_text(text: &str) -> Option<Self> {
-        let (body, _) = text.strip_suffix('\n')?.rsplit_once('\n')?;
-        let lines: Vec<&str> = body.split('\n').collect();
+        let lines: Vec<&str> = checkpoint::body(text)?.lines().collect();
         let offset = |at: usize| Offset::from_wire(lines[at].parse().ok()?);
         let mut it = match lines[..] {
             ["0", _, _] | ["1", _, _, _, _] | ["2", _, _, _, _, _] => {
@@ -533,12 +560,6 @@ impl DurablePoint {
         if lines.len() == 6 {
             it.clean_to = offset(5)?;
         }
-        (checked(&format!("{body}\n")) == text).then_some(it)
+        Some(it)
     }
-}
-
-/// With its checksum as the last line.
-fn checked(text: &str) -> String {
-    let checksum = crc32c(text.as_bytes());
-    format!("{text}{checksum:08x}\n")
 }

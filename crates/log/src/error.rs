@@ -3,6 +3,8 @@
 use klamm_model::{BatchError, LeaderEpoch, Offset, ProducerEpoch, ProducerId};
 use thiserror::Error;
 
+use crate::quarantine::DamagedRange;
+
 /// Why nothing was appended.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum AppendError {
@@ -84,6 +86,9 @@ pub enum ReadError {
         /// Where it ends.
         end: Offset,
     },
+    /// What was written there is lost, and known to be.
+    #[error("{0}")]
+    Quarantined(DamagedRange),
     /// The file does not hold what the log says it does.
     #[error("segment {base} is damaged at position {position}: {problem}")]
     Damaged {

@@ -25,6 +25,7 @@ use crate::disk::{
     SegmentId, SegmentVersion,
 };
 use crate::recover::LogFiles;
+use crate::scrub::{self, Scrub};
 
 pub use data_dir::{DataDir, Space};
 pub use marker::CleanShutdown;
@@ -189,9 +190,9 @@ impl Files {
             // The kernel drops what it could not bring to disk and calls it clean: whatever else was to be synced there may be among it.
             data_dir.lose();
         }
-        // What compaction or a move prepares aside is no part of the log yet.
+        // What compaction or a move prepares aside is no part of the log yet, and who only looks has changed nothing.
         let is_aside = match &op.action {
-            DiskAction::MapKeys(_) | DiskAction::Rewrite(_) => true,
+            DiskAction::MapKeys(_) | DiskAction::Rewrite(_) | DiskAction::Scrub(_) => true,
             DiskAction::Move(it) => it.step != MoveStep::Switch,
             _ => false,
         };
@@ -206,6 +207,7 @@ impl Files {
         match &op.action {
             DiskAction::MapKeys(job) => return self.map_keys(job),
             DiskAction::Rewrite(job) => return self.rewrite(job),
+            DiskAction::Scrub(job) => return self.scrub(job),
             DiskAction::Swap { segment, replaced } => self.swap(*segment, replaced),
             DiskAction::Write { segment, position, prefix, body } => {
                 self.write(*segment, *position, prefix.as_ref(), body)
@@ -238,6 +240,14 @@ impl Files {
             DiskAction::DeletePartition => self.delete_partition(partition),
         }
         .map(|()| Done::Nothing)
+    }
+
+    fn scrub(&self, job: &Scrub) -> Result<Done, DiskError> {
+        let mut read = |segment, kind, position, buffer: &mut [u8]| {
+            self.read_in_background(segment, kind, position, buffer)
+        };
+        let scrubbed = scrub::scrub(job, &mut read).map_err(failed("scrub", job.segment.id))?;
+        Ok(Done::Scrubbed(Box::new(scrubbed)))
     }
 
     /// Work in the background that is under way ends as failed, so that nobody who stops has to wait for it.

@@ -175,6 +175,11 @@ impl Index {
         Some((base.advance(entry.last.checked_sub(entry.last_delta)?), entry.position))
     }
 
+    /// Positions and last offsets of the batches that have entries.
+    pub(crate) fn places(&self, base: Offset) -> Vec<(u32, Offset)> {
+        self.entries.iter().map(|entry| (entry.position, base.advance(entry.last))).collect()
+    }
+
     pub(crate) fn shrink(&mut self) {
         self.entries.shrink_to_fit();
     }
@@ -228,6 +233,16 @@ fn note(base: Offset, number: u32, entry: &Entry) -> [u8; NOTE_SIZE] {
 pub(crate) fn entry(bytes: [u8; ENTRY_SIZE]) -> (u32, u32) {
     let [a, b, c, d, e, f, g, h] = bytes;
     (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]))
+}
+
+/// The same as [`Index::places`], from the `.index`. It may say anything.
+pub(crate) fn places(base: Offset, file: &[u8]) -> Vec<(u32, Offset)> {
+    let (entries, _) = file.as_chunks::<ENTRY_SIZE>();
+    let place = |bytes: &[u8; ENTRY_SIZE]| {
+        let (last, position) = entry(*bytes);
+        (position, Offset::new(base.raw().saturating_add(last.into())))
+    };
+    entries.iter().map(place).collect()
 }
 
 /// Reads an entry of the `.timeindex` of a segment.

@@ -8,11 +8,12 @@
 //!   topic-0/  00000000000000000000.log  .index  .timeindex      closed: its indexes are files
 //!             00000000000000001234.log  .snapshot  grows: its index is in memory; the snapshot has the producers before it
 //!                                       .growing   notes on it, with a snapshot of their own
-//!             leader-epoch-checkpoint  partition.metadata  durable-point (and where the log starts)
+//!             leader-epoch-checkpoint  partition.metadata  durable-point (and where the log starts)  damaged-ranges
 //! ```
-//! All but `durable-point` and `….growing` are in Kafka's formats.
+//! All but `durable-point`, `damaged-ranges` and `….growing` are in Kafka's formats.
 
 mod append;
+mod checkpoint;
 pub mod compact;
 mod config;
 mod cut;
@@ -27,14 +28,17 @@ mod moving;
 mod notes;
 mod plan;
 mod producers;
+mod quarantine;
 mod queue;
 mod reads;
 mod recover;
 mod resolve;
 mod retention;
+mod scrub;
 mod segment;
 mod snapshot;
 mod stop;
+mod survey;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -44,13 +48,16 @@ pub use append::Appended;
 pub use compact::{Compacted, Compaction};
 pub use config::{Flush, LogConfig, Retention};
 pub use disk::{
-    DURABLE_POINT, Damage, DiskAction, DiskError, DiskOp, Done, EPOCH_CHECKPOINT, FileKind, LogDir, Move,
-    MoveStep, OpId, PARTITION_METADATA, Prefix, REPLACED, SegmentId, SegmentVersion,
+    DAMAGED_RANGES, DURABLE_POINT, Damage, DiskAction, DiskError, DiskOp, Done, EPOCH_CHECKPOINT, FileKind,
+    LogDir, Move, MoveStep, OpId, PARTITION_METADATA, Prefix, REPLACED, SegmentId, SegmentVersion,
 };
 pub use error::{AppendError, ReadError, RecoverError};
 pub use files::{CleanShutdown, DataDir, DirectoryFiles, Files, FilesError, FoundPartition, Space};
 pub use log::{Log, Progress};
 pub use plan::{ReadPlan, ReadStart, TimeFound, TimeLookup, TimeQuestion, TimeSpan, TimeStart};
 pub use producers::ProducerState;
+pub use quarantine::DamagedRange;
 pub use recover::{LogFiles, RecoveryReport};
 pub use resolve::{ReadFile, ReadSegment, resolve, resolve_time};
+pub use scrub::{Scrub, ScrubProgress, Scrubbed, scrub};
+pub use survey::Place;

@@ -17,8 +17,10 @@ use crate::epochs::Epochs;
 use crate::moving::Moving;
 use crate::notes::{Draft, Notes};
 use crate::producers::{ProducerState, Producers};
+use crate::quarantine::{DamagedRange, Quarantine};
 use crate::queue::{Barrier, Queue};
 use crate::retention::Leftovers;
+use crate::scrub::{ScrubProgress, Scrubbing};
 use crate::segment::Segment;
 use crate::tail::Tail;
 
@@ -39,6 +41,10 @@ pub struct Progress {
     pub truncated: Option<Offset>,
     /// The files are gone, as [`Log::delete`] asked.
     pub deleted: bool,
+    /// Compaction has found this segment damaged.
+    pub suspect: Option<Offset>,
+    /// A piece of a scrub has ended.
+    pub scrubbed: Option<ScrubProgress>,
 }
 
 /// Whether a log still takes calls.
@@ -84,6 +90,10 @@ pub struct Log {
     /// Closed segments that end here or below have expired.
     pub(crate) expired_below: Offset,
     pub(crate) leftovers: Leftovers,
+    /// What of the log is not served because it is not what was written.
+    pub(crate) quarantine: Quarantine,
+    /// Its file says something else.
+    pub(crate) quarantine_unsaved: bool,
     /// Notes on the growing segment, as they are in their files.
     pub(crate) notes: Option<Notes>,
     /// The file with the durable point has others, or none.
@@ -93,6 +103,8 @@ pub struct Log {
     pub(crate) clean_to: Offset,
     /// What of it the file with the durable point says.
     pub(crate) clean_to_on_disk: Offset,
+    /// A scrub under way.
+    pub(crate) scrubbing: Option<Box<Scrubbing>>,
     /// Compaction under way.
     pub(crate) pass: Option<Box<Pass>>,
     /// A move to another data directory under way.
@@ -165,11 +177,14 @@ impl Log {
             log_start_on_disk: base,
             expired_below: Offset::ZERO,
             leftovers: Leftovers::default(),
+            quarantine: Quarantine::default(),
+            quarantine_unsaved: false,
             notes: None,
             notes_unsaved: false,
             draft: None,
             clean_to: Offset::ZERO,
             clean_to_on_disk: Offset::ZERO,
+            scrubbing: None,
             pass: None,
             moving: None,
             last_pass: None,
@@ -248,6 +263,11 @@ impl Log {
             Flush::Synced => self.synced,
             Flush::Relaxed { .. } => self.written,
         }
+    }
+
+    /// What is not served because it is not what was written, in the order of offsets.
+    pub fn damaged(&self) -> &[DamagedRange] {
+        self.quarantine.ranges()
     }
 
     /// The disk failed, or the log was deleted: everything is refused.
@@ -407,6 +427,19 @@ impl Log {
             self.active().base,
             self.partition,
             self.end
+        );
+        assert!(
+            self.quarantine.ranges().is_sorted_by(|one, next| one.to <= next.from)
+                && self
+                    .quarantine
+                    .ranges()
+                    .iter()
+                    .all(|range| self.log_start < range.to && range.from < self.end),
+            "damaged ranges of {}, from {} up to {}: {:?}",
+            self.partition,
+            self.log_start,
+            self.end,
+            self.quarantine
         );
         assert!(self.active().index.is_some(), "the growing segment of {} has no index", self.partition);
         if let Some(last) = self.tail.last().filter(|last| self.active().base <= last.base) {

@@ -33,6 +33,8 @@ pub struct ReadPlan {
     pub target: Offset,
     /// Where its batch is.
     pub start: ReadStart,
+    /// It does not begin before this position, whatever an index says: there something is damaged.
+    pub floor: u32,
     /// Nothing at or after this position may be read.
     pub limit: u32,
     /// No batch that begins at or above this offset may be read, where `limit` does not say that already.
@@ -82,6 +84,8 @@ pub struct TimeSpan {
     pub segment: SegmentVersion,
     /// Where to begin.
     pub start: TimeStart,
+    /// Nothing before this position may be read.
+    pub floor: u32,
     /// Nothing at or after this position may be read.
     pub limit: u32,
     /// No record has a higher timestamp.

@@ -120,6 +120,8 @@ pub(crate) struct Syncing {
 pub(crate) enum Errand {
     /// The file with the epochs.
     Epochs,
+    /// The file with what is damaged.
+    Quarantine,
     /// The file with the durable point and this log start.
     DurablePoint { log_start: Offset, clean_to: Offset },
     /// Notes on the growing segment. `void`: what they are about was taken back since.

@@ -21,13 +21,20 @@ impl Log {
         if limit <= from {
             return Ok(None);
         }
+        let damage = self.quarantine.from(from).first();
+        if let Some(damaged) = damage.filter(|damaged| damaged.from <= from) {
+            return Err(ReadError::Quarantined(*damaged));
+        }
         let at = self.segment_at(from);
         let segment = &self.segments[at];
         let limit = limit.min(self.segment_end(at));
+        let damage = damage.filter(|damaged| damaged.from < limit);
+        let limit = damage.map_or(limit, |damaged| damaged.from);
         let mut plan = ReadPlan {
             segment: self.version_of(segment),
             target: from,
             start: ReadStart::AtOrAfter(0),
+            floor: self.quarantine.end_before(segment.base, from),
             limit: segment.size,
             limit_offset: None,
             max_bytes,
@@ -53,12 +60,15 @@ impl Log {
             entry_count if floor == 0 && 0 < entry_count => ReadStart::LookInIndexFile { entry_count },
             _ => ReadStart::AtOrAfter(floor),
         };
-        (plan.limit, plan.limit_offset) = self.position_limit(at, limit);
+        (plan.limit, plan.limit_offset) = match damage {
+            Some(damaged) if damaged.base == segment.base => (damaged.position, None),
+            _ => self.position_limit(at, limit),
+        };
         Ok(Some(plan))
     }
 
     /// Where `limit` lies in a segment, or where at the latest, with the offset to stop at before.
-    fn position_limit(&self, at: usize, limit: Offset) -> (u32, Option<Offset>) {
+    pub(crate) fn position_limit(&self, at: usize, limit: Offset) -> (u32, Option<Offset>) {
         let segment = &self.segments[at];
         if self.segment_end(at) <= limit {
             return (segment.size, None);
@@ -131,13 +141,25 @@ impl Log {
                     TimeQuestion::AtOrAfter(time) => time,
                     TimeQuestion::Largest => largest.timestamp,
                 };
-                spans.push(TimeSpan {
+                let damaged = self.quarantine.of(segment.base);
+                let whole = TimeSpan {
                     segment: self.version_of(segment),
                     start: time_start(segment, time),
+                    floor: 0,
                     limit: self.position_limit(at, limit).0,
                     largest_timestamp: largest.timestamp,
-                    largest_counts: self.log_start <= segment.base && largest.last_offset < limit,
-                });
+                    largest_counts: damaged.is_empty()
+                        && self.log_start <= segment.base
+                        && largest.last_offset < limit,
+                };
+                // What lies between damaged ranges is gone through from its beginning.
+                let ends = damaged.iter().map(|damaged| damaged.position).chain([whole.limit]);
+                for (floor, end) in [0].into_iter().chain(damaged.iter().map(|it| it.end)).zip(ends) {
+                    let start = if damaged.is_empty() { whole.start } else { TimeStart::AtOrAfter(floor) };
+                    if floor < end.min(whole.limit) {
+                        spans.push(TimeSpan { start, floor, limit: end.min(whole.limit), ..whole });
+                    }
+                }
             }
         }
         TimeLookup { question, log_start: self.log_start, limit, spans }

@@ -1,5 +1,5 @@
 //! Opening a log that was there before: what of it is good is kept, what a crash left half done is cut off, and what was on disk for certain and
-//! is not any more is reported, with everything left as it is.
+//! is not any more is reported and left as it is, between what is served.
 //!
 //! Recovery only reads. What has to change becomes the first operations of the log's queue, so a crash in the middle of them is recovered from
 //! in the same way.
@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
 
-use klamm_model::{BatchHeader, BatchView, LeaderEpoch, Offset, Tick, Timestamp, TopicPartition};
+use klamm_model::{BatchHeader, LeaderEpoch, Offset, Tick, Timestamp, TopicPartition};
 
 use crate::append::NewBatch;
 use crate::config::LogConfig;
@@ -18,11 +18,14 @@ use crate::error::RecoverError;
 use crate::index::{self, Index, Indexed, Largest, time_entry};
 use crate::log::Log;
 use crate::producers::{Producers, sequenced};
+use crate::quarantine::{DamagedRange, Quarantine};
 use crate::queue::Barrier;
 use crate::segment::Segment;
 use crate::snapshot;
-use crate::walk::{ALL, Walk, WalkError};
+use crate::survey::{Known, Met, Place, Survey};
+use crate::walk::{Walk, WalkError};
 
+mod damaged;
 mod resume;
 
 /// Batches after an index's last entry. Where there are more, entries are missing.
@@ -55,6 +58,8 @@ pub struct RecoveryReport {
     pub cut_bytes: u64,
     /// Files that were missing or wrong and were made again from the records.
     pub rebuilt: Vec<String>,
+    /// What is not served, of all that was on disk for certain.
+    pub damaged: Vec<DamagedRange>,
 }
 
 /// A segment file as it was found.
@@ -98,6 +103,7 @@ struct Recovery<'a> {
     saved_epochs: Option<Epochs>,
     scanned_count: u64,
     rebuilt: Vec<String>,
+    quarantine: Quarantine,
 }
 
 impl Log {
@@ -124,6 +130,7 @@ impl Log {
             saved_epochs: None,
             scanned_count: 0,
             rebuilt: Vec::new(),
+            quarantine: Quarantine::default(),
         };
         recovery.run(directory)
     }
@@ -161,8 +168,14 @@ impl Recovery<'_> {
         // Segments wholly below the log start are no part of it any more, whatever of them is left.
         let first_kept = found.iter().skip(1).position(|next| self.log_start < next.base);
         let deleted: Vec<Found> = found.drain(..first_kept.unwrap_or(found.len() - 1)).collect();
-        let log_start = self.log_start.max(found[0].base);
-        self.log_start = log_start;
+        self.read_quarantine(&found)?;
+        let saved_point = saved.map_or(Offset::ZERO, |saved| saved.point);
+        if self.log_start < saved_point.min(found[0].base) {
+            self.quarantine.insert(DamagedRange::missing(self.log_start, found[0].base));
+        } else {
+            self.log_start = self.log_start.max(found[0].base);
+        }
+        let log_start = self.log_start;
         self.saved_epochs = self.read_epochs()?;
 
         let mut repairs = Vec::new();
@@ -225,11 +238,16 @@ impl Recovery<'_> {
         let committed = self.committed;
         let last_epoch = log.epochs.newest().map(|newest| newest.epoch);
         let from = Scanned { end: log.end, size: log.active().size };
-        let Scanned { end: valid_end, size } = self.scan(last, from, last_epoch, &mut |header, size| {
-            if let Some(epoch) = header.leader_epoch {
-                log.epochs.begin(epoch, log.end);
+        let Scanned { end: valid_end, size } = self.scan(last, from, last_epoch, None, &mut |met| {
+            match met {
+                Met::Batch(header, size) => {
+                    if let Some(epoch) = header.leader_epoch {
+                        log.epochs.begin(epoch, log.end);
+                    }
+                    log.place(&NewBatch::stored(header, *size));
+                }
+                Met::Damage(range) => log.leave_out(range),
             }
-            log.place(&NewBatch::stored(header, size));
             if log.end <= durable_point {
                 log.synced_bytes = log.appended_bytes;
             }
@@ -252,6 +270,9 @@ impl Recovery<'_> {
         log.leftovers.snapshots = self.snapshots();
         log.epochs.cut_front(log_start);
         log.epochs_unsaved = self.epochs_differ(&log.epochs, log.end);
+        self.quarantine.retain(|range| log_start < range.to && range.from < log.end);
+        log.quarantine_unsaved = self.quarantine_differs()?;
+        log.quarantine = self.quarantine.clone();
         if damaged || !dropped.is_empty() {
             let delete = dropped.iter().map(|segment| log.id_of(segment.base)).collect();
             let segment = log.id_of(last.base);
@@ -271,8 +292,18 @@ impl Recovery<'_> {
     }
 
     fn report(self, log_start: Offset, end: Offset, segment_count: usize, cut_bytes: u64) -> RecoveryReport {
-        let Self { durable_point, scanned_count, rebuilt, .. } = self;
-        RecoveryReport { log_start, end, durable_point, segment_count, scanned_count, cut_bytes, rebuilt }
+        let Self { durable_point, scanned_count, rebuilt, quarantine, .. } = self;
+        let damaged = quarantine.ranges().to_vec();
+        RecoveryReport {
+            log_start,
+            end,
+            durable_point,
+            segment_count,
+            scanned_count,
+            cut_bytes,
+            rebuilt,
+            damaged,
+        }
     }
 
     /// Good records end at `end`, with or without damaged bytes after them.
@@ -369,9 +400,16 @@ impl Recovery<'_> {
             Some(last) => time_entry(segment.base, self.read_entry(segment, FileKind::TimeIndex, last)?),
             None => Largest::NONE,
         };
-        let Some((end, newest)) = self.walk_end(segment, position)? else { return Ok(None) };
+        let damaged = self.quarantine.of(segment.base).last().copied();
+        let behind = damaged.filter(|range| position < range.end || segment.size == range.end);
+        let position = behind.map_or(position, |range| range.end);
+        let Some((end, newest)) = self.walk_end(segment, position, behind.map(|range| range.to))? else {
+            return Ok(None);
+        };
         let highest = largest.timestamp.max(newest.timestamp);
         let times_agree = match largest {
+            // The times may be those of records that cannot be looked at any more.
+            _ if damaged.is_some() => true,
             Largest { timestamp: Timestamp(..0), .. } => newest.timestamp.0 < 0,
             _ if largest == newest => true,
             _ => {
@@ -405,11 +443,11 @@ impl Recovery<'_> {
         &mut self,
         segment: Found,
         mut position: u32,
+        mut end: Option<Offset>,
     ) -> Result<Option<(Offset, Largest)>, RecoverError> {
         let name = FileKind::Log.file_name(segment.base);
         let mut read = |position: u64, buffer: &mut [u8]| self.files.read_at(&name, position, buffer);
         let mut walk = Walk::new(segment.size, crate::walk::NEAR, &mut read);
-        let mut end = None;
         let mut largest = Largest::NONE;
         for _ in 0..BATCHES_AFTER_INDEX_MAX {
             match walk.header_at(position) {
@@ -437,21 +475,25 @@ impl Recovery<'_> {
         let mut index = Index::default();
         let mut position = 0;
         let interval = self.config.index_interval_bytes;
-        let scanned = self.scan(segment, Scanned::none(segment), None, &mut |header, size| {
-            let batch = Indexed {
-                first: header.base_offset,
-                last_delta: header.last_offset_delta,
-                position,
-                size,
-                largest_before: rebuilt.largest,
-            };
-            index.note(segment.base, &batch, interval);
-            rebuilt.largest.note(header.max_timestamp, header.last_offset());
-            position += size;
+        let scanned = self.scan(segment, Scanned::none(segment), None, Some(next), &mut |met| match met {
+            Met::Batch(header, size) => {
+                let batch = Indexed {
+                    first: header.base_offset,
+                    last_delta: header.last_offset_delta,
+                    position,
+                    size: *size,
+                    largest_before: rebuilt.largest,
+                };
+                index.note(segment.base, &batch, interval);
+                rebuilt.largest.note(header.max_timestamp, header.last_offset());
+                position += size;
+            }
+            Met::Damage(range) => position = range.end,
         })?;
-        if scanned.end != next || scanned.size != segment.size {
+        if scanned.end != next {
             return Ok(None);
         }
+        rebuilt.size = scanned.size;
         let repair = DiskAction::Seal {
             segment: crate::SegmentId { partition: self.partition, base: segment.base },
             size: segment.size,
@@ -465,47 +507,40 @@ impl Recovery<'_> {
     }
 
     /// Goes through a segment from some batch on, as far as it is good: every batch follows the one before, and above the durable point has its
-    /// checksum right.
+    /// checksum right. What is damaged below is left out. A segment that is not the last ends where the `next` begins.
     fn scan(
         &mut self,
         segment: Found,
         from: Scanned,
-        mut last_epoch: Option<LeaderEpoch>,
-        visit: &mut dyn FnMut(&BatchHeader, u32),
+        epoch: Option<LeaderEpoch>,
+        next: Option<Offset>,
+        visit: &mut dyn FnMut(&Met),
     ) -> Result<Scanned, RecoverError> {
         let name = FileKind::Log.file_name(segment.base);
-        let mut read = |position: u64, buffer: &mut [u8]| self.files.read_at(&name, position, buffer);
-        let mut walk = Walk::new(segment.size, ALL, &mut read);
-        let durable_point = self.durable_point.unwrap_or_default();
-        let Scanned { mut end, size: mut position } = from;
-        let mut unchecked = None;
-        loop {
-            let (header, after) = match walk.header_at(position) {
-                Ok(Some(found)) => found,
-                Err(WalkError::Io(error)) => return Err(io_error(&name, &error)),
-                Ok(None) | Err(WalkError::Damaged(_)) => break,
-            };
-            if header.base_offset != end || header.leader_epoch.is_none() || header.leader_epoch < last_epoch
-            {
-                break;
+        let files = self.files;
+        let mut read = |position: u64, buffer: &mut [u8]| files.read_at(&name, position, buffer);
+        let durable_to = self.durable_point.unwrap_or_default();
+        let damaged = self.quarantine.of(segment.base).to_vec();
+        let known = Known {
+            base: segment.base,
+            limit: segment.size,
+            end: next.unwrap_or(durable_to),
+            is_closed: next.is_some(),
+            durable_to,
+            unchecked_to: durable_to,
+            damaged: &damaged,
+            index: &|| damaged::places(files, segment),
+        };
+        let from = Place { position: from.size, offset: from.end, epoch };
+        let mut survey = Survey::new(known, from, &mut read);
+        while let Some(met) = survey.next().map_err(|error| io_error(&name, &error))? {
+            match &met {
+                Met::Batch(..) => self.scanned_count += 1,
+                Met::Damage(range) => _ = self.quarantine.insert(*range),
             }
-            unchecked = (header.next_offset() <= durable_point).then_some((position, end));
-            if unchecked.is_none()
-                && !is_whole(&mut walk, position, after).map_err(|error| io_error(&name, &error))?
-            {
-                break;
-            }
-            self.scanned_count += 1;
-            visit(&header, after - position);
-            (position, end, last_epoch) = (after, header.next_offset(), header.leader_epoch);
+            visit(&met);
         }
-        // What follows is no batch: perhaps because the length of this one is wrong.
-        if let Some((last, base)) = unchecked.filter(|_| position < segment.size)
-            && !is_whole(&mut walk, last, position).map_err(|error| io_error(&name, &error))?
-        {
-            (end, position) = (base, last);
-        }
-        Ok(Scanned { end, size: position })
+        Ok(Scanned { end: survey.place.offset, size: survey.place.position })
     }
 
     /// The batches of the closed segments that go on above what was committed, and the producers before them: a cut may end in any of these segments, and must
@@ -522,12 +557,16 @@ impl Recovery<'_> {
         let mut listed = Vec::new();
         for at in first..last {
             let mut batches = Vec::new();
-            let scanned = self.scan(found[at], Scanned::none(found[at]), None, &mut |header, size| {
-                batches.push((*header, size));
-            })?;
+            let mut is_whole = true;
+            let next = found[at + 1].base;
+            let scanned =
+                self.scan(found[at], Scanned::none(found[at]), None, Some(next), &mut |met| match met {
+                    Met::Batch(header, size) => batches.push((*header, *size)),
+                    Met::Damage(_) => is_whole = false,
+                })?;
             listed.push(batches);
             // What cannot be listed as a whole is not: a cut below goes back to its start.
-            if scanned.end != found[at + 1].base || scanned.size != found[at].size {
+            if !is_whole || scanned.end != next {
                 listed.clear();
                 producers = self.producers_from_file(found[at + 1].base)?;
             }
@@ -556,8 +595,9 @@ impl Recovery<'_> {
         let mut scanned_epochs = Epochs::default();
         let mut scanned_producers = self.producers_from_file(closed[0].base)?.unwrap_or_default();
         let count_max = self.config.producer_count_max;
-        for segment in closed {
-            self.scan(*segment, Scanned::none(*segment), None, &mut |header, _| {
+        for (segment, next) in closed.iter().zip(closed[1..].iter().chain([&last])) {
+            self.scan(*segment, Scanned::none(*segment), None, Some(next.base), &mut |met| {
+                let Met::Batch(header, _) = met else { return };
                 let goes_on = scanned_epochs
                     .newest()
                     .is_none_or(|newest| header.leader_epoch.is_some_and(|epoch| newest.epoch <= epoch));
@@ -606,7 +646,8 @@ impl Recovery<'_> {
         let first = self.log_start;
         for segment in closed.iter().chain([&last]) {
             let at = segment.base.max(first);
-            if self.header_of(*segment, at)?.is_some_and(|header| epochs.at(at) != header.leader_epoch) {
+            let header = self.header_of(*segment, at)?.filter(|_| self.quarantine.at(at).is_none());
+            if header.is_some_and(|header| epochs.at(at) != header.leader_epoch) {
                 return Ok(None);
             }
         }
@@ -619,6 +660,9 @@ impl Recovery<'_> {
             else {
                 continue;
             };
+            if self.quarantine.at(entry.start).is_some() {
+                continue;
+            }
             let header = self.header_of(*segment, entry.start)?;
             if header.map(|it| (it.base_offset, it.leader_epoch)) != Some((entry.start, Some(entry.epoch))) {
                 return Ok(None);
@@ -648,6 +692,7 @@ impl Recovery<'_> {
             },
             target: offset,
             start,
+            floor: self.quarantine.end_before(segment.base, offset),
             limit: segment.size,
             limit_offset: None,
             max_bytes: 0,
@@ -667,15 +712,6 @@ impl Recovery<'_> {
     fn producers_from_file(&self, base: Offset) -> Result<Option<Producers>, RecoverError> {
         let contents = self.read_small(&FileKind::Producers.file_name(base))?;
         Ok(contents.and_then(|contents| snapshot::read(&contents, base)))
-    }
-}
-
-/// Whether the checksum of a batch is right.
-fn is_whole(walk: &mut Walk<'_>, position: u32, end: u32) -> io::Result<bool> {
-    match walk.batch(position, end) {
-        Ok(batch) => Ok(BatchView::parse(batch).and_then(|view| view.verify_crc()).is_ok()),
-        Err(WalkError::Damaged(_)) => Ok(false),
-        Err(WalkError::Io(error)) => Err(error),
     }
 }
 

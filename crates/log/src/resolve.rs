@@ -26,14 +26,14 @@ pub fn resolve(plan: &ReadPlan, read: &mut ReadFile<'_>) -> Result<Range<u32>, R
             let wanted_end = position.saturating_add(plan.max_bytes).max(first_end);
             Ok(position..wanted_end.min(plan.limit))
         }
-        ReadStart::AtOrAfter(floor) => find(plan, floor, read),
+        ReadStart::AtOrAfter(floor) => find(plan, floor.max(plan.floor), read),
         ReadStart::LookInIndexFile { entry_count } => {
             match floor_in_file(plan.segment.id.base, plan.target, entry_count, read) {
                 // An index that leads astray is no reason not to find what is there.
-                floor if 0 < floor && floor < plan.limit => {
-                    find(plan, floor, read).or_else(|_| find(plan, 0, read))
+                floor if plan.floor < floor && floor < plan.limit => {
+                    find(plan, floor, read).or_else(|_| find(plan, plan.floor, read))
                 }
-                _ => find(plan, 0, read),
+                _ => find(plan, plan.floor, read),
             }
         }
     }
@@ -44,13 +44,14 @@ fn find(plan: &ReadPlan, floor: u32, read: &mut ReadFile<'_>) -> Result<Range<u3
     let mut read_log = |position: u64, buffer: &mut [u8]| read(FileKind::Log, position, buffer);
     let mut walk = Walk::new(plan.limit, NEAR, &mut read_log);
     let mut position = floor;
+    let mut expected = None;
     let beyond = |offset: Offset| plan.limit_offset.is_some_and(|limit| limit <= offset);
     let (start, first_end) = loop {
         let Some((header, end)) = walk.header_at(position).map_err(|error| at(base, position, error))? else {
             return Ok(position..position);
         };
-        if position == floor && plan.target < header.base_offset {
-            // Nothing before it can have the target, so this place is wrong.
+        if expected.map_or(plan.target < header.base_offset, |expected| expected != header.base_offset) {
+            // Nothing before it can have the target, so this place is wrong. Or it is an old batch in the place of another.
             let problem = Corruption::Field { name: "base offset", value: header.base_offset.raw() };
             return Err(ReadError::Damaged { base, position, problem: BatchError::Corrupt(problem) });
         }
@@ -60,6 +61,7 @@ fn find(plan: &ReadPlan, floor: u32, read: &mut ReadFile<'_>) -> Result<Range<u3
             }
             break (position, end);
         }
+        expected = Some(header.next_offset());
         position = end;
     };
     let wanted_end = start.saturating_add(plan.max_bytes).max(first_end).min(plan.limit);
@@ -129,7 +131,7 @@ fn largest_in(
     let segment = span.segment;
     let mut read_log = |position: u64, buffer: &mut [u8]| read(segment, FileKind::Log, position, buffer);
     let mut walk = Walk::new(span.limit, ALL, &mut read_log);
-    let mut position = 0;
+    let mut position = span.floor;
     let mut largest = None;
     while let Some((header, end)) =
         walk.header_at(position).map_err(|error| at(segment.id.base, position, error))?
@@ -154,7 +156,7 @@ fn first_at_or_after(
     let segment = span.segment;
     let start = match span.start {
         // The highest timestamp that counts may be lower than the one that this start is for.
-        _ if lookup.question == TimeQuestion::Largest && !span.largest_counts => 0,
+        _ if lookup.question == TimeQuestion::Largest && !span.largest_counts => span.floor,
         TimeStart::AtOrAfter(position) => position,
         TimeStart::LookInIndexFiles { entry_count, time_entry_count } => {
             let mut read =

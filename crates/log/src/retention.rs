@@ -99,6 +99,7 @@ impl Log {
         self.log_start = to;
         // Their file may say more: a start knows the log start before it reads that.
         self.epochs.cut_front(to);
+        self.quarantine_unsaved |= self.quarantine.retain(|range| to < range.to);
         self.durable_point_due = true;
     }
 
@@ -170,7 +171,7 @@ impl Log {
                 self.leftovers.retired.shrink_to_fit();
                 self.leftovers.snapshots.shrink_to_fit();
             }
-            Errand::Epochs | Errand::DurablePoint { .. } | Errand::Note { .. } => {}
+            Errand::Epochs | Errand::Quarantine | Errand::DurablePoint { .. } | Errand::Note { .. } => {}
         }
     }
 

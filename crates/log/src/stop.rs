@@ -30,6 +30,7 @@ impl Log {
                     && self.synced == self.end
                     && !self.durable_point_is_old()
                     && !self.epochs_unsaved
+                    && !self.quarantine_unsaved
                     // What was to be saved last found no room.
                     && !self.errands_pause
             }

@@ -354,6 +354,6 @@ impl Node {
             _ => Err(IsrRefused::Unknown),
         };
         let progress = hosted.replica.isr_answered(now.tick, proposal, answer);
-        self.progressed(key, progress, out);
+        self.progressed(key, &progress, out);
     }
 }

@@ -75,6 +75,8 @@ pub struct NodeConfig {
     pub producer_id_expiration_ms: u64,
     /// How compacted topics are compacted.
     pub cleaner: CleanerConfig,
+    /// How damage is looked for that nobody has met.
+    pub scrubber: ScrubberConfig,
     /// What was given at start under Kafka's names, for whoever asks what holds and why, and for the defaults of topics.
     pub given: Arc<Given>,
 }
@@ -95,6 +97,21 @@ pub struct CleanerConfig {
 impl Default for CleanerConfig {
     fn default() -> Self {
         Self { enabled: true, backoff_ms: 15_000, dedupe_bytes_max: 128 << 20, bytes_per_second_max: None }
+    }
+}
+
+/// How damage is looked for that nobody has met.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ScrubberConfig {
+    /// `log.scrub.bytes.per.second`; 0: only where something was damaged already.
+    pub bytes_per_second: u64,
+    /// `log.scrub.interval.ms`: from the beginning of a round to that of the next.
+    pub interval_ms: u64,
+}
+
+impl Default for ScrubberConfig {
+    fn default() -> Self {
+        Self { bytes_per_second: 4 << 20, interval_ms: 7 * 24 * 3600 * 1000 }
     }
 }
 
@@ -137,6 +154,7 @@ impl NodeConfig {
             retention_check_interval_ms: 300_000,
             producer_id_expiration_ms: 86_400_000,
             cleaner: CleanerConfig::default(),
+            scrubber: ScrubberConfig::default(),
             given: Arc::default(),
         }
     }
@@ -196,6 +214,8 @@ const SETTERS: &[(&str, Setter)] = &[
     }),
     ("log.dirs.min.free.bytes", |it, value| it.min_free_bytes = value.parse().ok()),
     ("log.retention.check.interval.ms", |it, value| it.retention_check_interval_ms = number(value)),
+    ("log.scrub.bytes.per.second", |it, value| it.scrubber.bytes_per_second = number(value)),
+    ("log.scrub.interval.ms", |it, value| it.scrubber.interval_ms = number(value)),
     ("max.incremental.fetch.session.cache.slots", |it, value| it.fetch_session_count_max = number(value)),
     ("node.id", |it, value| it.broker_id = BrokerId(number(value))),
     ("num.partitions", |it, value| it.default_partition_count = number(value)),

@@ -166,6 +166,10 @@ impl Disks {
         ))
     }
 
+    pub(crate) fn path(&self, log_dir: LogDir) -> &str {
+        &self.dir(log_dir).path
+    }
+
     fn dir(&self, log_dir: LogDir) -> &Dir {
         &self.dirs[usize::from(log_dir.0)]
     }
@@ -223,7 +227,7 @@ impl Node {
             let Some(hosted) = self.hosted.get_mut(&key) else { continue };
             let progress =
                 hosted.replica.disk_failed(DiskError::Io("its data directory has failed".to_owned()));
-            self.progressed(key, progress, out);
+            self.progressed(key, &progress, out);
         }
     }
 }

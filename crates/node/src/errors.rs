@@ -90,7 +90,7 @@ impl ToCode for ReadError {
     fn code(&self) -> ErrorCode {
         match self {
             Self::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
-            Self::Damaged { .. } => ErrorCode::CorruptMessage,
+            Self::Quarantined(_) | Self::Damaged { .. } => ErrorCode::CorruptMessage,
             Self::Io { .. } | Self::Replaced | Self::LogFailed => ErrorCode::KafkaStorageError,
         }
     }

@@ -7,7 +7,7 @@ use klamm_cluster::{
     Image,
     config::{Layers, broker_key},
 };
-use klamm_log::{DiskError, DiskOp, Done, LogDir, OpId, Space};
+use klamm_log::{DiskError, DiskOp, Done, LogDir, OpId, SegmentId, Space};
 use klamm_model::{BrokerEpoch, BrokerId, ControllerEpoch, Tick, Timestamp, TopicPartition};
 use klamm_wire::{Request, Response};
 
@@ -95,6 +95,8 @@ pub enum Event {
         /// The answer.
         answer: Result<Response, PeerFailure>,
     },
+    /// Somebody has read this segment, and what is there is not what was written.
+    Suspect(SegmentId),
     /// Time passed.
     Tick,
     /// The answer to [`Effect::LookAtSpace`], by the numbers of the data directories; `None` where it could not be found out.

@@ -209,7 +209,7 @@ impl Node {
         let result = hosted.replica.fetched(fetch, fetched, &mut self.ops);
         self.flush_ops(out);
         match result {
-            Ok(progress) => self.progressed(key, progress, out),
+            Ok(progress) => self.progressed(key, &progress, out),
             Err(error) => {
                 tracing::error!(partition = %key, %error, "what the leader sent was refused");
                 self.followers.backing_off.insert((now.tick.after_ms(BACK_OFF_MS), key), ());

@@ -29,12 +29,13 @@ mod reads;
 mod reply;
 mod report;
 mod rules;
+mod scrubber;
 mod stopping;
 mod unsecured;
 mod waiters;
 mod walk;
 
-pub use config::{BROKER_LISTENER, CleanerConfig, Endpoint, Given, NodeConfig};
+pub use config::{BROKER_LISTENER, CleanerConfig, Endpoint, Given, NodeConfig, ScrubberConfig};
 pub use event::{
     ConnectionId, Effect, Event, Incoming, Listener, Now, Origin, PeerFailure, ReplyTo, Rest, View,
 };

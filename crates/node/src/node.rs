@@ -36,6 +36,7 @@ use crate::{
     partitions::layers,
     report::Counters,
     rules::TopicRules,
+    scrubber::Scrubber,
     stopping::Stopping,
     waiters::{WaiterId, Waiters},
     walk::Walk,
@@ -93,6 +94,7 @@ pub struct Node {
     periodic_at: Option<Tick>,
     pub(crate) cleaner: Cleaner,
     pub(crate) mover: Mover,
+    pub(crate) scrubber: Scrubber,
     /// When old segments are looked for next, and how far the look under way has come.
     retention_at: Option<Tick>,
     retention: Option<Walk>,
@@ -139,6 +141,7 @@ impl Node {
             periodic_at: None,
             cleaner: Cleaner::default(),
             mover: Mover::default(),
+            scrubber: Scrubber::new(seed),
             retention_at: None,
             retention: None,
             log_dir_surveys: VecDeque::new(),
@@ -210,13 +213,14 @@ impl Node {
                 self.log_dir_surveys.retain(|survey| survey.to().connection != connection);
             }
             Event::Disk { partition, op, result } => {
-                self.disk_done(partition, op, result, out);
+                self.disk_done(now, partition, op, result, out);
                 self.note_cleaned(now, partition);
                 self.note_moved(partition, out);
                 self.may_rest(partition, out);
             }
             Event::Quorum(output) => self.quorum(now, output, out),
             Event::Peer { from, token, answer } => self.peer(now, from, token, answer, out),
+            Event::Suspect(segment) => self.scrubber.suspect(segment),
             Event::Tick => {}
             Event::Space(spaces) => self.space_seen(&spaces, now),
             Event::LogDirFailed(log_dir) => self.log_dir_failed(log_dir, out),
@@ -243,6 +247,7 @@ impl Node {
             self.retention_at,
             self.walking_since,
             self.cleaner.next_wake(),
+            self.scrubber.next_wake(&self.config.scrubber),
             self.removals.first().map(|(at, _)| *at),
             // Without a controller there is nobody to show a sign of life to; a new one is told of by an event.
             self.membership.next_wake().filter(|_| self.metadata.controller_id().is_some()),
@@ -277,6 +282,7 @@ impl Node {
 
     fn disk_done(
         &mut self,
+        now: Now,
         key: TopicPartition,
         op: OpId,
         result: Result<Done, DiskError>,
@@ -293,11 +299,12 @@ impl Node {
         };
         let progress = hosted.replica.disk_done(op, result, &mut self.ops);
         self.flush_ops(out);
-        self.progressed(key, progress, out);
+        self.note_scrubbed(now, key, &progress);
+        self.progressed(key, &progress, out);
     }
 
     /// Draws the consequences of what a replica's call changed.
-    pub(crate) fn progressed(&mut self, key: TopicPartition, progress: Progress, out: &mut Vec<Effect>) {
+    pub(crate) fn progressed(&mut self, key: TopicPartition, progress: &Progress, out: &mut Vec<Effect>) {
         if progress.deleted {
             if let Some(gone) = self.hosted.remove(&key) {
                 self.disks.left(gone.replica.log().log_dir());
@@ -453,6 +460,7 @@ impl Node {
         let is_walking = self.retention.is_some() || !self.log_dir_surveys.is_empty();
         self.walking_since = is_walking.then_some(now.tick);
         self.clean(now, out);
+        self.scrub(now, out);
     }
 
     /// Looks for old segments every so often. A log without any costs the look, and nothing between.

@@ -182,7 +182,7 @@ impl Node {
                     self.isr_due.insert(key);
                 }
                 tracing::debug!(partition = %key, topic = %topic.name, ?role, "partition changed");
-                self.progressed(key, progress, out);
+                self.progressed(key, &progress, out);
             }
             Err(error) => {
                 tracing::error!(partition = %key, topic = %topic.name, %error, "this broker can't take its part");
@@ -194,6 +194,12 @@ impl Node {
         let config = self.topic_config(topic);
         let log_config = self.log_config(&config);
         let mut may_lack_from = None;
+        let replica_count = partition.replicas.len();
+        if self.found.get(&key).is_some_and(|log| !log.damaged().is_empty() && 1 < replica_count) {
+            // Others have what is missing here: it must neither lead nor be counted.
+            self.found.remove(&key);
+            self.damaged.insert(key);
+        }
         let log = match self.found.remove(&key) {
             Some(mut log) => {
                 // Nobody waited for the disk (F5, F49): whether something is gone cannot be known, from where on it would be can.
@@ -228,9 +234,11 @@ impl Node {
         let replica = Replica::new(self.config.broker_id, log, replica_config, self.sabotage);
         let settings = self.settings(topic, &config);
         let mut hosted = Hosted::new(Arc::clone(&topic.name), replica, settings);
-        hosted.replica_count = partition.replicas.len();
+        hosted.replica_count = replica_count;
         hosted.may_lack_from = may_lack_from;
+        let damaged = hosted.replica.log().damaged().to_vec();
         self.hosted.insert(key, hosted);
+        damaged.iter().for_each(|range| self.tell_damage(key, range));
     }
 
     /// A partition left this node by a committed decision: its topic was deleted, or it moved to others. Its log goes, and whoever waits is told `code`.
@@ -242,7 +250,7 @@ impl Node {
         self.fail_waits(key, None, code, out);
         self.fail_deletes(key, code, out);
         self.wake_fetches(key, true);
-        self.progressed(key, progress, out);
+        self.progressed(key, &progress, out);
     }
 
     /// A log found on disk whose topic was deleted while this node was down.

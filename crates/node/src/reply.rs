@@ -2,7 +2,9 @@
 
 use std::{io, ops::Range};
 
-use klamm_log::{FileKind, ReadError, ReadPlan, SegmentVersion, TimeLookup, resolve, resolve_time};
+use klamm_log::{
+    FileKind, ReadError, ReadPlan, SegmentId, SegmentVersion, TimeLookup, resolve, resolve_time,
+};
 use klamm_model::ErrorCode;
 use klamm_wire::{FetchResponse, ListOffsetsResponse, Records, Response};
 
@@ -59,13 +61,19 @@ pub type ReadAt<'a> = dyn FnMut(SegmentVersion, FileKind, u64, &mut [u8]) -> io:
 impl Reply {
     /// Finds what the disk knows. Blocks as long as the reads do; needs no lock.
     ///
-    /// The second part is indexed by the tokens of the response's holes.
-    pub fn complete(self, read: &mut ReadAt<'_>) -> (Response, Vec<FileRange>) {
+    /// The second part is indexed by the tokens of the response's holes. Segments that are not what was written are told to `suspect`.
+    pub fn complete(
+        self,
+        read: &mut ReadAt<'_>,
+        suspect: &mut dyn FnMut(SegmentId),
+    ) -> (Response, Vec<FileRange>) {
         match self {
             Self::Ready(response) => (response, Vec::new()),
-            Self::Fetch { response, reads, bytes_max } => complete_fetch(response, &reads, bytes_max, read),
+            Self::Fetch { response, reads, bytes_max } => {
+                complete_fetch(response, &reads, bytes_max, read, suspect)
+            }
             Self::Times { response, lookups, has_epochs } => {
-                (complete_times(response, lookups, has_epochs, read), Vec::new())
+                (complete_times(response, lookups, has_epochs, read, suspect), Vec::new())
             }
         }
     }
@@ -76,6 +84,7 @@ fn complete_fetch(
     reads: &[ReadPlan],
     bytes_max: u32,
     read: &mut ReadAt<'_>,
+    suspect: &mut dyn FnMut(SegmentId),
 ) -> (Response, Vec<FileRange>) {
     let mut ranges = Vec::with_capacity(reads.len());
     let mut left = bytes_max;
@@ -102,6 +111,9 @@ fn complete_fetch(
             Err(ReadError::Replaced) => partition.records = Some(Records::Bytes(bytes::Bytes::new())),
             Err(error) => {
                 tracing::error!(segment = ?plan.segment, %error, "records could not be read");
+                if matches!(error, ReadError::Damaged { .. }) {
+                    suspect(plan.segment.id);
+                }
                 partition.error_code = error.code().code();
                 partition.records = Some(Records::Bytes(bytes::Bytes::new()));
             }
@@ -115,6 +127,7 @@ fn complete_times(
     lookups: Vec<Lookup>,
     has_epochs: bool,
     read: &mut ReadAt<'_>,
+    suspect: &mut dyn FnMut(SegmentId),
 ) -> Response {
     for Lookup { topic, partition, lookup } in lookups {
         let answer = &mut response.topics[topic].partitions[partition];
@@ -132,6 +145,13 @@ fn complete_times(
             Ok(None) => {}
             Err(error) => {
                 tracing::error!(?lookup, %error, "a lookup by time failed");
+                let damaged = match error {
+                    ReadError::Damaged { base, .. } => {
+                        lookup.spans.iter().find(|it| it.segment.id.base == base)
+                    }
+                    _ => None,
+                };
+                damaged.into_iter().for_each(|span| suspect(span.segment.id));
                 answer.error_code = error.code().code();
                 debug_assert_ne!(answer.error_code, ErrorCode::None.code());
             }

@@ -27,6 +27,12 @@ pub struct Report {
     pub offline: usize,
     /// Those of them that were found damaged at start.
     pub damaged: usize,
+    /// Ranges of records that are not served because they are not what was written.
+    pub damaged_ranges: usize,
+    /// Their bytes.
+    pub damaged_bytes: u64,
+    /// Bytes that were looked at to find such.
+    pub scrubbed_bytes: u64,
     /// It decides for the cluster.
     pub is_controller: bool,
     /// It is registered and serves.
@@ -70,6 +76,7 @@ impl Node {
             partitions: self.hosted.len(),
             offline: self.damaged.len(),
             damaged: self.damaged.len(),
+            scrubbed_bytes: self.scrubber.bytes,
             is_controller: self.metadata.is_controller(),
             is_ready: self.is_active(),
             log_dirs: self.disks.reports().collect(),
@@ -83,6 +90,8 @@ impl Node {
             let log = hosted.replica.log();
             report.log_bytes += log.size_bytes();
             report.unsynced_bytes += log.unsynced_bytes();
+            report.damaged_ranges += log.damaged().len();
+            report.damaged_bytes += log.damaged().iter().map(|range| u64::from(range.size())).sum::<u64>();
             report.offline += usize::from(log.has_failed());
             if matches!(hosted.replica.role(), Role::Leader { .. }) {
                 report.leaders += 1;

@@ -1,6 +1,6 @@
 //! The replica: its part in the partition, how it changes, and what the disk's answers move.
 
-use klamm_log::{DiskError, DiskOp, Done, Log, LogConfig, LogDir, OpId};
+use klamm_log::{DiskError, DiskOp, Done, Log, LogConfig, LogDir, OpId, ScrubProgress};
 use klamm_model::{BrokerId, LeaderEpoch, Offset, Tick, Timestamp};
 
 use crate::error::BecomeError;
@@ -49,7 +49,7 @@ pub enum Role {
 }
 
 /// What a call changed. Whoever owns the waiters reads off it which of them to release and which to fail.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Progress {
     /// The high watermark moved here. What waits for an offset at or below it is committed.
     pub high_watermark: Option<Offset>,
@@ -64,6 +64,10 @@ pub struct Progress {
     pub log_failed: bool,
     /// The log's files are gone, as [`Replica::delete`] asked.
     pub deleted: bool,
+    /// Compaction has found this segment damaged.
+    pub suspect: Option<Offset>,
+    /// A piece of a scrub has ended.
+    pub scrubbed: Option<ScrubProgress>,
 }
 
 impl Replica {
@@ -153,6 +157,7 @@ impl Replica {
         progress.lost_from = moved.lost_from;
         progress.log_failed = moved.fatal.is_some();
         progress.deleted = moved.deleted;
+        (progress.suspect, progress.scrubbed) = (moved.suspect, moved.scrubbed);
         self.check_invariants();
         progress
     }
@@ -182,6 +187,19 @@ impl Replica {
     /// The log stays where it is, unless it is too late for that.
     pub fn call_off_move(&mut self, out: &mut Vec<DiskOp>) {
         self.log.call_off_move(out);
+    }
+
+    /// Begins to look for damage: in the segment that begins at `base`, or in all of them.
+    pub fn begin_scrub(&mut self, base: Option<Offset>) {
+        match base {
+            Some(base) => self.log.begin_scrub_of(base),
+            None => self.log.begin_scrub(),
+        }
+    }
+
+    /// Goes on with it by a piece. Tells whether there is any left.
+    pub fn scrub_on(&mut self, bytes_max: u32, out: &mut Vec<DiskOp>) -> bool {
+        self.log.scrub_on(bytes_max, out)
     }
 
     /// The disk that the log is on has failed.

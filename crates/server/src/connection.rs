@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use klamm_log::Files;
+use klamm_log::{Files, SegmentId};
 use klamm_node::{ConnectionId, Origin, Pipeline, Reply};
 use klamm_wire::{ApiKey, FrameLimits};
 use mio::net::TcpStream;
@@ -186,9 +186,11 @@ impl Connection {
         reply: Option<Reply>,
         files: &Files,
         metrics: &Metrics,
+        suspect: &mut dyn FnMut(SegmentId),
     ) -> Result<(), AnswerError> {
         let index = usize::try_from(sequence - self.asked_first).unwrap_or(usize::MAX);
-        let pieces = reply.map(|reply| encode(self.asked[index], reply, files, metrics)).transpose()?;
+        let pieces =
+            reply.map(|reply| encode(self.asked[index], reply, files, metrics, suspect)).transpose()?;
         self.pipeline.fill(sequence, pieces);
         while let Some(pieces) = self.pipeline.pop_ready() {
             for piece in pieces {

@@ -427,7 +427,10 @@ impl IoThread {
     fn answer(&mut self, to: ReplyTo, reply: Option<Reply>) {
         // It may have been closed meanwhile.
         let Some(connection) = self.connections.get_mut(&to.connection) else { return };
-        match connection.answer(to.sequence, reply, &self.shared.files, &self.shared.metrics) {
+        let Shared { files, metrics, .. } = &*self.shared;
+        let events = &mut self.performer.events;
+        let mut suspect = |segment| events.push(Event::Suspect(segment));
+        match connection.answer(to.sequence, reply, files, metrics, &mut suspect) {
             Ok(()) => self.to_send.push(to.connection),
             Err(error) => {
                 tracing::error!(connection = to.connection.0, %error, "could not answer");

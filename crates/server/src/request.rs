@@ -3,7 +3,7 @@
 use std::io;
 
 use bytes::Bytes;
-use klamm_log::Files;
+use klamm_log::{Files, SegmentId};
 use klamm_model::Timestamp;
 use klamm_node::{Body, Listener, Origin, Reply, View, answer_from_view, api_versions_unsupported, prepare};
 use klamm_wire::{
@@ -94,9 +94,11 @@ pub(crate) fn encode(
     reply: Reply,
     files: &Files,
     metrics: &Metrics,
+    suspect: &mut dyn FnMut(SegmentId),
 ) -> Result<Vec<Piece>, AnswerError> {
-    let (response, ranges) =
-        reply.complete(&mut |segment, kind, position, buffer| files.read_at(segment, kind, position, buffer));
+    let mut read =
+        |segment, kind, position, buffer: &mut [u8]| files.read_at(segment, kind, position, buffer);
+    let (response, ranges) = reply.complete(&mut read, suspect);
     let encoded = encode_response(asked.correlation_id, asked.version, &response)?;
     let (mut bytes, mut record_bytes) = (0, 0);
     for part in &encoded.parts {

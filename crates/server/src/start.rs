@@ -439,6 +439,10 @@ fn open_metadata(config: &Config, files: &Files, found: &[FoundPartition]) -> Re
     let (log, report) =
         Log::recover(solo::PARTITION, solo::DIRECTORY.to_owned(), solo::log_config(), &directory)
             .map_err(|error| refuse(&error))?;
+    if let Some(range) = report.damaged.first() {
+        // Whoever reads on behind it would take another history for the cluster's.
+        return Err(refuse(range));
+    }
     if report.cut_bytes > 0 {
         tracing::warn!(?report, "a torn tail is cut off the metadata log");
     } else {

@@ -57,6 +57,7 @@ pub(crate) fn tell_failure(op: &DiskOp, error: &DiskError) {
         DiskAction::Rewrite(_) => "write compacted segments",
         DiskAction::Swap { .. } => "swap compacted segments",
         DiskAction::Move(_) => "move partition",
+        DiskAction::Scrub(_) => "look for damage",
         DiskAction::DeletePartition => "delete partition",
     };
     tracing::error!(partition = %op.partition, action, %error, "a disk operation failed");

@@ -389,7 +389,8 @@ impl Alone {
             return;
         }
         let (log_dir, is_aside) = self.disk.op_of(job).map_or((LogDir(0), false), |op| {
-            let is_aside = matches!(op.action, DiskAction::MapKeys(_) | DiskAction::Rewrite(_));
+            let is_aside =
+                matches!(op.action, DiskAction::MapKeys(_) | DiskAction::Rewrite(_) | DiskAction::Scrub(_));
             (self.disk.log_dir_of(op), is_aside)
         });
         let (partition, op, result) = self.disk.end(job, &mut self.timeline.dice);
@@ -465,8 +466,10 @@ impl Alone {
     /// What a shell does with an answer: it reads what is wanted of the files.
     fn reply(&mut self, to: ReplyTo, reply: Reply) {
         let disk = &self.disk;
-        let (mut response, ranges) = reply
-            .complete(&mut |segment, kind, position, buffer| disk.read_at(segment, kind, position, buffer));
+        let mut read =
+            |segment, kind, position, buffer: &mut [u8]| disk.read_at(segment, kind, position, buffer);
+        let mut suspects = Vec::new();
+        let (mut response, ranges) = reply.complete(&mut read, &mut |segment| suspects.push(segment));
         let mut is_whole = true;
         if let Response::Fetch(fetch) = &mut response {
             for data in fetch.responses.iter_mut().flat_map(|topic| &mut topic.partitions) {
@@ -481,6 +484,9 @@ impl Alone {
         }
         let (workload, mut around) = self.around();
         workload.answered(to.sequence, Some(response).filter(|_| is_whole), &mut around);
+        for segment in suspects {
+            self.step(Event::Suspect(segment));
+        }
     }
 
     // ---- the process comes and goes ----
@@ -535,6 +541,13 @@ impl Alone {
                     log.set_log_dir(found.log_dir);
                     if 0 < report.cut_bytes {
                         self.timeline.coverage.count("alone: torn tail cut off");
+                    }
+                    if let Some(range) = report.damaged.first() {
+                        let what = format!(
+                            "{}: a start leaves out what an honest disk has: {range}",
+                            found.directory
+                        );
+                        self.history.findings.broken("I19", what);
                     }
                     if !report.rebuilt.is_empty() {
                         self.timeline.coverage.count("alone: file beside the records made again");

@@ -225,6 +225,15 @@ impl Disk {
                 done
             }
             (None, DiskAction::Rewrite(job)) => self.rewrite_segments(partition, job),
+            (None, DiskAction::Scrub(job)) => {
+                let mut read = |segment, kind, position, buffer: &mut [u8]| {
+                    self.read_at(segment, kind, position, buffer)
+                };
+                let scrubbed = klamm_log::scrub(job, &mut read);
+                scrubbed
+                    .map(|it| Done::Scrubbed(Box::new(it)))
+                    .map_err(|error| DiskError::Io(error.to_string()))
+            }
             (None, _) => {
                 self.perform(&op, changes_before);
                 Ok(Done::Nothing)

@@ -115,6 +115,9 @@ impl Machine {
                     if 0 < report.cut_bytes {
                         timeline.coverage.count("disk: torn tail cut off");
                     }
+                    if let Some(range) = report.damaged.first() {
+                        damaged.push(Damage { partition, why: range.to_string() });
+                    }
                     recovered.push((partition, log.end()));
                     node.adopt(log);
                 }

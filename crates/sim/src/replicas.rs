@@ -192,6 +192,7 @@ impl Replicas {
             | DiskAction::Rewrite(_)
             | DiskAction::Swap { .. }
             | DiskAction::Move(_)
+            | DiskAction::Scrub(_)
             | DiskAction::Remove { .. } => {}
         }
     }

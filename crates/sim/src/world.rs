@@ -368,6 +368,10 @@ impl World {
                 let answer = answer.as_ref().map(Response::api_key);
                 timeline.note(format_args!("{life} answer {token} of n{from}: {answer:?}"));
             }
+            Event::Suspect(segment) => {
+                let (partition, base) = (segment.partition.partition, segment.base);
+                timeline.note(format_args!("{life} suspects {partition}/{base}"));
+            }
             Event::Tick => timeline.note(format_args!("{life} tick")),
             Event::Space(_) => timeline.note(format_args!("{life} space")),
             Event::LogDirFailed(log_dir) => {
@@ -471,8 +475,10 @@ impl World {
             return;
         }
         let disk = &self.machines[life.node].disk;
-        let (response, ranges) = reply
-            .complete(&mut |segment, kind, position, buffer| disk.read_at(segment, kind, position, buffer));
+        let mut read =
+            |segment, kind, position, buffer: &mut [u8]| disk.read_at(segment, kind, position, buffer);
+        let mut suspects = Vec::new();
+        let (response, ranges) = reply.complete(&mut read, &mut |segment| suspects.push(segment));
         let fillings: Vec<Option<Vec<u8>>> = ranges
             .iter()
             .map(|range| {
@@ -484,6 +490,9 @@ impl World {
             })
             .collect();
         self.answer(life, to, &response, |token| fillings[token as usize].clone());
+        for segment in suspects {
+            self.step(life, Event::Suspect(segment));
+        }
     }
 
     fn arrived(&mut self, arrivals: Vec<Arrival>) {

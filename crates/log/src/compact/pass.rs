@@ -122,7 +122,11 @@ impl Log {
         };
         let limit = self.compaction_limit(&compaction, now);
         let from = self.dirty_from();
-        let sources: Vec<Source> = (0..self.segment_at(limit)).map(|at| self.source(at)).collect();
+        // What is damaged stays as it is: of the rest of that segment nobody knows either what it was.
+        let sources: Vec<Source> = (0..self.segment_at(limit))
+            .filter(|at| !self.is_damaged(*at))
+            .map(|at| self.source(at))
+            .collect();
         let dirty = sources.iter().copied().filter(|source| from < source.end).collect();
         let sabotage = compaction.sabotage;
         let job = MapKeys { sources: dirty, from, bytes_max: compaction.keys_bytes_max, sabotage };
@@ -171,8 +175,15 @@ impl Log {
             let is_old = compaction.lag_ms_min == 0 || segment.largest.timestamp.0 <= youngest;
             segment.sealed && self.segment_end(*at) <= committed && is_old
         };
-        let touched = (0..closed).take_while(may_be_touched).count();
+        let mut touched = (0..closed).take_while(may_be_touched).count();
+        while 0 < touched && self.is_damaged(touched - 1) {
+            touched -= 1;
+        }
         self.segments[touched].base
+    }
+
+    fn is_damaged(&self, at: usize) -> bool {
+        !self.quarantine.of(self.segments[at].base).is_empty()
     }
 
     pub(crate) fn source(&self, at: usize) -> Source {
@@ -205,21 +216,29 @@ impl Log {
         self.pass.as_ref().is_some_and(|pass| pass.op.is_some())
     }
 
-    /// A part of the pass has ended.
-    pub(crate) fn pass_went_on(&mut self, result: Result<Done, DiskError>, out: &mut Vec<DiskOp>) {
-        let Some(mut pass) = self.pass.take() else { return };
+    /// A part of the pass has ended. Gives the segment that it found damaged, if it did.
+    pub(crate) fn pass_went_on(
+        &mut self,
+        result: Result<Done, DiskError>,
+        out: &mut Vec<DiskOp>,
+    ) -> Option<Offset> {
+        let mut pass = self.pass.take()?;
         pass.op = None;
         if pass.is_over || self.life != Life::Running {
-            return;
+            return None;
         }
         match result {
             Ok(Done::Keys(keys)) => self.keys_are_known(pass, keys, out),
             Ok(Done::Rewritten(rewritten)) => self.group_is_written(pass, *rewritten, out),
-            Ok(Done::Damaged(damage)) => self.last_pass = Some(Err(DiskError::Io(damage.to_string()))),
-            Ok(Done::Nothing) => {}
+            Ok(Done::Damaged(damage)) => {
+                self.last_pass = Some(Err(DiskError::Io(damage.to_string())));
+                return Some(damage.base);
+            }
+            Ok(Done::Nothing | Done::Scrubbed(_)) => {}
             // Nothing was touched: a later pass tries again.
             Err(error) => self.last_pass = Some(Err(error)),
         }
+        None
     }
 
     fn keys_are_known(&mut self, mut pass: Box<Pass>, keys: Arc<Keys>, out: &mut Vec<DiskOp>) {
@@ -233,7 +252,11 @@ impl Log {
         pass.groups = self.groups(&sources);
         pass.groups.reverse();
         pass.sources = sources;
-        let Compaction { delete_retention_ms, sabotage, .. } = pass.compaction;
+        let Compaction { mut delete_retention_ms, sabotage, .. } = pass.compaction;
+        if !self.quarantine.is_empty() {
+            // A damaged segment may have a value that a tombstone deletes: it would come back.
+            delete_retention_ms = u64::MAX;
+        }
         let numbered = self.producers.batches_below(keys.through).into();
         pass.rules = Some(Rules { keys, numbered, now: pass.now, delete_retention_ms, sabotage });
         self.rewrite_next(pass, out);
@@ -247,6 +270,7 @@ impl Log {
             let size = u64::from(source.size);
             let joins = groups.last().is_some_and(|group| {
                 bytes + size <= u64::from(self.config.segment_bytes)
+                    && group.last().is_some_and(|last| last.end == source.segment.id.base)
                     && source.end.since(group[0].segment.id.base) <= SEGMENT_SPAN_MAX
             });
             match groups.last_mut().filter(|_| joins) {

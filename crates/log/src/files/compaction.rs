@@ -68,7 +68,7 @@ impl Files {
     }
 
     /// Whoever stops does not wait until gigabytes were gone through.
-    fn read_in_background(
+    pub(super) fn read_in_background(
         &self,
         segment: SegmentVersion,
         kind: FileKind,

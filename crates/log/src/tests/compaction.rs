@@ -516,3 +516,73 @@ fn a_pass_is_due_by_share_and_by_age() {
     assert_eq!(due(&mut world, overdue, 4000), None);
     assert_eq!(due(&mut world, overdue, 4001), Some(compact::MILLION + 1), "a record waits for too long");
 }
+
+/// A value is in a segment that is damaged elsewhere, and deleted in a later one.
+#[test]
+fn a_damaged_segment_is_left_as_it_is_and_what_was_deleted_in_it_stays_deleted() {
+    for is_damaged in [false, true] {
+        let mut bench = Bench::new(compacted(None, Flush::Synced));
+        let append = |bench: &mut Bench, marks: std::ops::Range<u64>| {
+            for mark in marks {
+                let entry = match mark {
+                    0 => Entry { key: 9, value: Some(0), appended_ms: 0 },
+                    20 => Entry { key: 9, value: None, appended_ms: 0 },
+                    _ => Entry { key: (mark % 3) as u8, value: Some(mark), appended_ms: 0 },
+                };
+                let (valid, bytes) = keyed(&[entry]);
+                bench
+                    .log
+                    .append_as_leader(LeaderEpoch(0), &valid, bytes, &mut bench.under_way)
+                    .expect("appended");
+                bench.settle();
+                bench.log.note_high_watermark(bench.log.end());
+            }
+        };
+        append(&mut bench, 0..40);
+        let batch_size = keyed(&[Entry { key: 0, value: Some(0), appended_ms: 0 }]).1.len();
+        let file = FileKind::Log.file_name(offset(0));
+        bench.disk.files.get_mut(&file).expect("there").data[batch_size + 65] ^= u8::from(is_damaged);
+        let first = bench.disk.segment(offset(0)).to_vec();
+        let pass = |bench: &mut Bench, now: i64| {
+            bench.log.compact(Timestamp(now), &mut bench.under_way);
+            let mut suspect = None;
+            while !bench.under_way.is_empty() {
+                suspect = suspect.or(bench.end(0, Ok(())).suspect);
+            }
+            (suspect, bench.log.last_pass().expect("one has ended").is_ok())
+        };
+        let expected = if is_damaged { (Some(offset(0)), false) } else { (None, true) };
+        assert_eq!(pass(&mut bench, 1), expected);
+        bench.log.begin_scrub_of(offset(0));
+        assert!(bench.log.scrub_on(1 << 20, &mut bench.under_way));
+        bench.settle();
+        // From the second pass on the tombstone's time runs; the third and the fourth may take it.
+        for number in 1..4 {
+            append(&mut bench, number * 100..number * 100 + 20);
+            assert_eq!(pass(&mut bench, number as i64 * 1_000_000), (None, true), "pass {number}");
+        }
+        let segments: Vec<Offset> = bench.log.segments.iter().map(|segment| segment.base).collect();
+        let bytes: Vec<u8> =
+            segments.iter().flat_map(|base| bench.disk.segment(*base).iter().copied()).collect();
+        let mut of_key = Vec::new();
+        for batch in Batches::new(&bytes, RunEnd::MustBeComplete) {
+            let batch = batch.expect("whole");
+            if batch.verify_crc().is_err() {
+                continue;
+            }
+            for record in batch.records(&mut Vec::new(), 1 << 20).expect("records") {
+                let record = record.expect("a record");
+                of_key.extend(
+                    (record.key == Some(&[9])).then_some((record.offset.raw(), record.value.is_some())),
+                );
+            }
+        }
+        if is_damaged {
+            assert!(bench.disk.segment(offset(0)) == first);
+            assert_eq!(of_key, [(0, true), (20, false)]);
+        } else {
+            assert_eq!(of_key, [], "both are gone");
+        }
+        assert!(bench.log.size_bytes() < 2000, "the rest is compacted: {}", bench.log.size_bytes());
+    }
+}

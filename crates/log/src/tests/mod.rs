@@ -2,6 +2,7 @@
 
 mod compaction;
 mod crashes;
+mod damage;
 mod producers;
 mod reads;
 mod recovery;
@@ -13,11 +14,11 @@ use std::io;
 
 use bytes::Bytes;
 use klamm_model::{
-    BatchBuilder, LeaderEpoch, Offset, PartitionIndex, ProduceLimits, Producer, ProducerEpoch, ProducerId,
-    Seal, Timestamp, TopicId, TopicPartition, ValidBatch, validate_produce,
+    BatchBuilder, BatchView, LeaderEpoch, Offset, PartitionIndex, ProduceLimits, Producer, ProducerEpoch,
+    ProducerId, Seal, Timestamp, TopicId, TopicPartition, ValidBatch, validate_produce,
 };
 
-use crate::compact::{FileStep, MapKeys, Rewrite};
+use crate::compact::{CompactError, FileStep, MapKeys, Rewrite};
 use crate::*;
 
 pub(crate) const PARTITION: TopicPartition =
@@ -123,6 +124,13 @@ impl MemoryDisk {
         match &op.action {
             DiskAction::MapKeys(job) => return self.map_keys(job),
             DiskAction::Rewrite(job) => return self.rewrite(job),
+            DiskAction::Scrub(job) => {
+                let mut read = |segment, kind, position, buffer: &mut [u8]| {
+                    self.read_version(segment, kind, position, buffer)
+                };
+                let scrubbed = scrub(job, &mut read).map_err(|error| DiskError::Io(error.to_string()))?;
+                return Ok(Done::Scrubbed(Box::new(scrubbed)));
+            }
             DiskAction::Sync { segment } => {
                 let when = self.began[&op.id];
                 self.files.values_mut().for_each(|file| (file.settled, file.old_name) = (true, None));
@@ -136,9 +144,12 @@ impl MemoryDisk {
     fn map_keys(&self, job: &MapKeys) -> Result<Done, DiskError> {
         let mut read =
             |segment, kind, position, buffer: &mut [u8]| self.read_version(segment, kind, position, buffer);
-        compact::map_keys(job, &mut read)
-            .map(|keys| Done::Keys(keys.into()))
-            .map_err(|error| DiskError::Io(error.to_string()))
+        compact::map_keys(job, &mut read).map(|keys| Done::Keys(keys.into())).or_else(|error| match error {
+            CompactError::Damaged { segment, position, problem } => {
+                Ok(Done::Damaged(Damage { base: segment.base, position, problem }))
+            }
+            error => Err(DiskError::Io(error.to_string())),
+        })
     }
 
     fn rewrite(&mut self, job: &Rewrite) -> Result<Done, DiskError> {
@@ -210,7 +221,8 @@ impl MemoryDisk {
             DiskAction::Sync { .. }
             | DiskAction::MapKeys(_)
             | DiskAction::Rewrite(_)
-            | DiskAction::Move(_) => {
+            | DiskAction::Move(_)
+            | DiskAction::Scrub(_) => {
                 panic!("it needs more than the files")
             }
             DiskAction::Swap { segment, replaced } => {

@@ -1,5 +1,6 @@
 //! Opening a log: torn tails, damage, missing files.
 
+use super::damage::served;
 use super::*;
 
 /// A log of one segment with three batches that were written, and the ends of the batches.
@@ -18,7 +19,7 @@ fn three_batches(durable_to: usize) -> (MemoryDisk, Vec<(usize, i64)>) {
     (bench.disk, ends)
 }
 
-fn segment_mut(disk: &mut MemoryDisk, base: i64) -> &mut Vec<u8> {
+pub(super) fn segment_mut(disk: &mut MemoryDisk, base: i64) -> &mut Vec<u8> {
     &mut disk.files.get_mut(&FileKind::Log.file_name(offset(base))).expect("there").data
 }
 
@@ -52,39 +53,39 @@ fn a_tail_torn_at_any_byte_is_cut_to_the_last_whole_batch() {
     }
 }
 
+/// Below the durable point it is left out; above, it is a torn tail.
 #[test]
-fn damage_below_the_durable_point_is_reported_and_nothing_is_touched() {
+fn a_growing_segment_that_is_damaged_goes_on_behind_what_was_on_disk() {
     let (disk, ends) = three_batches(2);
     let durable_size = ends[2].0;
     for position in 0..ends[3].0 {
         let mut damaged = disk.clone();
         segment_mut(&mut damaged, 0)[position] ^= 0x10;
-        let opened = Bench::open(damaged, LogConfig::default());
-        // The records' own bytes are not looked at below the durable point: who reads them checks them.
+        let (mut bench, report) = Bench::open(damaged, LogConfig::default()).expect("opened");
+        bench.settle();
         let within = position - ends.iter().rfind(|(at, _)| *at <= position).expect("0 is one").0;
-        let base_or_length = within < 12 || within == 16;
-        match opened {
-            // A leader's epoch has no checksum either: one that is too high makes those after it look like others' leftovers.
-            Ok(_) if (12..16).contains(&within) => {}
-            Ok((bench, _)) if durable_size <= position => {
-                assert_eq!(bench.log.end().raw(), 4, "byte {position}")
+        let (end, damaged) = (bench.log.end().raw(), report.damaged.len());
+        match within {
+            _ if durable_size <= position && !(12..16).contains(&within) => {
+                assert_eq!((end, damaged), (4, 0), "byte {position}");
             }
-            Ok((bench, report)) => {
-                assert!(!base_or_length, "byte {position}");
-                assert_eq!((bench.log.end().raw(), report.cut_bytes), (6, 0), "byte {position}");
-            }
-            Err(RecoverError::DamagedBelowDurablePoint { durable_point, valid_end, .. }) => {
-                assert!(position < durable_size && valid_end < durable_point, "byte {position}");
-            }
-            Err(error) => panic!("byte {position}: {error}"),
+            // A leader's epoch has no checksum: one that is too high makes what is after the durable point look like others' leftovers.
+            12..16 => assert!(matches!((end, damaged), (6, _) | (4, 0)), "byte {position}"),
+            // The records' own bytes are not looked at below the durable point: a scrub does.
+            _ => assert_eq!((end, report.cut_bytes), (6, 0), "byte {position}"),
         }
+        let at_header = within < 12 || within == 16;
+        assert!(!(at_header && position < durable_size) || damaged == 1, "byte {position}");
     }
     let mut shorter = disk.clone();
     segment_mut(&mut shorter, 0).truncate(durable_size - 1);
-    assert!(matches!(
-        Bench::open(shorter, LogConfig::default()),
-        Err(RecoverError::DamagedBelowDurablePoint { .. })
-    ));
+    let (mut bench, report) = Bench::open(shorter, LogConfig::default()).expect("opened");
+    bench.settle();
+    assert_eq!((bench.log.end(), report.cut_bytes), (offset(4), 0), "no offset is given out twice");
+    assert_eq!(report.damaged.len(), 1);
+    bench.append(1, 9);
+    bench.settle();
+    assert_eq!(served(&bench), "0..2, 2..4 lost, 4..5");
     let mut gone = disk;
     gone.files.retain(|name, _| !name.ends_with(".log"));
     assert!(matches!(
@@ -200,7 +201,7 @@ fn recovering_twice_gives_what_recovering_once_did() {
 
 /// A roll brings to disk what is before the new segment.
 #[test]
-fn damage_before_the_last_segment_is_refused_though_the_durable_point_is_gone() {
+fn damage_before_the_last_segment_is_no_torn_tail_though_the_durable_point_is_gone() {
     let mut bench = Bench::new(config());
     for mark in 0..40 {
         bench.append(1, mark);
@@ -213,8 +214,8 @@ fn damage_before_the_last_segment_is_refused_though_the_durable_point_is_gone() 
     let (whole, report) = Bench::open(disk.clone(), config()).expect("good files");
     assert_eq!((whole.log.end(), report.cut_bytes), (bench.log.end(), 0));
     segment_mut(&mut disk, middle.raw()).truncate(100);
-    let refused = Bench::open(disk, config()).map(|_| ()).expect_err("records are missing");
-    assert!(matches!(refused, RecoverError::DamagedBelowDurablePoint { .. }), "{refused}");
+    let (opened, report) = Bench::open(disk, config()).expect("the rest is served");
+    assert_eq!((opened.log.end(), report.cut_bytes, report.damaged.len()), (bench.log.end(), 0, 1));
 }
 
 #[test]

@@ -112,6 +112,7 @@ fn name(op: &DiskOp) -> String {
         DiskAction::Rewrite(job) => {
             format!("rewrite {}", bases(&job.sources.iter().map(|it| it.segment.id).collect::<Vec<_>>()))
         }
+        DiskAction::Scrub(job) => format!("scrub {}+{}", job.segment.id.base, job.from.position),
         DiskAction::Swap { segment, .. } => format!("swap {}", segment.id.base),
         DiskAction::Move(it) => format!("move to {}: {:?}", it.to.0, it.step),
         DiskAction::DeletePartition => "delete".to_owned(),

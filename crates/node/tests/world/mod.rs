@@ -4,7 +4,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
-use klamm_log::{DiskAction, DiskError, DiskOp, Done, FileKind, SegmentId};
+use klamm_log::{DiskAction, DiskError, DiskOp, Done, FileKind, SegmentId, SegmentVersion};
 use klamm_model::{
     BatchBuilder, BrokerId, ControllerEpoch, ErrorCode, Producer, ProducerEpoch, ProducerId, Seal, Tick,
     Timestamp, TopicId,
@@ -134,10 +134,16 @@ impl World {
         let mut ended = 0;
         while let Some(index) = self.disk.iter().position(|op| which(&op.action)) {
             let op = self.disk.remove(index).expect("it was just found");
+            let mut result = result.clone();
             if result.is_ok() {
                 self.write(&op.action);
             }
-            self.step(Event::Disk { partition: op.partition, op: op.id, result: result.clone() });
+            if let (DiskAction::Scrub(job), Ok(done)) = (&op.action, &mut result) {
+                let mut read =
+                    |segment, kind, position, buffer: &mut [u8]| self.read(segment, kind, position, buffer);
+                *done = Done::Scrubbed(Box::new(klamm_log::scrub(job, &mut read).expect("readable")));
+            }
+            self.step(Event::Disk { partition: op.partition, op: op.id, result });
             ended += 1;
         }
         ended
@@ -158,15 +164,34 @@ impl World {
         }
     }
 
+    fn read(
+        &self,
+        segment: SegmentVersion,
+        kind: FileKind,
+        position: u64,
+        buffer: &mut [u8],
+    ) -> std::io::Result<usize> {
+        let file = self.files.iter().find(|(id, _)| *id == segment.id && kind == FileKind::Log);
+        let bytes = file.and_then(|(_, file)| file.get(position as usize..)).unwrap_or_default();
+        let size = bytes.len().min(buffer.len());
+        buffer[..size].copy_from_slice(&bytes[..size]);
+        Ok(size)
+    }
+
     /// The answer with what it needs from the files of segments.
     pub(crate) fn complete(&self, reply: Reply) -> (Response, Vec<FileRange>) {
-        reply.complete(&mut |segment, kind, position, buffer| {
-            let file = self.files.iter().find(|(id, _)| *id == segment.id && kind == FileKind::Log);
-            let bytes = file.and_then(|(_, file)| file.get(position as usize..)).unwrap_or_default();
-            let size = bytes.len().min(buffer.len());
-            buffer[..size].copy_from_slice(&bytes[..size]);
-            Ok(size)
-        })
+        let (response, ranges, suspects) = self.complete_suspecting(reply);
+        assert_eq!(suspects, [], "something is damaged");
+        (response, ranges)
+    }
+
+    /// The same, with the segments that were found damaged on the way.
+    pub(crate) fn complete_suspecting(&self, reply: Reply) -> (Response, Vec<FileRange>, Vec<SegmentId>) {
+        let mut read =
+            |segment, kind, position, buffer: &mut [u8]| self.read(segment, kind, position, buffer);
+        let mut suspects = Vec::new();
+        let (response, ranges) = reply.complete(&mut read, &mut |segment| suspects.push(segment));
+        (response, ranges, suspects)
     }
 
     pub(crate) fn all_disk(&mut self) {

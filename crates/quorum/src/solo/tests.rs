@@ -82,6 +82,7 @@ impl Disk {
                 panic!("nobody compacts the metadata log")
             }
             DiskAction::Move(_) => panic!("nobody moves the metadata log"),
+            DiskAction::Scrub(_) => panic!("all of it is read at each start"),
             DiskAction::Retire { .. } | DiskAction::Remove { .. } | DiskAction::DeletePartition => {
                 panic!("nobody deletes anything of the metadata log")
             }

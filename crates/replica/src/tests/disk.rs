@@ -73,6 +73,7 @@ impl Disk {
                 panic!("nothing is compacted here")
             }
             DiskAction::Move(_) => panic!("there is one directory"),
+            DiskAction::Scrub(_) => panic!("nothing is scrubbed here"),
             DiskAction::DeletePartition => self.files.clear(),
         }
     }

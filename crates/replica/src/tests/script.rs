@@ -102,9 +102,9 @@ impl Scene {
                     _ => Err(DiskError::Io("no such device".to_string())),
                 };
                 let at = usize::try_from(number(2)).expect("a place");
-                told(self.world.broker(broker(1)).finish(at, result))
+                told(&self.world.broker(broker(1)).finish(at, result))
             }
-            "disk" => told(settle(self.world.broker(broker(1)))),
+            "disk" => told(&settle(self.world.broker(broker(1)))),
             "ask" => self.ask_as(broker(1), 0),
             "deliver" => self.deliver(broker(1)),
             "fetch" => {
@@ -175,7 +175,7 @@ impl Scene {
         for &id in ids {
             match self.world.tell(id, &state) {
                 Ok(progress) if progress == Progress::default() => {}
-                Ok(progress) => outcomes.push(format!("{id}{}", told(progress).replacen(" -> ", ": ", 1))),
+                Ok(progress) => outcomes.push(format!("{id}{}", told(&progress).replacen(" -> ", ": ", 1))),
                 Err(error) => outcomes.push(format!("{id} refuses: {error}")),
             }
         }
@@ -219,7 +219,7 @@ impl Scene {
                 let text = format!(
                     " -> asks from {} after {epoch}{}: {}",
                     fetch.fetch_offset,
-                    leader_side(progress),
+                    leader_side(&progress),
                     describe_answer(&answer)
                 );
                 self.asked.retain(|(of, ..)| *of != from);
@@ -234,7 +234,7 @@ impl Scene {
     fn moved(&mut self, to: BrokerId, log_start: Offset) -> String {
         let fetch = self.world.broker(to).replica.next_fetch().expect("something to ask");
         match self.world.deliver(to, &fetch, Fetched::OutOfRange { log_start }) {
-            Ok(progress) => told(progress),
+            Ok(progress) => told(&progress),
             Err(error) => format!(" -> ERROR {error}"),
         }
     }
@@ -242,7 +242,7 @@ impl Scene {
     fn deliver(&mut self, to: BrokerId) -> String {
         let (_, fetch, answer) = self.asked.iter().find(|(of, ..)| *of == to).cloned().expect("asked before");
         match self.world.deliver(to, &fetch, answer) {
-            Ok(progress) => told(progress),
+            Ok(progress) => told(&progress),
             Err(error) => format!(" -> ERROR {error}"),
         }
     }
@@ -286,7 +286,7 @@ impl Scene {
             _ => Err(IsrRefused::Unknown),
         };
         let now = self.world.now;
-        told(self.world.broker(leader).replica.isr_answered(now, &proposal, result))
+        told(&self.world.broker(leader).replica.isr_answered(now, &proposal, result))
     }
 
     fn show(&self) -> String {
@@ -335,7 +335,7 @@ fn members(proposal: &IsrProposal) -> String {
     proposal.isr.iter().map(|member| member.id.to_string()).collect::<Vec<_>>().join(",")
 }
 
-fn told(progress: Progress) -> String {
+fn told(progress: &Progress) -> String {
     let mut parts = Vec::new();
     if progress.written {
         parts.push("written".to_string());
@@ -355,7 +355,7 @@ fn told(progress: Progress) -> String {
     if parts.is_empty() { String::new() } else { format!(" -> {}", parts.join(", ")) }
 }
 
-fn leader_side(progress: Progress) -> String {
+fn leader_side(progress: &Progress) -> String {
     progress.high_watermark.map_or(String::new(), |moved| format!(", moving the high watermark to {moved}"))
 }
 
@@ -376,6 +376,7 @@ fn describe(op: &DiskOp) -> String {
         DiskAction::Rewrite(_) => "rewrite".to_string(),
         DiskAction::Swap { .. } => "swap".to_string(),
         DiskAction::Move(_) => "move".to_string(),
+        DiskAction::Scrub(_) => "scrub".to_string(),
         DiskAction::DeletePartition => "delete".to_string(),
     }
 }

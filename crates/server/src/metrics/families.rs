@@ -57,6 +57,9 @@ families! {
     UNDER_MIN_ISR = Gauge "klamm_under_min_isr_partitions" [] "Partitions led here with fewer replicas in sync than acks=all asks for.";
     OFFLINE = Gauge "klamm_offline_partitions" [] "Partitions of this broker whose logs have failed or could not be read back.";
     DAMAGED = Gauge "klamm_damaged_partitions" [] "Those of them that were found damaged at start.";
+    DAMAGED_RANGES = Gauge "klamm_damaged_ranges" [] "Ranges of records that are not served because they are not what was written. The log tells which.";
+    DAMAGED_BYTES = Gauge "klamm_damaged_bytes" [] "Their bytes.";
+    SCRUBBED_BYTES = Counter "klamm_scrubbed_bytes_total" [] "Bytes of records that were looked at to find such.";
     CONTROLLER = Gauge "klamm_active_controller" [] "1 if this broker is the controller.";
     READY = Gauge "klamm_ready" [] "1 if the broker is registered and serves.";
     LAST_STOP_CLEAN = Gauge "klamm_last_shutdown_clean" [] "1 if the process before left everything on disk, or there was none.";

@@ -10,7 +10,9 @@ use bytes::Bytes;
 use klamm_model::{BatchBuilder, Batches, Seal, Tail, Timestamp};
 use klamm_wire::{
     ApiKey, CreateTopicsRequest, FetchRequest, ProduceRequest, Reader, Records, Request, RequestHeader,
-    Response, ResponseHeader, create_topics::CreatableTopic, encode_request, fetch, produce,
+    Response, ResponseHeader,
+    create_topics::{CreatableTopic, CreatableTopicConfig},
+    encode_request, fetch, produce,
 };
 
 pub(crate) const PRODUCE_VERSION: i16 = 9;
@@ -83,7 +85,16 @@ impl Client {
     }
 
     pub(crate) fn create_topic(&mut self, name: &str, partition_count: i32) {
+        self.create_topic_with(name, partition_count, &[]);
+    }
+
+    pub(crate) fn create_topic_with(&mut self, name: &str, partition_count: i32, configs: &[(&str, &str)]) {
+        let config = |(key, value): &(&str, &str)| CreatableTopicConfig {
+            name: (*key).to_owned(),
+            value: Some((*value).to_owned()),
+        };
         let topic = CreatableTopic {
+            configs: configs.iter().map(config).collect(),
             name: name.to_owned(),
             num_partitions: partition_count,
             replication_factor: 1,
@@ -114,7 +125,7 @@ impl Client {
     }
 }
 
-fn error_code(response: &Response) -> i16 {
+pub(crate) fn error_code(response: &Response) -> i16 {
     let Response::Fetch(response) = response else { panic!("another answer: {response:?}") };
     response.responses[0].partitions[0].error_code
 }

@@ -3,6 +3,7 @@
 
 mod bad_inputs;
 mod client;
+mod damage;
 mod limits;
 mod metrics;
 

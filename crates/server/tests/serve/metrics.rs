@@ -8,7 +8,7 @@ fn with_metrics(test: impl FnOnce(&Server, SocketAddr)) {
     with_server(|config| config.metrics_listener = Some(SocketAddr::from((LOOPBACK, 0))), test);
 }
 
-fn get(server: &Server, path: &str) -> String {
+pub(crate) fn get(server: &Server, path: &str) -> String {
     let mut socket =
         std::net::TcpStream::connect(server.metrics_address().expect("served")).expect("it listens");
     write!(socket, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").expect("to be sent");
@@ -18,7 +18,7 @@ fn get(server: &Server, path: &str) -> String {
 }
 
 /// The value behind a name with its labels.
-fn value(scraped: &str, name: &str) -> f64 {
+pub(crate) fn value(scraped: &str, name: &str) -> f64 {
     let line = scraped.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.unwrap_or_else(|| panic!("no {name} in {scraped}")).parse().expect("a number")
 }

@@ -125,7 +125,7 @@ impl Disk {
                 steps.extend(snapshots.iter().map(|at| Step::Remove(FileKind::Producers.file_name(*at))));
             }
             DiskAction::MapKeys(_) => steps.push(Step::RemoveCleaned),
-            DiskAction::Rewrite(_) => {}
+            DiskAction::Rewrite(_) | DiskAction::Scrub(_) => {}
             DiskAction::Move(it) => unreachable!("nobody asks for a move here, but {it:?}"),
             DiskAction::Swap { segment, replaced } => {
                 let bases: Vec<Offset> = replaced.iter().map(|gone| gone.base).collect();

@@ -146,6 +146,20 @@ pub(super) const KEYS: &[BrokerKey] = &[
         "How often it is looked for segments that are too old or too many.",
     ),
     key(
+        "log.scrub.bytes.per.second",
+        NATURAL_LONG,
+        Some("4194304"),
+        ClusterWide,
+        "How much is read a second, at most, to find records on disk that are not what was written. 0: only the segments in which somebody has met such records. A key of Klamm's own.",
+    ),
+    key(
+        "log.scrub.interval.ms",
+        Kind::Long { min: 1, max: i64::MAX },
+        Some("604800000"),
+        ClusterWide,
+        "How often all records are looked at in that way, unless that takes longer. The first round begins an hour after the start, or when this time is over. A key of Klamm's own.",
+    ),
+    key(
         "log.retention.hours",
         Kind::Int { min: i32::MIN, max: i32::MAX },
         Some("168"),
