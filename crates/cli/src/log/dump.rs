@@ -196,6 +196,16 @@ impl Dump<'_> {
                 }
                 Err(found) => damage.push(found),
             },
+            Kind::DamagedRanges => match small::damaged_ranges(&bytes) {
+                Ok(ranges) => lines.extend(ranges.iter().map(|[segment, from, to, position, end]| {
+                    let object = json!({
+                        "type": "damaged_range", "segment": segment, "from": from, "to": to,
+                        "position": position, "end": end,
+                    });
+                    (format!("offsets {from} to {}  segment {segment}  position {position}  size {}", to - 1, end - position), object)
+                })),
+                Err(found) => damage.push(found),
+            },
             Kind::DurablePoint => match small::durable_point(&bytes) {
                 Ok(point) => {
                     let (durable, committed) = (point.durable, point.committed);

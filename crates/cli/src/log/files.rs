@@ -34,6 +34,8 @@ pub(super) enum Kind {
     PartitionMetadata,
     /// How far Klamm knows a log to be on disk.
     DurablePoint,
+    /// What Klamm knows to be damaged of a log.
+    DamagedRanges,
     /// An offset for every partition of a data directory.
     OffsetCheckpoint,
 }
@@ -45,6 +47,7 @@ impl Kind {
             "leader-epoch-checkpoint" => Self::LeaderEpochs,
             "partition.metadata" => Self::PartitionMetadata,
             "durable-point" => Self::DurablePoint,
+            "damaged-ranges" => Self::DamagedRanges,
             "recovery-point-offset-checkpoint"
             | "replication-offset-checkpoint"
             | "log-start-offset-checkpoint"
@@ -71,6 +74,7 @@ impl Kind {
             Self::LeaderEpochs => "leader-epochs",
             Self::PartitionMetadata => "partition-metadata",
             Self::DurablePoint => "durable-point",
+            Self::DamagedRanges => "damaged-ranges",
             Self::OffsetCheckpoint => "offset-checkpoint",
         }
     }
@@ -98,6 +102,14 @@ impl LogFile {
         let path = self.path.with_extension("log");
         let size = fs::metadata(&path).ok()?.len();
         Some(Self { path, kind: Kind::Segment, size, is_named: false })
+    }
+
+    /// Where in this segment its index knows a batch, the first one behind a position.
+    pub(super) fn next_indexed(&self, position: u64) -> Option<u64> {
+        let index = fs::read(self.path.with_extension("index")).ok()?;
+        let (entries, _) = index.as_chunks::<8>();
+        let positions = entries.iter().map(|[.., a, b, c, d]| u32::from_be_bytes([*a, *b, *c, *d]).into());
+        positions.filter(|it| position < *it && *it < self.size).min()
     }
 
     /// All of a small file.
@@ -174,6 +186,7 @@ mod tests {
             ("00000000000000000042.index.deleted", Some(Kind::Index)),
             ("00000000000000000007-0000000002.checkpoint", Some(Kind::Segment)),
             ("leader-epoch-checkpoint", Some(Kind::LeaderEpochs)),
+            ("damaged-ranges", Some(Kind::DamagedRanges)),
             ("meta.properties", None),
             (".lock", None),
         ] {

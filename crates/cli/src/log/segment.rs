@@ -46,6 +46,12 @@ impl Segment {
         self.position
     }
 
+    /// Goes on there, where somebody else says that a batch begins.
+    pub(super) fn go_on_at(&mut self, position: u64) {
+        self.window.clear();
+        (self.position, self.used, self.is_over) = (position, 0, false);
+    }
+
     pub(super) fn next(&mut self) -> Result<Next<'_>> {
         let left = self.size - self.position;
         if left == 0 || self.is_over {

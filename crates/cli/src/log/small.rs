@@ -118,13 +118,7 @@ pub(super) struct DurablePoint {
 
 /// A version, offsets, and a checksum of all that, a line each.
 pub(super) fn durable_point(bytes: &[u8]) -> Result<DurablePoint, Damage> {
-    let text = std::str::from_utf8(bytes).map_err(|_| Damage::whole("no text"))?;
-    let whole = text.strip_suffix('\n').and_then(|text| text.rsplit_once('\n'));
-    let Some((checked, checksum)) = whole else { return Err(Damage::whole("no durable point")) };
-    let computed = format!("{:08x}", crc32c(format!("{checked}\n").as_bytes()));
-    if checksum != computed {
-        return Err(Damage::whole(&format!("checksum {computed}, the file says {checksum}")));
-    }
+    let checked = checked(bytes, "durable point")?;
     let offset = |text: &str| text.parse().ok().and_then(Offset::from_wire);
     let lines: Vec<&str> = checked.split('\n').collect();
     let point = match lines.as_slice() {
@@ -143,6 +137,43 @@ pub(super) fn durable_point(bytes: &[u8]) -> Result<DurablePoint, Damage> {
         }
         _ => Err(Damage::whole("a line is no offset")),
     }
+}
+
+/// Of each range its segment, the offsets from and to which, and the positions.
+pub(super) fn damaged_ranges(bytes: &[u8]) -> Result<Vec<[u64; 5]>, Damage> {
+    let mut lines = checked(bytes, "list of damaged ranges")?.split('\n');
+    match lines.next() {
+        Some("0") => {}
+        version => {
+            let version = version.unwrap_or_default();
+            return Err(Damage::whole(&format!("version {version:?}, known is 0")));
+        }
+    }
+    let mut end = 0;
+    let range = |line: &str| {
+        let numbers = line.split(' ').map(|word| word.parse().ok()).collect::<Option<Vec<u64>>>();
+        let range = numbers.and_then(|numbers| <[u64; 5]>::try_from(numbers).ok());
+        let rises =
+            |[_, from, to, position, after]: &[u64; 5]| end <= *from && from < to && position <= after;
+        let range = range
+            .filter(rises)
+            .ok_or_else(|| Damage::whole(&format!("{line:?} is no range behind {end}")))?;
+        end = range[2];
+        Ok(range)
+    };
+    lines.map(range).collect()
+}
+
+/// The lines before the checksum, if that is right.
+fn checked<'a>(bytes: &'a [u8], what: &str) -> Result<&'a str, Damage> {
+    let text = std::str::from_utf8(bytes).map_err(|_| Damage::whole("no text"))?;
+    let whole = text.strip_suffix('\n').and_then(|text| text.rsplit_once('\n'));
+    let Some((checked, checksum)) = whole else { return Err(Damage::whole(&format!("no {what}"))) };
+    let computed = format!("{:08x}", crc32c(format!("{checked}\n").as_bytes()));
+    if checksum != computed {
+        return Err(Damage::whole(&format!("checksum {computed}, the file says {checksum}")));
+    }
+    Ok(checked)
 }
 
 /// The id of the topic whose directory it is.
@@ -225,6 +256,17 @@ mod tests {
         let newer = durable_point(point("3\n7\n5\n2\n1\n").as_bytes());
         assert_eq!(newer, Err(Damage::whole("version \"3\", known are 0 to 2")));
         assert_eq!(durable_point(point("0\n7\n-5\n").as_bytes()), Err(Damage::whole("a line is no offset")));
+    }
+
+    #[test]
+    fn damaged_ranges_follow_one_another() {
+        let file = |text: &str| format!("{text}{:08x}\n", crc32c(text.as_bytes()));
+        let ranges = |text: &str| damaged_ranges(file(text).as_bytes());
+        assert_eq!(ranges("0\n"), Ok(vec![]));
+        assert_eq!(ranges("0\n0 4 6 100 150\n8 8 9 0 0\n"), Ok(vec![[0, 4, 6, 100, 150], [8, 8, 9, 0, 0]]));
+        for odd in ["1\n", "0\n0 4 4 0 0\n", "0\n0 4 6 9 8\n", "0\n0 4 6 0\n", "0\n0 4 6 0 9\n0 5 7 9 12\n"] {
+            assert!(ranges(odd).is_err(), "{odd:?}");
+        }
     }
 
     #[test]

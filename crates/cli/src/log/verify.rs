@@ -183,6 +183,9 @@ impl Verifier {
                 });
                 (format!("on disk up to offset {durable}, committed up to {committed}"), figures)
             }),
+            Kind::DamagedRanges => report.fill(small::damaged_ranges(&bytes), |ranges| {
+                entries(ranges.len(), "range that is not served", "ranges that are not served")
+            }),
         }
         if !self.all {
             report.damage.truncate(1);
@@ -265,7 +268,12 @@ impl Verifier {
                         newest: batch.header().max_timestamp,
                     });
                 }
-                Next::Damaged(damage) => report.damage.push(damage),
+                Next::Damaged(damage) => {
+                    report.damage.push(damage);
+                    if let Some(next) = file.next_indexed(segment.position()).filter(|_| self.all) {
+                        segment.go_on_at(next);
+                    }
+                }
                 Next::Preallocated(count) => report.notes.push(format!("{count} bytes of zeros at the end")),
                 Next::End => break,
             }

@@ -230,6 +230,31 @@ fn an_index_that_leads_elsewhere_is_damaged() {
     "#]]);
 }
 
+/// The header of one batch and the body of another: the index knows where to go on.
+#[test]
+fn what_lies_behind_damage_is_looked_at_too() {
+    let directory = Directory::new();
+    let mut bytes = directory.bytes(SEGMENT);
+    bytes[163 + 16] = 9;
+    bytes[282 + 70] ^= 1;
+    directory.put(SEGMENT, &bytes);
+    directory.put("00000000000000000010.index", &index(&[(10, 282)]));
+    let ranges = "0\n10 13 15 163 282\n";
+    let checksum = klamm_model::crc32c(ranges.as_bytes());
+    directory.put("damaged-ranges", format!("{ranges}{checksum:08x}\n").as_bytes());
+    directory.check(&["log", "verify", "--all"], SEGMENT, &expect![[r#"
+        DIR/00000000000000000010.log: damaged: position 163: no batch begins here: message format 9, only 2 is supported
+        DIR/00000000000000000010.log: damaged: position 282: batch at offset 20: corrupt batch: checksum c0fbb3f1, the header says ae6b9740
+        klamm: 1 of 1 file damaged
+        exit code 1
+    "#]]);
+    directory.check(&["log", "dump"], "damaged-ranges", &expect![[r#"
+        DIR/damaged-ranges: damaged-ranges, 19 bytes
+        klamm: DIR/damaged-ranges: checksum dacd4d69, the file says 10 13 15 163 282
+        exit code 1
+    "#]]);
+}
+
 #[test]
 fn zeros_at_the_end_are_what_was_not_written_yet() {
     let directory = Directory::new();
