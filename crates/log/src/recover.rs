@@ -219,13 +219,11 @@ impl Recovery<'_> {
                 log.place(&NewBatch::stored(header, *size));
             }
             let segment = log.active_mut();
-            assert_eq!(
-                (segment.size, segment.largest),
-                (closed.size, closed.largest),
-                "a listed segment is whole"
-            );
-            let (index, first_timestamp) = (segment.index.take(), segment.first_timestamp);
-            *segment = Segment { index, first_timestamp, ..closed };
+            assert_eq!(segment.size, closed.size, "a listed segment is whole");
+            // The times are as the batches say, whatever their index does: a byte of a batch may have changed.
+            let (index, first_timestamp, largest) =
+                (segment.index.take(), segment.first_timestamp, segment.largest);
+            *segment = Segment { index, first_timestamp, largest, ..closed };
             log.segments.push(Segment::new(found[first_listed + at + 1].base));
         }
         log.tail.trim(self.committed, log.end);

@@ -6,9 +6,10 @@ use std::{
 };
 
 use klamm_log::{
-    DURABLE_POINT, DiskAction, DiskOp, Done, EPOCH_CHECKPOINT, FileKind, Log, LogConfig, LogFiles,
-    RecoveryReport, SegmentId,
+    DAMAGED_RANGES, DURABLE_POINT, DiskAction, DiskOp, Done, EPOCH_CHECKPOINT, FileKind, Log, LogConfig,
+    LogFiles, ReadError, RecoveryReport, SegmentId, SegmentVersion,
     compact::{FileStep, unfinished_swaps},
+    resolve, scrub,
 };
 use klamm_model::{
     BatchBuilder, BatchView, LeaderEpoch, Offset, PartitionIndex, ProduceLimits, Seal, Timestamp, TopicId,
@@ -42,6 +43,8 @@ pub fn run(data: &[u8]) {
     let (mut log, report, ops) = open(&mut disk).expect("what was repaired can be opened");
     disk.settle(&mut log, ops);
     assert_eq!(((log.log_start(), log.end()), report.cut_bytes), (found, 0), "a second start finds the same");
+    scrub_all(&mut disk, &mut log);
+    check_readable(&disk, &log);
     if log.end().raw() < i64::MAX / 2 {
         append(&mut disk, &mut log, LeaderEpoch(i32::MAX), 1);
         assert_eq!(log.written(), found.1.advance(1));
@@ -67,20 +70,55 @@ fn check_last_segment(disk: &Directory, log: &Log, report: &RecoveryReport) {
     let base: i64 = disk.files.keys().filter_map(base).max().expect("a log has a segment");
     let mut rest = disk.files[&FileKind::Log.file_name(Offset::new(base))].as_slice();
     let durable_point = report.durable_point.unwrap_or_default();
-    let mut end = Offset::new(base);
+    let (mut end, mut last) = (Offset::new(base), Offset::new(base));
     while !rest.is_empty() {
         let batch = match BatchView::parse(rest) {
             Ok(batch) if batch.base_offset() == end => batch,
-            _ if end < durable_point => return,
+            // The one before may say that it ends anywhere, if a start does not look at it.
+            _ if last < durable_point => return,
             other => panic!("{other:?} at {end}"),
         };
         if durable_point < batch.next_offset() {
             batch.verify_crc().expect("what was not on disk for certain is checked");
         }
-        end = batch.next_offset();
+        (last, end) = (batch.base_offset(), batch.next_offset());
         rest = &rest[batch.size()..];
     }
-    assert_eq!(end, log.end(), "what is claimed is there");
+    assert!(end == log.end() || last < durable_point, "what is claimed is there");
+}
+
+/// Looks at everything there is.
+fn scrub_all(disk: &mut Directory, log: &mut Log) {
+    let mut ops = Vec::new();
+    log.begin_scrub();
+    while log.scrub_on(500, &mut ops) {
+        disk.settle(log, std::mem::take(&mut ops));
+    }
+}
+
+/// After that, whoever reads gets good batches one after the other, or is told that there are none.
+fn check_readable(disk: &Directory, log: &Log) {
+    let mut from = log.log_start();
+    while from < log.end() {
+        let plan = match log.read(from, Offset::MAX, 1) {
+            Ok(plan) => plan.expect("all of it is written"),
+            Err(ReadError::Quarantined(range)) => {
+                assert!(range.from <= from && from < range.to, "{range} at {from}");
+                from = range.to;
+                continue;
+            }
+            Err(error) => panic!("{from}: {error}"),
+        };
+        let mut read = |kind: FileKind, position: u64, buffer: &mut [u8]| {
+            disk.read_at(&kind.file_name(plan.segment.id.base), position, buffer)
+        };
+        let range = resolve(&plan, &mut read).unwrap_or_else(|error| panic!("{from}: {error}"));
+        let file = &disk.files[&FileKind::Log.file_name(plan.segment.id.base)];
+        let batch = BatchView::parse(&file[range.start as usize..range.end as usize]).expect("a batch");
+        batch.verify_crc().expect("a good one");
+        assert!(batch.base_offset() <= from && from < batch.next_offset(), "another than {from}");
+        from = batch.next_offset();
+    }
 }
 
 fn append(disk: &mut Directory, log: &mut Log, epoch: LeaderEpoch, count: u64) {
@@ -124,7 +162,7 @@ const SET_RIGHT: u8 = 0x80;
 
 /// The names of what stands in a partition's directory, by kind.
 fn name_of(kind: u8, base: Offset) -> String {
-    match kind % 10 {
+    match kind % 11 {
         0 => FileKind::Log.file_name(base),
         1 => FileKind::Index.file_name(base),
         2 => FileKind::TimeIndex.file_name(base),
@@ -134,6 +172,7 @@ fn name_of(kind: u8, base: Offset) -> String {
         6 => EPOCH_CHECKPOINT.to_owned(),
         7 => FileKind::Log.file_name(base) + ".swap",
         8 => FileKind::Log.file_name(base) + ".deleted",
+        9 => DAMAGED_RANGES.to_owned(),
         _ => FileKind::Index.file_name(base) + ".cleaned",
     }
 }
@@ -159,7 +198,7 @@ impl Directory {
         let mut bytes = Vec::new();
         for (name, contents) in &self.files {
             let base = name.get(..20).and_then(|digits| digits.parse::<i64>().ok()).unwrap_or(0);
-            let kind = (0..10).find(|kind| name_of(*kind, Offset::new(base)) == *name);
+            let kind = (0..11).find(|kind| name_of(*kind, Offset::new(base)) == *name);
             let Some(kind) = kind else { continue };
             bytes.extend([kind | SET_RIGHT, u8::try_from(base).expect("a small log")]);
             bytes.extend((contents.len() as u16).to_be_bytes());
@@ -172,9 +211,20 @@ impl Directory {
     fn settle(&mut self, log: &mut Log, ops: Vec<DiskOp>) {
         let mut waiting: std::collections::VecDeque<DiskOp> = ops.into();
         while let Some(op) = waiting.pop_front() {
-            self.perform(&op.action);
+            let done = match &op.action {
+                DiskAction::Scrub(job) => {
+                    let mut read = |segment: SegmentVersion, kind: FileKind, position, buffer: &mut [u8]| {
+                        self.read_at(&kind.file_name(segment.id.base), position, buffer)
+                    };
+                    Done::Scrubbed(Box::new(scrub(job, &mut read).expect("readable")))
+                }
+                action => {
+                    self.perform(action);
+                    Done::Nothing
+                }
+            };
             let mut more = Vec::new();
-            let progress = log.done(op.id, Ok(Done::Nothing), &mut more);
+            let progress = log.done(op.id, Ok(done), &mut more);
             assert_eq!(progress.error, None);
             waiting.extend(more);
         }
@@ -232,6 +282,7 @@ impl Directory {
             | DiskAction::Rewrite(_)
             | DiskAction::Swap { .. }
             | DiskAction::Move(_)
+            | DiskAction::Scrub(_)
             | DiskAction::DeletePartition => {
                 panic!("nobody asked for {action:?}")
             }
@@ -275,9 +326,9 @@ impl LogFiles for Directory {
     }
 }
 
-/// Sets the checksums of batches, of a snapshot and of the durable point.
+/// Sets the checksums of batches, of a snapshot, of the durable point and of what is damaged.
 fn set_right(kind: u8, contents: &mut Vec<u8>) {
-    match kind % 10 {
+    match kind % 11 {
         0 | 7 => {
             let mut at = 0;
             while let Ok(batch) = BatchView::parse(&contents[at..]) {
@@ -290,7 +341,7 @@ fn set_right(kind: u8, contents: &mut Vec<u8>) {
             let crc = crc32c(&contents[6..]);
             contents[2..6].copy_from_slice(&crc.to_be_bytes());
         }
-        5 => {
+        5 | 9 => {
             let text = String::from_utf8_lossy(contents).into_owned();
             let Some((body, _)) = text.strip_suffix('\n').and_then(|text| text.rsplit_once('\n')) else {
                 return;

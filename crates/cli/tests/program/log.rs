@@ -248,11 +248,15 @@ fn what_lies_behind_damage_is_looked_at_too() {
         klamm: 1 of 1 file damaged
         exit code 1
     "#]]);
-    directory.check(&["log", "dump"], "damaged-ranges", &expect![[r#"
+    directory.check(
+        &["log", "dump"],
+        "damaged-ranges",
+        &expect![[r#"
         DIR/damaged-ranges: damaged-ranges, 19 bytes
         klamm: DIR/damaged-ranges: checksum dacd4d69, the file says 10 13 15 163 282
         exit code 1
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
