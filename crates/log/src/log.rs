@@ -430,11 +430,7 @@ impl Log {
         );
         assert!(
             self.quarantine.ranges().is_sorted_by(|one, next| one.to <= next.from)
-                && self
-                    .quarantine
-                    .ranges()
-                    .iter()
-                    .all(|range| self.log_start < range.to && range.from < self.end),
+                && self.quarantine.ranges().iter().all(|range| range.from < self.end),
             "damaged ranges of {}, from {} up to {}: {:?}",
             self.partition,
             self.log_start,

@@ -34,6 +34,11 @@ impl DamagedRange {
         Self { base, from: base, to, position: 0, end: 0 }
     }
 
+    /// Whether it is in the way of who reads a log that begins there, in a segment of that base: also below the start, a batch is looked for.
+    pub(crate) fn is_part_of(&self, log_start: Offset, first: Offset) -> bool {
+        log_start < self.to || first <= self.base
+    }
+
     /// Bytes of it.
     pub fn size(&self) -> u32 {
         self.end - self.position

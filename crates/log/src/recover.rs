@@ -268,7 +268,8 @@ impl Recovery<'_> {
         log.leftovers.snapshots = self.snapshots();
         log.epochs.cut_front(log_start);
         log.epochs_unsaved = self.epochs_differ(&log.epochs, log.end);
-        self.quarantine.retain(|range| log_start < range.to && range.from < log.end);
+        let first = log.segments[0].base;
+        self.quarantine.retain(|range| range.is_part_of(log_start, first) && range.from < log.end);
         log.quarantine_unsaved = self.quarantine_differs()?;
         log.quarantine = self.quarantine.clone();
         if damaged || !dropped.is_empty() {
@@ -564,7 +565,7 @@ impl Recovery<'_> {
                 })?;
             listed.push(batches);
             // What cannot be listed as a whole is not: a cut below goes back to its start.
-            if !is_whole || scanned.end != next {
+            if !is_whole || scanned.end != next || scanned.size != found[at].size {
                 listed.clear();
                 producers = self.producers_from_file(found[at + 1].base)?;
             }

@@ -99,8 +99,13 @@ impl Log {
         self.log_start = to;
         // Their file may say more: a start knows the log start before it reads that.
         self.epochs.cut_front(to);
-        self.quarantine_unsaved |= self.quarantine.retain(|range| to < range.to);
+        self.forget_damage_below();
         self.durable_point_due = true;
+    }
+
+    fn forget_damage_below(&mut self) {
+        let (log_start, first) = (self.log_start, self.segments[0].base);
+        self.quarantine_unsaved |= self.quarantine.retain(|range| range.is_part_of(log_start, first));
     }
 
     /// Takes closed segments out of the log that are below its start, or expired.
@@ -116,6 +121,7 @@ impl Log {
         }
         self.leftovers.named.extend(self.segments.drain(..count).map(|segment| segment.base));
         self.segments.shrink_to(2);
+        self.forget_damage_below();
     }
 
     /// Hands out what may be done with leftover files.

@@ -203,7 +203,7 @@ impl Log {
                 progress.bytes = scrubbed.to.position - scrubbing.at.position;
                 scrubbing.at = scrubbed.to;
                 for range in scrubbed.damaged {
-                    if self.log_start < range.to && self.quarantine.insert(range) {
+                    if self.quarantine.insert(range) {
                         self.quarantine_unsaved = true;
                         progress.damaged.push(range);
                     }

@@ -19,7 +19,7 @@ impl Recovery<'_> {
     pub(super) fn read_quarantine(&mut self, found: &[Found]) -> Result<(), RecoverError> {
         for range in self.saved_quarantine()?.ranges() {
             let segment = found.iter().find(|it| it.base == range.base && range.end <= it.size);
-            if let Some(segment) = segment.filter(|_| self.log_start < range.to)
+            if let Some(segment) = segment
                 && !self.is_repaired(*segment, range)?
             {
                 self.quarantine.insert(*range);

@@ -308,7 +308,7 @@ fn what_is_good_again_is_served_at_the_next_start() {
 #[test]
 fn retention_a_cut_and_a_new_beginning_forget_what_they_take() {
     type Take = fn(&mut Bench);
-    let cases: [(&str, Take, &str); 6] = [
+    let cases: [(&str, Take, &str); 7] = [
         (
             "deleted with all of its segment",
             |it| it.log.advance_log_start(offset(40), &mut it.under_way),
@@ -319,6 +319,7 @@ fn retention_a_cut_and_a_new_beginning_forget_what_they_take() {
             |it| it.log.advance_log_start(offset(19), &mut it.under_way),
             "19..20 lost, 20..80",
         ),
+        ("deleted up to behind it", |it| it.log.advance_log_start(offset(21), &mut it.under_way), "21..80"),
         ("expired", |it| it.log.enforce_retention(Timestamp(1 << 50), &mut it.under_way), ""),
         ("cut before", |it| it.log.truncate_to(offset(10), &mut it.under_way), ""),
         ("cut behind", |it| it.log.truncate_to(offset(70), &mut it.under_way), ""),
@@ -354,7 +355,11 @@ fn retention_a_cut_and_a_new_beginning_forget_what_they_take() {
         }
         let (reopened, _) = Bench::open(again.disk, config()).expect("opened");
         assert_eq!(reopened.log.damaged(), known, "{name}");
-        assert_eq!(known.is_empty(), !matches!(name, "deleted in part" | "cut behind"), "{name}: {known:?}");
+        assert_eq!(
+            known.is_empty(),
+            !matches!(name, "deleted in part" | "deleted up to behind it" | "cut behind"),
+            "{name}: {known:?}"
+        );
     }
 }
 
