@@ -166,10 +166,6 @@ impl Disks {
         ))
     }
 
-    pub(crate) fn path(&self, log_dir: LogDir) -> &str {
-        &self.dir(log_dir).path
-    }
-
     fn dir(&self, log_dir: LogDir) -> &Dir {
         &self.dirs[usize::from(log_dir.0)]
     }
