@@ -252,10 +252,9 @@ fn what_lies_behind_damage_is_looked_at_too() {
         &["log", "dump"],
         "damaged-ranges",
         &expect![[r#"
-        DIR/damaged-ranges: damaged-ranges, 19 bytes
-        klamm: DIR/damaged-ranges: checksum dacd4d69, the file says 10 13 15 163 282
-        exit code 1
-    "#]],
+            DIR/damaged-ranges: damaged-ranges, 28 bytes
+            offsets 13 to 14  segment 10  position 163  size 119
+        "#]],
     );
 }
 
