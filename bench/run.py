@@ -338,28 +338,35 @@ def machine():
     return f"{os.cpu_count()} × {model.group(1) if model else 'unknown CPU'}, {os.uname().release}"
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_options(parser, systems, cases, rounds, gigabytes):
     parser.add_argument("--klamm", help="the binary (default: target/release/klamm)")
-    parser.add_argument("--systems", nargs="+", default=["klamm", "kafka", "floor"], choices=["klamm", "kafka", "floor"])
-    parser.add_argument("--cases", nargs="+", default=CASES, choices=CASES)
+    parser.add_argument("--systems", nargs="+", default=systems, choices=systems)
+    parser.add_argument("--cases", nargs="+", default=cases, choices=cases)
     parser.add_argument("--durability", nargs="+", default=["durable", "relaxed"], choices=["durable", "relaxed"])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--gigabytes", type=float, default=2.0, help="bytes of values of one round")
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--gigabytes", type=float, default=gigabytes, help="bytes of values of one round")
     parser.add_argument("--data-dir", default="/tmp/klamm-bench", help="a folder of its own on the disk to measure; removed")
     parser.add_argument("--out", help="append each figure here as a line of JSON")
     parser.add_argument("--table", help="write the table here")
     parser.add_argument("--quick", action="store_true", help="one small round, nothing thrown away: for trying, not for figures")
-    options = parser.parse_args()
-    if options.quick:
-        options.rounds, options.gigabytes = 1, 0.1
-    bench = Bench(options)
+
+
+def report(bench, options):
     bench.run()
     text = f"{machine()}; {options.rounds} rounds of {options.gigabytes} GB; median (least–most).\n" + table(bench.results)
     print("\n" + text)
     if options.table:
         with open(options.table, "w", encoding="utf-8") as file:
             file.write(text)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_options(parser, systems=["klamm", "kafka", "floor"], cases=CASES, rounds=5, gigabytes=2.0)
+    options = parser.parse_args()
+    if options.quick:
+        options.rounds, options.gigabytes = 1, 0.1
+    report(Bench(options), options)
 
 
 if __name__ == "__main__":
