@@ -263,14 +263,28 @@ impl Files {
         position: u64,
         buffer: &mut [u8],
     ) -> io::Result<usize> {
+        read_fully(&*self.file_of(segment, kind)?, position, buffer)
+    }
+
+    /// As [`Files::read_at`], but only from the page cache: `WouldBlock` if something of it is not there.
+    pub fn read_cached(
+        &self,
+        segment: SegmentVersion,
+        kind: FileKind,
+        position: u64,
+        buffer: &mut [u8],
+    ) -> io::Result<usize> {
+        let file = self.file_of(segment, kind)?;
+        fully(position, buffer, |position, buffer| read_cached(&file, position, buffer))
+    }
+
+    fn file_of(&self, segment: SegmentVersion, kind: FileKind) -> io::Result<Arc<File>> {
         match kind {
-            FileKind::Log => read_fully(&*self.segment_file(segment)?, position, buffer),
+            FileKind::Log => self.segment_file(segment),
             // Whoever reads these is looking for something and comes back seldom.
-            _ => {
-                let file =
-                    self.of_version(segment, || options().read(true).open(self.path(segment.id, kind)?))?;
-                read_fully(&file, position, buffer)
-            }
+            _ => self.of_version(segment, || {
+                options().read(true).open(self.path(segment.id, kind)?).map(Arc::new)
+            }),
         }
     }
 
@@ -666,9 +680,17 @@ fn private_directory(parents: bool) -> fs::DirBuilder {
 }
 
 fn read_fully(file: &File, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    fully(position, buffer, |position, buffer| file.read_at(buffer, position))
+}
+
+fn fully(
+    position: u64,
+    buffer: &mut [u8],
+    mut read: impl FnMut(u64, &mut [u8]) -> io::Result<usize>,
+) -> io::Result<usize> {
     let mut size = 0;
     while size < buffer.len() {
-        match file.read_at(&mut buffer[size..], position + size as u64) {
+        match read(position + size as u64, &mut buffer[size..]) {
             Ok(0) => break,
             Ok(more) => size += more,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -676,6 +698,16 @@ fn read_fully(file: &File, position: u64, buffer: &mut [u8]) -> io::Result<usize
         }
     }
     Ok(size)
+}
+
+/// Reads what the page cache has; `WouldBlock` if it has nothing of it.
+pub fn read_cached(file: &File, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    use rustix::io::{Errno, ReadWriteFlags};
+    match rustix::io::preadv2(file, &mut [io::IoSliceMut::new(buffer)], position, ReadWriteFlags::NOWAIT) {
+        // Some file systems have no answer to "without waiting", tmpfs among them.
+        Err(Errno::OPNOTSUPP) => file.read_at(buffer, position),
+        other => Ok(other?),
+    }
 }
 
 /// Replaces a file as a whole.

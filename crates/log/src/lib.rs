@@ -52,7 +52,9 @@ pub use disk::{
     LogDir, Move, MoveStep, OpId, PARTITION_METADATA, Prefix, REPLACED, SegmentId, SegmentVersion,
 };
 pub use error::{AppendError, ReadError, RecoverError};
-pub use files::{CleanShutdown, DataDir, DirectoryFiles, Files, FilesError, FoundPartition, Space};
+pub use files::{
+    CleanShutdown, DataDir, DirectoryFiles, Files, FilesError, FoundPartition, Space, read_cached,
+};
 pub use log::{Log, Progress};
 pub use plan::{ReadPlan, ReadStart, TimeFound, TimeLookup, TimeQuestion, TimeSpan, TimeStart};
 pub use producers::ProducerState;

@@ -45,6 +45,6 @@ pub use partitions::log_config;
 pub use pipeline::Pipeline;
 pub use prepare::{Body, Produce, ProducePartition, ProduceTopic, prepare};
 pub use reads::{answer_from_view, api_versions_unsupported};
-pub use reply::{FileRange, Lookup, ReadAt, Reply};
+pub use reply::{FileRange, Found, Lookup, ReadAt, Reply};
 pub use report::{LogDirReport, Report};
 pub use walk::Walk;

@@ -3,7 +3,7 @@
 use std::{io, ops::Range};
 
 use klamm_log::{
-    FileKind, ReadError, ReadPlan, SegmentId, SegmentVersion, TimeLookup, resolve, resolve_time,
+    FileKind, ReadError, ReadPlan, SegmentId, SegmentVersion, TimeFound, TimeLookup, resolve, resolve_time,
 };
 use klamm_model::ErrorCode;
 use klamm_wire::{FetchResponse, ListOffsetsResponse, Records, Response};
@@ -58,22 +58,41 @@ pub struct FileRange {
 /// A positioned read of one of a segment's files: up to the buffer's length; less at the end of the file.
 pub type ReadAt<'a> = dyn FnMut(SegmentVersion, FileKind, u64, &mut [u8]) -> io::Result<usize> + 'a;
 
+/// What the disk knows of a [`Reply`].
+#[derive(Debug)]
+pub struct Found {
+    /// One for each read of a fetch: where in the segment's log file.
+    ranges: Vec<Result<Range<u32>, ReadError>>,
+    /// One for each lookup by time.
+    times: Vec<Result<Option<TimeFound>, ReadError>>,
+}
+
 impl Reply {
-    /// Finds what the disk knows. Blocks as long as the reads do; needs no lock.
-    ///
-    /// The second part is indexed by the tokens of the response's holes. Segments that are not what was written are told to `suspect`.
-    pub fn complete(
-        self,
-        read: &mut ReadAt<'_>,
-        suspect: &mut dyn FnMut(SegmentId),
-    ) -> (Response, Vec<FileRange>) {
+    /// Asks the disk. Blocks as long as the reads do; needs no lock.
+    pub fn look(&self, read: &mut ReadAt<'_>) -> Found {
+        let mut found = Found { ranges: Vec::new(), times: Vec::new() };
+        match self {
+            Self::Ready(_) => {}
+            Self::Fetch { reads, .. } => found.ranges.extend(reads.iter().map(|plan| {
+                resolve(plan, &mut |kind, position, buffer| read(plan.segment, kind, position, buffer))
+            })),
+            Self::Times { lookups, .. } => {
+                found.times.extend(lookups.iter().map(|lookup| resolve_time(&lookup.lookup, read)))
+            }
+        }
+        found
+    }
+
+    /// The answer, with what [`Reply::look`] found for it. The second part is indexed by the tokens of the response's holes. Segments that are not what was
+    /// written are told to `suspect`.
+    pub fn complete(self, found: Found, suspect: &mut dyn FnMut(SegmentId)) -> (Response, Vec<FileRange>) {
         match self {
             Self::Ready(response) => (response, Vec::new()),
             Self::Fetch { response, reads, bytes_max } => {
-                complete_fetch(response, &reads, bytes_max, read, suspect)
+                complete_fetch(response, &reads, bytes_max, found.ranges, suspect)
             }
             Self::Times { response, lookups, has_epochs } => {
-                (complete_times(response, lookups, has_epochs, read, suspect), Vec::new())
+                (complete_times(response, &lookups, has_epochs, found.times, suspect), Vec::new())
             }
         }
     }
@@ -83,7 +102,7 @@ fn complete_fetch(
     mut response: FetchResponse,
     reads: &[ReadPlan],
     bytes_max: u32,
-    read: &mut ReadAt<'_>,
+    mut found: Vec<Result<Range<u32>, ReadError>>,
     suspect: &mut dyn FnMut(SegmentId),
 ) -> (Response, Vec<FileRange>) {
     let mut ranges = Vec::with_capacity(reads.len());
@@ -91,8 +110,7 @@ fn complete_fetch(
     for partition in response.responses.iter_mut().flat_map(|topic| &mut topic.partitions) {
         let Some(Records::Hole { token, .. }) = partition.records else { continue };
         let plan = &reads[token as usize];
-        let found = resolve(plan, &mut |kind, position, buffer| read(plan.segment, kind, position, buffer));
-        match found {
+        match std::mem::replace(&mut found[token as usize], Ok(0..0)) {
             Ok(range) => {
                 let mut size = range.end - range.start;
                 // A batch is given whole even if it is larger than asked, or its reader would be stuck; but only the first of an answer.
@@ -124,16 +142,14 @@ fn complete_fetch(
 
 fn complete_times(
     mut response: ListOffsetsResponse,
-    lookups: Vec<Lookup>,
+    lookups: &[Lookup],
     has_epochs: bool,
-    read: &mut ReadAt<'_>,
+    found: Vec<Result<Option<TimeFound>, ReadError>>,
     suspect: &mut dyn FnMut(SegmentId),
 ) -> Response {
-    for Lookup { topic, partition, lookup } in lookups {
-        let answer = &mut response.topics[topic].partitions[partition];
-        match resolve_time(&lookup, &mut |segment, kind, position, buffer| {
-            read(segment, kind, position, buffer)
-        }) {
+    for (Lookup { topic, partition, lookup }, found) in lookups.iter().zip(found) {
+        let answer = &mut response.topics[*topic].partitions[*partition];
+        match found {
             Ok(Some(found)) => {
                 answer.offset = found.offset.raw();
                 answer.timestamp = found.timestamp.0;

@@ -138,7 +138,8 @@ fn a_read_that_fails_costs_that_fetch_alone() {
         assert_eq!(kind, FileKind::Log);
         Err(io::Error::from_raw_os_error(5))
     };
-    let (response, ranges) = reply.complete(&mut fail, &mut |segment| panic!("{segment:?} is not damaged"));
+    let found = reply.look(&mut fail);
+    let (response, ranges) = reply.complete(found, &mut |segment| panic!("{segment:?} is not damaged"));
     let Response::Fetch(response) = response else { panic!("another answer") };
     assert_eq!(response.responses[0].partitions[0].error_code, ErrorCode::KafkaStorageError.code());
     assert!(ranges.is_empty());

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use klamm_log::{Files, SegmentId};
-use klamm_node::{ConnectionId, Origin, Pipeline, Reply};
+use klamm_node::{ConnectionId, Found, Origin, Pipeline, Reply};
 use klamm_wire::{ApiKey, FrameLimits};
 use mio::net::TcpStream;
 
@@ -183,7 +183,7 @@ impl Connection {
     pub(crate) fn answer(
         &mut self,
         sequence: u64,
-        reply: Option<Reply>,
+        reply: Option<(Reply, Found)>,
         files: &Files,
         metrics: &Metrics,
         suspect: &mut dyn FnMut(SegmentId),

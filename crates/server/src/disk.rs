@@ -7,13 +7,14 @@ use std::{collections::VecDeque, net::ToSocketAddrs, sync::Arc, thread, time::In
 
 use klamm_log::{DataDir, DiskOp, Space};
 use klamm_model::BrokerId;
-use klamm_node::{ConnectionId, Event};
+use klamm_node::{ConnectionId, Event, Reply, ReplyTo};
 use parking_lot::{Condvar, Mutex};
 
 use crate::{
     inbox::Mail,
     metrics,
     output::{FilePiece, warm},
+    request,
     shared::{Performer, Shared, owner},
     write::tell_failure,
 };
@@ -24,6 +25,8 @@ pub(crate) enum Job {
     Op(DiskOp),
     /// Bring file bytes into the page cache, for a connection that wants to send them.
     Warm { connection: ConnectionId, piece: FilePiece },
+    /// Read what an answer needs to know of files that are not in the page cache.
+    Look { to: ReplyTo, reply: Reply },
     /// Look how much room the data directories have.
     LookAtSpace,
     /// Look a broker's name up, for an I/O thread.
@@ -32,7 +35,8 @@ pub(crate) enum Job {
 
 /// The threads and their queue.
 ///
-/// The queue needs no bound of its own: a log has one sync and one barrier under way at most, a connection one read.
+/// The queue needs no bound of its own: a log has one sync and one barrier under way at most, a connection one read and one lookup for each request it
+/// may have open.
 pub(crate) struct DiskThreads {
     queue: Mutex<Queue>,
     arrived: Condvar,
@@ -146,6 +150,10 @@ fn work(shared: &Arc<Shared>) {
                     Iterator::collect,
                 );
                 shared.inboxes[thread].deliver(&mut vec![Mail::Resolved { to, addresses }]);
+            }
+            Job::Look { to, reply } => {
+                let found = request::look(&reply, &shared.files);
+                shared.inboxes[owner(to.connection)].deliver(&mut vec![Mail::Found { to, reply, found }]);
             }
             Job::Warm { connection, piece } => {
                 let result = warm(&piece);

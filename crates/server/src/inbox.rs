@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr};
 
 use klamm_model::{BrokerId, Tick};
-use klamm_node::{ConnectionId, Listener, Reply, ReplyTo};
+use klamm_node::{ConnectionId, Found, Listener, Reply, ReplyTo};
 use klamm_wire::Request;
 use mio::{Waker, net::TcpStream};
 use parking_lot::Mutex;
@@ -17,6 +17,8 @@ pub(crate) enum Mail {
     Accepted { socket: TcpStream, listener: Listener, place: Place },
     /// An answer to a request.
     Reply { to: ReplyTo, reply: Reply },
+    /// An answer to a request, with what a disk thread found for it.
+    Found { to: ReplyTo, reply: Reply, found: Found },
     /// The request wants no answer.
     NoReply { to: ReplyTo },
     /// The node wants a connection closed.

@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use klamm_node::{ConnectionId, Event, Incoming, LineLimit, Listener, Origin, Reply, ReplyTo};
+use klamm_node::{ConnectionId, Event, Found, Incoming, LineLimit, Listener, Origin, Reply, ReplyTo};
 use mio::{
     Events, Interest, Poll, Token,
     net::{TcpListener, TcpStream},
@@ -388,7 +388,11 @@ impl IoThread {
     fn open_letter(&mut self, letter: Mail) {
         match letter {
             Mail::Accepted { socket, listener, place } => self.adopt(socket, listener, place),
-            Mail::Reply { to, reply } => self.answer(to, Some(reply)),
+            Mail::Reply { to, reply } => match request::look_cached(&reply, &self.shared.files) {
+                Some(found) => self.answer(to, Some((reply, found))),
+                None => self.shared.disk.submit(&self.shared, Job::Look { to, reply }),
+            },
+            Mail::Found { to, reply, found } => self.answer(to, Some((reply, found))),
             Mail::NoReply { to } => self.answer(to, None),
             Mail::Close { connection, reason } => self.close_with_line(connection, reason),
             Mail::Warmed { connection: id, result } => match (self.connections.get_mut(&id), result) {
@@ -424,7 +428,7 @@ impl IoThread {
         }
     }
 
-    fn answer(&mut self, to: ReplyTo, reply: Option<Reply>) {
+    fn answer(&mut self, to: ReplyTo, reply: Option<(Reply, Found)>) {
         // It may have been closed meanwhile.
         let Some(connection) = self.connections.get_mut(&to.connection) else { return };
         let Shared { files, metrics, .. } = &*self.shared;

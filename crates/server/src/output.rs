@@ -11,10 +11,8 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use rustix::{
-    io::{Errno, ReadWriteFlags},
-    net::{SendAncillaryBuffer, SendFlags},
-};
+use klamm_log::read_cached;
+use rustix::net::{SendAncillaryBuffer, SendFlags};
 
 /// Slices handed to one system call; Linux takes 1,024, few are ever needed.
 const SLICE_COUNT_MAX: usize = 64;
@@ -165,8 +163,7 @@ fn send_file(socket: &impl AsFd, range: &FilePiece) -> Result<(usize, usize), Tr
     let asked = range.size.min(4 * FILE_PIECE_SIZE);
     // `sendfile` would wait for the disk. Reading ahead leaves few gaps, so the two ends stand for what is between them.
     for position in [range.position, range.position + asked as u64 - 1] {
-        let probe = FilePiece { position, size: 1, file: Arc::clone(&range.file) };
-        match read_cached(&probe, &mut [0]) {
+        match read_cached(&range.file, position, &mut [0]) {
             Ok(0) => return Err(Trouble::Failed(file_too_short(range))),
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -223,7 +220,11 @@ impl Scratch {
                     if self.bytes.is_empty() {
                         self.bytes = vec![0; FILE_PIECE_SIZE];
                     }
-                    let read = match read_cached(range, &mut self.bytes[filled..filled + size]) {
+                    let read = match read_cached(
+                        &range.file,
+                        range.position,
+                        &mut self.bytes[filled..filled + size],
+                    ) {
                         Ok(0) => return Err(Trouble::Failed(file_too_short(range))),
                         Ok(read) => read,
                         // What is in front of it can go; it is asked for again when it is the first.
@@ -266,19 +267,6 @@ impl Scratch {
             socket.write_vectored(slices)?
         };
         Ok((sent, offered))
-    }
-}
-
-/// Reads what the page cache has; `WouldBlock` if it has nothing of it.
-fn read_cached(range: &FilePiece, buffer: &mut [u8]) -> io::Result<usize> {
-    let slices = &mut [io::IoSliceMut::new(buffer)];
-    match rustix::io::preadv2(&range.file, slices, range.position, ReadWriteFlags::NOWAIT) {
-        // Some file systems have no answer to "without waiting", tmpfs among them.
-        Err(Errno::OPNOTSUPP) => {
-            let [slice] = slices;
-            Ok(rustix::io::pread(&range.file, &mut **slice, range.position)?)
-        }
-        other => Ok(other?),
     }
 }
 

@@ -5,7 +5,9 @@ use std::io;
 use bytes::Bytes;
 use klamm_log::{Files, SegmentId};
 use klamm_model::Timestamp;
-use klamm_node::{Body, Listener, Origin, Reply, View, answer_from_view, api_versions_unsupported, prepare};
+use klamm_node::{
+    Body, Found, Listener, Origin, Reply, View, answer_from_view, api_versions_unsupported, prepare,
+};
 use klamm_wire::{
     ApiKey, DecodeError, EncodeError, Part, Reader, Request, RequestHeader, Response, encode_response,
 };
@@ -88,17 +90,31 @@ pub(crate) enum AnswerError {
     Segment(#[from] io::Error),
 }
 
+/// Asks the page cache what an answer needs to know of the disk; `None` if something of it is not there.
+pub(crate) fn look_cached(reply: &Reply, files: &Files) -> Option<Found> {
+    let mut is_cached = true;
+    let found = reply.look(&mut |segment, kind, position, buffer| {
+        let read = files.read_cached(segment, kind, position, buffer);
+        is_cached &= !matches!(&read, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+        read
+    });
+    is_cached.then_some(found)
+}
+
+/// As [`look_cached`], for a thread that may wait for the disk.
+pub(crate) fn look(reply: &Reply, files: &Files) -> Found {
+    reply.look(&mut |segment, kind, position, buffer| files.read_at(segment, kind, position, buffer))
+}
+
 /// What goes out for an answer, in order.
 pub(crate) fn encode(
     asked: Asked,
-    reply: Reply,
+    (reply, found): (Reply, Found),
     files: &Files,
     metrics: &Metrics,
     suspect: &mut dyn FnMut(SegmentId),
 ) -> Result<Vec<Piece>, AnswerError> {
-    let mut read =
-        |segment, kind, position, buffer: &mut [u8]| files.read_at(segment, kind, position, buffer);
-    let (response, ranges) = reply.complete(&mut read, suspect);
+    let (response, ranges) = reply.complete(found, suspect);
     let encoded = encode_response(asked.correlation_id, asked.version, &response)?;
     let (mut bytes, mut record_bytes) = (0, 0);
     for part in &encoded.parts {

@@ -469,7 +469,8 @@ impl Alone {
         let mut read =
             |segment, kind, position, buffer: &mut [u8]| disk.read_at(segment, kind, position, buffer);
         let mut suspects = Vec::new();
-        let (mut response, ranges) = reply.complete(&mut read, &mut |segment| suspects.push(segment));
+        let found = reply.look(&mut read);
+        let (mut response, ranges) = reply.complete(found, &mut |segment| suspects.push(segment));
         let mut is_whole = true;
         if let Response::Fetch(fetch) = &mut response {
             for data in fetch.responses.iter_mut().flat_map(|topic| &mut topic.partitions) {

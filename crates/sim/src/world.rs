@@ -475,10 +475,10 @@ impl World {
             return;
         }
         let disk = &self.machines[life.node].disk;
-        let mut read =
-            |segment, kind, position, buffer: &mut [u8]| disk.read_at(segment, kind, position, buffer);
+        let found =
+            reply.look(&mut |segment, kind, position, buffer| disk.read_at(segment, kind, position, buffer));
         let mut suspects = Vec::new();
-        let (response, ranges) = reply.complete(&mut read, &mut |segment| suspects.push(segment));
+        let (response, ranges) = reply.complete(found, &mut |segment| suspects.push(segment));
         let fillings: Vec<Option<Vec<u8>>> = ranges
             .iter()
             .map(|range| {

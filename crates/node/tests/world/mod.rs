@@ -190,7 +190,8 @@ impl World {
         let mut read =
             |segment, kind, position, buffer: &mut [u8]| self.read(segment, kind, position, buffer);
         let mut suspects = Vec::new();
-        let (response, ranges) = reply.complete(&mut read, &mut |segment| suspects.push(segment));
+        let found = reply.look(&mut read);
+        let (response, ranges) = reply.complete(found, &mut |segment| suspects.push(segment));
         (response, ranges, suspects)
     }
 

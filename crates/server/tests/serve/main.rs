@@ -107,6 +107,28 @@ fn what_was_produced_is_fetched_by_whoever_asks_and_after_a_restart() {
 }
 
 #[test]
+fn records_that_the_page_cache_has_forgotten_are_read_from_the_disk() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let server = Server::start(config(directory.path())).expect("to start");
+    let mut client = Client::connect(server.addresses()[0]);
+    client.create_topic("events", 1);
+    let large = vec![7; 300_000];
+    for expected in 0..8 {
+        let value = if expected % 2 == 0 { &large[..] } else { b"small" };
+        assert_eq!(client.produce("events", 0, -1, batch(&[value])), (expected, 0));
+    }
+    let path = directory.path().join("events-0/00000000000000000000.log");
+    let file = std::fs::File::open(path).expect("the segment");
+    for from in [1, 4, 7] {
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).expect("advice is taken");
+        let seen = client.fetch("events", 0, from);
+        assert_eq!(seen.len() as i64, 8 - from);
+        assert!(seen.last().is_some_and(|last| last == b"small"));
+    }
+    server.stop();
+}
+
+#[test]
 fn a_parked_fetch_is_woken_by_a_producer_on_another_thread() {
     with_server(
         |_| {},
