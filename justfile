@@ -29,6 +29,7 @@ bench *ARGS:
     cargo build --release -p bench-floor
     bench/kafka/install.sh
     python3 bench/run.py {{ ARGS }}
+    python3 bench/whole.py {{ ARGS }}
 
 # The simulator: one seed again (`just sim --seed 7 --trace`), or many (`just sim --seeds 0..3000`).
 sim *ARGS:
