@@ -278,6 +278,8 @@ impl Recovery<'_> {
             log.queue.push_barrier(Barrier::Truncate { segment, size, delete, end: log.end });
         }
         if !repairs.is_empty() {
+            // Writing this file brings the names of those that are made again to disk too: a clean stop may be all that comes.
+            log.epochs_unsaved = true;
             log.queue.push_barrier(Barrier::Repair { actions: repairs });
         }
         if log.end < log_start {
