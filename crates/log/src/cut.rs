@@ -216,7 +216,10 @@ impl Log {
         if let Some(index) = &mut segment.index {
             index.cut(position);
         }
-        self.appended_bytes -= before - u64::from(position);
+        // Compaction may have made a batch larger than it was when it was counted.
+        let kept_bytes = if to < self.synced { 0 } else { self.synced_bytes };
+        let gone_bytes = before.saturating_sub(position.into());
+        self.appended_bytes = self.appended_bytes.saturating_sub(gone_bytes).max(kept_bytes);
         self.producers.cut(end);
         self.tail.clear();
         end
