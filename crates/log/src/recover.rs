@@ -159,6 +159,8 @@ impl Recovery<'_> {
             log.to_create = Some(directory);
             self.refuse_damage(Offset::ZERO, 0, self.log_start, false)?;
             let base = self.log_start;
+            // Of producers whose records are all deleted there is still this.
+            log.producers = self.producers_from_file(base)?.unwrap_or_default();
             return Ok((log, self.report(base, base, 1, 0)));
         }
         if self.size_of(DURABLE_POINT).is_none() && 1 < found.len() {
