@@ -3,17 +3,13 @@
 //! The node is its own controller, its metadata log is on the same disk, its data in two directories. Clients speak to it without a network. Here are compaction,
 //! retention, deletion, clean stops, full and failing disks; the cluster is where replicas are ([`crate::world`]).
 
-use std::{io, sync::Arc};
+use std::sync::Arc;
 
-use klamm_cluster::config::TopicConfig;
-use klamm_log::{
-    CleanShutdown, DURABLE_POINT, DiskAction, DiskError, DiskOp, FileKind, Log, LogConfig, LogDir, LogFiles,
-    Space,
-};
-use klamm_model::{BrokerId, Offset, Tick, Timestamp};
+use klamm_log::{DiskAction, DiskError, DiskOp, FileKind, LogDir, Space};
+use klamm_model::{Tick, Timestamp};
 use klamm_node::{
-    ConnectionId, Effect, Endpoint, Event, Incoming, Listener, Node, NodeConfig, Now, Origin, Reply, ReplyTo,
-    Rest, View, answer_from_view, log_config, prepare,
+    ConnectionId, Effect, Event, Incoming, Listener, Node, Now, Origin, Reply, ReplyTo, Rest, View,
+    answer_from_view, prepare,
 };
 use klamm_quorum::{Input, solo, solo::Solo};
 use klamm_wire::{Records, Request, Response};
@@ -29,6 +25,9 @@ use crate::{
 pub mod faults;
 pub mod history;
 pub mod points;
+mod process;
+mod rebuilt;
+mod requests;
 pub mod workload;
 
 use faults::Fault;
@@ -380,6 +379,7 @@ impl Alone {
         if let Some(what) = what {
             self.timeline.coverage.count(what);
         }
+        self.timeline.note(format_args!("{life} wants {}/{} {}", op.partition, op.id.0, name_of(&op.action)));
         let (job, duration) = self.disk.begin(op, &mut self.timeline);
         self.timeline.after(duration, Happening::DiskEnds { life, job });
     }
@@ -436,7 +436,8 @@ impl Alone {
         let (now, wall_ms) = (self.timeline.now(), self.wall_ms());
         let Self { timeline, workload, history, .. } = self;
         let (dice, coverage) = (&mut timeline.dice, &mut timeline.coverage);
-        (workload, Around { now, wall_ms, dice, history, coverage })
+        let may_fail = history.had_bad_disk || self.disk.illness.fails_reads;
+        (workload, Around { now, wall_ms, dice, history, coverage, may_fail })
     }
 
     fn clients_act(&mut self) {
@@ -490,188 +491,7 @@ impl Alone {
         }
     }
 
-    // ---- the process comes and goes ----
-
-    fn boot(&mut self) {
-        if self.process.is_some() {
-            return;
-        }
-        self.lives += 1;
-        let life = Life { node: 0, number: self.lives };
-        if 0 < self.crash_starts {
-            self.crash_starts -= 1;
-            self.disk.steps_left = Some(self.timeline.dice.between(1, 60));
-        }
-        if let Some(steps) = self.steps_of_next_start.take() {
-            self.disk.steps_left = Some(steps);
-        }
-        let incarnation = Uuid::from_u128(u128::from(self.lives));
-        let marker = self.disk.take_markers(LOG_DIRS);
-        let mut config = NodeConfig {
-            log_dirs: vec!["one".to_owned(), "two".to_owned()],
-            min_free_bytes: Some(MIN_FREE_BYTES),
-            endpoints: vec![Endpoint { name: "CLIENT".to_owned(), host: "here".to_owned(), port: 9092 }],
-            previous_epoch: marker.map(|marker| marker.broker_epoch),
-            ..NodeConfig::new(BrokerId(0), Uuid::from_u128(9), incarnation)
-        };
-        for (name, value) in [
-            ("log.index.interval.bytes", &INDEX_INTERVAL_BYTES.to_string()[..]),
-            ("log.retention.check.interval.ms", "500"),
-            ("log.cleaner.backoff.ms", "300"),
-            ("log.message.timestamp.after.max.ms", "9223372036854775807"),
-            ("auto.create.topics.enable", "false"),
-        ] {
-            config.give(name, value).expect("a config of a broker");
-        }
-        let mut node = Node::new(config, self.timeline.dice.number(), self.sabotage.replica);
-        let mut effects = Vec::new();
-        let mut engine = None;
-        for found in self.disk.found() {
-            let Some(partition) = found.partition else { continue };
-            let is_metadata = found.directory == solo::DIRECTORY;
-            let config = if is_metadata { solo::log_config() } else { log_config(&TopicConfig::default()) };
-            // As all topics have it, so that an index made again is the same.
-            let config = LogConfig { index_interval_bytes: INDEX_INTERVAL_BYTES, ..config };
-            self.disk.adopt(partition, &found.directory);
-            if self.disk.is_halted() {
-                return self.start_ends();
-            }
-            let Some(files) = self.disk.view(partition) else { continue };
-            match Log::recover(partition, found.directory.clone(), config, &files) {
-                Ok((mut log, report)) => {
-                    log.set_log_dir(found.log_dir);
-                    if 0 < report.cut_bytes {
-                        self.timeline.coverage.count("alone: torn tail cut off");
-                    }
-                    if let Some(range) = report.damaged.first() {
-                        let what = format!(
-                            "{}: a start leaves out what an honest disk has: {range}",
-                            found.directory
-                        );
-                        self.history.findings.broken("I19", what);
-                    }
-                    if !report.rebuilt.is_empty() {
-                        self.timeline.coverage.count("alone: file beside the records made again");
-                    }
-                    if marker.is_some() && (0 < report.cut_bytes || !report.rebuilt.is_empty()) {
-                        let what = format!(
-                            "{}: the last stop was clean, and the start has to make good: {report:?}",
-                            found.directory
-                        );
-                        self.history.findings.broken("I19", what);
-                    }
-                    if let Some(problem) = rebuilt_differs(&log, &files, !self.had_damage_beside) {
-                        self.history.findings.broken("I20", format!("{}: {problem}", found.directory));
-                    }
-                    if is_metadata {
-                        let disk = &self.disk;
-                        let mut read = |segment, kind, position, buffer: &mut [u8]| {
-                            disk.read_at(segment, kind, position, buffer)
-                        };
-                        match Solo::recovered(BrokerId(0), log, &mut read, &mut effects) {
-                            Ok(it) => engine = Some(it),
-                            // The broker does not start. Whoever looks after it tries again.
-                            Err(_) if self.disk.illness.fails_reads => return self.start_ends(),
-                            Err(error) => self.history.findings.broken("I17", error.to_string()),
-                        }
-                    } else {
-                        node.adopt(log);
-                    }
-                }
-                Err(error) => {
-                    let what =
-                        format!("{}: a start refuses what an honest disk has: {error}", found.directory);
-                    self.history.findings.broken("I19", what);
-                    node.adopt_damaged(partition);
-                }
-            }
-        }
-        let engine = engine.unwrap_or_else(|| Solo::create(BrokerId(0), &mut effects));
-        self.process = Some(Process {
-            life,
-            node,
-            engine,
-            view: None,
-            wakes_at: None,
-            clock_offset: self.timeline.dice.below(1 << 40),
-            incarnation,
-            rest: None,
-            is_stopping: false,
-            engine_is_awake: false,
-            has_failures: false,
-        });
-        self.timeline.note(format_args!(
-            "{life} starts, {} before it",
-            if marker.is_some() { "a clean stop" } else { "a crash" }
-        ));
-        self.engine_wants(effects);
-        self.step(Event::Tick);
-    }
-
-    /// A process ends before it has a node.
-    fn start_ends(&mut self) {
-        self.disk.crash(self.halt_loss, &mut self.timeline.dice);
-        self.timeline.after(100 * MS, Happening::Boots);
-    }
-
-    /// What a start says of relaxed topics.
-    fn hear_what_may_be_lost(&mut self) {
-        let Some(process) = &self.process else { return };
-        for (partition, _) in self.workload.partitions() {
-            if let Some(from) = process.node.may_lack_from(partition) {
-                self.history.loss_reported(partition, from.raw());
-            }
-        }
-    }
-
-    /// The process ends without a word.
-    fn crash(&mut self, loss: Loss) {
-        self.hear_what_may_be_lost();
-        let Some(process) = self.process.take() else { return };
-        self.timeline.note(format_args!("{} ends: {loss:?}", process.life));
-        if loss != Loss::Process || self.disk.has_failed_sync() {
-            let node = &process.node;
-            self.history
-                .power_lost(|partition| node.replica(partition).map_or(0, |it| it.log().synced().raw()));
-        }
-        if self.sabotage.always_clean {
-            self.leave(&process);
-        }
-        self.disk.crash(loss, &mut self.timeline.dice);
-        self.workload.disconnected();
-        let down = self.timeline.dice.between(10 * MS, 300 * MS);
-        self.timeline.after(down, Happening::Boots);
-    }
-
-    fn stop(&mut self) {
-        let mut effects = Vec::new();
-        let Some(process) = &mut self.process else { return };
-        process.is_stopping = true;
-        process.engine.stop(&mut effects);
-        self.engine_wants(effects);
-        self.step(Event::Stopping);
-        self.may_be_stopped();
-    }
-
-    /// The last thing that a process does: if everything is on disk, it says so.
-    fn may_be_stopped(&mut self) {
-        let Some(process) = self.process.as_ref().filter(|process| process.is_stopping) else { return };
-        let metadata = process.engine.log();
-        let Some(rest) = process.rest.filter(|_| metadata.is_at_rest()) else { return };
-        if rest.is_whole && metadata.is_whole() && !process.has_failures {
-            self.timeline.coverage.count("alone: stopped clean");
-            let process = self.process.take().expect("it stops");
-            self.leave(&process);
-            self.process = Some(process);
-        }
-        self.crash(Loss::AllUnsynced);
-    }
-
-    fn leave(&mut self, process: &Process) {
-        let broker_epoch = process.rest.and_then(|rest| rest.broker_epoch).unwrap_or_default();
-        let marker = CleanShutdown { broker_epoch, incarnation: process.incarnation };
-        (0..LOG_DIRS).for_each(|number| self.disk.leave(LogDir(number), marker));
-    }
+    // ---- faults ----
 
     fn fault(&mut self, fault: Fault) {
         let is_end =
@@ -726,64 +546,11 @@ impl Alone {
     }
 }
 
-/// Only the records, what says where they begin, and of the producers what no record tells any more.
-struct Bare<'a> {
-    files: &'a dyn LogFiles,
-    snapshot: String,
-}
-
-impl LogFiles for Bare<'_> {
-    fn list(&self) -> io::Result<Vec<(String, u64)>> {
-        let stays = |(name, _): &(String, u64)| {
-            name.ends_with(".log") || *name == self.snapshot || name == DURABLE_POINT
-        };
-        Ok(self.files.list()?.into_iter().filter(stays).collect())
-    }
-
-    fn read_at(&self, name: &str, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        self.files.read_at(name, position, buffer)
-    }
-}
-
-/// Whether a log that was recovered with all its files differs from one that has nothing but the records: epochs, producers, and, where nobody damaged them, the
-/// indexes of closed segments.
-fn rebuilt_differs(log: &Log, files: &dyn LogFiles, with_indexes: bool) -> Option<String> {
-    // Of producers whose records are deleted only the snapshot knows that was taken where the log begins.
-    let base = |name: &str| name.strip_suffix(".log")?.parse().ok();
-    let listed = files.list().ok()?;
-    let bases = listed.iter().filter_map(|(name, _)| base(name));
-    let first: i64 = bases.filter(|base| *base <= log.log_start().raw()).max()?;
-    let snapshot = FileKind::Producers.file_name(Offset::new(first));
-    let bare = Bare { files, snapshot };
-    let mut rebuilt = match Log::recover(log.partition(), String::new(), *log.config(), &bare) {
-        Ok((rebuilt, _)) => rebuilt,
-        Err(error) => return Some(format!("without the other files it is refused: {error}")),
-    };
-    let state = |log: &Log| {
-        let producers: Vec<_> = log.producer_states().collect();
-        format!(
-            "{:?} to {:?}, epoch {:?}, producers {producers:?}",
-            log.log_start(),
-            log.end(),
-            log.last_epoch()
-        )
-    };
-    let states = [state(log), state(&rebuilt)];
-    if states[0] != states[1] {
-        return Some(format!("{} by its files, {} by its records", states[0], states[1]));
-    }
-    let mut ops = Vec::new();
-    rebuilt.start(&mut ops);
-    ops.iter().filter(|_| with_indexes).find_map(|op| {
-        let DiskAction::Seal { segment, index, times, .. } = &op.action else { return None };
-        [(FileKind::Index, index), (FileKind::TimeIndex, times)].into_iter().find_map(|(kind, wanted)| {
-            let name = kind.file_name(segment.base);
-            let size = listed.iter().find(|(it, _)| *it == name)?.1;
-            let mut found = vec![0; usize::try_from(size).ok()?];
-            files.read_at(&name, 0, &mut found).ok()?;
-            (found != **wanted).then(|| format!("{name} is {found:?}, the records make it {wanted:?}"))
-        })
-    })
+/// An operation, in one word.
+fn name_of(action: &DiskAction) -> String {
+    let mut name = format!("{action:?}");
+    name.truncate(name.find([' ', '(']).unwrap_or(name.len()));
+    name
 }
 
 /// An event, in few words.

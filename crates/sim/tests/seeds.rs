@@ -53,6 +53,7 @@ const EVENTS: &[&str] = &[
     "compacted segment swapped in",
     "notes taken",
     "records deleted",
+    "offset looked up by time",
     "topic deleted",
     "partition deleted",
 ];

@@ -148,6 +148,16 @@ impl History {
         self.findings.broken("I26", what);
     }
 
+    /// An offset was looked up by a time; a reader has met the first record that is no older at `offset`.
+    pub fn found_by_time(&mut self, partition: TopicPartition, offset: i64, found: i64) {
+        if self.stream(partition).wished_to <= offset && found != offset {
+            self.findings.broken(
+                "I20",
+                format!("{partition}: offset {found} by a time that is first met at {offset}"),
+            );
+        }
+    }
+
     /// A batch was refused though the ones before it were acknowledged and cannot be lost.
     pub fn out_of_order(&mut self, partition: TopicPartition, number: u64) {
         if self.stream(partition).kind != Kind::Relaxed {

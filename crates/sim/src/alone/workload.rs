@@ -4,21 +4,19 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use klamm_model::{
-    BatchBuilder, Batches, ErrorCode, PartitionIndex, Producer as Session, ProducerEpoch, ProducerId,
-    RecordHeader, Seal, Tail, Timestamp, TopicId, TopicPartition,
+    Batches, ErrorCode, PartitionIndex, Producer as Session, ProducerEpoch, ProducerId, Tail, TopicId,
+    TopicPartition,
 };
-use klamm_wire::{
-    CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, FetchRequest, InitProducerIdRequest,
-    ListOffsetsRequest, ProduceRequest, Records, Request, Response,
-    create_topics::{CreatableTopic, CreatableTopicConfig},
-    delete_records::{DeleteRecordsPartition, DeleteRecordsTopic},
-    fetch::{FetchPartition, FetchTopic, PartitionData},
-    list_offsets::{ListOffsetsPartition, ListOffsetsTopic},
-    produce::{PartitionProduceData, TopicProduceData},
-};
+use klamm_wire::{Records, Request, Response, fetch::PartitionData};
 
-use super::history::{History, Made, Reading};
+use super::{
+    history::{History, Made, Reading},
+    requests,
+};
 use crate::{coverage::Coverage, dice::Dice, timeline::MS};
+
+/// Asks where a log starts.
+const EARLIEST: i64 = -2;
 
 /// What is configured of a topic.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -56,7 +54,7 @@ impl Kind {
         (self == Self::BySize).then_some(9000)
     }
 
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
             Self::ByAge => "by-age",
@@ -67,7 +65,7 @@ impl Kind {
         }
     }
 
-    fn configs(self) -> Vec<(&'static str, String)> {
+    pub(super) fn configs(self) -> Vec<(&'static str, String)> {
         let mut configs = vec![("segment.ms", "700".to_owned()), ("file.delete.delay.ms", "400".to_owned())];
         configs.push(("retention.ms", self.age_max_ms().unwrap_or(-1).to_string()));
         configs.extend(self.bytes_max().map(|max| ("retention.bytes", max.to_string())));
@@ -112,6 +110,8 @@ struct Stream {
     reading: Option<Progress>,
     end: i64,
     next_read_at: u64,
+    /// A time to look up, and the offset that was read there.
+    lookup: Option<(i64, i64)>,
     /// Counts the topics of this name; what was asked of an earlier one means nothing.
     generation: u32,
 }
@@ -145,6 +145,7 @@ enum Asked {
     Start,
     Fetch { from: i64 },
     DeleteRecords { to: i64 },
+    Lookup { offset: i64 },
 }
 
 /// See the module.
@@ -170,6 +171,8 @@ pub struct Around<'a> {
     pub history: &'a mut History,
     /// What the run met.
     pub coverage: &'a mut Coverage,
+    /// A disk has failed: reads may too.
+    pub may_fail: bool,
 }
 
 impl Workload {
@@ -188,6 +191,7 @@ impl Workload {
             reading: None,
             end: 0,
             next_read_at: 0,
+            lookup: None,
             generation: 0,
         };
         Self {
@@ -271,15 +275,11 @@ impl Stream {
         match self.state {
             State::ToCreate if self.next_batch_at <= now => {
                 self.state = State::Asked;
-                out.push((Asked::Create, create(self.kind), 7));
+                out.push((Asked::Create, requests::create(self.kind), 7));
             }
             State::ToDelete if self.next_batch_at <= now => {
                 self.state = State::Asked;
-                let request = DeleteTopicsRequest {
-                    topic_names: vec![self.kind.name().to_owned()],
-                    ..Default::default()
-                };
-                out.push((Asked::Delete, Request::DeleteTopics(request), 5));
+                out.push((Asked::Delete, requests::delete(self.kind.name()), 5));
             }
             _ => {}
         }
@@ -292,14 +292,7 @@ impl Stream {
         }
         if self.session.is_none() && !self.session_asked {
             self.session_asked = true;
-            let request = InitProducerIdRequest {
-                transactional_id: None,
-                producer_id: -1,
-                producer_epoch: -1,
-                transaction_timeout_ms: 1000,
-                ..Default::default()
-            };
-            out.push((Asked::Session, Request::InitProducerId(request), 4));
+            out.push((Asked::Session, requests::session(), 4));
         }
         if let Some(session) = self.session.filter(|_| !is_calm && self.next_batch_at <= now) {
             self.next_batch_at = now + around.dice.between(pace / 2, 2 * pace);
@@ -313,7 +306,7 @@ impl Stream {
         for batch in self.batches.iter_mut().take_while(|batch| batch.is_sent || batch.due <= now) {
             if !std::mem::replace(&mut batch.is_sent, true) {
                 let acks_all = self.kind != Kind::Relaxed || around.dice.chance(50);
-                let request = produce(self.kind.name(), batch.bytes.clone(), acks_all);
+                let request = requests::produce(self.kind.name(), batch.bytes.clone(), acks_all);
                 out.push((Asked::Produce { sequence: batch.sequence, acks_all }, request, 9));
             }
         }
@@ -328,15 +321,18 @@ impl Stream {
                 reading.reading.deleted_to = around.history.deleted_to(partition);
             }
             out.push(match reading.position {
-                None => (Asked::Start, list_offsets(self.kind.name()), 5),
-                Some(from) => (Asked::Fetch { from }, fetch(self.kind.name(), from), 11),
+                None => (Asked::Start, requests::list_offsets(self.kind.name(), EARLIEST), 5),
+                Some(from) => (Asked::Fetch { from }, requests::fetch(self.kind.name(), from), 11),
             });
+        }
+        if let Some((time, offset)) = self.lookup.take() {
+            out.push((Asked::Lookup { offset }, requests::list_offsets(self.kind.name(), time), 5));
         }
         let may_delete = matches!(self.kind, Kind::Plain | Kind::Compacted) && 2 < self.end;
         if may_delete && !is_calm && around.dice.chance(1) {
             let to = around.dice.between(1, self.end as u64 + 1) as i64;
             around.history.wished(partition, to);
-            out.push((Asked::DeleteRecords { to }, delete_records(self.kind.name(), to), 2));
+            out.push((Asked::DeleteRecords { to }, requests::delete_records(self.kind.name(), to), 2));
         }
         out
     }
@@ -362,7 +358,7 @@ impl Stream {
         around.history.sent(partition, &records);
         let producer = Session { id, epoch, base_sequence: self.next_sequence };
         let size = if self.kind != Kind::BySize && dice.chance(3) { 40_000 } else { dice.index(120) };
-        let bytes = encode(&records, producer, size);
+        let bytes = requests::encode(&records, producer, size);
         let batch = Batch { sequence: self.next_sequence, records, bytes, is_sent: false, due: 0 };
         self.next_sequence += batch.records.len() as i32;
         self.batches.push_back(batch);
@@ -376,7 +372,7 @@ impl Stream {
             Asked::Session => self.session_asked = false,
             Asked::Produce { sequence, .. } => self.again(sequence, due),
             Asked::Start | Asked::Fetch { .. } => self.read_again(due),
-            Asked::DeleteRecords { .. } => {}
+            Asked::DeleteRecords { .. } | Asked::Lookup { .. } => {}
         }
     }
 
@@ -427,6 +423,13 @@ impl Stream {
                 if let (0, Some(progress)) = (it.error_code, &mut self.reading) {
                     (progress.due, progress.position) = (0, Some(it.offset));
                     progress.reading.log_start = it.offset;
+                }
+            }
+            (Asked::Lookup { offset }, Response::ListOffsets(answer)) => {
+                let it = &answer.topics[0].partitions[0];
+                if let (0, Some(partition)) = (it.error_code, self.partition()) {
+                    around.coverage.count("offset looked up by time");
+                    around.history.found_by_time(partition, offset, it.offset);
                 }
             }
             (Asked::Fetch { from }, Response::Fetch(answer)) => {
@@ -493,12 +496,15 @@ impl Stream {
             ErrorCode::None => {}
             // It was deleted meanwhile.
             ErrorCode::OffsetOutOfRange => return self.read_again(around.now),
+            // It does not lead yet, or has not heard of the topic.
+            ErrorCode::NotLeaderOrFollower
+            | ErrorCode::UnknownTopicOrPartition
+            | ErrorCode::OffsetNotAvailable => {
+                return self.read_again(around.now + 50 * MS);
+            }
+            ErrorCode::KafkaStorageError if around.may_fail => return self.read_again(around.now + 50 * MS),
             error => {
-                if error == ErrorCode::CorruptMessage {
-                    around
-                        .history
-                        .unexpected(format!("{partition}: a fetch at {from} was refused with {error}"));
-                }
+                around.history.unexpected(format!("{partition}: a fetch at {from} was refused with {error}"));
                 return self.read_again(around.now + 50 * MS);
             }
         }
@@ -534,6 +540,11 @@ impl Stream {
         if reading.high_watermark <= next {
             around.coverage.count("partition read as a whole");
             around.history.read(partition, reading);
+            if self.kind == Kind::Plain && !reading.records.is_empty() {
+                let (_, some) = reading.records[around.dice.index(reading.records.len())];
+                let first = reading.records.iter().find(|(_, made)| some.timestamp <= made.timestamp);
+                self.lookup = first.map(|(offset, _)| (some.timestamp, *offset));
+            }
             self.reading = None;
         } else if next == from && !run.is_empty() {
             around.history.garbage(partition, next, "only a part of a batch");
@@ -545,70 +556,4 @@ impl Stream {
 
 fn code(raw: i16) -> ErrorCode {
     ErrorCode::from_code(raw).unwrap_or_else(|| panic!("{raw} is no error code of Kafka"))
-}
-
-fn encode(records: &[Made], producer: Session, size: usize) -> Bytes {
-    let mut builder = BatchBuilder::default();
-    for made in records {
-        let value = vec![made.key; 1 + size];
-        let number = made.number.to_be_bytes();
-        let header = RecordHeader { key: b"number", value: Some(&number) };
-        let value = (!made.is_tombstone).then_some(&value[..]);
-        builder.append(Timestamp(made.timestamp), Some(&[made.key]), value, &[header]);
-    }
-    builder.finish(&Seal { producer: Some(producer), ..Seal::default() })
-}
-
-fn create(kind: Kind) -> Request {
-    let configs = kind
-        .configs()
-        .into_iter()
-        .map(|(name, value)| CreatableTopicConfig { name: name.to_owned(), value: Some(value) });
-    let topic = CreatableTopic {
-        name: kind.name().to_owned(),
-        num_partitions: 1,
-        replication_factor: 1,
-        configs: configs.collect(),
-        ..Default::default()
-    };
-    Request::CreateTopics(CreateTopicsRequest { topics: vec![topic], timeout_ms: 1000, ..Default::default() })
-}
-
-fn produce(topic: &str, bytes: Bytes, acks_all: bool) -> Request {
-    let data = PartitionProduceData { index: 0, records: Some(Records::Bytes(bytes)), ..Default::default() };
-    let topic = TopicProduceData { name: topic.to_owned(), partition_data: vec![data], ..Default::default() };
-    let acks = if acks_all { -1 } else { 1 };
-    Request::Produce(ProduceRequest { acks, timeout_ms: 1500, topic_data: vec![topic], ..Default::default() })
-}
-
-fn list_offsets(topic: &str) -> Request {
-    const EARLIEST: i64 = -2;
-    let partition = ListOffsetsPartition { timestamp: EARLIEST, ..Default::default() };
-    let topic = ListOffsetsTopic { name: topic.to_owned(), partitions: vec![partition] };
-    Request::ListOffsets(ListOffsetsRequest { replica_id: -1, topics: vec![topic], ..Default::default() })
-}
-
-fn fetch(topic: &str, from: i64) -> Request {
-    let partition = FetchPartition {
-        fetch_offset: from,
-        current_leader_epoch: -1,
-        last_fetched_epoch: -1,
-        partition_max_bytes: 3000,
-        ..Default::default()
-    };
-    let topic = FetchTopic { topic: topic.to_owned(), partitions: vec![partition], ..Default::default() };
-    Request::Fetch(FetchRequest {
-        replica_id: -1,
-        min_bytes: 0,
-        max_bytes: 100_000,
-        session_epoch: -1,
-        topics: vec![topic],
-        ..Default::default()
-    })
-}
-
-fn delete_records(topic: &str, to: i64) -> Request {
-    let partition = DeleteRecordsPartition { partition_index: 0, offset: to };
-    let topic = DeleteRecordsTopic { name: topic.to_owned(), partitions: vec![partition] };
-    Request::DeleteRecords(DeleteRecordsRequest { topics: vec![topic], timeout_ms: 1500 })
 }

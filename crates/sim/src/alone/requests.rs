@@ -1,0 +1,94 @@
+//! The requests of the clients, and their batches.
+
+use bytes::Bytes;
+use klamm_model::{BatchBuilder, Producer as Session, RecordHeader, Seal, Timestamp};
+use klamm_wire::{
+    CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, FetchRequest, InitProducerIdRequest,
+    ListOffsetsRequest, ProduceRequest, Records, Request,
+    create_topics::{CreatableTopic, CreatableTopicConfig},
+    delete_records::{DeleteRecordsPartition, DeleteRecordsTopic},
+    fetch::{FetchPartition, FetchTopic},
+    list_offsets::{ListOffsetsPartition, ListOffsetsTopic},
+    produce::{PartitionProduceData, TopicProduceData},
+};
+
+use super::{history::Made, workload::Kind};
+
+pub(super) fn encode(records: &[Made], producer: Session, size: usize) -> Bytes {
+    let mut builder = BatchBuilder::default();
+    for made in records {
+        let value = vec![made.key; 1 + size];
+        let number = made.number.to_be_bytes();
+        let header = RecordHeader { key: b"number", value: Some(&number) };
+        let value = (!made.is_tombstone).then_some(&value[..]);
+        builder.append(Timestamp(made.timestamp), Some(&[made.key]), value, &[header]);
+    }
+    builder.finish(&Seal { producer: Some(producer), ..Seal::default() })
+}
+
+pub(super) fn create(kind: Kind) -> Request {
+    let configs = kind
+        .configs()
+        .into_iter()
+        .map(|(name, value)| CreatableTopicConfig { name: name.to_owned(), value: Some(value) });
+    let topic = CreatableTopic {
+        name: kind.name().to_owned(),
+        num_partitions: 1,
+        replication_factor: 1,
+        configs: configs.collect(),
+        ..Default::default()
+    };
+    Request::CreateTopics(CreateTopicsRequest { topics: vec![topic], timeout_ms: 1000, ..Default::default() })
+}
+
+pub(super) fn produce(topic: &str, bytes: Bytes, acks_all: bool) -> Request {
+    let data = PartitionProduceData { index: 0, records: Some(Records::Bytes(bytes)), ..Default::default() };
+    let topic = TopicProduceData { name: topic.to_owned(), partition_data: vec![data], ..Default::default() };
+    let acks = if acks_all { -1 } else { 1 };
+    Request::Produce(ProduceRequest { acks, timeout_ms: 1500, topic_data: vec![topic], ..Default::default() })
+}
+
+pub(super) fn list_offsets(topic: &str, timestamp: i64) -> Request {
+    let partition = ListOffsetsPartition { timestamp, ..Default::default() };
+    let topic = ListOffsetsTopic { name: topic.to_owned(), partitions: vec![partition] };
+    Request::ListOffsets(ListOffsetsRequest { replica_id: -1, topics: vec![topic], ..Default::default() })
+}
+
+pub(super) fn fetch(topic: &str, from: i64) -> Request {
+    let partition = FetchPartition {
+        fetch_offset: from,
+        current_leader_epoch: -1,
+        last_fetched_epoch: -1,
+        partition_max_bytes: 3000,
+        ..Default::default()
+    };
+    let topic = FetchTopic { topic: topic.to_owned(), partitions: vec![partition], ..Default::default() };
+    Request::Fetch(FetchRequest {
+        replica_id: -1,
+        min_bytes: 0,
+        max_bytes: 100_000,
+        session_epoch: -1,
+        topics: vec![topic],
+        ..Default::default()
+    })
+}
+
+pub(super) fn delete_records(topic: &str, to: i64) -> Request {
+    let partition = DeleteRecordsPartition { partition_index: 0, offset: to };
+    let topic = DeleteRecordsTopic { name: topic.to_owned(), partitions: vec![partition] };
+    Request::DeleteRecords(DeleteRecordsRequest { topics: vec![topic], timeout_ms: 1500 })
+}
+
+pub(super) fn delete(topic: &str) -> Request {
+    Request::DeleteTopics(DeleteTopicsRequest { topic_names: vec![topic.to_owned()], ..Default::default() })
+}
+
+pub(super) fn session() -> Request {
+    Request::InitProducerId(InitProducerIdRequest {
+        transactional_id: None,
+        producer_id: -1,
+        producer_epoch: -1,
+        transaction_timeout_ms: 1000,
+        ..Default::default()
+    })
+}
