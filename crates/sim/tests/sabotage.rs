@@ -124,7 +124,8 @@ fn cases_alone() -> Vec<Case> {
         name,
         sabotage: Broken::Alone(sabotage),
         invariants,
-        seeds_max: 40,
+        // A swap lasts a moment: few crashes come within one.
+        seeds_max: 300,
         faults,
     };
     let disk = |disk| alone::Sabotage { disk, ..alone::Sabotage::default() };
@@ -161,7 +162,7 @@ fn cases_alone() -> Vec<Case> {
         case(
             "swap without the name that counts",
             &["I19"],
-            &["alone: process killed"],
+            &["alone: process killed", "alone: killed again and again while it starts"],
             disk(DiskSabotage { swaps_carelessly: true, ..honest }),
         ),
         case(
