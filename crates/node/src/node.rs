@@ -247,7 +247,8 @@ impl Node {
             self.retention_at,
             self.walking_since,
             self.cleaner.next_wake(),
-            self.scrubber.next_wake(&self.config.scrubber),
+            // Whoever stops begins no piece of a scrub any more, however late it is.
+            self.scrubber.next_wake(&self.config.scrubber).filter(|_| self.stopping.is_none()),
             self.removals.first().map(|(at, _)| *at),
             // Without a controller there is nobody to show a sign of life to; a new one is told of by an event.
             self.membership.next_wake().filter(|_| self.metadata.controller_id().is_some()),

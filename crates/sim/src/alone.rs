@@ -514,6 +514,12 @@ impl Alone {
                     self.timeline.note(format_args!("{done}"));
                 }
             }
+            Fault::Flip { with_crash } => {
+                if with_crash {
+                    self.crash(Loss::AllUnsynced);
+                }
+                self.flip(with_crash);
+            }
             Fault::Ill(illness) => self.disk.illness = illness,
             Fault::Room(room) => {
                 let used = (0..LOG_DIRS).map(|number| self.disk.used(LogDir(number))).max().unwrap_or(0);
@@ -529,6 +535,20 @@ impl Alone {
                 self.crash(Loss::Power);
             }
         }
+    }
+
+    fn flip(&mut self, with_growing: bool) {
+        let partitions: Vec<_> = self.workload.partitions().map(|(partition, _)| partition).collect();
+        let Self { disk, history, timeline, .. } = self;
+        let is_flipped = |partition, offsets| history.has_flips(partition, &offsets);
+        let Some(flip) = disk.flip(&partitions, with_growing, is_flipped, &mut timeline.dice) else { return };
+        timeline.coverage.count(if flip.is_in_frame {
+            "alone: bit flipped in a length or an offset"
+        } else {
+            "alone: bit flipped in records"
+        });
+        timeline.note(format_args!("{flip:?}"));
+        history.flipped(flip);
     }
 
     fn next_fault(&mut self) {

@@ -25,7 +25,7 @@ mod damage;
 mod directory;
 mod steps;
 
-pub use damage::Damage;
+pub use damage::{Damage, Flip};
 use directory::Directory;
 use steps::Step;
 
@@ -48,6 +48,10 @@ pub struct DiskSabotage {
     pub mends_checksums: bool,
     /// Writes indexes that lead elsewhere.
     pub flips_indexes: bool,
+    /// A start is not shown what is known to be damaged.
+    pub forgets_damage: bool,
+    /// A start is shown nothing behind a damaged batch.
+    pub cuts_at_damage: bool,
 }
 
 /// What is wrong with the disk at the moment.
@@ -431,6 +435,12 @@ impl Disk {
         self.finish_swaps(partition);
         if self.sabotage.mends_checksums {
             self.mend_checksums(directory);
+        }
+        if self.sabotage.forgets_damage {
+            self.forget_damage(directory);
+        }
+        if self.sabotage.cuts_at_damage {
+            self.cut_at_damage(directory);
         }
     }
 

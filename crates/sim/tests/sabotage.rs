@@ -180,6 +180,18 @@ fn cases_alone() -> Vec<Case> {
         case("torn tail trusted", &["I3"], power, disk(DiskSabotage { mends_checksums: true, ..honest })),
         case("index leads elsewhere", &["I20"], power, disk(DiskSabotage { flips_indexes: true, ..honest })),
         case(
+            "rest cut behind damage",
+            &["I19"],
+            &["alone: bit flipped between two lives"],
+            disk(DiskSabotage { cuts_at_damage: true, ..honest }),
+        ),
+        case(
+            "damage forgotten over a clean stop",
+            &["I3"],
+            &["alone: bit flipped while it runs", "alone: clean stop"],
+            disk(DiskSabotage { forgets_damage: true, ..honest }),
+        ),
+        case(
             "marker of a clean stop after a failure",
             &["I19", "F5"],
             &["alone: power lost", "alone: write fails"],

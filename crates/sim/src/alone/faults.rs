@@ -1,7 +1,8 @@
 //! What goes wrong with one node and its disks.
 //!
 //! The budget: the disks keep what was synced, and a start makes good what a crash leaves behind the durable points and what is wrong with files beside the
-//! records. Within it nothing that was acknowledged is lost, but on a relaxed topic what was not synced when the power went, and that is said.
+//! records. Within it nothing that was acknowledged is lost, but on a relaxed topic what was not synced when the power went, and that is said; and a batch in
+//! which a bit is flipped, of which readers are told.
 
 use klamm_log::LogDir;
 
@@ -22,6 +23,11 @@ pub enum Fault {
     Stop,
     /// It crashes, something becomes of the files, it starts again.
     Damage(Damage),
+    /// A bit of what was on disk for certain is another one; in the growing segment too if the process has crashed.
+    Flip {
+        /// It crashes first.
+        with_crash: bool,
+    },
     /// The disk is ill from now on.
     Ill(Illness),
     /// There is so much room more than is used.
@@ -43,6 +49,8 @@ pub const KINDS: &[&str] = &[
     "alone: torn tail",
     "alone: misdirected write",
     "alone: files beside the records damaged",
+    "alone: bit flipped between two lives",
+    "alone: bit flipped while it runs",
     "alone: disk full",
     "alone: disk full during a start",
     "alone: write fails",
@@ -67,6 +75,8 @@ pub fn steps(kind: &str, dice: &mut Dice) -> Vec<(u64, Fault)> {
         "alone: torn tail" => vec![(0, Fault::Damage(Damage::TornTail))],
         "alone: misdirected write" => vec![(0, Fault::Damage(Damage::Misdirected))],
         "alone: files beside the records damaged" => vec![(0, Fault::Damage(Damage::Beside))],
+        "alone: bit flipped between two lives" => vec![(0, Fault::Flip { with_crash: true })],
+        "alone: bit flipped while it runs" => vec![(0, Fault::Flip { with_crash: false })],
         "alone: disk full" => {
             vec![(0, Fault::Room(Some(dice.between(0, 6000)))), (lasts, Fault::Room(None))]
         }

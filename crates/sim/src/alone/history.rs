@@ -1,11 +1,11 @@
 //! What the clients of one node were told, and what must hold of it, by the numbers of RELIABILITY.md.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use klamm_model::TopicPartition;
 
 use super::workload::Kind;
-use crate::check::Findings;
+use crate::{check::Findings, disk::Flip};
 
 /// A record as a client made it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,6 +43,15 @@ struct Stream {
     wished_to: i64,
     /// Acknowledged, not synced when the power went, and no start has said that they may be lost.
     unreported: BTreeMap<i64, Made>,
+    flips: Vec<Flipped>,
+}
+
+/// A batch in which a bit is flipped.
+#[derive(Debug)]
+struct Flipped {
+    flip: Flip,
+    /// A process that stopped clean knew of it: nobody is given it any more.
+    is_noted: bool,
 }
 
 /// A whole partition as it was read from its start to its high watermark.
@@ -54,6 +63,8 @@ pub struct Reading {
     pub deleted_to: i64,
     /// The records with their offsets.
     pub records: Vec<(i64, Made)>,
+    /// Ranges that were refused as damaged.
+    pub refused: Vec<Range<i64>>,
     /// Bytes of the batches.
     pub bytes: u64,
     /// The first offset that is not committed.
@@ -82,6 +93,7 @@ impl History {
             deleted_to: 0,
             wished_to: 0,
             unreported: BTreeMap::new(),
+            flips: Vec::new(),
         };
         self.streams.entry(partition).or_insert(stream);
     }
@@ -150,7 +162,9 @@ impl History {
 
     /// An offset was looked up by a time; a reader has met the first record that is no older at `offset`.
     pub fn found_by_time(&mut self, partition: TopicPartition, offset: i64, found: i64) {
-        if self.stream(partition).wished_to <= offset && found != offset {
+        let stream = self.stream(partition);
+        let is_damaged = [offset, found].iter().any(|at| stream.flipped_at(*at).is_some());
+        if stream.wished_to <= offset && found != offset && !is_damaged {
             self.findings.broken(
                 "I20",
                 format!("{partition}: offset {found} by a time that is first met at {offset}"),
@@ -160,7 +174,9 @@ impl History {
 
     /// A batch was refused though the ones before it were acknowledged and cannot be lost.
     pub fn out_of_order(&mut self, partition: TopicPartition, number: u64) {
-        if self.stream(partition).kind != Kind::Relaxed {
+        let stream = self.stream(partition);
+        // Of a producer whose last batch is damaged nobody knows where it was.
+        if stream.kind != Kind::Relaxed && stream.flips.is_empty() {
             self.findings.broken(
                 "I14",
                 format!("{partition}: record {number} is next, and is refused as out of order"),
@@ -168,8 +184,49 @@ impl History {
         }
     }
 
-    /// What was given to a reader is no batch.
+    /// A bit of a batch is another one.
+    pub fn flipped(&mut self, flip: Flip) {
+        self.stream(flip.partition).flips.push(Flipped { flip, is_noted: false });
+    }
+
+    /// Whether a bit is flipped somewhere in a range.
+    pub fn has_flips(&self, partition: TopicPartition, offsets: &Range<i64>) -> bool {
+        let flips = self.streams.get(&partition).map_or(&[][..], |stream| &stream.flips);
+        let is_in = |it: &Range<i64>| it.start < offsets.end && offsets.start < it.end;
+        flips.iter().any(|it| is_in(&it.flip.offsets))
+    }
+
+    /// Whether there is nothing in a range but batches with flipped bits.
+    pub fn has_flipped_all(&self, partition: TopicPartition, mut offsets: Range<i64>) -> bool {
+        let stream = self.streams.get(&partition);
+        while let Some(it) = stream.and_then(|stream| stream.flipped_at(offsets.start)) {
+            offsets.start = it.flip.offsets.end;
+        }
+        offsets.is_empty()
+    }
+
+    /// A process that stopped clean knew that this is damaged.
+    pub fn damage_noted(&mut self, partition: TopicPartition, offsets: Range<i64>) {
+        for it in &mut self.stream(partition).flips {
+            it.is_noted |= offsets.start <= it.flip.offsets.start && it.flip.offsets.end <= offsets.end;
+        }
+    }
+
+    /// A fetch was refused because of damage. Gives what is damaged there; elsewhere, only until it is known where the damage is.
+    pub fn refused(&mut self, partition: TopicPartition, at: i64) -> Option<Flip> {
+        let stream = self.stream(partition);
+        let flip = stream.flipped_at(at).map(|it| it.flip.clone());
+        if stream.flips.is_empty() {
+            self.unexpected(format!("{partition}: a fetch at {at} was refused as damaged"));
+        }
+        flip
+    }
+
+    /// What was given to a reader is no batch. Of damage that nobody knows, the reader is the first to know.
     pub fn garbage(&mut self, partition: TopicPartition, at: i64, why: &str) {
+        if self.stream(partition).flipped_at(at).is_some_and(|it| !it.is_noted) {
+            return;
+        }
         self.findings.broken("I3", format!("{partition}: what was given at {at} is no batch: {why}"));
     }
 
@@ -205,9 +262,10 @@ impl History {
         if let Some((last, _)) = last.filter(|(last, _)| reading.high_watermark <= *last) {
             broken("I10", format!("offset {last} was given, with high watermark {}", reading.high_watermark));
         }
+        let is_refused = |offset: i64| reading.refused.iter().any(|range| range.contains(&offset));
         let here: BTreeMap<u64, i64> = reading.records.iter().map(|(at, made)| (made.number, *at)).collect();
         for (offset, made) in std::mem::take(&mut stream.unreported) {
-            if here.get(&made.number) != Some(&offset) {
+            if here.get(&made.number) != Some(&offset) && !is_refused(offset) {
                 broken("F5", format!("{made:?} was acknowledged at {offset}, is lost, and nobody says so"));
             }
         }
@@ -232,8 +290,9 @@ impl History {
             }
             match here.get(&made.number) {
                 Some(at) if *at == offset => {}
+                None if is_refused(offset) => {}
                 Some(at) => broken("I1", format!("{made:?} was acknowledged at {offset} and is at {at}")),
-                None if stream.may_be_compacted(&made, &here, *wall_max_ms) => {}
+                None if stream.may_be_compacted(&made, &here, &is_refused, *wall_max_ms) => {}
                 None => {
                     let rule = if stream.kind == Kind::Compacted { "I21" } else { "I1" };
                     let ends = (reading.log_start, reading.high_watermark);
@@ -248,13 +307,26 @@ impl History {
 }
 
 impl Stream {
+    fn flipped_at(&self, offset: i64) -> Option<&Flipped> {
+        self.flips.iter().find(|it| it.flip.offsets.contains(&offset))
+    }
+
     /// A younger record of its key took its place, or a tombstone that went in its time.
-    fn may_be_compacted(&self, made: &Made, here: &BTreeMap<u64, i64>, wall_max_ms: i64) -> bool {
+    fn may_be_compacted(
+        &self,
+        made: &Made,
+        here: &BTreeMap<u64, i64>,
+        is_refused: &dyn Fn(i64) -> bool,
+        wall_max_ms: i64,
+    ) -> bool {
         if self.kind != Kind::Compacted {
             return false;
         }
         let went = |it: &Made| it.is_tombstone && it.timestamp + Kind::GRACE_MS <= wall_max_ms;
-        let mut younger = self.sent.range(made.number + 1..).map(|(_, sent)| sent.made);
-        went(made) || younger.any(|it| it.key == made.key && (here.contains_key(&it.number) || went(&it)))
+        let is_kept = |it: &Sent| {
+            here.contains_key(&it.made.number) || went(&it.made) || it.offset.is_some_and(is_refused)
+        };
+        let mut younger = self.sent.range(made.number + 1..).map(|(_, sent)| sent);
+        went(made) || younger.any(|it| it.made.key == made.key && is_kept(it))
     }
 }

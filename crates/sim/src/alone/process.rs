@@ -106,11 +106,20 @@ impl Alone {
         if !report.rebuilt.is_empty() {
             self.timeline.coverage.count("alone: file beside the records made again");
         }
-        if was_left_clean && (0 < report.cut_bytes || !report.rebuilt.is_empty()) {
+        for range in &report.damaged {
+            self.timeline.coverage.count("alone: start leaves out what is damaged");
+            if !self.history.has_flipped_all(partition, range.from.raw()..range.to.raw()) {
+                let what = format!("{name}: a start leaves out what an honest disk has: {range}");
+                self.history.findings.broken("I19", what);
+            }
+        }
+        let is_flipped = self.history.has_flips(partition, &(0..i64::MAX));
+        if was_left_clean && (0 < report.cut_bytes || !(report.rebuilt.is_empty() || is_flipped)) {
             let what = format!("{name}: the last stop was clean, and the start makes good: {report:?}");
             self.history.findings.broken("I19", what);
         }
-        if let Some(problem) = rebuilt_differs(&log, &files, !self.had_damage_beside) {
+        // Of what a damaged batch says of epochs and producers, only the other files know.
+        if !is_flipped && let Some(problem) = rebuilt_differs(&log, &files, !self.had_damage_beside) {
             self.history.findings.broken("I20", format!("{name}: {problem}"));
         }
         Some(log)
@@ -169,6 +178,12 @@ impl Alone {
         if rest.is_whole && metadata.is_whole() && !process.has_failures {
             self.timeline.coverage.count("alone: stopped clean");
             let process = self.process.take().expect("it stops");
+            for (partition, _) in self.workload.partitions() {
+                let replica = process.node.replica(partition);
+                for range in replica.map_or(&[][..], |replica| replica.log().damaged()) {
+                    self.history.damage_noted(partition, range.from.raw()..range.to.raw());
+                }
+            }
             self.leave(&process);
             self.process = Some(process);
         }
@@ -190,6 +205,7 @@ fn configured(mut config: NodeConfig) -> NodeConfig {
         ("log.index.interval.bytes", &INDEX_INTERVAL_BYTES.to_string()[..]),
         ("log.retention.check.interval.ms", "500"),
         ("log.cleaner.backoff.ms", "300"),
+        ("log.scrub.interval.ms", "2000"),
         // Machines' clocks jump, and clients' do not.
         ("log.message.timestamp.after.max.ms", "9223372036854775807"),
         ("auto.create.topics.enable", "false"),

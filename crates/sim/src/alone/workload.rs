@@ -503,6 +503,16 @@ impl Stream {
                 return self.read_again(around.now + 50 * MS);
             }
             ErrorCode::KafkaStorageError if around.may_fail => return self.read_again(around.now + 50 * MS),
+            ErrorCode::CorruptMessage => {
+                let Some(flip) = around.history.refused(partition, from) else {
+                    return self.read_again(around.now + 50 * MS);
+                };
+                around.coverage.count("alone: damaged batch refused");
+                progress.reading.bytes += flip.bytes;
+                progress.reading.refused.push(from..flip.offsets.end);
+                (progress.position, progress.is_asked) = (Some(flip.offsets.end), false);
+                return;
+            }
             error => {
                 around.history.unexpected(format!("{partition}: a fetch at {from} was refused with {error}"));
                 return self.read_again(around.now + 50 * MS);
@@ -514,15 +524,18 @@ impl Stream {
         let mut next = from;
         for batch in Batches::new(&run, Tail::MayBeTruncated) {
             let batch = match batch.and_then(|batch| batch.verify_crc().map(|()| batch)) {
+                Ok(batch) if next < batch.base_offset().raw() || batch.next_offset().raw() <= next => {
+                    return self.unreadable(next, "a batch with other offsets", around);
+                }
                 Ok(batch) => batch,
-                Err(error) => return around.history.garbage(partition, next, &error.to_string()),
+                Err(error) => return self.unreadable(next, &error.to_string(), around),
             };
             let mut scratch = Vec::new();
             let records =
                 batch.records(&mut scratch, 1 << 20).and_then(Iterator::collect::<Result<Vec<_>, _>>);
             let records = match records {
                 Ok(records) => records,
-                Err(error) => return around.history.garbage(partition, next, &error.to_string()),
+                Err(error) => return self.unreadable(next, &error.to_string(), around),
             };
             reading.bytes += batch.bytes().len() as u64;
             for record in records.iter().filter(|record| from <= record.offset.raw()) {
@@ -547,10 +560,18 @@ impl Stream {
             }
             self.reading = None;
         } else if next == from && !run.is_empty() {
-            around.history.garbage(partition, next, "only a part of a batch");
+            self.unreadable(next, "only a part of a batch", around);
         } else {
             (progress.position, progress.is_asked) = (Some(next), false);
         }
+    }
+
+    /// What was read is no batch.
+    fn unreadable(&mut self, at: i64, why: &str, around: &mut Around<'_>) {
+        let Some(partition) = self.partition() else { return };
+        around.coverage.count("alone: reader met what is no batch");
+        around.history.garbage(partition, at, why);
+        self.read_again(around.now + 50 * MS);
     }
 }
 

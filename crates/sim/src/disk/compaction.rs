@@ -3,7 +3,7 @@
 use std::io;
 
 use klamm_log::{
-    DiskError, Done, FileKind, REPLACED, SegmentVersion,
+    Damage, DiskError, Done, FileKind, REPLACED, SegmentVersion,
     compact::{self, CLEANED, CompactError, MapKeys, Rewrite},
 };
 use klamm_model::TopicPartition;
@@ -17,7 +17,7 @@ impl Disk {
     pub(super) fn map_keys(&self, job: &MapKeys) -> Result<Done, DiskError> {
         let mut read = |segment, kind, at, buffer: &mut [u8]| self.read_at(segment, kind, at, buffer);
         let job = MapKeys { sabotage: self.sabotage.compaction, ..job.clone() };
-        compact::map_keys(&job, &mut read).map(|keys| Done::Keys(keys.into())).or_else(|error| ended(&error))
+        compact::map_keys(&job, &mut read).map(|keys| Done::Keys(keys.into())).or_else(ended)
     }
 
     pub(super) fn rewrite_segments(
@@ -38,7 +38,7 @@ impl Disk {
         );
         let rewritten = match rewritten {
             Ok(rewritten) => rewritten,
-            Err(error) => return ended(&error),
+            Err(error) => return ended(error),
         };
         let base = job.sources[0].segment.id.base;
         let log = FileKind::Log.file_name(base) + CLEANED;
@@ -93,6 +93,11 @@ impl Disk {
 }
 
 /// What a pass that came to nothing is told as.
-fn ended(error: &CompactError) -> Result<Done, DiskError> {
-    Err(DiskError::Io(error.to_string()))
+fn ended(error: CompactError) -> Result<Done, DiskError> {
+    match error {
+        CompactError::Damaged { segment, position, problem } => {
+            Ok(Done::Damaged(Damage { base: segment.base, position, problem }))
+        }
+        error => Err(DiskError::Io(error.to_string())),
+    }
 }

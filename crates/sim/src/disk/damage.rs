@@ -1,7 +1,9 @@
 //! What becomes of files while no process looks after them.
 
-use klamm_log::{EPOCH_CHECKPOINT, FileKind};
-use klamm_model::{BATCH_HEADER_SIZE, Batches, Tail, crc32c};
+use std::ops::Range;
+
+use klamm_log::{DAMAGED_RANGES, DURABLE_POINT, EPOCH_CHECKPOINT, FileKind};
+use klamm_model::{BATCH_HEADER_SIZE, BatchView, Batches, Tail, TopicPartition, crc32c};
 
 use super::{Directory, Disk};
 use crate::dice::Dice;
@@ -17,6 +19,19 @@ pub enum Damage {
     Beside,
 }
 
+/// A bit that is another one, in a batch that was on disk for certain (F20, F21).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Flip {
+    /// Whose batch.
+    pub partition: TopicPartition,
+    /// Its offsets.
+    pub offsets: Range<i64>,
+    /// Its size.
+    pub bytes: u64,
+    /// It is in the length or the base offset, of which checksums know nothing.
+    pub is_in_frame: bool,
+}
+
 impl Disk {
     /// Damages a partition of the process that ended. Tells what was done, if there was something to do it to.
     pub fn damage(&mut self, what: Damage, dice: &mut Dice) -> Option<String> {
@@ -28,6 +43,69 @@ impl Disk {
             Damage::Beside => directory.damage_beside(dice),
         };
         done.map(|done| format!("{name}/{done}"))
+    }
+
+    /// Flips a bit below the durable point of one of these partitions: the growing segment is spared while somebody writes there, and segments that are flipped already.
+    pub fn flip(
+        &mut self,
+        partitions: &[TopicPartition],
+        with_growing: bool,
+        is_flipped: impl Fn(TopicPartition, Range<i64>) -> bool,
+        dice: &mut Dice,
+    ) -> Option<Flip> {
+        let partition = *partitions.get(dice.index(partitions.len().max(1)))?;
+        let directory = self
+            .directories
+            .values_mut()
+            .find(|it| it.partition == Some(partition) && it.is_whose(partition) && it.leaving.is_none())?;
+        let durable_to = directory.durable_point()?;
+        let bases: Vec<i64> = directory.names().filter_map(|(name, _)| base_of(name)).collect();
+        let ends = bases.iter().skip(1).copied().chain(with_growing.then_some(i64::MAX));
+        let segments: Vec<_> = bases.iter().copied().zip(ends).map(|(base, end)| base..end).collect();
+        let segment = segments.get(dice.index(segments.len().max(1)))?;
+        if is_flipped(partition, segment.clone()) {
+            return None;
+        }
+        let name = format!("{:020}.{}", segment.start, FileKind::Log.extension());
+        let batches = Batches::new(directory.bytes(&name)?, Tail::MayBeTruncated).map_while(Result::ok);
+        let mut position = 0;
+        let places: Vec<_> = batches
+            .map(|batch| {
+                let (offsets, size) =
+                    (batch.base_offset().raw()..batch.next_offset().raw(), batch.bytes().len());
+                position += size;
+                (offsets, position - size, size)
+            })
+            .take_while(|(offsets, ..)| offsets.end <= durable_to)
+            .collect();
+        let (offsets, position, size) = places.get(dice.index(places.len().max(1)))?.clone();
+        let is_in_frame = dice.chance(50);
+        let at = if is_in_frame { dice.index(12) } else { dice.between(21, size as u64) as usize };
+        let bit = dice.below(8);
+        directory.edit(&name, |bytes| bytes[position + at] ^= 1 << bit);
+        Some(Flip { partition, offsets, bytes: size as u64, is_in_frame })
+    }
+
+    /// What is known to be damaged is forgotten.
+    pub(super) fn forget_damage(&mut self, directory: &str) {
+        if let Some(directory) = self.directories.get_mut(directory) {
+            directory.remove(DAMAGED_RANGES);
+        }
+    }
+
+    /// The growing segment ends where the first damaged batch is.
+    pub(super) fn cut_at_damage(&mut self, directory: &str) {
+        let Some(directory) = self.directories.get_mut(directory) else { return };
+        let Some(name) = directory.growing() else { return };
+        directory.edit(&name, |bytes| {
+            let mut at = 0;
+            while let Some(end) = batch_end(bytes, at)
+                && BatchView::parse(&bytes[at..end]).is_ok_and(|batch| batch.verify_crc().is_ok())
+            {
+                at = end;
+            }
+            bytes.truncate(at);
+        });
     }
 
     pub(super) fn mend_checksums(&mut self, directory: &str) {
@@ -52,7 +130,17 @@ fn batch_end(bytes: &[u8], at: usize) -> Option<usize> {
     (BATCH_HEADER_SIZE <= end - at && end <= bytes.len()).then_some(end)
 }
 
+/// The offset that a segment's log file is named after.
+fn base_of(name: &str) -> Option<i64> {
+    name.strip_suffix(FileKind::Log.extension())?.strip_suffix('.')?.parse().ok()
+}
+
 impl Directory {
+    /// Everything below was on disk for certain, as the platter has it.
+    fn durable_point(&self) -> Option<i64> {
+        str::from_utf8(self.durable_bytes(DURABLE_POINT)?).ok()?.lines().nth(1)?.parse().ok()
+    }
+
     /// The segment that grows.
     fn growing(&self) -> Option<String> {
         let ending = format!(".{}", FileKind::Log.extension());

@@ -210,6 +210,11 @@ impl Directory {
         self.names.get(name).map(|file| &self.files[file].content[..])
     }
 
+    /// As it is on the platter.
+    pub(super) fn durable_bytes(&self, name: &str) -> Option<&[u8]> {
+        self.durable_names.get(name).map(|file| &self.files[file].durable[..])
+    }
+
     pub(super) fn names(&self) -> impl Iterator<Item = (&String, &[u8])> {
         self.names.iter().map(|(name, file)| (name, &self.files[file].content[..]))
     }
