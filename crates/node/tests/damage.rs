@@ -127,6 +127,19 @@ fn a_scrub_reads_no_more_in_a_second_than_it_may() {
     assert_eq!(report(&world).scrubbed_bytes, 11 * batch_size() as u64);
 }
 
+/// Somebody who is woken for a round that never begins is woken again at once.
+#[test]
+fn whoever_stops_waits_for_no_round() {
+    let mut world = world(1, 1 << 20);
+    world.produce("t", -1, batch(2, None));
+    world.step(Event::Stopping);
+    assert_eq!(world.rest, None, "a write is under way");
+    world.wait_ms(10_000);
+    assert_eq!(world.disk(is_scrub, &Ok(Done::Nothing)), 0);
+    let wake = world.node.next_wake();
+    assert!(wake.is_none_or(|at| world.tick < at.0), "{wake:?}");
+}
+
 /// F30: an unreadable sector costs the fetch that wants it, and nothing else.
 #[test]
 fn a_read_that_fails_costs_that_fetch_alone() {
