@@ -277,7 +277,11 @@ impl IoThread {
         }
         let stop = match connection.receive(&self.pool, limits, may_exceed_budget, &mut self.frames) {
             Ok(stop) => stop,
-            Err(error) => return self.refuse_input(id, &error),
+            Err(error) => {
+                // What came before the error goes with the connection: the next one's requests would be taken for it, and it for theirs.
+                self.frames.clear();
+                return self.refuse_input(id, &error);
+            }
         };
         self.take_requests(id);
         let Some(connection) = self.connections.get_mut(&id) else { return };

@@ -294,3 +294,23 @@ fn fetches_that_make_no_sense_are_answered() {
         },
     );
 }
+
+/// Found by attackers who sent much and hung up: what was read before a connection broke was taken for requests of the one that was read next.
+#[test]
+fn what_comes_before_a_connection_breaks_is_no_request_of_another() {
+    with_server(
+        |config| config.network_threads = 1,
+        |_, address| {
+            let mut good = Client::connect(address);
+            for _ in 0..200 {
+                let mut bad = Client::connect(address);
+                let frame = bad.frame(3, &api_versions());
+                // A reset instead of an end, right behind the request.
+                rustix::net::sockopt::set_socket_linger(&bad.stream, Some(Duration::ZERO)).expect("a socket");
+                bad.stream.write_all(&frame).expect("to be sent");
+                drop(bad);
+                good.call(3, &api_versions());
+            }
+        },
+    );
+}
