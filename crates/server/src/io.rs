@@ -457,10 +457,7 @@ impl IoThread {
                     self.relieve_memory();
                 }
                 Ok(output::Stop::Turn) => {
-                    if !std::mem::replace(&mut connection.is_queued, true) {
-                        self.queued.push(id);
-                    }
-                    return;
+                    return self.queue(id);
                 }
                 Ok(output::Stop::NotCached(piece)) => {
                     connection.is_warming = true;
@@ -481,9 +478,8 @@ impl IoThread {
         if (connection.may_read || connection.holds_frames())
             && connection.takes_requests(&self.shared.config.connection)
             && !self.without_budget.contains(&id)
-            && !std::mem::replace(&mut connection.is_queued, true)
         {
-            self.queued.push(id);
+            self.queue(id);
         }
     }
 
