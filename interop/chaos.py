@@ -73,7 +73,7 @@ class Chaos:
 
     def start(self):
         # With the guard off it is the file system that says when it is full.
-        self.broker.settings = SETTINGS + self.dice.choice([[], ["log.dirs.min.free.bytes=0"]])
+        self.broker.settings = SETTINGS + [f"log.dirs.min.free.bytes={self.dice.choice([-1, 0])}"]
         self.broker.start()
         return self.broker
 

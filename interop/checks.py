@@ -23,11 +23,15 @@ def attempt(run, *arguments):
     return good, " ".join(str(detail).split())[:600], time.monotonic() - begun
 
 
+# As many failures one after the other, each perhaps after a time-out of minutes, and the broker is taken to be beyond help.
+FAILURES_IN_A_ROW_MAX = 4
+
+
 class Checks:
     """Those that have `only` in their names."""
 
     def __init__(self, only=""):
-        self.only, self.passed, self.failed = only, 0, 0
+        self.only, self.passed, self.failed, self.failed_in_a_row = only, 0, 0, 0
 
     def check(self, name, run, *arguments):
         if self.only in name:
@@ -36,7 +40,11 @@ class Checks:
 
     def note(self, name, good, detail=""):
         self.passed, self.failed = self.passed + bool(good), self.failed + (not good)
+        self.failed_in_a_row = 0 if good else self.failed_in_a_row + 1
         print("ok" if good else "FAIL", name, *filter(None, [detail]), flush=True)
+        if self.failed_in_a_row == FAILURES_IN_A_ROW_MAX:
+            print(f"{self.failed_in_a_row} failures in a row: the other checks are not made", flush=True)
+            self.end()
 
     def end(self):
         print(f"{self.passed} passed, {self.failed} failed", flush=True)

@@ -44,7 +44,7 @@ def wait_for_leaders(name, partitions):
     raise Different(f"{name} has no leaders after 20 s")
 
 
-def command(*words, stdin=None, timeout=180):
+def command(*words, stdin=None, timeout=60):
     done = subprocess.run([str(word) for word in words], input=stdin, capture_output=True, timeout=timeout)
     if done.returncode != 0:
         output = (done.stderr + done.stdout).decode(errors="replace")

@@ -21,6 +21,7 @@ fn without_file_descriptors_nobody_new_is_served_and_everybody_else_is() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let mut config = Config::new(directory.path().to_owned(), BrokerId(1));
     config.listeners = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+    config.node.min_free_bytes = Some(0);
     let server = Server::start(config).expect("to start");
     let address = server.addresses()[0];
     let mut good = Client::connect(address);

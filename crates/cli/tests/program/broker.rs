@@ -123,7 +123,8 @@ impl Broker {
     /// With these arguments alone, and these variables of the environment.
     pub(crate) fn with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = command(arguments);
-        command.envs(variables.iter().copied());
+        // However full the disk is that the tests run on.
+        command.env("KLAMM_LOG_DIRS_MIN_FREE_BYTES", "0").envs(variables.iter().copied());
         let mut child = command.stderr(Stdio::inherit()).spawn().expect("the program starts");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
         let mut value_after = |prefix: &str| {

@@ -26,6 +26,8 @@ fn config(data_dir: &Path) -> Config {
     let mut config = Config::new(data_dir.to_owned(), BrokerId(1));
     config.listeners = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
     config.network_threads = 2;
+    // However full the disk is that the tests run on.
+    config.node.min_free_bytes = Some(0);
     config
 }
 
