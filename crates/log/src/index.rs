@@ -8,6 +8,8 @@
 use bytes::{BufMut, Bytes};
 use klamm_model::{Offset, Timestamp, crc32c};
 
+use crate::plan::{Floor, Says};
+
 /// Bytes of an entry in the file.
 pub(crate) const ENTRY_SIZE: usize = 8;
 /// Bytes of an entry in the file with the times.
@@ -105,16 +107,23 @@ impl Index {
     }
 
     /// The batch with `target` begins here or later.
-    pub(crate) fn floor(&self, base: Offset, target: Offset) -> u32 {
+    pub(crate) fn floor(&self, base: Offset, target: Offset) -> Floor {
         let target = target.since(base);
-        let above = self.entries.partition_point(|entry| u64::from(entry.last) <= target);
-        above.checked_sub(1).map_or(0, |last| self.entries[last].position)
+        self.last_of(base, self.entries.partition_point(|entry| u64::from(entry.last) <= target))
     }
 
     /// The first batch of this time or later begins here or later.
-    pub(crate) fn floor_of_time(&self, time: Timestamp) -> u32 {
-        let not_before = self.entries.partition_point(|entry| entry.largest < time);
-        not_before.checked_sub(1).map_or(0, |last| self.entries[last].position)
+    pub(crate) fn floor_of_time(&self, base: Offset, time: Timestamp) -> Floor {
+        self.last_of(base, self.entries.partition_point(|entry| entry.largest < time))
+    }
+
+    /// The batch of the last one of the first `count` entries.
+    fn last_of(&self, base: Offset, count: usize) -> Floor {
+        let floor = |last: usize| {
+            let Entry { last, position, .. } = self.entries[last];
+            Floor { position, says: Says::Last(base.advance(last)) }
+        };
+        count.checked_sub(1).map_or(Floor::start_of(base), floor)
     }
 
     /// The last batch that begins at or below `end` as far as is known here: the segment may be cut before it. `None` if no such batch is known.

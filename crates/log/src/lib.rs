@@ -56,7 +56,7 @@ pub use files::{
     CleanShutdown, DataDir, DirectoryFiles, Files, FilesError, FoundPartition, Space, read_cached,
 };
 pub use log::{Log, Progress};
-pub use plan::{ReadPlan, ReadStart, TimeFound, TimeLookup, TimeQuestion, TimeSpan, TimeStart};
+pub use plan::{Floor, ReadPlan, ReadStart, Says, TimeFound, TimeLookup, TimeQuestion, TimeSpan, TimeStart};
 pub use producers::ProducerState;
 pub use quarantine::DamagedRange;
 pub use recover::{LogFiles, RecoveryReport};

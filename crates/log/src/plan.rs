@@ -1,9 +1,47 @@
 //! What a log says about where records are. It knows without touching a file; the rest is found by [`resolve`](crate::resolve) and
 //! [`resolve_time`](crate::resolve_time), outside of any lock.
 
-use klamm_model::{LeaderEpoch, Offset, Timestamp};
+use klamm_model::{BatchHeader, LeaderEpoch, Offset, Timestamp};
 
 use crate::disk::SegmentVersion;
+use crate::quarantine::DamagedRange;
+
+/// A place in a segment's log file where a batch begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Floor {
+    /// The place.
+    pub position: u32,
+    /// What the batch has to say of itself: the checksum knows nothing of offsets.
+    pub says: Says,
+}
+
+/// An offset of a batch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Says {
+    /// Its first one.
+    First(Offset),
+    /// Its last one.
+    Last(Offset),
+}
+
+impl Floor {
+    /// Where a segment begins.
+    pub(crate) fn start_of(base: Offset) -> Self {
+        Self { position: 0, says: Says::First(base) }
+    }
+
+    /// Where it goes on behind what is damaged.
+    pub(crate) fn behind(damaged: &DamagedRange) -> Self {
+        Self { position: damaged.end, says: Says::First(damaged.to) }
+    }
+
+    pub(crate) fn is_place_of(self, header: &BatchHeader) -> bool {
+        match self.says {
+            Says::First(first) => header.base_offset == first,
+            Says::Last(last) => header.last_offset() == last,
+        }
+    }
+}
 
 /// Where to look for the batch with the first offset wanted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,7 +54,7 @@ pub enum ReadStart {
         first_end: u32,
     },
     /// It begins here or further on.
-    AtOrAfter(u32),
+    AtOrAfter(Floor),
     /// The index file knows more.
     LookInIndexFile {
         /// Entries of the index file.
@@ -33,8 +71,8 @@ pub struct ReadPlan {
     pub target: Offset,
     /// Where its batch is.
     pub start: ReadStart,
-    /// It does not begin before this position, whatever an index says: there something is damaged.
-    pub floor: u32,
+    /// It does not begin before this place, whatever an index says: there something is damaged.
+    pub floor: Floor,
     /// Nothing at or after this position may be read.
     pub limit: u32,
     /// No batch that begins at or above this offset may be read, where `limit` does not say that already.
@@ -67,7 +105,7 @@ pub enum TimeQuestion {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TimeStart {
     /// From here on.
-    AtOrAfter(u32),
+    AtOrAfter(Floor),
     /// The index files know more.
     LookInIndexFiles {
         /// Entries of the index file.
@@ -84,8 +122,8 @@ pub struct TimeSpan {
     pub segment: SegmentVersion,
     /// Where to begin.
     pub start: TimeStart,
-    /// Nothing before this position may be read.
-    pub floor: u32,
+    /// Nothing before this place may be read.
+    pub floor: Floor,
     /// Nothing at or after this position may be read.
     pub limit: u32,
     /// No record has a higher timestamp.

@@ -9,6 +9,7 @@ use std::fmt::{self, Write as _};
 use klamm_model::Offset;
 
 use crate::checkpoint;
+use crate::plan::Floor;
 
 /// Of one log. From then on neighbours in a segment become one range, with what lies between them.
 const RANGES_MAX: usize = 1000;
@@ -100,8 +101,9 @@ impl Quarantine {
     }
 
     /// Where the last one in the segment ends that lies before `offset`.
-    pub(crate) fn end_before(&self, base: Offset, offset: Offset) -> u32 {
-        self.of(base).iter().rfind(|range| range.to <= offset).map_or(0, |range| range.end)
+    pub(crate) fn end_before(&self, base: Offset, offset: Offset) -> Floor {
+        let before = self.of(base).iter().rfind(|range| range.to <= offset);
+        before.map_or(Floor::start_of(base), Floor::behind)
     }
 
     /// Those of one segment.

@@ -4,7 +4,7 @@ use klamm_model::{Offset, Timestamp};
 
 use crate::error::ReadError;
 use crate::log::{Life, Log};
-use crate::plan::{ReadPlan, ReadStart, TimeLookup, TimeQuestion, TimeSpan, TimeStart};
+use crate::plan::{Floor, ReadPlan, ReadStart, TimeLookup, TimeQuestion, TimeSpan, TimeStart};
 use crate::segment::Segment;
 
 impl Log {
@@ -33,7 +33,7 @@ impl Log {
         let mut plan = ReadPlan {
             segment: self.version_of(segment),
             target: from,
-            start: ReadStart::AtOrAfter(0),
+            start: ReadStart::AtOrAfter(Floor::start_of(segment.base)),
             floor: self.quarantine.end_before(segment.base, from),
             limit: segment.size,
             limit_offset: None,
@@ -55,9 +55,10 @@ impl Log {
             plan.limit = last.position + last.size;
             return Ok(Some(plan));
         }
-        let floor = segment.index.as_ref().map_or(0, |index| index.floor(segment.base, from));
+        let start = Floor::start_of(segment.base);
+        let floor = segment.index.as_ref().map_or(start, |index| index.floor(segment.base, from));
         plan.start = match segment.index_file_entry_count {
-            entry_count if floor == 0 && 0 < entry_count => ReadStart::LookInIndexFile { entry_count },
+            entry_count if floor == start && 0 < entry_count => ReadStart::LookInIndexFile { entry_count },
             _ => ReadStart::AtOrAfter(floor),
         };
         (plan.limit, plan.limit_offset) = match damage {
@@ -106,7 +107,7 @@ impl Log {
         if let Some(batch) = self.tail.find(offset).and_then(|found| self.tail.get(found)) {
             return u64::from(batch.position);
         }
-        match segment.index.as_ref().map(|index| index.floor(segment.base, offset)) {
+        match segment.index.as_ref().map(|index| index.floor(segment.base, offset).position) {
             Some(floor) if 0 < floor => u64::from(floor),
             _ => {
                 let (records, all) =
@@ -145,7 +146,7 @@ impl Log {
                 let whole = TimeSpan {
                     segment: self.version_of(segment),
                     start: time_start(segment, time),
-                    floor: 0,
+                    floor: Floor::start_of(segment.base),
                     limit: self.position_limit(at, limit).0,
                     largest_timestamp: largest.timestamp,
                     largest_counts: damaged.is_empty()
@@ -154,9 +155,10 @@ impl Log {
                 };
                 // What lies between damaged ranges is gone through from its beginning.
                 let ends = damaged.iter().map(|damaged| damaged.position).chain([whole.limit]);
-                for (floor, end) in [0].into_iter().chain(damaged.iter().map(|it| it.end)).zip(ends) {
+                let floors = [whole.floor].into_iter().chain(damaged.iter().map(Floor::behind));
+                for (floor, end) in floors.zip(ends) {
                     let start = if damaged.is_empty() { whole.start } else { TimeStart::AtOrAfter(floor) };
-                    if floor < end.min(whole.limit) {
+                    if floor.position < end.min(whole.limit) {
                         spans.push(TimeSpan { start, floor, limit: end.min(whole.limit), ..whole });
                     }
                 }
@@ -169,7 +171,7 @@ impl Log {
 /// Where to look in a segment for the first record of this time or later.
 fn time_start(segment: &Segment, time: Timestamp) -> TimeStart {
     match segment {
-        Segment { index: Some(index), .. } => TimeStart::AtOrAfter(index.floor_of_time(time)),
+        Segment { index: Some(index), .. } => TimeStart::AtOrAfter(index.floor_of_time(segment.base, time)),
         Segment { index_file_entry_count: entry_count, time_file_entry_count: time_entry_count, .. } => {
             TimeStart::LookInIndexFiles { entry_count: *entry_count, time_entry_count: *time_entry_count }
         }

@@ -1,6 +1,10 @@
 //! Opening a log that was there before: what of it is good is kept, what a crash left half done is cut off, and what was on disk for certain and
 //! is not any more is reported and left as it is, between what is served.
 //!
+//! No header is believed for what it alone says: of producers, times and epochs. Batches that are gone through have their checksums looked at, which are those
+//! after the notes on the growing segment, and those of a segment whose files are gone or wrong; where only a few headers are looked at, they have to
+//! agree with such a file. So a start costs no more than reading those batches does, and no producer is refused for a bit that flipped.
+//!
 //! Recovery only reads. What has to change becomes the first operations of the log's queue, so a crash in the middle of them is recovered from
 //! in the same way.
 
@@ -509,8 +513,8 @@ impl Recovery<'_> {
         Ok(Some((Segment { index: Some(index), ..rebuilt }, repair)))
     }
 
-    /// Goes through a segment from some batch on, as far as it is good: every batch follows the one before, and above the durable point has its
-    /// checksum right. What is damaged below is left out. A segment that is not the last ends where the `next` begins.
+    /// Goes through a segment from some batch on, as far as it is good: every batch follows the one before and has its checksum right. What is damaged
+    /// below the durable point is left out. A segment that is not the last ends where the `next` begins.
     fn scan(
         &mut self,
         segment: Found,
@@ -530,7 +534,6 @@ impl Recovery<'_> {
             end: next.unwrap_or(durable_to),
             is_closed: next.is_some(),
             durable_to,
-            unchecked_to: durable_to,
             damaged: &damaged,
             index: &|| damaged::places(files, segment),
         };

@@ -2,13 +2,15 @@
 
 use std::{io, ops::Range};
 
-use klamm_model::{BatchError, BatchView, Corruption, Offset, Timestamp};
+use klamm_model::{BatchError, BatchHeader, BatchView, Corruption, Offset, Timestamp};
 
 use crate::disk::{FileKind, REPLACED, SegmentVersion};
 use crate::error::ReadError;
 use crate::index::{self, time_entry};
-use crate::plan::{ReadPlan, ReadStart, TimeFound, TimeLookup, TimeQuestion, TimeSpan, TimeStart};
-use crate::walk::{ALL, NEAR, Walk, WalkError};
+use crate::plan::{
+    Floor, ReadPlan, ReadStart, Says, TimeFound, TimeLookup, TimeQuestion, TimeSpan, TimeStart,
+};
+use crate::walk::{ALL, NEAR, ReadAt, Walk, WalkError};
 
 /// Records of one batch, unpacked, when they are looked through for a timestamp.
 const UNPACKED_BYTES_MAX: usize = 256 << 20;
@@ -26,11 +28,12 @@ pub fn resolve(plan: &ReadPlan, read: &mut ReadFile<'_>) -> Result<Range<u32>, R
             let wanted_end = position.saturating_add(plan.max_bytes).max(first_end);
             Ok(position..wanted_end.min(plan.limit))
         }
-        ReadStart::AtOrAfter(floor) => find(plan, floor.max(plan.floor), read),
+        ReadStart::AtOrAfter(floor) if plan.floor.position < floor.position => find(plan, floor, read),
+        ReadStart::AtOrAfter(_) => find(plan, plan.floor, read),
         ReadStart::LookInIndexFile { entry_count } => {
             match floor_in_file(plan.segment.id.base, plan.target, entry_count, read) {
                 // An index that leads astray is no reason not to find what is there.
-                floor if plan.floor < floor && floor < plan.limit => {
+                Some(floor) if (plan.floor.position + 1..plan.limit).contains(&floor.position) => {
                     find(plan, floor, read).or_else(|_| find(plan, plan.floor, read))
                 }
                 _ => find(plan, plan.floor, read),
@@ -39,21 +42,20 @@ pub fn resolve(plan: &ReadPlan, read: &mut ReadFile<'_>) -> Result<Range<u32>, R
     }
 }
 
-fn find(plan: &ReadPlan, floor: u32, read: &mut ReadFile<'_>) -> Result<Range<u32>, ReadError> {
+fn find(plan: &ReadPlan, floor: Floor, read: &mut ReadFile<'_>) -> Result<Range<u32>, ReadError> {
     let base = plan.segment.id.base;
     let mut read_log = |position: u64, buffer: &mut [u8]| read(FileKind::Log, position, buffer);
     let mut walk = Walk::new(plan.limit, NEAR, &mut read_log);
-    let mut position = floor;
-    let mut expected = None;
+    let mut position = floor.position;
+    let mut expected: Option<Offset> = None;
     let beyond = |offset: Offset| plan.limit_offset.is_some_and(|limit| limit <= offset);
     let (start, first_end) = loop {
         let Some((header, end)) = walk.header_at(position).map_err(|error| at(base, position, error))? else {
             return Ok(position..position);
         };
-        if expected.map_or(plan.target < header.base_offset, |expected| expected != header.base_offset) {
-            // Nothing before it can have the target, so this place is wrong. Or it is an old batch in the place of another.
-            let problem = Corruption::Field { name: "base offset", value: header.base_offset.raw() };
-            return Err(ReadError::Damaged { base, position, problem: BatchError::Corrupt(problem) });
+        if expected.map_or(!floor.is_place_of(&header), |expected| expected != header.base_offset) {
+            // A wrong place, an old batch in the place of another, or a bit that flipped.
+            return Err(misplaced(base, position, &header));
         }
         if plan.target < header.next_offset() {
             if beyond(header.last_offset()) {
@@ -78,14 +80,18 @@ fn find(plan: &ReadPlan, floor: u32, read: &mut ReadFile<'_>) -> Result<Range<u3
     Ok(start..end)
 }
 
-/// The position that the index file has for an offset, 0 if none.
-fn floor_in_file(base: Offset, target: Offset, entry_count: u32, read: &mut ReadFile<'_>) -> u32 {
+/// The place that the index file has for an offset.
+fn floor_in_file(base: Offset, target: Offset, entry_count: u32, read: &mut ReadFile<'_>) -> Option<Floor> {
     let target = target.since(base);
-    let found = last_entry(FileKind::Index, entry_count, read, &|bytes| {
+    last_entry(FileKind::Index, entry_count, read, &|bytes| {
         let (last, position) = index::entry(bytes);
-        (u64::from(last) <= target).then_some(position)
-    });
-    found.unwrap_or(0)
+        (u64::from(last) <= target).then(|| Floor { position, says: Says::Last(base.advance(last)) })
+    })
+}
+
+fn misplaced(base: Offset, position: u32, header: &BatchHeader) -> ReadError {
+    let problem = Corruption::Field { name: "base offset", value: header.base_offset.raw() };
+    ReadError::Damaged { base, position, problem: BatchError::Corrupt(problem) }
 }
 
 /// The record that a question about time asks for.
@@ -130,19 +136,12 @@ fn largest_in(
 ) -> Result<Option<Timestamp>, ReadError> {
     let segment = span.segment;
     let mut read_log = |position: u64, buffer: &mut [u8]| read(segment, FileKind::Log, position, buffer);
-    let mut walk = Walk::new(span.limit, ALL, &mut read_log);
-    let mut position = span.floor;
+    let mut run = Run::new(span, span.floor, &mut read_log);
     let mut largest = None;
-    while let Some((header, end)) =
-        walk.header_at(position).map_err(|error| at(segment.id.base, position, error))?
-    {
-        if lookup.limit <= header.last_offset() {
-            break;
-        }
+    while let Some((header, _)) = run.next()?.filter(|(header, _)| header.last_offset() < lookup.limit) {
         if lookup.log_start <= header.base_offset {
             largest = largest.max(Some(header.max_timestamp));
         }
-        position = end;
     }
     Ok(largest)
 }
@@ -157,7 +156,7 @@ fn first_at_or_after(
     let start = match span.start {
         // The highest timestamp that counts may be lower than the one that this start is for.
         _ if lookup.question == TimeQuestion::Largest && !span.largest_counts => span.floor,
-        TimeStart::AtOrAfter(position) => position,
+        TimeStart::AtOrAfter(floor) => floor,
         TimeStart::LookInIndexFiles { entry_count, time_entry_count } => {
             let mut read =
                 |kind: FileKind, position: u64, buffer: &mut [u8]| read(segment, kind, position, buffer);
@@ -165,33 +164,62 @@ fn first_at_or_after(
         }
     };
     let mut read_log = |position: u64, buffer: &mut [u8]| read(segment, FileKind::Log, position, buffer);
-    let mut walk = Walk::new(span.limit, ALL, &mut read_log);
-    let mut position = start;
+    let mut run = Run::new(span, start, &mut read_log);
     let mut scratch = Vec::new();
-    while let Some((header, end)) =
-        walk.header_at(position).map_err(|error| at(segment.id.base, position, error))?
-    {
-        if lookup.limit <= header.base_offset {
-            break;
+    while let Some((header, batch)) = run.next()?.filter(|(header, _)| header.base_offset < lookup.limit) {
+        if header.max_timestamp < time || header.last_offset() < lookup.log_start {
+            continue;
         }
-        if time <= header.max_timestamp && lookup.log_start <= header.last_offset() {
-            let damaged = |problem| ReadError::Damaged { base: segment.id.base, position, problem };
-            let batch = walk.batch(position, end).map_err(|error| at(segment.id.base, position, error))?;
-            let view = BatchView::parse(batch).map_err(damaged)?;
-            for record in view.records(&mut scratch, UNPACKED_BYTES_MAX).map_err(damaged)? {
-                let record = record.map_err(damaged)?;
-                if lookup.limit <= record.offset {
-                    return Ok(None);
-                }
-                if time <= record.timestamp && lookup.log_start <= record.offset {
-                    let (offset, timestamp) = (record.offset, record.timestamp);
-                    return Ok(Some(TimeFound { offset, timestamp, epoch: header.leader_epoch }));
-                }
+        let position = batch.start;
+        let damaged = |problem| ReadError::Damaged { base: segment.id.base, position, problem };
+        let view = run.view(batch)?;
+        for record in view.records(&mut scratch, UNPACKED_BYTES_MAX).map_err(damaged)? {
+            let record = record.map_err(damaged)?;
+            if lookup.limit <= record.offset {
+                return Ok(None);
+            }
+            if time <= record.timestamp && lookup.log_start <= record.offset {
+                let (offset, timestamp) = (record.offset, record.timestamp);
+                return Ok(Some(TimeFound { offset, timestamp, epoch: header.leader_epoch }));
             }
         }
-        position = end;
     }
     Ok(None)
+}
+
+/// The batches of a segment from one on, each looked at as a whole: whoever passes one by believes what it says of times.
+struct Run<'a> {
+    base: Offset,
+    walk: Walk<'a>,
+    at: Floor,
+}
+
+impl<'a> Run<'a> {
+    fn new(span: &TimeSpan, at: Floor, read: &'a mut ReadAt<'a>) -> Self {
+        Self { base: span.segment.id.base, walk: Walk::new(span.limit, ALL, read), at }
+    }
+
+    fn next(&mut self) -> Result<Option<(BatchHeader, Range<u32>)>, ReadError> {
+        let (base, position) = (self.base, self.at.position);
+        let header = self.walk.header_at(position).map_err(|error| at(base, position, error))?;
+        let Some((header, end)) = header else { return Ok(None) };
+        if !self.at.is_place_of(&header) {
+            return Err(misplaced(base, position, &header));
+        }
+        self.view(position..end)?.verify_crc().map_err(|problem| ReadError::Damaged {
+            base,
+            position,
+            problem,
+        })?;
+        self.at = Floor { position: end, says: Says::First(header.next_offset()) };
+        Ok(Some((header, position..end)))
+    }
+
+    fn view(&mut self, batch: Range<u32>) -> Result<BatchView<'_>, ReadError> {
+        let (base, position) = (self.base, batch.start);
+        let bytes = self.walk.batch(position, batch.end).map_err(|error| at(base, position, error))?;
+        BatchView::parse(bytes).map_err(|problem| ReadError::Damaged { base, position, problem })
+    }
 }
 
 /// Where to begin to look for a time, by the index files: they have to agree with the records, or else the beginning of the segment it is.
@@ -201,26 +229,27 @@ fn time_floor(
     time_entry_count: u32,
     time: Timestamp,
     read: &mut ReadFile<'_>,
-) -> u32 {
+) -> Floor {
     let base = span.segment.id.base;
+    let start = Floor::start_of(base);
     let found = last_entry(FileKind::TimeIndex, time_entry_count, read, &|bytes| {
         let largest = time_entry(base, bytes);
         (largest.timestamp < time).then_some(largest)
     });
-    let Some(largest) = found.filter(|it| base <= it.last_offset) else { return 0 };
-    let floor = floor_in_file(base, largest.last_offset, entry_count, read);
+    let Some(largest) = found.filter(|it| base <= it.last_offset) else { return start };
+    let floor = floor_in_file(base, largest.last_offset, entry_count, read).unwrap_or(start);
     let mut read_log = |position: u64, buffer: &mut [u8]| read(FileKind::Log, position, buffer);
     let mut walk = Walk::new(span.limit, NEAR, &mut read_log);
-    let mut position = floor;
+    let mut position = floor.position;
     while let Ok(Some((header, end))) = walk.header_at(position) {
         if largest.last_offset <= header.last_offset() {
             let is_it =
                 (header.last_offset(), header.max_timestamp) == (largest.last_offset, largest.timestamp);
-            return if is_it { position } else { 0 };
+            return if is_it { Floor { position, says: Says::Last(largest.last_offset) } } else { start };
         }
         position = end;
     }
-    0
+    start
 }
 
 /// The last entry of an index file for which `is_below` gives something; it gives nothing for any after it.

@@ -82,7 +82,6 @@ pub fn scrub(job: &Scrub, read: &mut ReadSegment<'_>) -> io::Result<Scrubbed> {
         end: job.end,
         is_closed: true,
         durable_to: Offset::MAX,
-        unchecked_to: Offset::ZERO,
         damaged: &job.damaged,
         index: &index,
     };

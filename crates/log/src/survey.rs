@@ -1,8 +1,7 @@
 //! Going through a segment's batches with an eye to damage: where they do not follow one another any more, and where they go on.
 //!
-//! A batch is taken if it begins with the offset that is next and with an epoch that is not older than the one before, and ends where another one
-//! begins, or if its checksum is right; the checksum alone says nothing, for an old batch at a wrong place has a right one too. Where no such
-//! batch is, the log goes on
+//! A batch is taken if it begins with the offset that is next and with an epoch that is not older than the one before, and its checksum is right;
+//! the checksum alone says nothing, for an old batch at a wrong place has a right one too. Where no such batch is, the log goes on
 //!
 //! - where the damaged batch itself says that it ends, if the next one begins there with the offset that it says, or else
 //! - at the first batch from which all of them lead up to one that the index knows, or to the segment's end, or else
@@ -46,8 +45,6 @@ pub(crate) struct Known<'a> {
     pub(crate) is_closed: bool,
     /// What is not good from here on was perhaps never whole: the survey ends there.
     pub(crate) durable_to: Offset,
-    /// Of batches that go beyond, the checksum is looked at in any case.
-    pub(crate) unchecked_to: Offset,
     /// What was found earlier.
     pub(crate) damaged: &'a [DamagedRange],
     /// Positions and last offsets of some batches, as the index has them. Asked for when something is damaged.
@@ -125,23 +122,17 @@ impl<'a> Survey<'a> {
         if self.known.is_closed && self.known.end < end {
             return Ok(None);
         }
-        let is_checked = self.known.unchecked_to < end;
-        if is_checked && !self.is_whole(position, after)? {
+        if !self.is_whole(position, after)? {
             return Ok(None);
         }
-        let next = self.header(after)?.map(|(next, _)| next).filter(|next| next.base_offset == end);
         // An epoch has no checksum. Where only this one is newer than the next, it is this one that is wrong.
+        let next = self.header(after)?.map(|(next, _)| next).filter(|next| next.base_offset == end);
         let is_odd = next.is_some_and(|next| {
             epoch <= next.leader_epoch
                 && next.leader_epoch < header.leader_epoch
                 && next.next_offset() <= self.known.durable_to
         });
-        // What follows is no batch: perhaps because the length of this one is wrong.
-        let leads_on = next.is_some()
-            || after == self.known.limit
-            || self.known.damaged.iter().any(|it| (it.position, it.from) == (after, end));
-        let is_good = !is_odd && (is_checked || leads_on || self.is_whole(position, after)?);
-        Ok(is_good.then_some((header, after)))
+        Ok((!is_odd).then_some((header, after)))
     }
 
     /// How far what is damaged here goes.

@@ -47,7 +47,6 @@ impl Recovery<'_> {
             end: range.to,
             is_closed: false,
             durable_to: Offset::MAX,
-            unchecked_to: Offset::ZERO,
             damaged: &[],
             index: &Vec::new,
         };

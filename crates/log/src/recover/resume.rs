@@ -3,13 +3,13 @@
 use klamm_model::{Offset, Timestamp};
 
 use super::{Found, Recovery, io_error};
-use crate::ReadStart;
 use crate::disk::FileKind;
 use crate::epochs::Epochs;
 use crate::error::RecoverError;
 use crate::index::{Index, NOTE_SIZE};
 use crate::log::Log;
 use crate::notes::Notes;
+use crate::plan::{Floor, ReadStart};
 use crate::producers::Producers;
 use crate::walk::{NEAR, Walk, WalkError};
 
@@ -56,7 +56,7 @@ impl Recovery<'_> {
             return Ok(None);
         };
         let Some(epochs) = self.epochs_through(notes, last, &index, epochs_before)? else { return Ok(None) };
-        let first = self.header_from(last, last.base, ReadStart::AtOrAfter(0))?;
+        let first = self.header_from(last, last.base, ReadStart::AtOrAfter(Floor::start_of(last.base)))?;
         let Some(first) = first.filter(|first| first.base_offset == last.base) else { return Ok(None) };
         let first_timestamp = first.max_timestamp;
         if !self.leads_to(notes, last, &index)? {

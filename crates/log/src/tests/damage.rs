@@ -384,6 +384,57 @@ fn a_record_is_found_by_its_time_around_what_is_damaged() {
     assert_eq!(largest, Some((79, 1391)));
 }
 
+/// What a lookup by time passes it believes, so it looks at all of that; and of offsets no checksum knows anything. In a log that runs, and in one that was
+/// opened with the damage.
+#[test]
+fn who_looks_for_a_time_or_an_offset_is_told_right_or_refused_whatever_byte_is_flipped() {
+    let time = |record: i64| 1000 + record / 2 * 10 + record % 2;
+    let (mut bench, batches) = forty(config());
+    // As when it rests: where a batch begins is not in memory any more.
+    bench.log.tail.clear();
+    let whole = bench.disk.clone();
+    for (number, &(base, start, size)) in batches.iter().enumerate() {
+        let lost = number as i64 * 2..number as i64 * 2 + 2;
+        // Of an epoch nothing says that it is wrong.
+        for within in (0..size).filter(|within| !(12..16).contains(within) && within % 5 == number % 5) {
+            segment_mut(&mut bench.disk, base.raw())[start + within] ^= 0x10;
+            let (mut opened, _) = Bench::open(bench.disk.clone(), config()).expect("opened");
+            opened.log.note_high_watermark(offset(80));
+            for bench in [&bench, &opened] {
+                let is_known = !bench.log.damaged().is_empty();
+                for asked in (lost.start - 6).max(0)..(lost.end + 6).min(80) {
+                    let context = format!("batch {number}, byte {within}: {asked}, {is_known}");
+                    let (is_lost, is_refused) = (lost.contains(&asked), |error: &ReadError| match error {
+                        ReadError::Damaged { .. } => !is_known,
+                        ReadError::Quarantined(range) => (range.from..range.to).contains(&offset(asked)),
+                        _ => false,
+                    });
+                    match bench.try_find(&bench.log.lookup_time(Timestamp(time(asked)), offset(80))) {
+                        Err(error) => assert!(is_refused(&error), "{context}: {error}"),
+                        found => {
+                            assert!(is_known || !is_lost, "{context}: {found:?}");
+                            let rest = if is_lost { lost.end } else { asked };
+                            assert_eq!(found, Ok((rest < 80).then(|| (rest, time(rest)))), "{context}");
+                        }
+                    }
+                    let plan = bench.log.read(offset(asked), Offset::MAX, 1);
+                    match plan.and_then(|plan| bench.resolve(&plan.expect("there is something"))) {
+                        Err(error) => assert!(is_refused(&error), "{context}: {error}"),
+                        // Of records as such it is the reader who has the checksum.
+                        Ok(bytes) => {
+                            let (base, start, size) = batches[asked as usize / 2];
+                            let is_right = bytes == whole.segment(base)[start..start + size];
+                            let is_whole = BatchView::parse(&bytes).is_ok_and(|it| it.verify_crc().is_ok());
+                            assert!(is_right || !is_whole, "{context}");
+                        }
+                    }
+                }
+            }
+            bench.disk = whole.clone();
+        }
+    }
+}
+
 /// An unreadable sector is told and passed by; a segment that was compacted or cut since is another.
 #[test]
 fn a_scrub_that_cannot_read_goes_on_with_the_next_segment() {

@@ -427,10 +427,14 @@ impl Bench {
     }
 
     pub(super) fn find(&self, lookup: &TimeLookup) -> Option<(i64, i64)> {
+        self.try_find(lookup).expect("readable")
+    }
+
+    pub(super) fn try_find(&self, lookup: &TimeLookup) -> Result<Option<(i64, i64)>, ReadError> {
         let mut read = |segment: SegmentVersion, kind: FileKind, position: u64, buffer: &mut [u8]| {
             self.disk.read_version(segment, kind, position, buffer)
         };
-        let found = resolve_time(lookup, &mut read).expect("readable");
-        found.map(|it| (it.offset.raw(), it.timestamp.0))
+        let found = resolve_time(lookup, &mut read)?;
+        Ok(found.map(|it| (it.offset.raw(), it.timestamp.0)))
     }
 }

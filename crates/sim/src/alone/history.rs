@@ -163,10 +163,8 @@ impl History {
     /// An offset was looked up by a time; a reader has met the first record that is no older at `offset`.
     pub fn found_by_time(&mut self, partition: TopicPartition, offset: i64, found: i64) {
         let stream = self.stream(partition);
-        // Whoever looks for a time goes by the batches' headers, whose checksums nobody has looked at yet where damage is not known.
-        let is_known = stream.flips.iter().all(|it| it.is_noted);
-        let is_damaged = [offset, found].iter().any(|at| stream.flipped_at(*at).is_some());
-        if stream.wished_to <= offset && found != offset && is_known && !is_damaged {
+        // That one may be damaged since.
+        if stream.wished_to <= offset && found != offset && stream.flipped_at(offset).is_none() {
             self.findings.broken(
                 "I20",
                 format!("{partition}: offset {found} by a time that is first met at {offset}"),
@@ -178,7 +176,9 @@ impl History {
     pub fn out_of_order(&mut self, partition: TopicPartition, number: u64) {
         let stream = self.stream(partition);
         // Of a producer whose last batch is damaged nobody knows where it was.
-        if stream.kind != Kind::Relaxed && stream.flips.is_empty() {
+        let before = stream.sent.get(&(number - 1)).and_then(|sent| sent.offset);
+        let is_damaged = before.is_some_and(|offset| stream.flipped_at(offset).is_some());
+        if stream.kind != Kind::Relaxed && !is_damaged {
             self.findings.broken(
                 "I14",
                 format!("{partition}: record {number} is next, and is refused as out of order"),
@@ -279,6 +279,8 @@ impl History {
                 let is_old = stream.kind.age_max_ms().is_some_and(|max| made.timestamp + max <= *wall_max_ms);
                 let is_much = bytes_min.is_some_and(|min| min <= reading.bytes + Kind::UNDER_WAY_BYTES_MAX)
                     || *had_bad_disk;
+                // How old a damaged record is nobody knows.
+                let is_old = is_old || stream.flipped_at(offset).is_some();
                 if stream.wished_to <= offset && !is_old && !(stream.kind.bytes_max().is_some() && is_much) {
                     broken(
                         "I22",

@@ -478,23 +478,15 @@ impl Stream {
             ErrorCode::OutOfOrderSequenceNumber | ErrorCode::UnknownProducerId => {
                 around.history.out_of_order(partition, self.batches[at].records[0].number);
                 // Records that were taken before are gone; nobody can number on from there.
-                self.begin_session(around);
-            }
-            // What a start believes of an epoch may be a flipped bit of a batch that nobody has looked at yet.
-            ErrorCode::InvalidProducerEpoch if around.history.has_flips(partition, &(0..i64::MAX)) => {
-                self.begin_session(around);
+                around.coverage.count("producer began a new session");
+                (self.session, self.next_sequence) = (None, 0);
+                self.batches.clear();
             }
             retriable if retriable.is_retriable() || retriable == ErrorCode::KafkaStorageError => {
                 self.again(sequence, due);
             }
             other => around.history.unexpected(format!("{partition}: a batch was refused with {other}")),
         }
-    }
-
-    fn begin_session(&mut self, around: &mut Around<'_>) {
-        around.coverage.count("producer began a new session");
-        (self.session, self.next_sequence) = (None, 0);
-        self.batches.clear();
     }
 
     fn fetched(&mut self, from: i64, data: &PartitionData, around: &mut Around<'_>) {
