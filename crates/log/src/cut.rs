@@ -159,6 +159,7 @@ impl Log {
     /// Makes the last segment one that grows, whatever it was before. Its index file, if there is one, goes on with batches that are gone.
     pub(crate) fn reopen_last(&mut self) {
         let last = self.active_mut();
+        debug_assert!(last.index.is_some() || last.size == 0, "of {last:?} no index is in memory");
         last.index.get_or_insert_with(Index::default);
         (last.index_file_entry_count, last.time_file_entry_count) = (0, 0);
         last.sealed = false;

@@ -151,7 +151,8 @@ impl Log {
             (Some(DiskAction::Sync { .. }), Barrier::Roll { next, .. }) if next.base <= self.written => {
                 self.synced_to(next.base, self.written_bytes, progress);
             }
-            (Some(DiskAction::Seal { segment, index, times, .. }), Barrier::Roll { .. }) => {
+            // Until the next one is there, this one may have to go on.
+            (Some(DiskAction::CreateSegment { .. }), Barrier::Roll { old: segment, index, times, .. }) => {
                 let entry_count = u32::try_from(index.len() / index::ENTRY_SIZE).unwrap_or(0);
                 let time_entry_count = u32::try_from(times.len() / index::TIME_ENTRY_SIZE).unwrap_or(0);
                 let last = self.active().base;
@@ -512,6 +513,7 @@ impl Log {
     fn rest(&mut self) {
         if self.high_watermark == self.end && self.queue.is_drained() && self.queue.waiting.is_empty() {
             self.tail.clear();
+            self.forget_indexes();
             self.queue.running.shrink_to_fit();
             self.queue.waiting.shrink_to_fit();
             if let Some(index) = &mut self.active_mut().index {

@@ -316,12 +316,19 @@ impl Log {
     pub fn note_high_watermark(&mut self, high_watermark: Offset) {
         self.high_watermark = high_watermark;
         self.tail.trim(high_watermark, self.written);
+        self.forget_indexes();
+    }
+
+    /// Closed segments have indexes as files. One that a cut may make grow again has to have it in memory: above the high watermark, and as far as
+    /// batches are listed, where a cut is exact.
+    pub(crate) fn forget_indexes(&mut self) {
+        let cut_above = self.tail.start().map_or(self.high_watermark, |start| start.min(self.high_watermark));
         let mut next_base = self.active().base;
         for segment in self.segments.iter_mut().rev().skip(1) {
             if segment.index.is_none() {
                 break;
             }
-            if segment.sealed && next_base <= high_watermark {
+            if segment.sealed && next_base <= cut_above {
                 segment.index = None;
             }
             next_base = segment.base;

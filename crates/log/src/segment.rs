@@ -17,13 +17,13 @@ pub(crate) struct Segment {
     pub(crate) first_timestamp: Timestamp,
     /// If it has no timestamps: when it was first seen closed.
     pub(crate) undated_since: Option<Timestamp>,
-    /// Where batches begin: of the last segment, and of those that may become the last again by a cut above the high watermark.
+    /// Where batches begin: of the last segment, and of those that a cut may make the last again.
     pub(crate) index: Option<Index>,
     /// Entries of the index file, once it is written.
     pub(crate) index_file_entry_count: u32,
     /// Entries of the file with the times.
     pub(crate) time_file_entry_count: u32,
-    /// It is closed and its index file is written.
+    /// It is closed, its index file is written, and the next one is there.
     pub(crate) sealed: bool,
     /// Its file is there, or may be.
     pub(crate) may_exist: bool,

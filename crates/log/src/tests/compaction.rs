@@ -365,6 +365,26 @@ fn run(config: LogConfig, steps: &[(u8, u16)]) -> usize {
     world.passes
 }
 
+/// When a tombstone may go is noted in its batch, with more digits than the time that was there.
+#[test]
+fn a_cut_takes_batches_that_compaction_made_larger() {
+    let mut bench = Bench::new(compacted(None, Flush::Synced));
+    for key in 0..40 {
+        let (valid, bytes) = keyed(&[Entry { key, value: None, appended_ms: 0 }]);
+        bench.log.append_as_leader(LeaderEpoch(0), &valid, bytes, &mut bench.under_way).expect("appended");
+        bench.settle();
+    }
+    bench.log.note_high_watermark(bench.log.end());
+    let before = bench.log.size_bytes();
+    bench.log.compact(Timestamp(1), &mut bench.under_way);
+    bench.settle();
+    assert!(before < bench.log.size_bytes());
+    bench.log.truncate_to(offset(0), &mut bench.under_way);
+    bench.settle();
+    let log = &bench.log;
+    assert_eq!((log.end(), log.size_bytes(), log.unsynced_bytes()), (offset(0), 0, 0));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -193,6 +193,51 @@ fn files_beside_the_records_are_made_again_and_are_the_same() {
     }
 }
 
+/// However it comes that a closed segment is the last again: what is in memory of it is what its records make it.
+#[test]
+fn a_segment_that_grows_again_has_all_of_its_index() {
+    type Reopen = fn(&mut Bench);
+    let cases: [(&str, Reopen); 2] = [
+        ("committed while the disk has no room for the next", |bench| {
+            while bench.log.segments.len() == 1 {
+                bench.settle();
+                // As after a start with notes, or when it rests.
+                bench.log.tail.clear();
+                bench.append(1, 0);
+            }
+            while !matches!(bench.under_way[0].action, DiskAction::CreateSegment { .. }) {
+                bench.end(0, Ok(()));
+            }
+            bench.log.note_high_watermark(bench.log.frontier());
+            bench.end(0, Err(DiskError::Full));
+        }),
+        ("cut by a leader that lacks what was committed", |bench| {
+            while bench.log.segments.len() < 3 {
+                bench.append(1, 0);
+                bench.settle();
+                bench.log.note_high_watermark(bench.log.end());
+            }
+            let to = bench.log.active().base.before().expect("not the first");
+            bench.log.truncate_to(to, &mut bench.under_way);
+        }),
+    ];
+    for (name, reopen) in cases {
+        let mut bench = Bench::new(config());
+        reopen(&mut bench);
+        bench.settle();
+        let mut disk = bench.disk.clone();
+        disk.files.retain(|name, _| name.ends_with(".log") || name == DURABLE_POINT);
+        let (rebuilt, _) = Bench::open(disk, config()).expect("good files");
+        let growing = bench.log.active();
+        assert!(growing.index.as_ref().is_some_and(|index| 0 < index.len()), "{name}");
+        assert_eq!(
+            (growing.base, &growing.index),
+            (rebuilt.log.active().base, &rebuilt.log.active().index),
+            "{name}"
+        );
+    }
+}
+
 #[test]
 fn a_directory_without_a_segment_is_made_again() {
     let (mut bench, report) = Bench::open(MemoryDisk::default(), LogConfig::default()).expect("opened");

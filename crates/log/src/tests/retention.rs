@@ -32,6 +32,25 @@ fn names(bench: &Bench, ending: &str) -> Vec<String> {
     bench.disk.files.keys().filter(|name| name.ends_with(ending)).cloned().collect()
 }
 
+/// All records are deleted, and of the segment that is to come there is no file yet: of the producers there is still the snapshot.
+#[test]
+fn producers_are_known_to_a_start_that_finds_no_segment() {
+    let mut bench = Bench::new(keeping(None, Some(0)));
+    for mark in 0..2 {
+        bench.append_by(0, 2, mark, (5, 0, mark as i32 * 2)).expect("in order");
+        bench.settle();
+    }
+    bench.log.note_high_watermark(bench.log.end());
+    bench.log.enforce_retention(Timestamp(0), &mut bench.under_way);
+    bench.settle();
+    bench.disk.files.retain(|name, _| !name.ends_with(".log"));
+    let (mut again, report) = Bench::open(bench.disk, config()).expect("opened");
+    assert_eq!((report.log_start, report.end), (offset(4), offset(4)));
+    let refused = again.append_by(0, 2, 9, (5, 0, 7)).map(|_| ());
+    assert!(matches!(refused, Err(AppendError::OutOfOrderSequence { .. })), "{refused:?}");
+    again.append_by(0, 2, 9, (5, 0, 4)).expect("in order");
+}
+
 #[test]
 fn the_log_start_is_on_disk_before_files_are_renamed_and_they_go_a_minute_later() {
     check(
