@@ -149,6 +149,9 @@ impl Replica {
         out: &mut Vec<DiskOp>,
     ) -> Progress {
         let moved = self.log.done(op, result, out);
+        if self.sabotage.forget_damage {
+            self.log.forget_damage();
+        }
         if let Duty::Leader(leader) = &mut self.duty {
             leader.forget_above(self.log.end());
         }

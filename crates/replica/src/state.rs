@@ -54,6 +54,8 @@ pub struct Sabotage {
     pub serve_above_high_watermark: bool,
     /// A leader takes each batch as if it came from a producer that does not number its batches.
     pub forget_producer_state: bool,
+    /// What was found to be damaged is served like everything else.
+    pub forget_damage: bool,
     /// Every record is old enough to be deleted, those of the segment that grows too.
     pub retention_ignores_age: bool,
 }

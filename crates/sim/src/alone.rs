@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use klamm_log::{DiskAction, DiskError, DiskOp, FileKind, LogDir, Space};
+use klamm_log::{DiskAction, DiskError, DiskOp, Done, FileKind, LogDir, Space};
 use klamm_model::{Tick, Timestamp};
 use klamm_node::{
     ConnectionId, Effect, Event, Incoming, Listener, Node, Now, Origin, Reply, ReplyTo, Rest, View,
@@ -417,6 +417,12 @@ impl Alone {
             }
             self.engine_wants(effects);
         } else {
+            // Where a failed write is taken back, a log does not know what it was that a scrub has read.
+            if let (Ok(Done::Scrubbed(scrubbed)), false) = (&result, self.history.had_bad_disk) {
+                for range in &scrubbed.damaged {
+                    self.history.damage_found(partition, range.from.raw()..range.to.raw());
+                }
+            }
             self.step(Event::Disk { partition, op, result });
         }
         if is_lost && self.process(life).is_some() {

@@ -207,6 +207,12 @@ fn cases_alone() -> Vec<Case> {
             disk(DiskSabotage { forgets_damage: true, ..honest }),
         ),
         case(
+            "damage that was found is served",
+            &["I3"],
+            &["alone: bit flipped while it runs"],
+            replica(Replica { forget_damage: true, ..off }),
+        ),
+        case(
             "marker of a clean stop after a failure",
             &["I19", "F5"],
             &["alone: power lost", "alone: write fails"],

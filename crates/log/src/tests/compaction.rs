@@ -6,6 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use klamm_model::{Batches, Tail as RunEnd, Tick};
 use proptest::prelude::*;
 
+use super::damage::scrub_all;
+use super::recovery::segment_mut;
 use super::*;
 use crate::compact::{self, Sabotage};
 
@@ -363,6 +365,39 @@ fn run(config: LogConfig, steps: &[(u8, u16)]) -> usize {
     }
     world.finish();
     world.passes
+}
+
+/// Known or met by the pass, which then ends and tells of it.
+#[test]
+fn compaction_leaves_a_damaged_segment_as_it_is() {
+    for is_known in [true, false] {
+        let mut bench = Bench::new(compacted(None, Flush::Synced));
+        for number in 0..40 {
+            let (valid, bytes) =
+                keyed(&[Entry { key: number % 3, value: Some(number.into()), appended_ms: 0 }]);
+            bench
+                .log
+                .append_as_leader(LeaderEpoch(0), &valid, bytes, &mut bench.under_way)
+                .expect("appended");
+            bench.settle();
+        }
+        bench.log.note_high_watermark(bench.log.end());
+        let base = bench.log.segments[2].base;
+        segment_mut(&mut bench.disk, base.raw())[75] ^= 1;
+        if is_known {
+            assert_eq!(scrub_all(&mut bench, 1000).len(), 1);
+            bench.settle();
+        }
+        let (damaged, before) = (bench.disk.segment(base).to_vec(), bench.log.size_bytes());
+        bench.log.compact(Timestamp(1), &mut bench.under_way);
+        let mut suspects = Vec::new();
+        while !bench.under_way.is_empty() {
+            suspects.extend(bench.end(0, Ok(())).suspect);
+        }
+        assert_eq!(bench.disk.segment(base), damaged, "known: {is_known}");
+        assert_eq!(bench.log.size_bytes() < before, is_known, "the others, once it is known");
+        assert_eq!(suspects, if is_known { vec![] } else { vec![base] });
+    }
 }
 
 /// When a tombstone may go is noted in its batch, with more digits than the time that was there.

@@ -36,7 +36,7 @@ pub(super) fn served(bench: &Bench) -> String {
 }
 
 /// Looks at all of the log, in pieces of so many bytes.
-fn scrub_all(bench: &mut Bench, bytes_max: u32) -> Vec<DamagedRange> {
+pub(super) fn scrub_all(bench: &mut Bench, bytes_max: u32) -> Vec<DamagedRange> {
     let mut found = Vec::new();
     bench.log.begin_scrub();
     while bench.log.scrub_on(bytes_max, &mut bench.under_way) {

@@ -52,6 +52,8 @@ struct Flipped {
     flip: Flip,
     /// A process that stopped clean knew of it: nobody is given it any more.
     is_noted: bool,
+    /// The process that runs has found it: nor is anybody as long as that one lives.
+    is_found: bool,
 }
 
 /// A whole partition as it was read from its start to its high watermark.
@@ -188,7 +190,7 @@ impl History {
 
     /// A bit of a batch is another one.
     pub fn flipped(&mut self, flip: Flip) {
-        self.stream(flip.partition).flips.push(Flipped { flip, is_noted: false });
+        self.stream(flip.partition).flips.push(Flipped { flip, is_noted: false, is_found: false });
     }
 
     /// Whether a bit is flipped somewhere in a range.
@@ -209,9 +211,17 @@ impl History {
 
     /// A process that stopped clean knew that this is damaged.
     pub fn damage_noted(&mut self, partition: TopicPartition, offsets: Range<i64>) {
-        for it in &mut self.stream(partition).flips {
-            it.is_noted |= offsets.start <= it.flip.offsets.start && it.flip.offsets.end <= offsets.end;
-        }
+        self.stream(partition).flipped_within(offsets).for_each(|it| it.is_noted = true);
+    }
+
+    /// A start or a scrub has found that this is damaged.
+    pub fn damage_found(&mut self, partition: TopicPartition, offsets: Range<i64>) {
+        self.stream(partition).flipped_within(offsets).for_each(|it| it.is_found = true);
+    }
+
+    /// Another process knows nothing of what the one before it has found.
+    pub fn process_starts(&mut self) {
+        self.streams.values_mut().flat_map(|it| &mut it.flips).for_each(|it| it.is_found = false);
     }
 
     /// A fetch was refused because of damage. Gives what is damaged there; elsewhere, only until it is known where the damage is.
@@ -226,7 +236,7 @@ impl History {
 
     /// What was given to a reader is no batch. Of damage that nobody knows, the reader is the first to know.
     pub fn garbage(&mut self, partition: TopicPartition, at: i64, why: &str) {
-        if self.stream(partition).flipped_at(at).is_some_and(|it| !it.is_noted) {
+        if self.stream(partition).flipped_at(at).is_some_and(|it| !it.is_noted && !it.is_found) {
             return;
         }
         self.findings.broken("I3", format!("{partition}: what was given at {at} is no batch: {why}"));
@@ -311,6 +321,11 @@ impl History {
 }
 
 impl Stream {
+    fn flipped_within(&mut self, offsets: Range<i64>) -> impl Iterator<Item = &mut Flipped> {
+        let is_within = move |it: &Range<i64>| offsets.start <= it.start && it.end <= offsets.end;
+        self.flips.iter_mut().filter(move |it| is_within(&it.flip.offsets))
+    }
+
     fn flipped_at(&self, offset: i64) -> Option<&Flipped> {
         self.flips.iter().find(|it| it.flip.offsets.contains(&offset))
     }

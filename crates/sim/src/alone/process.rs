@@ -22,6 +22,7 @@ impl Alone {
             return;
         }
         self.lives += 1;
+        self.history.process_starts();
         let life = Life { node: 0, number: self.lives };
         if 0 < self.crash_starts {
             self.crash_starts -= 1;
@@ -111,7 +112,9 @@ impl Alone {
             if !self.history.has_flipped_all(partition, range.from.raw()..range.to.raw()) {
                 let what = format!("{name}: a start leaves out what an honest disk has: {range}");
                 self.history.findings.broken("I19", what);
+                continue;
             }
+            self.history.damage_found(partition, range.from.raw()..range.to.raw());
         }
         let is_flipped = self.history.has_flips(partition, &(0..i64::MAX));
         if was_left_clean && (0 < report.cut_bytes || !(report.rebuilt.is_empty() || is_flipped)) {
