@@ -20,6 +20,10 @@ const EVICTION_MS: u64 = 120_000;
 /// Partitions of all sessions together. A partition takes about 100 bytes; readers that find no room send whole requests.
 const PARTITIONS_MAX: usize = 1_000_000;
 
+/// Partitions of a client's session: a request of a few bytes goes through all of them. Who reads more sends whole requests, each of which costs its sender
+/// something too.
+const CLIENT_PARTITIONS_MAX: usize = 10_000;
+
 /// Epoch of the request that opens a session.
 pub(crate) const EPOCH_FULL: i32 = 0;
 /// Epoch of a request that closes the session it names, if any, and opens none.
@@ -105,8 +109,11 @@ impl FetchSessions {
         by_id: bool,
         mut wanted: Wanted,
     ) -> Option<SessionId> {
-        let index = Index::new(&mut wanted, by_id);
         let partition_count = wanted.partitions.len();
+        if !of_follower && CLIENT_PARTITIONS_MAX < partition_count {
+            return None;
+        }
+        let index = Index::new(&mut wanted, by_id);
         if self.session_count_max <= self.sessions.len() {
             let victim = self.victim(now, of_follower, partition_count)?;
             self.close(victim);
@@ -213,7 +220,8 @@ impl Node {
         sessions.partition_count = sessions.partition_count - before + after;
         session.epoch = if epoch == i32::MAX { 1 } else { epoch + 1 };
         session.used = now;
-        if PARTITIONS_MAX < sessions.partition_count {
+        let is_too_large = !session.of_follower && CLIENT_PARTITIONS_MAX < after;
+        if is_too_large || PARTITIONS_MAX < sessions.partition_count {
             sessions.close(id);
             return Err(ErrorCode::FetchSessionIdNotFound);
         }

@@ -262,6 +262,7 @@ impl Node {
 
     fn request(&mut self, now: Now, incoming: Incoming, out: &mut Vec<Effect>) {
         let Incoming { to, origin, version, body } = incoming;
+        assert!(body.is_ready(), "records of a request were not unpacked");
         let request = match body {
             Body::Produce(produce) => return produce::handle(self, now, to, version, produce, out),
             Body::Other(request) => request,

@@ -548,6 +548,30 @@ fn a_full_cache_gives_no_session_until_one_is_stale() {
     .assert_eq(&run(small(), script));
 }
 
+/// B19: a request of a few bytes goes through all of a session.
+#[test]
+fn a_reader_of_very_many_partitions_has_no_session() {
+    let many = |count| (0..count).map(|number| format!(" t-{number}@0")).collect::<String>();
+    let script = format!(
+        "create t 1
+         fetch v12 0/0{}
+         fetch v12 S1/1
+         fetch v12 S1/2 t-10000@0
+         fetch v12 S1/3
+         fetch v12 0/0{}",
+        many(10_000),
+        many(10_001)
+    );
+    let transcript = run(World::new(), &script);
+    let answers = transcript.lines().filter(|line| line.trim_start().starts_with('#'));
+    let told: Vec<_> = answers.map(|line| line.split(" |").next().unwrap_or_default().trim()).collect();
+    assert_eq!(
+        told,
+        ["#1 S1", "#2 S1", "#3 FetchSessionIdNotFound", "#4 FetchSessionIdNotFound", "#5 no session"]
+    );
+    assert!(transcript.ends_with(" | t-10000 UnknownTopicOrPartition\n"), "the last one is answered as well");
+}
+
 #[test]
 fn a_larger_session_takes_the_place_of_an_old_smaller_one() {
     let script = "create t 2

@@ -8,7 +8,7 @@ use klamm_model::{
     BatchBuilder, BatchView, Codec, Compression, ErrorCode, Producer, ProducerEpoch, ProducerId, Seal,
     Timestamp, TimestampType, crc32c, position,
 };
-use klamm_node::{Event, Incoming, ReplyTo, prepare};
+use klamm_node::{Body, Event, Incoming, ReplyTo, begin_to_prepare, prepare};
 use klamm_wire::{
     ProduceRequest, Records, Request, Response,
     produce::{PartitionProduceData, PartitionProduceResponse, TopicProduceData},
@@ -269,6 +269,42 @@ fn configs_that_changed_after_a_batch_was_checked_hold_for_it() {
         assert!(codec.is_none_or(|codec| codec == Ok(Codec::Lz4)), "{codec:?}");
         world.all_disk();
         assert_eq!(code(&world.produce_answer(to.sequence)), expected);
+    }
+}
+
+/// B14: what a few bytes unpack to is not for the thread that read them. The bytes of all partitions of a request count together.
+#[test]
+fn much_to_unpack_is_left_for_later_a_batch_at_a_time() {
+    let mut world = World::new();
+    world.create("as-it-comes", 1);
+    world.create_with("repacked", 3, &[("compression.type", "zstd")]);
+    for (topic, sizes, later) in [
+        ("as-it-comes", [300_000; 3], 0),
+        ("repacked", [1000; 3], 0),
+        ("repacked", [300_000, 1000, 300_000], 1),
+        ("repacked", [2_000_000, 300_000, 2_000_000], 2),
+    ] {
+        let Request::Produce(mut asked) = request(topic, Bytes::new()) else { panic!("a produce request") };
+        asked.topic_data[0].partition_data = (0..)
+            .zip(sizes)
+            .map(|(index, size)| PartitionProduceData {
+                index,
+                records: Some(Records::Bytes(sizable(Codec::Lz4, size))),
+            })
+            .collect();
+        let view = world.view.clone().expect("a view was published");
+        let mut body = begin_to_prepare(Request::Produce(asked), &view, world.wall);
+        let mut steps = 0;
+        while !body.is_ready() {
+            body.unpack_next(world.wall);
+            steps += 1;
+        }
+        assert_eq!(steps, later, "{topic} {sizes:?}");
+        let Body::Produce(produce) = body else { panic!("a produce request") };
+        for partition in &produce.topics[0].partitions {
+            let (batch, _) = partition.batch.as_ref().expect("a good batch");
+            assert_eq!(batch.codec == Codec::Zstd, topic == "repacked", "{topic} {sizes:?}");
+        }
     }
 }
 

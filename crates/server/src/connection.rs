@@ -57,8 +57,12 @@ pub(crate) struct Connection {
     pub(crate) may_write: bool,
     /// Bytes wait for a disk thread.
     pub(crate) is_warming: bool,
+    /// A disk thread unpacks what it sent: what came after it is taken when that has reached the node.
+    pub(crate) is_unpacking: bool,
     /// The client sends nothing more; once all but fetches is answered, the connection ends.
     pub(crate) is_half_closed: bool,
+    /// What it asked for in its last turn took long or may have: others come first.
+    pub(crate) is_costly: bool,
     /// Already in the list of connections that want a turn.
     pub(crate) is_queued: bool,
     progress: Progress,
@@ -109,7 +113,9 @@ impl Connection {
             may_read: true,
             may_write: true,
             is_warming: false,
+            is_unpacking: false,
             is_half_closed: false,
+            is_costly: false,
             is_queued: false,
             progress: Progress { at: now, received: 0, sent: 0, depth: 0 },
         }
@@ -117,7 +123,9 @@ impl Connection {
 
     /// Whether more requests can be taken from it now.
     pub(crate) fn takes_requests(&self, limits: &ConnectionLimits) -> bool {
-        self.pipeline.depth() < limits.in_flight_max && self.output.memory_bytes() < limits.unsent_bytes_max
+        !self.is_unpacking
+            && self.pipeline.depth() < limits.in_flight_max
+            && self.output.memory_bytes() < limits.unsent_bytes_max
     }
 
     /// Reads what is there, as far as a turn goes.

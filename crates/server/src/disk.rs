@@ -7,7 +7,7 @@ use std::{collections::VecDeque, net::ToSocketAddrs, sync::Arc, thread, time::In
 
 use klamm_log::{DataDir, DiskOp, Space};
 use klamm_model::BrokerId;
-use klamm_node::{ConnectionId, Event, Reply, ReplyTo};
+use klamm_node::{ConnectionId, Event, Incoming, Reply, ReplyTo};
 use parking_lot::{Condvar, Mutex};
 
 use crate::{
@@ -27,6 +27,8 @@ pub(crate) enum Job {
     Warm { connection: ConnectionId, piece: FilePiece },
     /// Read what an answer needs to know of files that are not in the page cache.
     Look { to: ReplyTo, reply: Reply },
+    /// Unpack what a request brings, one batch, and give it to the node if it was the last.
+    Unpack(Box<Incoming>),
     /// Look how much room the data directories have.
     LookAtSpace,
     /// Look a broker's name up, for an I/O thread.
@@ -36,7 +38,8 @@ pub(crate) enum Job {
 /// The threads and their queue.
 ///
 /// The queue needs no bound of its own: a log has one sync and one barrier under way at most, a connection one read and one lookup for each request it
-/// may have open.
+/// may have open. Requests with much to unpack come one a connection. They have a few threads at a time, and a batch each in turn: unpacking takes a processor, not a
+/// disk, and who sends bombs is not to have all of both.
 pub(crate) struct DiskThreads {
     queue: Mutex<Queue>,
     arrived: Condvar,
@@ -46,20 +49,25 @@ pub(crate) struct DiskThreads {
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Job>,
+    unpacks: VecDeque<Box<Incoming>>,
+    /// Threads that unpack, and how many may at the same time.
+    unpacking_count: usize,
+    unpacking_count_max: usize,
     idle_count: usize,
     threads: Vec<thread::JoinHandle<()>>,
     is_stopping: bool,
 }
 
 impl DiskThreads {
-    pub(crate) fn new(thread_count_max: usize) -> Self {
-        Self { queue: Mutex::default(), arrived: Condvar::new(), thread_count_max }
+    pub(crate) fn new(thread_count_max: usize, unpacking_count_max: usize) -> Self {
+        let queue = Mutex::new(Queue { unpacking_count_max, ..Queue::default() });
+        Self { queue, arrived: Condvar::new(), thread_count_max }
     }
 
     pub(crate) fn submit(&self, shared: &Arc<Shared>, job: Job) {
         let mut queue = self.queue.lock();
-        queue.jobs.push_back(job);
-        if queue.idle_count >= queue.jobs.len() {
+        queue.push(job);
+        if queue.idle_count >= queue.startable_count() {
             drop(queue);
             self.arrived.notify_one();
             return;
@@ -98,7 +106,7 @@ impl DiskThreads {
         let mut queue = self.queue.lock();
         queue.jobs.extend(kept);
         loop {
-            if let Some(job) = queue.jobs.pop_front() {
+            if let Some(job) = queue.pop() {
                 return Some(job);
             }
             if queue.is_stopping {
@@ -108,6 +116,45 @@ impl DiskThreads {
             self.arrived.wait(&mut queue);
             queue.idle_count -= 1;
         }
+    }
+}
+
+impl DiskThreads {
+    /// A batch was unpacked; `rest` has more. Another thread goes on with them if this one gets something else to do.
+    fn unpacked(&self, rest: Option<Box<Incoming>>) {
+        let mut queue = self.queue.lock();
+        queue.unpacking_count -= 1;
+        queue.unpacks.extend(rest);
+        if !queue.jobs.is_empty() && !queue.unpacks.is_empty() {
+            drop(queue);
+            self.arrived.notify_one();
+        }
+    }
+}
+
+impl Queue {
+    fn push(&mut self, job: Job) {
+        match job {
+            Job::Unpack(incoming) => self.unpacks.push_back(incoming),
+            job => self.jobs.push_back(job),
+        }
+    }
+
+    fn pop(&mut self) -> Option<Job> {
+        self.jobs.pop_front().or_else(|| {
+            let incoming = self.may_unpack().then(|| self.unpacks.pop_front()).flatten()?;
+            self.unpacking_count += 1;
+            Some(Job::Unpack(incoming))
+        })
+    }
+
+    fn may_unpack(&self) -> bool {
+        self.unpacking_count < self.unpacking_count_max
+    }
+
+    /// How many threads could begin something now.
+    fn startable_count(&self) -> usize {
+        self.jobs.len() + self.unpacks.len().min(self.unpacking_count_max - self.unpacking_count)
     }
 }
 
@@ -136,6 +183,18 @@ fn work(shared: &Arc<Shared>) {
                     shared.tell_losses(&mut performer.events);
                 }
                 performer.run();
+            }
+            Job::Unpack(mut incoming) => {
+                incoming.body.unpack_next(shared.clock.now_at(Instant::now()).wall);
+                if !incoming.body.is_ready() {
+                    shared.disk.unpacked(Some(incoming));
+                    continue;
+                }
+                shared.disk.unpacked(None);
+                let connection = incoming.to.connection;
+                performer.events.push(Event::Request(*incoming));
+                performer.run();
+                shared.inboxes[owner(connection)].deliver(&mut vec![Mail::Unpacked { connection }]);
             }
             Job::LookAtSpace => {
                 performer.events.push(Event::Space(look_at_space(shared)));

@@ -21,6 +21,8 @@ pub(crate) enum Mail {
     Found { to: ReplyTo, reply: Reply, found: Found },
     /// The request wants no answer.
     NoReply { to: ReplyTo },
+    /// What a connection sent was unpacked, and the node has it.
+    Unpacked { connection: ConnectionId },
     /// The node wants a connection closed.
     Close { connection: ConnectionId, reason: &'static str },
     /// The file bytes a connection waited for are in the page cache, or cannot be read.

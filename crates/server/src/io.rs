@@ -13,6 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use klamm_node::{ConnectionId, Event, Found, Incoming, LineLimit, Listener, Origin, Reply, ReplyTo};
+use klamm_wire::ApiKey;
 use mio::{
     Events, Interest, Poll, Token,
     net::{TcpListener, TcpStream},
@@ -31,6 +32,7 @@ use crate::{
     places::{NoPlace, Place},
     request::{self, Taken},
     shared::{Performer, Shared, connection_id},
+    turns::{TURN_TIME, Turn, Turns},
 };
 
 /// Tokens of listeners count down from here; those of connections are their numbers, far below.
@@ -45,9 +47,6 @@ const EVENTS_MAX: usize = 256;
 /// Free memory that all threads keep while there is traffic, and what a thread may keep at least: two large requests.
 const POOLED_BYTES_MAX: usize = 32 << 20;
 const POOLED_BYTES_MIN: usize = 4 << 20;
-
-/// Received bytes after which a round ends: what was read is written while it is still in the processor's cache, and few buffers are in use.
-const ROUND_BYTES: u64 = 1 << 20;
 
 /// Answers from the published view that one connection gets before they are sent: each may be as large as the cluster, for a request of a few bytes.
 const ANSWERS_TURN_MAX: usize = 8;
@@ -89,8 +88,10 @@ pub(crate) struct IoThread {
     peers: Peers,
     /// Only the first thread has any; it deals connections out.
     doors: Vec<Door>,
-    /// Connections that want a turn in the next round though the poll has nothing new for them.
-    queued: Vec<ConnectionId>,
+    /// Connections that want a turn.
+    turns: Turns,
+    /// When the last turn, or the last request of this one, was over.
+    took_at: Instant,
     /// Connections that have answers to send in this round.
     to_send: Vec<ConnectionId>,
     /// Connections with large frames that wait for budget.
@@ -132,7 +133,8 @@ impl IoThread {
             scratch: Scratch::default(),
             connections: FxHashMap::default(),
             doors,
-            queued: Vec::new(),
+            turns: Turns::default(),
+            took_at: now,
             to_send: Vec::new(),
             without_budget: Vec::new(),
             favoured: None,
@@ -189,7 +191,7 @@ impl IoThread {
 
     /// How long the poll may sleep.
     fn timeout(&mut self) -> Option<Duration> {
-        if !self.queued.is_empty() || !self.shared.inboxes[self.index].fall_asleep() {
+        if !self.turns.is_empty() || !self.shared.inboxes[self.index].fall_asleep() {
             return Some(Duration::ZERO);
         }
         let wake = self.performer.wake.map(|wake| self.shared.clock.instant(wake));
@@ -237,28 +239,28 @@ impl IoThread {
         if let Some(connection) = self.connections.get_mut(&id)
             && !std::mem::replace(&mut connection.is_queued, true)
         {
-            self.queued.push(id);
+            self.turns.want(id, connection.is_costly);
         }
     }
 
     fn take_turns(&mut self) {
-        let mut queued = std::mem::take(&mut self.queued).into_iter();
-        let mut received = 0;
-        for id in queued.by_ref() {
+        self.turns.begin_round();
+        self.took_at = Instant::now();
+        while let Some(id) = self.turns.next() {
+            let began = self.took_at;
             let Some(connection) = self.connections.get_mut(&id) else { continue };
             connection.is_queued = false;
+            let before = connection.received();
             if connection.may_read || connection.holds_frames() {
-                let before = connection.received();
                 self.receive(id);
-                received += self.connections.get(&id).map_or(0, |connection| connection.received() - before);
             }
             self.to_send.push(id);
-            if received >= ROUND_BYTES {
-                break;
+            if let Some(connection) = self.connections.get(&id) {
+                let bytes = connection.received() - before;
+                let (time, is_costly) = (self.took_at - began, connection.is_costly);
+                self.turns.took(Turn { bytes, time, is_costly });
             }
         }
-        // They come first in the next round.
-        self.queued.splice(..0, queued);
     }
 
     /// Reads from a connection and takes the requests there are.
@@ -317,6 +319,7 @@ impl IoThread {
         let mut refused = None;
         let wall = self.shared.clock.now_at(self.now).wall;
         let mut answers = 0;
+        let began = self.took_at;
         let mut waiting = frames.drain(..);
         while let Some(frame) = waiting.next() {
             let size = frame.len();
@@ -332,12 +335,17 @@ impl IoThread {
             let sequence = connection.ask(asked);
             let to = ReplyTo { connection: id, sequence };
             match taken {
-                Taken::Ask(body) => self.performer.events.push(Event::Request(Incoming {
-                    to,
-                    origin: Arc::clone(&connection.origin),
-                    version: asked.version,
-                    body,
-                })),
+                Taken::Ask(body) => {
+                    let origin = Arc::clone(&connection.origin);
+                    let incoming = Incoming { to, origin, version: asked.version, body };
+                    if incoming.body.is_ready() {
+                        self.performer.events.push(Event::Request(incoming));
+                    } else {
+                        connection.is_unpacking = true;
+                        connection.hold(waiting.by_ref());
+                        self.shared.disk.submit(&self.shared, Job::Unpack(Box::new(incoming)));
+                    }
+                }
                 Taken::Answer(response) => {
                     self.performer.own_mail().push(Mail::Reply { to, reply: Reply::Ready(response) });
                     answers += 1;
@@ -345,6 +353,12 @@ impl IoThread {
                         connection.hold(waiting.by_ref());
                     }
                 }
+            }
+            self.took_at = Instant::now();
+            connection.is_costly = asked.is_costly(size) || self.took_at - began > TURN_TIME;
+            // What a fetch is about may be in its session.
+            if connection.is_costly || asked.key == ApiKey::Fetch {
+                connection.hold(waiting.by_ref());
             }
         }
         drop(waiting);
@@ -398,6 +412,12 @@ impl IoThread {
             },
             Mail::Found { to, reply, found } => self.answer(to, Some((reply, found))),
             Mail::NoReply { to } => self.answer(to, None),
+            Mail::Unpacked { connection: id } => {
+                if let Some(connection) = self.connections.get_mut(&id) {
+                    connection.is_unpacking = false;
+                    self.to_send.push(id);
+                }
+            }
             Mail::Close { connection, reason } => self.close_with_line(connection, reason),
             Mail::Warmed { connection: id, result } => match (self.connections.get_mut(&id), result) {
                 (Some(connection), Ok(())) => {
@@ -498,6 +518,7 @@ impl IoThread {
             return;
         }
         let waiting = std::mem::take(&mut self.without_budget);
+        self.took_at = Instant::now();
         if self.favoured.is_none_or(|(id, until)| until <= self.now || !self.connections.contains_key(&id)) {
             // Those that have waited for longest come first.
             self.favoured = waiting.first().map(|id| (*id, self.now + FAVOUR));

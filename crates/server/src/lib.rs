@@ -27,6 +27,7 @@ mod places;
 mod request;
 mod shared;
 mod start;
+mod turns;
 mod write;
 
 pub use config::{Config, ConnectionLimits, LoadError, Place, SetError, Setting, Sources};

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use klamm_log::{Files, SegmentId};
 use klamm_model::Timestamp;
 use klamm_node::{
-    Body, Found, Listener, Origin, Reply, View, answer_from_view, api_versions_unsupported, prepare,
+    Body, Found, Listener, Origin, Reply, View, answer_from_view, api_versions_unsupported, begin_to_prepare,
 };
 use klamm_wire::{
     ApiKey, DecodeError, EncodeError, Part, Reader, Request, RequestHeader, Response, encode_response,
@@ -32,6 +32,16 @@ pub(crate) enum Taken {
     Ask(Body),
     /// Answered already, from what is published.
     Answer(Response),
+}
+
+/// A request of this size that brings no records names hundreds of things, and each takes its time.
+const LISTS_MANY_SIZE: usize = 16 << 10;
+
+impl Asked {
+    /// Whether a long list has to be gone through for it.
+    pub(crate) fn is_costly(self, frame_size: usize) -> bool {
+        self.key != ApiKey::Produce && frame_size >= LISTS_MANY_SIZE
+    }
 }
 
 /// Why a frame is no request of ours; the connection is closed.
@@ -75,7 +85,7 @@ pub(crate) fn take(
     // Bytes may be left: librdkafka appends one to Metadata 13, and Kafka does not look at them either. They are within the frame, so they harm nobody.
     let taken = match answer_from_view(view, origin, version, &request) {
         Some(response) => Taken::Answer(response),
-        None => Taken::Ask(prepare(request, view, wall)),
+        None => Taken::Ask(begin_to_prepare(request, view, wall)),
     };
     Ok((asked, taken))
 }

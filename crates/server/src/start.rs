@@ -148,7 +148,7 @@ impl Server {
             clock,
             monitor: Monitor::new(node, engine.clone(), clock, ready),
             files,
-            disk: DiskThreads::new(config.disk_threads.max(1)),
+            disk: DiskThreads::new(config.disk_threads.max(1), config.network_threads.div_ceil(2).max(1)),
             inboxes,
             budget: Budget::new(config.received_bytes_max),
             unsent: Budget::new(config.received_bytes_max),

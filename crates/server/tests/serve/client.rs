@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use klamm_model::{BatchBuilder, Batches, Seal, Tail, Timestamp};
+use klamm_model::{BatchBuilder, Batches, Codec, Compression, Seal, Tail, Timestamp};
 use klamm_wire::{
     ApiKey, CreateTopicsRequest, FetchRequest, ProduceRequest, Reader, Records, Request, RequestHeader,
     Response, ResponseHeader,
@@ -136,6 +136,13 @@ pub(crate) fn batch(values: &[&[u8]]) -> Bytes {
         builder.append(Timestamp(1_700_000_000_000), None, Some(value), &[]);
     }
     builder.finish(&Seal::default())
+}
+
+/// A batch of one record that is `size` bytes of nothing.
+pub(crate) fn packed(codec: Codec, size: usize) -> Bytes {
+    let mut builder = BatchBuilder::default();
+    builder.append(Timestamp(1_700_000_000_000), None, Some(&vec![0; size]), &[]);
+    builder.finish(&Seal { compression: Compression::of(codec), ..Seal::default() })
 }
 
 pub(crate) fn produce_request(topic: &str, partition: i32, acks: i16, records: Bytes) -> Request {

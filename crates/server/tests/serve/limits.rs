@@ -2,7 +2,10 @@
 
 use std::net::TcpStream;
 
+use klamm_model::Codec;
+
 use super::*;
+use crate::client::packed;
 
 #[test]
 fn bytes_behind_a_body_are_not_the_next_request() {
@@ -20,6 +23,34 @@ fn bytes_behind_a_body_are_not_the_next_request() {
             assert_eq!(client.receive(ApiKey::Metadata, 5).0, 1);
             client.send(3, &api_versions());
             assert_eq!(client.receive(ApiKey::ApiVersions, 3).0, 2, "nothing came in between");
+        },
+    );
+}
+
+/// B14. There is one thread for all connections.
+#[test]
+fn nobody_waits_while_bombs_are_unpacked_and_requests_stay_in_order() {
+    with_server(
+        |config| config.network_threads = 1,
+        |_, address| {
+            let (mut bomber, mut good) = (Client::connect(address), Client::connect(address));
+            bomber.create_topic_with("packed", 1, &[("compression.type", "gzip")]);
+            let bomb = packed(Codec::Zstd, 60 << 20);
+            for _ in 0..5 {
+                bomber.send(PRODUCE_VERSION, &produce_request("packed", 0, 1, bomb.clone()));
+                bomber.send(PRODUCE_VERSION, &produce_request("packed", 0, 1, batch(&[b"behind it"])));
+            }
+            bomber.send(3, &api_versions());
+            good.call(3, &api_versions());
+            bomber.stream.set_nonblocking(true).expect("a socket");
+            let answered = bomber.stream.peek(&mut [0]).map_err(|error| error.kind());
+            assert_eq!(answered, Err(std::io::ErrorKind::WouldBlock), "the good one waited for a bomb");
+            bomber.stream.set_nonblocking(false).expect("a socket");
+            for offset in 0..10 {
+                let (_, response) = bomber.receive(ApiKey::Produce, PRODUCE_VERSION);
+                assert_eq!(produced(&response), (offset, 0));
+            }
+            bomber.receive(ApiKey::ApiVersions, 3);
         },
     );
 }
