@@ -160,7 +160,7 @@ impl From<io::Error> for Trouble {
 
 /// Returns how much was sent and how much was offered.
 fn send_file(socket: &impl AsFd, range: &FilePiece) -> Result<(usize, usize), Trouble> {
-    let asked = range.size.min(4 * FILE_PIECE_SIZE);
+    let asked = range.size.min(FILE_PIECE_SIZE);
     // `sendfile` would wait for the disk. Reading ahead leaves few gaps, so the two ends stand for what is between them.
     for position in [range.position, range.position + asked as u64 - 1] {
         match read_cached(&range.file, position, &mut [0]) {
@@ -274,7 +274,7 @@ impl Scratch {
 pub(crate) fn warm(range: &FilePiece) -> io::Result<()> {
     let mut buffer = vec![0; range.size.min(FILE_PIECE_SIZE)];
     let mut done = 0;
-    // As much as one turn sends; the kernel's own read-ahead takes it from there.
+    // What a few turns send; the kernel's own read-ahead takes it from there.
     let wanted = range.size.min(4 * FILE_PIECE_SIZE);
     while done < wanted {
         match rustix::io::pread(&range.file, &mut buffer[..], range.position + done as u64)? {
