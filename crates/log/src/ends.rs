@@ -265,9 +265,7 @@ impl Log {
                     }
                 }
                 Some(Step::Barrier(barrier))
-                    if self.queue.is_drained()
-                        // What compaction, a scrub or a move reads stays where it is until that has ended.
-                        && !(matches!(**barrier, Barrier::Delete | Barrier::Move { .. }) && self.is_being_read()) =>
+                    if self.queue.is_drained() && !(barrier.takes_files_away() && self.is_being_read()) =>
                 {
                     if let Some(Step::Barrier(barrier)) = self.queue.waiting.pop_front() {
                         let actions = self.actions_of(&barrier);

@@ -101,6 +101,13 @@ pub(crate) enum Step {
     Barrier(Box<Barrier>),
 }
 
+impl Barrier {
+    /// What compaction, a scrub or a move reads has to stay where it is until that has ended.
+    pub(crate) fn takes_files_away(&self) -> bool {
+        matches!(self, Self::Delete | Self::Move { .. })
+    }
+}
+
 impl Step {
     pub(crate) fn is_swap(&self) -> bool {
         matches!(self, Self::Barrier(barrier) if matches!(**barrier, Barrier::Swap { .. }))

@@ -195,8 +195,9 @@ impl Node {
         let log_config = self.log_config(&config);
         let mut may_lack_from = None;
         let replica_count = partition.replicas.len();
-        if self.found.get(&key).is_some_and(|log| !log.damaged().is_empty() && 1 < replica_count) {
-            // Others have what is missing here: it must neither lead nor be counted.
+        let others_have_all = partition.isr.iter().any(|replica| *replica != self.config.broker_id);
+        if others_have_all && self.found.get(&key).is_some_and(|log| !log.damaged().is_empty()) {
+            // They have what is missing here: it must neither lead nor be counted.
             self.found.remove(&key);
             self.damaged.insert(key);
         }
