@@ -9,7 +9,7 @@ use klamm_node::{
     Body, Found, Listener, Origin, Reply, View, answer_from_view, api_versions_unsupported, begin_to_prepare,
 };
 use klamm_wire::{
-    ApiKey, DecodeError, EncodeError, Part, Reader, Request, RequestHeader, Response, encode_response,
+    ApiKey, DecodeError, EncodeError, Limits, Part, Reader, Request, RequestHeader, Response, encode_response,
 };
 
 use crate::{
@@ -33,6 +33,10 @@ pub(crate) enum Taken {
     /// Answered already, from what is published.
     Answer(Response),
 }
+
+/// What a list of partitions that are read may become: as much as a Fetch of 73,000 of them, far more than a broker has. The node's lock is held while such a
+/// list is gone through. Admins may have longer lists, of topics with configs.
+const READ_LIMITS: Limits = Limits { decoded_bytes_max: 4 << 20 };
 
 /// A request of this size that brings no records names hundreds of things, and each takes its time.
 const LISTS_MANY_SIZE: usize = 16 << 10;
@@ -79,6 +83,9 @@ pub(crate) fn take(
             )),
             _ => Err(RequestError::NotServed { key, version }),
         };
+    }
+    if matches!(key, ApiKey::Fetch | ApiKey::ListOffsets) {
+        reader.limit(READ_LIMITS);
     }
     let refuse = |error| RequestError::Body { key, version, error };
     let request = Request::decode(key, version, &mut reader).map_err(refuse)?;

@@ -123,6 +123,11 @@ impl Reader {
         }
     }
 
+    /// Whatever may still be decoded, no more than this.
+    pub fn limit(&mut self, limits: Limits) {
+        self.allowance = self.allowance.min(limits.decoded_bytes_max);
+    }
+
     /// How many bytes have been taken.
     pub fn position(&self) -> usize {
         self.position

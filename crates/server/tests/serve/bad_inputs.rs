@@ -231,6 +231,37 @@ fn names_that_no_topic_can_have_reach_no_directory() {
     server.stop();
 }
 
+/// B19: a list is gone through with the node's lock held. That of a reader of all there is gets its answer, and so does an admin's, which says more of each thing.
+#[test]
+fn a_list_of_more_partitions_than_a_broker_has_ends_its_connection() {
+    with_server(
+        |_| {},
+        |_, address| {
+            let fetch = |count| {
+                let Request::Fetch(mut request) = fetch_request("events", 0, 0, 0) else { unreachable!() };
+                let partition = request.topics[0].partitions[0].clone();
+                request.topics[0].partitions = vec![partition; count];
+                Request::Fetch(request)
+            };
+            let name = |number| Some(format!("{number:0100}"));
+            let topics =
+                (0..40_000).map(|number| MetadataRequestTopic { name: name(number), ..Default::default() });
+            let metadata = MetadataRequest {
+                topics: Some(topics.collect()),
+                allow_auto_topic_creation: false,
+                ..Default::default()
+            };
+            for (version, request, is_answered) in
+                [(4, fetch(50_000), true), (4, fetch(250_000), false), (4, Request::Metadata(metadata), true)]
+            {
+                let mut client = Client::connect(address);
+                client.send(version, &request);
+                assert_eq!(client.receive_frame().is_ok(), is_answered, "{:?}", request.api_key());
+            }
+        },
+    );
+}
+
 /// B20, B21: what a fetch cannot ask for.
 #[test]
 fn fetches_that_make_no_sense_are_answered() {
