@@ -11,7 +11,7 @@ use tracing::warn;
 
 use crate::backoff::Backoff;
 use crate::call::CallError;
-use crate::metadata::{Cluster, MetadataCache, Topic};
+use crate::metadata::{Cluster, LeaderHint, MetadataCache, Topic};
 use crate::net::{Clock, Pool, Target, seeded};
 
 /// Settings that everybody who shares the client shares.
@@ -173,6 +173,20 @@ impl Client {
     pub(crate) fn refresh_metadata(&self) {
         self.shared.metadata.cache.lock().mark_stale();
         self.shared.metadata.wake.notify_one();
+    }
+
+    /// A broker says who leads a partition. What it says of one partition proves nothing about others: those still have to be asked for.
+    pub(crate) fn leader_hint(&self, hint: LeaderHint) {
+        let metadata = &self.shared.metadata;
+        let cluster = {
+            let mut cache = metadata.cache.lock();
+            if !cache.hint(hint) {
+                return;
+            }
+            cache.cluster().clone()
+        };
+        self.shared.pool.cluster_changed(cluster.clone());
+        metadata.newest.send_replace(cluster);
     }
 
     /// Asks brokers in turn, until one answers.

@@ -22,6 +22,7 @@ mod backoff;
 mod call;
 mod client;
 pub mod consumer;
+mod format;
 pub mod metadata;
 mod net;
 mod partitioner;
@@ -39,7 +40,11 @@ pub use client::{Client, Config as ClientConfig};
 pub use consumer::{
     Assignment, Config as ConsumerConfig, ConsumeError, Consumer, FetchedBatch, OutOfRange, Start,
 };
-pub use partitioner::{Random, murmur2, partition_of_key};
+#[cfg(feature = "json")]
+pub use format::JsonFormat;
+pub use format::{Deserializer, FormatError, RawFormat, Serializer, TextFormat};
+pub use partitioner::{Partitioner, Random, murmur2, partition_of_key};
 pub use producer::{
-    Acks, BatchReport, Cause, Config as ProducerConfig, Delivered, Delivery, Producer, Record, SendError,
+    Acks, BatchReport, Cause, Config as ProducerConfig, Delivered, Delivery, OwnedRecord, Producer, Record,
+    SendError, TypedProducer, Unacknowledged,
 };

@@ -65,6 +65,40 @@ pub struct Partition {
     pub offline: Vec<BrokerId>,
 }
 
+/// What a broker that was asked in vain says of who leads a partition (KIP-951).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaderHint {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The partition.
+    pub partition: i32,
+    /// Who leads it.
+    pub leader: BrokerId,
+    /// Since which election.
+    pub leader_epoch: i32,
+    /// Where that broker listens, if the answer says so.
+    pub address: Option<BrokerAddress>,
+}
+
+impl LeaderHint {
+    /// What an answer says, if anything: -1 means that the broker does not know.
+    pub(crate) fn from_wire(
+        topic: &Arc<str>,
+        partition: i32,
+        (leader, leader_epoch): (i32, i32),
+        address: Option<BrokerAddress>,
+    ) -> Option<Self> {
+        let (topic, is_told) = (topic.clone(), 0 <= leader && 0 <= leader_epoch);
+        is_told.then_some(Self { topic, partition, leader: BrokerId(leader), leader_epoch, address })
+    }
+}
+
+impl BrokerAddress {
+    pub(crate) fn from_wire(host: &str, port: i32, rack: &Option<String>) -> Option<Self> {
+        Some(Self { host: host.to_owned(), port: u16::try_from(port).ok()?, rack: rack.clone() })
+    }
+}
+
 impl Cluster {
     /// The picture that an answer gives by itself.
     pub fn from_response(response: MetadataResponse) -> Self {
@@ -72,8 +106,8 @@ impl Cluster {
             .brokers
             .into_iter()
             .filter_map(|broker| {
-                let port = u16::try_from(broker.port).ok()?;
-                Some((BrokerId(broker.node_id), BrokerAddress { host: broker.host, port, rack: broker.rack }))
+                let address = BrokerAddress::from_wire(&broker.host, broker.port, &broker.rack)?;
+                Some((BrokerId(broker.node_id), address))
             })
             .collect();
         let topics = response
@@ -216,6 +250,22 @@ impl MetadataCache {
         self.stale = true;
     }
 
+    /// Believes a hint that is newer than what is known, if it leads anywhere. Says whether it did.
+    pub fn hint(&mut self, hint: LeaderHint) -> bool {
+        let LeaderHint { topic, partition, leader, leader_epoch, address } = hint;
+        let known = self.cluster.partition(&topic, partition).map(|known| known.leader_epoch);
+        let is_newer = known.is_some_and(|known| known < leader_epoch);
+        if !is_newer || (address.is_none() && !self.cluster.brokers.contains_key(&leader)) {
+            return false;
+        }
+        let cluster = Arc::make_mut(&mut self.cluster);
+        cluster.brokers.extend(address.map(|address| (leader, address)));
+        let place = cluster.topics.get_mut(&topic).and_then(|it| it.partitions.get_mut(partition as usize));
+        let place = place.expect("it was found above");
+        (place.leader, place.leader_epoch) = (Some(leader), leader_epoch);
+        true
+    }
+
     /// The topics to ask for, if a question is due now. The caller must report how it went.
     pub fn ask(&mut self, now: Tick) -> Option<Vec<Arc<str>>> {
         if self.next_wake()? > now {
@@ -307,6 +357,30 @@ mod tests {
         assert_eq!(cache.cluster().leader("t", 0), Some((BrokerId(2), 5)));
         cache.answered(Tick(2), answer(1, 6));
         assert_eq!(cache.cluster().leader("t", 0), Some((BrokerId(1), 6)));
+    }
+
+    #[test]
+    fn a_hint_is_believed_if_it_is_newer_and_leads_anywhere() {
+        let address = BrokerAddress { host: "two".into(), port: 9, rack: None };
+        for (leader, epoch, address, is_believed) in [
+            (2, 6, Some(address.clone()), true),
+            (1, 6, None, true),
+            (2, 6, None, false),
+            (2, 5, Some(address), false),
+        ] {
+            let mut cache = cache();
+            cache.want("t");
+            cache.answered(Tick(0), answer(1, 5));
+            let hint = LeaderHint::from_wire(&"t".into(), 0, (leader, epoch), address.clone());
+            assert_eq!(cache.hint(hint.expect("it says something")), is_believed, "{leader} {epoch}");
+            if is_believed {
+                assert_eq!(cache.cluster().leader("t", 0), Some((BrokerId(leader), epoch)));
+                assert!(
+                    address.is_none() || cache.cluster().brokers.get(&BrokerId(leader)) == address.as_ref()
+                );
+            }
+        }
+        assert_eq!(LeaderHint::from_wire(&"t".into(), 0, (-1, 6), None), None);
     }
 
     #[test]

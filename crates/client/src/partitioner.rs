@@ -1,5 +1,11 @@
 //! Which partition a record goes to: by the hash of its key, or, without a key, wherever its batch fills soonest.
 
+use std::fmt;
+use std::sync::Arc;
+
+use crate::metadata::Cluster;
+use crate::producer::Record;
+
 /// The hash that Kafka's Java client takes of a key, so that both put a key into the same partition.
 ///
 /// It is MurmurHash2 (32 bit) with Kafka's seed; the bytes that do not fill a word are mixed in last.
@@ -32,6 +38,56 @@ pub fn partition_of_key(key: &[u8], partition_count: i32) -> i32 {
     assert!(partition_count > 0, "no partition to choose from ({partition_count})");
     let positive = (murmur2(key) & 0x7fff_ffff) as i32;
     positive % partition_count
+}
+
+/// Chooses the partition of records that name none: given the record, the number of partitions and what is known of the cluster. `None`
+/// leaves the choice to key and load. It is called under the producer's lock: it must be quick, and must not use the producer.
+#[derive(Clone)]
+pub struct Partitioner(Arc<Choose>);
+
+type Choose = dyn Fn(&Record<'_>, i32, &Cluster) -> Option<i32> + Send + Sync;
+
+impl Partitioner {
+    /// A partitioner of your own.
+    pub fn new(choose: impl Fn(&Record<'_>, i32, &Cluster) -> Option<i32> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(choose))
+    }
+
+    pub(crate) fn choose(&self, record: &Record<'_>, partition_count: i32, cluster: &Cluster) -> Option<i32> {
+        (self.0)(record, partition_count, cluster)
+    }
+}
+
+impl PartialEq for Partitioner {
+    /// Whether it is the very same; what two of them do can't be compared.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Partitioner {}
+
+impl fmt::Debug for Partitioner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Partitioner")
+    }
+}
+
+/// Draws a partition as Java's clients do since KIP-794: the fewer batches wait in one, the likelier it is. `waiting` gives their number,
+/// `None` for partitions without a leader, which are not drawn. `None` if nobody leads anything.
+pub(crate) fn draw_idle(
+    waiting: impl Iterator<Item = Option<usize>> + Clone,
+    random: &mut Random,
+) -> Option<usize> {
+    let most = waiting.clone().flatten().max()?;
+    let weights = waiting.map(|count| count.map_or(0, |count| (most + 1 - count) as u64));
+    let drawn = random.below(weights.clone().sum());
+    // The first whose share of the line from 0 to the sum reaches beyond what was drawn.
+    let mut reach = 0;
+    weights.into_iter().position(|weight| {
+        reach += weight;
+        drawn < reach
+    })
 }
 
 /// A small generator for choices that only have to be spread (partitions, back-off jitter). The seed is an argument,
@@ -85,6 +141,28 @@ mod tests {
     fn a_negative_hash_still_gives_a_partition() {
         assert_eq!(partition_of_key(b"21", 10), (-973_932_308_i32 & 0x7fff_ffff) % 10);
         assert_eq!(partition_of_key(b"anything", 1), 0);
+    }
+
+    #[test]
+    fn idle_partitions_are_drawn_the_more_often_the_fewer_batches_wait_in_others() {
+        // Weights as KIP-794 counts them: the largest number plus one, less the partition's own.
+        for (waiting, weights) in [
+            (&[Some(0), Some(3), Some(1)][..], &[4, 1, 3][..]),
+            (&[Some(2), Some(2), Some(2)], &[1, 1, 1]),
+            (&[Some(0), None, Some(9)], &[10, 0, 1]),
+            (&[None, Some(7)], &[0, 1]),
+        ] {
+            let mut random = Random::new(1);
+            let mut drawn = vec![0_u64; waiting.len()];
+            for _ in 0..10_000 {
+                drawn[draw_idle(waiting.iter().copied(), &mut random).expect("one is led")] += 1;
+            }
+            let sum: u64 = weights.iter().sum();
+            for (drawn, weight) in drawn.iter().zip(weights) {
+                assert!(drawn.abs_diff(10_000 * weight / sum) < 300, "{waiting:?}: {drawn} for {weight}");
+            }
+        }
+        assert_eq!(draw_idle([None, None].into_iter(), &mut Random::new(1)), None);
     }
 
     #[test]

@@ -216,8 +216,13 @@ impl Shared {
         version_limit: i16,
         timeout_ms: u64,
     ) {
-        let shared = self.clone();
-        let answer = Box::new(move |response| shared.answered(call, response));
+        // Only the driving task keeps the consumer alive: a question that is never answered must not.
+        let shared = Arc::downgrade(self);
+        let answer = Box::new(move |response| {
+            if let Some(shared) = shared.upgrade() {
+                shared.answered(call, response);
+            }
+        });
         self.client.pool().ask(target, lane, Question { request, version_limit, timeout_ms, answer });
     }
 

@@ -3,6 +3,7 @@
 use klamm_model::Compression;
 
 use crate::backoff::Backoff;
+use crate::partitioner::Partitioner;
 
 /// Who must have a record before it counts as written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -46,6 +47,14 @@ pub struct Config {
     pub in_flight_max: usize,
     /// How batches are packed.
     pub compression: Compression,
+    /// Who chooses the partition of records that name none, before keys and load do.
+    pub partitioner: Option<Partitioner>,
+    /// Records with a key are spread like those without.
+    pub ignores_keys: bool,
+    /// Records without a key go rather to partitions in which fewer batches wait (KIP-794).
+    pub prefers_idle_partitions: bool,
+    /// How often a batch is sent again at most, within `delivery_timeout_ms`.
+    pub retries_max: u32,
     /// The wait before a batch is sent again.
     pub backoff: Backoff,
     /// From `send` to the answer or the error, in milliseconds.
@@ -67,6 +76,10 @@ impl Default for Config {
             request_size_max: 1 << 20,
             in_flight_max: 5,
             compression: Compression::NONE,
+            partitioner: None,
+            ignores_keys: false,
+            prefers_idle_partitions: true,
+            retries_max: u32::MAX,
             backoff: Backoff::default(),
             delivery_timeout_ms: 120_000,
             request_timeout_ms: 30_000,

@@ -7,6 +7,7 @@ use klamm_model::{BrokerId, Offset, Timestamp, TopicId};
 
 use super::error::SendError;
 use crate::call::CallId;
+use crate::metadata::LeaderHint;
 
 /// What the machine wants done.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub enum Effect<T> {
     },
     /// What is known of the cluster proved wrong.
     RefreshMetadata,
+    /// A broker told who leads a partition now.
+    LeaderHint(LeaderHint),
     /// A batch reached its end.
     Done(Done<T>),
     /// Somebody was refused for lack of room, and there is room again.

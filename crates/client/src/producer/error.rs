@@ -85,9 +85,20 @@ pub enum Cause {
         /// How many there are.
         partition_count: usize,
     },
+    /// Its key or value has no bytes.
+    #[error("no {what} can be made of it: {problem}")]
+    Unserializable {
+        /// "key" or "value".
+        what: &'static str,
+        /// What the serializer said.
+        problem: String,
+    },
     /// The producer was closed before.
     #[error("the producer is closed")]
     Closed,
+    /// The producer was closed meanwhile, and who closed it did not want to wait any longer.
+    #[error("the producer was closed before an acknowledgement came")]
+    Abandoned,
 }
 
 fn effort(tries: u32) -> String {

@@ -15,7 +15,7 @@ use std::mem;
 use std::sync::Arc;
 
 use klamm_model::{BrokerId, ErrorCode, ProducerEpoch, ProducerId, Tick, Timestamp};
-use klamm_wire::{ApiKey, InitProducerIdResponse, ProduceResponse};
+use klamm_wire::{ApiKey, InitProducerIdResponse, ProduceResponse, produce::LeaderIdAndEpoch};
 use rustc_hash::FxHashMap;
 
 use self::topics::TopicSlots;
@@ -25,7 +25,7 @@ use super::error::Cause;
 use super::queue::{BatchId, Identity, Next, PartitionQueue};
 use super::record::{Appended, Record, Refused, never};
 use crate::call::{CallError, CallId};
-use crate::metadata::Cluster;
+use crate::metadata::{BrokerAddress, Cluster, LeaderHint};
 use crate::partitioner::Random;
 
 #[derive(Debug)]
@@ -136,7 +136,7 @@ impl<T: Default> Machine<T> {
             self.hurry();
             return Err(Refused::Full);
         }
-        let partition = self.choose_partition(topic, record)?;
+        let (partition, is_sticky) = self.choose_partition(topic, record)?;
         let slot = self.topics[topic].slots[partition];
         let batch_size = self.config.batch_size;
         let queue = &mut self.queues[slot];
@@ -161,11 +161,13 @@ impl<T: Default> Machine<T> {
         let queue = &mut self.queues[slot];
         let (place, bytes) = queue.append(timestamp, record.key, record.value, record.headers);
         self.buffered += bytes;
+        if let Some(sticky) = self.topics[topic].sticky.as_mut().filter(|_| is_sticky) {
+            sticky.produced += bytes;
+        }
         // The next record is most likely as large as this one: a batch that could not take it need not wait for it.
         if queue.would_overflow(bytes, batch_size) {
             wants_advance = true;
             queue.close_open();
-            self.topics[topic].sticky = None;
         }
         Ok(Appended { tag: &mut queue.newest().tag, place, partition: partition as i32, wants_advance })
     }
@@ -196,11 +198,18 @@ impl<T: Default> Machine<T> {
             }
             return;
         }
+        let endpoints = response.node_endpoints;
         for topic in response.responses {
             let Some(index) = self.find_topic(&topic.name, topic.topic_id) else {
                 continue;
             };
             for partition in topic.partition_responses {
+                let LeaderIdAndEpoch { leader_id, leader_epoch } = partition.current_leader;
+                let endpoint = endpoints.iter().find(|endpoint| endpoint.node_id == leader_id);
+                let address = endpoint.and_then(|it| BrokerAddress::from_wire(&it.host, it.port, &it.rack));
+                let topic = &self.topics[index].name;
+                let hint = LeaderHint::from_wire(topic, partition.index, (leader_id, leader_epoch), address);
+                out.extend(hint.map(Effect::LeaderHint));
                 let slot = usize::try_from(partition.index)
                     .ok()
                     .and_then(|number| self.topics[index].slots.get(number));
@@ -268,6 +277,17 @@ impl<T: Default> Machine<T> {
     pub fn close(&mut self) -> BatchId {
         self.is_closed = true;
         self.flush()
+    }
+
+    /// Gives up every batch that is not acknowledged.
+    pub fn abandon(&mut self, out: &mut Vec<Effect<T>>) {
+        self.is_closed = true;
+        self.give_up_all(&Cause::Abandoned, out);
+    }
+
+    /// Records that wait for an acknowledgement.
+    pub fn record_count(&self) -> u64 {
+        self.active.iter().map(|&slot| self.queues[slot].record_count()).sum()
     }
 
     /// Whether nothing more will ever come of this producer.
@@ -462,9 +482,12 @@ impl<T: Default> Machine<T> {
         *asking = None;
         *failures = failures.saturating_add(1);
         *not_before = Tick(now.0 + self.config.backoff.wait_us(*failures, &mut self.random));
-        if is_retriable {
-            return;
+        if !is_retriable {
+            self.give_up_all(cause, out);
         }
+    }
+
+    fn give_up_all(&mut self, cause: &Cause, out: &mut Vec<Effect<T>>) {
         for slot in self.active.clone() {
             let mut refused = Vec::new();
             self.queues[slot].expire(Tick(u64::MAX), |batch| refused.push(batch));

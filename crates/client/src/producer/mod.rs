@@ -10,11 +10,13 @@ pub mod machine;
 mod queue;
 mod record;
 mod shell;
+mod typed;
 
 pub use config::{Acks, Config};
 pub use delivery::{Delivered, Delivery};
 pub use effect::{Done, Effect, TopicBatches, Written};
 pub use error::{Cause, SendError};
 pub use queue::BatchId;
-pub use record::{Appended, Record, Refused};
-pub use shell::{BatchReport, Producer};
+pub use record::{Appended, OwnedRecord, Record, Refused};
+pub use shell::{BatchReport, Producer, Unacknowledged};
+pub use typed::TypedProducer;

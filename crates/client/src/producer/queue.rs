@@ -112,9 +112,16 @@ impl<T> PartitionQueue<T> {
         self.open.is_none() && self.closed.is_empty() && self.sent.is_empty()
     }
 
-    /// Batches that wait to be sent, the open one included: the measure of how busy the partition is.
-    pub(crate) fn backlog(&self) -> usize {
-        self.closed.len() + self.sent.len() + usize::from(self.open.is_some())
+    /// Batches that wait to be sent or sent again, the open one included: the measure of how busy the partition is.
+    pub(crate) fn waiting(&self) -> usize {
+        let again = self.sent.len() - self.in_flight();
+        again + self.closed.len() + usize::from(self.open.is_some())
+    }
+
+    /// Records that wait for an acknowledgement.
+    pub(crate) fn record_count(&self) -> u64 {
+        let sent = self.sent.iter().map(|sent| &sent.batch);
+        sent.chain(&self.closed).chain(&self.open).map(|batch| u64::from(batch.record_count)).sum()
     }
 
     pub(crate) fn has_open(&self) -> bool {

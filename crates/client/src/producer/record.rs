@@ -1,5 +1,8 @@
 //! What a record is before it is in a batch, and what becomes of it there.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use klamm_model::{RecordHeader, Timestamp};
 
 use super::error::{Cause, SendError};
@@ -7,9 +10,10 @@ use super::error::{Cause, SendError};
 /// What a record takes in a batch besides its bytes, at most.
 const RECORD_OVERHEAD: usize = 36;
 
-/// One record to write. It only borrows: the bytes are copied once, into the batch.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Record<'a> {
+/// One record to write. It only borrows: the bytes are copied once, into the batch. Keys and values are bytes, unless a
+/// [`TypedProducer`](super::TypedProducer) makes bytes of them.
+#[derive(Debug)]
+pub struct Record<'a, K: ?Sized = [u8], V: ?Sized = [u8]> {
     /// The topic.
     pub topic: &'a str,
     /// The partition, or `None` to choose by key or by load.
@@ -17,11 +21,26 @@ pub struct Record<'a> {
     /// When it happened; `None` is now.
     pub timestamp: Option<Timestamp>,
     /// Records of one key go to one partition.
-    pub key: Option<&'a [u8]>,
+    pub key: Option<&'a K>,
     /// The content; `None` is a tombstone.
-    pub value: Option<&'a [u8]>,
+    pub value: Option<&'a V>,
     /// Name and value each.
     pub headers: &'a [RecordHeader<'a>],
+}
+
+// Not derived: that would ask the same of keys and values, which are only lent.
+impl<K: ?Sized, V: ?Sized> Copy for Record<'_, K, V> {}
+
+impl<K: ?Sized, V: ?Sized> Clone for Record<'_, K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K: ?Sized, V: ?Sized> Default for Record<'_, K, V> {
+    fn default() -> Self {
+        Self { topic: "", partition: None, timestamp: None, key: None, value: None, headers: &[] }
+    }
 }
 
 impl<'a> Record<'a> {
@@ -42,6 +61,53 @@ impl<'a> Record<'a> {
             .map(|header| 10 + header.key.len() + header.value.map_or(0, <[u8]>::len))
             .sum();
         RECORD_OVERHEAD + self.key.map_or(0, <[u8]>::len) + self.value.map_or(0, <[u8]>::len) + headers
+    }
+}
+
+/// A record that owns what is in it, for those who keep records or pass them on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OwnedRecord {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The partition, or `None` to choose by key or by load.
+    pub partition: Option<i32>,
+    /// When it happened; `None` is now.
+    pub timestamp: Option<Timestamp>,
+    /// Records of one key go to one partition.
+    pub key: Option<Bytes>,
+    /// The content; `None` is a tombstone.
+    pub value: Option<Bytes>,
+    /// Name and value each.
+    pub headers: Vec<(Bytes, Option<Bytes>)>,
+}
+
+impl OwnedRecord {
+    /// The headers as [`lend`](Self::lend) wants them.
+    pub fn lend_headers(&self) -> Vec<RecordHeader<'_>> {
+        self.headers.iter().map(|(key, value)| RecordHeader { key, value: value.as_deref() }).collect()
+    }
+
+    /// The record as it can be sent, with its headers or with others.
+    pub fn lend<'a>(&'a self, headers: &'a [RecordHeader<'a>]) -> Record<'a> {
+        let Self { topic, partition, timestamp, key, value, .. } = self;
+        let (partition, timestamp) = (*partition, *timestamp);
+        Record { topic, partition, timestamp, key: key.as_deref(), value: value.as_deref(), headers }
+    }
+}
+
+impl From<Record<'_>> for OwnedRecord {
+    fn from(record: Record<'_>) -> Self {
+        let Record { topic, partition, timestamp, key, value, headers } = record;
+        let copy = Bytes::copy_from_slice;
+        let headers = headers.iter().map(|header| (copy(header.key), header.value.map(copy))).collect();
+        Self {
+            topic: topic.into(),
+            partition,
+            timestamp,
+            key: key.map(copy),
+            value: value.map(copy),
+            headers,
+        }
     }
 }
 

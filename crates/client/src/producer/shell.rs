@@ -10,13 +10,14 @@ use klamm_wire::{
 };
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tracing::warn;
 
 use super::config::Config;
 use super::delivery::{Delivered, Delivery, Slot};
 use super::effect::{Done, Effect, TopicBatches, Written};
 use super::error::{Cause, SendError};
 use super::machine::Machine;
-use super::record::{Record, Refused};
+use super::record::{OwnedRecord, Record, Refused};
 use crate::call::{CallError, CallId};
 use crate::client::Client;
 use crate::net::{Clock, Lane, Question, Target, seeded};
@@ -39,13 +40,21 @@ pub struct BatchReport<'a> {
     pub outcome: Result<Written, &'a SendError>,
 }
 
+/// Records that were given up because the producer was closed, and not known to be written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{record_count} records were not acknowledged before the producer was closed")]
+pub struct Unacknowledged {
+    /// How many.
+    pub record_count: u64,
+}
+
 type Observer = Box<dyn Fn(BatchReport<'_>) + Send + Sync>;
 
 /// Writes records. Records are collected in batches by a lock and no hand-over; a task of its own sends them. All methods take `&self`, so
 /// a producer is shared by reference or in an `Arc`.
 ///
-/// Dropping it blocks nobody: what was accepted is still sent in the background, as long as the runtime runs. [`close`](Self::close) waits
-/// for that.
+/// Dropping it blocks nobody: what was accepted is still sent in the background, as long as the runtime runs, and a warning tells how many
+/// records that are. [`close`](Self::close) waits for them.
 pub struct Producer {
     shared: Arc<Shared>,
 }
@@ -69,8 +78,34 @@ struct State {
 
 impl Drop for Producer {
     fn drop(&mut self) {
-        self.shared.state.lock().machine.close();
+        let records = {
+            let mut state = self.shared.state.lock();
+            state.machine.close();
+            state.machine.record_count()
+        };
+        if records > 0 {
+            warn!(records, "a producer was dropped before they were acknowledged; they are still being sent");
+        }
         self.shared.work.notify_one();
+    }
+}
+
+impl Drop for Shared {
+    /// Nobody is left who could send: the runtime has ended, or the producer is finished.
+    fn drop(&mut self) {
+        let State { machine, effects } = self.state.get_mut();
+        let records = machine.record_count();
+        if records == 0 {
+            return;
+        }
+        warn!(records, "a producer's runtime ended before they were acknowledged; they are given up");
+        let mut effects = std::mem::take(effects);
+        machine.abandon(&mut effects);
+        for effect in effects {
+            if let Effect::Done(done) = effect {
+                self.report(done);
+            }
+        }
     }
 }
 
@@ -130,6 +165,12 @@ impl Producer {
         }
     }
 
+    /// As [`send`](Self::send), but nothing happens before the future is awaited.
+    pub async fn send_owned(&self, record: &OwnedRecord) -> Result<Delivered, SendError> {
+        let headers = record.lend_headers();
+        self.accept(record.lend(&headers)).await?.await
+    }
+
     /// Takes a record if there is room and its topic is known; `None` if not. For those who cannot wait.
     pub fn try_accept(&self, record: &Record<'_>) -> Result<Option<Delivery>, SendError> {
         match self.shared.try_append(record) {
@@ -166,9 +207,22 @@ impl Producer {
 
     /// Takes no more records, and waits until everything accepted is written or given up.
     pub async fn close(self) {
-        self.shared.state.lock().machine.close();
+        self.shared.close().await;
+    }
+
+    /// As [`close`](Self::close), but gives up what is not acknowledged after `patience`.
+    pub async fn close_within(self, patience: Duration) -> Result<(), Unacknowledged> {
+        if tokio::time::timeout(patience, self.shared.close()).await.is_ok() {
+            return Ok(());
+        }
+        let mut record_count = 0;
+        self.shared.step(|machine, _, out| {
+            record_count = machine.record_count();
+            machine.abandon(out);
+        });
         self.shared.work.notify_one();
-        self.shared.until(|machine| machine.is_finished()).await;
+        // The last may have been acknowledged this moment.
+        if record_count == 0 { Ok(()) } else { Err(Unacknowledged { record_count }) }
     }
 
     /// Bytes that wait for an acknowledgement.
@@ -251,6 +305,12 @@ impl Shared {
         SendError::before_sending(record.topic, record.partition, cause)
     }
 
+    async fn close(&self) {
+        self.state.lock().machine.close();
+        self.work.notify_one();
+        self.until(|machine| machine.is_finished()).await;
+    }
+
     async fn until(&self, is_true: impl Fn(&Machine<Option<Arc<Slot>>>) -> bool) {
         loop {
             let ended = self.ended.notified();
@@ -312,6 +372,7 @@ impl Shared {
                 });
             }
             Effect::RefreshMetadata => self.client.refresh_metadata(),
+            Effect::LeaderHint(hint) => self.client.leader_hint(hint),
             Effect::Done(done) => self.report(done),
             Effect::Room => self.retry.notify_waiters(),
         }
@@ -339,9 +400,14 @@ impl Shared {
     }
 
     fn ask(self: &Arc<Self>, call: CallId, target: Target, request: Request, version_limit: i16) {
-        let shared = self.clone();
+        // Only the driving task keeps the producer alive: a question that is never answered must not.
+        let shared = Arc::downgrade(self);
         let timeout_ms = self.state.lock().machine.config().request_timeout_ms;
-        let answer = Box::new(move |response| shared.answered(call, response));
+        let answer = Box::new(move |response| {
+            if let Some(shared) = shared.upgrade() {
+                shared.answered(call, response);
+            }
+        });
         self.client.pool().ask(target, Lane::Prompt, Question { request, version_limit, timeout_ms, answer });
     }
 

@@ -7,7 +7,7 @@ use std::thread;
 
 use klamm_model::ErrorCode;
 use klamm_wire::api_versions::ApiVersion;
-use klamm_wire::metadata::MetadataResponseBroker;
+use klamm_wire::metadata::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic};
 use klamm_wire::{
     ApiKey, ApiVersionsResponse, MetadataResponse, Reader, RequestHeader, Response, encode_response,
 };
@@ -71,6 +71,22 @@ pub(crate) fn versions(error: ErrorCode, ranges: &[(ApiKey, i16)]) -> Response {
     });
     let (error_code, api_keys) = (error.code(), api_keys.collect());
     Response::ApiVersions(ApiVersionsResponse { error_code, api_keys, ..ApiVersionsResponse::default() })
+}
+
+/// Metadata with topic "t", whose partition is led by this broker in epoch 1.
+pub(crate) fn metadata_with_topic(port: u16) -> Response {
+    let Response::Metadata(mut response) = metadata(port) else { unreachable!("that is what it makes") };
+    let partition = MetadataResponsePartition {
+        leader_id: 3,
+        leader_epoch: 1,
+        replica_nodes: vec![3],
+        isr_nodes: vec![3],
+        ..Default::default()
+    };
+    let partitions = vec![partition];
+    response.topics =
+        vec![MetadataResponseTopic { name: Some("t".into()), partitions, ..Default::default() }];
+    Response::Metadata(response)
 }
 
 pub(crate) fn metadata(port: u16) -> Response {

@@ -7,14 +7,12 @@
 
 mod admin;
 mod fake;
+mod producer;
 
 use fake::{Reaction, broker, metadata, versions};
-use klamm_client::{Acks, CallError, Client, ClientConfig, Producer, ProducerConfig, Record};
+use klamm_client::{CallError, Client, ClientConfig};
 use klamm_model::ErrorCode;
-use klamm_wire::{
-    ApiKey, RequestHeader, Response, encode_response,
-    metadata::{MetadataResponsePartition, MetadataResponseTopic},
-};
+use klamm_wire::{ApiKey, RequestHeader, encode_response};
 
 fn connect(address: &str) -> Result<Client, CallError> {
     let config =
@@ -84,57 +82,4 @@ fn an_answer_to_another_question_ends_the_connection() {
 fn an_absent_broker_is_named_with_the_reason() {
     let error = connect("127.0.0.1:1").err().expect("nobody is there").to_string();
     assert_eq!(error, "no broker answers at 127.0.0.1:1: Connection refused");
-}
-
-#[test]
-fn what_a_deaf_broker_does_not_take_counts_though_nobody_waits_for_an_answer() {
-    const VALUE: &[u8] = &[7; 100_000];
-    let (address, _requests) = broker(|header, port| match header.api_key {
-        ApiKey::ApiVersions => {
-            let served = [(ApiKey::ApiVersions, 3), (ApiKey::Metadata, 9), (ApiKey::Produce, 9)];
-            Reaction::Answer(header.api_version, versions(ErrorCode::None, &served))
-        }
-        ApiKey::Metadata => {
-            let Response::Metadata(mut response) = metadata(port) else {
-                unreachable!("that is what it makes")
-            };
-            let partition = MetadataResponsePartition {
-                leader_id: 3,
-                replica_nodes: vec![3],
-                isr_nodes: vec![3],
-                ..Default::default()
-            };
-            let topic = MetadataResponseTopic {
-                name: Some("t".into()),
-                partitions: vec![partition],
-                ..Default::default()
-            };
-            response.topics = vec![topic];
-            Reaction::Answer(header.api_version, Response::Metadata(response))
-        }
-        _ => Reaction::Deaf,
-    });
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async {
-        let client = Client::connect(ClientConfig::new(&address)).await.expect("connects");
-        let config = ProducerConfig {
-            acks: Acks::None,
-            buffer_memory: 1 << 20,
-            block_max_ms: 300,
-            ..ProducerConfig::default()
-        };
-        let producer = Producer::new(&client, config);
-        let mut accepted = 0;
-        let refused = loop {
-            match producer.accept(Record::new("t", VALUE)).await {
-                Ok(_) => accepted += 1,
-                Err(error) => break error.to_string(),
-            }
-            // What the two sockets hold is the system's, and a few megabytes.
-            assert!(accepted < 1000, "100 MB were accepted");
-        };
-        assert!(accepted >= 10, "{accepted}: {refused}");
-        assert!(refused.contains("buffer"), "{refused}");
-        assert!(producer.buffered() <= (1 << 20) + 2 * VALUE.len(), "{} bytes", producer.buffered());
-    });
 }

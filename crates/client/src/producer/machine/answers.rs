@@ -48,6 +48,7 @@ impl<T: Default> Machine<T> {
                     slot,
                     maybe_written,
                     Cause::Refused { code, message: answer.error_message },
+                    out,
                 );
             }
             _ => {
@@ -69,7 +70,7 @@ impl<T: Default> Machine<T> {
     ) {
         let maybe_written = !error.was_not_sent();
         if error.is_retriable() {
-            self.retry(now, call, slot, maybe_written.then_some(true), Cause::Call(error.clone()));
+            self.retry(now, call, slot, maybe_written.then_some(true), Cause::Call(error.clone()), out);
         } else {
             self.refuse(call, slot, maybe_written, Cause::Call(error.clone()), out);
         }
@@ -82,8 +83,13 @@ impl<T: Default> Machine<T> {
         slot: usize,
         maybe_written: Option<bool>,
         cause: Cause,
+        out: &mut Vec<Effect<T>>,
     ) {
-        let wait_us = self.config.backoff.wait_us(self.queues[slot].tries(call), &mut self.random);
+        let tries = self.queues[slot].tries(call);
+        if tries > self.config.retries_max {
+            return self.refuse(call, slot, maybe_written == Some(true), cause, out);
+        }
+        let wait_us = self.config.backoff.wait_us(tries, &mut self.random);
         self.queues[slot].retry(call, Tick(now.0 + wait_us), maybe_written, cause);
     }
 

@@ -6,12 +6,13 @@ use std::fmt::Write;
 
 use expect_test::{Expect, expect};
 use klamm_model::{BatchView, TopicId};
-use klamm_wire::produce::{PartitionProduceResponse, TopicProduceResponse};
+use klamm_wire::produce::{LeaderIdAndEpoch, PartitionProduceResponse, TopicProduceResponse};
 
 use super::super::effect::Done;
 use super::*;
 use crate::backoff::Backoff;
 use crate::metadata::{Partition, Topic};
+use crate::partitioner::Partitioner;
 
 /// A cluster with topic "t": the leader of each partition, -1 for none.
 fn cluster(leaders: &[i32]) -> Arc<Cluster> {
@@ -109,6 +110,24 @@ impl World {
                 let response = ProduceResponse { responses: vec![topic], ..ProduceResponse::default() };
                 self.machine.produced(now, call, response, &mut self.effects);
             }
+            // refused by a broker that says who leads
+            ["moved", call, leader, epoch] => {
+                let partition = PartitionProduceResponse {
+                    error_code: ErrorCode::NotLeaderOrFollower.code(),
+                    current_leader: LeaderIdAndEpoch {
+                        leader_id: leader.parse().expect("a broker"),
+                        leader_epoch: epoch.parse().expect("an epoch"),
+                    },
+                    ..PartitionProduceResponse::default()
+                };
+                let topic = TopicProduceResponse {
+                    name: "t".into(),
+                    partition_responses: vec![partition],
+                    ..TopicProduceResponse::default()
+                };
+                let response = ProduceResponse { responses: vec![topic], ..ProduceResponse::default() };
+                self.machine.produced(now, call_of(call), response, &mut self.effects);
+            }
             ["broken", call] => {
                 let error = CallError::Broken { address: "b".into(), problem: "cut".into() };
                 self.machine.call_failed(now, call_of(call), &error, &mut self.effects);
@@ -119,6 +138,7 @@ impl World {
             ["close"] => {
                 self.machine.close();
             }
+            ["abandon"] => self.machine.abandon(&mut self.effects),
             other => panic!("what is {other:?}?"),
         }
     }
@@ -148,6 +168,9 @@ impl World {
             }
             Effect::InitProducerId { call } => format!("identify #{}", call.0),
             Effect::RefreshMetadata => "refresh".into(),
+            Effect::LeaderHint(hint) => {
+                format!("{}-{} is led by {}", hint.topic, hint.partition, hint.leader)
+            }
             Effect::Room => "room".into(),
             Effect::Done(Done { tag, partition, record_count, outcome, .. }) => {
                 assert_eq!(tag, record_count, "the tag follows its batch");
@@ -456,6 +479,26 @@ fn a_batch_follows_its_leader() {
 }
 
 #[test]
+fn who_led_a_partition_says_who_does() {
+    check(
+        "2 moved #1 2 5\n 3 leaders 2\n 4 moved #2 -1 -1",
+        &expect![[r#"
+            0 append 0 a
+                identify #0
+            1 identity #0 7 0
+                send #1 to 1: t-0 7/0@0 [a]
+            2 moved #1 2 5
+                t-0 is led by 2
+                refresh
+            3 leaders 2
+                send #2 to 2: t-0 7/0@0 [a]
+            4 moved #2 -1 -1
+                refresh
+        "#]],
+    );
+}
+
+#[test]
 fn at_last_it_is_given_up_with_the_reason() {
     check(
         "2 error #1 NOT_ENOUGH_REPLICAS\n 200 error #2 NOT_ENOUGH_REPLICAS\n 300 append 0 b\n 2001 tick\n 2002 error #3 NOT_ENOUGH_REPLICAS\n 2003 tick\n 2300 tick\n 2302 tick",
@@ -577,6 +620,113 @@ fn one_request_takes_one_batch_of_each_partition_up_to_its_size() {
             1 leaders 1 1 1
                 send #2 to 1: t-1 [b] t-2 [c]
                 send #3 to 1: t-0 [xxxxxxxx]
+        "#]],
+    );
+}
+
+#[test]
+fn a_partitioner_of_your_own_chooses_unless_it_leaves_that_to_the_key() {
+    let by_length = |record: &Record<'_>, count, _: &Cluster| match record.value?.len() as i32 {
+        1 => None,
+        length => Some(length % (count + 1)),
+    };
+    let partitioner = Some(Partitioner::new(by_length));
+    let config = Config { idempotent: false, linger_ms: 5, partitioner, ..eager() };
+    check_with(
+        config,
+        &[1, 1, 2],
+        "0 keyed 21 a\n 1 keyed 21 bb\n 2 append - 999\n 3 append 1 999\n 10 flush",
+        &expect![[r#"
+            0 keyed 21 a
+            1 keyed 21 bb
+            2 append - 999
+                never: t: not sent: the topic has 3 partitions, from 0
+            3 append 1 999
+            10 flush
+                send #0 to 1: t-1 [999] t-0 [a]
+                send #1 to 2: t-2 [bb]
+        "#]],
+    );
+}
+
+#[test]
+fn keys_may_be_ignored() {
+    let mut machine =
+        Machine::<u32>::new(Config { ignores_keys: true, ..eager() }, cluster(&[1; 16]), Random::new(1));
+    let mut chosen = |value: &[u8]| {
+        let record = Record::new("t", value).with_key(b"21");
+        machine.append(Tick(0), Timestamp(0), &record).expect("there is room").partition
+    };
+    let partitions: BTreeSet<i32> = (0..8).map(|_| chosen(&[0; 16_000])).collect();
+    assert!(partitions.len() > 1, "{partitions:?}");
+}
+
+#[test]
+fn partitions_get_the_same_number_of_bytes_whether_batches_are_full_or_not() {
+    for (linger_ms, pause_ms) in [(5, 0), (5, 1), (5, 6)] {
+        let config = Config { idempotent: false, linger_ms, batch_size: 1_000, acks: Acks::None, ..eager() };
+        let mut machine = Machine::<u32>::new(config, cluster(&[1, 1, 1, 1]), Random::new(1));
+        let (mut sizes, mut now, mut effects) = ([0; 4], Tick(0), Vec::new());
+        for number in 0..20_000 {
+            let value = vec![0; 20 + number % 300];
+            let appended =
+                machine.append(now, Timestamp(0), &Record::new("t", &value)).expect("there is room");
+            sizes[appended.partition as usize] += value.len();
+            now = now.after_ms(pause_ms);
+            machine.advance(now, &mut effects);
+            for effect in std::mem::take(&mut effects) {
+                if let Effect::Produce { call, .. } = effect {
+                    machine.produced(now, call, ProduceResponse::default(), &mut effects);
+                }
+            }
+        }
+        let (least, most) = (sizes.iter().min(), sizes.iter().max());
+        assert!(
+            most.zip(least).is_some_and(|(most, least)| most - least < least / 4),
+            "{pause_ms}: {sizes:?}"
+        );
+    }
+}
+
+#[test]
+fn a_batch_is_sent_again_as_often_as_allowed() {
+    let config = Config { idempotent: false, retries_max: 1, ..eager() };
+    check_with(
+        config,
+        &[1],
+        "0 append 0 a\n 1 error #0 NOT_ENOUGH_REPLICAS\n 200 tick\n 201 broken #1",
+        &expect![[r#"
+            0 append 0 a
+                send #0 to 1: t-0 [a]
+            1 error #0 NOT_ENOUGH_REPLICAS
+            200 tick
+                send #1 to 1: t-0 [a]
+            201 broken #1
+                refresh
+                0 x1 lost: t-0: not written after 2 tries: the connection to b broke: cut
+        "#]],
+    );
+}
+
+#[test]
+fn who_closes_without_patience_hears_of_every_batch() {
+    check(
+        "2 append 0 b\n 3 broken #1\n 4 abandon\n 5 ok #2 0\n 6 append 0 c",
+        &expect![[r#"
+            0 append 0 a
+                identify #0
+            1 identity #0 7 0
+                send #1 to 1: t-0 7/0@0 [a]
+            2 append 0 b
+                send #2 to 1: t-0 7/0@1 [b]
+            3 broken #1
+                refresh
+            4 abandon
+                0 x1 lost: t-0: not written after 1 try: the producer was closed before an acknowledgement came
+                0 x1 lost: t-0: not written after 1 try: the producer was closed before an acknowledgement came
+            5 ok #2 0
+            6 append 0 c
+                never: t-0: not sent: the producer is closed
         "#]],
     );
 }

@@ -9,14 +9,22 @@ use super::super::error::Cause;
 use super::super::queue::PartitionQueue;
 use super::super::record::{Record, Refused, never};
 use super::Machine;
-use crate::partitioner::partition_of_key;
+use crate::partitioner::{draw_idle, partition_of_key};
 
 #[derive(Debug)]
 pub(super) struct TopicSlots {
     pub(super) name: Arc<str>,
     pub(super) id: TopicId,
     pub(super) slots: Vec<usize>,
-    pub(super) sticky: Option<usize>,
+    pub(super) sticky: Option<Sticky>,
+}
+
+/// Where records without a key go for a while, so that they fill batches.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sticky {
+    pub(super) partition: usize,
+    /// Bytes that went there since it was chosen.
+    pub(super) produced: usize,
 }
 
 impl<T: Default> Machine<T> {
@@ -72,42 +80,55 @@ impl<T: Default> Machine<T> {
         }
     }
 
-    pub(super) fn choose_partition(&mut self, index: usize, record: &Record<'_>) -> Result<usize, Refused> {
-        let topic = &mut self.topics[index];
-        let partition_count = topic.slots.len();
-        if let Some(partition) = record.partition {
+    /// The partition of a record, and whether nothing but load decided.
+    pub(super) fn choose_partition(
+        &mut self,
+        index: usize,
+        record: &Record<'_>,
+    ) -> Result<(usize, bool), Refused> {
+        let partition_count = self.topics[index].slots.len();
+        let by_choice = || {
+            let partitioner = self.config.partitioner.as_ref()?;
+            partitioner.choose(record, partition_count as i32, &self.cluster)
+        };
+        if let Some(partition) = record.partition.or_else(by_choice) {
             return match usize::try_from(partition) {
-                Ok(number) if number < partition_count => Ok(number),
-                // It may have been added a moment ago, but only the shell can find out: it asks for metadata once.
+                Ok(number) if number < partition_count => Ok((number, false)),
                 _ => Err(never(record, Cause::UnknownPartition { partition_count })),
             };
         }
-        if let Some(key) = record.key {
-            return Ok(partition_of_key(key, partition_count as i32) as usize);
+        if let Some(key) = record.key.filter(|_| !self.config.ignores_keys) {
+            return Ok((partition_of_key(key, partition_count as i32) as usize, false));
         }
-        if let Some(sticky) = topic.sticky.filter(|&sticky| self.queues[topic.slots[sticky]].has_open()) {
-            let fits =
-                !self.queues[topic.slots[sticky]].would_overflow(record.size(), self.config.batch_size);
-            if fits {
-                return Ok(sticky);
-            }
-        }
-        let chosen = self.least_busy(index);
-        self.topics[index].sticky = Some(chosen);
-        Ok(chosen)
+        Ok((self.sticky_partition(index, record.size()), true))
     }
 
-    /// The less busy of two partitions drawn at random: spreads evenly and steers around a slow broker.
-    fn least_busy(&mut self, index: usize) -> usize {
-        let count = self.topics[index].slots.len() as u64;
-        let mut draw = || self.random.below(count) as usize;
-        let (one, other) = (draw(), draw());
+    /// Each partition gets a batch's worth of bytes in turn (KIP-794). A partition that is left in the middle of a batch leaves a small one
+    /// behind, so it is left at the end of one; unless records with keys keep opening new ones there, then after twice as much.
+    fn sticky_partition(&mut self, index: usize, growth: usize) -> usize {
         let topic = &self.topics[index];
-        let cost = |number: usize| {
-            let has_leader = self.cluster.leader(&topic.name, number as i32).is_some();
-            (!has_leader, self.queues[topic.slots[number]].backlog())
-        };
-        if cost(other) < cost(one) { other } else { one }
+        let batch_size = self.config.batch_size;
+        if let Some(Sticky { partition, produced }) = topic.sticky {
+            let queue = &self.queues[topic.slots[partition]];
+            let is_within = queue.has_open() && !queue.would_overflow(growth, batch_size);
+            if produced + growth <= if is_within { 2 * batch_size } else { batch_size } {
+                return partition;
+            }
+        }
+        let partition = self.draw_partition(index);
+        self.topics[index].sticky = Some(Sticky { partition, produced: 0 });
+        partition
+    }
+
+    fn draw_partition(&mut self, index: usize) -> usize {
+        let topic = &self.topics[index];
+        let known = self.cluster.topics.get(&topic.name).map_or(&[][..], |known| &known.partitions);
+        let waiting = topic.slots.iter().enumerate().map(|(number, &slot)| {
+            known.get(number)?.leader?;
+            Some(if self.config.prefers_idle_partitions { self.queues[slot].waiting() } else { 0 })
+        });
+        let drawn = draw_idle(waiting, &mut self.random);
+        drawn.unwrap_or_else(|| self.random.below(topic.slots.len() as u64) as usize)
     }
 
     pub(super) fn find_topic(&self, name: &str, id: TopicId) -> Option<usize> {

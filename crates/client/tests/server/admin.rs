@@ -1,35 +1,14 @@
-//! The admin client against a broker of ours in this process.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    reason = "a broker needs a directory and threads"
-)]
+//! The admin client.
 
 use std::collections::BTreeMap;
 
 use klamm_client::{
-    Admin, Change, Client, ClientConfig, ConfigChange, ConfigOperation, ConfigResource, ConfigSource,
-    ConfigType, Election, NewTopic, OffsetQuestion, PartitionName, Producer, ProducerConfig, Record, TrimTo,
+    Admin, Change, Client, ConfigChange, ConfigOperation, ConfigResource, ConfigSource, ConfigType, Election,
+    NewTopic, OffsetQuestion, PartitionName, Producer, ProducerConfig, Record, TrimTo,
 };
 use klamm_model::{BrokerId, ErrorCode, Offset, Timestamp};
-use klamm_server::{Config, Server};
 
-/// Runs `question` against a broker of its own.
-fn with_broker<T>(question: impl AsyncFnOnce(Client, Admin) -> T) -> T {
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let mut config = Config::new(directory.path().join("data"), BrokerId(1));
-    config.listeners = vec!["127.0.0.1:0".parse().expect("an address")];
-    let server = Server::start(config).expect("starts");
-    let address = server.addresses()[0].to_string();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let answer = runtime.block_on(async {
-        let client = Client::connect(ClientConfig::new(address)).await.expect("connects");
-        let admin = Admin::new(&client);
-        question(client, admin).await
-    });
-    server.stop();
-    answer
-}
+use crate::with_broker;
 
 async fn create(admin: &Admin, name: &str, partition_count: i32) {
     let topic = NewTopic { name: name.into(), partition_count: Some(partition_count), ..NewTopic::default() };
