@@ -11,7 +11,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use klamm_client::Acks;
 use klamm_model::Codec;
 
 pub(crate) use bench::*;
@@ -159,15 +158,6 @@ pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
 
 fn codec(text: &str) -> Result<Codec, String> {
     text.parse().map_err(|_| "expected none, gzip, snappy, lz4 or zstd".to_owned())
-}
-
-fn acks(text: &str) -> Result<Acks, String> {
-    match text {
-        "0" => Ok(Acks::None),
-        "1" => Ok(Acks::Leader),
-        "all" | "-1" => Ok(Acks::All),
-        _ => Err("expected all, 1 or 0".to_owned()),
-    }
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ pub mod metadata;
 mod net;
 mod partitioner;
 pub mod producer;
+mod properties;
 
 pub use admin::{
     ActiveProducer, Admin, AdminError, ApiRange, BrokerDescription, Change, ClusterDescription, ConfigChange,
@@ -38,7 +39,8 @@ pub use backoff::Backoff;
 pub use call::{CallError, CallId};
 pub use client::{Client, Config as ClientConfig};
 pub use consumer::{
-    Assignment, Config as ConsumerConfig, ConsumeError, Consumer, FetchedBatch, OutOfRange, Start,
+    Assignment, Config as ConsumerConfig, ConsumeError, ConsumedRecord, Consumer, FetchedBatch, Isolation,
+    OutOfRange, PartitionPosition, RecordStream, Start, TypedStream,
 };
 #[cfg(feature = "json")]
 pub use format::JsonFormat;
@@ -48,3 +50,4 @@ pub use producer::{
     Acks, BatchReport, Cause, Config as ProducerConfig, Delivered, Delivery, OwnedRecord, Producer, Record,
     SendError, TypedProducer, Unacknowledged,
 };
+pub use properties::PropertyError;

@@ -142,6 +142,11 @@ impl<'a> BatchView<'a> {
                 scratch.as_slice()
             }
         };
-        Ok(Records::new(&self.header, body))
+        Ok(self.records_in(body))
+    }
+
+    /// The records in `body`, which is this batch's, unpacked before.
+    pub fn records_in<'b>(&self, body: &'b [u8]) -> Records<'b> {
+        Records::new(&self.header, body)
     }
 }

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand, ValueEnum};
 use klamm_client::Acks;
 
-use super::{RemoteArgs, WritingArgs, acks};
+use super::{RemoteArgs, WritingArgs};
 
 /// Measure a cluster: real records, built and serialized one by one.
 #[derive(Subcommand, Debug)]
@@ -124,7 +124,7 @@ pub(crate) struct BenchLatencyArgs {
     #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = record_size)]
     pub(crate) record_size: usize,
     /// Who must have a record: all, 1 or 0
-    #[arg(long, value_name = "ACKS", default_value = "all", value_parser = acks)]
+    #[arg(long, value_name = "ACKS", default_value = "all")]
     pub(crate) acks: Acks,
     #[command(flatten)]
     pub(crate) remote: RemoteArgs,

@@ -4,7 +4,7 @@ use clap::Args;
 use klamm_client::Acks;
 use klamm_model::Codec;
 
-use super::{RemoteArgs, acks, codec, key_value};
+use super::{RemoteArgs, codec, key_value};
 
 /// Write records, one for each line of the standard input.
 #[derive(Args, Debug)]
@@ -40,7 +40,7 @@ pub(crate) struct WritingArgs {
     #[arg(short = 'z', long, value_name = "CODEC", default_value = "none", value_parser = codec)]
     pub(crate) compression: Codec,
     /// Who must have a record: all (in-sync replicas, on disk), 1 (the leader), 0 (nobody)
-    #[arg(long, value_name = "ACKS", default_value = "all", value_parser = acks)]
+    #[arg(long, value_name = "ACKS", default_value = "all")]
     pub(crate) acks: Acks,
     /// How long a batch waits for more records, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 5)]

@@ -60,7 +60,7 @@ async fn prepare(args: &BenchLatencyArgs) -> Result<(Client, Producer, Option<Co
             partition,
             start: Start::Latest,
         }));
-        while consumer.positions().iter().any(|(_, _, offset)| offset.is_none()) {
+        while consumer.positions().iter().any(|it| it.position.is_none()) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }

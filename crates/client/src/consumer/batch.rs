@@ -1,9 +1,9 @@
-//! What a consumer hands out: one batch at a time.
+//! What a consumer hands out: batches, and the records in them.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use klamm_model::{BatchError, BatchView, Offset, RecordView};
+use klamm_model::{BatchError, BatchView, Codec, Offset, RecordView, Timestamp, decompress};
 
 /// A batch of records as it lies in the log, checked against its checksum and not unpacked yet.
 #[derive(Clone, Debug)]
@@ -32,8 +32,57 @@ impl FetchedBatch {
         Ok(records.skip_while(move |record| matches!(record, Ok(record) if record.offset < from)))
     }
 
+    /// The records, each for itself. They share the memory of the batch, which is kept as long as one of them is.
+    pub fn owned_records(&self) -> Result<Vec<ConsumedRecord>, BatchError> {
+        let view = BatchView::parse(&self.bytes)?;
+        let body = match view.codec()? {
+            Codec::None => self.bytes.slice_ref(view.body()),
+            codec => {
+                let mut unpacked = Vec::new();
+                decompress(codec, view.body(), &mut unpacked, self.unpacked_bytes_max)?;
+                unpacked.into()
+            }
+        };
+        let share = |bytes| body.slice_ref(bytes);
+        view.records_in(&body)
+            .skip_while(|record| matches!(record, Ok(record) if record.offset < self.from))
+            .map(|record| {
+                let RecordView { offset, timestamp, key, value, headers } = record?;
+                let headers = headers.iter().map(|it| (share(it.key), it.value.map(share)));
+                Ok(ConsumedRecord {
+                    topic: self.topic.clone(),
+                    partition: self.partition,
+                    offset,
+                    timestamp,
+                    key: key.map(share),
+                    value: value.map(share),
+                    headers: headers.collect(),
+                })
+            })
+            .collect()
+    }
+
     /// Bytes of the batch as it lies in the log.
     pub fn size(&self) -> usize {
         self.bytes.len()
     }
+}
+
+/// One record that was read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConsumedRecord<K = Bytes, V = Bytes> {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The partition.
+    pub partition: i32,
+    /// Its place there.
+    pub offset: Offset,
+    /// When it happened, or was appended, as the topic wants it.
+    pub timestamp: Timestamp,
+    /// What its partition was chosen by.
+    pub key: Option<K>,
+    /// The content; `None` is a tombstone.
+    pub value: Option<V>,
+    /// Name and value each.
+    pub headers: Vec<(Bytes, Option<Bytes>)>,
 }

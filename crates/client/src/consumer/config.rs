@@ -1,5 +1,7 @@
 //! What a consumer can be told.
 
+use std::str::FromStr;
+
 use klamm_model::{Offset, Timestamp};
 
 use crate::backoff::Backoff;
@@ -30,6 +32,51 @@ pub enum OutOfRange {
     Fail,
 }
 
+/// Whether records of transactions count before their transaction does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Isolation {
+    /// Every record, also those of transactions that are open or were aborted.
+    #[default]
+    ReadUncommitted,
+    /// Nothing of aborted transactions, and nothing beyond the first open one.
+    ReadCommitted,
+}
+
+impl Isolation {
+    /// The number as the protocol carries it.
+    pub fn to_wire(self) -> i8 {
+        match self {
+            Self::ReadUncommitted => 0,
+            Self::ReadCommitted => 1,
+        }
+    }
+}
+
+impl FromStr for Isolation {
+    type Err = &'static str;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        match name {
+            "read_uncommitted" => Ok(Self::ReadUncommitted),
+            "read_committed" => Ok(Self::ReadCommitted),
+            _ => Err("neither read_uncommitted nor read_committed"),
+        }
+    }
+}
+
+impl FromStr for OutOfRange {
+    type Err = &'static str;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        match name {
+            "earliest" => Ok(Self::Earliest),
+            "latest" => Ok(Self::Latest),
+            "none" => Ok(Self::Fail),
+            _ => Err("not one of earliest, latest, none"),
+        }
+    }
+}
+
 /// Settings of a consumer; the defaults are those of Kafka's Java client, except that a lost position is reported.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Config {
@@ -45,7 +92,11 @@ pub struct Config {
     pub prefetch_bytes_max: usize,
     /// A batch that is larger than this when unpacked is refused.
     pub unpacked_batch_bytes_max: usize,
-    /// What to do when the wanted offset is not there.
+    /// Whether records of open and aborted transactions are read.
+    pub isolation: Isolation,
+    /// Where we are, for brokers that send their readers to the nearest replica (KIP-392); empty if that does not matter.
+    pub rack: String,
+    /// What to do when the wanted offset is not there, or when records that were read are not in the log any more.
     pub out_of_range: OutOfRange,
     /// The wait before a partition is asked for again.
     pub backoff: Backoff,
@@ -64,6 +115,8 @@ impl Default for Config {
             wait_max_ms: 500,
             prefetch_bytes_max: 64 << 20,
             unpacked_batch_bytes_max: 256 << 20,
+            isolation: Isolation::ReadUncommitted,
+            rack: String::new(),
             out_of_range: OutOfRange::Fail,
             backoff: Backoff::default(),
             request_timeout_ms: 30_000,

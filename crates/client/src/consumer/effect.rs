@@ -6,6 +6,7 @@ use klamm_model::{BrokerId, Offset, TopicId};
 
 use super::config::Start;
 use crate::call::CallId;
+use crate::metadata::LeaderHint;
 
 /// A partition to read.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -18,6 +19,28 @@ pub struct Assignment {
     pub start: Start,
 }
 
+/// How far a partition is read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PartitionPosition {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The partition.
+    pub partition: i32,
+    /// Where it is read next; `None` while that is being found.
+    pub position: Option<Offset>,
+    /// One past the last record that could be read when a broker answered last.
+    pub end: Option<Offset>,
+    /// Whether it is left alone for now.
+    pub is_paused: bool,
+}
+
+impl PartitionPosition {
+    /// Offsets that are still to be read, as far as is known.
+    pub fn lag(&self) -> Option<u64> {
+        u64::try_from(self.end?.raw() - self.position?.raw()).ok().or(Some(0))
+    }
+}
+
 /// What the machine wants done.
 #[derive(Debug)]
 pub enum Effect {
@@ -25,7 +48,7 @@ pub enum Effect {
     Fetch {
         /// The question's number.
         call: CallId,
-        /// The leader of all of the partitions.
+        /// The leader of all of the partitions, or a replica that serves readers.
         broker: BrokerId,
         /// How long the broker may hold the answer back.
         wait_ms: u64,
@@ -43,6 +66,17 @@ pub enum Effect {
         /// What to find.
         topics: Vec<TopicLookup>,
     },
+    /// Ask where leaders' epochs end; to be answered by [`Machine::validated`](super::machine::Machine::validated) or [`Machine::call_failed`](super::machine::Machine::call_failed).
+    OffsetForLeaderEpoch {
+        /// The question's number.
+        call: CallId,
+        /// The leader of all of the partitions.
+        broker: BrokerId,
+        /// What to find.
+        topics: Vec<TopicLookup>,
+    },
+    /// A broker told who leads a partition now.
+    LeaderHint(LeaderHint),
     /// What is known of the cluster proved wrong or is missing.
     RefreshMetadata,
     /// [`Machine::take`](super::machine::Machine::take) has something, or the end was reached.
@@ -71,11 +105,11 @@ pub struct PartitionFetch {
     pub leader_epoch: i32,
 }
 
-/// The partitions of one topic in one ListOffsets.
+/// The partitions of one topic in one ListOffsets or OffsetForLeaderEpoch.
 #[derive(Debug)]
 pub struct TopicLookup {
     /// The topic's name.
     pub name: Arc<str>,
-    /// Partition, the leader we believe in, and the time as the protocol carries it.
+    /// Partition, the leader we believe in, and the time as the protocol carries it, or the epoch.
     pub partitions: Vec<(i32, i32, i64)>,
 }

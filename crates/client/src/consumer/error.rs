@@ -31,6 +31,14 @@ pub enum Cause {
         /// The end of what may be read, if the broker said.
         end: Option<Offset>,
     },
+    /// Records that were read are not in the log any more: it was cut off, and others may have taken their place (KIP-320).
+    #[error("the log was cut off at {end}, and was read up to {read_to}")]
+    Truncated {
+        /// Where reading would have gone on.
+        read_to: Offset,
+        /// Up to here what was read is what is there.
+        end: Offset,
+    },
     /// The brokers know no such topic or partition.
     #[error("the topic or partition does not exist")]
     Unknown,
@@ -44,6 +52,16 @@ pub enum Cause {
         at: Offset,
         /// What is wrong there.
         problem: BatchError,
+    },
+    /// A key or value is not in the format that was asked for. The next record may be.
+    #[error("at offset {at}: the {what} can't be read: {problem}")]
+    Undeserializable {
+        /// The record.
+        at: Offset,
+        /// "key" or "value".
+        what: &'static str,
+        /// What the deserializer said.
+        problem: String,
     },
     /// The request brought no answer, and trying again can't help.
     #[error("{0}")]

@@ -7,21 +7,22 @@
 //!    handed out | waiting: batch batch batch | position: what the next Fetch asks for
 //! ```
 
+mod answers;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::mem;
 use std::sync::Arc;
 
-use klamm_model::{BatchView, BrokerId, ErrorCode, Offset, Tick, TopicId};
-use klamm_wire::{FetchResponse, ListOffsetsResponse, Records, fetch::PartitionData};
+use klamm_model::{BatchView, BrokerId, ErrorCode, Tick, TopicId};
 
 use super::batch::FetchedBatch;
-use super::config::{Config, OutOfRange, Start};
-use super::effect::{Assignment, Effect, PartitionFetch, TopicFetch, TopicLookup};
+use super::config::{Config, Start};
+use super::effect::{Assignment, Effect, PartitionFetch, PartitionPosition, TopicFetch, TopicLookup};
 use super::error::{Cause, ConsumeError};
 use super::slot::{Position, Slot};
-use crate::call::{CallError, CallId};
+use crate::call::CallId;
 use crate::metadata::Cluster;
 use crate::partitioner::Random;
 
@@ -97,38 +98,43 @@ impl Machine {
                 continue;
             }
             self.places.insert((topic.clone(), partition), place);
-            let (position, handed_to) = match start {
-                Start::At(offset) => (Position::At(offset), offset),
-                Start::Earliest | Start::Latest | Start::Last(_) | Start::Since(_) => {
-                    (Position::Find(start), Offset::ZERO)
-                }
-            };
-            self.slots.push(Slot {
-                topic,
-                partition,
-                position,
-                call: None,
-                not_before: Tick(0),
-                failures: 0,
-                unknown_since: None,
-                waiting: VecDeque::new(),
-                waiting_bytes: 0,
-                handed_to,
-                high_watermark: None,
-                has_reached_end: false,
-                is_stopped: false,
-                out_of_range: self.config.out_of_range,
-            });
+            self.slots.push(Slot::new(topic, partition, start, self.config.out_of_range));
         }
+    }
+
+    /// Reads the partition from there on; what waited to be handed out is dropped, and a partition that could not be read is tried again.
+    /// Says whether it is one of ours.
+    pub fn seek(&mut self, topic: &str, partition: i32, to: Start) -> bool {
+        let Some(place) = self.place(topic, partition) else { return false };
+        self.drop_waiting(place);
+        let slot = &mut self.slots[place];
+        self.errors.retain(|error| !slot.is(&error.topic, error.partition));
+        let (is_paused, out_of_range) = (slot.is_paused, self.config.out_of_range);
+        *slot = Slot { is_paused, ..Slot::new(slot.topic.clone(), partition, to, out_of_range) };
+        true
+    }
+
+    /// Neither fetches nor hands out records of the partition while it is paused; what waits is kept. Says whether it is one of ours.
+    pub fn pause(&mut self, topic: &str, partition: i32, is_paused: bool) -> bool {
+        let Some(place) = self.place(topic, partition) else { return false };
+        let was_paused = mem::replace(&mut self.slots[place].is_paused, is_paused);
+        if is_paused {
+            self.readable.retain(|&readable| readable != place);
+        } else if was_paused && !self.slots[place].waiting.is_empty() {
+            self.readable.push_back(place);
+        }
+        true
     }
 
     /// A newer picture of the cluster.
     pub fn cluster_changed(&mut self, cluster: Arc<Cluster>) {
         for slot in &mut self.slots {
-            // A new leader is no reason to wait for an old failure.
-            if self.cluster.leader(&slot.topic, slot.partition) != cluster.leader(&slot.topic, slot.partition)
-            {
+            let leader = cluster.leader(&slot.topic, slot.partition);
+            if self.cluster.leader(&slot.topic, slot.partition) != leader {
+                // A new leader is no reason to wait for an old failure, and may lack what was read of the old one.
                 slot.not_before = Tick(0);
+                slot.nearest = None;
+                slot.must_validate = slot.read_epoch.is_some() && leader.is_some_and(|(_, epoch)| 0 <= epoch);
             }
         }
         self.cluster = cluster;
@@ -140,6 +146,22 @@ impl Machine {
             return Some(Err(error));
         }
         let place = self.readable.pop_front()?;
+        Some(self.hand_out(place))
+    }
+
+    /// The same for one partition only.
+    pub fn take_of(&mut self, topic: &str, partition: i32) -> Option<Result<FetchedBatch, ConsumeError>> {
+        let is_meant = |error: &ConsumeError| error.partition == partition && *error.topic == *topic;
+        if let Some(number) = self.errors.iter().position(is_meant) {
+            return self.errors.remove(number).map(Err);
+        }
+        let is_meant = |&place: &usize| self.slots[place].is(topic, partition);
+        let number = self.readable.iter().position(is_meant)?;
+        let place = self.readable.remove(number)?;
+        Some(self.hand_out(place))
+    }
+
+    fn hand_out(&mut self, place: usize) -> Result<FetchedBatch, ConsumeError> {
         let slot = &mut self.slots[place];
         let bytes = slot.waiting.pop_front().expect("a readable partition has something waiting");
         slot.waiting_bytes -= bytes.len();
@@ -155,19 +177,16 @@ impl Machine {
             Ok(next) => {
                 slot.handed_to = next;
                 slot.note_end();
-                Some(Ok(FetchedBatch {
+                Ok(FetchedBatch {
                     topic: slot.topic.clone(),
                     partition: slot.partition,
                     from,
                     high_watermark: slot.high_watermark,
                     bytes,
                     unpacked_bytes_max: self.config.unpacked_batch_bytes_max,
-                }))
+                })
             }
-            Err(problem) => {
-                self.stop(place, Cause::Damaged { at: from, problem });
-                self.errors.pop_front().map(Err)
-            }
+            Err(problem) => Err(self.stopped(place, Cause::Damaged { at: from, problem })),
         }
     }
 
@@ -176,11 +195,14 @@ impl Machine {
         self.slots.iter().all(|slot| slot.has_reached_end || slot.is_stopped)
     }
 
-    /// Where each partition is read next: topic, partition, offset (`None` while it is being found).
-    pub fn positions(&self) -> impl Iterator<Item = (&Arc<str>, i32, Option<Offset>)> {
-        self.slots.iter().map(|slot| {
-            let offset = matches!(slot.position, Position::At(_)).then_some(slot.handed_to);
-            (&slot.topic, slot.partition, offset)
+    /// How far each partition is read.
+    pub fn positions(&self) -> impl Iterator<Item = PartitionPosition> {
+        self.slots.iter().map(|slot| PartitionPosition {
+            topic: slot.topic.clone(),
+            partition: slot.partition,
+            position: matches!(slot.position, Position::At(_)).then_some(slot.handed_to),
+            end: slot.high_watermark,
+            is_paused: slot.is_paused,
         })
     }
 
@@ -190,11 +212,12 @@ impl Machine {
         self.wake = None;
         let mut lookups: BTreeMap<BrokerId, Vec<usize>> = BTreeMap::new();
         let mut fetches: BTreeMap<BrokerId, Vec<usize>> = BTreeMap::new();
-        let mut absentees: BTreeMap<BrokerId, ()> = BTreeMap::new();
+        let mut validations: BTreeMap<BrokerId, Vec<usize>> = BTreeMap::new();
+        let mut absentees: BTreeSet<BrokerId> = BTreeSet::new();
         let mut lacks_leader = false;
         for place in 0..self.slots.len() {
             let slot = &self.slots[place];
-            if slot.is_stopped || slot.call.is_some() {
+            if slot.is_stopped || slot.is_paused || slot.call.is_some() {
                 continue;
             }
             if now < slot.not_before {
@@ -207,11 +230,12 @@ impl Machine {
             };
             match slot.position {
                 Position::Find(_) => lookups.entry(leader).or_default().push(place),
+                Position::At(_) if slot.must_validate => validations.entry(leader).or_default().push(place),
                 Position::At(_) if slot.waiting_bytes < 2 * self.config.partition_bytes_max => {
-                    fetches.entry(leader).or_default().push(place);
+                    fetches.entry(self.reader_of(place, leader, now)).or_default().push(place);
                 }
                 Position::At(_) => {
-                    absentees.insert(leader, ());
+                    absentees.insert(self.reader_of(place, leader, now));
                 }
             }
         }
@@ -219,12 +243,17 @@ impl Machine {
             out.push(Effect::RefreshMetadata);
         }
         for (broker, places) in lookups {
-            self.look_up(broker, places, out);
+            let (call, topics) = self.look_up(broker, places);
+            out.push(Effect::ListOffsets { call, broker, topics });
+        }
+        for (broker, places) in validations {
+            let (call, topics) = self.look_up(broker, places);
+            out.push(Effect::OffsetForLeaderEpoch { call, broker, topics });
         }
         for (broker, places) in fetches {
             let room = self.config.prefetch_bytes_max.saturating_sub(self.waiting_bytes);
             if room > 0 && !self.fetching.contains_key(&broker) {
-                self.fetch(broker, places, absentees.contains_key(&broker), room, out);
+                self.fetch(broker, places, absentees.contains(&broker), room, out);
             }
         }
     }
@@ -232,73 +261,6 @@ impl Machine {
     /// When [`advance`](Self::advance) has something to do at the latest, if nothing happens before.
     pub fn next_wake(&self) -> Option<Tick> {
         self.wake
-    }
-
-    /// A broker answered an [`Effect::Fetch`].
-    pub fn fetched(&mut self, now: Tick, call: CallId, response: FetchResponse, out: &mut Vec<Effect>) {
-        let Some(Call { slots, ids, .. }) = self.end_call(call) else { return };
-        let code = ErrorCode::from_code(response.error_code).unwrap_or(ErrorCode::UnknownServerError);
-        if code != ErrorCode::None {
-            for place in slots {
-                self.refused(now, place, code, out);
-            }
-            return;
-        }
-        for topic in response.responses {
-            let by_id = ids.iter().find(|(id, _)| *id == topic.topic_id);
-            let name = match by_id {
-                Some((_, name)) if topic.topic.is_empty() => name.clone(),
-                _ => topic.topic.into(),
-            };
-            for partition in topic.partitions {
-                let place = self.places.get(&(name.clone(), partition.partition_index)).copied();
-                if let Some(place) = place.filter(|&place| self.slots[place].call == Some(call)) {
-                    self.slots[place].call = None;
-                    self.take_records(now, place, partition, out);
-                }
-            }
-        }
-        self.settle(now, call, &slots);
-    }
-
-    /// A broker answered an [`Effect::ListOffsets`].
-    pub fn located(&mut self, now: Tick, call: CallId, response: ListOffsetsResponse, out: &mut Vec<Effect>) {
-        let Some(Call { slots, .. }) = self.end_call(call) else { return };
-        for topic in response.topics {
-            let name: Arc<str> = topic.name.into();
-            for answer in topic.partitions {
-                let place = self.places.get(&(name.clone(), answer.partition_index)).copied();
-                let Some(place) = place.filter(|&place| self.slots[place].call == Some(call)) else {
-                    continue;
-                };
-                self.slots[place].call = None;
-                match ErrorCode::from_code(answer.error_code).unwrap_or(ErrorCode::UnknownServerError) {
-                    ErrorCode::None => {
-                        self.slots[place].begin_at(Offset::from_wire(answer.offset));
-                        if self.slots[place].has_reached_end {
-                            out.push(Effect::Readable);
-                        }
-                    }
-                    code => self.refused(now, place, code, out),
-                }
-            }
-        }
-        self.settle(now, call, &slots);
-    }
-
-    /// A request of ours brought no answer.
-    pub fn call_failed(&mut self, now: Tick, call: CallId, error: &CallError, out: &mut Vec<Effect>) {
-        let Some(Call { slots, .. }) = self.end_call(call) else { return };
-        out.push(Effect::RefreshMetadata);
-        for place in slots {
-            self.slots[place].call = None;
-            if error.is_retriable() {
-                self.try_later(now, place);
-            } else {
-                self.stop(place, Cause::Call(error.clone()));
-                out.push(Effect::Readable);
-            }
-        }
     }
 
     fn fetch(
@@ -340,119 +302,46 @@ impl Machine {
         out.push(Effect::Fetch { call, broker, wait_ms, bytes_max: self.config.bytes_max.min(room), topics });
     }
 
-    fn look_up(&mut self, broker: BrokerId, places: Vec<usize>, out: &mut Vec<Effect>) {
+    /// Asks about partitions whose position has to be found, or is to be looked at again.
+    fn look_up(&mut self, broker: BrokerId, places: Vec<usize>) -> (CallId, Vec<TopicLookup>) {
         let call = self.new_call();
         let mut topics: Vec<TopicLookup> = Vec::new();
         for &place in &places {
             let slot = &mut self.slots[place];
-            let Position::Find(start) = slot.position else { continue };
             slot.call = Some(call);
-            let time = match start {
-                Start::Earliest => EARLIEST,
-                Start::Latest | Start::Last(_) => LATEST,
-                Start::Since(timestamp) => timestamp.0.max(0),
-                Start::At(_) => unreachable!("an offset needs not be found"),
+            let wanted = match slot.position {
+                Position::Find(Start::Earliest) => EARLIEST,
+                Position::Find(Start::Latest | Start::Last(_)) => LATEST,
+                Position::Find(Start::Since(timestamp)) => timestamp.0.max(0),
+                Position::Find(Start::At(_)) => unreachable!("an offset needs not be found"),
+                Position::At(_) => slot.read_epoch.expect("only what was read can be validated").0.into(),
             };
             let leader_epoch =
                 self.cluster.leader(&slot.topic, slot.partition).map_or(-1, |(_, epoch)| epoch);
-            let lookup = (slot.partition, leader_epoch, time);
+            let lookup = (slot.partition, leader_epoch, wanted);
             match topics.iter_mut().find(|topic| topic.name == slot.topic) {
                 Some(topic) => topic.partitions.push(lookup),
                 None => topics.push(TopicLookup { name: slot.topic.clone(), partitions: vec![lookup] }),
             }
         }
         self.calls.insert(call, Call { broker, is_fetch: false, slots: places, ids: Vec::new() });
-        out.push(Effect::ListOffsets { call, broker, topics });
+        (call, topics)
+    }
+
+    /// Who is asked for records: the leader, or the replica that it named as nearer.
+    fn reader_of(&self, place: usize, leader: BrokerId, now: Tick) -> BrokerId {
+        let nearest = self.slots[place].nearest.filter(|(_, until)| now < *until);
+        nearest.map_or(leader, |(broker, _)| broker)
+    }
+
+    fn place(&self, topic: &str, partition: i32) -> Option<usize> {
+        self.slots.iter().position(|slot| slot.is(topic, partition))
     }
 
     fn new_call(&mut self) -> CallId {
         let call = CallId(self.next_call);
         self.next_call += 1;
         call
-    }
-
-    fn end_call(&mut self, call: CallId) -> Option<Call> {
-        let ended = self.calls.remove(&call)?;
-        if ended.is_fetch {
-            self.fetching.remove(&ended.broker);
-        }
-        Some(ended)
-    }
-
-    /// Whoever was asked for and not answered is asked for again later.
-    fn settle(&mut self, now: Tick, call: CallId, places: &[usize]) {
-        for &place in places {
-            if self.slots[place].call == Some(call) {
-                self.slots[place].call = None;
-                self.try_later(now, place);
-            }
-        }
-    }
-
-    fn take_records(&mut self, now: Tick, place: usize, answer: PartitionData, out: &mut Vec<Effect>) {
-        let code = ErrorCode::from_code(answer.error_code).unwrap_or(ErrorCode::UnknownServerError);
-        let log_start = Offset::from_wire(answer.log_start_offset);
-        let end = Offset::from_wire(answer.high_watermark);
-        match code {
-            ErrorCode::None => {}
-            ErrorCode::OffsetOutOfRange => return self.out_of_range(place, log_start, end, out),
-            code => return self.refused(now, place, code, out),
-        }
-        let slot = &mut self.slots[place];
-        slot.failures = 0;
-        slot.unknown_since = None;
-        slot.out_of_range = self.config.out_of_range;
-        slot.high_watermark = end;
-        let was_empty = slot.waiting.is_empty();
-        let had_reached_end = slot.has_reached_end;
-        let mut damage = None;
-        if let Some(Records::Bytes(run)) = answer.records {
-            damage = slot.queue(&run, &mut self.waiting_bytes);
-        }
-        slot.note_end();
-        if was_empty && !slot.waiting.is_empty() {
-            self.readable.push_back(place);
-            out.push(Effect::Readable);
-        } else if slot.has_reached_end && !had_reached_end {
-            out.push(Effect::Readable);
-        }
-        if let Some(cause) = damage {
-            self.stop(place, cause);
-            out.push(Effect::Readable);
-        }
-    }
-
-    fn out_of_range(
-        &mut self,
-        place: usize,
-        log_start: Option<Offset>,
-        end: Option<Offset>,
-        out: &mut Vec<Effect>,
-    ) {
-        let slot = &mut self.slots[place];
-        let Position::At(wanted) = slot.position else { return };
-        match slot.out_of_range {
-            OutOfRange::Earliest => slot.position = Position::Find(Start::Earliest),
-            OutOfRange::Latest => slot.position = Position::Find(Start::Latest),
-            OutOfRange::Fail => {
-                self.stop(place, Cause::OutOfRange { wanted, log_start, end });
-                out.push(Effect::Readable);
-            }
-        }
-    }
-
-    fn refused(&mut self, now: Tick, place: usize, code: ErrorCode, out: &mut Vec<Effect>) {
-        self.slots[place].call = None;
-        if matches!(code, ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId) {
-            self.unknown(now, place, out);
-        } else if code.is_retriable() {
-            self.try_later(now, place);
-        } else {
-            self.stop(place, Cause::Refused(code));
-            out.push(Effect::Readable);
-            return;
-        }
-        out.push(Effect::RefreshMetadata);
     }
 
     /// Says whether metadata may help.
@@ -501,13 +390,21 @@ impl Machine {
     }
 
     fn stop(&mut self, place: usize, cause: Cause) {
+        let error = self.stopped(place, cause);
+        self.errors.push_back(error);
+    }
+
+    fn stopped(&mut self, place: usize, cause: Cause) -> ConsumeError {
+        self.drop_waiting(place);
         let slot = &mut self.slots[place];
         slot.is_stopped = true;
-        self.waiting_bytes -= slot.waiting_bytes;
+        ConsumeError { topic: slot.topic.clone(), partition: slot.partition, cause }
+    }
+
+    fn drop_waiting(&mut self, place: usize) {
+        let slot = &mut self.slots[place];
+        self.waiting_bytes -= mem::take(&mut slot.waiting_bytes);
         slot.waiting.clear();
-        slot.waiting_bytes = 0;
-        let error = ConsumeError { topic: slot.topic.clone(), partition: slot.partition, cause };
         self.readable.retain(|&readable| readable != place);
-        self.errors.push_back(error);
     }
 }

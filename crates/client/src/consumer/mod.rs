@@ -2,6 +2,7 @@
 //!
 //! [`machine`] decides, without clock and sockets; [`Consumer`] drives it: one task fetches ahead within a budget, callers take batches.
 
+mod aborted;
 mod batch;
 mod config;
 mod effect;
@@ -9,9 +10,11 @@ mod error;
 pub mod machine;
 mod shell;
 mod slot;
+mod stream;
 
-pub use batch::FetchedBatch;
-pub use config::{Config, OutOfRange, Start};
-pub use effect::{Assignment, Effect, PartitionFetch, TopicFetch, TopicLookup};
+pub use batch::{ConsumedRecord, FetchedBatch};
+pub use config::{Config, Isolation, OutOfRange, Start};
+pub use effect::{Assignment, Effect, PartitionFetch, PartitionPosition, TopicFetch, TopicLookup};
 pub use error::{Cause, ConsumeError};
 pub use shell::Consumer;
+pub use stream::{RecordStream, TypedStream};

@@ -1,21 +1,25 @@
 //! Drives the consumer's machine: sockets, clock, and whoever waits for a batch.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
-use klamm_model::{Offset, Tick};
+use klamm_model::Tick;
 use klamm_wire::{
-    FetchRequest, ListOffsetsRequest, Request, Response,
+    FetchRequest, ListOffsetsRequest, OffsetForLeaderEpochRequest, Request, Response,
     fetch::{FetchPartition, FetchTopic},
     list_offsets::{ListOffsetsPartition, ListOffsetsTopic},
+    offset_for_leader_epoch::{OffsetForLeaderPartition, OffsetForLeaderTopic},
 };
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::batch::FetchedBatch;
-use super::config::Config;
-use super::effect::{Assignment, Effect};
+use super::config::{Config, Isolation, Start};
+use super::effect::{Assignment, Effect, PartitionPosition};
 use super::error::ConsumeError;
 use super::machine::Machine;
+use super::stream::RecordStream;
 use crate::call::{CallError, CallId};
 use crate::client::Client;
 use crate::net::{Lane, Question, Target, seeded};
@@ -32,18 +36,18 @@ pub struct Consumer {
     shared: Arc<Shared>,
 }
 
-struct Shared {
+pub(super) struct Shared {
     client: Client,
     state: Mutex<State>,
     /// The driving task has something to do.
     work: Notify,
-    /// There is something to read, or the end was reached.
-    readable: Notify,
 }
 
 struct State {
     machine: Machine,
     is_dropped: bool,
+    /// Who waits for something to read.
+    readers: Vec<Waker>,
 }
 
 impl Drop for Consumer {
@@ -52,6 +56,7 @@ impl Drop for Consumer {
         state.is_dropped = true;
         state.machine.assign([]);
         drop(state);
+        self.shared.wake_readers();
         self.shared.work.notify_one();
     }
 }
@@ -62,9 +67,8 @@ impl Consumer {
         let machine = Machine::new(config, client.cluster(), seeded());
         let shared = Arc::new(Shared {
             client: client.clone(),
-            state: Mutex::new(State { machine, is_dropped: false }),
+            state: Mutex::new(State { machine, is_dropped: false, readers: Vec::new() }),
             work: Notify::new(),
-            readable: Notify::new(),
         });
         tokio::spawn(drive(shared.clone()));
         Self { shared }
@@ -82,27 +86,16 @@ impl Consumer {
 
     /// The next batch of any partition; waits for one. After an error the other partitions go on.
     pub async fn next_batch(&self) -> Result<FetchedBatch, ConsumeError> {
-        loop {
-            let readable = self.shared.readable.notified();
-            if let Some(next) = self.take() {
-                return next;
-            }
-            readable.await;
-        }
+        poll_fn(|context| self.shared.poll(context, Machine::take)).await
     }
 
     /// The same, but `None` when every partition has been read to its end once since it was assigned.
     pub async fn next_batch_or_end(&self) -> Result<Option<FetchedBatch>, ConsumeError> {
-        loop {
-            let readable = self.shared.readable.notified();
-            if let Some(next) = self.take() {
-                return next.map(Some);
-            }
-            if self.shared.state.lock().machine.has_reached_end() {
-                return Ok(None);
-            }
-            readable.await;
-        }
+        let next_or_end = |machine: &mut Machine| match machine.take() {
+            Some(next) => Some(next.map(Some)),
+            None => machine.has_reached_end().then_some(Ok(None)),
+        };
+        poll_fn(|context| self.shared.poll(context, next_or_end)).await
     }
 
     /// The next batch if one is here already.
@@ -113,18 +106,75 @@ impl Consumer {
         Some(next)
     }
 
-    /// Where each partition is read next: topic, partition, offset (`None` while it is being found).
-    pub fn positions(&self) -> Vec<(Arc<str>, i32, Option<Offset>)> {
-        let state = self.shared.state.lock();
-        state
-            .machine
-            .positions()
-            .map(|(topic, partition, offset)| (topic.clone(), partition, offset))
-            .collect()
+    /// Reads the partition from there on; what was fetched ahead is dropped. A partition that could not be read is tried again. Says
+    /// whether the partition is read here at all.
+    pub fn seek(&self, topic: &str, partition: i32, to: Start) -> bool {
+        self.change(|machine| machine.seek(topic, partition, to))
+    }
+
+    /// Leaves the partition alone until [`resume`](Self::resume), without losing its place. Says whether it is read here at all.
+    pub fn pause(&self, topic: &str, partition: i32) -> bool {
+        self.change(|machine| machine.pause(topic, partition, true))
+    }
+
+    /// Goes on with a paused partition. Says whether it is read here at all.
+    pub fn resume(&self, topic: &str, partition: i32) -> bool {
+        self.change(|machine| machine.pause(topic, partition, false))
+    }
+
+    /// How far each partition is read, and how far that is from its end.
+    pub fn positions(&self) -> Vec<PartitionPosition> {
+        self.shared.state.lock().machine.positions().collect()
+    }
+
+    /// All records, one by one. The stream ends when the consumer is dropped.
+    pub fn records(&self) -> RecordStream {
+        RecordStream::new(self.shared.clone(), None)
+    }
+
+    /// The records of one partition, one by one. What such a stream takes is taken from all others.
+    pub fn records_of(&self, topic: impl Into<Arc<str>>, partition: i32) -> RecordStream {
+        RecordStream::new(self.shared.clone(), Some((topic.into(), partition)))
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Machine) -> bool) -> bool {
+        let is_ours = change(&mut self.shared.state.lock().machine);
+        self.shared.work.notify_one();
+        // What waited while the partition was paused can be read at once.
+        self.shared.wake_readers();
+        is_ours
     }
 }
 
 impl Shared {
+    /// What `take` finds; whoever finds nothing is woken when there may be something.
+    pub(super) fn poll<T>(
+        &self,
+        context: &Context<'_>,
+        take: impl FnOnce(&mut Machine) -> Option<T>,
+    ) -> Poll<T> {
+        let mut state = self.state.lock();
+        let Some(taken) = take(&mut state.machine) else {
+            if !state.readers.iter().any(|reader| reader.will_wake(context.waker())) {
+                state.readers.push(context.waker().clone());
+            }
+            return Poll::Pending;
+        };
+        drop(state);
+        // There is room now for more.
+        self.work.notify_one();
+        Poll::Ready(taken)
+    }
+
+    pub(super) fn is_dropped(&self) -> bool {
+        self.state.lock().is_dropped
+    }
+
+    fn wake_readers(&self) {
+        let readers = std::mem::take(&mut self.state.lock().readers);
+        readers.into_iter().for_each(Waker::wake);
+    }
+
     fn step(self: &Arc<Self>, feed: impl FnOnce(&mut Machine, Tick, &mut Vec<Effect>)) {
         let now = self.client.clock().now();
         let mut effects = Vec::new();
@@ -161,6 +211,8 @@ impl Shared {
                     max_wait_ms: i32::try_from(wait_ms).unwrap_or(i32::MAX),
                     min_bytes: clamped(config.bytes_min),
                     max_bytes: clamped(bytes_max),
+                    isolation_level: config.isolation.to_wire(),
+                    rack_id: config.rack,
                     session_epoch: NO_SESSION_EPOCH,
                     topics: topics.collect(),
                     ..FetchRequest::default()
@@ -176,7 +228,7 @@ impl Shared {
                 );
             }
             Effect::ListOffsets { call, broker, topics } => {
-                let timeout_ms = self.state.lock().machine.config().request_timeout_ms;
+                let (timeout_ms, isolation) = self.timeout_and_isolation();
                 let topics = topics.into_iter().map(|topic| {
                     let partitions = topic.partitions.into_iter().map(
                         |(partition_index, current_leader_epoch, timestamp)| ListOffsetsPartition {
@@ -189,6 +241,7 @@ impl Shared {
                 });
                 let request = ListOffsetsRequest {
                     replica_id: -1,
+                    isolation_level: isolation.to_wire(),
                     topics: topics.collect(),
                     timeout_ms: i32::try_from(timeout_ms).unwrap_or(i32::MAX),
                     ..ListOffsetsRequest::default()
@@ -202,9 +255,33 @@ impl Shared {
                     timeout_ms,
                 );
             }
+            Effect::OffsetForLeaderEpoch { call, broker, topics } => {
+                let (timeout_ms, _) = self.timeout_and_isolation();
+                let topics = topics.into_iter().map(|topic| {
+                    let partitions =
+                        topic.partitions.into_iter().map(|(partition, current_leader_epoch, epoch)| {
+                            OffsetForLeaderPartition {
+                                partition,
+                                current_leader_epoch,
+                                leader_epoch: i32::try_from(epoch).unwrap_or(-1),
+                            }
+                        });
+                    OffsetForLeaderTopic { topic: topic.name.to_string(), partitions: partitions.collect() }
+                });
+                let request = OffsetForLeaderEpochRequest { replica_id: -1, topics: topics.collect() };
+                let request = Request::OffsetForLeaderEpoch(request);
+                self.ask(call, Target::Broker(broker), Lane::Prompt, request, i16::MAX, timeout_ms);
+            }
             Effect::RefreshMetadata => self.client.refresh_metadata(),
-            Effect::Readable => self.readable.notify_waiters(),
+            Effect::LeaderHint(hint) => self.client.leader_hint(hint),
+            Effect::Readable => self.wake_readers(),
         }
+    }
+
+    fn timeout_and_isolation(&self) -> (u64, Isolation) {
+        let state = self.state.lock();
+        let config = state.machine.config();
+        (config.request_timeout_ms, config.isolation)
     }
 
     fn ask(
@@ -231,6 +308,7 @@ impl Shared {
             match response {
                 Ok(Response::Fetch(response)) => machine.fetched(now, call, response, out),
                 Ok(Response::ListOffsets(response)) => machine.located(now, call, response, out),
+                Ok(Response::OffsetForLeaderEpoch(response)) => machine.validated(now, call, response, out),
                 Ok(_) => unreachable!("answers are decoded as what was asked for"),
                 Err(error) => machine.call_failed(now, call, &error, out),
             }

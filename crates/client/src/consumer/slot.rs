@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use klamm_model::{Batches, Offset, Tail, Tick};
+use klamm_model::{Batches, BrokerId, LeaderEpoch, Offset, Tail, Tick};
 
+use super::aborted::Aborted;
 use super::config::{OutOfRange, Start};
 use super::error::Cause;
 use crate::call::CallId;
@@ -26,6 +27,13 @@ pub(super) struct Slot {
     pub(super) high_watermark: Option<Offset>,
     pub(super) has_reached_end: bool,
     pub(super) is_stopped: bool,
+    pub(super) is_paused: bool,
+    /// The replica that the leader wants us to read from, and until when.
+    pub(super) nearest: Option<(BrokerId, Tick)>,
+    /// The leader's epoch in which what is before the position was written; `None` until something was read.
+    pub(super) read_epoch: Option<LeaderEpoch>,
+    /// There is a new leader since then: its log may have something else before the position.
+    pub(super) must_validate: bool,
     pub(super) out_of_range: OutOfRange,
 }
 
@@ -36,6 +44,39 @@ pub(super) enum Position {
 }
 
 impl Slot {
+    pub(super) fn new(topic: Arc<str>, partition: i32, start: Start, out_of_range: OutOfRange) -> Self {
+        let (position, handed_to) = match start {
+            Start::At(offset) => (Position::At(offset), offset),
+            Start::Earliest | Start::Latest | Start::Last(_) | Start::Since(_) => {
+                (Position::Find(start), Offset::ZERO)
+            }
+        };
+        Self {
+            topic,
+            partition,
+            position,
+            call: None,
+            not_before: Tick(0),
+            failures: 0,
+            unknown_since: None,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            handed_to,
+            high_watermark: None,
+            has_reached_end: false,
+            is_stopped: false,
+            is_paused: false,
+            nearest: None,
+            read_epoch: None,
+            must_validate: false,
+            out_of_range,
+        }
+    }
+
+    pub(super) fn is(&self, topic: &str, partition: i32) -> bool {
+        self.partition == partition && *self.topic == *topic
+    }
+
     pub(super) fn begin_at(&mut self, found: Option<Offset>) {
         let Position::Find(start) = self.position else { return };
         let Some(found) = found else {
@@ -57,12 +98,18 @@ impl Slot {
         }
         self.position = Position::At(offset);
         self.handed_to = offset;
+        (self.read_epoch, self.must_validate) = (None, false);
         self.failures = 0;
         self.note_end();
     }
 
     /// Takes the whole batches of an answer. A batch that the end of the answer cuts off comes again with the next.
-    pub(super) fn queue(&mut self, run: &Bytes, waiting_bytes: &mut usize) -> Option<Cause> {
+    pub(super) fn queue(
+        &mut self,
+        run: &Bytes,
+        mut aborted: Option<&mut Aborted>,
+        waiting_bytes: &mut usize,
+    ) -> Option<Cause> {
         let Position::At(mut position) = self.position else { return None };
         for batch in Batches::new(run, Tail::MayBeTruncated) {
             let view = match batch {
@@ -73,8 +120,13 @@ impl Slot {
             if view.next_offset() <= position {
                 continue;
             }
+            let is_hidden = match aborted.as_mut().map_or(Ok(false), |aborted| aborted.hides(&view)) {
+                Ok(is_hidden) => is_hidden,
+                Err(problem) => return Some(Cause::Damaged { at: position, problem }),
+            };
             position = view.next_offset();
-            if view.header().attributes.is_control() {
+            self.read_epoch = view.header().leader_epoch.or(self.read_epoch);
+            if is_hidden || view.header().attributes.is_control() {
                 continue;
             }
             let bytes = run.slice_ref(view.bytes());

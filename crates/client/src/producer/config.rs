@@ -1,5 +1,7 @@
 //! What a producer can be told.
 
+use std::str::FromStr;
+
 use klamm_model::Compression;
 
 use crate::backoff::Backoff;
@@ -24,6 +26,19 @@ impl Acks {
             Self::None => 0,
             Self::Leader => 1,
             Self::All => -1,
+        }
+    }
+}
+
+impl FromStr for Acks {
+    type Err = &'static str;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        match name {
+            "0" => Ok(Self::None),
+            "1" => Ok(Self::Leader),
+            "all" | "-1" => Ok(Self::All),
+            _ => Err("not one of 0, 1, all"),
         }
     }
 }

@@ -7,6 +7,7 @@
 )]
 
 mod admin;
+mod consumer;
 mod producer;
 
 use klamm_client::{Admin, Change, Client, ClientConfig, NewTopic};

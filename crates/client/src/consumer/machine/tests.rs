@@ -3,18 +3,27 @@
 use std::fmt::Write;
 
 use expect_test::{Expect, expect};
-use klamm_model::{BatchBuilder, LeaderEpoch, Seal, Timestamp};
-use klamm_wire::fetch::FetchableTopicResponse;
+use klamm_model::{BatchBuilder, LeaderEpoch, Offset, Producer, ProducerEpoch, ProducerId, Seal, Timestamp};
+use klamm_wire::fetch::{AbortedTransaction, FetchableTopicResponse, PartitionData};
 use klamm_wire::list_offsets::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
+use klamm_wire::offset_for_leader_epoch::{EpochEndOffset, OffsetForLeaderTopicResult};
+use klamm_wire::{FetchResponse, ListOffsetsResponse, OffsetForLeaderEpochResponse, Records};
 
+use super::super::config::{Isolation, OutOfRange};
 use super::*;
+use crate::call::CallError;
 use crate::metadata::{Partition, Topic};
 
 fn cluster(leaders: &[i32]) -> Arc<Cluster> {
+    cluster_in_epoch(leaders, 0)
+}
+
+fn cluster_in_epoch(leaders: &[i32], leader_epoch: i32) -> Arc<Cluster> {
     let partitions = leaders
         .iter()
         .map(|&leader| Partition {
             leader: (leader >= 0).then_some(BrokerId(leader)),
+            leader_epoch,
             ..Partition::default()
         })
         .collect();
@@ -22,13 +31,35 @@ fn cluster(leaders: &[i32]) -> Arc<Cluster> {
     Arc::new(Cluster { topics: BTreeMap::from([("t".into(), topic)]), ..Cluster::default() })
 }
 
-/// A batch of `count` records from `base` on, as a log holds it.
-fn batch(base: i64, count: u32) -> Vec<u8> {
+/// A batch as a log holds it: BASE+COUNT; in a transaction of producer 7 t7:BASE+COUNT, and the ends of transactions commit7:BASE+1 and
+/// abort7:BASE+1.
+fn batch(word: &str) -> Vec<u8> {
+    let (kind, extent) = word.split_once(':').unwrap_or(("", word));
+    let (base, count) = extent.split_once('+').expect("base+count");
+    let (base, count): (i64, u32) = (base.parse().expect("a base"), count.parse().expect("a count"));
+    let name = kind.trim_end_matches(|it: char| it.is_ascii_digit());
+    let producer = kind[name.len()..].parse().ok().map(|id| Producer {
+        id: ProducerId(id),
+        epoch: ProducerEpoch(0),
+        base_sequence: 0,
+    });
+    let key = match name {
+        "abort" => Some(&[0, 0, 0, 0][..]),
+        "commit" => Some(&[0, 0, 0, 1][..]),
+        _ => None,
+    };
     let mut builder = BatchBuilder::default();
     for number in 0..count {
-        builder.append(Timestamp(0), None, Some(format!("r{}", base + i64::from(number)).as_bytes()), &[]);
+        builder.append(Timestamp(0), key, Some(format!("r{}", base + i64::from(number)).as_bytes()), &[]);
     }
-    let seal = Seal { base_offset: Offset::new(base), leader_epoch: Some(LeaderEpoch(0)), ..Seal::default() };
+    let seal = Seal {
+        base_offset: Offset::new(base),
+        leader_epoch: Some(LeaderEpoch(0)),
+        producer,
+        is_transactional: producer.is_some(),
+        is_control: key.is_some(),
+        ..Seal::default()
+    };
     builder.finish(&seal).to_vec()
 }
 
@@ -86,25 +117,67 @@ impl World {
                 let response = ListOffsetsResponse { topics: vec![topic], ..ListOffsetsResponse::default() };
                 self.machine.located(now, call_of(call), response, &mut self.effects);
             }
-            // fetched CALL PARTITION END BATCH…; a batch is BASE+COUNT, "cut" leaves the last one incomplete, "bad" damages it
+            ["epoch", epoch, leaders @ ..] => {
+                let leaders: Vec<i32> =
+                    leaders.iter().map(|leader| leader.parse().expect("a broker")).collect();
+                let epoch = epoch.parse().expect("an epoch");
+                self.machine.cluster_changed(cluster_in_epoch(&leaders, epoch));
+            }
+            ["seek", partition, offset] => {
+                let to = Start::At(Offset::new(offset.parse().expect("an offset")));
+                assert!(self.machine.seek("t", partition.parse().expect("a partition"), to));
+            }
+            [pause @ ("pause" | "resume"), partition] => {
+                let partition = partition.parse().expect("a partition");
+                assert!(self.machine.pause("t", partition, *pause == "pause"));
+            }
+            // validated CALL PARTITION EPOCH END
+            ["validated", call, partition, epoch, end] => {
+                let answer = EpochEndOffset {
+                    partition: partition.parse().expect("a partition"),
+                    leader_epoch: epoch.parse().expect("an epoch"),
+                    end_offset: end.parse().expect("an offset"),
+                    ..EpochEndOffset::default()
+                };
+                let topic = OffsetForLeaderTopicResult { topic: "t".into(), partitions: vec![answer] };
+                let response = OffsetForLeaderEpochResponse { topics: vec![topic], ..Default::default() };
+                self.machine.validated(now, call_of(call), response, &mut self.effects);
+            }
+            // fetched CALL PARTITION END BATCH…; "cut" leaves the last batch incomplete, "bad" damages it, aborted7@5 names a transaction, and
+            // nearest2 the replica to read from
             ["fetched", call, partition, end, batches @ ..] => {
-                let mut run = Vec::new();
+                let (mut run, mut answer) = (Vec::new(), PartitionData::default());
+                let mut aborted = Vec::new();
                 for word in batches {
-                    match *word {
-                        "cut" => run.truncate(run.len() - 1),
-                        "bad" => *run.last_mut().expect("a batch") ^= 1,
-                        word => {
-                            let (base, count) = word.split_once('+').expect("base+count");
-                            run.extend(batch(base.parse().expect("a base"), count.parse().expect("a count")));
-                        }
+                    if *word == "cut" {
+                        run.truncate(run.len() - 1);
+                    } else if *word == "bad" {
+                        *run.last_mut().expect("a batch") ^= 1;
+                    } else if let Some((producer, first)) =
+                        word.strip_prefix("aborted").and_then(|word| word.split_once('@'))
+                    {
+                        let producer_id = producer.parse().expect("a producer");
+                        let first_offset = first.parse().expect("an offset");
+                        aborted.push(AbortedTransaction { producer_id, first_offset });
+                    } else if let Some(nearest) = word.strip_prefix("nearest") {
+                        answer.preferred_read_replica = nearest.parse().expect("a broker");
+                    } else {
+                        run.extend(batch(word));
                     }
                 }
-                let records = Some(Records::Bytes(run.into()));
-                self.answer(now, call, partition, 0, end, records);
+                answer.aborted_transactions = Some(aborted);
+                answer.records = Some(Records::Bytes(run.into()));
+                self.answer(now, call, partition, end, answer);
             }
             ["refused", call, partition, code] => {
                 let code = ErrorCode::ALL.iter().find(|it| it.name() == *code).expect("a code").code();
-                self.answer(now, call, partition, code, "-1", None);
+                self.answer(
+                    now,
+                    call,
+                    partition,
+                    "-1",
+                    PartitionData { error_code: code, ..Default::default() },
+                );
             }
             ["broken", call] => {
                 let error = CallError::Broken { address: "b".into(), problem: "cut".into() };
@@ -115,21 +188,17 @@ impl World {
         }
     }
 
-    fn answer(
-        &mut self,
-        now: Tick,
-        call: &str,
-        partition: &str,
-        code: i16,
-        end: &str,
-        records: Option<Records>,
-    ) {
+    /// What is committed ends at `end`; there is always something more that is not.
+    fn answer(&mut self, now: Tick, call: &str, partition: &str, end: &str, answer: PartitionData) {
+        let end = end.parse().expect("an offset");
         let partition = PartitionData {
             partition_index: partition.parse().expect("a partition"),
-            error_code: code,
-            high_watermark: end.parse().expect("an offset"),
-            records,
-            ..PartitionData::default()
+            high_watermark: match self.machine.config.isolation {
+                Isolation::ReadUncommitted => end,
+                Isolation::ReadCommitted => end + 3,
+            },
+            last_stable_offset: end,
+            ..answer
         };
         let topic =
             FetchableTopicResponse { topic: "t".into(), partitions: vec![partition], ..Default::default() };
@@ -173,6 +242,13 @@ impl World {
                     .collect();
                 format!("locate #{} at {broker}: {}", call.0, partitions.join(", "))
             }
+            Effect::OffsetForLeaderEpoch { call, broker, topics } => {
+                let (partition, leader_epoch, epoch) = topics[0].partitions[0];
+                let question =
+                    format!("where {partition} ends in epoch {epoch}, leader since {leader_epoch}");
+                format!("ask #{} of {broker}: {question}", call.0)
+            }
+            Effect::LeaderHint(hint) => panic!("no broker here told {hint:?}"),
             Effect::RefreshMetadata => "refresh".into(),
             Effect::Readable => "readable".into(),
         };
@@ -471,4 +547,268 @@ fn what_waits_to_be_read_is_bounded() {
                 nothing
         "#]],
     );
+}
+
+#[test]
+fn another_offset_is_sought_and_what_comes_late_is_not_taken_for_it() {
+    check(
+        &[Start::At(Offset::ZERO)],
+        "0 tick\n 1 fetched #0 0 9 0+2 2+2\n 2 take\n 3 seek 0 7\n 4 take\n 5 fetched #1 0 9 4+5\n 6 take\n 7 fetched #2 0 9 7+2\n 8 take",
+        &expect![[r#"
+            0 tick
+                fetch #0 of 1, waiting 0 ms: 0 from 0
+            1 fetched #0 0 9 0+2 2+2
+                readable
+                fetch #1 of 1, waiting 500 ms: 0 from 4
+            2 take
+                0: 0 1
+            3 seek 0 7
+            4 take
+                nothing
+            5 fetched #1 0 9 4+5
+                fetch #2 of 1, waiting 0 ms: 0 from 7
+            6 take
+                nothing
+            7 fetched #2 0 9 7+2
+                readable
+                fetch #3 of 1, waiting 500 ms: 0 from 9
+            8 take
+                0: 7 8, at the end
+        "#]],
+    );
+    // A position that was lost is found again.
+    check(
+        &[Start::At(Offset::new(50))],
+        "0 tick\n 1 refused #0 0 OFFSET_OUT_OF_RANGE\n 2 seek 0 3\n 3 fetched #1 0 9 3+6\n 4 take",
+        &expect![[r#"
+            0 tick
+                fetch #0 of 1, waiting 0 ms: 0 from 50
+            1 refused #0 0 OFFSET_OUT_OF_RANGE
+                readable
+            2 seek 0 3
+                fetch #1 of 1, waiting 0 ms: 0 from 3
+            3 fetched #1 0 9 3+6
+                readable
+                fetch #2 of 1, waiting 500 ms: 0 from 9
+            4 take
+                0: 3 4 5 6 7 8, at the end
+        "#]],
+    );
+}
+
+#[test]
+fn a_paused_partition_keeps_its_place_and_the_others_go_on() {
+    check(
+        &[Start::At(Offset::ZERO), Start::At(Offset::ZERO)],
+        "0 tick\n 1 pause 0\n 2 fetched #0 0 2 0+2\n 500 tick\n 501 take\n 502 fetched #1 1 1 0+1\n 503 take\n 504 take\n 505 resume 0\n 506 take",
+        &expect![[r#"
+            0 tick
+                fetch #0 of 1, waiting 0 ms: 0 from 0, 1 from 0
+            1 pause 0
+            2 fetched #0 0 2 0+2
+            500 tick
+                fetch #1 of 1, waiting 0 ms: 1 from 0
+            501 take
+                nothing
+            502 fetched #1 1 1 0+1
+                readable
+                fetch #2 of 1, waiting 500 ms: 1 from 1
+            503 take
+                1: 0
+            504 take
+                nothing
+            505 resume 0
+            506 take
+                0: 0 1, at the end
+        "#]],
+    );
+}
+
+#[test]
+fn nothing_is_read_of_aborted_transactions_nor_beyond_the_first_open_one() {
+    let config = Config { isolation: Isolation::ReadCommitted, ..Config::default() };
+    let script = "0 tick\n 1 fetched #0 0 12 t7:0+2 t8:2+1 3+1 abort7:4+1 t7:5+1 commit8:6+1 commit7:7+1 t9:8+2 aborted9@8 aborted7@0\n \
+        2 take\n 3 take\n 4 take\n 5 take\n 6 fetched #1 0 12 t9:10+1 abort9:11+1 aborted9@8\n 7 take";
+    check_with(
+        &config,
+        &[1],
+        &[Start::At(Offset::ZERO)],
+        script,
+        &expect![[r#"
+            0 tick
+                fetch #0 of 1, waiting 0 ms: 0 from 0
+            1 fetched #0 0 12 t7:0+2 t8:2+1 3+1 abort7:4+1 t7:5+1 commit8:6+1 commit7:7+1 t9:8+2 aborted9@8 aborted7@0
+                readable
+                fetch #1 of 1, waiting 500 ms: 0 from 10
+            2 take
+                0: 2
+            3 take
+                0: 3
+            4 take
+                0: 5
+            5 take
+                nothing
+            6 fetched #1 0 12 t9:10+1 abort9:11+1 aborted9@8
+                readable
+                fetch #2 of 1, waiting 500 ms: 0 from 12
+            7 take
+                nothing, at the end
+        "#]],
+    );
+}
+
+#[test]
+fn what_a_new_leader_lacks_is_told_and_what_it_has_is_not_read_twice() {
+    // The new leader's log goes on behind what was read, is shorter than what waited to be read, and than what was read.
+    for (end, out_of_range, expected) in [
+        (
+            9,
+            OutOfRange::Fail,
+            expect![[r#"
+                0 tick
+                    fetch #0 of 1, waiting 0 ms: 0 from 0
+                1 fetched #0 0 9 0+2 2+2
+                    readable
+                    fetch #1 of 1, waiting 500 ms: 0 from 4
+                2 take
+                    0: 0 1
+                3 epoch 5 2
+                4 broken #1
+                    refresh
+                200 tick
+                    ask #2 of 2: where 0 ends in epoch 0, leader since 5
+                201 validated #2 0 0 9
+                    fetch #3 of 2, waiting 500 ms: 0 from 4
+                202 take
+                    0: 2 3
+            "#]],
+        ),
+        (
+            3,
+            OutOfRange::Fail,
+            expect![[r#"
+                0 tick
+                    fetch #0 of 1, waiting 0 ms: 0 from 0
+                1 fetched #0 0 9 0+2 2+2
+                    readable
+                    fetch #1 of 1, waiting 500 ms: 0 from 4
+                2 take
+                    0: 0 1
+                3 epoch 5 2
+                4 broken #1
+                    refresh
+                200 tick
+                    ask #2 of 2: where 0 ends in epoch 0, leader since 5
+                201 validated #2 0 0 3
+                    fetch #3 of 2, waiting 500 ms: 0 from 2
+                202 take
+                    nothing
+            "#]],
+        ),
+        (
+            1,
+            OutOfRange::Fail,
+            expect![[r#"
+                0 tick
+                    fetch #0 of 1, waiting 0 ms: 0 from 0
+                1 fetched #0 0 9 0+2 2+2
+                    readable
+                    fetch #1 of 1, waiting 500 ms: 0 from 4
+                2 take
+                    0: 0 1
+                3 epoch 5 2
+                4 broken #1
+                    refresh
+                200 tick
+                    ask #2 of 2: where 0 ends in epoch 0, leader since 5
+                201 validated #2 0 0 1
+                    readable
+                202 take
+                    error: t-0: the log was cut off at 1, and was read up to 2, at the end
+            "#]],
+        ),
+        (
+            1,
+            OutOfRange::Earliest,
+            expect![[r#"
+                0 tick
+                    fetch #0 of 1, waiting 0 ms: 0 from 0
+                1 fetched #0 0 9 0+2 2+2
+                    readable
+                    fetch #1 of 1, waiting 500 ms: 0 from 4
+                2 take
+                    0: 0 1
+                3 epoch 5 2
+                4 broken #1
+                    refresh
+                200 tick
+                    ask #2 of 2: where 0 ends in epoch 0, leader since 5
+                201 validated #2 0 0 1
+                    fetch #3 of 2, waiting 500 ms: 0 from 1
+                202 take
+                    nothing
+            "#]],
+        ),
+    ] {
+        let config = Config { out_of_range, ..Config::default() };
+        let script = format!(
+            "0 tick\n 1 fetched #0 0 9 0+2 2+2\n 2 take\n 3 epoch 5 2\n 4 broken #1\n 200 tick\n 201 validated #2 0 0 {end}\n 202 take"
+        );
+        check_with(&config, &[1], &[Start::At(Offset::ZERO)], &script, &expected);
+    }
+}
+
+#[test]
+fn a_broker_too_old_to_tell_of_epochs_is_believed() {
+    let mut world = World::new(&Config::default(), &[1], &[Start::At(Offset::ZERO)]);
+    world.run("0 tick\n 1 fetched #0 0 2 0+2\n 2 epoch 5 1\n 3 broken #1\n 200 tick");
+    let error = CallError::Unsupported { address: "b".into(), api: klamm_wire::ApiKey::OffsetForLeaderEpoch };
+    world.machine.call_failed(Tick(201_000), CallId(2), &error, &mut world.effects);
+    world.log.clear();
+    world.run("202 tick");
+    expect![[r#"
+        202 tick
+            refresh
+            fetch #3 of 1, waiting 500 ms: 0 from 2
+    "#]]
+    .assert_eq(&world.log);
+}
+
+#[test]
+fn the_nearest_replica_is_read_until_it_refuses() {
+    check_with(
+        &Config::default(),
+        &[1],
+        &[Start::At(Offset::ZERO)],
+        "0 tick\n 1 fetched #0 0 9 nearest2\n 2 fetched #1 0 9 0+2\n 3 refused #2 0 OFFSET_OUT_OF_RANGE\n 4 fetched #3 0 9 2+7\n 5 take\n 6 take",
+        &expect![[r#"
+            0 tick
+                fetch #0 of 1, waiting 0 ms: 0 from 0
+            1 fetched #0 0 9 nearest2
+                fetch #1 of 2, waiting 500 ms: 0 from 0
+            2 fetched #1 0 9 0+2
+                readable
+                fetch #2 of 2, waiting 500 ms: 0 from 2
+            3 refused #2 0 OFFSET_OUT_OF_RANGE
+                fetch #3 of 1, waiting 500 ms: 0 from 2
+            4 fetched #3 0 9 2+7
+                fetch #4 of 1, waiting 500 ms: 0 from 9
+            5 take
+                0: 0 1
+            6 take
+                0: 2 3 4 5 6 7 8, at the end
+        "#]],
+    );
+}
+
+#[test]
+fn what_is_still_to_be_read_is_known() {
+    let mut world = World::new(&Config::default(), &[1, 1], &[Start::At(Offset::ZERO), Start::Latest]);
+    world.run("0 tick\n 1 fetched #1 0 9 0+2\n 2 take\n 3 located #0 1:40\n 4 pause 1");
+    let positions: Vec<_> = world.machine.positions().collect();
+    let told = |place: usize| {
+        (positions[place].position.map(Offset::raw), positions[place].lag(), positions[place].is_paused)
+    };
+    assert_eq!((told(0), told(1)), ((Some(2), Some(7), false), (Some(40), Some(0), true)));
+    assert!(!world.machine.seek("t", 2, Start::Earliest) && !world.machine.pause("u", 0, true));
 }

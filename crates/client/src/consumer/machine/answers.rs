@@ -1,0 +1,268 @@
+//! What an answer means for the partitions it is about.
+
+use std::sync::Arc;
+
+use klamm_model::{BrokerId, ErrorCode, LeaderEpoch, Offset, Tick};
+use klamm_wire::fetch::{LeaderIdAndEpoch, PartitionData};
+use klamm_wire::{FetchResponse, ListOffsetsResponse, OffsetForLeaderEpochResponse, Records};
+
+use super::super::aborted::Aborted;
+use super::super::config::{Isolation, OutOfRange, Start};
+use super::super::effect::Effect;
+use super::super::error::Cause;
+use super::super::slot::Position;
+use super::{Call, Machine};
+use crate::call::{CallError, CallId};
+use crate::metadata::{BrokerAddress, LeaderHint};
+
+/// How long the replica that a leader named is read before the leader is asked again. Java takes the age of its metadata.
+const NEAREST_MS: u64 = 300_000;
+
+impl Machine {
+    /// A broker answered an [`Effect::Fetch`].
+    pub fn fetched(&mut self, now: Tick, call: CallId, response: FetchResponse, out: &mut Vec<Effect>) {
+        let Some(Call { slots, ids, broker, .. }) = self.end_call(call) else { return };
+        let code = ErrorCode::from_code(response.error_code).unwrap_or(ErrorCode::UnknownServerError);
+        if code != ErrorCode::None {
+            for place in slots {
+                if self.end_slot(call, place) {
+                    self.refused(now, place, code, out);
+                }
+            }
+            return;
+        }
+        let endpoints = response.node_endpoints;
+        for topic in response.responses {
+            let by_id = ids.iter().find(|(id, _)| *id == topic.topic_id);
+            let name = match by_id {
+                Some((_, name)) if topic.topic.is_empty() => name.clone(),
+                _ => topic.topic.into(),
+            };
+            for partition in topic.partitions {
+                let LeaderIdAndEpoch { leader_id, leader_epoch } = partition.current_leader;
+                let endpoint = endpoints.iter().find(|endpoint| endpoint.node_id == leader_id);
+                let address = endpoint.and_then(|it| BrokerAddress::from_wire(&it.host, it.port, &it.rack));
+                let told = (leader_id, leader_epoch);
+                let hint = LeaderHint::from_wire(&name, partition.partition_index, told, address);
+                out.extend(hint.map(Effect::LeaderHint));
+                if let Some(place) = self.asked(call, &name, partition.partition_index) {
+                    self.take_records(now, place, broker, partition, out);
+                }
+            }
+        }
+        self.settle(now, call, &slots);
+    }
+
+    /// A broker answered an [`Effect::ListOffsets`].
+    pub fn located(&mut self, now: Tick, call: CallId, response: ListOffsetsResponse, out: &mut Vec<Effect>) {
+        let Some(Call { slots, .. }) = self.end_call(call) else { return };
+        for topic in response.topics {
+            let name: Arc<str> = topic.name.into();
+            for answer in topic.partitions {
+                let Some(place) = self.asked(call, &name, answer.partition_index) else { continue };
+                match ErrorCode::from_code(answer.error_code).unwrap_or(ErrorCode::UnknownServerError) {
+                    ErrorCode::None => {
+                        self.slots[place].begin_at(Offset::from_wire(answer.offset));
+                        if self.slots[place].has_reached_end {
+                            out.push(Effect::Readable);
+                        }
+                    }
+                    code => self.refused(now, place, code, out),
+                }
+            }
+        }
+        self.settle(now, call, &slots);
+    }
+
+    /// A broker answered an [`Effect::OffsetForLeaderEpoch`].
+    pub fn validated(
+        &mut self,
+        now: Tick,
+        call: CallId,
+        response: OffsetForLeaderEpochResponse,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(Call { slots, .. }) = self.end_call(call) else { return };
+        for topic in response.topics {
+            let name: Arc<str> = topic.topic.into();
+            for answer in topic.partitions {
+                let Some(place) = self.asked(call, &name, answer.partition) else { continue };
+                match ErrorCode::from_code(answer.error_code).unwrap_or(ErrorCode::UnknownServerError) {
+                    ErrorCode::None => {
+                        let epoch = LeaderEpoch::from_wire(answer.leader_epoch);
+                        let end = Offset::from_wire(answer.end_offset).unwrap_or(Offset::ZERO);
+                        self.compare(place, epoch, end, out);
+                    }
+                    code => self.refused(now, place, code, out),
+                }
+            }
+        }
+        self.settle(now, call, &slots);
+    }
+
+    /// A request of ours brought no answer.
+    pub fn call_failed(&mut self, now: Tick, call: CallId, error: &CallError, out: &mut Vec<Effect>) {
+        let Some(Call { slots, .. }) = self.end_call(call) else { return };
+        out.push(Effect::RefreshMetadata);
+        for place in slots {
+            if !self.end_slot(call, place) {
+                continue;
+            }
+            self.slots[place].nearest = None;
+            if error.is_retriable() {
+                self.try_later(now, place);
+            } else if self.slots[place].must_validate {
+                // Who does not serve the question is too old for it.
+                self.slots[place].must_validate = false;
+            } else {
+                self.stop(place, Cause::Call(error.clone()));
+                out.push(Effect::Readable);
+            }
+        }
+    }
+
+    fn end_call(&mut self, call: CallId) -> Option<Call> {
+        let ended = self.calls.remove(&call)?;
+        if ended.is_fetch {
+            self.fetching.remove(&ended.broker);
+        }
+        Some(ended)
+    }
+
+    /// Whoever was asked for and not answered is asked for again later.
+    fn settle(&mut self, now: Tick, call: CallId, places: &[usize]) {
+        for &place in places {
+            if self.end_slot(call, place) {
+                self.try_later(now, place);
+            }
+        }
+    }
+
+    /// The partition, if this call asked for it and it was not answered yet.
+    fn asked(&mut self, call: CallId, topic: &Arc<str>, partition: i32) -> Option<usize> {
+        let place = self.places.get(&(topic.clone(), partition)).copied()?;
+        self.end_slot(call, place).then_some(place)
+    }
+
+    /// Whether the partition still waited for this call; whoever sought another offset does not.
+    fn end_slot(&mut self, call: CallId, place: usize) -> bool {
+        let waited = self.slots[place].call == Some(call);
+        if waited {
+            self.slots[place].call = None;
+        }
+        waited
+    }
+
+    fn take_records(
+        &mut self,
+        now: Tick,
+        place: usize,
+        broker: BrokerId,
+        answer: PartitionData,
+        out: &mut Vec<Effect>,
+    ) {
+        let code = ErrorCode::from_code(answer.error_code).unwrap_or(ErrorCode::UnknownServerError);
+        let log_start = Offset::from_wire(answer.log_start_offset);
+        let end = Offset::from_wire(match self.config.isolation {
+            Isolation::ReadUncommitted => answer.high_watermark,
+            Isolation::ReadCommitted => answer.last_stable_offset,
+        });
+        match code {
+            ErrorCode::None => {}
+            // A replica may lag behind or lead in deleting: only the leader can tell that an offset is lost.
+            ErrorCode::OffsetOutOfRange
+                if self.slots[place].nearest.take().is_some_and(|it| it.0 == broker) =>
+            {
+                return;
+            }
+            ErrorCode::OffsetOutOfRange => return self.out_of_range(place, log_start, end, out),
+            code => return self.refused(now, place, code, out),
+        }
+        let slot = &mut self.slots[place];
+        slot.failures = 0;
+        slot.unknown_since = None;
+        slot.out_of_range = self.config.out_of_range;
+        slot.high_watermark = end;
+        let was_empty = slot.waiting.is_empty();
+        let had_reached_end = slot.has_reached_end;
+        let mut damage = None;
+        if 0 <= answer.preferred_read_replica {
+            let nearest = BrokerId(answer.preferred_read_replica);
+            slot.nearest = Some((nearest, now.after_ms(NEAREST_MS)));
+        }
+        if let Some(Records::Bytes(run)) = answer.records {
+            let mut aborted = match self.config.isolation {
+                Isolation::ReadUncommitted => None,
+                Isolation::ReadCommitted => Some(Aborted::new(answer.aborted_transactions)),
+            };
+            damage = slot.queue(&run, aborted.as_mut(), &mut self.waiting_bytes);
+        }
+        slot.note_end();
+        if was_empty && !slot.waiting.is_empty() && !slot.is_paused {
+            self.readable.push_back(place);
+            out.push(Effect::Readable);
+        } else if slot.has_reached_end && !had_reached_end {
+            out.push(Effect::Readable);
+        }
+        if let Some(cause) = damage {
+            self.stop(place, cause);
+            out.push(Effect::Readable);
+        }
+    }
+
+    /// What was read was written up to `read_epoch`. The leader's log has that epoch up to `end`, or, if it never had it, an older one.
+    fn compare(&mut self, place: usize, epoch: Option<LeaderEpoch>, end: Offset, out: &mut Vec<Effect>) {
+        let slot = &mut self.slots[place];
+        slot.must_validate = false;
+        let Position::At(position) = slot.position else { return };
+        if position <= end {
+            return;
+        }
+        let read_to = slot.handed_to;
+        self.drop_waiting(place);
+        let slot = &mut self.slots[place];
+        slot.read_epoch = epoch;
+        if end < read_to {
+            if slot.out_of_range == OutOfRange::Fail {
+                self.stop(place, Cause::Truncated { read_to, end });
+                out.push(Effect::Readable);
+                return;
+            }
+            slot.handed_to = end;
+        }
+        slot.position = Position::At(slot.handed_to);
+    }
+
+    fn out_of_range(
+        &mut self,
+        place: usize,
+        log_start: Option<Offset>,
+        end: Option<Offset>,
+        out: &mut Vec<Effect>,
+    ) {
+        let slot = &mut self.slots[place];
+        let Position::At(wanted) = slot.position else { return };
+        match slot.out_of_range {
+            OutOfRange::Earliest => slot.position = Position::Find(Start::Earliest),
+            OutOfRange::Latest => slot.position = Position::Find(Start::Latest),
+            OutOfRange::Fail => {
+                self.stop(place, Cause::OutOfRange { wanted, log_start, end });
+                out.push(Effect::Readable);
+            }
+        }
+    }
+
+    fn refused(&mut self, now: Tick, place: usize, code: ErrorCode, out: &mut Vec<Effect>) {
+        self.slots[place].nearest = None;
+        if matches!(code, ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId) {
+            self.unknown(now, place, out);
+        } else if code.is_retriable() {
+            self.try_later(now, place);
+        } else {
+            self.stop(place, Cause::Refused(code));
+            out.push(Effect::Readable);
+            return;
+        }
+        out.push(Effect::RefreshMetadata);
+    }
+}

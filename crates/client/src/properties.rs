@@ -1,0 +1,287 @@
+//! Configuration by Kafka's property names. One table says who reads a key and what a value does; docs/CLIENT_CONFIG.md is written from it.
+//!
+//! A file of properties may be meant for several kinds of clients, so each kind takes what it reads and leaves alone what others read. What
+//! nobody knows is refused: a misspelt setting would be missed only where it hurts.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::str::FromStr;
+
+use klamm_model::{Codec, Compression};
+use tracing::debug;
+
+use crate::{Acks, ClientConfig, ConsumerConfig, ProducerConfig};
+
+/// Settings that can't be used.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum PropertyError {
+    /// No client of Kafka has such settings.
+    #[error("there is no setting {}", .keys.join(", "))]
+    Unknown {
+        /// What was found instead of settings.
+        keys: Vec<String>,
+    },
+    /// A setting with a value that it can't have.
+    #[error("{key}={value}: {problem}")]
+    Invalid {
+        /// The setting.
+        key: String,
+        /// Its value.
+        value: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A setting without which nothing goes.
+    #[error("{0} is not set")]
+    Missing(&'static str),
+}
+
+type Set<C> = fn(&mut C, &str) -> Result<(), String>;
+
+enum Reader {
+    Client(Set<ClientConfig>),
+    Producer(Set<ProducerConfig>),
+    Consumer(Set<ConsumerConfig>),
+    /// It is accepted and has no effect, for this reason.
+    Nobody(&'static str),
+}
+
+use Reader::{Client, Consumer, Nobody, Producer};
+
+const WITH_GROUPS: &str = "there are no consumer groups yet";
+const WITH_TRANSACTIONS: &str = "there are no transactions yet";
+const IN_CODE: &str = "given in code, by type";
+const BY_ITSELF: &str = "sockets and addresses are looked after without settings";
+const NO_METRICS: &str = "nothing is measured yet";
+
+/// Rows of one key stand together. Values are set in this order, whatever the order they were given in.
+const KEYS: &[(&str, Reader)] = &[
+    ("acks", Producer(|config, value| set(&mut config.acks, value))),
+    ("allow.auto.create.topics", Client(|config, value| set_flag(&mut config.auto_create_topics, value))),
+    ("auto.commit.interval.ms", Nobody(WITH_GROUPS)),
+    ("auto.offset.reset", Consumer(|config, value| set(&mut config.out_of_range, value))),
+    ("batch.size", Producer(|config, value| set_size(&mut config.batch_size, value))),
+    ("bootstrap.resolve.timeout.ms", Nobody(BY_ITSELF)),
+    ("bootstrap.servers", Client(|config, value| set_list(&mut config.bootstrap, value))),
+    ("buffer.memory", Producer(|config, value| set_size(&mut config.buffer_memory, value))),
+    ("check.crcs", Nobody("checksums are always looked at")),
+    ("client.dns.lookup", Nobody(BY_ITSELF)),
+    ("client.id", Client(|config, value| set(&mut config.client_id, value))),
+    ("client.rack", Consumer(|config, value| set(&mut config.rack, value))),
+    ("compression.type", Producer(set_codec)),
+    ("compression.gzip.level", Producer(|config, value| set_level(config, Codec::Gzip, 1..=9, value))),
+    ("compression.lz4.level", Nobody("there is one way only, the fast one")),
+    (
+        "compression.zstd.level",
+        Producer(|config, value| set_level(config, Codec::Zstd, -131_072..=22, value)),
+    ),
+    ("connections.max.idle.ms", Nobody(BY_ITSELF)),
+    ("default.api.timeout.ms", Nobody("each call has a time of its own")),
+    ("delivery.timeout.ms", Producer(|config, value| set_ms(&mut config.delivery_timeout_ms, value))),
+    ("enable.auto.commit", Nobody(WITH_GROUPS)),
+    ("enable.idempotence", Producer(|config, value| set_flag(&mut config.idempotent, value))),
+    ("enable.metrics.push", Nobody(NO_METRICS)),
+    ("exclude.internal.topics", Nobody("topics are assigned by name")),
+    ("fetch.max.bytes", Consumer(|config, value| set_size(&mut config.bytes_max, value))),
+    ("fetch.max.wait.ms", Consumer(|config, value| set_ms(&mut config.wait_max_ms, value))),
+    ("fetch.min.bytes", Consumer(|config, value| set_size(&mut config.bytes_min, value))),
+    ("group.id", Nobody(WITH_GROUPS)),
+    ("group.instance.id", Nobody(WITH_GROUPS)),
+    ("group.protocol", Nobody(WITH_GROUPS)),
+    ("group.remote.assignor", Nobody(WITH_GROUPS)),
+    ("heartbeat.interval.ms", Nobody(WITH_GROUPS)),
+    ("interceptor.classes", Nobody(IN_CODE)),
+    ("isolation.level", Consumer(|config, value| set(&mut config.isolation, value))),
+    ("key.deserializer", Nobody(IN_CODE)),
+    ("key.serializer", Nobody(IN_CODE)),
+    ("linger.ms", Producer(|config, value| set_ms(&mut config.linger_ms, value))),
+    ("max.block.ms", Producer(|config, value| set_ms(&mut config.block_max_ms, value))),
+    (
+        "max.in.flight.requests.per.connection",
+        Producer(|config, value| set_size(&mut config.in_flight_max, value)),
+    ),
+    ("max.partition.fetch.bytes", Consumer(|config, value| set_size(&mut config.partition_bytes_max, value))),
+    ("max.poll.interval.ms", Nobody(WITH_GROUPS)),
+    ("max.poll.records", Nobody("what waits to be read is bounded in bytes")),
+    ("max.request.size", Producer(|config, value| set_size(&mut config.request_size_max, value))),
+    ("metadata.cluster.check.enable", Nobody(BY_ITSELF)),
+    ("metadata.max.age.ms", Client(|config, value| set_ms(&mut config.metadata_age_max_ms, value))),
+    ("metadata.max.idle.ms", Nobody("a topic is kept up to date from the first use on")),
+    ("metadata.recovery.rebootstrap.trigger.ms", Nobody(BY_ITSELF)),
+    ("metadata.recovery.strategy", Nobody(BY_ITSELF)),
+    ("metric.reporters", Nobody(NO_METRICS)),
+    ("metrics.num.samples", Nobody(NO_METRICS)),
+    ("metrics.recording.level", Nobody(NO_METRICS)),
+    ("metrics.sample.window.ms", Nobody(NO_METRICS)),
+    ("partition.assignment.strategy", Nobody(WITH_GROUPS)),
+    (
+        "partitioner.adaptive.partitioning.enable",
+        Producer(|config, value| set_flag(&mut config.prefers_idle_partitions, value)),
+    ),
+    ("partitioner.availability.timeout.ms", Nobody("how many batches wait in a partition says enough")),
+    ("partitioner.class", Nobody(IN_CODE)),
+    ("partitioner.ignore.keys", Producer(|config, value| set_flag(&mut config.ignores_keys, value))),
+    ("partitioner.rack.aware", Nobody("how many batches wait in a partition says enough")),
+    ("receive.buffer.bytes", Nobody(BY_ITSELF)),
+    ("reconnect.backoff.max.ms", Nobody(BY_ITSELF)),
+    ("reconnect.backoff.ms", Nobody(BY_ITSELF)),
+    ("request.timeout.ms", Client(|config, value| set_ms(&mut config.request_timeout_ms, value))),
+    ("request.timeout.ms", Producer(|config, value| set_ms(&mut config.request_timeout_ms, value))),
+    ("request.timeout.ms", Consumer(|config, value| set_ms(&mut config.request_timeout_ms, value))),
+    ("retries", Producer(|config, value| set(&mut config.retries_max, value))),
+    ("retry.backoff.ms", Producer(|config, value| set_ms(&mut config.backoff.first_ms, value))),
+    ("retry.backoff.ms", Consumer(|config, value| set_ms(&mut config.backoff.first_ms, value))),
+    ("retry.backoff.max.ms", Producer(|config, value| set_ms(&mut config.backoff.longest_ms, value))),
+    ("retry.backoff.max.ms", Consumer(|config, value| set_ms(&mut config.backoff.longest_ms, value))),
+    (
+        "security.protocol",
+        Client(|_, value| refuse_unless(value == "PLAINTEXT", "there is only PLAINTEXT yet")),
+    ),
+    ("send.buffer.bytes", Nobody(BY_ITSELF)),
+    ("session.timeout.ms", Nobody(WITH_GROUPS)),
+    ("socket.connection.setup.timeout.max.ms", Nobody("every try has the same time")),
+    (
+        "socket.connection.setup.timeout.ms",
+        Client(|config, value| set_ms(&mut config.connect_timeout_ms, value)),
+    ),
+    ("transaction.timeout.ms", Nobody(WITH_TRANSACTIONS)),
+    ("transactional.id", Producer(|_, _| refuse_unless(false, WITH_TRANSACTIONS))),
+    ("value.deserializer", Nobody(IN_CODE)),
+    ("value.serializer", Nobody(IN_CODE)),
+];
+
+impl ClientConfig {
+    /// The defaults, changed by Kafka's settings; `bootstrap.servers` must be among them. docs/CLIENT_CONFIG.md has the keys.
+    pub fn from_properties<'a>(
+        properties: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, PropertyError> {
+        let config = Self { bootstrap: Vec::new(), ..Self::new("") };
+        let config = read(config, &properties.into_iter().collect(), |reader| match reader {
+            Client(set) => Some(*set),
+            Producer(_) | Consumer(_) | Nobody(_) => None,
+        })?;
+        if config.bootstrap.is_empty() {
+            Err(PropertyError::Missing("bootstrap.servers"))
+        } else {
+            Ok(config)
+        }
+    }
+}
+
+impl ProducerConfig {
+    /// The defaults, changed by Kafka's settings: docs/CLIENT_CONFIG.md has the keys.
+    pub fn from_properties<'a>(
+        properties: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, PropertyError> {
+        let given: BTreeMap<_, _> = properties.into_iter().collect();
+        let config = read(Self::default(), &given, |reader| match reader {
+            Producer(set) => Some(*set),
+            Client(_) | Consumer(_) | Nobody(_) => None,
+        })?;
+        match given.get_key_value("enable.idempotence") {
+            // Whoever asks for it must not lose it by another setting.
+            Some((key, value)) if config.idempotent && config.acks != Acks::All => {
+                Err(invalid(key, value, "needs acks=all"))
+            }
+            _ => Ok(config),
+        }
+    }
+}
+
+impl ConsumerConfig {
+    /// The defaults, changed by Kafka's settings: docs/CLIENT_CONFIG.md has the keys.
+    pub fn from_properties<'a>(
+        properties: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, PropertyError> {
+        read(Self::default(), &properties.into_iter().collect(), |reader| match reader {
+            Consumer(set) => Some(*set),
+            Client(_) | Producer(_) | Nobody(_) => None,
+        })
+    }
+}
+
+fn read<C>(
+    mut config: C,
+    given: &BTreeMap<&str, &str>,
+    setter_of: impl Fn(&Reader) -> Option<Set<C>>,
+) -> Result<C, PropertyError> {
+    let is_unknown = |key: &&&str| !KEYS.iter().any(|(known, _)| known == *key);
+    let keys: Vec<String> = given.keys().filter(is_unknown).map(|key| (*key).to_owned()).collect();
+    if !keys.is_empty() {
+        return Err(PropertyError::Unknown { keys });
+    }
+    for (key, reader) in KEYS {
+        let Some(value) = given.get(key) else { continue };
+        if let Nobody(because) = reader {
+            debug!(key, because, "a setting has no effect");
+        }
+        if let Some(set) = setter_of(reader) {
+            set(&mut config, value.trim()).map_err(|problem| invalid(key, value, &problem))?;
+        }
+    }
+    Ok(config)
+}
+
+fn invalid(key: &str, value: &str, problem: &str) -> PropertyError {
+    PropertyError::Invalid { key: key.into(), value: value.into(), problem: problem.into() }
+}
+
+fn set<T: FromStr<Err: Display>>(place: &mut T, value: &str) -> Result<(), String> {
+    *place = value.parse().map_err(|problem: T::Err| problem.to_string())?;
+    Ok(())
+}
+
+fn set_flag(place: &mut bool, value: &str) -> Result<(), String> {
+    set(place, &value.to_ascii_lowercase()).map_err(|_| "neither true nor false".into())
+}
+
+/// The protocol and Kafka's settings have sizes of 31 bits.
+fn set_size(place: &mut usize, value: &str) -> Result<(), String> {
+    let size: i64 = value.parse().map_err(|_| NOT_A_NUMBER)?;
+    *place = usize::try_from(size).map_err(|_| NOT_A_NUMBER)?;
+    Ok(())
+}
+
+/// Kafka has the largest number of 64 bits for "for ever"; a hundred years are as good, and can be added to a clock.
+fn set_ms(place: &mut u64, value: &str) -> Result<(), String> {
+    const FOR_EVER_MS: u64 = 100 * 365 * 24 * 3_600 * 1_000;
+    *place = value.parse::<u64>().map_err(|_| NOT_A_NUMBER)?.min(FOR_EVER_MS);
+    Ok(())
+}
+
+const NOT_A_NUMBER: &str = "not a number from 0 on";
+
+fn set_list(place: &mut Vec<String>, value: &str) -> Result<(), String> {
+    *place = value.split(',').map(str::trim).filter(|it| !it.is_empty()).map(str::to_owned).collect();
+    Ok(())
+}
+
+/// What must not be lost without a word.
+fn refuse_unless(is_right: bool, problem: &str) -> Result<(), String> {
+    if is_right { Ok(()) } else { Err(problem.to_owned()) }
+}
+
+fn set_codec(config: &mut ProducerConfig, value: &str) -> Result<(), String> {
+    let mut codec = Codec::None;
+    set(&mut codec, value)?;
+    config.compression = Compression::of(codec);
+    Ok(())
+}
+
+/// The level counts for its own codec only.
+fn set_level(
+    config: &mut ProducerConfig,
+    codec: Codec,
+    levels: std::ops::RangeInclusive<i32>,
+    value: &str,
+) -> Result<(), String> {
+    let level = value.parse().ok().filter(|level| levels.contains(level));
+    let level = level.ok_or_else(|| format!("not a level from {} to {}", levels.start(), levels.end()))?;
+    if config.compression.codec == codec {
+        config.compression.level = level;
+    }
+    Ok(())
+}

@@ -1,0 +1,157 @@
+use std::fmt::{Debug, Write};
+
+use expect_test::{expect, expect_file};
+
+use super::*;
+
+/// One value for each key that somebody reads, and what it changes.
+#[test]
+fn a_setting_changes_what_it_is_about() {
+    let settings = "acks 1\nallow.auto.create.topics false\nauto.offset.reset latest\nbatch.size 1\nbootstrap.servers a:1, b:2\n\
+        buffer.memory 2\nclient.id me\nclient.rack here\ncompression.type gzip\ncompression.gzip.level 7\ncompression.zstd.level 7\n\
+        delivery.timeout.ms 3\nenable.idempotence False\nfetch.max.bytes 4\nfetch.max.wait.ms 5\nfetch.min.bytes 6\n\
+        isolation.level read_committed\nlinger.ms 7\nmax.block.ms 9223372036854775807\n\
+        max.in.flight.requests.per.connection 8\nmax.partition.fetch.bytes 9\nmax.request.size 10\nmetadata.max.age.ms 11\n\
+        partitioner.adaptive.partitioning.enable false\npartitioner.ignore.keys true\nrequest.timeout.ms 12\n\
+        retries 2147483647\nretry.backoff.ms 13\nretry.backoff.max.ms 14\nsecurity.protocol PLAINTEXT\n\
+        socket.connection.setup.timeout.ms 15";
+    let given: Vec<_> = settings.lines().map(|line| line.split_once(' ').expect("key and value")).collect();
+    for (key, reader) in KEYS {
+        let is_given = given.iter().any(|(it, _)| it == key);
+        let is_refused = *key == "transactional.id";
+        assert_eq!(is_given, !is_refused && !matches!(reader, Nobody(_)), "{key}");
+    }
+    let mut told = String::new();
+    tell(&mut told, "client", &ClientConfig::new("x"), &ClientConfig::from_properties(given.clone()));
+    tell(&mut told, "producer", &ProducerConfig::default(), &ProducerConfig::from_properties(given.clone()));
+    tell(&mut told, "consumer", &ConsumerConfig::default(), &ConsumerConfig::from_properties(given));
+    expect![[r#"
+        client: "a:1"
+        client: "b:2"
+        client: client_id: "me"
+        client: connect_timeout_ms: 15
+        client: request_timeout_ms: 12
+        client: metadata_age_max_ms: 11
+        client: auto_create_topics: false
+        producer: acks: Leader
+        producer: idempotent: false
+        producer: linger_ms: 7
+        producer: batch_size: 1
+        producer: buffer_memory: 2
+        producer: request_size_max: 10
+        producer: in_flight_max: 8
+        producer: codec: Gzip
+        producer: level: 7
+        producer: ignores_keys: true
+        producer: prefers_idle_partitions: false
+        producer: retries_max: 2147483647
+        producer: first_ms: 13
+        producer: longest_ms: 14
+        producer: delivery_timeout_ms: 3
+        producer: request_timeout_ms: 12
+        producer: block_max_ms: 3153600000000
+        consumer: bytes_min: 6
+        consumer: bytes_max: 4
+        consumer: partition_bytes_max: 9
+        consumer: wait_max_ms: 5
+        consumer: isolation: ReadCommitted
+        consumer: rack: "here"
+        consumer: out_of_range: Latest
+        consumer: first_ms: 13
+        consumer: longest_ms: 14
+        consumer: request_timeout_ms: 12
+    "#]]
+    .assert_eq(&told);
+}
+
+/// The lines that are not those of the defaults.
+fn tell<C: Debug>(out: &mut String, name: &str, default: &C, changed: &Result<C, PropertyError>) {
+    let (default, changed) =
+        (format!("{default:#?}"), format!("{:#?}", changed.as_ref().expect("they are right")));
+    let known: Vec<&str> = default.lines().collect();
+    for line in changed.lines().filter(|line| !known.contains(line)) {
+        writeln!(out, "{name}: {}", line.trim().trim_end_matches(',')).expect("writes to memory");
+    }
+}
+
+#[test]
+fn what_is_not_understood_is_refused_and_named() {
+    let mut told = String::new();
+    for line in [
+        "linger 5, batch.sise 7, acks 1",
+        "bootstrap.servers ",
+        "acks 2",
+        "linger.ms -1",
+        "batch.size 1e3",
+        "enable.idempotence yes",
+        "enable.idempotence true, acks 1",
+        "compression.type brotli",
+        "compression.gzip.level 10",
+        "isolation.level serializable",
+        "auto.offset.reset by_duration:PT1H",
+        "transactional.id me",
+        "security.protocol SSL",
+    ] {
+        let given = line.split(", ").map(|it| it.split_once(' ').expect("key and value"));
+        let with_address = || {
+            given.clone().chain(
+                [("bootstrap.servers", "a:1")].into_iter().take(usize::from(!line.starts_with("boot"))),
+            )
+        };
+        let errors = [
+            ClientConfig::from_properties(with_address()).err(),
+            ProducerConfig::from_properties(with_address()).err(),
+            ConsumerConfig::from_properties(with_address()).err(),
+        ];
+        let first = errors.into_iter().flatten().next().expect("somebody refuses it");
+        writeln!(told, "{line}: {first}").expect("writes to memory");
+    }
+    expect![[r#"
+        linger 5, batch.sise 7, acks 1: there is no setting batch.sise, linger
+        bootstrap.servers : bootstrap.servers is not set
+        acks 2: acks=2: not one of 0, 1, all
+        linger.ms -1: linger.ms=-1: not a number from 0 on
+        batch.size 1e3: batch.size=1e3: not a number from 0 on
+        enable.idempotence yes: enable.idempotence=yes: neither true nor false
+        enable.idempotence true, acks 1: enable.idempotence=true: needs acks=all
+        compression.type brotli: compression.type=brotli: not one of none, gzip, snappy, lz4, zstd
+        compression.gzip.level 10: compression.gzip.level=10: not a level from 1 to 9
+        isolation.level serializable: isolation.level=serializable: neither read_uncommitted nor read_committed
+        auto.offset.reset by_duration:PT1H: auto.offset.reset=by_duration:PT1H: not one of earliest, latest, none
+        transactional.id me: transactional.id=me: there are no transactions yet
+        security.protocol SSL: security.protocol=SSL: there is only PLAINTEXT yet
+    "#]]
+    .assert_eq(&told);
+}
+
+#[test]
+fn the_page_about_settings_is_that_of_the_table() {
+    let mut page = String::from(
+        "# Settings of clients\n\n\
+         *Written from the table in `crates/client/src/properties.rs`, by its tests with `UPDATE_EXPECT=1`. Do not edit.*\n\n\
+         `ClientConfig::from_properties` and the same of `ProducerConfig` and `ConsumerConfig` take settings by Kafka's names. Each of them\n\
+         takes what it reads and leaves alone what others read, so that one file may serve all. What stands in neither table is refused,\n\
+         and so is a value that can't be.\n\n\
+         | setting | read by |\n|---|---|\n",
+    );
+    let mut readers: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (key, reader) in KEYS {
+        let reader = match reader {
+            Client(_) => "client",
+            Producer(_) => "producer",
+            Consumer(_) => "consumer",
+            Nobody(_) => continue,
+        };
+        readers.entry(key).or_default().push(reader);
+    }
+    for (key, readers) in readers {
+        writeln!(page, "| `{key}` | {} |", readers.join(", ")).expect("writes to memory");
+    }
+    page.push_str("\nThese are taken and have no effect:\n\n| setting | because |\n|---|---|\n");
+    for (key, reader) in KEYS {
+        if let Nobody(reason) = reader {
+            writeln!(page, "| `{key}` | {reason} |").expect("writes to memory");
+        }
+    }
+    expect_file!["../../../../docs/CLIENT_CONFIG.md"].assert_eq(&page);
+}
