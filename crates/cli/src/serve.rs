@@ -2,12 +2,12 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use klamm_model::BrokerId;
 use klamm_server::{Config, LoadError, Server, Sources};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::{BrokerArgs, DevArgs, ServeArgs};
 use crate::failure::Usage;
@@ -86,12 +86,6 @@ fn run(config: Config, began: Instant) -> Result<()> {
     let data_dirs: Vec<String> = config.data_dirs.iter().map(|path| path.display().to_string()).collect();
     let data_dirs = data_dirs.join(",");
     print_line(&format!("data directory {data_dirs}"))?;
-    let mut signalled = async || {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    };
     let (tell, told) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
         // Nobody listens if it was told to stop meanwhile.
@@ -100,7 +94,7 @@ fn run(config: Config, began: Instant) -> Result<()> {
     let started = runtime.block_on(async {
         tokio::select! {
             started = told => started.context("the start ended early").map(Some),
-            () = signalled() => Ok(None),
+            () = signalled(&mut terminate, &mut interrupt) => Ok(None),
         }
     })?;
     // A start that is cut short does no more harm than a crash: the next one begins again.
@@ -120,21 +114,42 @@ fn run(config: Config, began: Instant) -> Result<()> {
     print_line(&format!("ready in {} ms", began.elapsed().as_millis()))?;
     runtime.block_on(async {
         let failure = tokio::select! {
-            () = signalled() => None,
+            () = signalled(&mut terminate, &mut interrupt) => None,
             reason = failed => reason.ok(),
         };
         let (tell, told) = tokio::sync::oneshot::channel();
+        let stop_began = Instant::now();
         std::thread::spawn(move || tell.send(server.stop()));
         tokio::select! {
             // What went wrong it has said itself.
             ended = told => ended.map(|_| ()).context("the broker did not stop as it should")?,
-            () = signalled() => bail!("told twice to stop: the next start goes about it as after a crash"),
+            () = insisted(&mut interrupt, stop_began) => {
+                bail!("interrupted again while it stopped: the next start goes about it as after a crash")
+            }
         }
         match failure {
             Some(reason) => bail!(reason),
             None => Ok(()),
         }
     })
+}
+
+async fn signalled(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// Somebody at the keyboard will not wait. Whoever passes signals on (`timeout`, `npm`, a shell) often sends one twice, at once: that is not meant so, and
+/// a stop that is cut short costs the clean marker.
+async fn insisted(interrupt: &mut Signal, stop_began: Instant) {
+    while interrupt.recv().await.is_some() {
+        if Duration::from_secs(1) <= stop_began.elapsed() {
+            return;
+        }
+    }
+    std::future::pending().await
 }
 
 fn metrics_address(text: &str) -> Result<SocketAddr, Usage> {

@@ -111,7 +111,13 @@ pub fn check(name: &str, value: &str) -> Result<(), ConfigError> {
     let Some(key) = topic_key(name) else {
         return Err(unknown("topic", name, TOPIC_CONFIGS.iter().map(|it| it.name)));
     };
-    check_value(key.name, key.kind, value)
+    check_value(key.name, key.kind, value)?;
+    // Whoever sizes disks for it must not be told yes.
+    if key.name == "remote.storage.enable" && parse_bool(value.trim()) == Some(true) {
+        let reason = "Tiered Storage functionality is disabled in the broker";
+        return Err(ConfigError::Refused { name: key.name, value: value.to_owned(), reason });
+    }
+    Ok(())
 }
 
 /// The same, where no value means the default again: then the key must exist.

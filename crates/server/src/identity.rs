@@ -57,7 +57,7 @@ pub enum IdentityError {
     },
     /// A data directory is not in `log.dirs` any more. Its partitions would be made again, empty.
     #[error(
-        "{path} is missing from log.dirs; if it is lost for good, remove the line with {directory} from {FILE_NAME} of the first of them"
+        "the data directory {directory} that was {path} is missing from log.dirs; if it is lost for good, remove its line from {FILE_NAME} of the first of them"
     )]
     Missing {
         /// Where it was.
@@ -86,23 +86,26 @@ pub enum IdentityError {
 
 /// Reads the identity of a directory, or gives it one if it has none.
 pub(crate) fn claim(data_dir: &Path, node_id: BrokerId) -> Result<Identity, IdentityError> {
-    let read = options().read(true).open(data_dir.join(FILE_NAME)).and_then(io::read_to_string);
-    match read {
-        Ok(text) => {
-            let identity = parse(&text).map_err(|problem| IdentityError::Unreadable { problem })?;
-            if identity.node_id != node_id {
-                return Err(IdentityError::OtherNode { found: identity.node_id, wanted: node_id });
-            }
-            Ok(identity)
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let identity =
-                Identity { node_id, directory: random_uuid()?, cluster_id: None, others: Vec::new() };
-            store(data_dir, &identity)?;
-            Ok(identity)
-        }
-        Err(error) => Err(error.into()),
+    if let Some(identity) = read(data_dir, node_id)? {
+        return Ok(identity);
     }
+    let identity = Identity { node_id, directory: random_uuid()?, cluster_id: None, others: Vec::new() };
+    store(data_dir, &identity)?;
+    Ok(identity)
+}
+
+/// The identity of a directory that has one.
+fn read(data_dir: &Path, node_id: BrokerId) -> Result<Option<Identity>, IdentityError> {
+    let text = match options().read(true).open(data_dir.join(FILE_NAME)).and_then(io::read_to_string) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let identity = parse(&text).map_err(|problem| IdentityError::Unreadable { problem })?;
+    if identity.node_id != node_id {
+        return Err(IdentityError::OtherNode { found: identity.node_id, wanted: node_id });
+    }
+    Ok(Some(identity))
 }
 
 /// Whether a directory has an identity, legible or not.
@@ -112,24 +115,31 @@ pub(crate) fn is_claimed(data_dir: &Path) -> bool {
 
 /// The same for all data directories of a node. Gives the identity of the first.
 pub(crate) fn claim_all(data_dirs: &[PathBuf], node_id: BrokerId) -> Result<Identity, IdentityError> {
-    let identities: Vec<Identity> =
-        data_dirs.iter().map(|path| claim(path, node_id)).collect::<Result<_, _>>()?;
-    let (mut first, others) = (identities[0].clone(), &identities[1..]);
+    let shown = |path: &PathBuf| path.display().to_string();
+    // A start that is refused has written nothing: the directory that is not there may be a disk that is not mounted yet.
+    let found: Vec<Option<Identity>> =
+        data_dirs.iter().map(|path| read(path, node_id)).collect::<Result<_, _>>()?;
+    let (first, others) = (found[0].as_ref(), &found[1..]);
     for (identity, path) in others.iter().zip(&data_dirs[1..]) {
-        match (&first.cluster_id, &identity.cluster_id) {
-            (None, Some(_)) => return Err(IdentityError::FirstIsNew { path: path.display().to_string() }),
-            (Some(wanted), Some(found)) if wanted != found => {
+        let Some(found) = identity.as_ref().and_then(|it| it.cluster_id.as_ref()) else { continue };
+        match first.and_then(|it| it.cluster_id.as_ref()) {
+            None => return Err(IdentityError::FirstIsNew { path: shown(path) }),
+            Some(wanted) if wanted != found => {
                 return Err(IdentityError::OtherCluster { found: found.clone(), wanted: wanted.clone() });
             }
-            _ => {}
+            Some(_) => {}
         }
     }
-    let is_there = |directory: &Uuid| others.iter().any(|it| it.directory == *directory);
-    if let Some((directory, path)) = first.others.iter().find(|(directory, _)| !is_there(directory)) {
+    let is_there = |directory: Uuid| others.iter().flatten().any(|it| it.directory == directory);
+    let known = first.map_or(&[][..], |it| &it.others);
+    if let Some((directory, path)) = known.iter().find(|(directory, _)| !is_there(*directory)) {
         return Err(IdentityError::Missing { path: path.clone(), directory: *directory });
     }
-    let shown = |path: &PathBuf| path.display().to_string();
-    let known = others.iter().zip(&data_dirs[1..]).map(|(it, path)| (it.directory, shown(path))).collect();
+    let mut first = claim(&data_dirs[0], node_id)?;
+    let mut known = Vec::new();
+    for path in &data_dirs[1..] {
+        known.push((claim(path, node_id)?.directory, shown(path)));
+    }
     if first.others != known {
         first.others = known;
         store(&data_dirs[0], &first)?;
@@ -239,8 +249,17 @@ mod tests {
         let again = claim_all(&[paths[0].clone(), paths[1].clone(), paths[2].clone()], node);
         let again = again.expect("one may come in addition");
         assert_eq!((again.directory, again.others.len()), (first.directory, 2));
-        let error = claim_all(&paths[..2], node).expect_err("one is left out");
-        assert!(error.to_string().contains("/c is missing from log.dirs"), "{error}");
+        let is_left_out = |error: IdentityError| {
+            assert!(error.to_string().contains("/c is missing from log.dirs"), "{error}");
+        };
+        is_left_out(claim_all(&paths[..2], node).expect_err("one is left out"));
+        // Its disk is not mounted: nothing is put in its place.
+        let aside = place.path().join("aside");
+        fs::rename(&paths[2], &aside).expect("moved");
+        fs::create_dir(&paths[2]).expect("made");
+        is_left_out(claim_all(&paths, node).expect_err("another is in its place"));
+        fs::remove_dir(&paths[2]).expect("still empty");
+        fs::rename(&aside, &paths[2]).expect("moved back");
         let error = claim_all(&[paths[2].clone(), paths[1].clone()], node).expect_err("another first");
         assert!(matches!(error, IdentityError::FirstIsNew { .. }), "{error}");
         join(&paths[2], node, "there").expect("a new one");

@@ -17,6 +17,11 @@ pub enum Kind {
         /// Largest value.
         max: i32,
     },
+    /// How hard a codec tries; -1 leaves it to the library.
+    Level {
+        /// The hardest; the easiest is 1.
+        max: i32,
+    },
     /// A number within 64 bits.
     Long {
         /// Smallest value.
@@ -61,6 +66,7 @@ impl Kind {
             Self::Boolean => parse_bool(value).is_some(),
             Self::Short { min } => value.parse().is_ok_and(|it: i16| min <= it),
             Self::Int { min, max } => value.parse().is_ok_and(|it: i32| (min..=max).contains(&it)),
+            Self::Level { max } => value.parse().is_ok_and(|it: i32| it == -1 || (1..=max).contains(&it)),
             Self::Long { min, max } => value.parse().is_ok_and(|it: i64| (min..=max).contains(&it)),
             Self::Ratio => value.parse().is_ok_and(|it: f64| (0.0..=1.0).contains(&it)),
             Self::Double => value.parse().is_ok_and(|it: f64| (0.0..=f64::MAX).contains(&it)),
@@ -77,6 +83,7 @@ impl Kind {
             Self::Boolean => "true or false".to_owned(),
             Self::Short { min } => range(min.into(), i16::MAX.into(), [i16::MIN.into(), i16::MAX.into()]),
             Self::Int { min, max } => range(min.into(), max.into(), [i32::MIN.into(), i32::MAX.into()]),
+            Self::Level { max } => format!("-1, or a whole number from 1 to {max}"),
             Self::Long { min, max } => range(min, max, [i64::MIN, i64::MAX]),
             Self::Ratio => "a number from 0 to 1".to_owned(),
             Self::Double => "a number from 0".to_owned(),

@@ -1,7 +1,7 @@
 //! The rows, by name. Defaults are Kafka's but for `flush.messages`: an acknowledged record is on disk.
 
 use super::ConfigKey;
-use super::Kind::{Boolean, Int, Long, OneOf, Ratio, Replicas, SomeOf};
+use super::Kind::{Boolean, Int, Level, Long, OneOf, Ratio, Replicas, SomeOf};
 
 const NO_REMOTE_STORAGE: &str = "There is no remote storage: all records stay with the brokers.";
 
@@ -39,7 +39,7 @@ pub const TOPIC_CONFIGS: &[ConfigKey] = &[
     },
     ConfigKey {
         name: "compression.gzip.level",
-        kind: Int { min: -1, max: 9 },
+        kind: Level { max: 9 },
         default: "-1",
         broker_key: Some("compression.gzip.level"),
         doc: "Level where the broker compresses with gzip; -1 is the library's own.",

@@ -42,6 +42,8 @@ fn a_wrong_key_or_value_says_what_would_be_right() {
         ("preallocate", "1"),
         ("min.cleanable.dirty.ratio", "NaN"),
         ("compression.gzip.level", "10"),
+        ("compression.gzip.level", "0"),
+        ("remote.storage.enable", "True"),
         ("leader.replication.throttled.replicas", "0:1,x"),
     ]
     .map(|(name, value)| check(name, value).expect_err(name).to_string())
@@ -60,7 +62,9 @@ fn a_wrong_key_or_value_says_what_would_be_right() {
         Invalid value "logappendtime" for configuration message.timestamp.type: it is one of CreateTime, LogAppendTime
         Invalid value "1" for configuration preallocate: it is true or false
         Invalid value "NaN" for configuration min.cleanable.dirty.ratio: it is a number from 0 to 1
-        Invalid value "10" for configuration compression.gzip.level: it is a whole number from -1 to 9
+        Invalid value "10" for configuration compression.gzip.level: it is -1, or a whole number from 1 to 9
+        Invalid value "0" for configuration compression.gzip.level: it is -1, or a whole number from 1 to 9
+        remote.storage.enable cannot be "True": Tiered Storage functionality is disabled in the broker
         Invalid value "0:1,x" for configuration leader.replication.throttled.replicas: it is a list of partition:broker, or *"#]]
     .assert_eq(&told);
 }

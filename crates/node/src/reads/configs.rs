@@ -245,7 +245,7 @@ fn type_number(kind: Kind) -> i8 {
     match kind {
         Kind::Boolean => 1,
         Kind::Text | Kind::OneOf(_) => 2,
-        Kind::Int { .. } => 3,
+        Kind::Int { .. } | Kind::Level { .. } => 3,
         Kind::Short { .. } => 4,
         Kind::Long { .. } => 5,
         Kind::Ratio | Kind::Double => 6,
