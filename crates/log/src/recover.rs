@@ -458,6 +458,8 @@ impl Recovery<'_> {
         let mut largest = Largest::NONE;
         for _ in 0..BATCHES_AFTER_INDEX_MAX {
             match walk.header_at(position) {
+                // An old batch may stand behind the last one, where a cut did not get to the disk.
+                Ok(Some((header, _))) if end.is_some_and(|end| end != header.base_offset) => return Ok(None),
                 Ok(Some((header, after))) => {
                     end = Some(header.next_offset());
                     largest.note(header.max_timestamp, header.last_offset());

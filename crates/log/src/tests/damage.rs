@@ -255,6 +255,21 @@ fn what_is_left_out_is_what_cannot_be_told_for_certain() {
     .assert_eq(&told);
 }
 
+/// A cut did not get to the disk before the next segment came.
+#[test]
+fn an_old_batch_behind_the_end_of_a_closed_segment_is_given_to_nobody() {
+    let (mut bench, batches) = forty(config());
+    let base = bench.log.segments[1].base;
+    let (number, &(_, at, size)) =
+        batches.iter().enumerate().rfind(|(_, it)| it.0 == base).expect("it has some");
+    segment_mut(&mut bench.disk, base.raw()).extend_from_within(at..);
+    let (again, report) = Bench::open(bench.disk, config()).expect("opened");
+    assert_eq!((report.end, report.damaged.len()), (offset(80), 0));
+    let last = offset(number as i64 * 2);
+    let plan = again.log.read(last, Offset::MAX, 10_000).expect("in range").expect("written");
+    assert_eq!(again.resolve(&plan).expect("readable").len(), size);
+}
+
 /// As if a backup of this log was kept in a topic: records with whole batches in them, of offsets that would fit.
 #[test]
 fn batches_within_records_are_not_taken_for_the_logs_own() {
