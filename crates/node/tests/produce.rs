@@ -243,16 +243,24 @@ fn a_compacted_topic_takes_only_records_with_keys() {
     assert_eq!(code(&old), ErrorCode::InvalidRecord);
 }
 
+/// No records are unpacked under the node's lock: the client sends them again.
 #[test]
 fn configs_that_changed_after_a_batch_was_checked_hold_for_it() {
     let mut world = World::new();
     let before = world.view.clone().expect("a view was published");
-    world.create_with("t", 1, &[("cleanup.policy", "compact"), ("compression.type", "lz4")]);
-    for (records, expected) in [
-        (keyed(&[(None, 1)], Codec::None), ErrorCode::InvalidRecord),
-        (sizable(Codec::None, 1000), ErrorCode::None),
+    world.create_with("packed", 1, &[("compression.type", "lz4")]);
+    world.create_with("keyed", 1, &[("cleanup.policy", "compact")]);
+    world.create_with("small", 1, &[("max.message.bytes", "100")]);
+    world.create_with("stamped", 1, &[("message.timestamp.type", "LogAppendTime")]);
+    for (topic, codec, then, again) in [
+        ("packed", Codec::None, ErrorCode::NotLeaderOrFollower, ErrorCode::None),
+        ("packed", Codec::Lz4, ErrorCode::None, ErrorCode::None),
+        ("keyed", Codec::None, ErrorCode::NotLeaderOrFollower, ErrorCode::InvalidRecord),
+        ("small", Codec::None, ErrorCode::MessageTooLarge, ErrorCode::MessageTooLarge),
+        ("stamped", Codec::None, ErrorCode::None, ErrorCode::None),
     ] {
-        let body = prepare(request("t", records), &before, world.wall);
+        let records = || request(topic, keyed(&[(None, 1); 20], codec));
+        let body = prepare(records(), &before, world.wall);
         let to = ReplyTo { connection: CONNECTION, sequence: world.next_sequence };
         world.next_sequence += 1;
         world.versions.push(9);
@@ -262,13 +270,14 @@ fn configs_that_changed_after_a_batch_was_checked_hold_for_it() {
             local_port: 9092,
         });
         world.step(Event::Request(Incoming { to, origin, version: 9, body }));
-        let codec = world.disk.iter().find_map(|op| match &op.action {
-            DiskAction::Write { body, .. } => Some(BatchView::parse(body).expect("a batch").codec()),
-            _ => None,
-        });
-        assert!(codec.is_none_or(|codec| codec == Ok(Codec::Lz4)), "{codec:?}");
+        assert_eq!(world.disk.is_empty(), then != ErrorCode::None, "{codec} to {topic}");
         world.all_disk();
-        assert_eq!(code(&world.produce_answer(to.sequence)), expected);
+        let answer = world.produce_answer(to.sequence);
+        assert_eq!(code(&answer), then, "{codec} to {topic}");
+        assert!(topic != "stamped" || answer.log_append_time_ms == world.wall.0, "{answer:?}");
+        let sequence = world.send(records(), 9);
+        world.all_disk();
+        assert_eq!(code(&world.produce_answer(sequence)), again, "{codec} to {topic} again");
     }
 }
 

@@ -270,11 +270,12 @@ fn append(
     if hosted.settings.is_internal {
         return Err(ErrorCode::InvalidTopicException.into());
     }
-    let (mut batch, mut bytes) = partition.batch?;
+    let (mut batch, bytes) = partition.batch?;
     let ruled = &*hosted.settings.rules;
-    if rules_version != ruled.version {
-        // The topic's configs changed since the batch was prepared.
-        (batch, bytes) = ruled.rules.apply(request.now, batch, bytes)?;
+    if rules_version != ruled.version && !ruled.rules.lets_through(request.now, &batch)? {
+        // Its records would have to be unpacked while everybody waits for the lock: the client sends it again at once, and it is prepared for these rules.
+        let message = Some("the topic's configs have just changed: send the batch again".to_owned());
+        return Err(Refusal { message, ..ErrorCode::NotLeaderOrFollower.into() });
     }
     if batch.codec == Codec::Zstd && !request.has_zstd() && ruled.rules.compression.is_none() {
         return Err(ErrorCode::UnsupportedCompressionType.into());
