@@ -5,7 +5,7 @@
 //!      |  on disk      |  readable     |  on the way     |
 //!   [  a  b  c  d      |  e  f  g      |  h  i  j        )
 //! ```
-//! Invariant: `log_start <= synced <= written <= end`, and nothing at or above `written` is readable. `end`, the segments, the epochs and the
+//! Invariant: `synced <= written <= end`, `log_start <= written`, and nothing at or above `written` is readable. `end`, the segments, the epochs and the
 //! producers are those of everything appended, as if all queued disk work had been done; what is taken back is undone in all of them.
 
 use klamm_model::{LeaderEpoch, Offset, Tick, TopicPartition};
@@ -227,7 +227,8 @@ impl Log {
         &self.config
     }
 
-    /// Other settings from now on. A log that is to be synced from now on is, with the next append or call of [`periodic`](Self::periodic).
+    /// Other settings from now on. A log that is to be synced from now on is, with the next append or call of [`periodic`](Self::periodic),
+    /// which it [wants](Self::wants_periodic) then.
     pub fn set_config(&mut self, config: LogConfig) {
         self.config = config;
     }

@@ -79,17 +79,14 @@ impl Log {
     /// The new start is on its way to disk when this returns. Until it is there no file goes, and a crash may bring the records back.
     ///
     /// # Panics
-    /// If it is above the frontier: whoever asks for it has to be refused before.
+    /// If it is above what is written: whoever asks for it has to be refused before. It may be above what is synced; where a power failure takes that, a start
+    /// begins anew there.
     pub fn advance_log_start(&mut self, to: Offset, out: &mut Vec<DiskOp>) {
         if self.life != Life::Running || to <= self.log_start {
             return;
         }
-        assert!(
-            to <= self.synced.max(self.frontier()),
-            "log start {to} of {} is above its frontier {}",
-            self.partition,
-            self.frontier()
-        );
+        let Self { partition, written, .. } = self;
+        assert!(to <= *written, "log start {to} of {partition} is above what is written, {written}");
         self.move_log_start(to);
         self.pump(out);
         self.after_change();

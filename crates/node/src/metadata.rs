@@ -279,7 +279,7 @@ impl Node {
             self.apply_partition(now, *key, out);
         }
         for resource in &changes.configs {
-            self.apply_config(resource);
+            self.apply_config(resource, out);
         }
     }
 

@@ -263,18 +263,18 @@ impl Node {
         }
     }
 
-    pub(crate) fn apply_config(&mut self, resource: &ConfigResource) {
+    pub(crate) fn apply_config(&mut self, resource: &ConfigResource, out: &mut Vec<Effect>) {
         match resource {
             ConfigResource::Topic(id) => {
                 if let Some(topic) = self.image.topic(*id).cloned() {
-                    self.apply_topic_config(&topic);
+                    self.apply_topic_config(&topic, out);
                 }
             }
             ConfigResource::Broker(id) if *id != self.config.broker_id => {}
             ConfigResource::Broker(_) | ConfigResource::BrokerDefault => {
                 self.resolve_config();
                 for topic in self.image.clone().topics() {
-                    self.apply_topic_config(topic);
+                    self.apply_topic_config(topic, out);
                 }
             }
         }
@@ -295,7 +295,7 @@ impl Node {
         self.view_is_stale = true;
     }
 
-    fn apply_topic_config(&mut self, topic: &Topic) {
+    fn apply_topic_config(&mut self, topic: &Topic, out: &mut Vec<Effect>) {
         let config = self.topic_config(topic);
         let settings = self.settings(topic, &config);
         let log_config = self.log_config(&config);
@@ -304,10 +304,11 @@ impl Node {
             let Some(hosted) = self.hosted.get_mut(&key) else { continue };
             hosted.settings = settings.clone();
             hosted.replica.set_log_config(log_config);
-            hosted.replica.set_config(ReplicaConfig {
+            let progress = hosted.replica.set_config(ReplicaConfig {
                 lag_time_max_ms: self.config.replica_lag_time_max_ms,
                 min_isr: config.min_insync_replicas(topic.replication_factor()) as u32,
             });
+            self.progressed(key, &progress, out);
         }
     }
 

@@ -14,8 +14,12 @@ use std::fmt::Write;
 
 use expect_test::{Expect, expect};
 use klamm_log::{DiskAction, Done, FileKind, LogConfig, SegmentId, SegmentVersion, compact};
-use klamm_model::{BatchBuilder, PartitionIndex, Seal, Timestamp, TopicPartition};
+use klamm_model::{BatchBuilder, ErrorCode, PartitionIndex, Seal, Timestamp, TopicPartition};
 use klamm_node::Event;
+use klamm_wire::{
+    DeleteRecordsRequest, Request, Response,
+    delete_records::{DeleteRecordsPartition, DeleteRecordsTopic},
+};
 use world::{World, batch};
 
 impl World {
@@ -479,6 +483,34 @@ fn answers_wait_for_the_disk_as_long_as_every_record_is_to_be_synced() {
             append: NONE once synced
         "#]],
     );
+}
+
+#[test]
+fn other_settings_of_syncing_hold_for_what_was_written_before() {
+    const NEVER: &str = "flush.messages=9223372036854775807";
+    let mut world = World::new();
+    world.create("t", 1);
+    world.set("t", &[NEVER]);
+    world.produce("t", -1, batch(3, None));
+    world.all_disk();
+    world.wait_ms(1000);
+    world.all_disk();
+    world.set("t", &["flush.messages=1"]);
+    let partitions = vec![DeleteRecordsPartition { partition_index: 0, offset: -1 }];
+    let topics = vec![DeleteRecordsTopic { name: "t".into(), partitions }];
+    let deleted = world.send(Request::DeleteRecords(DeleteRecordsRequest { topics, timeout_ms: 1000 }), 2);
+    world.wait_ms(500);
+    let syncs = world.disk(|action| matches!(action, DiskAction::Sync { .. }), &Ok(Done::Nothing));
+    assert_eq!(syncs, 1, "though nothing more comes");
+    world.all_disk();
+    let Response::DeleteRecords(response) = world.response(deleted) else { panic!("another answer") };
+    assert_eq!(response.topics[0].partitions[0].low_watermark, 3);
+
+    let waiting = world.produce("t", -1, batch(1, None));
+    world.writes();
+    assert!(!world.replies.iter().any(|(to, _)| *to == waiting), "it is not synced");
+    world.set("t", &[NEVER]);
+    assert_eq!(world.produced(waiting), (ErrorCode::None, 3));
 }
 
 /// Old segments are looked for in slices, too.

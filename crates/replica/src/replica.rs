@@ -91,7 +91,8 @@ impl Replica {
         self.refuse_old_epoch(state)?;
         // With one replica there is no follower that could hold what is missing here.
         if self.log.last_epoch() == Some(state.leader_epoch) && 1 < state.replicas.len() {
-            self.resign();
+            // It does not lead: then its log would end in an older epoch.
+            self.duty = Duty::Idle;
             return Err(BecomeError::EpochUsedBefore { epoch: state.leader_epoch });
         }
         self.leader_epoch = Some(state.leader_epoch);
@@ -206,6 +207,7 @@ impl Replica {
     }
 
     /// The disk that the log is on has failed.
+    #[must_use]
     pub fn disk_failed(&mut self, error: DiskError) -> Progress {
         let moved = self.log.disk_failed(error);
         if let Duty::Leader(leader) = &mut self.duty {
@@ -220,13 +222,15 @@ impl Replica {
     }
 
     /// The topic was deleted: the log's files go.
+    #[must_use]
     pub fn delete(&mut self, out: &mut Vec<DiskOp>) -> Progress {
         let progress = self.resign();
         self.log.delete(out);
         progress
     }
 
-    /// The topic's settings changed. A lower `min_isr` may release the high watermark.
+    /// The topic's settings changed. A lower `min_isr` may release the high watermark, and so may other settings of the log.
+    #[must_use]
     pub fn set_config(&mut self, config: ReplicaConfig) -> Progress {
         self.config = config;
         self.progress_of_high_watermark()
