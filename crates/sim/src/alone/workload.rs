@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use klamm_model::{
-    Batches, ErrorCode, PartitionIndex, Producer as Session, ProducerEpoch, ProducerId, Tail, TopicId,
-    TopicPartition,
+    BatchView, Batches, ErrorCode, PartitionIndex, Producer as Session, ProducerEpoch, ProducerId, Tail,
+    TopicId, TopicPartition,
 };
 use klamm_wire::{Records, Request, Response, fetch::PartitionData};
 
@@ -523,13 +523,13 @@ impl Stream {
         let run = data.records.as_ref().and_then(Records::bytes).cloned().unwrap_or_default();
         let mut next = from;
         for batch in Batches::new(&run, Tail::MayBeTruncated) {
-            let batch = match batch.and_then(|batch| batch.verify_crc().map(|()| batch)) {
-                Ok(batch) if next < batch.base_offset().raw() || batch.next_offset().raw() <= next => {
-                    return self.unreadable(next, "a batch with other offsets", around);
-                }
+            let batch = match batch {
                 Ok(batch) => batch,
                 Err(error) => return self.unreadable(next, &error.to_string(), around),
             };
+            if let Some((at, why)) = what_is_wrong(&batch, next) {
+                return self.unreadable(at, &why, around);
+            }
             let mut scratch = Vec::new();
             let records =
                 batch.records(&mut scratch, 1 << 20).and_then(Iterator::collect::<Result<Vec<_>, _>>);
@@ -575,6 +575,36 @@ impl Stream {
     }
 }
 
+/// Why a reader who wants the offset `next` cannot use a batch, and the offset at which something is wrong.
+fn what_is_wrong(batch: &BatchView<'_>, next: i64) -> Option<(i64, String)> {
+    if let Err(error) = batch.verify_crc() {
+        // Where it ends may be what is wrong: then it is given to whoever wants what lies behind it.
+        return Some((batch.base_offset().raw(), error.to_string()));
+    }
+    let offsets = batch.base_offset().raw()..batch.next_offset().raw();
+    (!offsets.contains(&next)).then(|| (next, "a batch with other offsets".to_owned()))
+}
+
 fn code(raw: i16) -> ErrorCode {
     ErrorCode::from_code(raw).unwrap_or_else(|| panic!("{raw} is no error code of Kafka"))
+}
+
+#[cfg(test)]
+mod tests {
+    use klamm_model::{BatchBuilder, Seal, Timestamp};
+
+    use super::*;
+
+    #[test]
+    fn a_damaged_batch_is_wrong_where_it_begins_whoever_is_given_it() {
+        let mut builder = BatchBuilder::with_capacity(100);
+        builder.append(Timestamp(1), None, None, &[]);
+        let good = builder.finish(&Seal::default()).to_vec();
+        let mut longer = good.clone();
+        longer[26] ^= 4;
+        for (bytes, next, wrong_at) in [(&good, 0, None), (&good, 1, Some(1)), (&longer, 3, Some(0))] {
+            let wrong = what_is_wrong(&BatchView::parse(bytes).expect("a batch"), next);
+            assert_eq!(wrong.map(|(at, _)| at), wrong_at, "{next}");
+        }
+    }
 }
