@@ -250,10 +250,11 @@ impl Node {
             .map(|(key, _)| key)
             .collect();
         let removed = std::mem::take(&mut self.metadata.removed);
-        let leaving: Vec<TopicPartition> =
-            self.found.keys().filter(|key| removed.contains_key(&key.topic)).copied().collect();
-        for key in leaving {
-            self.delete_found(Arc::clone(&removed[&key.topic]), key, out);
+        let here: Vec<TopicPartition> = self.found.keys().chain(&self.damaged).copied().collect();
+        for key in here {
+            if let Some(name) = removed.get(&key.topic) {
+                self.delete_unhosted(name, key, out);
+            }
         }
         for key in mine {
             self.apply_partition(now, key, out);
@@ -269,6 +270,7 @@ impl Node {
                 let partition = klamm_model::PartitionIndex(index as i32);
                 let key = TopicPartition { topic: topic.id, partition };
                 self.delete_partition(key, ErrorCode::UnknownTopicOrPartition, out);
+                self.delete_unhosted(&topic.name, key, out);
             }
             self.rules.forget(topic.id);
         }

@@ -291,7 +291,7 @@ impl Node {
         out: &mut Vec<Effect>,
     ) {
         let Some(hosted) = self.hosted.get_mut(&key) else {
-            // A log that was found at start and deleted at once; others were deleted before they heard of their last operations.
+            // A log that no replica had is deleted; others were deleted before they heard of their last operations.
             return match result {
                 Ok(_) => self.free_directory(key),
                 Err(error) => {

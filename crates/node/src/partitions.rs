@@ -9,7 +9,7 @@ use klamm_cluster::{
     record::ConfigResource,
     topic_name,
 };
-use klamm_log::{Compaction, Flush, Log, LogConfig, Retention, compact::MILLION};
+use klamm_log::{Compaction, DiskAction, DiskOp, Flush, Log, LogConfig, OpId, Retention, compact::MILLION};
 use klamm_model::{BrokerId, ErrorCode, LeaderEpoch, PartitionIndex, TopicId, TopicPartition};
 use klamm_replica::{PartitionState, Replica, ReplicaConfig, Role};
 use klamm_wire::{FetchResponse, ProduceResponse, fetch, produce};
@@ -254,11 +254,12 @@ impl Node {
         self.progressed(key, &progress, out);
     }
 
-    /// A log found on disk whose topic was deleted while this node was down.
-    pub(crate) fn delete_found(&mut self, name: Arc<str>, key: TopicPartition, out: &mut Vec<Effect>) {
-        if let Some(mut log) = self.found.remove(&key) {
-            self.leaving.insert((name, key.partition), key);
-            log.delete(&mut self.ops);
+    /// The same of a log on disk that no replica here has, for it is damaged, or its topic was deleted while this node was down. What stayed of it would be
+    /// in the way of a topic of the same name.
+    pub(crate) fn delete_unhosted(&mut self, name: &Arc<str>, key: TopicPartition, out: &mut Vec<Effect>) {
+        if self.damaged.remove(&key) | self.found.remove(&key).is_some() {
+            self.leaving.insert((Arc::clone(name), key.partition), key);
+            self.ops.push(DiskOp { partition: key, id: OpId(1), action: DiskAction::DeletePartition });
             self.flush_ops(out);
         }
     }

@@ -5,9 +5,9 @@ mod world;
 use std::io;
 
 use klamm_log::{DiskAction, Done, FileKind, SegmentId};
-use klamm_model::ErrorCode;
+use klamm_model::{ErrorCode, PartitionIndex, TopicPartition};
 use klamm_node::{Event, Reply, Report, Walk};
-use klamm_wire::{ListOffsetsRequest, Request, Response, list_offsets};
+use klamm_wire::{DeleteTopicsRequest, ListOffsetsRequest, Request, Response, list_offsets};
 
 use world::{World, batch};
 
@@ -160,4 +160,32 @@ fn a_read_that_fails_costs_that_fetch_alone() {
     let produced = world.produce("t", -1, batch(2, None));
     world.all_disk();
     assert_eq!((world.produced(produced).0, report(&world).offline), (ErrorCode::None, 0));
+}
+
+#[test]
+fn a_damaged_log_goes_with_its_topic() {
+    for is_deleted_while_down in [false, true] {
+        let mut world = World::new();
+        let key = TopicPartition { topic: world.create("t", 1), partition: PartitionIndex(0) };
+        let delete = |world: &mut World| {
+            let topic_names = vec!["t".to_owned()];
+            let request = DeleteTopicsRequest { topic_names, ..Default::default() };
+            world.send(Request::DeleteTopics(request), 5);
+        };
+        if is_deleted_while_down {
+            delete(&mut world);
+        }
+        world.restart_with(|node| node.adopt_damaged(key));
+        if !is_deleted_while_down {
+            assert_eq!(report(&world).offline, 1);
+            delete(&mut world);
+            let [op] = world.disk.make_contiguous() else { panic!("{:?}", world.disk) };
+            assert_eq!((op.partition, &op.action), (key, &DiskAction::DeletePartition));
+        }
+        world.create("t", 1);
+        let produced = world.produce("t", -1, batch(1, None));
+        world.all_disk();
+        assert_eq!(world.produced(produced), (ErrorCode::None, 0));
+        assert_eq!(report(&world).offline, 0);
+    }
 }

@@ -84,7 +84,13 @@ impl World {
 
     /// The process ends and starts again, with no log on its disk.
     pub(crate) fn restart(&mut self) {
+        self.restart_with(|_| ());
+    }
+
+    /// The same with what the node finds.
+    pub(crate) fn restart_with(&mut self, adopt: impl FnOnce(&mut Node)) {
         self.node = Node::new(self.config.clone(), 4, Sabotage::default());
+        adopt(&mut self.node);
         self.disk.clear();
         for entry in self.entries.clone() {
             self.step(Event::Quorum(Output::Committed(entry)));
