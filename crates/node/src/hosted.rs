@@ -2,6 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
+use klamm_log::LogDir;
 use klamm_model::{Offset, Timestamp};
 use klamm_replica::Replica;
 
@@ -48,6 +49,8 @@ pub(crate) enum Fetching {
 pub(crate) struct Hosted {
     pub(crate) name: Arc<str>,
     pub(crate) replica: Replica,
+    /// The data directory that counts it: its log may have moved on already.
+    pub(crate) counted_in: LogDir,
     /// How many brokers hold the partition.
     pub(crate) replica_count: usize,
     pub(crate) settings: Settings,
@@ -75,6 +78,7 @@ impl Hosted {
     pub(crate) fn new(name: Arc<str>, replica: Replica, settings: Settings) -> Self {
         Self {
             name,
+            counted_in: replica.log().log_dir(),
             replica,
             replica_count: 1,
             settings,

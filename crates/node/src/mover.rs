@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use klamm_log::{Log, LogDir};
+use klamm_log::LogDir;
 use klamm_model::TopicPartition;
 
 use crate::{Effect, node::Node};
@@ -13,8 +13,7 @@ use crate::{Effect, node::Node};
 #[derive(Debug, Default)]
 pub(crate) struct Mover {
     wanted: BTreeMap<TopicPartition, LogDir>,
-    /// With the directory that it comes from.
-    running: Option<(TopicPartition, LogDir)>,
+    running: Option<TopicPartition>,
 }
 
 impl Node {
@@ -26,12 +25,12 @@ impl Node {
 
     /// From now on a partition is to be in this data directory, whatever was wanted before.
     pub(crate) fn want_in(&mut self, key: TopicPartition, to: LogDir, out: &mut Vec<Effect>) {
-        if let Some((running, _)) = self.mover.running {
+        if let Some(running) = self.mover.running {
             self.note_moved(running, out);
         }
         let Some(hosted) = self.hosted.get_mut(&key) else { return };
         self.mover.wanted.remove(&key);
-        let is_running = self.mover.running.is_some_and(|(running, _)| running == key);
+        let is_running = self.mover.running == Some(key);
         if hosted.replica.log().moving_to() == Some(to) {
             return;
         }
@@ -46,14 +45,17 @@ impl Node {
 
     /// An operation of this log has ended: perhaps its move with it.
     pub(crate) fn note_moved(&mut self, key: TopicPartition, out: &mut Vec<Effect>) {
-        let Some((_, from)) = self.mover.running.filter(|(running, _)| *running == key) else { return };
-        let log = self.hosted.get(&key).map(|hosted| hosted.replica.log());
-        if log.is_some_and(Log::is_moving) {
+        if self.mover.running != Some(key) {
+            return;
+        }
+        let hosted = self.hosted.get_mut(&key);
+        if hosted.as_ref().is_some_and(|hosted| hosted.replica.log().is_moving()) {
             return;
         }
         self.mover.running = None;
-        if let Some(log_dir) = log.map(Log::log_dir) {
-            let (topic, partition) = (self.topic_of(key).to_owned(), key.partition);
+        if let Some(hosted) = hosted {
+            let (topic, partition, log_dir) = (&*hosted.name, key.partition, hosted.replica.log().log_dir());
+            let from = std::mem::replace(&mut hosted.counted_in, log_dir);
             if log_dir == from {
                 tracing::warn!(topic, %partition, "a log stays in its data directory");
             } else {
@@ -70,10 +72,9 @@ impl Node {
             && let Some((key, to)) = self.mover.wanted.pop_first()
         {
             let Some(hosted) = self.hosted.get_mut(&key) else { continue };
-            let from = hosted.replica.log().log_dir();
             hosted.replica.move_log(to, &mut self.ops);
             if hosted.replica.log().is_moving() {
-                self.mover.running = Some((key, from));
+                self.mover.running = Some(key);
             }
         }
         self.flush_ops(out);

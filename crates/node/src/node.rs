@@ -309,7 +309,7 @@ impl Node {
     pub(crate) fn progressed(&mut self, key: TopicPartition, progress: &Progress, out: &mut Vec<Effect>) {
         if progress.deleted {
             if let Some(gone) = self.hosted.remove(&key) {
-                self.disks.left(gone.replica.log().log_dir());
+                self.disks.left(gone.counted_in);
             }
             return self.free_directory(key);
         }

@@ -2,7 +2,7 @@
 
 mod world;
 
-use klamm_log::{DiskAction, DiskError, Done, LogDir, Space};
+use klamm_log::{DiskAction, DiskError, Done, LogDir, MoveStep, Space};
 use klamm_model::{BatchBuilder, ErrorCode, Seal, Timestamp};
 use klamm_node::{Event, Reply};
 use klamm_wire::{
@@ -25,6 +25,12 @@ fn two_dirs() -> World {
 fn free(world: &mut World, free_bytes: &[u64]) {
     let space = |free_bytes: &u64| Some(Space { total_bytes: TOTAL, free_bytes: *free_bytes });
     world.step(Event::Space(free_bytes.iter().map(space).collect()));
+}
+
+fn delete(world: &mut World, topic: &str) {
+    let topics =
+        klamm_wire::DeleteTopicsRequest { topic_names: vec![topic.to_owned()], ..Default::default() };
+    world.send(Request::DeleteTopics(topics), 5);
 }
 
 /// A partition and its size.
@@ -56,8 +62,7 @@ fn new_partitions_go_where_the_fewest_are() {
     assert_eq!(placed(&mut world), [2, 1]);
     world.create("b", 1);
     assert_eq!(placed(&mut world), [2, 2]);
-    let topics = klamm_wire::DeleteTopicsRequest { topic_names: vec!["b".to_owned()], ..Default::default() };
-    world.send(Request::DeleteTopics(topics), 5);
+    delete(&mut world, "b");
     world.all_disk();
     world.create("c", 2);
     assert_eq!(placed(&mut world), [3, 2]);
@@ -274,13 +279,31 @@ fn partitions_move_between_directories_one_after_the_other() {
     free(&mut world, &[TOTAL, TOTAL]);
 
     assert_eq!(alter(&mut world, "/one", "t", 1), ErrorCode::None);
-    let topics = klamm_wire::DeleteTopicsRequest { topic_names: vec!["t".to_owned()], ..Default::default() };
-    world.send(Request::DeleteTopics(topics), 5);
+    delete(&mut world, "t");
     world.all_disk();
     world.create("u", 2);
     assert_eq!(alter(&mut world, "/two", "u", 0), ErrorCode::None);
     world.all_disk();
     assert_eq!(places(&mut world), ["", "0 1"], "a deleted one holds up nobody");
+}
+
+fn is_switch(action: &DiskAction) -> bool {
+    matches!(action, DiskAction::Move(it) if it.step == MoveStep::Switch)
+}
+
+#[test]
+fn a_topic_deleted_while_it_switches_leaves_the_directory_that_counts_it() {
+    let mut world = two_dirs();
+    world.create("t", 1);
+    world.create("u", 1);
+    assert_eq!(alter(&mut world, "/two", "t", 0), ErrorCode::None);
+    world.disk(|action| !is_switch(action), &Ok(Done::Nothing));
+    assert!(is_switch(&world.disk[0].action), "{:?}", world.disk);
+    delete(&mut world, "t");
+    assert_eq!(alter(&mut world, "/one", "u", 0), ErrorCode::None, "it looks whose turn it is");
+    world.all_disk();
+    let counts: Vec<_> = world.node.report().log_dirs.iter().map(|dir| dir.partitions).collect();
+    assert_eq!((places(&mut world), counts), (vec!["0".to_owned(), String::new()], vec![1, 0]));
 }
 
 #[test]
@@ -324,8 +347,7 @@ fn what_failed_or_found_no_room_is_not_whole() {
 fn a_deletion_under_way_is_waited_for() {
     let mut world = World::new();
     world.create("t", 1);
-    let topics = klamm_wire::DeleteTopicsRequest { topic_names: vec!["t".to_owned()], ..Default::default() };
-    world.send(Request::DeleteTopics(topics), 5);
+    delete(&mut world, "t");
     world.step(Event::Stopping);
     assert_eq!(world.rest, None);
     world.all_disk();
