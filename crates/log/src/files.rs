@@ -431,9 +431,9 @@ impl Files {
             Ok(_) => {}
             Err(error) => return Err(failed("read", &metadata)(error)),
         }
-        let log = path.join(FileKind::Log.file_name(first.base));
-        if fs::symlink_metadata(&log).is_ok_and(|found| 0 < found.len()) {
-            return refused("it has records");
+        // Whatever segment they are in: a later start would take those of a log that is not known any more for a torn tail.
+        if let Some(records) = file_with_records(&path).map_err(failed("list", &path))? {
+            return refused(&format!("it has records, in {records}"));
         }
         write_file(&metadata, format!("version: 0\ntopic_id: {topic}\n").as_bytes(), false)
             .map_err(failed("write", &metadata))?;
@@ -604,6 +604,18 @@ impl LogFiles for DirectoryFiles {
     fn read_at(&self, name: &str, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
         read_fully(&options().read(true).open(self.path.join(name))?, position, buffer)
     }
+}
+
+/// The name of a file with records, of a segment or of one that was about to become one.
+fn file_with_records(directory: &Path) -> io::Result<Option<String>> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if (name.ends_with(".log") || name.ends_with(".log.swap")) && 0 < entry.metadata()?.len() {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
 }
 
 /// Half of what the system allows the process: the rest is for connections.

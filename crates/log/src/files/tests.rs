@@ -1,5 +1,6 @@
 //! A log on a real disk.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use klamm_model::{LeaderEpoch, Offset};
@@ -224,6 +225,17 @@ fn records_are_never_overwritten_by_a_new_partition_and_links_never_followed() {
     assert!(matches!(create(PARTITION.topic, DIRECTORY), Err(DiskError::Io(_))), "it has records");
     assert!(matches!(create(TopicId::ZERO, DIRECTORY), Err(DiskError::Io(_))), "it is another's");
     assert!(matches!(create(TopicId::ZERO, "../out-0"), Err(DiskError::Io(_))), "it is outside");
+    // Nobody knows whose it is any more, and retention took its first segment.
+    let directory = place.path().join(DIRECTORY);
+    fs::remove_file(directory.join(PARTITION_METADATA)).expect("removed");
+    fs::remove_file(directory.join(FileKind::Log.file_name(offset(0)))).expect("removed");
+    let names = || -> BTreeSet<_> {
+        fs::read_dir(&directory).expect("listed").map(|it| it.expect("one").file_name()).collect()
+    };
+    let before = names();
+    let created = create(PARTITION.topic, DIRECTORY);
+    assert!(matches!(&created, Err(DiskError::Io(it)) if it.contains("it has records")), "{created:?}");
+    assert_eq!(names(), before);
     assert_eq!(create(TopicId::ZERO, "new-0"), Ok(Done::Nothing));
     assert_eq!(create(TopicId::ZERO, "new-0"), Ok(Done::Nothing), "again, after a crash");
     let outside = tempfile::tempdir().expect("a directory");
