@@ -113,6 +113,8 @@ impl Log {
             }
             (Errand::Retire { .. } | Errand::Remove { .. }, _) => self.leftovers_cleared(errand),
             (Errand::DurablePoint { log_start, clean_to }, Ok(())) => {
+                // They say the same, should this file be damaged.
+                self.epochs_unsaved |= self.log_start_on_disk < log_start;
                 (self.log_start_on_disk, self.clean_to_on_disk) = (log_start, clean_to);
             }
             (Errand::Epochs | Errand::Quarantine, Ok(())) => {}

@@ -103,7 +103,7 @@ struct Recovery<'a> {
     committed: Offset,
     /// Records below are deleted.
     log_start: Offset,
-    /// What the file with the epochs says, if it can be read.
+    /// What the file with the epochs says, if it can be read. It may be from before a log began anew, or before records were deleted.
     saved_epochs: Option<Epochs>,
     scanned_count: u64,
     rebuilt: Vec<String>,
@@ -155,7 +155,11 @@ impl Recovery<'_> {
         let saved = self.read_durable_point()?;
         self.durable_point = saved.map(|saved| saved.point);
         self.committed = saved.map_or(Offset::ZERO, |saved| saved.committed);
-        self.log_start = saved.map_or(Offset::ZERO, |saved| saved.log_start);
+        self.saved_epochs = self.read_epochs()?;
+        // The epochs are saved with the start that a log has. Without the one and the other, deleted records would come back.
+        let first_epoch = self.saved_epochs.iter().flat_map(Epochs::entries).next();
+        let start_of_epochs = first_epoch.map_or(Offset::ZERO, |first| first.start);
+        self.log_start = saved.map_or(start_of_epochs, |saved| saved.log_start);
         let clean_to = saved.map_or(Offset::ZERO, |saved| saved.clean_to);
         let mut found = self.segments()?;
         if found.is_empty() {
@@ -182,7 +186,6 @@ impl Recovery<'_> {
             self.log_start = self.log_start.max(found[0].base);
         }
         let log_start = self.log_start;
-        self.saved_epochs = self.read_epochs()?;
 
         let mut repairs = Vec::new();
         let mut closed = Vec::new();
@@ -287,6 +290,10 @@ impl Recovery<'_> {
             // Writing this file brings the names of those that are made again to disk too: a clean stop may be all that comes.
             log.epochs_unsaved = true;
             log.queue.push_barrier(Barrier::Repair { actions: repairs });
+        }
+        if log.end < log_start && saved.is_none() {
+            // The epochs may be those of a log that began anew since: what is there is not thrown away for them.
+            return Err(RecoverError::DurablePointUnknown { valid_end: log.end });
         }
         if log.end < log_start {
             // Some of what was deleted had not been on disk. What is deleted does not come back, and no offset is given out twice.
@@ -632,13 +639,16 @@ impl Recovery<'_> {
         Ok((epochs.unwrap_or(scanned_epochs), producers.unwrap_or(scanned_producers)))
     }
 
-    /// The epochs that are saved, from where the log starts.
     fn read_epochs(&self) -> Result<Option<Epochs>, RecoverError> {
         let Some(contents) = self.read_small(EPOCH_CHECKPOINT)? else { return Ok(None) };
-        let mut epochs = std::str::from_utf8(&contents).ok().and_then(Epochs::from_text);
-        // The file may be from before a log began anew, or before records were deleted.
-        epochs.iter_mut().for_each(|epochs| _ = epochs.cut_front(self.log_start));
-        Ok(epochs)
+        Ok(std::str::from_utf8(&contents).ok().and_then(Epochs::from_text))
+    }
+
+    /// The epochs that are saved, from where the log starts.
+    fn known_epochs(&self) -> Option<Epochs> {
+        let mut epochs = self.saved_epochs.clone()?;
+        epochs.cut_front(self.log_start);
+        Some(epochs)
     }
 
     /// Whether the next start would not find these epochs. Those without a record do not count.
@@ -650,7 +660,7 @@ impl Recovery<'_> {
 
     /// The epochs before the last segment, if the file agrees with the records at every place where it is easy to look.
     fn epochs_from_file(&mut self, closed: &[Found], last: Found) -> Result<Option<Epochs>, RecoverError> {
-        let Some(mut epochs) = self.saved_epochs.clone() else { return Ok(None) };
+        let Some(mut epochs) = self.known_epochs() else { return Ok(None) };
         let first = self.log_start;
         for segment in closed.iter().chain([&last]) {
             let at = segment.base.max(first);

@@ -94,7 +94,7 @@ impl Log {
 
     fn move_log_start(&mut self, to: Offset) {
         self.log_start = to;
-        // Their file may say more: a start knows the log start before it reads that.
+        // They are saved when the start is on disk: by that, a start knows what of them holds.
         self.epochs.cut_front(to);
         self.forget_damage_below();
         self.durable_point_due = true;

@@ -495,6 +495,9 @@ fn recover_partition(files: &Files, partition: TopicPartition, found: &FoundPart
     match Log::recover(partition, found.directory.clone(), log_config(&TopicConfig::default()), &directory) {
         Ok((mut log, report)) => {
             log.set_log_dir(found.log_dir);
+            if report.durable_point.is_none() {
+                tracing::warn!(directory = found.directory, log_start = %report.log_start, "the durable point cannot be read; where the log starts is taken from its epochs");
+            }
             if report.cut_bytes > 0 {
                 tracing::warn!(directory = found.directory, ?report, "a torn tail is cut off");
             } else {

@@ -93,7 +93,7 @@ impl Recovery<'_> {
         epochs_before: &Epochs,
     ) -> Result<Option<Epochs>, RecoverError> {
         let first = last.base.max(self.log_start);
-        let (Some(mut epochs), true) = (self.saved_epochs.clone(), first < notes.through) else {
+        let (Some(mut epochs), true) = (self.known_epochs(), first < notes.through) else {
             return Ok(None);
         };
         epochs.cut(notes.through, true);

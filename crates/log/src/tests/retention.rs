@@ -74,6 +74,7 @@ fn the_log_start_is_on_disk_before_files_are_renamed_and_they_go_a_minute_later(
         retention 2039
         retention 2050
         ok durable 60 from 40
+        ok epochs 0@40
         ok retire 0
         tick 59999
         tick 60000
@@ -97,7 +98,8 @@ fn the_log_start_is_on_disk_before_files_are_renamed_and_they_go_a_minute_later(
             hw 40          60/60/60   
             retention 2039 60/60/60   
             retention 2050 60/60/60   -> durable 60 from 40
-            ok durable 60 from 40 60/60/60   -> retire 0
+            ok durable 60 from 40 60/60/60   -> epochs 0@40
+            ok epochs 0@40 60/60/60   -> retire 0
             ok retire 0    60/60/60   
             tick 59999     60/60/60   
             tick 60000     60/60/60   -> remove 0
@@ -122,6 +124,7 @@ fn a_log_of_which_everything_has_expired_closes_its_last_segment_first() {
         ok seal 0
         ok begin 20
         ok durable 20 from 20
+        ok epochs 0@20
         ok retire 0
         ok write 20
         retention 9000
@@ -137,7 +140,8 @@ fn a_log_of_which_everything_has_expired_closes_its_last_segment_first() {
             append 1       20/20/21   20..21
             ok seal 0      20/20/21   -> begin 20
             ok begin 20    20/20/21   -> write 20, durable 20 from 20
-            ok durable 20 from 20 20/20/21   -> retire 0
+            ok durable 20 from 20 20/20/21   -> epochs 0@20
+            ok epochs 0@20 20/20/21   -> retire 0
             ok retire 0    20/20/21   
             ok write 20    20/21/21   written 21 -> sync 20
             retention 9000 20/21/21   
@@ -195,13 +199,17 @@ fn deleted_records_stay_deleted_over_restarts_and_whole_segments_below_them_go()
         bench.log.advance_log_start(offset(to), &mut bench.under_way);
         bench.log.advance_log_start(before, &mut bench.under_way);
         bench.settle();
-        for _ in 0..2 {
+        for is_damaged in [false, true, false] {
             assert_eq!((bench.log.log_start(), bases(&bench)[0]), (offset(to), left));
             let read = |from| bench.log.read(offset(from), Offset::MAX, 10);
             assert!(to == 0 || matches!(read(to - 1), Err(ReadError::OutOfRange { .. })));
             assert!(to == 120 || read(to).is_ok_and(|plan| plan.is_some()));
             assert_eq!(bench.log.epochs.entries()[0].start, offset(to));
-            (bench, _) = Bench::open(bench.disk, keeping(None, None)).expect("good files");
+            bench.disk.files.get_mut(DURABLE_POINT).expect("saved").data[2] ^= u8::from(is_damaged);
+            let report;
+            (bench, report) = Bench::open(bench.disk, keeping(None, None)).expect("good files");
+            assert_eq!(report.durable_point.is_none(), is_damaged);
+            bench.log.periodic(Tick::default().after_ms(5000), &mut bench.under_way);
             bench.settle();
         }
         assert_eq!(names(&bench, ".deleted"), [""; 0], "a start removes what an earlier one left");
