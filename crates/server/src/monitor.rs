@@ -29,8 +29,7 @@ struct Inside {
     ready: Option<mpsc::Sender<()>>,
     /// Told when the node is at rest, once somebody wants to know.
     rest: Option<mpsc::Sender<Rest>>,
-    /// The earliest moment at which some I/O thread is going to wake up for the node.
-    planned_wake: Option<Tick>,
+    plan: Plan,
     times: LockTimes,
 }
 
@@ -41,7 +40,7 @@ impl Monitor {
             engine,
             ready: Some(ready),
             rest: None,
-            planned_wake: None,
+            plan: Plan::default(),
             times: LockTimes::default(),
         };
         Self { inside: Mutex::new(inside), view: ArcSwapOption::empty(), clock }
@@ -54,8 +53,14 @@ impl Monitor {
 
     /// Takes the lock once for all of `events`, and for the passing of time if that is due.
     ///
-    /// Returns a moment at which the caller has to see to it that a thread comes back, if no other will by then.
-    pub(crate) fn step(&self, events: &mut Vec<Event>, out: &mut Vec<Effect>) -> Option<Tick> {
+    /// Returns a moment at which the caller has to see to it that a thread comes back, if no other will by then. `came_in_time` says that the
+    /// caller came back for such a moment, and will not for another one.
+    pub(crate) fn step(
+        &self,
+        came_in_time: bool,
+        events: &mut Vec<Event>,
+        out: &mut Vec<Effect>,
+    ) -> Option<Tick> {
         let (mut inside, waited) = self.lock();
         let began = Instant::now();
         let now = self.clock.now_at(began);
@@ -68,7 +73,8 @@ impl Monitor {
             inside.node.step(now, Event::Tick, out);
         }
         self.hand_on(&mut inside, &out[first..]);
-        let wake = inside.take_over_wake(now.tick);
+        let wanted = inside.node.next_wake();
+        let wake = inside.plan.take_over(now.tick, came_in_time, wanted);
         let held = began.elapsed();
         inside.times.note(waited, held, event_count);
         wake
@@ -130,16 +136,24 @@ impl Monitor {
     }
 }
 
-impl Inside {
-    fn take_over_wake(&mut self, now: Tick) -> Option<Tick> {
-        if self.planned_wake.is_some_and(|planned| planned <= now) {
-            // Whoever planned it is here, or will find nothing due.
-            self.planned_wake = None;
+/// Who comes back for the node, so that not every thread does.
+#[derive(Default)]
+struct Plan {
+    /// The earliest moment at which some I/O thread is going to wake up.
+    planned: Option<Tick>,
+}
+
+impl Plan {
+    fn take_over(&mut self, now: Tick, came_in_time: bool, wanted: Option<Tick>) -> Option<Tick> {
+        // Whoever planned it is here, or will find nothing due. A thread keeps only the earliest of its moments: who came for one may have
+        // been the one to come for the planned one too.
+        if came_in_time || self.planned.is_some_and(|planned| planned <= now) {
+            self.planned = None;
         }
-        let wanted = self.node.next_wake()?;
-        let is_covered = self.planned_wake.is_some_and(|planned| planned <= wanted);
+        let wanted = wanted?;
+        let is_covered = self.planned.is_some_and(|planned| planned <= wanted);
         (!is_covered).then(|| {
-            self.planned_wake = Some(wanted);
+            self.planned = Some(wanted);
             wanted
         })
     }
@@ -199,5 +213,30 @@ impl LockTimes {
             }
         }
         u64::MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn somebody_comes_back_though_time_passes_between_two_looks_at_the_clock() {
+        let (mut plan, mut own) = (Plan::default(), None::<Tick>);
+        let mut run = |before_lock, within_lock, wanted| {
+            let came_in_time = own.is_some_and(|own| own <= Tick(before_lock));
+            if came_in_time {
+                own = None;
+            }
+            if let Some(wake) = plan.take_over(Tick(within_lock), came_in_time, Some(Tick(wanted))) {
+                own = Some(own.map_or(wake, |own| own.min(wake)));
+            }
+            own
+        };
+        assert_eq!(run(0, 0, 10), Some(Tick(10)));
+        // What was wanted at 10 is done, and the thread will come once more for it.
+        assert_eq!(run(9, 10, 20), Some(Tick(10)));
+        assert_eq!(run(11, 11, 20), Some(Tick(20)));
+        assert_eq!(run(12, 12, 20), Some(Tick(20)));
     }
 }

@@ -171,11 +171,13 @@ impl Performer {
 
     /// Steps all events and carries out all effects; also when there are no events, for the passing of time.
     pub(crate) fn run(&mut self) {
-        if self.wake.is_some_and(|wake| wake <= self.shared.clock.tick(Instant::now())) {
+        let mut came_in_time = self.is_due(Instant::now());
+        if came_in_time {
             self.wake = None;
         }
         loop {
-            if let Some(wake) = self.shared.monitor.step(&mut self.events, &mut self.effects) {
+            let came_in_time = std::mem::take(&mut came_in_time);
+            if let Some(wake) = self.shared.monitor.step(came_in_time, &mut self.events, &mut self.effects) {
                 self.come_back_at(wake);
             }
             self.is_aside = self.home.is_some() && self.shared.writes_go_aside();
