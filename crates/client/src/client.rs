@@ -63,6 +63,24 @@ struct Shared {
     metadata: Arc<Metadata>,
 }
 
+/// While one of these is there, metadata of all topics are asked for.
+pub(crate) struct AllTopics(Client);
+
+impl AllTopics {
+    pub(crate) fn of(client: &Client) -> Self {
+        let metadata = &client.shared.metadata;
+        metadata.cache.lock().want_all();
+        metadata.wake.notify_one();
+        Self(client.clone())
+    }
+}
+
+impl Drop for AllTopics {
+    fn drop(&mut self) {
+        self.0.shared.metadata.cache.lock().want_all_no_more();
+    }
+}
+
 /// What the refreshing task holds: not the client, so that it ends with it.
 struct Metadata {
     cache: Mutex<MetadataCache>,
@@ -99,7 +117,7 @@ impl Client {
             auto_create_topics: config.auto_create_topics,
         };
         metadata.cache.lock().ask(clock.now());
-        let response = asker.ask(Vec::new(), &Cluster::default()).await?;
+        let response = asker.ask(Some(Vec::new()), &Cluster::default()).await?;
         metadata.answered(clock, &pool, response);
         tokio::spawn(refresh(metadata.clone(), clock, asker));
         Ok(Self { shared: Arc::new(Shared { config, clock, pool, metadata }) })
@@ -219,14 +237,15 @@ async fn refresh(metadata: Arc<Metadata>, clock: Clock, asker: Asker) {
         if asker.pool.is_closed() {
             return;
         }
-        let (topics, wake) = {
+        let (topics, wants_all, wake) = {
             let mut cache = metadata.cache.lock();
-            (cache.ask(clock.now()), cache.next_wake())
+            (cache.ask(clock.now()), cache.wants_all(), cache.next_wake())
         };
         match topics {
             Some(topics) => {
                 let known = metadata.newest.borrow().clone();
-                match asker.ask(topics.iter().map(|topic| topic.to_string()).collect(), &known).await {
+                let topics = (!wants_all).then(|| topics.iter().map(|topic| topic.to_string()).collect());
+                match asker.ask(topics, &known).await {
                     Ok(response) => {
                         if std::mem::replace(&mut is_failing, false) {
                             warn!("a broker answers again");
@@ -266,13 +285,11 @@ struct Asker {
 }
 
 impl Asker {
-    async fn ask(&self, topics: Vec<String>, known: &Cluster) -> Result<MetadataResponse, CallError> {
-        let topics = topics
-            .into_iter()
-            .map(|name| MetadataRequestTopic { name: Some(name), ..MetadataRequestTopic::default() })
-            .collect();
+    /// Asks for these topics, or for all.
+    async fn ask(&self, topics: Option<Vec<String>>, known: &Cluster) -> Result<MetadataResponse, CallError> {
+        let topic = |name| MetadataRequestTopic { name: Some(name), ..MetadataRequestTopic::default() };
         let request = MetadataRequest {
-            topics: Some(topics),
+            topics: topics.map(|topics| topics.into_iter().map(topic).collect()),
             allow_auto_topic_creation: self.auto_create_topics,
             ..MetadataRequest::default()
         };

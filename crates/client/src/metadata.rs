@@ -190,6 +190,8 @@ pub struct MetadataCache {
     cluster: Arc<Cluster>,
     wanted: BTreeSet<Arc<str>>,
     unanswered: BTreeSet<Arc<str>>,
+    /// How many want to know of all topics.
+    all_wanted: usize,
     state: State,
     stale: bool,
     failures: u32,
@@ -211,6 +213,7 @@ impl MetadataCache {
             cluster: Arc::default(),
             wanted: BTreeSet::new(),
             unanswered: BTreeSet::new(),
+            all_wanted: 0,
             state: State::Resting { since: None, not_before: Tick(0) },
             stale: true,
             failures: 0,
@@ -234,6 +237,25 @@ impl MetadataCache {
         self.wanted.insert(topic.clone());
         self.unanswered.insert(topic);
         true
+    }
+
+    /// From now on all topics are asked for, as often as the settings say and at once.
+    pub fn want_all(&mut self) {
+        self.all_wanted += 1;
+        self.stale = true;
+        if let State::Resting { since, not_before } = &mut self.state {
+            (*since, *not_before) = (None, Tick(0));
+        }
+    }
+
+    /// One of those who wanted all topics does so no more.
+    pub fn want_all_no_more(&mut self) {
+        self.all_wanted -= 1;
+    }
+
+    /// Whether all topics are to be asked for instead of those that [`ask`](Self::ask) names.
+    pub fn wants_all(&self) -> bool {
+        self.all_wanted > 0
     }
 
     /// The topic is no longer of interest (it was deleted).
@@ -406,6 +428,12 @@ mod tests {
         let again = cache.next_wake().expect("resting");
         assert!((Tick(0).after_ms(80)..=Tick(0).after_ms(120)).contains(&again), "{again:?}");
         assert!(cache.ask(again).is_some());
+        cache.answered(again, answer(1, 1));
+        cache.want_all();
+        assert_eq!(cache.next_wake(), Some(Tick(0)), "all topics are asked for at once");
+        assert!(cache.ask(again).is_some() && cache.wants_all());
+        cache.want_all_no_more();
+        assert!(!cache.wants_all());
         cache.answered(again, answer(1, 1));
         cache.mark_stale();
         let stale = cache.next_wake().expect("resting");

@@ -55,7 +55,7 @@ pub enum Effect {
         /// Most bytes of the answer.
         bytes_max: usize,
         /// What to read.
-        topics: Vec<TopicFetch>,
+        session: SessionStep,
     },
     /// Ask for offsets; to be answered by [`Machine::located`](super::machine::Machine::located) or [`Machine::call_failed`](super::machine::Machine::call_failed).
     ListOffsets {
@@ -83,6 +83,21 @@ pub enum Effect {
     Readable,
 }
 
+/// What a Fetch says, given what the broker knows from those before (KIP-227).
+#[derive(Debug)]
+pub struct SessionStep {
+    /// The session, 0 if there is none yet.
+    pub id: i32,
+    /// Counts its requests; the first says all.
+    pub epoch: i32,
+    /// Whether topics have ids here; if not, they have names.
+    pub uses_ids: bool,
+    /// What to read that the broker does not know of, or not like this.
+    pub topics: Vec<TopicFetch>,
+    /// What not to read any more.
+    pub forgotten: Vec<TopicFetch>,
+}
+
 /// The partitions of one topic in one Fetch.
 #[derive(Debug)]
 pub struct TopicFetch {
@@ -95,7 +110,7 @@ pub struct TopicFetch {
 }
 
 /// One partition in a Fetch.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PartitionFetch {
     /// The partition.
     pub partition: i32,

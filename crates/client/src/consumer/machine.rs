@@ -11,6 +11,7 @@ mod answers;
 #[cfg(test)]
 mod tests;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem;
 use std::sync::Arc;
@@ -19,9 +20,11 @@ use klamm_model::{BatchView, BrokerId, ErrorCode, Tick, TopicId};
 
 use super::batch::FetchedBatch;
 use super::config::{Config, Start};
-use super::effect::{Assignment, Effect, PartitionFetch, PartitionPosition, TopicFetch, TopicLookup};
+use super::effect::{Assignment, Effect, PartitionFetch, PartitionPosition, TopicLookup};
 use super::error::{Cause, ConsumeError};
+use super::session::Session;
 use super::slot::{Position, Slot};
+use super::subscription::{Subscription, Topics};
 use crate::call::CallId;
 use crate::metadata::Cluster;
 use crate::partitioner::Random;
@@ -38,7 +41,7 @@ struct Call {
     broker: BrokerId,
     is_fetch: bool,
     slots: Vec<usize>,
-    ids: Vec<(TopicId, Arc<str>)>,
+    ids: BTreeMap<TopicId, Arc<str>>,
 }
 
 /// The consumer without sockets and clock.
@@ -52,6 +55,8 @@ pub struct Machine {
     errors: VecDeque<ConsumeError>,
     calls: BTreeMap<CallId, Call>,
     fetching: BTreeMap<BrokerId, CallId>,
+    sessions: BTreeMap<BrokerId, Session>,
+    subscription: Option<Subscription>,
     waiting_bytes: usize,
     next_call: u64,
     wake: Option<Tick>,
@@ -70,6 +75,8 @@ impl Machine {
             errors: VecDeque::new(),
             calls: BTreeMap::new(),
             fetching: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            subscription: None,
             waiting_bytes: 0,
             next_call: 0,
             wake: None,
@@ -90,14 +97,44 @@ impl Machine {
         self.errors.clear();
         self.calls.clear();
         self.fetching.clear();
+        for session in self.sessions.values_mut() {
+            session.begin_anew();
+        }
         self.waiting_bytes = 0;
+        self.subscription = None;
         for Assignment { topic, partition, start } in assignments {
-            let place = self.slots.len();
-            if self.places.contains_key(&(topic.clone(), partition)) {
-                // Named twice: the first counts.
-                continue;
+            self.add(topic, partition, start);
+        }
+    }
+
+    /// Reads all partitions of these topics from now on and no others, also partitions that come later.
+    pub fn subscribe(&mut self, topics: Topics, start: Start) {
+        let named = match &topics {
+            // Every topic has this partition: so one that never comes is told.
+            Topics::Named(names) => names.iter().cloned().collect(),
+            Topics::Matching(_) => Vec::new(),
+        };
+        self.assign(named.into_iter().map(|topic| Assignment { topic, partition: 0, start }));
+        self.subscription = Some(Subscription::new(topics, start));
+        self.follow_topics();
+    }
+
+    fn follow_topics(&mut self) {
+        let Some(mut subscription) = self.subscription.take() else { return };
+        for (name, topic) in &self.cluster.clone().topics {
+            if let Some(start) = subscription.start_of(name, topic) {
+                for partition in 0..topic.partitions.len() {
+                    self.add(name.clone(), partition as i32, start);
+                }
             }
-            self.places.insert((topic.clone(), partition), place);
+        }
+        self.subscription = Some(subscription);
+    }
+
+    fn add(&mut self, topic: Arc<str>, partition: i32, start: Start) {
+        // Named twice: the first counts.
+        if let Entry::Vacant(vacant) = self.places.entry((topic.clone(), partition)) {
+            vacant.insert(self.slots.len());
             self.slots.push(Slot::new(topic, partition, start, self.config.out_of_range));
         }
     }
@@ -110,7 +147,11 @@ impl Machine {
         let slot = &mut self.slots[place];
         self.errors.retain(|error| !slot.is(&error.topic, error.partition));
         let (is_paused, out_of_range) = (slot.is_paused, self.config.out_of_range);
-        *slot = Slot { is_paused, ..Slot::new(slot.topic.clone(), partition, to, out_of_range) };
+        // The end stays known: within a session the broker tells of it only when it changes.
+        let high_watermark = slot.high_watermark;
+        let new = Slot::new(slot.topic.clone(), partition, to, out_of_range);
+        *slot = Slot { is_paused, high_watermark, ..new };
+        slot.note_end();
         true
     }
 
@@ -138,6 +179,7 @@ impl Machine {
             }
         }
         self.cluster = cluster;
+        self.follow_topics();
     }
 
     /// The next batch to hand out, or a partition that can't be read.
@@ -192,7 +234,8 @@ impl Machine {
 
     /// Whether every partition has been read to its end at least once since it was assigned.
     pub fn has_reached_end(&self) -> bool {
-        self.slots.iter().all(|slot| slot.has_reached_end || slot.is_stopped)
+        let waits_for_topics = self.subscription.is_some() && self.slots.is_empty();
+        !waits_for_topics && self.slots.iter().all(|slot| slot.has_reached_end || slot.is_stopped)
     }
 
     /// How far each partition is read.
@@ -272,7 +315,7 @@ impl Machine {
         out: &mut Vec<Effect>,
     ) {
         let call = self.new_call();
-        let mut topics: Vec<TopicFetch> = Vec::new();
+        let mut wanted = Vec::new();
         let mut wait_ms = self.config.wait_max_ms;
         if has_absentees {
             wait_ms = wait_ms.min(WAIT_WITH_ABSENTEES_MS);
@@ -281,25 +324,34 @@ impl Machine {
             let slot = &mut self.slots[place];
             let Position::At(offset) = slot.position else { continue };
             slot.call = Some(call);
-            if slot.high_watermark.is_none() {
-                // Whoever wants to know whether there is anything at all should know soon.
-                wait_ms = 0;
-            }
             let leader_epoch =
                 self.cluster.leader(&slot.topic, slot.partition).map_or(-1, |(_, epoch)| epoch);
             let fetch = PartitionFetch { partition: slot.partition, offset, leader_epoch };
-            match topics.iter_mut().find(|topic| topic.name == slot.topic) {
-                Some(topic) => topic.partitions.push(fetch),
-                None => {
-                    let id = self.cluster.topic_id(&slot.topic);
-                    topics.push(TopicFetch { name: slot.topic.clone(), id, partitions: vec![fetch] });
-                }
-            }
+            wanted.push((slot.topic.clone(), self.cluster.topic_id(&slot.topic), fetch));
         }
-        let ids = topics.iter().map(|topic| (topic.id, topic.name.clone())).collect();
+        let ids = wanted.iter().map(|(name, id, _)| (*id, name.clone())).collect();
+        let session = self.sessions.entry(broker).or_default().request(wanted);
+        let is_asked_about = |slot: &Slot| {
+            let topic = session.topics.iter().find(|topic| topic.name == slot.topic);
+            topic.is_some_and(|topic| topic.partitions.iter().any(|it| it.partition == slot.partition))
+        };
+        let is_new = |&place: &usize| {
+            let slot: &Slot = &self.slots[place];
+            slot.high_watermark.is_none() && is_asked_about(slot)
+        };
+        if places.iter().any(is_new) {
+            // Whoever wants to know whether there is anything at all should know soon.
+            wait_ms = 0;
+        }
         self.calls.insert(call, Call { broker, is_fetch: true, slots: places, ids });
         self.fetching.insert(broker, call);
-        out.push(Effect::Fetch { call, broker, wait_ms, bytes_max: self.config.bytes_max.min(room), topics });
+        out.push(Effect::Fetch {
+            call,
+            broker,
+            wait_ms,
+            bytes_max: self.config.bytes_max.min(room),
+            session,
+        });
     }
 
     /// Asks about partitions whose position has to be found, or is to be looked at again.
@@ -324,7 +376,7 @@ impl Machine {
                 None => topics.push(TopicLookup { name: slot.topic.clone(), partitions: vec![lookup] }),
             }
         }
-        self.calls.insert(call, Call { broker, is_fetch: false, slots: places, ids: Vec::new() });
+        self.calls.insert(call, Call { broker, is_fetch: false, slots: places, ids: BTreeMap::new() });
         (call, topics)
     }
 

@@ -8,13 +8,18 @@ mod config;
 mod effect;
 mod error;
 pub mod machine;
+mod session;
 mod shell;
 mod slot;
 mod stream;
+mod subscription;
 
 pub use batch::{ConsumedRecord, FetchedBatch};
 pub use config::{Config, Isolation, OutOfRange, Start};
-pub use effect::{Assignment, Effect, PartitionFetch, PartitionPosition, TopicFetch, TopicLookup};
+pub use effect::{
+    Assignment, Effect, PartitionFetch, PartitionPosition, SessionStep, TopicFetch, TopicLookup,
+};
 pub use error::{Cause, ConsumeError};
 pub use shell::Consumer;
 pub use stream::{RecordStream, TypedStream};
+pub use subscription::Topics;

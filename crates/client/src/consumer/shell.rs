@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use klamm_model::Tick;
 use klamm_wire::{
     FetchRequest, ListOffsetsRequest, OffsetForLeaderEpochRequest, Request, Response,
-    fetch::{FetchPartition, FetchTopic},
+    fetch::{FetchPartition, FetchTopic, ForgottenTopic},
     list_offsets::{ListOffsetsPartition, ListOffsetsTopic},
     offset_for_leader_epoch::{OffsetForLeaderPartition, OffsetForLeaderTopic},
 };
@@ -20,14 +20,13 @@ use super::effect::{Assignment, Effect, PartitionPosition};
 use super::error::ConsumeError;
 use super::machine::Machine;
 use super::stream::RecordStream;
+use super::subscription::Topics;
 use crate::call::{CallError, CallId};
-use crate::client::Client;
+use crate::client::{AllTopics, Client};
 use crate::net::{Lane, Question, Target, seeded};
 
 /// Topic ids came with the next version; up to this one the name is sent.
 const FETCH_VERSION_BEFORE_IDS: i16 = 12;
-/// No fetch session: every request names all it wants.
-const NO_SESSION_EPOCH: i32 = -1;
 
 /// Reads partitions that it is told to read, without a group. Batches are fetched ahead in the background, in order for each partition.
 ///
@@ -48,6 +47,8 @@ struct State {
     is_dropped: bool,
     /// Who waits for something to read.
     readers: Vec<Waker>,
+    /// Kept while topics are chosen by their names.
+    all_topics: Option<AllTopics>,
 }
 
 impl Drop for Consumer {
@@ -67,7 +68,7 @@ impl Consumer {
         let machine = Machine::new(config, client.cluster(), seeded());
         let shared = Arc::new(Shared {
             client: client.clone(),
-            state: Mutex::new(State { machine, is_dropped: false, readers: Vec::new() }),
+            state: Mutex::new(State { machine, is_dropped: false, readers: Vec::new(), all_topics: None }),
             work: Notify::new(),
         });
         tokio::spawn(drive(shared.clone()));
@@ -80,7 +81,26 @@ impl Consumer {
         for assignment in &assignments {
             self.shared.client.want_topic(&assignment.topic);
         }
-        self.shared.state.lock().machine.assign(assignments);
+        let mut state = self.shared.state.lock();
+        state.machine.assign(assignments);
+        state.all_topics = None;
+        drop(state);
+        self.shared.work.notify_one();
+    }
+
+    /// Reads all partitions of these topics from now on and no others, also partitions that are added later; those from their first record.
+    pub fn subscribe(&self, topics: Topics, start: Start) {
+        let all_topics = match &topics {
+            Topics::Named(names) => {
+                names.iter().for_each(|name| self.shared.client.want_topic(name));
+                None
+            }
+            Topics::Matching(_) => Some(AllTopics::of(&self.shared.client)),
+        };
+        let mut state = self.shared.state.lock();
+        state.machine.subscribe(topics, start);
+        state.all_topics = all_topics;
+        drop(state);
         self.shared.work.notify_one();
     }
 
@@ -186,14 +206,10 @@ impl Shared {
 
     fn perform(self: &Arc<Self>, effect: Effect) {
         match effect {
-            Effect::Fetch { call, broker, wait_ms, bytes_max, topics } => {
+            Effect::Fetch { call, broker, wait_ms, bytes_max, session } => {
                 let config = self.state.lock().machine.config().clone();
-                let version_limit = if topics.iter().any(|topic| topic.id.is_zero()) {
-                    FETCH_VERSION_BEFORE_IDS
-                } else {
-                    i16::MAX
-                };
-                let topics = topics.into_iter().map(|topic| {
+                let version_limit = if session.uses_ids { i16::MAX } else { FETCH_VERSION_BEFORE_IDS };
+                let topics = session.topics.into_iter().map(|topic| {
                     let partitions = topic.partitions.into_iter().map(|fetch| FetchPartition {
                         partition: fetch.partition,
                         current_leader_epoch: fetch.leader_epoch,
@@ -207,14 +223,21 @@ impl Shared {
                         partitions: partitions.collect(),
                     }
                 });
+                let forgotten = session.forgotten.into_iter().map(|topic| ForgottenTopic {
+                    topic: topic.name.to_string(),
+                    topic_id: topic.id,
+                    partitions: topic.partitions.iter().map(|fetch| fetch.partition).collect(),
+                });
                 let request = FetchRequest {
                     max_wait_ms: i32::try_from(wait_ms).unwrap_or(i32::MAX),
                     min_bytes: clamped(config.bytes_min),
                     max_bytes: clamped(bytes_max),
                     isolation_level: config.isolation.to_wire(),
                     rack_id: config.rack,
-                    session_epoch: NO_SESSION_EPOCH,
+                    session_id: session.id,
+                    session_epoch: session.epoch,
                     topics: topics.collect(),
+                    forgotten_topics_data: forgotten.collect(),
                     ..FetchRequest::default()
                 };
                 let timeout_ms = config.request_timeout_ms + wait_ms;

@@ -131,6 +131,8 @@ pub enum Refused {
     NeedsMetadata,
     /// The buffer is full: try again after [`Effect::Room`](super::effect::Effect::Room).
     Full,
+    /// The topic has no such partition, as far as is known: it may have been added a moment ago.
+    NoSuchPartition(SendError),
     /// It will never be taken.
     Never(SendError),
 }

@@ -25,6 +25,10 @@ use crate::net::{Clock, Lane, Question, Target, seeded};
 /// Topic ids came with this version; before it the name is sent.
 const PRODUCE_VERSION_BEFORE_IDS: i16 = 12;
 
+/// How often a record for an unknown partition is tried again with newer metadata. The first of them may have been on their way before the
+/// partition was added.
+const TRIES_WITHOUT_PARTITION_MAX: u32 = 2;
+
 /// What became of a batch, for those who care for batches and not for records.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchReport<'a> {
@@ -175,7 +179,7 @@ impl Producer {
     pub fn try_accept(&self, record: &Record<'_>) -> Result<Option<Delivery>, SendError> {
         match self.shared.try_append(record) {
             Ok((delivery, _)) => Ok(Some(delivery)),
-            Err(Refused::Never(error)) => Err(error),
+            Err(Refused::Never(error) | Refused::NoSuchPartition(error)) => Err(error),
             Err(Refused::NeedsMetadata) => {
                 self.shared.client.want_topic(record.topic);
                 Ok(None)
@@ -246,9 +250,17 @@ impl Producer {
         let shared = &self.shared;
         let block_max_ms = shared.state.lock().machine.config().block_max_ms;
         let deadline = tokio::time::Instant::now() + Duration::from_millis(block_max_ms);
+        let mut tries_without_partition = 0;
         loop {
             match refused {
                 Refused::Never(error) => return Err(error),
+                Refused::NoSuchPartition(error) if tries_without_partition == TRIES_WITHOUT_PARTITION_MAX => {
+                    return Err(error);
+                }
+                Refused::NoSuchPartition(_) => {
+                    tries_without_partition += 1;
+                    shared.client.refresh_metadata();
+                }
                 Refused::NeedsMetadata => shared.client.want_topic(record.topic),
                 Refused::Full => shared.work.notify_one(),
             }
@@ -291,7 +303,7 @@ impl Shared {
 
     fn too_late(&self, record: &Record<'_>, refused: &Refused, waited_ms: u64) -> SendError {
         let cause = match refused {
-            Refused::Never(error) => return error.clone(),
+            Refused::Never(error) | Refused::NoSuchPartition(error) => return error.clone(),
             Refused::Full => {
                 let buffer_memory = self.state.lock().machine.config().buffer_memory;
                 Cause::BufferFull { buffer_memory, waited_ms }

@@ -1,12 +1,15 @@
 //! Reading as it is wanted: from a moment on, elsewhere, later, one by one, by partition.
 
+use std::collections::BTreeMap;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use futures_core::Stream;
 use klamm_client::{
-    Assignment, Client, ConsumedRecord, Consumer, ConsumerConfig, Isolation, Producer, ProducerConfig,
-    Record, Start, TextFormat,
+    Admin, Assignment, Change, Client, ConsumedRecord, Consumer, ConsumerConfig, Isolation, NewTopic,
+    Producer, ProducerConfig, Record, Start, TextFormat, Topics,
 };
 use klamm_model::{Offset, Timestamp};
 
@@ -95,6 +98,38 @@ fn each_partition_has_a_stream_of_its_own_if_wanted() {
         drop(consumer);
         for mut records in streams {
             assert_eq!(records.next().await, None, "nobody fetches any more");
+        }
+    });
+}
+
+#[test]
+fn a_subscription_finds_topics_and_partitions_that_come_later() {
+    with_topic(1, async |client, topic| {
+        let prefix = format!("{topic}-1");
+        for (number, topics) in [
+            Topics::Named([format!("{topic}-0").into()].into()),
+            Topics::Matching(Arc::new(move |name: &str| name.starts_with(&prefix))),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let consumer = Consumer::new(&client, ConsumerConfig::default());
+            consumer.subscribe(topics, Start::Earliest);
+            let later = format!("{topic}-{number}");
+            let admin = Admin::new(&client);
+            let new = NewTopic { name: later.clone(), partition_count: Some(1), ..NewTopic::default() };
+            admin.create_topic(&new, Change::Make).await.expect("created");
+            admin.create_partitions(&later, 2, Change::Make).await.expect("added");
+            client.topic(&later, Duration::from_secs(10)).await.expect("there");
+            write_ten(&client, &later, 2).await;
+            let mut records = consumer.records();
+            let mut read = BTreeMap::new();
+            while read.values().sum::<u32>() < 20 {
+                let record = records.next().await.expect("goes on").expect("readable");
+                assert_eq!(&*record.topic, later);
+                *read.entry(record.partition).or_default() += 1;
+            }
+            assert_eq!(read, BTreeMap::from([(0, 10), (1, 10)]));
         }
     });
 }

@@ -23,21 +23,26 @@ impl Machine {
     pub fn fetched(&mut self, now: Tick, call: CallId, response: FetchResponse, out: &mut Vec<Effect>) {
         let Some(Call { slots, ids, broker, .. }) = self.end_call(call) else { return };
         let code = ErrorCode::from_code(response.error_code).unwrap_or(ErrorCode::UnknownServerError);
+        let session = self.sessions.entry(broker).or_default();
         if code != ErrorCode::None {
+            let was_session = session.begin_anew() && is_about_session(code);
             for place in slots {
+                if was_session {
+                    // The next request says all, and goes out at once.
+                    self.end_slot(call, place);
+                    continue;
+                }
                 if self.end_slot(call, place) {
                     self.refused(now, place, code, out);
                 }
             }
             return;
         }
+        let is_partial = session.answered(response.session_id);
         let endpoints = response.node_endpoints;
         for topic in response.responses {
-            let by_id = ids.iter().find(|(id, _)| *id == topic.topic_id);
-            let name = match by_id {
-                Some((_, name)) if topic.topic.is_empty() => name.clone(),
-                _ => topic.topic.into(),
-            };
+            let by_id = ids.get(&topic.topic_id).filter(|_| topic.topic.is_empty());
+            let name = by_id.cloned().unwrap_or_else(|| topic.topic.into());
             for partition in topic.partitions {
                 let LeaderIdAndEpoch { leader_id, leader_epoch } = partition.current_leader;
                 let endpoint = endpoints.iter().find(|endpoint| endpoint.node_id == leader_id);
@@ -48,6 +53,11 @@ impl Machine {
                 if let Some(place) = self.asked(call, &name, partition.partition_index) {
                     self.take_records(now, place, broker, partition, out);
                 }
+            }
+        }
+        if is_partial {
+            for &place in &slots {
+                self.end_slot(call, place);
             }
         }
         self.settle(now, call, &slots);
@@ -102,7 +112,10 @@ impl Machine {
 
     /// A request of ours brought no answer.
     pub fn call_failed(&mut self, now: Tick, call: CallId, error: &CallError, out: &mut Vec<Effect>) {
-        let Some(Call { slots, .. }) = self.end_call(call) else { return };
+        let Some(Call { slots, broker, is_fetch, .. }) = self.end_call(call) else { return };
+        if is_fetch {
+            self.sessions.entry(broker).or_default().begin_anew();
+        }
         out.push(Effect::RefreshMetadata);
         for place in slots {
             if !self.end_slot(call, place) {
@@ -265,4 +278,9 @@ impl Machine {
         }
         out.push(Effect::RefreshMetadata);
     }
+}
+
+fn is_about_session(code: ErrorCode) -> bool {
+    use ErrorCode as E;
+    matches!(code, E::FetchSessionIdNotFound | E::InvalidFetchSessionEpoch | E::FetchSessionTopicIdError)
 }

@@ -66,6 +66,7 @@ fn batch(word: &str) -> Vec<u8> {
 struct World {
     machine: Machine,
     effects: Vec<Effect>,
+    session: i32,
     log: String,
 }
 
@@ -79,7 +80,7 @@ impl World {
             partition: number as i32,
             start,
         }));
-        Self { machine, effects: Vec::new(), log: String::new() }
+        Self { machine, effects: Vec::new(), session: 0, log: String::new() }
     }
 
     fn run(&mut self, script: &str) {
@@ -169,6 +170,17 @@ impl World {
                 answer.records = Some(Records::Bytes(run.into()));
                 self.answer(now, call, partition, end, answer);
             }
+            // the session of all answers from now on
+            ["session", id] => self.session = id.parse().expect("a session"),
+            ["quiet", call] => {
+                let response = FetchResponse { session_id: self.session, ..FetchResponse::default() };
+                self.machine.fetched(now, call_of(call), response, &mut self.effects);
+            }
+            ["refused", call, code] => {
+                let error_code = ErrorCode::ALL.iter().find(|it| it.name() == *code).expect("a code").code();
+                let response = FetchResponse { error_code, ..FetchResponse::default() };
+                self.machine.fetched(now, call_of(call), response, &mut self.effects);
+            }
             ["refused", call, partition, code] => {
                 let code = ErrorCode::ALL.iter().find(|it| it.name() == *code).expect("a code").code();
                 self.answer(
@@ -202,7 +214,8 @@ impl World {
         };
         let topic =
             FetchableTopicResponse { topic: "t".into(), partitions: vec![partition], ..Default::default() };
-        let response = FetchResponse { responses: vec![topic], ..FetchResponse::default() };
+        let response =
+            FetchResponse { responses: vec![topic], session_id: self.session, ..FetchResponse::default() };
         self.machine.fetched(now, call_of(call), response, &mut self.effects);
     }
 
@@ -226,13 +239,16 @@ impl World {
 
     fn tell(&mut self, effect: &Effect) {
         let text = match effect {
-            Effect::Fetch { call, broker, wait_ms, topics, .. } => {
-                let partitions: Vec<_> = topics
-                    .iter()
-                    .flat_map(|topic| &topic.partitions)
-                    .map(|fetch| format!("{} from {}", fetch.partition, fetch.offset))
-                    .collect();
-                format!("fetch #{} of {broker}, waiting {wait_ms} ms: {}", call.0, partitions.join(", "))
+            Effect::Fetch { call, broker, wait_ms, session, .. } => {
+                let partitions = session.topics.iter().flat_map(|topic| &topic.partitions);
+                let mut words: Vec<_> =
+                    partitions.map(|fetch| format!("{} from {}", fetch.partition, fetch.offset)).collect();
+                let forgotten = session.forgotten.iter().flat_map(|topic| &topic.partitions);
+                words.extend(forgotten.map(|fetch| format!("{} no more", fetch.partition)));
+                if session.id != 0 {
+                    words.push(format!("in session {}/{}", session.id, session.epoch));
+                }
+                format!("fetch #{} of {broker}, waiting {wait_ms} ms: {}", call.0, words.join(", "))
             }
             Effect::ListOffsets { call, broker, topics } => {
                 let partitions: Vec<_> = topics
@@ -566,7 +582,7 @@ fn another_offset_is_sought_and_what_comes_late_is_not_taken_for_it() {
             4 take
                 nothing
             5 fetched #1 0 9 4+5
-                fetch #2 of 1, waiting 0 ms: 0 from 7
+                fetch #2 of 1, waiting 500 ms: 0 from 7
             6 take
                 nothing
             7 fetched #2 0 9 7+2
@@ -799,6 +815,84 @@ fn the_nearest_replica_is_read_until_it_refuses() {
                 0: 2 3 4 5 6 7 8, at the end
         "#]],
     );
+}
+
+#[test]
+fn within_a_session_only_news_are_told_and_a_lost_one_begins_anew() {
+    check(
+        &[Start::At(Offset::ZERO), Start::At(Offset::ZERO)],
+        "0 tick\n 0 session 7\n 1 fetched #0 0 9 0+2\n 200 tick\n 201 fetched #1 1 0\n 202 quiet #2\n 203 pause 1\n 204 quiet #3\n \
+        205 resume 1\n 206 quiet #4\n 207 refused #5 FETCH_SESSION_ID_NOT_FOUND\n 208 refused #6 FETCH_SESSION_ID_NOT_FOUND\n 400 tick\n 401 broken #7\n 600 tick",
+        &expect![[r#"
+            0 tick
+                fetch #0 of 1, waiting 0 ms: 0 from 0, 1 from 0
+            0 session 7
+            1 fetched #0 0 9 0+2
+                readable
+                fetch #1 of 1, waiting 500 ms: 0 from 2, 1 no more, in session 7/1
+            200 tick
+            201 fetched #1 1 0
+                fetch #2 of 1, waiting 0 ms: 1 from 0, in session 7/2
+            202 quiet #2
+                fetch #3 of 1, waiting 500 ms: in session 7/3
+            203 pause 1
+            204 quiet #3
+                fetch #4 of 1, waiting 500 ms: 1 no more, in session 7/4
+            205 resume 1
+            206 quiet #4
+                fetch #5 of 1, waiting 0 ms: 1 from 0, in session 7/5
+            207 refused #5 FETCH_SESSION_ID_NOT_FOUND
+                fetch #6 of 1, waiting 0 ms: 0 from 2, 1 from 0, in session 7/0
+            208 refused #6 FETCH_SESSION_ID_NOT_FOUND
+                refresh
+                refresh
+            400 tick
+                fetch #7 of 1, waiting 0 ms: 0 from 2, 1 from 0, in session 7/0
+            401 broken #7
+                refresh
+            600 tick
+                fetch #8 of 1, waiting 0 ms: 0 from 2, 1 from 0, in session 7/0
+        "#]],
+    );
+}
+
+#[test]
+fn the_end_that_was_sought_is_known_though_the_broker_does_not_tell_again() {
+    check(
+        &[Start::At(Offset::ZERO)],
+        "0 session 7\n 1 fetched #0 0 9 0+2\n 2 seek 0 9\n 3 take\n 4 quiet #1\n 5 take",
+        &expect![[r#"
+            0 session 7
+                fetch #0 of 1, waiting 0 ms: 0 from 0
+            1 fetched #0 0 9 0+2
+                readable
+                fetch #1 of 1, waiting 500 ms: 0 from 2, in session 7/1
+            2 seek 0 9
+            3 take
+                nothing, at the end
+            4 quiet #1
+                fetch #2 of 1, waiting 500 ms: 0 from 9, in session 7/2
+            5 take
+                nothing, at the end
+        "#]],
+    );
+}
+
+#[test]
+fn a_subscription_reads_what_its_topics_have_and_get() {
+    let (latest, earliest) = (Position::Find(Start::Latest), Position::Find(Start::Earliest));
+    let all = [(0, latest), (1, latest), (2, earliest)];
+    let begins_with = |letter| Topics::Matching(Arc::new(move |name: &str| name.starts_with(letter)));
+    for (topics, expected) in
+        [(Topics::Named(["t".into()].into()), &all[..]), (begins_with('t'), &all), (begins_with('u'), &[])]
+    {
+        let mut world = World::new(&Config::default(), &[], &[]);
+        world.machine.subscribe(topics, Start::Latest);
+        assert!(!world.machine.has_reached_end(), "nobody knows the topics yet");
+        world.run("0 leaders 1 1\n 1 leaders 1 1 2");
+        let slots: Vec<_> = world.machine.slots.iter().map(|slot| (slot.partition, slot.position)).collect();
+        assert_eq!(slots, expected);
+    }
 }
 
 #[test]

@@ -146,7 +146,9 @@ impl World {
     fn append(&mut self, now: Tick, record: &Record<'_>) {
         match self.machine.append(now, Timestamp(0), record) {
             Ok(appended) => *appended.tag += 1,
-            Err(Refused::Never(error)) => self.note(&format!("never: {error}")),
+            Err(Refused::Never(error) | Refused::NoSuchPartition(error)) => {
+                self.note(&format!("never: {error}"))
+            }
             Err(refused) => self.note(&format!("{refused:?}")),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use klamm_model::{ErrorCode, TopicId};
 
-use super::super::error::Cause;
+use super::super::error::{Cause, SendError};
 use super::super::queue::PartitionQueue;
 use super::super::record::{Record, Refused, never};
 use super::Machine;
@@ -94,7 +94,11 @@ impl<T: Default> Machine<T> {
         if let Some(partition) = record.partition.or_else(by_choice) {
             return match usize::try_from(partition) {
                 Ok(number) if number < partition_count => Ok((number, false)),
-                _ => Err(never(record, Cause::UnknownPartition { partition_count })),
+                _ => {
+                    let cause = Cause::UnknownPartition { partition_count };
+                    let error = SendError::before_sending(record.topic, record.partition, cause);
+                    Err(Refused::NoSuchPartition(error))
+                }
             };
         }
         if let Some(key) = record.key.filter(|_| !self.config.ignores_keys) {
