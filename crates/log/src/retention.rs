@@ -53,7 +53,8 @@ impl Log {
         for at in 0..self.segments.len() {
             let (end, grows) = (self.segment_end(at), at + 1 == self.segments.len());
             let segment = &mut self.segments[at];
-            if segment.base == end || self.high_watermark < end {
+            // A growing one without a byte cannot end, though records may be missing there that it is known to have had.
+            if (grows && segment.size == 0) || self.high_watermark < end {
                 break;
             }
             let since = match segment.largest.timestamp {

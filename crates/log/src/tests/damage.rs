@@ -146,6 +146,7 @@ fn what_is_left_out_is_what_cannot_be_told_for_certain() {
         ("the last segment is gone", |disk, bases, _| {
             drop(disk.files.remove(&FileKind::Log.file_name(offset(bases[bases.len() - 1]))))
         }),
+        ("the last segment is emptied", |disk, bases, _| segment_mut(disk, bases[bases.len() - 1]).clear()),
         ("a closed segment is cut short", |disk, bases, _| {
             let log = segment_mut(disk, bases[1]);
             log.truncate(log.len() / 2);
@@ -205,6 +206,10 @@ fn what_is_left_out_is_what_cannot_be_told_for_certain() {
         assert_eq!(logs(&again.disk), logs(&before), "{name}: nothing is touched");
         let end = again.log.end();
         assert!(offset(80) <= end, "{name}: no offset is given out twice");
+        let retention = Retention { age_ms_max: None, bytes_max: Some(u64::MAX) };
+        again.log.set_config(LogConfig { retention, ..config() });
+        again.log.note_high_watermark(end);
+        again.log.enforce_retention(Timestamp(0), &mut again.under_way);
         again.append(1, 99);
         again.settle();
         let (reopened, _) =
@@ -219,6 +224,9 @@ fn what_is_left_out_is_what_cannot_be_told_for_certain() {
             0..14 lost, 14..80
             0..14 lost, 14..80
         the last segment is gone
+            0..70, 70..80 lost
+            0..70, 70..80 lost
+        the last segment is emptied
             0..70, 70..80 lost
             0..70, 70..80 lost
         a closed segment is cut short
