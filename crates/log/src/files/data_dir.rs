@@ -9,7 +9,7 @@ use klamm_model::{PartitionIndex, TopicPartition};
 use rustix::fs::{FlockOperation, flock};
 
 use super::{
-    CleanShutdown, DELETED, FilesError, FoundPartition, LOCK_FILE, is_marked_name, marker, options,
+    CleanShutdown, DELETED, FilesError, FoundPartition, LOCK_FILE, is_marked_name, is_want, marker, options,
     private_directory, read_metadata,
 };
 use crate::disk::{LogDir, PARTITION_METADATA};
@@ -56,7 +56,8 @@ impl DataDir {
             let path = entry.map_err(failed("list", directory))?.path();
             let name = path.file_name().and_then(|name| name.to_str());
             if name.is_some_and(|name| is_marked_name(name, DELETED)) && path.is_dir() && !path.is_symlink() {
-                fs::remove_dir_all(&path).map_err(failed("remove", &path))?;
+                // What cannot be removed is in nobody's way.
+                let _ = fs::remove_dir_all(&path);
             }
         }
         Ok(Self {
@@ -145,7 +146,11 @@ impl DataDir {
             if !entry.file_type().map_err(failed)?.is_dir() {
                 continue;
             }
-            let topic_id = read_metadata(&entry.path().join(PARTITION_METADATA)).map_err(failed)?;
+            let topic_id = match read_metadata(&entry.path().join(PARTITION_METADATA)) {
+                // A bad sector under one directory is no reason to do without the others; too few file descriptors pass.
+                Err(error) if !is_want(&error) => None,
+                read => read.map_err(failed)?,
+            };
             let partition = topic_id.map(|topic| TopicPartition { topic, partition: PartitionIndex(number) });
             let topic = topic.to_owned();
             found.push(FoundPartition { partition, topic, directory, log_dir });

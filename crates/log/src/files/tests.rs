@@ -258,6 +258,21 @@ fn records_are_never_overwritten_by_a_new_partition_and_links_never_followed() {
 }
 
 #[test]
+fn a_directory_that_cannot_be_read_is_left_alone_and_the_others_are_found() {
+    let place = tempfile::tempdir().expect("a directory");
+    let (files, _log) = filled(place.path());
+    let unreadable = place.path().join("other-3");
+    fs::create_dir(&unreadable).expect("made");
+    symlink(place.path().join(DIRECTORY).join(PARTITION_METADATA), unreadable.join(PARTITION_METADATA))
+        .expect("linked");
+    let found = files.partitions().expect("listed").into_iter().map(|it| (it.directory, it.partition));
+    assert_eq!(
+        found.collect::<Vec<_>>(),
+        [("other-3".to_owned(), None), (DIRECTORY.to_owned(), Some(PARTITION))]
+    );
+}
+
+#[test]
 fn ids_are_read_as_they_are_printed() {
     for number in [0, 1, 7, u128::MAX, 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef] {
         let id = TopicId(uuid::Uuid::from_u128(number));
