@@ -143,10 +143,17 @@ impl Log {
                     TimeQuestion::Largest => largest.timestamp,
                 };
                 let damaged = self.quarantine.of(segment.base);
+                let floor = match &segment.index {
+                    // What lies below the log's start does not count.
+                    Some(index) if damaged.is_empty() => {
+                        index.floor(segment.base, self.log_start.max(segment.base))
+                    }
+                    _ => Floor::start_of(segment.base),
+                };
                 let whole = TimeSpan {
                     segment: self.version_of(segment),
                     start: time_start(segment, time),
-                    floor: Floor::start_of(segment.base),
+                    floor,
                     limit: self.position_limit(at, limit).0,
                     largest_timestamp: largest.timestamp,
                     largest_counts: damaged.is_empty()

@@ -135,12 +135,35 @@ fn largest_in(
     read: &mut ReadSegment<'_>,
 ) -> Result<Option<Timestamp>, ReadError> {
     let segment = span.segment;
+    let floor = first_floor(lookup, span, read);
     let mut read_log = |position: u64, buffer: &mut [u8]| read(segment, FileKind::Log, position, buffer);
-    let mut run = Run::new(span, span.floor, &mut read_log);
+    let mut run = Run::new(span, floor, &mut read_log);
     let mut largest = None;
-    while let Some((header, _)) = run.next()?.filter(|(header, _)| header.last_offset() < lookup.limit) {
-        if lookup.log_start <= header.base_offset {
-            largest = largest.max(Some(header.max_timestamp));
+    while let Some((header, batch)) = run.next()?.filter(|(header, _)| header.last_offset() < lookup.limit) {
+        let counting = if lookup.log_start <= header.base_offset {
+            Some(header.max_timestamp)
+        } else if lookup.log_start <= header.last_offset() {
+            let (base, position) = (segment.id.base, batch.start);
+            largest_from(&run.view(batch)?, lookup.log_start).map_err(|problem| ReadError::Damaged {
+                base,
+                position,
+                problem,
+            })?
+        } else {
+            None
+        };
+        largest = largest.max(counting);
+    }
+    Ok(largest)
+}
+
+/// The highest timestamp of a batch that the log's start falls into.
+fn largest_from(batch: &BatchView<'_>, log_start: Offset) -> Result<Option<Timestamp>, BatchError> {
+    let mut largest = None;
+    for record in batch.records(&mut Vec::new(), UNPACKED_BYTES_MAX)? {
+        let record = record?;
+        if log_start <= record.offset {
+            largest = largest.max(Some(record.timestamp));
         }
     }
     Ok(largest)
@@ -153,9 +176,10 @@ fn first_at_or_after(
     read: &mut ReadSegment<'_>,
 ) -> Result<Option<TimeFound>, ReadError> {
     let segment = span.segment;
+    let floor = first_floor(lookup, span, read);
     let start = match span.start {
         // The highest timestamp that counts may be lower than the one that this start is for.
-        _ if lookup.question == TimeQuestion::Largest && !span.largest_counts => span.floor,
+        _ if lookup.question == TimeQuestion::Largest && !span.largest_counts => floor,
         TimeStart::AtOrAfter(floor) => floor,
         TimeStart::LookInIndexFiles { entry_count, time_entry_count } => {
             let mut read =
@@ -163,6 +187,7 @@ fn first_at_or_after(
             time_floor(span, entry_count, time_entry_count, time, &mut read)
         }
     };
+    let start = if start.position < floor.position { floor } else { start };
     let mut read_log = |position: u64, buffer: &mut [u8]| read(segment, FileKind::Log, position, buffer);
     let mut run = Run::new(span, start, &mut read_log);
     let mut scratch = Vec::new();
@@ -185,6 +210,24 @@ fn first_at_or_after(
         }
     }
     Ok(None)
+}
+
+/// Where to begin at the earliest: what lies below the log's start does not count. The index file has to agree with the records.
+fn first_floor(lookup: &TimeLookup, span: &TimeSpan, read: &mut ReadSegment<'_>) -> Floor {
+    let (segment, base) = (span.segment, span.segment.id.base);
+    let TimeStart::LookInIndexFiles { entry_count, .. } = span.start else { return span.floor };
+    if lookup.log_start <= base {
+        return span.floor;
+    }
+    let mut read = |kind: FileKind, position: u64, buffer: &mut [u8]| read(segment, kind, position, buffer);
+    let Some(floor) = floor_in_file(base, lookup.log_start, entry_count, &mut read) else {
+        return span.floor;
+    };
+    let mut read_log = |position: u64, buffer: &mut [u8]| read(FileKind::Log, position, buffer);
+    match Walk::new(span.limit, NEAR, &mut read_log).header_at(floor.position) {
+        Ok(Some((header, _))) if floor.is_place_of(&header) => floor,
+        _ => span.floor,
+    }
 }
 
 /// The batches of a segment from one on, each looked at as a whole: whoever passes one by believes what it says of times.

@@ -107,12 +107,20 @@ pub(crate) enum AnswerError {
     Segment(#[from] io::Error),
 }
 
-/// Asks the page cache what an answer needs to know of the disk; `None` if something of it is not there.
+/// What is read of the page cache for an answer at most, on a thread that others wait for.
+const CACHED_BYTES_MAX: usize = 1 << 20;
+
+/// Asks the page cache what an answer needs to know of the disk; `None` if something of it is not there, or it is much.
 pub(crate) fn look_cached(reply: &Reply, files: &Files) -> Option<Found> {
-    let mut is_cached = true;
+    let (mut is_cached, mut bytes) = (true, 0);
     let found = reply.look(&mut |segment, kind, position, buffer| {
+        is_cached &= bytes < CACHED_BYTES_MAX;
+        if !is_cached {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         let read = files.read_cached(segment, kind, position, buffer);
         is_cached &= !matches!(&read, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+        bytes += read.as_ref().map_or(0, |size| *size);
         read
     });
     is_cached.then_some(found)

@@ -189,7 +189,7 @@ fn a_time_is_found_whatever_is_known() {
             "no index files" => changed(&mut bench.disk, ".index", Vec::clear),
             _ => {}
         }
-        for (log_start, limit) in [(0, end), (0, offset(41)), (13, offset(80))] {
+        for (log_start, limit) in [(0, end), (0, offset(41)), (13, offset(80)), (14, offset(15))] {
             bench.log.log_start = offset(log_start);
             let counts: Vec<_> =
                 records.iter().filter(|(at, _)| log_start <= *at && *at < limit.raw()).collect();
@@ -218,18 +218,22 @@ fn a_question_by_time_reads_little_of_a_segment() {
         if sealed {
             bench.log.note_high_watermark(bench.log.end());
         }
-        let lookup = bench.log.lookup_time(Timestamp(1000 + 40_000), bench.log.end());
-        let mut positions = Vec::new();
-        let found = resolve_time(&lookup, &mut |segment, kind, position, buffer| {
-            if kind == FileKind::Log {
-                positions.push(position);
-            }
-            bench.disk.read(&kind.file_name(segment.id.base), position, buffer)
-        });
-        let found = found.expect("readable").map(|found| (found.offset, found.timestamp));
-        assert_eq!(found, Some((offset(4000), Timestamp(41_000))));
-        let size = bench.disk.segment(offset(0)).len() as u64;
-        assert!(positions.iter().all(|at| size / 2 < *at), "{positions:?} of {size}");
+        // By its time, and where the log starts.
+        for (log_start, time) in [(0, 41_000), (4000, 0)] {
+            bench.log.log_start = offset(log_start);
+            let lookup = bench.log.lookup_time(Timestamp(time), bench.log.end());
+            let mut positions = Vec::new();
+            let found = resolve_time(&lookup, &mut |segment, kind, position, buffer| {
+                if kind == FileKind::Log {
+                    positions.push(position);
+                }
+                bench.disk.read(&kind.file_name(segment.id.base), position, buffer)
+            });
+            let found = found.expect("readable").map(|found| (found.offset, found.timestamp));
+            assert_eq!(found, Some((offset(4000), Timestamp(41_000))));
+            let size = bench.disk.segment(offset(0)).len() as u64;
+            assert!(positions.iter().all(|at| size / 2 < *at), "{positions:?} of {size}");
+        }
     }
 }
 
