@@ -27,6 +27,7 @@ pub(crate) struct Moving {
     op: Option<OpId>,
     /// The segment that is being copied, and whether it is still what it was when that began.
     copying: Option<(Source, bool)>,
+    /// In the order of their offsets, without a gap but for what retention took.
     copied: Vec<Source>,
     began: bool,
     rolls: u32,
@@ -136,9 +137,9 @@ impl Log {
 
     /// The oldest closed segment of which there is no copy.
     fn next_to_copy(&self) -> Option<Source> {
-        let moving = self.moving.as_ref()?;
-        let closed = (0..self.segments.len() - 1).filter(|at| self.segments[*at].sealed);
-        closed.map(|at| self.source(at)).find(|source| !moving.copied.contains(source))
+        let copied_to = self.moving.as_ref()?.copied.last().map_or(Offset::ZERO, |last| last.end);
+        let first = self.segments.partition_point(|segment| segment.base < copied_to);
+        (first..self.segments.len() - 1).find(|at| self.segments[*at].sealed).map(|at| self.source(at))
     }
 
     fn has_segment(&self, source: &Source) -> bool {
