@@ -330,6 +330,9 @@ pub enum DiskError {
     /// What is on the disk now is not known.
     #[error("{0}")]
     Io(String),
+    /// Nothing was done: the data directory has failed before.
+    #[error("{0}")]
+    NotTried(String),
     /// What the system took is not on the disk, and it tells that once: anything else that waits to be synced there may be lost with it.
     #[error("{0}")]
     Unsynced(String),

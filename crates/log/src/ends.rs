@@ -201,11 +201,11 @@ impl Log {
         }
         let at_sync = matches!(started.actions.front(), Some(DiskAction::Sync { .. }));
         let restarts = |step: &Step| matches!(step, Step::Barrier(barrier) if matches!(**barrier, Barrier::Restart { .. }));
-        let at_copying =
-            matches!(started.actions.front(), Some(DiskAction::Move(it)) if it.step != MoveStep::Switch);
+        let is_undone = matches!(error, DiskError::Full | DiskError::NotTried(_));
+        let only_moves = matches!(started.actions.front(), Some(DiskAction::Move(it)) if it.step != MoveStep::Switch || is_undone);
         match (&started.barrier, error) {
-            // The log is as it was.
-            _ if at_copying => self.move_failed(),
+            // The log is as it was, and where it was.
+            _ if only_moves => self.move_failed(),
             (_, error) if at_sync => self.fail(error, self.synced, progress),
             (Barrier::Create { directory, base, .. }, DiskError::Full)
                 if !self.queue.waiting.iter().any(restarts) =>

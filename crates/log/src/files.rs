@@ -183,7 +183,8 @@ impl Files {
         };
         let data_dir = self.data_dir(log_dir);
         if data_dir.is_lost() {
-            return Err(DiskError::Io(format!("the data directory {} has failed", data_dir.path.display())));
+            let path = data_dir.path.display();
+            return Err(DiskError::NotTried(format!("the data directory {path} has failed")));
         }
         let result = self.try_to_perform(op);
         if matches!(result, Err(DiskError::Unsynced(_))) {

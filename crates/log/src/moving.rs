@@ -3,7 +3,7 @@
 //! ```text
 //!   copy closed segments, one after the other → end the growing one while it is large → barrier: copy the rest, then switch
 //! ```
-//! Copies are made beside everything else, in a directory of their own, which a start throws away. The barrier makes the copy whole and says so on disk, and
+//! Copies are made beside everything else, in a directory of their own, which a start throws away. The barrier makes the copy whole; the switch says so on disk, and
 //! only then the copy takes the place of what was copied: from there on a start finishes what a crash interrupted. Whatever takes records of a copied
 //! segment back (a cut) makes its copy void; compaction waits.
 

@@ -25,7 +25,7 @@ use crate::compact;
 use crate::disk::{DiskError, FileKind, LogDir, Move, MoveStep, PARTITION_METADATA, RETIRED, SegmentId};
 
 /// In a copy that is whole: what its directory is to be called.
-const WHOLE: &str = "whole-copy";
+pub(super) const WHOLE: &str = "whole-copy";
 /// Bytes that are copied at once.
 const PIECE_SIZE: usize = 256 << 10;
 
@@ -125,11 +125,10 @@ impl Files {
             }
         }
         sync_directory(copy)?;
-        write_file(&copy.join(WHOLE), from.name().as_bytes(), true)?;
-        sync_directory(copy)?;
         sync_directory(&self.data_dir(to).path)
     }
 
+    /// As long as this has not begun, a start removes the copy, and the log may go on without it. It has not if this ends with [`DiskError::Full`].
     fn switch(
         &self,
         to: LogDir,
@@ -137,15 +136,28 @@ impl Files {
         from: &Arc<Directory>,
         copy: &Path,
     ) -> Result<(), DiskError> {
-        let place = self.data_dir(to).path.join(from.name());
-        become_partition(copy, &place, &self.data_dir(to).path).map_err(failed("rename", copy))?;
+        let data_dir = &self.data_dir(to).path;
+        let place = data_dir.join(from.name());
+        write_file(&copy.join(WHOLE), from.name().as_bytes(), true).map_err(failed("mark", copy))?;
+        // If one of these fails, it is nothing to be tried again here: the next start finds both, and knows which of them goes.
+        let unfinished = |error: io::Error| match failed("move", &from.path)(error) {
+            DiskError::Full => DiskError::Io(format!("move {:?}: no room, or no file descriptor", from.path)),
+            error => error,
+        };
+        sync_directory(copy).and_then(|()| become_partition(copy, &place, data_dir)).map_err(unfinished)?;
         // From here on whoever reads finds the copy.
         write_lock(&self.partitions).insert(partition, Directory::new(to, place.clone()));
         self.open.forget_partition(partition);
-        let old = &self.data_dir(from.log_dir).path;
-        // If that fails, it is nothing to be tried again here: the next start finds both, and knows which of them goes.
-        let unfinished = |error: io::Error| DiskError::Io(format!("leave {:?}: {error}", from.path));
-        let gone = leave_place(&from.path, old, partition.topic).map_err(unfinished)?;
+        let old = self.data_dir(from.log_dir);
+        let gone =
+            leave_place(&from.path, &old.path, partition.topic).map_err(|error| match unfinished(error) {
+                // That is told of the other disk.
+                DiskError::Unsynced(problem) => {
+                    old.lose();
+                    DiskError::Io(problem)
+                }
+                error => error,
+            })?;
         forget_move(&place).map_err(unfinished)?;
         // It is deleted: what cannot be removed now goes at the next start.
         let _ = fs::remove_dir_all(gone);
@@ -212,10 +224,7 @@ fn finish_move(data_dirs: &[DataDir], data_dir: &Path, copy: &Path, name: &str) 
 
 fn become_partition(copy: &Path, place: &Path, data_dir: &Path) -> io::Result<()> {
     if copy != place {
-        match fs::rename(copy, place) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && place.join(WHOLE).exists() => {}
-            renamed => renamed?,
-        }
+        fs::rename(copy, place)?;
     }
     sync_directory(data_dir)
 }

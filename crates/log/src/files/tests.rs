@@ -315,7 +315,7 @@ fn a_sync_of_a_directory_that_fails_takes_the_data_directory_offline() {
     assert!(matches!(synced, Err(DiskError::Unsynced(_))), "{synced:?}");
     assert!(files.data_dirs()[0].take_loss());
     let after = perform(DiskAction::Sync { segment });
-    assert!(matches!(after, Err(DiskError::Io(_))), "nothing is tried any more: {after:?}");
+    assert!(matches!(after, Err(DiskError::NotTried(_))), "nothing is tried any more: {after:?}");
 }
 
 #[test]
@@ -496,7 +496,7 @@ fn several_data_directories_serve_and_fail_alone() {
     let mut ops = Vec::new();
     let (valid, bytes) = batch(1, 9, None);
     logs[1].append_as_leader(LeaderEpoch(3), &valid, bytes, &mut ops).expect("it does not know yet");
-    assert!(matches!(files.perform(&ops[0]), Err(DiskError::Io(_))));
+    assert!(matches!(files.perform(&ops[0]), Err(DiskError::NotTried(_))));
     let marker =
         CleanShutdown { broker_epoch: klamm_model::BrokerEpoch(3), incarnation: uuid::Uuid::from_u128(4) };
     let left: Vec<_> = files.data_dirs().iter().map(|it| it.leave(marker).expect("written or not")).collect();

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::super::moving::WHOLE;
 use super::*;
 
 struct World {
@@ -170,7 +171,12 @@ fn a_crash_at_each_step_of_a_move_leaves_one_log() {
             let [one, two] = dirs(world.place.path());
             let copy = two.join(marked_name(DIRECTORY, PARTITION.topic, FUTURE));
             let gone = one.join(marked_name(DIRECTORY, PARTITION.topic, DELETED));
-            let renames = [(copy, two.join(DIRECTORY)), (one.join(DIRECTORY), gone)];
+            let renames = [
+                (copy.join("mark"), copy.join(WHOLE)),
+                (copy, two.join(DIRECTORY)),
+                (one.join(DIRECTORY), gone),
+            ];
+            fs::write(&renames[0].0, DIRECTORY).expect("written");
             for (from, to) in &renames {
                 fs::rename(from, to).expect("renamed");
                 let crashed = copy_of(world.place.path());
@@ -183,6 +189,7 @@ fn a_crash_at_each_step_of_a_move_leaves_one_log() {
             for (from, to) in renames.iter().rev() {
                 fs::rename(to, from).expect("renamed back");
             }
+            fs::remove_file(&renames[0].0).expect("removed");
         }
     }
     assert!(seen.is_sorted() && seen[0] == 0 && seen.last() == Some(&1), "{seen:?}");
@@ -216,6 +223,52 @@ fn a_move_that_is_called_off_or_fails_leaves_nothing_behind() {
     let all = world.contents();
     drop(world.files);
     assert_eq!(restarted(world.place.path()), (LogDir(0), all));
+}
+
+/// Moves on until the copy is to take the log's place.
+fn world_at_switch() -> World {
+    let mut world = World::new();
+    world.begin_move(1);
+    let switches = |op: &DiskOp| matches!(&op.action, DiskAction::Move(it) if it.step == MoveStep::Switch);
+    while !switches(&world.ops[0]) {
+        world.step().expect("a step");
+    }
+    world
+}
+
+#[test]
+fn a_switch_that_has_not_begun_leaves_the_log_where_it_is() {
+    for error in [None, Some(DiskError::Full)] {
+        let mut world = world_at_switch();
+        match &error {
+            None => world.files.data_dirs()[1].lose(),
+            Some(error) => {
+                let op = world.ops.pop_front().expect("the switch");
+                world.act(|log, ops| drop(log.done(op.id, Err(error.clone()), ops)));
+            }
+        }
+        world.settle();
+        assert_eq!((world.log.log_dir(), world.log.is_moving()), (LogDir(0), false), "{error:?}");
+        world.append();
+        world.settle();
+        assert_eq!(world.log.synced(), offset(2 * world.mark as i64), "{error:?}");
+        let all = world.contents();
+        drop(world.files);
+        assert_eq!(restarted(world.place.path()), (LogDir(0), all), "{error:?}");
+    }
+}
+
+/// A directory of processes is none that can be synced.
+#[test]
+fn a_switch_tells_of_the_disk_that_it_leaves() {
+    let mut world = world_at_switch();
+    let elsewhere = world.place.path().join("elsewhere").join(DIRECTORY);
+    write_lock(&world.files.partitions).insert(PARTITION, Directory::new(LogDir(0), elsewhere));
+    world.files.data_dirs[0].path = "/proc/self".into();
+    world.step();
+    let lost: Vec<_> = world.files.data_dirs().iter().map(DataDir::is_lost).collect();
+    assert_eq!(lost, [true, false]);
+    assert!(!world.log.is_whole(), "the next start finds both, and knows which of them goes");
 }
 
 #[test]
