@@ -225,6 +225,8 @@ impl Log {
                 }
             }
             (_, DiskError::Full) => self.queue.started = Some(started),
+            // Nobody waits for files that cannot be removed: what they are is said by the topic's id.
+            (Barrier::Delete, _) => progress.deleted = true,
             (_, error) => self.fail(error, self.synced, progress),
         }
     }

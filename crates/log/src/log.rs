@@ -39,7 +39,7 @@ pub struct Progress {
     pub fatal: Option<DiskError>,
     /// A cut of the log is on disk; it ended here.
     pub truncated: Option<Offset>,
-    /// The files are gone, as [`Log::delete`] asked.
+    /// The files are gone, as [`Log::delete`] asked, or stay because of `error`.
     pub deleted: bool,
     /// Compaction has found this segment damaged.
     pub suspect: Option<Offset>,

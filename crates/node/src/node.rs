@@ -292,14 +292,14 @@ impl Node {
     ) {
         let Some(hosted) = self.hosted.get_mut(&key) else {
             // A log that no replica had is deleted; others were deleted before they heard of their last operations.
-            return match result {
-                Ok(_) => self.free_directory(key),
-                Err(error) => {
-                    tracing::error!(partition = %key, %error, "a deleted partition's log could not be removed")
-                }
-            };
+            result.err().into_iter().for_each(|error| tell_left(key, &error));
+            return self.free_directory(key);
         };
+        let error = result.as_ref().err().cloned();
         let progress = hosted.replica.disk_done(op, result, &mut self.ops);
+        if progress.deleted {
+            error.into_iter().for_each(|error| tell_left(key, &error));
+        }
         self.flush_ops(out);
         self.note_scrubbed(now, key, &progress);
         self.progressed(key, &progress, out);
@@ -516,4 +516,9 @@ impl Node {
             out.push(Effect::Disk(op));
         }
     }
+}
+
+/// A start removes it, and takes it for nobody else's: it has the topic's id.
+fn tell_left(key: TopicPartition, error: &DiskError) {
+    tracing::error!(partition = %key, %error, "a deleted partition's log could not be removed");
 }

@@ -216,6 +216,14 @@ fn a_directory_that_fails_goes_offline_alone() {
     let taken = world.produce("v", -1, batch(1, None));
     world.all_disk();
     assert_eq!(world.produced(taken), (ErrorCode::None, 0));
+
+    delete(&mut world, "t");
+    let refused = DiskError::NotTried("the data directory has failed".to_owned());
+    world.disk(|action| *action == DiskAction::DeletePartition, &Err(refused));
+    world.create("t", 1);
+    let taken = world.produce("t", -1, batch(1, None));
+    world.all_disk();
+    assert_eq!(world.produced(taken), (ErrorCode::None, 0), "what cannot be removed keeps no name");
 }
 
 fn alter(world: &mut World, path: &str, name: &str, partition: i32) -> ErrorCode {

@@ -417,13 +417,19 @@ fn refuse_unclaimed(files: &Files, found: &[FoundPartition]) -> Result<(), Ident
     Ok(())
 }
 
-/// The same partition in two places: nobody knows which of them has the records.
+/// The same partition in two places: nobody knows which of them has the records. A deleted topic of the same name may be left where its disk failed.
 fn refuse_twins(files: &Files, found: &[FoundPartition]) -> Result<(), StartError> {
     let path = |it: &FoundPartition| files.data_dirs()[usize::from(it.log_dir.0)].path().join(&it.directory);
-    match found.windows(2).find(|pair| pair[0].directory == pair[1].directory) {
-        Some(pair) => Err(StartError::Twins { one: path(&pair[0]), other: path(&pair[1]) }),
-        None => Ok(()),
+    let may_be_one = |one: &FoundPartition, other: &FoundPartition| {
+        one.partition == other.partition || one.partition.is_none() || other.partition.is_none()
+    };
+    for (at, one) in found.iter().enumerate() {
+        let mut namesakes = found[at + 1..].iter().take_while(|other| other.directory == one.directory);
+        if let Some(other) = namesakes.find(|other| may_be_one(one, other)) {
+            return Err(StartError::Twins { one: path(one), other: path(other) });
+        }
     }
+    Ok(())
 }
 
 fn open_metadata(config: &Config, files: &Files, found: &[FoundPartition]) -> Result<Opened, StartError> {
@@ -508,6 +514,36 @@ fn recover_partition(files: &Files, partition: TopicPartition, found: &FoundPart
         Err(error) => {
             tracing::error!(directory = found.directory, %error, "the log is damaged and stays as it is; its partition is offline");
             None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use klamm_model::{PartitionIndex, TopicId};
+
+    use super::*;
+
+    #[test]
+    fn only_what_may_be_the_same_partition_is_a_twin() {
+        let place = tempfile::tempdir().expect("a directory");
+        let files = Files::open_all(&["0", "1", "2"].map(|name| place.path().join(name))).expect("opened");
+        let found = |(number, topic): (usize, &Option<u128>)| FoundPartition {
+            partition: topic.map(|topic| TopicPartition {
+                topic: TopicId(uuid::Uuid::from_u128(topic)),
+                partition: PartitionIndex(0),
+            }),
+            topic: "t".to_owned(),
+            directory: "t-0".to_owned(),
+            log_dir: LogDir(number as u16),
+        };
+        for (topics, is_refused) in [
+            ([Some(1), Some(2), Some(3)], false),
+            ([Some(1), Some(2), Some(1)], true),
+            ([Some(1), Some(2), None], true),
+        ] {
+            let found: Vec<_> = topics.iter().enumerate().map(found).collect();
+            assert_eq!(refuse_twins(&files, &found).is_err(), is_refused, "{topics:?}");
         }
     }
 }

@@ -82,11 +82,14 @@ pub enum Loss {
     AllUnsynced,
 }
 
+/// A directory's name, and the data directory it is in.
+type Place = (String, LogDir);
+
 /// One machine's disk.
 #[derive(Default)]
 pub struct Disk {
-    directories: BTreeMap<String, Directory>,
-    names: BTreeMap<TopicPartition, String>,
+    directories: BTreeMap<Place, Directory>,
+    names: BTreeMap<TopicPartition, Place>,
     /// Of the segments that were swapped since the start.
     versions: BTreeMap<SegmentId, u32>,
     jobs: BTreeMap<u64, Job>,
@@ -313,8 +316,8 @@ impl Disk {
     fn step(&mut self, partition: TopicPartition, step: Step, changes_before: u64) {
         match step {
             Step::MakeDirectory { name, log_dir } => {
-                self.names.insert(partition, name.clone());
-                let made = self.directories.entry(name).or_default();
+                self.names.insert(partition, (name.clone(), log_dir));
+                let made = self.directories.entry((name, log_dir)).or_default();
                 (made.partition, made.log_dir) = (Some(partition), log_dir);
             }
             Step::RemoveDirectory => {
@@ -420,7 +423,7 @@ impl Disk {
 
     /// What a starting node finds.
     pub fn found(&self) -> Vec<Found> {
-        let found = |(name, directory): (&String, &Directory)| Found {
+        let found = |((name, _), directory): (&Place, &Directory)| Found {
             // The file says which topic it is; it was written from what this remembers.
             partition: directory.partition.filter(|partition| directory.is_whose(*partition)),
             directory: name.clone(),
@@ -430,17 +433,18 @@ impl Disk {
     }
 
     /// From now on operations of this partition go to that directory. What a crash interrupted in a swap of segments is done.
-    pub fn adopt(&mut self, partition: TopicPartition, directory: &str) {
-        self.names.insert(partition, directory.to_owned());
+    pub fn adopt(&mut self, partition: TopicPartition, log_dir: LogDir, directory: &str) {
+        let place = &(directory.to_owned(), log_dir);
+        self.names.insert(partition, place.clone());
         self.finish_swaps(partition);
         if self.sabotage.mends_checksums {
-            self.mend_checksums(directory);
+            self.mend_checksums(place);
         }
         if self.sabotage.forgets_damage {
-            self.forget_damage(directory);
+            self.forget_damage(place);
         }
         if self.sabotage.cuts_at_damage {
-            self.cut_at_damage(directory);
+            self.cut_at_damage(place);
         }
     }
 

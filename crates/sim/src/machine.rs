@@ -108,7 +108,7 @@ impl Machine {
         let mut damaged = Vec::new();
         for found in self.disk.found() {
             let Some(partition) = found.partition else { continue };
-            self.disk.adopt(partition, &found.directory);
+            self.disk.adopt(partition, found.log_dir, &found.directory);
             let Some(files) = self.disk.view(partition) else { continue };
             match Log::recover(partition, found.directory, log_config(&TopicConfig::default()), &files) {
                 Ok((log, report)) => {

@@ -88,7 +88,7 @@ impl Alone {
         let config = if is_metadata { solo::log_config() } else { log_config(&TopicConfig::default()) };
         // As all topics have it, so that an index made again is the same.
         let config = LogConfig { index_interval_bytes: INDEX_INTERVAL_BYTES, ..config };
-        self.disk.adopt(partition, &found.directory);
+        self.disk.adopt(partition, found.log_dir, &found.directory);
         let files = self.disk.view(partition).filter(|_| !self.disk.is_halted())?;
         let name = &found.directory;
         let (mut log, report) = match Log::recover(partition, name.clone(), config, &files) {

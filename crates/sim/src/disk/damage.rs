@@ -5,7 +5,7 @@ use std::ops::Range;
 use klamm_log::{DAMAGED_RANGES, DURABLE_POINT, EPOCH_CHECKPOINT, FileKind};
 use klamm_model::{BATCH_HEADER_SIZE, BatchView, Batches, Tail, TopicPartition, crc32c};
 
-use super::{Directory, Disk};
+use super::{Directory, Disk, Place};
 use crate::dice::Dice;
 
 /// A kind of damage that a start makes good.
@@ -36,7 +36,7 @@ impl Disk {
     /// Damages a partition of the process that ended. Tells what was done, if there was something to do it to.
     pub fn damage(&mut self, what: Damage, dice: &mut Dice) -> Option<String> {
         let count = self.directories.len().max(1);
-        let (name, directory) = self.directories.iter_mut().nth(dice.index(count))?;
+        let ((name, _), directory) = self.directories.iter_mut().nth(dice.index(count))?;
         let done = match what {
             Damage::TornTail => directory.tear(dice),
             Damage::Misdirected => directory.misdirect(dice),
@@ -87,15 +87,15 @@ impl Disk {
     }
 
     /// What is known to be damaged is forgotten.
-    pub(super) fn forget_damage(&mut self, directory: &str) {
-        if let Some(directory) = self.directories.get_mut(directory) {
+    pub(super) fn forget_damage(&mut self, place: &Place) {
+        if let Some(directory) = self.directories.get_mut(place) {
             directory.remove(DAMAGED_RANGES);
         }
     }
 
     /// The growing segment ends where the first damaged batch is.
-    pub(super) fn cut_at_damage(&mut self, directory: &str) {
-        let Some(directory) = self.directories.get_mut(directory) else { return };
+    pub(super) fn cut_at_damage(&mut self, place: &Place) {
+        let Some(directory) = self.directories.get_mut(place) else { return };
         let Some(name) = directory.growing() else { return };
         directory.edit(&name, |bytes| {
             let mut at = 0;
@@ -108,8 +108,8 @@ impl Disk {
         });
     }
 
-    pub(super) fn mend_checksums(&mut self, directory: &str) {
-        let Some(directory) = self.directories.get_mut(directory) else { return };
+    pub(super) fn mend_checksums(&mut self, place: &Place) {
+        let Some(directory) = self.directories.get_mut(place) else { return };
         if let Some(name) = directory.growing() {
             directory.edit(&name, |bytes| {
                 let mut at = 0;
