@@ -206,10 +206,13 @@ fn what_is_left_out_is_what_cannot_be_told_for_certain() {
         assert_eq!(logs(&again.disk), logs(&before), "{name}: nothing is touched");
         let end = again.log.end();
         assert!(offset(80) <= end, "{name}: no offset is given out twice");
-        let retention = Retention { age_ms_max: None, bytes_max: Some(u64::MAX) };
-        again.log.set_config(LogConfig { retention, ..config() });
-        again.log.note_high_watermark(end);
-        again.log.enforce_retention(Timestamp(0), &mut again.under_way);
+        let retention = Retention { age_ms_max: None, bytes_max: Some(0) };
+        let (mut expiring, _) = Bench::open(again.disk.clone(), LogConfig { retention, ..config() })
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        expiring.log.note_high_watermark(end);
+        expiring.log.enforce_retention(Timestamp(0), &mut expiring.under_way);
+        expiring.settle();
+        assert_eq!(expiring.log.size_bytes(), 0, "{name}");
         again.append(1, 99);
         again.settle();
         let (reopened, _) =
