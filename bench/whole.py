@@ -229,7 +229,7 @@ class Whole(run.Bench):
     # --- all of it
 
     def run(self):
-        one = {"many-partitions": (self.many_partitions, "durable"), "cold-reader": (self.cold_reader, "relaxed"),
+        one = {"many-partitions": (self.many_partitions, "durable"),
                "backlog": (self.backlog, "relaxed"), "both": (self.both, "default"), "ten-thousand": (self.ten_thousand, "default"),
                "connections": (self.connections, "default")}
         for broker in self.brokers.values():
@@ -239,15 +239,16 @@ class Whole(run.Bench):
                 if case == "many-producers":
                     for durability in self.options.durability:
                         self.rounds(case, durability, lambda broker: self.many_producers(broker, durability))
+                elif case == "cold-reader":
+                    # How much of it is the machine's own: clients and broker share its processors.
+                    floor = harness.Floor(self.folder("floor"))
+                    self.rounds(case, "relaxed", self.cold_reader, [("floor", lambda: self.cold_reader(floor))])
+                    floor.stop()
                 elif case == "binary":
                     self.only_klamm(case)
                 else:
                     work, durability = one[case]
-                    # How much of it is the machine's own: clients and broker share its processors.
-                    floor = harness.Floor(self.folder("floor"))
-                    others = [("floor", lambda: work(floor))] if case == "cold-reader" else []
-                    self.rounds(case, durability, work, others)
-                    floor.stop()
+                    self.rounds(case, durability, work)
         finally:
             for broker in self.brokers.values():
                 broker.stop()

@@ -25,7 +25,7 @@ from harness import Wire, WireError, crc32c, produce_body, record_batch, text, v
 
 TOPIC = "good"
 GROWTH_BYTES_MAX = 64 << 20
-# Attackers and broker share two processors, perhaps with something else: where nobody takes turns it is three to nine seconds.
+# Attackers and broker share two processors, perhaps with something else: where nobody takes turns it is one to nine seconds.
 ANSWER_MS_MAX = 2000
 MOSTLY_MS_MAX = 500
 ANNOUNCED_BYTES = 90 << 20
@@ -88,7 +88,6 @@ class GoodClient:
         self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def finish(self, name):
-        """The bounds leave room for a busy machine; costly requests without turns made others wait 1 to 9 s."""
         output, _ = self.process.communicate(timeout=120)
         result = json.loads(output)
         took_ms = sorted(result["took_ms"])

@@ -163,8 +163,8 @@ impl Log {
     /// The barrier has its turn: what it consists of.
     pub(crate) fn move_actions(&self, to: LogDir) -> Vec<DiskAction> {
         let Some(moving) = self.moving.as_ref().filter(|moving| !moving.is_over) else { return Vec::new() };
-        let closed = (0..self.segments.len() - 1).map(|at| self.source(at));
-        let copied = closed.filter(|source| moving.copied.contains(source)).map(|it| it.segment.id).collect();
+        let closed = moving.copied.iter().filter(|source| source.segment.id.base < self.active().base);
+        let copied = closed.filter(|source| self.has_segment(source)).map(|it| it.segment.id).collect();
         let steps = [MoveStep::Finish { copied }, MoveStep::Switch];
         steps.map(|step| DiskAction::Move(Box::new(Move { to, step }))).into()
     }

@@ -291,11 +291,11 @@ impl Recovery<'_> {
             log.epochs_unsaved = true;
             log.queue.push_barrier(Barrier::Repair { actions: repairs });
         }
-        if log.end < log_start && saved.is_none() {
-            // The epochs may be those of a log that began anew since: what is there is not thrown away for them.
-            return Err(RecoverError::DurablePointUnknown { valid_end: log.end });
-        }
         if log.end < log_start {
+            if saved.is_none() {
+                // The epochs may be those of a log that began anew since: what is there is not thrown away for them.
+                return Err(RecoverError::DurablePointUnknown { valid_end: log.end });
+            }
             // Some of what was deleted had not been on disk. What is deleted does not come back, and no offset is given out twice.
             log.begin_anew(log_start);
         }

@@ -91,7 +91,12 @@ fn floor_in_file(base: Offset, target: Offset, entry_count: u32, read: &mut Read
 
 fn misplaced(base: Offset, position: u32, header: &BatchHeader) -> ReadError {
     let problem = Corruption::Field { name: "base offset", value: header.base_offset.raw() };
-    ReadError::Damaged { base, position, problem: BatchError::Corrupt(problem) }
+    damaged(base, position)(problem.into())
+}
+
+/// What a problem of the batch there means for whoever reads.
+fn damaged(base: Offset, position: u32) -> impl Fn(BatchError) -> ReadError {
+    move |problem| ReadError::Damaged { base, position, problem }
 }
 
 /// The record that a question about time asks for.
@@ -143,12 +148,8 @@ fn largest_in(
         let counting = if lookup.log_start <= header.base_offset {
             Some(header.max_timestamp)
         } else if lookup.log_start <= header.last_offset() {
-            let (base, position) = (segment.id.base, batch.start);
-            largest_from(&run.view(batch)?, lookup.log_start).map_err(|problem| ReadError::Damaged {
-                base,
-                position,
-                problem,
-            })?
+            let damaged = damaged(segment.id.base, batch.start);
+            largest_from(&run.view(batch)?, lookup.log_start).map_err(damaged)?
         } else {
             None
         };
@@ -195,11 +196,10 @@ fn first_at_or_after(
         if header.max_timestamp < time || header.last_offset() < lookup.log_start {
             continue;
         }
-        let position = batch.start;
-        let damaged = |problem| ReadError::Damaged { base: segment.id.base, position, problem };
+        let damaged = damaged(segment.id.base, batch.start);
         let view = run.view(batch)?;
-        for record in view.records(&mut scratch, UNPACKED_BYTES_MAX).map_err(damaged)? {
-            let record = record.map_err(damaged)?;
+        for record in view.records(&mut scratch, UNPACKED_BYTES_MAX).map_err(&damaged)? {
+            let record = record.map_err(&damaged)?;
             if lookup.limit <= record.offset {
                 return Ok(None);
             }
@@ -249,11 +249,7 @@ impl<'a> Run<'a> {
         if !self.at.is_place_of(&header) {
             return Err(misplaced(base, position, &header));
         }
-        self.view(position..end)?.verify_crc().map_err(|problem| ReadError::Damaged {
-            base,
-            position,
-            problem,
-        })?;
+        self.view(position..end)?.verify_crc().map_err(damaged(base, position))?;
         self.at = Floor { position: end, says: Says::First(header.next_offset()) };
         Ok(Some((header, position..end)))
     }
@@ -261,7 +257,7 @@ impl<'a> Run<'a> {
     fn view(&mut self, batch: Range<u32>) -> Result<BatchView<'_>, ReadError> {
         let (base, position) = (self.base, batch.start);
         let bytes = self.walk.batch(position, batch.end).map_err(|error| at(base, position, error))?;
-        BatchView::parse(bytes).map_err(|problem| ReadError::Damaged { base, position, problem })
+        BatchView::parse(bytes).map_err(damaged(base, position))
     }
 }
 
@@ -324,6 +320,6 @@ fn at(base: Offset, position: u32, error: WalkError) -> ReadError {
     match error {
         WalkError::Io(error) if error.kind() == REPLACED => ReadError::Replaced,
         WalkError::Io(error) => ReadError::Io { base, problem: error.to_string() },
-        WalkError::Damaged(problem) => ReadError::Damaged { base, position, problem },
+        WalkError::Damaged(problem) => damaged(base, position)(problem),
     }
 }

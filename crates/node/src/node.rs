@@ -292,13 +292,17 @@ impl Node {
     ) {
         let Some(hosted) = self.hosted.get_mut(&key) else {
             // A log that no replica had is deleted; others were deleted before they heard of their last operations.
-            result.err().into_iter().for_each(|error| tell_left(key, &error));
+            if let Err(error) = &result {
+                tell_left(key, error);
+            }
             return self.free_directory(key);
         };
         let error = result.as_ref().err().cloned();
         let progress = hosted.replica.disk_done(op, result, &mut self.ops);
-        if progress.deleted {
-            error.into_iter().for_each(|error| tell_left(key, &error));
+        if progress.deleted
+            && let Some(error) = &error
+        {
+            tell_left(key, error);
         }
         self.flush_ops(out);
         self.note_scrubbed(now, key, &progress);

@@ -117,9 +117,7 @@ impl DiskThreads {
             queue.idle_count -= 1;
         }
     }
-}
 
-impl DiskThreads {
     /// A batch was unpacked; `rest` has more. Another thread goes on with them if this one gets something else to do.
     fn unpacked(&self, rest: Option<Box<Incoming>>) {
         let mut queue = self.queue.lock();

@@ -86,9 +86,13 @@ pub enum IdentityError {
 
 /// Reads the identity of a directory, or gives it one if it has none.
 pub(crate) fn claim(data_dir: &Path, node_id: BrokerId) -> Result<Identity, IdentityError> {
-    if let Some(identity) = read(data_dir, node_id)? {
-        return Ok(identity);
+    match read(data_dir, node_id)? {
+        Some(identity) => Ok(identity),
+        None => give(data_dir, node_id),
     }
+}
+
+fn give(data_dir: &Path, node_id: BrokerId) -> Result<Identity, IdentityError> {
     let identity = Identity { node_id, directory: random_uuid()?, cluster_id: None, others: Vec::new() };
     store(data_dir, &identity)?;
     Ok(identity)
@@ -135,11 +139,12 @@ pub(crate) fn claim_all(data_dirs: &[PathBuf], node_id: BrokerId) -> Result<Iden
     if let Some((directory, path)) = known.iter().find(|(directory, _)| !is_there(*directory)) {
         return Err(IdentityError::Missing { path: path.clone(), directory: *directory });
     }
-    let mut first = claim(&data_dirs[0], node_id)?;
-    let mut known = Vec::new();
-    for path in &data_dirs[1..] {
-        known.push((claim(path, node_id)?.directory, shown(path)));
-    }
+    let given =
+        data_dirs.iter().zip(found).map(|(path, found)| found.map_or_else(|| give(path, node_id), Ok));
+    let identities = given.collect::<Result<Vec<_>, _>>()?;
+    let mut first = identities[0].clone();
+    let others = identities.iter().zip(data_dirs).skip(1);
+    let known = others.map(|(it, path)| (it.directory, shown(path))).collect();
     if first.others != known {
         first.others = known;
         store(&data_dirs[0], &first)?;

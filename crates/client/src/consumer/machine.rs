@@ -387,7 +387,7 @@ impl Machine {
     }
 
     fn place(&self, topic: &str, partition: i32) -> Option<usize> {
-        self.slots.iter().position(|slot| slot.is(topic, partition))
+        self.places.get(&(topic.into(), partition)).copied()
     }
 
     fn new_call(&mut self) -> CallId {

@@ -48,6 +48,13 @@ fn keyed(entries: &[Entry]) -> (ValidBatch, Bytes) {
     (validate_produce(&bytes, &ProduceLimits::default()).expect("a good batch"), bytes)
 }
 
+/// A batch of one record, which is on disk afterwards.
+fn append_one(bench: &mut Bench, entry: Entry) {
+    let (valid, bytes) = keyed(&[entry]);
+    bench.log.append_as_leader(LeaderEpoch(0), &valid, bytes, &mut bench.under_way).expect("appended");
+    bench.settle();
+}
+
 /// What must be true of a compacted log, kept beside it.
 struct World {
     bench: Bench,
@@ -373,13 +380,7 @@ fn compaction_leaves_a_damaged_segment_as_it_is() {
     for is_known in [true, false] {
         let mut bench = Bench::new(compacted(None, Flush::Synced));
         for number in 0..40 {
-            let (valid, bytes) =
-                keyed(&[Entry { key: number % 3, value: Some(number.into()), appended_ms: 0 }]);
-            bench
-                .log
-                .append_as_leader(LeaderEpoch(0), &valid, bytes, &mut bench.under_way)
-                .expect("appended");
-            bench.settle();
+            append_one(&mut bench, Entry { key: number % 3, value: Some(number.into()), appended_ms: 0 });
         }
         bench.log.note_high_watermark(bench.log.end());
         let base = bench.log.segments[2].base;
@@ -405,9 +406,7 @@ fn compaction_leaves_a_damaged_segment_as_it_is() {
 fn a_cut_takes_batches_that_compaction_made_larger() {
     let mut bench = Bench::new(compacted(None, Flush::Synced));
     for key in 0..40 {
-        let (valid, bytes) = keyed(&[Entry { key, value: None, appended_ms: 0 }]);
-        bench.log.append_as_leader(LeaderEpoch(0), &valid, bytes, &mut bench.under_way).expect("appended");
-        bench.settle();
+        append_one(&mut bench, Entry { key, value: None, appended_ms: 0 });
     }
     bench.log.note_high_watermark(bench.log.end());
     let before = bench.log.size_bytes();
@@ -584,12 +583,7 @@ fn a_damaged_segment_is_left_as_it_is_and_what_was_deleted_in_it_stays_deleted()
                     20 => Entry { key: 9, value: None, appended_ms: 0 },
                     _ => Entry { key: (mark % 3) as u8, value: Some(mark), appended_ms: 0 },
                 };
-                let (valid, bytes) = keyed(&[entry]);
-                bench
-                    .log
-                    .append_as_leader(LeaderEpoch(0), &valid, bytes, &mut bench.under_way)
-                    .expect("appended");
-                bench.settle();
+                append_one(bench, entry);
                 bench.log.note_high_watermark(bench.log.end());
             }
         };
