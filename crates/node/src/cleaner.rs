@@ -1,6 +1,7 @@
 //! Compaction: which log's turn it is.
 //!
-//! One log at a time is given a pass, the dirtiest first: a pass reads and writes much, and its keys take memory.
+//! One log at a time is given a pass, the dirtiest first: a pass reads and writes much, and its keys take memory. Those whose last pass failed come after the
+//! others, or one that cannot be read would have every turn.
 
 use klamm_log::{Compacted, Log};
 use klamm_model::{Tick, TopicPartition};
@@ -38,13 +39,17 @@ impl Node {
         let is_compacted = |hosted: &Hosted| hosted.replica.log().config().compaction.is_some();
         self.cleaner.is_wanted = self.hosted.values().any(is_compacted);
         self.cleaner.at = self.cleaner.is_wanted.then_some(next);
+        // It may have failed without an operation of its own that ended.
+        self.cleaner.running.into_iter().for_each(|key| self.note_cleaned(now, key));
         if self.cleaner.running.is_some() {
             return;
         }
         let due = |(key, hosted): (&TopicPartition, &Hosted)| {
-            Some((hosted.replica.log().compaction_due(now.wall)?, *key))
+            let log = hosted.replica.log();
+            let is_sound = !matches!(log.last_pass(), Some(Err(_)));
+            Some((is_sound, log.compaction_due(now.wall)?, *key))
         };
-        let dirtiest = self.hosted.iter().filter_map(due).max().map(|(_, key)| key);
+        let dirtiest = self.hosted.iter().filter_map(due).max().map(|(.., key)| key);
         if let Some(key) = dirtiest
             && let Some(hosted) = self.hosted.get_mut(&key)
         {

@@ -13,7 +13,7 @@ mod world;
 use std::fmt::Write;
 
 use expect_test::{Expect, expect};
-use klamm_log::{DiskAction, Done, FileKind, LogConfig, SegmentId, SegmentVersion, compact};
+use klamm_log::{DiskAction, DiskError, Done, FileKind, LogConfig, SegmentId, SegmentVersion, compact};
 use klamm_model::{BatchBuilder, ErrorCode, PartitionIndex, Seal, Timestamp, TopicPartition};
 use klamm_node::Event;
 use klamm_wire::{
@@ -413,6 +413,46 @@ fn compaction_waits_for_dirt_and_for_age() {
             wait 20000: compaction begins
         "#]],
     );
+}
+
+/// Two topics are to be compacted. Whichever has its turn first fails at `part` each time; whose turn it was, that one being `1`.
+fn turns(part: fn(&DiskAction) -> bool) -> String {
+    let mut world = World::new();
+    for name in ["a", "b"] {
+        world.create_with(name, 1, &[("cleanup.policy", "compact"), ("segment.ms", "1000")]);
+    }
+    for _ in 0..3 {
+        for name in ["a", "b"] {
+            let mut builder = BatchBuilder::default();
+            builder.append(world.wall, Some(b"key"), Some(b"value"), &[]);
+            world.produce(name, 1, builder.finish(&Seal::default()));
+        }
+        world.all_disk();
+        world.wall = Timestamp(world.wall.0 + 2000);
+    }
+    let (mut first, mut turns) = (None, String::new());
+    for _ in 0..3 {
+        world.wait_ms(20_000);
+        while let Some(op) = world.disk.pop_front() {
+            if matches!(op.action, DiskAction::MapKeys(_)) {
+                let is_first = *first.get_or_insert(op.partition) == op.partition;
+                turns += if is_first { "1" } else { "2" };
+            }
+            let result = if first == Some(op.partition) && part(&op.action) {
+                Err(DiskError::Io("broken".to_owned()))
+            } else {
+                Ok(world.perform(&op.action))
+            };
+            world.step(Event::Disk { partition: op.partition, op: op.id, result });
+        }
+    }
+    turns
+}
+
+#[test]
+fn a_log_that_cannot_be_compacted_holds_up_no_other() {
+    assert_eq!(turns(|it| matches!(it, DiskAction::MapKeys(_))), "1211");
+    assert_eq!(turns(|it| matches!(it, DiskAction::Swap { .. })), "12", "the log itself fails");
 }
 
 #[test]

@@ -131,6 +131,7 @@ impl Log {
         let sabotage = compaction.sabotage;
         let job = MapKeys { sources: dirty, from, bytes_max: compaction.keys_bytes_max, sabotage };
         let op = self.hand_out_beside(DiskAction::MapKeys(Box::new(job)), out);
+        self.last_pass = None;
         self.pass = Some(Box::new(Pass {
             op: Some(op),
             from,
@@ -144,12 +145,12 @@ impl Log {
         }));
     }
 
-    /// Whether a pass is under way.
+    /// Whether a pass is under way. One of a log that has failed is over once what it was handed out has ended.
     pub fn is_compacting(&self) -> bool {
-        self.pass.is_some()
+        self.pass.as_ref().is_some_and(|pass| self.life == Life::Running || pass.op.is_some())
     }
 
-    /// How the last pass ended, since the log was opened.
+    /// How the last pass ended, since the log was opened; `None` also while one is under way, and where it came to nothing.
     pub fn last_pass(&self) -> Option<&Result<Compacted, DiskError>> {
         self.last_pass.as_ref()
     }
