@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use klamm_log::{Files, SegmentId};
 use klamm_node::{ConnectionId, Found, Origin, Pipeline, Reply};
-use klamm_wire::{ApiKey, FrameLimits};
+use klamm_wire::{ApiKey, EncodeError, FrameLimits};
 use mio::net::TcpStream;
 
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
     metrics::Metrics,
     output::{self, Output, Piece, Scratch},
     places::Place,
-    request::{AnswerError, Asked, encode},
+    request::{Asked, encode},
 };
 
 /// Bytes read from one connection before the others have their turn; a frame that has begun may be finished.
@@ -196,7 +196,7 @@ impl Connection {
         files: &Files,
         metrics: &Metrics,
         suspect: &mut dyn FnMut(SegmentId),
-    ) -> Result<(), AnswerError> {
+    ) -> Result<(), EncodeError> {
         let index = usize::try_from(sequence - self.asked_first).unwrap_or(usize::MAX);
         let pieces =
             reply.map(|reply| encode(self.asked[index], reply, files, metrics, suspect)).transpose()?;

@@ -1,15 +1,16 @@
 //! From a frame to something the node can be asked, and from its answer to what goes out. Knows no sockets and no threads.
 
-use std::io;
+use std::{fs::File, io, sync::Arc};
 
 use bytes::Bytes;
-use klamm_log::{Files, SegmentId};
-use klamm_model::Timestamp;
+use klamm_log::{Files, REPLACED, SegmentId};
+use klamm_model::{ErrorCode, Timestamp};
 use klamm_node::{
     Body, Found, Listener, Origin, Reply, View, answer_from_view, api_versions_unsupported, begin_to_prepare,
 };
 use klamm_wire::{
-    ApiKey, DecodeError, EncodeError, Limits, Part, Reader, Request, RequestHeader, Response, encode_response,
+    ApiKey, DecodeError, EncodeError, Limits, Part, Reader, Records, Request, RequestHeader, Response,
+    encode_response,
 };
 
 use crate::{
@@ -97,16 +98,6 @@ pub(crate) fn take(
     Ok((asked, taken))
 }
 
-/// Why an answer could not be made; the connection is closed.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum AnswerError {
-    /// A bug of ours.
-    #[error("the answer cannot be encoded: {0}")]
-    Encode(#[from] EncodeError),
-    #[error("a segment file cannot be opened: {0}")]
-    Segment(#[from] io::Error),
-}
-
 /// What is read of the page cache for an answer at most, on a thread that others wait for.
 const CACHED_BYTES_MAX: usize = 1 << 20;
 
@@ -131,15 +122,19 @@ pub(crate) fn look(reply: &Reply, files: &Files) -> Found {
     reply.look(&mut |segment, kind, position, buffer| files.read_at(segment, kind, position, buffer))
 }
 
-/// What goes out for an answer, in order.
+/// What goes out for an answer, in order. One that cannot be encoded is a bug of ours.
 pub(crate) fn encode(
     asked: Asked,
     (reply, found): (Reply, Found),
     files: &Files,
     metrics: &Metrics,
     suspect: &mut dyn FnMut(SegmentId),
-) -> Result<Vec<Piece>, AnswerError> {
-    let (response, ranges) = reply.complete(found, suspect);
+) -> Result<Vec<Piece>, EncodeError> {
+    let (mut response, ranges) = reply.complete(found, suspect);
+    let opened: Vec<_> = ranges.iter().map(|it| files.segment_file(it.segment)).collect();
+    if opened.iter().any(Result::is_err) {
+        leave_out(&mut response, &opened);
+    }
     let encoded = encode_response(asked.correlation_id, asked.version, &response)?;
     let (mut bytes, mut record_bytes) = (0, 0);
     for part in &encoded.parts {
@@ -149,21 +144,109 @@ pub(crate) fn encode(
         }
     }
     metrics.answered(asked.key, bytes + record_bytes, record_bytes, has_error(&response));
-    encoded
+    let pieces = encoded
         .parts
         .into_iter()
         .map(|part| match part {
-            Part::Bytes(bytes) => Ok(Piece::Bytes(bytes)),
+            Part::Bytes(bytes) => Piece::Bytes(bytes),
             Part::Hole { size, token } => {
-                let range = &ranges[token as usize];
-                assert_eq!(range.range.len(), size as usize, "a hole of another size than its range");
-                let file = files.segment_file(range.segment)?;
-                Ok(Piece::File(FilePiece {
-                    file,
-                    position: u64::from(range.range.start),
-                    size: size as usize,
-                }))
+                let range = &ranges[token as usize].range;
+                assert_eq!(range.len(), size as usize, "a hole of another size than its range");
+                let file = opened[token as usize].as_ref().expect("others were left out");
+                let (file, position) = (Arc::clone(file), u64::from(range.start));
+                Piece::File(FilePiece { file, position, size: size as usize })
             }
         })
-        .collect()
+        .collect();
+    Ok(pieces)
+}
+
+/// Between the look and the answer a segment may be compacted, or gone. The reader gets nothing of it now, and other places, or why not, when it asks again.
+fn leave_out(response: &mut Response, opened: &[io::Result<Arc<File>>]) {
+    let Response::Fetch(response) = response else { return };
+    for partition in response.responses.iter_mut().flat_map(|topic| &mut topic.partitions) {
+        let Some(Records::Hole { token, .. }) = partition.records else { continue };
+        let Err(error) = &opened[token as usize] else { continue };
+        partition.records = Some(Records::Bytes(Bytes::new()));
+        if error.kind() != REPLACED {
+            tracing::warn!(partition = partition.partition_index, %error, "records could not be sent");
+            partition.error_code = ErrorCode::KafkaStorageError.code();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use klamm_log::{DiskAction, DiskOp, FileKind, Log, LogConfig, SegmentVersion, compact};
+    use klamm_model::{
+        BatchBuilder, LeaderEpoch, Offset, PartitionIndex, ProduceLimits, Seal, TopicId, TopicPartition,
+        validate_produce,
+    };
+    use klamm_wire::{
+        FetchResponse,
+        fetch::{FetchableTopicResponse, PartitionData},
+    };
+
+    use super::*;
+
+    fn settle(files: &Files, log: &mut Log, mut ops: Vec<DiskOp>) {
+        while let Some(op) = ops.pop() {
+            log.done(op.id, files.perform(&op), &mut ops);
+        }
+    }
+
+    fn fetched(partition: PartitionData) -> FetchResponse {
+        let topic = FetchableTopicResponse { partitions: vec![partition], ..Default::default() };
+        FetchResponse { responses: vec![topic], ..Default::default() }
+    }
+
+    /// Between the look and the answer its segment is compacted, or its topic deleted.
+    #[test]
+    fn records_that_are_gone_cost_their_reader_those_records_alone() {
+        for (is_compacted, expected) in [(true, ErrorCode::None), (false, ErrorCode::KafkaStorageError)] {
+            let place = tempfile::tempdir().expect("a directory");
+            let files = Files::open(place.path()).expect("opened");
+            let partition = TopicPartition { topic: TopicId::ZERO, partition: PartitionIndex(0) };
+            let mut ops = Vec::new();
+            let mut log = Log::create(partition, "t-0".to_owned(), LogConfig::default(), &mut ops);
+            let mut builder = BatchBuilder::default();
+            builder.append(Timestamp(1000), None, Some(b"value"), &[]);
+            let bytes = builder.finish(&Seal::default());
+            let batch = validate_produce(&bytes, &ProduceLimits::default()).expect("a good batch");
+            log.append_as_leader(LeaderEpoch(0), &batch, bytes, &mut ops).expect("appended");
+            let id = ops[0].id;
+            settle(&files, &mut log, ops);
+
+            let plan = log.read(Offset::ZERO, log.written(), 1 << 20).expect("in range").expect("written");
+            let segment = plan.segment.id;
+            let hole = Some(Records::Hole { size: 0, token: 0 });
+            let response = fetched(PartitionData { records: hole, ..Default::default() });
+            let reply = Reply::Fetch { response, reads: vec![plan], bytes_max: 1 << 20 };
+            let found = look(&reply, &files);
+            let action = if is_compacted {
+                let name = place.path().join("t-0").join(FileKind::Log.file_name(Offset::ZERO));
+                std::fs::write(name.with_extension(format!("log{}", compact::CLEANED)), b"")
+                    .expect("written");
+                DiskAction::Swap { segment: SegmentVersion { id: segment, version: 1 }, replaced: vec![] }
+            } else {
+                DiskAction::DeletePartition
+            };
+            files.perform(&DiskOp { partition, id, action }).expect("done");
+
+            let asked = Asked { correlation_id: 1, key: ApiKey::Fetch, version: 12 };
+            let sent = |answer| {
+                let pieces = encode(asked, answer, &files, &Metrics::default(), &mut |_| {});
+                let bytes = |piece| match piece {
+                    Piece::Bytes(bytes) => bytes,
+                    Piece::File(piece) => panic!("{piece:?} is gone"),
+                };
+                pieces.expect("encoded").into_iter().map(bytes).collect::<Vec<_>>().concat()
+            };
+            let records = Some(Records::Bytes(Bytes::new()));
+            let empty = PartitionData { error_code: expected.code(), records, ..Default::default() };
+            let empty = Reply::Ready(Response::Fetch(fetched(empty)));
+            let nothing = look(&empty, &files);
+            assert_eq!(sent((reply, found)), sent((empty, nothing)), "{expected:?}");
+        }
+    }
 }
