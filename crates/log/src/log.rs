@@ -8,7 +8,7 @@
 //! Invariant: `synced <= written <= end`, `log_start <= written`, and nothing at or above `written` is readable. `end`, the segments, the epochs and the
 //! producers are those of everything appended, as if all queued disk work had been done; what is taken back is undone in all of them.
 
-use klamm_model::{LeaderEpoch, Offset, Tick, TopicPartition};
+use klamm_model::{LeaderEpoch, Offset, Tick, Timestamp, TopicPartition};
 
 use crate::compact::{Compacted, Pass};
 use crate::config::{Flush, LogConfig};
@@ -339,6 +339,12 @@ impl Log {
     /// Bytes of all segments.
     pub fn size_bytes(&self) -> u64 {
         self.segments.iter().map(|segment| u64::from(segment.size)).sum()
+    }
+
+    /// The highest timestamp of a record; negative if none has one.
+    pub fn largest_timestamp(&self) -> Timestamp {
+        let largest = self.segments.iter().map(|segment| segment.largest.timestamp).max();
+        largest.expect("a log always has a segment")
     }
 
     /// Bytes appended that are not known to be on disk.

@@ -45,6 +45,10 @@ pub(crate) enum Fetching {
     Asked,
 }
 
+/// Records whose producers gave their times themselves may be from any year. What is further ahead than this comes from them, and not from a clock that was set
+/// back since.
+const CLOCKS_DIFFER_MS_MAX: i64 = 3600 * 1000;
+
 /// A replica and everybody who waits for it.
 pub(crate) struct Hosted {
     pub(crate) name: Arc<str>,
@@ -92,6 +96,14 @@ impl Hosted {
             followers_saw: Offset::ZERO,
             deletes: Vec::new(),
             may_lack_from: None,
+        }
+    }
+
+    /// It leads from now on: its append times go on from those of an earlier process, or leader.
+    pub(crate) fn begin_to_stamp(&mut self, now: Timestamp) {
+        let largest = self.replica.log().largest_timestamp();
+        if largest.0 <= now.0.saturating_add(CLOCKS_DIFFER_MS_MAX) {
+            self.stamped = self.stamped.max(largest);
         }
     }
 

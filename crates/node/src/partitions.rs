@@ -170,6 +170,9 @@ impl Node {
         let Some(hosted) = self.hosted.get_mut(&key) else { return };
         hosted.replica_count = partition.replicas.len();
         let became = if state.leader == Some(me) {
+            if !matches!(hosted.replica.role(), Role::Leader { .. }) {
+                hosted.begin_to_stamp(now.wall);
+            }
             hosted.replica.become_leader(now.tick, &state)
         } else {
             hosted.replica.become_follower(&state)

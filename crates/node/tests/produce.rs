@@ -2,11 +2,13 @@
 
 mod world;
 
+use std::io;
+
 use bytes::Bytes;
-use klamm_log::DiskAction;
+use klamm_log::{DiskAction, FileKind, Log, LogConfig, LogFiles};
 use klamm_model::{
-    BatchBuilder, BatchView, Codec, Compression, ErrorCode, Producer, ProducerEpoch, ProducerId, Seal,
-    Timestamp, TimestampType, crc32c, position,
+    BatchBuilder, BatchView, Codec, Compression, ErrorCode, Offset, PartitionIndex, Producer, ProducerEpoch,
+    ProducerId, Seal, Timestamp, TimestampType, TopicPartition, crc32c, position,
 };
 use klamm_node::{Body, Event, Incoming, ReplyTo, begin_to_prepare, prepare};
 use klamm_wire::{
@@ -183,6 +185,40 @@ fn the_brokers_time_takes_the_place_of_the_producers() {
     // What was sent before has the time it got then.
     let (stored, append_time) = world.store("t", batch(1, producer(0)));
     assert_eq!((stored.len(), append_time), (0, now));
+}
+
+/// The files of a log that has one segment.
+struct Segment(Vec<u8>);
+
+impl LogFiles for Segment {
+    fn list(&self) -> io::Result<Vec<(String, u64)>> {
+        Ok(vec![(FileKind::Log.file_name(Offset::ZERO), self.0.len() as u64)])
+    }
+
+    fn read_at(&self, _: &str, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.0.get(position as usize..).unwrap_or_default();
+        let size = bytes.len().min(buffer.len());
+        buffer[..size].copy_from_slice(&bytes[..size]);
+        Ok(size)
+    }
+}
+
+/// What is an hour ahead is this broker's own time; what is further ahead may be a producer's.
+#[test]
+fn append_times_do_not_go_back_over_a_restart() {
+    for (back_ms, stamped_back_ms) in [(3_600_000, 0), (3_600_001, 3_600_001)] {
+        let mut world = World::new();
+        let topic = world.create_with("t", 1, &[("message.timestamp.type", "LogAppendTime")]);
+        let now = world.wall.0;
+        let (stored, _) = world.store("t", batch(1, None));
+        let partition = TopicPartition { topic, partition: PartitionIndex(0) };
+        let recovered = Log::recover(partition, "t-0".to_owned(), LogConfig::default(), &Segment(stored));
+        world.wall = Timestamp(now - back_ms);
+        world.restart_with(|node| node.adopt(recovered.expect("a good log").0));
+        let (stored, append_time) = world.store("t", batch(1, None));
+        assert_eq!(BatchView::parse(&stored).expect("a batch").base_offset().raw(), 1);
+        assert_eq!(append_time, now - stamped_back_ms, "{back_ms} ms back");
+    }
 }
 
 #[test]
