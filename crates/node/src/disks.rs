@@ -3,7 +3,7 @@
 //! The shell looks how much room there is when the node asks for it, which is the sooner the less is left. A node that writes nothing asks for nothing, but
 //! for one that waits for room: that looks at every periodic round, so that it takes records again by itself.
 
-use klamm_log::{DiskError, DiskOp, LogDir, Space};
+use klamm_log::{DiskAction, DiskError, DiskOp, LogDir, Space};
 
 use crate::{Effect, LogDirReport, NodeConfig, node::Node};
 
@@ -76,6 +76,13 @@ impl Disks {
         self.dir(log_dir).is_full
     }
 
+    /// Whether there was room for so much more when it was looked at last.
+    pub(crate) fn has_room_for(&self, log_dir: LogDir, bytes: u64) -> bool {
+        let fits =
+            |space: Space| min_free(self.min_free_bytes, space).saturating_add(bytes) <= space.free_bytes;
+        !self.is_full(log_dir) && self.space(log_dir).is_none_or(fits)
+    }
+
     pub(crate) fn has_failed(&self, log_dir: LogDir) -> bool {
         self.dir(log_dir).has_failed
     }
@@ -112,8 +119,11 @@ impl Disks {
 
     /// An operation is handed out.
     pub(crate) fn note(&mut self, op: &DiskOp) {
-        if let klamm_log::DiskAction::Write { body, .. } = &op.action {
-            self.unseen_bytes += body.len() as u64;
+        match &op.action {
+            DiskAction::Write { body, .. } => self.unseen_bytes += body.len() as u64,
+            // The step before may have copied a whole segment.
+            DiskAction::Move(_) => self.is_look_due = true,
+            _ => {}
         }
     }
 
@@ -143,8 +153,7 @@ impl Disks {
         let min_free_bytes = self.min_free_bytes;
         for (dir, space) in self.dirs.iter_mut().zip(spaces) {
             let Some(space) = *space else { continue };
-            let min =
-                min_free_bytes.unwrap_or_else(|| MIN_FREE_BYTES.min(space.total_bytes / MIN_FREE_DIVISOR));
+            let min = min_free(min_free_bytes, space);
             dir.see(space, min);
             let above = space.free_bytes.saturating_sub(min);
             self.look_at = self.look_at.min((above / 4).max(LOOK_BYTES_MIN));
@@ -173,6 +182,11 @@ impl Disks {
     fn dir_mut(&mut self, log_dir: LogDir) -> &mut Dir {
         &mut self.dirs[usize::from(log_dir.0)]
     }
+}
+
+/// So much of a disk is to stay free.
+fn min_free(configured: Option<u64>, space: Space) -> u64 {
+    configured.unwrap_or_else(|| MIN_FREE_BYTES.min(space.total_bytes / MIN_FREE_DIVISOR))
 }
 
 impl Dir {

@@ -72,6 +72,12 @@ impl Node {
             && let Some((key, to)) = self.mover.wanted.pop_first()
         {
             let Some(hosted) = self.hosted.get_mut(&key) else { continue };
+            if !self.disks.has_room_for(to, hosted.replica.log().size_bytes()) {
+                // There was when it was asked for; others have come since.
+                let (topic, path) = (&hosted.name, self.disks.path(to));
+                tracing::error!(%topic, partition = %key.partition, path, "no room for a log in the data directory that it is to move to");
+                continue;
+            }
             hosted.replica.move_log(to, &mut self.ops);
             if hosted.replica.log().is_moving() {
                 self.mover.running = Some(key);

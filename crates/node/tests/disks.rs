@@ -282,8 +282,26 @@ fn partitions_move_between_directories_one_after_the_other() {
     assert_eq!(alter(&mut world, "/two", "t", 0), ErrorCode::None);
     world.all_disk();
     assert_eq!(places(&mut world), ["2 3", "0 1"], "what runs is called off");
-    free(&mut world, &[1 << 20, TOTAL]);
-    assert_eq!(alter(&mut world, "/one", "t", 0), ErrorCode::KafkaStorageError, "there is no room");
+    let size = batch(1, None).len() as u64;
+    for (free_bytes, expected) in
+        [((1 << 30) + size - 1, ErrorCode::KafkaStorageError), ((1 << 30) + size, ErrorCode::None)]
+    {
+        free(&mut world, &[free_bytes, TOTAL]);
+        assert_eq!(alter(&mut world, "/one", "t", 0), expected, "{free_bytes} bytes are free");
+    }
+    assert_eq!(alter(&mut world, "/two", "t", 0), ErrorCode::None);
+    world.all_disk();
+    free(&mut world, &[TOTAL, TOTAL]);
+
+    // Whatever was due meanwhile.
+    free(&mut world, &[TOTAL, TOTAL]);
+    let looks = world.looks;
+    assert_eq!(alter(&mut world, "/one", "t", 0), ErrorCode::None);
+    assert_eq!(world.looks, looks + 1, "a move takes room");
+    assert_eq!(alter(&mut world, "/one", "t", 1), ErrorCode::None);
+    free(&mut world, &[(1 << 30) - 1, TOTAL]);
+    world.all_disk();
+    assert_eq!(places(&mut world), ["0 2 3", "1"], "when its turn came there was no room any more");
     free(&mut world, &[TOTAL, TOTAL]);
 
     assert_eq!(alter(&mut world, "/one", "t", 1), ErrorCode::None);

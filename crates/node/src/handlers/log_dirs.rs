@@ -197,7 +197,10 @@ fn altered(
     let Some(topic) = node.topic_id(topic) else { return ErrorCode::UnknownTopicOrPartition };
     let key = TopicPartition { topic, partition };
     match node.hosted.get(&key).map(|hosted| hosted.replica.log()) {
-        Some(log) if log.log_dir() != wanted && (log.has_failed() || node.disks.is_full(wanted)) => {
+        Some(log)
+            if log.log_dir() != wanted
+                && (log.has_failed() || !node.disks.has_room_for(wanted, log.size_bytes())) =>
+        {
             ErrorCode::KafkaStorageError
         }
         Some(_) => {
