@@ -125,10 +125,17 @@ pub fn check_optional(name: &str, value: Option<&str>) -> Result<(), ConfigError
     check(name, value.or(topic_key(name).map(|it| it.default)).unwrap_or_default())
 }
 
-/// Whether a topic's configs fit together.
-pub fn check_together(overrides: &BTreeMap<String, String>) -> Result<(), ConfigError> {
-    let value = |name| overrides.get(name).and_then(|it| it.trim().parse::<i64>().ok());
+/// Whether a topic's configs fit together, and to what it has from its brokers. That those contradict each other is no fault of the topic.
+pub fn check_together(overrides: &BTreeMap<String, String>, brokers: &Layers<'_>) -> Result<(), ConfigError> {
     let (lesser, greater) = ("min.compaction.lag.ms", "max.compaction.lag.ms");
+    if !overrides.contains_key(lesser) && !overrides.contains_key(greater) {
+        return Ok(());
+    }
+    let value = |name: &str| {
+        let value = overrides.get(name).cloned();
+        let value = value.or_else(|| brokers.topic_default(topic_key(name)?.broker_key?));
+        value?.trim().parse::<i64>().ok()
+    };
     match (value(lesser), value(greater)) {
         (Some(lesser_value), Some(greater_value)) if greater_value < lesser_value => {
             Err(ConfigError::Contradiction { lesser, lesser_value, greater, greater_value })

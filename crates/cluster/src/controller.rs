@@ -6,6 +6,8 @@
 //!
 //! What is not in the image are the sessions of brokers: when each was last heard of. They live and die with the controller.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use klamm_model::{BrokerId, ControllerEpoch, Tick};
 
@@ -44,6 +46,8 @@ pub struct ControllerConfig {
     pub entry_bytes_max: usize,
     /// Whether clients may delete topics.
     pub delete_topics: bool,
+    /// Given at start. Topics have defaults from there, under brokers' names.
+    pub given: BTreeMap<String, String>,
 }
 
 impl Default for ControllerConfig {
@@ -54,6 +58,7 @@ impl Default for ControllerConfig {
             default_replication_factor: None,
             entry_bytes_max: 900_000,
             delete_topics: true,
+            given: BTreeMap::new(),
         }
     }
 }

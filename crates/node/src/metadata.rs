@@ -291,6 +291,7 @@ impl Node {
             num_partitions: self.config.default_partition_count,
             default_replication_factor: self.config.default_replication_factor,
             delete_topics: self.config.delete_topics,
+            given: self.config.given.set.clone(),
             ..ControllerConfig::default()
         }
     }

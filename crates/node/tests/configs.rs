@@ -461,7 +461,7 @@ fn a_brokers_config_tells_where_it_comes_from() {
 #[test]
 fn alterations_are_checked_one_resource_at_a_time() {
     check(
-        &[],
+        &[("log.cleaner.max.compaction.lag.ms", "8")],
         "create t
          set topic t would retention.ms=5
          set topic t retention.ms=5 cleanup.policy+=compact
@@ -475,6 +475,9 @@ fn alterations_are_checked_one_resource_at_a_time() {
          set topic t ../../etc/passwd=http://example.com
          set topic t twice segment.ms=9
          set topic t min.compaction.lag.ms=9 max.compaction.lag.ms=8
+         set topic t min.compaction.lag.ms=9
+         set broker - log.cleaner.max.compaction.lag.ms=9
+         set topic t min.compaction.lag.ms=9
          set topic u segment.ms=9
          set broker 1 num.partitions=3
          set broker - ssl.keystore.location=/a
@@ -522,6 +525,12 @@ fn alterations_are_checked_one_resource_at_a_time() {
                 INVALID_REQUEST: Each resource must appear at most once.
             set topic t min.compaction.lag.ms=9 max.compaction.lag.ms=8
                 INVALID_CONFIG: conflict topic config setting min.compaction.lag.ms (9) > max.compaction.lag.ms (8)
+            set topic t min.compaction.lag.ms=9
+                INVALID_CONFIG: conflict topic config setting min.compaction.lag.ms (9) > max.compaction.lag.ms (8)
+            set broker - log.cleaner.max.compaction.lag.ms=9
+                NONE
+            set topic t min.compaction.lag.ms=9
+                NONE
             set topic u segment.ms=9
                 UNKNOWN_TOPIC_OR_PARTITION: The topic 'u' does not exist.
             set broker 1 num.partitions=3

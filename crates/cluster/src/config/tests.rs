@@ -223,13 +223,30 @@ fn older_names_and_units_count_where_the_newer_is_not_set() {
 
 #[test]
 fn compaction_must_be_possible() {
-    let lags =
-        |min, max| check_together(&map(&[("min.compaction.lag.ms", min), ("max.compaction.lag.ms", max)]));
-    assert_eq!(lags("5", "5"), Ok(()));
-    assert_eq!(
-        lags("6", "5").expect_err("never and always").to_string(),
-        "conflict topic config setting min.compaction.lag.ms (6) > max.compaction.lag.ms (5)"
-    );
+    let (min, max) = ("min.compaction.lag.ms", "max.compaction.lag.ms");
+    let (broker_min, broker_max) = ("log.cleaner.min.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms");
+    let fits = |topic: &[_], given: &[_]| {
+        check_together(&map(topic), &Layers { broker: None, cluster: None, given: &map(given) })
+    };
+    for (topic, given) in [
+        (&[(min, "5"), (max, "5")][..], &[][..]),
+        (&[(min, "5")], &[(broker_max, "5")]),
+        (&[(min, "6"), (max, "7")], &[(broker_max, "5")]),
+        (&[(min, "6")], &[]),
+        (&[], &[(broker_min, "6"), (broker_max, "5")]),
+    ] {
+        assert_eq!(fits(topic, given), Ok(()), "{topic:?} {given:?}");
+    }
+    for (topic, given) in [
+        (&[(min, "6"), (max, "5")][..], &[][..]),
+        (&[(min, "6")], &[(broker_max, "5")]),
+        (&[(max, "5")], &[(broker_min, "6")]),
+    ] {
+        assert_eq!(
+            fits(topic, given).expect_err("never and always").to_string(),
+            "conflict topic config setting min.compaction.lag.ms (6) > max.compaction.lag.ms (5)"
+        );
+    }
 }
 
 #[test]

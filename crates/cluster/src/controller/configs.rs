@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     AlterConfigError, AlterConfigs, ConfigChange, ConfigOperation, ConfigTarget, Controller, Decision, Reply,
 };
-use crate::config::{self, Kind, Update, items};
+use crate::config::{self, ConfigError, Kind, Layers, Update, items};
 use crate::record::{self, ConfigResource, Record};
 
 impl Controller {
@@ -51,7 +51,7 @@ impl Controller {
             operate(resource, key, operation, &mut after)?;
         }
         if matches!(resource, ConfigResource::Topic(_)) {
-            config::check_together(&after)?;
+            self.check_together(&after)?;
         }
         let record = |key: &String, value: Option<&String>| Record::Config {
             resource,
@@ -61,6 +61,11 @@ impl Controller {
         let removed = before.keys().filter(|key| !after.contains_key(*key)).map(|key| record(key, None));
         let set = after.iter().filter(|(key, value)| before.get(*key) != Some(value));
         Ok(removed.chain(set.map(|(key, value)| record(key, Some(value)))).collect())
+    }
+
+    pub(super) fn check_together(&self, overrides: &BTreeMap<String, String>) -> Result<(), ConfigError> {
+        let cluster = self.image.configs(ConfigResource::BrokerDefault).map(|it| &**it);
+        config::check_together(overrides, &Layers { broker: None, cluster, given: &self.config.given })
     }
 
     fn config_resource(&self, target: &ConfigTarget) -> Result<ConfigResource, AlterConfigError> {

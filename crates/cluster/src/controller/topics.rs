@@ -73,6 +73,7 @@ impl Controller {
         topic_name::validate(&it.name)?;
         self.check_free(&it.name, used)?;
         let configs = set_configs(it)?;
+        self.check_together(&configs)?;
         let (partitions, replication_factor) = match &it.layout {
             Layout::Counted { partitions, replication_factor } => {
                 self.placed(*partitions, *replication_factor, used)?
@@ -251,7 +252,6 @@ fn set_configs(it: &NewTopic) -> Result<BTreeMap<String, String>, CreateTopicErr
             None => configs.remove(key),
         };
     }
-    config::check_together(&configs)?;
     Ok(configs)
 }
 
