@@ -412,14 +412,15 @@ impl Log {
         if self.epochs_unsaved {
             self.epochs_unsaved = false;
             self.hand_out_errand(Errand::Epochs, self.epochs_checkpoint(), out);
-        } else if let Some(action) = self.quarantine_checkpoint_if_unsaved() {
-            self.hand_out_errand(Errand::Quarantine, action, out);
         } else if self.durable_point_due && self.durable_point_is_old() {
             (self.durable_point_due, self.durable_point_saved) = (false, self.now);
             self.durable_point = self.synced;
             let action = self.durable_point_checkpoint(self.synced);
             let Self { log_start, clean_to, .. } = *self;
             self.hand_out_errand(Errand::DurablePoint { log_start, clean_to }, action, out);
+        } else if let Some(action) = self.quarantine_checkpoint_if_unsaved() {
+            // What is good again is forgotten when it is on disk that compaction has to go through it.
+            self.hand_out_errand(Errand::Quarantine, action, out);
         }
     }
 

@@ -108,6 +108,8 @@ struct Recovery<'a> {
     scanned_count: u64,
     rebuilt: Vec<String>,
     quarantine: Quarantine,
+    /// Of segments with records that are good again, the first one.
+    healed_from: Option<Offset>,
 }
 
 impl Log {
@@ -135,6 +137,7 @@ impl Log {
             scanned_count: 0,
             rebuilt: Vec::new(),
             quarantine: Quarantine::default(),
+            healed_from: None,
         };
         recovery.run(directory)
     }
@@ -271,7 +274,10 @@ impl Recovery<'_> {
         log.synced = log.end.min(durable_point.max(last.base));
         log.durable_point = durable_point.min(log.end);
         (log.log_start, log.log_start_on_disk) = (log_start, log_start);
-        (log.clean_to, log.clean_to_on_disk) = (clean_to.min(log.end), clean_to);
+        // Compaction left out what was damaged: of keys in there, older values may be there still.
+        let known_clean_to = self.healed_from.map_or(clean_to, |base| clean_to.min(base));
+        (log.clean_to, log.clean_to_on_disk) = (known_clean_to.min(log.end), clean_to);
+        log.durable_point_due |= self.healed_from.is_some();
         log.leftovers.named = deleted.iter().map(|segment| segment.base).collect();
         log.leftovers.retired = self.retired();
         log.leftovers.snapshots = self.snapshots();

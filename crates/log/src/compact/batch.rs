@@ -131,10 +131,9 @@ impl Rules {
         record.value.is_some() || !(is_due || self.sabotage == Some(Sabotage::NoGrace))
     }
 
-    /// When tombstones that are met for the first time may go. `None` if the batch cannot carry it.
+    /// When tombstones that are met for the first time may go. `None` if the batch cannot carry it, or if that time never comes: a later pass may know one.
     fn horizon(&self, chosen: &Chosen) -> Option<Timestamp> {
-        let retention_ms = i64::try_from(self.delete_retention_ms).unwrap_or(i64::MAX);
-        let horizon = self.now.0.saturating_add(retention_ms);
+        let horizon = self.now.0.checked_add(i64::try_from(self.delete_retention_ms).ok()?)?;
         let fits = |timestamp: Timestamp| timestamp.0.checked_sub(horizon).is_some();
         let has_room = fits(chosen.min_timestamp) && fits(chosen.max_timestamp);
         (chosen.tombstones && has_room).then_some(Timestamp(horizon))

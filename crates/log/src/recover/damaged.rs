@@ -19,9 +19,10 @@ impl Recovery<'_> {
     pub(super) fn read_quarantine(&mut self, found: &[Found]) -> Result<(), RecoverError> {
         for range in self.saved_quarantine()?.ranges() {
             let segment = found.iter().find(|it| it.base == range.base && range.end <= it.size);
-            if let Some(segment) = segment
-                && !self.is_repaired(*segment, range)?
-            {
+            let Some(segment) = segment else { continue };
+            if self.is_repaired(*segment, range)? {
+                self.healed_from.get_or_insert(range.base);
+            } else {
                 self.quarantine.insert(*range);
             }
         }

@@ -610,27 +610,37 @@ fn a_damaged_segment_is_left_as_it_is_and_what_was_deleted_in_it_stays_deleted()
             append(&mut bench, number * 100..number * 100 + 20);
             assert_eq!(pass(&mut bench, number as i64 * 1_000_000), (None, true), "pass {number}");
         }
-        let segments: Vec<Offset> = bench.log.segments.iter().map(|segment| segment.base).collect();
-        let bytes: Vec<u8> =
-            segments.iter().flat_map(|base| bench.disk.segment(*base).iter().copied()).collect();
-        let mut of_key = Vec::new();
-        for batch in Batches::new(&bytes, RunEnd::MustBeComplete) {
-            let batch = batch.expect("whole");
-            if batch.verify_crc().is_err() {
-                continue;
+        let of_key = |bench: &Bench| {
+            let mut found = Vec::new();
+            for segment in &bench.log.segments {
+                for batch in Batches::new(bench.disk.segment(segment.base), RunEnd::MustBeComplete) {
+                    let batch = batch.expect("whole");
+                    if batch.verify_crc().is_err() {
+                        continue;
+                    }
+                    for record in batch.records(&mut Vec::new(), 1 << 20).expect("records") {
+                        let record = record.expect("a record");
+                        let is_of_key = record.key == Some(&[9]);
+                        found.extend(is_of_key.then_some((record.offset.raw(), record.value.is_some())));
+                    }
+                }
             }
-            for record in batch.records(&mut Vec::new(), 1 << 20).expect("records") {
-                let record = record.expect("a record");
-                of_key.extend(
-                    (record.key == Some(&[9])).then_some((record.offset.raw(), record.value.is_some())),
-                );
-            }
-        }
+            found
+        };
         if is_damaged {
             assert!(bench.disk.segment(offset(0)) == first);
-            assert_eq!(of_key, [(0, true), (20, false)]);
+            assert_eq!(of_key(&bench), [(0, true), (20, false)]);
+            // It is good again: the value goes, and then the tombstone.
+            bench.disk.files.get_mut(&file).expect("there").data[batch_size + 65] ^= 1;
+            (bench, _) = Bench::open(bench.disk, compacted(None, Flush::Synced)).expect("opened");
+            bench.settle();
+            for (number, expected) in [(4, vec![(20, false)]), (5, vec![])] {
+                append(&mut bench, number * 100..number * 100 + 20);
+                assert_eq!(pass(&mut bench, number as i64 * 1_000_000), (None, true), "pass {number}");
+                assert_eq!(of_key(&bench), expected, "pass {number}");
+            }
         } else {
-            assert_eq!(of_key, [], "both are gone");
+            assert_eq!(of_key(&bench), [], "both are gone");
         }
         assert!(bench.log.size_bytes() < 2000, "the rest is compacted: {}", bench.log.size_bytes());
     }
