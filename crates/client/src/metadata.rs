@@ -165,17 +165,22 @@ impl Cluster {
     /// Takes over what a newer answer says about the topics it covers.
     fn merge(&self, newer: Self) -> Self {
         let mut topics = self.topics.clone();
+        let mut brokers = if newer.brokers.is_empty() { self.brokers.clone() } else { newer.brokers };
         for (name, mut topic) in newer.topics {
             if let Some(known) = topics.get(&name).filter(|known| known.id == topic.id) {
                 for (partition, known) in topic.partitions.iter_mut().zip(&known.partitions) {
                     if partition.leader_epoch < known.leader_epoch {
                         *partition = known.clone();
+                        // Who answers may not have heard of the leader's broker either.
+                        let leader = known.leader.and_then(|leader| self.brokers.get_key_value(&leader));
+                        if let Some((&leader, address)) = leader {
+                            brokers.entry(leader).or_insert_with(|| address.clone());
+                        }
                     }
                 }
             }
             topics.insert(name, topic);
         }
-        let brokers = if newer.brokers.is_empty() { self.brokers.clone() } else { newer.brokers };
         Self { id: newer.id.or_else(|| self.id.clone()), controller: newer.controller, brokers, topics }
     }
 }

@@ -57,6 +57,13 @@ pub enum Effect {
         /// What to read.
         session: SessionStep,
     },
+    /// Tell a broker that nobody goes on with a session. Nothing depends on its answer.
+    EndSession {
+        /// The broker.
+        broker: BrokerId,
+        /// How it is said.
+        session: SessionStep,
+    },
     /// Ask for offsets; to be answered by [`Machine::located`](super::machine::Machine::located) or [`Machine::call_failed`](super::machine::Machine::call_failed).
     ListOffsets {
         /// The question's number.
@@ -88,7 +95,7 @@ pub enum Effect {
 pub struct SessionStep {
     /// The session, 0 if there is none yet.
     pub id: i32,
-    /// Counts its requests; the first says all.
+    /// Counts its requests; the first says all, and -1 ends it.
     pub epoch: i32,
     /// Whether topics have ids here; if not, they have names.
     pub uses_ids: bool,

@@ -107,6 +107,14 @@ impl Machine {
         }
     }
 
+    /// Reads nothing any more, and has the brokers forget what was read.
+    pub fn close(&mut self, out: &mut Vec<Effect>) {
+        self.assign([]);
+        for (broker, session) in mem::take(&mut self.sessions) {
+            out.extend(session.end().map(|session| Effect::EndSession { broker, session }));
+        }
+    }
+
     /// Reads all partitions of these topics from now on and no others, also partitions that come later.
     pub fn subscribe(&mut self, topics: Topics, start: Start) {
         let named = match &topics {

@@ -9,6 +9,9 @@ use klamm_model::TopicId;
 
 use super::effect::{PartitionFetch, SessionStep, TopicFetch};
 
+/// The epoch of the request that ends a session.
+const END: i32 = -1;
+
 /// A partition that is to be read, with its topic.
 pub(super) type Wanted = (Arc<str>, TopicId, PartitionFetch);
 
@@ -62,6 +65,13 @@ impl Session {
             (_, epoch) => epoch + 1,
         };
         was_partial
+    }
+
+    /// The session that is left behind at the broker, if there is one.
+    pub(super) fn end(&self) -> Option<SessionStep> {
+        let (topics, forgotten) = (Vec::new(), Vec::new());
+        let end = SessionStep { id: self.id, epoch: END, uses_ids: true, topics, forgotten };
+        (self.id != 0).then_some(end)
     }
 
     /// Nobody knows what the broker knows. Says whether that explains why it refused the request.

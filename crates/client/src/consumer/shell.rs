@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 
 use super::batch::FetchedBatch;
 use super::config::{Config, Isolation, Start};
-use super::effect::{Assignment, Effect, PartitionPosition};
+use super::effect::{Assignment, Effect, PartitionPosition, SessionStep};
 use super::error::ConsumeError;
 use super::machine::Machine;
 use super::stream::RecordStream;
@@ -30,7 +30,7 @@ const FETCH_VERSION_BEFORE_IDS: i16 = 12;
 
 /// Reads partitions that it is told to read, without a group. Batches are fetched ahead in the background, in order for each partition.
 ///
-/// Dropping it blocks nobody and ends the fetching.
+/// Dropping it blocks nobody and ends the fetching; the brokers are told, as far as they can be reached, to forget what it read.
 pub struct Consumer {
     shared: Arc<Shared>,
 }
@@ -208,47 +208,17 @@ impl Shared {
         match effect {
             Effect::Fetch { call, broker, wait_ms, bytes_max, session } => {
                 let config = self.state.lock().machine.config().clone();
-                let version_limit = if session.uses_ids { i16::MAX } else { FETCH_VERSION_BEFORE_IDS };
-                let topics = session.topics.into_iter().map(|topic| {
-                    let partitions = topic.partitions.into_iter().map(|fetch| FetchPartition {
-                        partition: fetch.partition,
-                        current_leader_epoch: fetch.leader_epoch,
-                        fetch_offset: fetch.offset.raw(),
-                        partition_max_bytes: clamped(config.partition_bytes_max),
-                        ..FetchPartition::default()
-                    });
-                    FetchTopic {
-                        topic: topic.name.to_string(),
-                        topic_id: topic.id,
-                        partitions: partitions.collect(),
-                    }
-                });
-                let forgotten = session.forgotten.into_iter().map(|topic| ForgottenTopic {
-                    topic: topic.name.to_string(),
-                    topic_id: topic.id,
-                    partitions: topic.partitions.iter().map(|fetch| fetch.partition).collect(),
-                });
-                let request = FetchRequest {
-                    max_wait_ms: i32::try_from(wait_ms).unwrap_or(i32::MAX),
-                    min_bytes: clamped(config.bytes_min),
-                    max_bytes: clamped(bytes_max),
-                    isolation_level: config.isolation.to_wire(),
-                    rack_id: config.rack,
-                    session_id: session.id,
-                    session_epoch: session.epoch,
-                    topics: topics.collect(),
-                    forgotten_topics_data: forgotten.collect(),
-                    ..FetchRequest::default()
-                };
                 let timeout_ms = config.request_timeout_ms + wait_ms;
-                self.ask(
-                    call,
-                    Target::Broker(broker),
-                    Lane::Parked,
-                    Request::Fetch(request),
-                    version_limit,
-                    timeout_ms,
-                );
+                let (request, version_limit) = fetch_request(config, wait_ms, bytes_max, session);
+                self.ask(call, Target::Broker(broker), Lane::Parked, request, version_limit, timeout_ms);
+            }
+            Effect::EndSession { broker, session } => {
+                let config = self.state.lock().machine.config().clone();
+                let timeout_ms = config.request_timeout_ms + config.wait_max_ms;
+                let (request, version_limit) = fetch_request(config, 0, 0, session);
+                let question = Question { request, version_limit, timeout_ms, answer: Box::new(|_| {}) };
+                // The connection that has the session, so that none is made for this.
+                self.client.pool().ask(Target::Broker(broker), Lane::Parked, question);
             }
             Effect::ListOffsets { call, broker, topics } => {
                 let (timeout_ms, isolation) = self.timeout_and_isolation();
@@ -342,6 +312,39 @@ impl Shared {
     }
 }
 
+/// A Fetch, and the highest version that says what is meant.
+fn fetch_request(config: Config, wait_ms: u64, bytes_max: usize, session: SessionStep) -> (Request, i16) {
+    let version_limit = if session.uses_ids { i16::MAX } else { FETCH_VERSION_BEFORE_IDS };
+    let topics = session.topics.into_iter().map(|topic| {
+        let partitions = topic.partitions.into_iter().map(|fetch| FetchPartition {
+            partition: fetch.partition,
+            current_leader_epoch: fetch.leader_epoch,
+            fetch_offset: fetch.offset.raw(),
+            partition_max_bytes: clamped(config.partition_bytes_max),
+            ..FetchPartition::default()
+        });
+        FetchTopic { topic: topic.name.to_string(), topic_id: topic.id, partitions: partitions.collect() }
+    });
+    let forgotten = session.forgotten.into_iter().map(|topic| ForgottenTopic {
+        topic: topic.name.to_string(),
+        topic_id: topic.id,
+        partitions: topic.partitions.iter().map(|fetch| fetch.partition).collect(),
+    });
+    let request = FetchRequest {
+        max_wait_ms: i32::try_from(wait_ms).unwrap_or(i32::MAX),
+        min_bytes: clamped(config.bytes_min),
+        max_bytes: clamped(bytes_max),
+        isolation_level: config.isolation.to_wire(),
+        rack_id: config.rack,
+        session_id: session.id,
+        session_epoch: session.epoch,
+        topics: topics.collect(),
+        forgotten_topics_data: forgotten.collect(),
+        ..FetchRequest::default()
+    };
+    (Request::Fetch(request), version_limit)
+}
+
 /// The protocol carries sizes as 32 bit numbers.
 fn clamped(size: usize) -> i32 {
     i32::try_from(size).unwrap_or(i32::MAX)
@@ -355,7 +358,8 @@ async fn drive(shared: Arc<Shared>) {
         let wake = {
             let state = shared.state.lock();
             if state.is_dropped {
-                return;
+                drop(state);
+                return shared.step(|machine, _, out| machine.close(out));
             }
             state.machine.next_wake()
         };

@@ -3,6 +3,7 @@
 //! All records of a batch share one slot, so that a future per record costs no memory of its own but the count of who holds the slot.
 
 use std::future::Future;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -26,7 +27,7 @@ pub struct Delivered {
     pub timestamp: Timestamp,
 }
 
-/// What became of a batch, for all who sent records in it.
+/// What became of a batch, for all who sent records in it; of one part after the other, if it was cut on its way.
 #[derive(Debug, Default)]
 pub(crate) struct Slot {
     state: Mutex<SlotState>,
@@ -34,15 +35,23 @@ pub(crate) struct Slot {
 
 #[derive(Debug, Default)]
 struct SlotState {
-    outcome: Option<(Arc<str>, i32, Result<Written, SendError>)>,
+    parts: Vec<Part>,
     wakers: Vec<Waker>,
 }
 
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) places: Range<u32>,
+    pub(crate) topic: Arc<str>,
+    pub(crate) partition: i32,
+    pub(crate) outcome: Result<Written, SendError>,
+}
+
 impl Slot {
-    pub(crate) fn settle(&self, topic: Arc<str>, partition: i32, outcome: Result<Written, SendError>) {
+    pub(crate) fn settle(&self, part: Part) {
         let wakers = {
             let mut state = self.state.lock();
-            state.outcome = Some((topic, partition, outcome));
+            state.parts.push(part);
             std::mem::take(&mut state.wakers)
         };
         wakers.into_iter().for_each(Waker::wake);
@@ -63,17 +72,17 @@ impl Future for Delivery {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.slot.state.lock();
-        let Some((topic, partition, outcome)) = &state.outcome else {
+        let Some(part) = state.parts.iter().find(|part| part.places.contains(&self.place)) else {
             // Records are awaited one after the other as a rule: the last one to come is most likely the same as now.
             if !state.wakers.last().is_some_and(|last| last.will_wake(context.waker())) {
                 state.wakers.push(context.waker().clone());
             }
             return Poll::Pending;
         };
-        Poll::Ready(outcome.clone().map(|written| Delivered {
-            topic: topic.clone(),
-            partition: *partition,
-            offset: written.base_offset.map(|base| base.advance(self.place)),
+        Poll::Ready(part.outcome.clone().map(|written| Delivered {
+            topic: part.topic.clone(),
+            partition: part.partition,
+            offset: written.base_offset.map(|base| base.advance(self.place - part.places.start)),
             timestamp: written.append_time.unwrap_or(self.timestamp),
         }))
     }

@@ -30,7 +30,7 @@ pub enum Effect<T> {
     RefreshMetadata,
     /// A broker told who leads a partition now.
     LeaderHint(LeaderHint),
-    /// A batch reached its end.
+    /// A batch reached its end, or a part of one that was cut because it was too large for its broker.
     Done(Done<T>),
     /// Somebody was refused for lack of room, and there is room again.
     Room,
@@ -47,7 +47,7 @@ pub struct TopicBatches {
     pub partitions: Vec<(i32, Bytes)>,
 }
 
-/// How a batch ended.
+/// How a batch ended, or a part of one.
 #[derive(Debug)]
 pub struct Done<T> {
     /// What [`Machine::append`](super::machine::Machine::append) handed out for the batch.
@@ -56,6 +56,8 @@ pub struct Done<T> {
     pub topic: Arc<str>,
     /// The partition.
     pub partition: i32,
+    /// Place of its first record in the batch: 0, or where the part begins.
+    pub first_place: u32,
     /// Records in it.
     pub record_count: u32,
     /// Bytes of the records before compression.

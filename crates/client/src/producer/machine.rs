@@ -1,7 +1,7 @@
 //! The producer without sockets and clock: records, answers and time go in, requests and outcomes come out.
 //!
 //! Owns the batches, the buffer's bytes, the identity and who may be asked next. It must never know how a request travels.
-//! Invariants: `buffered` is the sum of the sizes of all batches and stays within `buffer_memory` (one record more at most); every batch
+//! Invariants: `buffered` is the sum of the sizes of all batches and stays within `buffer_memory` (one record more at most); every record
 //! ends in exactly one [`Effect::Done`]; records of one partition are stored in the order they were appended, once, as long as batches
 //! are numbered and none is given up.
 
@@ -10,7 +10,7 @@ mod answers;
 mod tests;
 mod topics;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::mem;
 use std::sync::Arc;
 
@@ -55,7 +55,8 @@ pub struct Machine<T> {
     identity: IdentityState,
     calls: BTreeMap<CallId, Call>,
     in_flight: BTreeMap<BrokerId, usize>,
-    outstanding: BTreeSet<BatchId>,
+    /// Of each batch that has not ended, the number of parts: more than one if it was cut.
+    outstanding: BTreeMap<BatchId, u32>,
     next_call: u64,
     next_batch: u64,
     buffered: usize,
@@ -65,7 +66,7 @@ pub struct Machine<T> {
     random: Random,
 }
 
-impl<T: Default> Machine<T> {
+impl<T: Clone + Default> Machine<T> {
     /// A producer with nothing in it.
     pub fn new(config: Config, cluster: Arc<Cluster>, random: Random) -> Self {
         let identity = if config.numbers_batches() {
@@ -85,7 +86,7 @@ impl<T: Default> Machine<T> {
             identity,
             calls: BTreeMap::new(),
             in_flight: BTreeMap::new(),
-            outstanding: BTreeSet::new(),
+            outstanding: BTreeMap::new(),
             next_call: 0,
             next_batch: 0,
             buffered: 0,
@@ -148,7 +149,7 @@ impl<T: Default> Machine<T> {
         if !queue.has_open() {
             let id = BatchId(self.next_batch);
             self.next_batch += 1;
-            self.outstanding.insert(id);
+            self.outstanding.insert(id, 1);
             queue.open(id, T::default(), now, batch_size);
             wants_advance |= self.config.linger_ms == 0;
             let due = now.after_ms(self.config.linger_ms);
@@ -270,7 +271,7 @@ impl<T: Default> Machine<T> {
 
     /// Whether every batch before the mark has reached its end.
     pub fn is_flushed(&self, mark: BatchId) -> bool {
-        self.outstanding.first().is_none_or(|oldest| *oldest >= mark)
+        self.outstanding.first_key_value().is_none_or(|(oldest, _)| *oldest >= mark)
     }
 
     /// Takes no more records. What was taken goes on its way.

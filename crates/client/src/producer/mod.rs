@@ -9,6 +9,7 @@ mod error;
 pub mod machine;
 mod queue;
 mod record;
+mod reseal;
 mod shell;
 mod typed;
 

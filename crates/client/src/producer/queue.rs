@@ -14,11 +14,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use klamm_model::{
-    BATCH_HEADER_SIZE, BatchBuilder, BatchHeader, Compression, Producer, ProducerEpoch, ProducerId,
-    RecordHeader, Seal, Tick, Timestamp, crc32c, position,
+    BatchBuilder, Compression, Producer, ProducerEpoch, ProducerId, RecordHeader, Seal, Tick, Timestamp,
 };
 
 use super::error::Cause;
+use super::reseal::{cut, restamped, sequence_after};
 use crate::call::CallId;
 
 /// Who we are to the brokers. A new epoch lets every partition begin again at sequence 0.
@@ -33,11 +33,13 @@ pub(crate) struct Identity {
 pub struct BatchId(pub u64);
 
 /// A batch that no longer takes records, or not any more once somebody seals it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Batch<T> {
     pub(crate) id: BatchId,
     pub(crate) tag: T,
     pub(crate) opened_at: Tick,
+    /// Place of its first record in the batch as it was opened: not 0 only for the rear part of one that was cut.
+    pub(crate) first_place: u32,
     pub(crate) record_count: u32,
     /// Bytes charged to the buffer: those of the records before compression.
     pub(crate) size: usize,
@@ -58,6 +60,8 @@ struct Sent<T> {
     state: SentState,
     /// An earlier try may have reached the log.
     maybe_written: bool,
+    /// It is a part of a batch that may have reached the log as a whole.
+    whole_maybe_written: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -159,6 +163,7 @@ impl<T> PartitionQueue<T> {
             id,
             tag,
             opened_at: now,
+            first_place: 0,
             record_count: 0,
             size: 0,
             tries: 0,
@@ -269,6 +274,7 @@ impl<T> PartitionQueue<T> {
             ordinal,
             state,
             maybe_written: false,
+            whole_maybe_written: false,
         });
         bytes
     }
@@ -302,8 +308,44 @@ impl<T> PartitionQueue<T> {
         sent.state = SentState::Waiting { not_before };
         sent.batch.last_cause = Some(cause);
         if let Some(maybe_written) = maybe_written {
-            sent.maybe_written = maybe_written;
+            // That a part is not in the log says nothing of the whole.
+            sent.maybe_written = maybe_written || sent.whole_maybe_written;
         }
+    }
+
+    /// Whether the batch of this call has several records.
+    pub(crate) fn can_be_cut(&self, call: CallId) -> bool {
+        self.place_of(call).is_some_and(|place| self.sent[place].batch.record_count > 1)
+    }
+
+    /// The batch of this call is too large for its broker: two of half as many records take its place, under the numbers that they had. Gives
+    /// the batch's id, which both have.
+    pub(crate) fn cut(&mut self, call: CallId, compression: Compression) -> BatchId
+    where
+        T: Clone,
+    {
+        let place = self.place_of(call).expect("the caller asked whether it can be cut");
+        let front = &mut self.sent[place];
+        let mut batch = front.batch.clone();
+        let count = batch.record_count / 2;
+        let ([front_bytes, bytes], size) = cut(&front.bytes, count, compression);
+        // What is charged for both is what was charged for the whole: the header to the first.
+        batch.size = size.min(batch.size);
+        batch.record_count -= count;
+        batch.first_place += count;
+        front.batch.size -= batch.size;
+        (front.batch.record_count, front.bytes) = (count, front_bytes);
+        front.state = SentState::Waiting { not_before: Tick(0) };
+        front.whole_maybe_written |= front.maybe_written;
+        let rear = Sent { batch, bytes, base_sequence: sequence_after(front.base_sequence, count), ..*front };
+        let id = rear.batch.id;
+        self.sent.insert(place + 1, rear);
+        id
+    }
+
+    /// Whether the batch of this call is a part of one that may be in the log as a whole, where it would not be known again.
+    pub(crate) fn whole_maybe_written(&self, call: CallId) -> bool {
+        self.place_of(call).is_some_and(|place| self.sent[place].whole_maybe_written)
     }
 
     /// The partition is led by somebody else, or by the same broker anew: there is no reason to wait for an old failure.
@@ -344,7 +386,7 @@ impl<T> PartitionQueue<T> {
     pub(crate) fn forget_numbers(&mut self) {
         self.stamp = None;
         for sent in &mut self.sent {
-            sent.maybe_written = false;
+            (sent.maybe_written, sent.whole_maybe_written) = (false, false);
         }
     }
 
@@ -392,7 +434,7 @@ impl<T> PartitionQueue<T> {
         self.next_sequence = 0;
         for sent in &mut self.sent {
             sent.base_sequence = self.next_sequence;
-            sent.maybe_written = false;
+            (sent.maybe_written, sent.whole_maybe_written) = (false, false);
             sent.bytes = restamped(&sent.bytes, Producer { id, epoch, base_sequence: sent.base_sequence });
             self.next_sequence = sequence_after(self.next_sequence, sent.batch.record_count);
         }
@@ -402,47 +444,5 @@ impl<T> PartitionQueue<T> {
 impl<T> Sent<T> {
     fn state_is_waiting(&self) -> bool {
         matches!(self.state, SentState::Waiting { .. })
-    }
-}
-
-/// Sequences are not negative; after the largest comes 0.
-fn sequence_after(sequence: i32, record_count: u32) -> i32 {
-    ((i64::from(sequence) + i64::from(record_count)) & i64::from(i32::MAX)) as i32
-}
-
-/// The same batch under another identity. The records are as they were, but the checksum covers the header's numbers too.
-fn restamped(batch: &Bytes, producer: Producer) -> Bytes {
-    let mut header = BatchHeader::parse(batch).expect("a batch of our own making");
-    header.producer = Some(producer);
-    let mut copy = batch.to_vec();
-    copy[..BATCH_HEADER_SIZE].copy_from_slice(&header.write());
-    let checksum = crc32c(&copy[position::ATTRIBUTES..]);
-    copy[position::CRC..position::ATTRIBUTES].copy_from_slice(&checksum.to_be_bytes());
-    copy.into()
-}
-
-#[cfg(test)]
-mod tests {
-    use klamm_model::BatchView;
-
-    use super::*;
-
-    #[test]
-    fn sequences_wrap_to_zero() {
-        assert_eq!(sequence_after(5, 3), 8);
-        assert_eq!(sequence_after(i32::MAX, 1), 0);
-        assert_eq!(sequence_after(i32::MAX - 1, 5), 3);
-    }
-
-    #[test]
-    fn a_restamped_batch_is_whole() {
-        let mut builder = BatchBuilder::with_capacity(100);
-        builder.append(Timestamp(1), Some(b"k"), Some(b"v"), &[]);
-        let batch = builder.finish(&Seal::default());
-        let producer = Producer { id: ProducerId(9), epoch: ProducerEpoch(2), base_sequence: 77 };
-        let restamped = restamped(&batch, producer);
-        let view = BatchView::parse(&restamped).expect("parses");
-        view.verify_crc().expect("checksum");
-        assert_eq!(view.header().producer, Some(producer));
     }
 }

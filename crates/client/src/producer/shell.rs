@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tracing::warn;
 
 use super::config::Config;
-use super::delivery::{Delivered, Delivery, Slot};
+use super::delivery::{Delivered, Delivery, Part, Slot};
 use super::effect::{Done, Effect, TopicBatches, Written};
 use super::error::{Cause, SendError};
 use super::machine::Machine;
@@ -29,7 +29,8 @@ const PRODUCE_VERSION_BEFORE_IDS: i16 = 12;
 /// partition was added.
 const TRIES_WITHOUT_PARTITION_MAX: u32 = 2;
 
-/// What became of a batch, for those who care for batches and not for records.
+/// What became of a batch, for those who care for batches and not for records. A batch that is too large for its broker is cut, and its parts
+/// are reported each.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchReport<'a> {
     /// The topic.
@@ -434,13 +435,14 @@ impl Shared {
     }
 
     fn report(&self, done: Done<Option<Arc<Slot>>>) {
-        let Done { tag, topic, partition, record_count, size, outcome } = done;
+        let Done { tag, topic, partition, first_place, record_count, size, outcome } = done;
         if let Some(observer) = &self.observer {
             let outcome = outcome.as_ref().copied();
             observer(BatchReport { topic: &topic, partition, record_count, size, outcome });
         }
         if let Some(slot) = tag {
-            slot.settle(topic, partition, outcome);
+            let places = first_place..first_place + record_count;
+            slot.settle(Part { places, topic, partition, outcome });
         }
     }
 }

@@ -27,11 +27,15 @@ fn with_broker<T>(question: impl AsyncFnOnce(Client, Admin) -> T) -> T {
 
 /// Runs `question` with a new topic of so many partitions, at a broker of its own or the one that was named from outside.
 fn with_topic<T>(partition_count: i32, question: impl AsyncFnOnce(Client, &str) -> T) -> T {
+    with_new_topic(NewTopic { partition_count: Some(partition_count), ..NewTopic::default() }, question)
+}
+
+/// The same with a topic like this, which gets its name here.
+fn with_new_topic<T>(topic: NewTopic, question: impl AsyncFnOnce(Client, &str) -> T) -> T {
     let test = std::thread::current().name().expect("tests have names").replace("::", ".");
     let name = format!("{test}-{}", std::process::id());
     let with_topic = async |client: Client, admin: Admin| {
-        let partition_count = Some(partition_count);
-        let topic = NewTopic { name: name.clone(), partition_count, ..NewTopic::default() };
+        let topic = NewTopic { name: name.clone(), ..topic };
         admin.create_topic(&topic, Change::Make).await.expect("created");
         question(client, &name).await
     };

@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 
 use klamm_client::{
-    Assignment, Client, Consumer, ConsumerConfig, Deserializer, FormatError, JsonFormat, OwnedRecord,
-    Producer, ProducerConfig, RawFormat, Record, Serializer, Start, TextFormat, TypedProducer,
+    Assignment, Cause, Client, Consumer, ConsumerConfig, Deserializer, FormatError, JsonFormat, NewTopic,
+    OwnedRecord, Producer, ProducerConfig, Random, RawFormat, Record, Serializer, Start, TextFormat,
+    TypedProducer,
 };
-use klamm_model::{Codec, Compression, Offset, Timestamp};
+use klamm_model::{Codec, Compression, ErrorCode, Offset, Timestamp};
 
-use crate::with_topic;
+use crate::{with_new_topic, with_topic};
 
 /// All of the topic's records, by partition and in order.
 async fn read(client: &Client, topic: &str) -> Vec<OwnedRecord> {
@@ -65,6 +66,43 @@ fn every_field_of_a_record_comes_back_packed_in_whatever_way() {
             producer.close().await;
         }
         assert_eq!(read(&client, topic).await, written);
+    });
+}
+
+#[test]
+fn batches_that_are_too_large_for_a_topic_are_cut_and_a_record_that_is_too_large_alone_is_told() {
+    let configs = vec![("max.message.bytes".to_owned(), "1000".to_owned())];
+    let topic = NewTopic { partition_count: Some(1), configs, ..NewTopic::default() };
+    with_new_topic(topic, async |client, topic| {
+        let mut written = Vec::new();
+        for compression in Codec::ALL.map(Compression::of) {
+            let config = ProducerConfig { linger_ms: 60_000, compression, ..ProducerConfig::default() };
+            let producer = Producer::new(&client, config);
+            // Noise, so that no codec makes them small.
+            let mut random = Random::new(7);
+            let mut noise = |size| (0..size).map(|_| random.below(256) as u8).collect::<Vec<u8>>();
+            let values: Vec<_> =
+                (0..60).map(|number| noise(if number == 20 { 2_000 } else { 100 })).collect();
+            let mut deliveries = Vec::new();
+            for value in &values {
+                deliveries.push(producer.accept(Record::new(topic, value)).await.expect("there is room"));
+            }
+            producer.close().await;
+            for (value, delivery) in values.into_iter().zip(deliveries) {
+                if value.len() > 1_000 {
+                    let cause = delivery.await.expect_err("no topic of such records").cause;
+                    let Cause::Refused { code, .. } = cause else { panic!("{cause:?}") };
+                    assert_eq!(code, ErrorCode::MessageTooLarge);
+                    continue;
+                }
+                let offset = delivery.await.expect("written").offset;
+                assert_eq!(offset, Some(Offset::new(written.len() as i64)));
+                written.push(value);
+            }
+        }
+        let read = read(&client, topic).await;
+        let read: Vec<_> = read.into_iter().map(|record| record.value.expect("a value")).collect();
+        assert_eq!(read, written);
     });
 }
 

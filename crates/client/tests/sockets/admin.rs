@@ -37,7 +37,7 @@ fn ask<T>(
 ) -> (T, Vec<(ApiKey, i16)>) {
     let counts: Arc<[AtomicUsize; 128]> = Arc::new(std::array::from_fn(|_| AtomicUsize::new(0)));
     let react = Arc::new(react);
-    let (address, requests) = broker(move |header, port| match header.api_key {
+    let (address, requests) = broker(move |header, _, port| match header.api_key {
         ApiKey::ApiVersions => Reaction::Answer(header.api_version, versions(ErrorCode::None, &SERVED)),
         ApiKey::Metadata => Reaction::Answer(header.api_version, metadata(port)),
         api => {
@@ -188,14 +188,14 @@ fn offset(code: ErrorCode, offset: i64) -> Response {
 
 #[test]
 fn a_leader_that_moved_is_followed() {
-    let (second, second_asked) = broker(|header, _| match header.api_key {
+    let (second, second_asked) = broker(|header, _, _| match header.api_key {
         ApiKey::ApiVersions => Reaction::Answer(header.api_version, versions(ErrorCode::None, &SERVED)),
         ApiKey::ListOffsets => Reaction::Answer(header.api_version, offset(ErrorCode::None, 42)),
         _ => Reaction::Silence,
     });
     let second: u16 = second.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port");
     let leader = Arc::new(AtomicUsize::new(1));
-    let (first, first_asked) = broker(move |header, port| match header.api_key {
+    let (first, first_asked) = broker(move |header, _, port| match header.api_key {
         ApiKey::ApiVersions => Reaction::Answer(header.api_version, versions(ErrorCode::None, &SERVED)),
         ApiKey::Metadata => Reaction::Answer(
             header.api_version,
@@ -219,7 +219,7 @@ fn a_leader_that_moved_is_followed() {
 
 #[test]
 fn each_partition_has_its_own_outcome() {
-    let (address, _) = broker(|header, port| match header.api_key {
+    let (address, _) = broker(|header, _, port| match header.api_key {
         ApiKey::ApiVersions => Reaction::Answer(header.api_version, versions(ErrorCode::None, &SERVED)),
         ApiKey::Metadata => Reaction::Answer(header.api_version, led_by(1, [port, port])),
         ApiKey::ListOffsets => Reaction::Answer(header.api_version, offset(ErrorCode::None, 7)),

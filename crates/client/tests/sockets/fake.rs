@@ -5,11 +5,11 @@ use std::net::TcpListener;
 use std::sync::mpsc;
 use std::thread;
 
-use klamm_model::ErrorCode;
+use klamm_model::{ErrorCode, TopicId};
 use klamm_wire::api_versions::ApiVersion;
 use klamm_wire::metadata::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic};
 use klamm_wire::{
-    ApiKey, ApiVersionsResponse, MetadataResponse, Reader, RequestHeader, Response, encode_response,
+    ApiKey, ApiVersionsResponse, MetadataResponse, Reader, Request, RequestHeader, Response, encode_response,
 };
 
 /// What a broker of ours does with a request.
@@ -25,7 +25,7 @@ pub(crate) enum Reaction {
 
 /// Listens on a free port and reacts to every request of every connection; tells of the requests it got.
 pub(crate) fn broker(
-    react: impl Fn(&RequestHeader, u16) -> Reaction + Send + Sync + Clone + 'static,
+    react: impl Fn(&RequestHeader, &Request, u16) -> Reaction + Send + Sync + Clone + 'static,
 ) -> (String, mpsc::Receiver<(ApiKey, i16)>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound");
@@ -38,10 +38,12 @@ pub(crate) fn broker(
                 while stream.read_exact(&mut length).is_ok() {
                     let mut frame = vec![0; u32::from_be_bytes(length) as usize];
                     stream.read_exact(&mut frame).expect("a whole frame");
-                    let header = RequestHeader::decode(&mut Reader::new(frame.into())).expect("a request");
+                    let mut reader = Reader::new(frame.into());
+                    let header = RequestHeader::decode(&mut reader).expect("a request");
+                    let request = Request::decode(header.api_key, header.api_version, &mut reader);
                     // The test may have seen enough.
                     let _ = told.send((header.api_key, header.api_version));
-                    let answer = match react(&header, address.port()) {
+                    let answer = match react(&header, &request.expect("a request"), address.port()) {
                         Reaction::Answer(version, response) => {
                             let encoded =
                                 encode_response(header.correlation_id, version, &response).expect("encodes");
@@ -74,7 +76,7 @@ pub(crate) fn versions(error: ErrorCode, ranges: &[(ApiKey, i16)]) -> Response {
 }
 
 /// Metadata with topic "t", whose partition is led by this broker in epoch 1.
-pub(crate) fn metadata_with_topic(port: u16) -> Response {
+pub(crate) fn metadata_with_topic(port: u16, topic_id: TopicId) -> Response {
     let Response::Metadata(mut response) = metadata(port) else { unreachable!("that is what it makes") };
     let partition = MetadataResponsePartition {
         leader_id: 3,
@@ -85,7 +87,7 @@ pub(crate) fn metadata_with_topic(port: u16) -> Response {
     };
     let partitions = vec![partition];
     response.topics =
-        vec![MetadataResponseTopic { name: Some("t".into()), partitions, ..Default::default() }];
+        vec![MetadataResponseTopic { name: Some("t".into()), topic_id, partitions, ..Default::default() }];
     Response::Metadata(response)
 }
 

@@ -6,6 +6,7 @@
 )]
 
 mod admin;
+mod consumer;
 mod fake;
 mod producer;
 
@@ -23,7 +24,7 @@ fn connect(address: &str) -> Result<Client, CallError> {
 
 #[test]
 fn an_old_broker_is_asked_in_its_own_versions() {
-    let (address, requests) = broker(|header, port| match (header.api_key, header.api_version) {
+    let (address, requests) = broker(|header, _, port| match (header.api_key, header.api_version) {
         (ApiKey::ApiVersions, 0) => {
             Reaction::Answer(0, versions(ErrorCode::None, &[(ApiKey::ApiVersions, 0), (ApiKey::Metadata, 4)]))
         }
@@ -41,7 +42,7 @@ fn an_old_broker_is_asked_in_its_own_versions() {
 
 #[test]
 fn a_broker_that_does_not_answer_is_given_up() {
-    let (address, _requests) = broker(|_, _| Reaction::Silence);
+    let (address, _requests) = broker(|_, _, _| Reaction::Silence);
     let error = connect(&address).err().expect("nobody answered");
     assert!(
         matches!(error, CallError::TimedOut { api: ApiKey::ApiVersions, timeout_ms: 300, .. }),
@@ -51,7 +52,7 @@ fn a_broker_that_does_not_answer_is_given_up() {
 
 #[test]
 fn a_broker_that_hangs_up_is_named() {
-    let (address, _requests) = broker(|_, _| Reaction::Hangup);
+    let (address, _requests) = broker(|_, _, _| Reaction::Hangup);
     let error = connect(&address).err().expect("it hung up").to_string();
     assert!(error.contains(&address) && error.contains("the broker closed it"), "{error}");
 }
@@ -60,7 +61,7 @@ fn a_broker_that_hangs_up_is_named() {
 fn nonsense_is_not_believed() {
     for nonsense in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], &[0, 0, 0, 6, 0, 0, 0, 0, 0, 99], &[0xff; 64]]
     {
-        let (address, _requests) = broker(|_, _| Reaction::Bytes(nonsense.to_vec()));
+        let (address, _requests) = broker(|_, _, _| Reaction::Bytes(nonsense.to_vec()));
         let error = connect(&address).err().expect("that was no answer");
         assert!(matches!(error, CallError::Malformed { .. } | CallError::Broken { .. }), "{error:?}");
     }
@@ -68,7 +69,7 @@ fn nonsense_is_not_believed() {
 
 #[test]
 fn an_answer_to_another_question_ends_the_connection() {
-    let (address, _requests) = broker(|header, _| {
+    let (address, _requests) = broker(|header, _, _| {
         let other = RequestHeader { correlation_id: header.correlation_id + 1, ..header.clone() };
         let response = versions(ErrorCode::None, &[]);
         let encoded = encode_response(other.correlation_id, header.api_version, &response).expect("encodes");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use klamm_client::{
     Acks, Cause, Client, ClientConfig, Delivery, Producer, ProducerConfig, Record, Unacknowledged,
 };
-use klamm_model::{ErrorCode, Offset};
+use klamm_model::{ErrorCode, Offset, TopicId};
 use klamm_wire::produce::{LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse};
 use klamm_wire::{ApiKey, ProduceResponse, RequestHeader, Response};
 use tokio::runtime::Runtime;
@@ -16,12 +16,12 @@ use crate::fake::{Reaction, broker, metadata_with_topic, versions};
 
 /// A broker that leads "t" and does this with what is written.
 fn leader(produce: impl Fn(&RequestHeader) -> Reaction + Send + Sync + Clone + 'static) -> String {
-    let (address, _) = broker(move |header, port| match header.api_key {
+    let (address, _) = broker(move |header, _, port| match header.api_key {
         ApiKey::ApiVersions => {
             let served = [(ApiKey::ApiVersions, 3), (ApiKey::Metadata, 9), (ApiKey::Produce, 12)];
             Reaction::Answer(header.api_version, versions(ErrorCode::None, &served))
         }
-        ApiKey::Metadata => Reaction::Answer(header.api_version, metadata_with_topic(port)),
+        ApiKey::Metadata => Reaction::Answer(header.api_version, metadata_with_topic(port, TopicId::ZERO)),
         _ => produce(header),
     });
     address

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use expect_test::{Expect, expect};
 use klamm_model::{BatchBuilder, LeaderEpoch, Offset, Producer, ProducerEpoch, ProducerId, Seal, Timestamp};
-use klamm_wire::fetch::{AbortedTransaction, FetchableTopicResponse, PartitionData};
+use klamm_wire::fetch::{AbortedTransaction, FetchableTopicResponse, LeaderIdAndEpoch, PartitionData};
 use klamm_wire::list_offsets::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use klamm_wire::offset_for_leader_epoch::{EpochEndOffset, OffsetForLeaderTopicResult};
 use klamm_wire::{FetchResponse, ListOffsetsResponse, OffsetForLeaderEpochResponse, Records};
@@ -191,10 +191,21 @@ impl World {
                     PartitionData { error_code: code, ..Default::default() },
                 );
             }
+            // refused by a broker that says who leads
+            ["moved", call, partition, leader, epoch] => {
+                let current_leader = LeaderIdAndEpoch {
+                    leader_id: leader.parse().expect("a broker"),
+                    leader_epoch: epoch.parse().expect("an epoch"),
+                };
+                let error_code = ErrorCode::NotLeaderOrFollower.code();
+                let moved = PartitionData { error_code, current_leader, ..Default::default() };
+                self.answer(now, call, partition, "-1", moved);
+            }
             ["broken", call] => {
                 let error = CallError::Broken { address: "b".into(), problem: "cut".into() };
                 self.machine.call_failed(now, call_of(call), &error, &mut self.effects);
             }
+            ["close"] => self.machine.close(&mut self.effects),
             ["take"] => self.take(),
             other => panic!("what is {other:?}?"),
         }
@@ -264,7 +275,12 @@ impl World {
                     format!("where {partition} ends in epoch {epoch}, leader since {leader_epoch}");
                 format!("ask #{} of {broker}: {question}", call.0)
             }
-            Effect::LeaderHint(hint) => panic!("no broker here told {hint:?}"),
+            Effect::EndSession { broker, session } => {
+                format!("end session {}/{} of {broker}", session.id, session.epoch)
+            }
+            Effect::LeaderHint(hint) => {
+                format!("{}-{} is led by {}", hint.topic, hint.partition, hint.leader)
+            }
             Effect::RefreshMetadata => "refresh".into(),
             Effect::Readable => "readable".into(),
         };
@@ -813,6 +829,54 @@ fn the_nearest_replica_is_read_until_it_refuses() {
                 0: 0 1
             6 take
                 0: 2 3 4 5 6 7 8, at the end
+        "#]],
+    );
+}
+
+#[test]
+fn who_leads_now_is_told_and_asked_as_soon_as_that_is_known() {
+    check_with(
+        &Config::default(),
+        &[1],
+        &[Start::At(Offset::ZERO)],
+        "0 tick\n 1 moved #0 0 2 5\n 2 leaders 2\n 3 fetched #1 0 9 0+2",
+        &expect![[r#"
+            0 tick
+                fetch #0 of 1, waiting 0 ms: 0 from 0
+            1 moved #0 0 2 5
+                t-0 is led by 2
+                refresh
+            2 leaders 2
+                fetch #1 of 2, waiting 0 ms: 0 from 0
+            3 fetched #1 0 9 0+2
+                readable
+                fetch #2 of 2, waiting 500 ms: 0 from 2
+        "#]],
+    );
+}
+
+#[test]
+fn sessions_that_brokers_gave_are_ended() {
+    check_with(
+        &Config::default(),
+        &[1, 2, 3],
+        &[Start::At(Offset::ZERO); 3],
+        "0 session 7\n 1 fetched #0 0 9 0+2\n 2 session 0\n 3 fetched #1 1 9 0+2\n 4 close\n 5 tick",
+        &expect![[r#"
+            0 session 7
+                fetch #0 of 1, waiting 0 ms: 0 from 0
+                fetch #1 of 2, waiting 0 ms: 1 from 0
+                fetch #2 of 3, waiting 0 ms: 2 from 0
+            1 fetched #0 0 9 0+2
+                readable
+                fetch #3 of 1, waiting 500 ms: 0 from 2, in session 7/1
+            2 session 0
+            3 fetched #1 1 9 0+2
+                readable
+                fetch #4 of 2, waiting 500 ms: 1 from 2
+            4 close
+                end session 7/-1 of 1
+            5 tick
         "#]],
     );
 }

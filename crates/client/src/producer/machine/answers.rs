@@ -1,5 +1,7 @@
 //! What an answer means for the batches it is about.
 
+use std::collections::btree_map::Entry;
+
 use klamm_model::{ErrorCode, Offset, ProducerEpoch, Tick, Timestamp};
 use klamm_wire::produce::PartitionProduceResponse;
 
@@ -9,7 +11,7 @@ use super::super::queue::{Batch, Identity};
 use super::{IdentityState, Machine};
 use crate::call::{CallError, CallId};
 
-impl<T: Default> Machine<T> {
+impl<T: Clone + Default> Machine<T> {
     pub(super) fn judge(
         &mut self,
         now: Tick,
@@ -26,6 +28,17 @@ impl<T: Default> Machine<T> {
                 let append_time =
                     (answer.log_append_time_ms >= 0).then_some(Timestamp(answer.log_append_time_ms));
                 self.succeed(slot, call, Written { base_offset, append_time }, out);
+            }
+            // As Java's client does; not counted as a try, as it has less to send each time.
+            E::MessageTooLarge if self.queues[slot].can_be_cut(call) => {
+                let id = self.queues[slot].cut(call, self.config.compression);
+                *self.outstanding.get_mut(&id).expect("it has not ended") += 1;
+            }
+            // The whole may be in the log: its parts would be stored again under other numbers.
+            E::OutOfOrderSequenceNumber | E::UnknownProducerId
+                if self.queues[slot].is_first(call) && self.queues[slot].whole_maybe_written(call) =>
+            {
+                self.refuse(call, slot, true, Cause::Refused { code, message: answer.error_message }, out);
             }
             // The batch is surely not in the log: what was before it is missing, or the broker has forgotten us.
             E::OutOfOrderSequenceNumber | E::UnknownProducerId | E::InvalidProducerEpoch
@@ -144,11 +157,17 @@ impl<T: Default> Machine<T> {
         outcome: Result<Written, SendError>,
         out: &mut Vec<Effect<T>>,
     ) {
-        assert!(self.outstanding.remove(&batch.id), "{:?} ended twice", batch.id);
+        let Entry::Occupied(mut parts) = self.outstanding.entry(batch.id) else {
+            panic!("{:?} ended twice", batch.id);
+        };
+        *parts.get_mut() -= 1;
+        if *parts.get() == 0 {
+            parts.remove();
+        }
         self.buffered -= batch.size;
         let (topic, partition) = (self.queues[slot].topic.clone(), self.queues[slot].index);
-        let Batch { tag, record_count, size, .. } = batch;
-        out.push(Effect::Done(Done { tag, topic, partition, record_count, size, outcome }));
+        let Batch { tag, first_place, record_count, size, .. } = batch;
+        out.push(Effect::Done(Done { tag, topic, partition, first_place, record_count, size, outcome }));
     }
 }
 

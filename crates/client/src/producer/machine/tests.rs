@@ -2,6 +2,7 @@
 
 mod network;
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use expect_test::{Expect, expect};
@@ -174,8 +175,8 @@ impl World {
                 format!("{}-{} is led by {}", hint.topic, hint.partition, hint.leader)
             }
             Effect::Room => "room".into(),
-            Effect::Done(Done { tag, partition, record_count, outcome, .. }) => {
-                assert_eq!(tag, record_count, "the tag follows its batch");
+            Effect::Done(Done { tag, partition, first_place, record_count, outcome, .. }) => {
+                assert!(first_place + record_count <= tag, "the tag follows its batch");
                 match outcome {
                     Ok(written) => match written.base_offset {
                         Some(offset) => format!("{partition} x{record_count} written at {offset}"),
@@ -376,6 +377,69 @@ fn a_refused_batch_leaves_no_hole_in_the_numbers() {
         4 ok #2 0
             0 x1 written at 0
     "#]],
+    );
+}
+
+#[test]
+fn a_batch_that_is_too_large_is_cut_until_its_records_fit_or_one_alone_does_not() {
+    check_with(
+        eager(),
+        &[1],
+        "0 append 0 a b c\n 1 identity #0 7 0\n 2 append 0 d\n 3 flush\n 4 error #1 MESSAGE_TOO_LARGE\n 5 error #2 OUT_OF_ORDER_SEQUENCE_NUMBER\n 6 ok #3 0\n 7 error #4 MESSAGE_TOO_LARGE\n 8 ok #5 1\n 9 error #6 MESSAGE_TOO_LARGE\n 10 ok #7 2",
+        &expect![[r#"
+            0 append 0 a b c
+                identify #0
+            1 identity #0 7 0
+                send #1 to 1: t-0 7/0@0 [a b c]
+            2 append 0 d
+                send #2 to 1: t-0 7/0@3 [d]
+            3 flush
+            4 error #1 MESSAGE_TOO_LARGE
+                send #3 to 1: t-0 7/0@0 [a]
+            5 error #2 OUT_OF_ORDER_SEQUENCE_NUMBER
+            6 ok #3 0
+                0 x1 written at 0
+                send #4 to 1: t-0 7/0@1 [b c]
+            7 error #4 MESSAGE_TOO_LARGE
+                send #5 to 1: t-0 7/0@1 [b]
+            8 ok #5 1
+                0 x1 written at 1
+                send #6 to 1: t-0 7/0@2 [c]
+            9 error #6 MESSAGE_TOO_LARGE
+                0 x1 lost: t-0: not written after 3 tries: the broker answered MESSAGE_TOO_LARGE
+                send #7 to 1: t-0 7/1@0 [d]
+            10 ok #7 2
+                0 x1 written at 2
+        "#]],
+    );
+}
+
+#[test]
+fn parts_of_a_batch_that_may_be_stored_as_a_whole_are_not_stored_under_other_numbers() {
+    // The first answer got lost, and the topic takes less since: the broker has the whole batch and knows no part of it.
+    check_with(
+        eager(),
+        &[1],
+        "0 append 0 a b\n 1 identity #0 7 0\n 2 broken #1\n 150 tick\n 200 error #2 MESSAGE_TOO_LARGE\n 201 error #3 OUT_OF_ORDER_SEQUENCE_NUMBER\n 202 error #4 OUT_OF_ORDER_SEQUENCE_NUMBER\n 203 append 0 c",
+        &expect![[r#"
+            0 append 0 a b
+                identify #0
+            1 identity #0 7 0
+                send #1 to 1: t-0 7/0@0 [a b]
+            2 broken #1
+                refresh
+            150 tick
+                send #2 to 1: t-0 7/0@0 [a b]
+            200 error #2 MESSAGE_TOO_LARGE
+                send #3 to 1: t-0 7/0@0 [a]
+            201 error #3 OUT_OF_ORDER_SEQUENCE_NUMBER
+                0 x1 lost: t-0: not written after 3 tries: the broker answered OUT_OF_ORDER_SEQUENCE_NUMBER
+                send #4 to 1: t-0 7/0@1 [b]
+            202 error #4 OUT_OF_ORDER_SEQUENCE_NUMBER
+                0 x1 lost: t-0: not written after 3 tries: the broker answered OUT_OF_ORDER_SEQUENCE_NUMBER
+            203 append 0 c
+                send #5 to 1: t-0 7/1@0 [c]
+        "#]],
     );
 }
 

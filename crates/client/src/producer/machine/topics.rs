@@ -27,7 +27,7 @@ pub(super) struct Sticky {
     pub(super) produced: usize,
 }
 
-impl<T: Default> Machine<T> {
+impl<T: Clone + Default> Machine<T> {
     pub(super) fn topic(&mut self, record: &Record<'_>) -> Result<usize, Refused> {
         if self.topics.get(self.recent_topic).is_some_and(|topic| &*topic.name == record.topic) {
             return Ok(self.recent_topic);

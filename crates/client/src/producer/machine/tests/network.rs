@@ -1,4 +1,4 @@
-//! A bad network and a broker that keeps Kafka's rules for numbered batches: whatever happens, each record is stored once and in order.
+//! A bad network and a broker that keeps Kafka's rules for numbered batches and may find them too large: whatever happens, each record is stored once and in order.
 
 use std::collections::VecDeque;
 
@@ -10,19 +10,28 @@ use super::*;
 /// A broker remembers this many batches of a producer.
 const REMEMBERED: usize = 5;
 
-#[derive(Default)]
 struct StoredPartition {
     values: Vec<String>,
     producer: Option<(ProducerId, ProducerEpoch)>,
     next_sequence: i32,
     recent: VecDeque<(i32, i64)>,
+    /// A batch of more records is too large.
+    record_count_max: u32,
 }
 
 impl StoredPartition {
+    fn new(record_count_max: u32) -> Self {
+        let (values, recent) = (Vec::new(), VecDeque::new());
+        Self { values, producer: None, next_sequence: 0, recent, record_count_max }
+    }
+
     /// The error code and the base offset of the answer.
     fn append(&mut self, batch: &[u8]) -> (ErrorCode, i64) {
         let view = BatchView::parse(batch).expect("a batch");
         view.verify_crc().expect("a whole batch");
+        if view.record_count() > self.record_count_max {
+            return (ErrorCode::MessageTooLarge, -1);
+        }
         let producer = view.header().producer.expect("numbered");
         match self.producer {
             Some((_, epoch)) if producer.epoch < epoch => return (ErrorCode::InvalidProducerEpoch, -1),
@@ -175,11 +184,15 @@ fn survive(seed: u64) {
     const PARTITION_COUNT: usize = 2;
     const RECORD_COUNT: usize = 120;
     let config = Config { delivery_timeout_ms: u64::MAX / 4_000, batch_size: 250, linger_ms: 5, ..eager() };
+    // Batches get about fifteen records.
+    let record_count_max = if seed.is_multiple_of(2) { u32::MAX } else { 3 };
     let mut net = Net {
         machine: Machine::new(config, cluster(&[1; PARTITION_COUNT]), Random::new(seed)),
         random: Random::new(seed ^ 0xabcd),
         now: Tick(0),
-        partitions: (0..PARTITION_COUNT).map(|_| StoredPartition::default()).collect(),
+        partitions: std::iter::repeat_with(|| StoredPartition::new(record_count_max))
+            .take(PARTITION_COUNT)
+            .collect(),
         requests: VecDeque::new(),
         answers: VecDeque::new(),
         identities: VecDeque::new(),
