@@ -67,6 +67,12 @@ pub enum ConfigError {
         /// What it takes.
         expected: String,
     },
+    /// A new topic has no values that could be taken away.
+    #[error("Null value not supported for topic configs: {name}")]
+    NoValue {
+        /// The key.
+        name: String,
+    },
     /// No key has so long a value.
     #[error("the value of {name} is longer than {VALUE_SIZE_MAX} bytes")]
     TooLong {
@@ -106,11 +112,14 @@ pub fn topic_key(name: &str) -> Option<&'static ConfigKey> {
     TOPIC_CONFIGS.iter().find(|it| it.name == name)
 }
 
+/// The row of a key that must be there.
+pub fn known_topic_key(name: &str) -> Result<&'static ConfigKey, ConfigError> {
+    topic_key(name).ok_or_else(|| unknown("topic", name, TOPIC_CONFIGS.iter().map(|it| it.name)))
+}
+
 /// Whether a topic may have this config.
 pub fn check(name: &str, value: &str) -> Result<(), ConfigError> {
-    let Some(key) = topic_key(name) else {
-        return Err(unknown("topic", name, TOPIC_CONFIGS.iter().map(|it| it.name)));
-    };
+    let key = known_topic_key(name)?;
     check_value(key.name, key.kind, value)?;
     // Whoever sizes disks for it must not be told yes.
     if key.name == "remote.storage.enable" && parse_bool(value.trim()) == Some(true) {
@@ -118,11 +127,6 @@ pub fn check(name: &str, value: &str) -> Result<(), ConfigError> {
         return Err(ConfigError::Refused { name: key.name, value: value.to_owned(), reason });
     }
     Ok(())
-}
-
-/// The same, where no value means the default again: then the key must exist.
-pub fn check_optional(name: &str, value: Option<&str>) -> Result<(), ConfigError> {
-    check(name, value.or(topic_key(name).map(|it| it.default)).unwrap_or_default())
 }
 
 /// Whether a topic's configs fit together, and to what it has from its brokers. That those contradict each other is no fault of the topic.

@@ -226,8 +226,10 @@ impl ToCode for AlterConfigError {
     fn code(&self) -> ErrorCode {
         match self {
             Self::UnknownTopic { .. } => ErrorCode::UnknownTopicOrPartition,
+            Self::Name(_) => ErrorCode::InvalidTopicException,
             Self::UnknownBroker { .. } => ErrorCode::BrokerIdNotRegistered,
-            Self::RepeatedResource
+            Self::NoTopicDefault
+            | Self::RepeatedResource
             | Self::Repeated { .. }
             | Self::Malformed { .. }
             | Self::ReadOnly { .. }

@@ -17,7 +17,9 @@ use klamm_wire::{
         DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic, RequestCursor,
         ResponseCursor,
     },
-    metadata::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic},
+    metadata::{
+        MetadataRequestTopic, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+    },
 };
 use rustc_hash::FxHashSet;
 
@@ -60,12 +62,8 @@ pub fn answer_from_view(view: &View, origin: &Origin, version: i16, request: &Re
 
 /// Which keys are served in which versions.
 fn api_versions(view: &View, request: &ApiVersionsRequest, version: i16) -> ApiVersionsResponse {
-    // KIP-511: names and versions of client software are for metrics, and must look like it.
-    if version >= 3
-        && !(is_software_name(&request.client_software_name)
-            && is_software_name(&request.client_software_version))
-    {
-        return ApiVersionsResponse { error_code: ErrorCode::InvalidRequest.code(), ..Default::default() };
+    if let Some(code) = greeting_error(view, request, version) {
+        return ApiVersionsResponse { error_code: code.code(), ..Default::default() };
     }
     let mut response = ApiVersionsResponse { api_keys: served_keys(), ..Default::default() };
     if version >= 3 {
@@ -76,6 +74,25 @@ fn api_versions(view: &View, request: &ApiVersionsRequest, version: i16) -> ApiV
         }
     }
     response
+}
+
+/// What is wrong with how a client greets this broker.
+fn greeting_error(view: &View, request: &ApiVersionsRequest, version: i16) -> Option<ErrorCode> {
+    // KIP-511: names and versions of client software are for metrics, and must look like it.
+    let is_named =
+        is_software_name(&request.client_software_name) && is_software_name(&request.client_software_version);
+    if version >= 3 && !is_named {
+        return Some(ErrorCode::InvalidRequest);
+    }
+    // KIP-1242: the client says whom it means to have reached, if it knows. At an address that is somebody else's now it would write to another cluster.
+    let me = view.image.cluster_id().map(|cluster| (&**cluster, view.me.0));
+    match (request.cluster_id.as_deref(), request.node_id) {
+        (None, -1) => None,
+        (Some(cluster), node) if node != -1 => {
+            me.filter(|me| *me != (cluster, node)).map(|_| ErrorCode::RebootstrapRequired)
+        }
+        _ => Some(ErrorCode::InvalidRequest),
+    }
 }
 
 /// What a client that asked in a version unknown here is told, in version 0, so that it can ask again.
@@ -153,22 +170,23 @@ fn metadata(
             let mut told = FxHashSet::default();
             for wanted in asked.iter().filter(|wanted| told.insert((wanted.name.as_deref(), wanted.topic_id)))
             {
-                topics.push(match &wanted.name {
-                    Some(name) => match image.topic_named(name) {
+                topics.push(match (&wanted.name, wanted.topic_id) {
+                    (Some(name), TopicId::ZERO) => match image.topic_named(name) {
                         Some(topic) => known(topic),
-                        None if create && topic_name::validate(name).is_ok() => return None,
+                        None if create && new_topic(wanted).is_some() => return None,
                         None => MetadataResponseTopic {
                             topic_authorized_operations: operations,
                             ..unknown_topic(Some(name.clone()), TopicId::ZERO, name_error(name))
                         },
                     },
-                    None => match image.topic(wanted.topic_id) {
+                    // Versions 10 and 11 have the place for an id, but an answer could not leave the name out.
+                    (name, id) if version < 12 => {
+                        let name = name.clone().unwrap_or_default();
+                        unknown_topic(Some(name), id, ErrorCode::InvalidRequest)
+                    }
+                    (_, id) => match image.topic(id) {
                         Some(topic) => known(topic),
-                        None => {
-                            // An answer could not leave the name out before version 12.
-                            let name = (version < 12).then(String::new);
-                            unknown_topic(name, wanted.topic_id, ErrorCode::UnknownTopicId)
-                        }
+                        None => unknown_topic(None, id, ErrorCode::UnknownTopicId),
                     },
                 });
             }
@@ -198,7 +216,15 @@ fn metadata(
     })
 }
 
-fn name_error(name: &str) -> ErrorCode {
+/// The name under which a topic that is not there may be created. Those in which the cluster keeps records of its own come with what they are for: they have
+/// as many partitions as that wants.
+pub(crate) fn new_topic(wanted: &MetadataRequestTopic) -> Option<&str> {
+    let name = wanted.name.as_deref().filter(|_| wanted.topic_id == TopicId::ZERO)?;
+    (topic_name::validate(name).is_ok() && !topic_name::is_internal(name)).then_some(name)
+}
+
+/// What a client is told of a topic that is not there.
+pub(crate) fn name_error(name: &str) -> ErrorCode {
     match topic_name::validate(name) {
         Ok(()) => ErrorCode::UnknownTopicOrPartition,
         Err(_) => ErrorCode::InvalidTopicException,

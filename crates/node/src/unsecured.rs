@@ -120,11 +120,13 @@ fn scram_users(request: &DescribeUserScramCredentialsRequest) -> DescribeUserScr
 
 /// Nobody can be deleted who is not there. To take a password and never ask for it would be worse than to refuse it.
 fn alter_scram_users(request: &AlterUserScramCredentialsRequest) -> AlterUserScramCredentialsResponse {
-    let deletions = request.deletions.iter().map(|it| (it.name.as_str(), false));
+    const MECHANISMS: std::ops::RangeInclusive<i8> = 1..=2;
+    let deletions =
+        request.deletions.iter().map(|it| (it.name.as_str(), !MECHANISMS.contains(&it.mechanism)));
     let upsertions = request.upsertions.iter().map(|it| (it.name.as_str(), true));
     let mut wishes: BTreeMap<&str, Vec<bool>> = BTreeMap::new();
-    for (user, is_upsertion) in deletions.chain(upsertions) {
-        wishes.entry(user).or_default().push(is_upsertion);
+    for (user, is_unsupported) in deletions.chain(upsertions) {
+        wishes.entry(user).or_default().push(is_unsupported);
     }
     let result = |(user, wishes): (&str, Vec<bool>)| {
         let (code, message) = match wishes[..] {

@@ -479,6 +479,8 @@ fn alterations_are_checked_one_resource_at_a_time() {
          set broker - log.cleaner.max.compaction.lag.ms=9
          set topic t min.compaction.lag.ms=9
          set topic u segment.ms=9
+         set topic - segment.ms=9
+         set topic a/b segment.ms=9
          set broker 1 num.partitions=3
          set broker - ssl.keystore.location=/a
          set broker 1 ssl.keystore.password=secret
@@ -533,6 +535,10 @@ fn alterations_are_checked_one_resource_at_a_time() {
                 NONE
             set topic u segment.ms=9
                 UNKNOWN_TOPIC_OR_PARTITION: The topic 'u' does not exist.
+            set topic - segment.ms=9
+                INVALID_REQUEST: Default topic resources are not allowed.
+            set topic a/b segment.ms=9
+                INVALID_TOPIC_EXCEPTION: Topic name is invalid: it contains one or more characters other than ASCII alphanumerics, '.', '_' and '-', such as '/'
             set broker 1 num.partitions=3
                 INVALID_REQUEST: Cannot update these configs dynamically: num.partitions is given at the start
             set broker - ssl.keystore.location=/a

@@ -82,6 +82,15 @@ fn places_by_name_in_the_versions_that_know_them() {
 }
 
 #[test]
+fn a_partition_without_records_begins_with_its_leaders_epoch() {
+    let mut world = World::new();
+    world.create("t", 1);
+    for timestamp in [-1, -2, -4] {
+        assert_eq!(world.list(8, &[ask(0, -1, timestamp)]), [Ok((0, -1, 0))], "{timestamp}");
+    }
+}
+
+#[test]
 fn epochs_fence_and_a_partition_is_asked_for_once() {
     let mut world = three_records();
     let got = world.list(7, &[ask(0, 0, -1), ask(0, 0, -1), ask(5, 0, -1)]);

@@ -153,6 +153,29 @@ fn a_produce_that_waits_too_long_is_answered_with_a_timeout() {
 }
 
 #[test]
+fn who_does_not_want_to_wait_is_told_all_the_same_what_became_of_the_records() {
+    let mut world = World::new();
+    world.create("t", 1);
+    for (base, (acks, timeout_ms)) in (0..).zip([(1, 0), (-1, 0), (-1, -5)]) {
+        let partition = produce::PartitionProduceData {
+            records: Some(Records::Bytes(batch(1, None))),
+            ..Default::default()
+        };
+        let topic = produce::TopicProduceData {
+            name: "t".into(),
+            partition_data: vec![partition],
+            ..Default::default()
+        };
+        let request = ProduceRequest { acks, timeout_ms, topic_data: vec![topic], ..Default::default() };
+        let sequence = world.send(Request::Produce(request), 9);
+        world.wait_ms(900);
+        assert!(world.replies.is_empty(), "the disk is not done yet");
+        world.all_disk();
+        assert_eq!(world.produced(sequence), (ErrorCode::None, base), "acks={acks} in {timeout_ms} ms");
+    }
+}
+
+#[test]
 fn what_cannot_be_appended_says_why() {
     let mut world = World::new();
     world.create("t", 1);
@@ -227,6 +250,50 @@ fn metadata_creates_the_topic_it_asks_for() {
         ("10.0.0.1", 1),
         "the address it came in by"
     );
+}
+
+#[test]
+fn who_may_have_a_producer_id() {
+    let mut world = World::new();
+    for (transactional_id, producer_id, producer_epoch, expected) in [
+        (None, -1, -1, ErrorCode::None),
+        (None, 5, 0, ErrorCode::None),
+        (None, 5, -1, ErrorCode::InvalidRequest),
+        (None, -1, 0, ErrorCode::InvalidRequest),
+        (Some(""), -1, -1, ErrorCode::InvalidRequest),
+        (Some("t"), -1, -1, ErrorCode::TransactionalIdAuthorizationFailed),
+    ] {
+        let request = InitProducerIdRequest {
+            transactional_id: transactional_id.map(Into::into),
+            producer_id,
+            producer_epoch,
+            ..Default::default()
+        };
+        let sequence = world.send(Request::InitProducerId(request), 5);
+        let Response::InitProducerId(response) = world.response(sequence) else { panic!("another answer") };
+        assert_eq!(
+            response.error_code,
+            expected.code(),
+            "{transactional_id:?} {producer_id} {producer_epoch}"
+        );
+    }
+}
+
+#[test]
+fn metadata_creates_no_topic_of_the_clusters_own() {
+    let mut world = World::new();
+    for name in ["__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata"] {
+        let topic = MetadataRequestTopic { name: Some(name.into()), ..Default::default() };
+        let request = MetadataRequest {
+            topics: Some(vec![topic]),
+            allow_auto_topic_creation: true,
+            ..Default::default()
+        };
+        let sequence = world.send(Request::Metadata(request), 12);
+        let Response::Metadata(response) = world.response(sequence) else { panic!("another answer") };
+        assert_ne!(response.topics[0].error_code, 0, "{name}");
+    }
+    assert_eq!(world.node.image().topics().count(), 0);
 }
 
 #[test]

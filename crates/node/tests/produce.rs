@@ -632,7 +632,7 @@ fn producers_are_described_by_whoever_leads() {
     world.store("t", batch(3, producer(0)));
     let other = Producer { id: ProducerId(9), epoch: ProducerEpoch(2), base_sequence: 0 };
     world.store("t", batch(1, Some(other)));
-    let topics = [("t", vec![0, 1, 7, 0]), ("nowhere", vec![0])]
+    let topics = [("t", vec![0, 1, 7, 0]), ("nowhere", vec![0]), ("a/b", vec![0])]
         .map(|(name, partition_indexes)| klamm_wire::describe_producers::TopicRequest {
             name: name.into(),
             partition_indexes,
@@ -661,6 +661,7 @@ fn producers_are_described_by_whoever_leads() {
             (ErrorCode::UnknownTopicOrPartition, vec![]),
             (ErrorCode::InvalidRequest, vec![]),
             (ErrorCode::UnknownTopicOrPartition, vec![]),
+            (ErrorCode::InvalidTopicException, vec![]),
         ]
     );
 }

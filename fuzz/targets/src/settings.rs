@@ -23,7 +23,7 @@ pub fn run(mut data: &[u8]) {
         }),
         _ => {
             for (key, value) in text.lines().filter_map(|line| line.split_once('=')) {
-                let _ = config::check_optional(key, Some(value));
+                let _ = config::check(key, value);
             }
         }
     }

@@ -111,6 +111,7 @@ pub const GROUP_CONFIGS: &[ConfigKey] = &[
         Some("group.streams.assignment.interval.ms"),
         "The time between two assignments of a streams group.",
     ),
+    key("streams.assignor.name", Text, "sticky", None, "How a streams group spreads its tasks."),
     key(
         "streams.heartbeat.interval.ms",
         POSITIVE,
@@ -131,6 +132,13 @@ pub const GROUP_CONFIGS: &[ConfigKey] = &[
         "0",
         Some("group.streams.num.standby.replicas"),
         "Standby copies of each task.",
+    ),
+    key(
+        "streams.rack.aware.assignment.tags",
+        List,
+        "",
+        None,
+        "By which tags of its clients a streams group keeps standby copies apart.",
     ),
     key(
         "streams.session.timeout.ms",

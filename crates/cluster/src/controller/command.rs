@@ -97,7 +97,7 @@ pub struct NewTopic {
     pub name: String,
     /// Where its partitions go.
     pub layout: Layout,
-    /// Its configs; `None` as a value is the default.
+    /// Its configs; `None` as a value is refused.
     pub configs: Vec<(String, Option<String>)>,
 }
 
@@ -521,6 +521,12 @@ pub enum ConfigOperation {
 /// Why configs stay as they are.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum AlterConfigError {
+    /// It cannot be a topic's name.
+    #[error(transparent)]
+    Name(#[from] TopicNameError),
+    /// There is a default of all brokers, but none of all topics.
+    #[error("Default topic resources are not allowed.")]
+    NoTopicDefault,
     /// No topic has that name.
     #[error("The topic '{name}' does not exist.")]
     UnknownTopic {

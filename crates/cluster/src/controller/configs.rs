@@ -7,6 +7,7 @@ use super::{
 };
 use crate::config::{self, ConfigError, Kind, Layers, Update, items};
 use crate::record::{self, ConfigResource, Record};
+use crate::topic_name;
 
 impl Controller {
     pub(super) fn alter_configs(&self, it: &AlterConfigs) -> Decision {
@@ -72,7 +73,11 @@ impl Controller {
         match target {
             ConfigTarget::Topic(name) => match self.image.topic_named(name) {
                 Some(topic) => Ok(ConfigResource::Topic(topic.id)),
-                None => Err(AlterConfigError::UnknownTopic { name: name.clone() }),
+                None if name.is_empty() => Err(AlterConfigError::NoTopicDefault),
+                None => {
+                    topic_name::validate(name)?;
+                    Err(AlterConfigError::UnknownTopic { name: name.clone() })
+                }
             },
             ConfigTarget::Broker(id) => match self.image.broker(*id) {
                 Some(_) => Ok(ConfigResource::Broker(*id)),
@@ -124,8 +129,8 @@ fn operate(
 fn kind(resource: ConfigResource, key: &str) -> Result<(Kind, &'static str), AlterConfigError> {
     match resource {
         ConfigResource::Topic(_) => {
-            config::check_optional(key, None)?;
-            Ok(config::topic_key(key).map(|it| (it.kind, it.default)).expect("it was checked"))
+            let row = config::known_topic_key(key)?;
+            Ok((row.kind, row.default))
         }
         ConfigResource::Broker(_) | ConfigResource::BrokerDefault => {
             let row = config::known_broker_key(key)?;

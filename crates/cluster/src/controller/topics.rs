@@ -10,7 +10,7 @@ use super::{
     Controller, CreateTopicError, CreateTopics, CreatedTopic, Decision, DeleteTopicError, DeleteTopics,
     DeletedTopic, Layout, NewTopic, Reply, TopicRef, placement,
 };
-use crate::config;
+use crate::config::{self, ConfigError};
 use crate::image::Topic;
 use crate::record::{self, ConfigResource, Record};
 use crate::topic_name;
@@ -243,16 +243,13 @@ impl Controller {
     }
 }
 
-fn set_configs(it: &NewTopic) -> Result<BTreeMap<String, String>, CreateTopicError> {
-    let mut configs = BTreeMap::new();
-    for (key, value) in &it.configs {
-        config::check_optional(key, value.as_deref())?;
-        match value {
-            Some(value) => configs.insert(key.clone(), value.clone()),
-            None => configs.remove(key),
-        };
-    }
-    Ok(configs)
+fn set_configs(it: &NewTopic) -> Result<BTreeMap<String, String>, ConfigError> {
+    let set = |(key, value): &(String, Option<String>)| {
+        let value = value.as_ref().ok_or_else(|| ConfigError::NoValue { name: key.clone() })?;
+        config::check(key, value)?;
+        Ok((key.clone(), value.clone()))
+    };
+    it.configs.iter().map(set).collect()
 }
 
 /// Numbers that depend on each of these in an unforeseeable way (SplitMix64's finish, once per number).

@@ -8,7 +8,7 @@ use klamm_wire::{
     delete_records::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult},
 };
 
-use super::reply;
+use super::{held_ms, reply};
 use crate::{Effect, Now, ReplyTo, errors::ToCode, node::Node, waiters::WaiterId};
 
 /// "All that is committed."
@@ -16,9 +16,6 @@ const HIGH_WATERMARK: i64 = -1;
 
 /// "There is no low watermark to tell."
 const NONE: i64 = -1;
-
-/// The longest an answer is held, whatever its client asks for.
-const TIMEOUT_MS_MAX: u64 = 10 * 60 * 1000;
 
 /// A request whose records are deleted here and whose answer waits for others.
 #[derive(Debug)]
@@ -82,7 +79,7 @@ pub(super) fn handle(
     if waiting.is_empty() {
         return reply(to, Response::DeleteRecords(response), out);
     }
-    let timeout_ms = u64::try_from(request.timeout_ms).unwrap_or(0).min(TIMEOUT_MS_MAX);
+    let timeout_ms = held_ms(request.timeout_ms);
     let keys: Vec<_> = waiting.iter().map(|it| it.key).collect();
     let id = node.delete_waiters.park(now.tick.after_ms(timeout_ms), DeleteWaiter { to, response, waiting });
     for key in keys {

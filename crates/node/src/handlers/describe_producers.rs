@@ -11,7 +11,7 @@ use klamm_wire::{
 };
 
 use super::reply;
-use crate::{Effect, ReplyTo, node::Node};
+use crate::{Effect, ReplyTo, node::Node, reads};
 
 pub(crate) fn handle(node: &mut Node, to: ReplyTo, request: DescribeProducersRequest, out: &mut Vec<Effect>) {
     // A partition that is asked for a million times is answered once.
@@ -24,7 +24,7 @@ pub(crate) fn handle(node: &mut Node, to: ReplyTo, request: DescribeProducersReq
             let describe = |index: &i32| {
                 let key = id.map(|topic| TopicPartition { topic, partition: PartitionIndex(*index) });
                 let producers = match key {
-                    None => Err(ErrorCode::UnknownTopicOrPartition),
+                    None => Err(reads::name_error(&topic.name)),
                     Some(key) if !seen.insert(key) => Err(ErrorCode::InvalidRequest),
                     Some(key) => producers(node, key),
                 };

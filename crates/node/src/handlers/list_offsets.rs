@@ -115,7 +115,10 @@ fn find(
     let log = hosted.replica.log();
     let (offset, epoch) = match asked.timestamp {
         special::LATEST => (bounds.high_watermark, Some(bounds.epoch)),
-        special::EARLIEST | special::EARLIEST_LOCAL => (bounds.log_start, log.epoch_at(bounds.log_start)),
+        // Where there is no record yet, the leader's epoch begins.
+        special::EARLIEST | special::EARLIEST_LOCAL => {
+            (bounds.log_start, log.epoch_at(bounds.log_start).or(Some(bounds.epoch)))
+        }
         special::LATEST_TIERED | special::EARLIEST_PENDING_UPLOAD => {
             return Ok(nothing(asked.partition_index));
         }

@@ -66,6 +66,14 @@ pub(crate) fn handle(
     }
 }
 
+/// How long an answer is held that waits for disks and for other replicas. With Kafka a client may send 0 and not wait: what is in its leader's page cache is
+/// there. Here a disk is waited for, and records that are on their way to it must not be called late, or they come twice.
+pub(crate) fn held_ms(timeout_ms: i32) -> u64 {
+    const AT_LEAST: u64 = 1000;
+    const AT_MOST: u64 = 10 * 60 * 1000;
+    u64::try_from(timeout_ms).unwrap_or(0).clamp(AT_LEAST, AT_MOST)
+}
+
 /// A complete answer.
 pub(crate) fn reply(to: ReplyTo, response: Response, out: &mut Vec<Effect>) {
     out.push(Effect::Reply { to, reply: Reply::Ready(response) });

@@ -10,6 +10,7 @@ use klamm_wire::{
     produce::{BatchIndexAndErrorMessage, LeaderIdAndEpoch, PartitionProduceResponse, TopicProduceResponse},
 };
 
+use super::held_ms;
 use crate::{
     Effect, Now, Reply, ReplyTo,
     errors::ToCode,
@@ -18,9 +19,6 @@ use crate::{
     prepare::{Produce, ProducePartition, ProduceTopic},
     waiters::WaiterId,
 };
-
-/// The longest an answer to a produce request is held, whatever its client asks for.
-const TIMEOUT_MS_MAX: u64 = 10 * 60 * 1000;
 
 /// A produce request whose records are appended and whose answer waits.
 #[derive(Debug)]
@@ -95,7 +93,6 @@ pub(crate) fn handle(
     if request.failed && request.has_hints() {
         response.node_endpoints = node.produce_leader_endpoints(&response);
     }
-    let timeout_ms = u64::try_from(produce.timeout_ms).unwrap_or(0).min(TIMEOUT_MS_MAX);
     if produce.acks == 0 {
         // No answer could carry the error; a closed connection makes the client look up its leaders again, as with Kafka.
         out.push(if request.failed {
@@ -107,7 +104,7 @@ pub(crate) fn handle(
         out.push(Effect::Reply { to, reply: Reply::Ready(Response::Produce(response)) });
     } else {
         let parked = ProduceWaiter { to, response, waiting: request.waiting };
-        let id = node.produce_waiters.park(now.tick.after_ms(timeout_ms), parked);
+        let id = node.produce_waiters.park(now.tick.after_ms(held_ms(produce.timeout_ms)), parked);
         assert_eq!(id, waiter, "the waiter was announced under another number");
     }
 }

@@ -40,6 +40,11 @@ pub(crate) fn handle(
     request: &InitProducerIdRequest,
     out: &mut Vec<Effect>,
 ) {
+    // An id without an epoch, or an epoch without an id, is nobody's (KIP-360).
+    let is_half_known = (request.producer_id == -1) != (request.producer_epoch == -1);
+    if is_half_known || request.transactional_id.as_deref() == Some("") {
+        return answer(to, Err(ErrorCode::InvalidRequest), out);
+    }
     if request.transactional_id.is_some() {
         // Transactions come with the transaction coordinator. Nothing retriable: a producer that waits for it would wait for ever.
         return answer(to, Err(ErrorCode::TransactionalIdAuthorizationFailed), out);

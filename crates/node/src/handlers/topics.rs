@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use klamm_cluster::{controller::Reply as Decided, topic_name};
+use klamm_cluster::controller::Reply as Decided;
 use klamm_model::ErrorCode;
 use klamm_wire::{MetadataRequest, Request, Response};
 
@@ -27,8 +27,9 @@ pub(crate) fn metadata(
         .topics
         .iter()
         .flatten()
-        .filter_map(|topic| topic.name.clone())
-        .filter(|name| node.image.topic_named(name).is_none() && topic_name::validate(name).is_ok())
+        .filter_map(reads::new_topic)
+        .filter(|name| node.image.topic_named(name).is_none())
+        .map(str::to_owned)
         .collect();
     missing.sort_unstable();
     missing.dedup();

@@ -135,6 +135,8 @@ fn topics_that_cannot_be_created_say_why() {
         configs: vec![CreatableTopicConfig { name: name.into(), value: Some(value.into()) }],
         ..named("t")
     };
+    let mut without_value = config("retention.ms", "");
+    without_value.configs[0].value = None;
     for name in ["", ".", "..", "../x", "a/b", "a\0b", "größe", "__cluster_metadata", &long] {
         assert_eq!(create(&mut world, named(name), 7).0, Code::InvalidTopicException, "{name:?}");
     }
@@ -153,6 +155,7 @@ fn topics_that_cannot_be_created_say_why() {
         (assigned(&[(0, &[])]), Code::InvalidReplicaAssignment),
         (config("retention", "1"), Code::InvalidConfig),
         (config("retention.ms", "soon"), Code::InvalidConfig),
+        (without_value, Code::InvalidConfig),
         (assigned(&[(0, &[1]), (1, &[1])]), Code::None),
     ] {
         let described = format!("{topic:?}");
@@ -414,6 +417,31 @@ fn features_that_work_are_told_and_no_level_changes() {
 }
 
 #[test]
+fn a_client_that_meant_another_broker_looks_for_its_cluster_again() {
+    let mut world = World::new();
+    let cluster = world.node.image().cluster_id().expect("it has one").to_string();
+    let ours = Some(cluster.as_str());
+    for (cluster_id, node_id, expected) in [
+        (None, -1, Code::None),
+        (ours, 1, Code::None),
+        (ours, 2, Code::RebootstrapRequired),
+        (Some("other"), 1, Code::RebootstrapRequired),
+        (ours, -1, Code::InvalidRequest),
+        (None, 1, Code::InvalidRequest),
+    ] {
+        let request = ApiVersionsRequest {
+            client_software_name: "a".into(),
+            client_software_version: "1".into(),
+            cluster_id: cluster_id.map(Into::into),
+            node_id,
+        };
+        let response = ask!(world, 5, ApiVersions(request));
+        assert_eq!(code(response.error_code), expected, "{cluster_id:?} {node_id}");
+        assert_eq!(response.api_keys.is_empty(), expected != Code::None);
+    }
+}
+
+#[test]
 fn coordinators_are_not_there_yet() {
     let mut world = World::new();
     for version in 0..=6 {
@@ -496,6 +524,28 @@ fn a_topic_that_is_named_again_is_described_once() {
     for topic in [by_name, by_id, unknown] {
         let request = MetadataRequest { topics: Some(vec![topic; 1000]), ..Default::default() };
         assert_eq!(ask!(world, 12, Metadata(request)).topics.len(), 1);
+    }
+}
+
+#[test]
+fn metadata_is_asked_for_by_name_or_by_id() {
+    let mut world = World::new();
+    let (t, other) = (world.create("t", 1), TopicId(Uuid::from_u128(9)));
+    let old = (Some(""), Code::InvalidRequest);
+    for (name, topic_id, before_12, expected) in [
+        (Some("t"), TopicId::ZERO, (Some("t"), Code::None), (Some("t"), Code::None)),
+        (None, t, old, (Some("t"), Code::None)),
+        (Some("u"), t, (Some("u"), Code::InvalidRequest), (Some("t"), Code::None)),
+        (None, other, old, (None, Code::UnknownTopicId)),
+        (None, TopicId::ZERO, old, (None, Code::UnknownTopicId)),
+    ] {
+        let topic = MetadataRequestTopic { name: name.map(Into::into), topic_id };
+        for version in 10..=13 {
+            let request = MetadataRequest { topics: Some(vec![topic.clone()]), ..Default::default() };
+            let told = &ask!(world, version, Metadata(request)).topics[0];
+            let expected = if version < 12 { before_12 } else { expected };
+            assert_eq!((told.name.as_deref(), code(told.error_code)), expected, "version {version}");
+        }
     }
 }
 

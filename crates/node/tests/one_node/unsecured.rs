@@ -92,7 +92,11 @@ fn there_are_no_scram_users_and_none_are_taken() {
     let deletion = |name: &str| ScramCredentialDeletion { name: name.into(), mechanism: 1 };
     let upsertion = |name: &str| ScramCredentialUpsertion { name: name.into(), ..Default::default() };
     let request = AlterUserScramCredentialsRequest {
-        deletions: vec![deletion("a"), deletion("b")],
+        deletions: vec![
+            deletion("a"),
+            deletion("b"),
+            ScramCredentialDeletion { mechanism: 9, ..deletion("d") },
+        ],
         upsertions: vec![upsertion(""), upsertion("b"), upsertion("c")],
     };
     assert_eq!(
@@ -101,6 +105,7 @@ fn there_are_no_scram_users_and_none_are_taken() {
             Code::UnacceptableCredential,
             Code::ResourceNotFound,
             Code::DuplicateResource,
+            Code::UnsupportedSaslMechanism,
             Code::UnsupportedSaslMechanism
         ]
     );
