@@ -182,9 +182,16 @@ impl Files {
             _ => self.partition(op.partition).map_or(LogDir::default(), |directory| directory.log_dir),
         };
         let data_dir = self.data_dir(log_dir);
+        let path = data_dir.path.display();
         if data_dir.is_lost() {
-            let path = data_dir.path.display();
             return Err(DiskError::NotTried(format!("the data directory {path} has failed")));
+        }
+        // These go to an open file. The others come at least once a second where something is written.
+        let is_by_name = !matches!(op.action, DiskAction::Write { .. } | DiskAction::Sync { .. });
+        if is_by_name && !data_dir.is_in_place() {
+            data_dir.lose();
+            let what = "was moved or removed, or something else is in its place";
+            return Err(DiskError::NotTried(format!("the data directory {path} {what}")));
         }
         let result = self.try_to_perform(op);
         if matches!(result, Err(DiskError::Unsynced(_))) {

@@ -230,7 +230,7 @@ impl Node {
             "a data directory has failed; its partitions are offline here"
         );
         let lost: Vec<_> = self.found.extract_if(.., |_, log| log.log_dir() == log_dir).collect();
-        self.damaged.extend(lost.into_iter().map(|(key, _)| key));
+        lost.into_iter().for_each(|(key, _)| self.adopt_damaged(key));
         let in_it = |hosted: &crate::hosted::Hosted| hosted.replica.log().log_dir() == log_dir;
         let keys: Vec<_> = self.hosted.iter().filter(|(_, it)| in_it(it)).map(|(key, _)| *key).collect();
         for key in keys {

@@ -1,6 +1,6 @@
 //! What can happen to a node and what it can want: the whole of its contact with the world.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use klamm_cluster::{
@@ -195,6 +195,8 @@ pub struct View {
     pub auto_create_topics: bool,
     /// What topics demand of the batches written to them.
     pub(crate) rules: TopicRules,
+    /// Partitions whose logs here cannot be used, whatever the metadata say of this broker.
+    pub(crate) offline: Arc<BTreeSet<TopicPartition>>,
     /// What the broker was told at start.
     pub given: Arc<Given>,
 }

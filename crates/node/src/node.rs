@@ -85,6 +85,8 @@ pub struct Node {
     pub(crate) found: BTreeMap<TopicPartition, Log>,
     /// Partitions whose logs on this disk could not be recovered; they stay offline here.
     pub(crate) damaged: BTreeSet<TopicPartition>,
+    /// Partitions whose logs here cannot be used: those that are damaged, and those that have failed.
+    offline: Arc<BTreeSet<TopicPartition>>,
     /// Directories, by topic name and partition, whose deletion is under way; a new partition of that name has to wait.
     pub(crate) leaving: BTreeMap<(Arc<str>, PartitionIndex), TopicPartition>,
     /// Directories that are free again.
@@ -132,6 +134,7 @@ impl Node {
             ops: Vec::new(),
             found: BTreeMap::new(),
             damaged: BTreeSet::new(),
+            offline: Arc::default(),
             leaving: BTreeMap::new(),
             freed: Vec::new(),
             woken: Vec::new(),
@@ -165,6 +168,13 @@ impl Node {
     /// Tells of a log on disk that could not be recovered: its partition is offline here, and nothing of it is touched.
     pub fn adopt_damaged(&mut self, partition: TopicPartition) {
         self.damaged.insert(partition);
+        self.goes_offline(partition);
+    }
+
+    /// Clients are told from now on.
+    pub(crate) fn goes_offline(&mut self, partition: TopicPartition) {
+        Arc::make_mut(&mut self.offline).insert(partition);
+        self.view_is_stale = true;
     }
 
     /// This node's number.
@@ -278,6 +288,7 @@ impl Node {
             controller: self.metadata.controller_id(),
             auto_create_topics: self.config.auto_create_topics,
             rules: self.rules.clone(),
+            offline: Arc::clone(&self.offline),
             given: Arc::clone(&self.config.given),
         }
     }
@@ -332,11 +343,15 @@ impl Node {
             self.fail_waits(key, None, ErrorCode::KafkaStorageError, out);
             self.fail_deletes(key, ErrorCode::KafkaStorageError, out);
             self.wake_fetches(key, true);
+            self.goes_offline(key);
         }
         self.moved.push(key);
     }
 
     fn free_directory(&mut self, key: TopicPartition) {
+        if self.offline.contains(&key) {
+            Arc::make_mut(&mut self.offline).remove(&key);
+        }
         let freed: Vec<_> = self.leaving.extract_if(.., |_, leaving| *leaving == key).collect();
         self.freed.extend(freed.into_iter().map(|(directory, _)| directory));
     }

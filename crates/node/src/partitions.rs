@@ -202,7 +202,7 @@ impl Node {
         if others_have_all && self.found.get(&key).is_some_and(|log| !log.damaged().is_empty()) {
             // They have what is missing here: it must neither lead nor be counted.
             self.found.remove(&key);
-            self.damaged.insert(key);
+            self.adopt_damaged(key);
         }
         let log = match self.found.remove(&key) {
             Some(mut log) => {

@@ -6,7 +6,7 @@ use klamm_cluster::{
     record::BrokerState,
     topic_name,
 };
-use klamm_model::{BrokerId, ErrorCode, TopicId};
+use klamm_model::{BrokerId, ErrorCode, PartitionIndex, TopicId, TopicPartition};
 use klamm_wire::{
     ApiVersionsRequest, ApiVersionsResponse, DescribeClusterRequest, DescribeClusterResponse,
     DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, MetadataRequest, MetadataResponse,
@@ -158,7 +158,7 @@ fn metadata(
 ) -> Option<MetadataResponse> {
     let image = &view.image;
     let operations = allowed(TOPIC_OPERATIONS, request.include_topic_authorized_operations);
-    let known = |topic: &Topic| metadata_topic(image, topic, version, operations);
+    let known = |topic: &Topic| metadata_topic(view, topic, version, operations);
     let topics = match &request.topics {
         // Version 0 had no null: an empty list asked for all.
         None => image.topics().map(|topic| known(topic)).collect(),
@@ -246,19 +246,22 @@ pub(crate) fn unknown_topic(
     }
 }
 
-fn metadata_topic(image: &Image, topic: &Topic, version: i16, operations: i32) -> MetadataResponseTopic {
+fn metadata_topic(view: &View, topic: &Topic, version: i16, operations: i32) -> MetadataResponseTopic {
     let partitions = topic
         .partitions
         .iter()
         .enumerate()
-        .map(|(index, partition)| MetadataResponsePartition {
-            error_code: partition_error(partition).code(),
-            partition_index: index as i32,
-            leader_id: partition.leader.map_or(-1, |leader| leader.0),
-            leader_epoch: partition.leader_epoch.0,
-            replica_nodes: numbers(&partition.replicas),
-            isr_nodes: numbers(&partition.isr),
-            offline_replicas: if version >= 5 { offline(image, partition) } else { Vec::new() },
+        .map(|(index, partition)| {
+            let standing = Standing::of(view, topic.id, index, partition);
+            MetadataResponsePartition {
+                error_code: standing.error.code(),
+                partition_index: index as i32,
+                leader_id: standing.leader_id,
+                leader_epoch: partition.leader_epoch.0,
+                replica_nodes: numbers(&partition.replicas),
+                isr_nodes: numbers(&partition.isr),
+                offline_replicas: if version >= 5 { standing.offline } else { Vec::new() },
+            }
         })
         .collect();
     MetadataResponseTopic {
@@ -271,17 +274,31 @@ fn metadata_topic(image: &Image, topic: &Topic, version: i16, operations: i32) -
     }
 }
 
-fn partition_error(partition: &Partition) -> ErrorCode {
-    if partition.leader.is_none() { ErrorCode::LeaderNotAvailable } else { ErrorCode::None }
+/// Who serves a partition. A log that has failed here serves nobody, though the metadata still count on this broker.
+struct Standing {
+    leader_id: i32,
+    error: ErrorCode,
+    offline: Vec<i32>,
+}
+
+impl Standing {
+    fn of(view: &View, topic: TopicId, index: usize, partition: &Partition) -> Self {
+        let key = TopicPartition { topic, partition: PartitionIndex(index as i32) };
+        let is_offline_here = view.offline.contains(&key);
+        let has_failed = |id: BrokerId| is_offline_here && id == view.me;
+        let is_live = |id| view.image.broker(id).is_some_and(|broker| broker.state != BrokerState::Fenced);
+        let leader = partition.leader.filter(|id| !has_failed(*id));
+        let offline = partition.replicas.iter().filter(|id| !is_live(**id) || has_failed(**id));
+        Self {
+            leader_id: leader.map_or(-1, |leader| leader.0),
+            error: if leader.is_none() { ErrorCode::LeaderNotAvailable } else { ErrorCode::None },
+            offline: offline.map(|id| id.0).collect(),
+        }
+    }
 }
 
 fn numbers(brokers: &[BrokerId]) -> Vec<i32> {
     brokers.iter().map(|broker| broker.0).collect()
-}
-
-fn offline(image: &Image, partition: &Partition) -> Vec<i32> {
-    let live = |id: &BrokerId| image.broker(*id).is_some_and(|broker| broker.state != BrokerState::Fenced);
-    partition.replicas.iter().filter(|id| !live(id)).map(|id| id.0).collect()
 }
 
 fn describe_cluster(
@@ -386,7 +403,7 @@ fn describe_topic_partitions(
             .enumerate()
             .skip(begin)
             .take(room)
-            .map(|(index, partition)| describe_partition(image, index, partition))
+            .map(|(index, partition)| describe_partition(view, topic.id, index, partition))
             .collect();
         room -= partitions.len();
         let next = begin + partitions.len();
@@ -413,19 +430,21 @@ fn is_possible(cursor: &RequestCursor, request: &DescribeTopicPartitionsRequest,
 }
 
 fn describe_partition(
-    image: &Image,
+    view: &View,
+    topic: TopicId,
     index: usize,
     partition: &Partition,
 ) -> DescribeTopicPartitionsResponsePartition {
+    let standing = Standing::of(view, topic, index, partition);
     DescribeTopicPartitionsResponsePartition {
-        error_code: partition_error(partition).code(),
+        error_code: standing.error.code(),
         partition_index: index as i32,
-        leader_id: partition.leader.map_or(-1, |leader| leader.0),
+        leader_id: standing.leader_id,
         leader_epoch: partition.leader_epoch.0,
         replica_nodes: numbers(&partition.replicas),
         isr_nodes: numbers(&partition.isr),
         eligible_leader_replicas: Some(Vec::new()),
         last_known_elr: Some(Vec::new()),
-        offline_replicas: offline(image, partition),
+        offline_replicas: standing.offline,
     }
 }

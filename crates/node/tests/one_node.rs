@@ -139,6 +139,11 @@ fn a_failed_sync_takes_the_partition_offline() {
     let later = world.produce("t", 1, batch(1, None));
     world.all_disk();
     assert_eq!(world.produced(later).0, ErrorCode::KafkaStorageError);
+    let asked = world.send(Request::Metadata(MetadataRequest { topics: None, ..Default::default() }), 9);
+    let Response::Metadata(told) = world.response(asked) else { panic!("another answer") };
+    let told = &told.topics[0].partitions[0];
+    assert_eq!((told.leader_id, &told.offline_replicas[..]), (-1, &[1][..]));
+    assert_eq!(told.error_code, ErrorCode::LeaderNotAvailable.code());
 }
 
 #[test]

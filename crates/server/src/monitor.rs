@@ -26,7 +26,7 @@ struct Inside {
     node: Node,
     engine: Engine,
     /// Told once, when the node serves.
-    ready: Option<mpsc::Sender<()>>,
+    ready: Option<mpsc::Sender<Result<(), String>>>,
     /// Told when the node is at rest, once somebody wants to know.
     rest: Option<mpsc::Sender<Rest>>,
     plan: Plan,
@@ -34,7 +34,12 @@ struct Inside {
 }
 
 impl Monitor {
-    pub(crate) fn new(node: Node, engine: Engine, clock: Clock, ready: mpsc::Sender<()>) -> Self {
+    pub(crate) fn new(
+        node: Node,
+        engine: Engine,
+        clock: Clock,
+        ready: mpsc::Sender<Result<(), String>>,
+    ) -> Self {
         let inside = Inside {
             node,
             engine,
@@ -98,7 +103,7 @@ impl Monitor {
                         && let Some(ready) = inside.ready.take()
                     {
                         // Nobody listens if the start was given up meanwhile.
-                        let _ = ready.send(());
+                        let _ = ready.send(Ok(()));
                     }
                 }
                 Effect::Propose { epoch, payload } => inside.engine.propose(*epoch, payload.clone()),

@@ -42,14 +42,17 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     /// The process before left everything on disk, or there was none.
     pub(crate) was_left_clean: bool,
-    /// Told once, when the server cannot go on.
-    pub(crate) on_failure: Mutex<Option<FailureHandler>>,
+    pub(crate) failure: Mutex<Failure>,
     /// Until then (a tick) I/O threads leave writes to the disk threads, because the system makes writers wait.
     pub(crate) writes_aside_until: AtomicU64,
 }
 
-/// Takes the reason.
-pub(crate) type FailureHandler = Box<dyn FnOnce(String) + Send>;
+/// Why the server cannot go on, if so, and whom to tell.
+#[derive(Default)]
+pub(crate) struct Failure {
+    reason: Option<String>,
+    tell: Option<Box<dyn FnOnce(String) + Send>>,
+}
 
 impl Shared {
     /// How many connections there may be, as it holds now: it may be changed at run time.
@@ -72,17 +75,27 @@ impl Shared {
                 continue;
             }
             events.push(Event::LogDirFailed(LogDir(number as u16)));
-            self.tell_failure();
+            if number == 0 {
+                self.fail(format!("the data directory {} has failed", data_dir.path().display()));
+            }
         }
     }
 
-    /// Tells that the server cannot go on, if that is so, and somebody wants to know.
-    pub(crate) fn tell_failure(&self) {
-        let first = &self.files.data_dirs()[0];
-        if first.is_lost()
-            && let Some(tell) = self.on_failure.lock().take()
-        {
-            tell(format!("the data directory {} has failed", first.path().display()));
+    /// The server cannot go on.
+    pub(crate) fn fail(&self, reason: String) {
+        let mut failure = self.failure.lock();
+        failure.reason.get_or_insert_with(|| reason.clone());
+        if let Some(tell) = failure.tell.take() {
+            tell(reason);
+        }
+    }
+
+    /// Whom to tell, once, when that happens, or has happened; nobody else from now on.
+    pub(crate) fn on_failure(&self, tell: impl FnOnce(String) + Send + 'static) {
+        let mut failure = self.failure.lock();
+        match &failure.reason {
+            Some(reason) => tell(reason.clone()),
+            None => failure.tell = Some(Box::new(tell)),
         }
     }
 

@@ -97,6 +97,9 @@ pub enum StartError {
         /// Why.
         error: io::Error,
     },
+    /// It came up against something that it cannot do without.
+    #[error("{0}")]
+    Failed(String),
     /// The node did not come to serve.
     #[error("the node was not ready after {} s", READY_PATIENCE.as_secs())]
     NotReady,
@@ -146,7 +149,7 @@ impl Server {
         }
         let shared = Arc::new(Shared {
             clock,
-            monitor: Monitor::new(node, engine.clone(), clock, ready),
+            monitor: Monitor::new(node, engine.clone(), clock, ready.clone()),
             files,
             disk: DiskThreads::new(config.disk_threads.max(1), config.network_threads.div_ceil(2).max(1)),
             inboxes,
@@ -156,7 +159,7 @@ impl Server {
             file_descriptors_max,
             metrics: Metrics::default(),
             was_left_clean,
-            on_failure: Mutex::new(None),
+            failure: Mutex::default(),
             writes_aside_until: AtomicU64::new(0),
             config,
         });
@@ -180,7 +183,10 @@ impl Server {
             engines::start_solo(Arc::clone(&shared), opened, orders)
                 .map_err(system("start the metadata thread"))?,
         );
-        is_ready.recv_timeout(READY_PATIENCE).map_err(|_| StartError::NotReady)?;
+        // Nobody listens any more once it is ready.
+        shared.on_failure(move |reason| drop(ready.send(Err(reason))));
+        let ready = is_ready.recv_timeout(READY_PATIENCE).map_err(|_| StartError::NotReady)?;
+        ready.map_err(StartError::Failed)?;
         if let Some(view) = shared.monitor.view().load().as_ref()
             && let Some(cluster_id) = view.image.cluster_id()
         {
@@ -240,8 +246,7 @@ impl Server {
 
     /// Whom to tell, once, that the server cannot go on, and why: its metadata's disk has failed. It answers what it can until it is stopped.
     pub fn on_failure(&self, tell: impl FnOnce(String) + Send + 'static) {
-        *self.shared.on_failure.lock() = Some(Box::new(tell));
-        self.shared.tell_failure();
+        self.shared.on_failure(tell);
     }
 
     /// Stops: nothing new is taken, what is owed is answered within two seconds, and everything comes to disk.
@@ -292,7 +297,7 @@ impl Server {
             match data_dir.leave(CleanShutdown { broker_epoch, incarnation }) {
                 Ok(true) => continue,
                 Ok(false) => {
-                    tracing::warn!(%path, "a disk operation had failed; the next start looks at everything")
+                    tracing::warn!(%path, "a disk operation had failed, or the directory is not where it was; the next start looks at everything")
                 }
                 Err(error) => tracing::error!(%error, "could not say that the stop was clean"),
             }

@@ -150,12 +150,20 @@ impl Broker {
         let process = self.child.id().to_string();
         let killed = Command::new("kill").args(["-TERM", &process]).status().expect("kill runs");
         assert!(killed.success());
-        let status = self.child.wait().expect("the broker ends");
-        assert_eq!(status.code(), Some(0), "the broker stops cleanly");
+        assert_eq!(self.ended(), Some(0), "the broker stops cleanly");
+    }
+
+    /// Waits until it has come to its end by itself.
+    pub(crate) fn ended(&mut self) -> Option<i32> {
+        self.child.wait().expect("the broker ends").code()
     }
 
     pub(crate) fn restart(&mut self) {
         self.stop();
+        self.start_again();
+    }
+
+    pub(crate) fn start_again(&mut self) {
         let data_dir = self.data_dir.clone();
         let again = Self::run(&["serve", "--data-dir", data_dir.to_str().expect("a plain path")]);
         let directory = self.directory.take();

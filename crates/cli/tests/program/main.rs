@@ -4,6 +4,7 @@
 mod broker;
 mod cluster;
 mod config;
+mod disks;
 mod log;
 mod settings;
 mod start;

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,6 +18,8 @@ use crate::disk::{LogDir, PARTITION_METADATA};
 /// A data directory, held by this process.
 pub struct DataDir {
     pub(super) path: PathBuf,
+    /// The directory itself, wherever it is by now.
+    opened: File,
     /// Held as long as this is.
     _lock: File,
     clean_shutdown: Option<CleanShutdown>,
@@ -43,6 +46,7 @@ impl DataDir {
             move |source| FilesError::Io { operation, path, source }
         };
         private_directory(true).create(directory).map_err(failed("make", directory))?;
+        let opened = File::open(directory).map_err(failed("open", directory))?;
         let lock_path = directory.join(LOCK_FILE);
         let lock = options().write(true).create(true).open(&lock_path).map_err(failed("open", &lock_path))?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
@@ -62,6 +66,7 @@ impl DataDir {
         }
         Ok(Self {
             path: directory.to_owned(),
+            opened,
             _lock: lock,
             clean_shutdown: marker::read(directory).map_err(failed("read the marker in", directory))?,
             has_failures: AtomicBool::new(false),
@@ -91,7 +96,7 @@ impl DataDir {
 
     /// All logs are at rest and whole: says so to the next process, unless an operation has failed. Tells whether it does.
     pub fn leave(&self, marker: CleanShutdown) -> Result<bool, FilesError> {
-        if self.has_failures.load(Ordering::Relaxed) || self.is_lost() {
+        if self.has_failures.load(Ordering::Relaxed) || self.is_lost() || !self.is_in_place() {
             return Ok(false);
         }
         marker::write(&self.path, marker).map_err(|source| FilesError::Io {
@@ -109,6 +114,18 @@ impl DataDir {
             total_bytes: found.f_blocks.saturating_mul(found.f_frsize),
             free_bytes: found.f_bavail.saturating_mul(found.f_frsize),
         })
+    }
+
+    /// Whether its path still leads to it. Where it was moved or removed, or a disk was mounted over it, what is named by its path belongs to somebody else, and
+    /// what goes on to be written to open files may be found by nobody.
+    pub(super) fn is_in_place(&self) -> bool {
+        match (self.opened.metadata(), fs::metadata(&self.path)) {
+            (Ok(opened), Ok(there)) => (opened.dev(), opened.ino()) == (there.dev(), there.ino()),
+            (_, Err(error)) => {
+                !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+            }
+            (Err(_), Ok(_)) => true,
+        }
     }
 
     /// Whether the disk has failed.

@@ -503,6 +503,32 @@ fn several_data_directories_serve_and_fail_alone() {
     assert_eq!(left, [true, false]);
 }
 
+/// Moved aside, with nothing or with another broker's directory in its place: nothing is written there by name.
+#[test]
+fn a_directory_that_is_not_where_it_was_is_lost() {
+    let marker =
+        CleanShutdown { broker_epoch: klamm_model::BrokerEpoch(3), incarnation: uuid::Uuid::from_u128(4) };
+    for (has_another, is_written) in [(false, false), (false, true), (true, false), (true, true)] {
+        let place = tempfile::tempdir().expect("a directory");
+        let path = place.path().join("data");
+        let files = Files::open(&path).expect("opened");
+        std::fs::rename(&path, place.path().join("aside")).expect("renamed");
+        if has_another {
+            std::fs::create_dir(&path).expect("made");
+        }
+        if is_written {
+            let mut ops = Vec::new();
+            Log::create(PARTITION, DIRECTORY.to_owned(), config(), &mut ops);
+            let refused = files.perform(&ops[0]).expect_err("it is not there");
+            assert!(matches!(refused, DiskError::NotTried(_)), "{refused}");
+            assert!(files.data_dirs()[0].take_loss());
+        }
+        assert!(!files.data_dirs()[0].leave(marker).expect("nothing is written"));
+        let there = std::fs::read_dir(&path).map(Iterator::count).ok();
+        assert_eq!(there, has_another.then_some(0));
+    }
+}
+
 #[test]
 fn a_failed_write_tells_of_the_disk_only_where_the_disk_is_to_blame() {
     let place = tempfile::tempdir().expect("a directory");

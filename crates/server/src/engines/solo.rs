@@ -49,8 +49,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) fn run(shared: Arc<Shared>, opened: Opened, orders: &mpsc::Receiver<Order>) -> bool {
     let Opened { engine, effects } = opened;
     let performer = Performer::new(Arc::clone(&shared), None);
-    Driver { engine, effects, shared, performer, try_again_at: None, periodic_at: None, is_stopping: false }
-        .run(orders)
+    Driver { engine, effects, shared, performer, try_again_at: None, periodic_at: None }.run(orders)
 }
 
 struct Driver {
@@ -60,7 +59,6 @@ struct Driver {
     performer: Performer,
     try_again_at: Option<Instant>,
     periodic_at: Option<Instant>,
-    is_stopping: bool,
 }
 
 impl Driver {
@@ -91,7 +89,6 @@ impl Driver {
     }
 
     fn stop(mut self) -> bool {
-        self.is_stopping = true;
         self.engine.stop(&mut self.effects);
         self.carry_out();
         self.engine.log().is_whole()
@@ -131,11 +128,11 @@ impl Driver {
                         tracing::error!("the disk is full: topics cannot be created or changed");
                         self.try_again_at = Some(Instant::now() + PAUSE);
                     }
-                    Effect::Fatal(error) if self.is_stopping => {
-                        tracing::error!(%error, "the metadata log has failed")
+                    // What was promised to the disk is not there: the engine leads no more, or it could contradict what others were told.
+                    Effect::Fatal(error) => {
+                        tracing::error!(%error, "the metadata log has failed");
+                        self.shared.fail(format!("the metadata log has failed: {error}"));
                     }
-                    // What was promised to the disk is not there: going on could contradict what others were told.
-                    Effect::Fatal(error) => panic!("the metadata log has failed: {error}"),
                 }
             }
         }

@@ -1,0 +1,54 @@
+//! Data directories that go away under a broker.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use super::broker::Broker;
+
+#[test]
+fn a_data_directory_that_is_moved_away_ends_the_broker_and_what_is_in_its_place_is_left_alone() {
+    let mut broker = Broker::start();
+    broker.ok_with_input(&["produce", "t"], "kept\n");
+    let data_dir = broker.data_dir().to_owned();
+    let aside = data_dir.with_file_name("aside");
+    fs::rename(&data_dir, &aside).expect("renamed");
+    fs::create_dir(&data_dir).expect("made");
+    broker.run_anyway(&["topic", "create", "u", "--timeout", "10s"]);
+    assert_eq!(broker.ended(), Some(1));
+    fs::remove_dir(&data_dir).expect("still empty");
+    assert!(!aside.join("clean-shutdown").exists());
+    fs::rename(&aside, &data_dir).expect("renamed");
+    broker.start_again();
+    broker.ok(&["consume", "t", "-e"]).prints("kept\n");
+}
+
+#[test]
+fn the_second_of_two_may_go_and_whoever_asks_is_told() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let [one, two] = ["one", "two"].map(|name| place.path().join(name));
+    let dirs = format!("log.dirs={},{}", one.display(), two.display());
+    let mut broker = Broker::with(&["serve", "--listen", "127.0.0.1:0", "--set", &dirs], &[]);
+    broker.ok(&["topic", "create", "t", "-p", "2"]);
+    let (stays, goes) = if two.join("t-0").exists() { ("1", "0") } else { ("0", "1") };
+    broker.ok_with_input(&["produce", "t", "-p", stays], "kept\n");
+    broker.ok_with_input(&["produce", "t", "-p", goes], "gone\n");
+    broker.ok(&["cluster", "status", "--check"]).says("partitions  2: 0 offline");
+    fs::rename(&two, place.path().join("aside")).expect("renamed");
+    broker.ok(&["topic", "create", "u", "-p", "2"]);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let status = loop {
+        let status = broker.run_anyway(&["cluster", "status", "--check"]);
+        // One of each topic, and nobody waits for either.
+        if status.stdout.contains("partitions  4: 2 offline") {
+            break status.code(1);
+        }
+        assert!(Instant::now() < deadline, "{}", status.stdout);
+    };
+    status.says("not healthy").says("two: KAFKA_STORAGE_ERROR");
+    let problems = broker.ok(&["topic", "describe", "t", "--problems", "--format", "json"]).json();
+    assert_eq!(problems[0]["partitions"][0]["partition"].to_string(), goes);
+    assert_eq!(problems[0]["partitions"][0]["leader"], serde_json::Value::Null);
+    broker.ok(&["consume", "t", "-p", stays, "-e"]).prints("kept\n");
+    broker.stop();
+    assert!(!two.exists());
+}
