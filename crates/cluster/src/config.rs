@@ -25,6 +25,7 @@ pub use table::{TOPIC_CONFIGS, TOPIC_CONFIGS_WITHOUT_EFFECT};
 pub use topic::{CleanupPolicy, Compression, Flush, TimestampType, TopicConfig};
 
 use kind::parse_bool;
+use table::TOPIC_CONFIGS_REFUSED;
 
 /// The longest value, as with Kafka.
 pub const VALUE_SIZE_MAX: usize = 32_767;
@@ -121,12 +122,12 @@ pub fn known_topic_key(name: &str) -> Result<&'static ConfigKey, ConfigError> {
 pub fn check(name: &str, value: &str) -> Result<(), ConfigError> {
     let key = known_topic_key(name)?;
     check_value(key.name, key.kind, value)?;
-    // Whoever sizes disks for it must not be told yes.
-    if key.name == "remote.storage.enable" && parse_bool(value.trim()) == Some(true) {
-        let reason = "Tiered Storage functionality is disabled in the broker";
-        return Err(ConfigError::Refused { name: key.name, value: value.to_owned(), reason });
+    match TOPIC_CONFIGS_REFUSED.iter().find(|it| it.0 == key.name) {
+        Some(&(_, reason)) if !value.trim().eq_ignore_ascii_case(key.default) => {
+            Err(ConfigError::Refused { name: key.name, value: value.to_owned(), reason })
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Whether a topic's configs fit together, and to what it has from its brokers. That those contradict each other is no fault of the topic.

@@ -64,6 +64,8 @@ pub struct ConnectionLimits {
     pub frame_stall: Duration,
     /// A client that reads nothing of its answers for this time is given up (F47).
     pub send_stall: Duration,
+    /// Where unfinished frames have used up `queued.max.request.bytes`, one of them may go on for this time; if it is not finished by then, its connection is closed.
+    pub favour: Duration,
 }
 
 impl ConnectionLimits {
@@ -81,6 +83,7 @@ impl Default for ConnectionLimits {
             idle_max: Duration::from_secs(600),
             frame_stall: Duration::from_secs(30),
             send_stall: Duration::from_secs(60),
+            favour: Duration::from_secs(2),
         }
     }
 }

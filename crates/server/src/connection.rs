@@ -162,6 +162,11 @@ impl Connection {
         self.input.is_in_large_frame()
     }
 
+    /// Memory of a frame that is not finished.
+    pub(crate) fn unfinished_bytes(&self) -> usize {
+        self.input.held_size()
+    }
+
     /// Whether it holds far more memory than its unfinished frame needs yet.
     pub(crate) fn has_excess(&self) -> bool {
         self.input.has_excess()

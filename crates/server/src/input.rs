@@ -87,6 +87,11 @@ impl Input {
         self.held.is_some()
     }
 
+    /// The memory that holds them.
+    pub(crate) fn held_size(&self) -> usize {
+        self.held.as_ref().map_or(0, Buffer::capacity)
+    }
+
     /// Whether the held frame is a large one.
     pub(crate) fn is_in_large_frame(&self) -> bool {
         self.large_size.is_some()

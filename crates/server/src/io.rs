@@ -60,9 +60,6 @@ const TRIM_AFTER: Duration = Duration::from_secs(2);
 /// How long a thread that paused reading for want of budget waits before it tries again.
 const BUDGET_RETRY: Duration = Duration::from_millis(5);
 
-/// How long one connection may go on with a large frame though there is no budget, before it is another's turn.
-const FAVOUR: Duration = Duration::from_secs(1);
-
 /// How long accepting pauses when the process has no more file descriptors (F31).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -96,8 +93,8 @@ pub(crate) struct IoThread {
     to_send: Vec<ConnectionId>,
     /// Connections with large frames that wait for budget.
     without_budget: Vec<ConnectionId>,
-    /// The one of them that goes on all the same, and until when: if all the budget were held by unfinished frames, none would ever be finished. It stays the
-    /// same for a while, or each would get a little further and all together would hold far more than the budget.
+    /// The one that goes on all the same, and until when: if all the budget were held by unfinished frames, none would ever be finished. It stays the same
+    /// until it has finished or is closed, or each would get a little further and all together would hold far more than the budget.
     favoured: Option<(ConnectionId, Instant)>,
     /// Connections that waited for more of a large frame when they were last read, and when they are looked at.
     with_excess: Vec<ConnectionId>,
@@ -285,11 +282,11 @@ impl IoThread {
                 return self.refuse_input(id, &error);
             }
         };
-        self.take_requests(id);
-        let Some(connection) = self.connections.get_mut(&id) else { return };
-        if is_favoured && !connection.is_in_large_frame() {
+        if is_favoured && (!self.frames.is_empty() || !connection.is_in_large_frame()) {
             self.favoured = None;
         }
+        self.take_requests(id);
+        let Some(connection) = self.connections.get_mut(&id) else { return };
         match stop {
             input::Stop::Drained => {
                 connection.may_read = false;
@@ -513,19 +510,43 @@ impl IoThread {
         }
     }
 
+    /// Those that wait for budget have turns as all others.
     fn retry_without_budget(&mut self) {
         if self.without_budget.is_empty() {
             return;
         }
-        let waiting = std::mem::take(&mut self.without_budget);
-        self.took_at = Instant::now();
-        if self.favoured.is_none_or(|(id, until)| until <= self.now || !self.connections.contains_key(&id)) {
-            // Those that have waited for longest come first.
-            self.favoured = waiting.first().map(|id| (*id, self.now + FAVOUR));
+        self.favour_one();
+        for id in std::mem::take(&mut self.without_budget) {
+            self.queue(id);
         }
-        for id in waiting {
-            self.receive(id);
-            self.to_send.push(id);
+    }
+
+    fn favour_one(&mut self) {
+        let until = self.now + self.shared.config.connection.favour;
+        match &mut self.favoured {
+            Some((id, over_at)) if self.connections.contains_key(id) => {
+                if self.now < *over_at {
+                    return;
+                }
+                if !self.pool.budget().is_stuck() {
+                    *over_at = until;
+                    return;
+                }
+                let id = *id;
+                metrics::count(&self.shared.metrics.ended_stalled);
+                self.close_with_line(
+                    id,
+                    "its request does not come to its end, and the memory for requests is used up",
+                );
+                self.favoured = None;
+            }
+            _ => {
+                // Who holds most needs least to give it back.
+                let held =
+                    |id: &ConnectionId| self.connections.get(id).map_or(0, Connection::unfinished_bytes);
+                let most = self.without_budget.iter().copied().max_by_key(held);
+                self.favoured = most.map(|id| (id, until));
+            }
         }
     }
 

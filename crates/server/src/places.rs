@@ -15,6 +15,10 @@ use rustc_hash::FxHashMap;
 /// Places that other brokers have beyond those of clients, so that no flood of clients cuts the cluster apart.
 const BROKER_PLACES: usize = 64;
 
+/// Places that clients on this machine have beyond those of others and of one address: limits are changed at run time through a connection, and who has set one too
+/// low, or is flooded, must still get in to set it again.
+const LOCAL_PLACES: usize = 8;
+
 /// The places of a server.
 #[derive(Debug, Default)]
 pub(crate) struct Places {
@@ -60,19 +64,21 @@ impl Places {
         ip: IpAddr,
         limits: PlaceLimits,
     ) -> Result<Place, NoPlace> {
+        let ip = ip.to_canonical();
+        let local_places = if ip.is_loopback() { LOCAL_PLACES } else { 0 };
         let total = match listener {
-            Listener::Client => limits.total,
+            Listener::Client => limits.total.saturating_add(local_places),
             Listener::Broker => limits.total.saturating_add(BROKER_PLACES),
         };
         // One thread takes places, so nobody comes in between.
         if self.taken() >= total {
             return Err(NoPlace::Total);
         }
-        let counted = (listener == Listener::Client).then(|| ip.to_canonical());
+        let counted = (listener == Listener::Client).then_some(ip);
         if let Some(ip) = counted {
             let mut by_ip = self.by_ip.lock();
             let taken = by_ip.entry(ip).or_default();
-            if *taken >= limits.per_ip {
+            if *taken >= limits.per_ip.saturating_add(local_places) {
                 return Err(NoPlace::PerIp);
             }
             *taken += 1;
@@ -105,12 +111,12 @@ mod tests {
     fn places_are_few_in_all_and_fewer_for_one_address() {
         let places = Arc::new(Places::default());
         let limits = PlaceLimits { total: 3, per_ip: 2 };
-        let take = |listener, last: u8| places.take(listener, IpAddr::from([127, 0, 0, last]), limits);
+        let take = |listener, last: u8| places.take(listener, IpAddr::from([10, 0, 0, last]), limits);
         let client = |last| take(Listener::Client, last);
         let one = client(1).expect("free");
         let _two = client(1).expect("free");
         assert_eq!(client(1).err(), Some(NoPlace::PerIp));
-        let mapped = std::net::Ipv4Addr::new(127, 0, 0, 1).to_ipv6_mapped();
+        let mapped = std::net::Ipv4Addr::new(10, 0, 0, 1).to_ipv6_mapped();
         assert_eq!(places.take(Listener::Client, mapped.into(), limits).err(), Some(NoPlace::PerIp));
         let other = client(2).expect("another address");
         assert_eq!(client(3).err(), Some(NoPlace::Total));
@@ -120,5 +126,16 @@ mod tests {
         drop(other);
         drop(client(1).expect("free again"));
         assert_eq!((places.taken(), places.by_ip.lock().len()), (2, 1));
+    }
+
+    #[test]
+    fn whoever_is_on_this_machine_gets_in_whatever_the_limits_are() {
+        let places = Arc::new(Places::default());
+        let limits = PlaceLimits { total: 0, per_ip: 0 };
+        let client = |ip: [u8; 4]| places.take(Listener::Client, ip.into(), limits);
+        let local: Vec<_> = (0..LOCAL_PLACES).map(|_| client([127, 0, 0, 1]).expect("free")).collect();
+        assert!(client([127, 0, 0, 1]).is_err() && client([10, 0, 0, 1]).is_err());
+        drop(local);
+        assert!(client([10, 0, 0, 1]).is_err() && client([127, 0, 0, 1]).is_ok());
     }
 }

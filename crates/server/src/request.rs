@@ -177,11 +177,14 @@ fn leave_out(response: &mut Response, opened: &[io::Result<Arc<File>>]) {
 
 #[cfg(test)]
 mod tests {
-    use klamm_log::{DiskAction, DiskOp, FileKind, Log, LogConfig, SegmentVersion, compact};
+    use std::path::Path;
+
+    use klamm_log::{DiskAction, DiskOp, FileKind, Log, LogConfig, OpId, SegmentVersion, compact};
     use klamm_model::{
         BatchBuilder, LeaderEpoch, Offset, PartitionIndex, ProduceLimits, Seal, TopicId, TopicPartition,
         validate_produce,
     };
+    use klamm_node::Lookup;
     use klamm_wire::{
         FetchResponse,
         fetch::{FetchableTopicResponse, PartitionData},
@@ -195,6 +198,35 @@ mod tests {
         }
     }
 
+    const PARTITION: TopicPartition = TopicPartition { topic: TopicId::ZERO, partition: PartitionIndex(0) };
+
+    /// A log on the disk with one record.
+    fn log_of(place: &Path, value: &[u8]) -> (Files, Log) {
+        let files = Files::open(place).expect("opened");
+        let mut ops = Vec::new();
+        let mut log = Log::create(PARTITION, "t-0".to_owned(), LogConfig::default(), &mut ops);
+        let mut builder = BatchBuilder::default();
+        builder.append(Timestamp(1000), None, Some(value), &[]);
+        let bytes = builder.finish(&Seal::default());
+        let batch = validate_produce(&bytes, &ProduceLimits::default()).expect("a good batch");
+        log.append_as_leader(LeaderEpoch(0), &batch, bytes, &mut ops).expect("appended");
+        settle(&files, &mut log, ops);
+        (files, log)
+    }
+
+    #[test]
+    fn an_answer_that_needs_much_of_the_page_cache_is_left_to_a_disk_thread() {
+        let place = tempfile::tempdir().expect("a directory");
+        let (files, log) = log_of(place.path(), &vec![1; CACHED_BYTES_MAX * 5 / 8]);
+        for (count, is_found) in [(1, true), (2, true), (3, false)] {
+            let lookup = || log.lookup_time(Timestamp(1000), log.written());
+            let lookups =
+                (0..count).map(|partition| Lookup { topic: 0, partition, lookup: lookup() }).collect();
+            let reply = Reply::Times { response: Default::default(), lookups, has_epochs: true };
+            assert_eq!(look_cached(&reply, &files).is_some(), is_found, "{count} times");
+        }
+    }
+
     fn fetched(partition: PartitionData) -> FetchResponse {
         let topic = FetchableTopicResponse { partitions: vec![partition], ..Default::default() };
         FetchResponse { responses: vec![topic], ..Default::default() }
@@ -205,18 +237,7 @@ mod tests {
     fn records_that_are_gone_cost_their_reader_those_records_alone() {
         for (is_compacted, expected) in [(true, ErrorCode::None), (false, ErrorCode::KafkaStorageError)] {
             let place = tempfile::tempdir().expect("a directory");
-            let files = Files::open(place.path()).expect("opened");
-            let partition = TopicPartition { topic: TopicId::ZERO, partition: PartitionIndex(0) };
-            let mut ops = Vec::new();
-            let mut log = Log::create(partition, "t-0".to_owned(), LogConfig::default(), &mut ops);
-            let mut builder = BatchBuilder::default();
-            builder.append(Timestamp(1000), None, Some(b"value"), &[]);
-            let bytes = builder.finish(&Seal::default());
-            let batch = validate_produce(&bytes, &ProduceLimits::default()).expect("a good batch");
-            log.append_as_leader(LeaderEpoch(0), &batch, bytes, &mut ops).expect("appended");
-            let id = ops[0].id;
-            settle(&files, &mut log, ops);
-
+            let (files, log) = log_of(place.path(), b"value");
             let plan = log.read(Offset::ZERO, log.written(), 1 << 20).expect("in range").expect("written");
             let segment = plan.segment.id;
             let hole = Some(Records::Hole { size: 0, token: 0 });
@@ -231,7 +252,7 @@ mod tests {
             } else {
                 DiskAction::DeletePartition
             };
-            files.perform(&DiskOp { partition, id, action }).expect("done");
+            files.perform(&DiskOp { partition: PARTITION, id: OpId(1), action }).expect("done");
 
             let asked = Asked { correlation_id: 1, key: ApiKey::Fetch, version: 12 };
             let sent = |answer| {

@@ -28,6 +28,10 @@ pub const TOPIC_CONFIGS_WITHOUT_EFFECT: &[(&str, &str)] = &[
     ),
 ];
 
+/// Topic configs that keep their defaults, each with the reason: whoever sizes disks for another value must not be told yes.
+pub(super) const TOPIC_CONFIGS_REFUSED: &[(&str, &str)] =
+    &[("remote.storage.enable", "Tiered Storage functionality is disabled in the broker")];
+
 /// All configs that a topic can have, by name.
 pub const TOPIC_CONFIGS: &[ConfigKey] = &[
     ConfigKey {

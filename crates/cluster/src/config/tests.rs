@@ -261,3 +261,18 @@ fn minus_one_is_no_limit() {
     let keeps_all = resolved(&[("cleanup.policy", "")]);
     assert_eq!(keeps_all.cleanup, CleanupPolicy { delete: false, compact: false });
 }
+
+/// A value that one of the older names takes is one that topics can have.
+#[test]
+fn what_an_older_name_says_is_what_its_topics_take() {
+    for alias in ALIASES.iter().flat_map(|(_, others)| others.iter().map(|it| it.0)) {
+        let values = ["-1", "0", "1", "2147483647", "9223372036854775807"];
+        for value in values.into_iter().filter(|value| check_broker(alias, value).is_ok()) {
+            let given = BTreeMap::from([(alias.to_owned(), value.to_owned())]);
+            let layers = Layers { broker: None, cluster: None, given: &given };
+            for (name, value) in layers.topic_defaults() {
+                check(&name, &value).unwrap_or_else(|error| panic!("{alias}: {error}"));
+            }
+        }
+    }
+}

@@ -57,9 +57,10 @@ fn nobody_waits_while_bombs_are_unpacked_and_requests_stay_in_order() {
 
 #[test]
 fn one_address_cannot_take_all_places() {
+    // This machine has eight more.
     let few = |config: &mut Config| config.set("max.connections.per.ip", "2").expect("a key");
     with_server(few, |_, address| {
-        let mut good: Vec<Client> = (0..2).map(|_| Client::connect(address)).collect();
+        let mut good: Vec<Client> = (0..10).map(|_| Client::connect(address)).collect();
         for client in &mut good {
             client.call(3, &api_versions());
         }
@@ -168,6 +169,44 @@ fn large_requests_wait_for_memory_and_are_all_answered() {
             // Those that go on all the same come on top, one for each thread; without a budget all 72 MiB would be held together.
             assert!(most < 3 * BUDGET, "{most} bytes were held");
         });
+    });
+}
+
+/// B3, by several at once, each as fast as it can.
+#[test]
+fn requests_that_are_never_finished_take_a_bounded_part_of_memory() {
+    const BUDGET: usize = 4 << 20;
+    const FRAME: usize = 24 << 20;
+    let little = |config: &mut Config| {
+        config.set("queued.max.request.bytes", &BUDGET.to_string()).expect("a key");
+        config.connection.favour = Duration::from_millis(200);
+    };
+    with_server(little, |server, address| {
+        let mut good = Client::connect(address);
+        good.create_topic("events", 1);
+        let mut unfinished = (FRAME as u32).to_be_bytes().to_vec();
+        unfinished.resize(FRAME, 0);
+        let sockets: Vec<_> =
+            (0..10).map(|_| TcpStream::connect(address).expect("the server listens")).collect();
+        thread::scope(|scope| {
+            let send = |mut socket: &TcpStream| {
+                let _ = socket.write_all(&unfinished);
+                // Until the server ends the connection.
+                let _ = socket.read(&mut [0]);
+            };
+            let hostile: Vec<_> = sockets.iter().map(|socket| scope.spawn(move || send(socket))).collect();
+            let mut most = 0;
+            // One for each thread is let go on, and has time as long as nobody waits for it.
+            while hostile.iter().filter(|it| !it.is_finished()).count() > 2 {
+                most = most.max(server.received_bytes());
+                thread::sleep(Duration::from_millis(1));
+            }
+            assert!(most < BUDGET + 3 * FRAME, "{most} bytes were held");
+            let large = vec![1; 900_000];
+            assert_eq!(good.produce("events", 0, -1, batch(&[&large])), (0, 0));
+            sockets.iter().for_each(|socket| drop(socket.shutdown(std::net::Shutdown::Both)));
+        });
+        wait_until("their memory is gone", || server.received_bytes() == 0);
     });
 }
 

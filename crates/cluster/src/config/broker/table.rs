@@ -133,7 +133,7 @@ pub(super) const KEYS: &[BrokerKey] = &[
     ),
     key(
         "log.flush.scheduler.interval.ms",
-        ANY_LONG,
+        NATURAL_LONG,
         Some("9223372036854775807"),
         ReadOnly,
         "`log.flush.interval.ms`, where that is not set.",
@@ -186,14 +186,14 @@ pub(super) const KEYS: &[BrokerKey] = &[
         NATURAL,
         Some("10000"),
         ClusterWide,
-        "Connections at a time; another one is closed at once.",
+        "Connections at a time; another one is closed at once. Clients on the broker's own machine have 8 more, so that an operator gets in.",
     ),
     key(
         "max.connections.per.ip",
         NATURAL,
         Some("2147483647"),
         ClusterWide,
-        "Connections at a time from one address; another one is closed at once.",
+        "Connections at a time from one address; another one is closed at once. The broker's own machine has 8 more.",
     ),
     key(
         "max.incremental.fetch.session.cache.slots",
