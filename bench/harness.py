@@ -128,13 +128,15 @@ class Broker:
 class Klamm(Broker):
     """Takes records however full this machine's disk is: what is looked at is the broker."""
 
+    guard = ["log.dirs.min.free.bytes=0"]
+
     def __init__(self, data_dir, binary=None, name="klamm", settings=()):
         super().__init__(name, data_dir)
         self.binary, self.settings = binary or default_binary(), list(settings)
 
-    def spawn(self):
-        words = [self.binary, "serve", "--data-dir", self.data_dir, "--listen", self.address]
-        for setting in ["log.dirs.min.free.bytes=0", *self.settings]:
+    def spawn(self, *options):
+        words = [self.binary, "serve", "--data-dir", self.data_dir, "--listen", self.address, *options]
+        for setting in [*self.guard, *self.settings]:
             words += ["--set", setting]
         self.popen(words)
 

@@ -79,12 +79,11 @@ def metric(address, name):
 class Klamm(harness.Klamm):
     """With metrics, and its log lines at hand."""
 
+    guard = []
+
     def spawn(self):
         self.metrics = f"127.0.0.1:{harness.free_port()}"
-        words = [self.binary, "serve", "--data-dir", self.data_dir, "--listen", self.address, "--metrics-listen", self.metrics]
-        for setting in self.settings:
-            words += ["--set", setting]
-        self.popen(words)
+        super().spawn("--metrics-listen", self.metrics)
 
     def lines(self, text):
         with open(self.log_path, errors="replace") as file:

@@ -1,7 +1,7 @@
 //! How the program ends.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::process::{self, ExitCode};
 
 const FAILED: u8 = 1;
@@ -31,9 +31,9 @@ impl fmt::Display for Told {
 
 impl std::error::Error for Told {}
 
-/// Says on the standard error what went wrong, in one line.
+/// Says on the standard error what went wrong, in one line. Where nobody hears it, or the disk is full that it goes to, it went wrong all the same.
 pub(crate) fn tell(problem: &(impl fmt::Display + ?Sized)) {
-    eprintln!("klamm: {problem}");
+    let _ = writeln!(io::stderr(), "klamm: {problem}");
 }
 
 /// 0 if it went well, 1 if not, 2 if it was asked for wrongly, with one line that says why. Whoever stopped reading our output knows why: that is no failure.
@@ -55,10 +55,7 @@ pub(crate) fn report_panics_in_one_line() {
         let message = panic.payload_as_str().unwrap_or("no message");
         let place =
             panic.location().map_or(String::new(), |place| format!(" ({}:{})", place.file(), place.line()));
-        if message.contains("Broken pipe") {
-            process::exit(0);
-        }
-        eprintln!("klamm: this is a bug, please report it: {message}{place}");
+        tell(&format!("this is a bug, please report it: {message}{place}"));
         process::exit(FAILED.into());
     }));
 }

@@ -5,6 +5,8 @@ use std::io::{self, IsTerminal, Write};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
+use crate::failure::tell;
+
 /// Logs to the standard error, from the level in `KLAMM_LOG` (`debug`, or `info,klamm_server=trace`) or `level_default`.
 pub(crate) fn log_to_stderr(level_default: &str) {
     let wanted = std::env::var("KLAMM_LOG").unwrap_or_default();
@@ -12,7 +14,7 @@ pub(crate) fn log_to_stderr(level_default: &str) {
     let targets: Targets = match wanted.parse() {
         Ok(targets) => targets,
         Err(error) => {
-            eprintln!("klamm: KLAMM_LOG={wanted}: {error}; using {level_default}");
+            tell(&format!("KLAMM_LOG={wanted}: {error}; using {level_default}"));
             level_default.parse().unwrap_or_default()
         }
     };

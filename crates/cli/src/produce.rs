@@ -1,6 +1,6 @@
 //! `klamm produce`.
 
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, IsTerminal, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -43,7 +43,7 @@ pub(crate) fn run(args: &ProduceArgs) -> Result<()> {
             bail!("{failed} of {} records were not written", written + failed);
         }
         if io::stderr().is_terminal() {
-            eprintln!("{written} records written to {}", args.topic);
+            let _ = writeln!(io::stderr(), "{written} records written to {}", args.topic);
         }
         Ok(())
     })

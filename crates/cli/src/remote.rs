@@ -1,6 +1,7 @@
 //! Reaching the brokers.
 
 use std::future::Future;
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
@@ -8,6 +9,7 @@ use klamm_client::{Admin, Client, ClientConfig, metadata::Topic};
 use klamm_model::ErrorCode;
 
 use crate::args::RemoteArgs;
+use crate::failure::Usage;
 
 const DEFAULT_PORT: u16 = 9092;
 /// A person waits: whoever takes no connection by then is not there.
@@ -24,7 +26,7 @@ pub(crate) fn run<T>(command: impl Future<Output = Result<T>>) -> Result<T> {
 
 /// Connects to the cluster. `creates_topics`: whether asking for a topic may make it.
 pub(crate) async fn connect(remote: &RemoteArgs, creates_topics: bool) -> Result<Client> {
-    let bootstrap = remote.bootstrap.iter().map(|address| with_port(address)).collect();
+    let bootstrap = remote.bootstrap.iter().map(|address| with_port(address)).collect::<Result<_, _>>()?;
     let config = ClientConfig {
         bootstrap,
         connect_timeout_ms: milliseconds(remote.timeout.min(CONNECT_TIMEOUT)),
@@ -57,19 +59,23 @@ pub(crate) async fn topic(client: &Client, name: &str) -> Result<Topic> {
     })
 }
 
-fn with_port(address: &str) -> String {
-    let host = address.trim();
-    let has_port = match host.rsplit_once(':') {
+/// A broker's address; without a port, it is Kafka's.
+fn with_port(address: &str) -> Result<String, Usage> {
+    let address = address.trim();
+    let is_v6 = |it: &str| it.split('%').next().is_some_and(|it| it.parse::<Ipv6Addr>().is_ok());
+    let (host, port) = match address.rsplit_once(':') {
         // In a bare IPv6 address every group looks like a port.
-        Some((before, port)) => {
-            port.parse::<u16>().is_ok() && (!before.contains(':') || before.ends_with(']'))
-        }
-        None => false,
+        _ if is_v6(address) => (format!("[{address}]"), Some(DEFAULT_PORT)),
+        Some((host, port)) if !port.ends_with(']') => (host.to_owned(), port.parse().ok()),
+        _ => (address.to_owned(), Some(DEFAULT_PORT)),
     };
-    match has_port {
-        true => host.to_owned(),
-        false if host.contains(':') && !host.starts_with('[') => format!("[{host}]:{DEFAULT_PORT}"),
-        false => format!("{host}:{DEFAULT_PORT}"),
+    let is_host = match host.strip_prefix('[').and_then(|it| it.strip_suffix(']')) {
+        Some(inside) => is_v6(inside),
+        None => !host.is_empty() && !host.contains([':', '/', '[', ']']),
+    };
+    match port {
+        Some(port) if is_host && port != 0 => Ok(format!("{host}:{port}")),
+        _ => Err(Usage(format!("{address:?} is no address of a broker; expected HOST:PORT"))),
     }
 }
 
@@ -85,9 +91,20 @@ mod tests {
             ("::1", "[::1]:9092"),
             ("[::1]", "[::1]:9092"),
             ("[::1]:19", "[::1]:19"),
+            ("fe80::1%eth0", "[fe80::1%eth0]:9092"),
             (" 127.0.0.1:9093", "127.0.0.1:9093"),
         ] {
-            assert_eq!(with_port(given), meant);
+            assert_eq!(with_port(given).expect("an address"), meant);
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_wrong_usage() {
+        for wrong in
+            ["", " ", ":9092", "host:", "host:port", "host:0", "host:65536", "http://host:9092", "[host]:1"]
+        {
+            let error = with_port(wrong).expect_err(wrong);
+            assert!(error.0.ends_with("expected HOST:PORT"), "{error}");
         }
     }
 }

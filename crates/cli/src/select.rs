@@ -87,7 +87,7 @@ pub(crate) fn confirm(
             format!("the pattern matches {shown}{more}: --yes to {what}, --dry-run to see what that means");
         return Err(Usage(problem).into());
     }
-    eprint!("{what} {shown}{more}? [y/N] ");
+    write!(io::stderr(), "{what} {shown}{more}? [y/N] ")?;
     io::stderr().flush()?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;

@@ -16,7 +16,8 @@ use crate::output::{log_to_stderr, print_line};
 pub(crate) fn serve(args: &ServeArgs, began: Instant) -> Result<()> {
     let mut options = Vec::new();
     if let Some(data_dir) = &args.data_dir {
-        let path = data_dir.to_str().context("the path of the data directory is not UTF-8")?;
+        let unusable = || Usage(format!("--data-dir {}: the path is not UTF-8", data_dir.display()));
+        let path = data_dir.to_str().ok_or_else(unusable)?;
         options.push(("log.dirs".to_owned(), path.to_owned(), format!("--data-dir {path}")));
     }
     if let Some(node_id) = args.node_id {
@@ -56,12 +57,9 @@ fn settings(
     let mut sources = Sources::default();
     if let Some(file) = &args.config {
         sources.file(file).map_err(unusable)?;
-        print_line(&format!("settings of {}", file.display()))?;
+        announce(&format!("settings of {}", file.display()));
     }
-    // A variable that is not UTF-8 is none of ours.
-    let variables = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    sources.environment(variables).map_err(unusable)?;
+    sources.environment(variables()?).map_err(unusable)?;
     sources.arguments(set).map_err(unusable)?;
     sources.arguments(options).map_err(unusable)?;
     let mut config = Config { data_dirs: Vec::new(), ..Config::new(PathBuf::new(), BrokerId(1)) };
@@ -75,6 +73,21 @@ fn settings(
     Ok(config)
 }
 
+/// The variables that may be ours.
+fn variables() -> Result<Vec<(String, String)>, Usage> {
+    let ours = std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"KLAMM_"));
+    ours.map(|(name, value)| match (name.to_str(), value.into_string()) {
+        (Some(name), Ok(value)) => Ok((name.to_owned(), value)),
+        _ => Err(Usage(format!("the variable {} is not UTF-8", name.display()))),
+    })
+    .collect()
+}
+
+/// Says how far a start is. A broker serves though nobody reads that, or the disk is full that it goes to.
+fn announce(line: &str) {
+    let _ = print_line(line);
+}
+
 fn run(config: Config, began: Instant) -> Result<()> {
     // Signals are listened to before anything has to be cleaned up.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().context("no runtime")?;
@@ -85,7 +98,7 @@ fn run(config: Config, began: Instant) -> Result<()> {
     };
     let data_dirs: Vec<String> = config.data_dirs.iter().map(|path| path.display().to_string()).collect();
     let data_dirs = data_dirs.join(",");
-    print_line(&format!("data directory {data_dirs}"))?;
+    announce(&format!("data directory {data_dirs}"));
     let (tell, told) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
         // Nobody listens if it was told to stop meanwhile.
@@ -98,7 +111,10 @@ fn run(config: Config, began: Instant) -> Result<()> {
         }
     })?;
     // A start that is cut short does no more harm than a crash: the next one begins again.
-    let Some(started) = started else { return Ok(print_line("told to stop before it was ready")?) };
+    let Some(started) = started else {
+        announce("told to stop before it was ready");
+        return Ok(());
+    };
     let server = started.with_context(|| format!("the broker did not start (data directory {data_dirs})"))?;
     let (tell_failure, failed) = tokio::sync::oneshot::channel();
     server.on_failure(move |reason| {
@@ -106,12 +122,12 @@ fn run(config: Config, began: Instant) -> Result<()> {
         let _ = tell_failure.send(reason);
     });
     for address in server.addresses() {
-        print_line(&format!("listening on {address}"))?;
+        announce(&format!("listening on {address}"));
     }
     if let Some(address) = server.metrics_address() {
-        print_line(&format!("metrics on http://{address}/metrics"))?;
+        announce(&format!("metrics on http://{address}/metrics"));
     }
-    print_line(&format!("ready in {} ms", began.elapsed().as_millis()))?;
+    announce(&format!("ready in {} ms", began.elapsed().as_millis()));
     runtime.block_on(async {
         let failure = tokio::select! {
             () = signalled(&mut terminate, &mut interrupt) => None,

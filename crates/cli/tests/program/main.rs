@@ -10,6 +10,9 @@ mod settings;
 mod start;
 mod topic;
 
+use std::fs::File;
+use std::process::{Command, Stdio};
+
 use broker::{Broker, klamm};
 
 #[test]
@@ -143,6 +146,7 @@ fn wrong_usage_is_told_apart_from_failure() {
     klamm(&["serve", "--set", "num.partition=3"]).code(2).says("num.partitions");
     klamm(&["serve", "--listen", "nowhere"]).code(2).says("expected HOST:PORT");
     klamm(&["topic", "list", "-b", "127.0.0.1:1"]).code(1).says("no broker answers at 127.0.0.1:1");
+    klamm(&["topic", "list", "-b", "http://127.0.0.1:1"]).code(2).says("expected HOST:PORT");
     klamm(&["bench", "latency", "--seconds", "18446744073709551615"]).code(2).says("is not in 1..=");
     klamm(&["bench", "produce", "--record-size", "99999999999999"]).code(2).says("bytes at most");
     klamm(&[]).code(2).says("Usage: klamm <COMMAND>");
@@ -171,4 +175,16 @@ fn whoever_stops_reading_hears_no_complaint() {
     let output = consume.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn a_failure_is_one_though_nobody_hears_of_it() {
+    let full = File::options().write(true).open("/dev/full").expect("it takes nothing");
+    let (reader, broken) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    for stderr in [Stdio::from(full), Stdio::from(broken)] {
+        let mut failing = Command::new(env!("CARGO_BIN_EXE_klamm"));
+        failing.args(["topic", "list", "-b", "127.0.0.1:1"]).stderr(stderr);
+        assert_eq!(failing.status().expect("it runs").code(), Some(1));
+    }
 }

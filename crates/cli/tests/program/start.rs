@@ -8,9 +8,14 @@ use std::process::{Child, Command, Stdio};
 use super::broker::{Broker, klamm};
 
 fn serve(data_dir: &Path) -> Child {
+    serve_telling(data_dir, Stdio::piped())
+}
+
+fn serve_telling(data_dir: &Path, stdout: Stdio) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_klamm"));
     command.arg("serve").arg("--data-dir").arg(data_dir).args(["--listen", "127.0.0.1:0"]);
-    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts")
+    command.env("KLAMM_LOG", "info");
+    command.stdout(stdout).stderr(Stdio::piped()).spawn().expect("the program starts")
 }
 
 /// Asks it to stop once it has said that. What it said on its way to the end, and how it ended.
@@ -61,4 +66,17 @@ fn a_partition_whose_directory_is_gone_begins_anew_but_not_without_a_word() {
     let (said, code) = stopped_after(serve(broker.data_dir()), "ready in");
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("no directory of this partition was found") && said.contains("lost-0"), "{said}");
+}
+
+#[test]
+fn a_broker_serves_though_nobody_can_be_told() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let full = fs::File::options().write(true).open("/dev/full").expect("it takes nothing");
+    let mut broker = serve_telling(place.path(), full.into());
+    let mut lines = BufReader::new(broker.stderr.take().expect("piped")).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("serving")), "it does not serve");
+    let killed = Command::new("kill").arg(broker.id().to_string()).status().expect("kill runs");
+    assert!(killed.success());
+    assert_eq!(broker.wait().expect("the broker ends").code(), Some(0));
+    assert!(place.path().join("clean-shutdown").exists());
 }

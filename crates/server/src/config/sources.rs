@@ -86,7 +86,7 @@ pub enum LoadError {
         /// The variable.
         place: Place,
         /// What was probably meant.
-        nearest: &'static str,
+        nearest: String,
     },
     /// A key or a value does not fit.
     #[error("{place}: {error}")]
@@ -151,7 +151,7 @@ impl Sources {
                 // A container's links are named by what they link to, so that not every such variable is a mistake.
                 let as_key = name[PREFIX.len()..].to_lowercase().replace('_', ".");
                 if let Some(nearest) = nearest(&as_key, broker_keys().iter().map(|key| key.name)) {
-                    return Err(LoadError::Variable { place, nearest });
+                    return Err(LoadError::Variable { place, nearest: variable_of(nearest) });
                 }
                 self.warnings.push(format!("{place} sets nothing"));
                 continue;

@@ -78,8 +78,9 @@ impl Drop for Http {
 fn serve(mut poll: Poll, listener: &TcpListener, pages: &Arc<Pages>) {
     let mut events = Events::with_capacity(4);
     let open = Arc::new(AtomicUsize::new(0));
+    let mut pause = None;
     loop {
-        match poll.poll(&mut events, None) {
+        match poll.poll(&mut events, pause) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(error) => return tracing::error!(%error, "metrics are not served any more"),
@@ -87,16 +88,20 @@ fn serve(mut poll: Poll, listener: &TcpListener, pages: &Arc<Pages>) {
         if events.iter().any(|event| event.token() == WAKER) {
             return;
         }
-        loop {
-            match listener.accept() {
-                Ok((socket, _)) => answer_aside(socket.into(), pages, &open),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error)
-                    if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
-                Err(error) => {
-                    tracing::debug!(%error, "could not accept a connection for metrics");
-                    thread::sleep(ACCEPT_PAUSE);
-                }
+        pause = accept(listener, pages, &open);
+    }
+}
+
+/// Takes all who wait. Where the system gives no connection, tells when to try again: of those the poll does not tell once more.
+fn accept(listener: &TcpListener, pages: &Arc<Pages>, open: &Arc<AtomicUsize>) -> Option<Duration> {
+    loop {
+        match listener.accept() {
+            Ok((socket, _)) => answer_aside(socket.into(), pages, open),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
+            Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
+            Err(error) => {
+                tracing::debug!(%error, "could not accept a connection for metrics");
+                return Some(ACCEPT_PAUSE);
             }
         }
     }
@@ -142,7 +147,7 @@ fn answer(mut socket: TcpStream, pages: &Pages) -> io::Result<()> {
 fn read_path(socket: &mut TcpStream) -> io::Result<Result<String, Answer>> {
     let deadline = Instant::now() + PATIENCE;
     let mut head = Vec::new();
-    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+    while !is_whole(&head) {
         if head.len() >= HEAD_SIZE_MAX {
             return Ok(Err(Answer::plain("431 Request Header Fields Too Large", "too large")));
         }
@@ -160,8 +165,13 @@ fn read_path(socket: &mut TcpStream) -> io::Result<Result<String, Answer>> {
     Ok(path_of(&head))
 }
 
+/// An empty line ends it. Who types it by hand ends lines without the carriage return.
+fn is_whole(head: &[u8]) -> bool {
+    head.windows(2).any(|end| end == b"\n\n") || head.windows(3).any(|end| end == b"\n\r\n")
+}
+
 fn path_of(head: &[u8]) -> Result<String, Answer> {
-    let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let line = head.split(|byte| b"\r\n".contains(byte)).next().unwrap_or_default();
     let line = std::str::from_utf8(line).unwrap_or_default();
     match line.split(' ').collect::<Vec<_>>()[..] {
         ["GET", target, version] if version.starts_with("HTTP/1.") => {
@@ -203,6 +213,7 @@ mod tests {
         };
         let found = ask(http.address, b"GET /there?x=1 HTTP/1.1\r\nHost: x\r\n\r\n");
         assert!(found.starts_with("HTTP/1.1 200 OK\r\n") && found.ends_with("\r\n\r\nhere\n"), "{found}");
+        assert_eq!(status("GET /there HTTP/1.0\n\n"), "HTTP/1.1 200 OK");
         assert_eq!(status("GET /elsewhere HTTP/1.0\r\n\r\n"), "HTTP/1.1 404 Not Found");
         assert_eq!(status("POST /there HTTP/1.1\r\n\r\n"), "HTTP/1.1 405 Method Not Allowed");
         assert_eq!(status("hello\r\n\r\n"), "HTTP/1.1 400 Bad Request");

@@ -205,7 +205,10 @@ fn an_argument_beats_the_environment_and_that_a_file() {
 fn a_variable_that_is_nearly_right_is_refused() {
     let variables = [("KLAMM_NUM_PARTITION".to_owned(), "2".to_owned())];
     let error = Sources::default().environment(variables).expect_err("a typo");
-    assert_eq!(error.to_string(), "the variable KLAMM_NUM_PARTITION sets nothing; is it num.partitions?");
+    assert_eq!(
+        error.to_string(),
+        "the variable KLAMM_NUM_PARTITION sets nothing; is it KLAMM_NUM_PARTITIONS?"
+    );
 }
 
 proptest! {
