@@ -158,6 +158,11 @@ impl Files {
         Ok(found)
     }
 
+    /// Where a partition's files are, as far as that is known.
+    pub fn directory_of(&self, partition: TopicPartition) -> Option<PathBuf> {
+        Some(self.partition(partition).ok()?.path.clone())
+    }
+
     /// From now on operations of this partition go to that directory, which was found at start. For recovery, its files. What a crash interrupted
     /// in a swap of segments is done first.
     pub fn adopt(&self, partition: TopicPartition, directory: &str) -> DirectoryFiles {

@@ -173,7 +173,7 @@ fn work(shared: &Arc<Shared>) {
                 shared.metrics.operated(&op, began.elapsed());
                 let failed = result.is_err();
                 if let Err(error) = &result {
-                    tell_failure(&op, error);
+                    tell_failure(&shared.files, &op, error);
                 }
                 performer.events.push(Event::Disk { partition: op.partition, op: op.id, result });
                 if failed {

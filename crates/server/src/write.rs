@@ -28,7 +28,7 @@ pub(crate) fn perform(files: &Files, ops: &mut Vec<DiskOp>, events: &mut Vec<Eve
             let result = if is_done { Ok(Done::Nothing) } else { files.perform(op) };
             if let Err(error) = &result {
                 failed_count += 1;
-                tell_failure(op, error);
+                tell_failure(files, op, error);
             }
             events.push(Event::Disk { partition: op.partition, op: op.id, result });
         }
@@ -40,7 +40,10 @@ pub(crate) fn perform(files: &Files, ops: &mut Vec<DiskOp>, events: &mut Vec<Eve
 }
 
 /// One line for a failed operation; the bytes of records have no place in it.
-pub(crate) fn tell_failure(op: &DiskOp, error: &DiskError) {
+pub(crate) fn tell_failure(files: &Files, op: &DiskOp, error: &DiskError) {
+    let directory = files.directory_of(op.partition);
+    let directory =
+        directory.map_or_else(|| op.partition.to_string(), |directory| directory.display().to_string());
     let action = match &op.action {
         DiskAction::CreatePartition { .. } => "create partition",
         DiskAction::CreateSegment { .. } => "create segment",
@@ -60,7 +63,7 @@ pub(crate) fn tell_failure(op: &DiskOp, error: &DiskError) {
         DiskAction::Scrub(_) => "look for damage",
         DiskAction::DeletePartition => "delete partition",
     };
-    tracing::error!(partition = %op.partition, action, %error, "a disk operation failed");
+    tracing::error!(directory, action, %error, "a disk operation failed");
 }
 
 fn place(op: &DiskOp) -> Option<(SegmentId, u32)> {

@@ -18,7 +18,7 @@ use klamm_model::{TopicId, TopicPartition};
 
 use super::{
     DELETED, DataDir, Directory, FILE_NAME_BYTES_MAX, FUTURE, Files, FilesError, TEMPORARY, failed,
-    is_marked_name, marked_name, options, patiently, private_directory, read_fully, read_metadata,
+    is_marked_name, is_want, marked_name, options, patiently, private_directory, read_fully, read_metadata,
     remove_file, sync_directory, unsynced, write_file, write_lock,
 };
 use crate::compact;
@@ -178,7 +178,12 @@ pub(super) fn finish_moves(data_dirs: &[DataDir]) -> Result<(), FilesError> {
                 continue;
             };
             let is_copy = is_marked_name(&name, FUTURE);
-            match place_of(&entry.path()).map_err(failed)? {
+            let place = match place_of(&entry.path()) {
+                // A bad sector under one directory is no reason to do without the others.
+                Err(error) if !is_copy && !is_want(&error) => None,
+                read => read.map_err(failed)?,
+            };
+            match place {
                 Some(place) if is_copy || place == name => {
                     finish_move(data_dirs, path, &entry.path(), &place).map_err(failed)?;
                 }

@@ -503,6 +503,16 @@ fn several_data_directories_serve_and_fail_alone() {
     assert_eq!(left, [true, false]);
 }
 
+#[test]
+fn a_directory_that_cannot_be_read_keeps_no_other_from_being_found() {
+    let place = tempfile::tempdir().expect("a directory");
+    drop(filled(place.path()));
+    fs::create_dir_all(place.path().join("other-0").join(super::moving::WHOLE)).expect("made");
+    let found = Files::open(place.path()).expect("opened").partitions().expect("listed");
+    let found: Vec<_> = found.iter().map(|it| (&*it.topic, it.partition)).collect();
+    assert_eq!(found, [("other", None), ("some-topic", Some(PARTITION))]);
+}
+
 /// Moved aside, with nothing or with another broker's directory in its place: nothing is written there by name.
 #[test]
 fn a_directory_that_is_not_where_it_was_is_lost() {
