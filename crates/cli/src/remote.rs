@@ -9,7 +9,8 @@ use klamm_client::{Admin, Client, ClientConfig, metadata::Topic};
 use klamm_model::ErrorCode;
 
 use crate::args::RemoteArgs;
-use crate::failure::Usage;
+use crate::failure::{Usage, tell};
+use crate::output::listed;
 
 const DEFAULT_PORT: u16 = 9092;
 /// A person waits: whoever takes no connection by then is not there.
@@ -48,15 +49,22 @@ fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The topic, once all its partitions have leaders.
+/// The topic, once all its partitions have leaders. Those that have none by then are told: what is said to them, or asked of them, waits.
 pub(crate) async fn topic(client: &Client, name: &str) -> Result<Topic> {
-    client.topic(name, TOPIC_TIMEOUT).await.map_err(|answer| match answer {
+    let topic = client.topic(name, TOPIC_TIMEOUT).await.map_err(|answer| match answer {
         Some(ErrorCode::UnknownTopicOrPartition) | None => {
             anyhow!("there is no topic {name:?}; `klamm topic create {name}` makes it")
         }
         Some(ErrorCode::InvalidTopicException) => anyhow!("{name:?} is no name for a topic"),
         Some(code) => anyhow!("topic {name:?}: the broker answered {code}"),
-    })
+    })?;
+    let partitions = topic.partitions.iter().enumerate();
+    let leaderless: Vec<_> = partitions.filter(|(_, it)| it.leader.is_none()).map(|it| it.0).collect();
+    if !leaderless.is_empty() {
+        let numbers = listed(&leaderless);
+        tell(&format!("topic {name:?}: nobody leads partition {numbers}; `klamm cluster status` tells more"));
+    }
+    Ok(topic)
 }
 
 /// A broker's address; without a port, it is Kafka's.

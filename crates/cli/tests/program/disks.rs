@@ -48,7 +48,8 @@ fn the_second_of_two_may_go_and_whoever_asks_is_told() {
     let problems = broker.ok(&["topic", "describe", "t", "--problems", "--format", "json"]).json();
     assert_eq!(problems[0]["partitions"][0]["partition"].to_string(), goes);
     assert_eq!(problems[0]["partitions"][0]["leader"], serde_json::Value::Null);
-    broker.ok(&["consume", "t", "-p", stays, "-e"]).prints("kept\n");
+    let served = broker.ok(&["consume", "t", "-p", stays, "-e"]);
+    served.says(&format!("nobody leads partition {goes}")).prints("kept\n");
     broker.stop();
     assert!(!two.exists());
 }

@@ -37,6 +37,11 @@ impl Config {
                 let reason = format!("no client can connect to {:?}", first.host);
                 return Err(self.unusable("advertised.listeners", reason));
             }
+            if first.port == 0 {
+                return Err(
+                    self.unusable("advertised.listeners", "no client can connect to port 0".to_owned())
+                );
+            }
             self.advertised = Some((first.host, first.port));
         }
         Ok(())

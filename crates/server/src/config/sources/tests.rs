@@ -142,6 +142,11 @@ fn mistakes_are_named_with_their_lines() {
         ),
         (
             "a.properties",
+            "advertised.listeners=PLAINTEXT://here:0",
+            r#"advertised.listeners cannot be "PLAINTEXT://here:0": no client can connect to port 0"#,
+        ),
+        (
+            "a.properties",
             "listener.name.inside.sssl.protocol=x",
             r#"a.properties, line 1: Unknown broker config name: "listener.name.inside.sssl.protocol""#,
         ),
