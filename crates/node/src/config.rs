@@ -189,6 +189,10 @@ impl NodeConfig {
     }
 }
 
+/// All logs are looked at for each round, so that shorter rests would leave time for nothing else.
+const CLEANER_BACKOFF_MS_MIN: u64 = 100;
+const SCRUB_INTERVAL_MS_MIN: u64 = 1000;
+
 type Setter = fn(&mut NodeConfig, &str);
 
 /// What each key that a node reads does to its settings, by name. The table of keys has checked the value.
@@ -205,7 +209,9 @@ const SETTERS: &[(&str, Setter)] = &[
     ("default.replication.factor", |it, value| it.default_replication_factor = Some(number(value))),
     ("delete.topic.enable", |it, value| it.delete_topics = truth(value)),
     ("fetch.max.bytes", |it, value| it.fetch_bytes_max = number(value)),
-    ("log.cleaner.backoff.ms", |it, value| it.cleaner.backoff_ms = number(value)),
+    ("log.cleaner.backoff.ms", |it, value| {
+        it.cleaner.backoff_ms = number::<u64>(value).max(CLEANER_BACKOFF_MS_MIN)
+    }),
     ("log.cleaner.dedupe.buffer.size", |it, value| it.cleaner.dedupe_bytes_max = number(value)),
     ("log.cleaner.enable", |it, value| it.cleaner.enabled = truth(value)),
     ("log.cleaner.io.max.bytes.per.second", |it, value| {
@@ -215,7 +221,9 @@ const SETTERS: &[(&str, Setter)] = &[
     ("log.dirs.min.free.bytes", |it, value| it.min_free_bytes = value.parse().ok()),
     ("log.retention.check.interval.ms", |it, value| it.retention_check_interval_ms = number(value)),
     ("log.scrub.bytes.per.second", |it, value| it.scrubber.bytes_per_second = number(value)),
-    ("log.scrub.interval.ms", |it, value| it.scrubber.interval_ms = number(value)),
+    ("log.scrub.interval.ms", |it, value| {
+        it.scrubber.interval_ms = number::<u64>(value).max(SCRUB_INTERVAL_MS_MIN)
+    }),
     ("max.incremental.fetch.session.cache.slots", |it, value| it.fetch_session_count_max = number(value)),
     ("node.id", |it, value| it.broker_id = BrokerId(number(value))),
     ("num.partitions", |it, value| it.default_partition_count = number(value)),

@@ -549,3 +549,20 @@ fn a_topic_created_again_waits_for_the_directory_of_the_deleted_one() {
     world.all_disk();
     assert_eq!(world.produced(produced), (ErrorCode::None, 0));
 }
+
+#[test]
+fn the_shortest_rests_leave_time_for_everything_else() {
+    let mut world = World::with(|config| {
+        for (key, value) in [("log.cleaner.backoff.ms", "0"), ("log.scrub.interval.ms", "1")] {
+            config.give(key, value).expect("a key");
+        }
+    });
+    world.create_with("t", 1, &[("cleanup.policy", "compact")]);
+    let began = world.tick;
+    for _ in 0..100 {
+        world.all_disk();
+        world.tick = world.tick.max(world.node.next_wake().expect("of a heartbeat, at least").0);
+        world.step(Event::Tick);
+    }
+    assert!(began + 1_000_000 < world.tick, "{} us for a hundred rounds", world.tick - began);
+}

@@ -223,7 +223,7 @@ fn write_requests(text: &mut Text, metrics: &Metrics) {
 }
 
 fn write_connections(text: &mut Text, shared: &Shared) {
-    let Shared { metrics, config, budget, places, .. } = shared;
+    let Shared { metrics, config, budget, unsent, places, .. } = shared;
     text.value(&family::CONNECTIONS, places.taken());
     text.value(&family::CONNECTIONS_MAX, shared.place_limits().total);
     text.value(&family::ACCEPTED, metrics.accepted.load(Relaxed));
@@ -238,6 +238,7 @@ fn write_connections(text: &mut Text, shared: &Shared) {
     text.value(&family::ACCEPT_FAILURES, metrics.accept_failures.load(Relaxed));
     text.value(&family::RECEIVED_BYTES, budget.used());
     text.value(&family::RECEIVED_BYTES_MAX, config.received_bytes_max);
+    text.value(&family::UNSENT_BYTES, unsent.used());
 }
 
 fn write_node(text: &mut Text, shared: &Shared, report: &Report) {

@@ -46,6 +46,7 @@ families! {
     ACCEPT_FAILURES = Counter "klamm_accept_failures_total" [] "Times that accepting paused because the system gave no connection, such as for want of file descriptors.";
     RECEIVED_BYTES = Gauge "klamm_received_bytes" [] "Memory of received requests that are not done with.";
     RECEIVED_BYTES_MAX = Gauge "klamm_received_bytes_max" [] "`queued.max.request.bytes`: above it, large requests wait.";
+    UNSENT_BYTES = Gauge "klamm_unsent_bytes" [] "Memory of answers that their readers have not taken yet; it may be as much as that of requests.";
     PRODUCED_RECORDS = Counter "klamm_produced_records_total" [] "Records of clients appended here.";
     PRODUCED_BYTES = Counter "klamm_produced_bytes_total" [] "Bytes of clients' batches appended here.";
     FETCHED_BYTES = Counter "klamm_fetched_bytes_total" [] "Bytes of records in answers to fetches, of consumers and of followers.";

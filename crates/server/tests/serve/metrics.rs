@@ -45,6 +45,7 @@ fn a_scrape_counts_what_was_done() {
             ("klamm_fetched_bytes_total", records.len() as f64),
             ("klamm_log_bytes", records.len() as f64),
             ("klamm_malformed_requests_total", 1.0),
+            ("klamm_unsent_bytes", 0.0),
             ("klamm_partitions", 3.0),
             ("klamm_leader_partitions", 3.0),
             ("klamm_offline_partitions", 0.0),

@@ -99,7 +99,7 @@ pub(super) const KEYS: &[BrokerKey] = &[
         NATURAL_LONG,
         Some("15000"),
         ClusterWide,
-        "How long compaction rests when there was nothing to compact.",
+        "How long compaction rests when there was nothing to compact; 100 at least.",
     ),
     key(
         "log.cleaner.dedupe.buffer.size",
@@ -157,7 +157,7 @@ pub(super) const KEYS: &[BrokerKey] = &[
         Kind::Long { min: 1, max: i64::MAX },
         Some("604800000"),
         ClusterWide,
-        "How often all records are looked at in that way, unless that takes longer. The first round begins an hour after the start, or when this time is over. A key of Klamm's own.",
+        "How often all records are looked at in that way, unless that takes longer. The first round begins an hour after the start, or when this time is over. Less than 1000 is 1000. A key of Klamm's own.",
     ),
     key(
         "log.retention.hours",
