@@ -198,10 +198,24 @@ mod tests {
         answer
     }
 
+    fn pages() -> Arc<Pages> {
+        Arc::new(|path: &str| (path == "/there").then(|| Answer::plain("200 OK", "here")))
+    }
+
     fn http() -> Http {
-        let pages = |path: &str| (path == "/there").then(|| Answer::plain("200 OK", "here"));
         let listener = TcpListener::bind(([127, 0, 0, 1], 0).into()).expect("a port");
-        Http::start(listener, Arc::new(pages)).expect("started")
+        Http::start(listener, pages()).expect("started")
+    }
+
+    /// Whoever stops is not kept waiting meanwhile.
+    #[test]
+    fn a_listener_that_gives_no_connection_is_tried_again_later() {
+        let socket =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+        socket.set_nonblocking(true).expect("a socket");
+        // Nobody may connect to it.
+        let listener = TcpListener::from_std(socket.into());
+        assert_eq!(accept(&listener, &pages(), &Arc::default()), Some(ACCEPT_PAUSE));
     }
 
     #[test]
