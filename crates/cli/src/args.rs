@@ -60,7 +60,7 @@ pub(crate) enum Command {
     Completions(CompletionsArgs),
 }
 
-/// Run a broker until it is told to stop (SIGTERM, SIGINT).
+/// Run a broker until it is told to stop (SIGTERM, SIGINT, SIGHUP).
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

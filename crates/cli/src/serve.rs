@@ -91,10 +91,9 @@ fn announce(line: &str) {
 fn run(config: Config, began: Instant) -> Result<()> {
     // Signals are listened to before anything has to be cleaned up.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().context("no runtime")?;
-    let (mut terminate, mut interrupt) = {
+    let mut stops = {
         let _context = runtime.enter();
-        let listen = |kind| signal(kind).context("no signals");
-        (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?)
+        Stops::listen().context("no signals")?
     };
     let data_dirs: Vec<String> = config.data_dirs.iter().map(|path| path.display().to_string()).collect();
     let data_dirs = data_dirs.join(",");
@@ -107,7 +106,7 @@ fn run(config: Config, began: Instant) -> Result<()> {
     let started = runtime.block_on(async {
         tokio::select! {
             started = told => started.context("the start ended early").map(Some),
-            () = signalled(&mut terminate, &mut interrupt) => Ok(None),
+            () = stops.any() => Ok(None),
         }
     })?;
     // A start that is cut short does no more harm than a crash: the next one begins again.
@@ -130,7 +129,7 @@ fn run(config: Config, began: Instant) -> Result<()> {
     announce(&format!("ready in {} ms", began.elapsed().as_millis()));
     runtime.block_on(async {
         let failure = tokio::select! {
-            () = signalled(&mut terminate, &mut interrupt) => None,
+            () = stops.any() => None,
             reason = failed => reason.ok(),
         };
         let (tell, told) = tokio::sync::oneshot::channel();
@@ -139,7 +138,7 @@ fn run(config: Config, began: Instant) -> Result<()> {
         tokio::select! {
             // What went wrong it has said itself.
             ended = told => ended.map(|_| ()).context("the broker did not stop as it should")?,
-            () = insisted(&mut interrupt, stop_began) => {
+            () = insisted(&mut stops.interrupt, stop_began) => {
                 bail!("interrupted again while it stopped: the next start goes about it as after a crash")
             }
         }
@@ -150,11 +149,46 @@ fn run(config: Config, began: Instant) -> Result<()> {
     })
 }
 
-async fn signalled(terminate: &mut Signal, interrupt: &mut Signal) {
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// The signals by which it is told to stop.
+struct Stops {
+    terminate: Signal,
+    interrupt: Signal,
+    /// The terminal is gone. Whoever started it with `nohup` wants it to go on.
+    hangup: Option<Signal>,
+}
+
+impl Stops {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: if ignores_hangup() { None } else { Some(signal(SignalKind::hangup())?) },
+        })
     }
+
+    async fn any(&mut self) {
+        let Self { terminate, interrupt, hangup } = self;
+        let hung_up = async {
+            match hangup {
+                Some(hangup) => {
+                    hangup.recv().await;
+                }
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            () = hung_up => {}
+        }
+    }
+}
+
+/// What was asked for by whoever started it, as the system tells it; the first signal is the lowest bit.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).is_ok_and(|mask| mask & 1 == 1))
 }
 
 /// Somebody at the keyboard will not wait. Whoever passes signals on (`timeout`, `npm`, a shell) often sends one twice, at once: that is not meant so, and

@@ -80,3 +80,27 @@ fn a_broker_serves_though_nobody_can_be_told() {
     assert_eq!(broker.wait().expect("the broker ends").code(), Some(0));
     assert!(place.path().join("clean-shutdown").exists());
 }
+
+#[test]
+fn a_terminal_that_is_closed_stops_it_in_order_but_not_under_nohup() {
+    for trap in ["", "trap '' HUP; "] {
+        let place = tempfile::tempdir().expect("a temporary directory");
+        let script = format!("{trap}exec \"$0\" serve --listen 127.0.0.1:0 --data-dir \"$1\"");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_klamm")]).arg(place.path()).stdout(Stdio::piped());
+        let mut broker = command.spawn().expect("sh runs");
+        let mut lines = BufReader::new(broker.stdout.take().expect("piped")).lines().map_while(Result::ok);
+        assert!(lines.any(|line| line.starts_with("ready in")));
+        let status = fs::read_to_string(format!("/proc/{}/status", broker.id())).expect("it runs");
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("there");
+        let is_ignored = u64::from_str_radix(mask.trim(), 16).expect("a mask") & 1 == 1;
+        // These tests may be run under nohup themselves.
+        assert!(is_ignored || trap.is_empty(), "{status}");
+        let signal = if is_ignored { "-TERM" } else { "-HUP" };
+        let killed =
+            Command::new("kill").args([signal, &broker.id().to_string()]).status().expect("kill runs");
+        assert!(killed.success());
+        assert_eq!(broker.wait().expect("the broker ends").code(), Some(0));
+        assert!(place.path().join("clean-shutdown").exists());
+    }
+}
