@@ -217,8 +217,8 @@ mod tests {
     #[test]
     fn an_answer_that_needs_much_of_the_page_cache_is_left_to_a_disk_thread() {
         let place = tempfile::tempdir().expect("a directory");
-        let (files, log) = log_of(place.path(), &vec![1; CACHED_BYTES_MAX * 5 / 8]);
-        for (count, is_found) in [(1, true), (2, true), (3, false)] {
+        let (files, log) = log_of(place.path(), &vec![1; CACHED_BYTES_MAX / 8]);
+        for (count, is_found) in [(2, true), (20, false)] {
             let lookup = || log.lookup_time(Timestamp(1000), log.written());
             let lookups =
                 (0..count).map(|partition| Lookup { topic: 0, partition, lookup: lookup() }).collect();
