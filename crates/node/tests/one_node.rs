@@ -287,18 +287,16 @@ fn who_may_have_a_producer_id() {
 #[test]
 fn metadata_creates_no_topic_of_the_clusters_own() {
     let mut world = World::new();
-    for name in ["__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata"] {
-        let topic = MetadataRequestTopic { name: Some(name.into()), ..Default::default() };
-        let request = MetadataRequest {
-            topics: Some(vec![topic]),
-            allow_auto_topic_creation: true,
-            ..Default::default()
-        };
+    let own = ["__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata"];
+    let named = |name: &str| MetadataRequestTopic { name: Some(name.into()), ..Default::default() };
+    for topics in [own.map(named).into(), [own[0], "new"].map(named).to_vec()] {
+        let request =
+            MetadataRequest { topics: Some(topics), allow_auto_topic_creation: true, ..Default::default() };
         let sequence = world.send(Request::Metadata(request), 12);
         let Response::Metadata(response) = world.response(sequence) else { panic!("another answer") };
-        assert_ne!(response.topics[0].error_code, 0, "{name}");
+        assert_eq!(response.topics[0].error_code, ErrorCode::UnknownTopicOrPartition.code());
     }
-    assert_eq!(world.node.image().topics().count(), 0);
+    assert_eq!(world.node.image().topics().count(), 1);
 }
 
 #[test]

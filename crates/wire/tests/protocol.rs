@@ -8,15 +8,19 @@ use klamm_wire::{ApiKey, SERVED, Served};
 const HEAD: &str = "\
 # What is served
 
-Every API key of Apache Kafka 4.4, the versions that a Kafka 4.4 broker tells its clients of, and those that Klamm serves. A client finds the same in the
-ApiVersions answer. Written by `cargo xtask protocol` from the table in `crates/wire/src/api.rs`; a test says when it is stale.
+Every API key of Apache Kafka 4.4, the versions that a Kafka 4.4 broker has (it does not tell its clients of those between nodes), and those that Klamm
+serves. A client finds the same in the ApiVersions answer. Written by `cargo xtask protocol` from the table in `crates/wire/src/api.rs`; a test says when it is stale.
 ";
 
 /// What a reader must know of a key that is served but does not do here all that its name says.
 fn limit(key: ApiKey) -> Option<&'static str> {
     Some(match key {
         ApiKey::Produce => {
-            "0 to 2 are told and refused, as Kafka does: librdkafka takes its codecs from that range (KAFKA-18659)"
+            "0 to 2 are told and refused, as Kafka does: librdkafka takes its codecs from that range (KAFKA-18659); records of a transaction are INVALID_TXN_STATE"
+        }
+        ApiKey::Metadata => "no topic of the cluster's own (`__consumer_offsets`) is created on the way",
+        ApiKey::DescribeConfigs | ApiKey::AlterConfigs | ApiKey::IncrementalAlterConfigs => {
+            "of topics and brokers; groups and client metrics have their defaults, which cannot be changed yet, and loggers have none"
         }
         ApiKey::FindCoordinator => "no coordinators yet: COORDINATOR_NOT_AVAILABLE, and clients ask again",
         ApiKey::InitProducerId => {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use klamm_cluster::controller::Reply as Decided;
+use klamm_cluster::{controller::Reply as Decided, topic_name};
 use klamm_model::ErrorCode;
 use klamm_wire::{MetadataRequest, Request, Response};
 
@@ -62,10 +62,10 @@ pub(crate) fn auto_created(
         unreachable!("metadata that creates nothing is answered from the view");
     };
     for topic in &mut metadata.topics {
-        if topic.error_code != ErrorCode::UnknownTopicOrPartition.code() {
+        let name = topic.name.as_deref().unwrap_or_default();
+        if topic.error_code != ErrorCode::UnknownTopicOrPartition.code() || topic_name::is_internal(name) {
             continue;
         }
-        let name = topic.name.as_deref().unwrap_or_default();
         let refusal = refused.get(name).copied();
         // Not refused and not there yet: on its way, so the client asks again.
         topic.error_code = refusal.unwrap_or(ErrorCode::LeaderNotAvailable).code();
