@@ -165,13 +165,11 @@ fn unknown(of: &'static str, name: &str, known: impl Iterator<Item = &'static st
 
 /// The key that a wrong one was probably meant to be.
 pub fn nearest(name: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
-    // Names come from clients; comparing costs length times length.
-    if 64 < name.len() {
-        return None;
-    }
-    let distance = |key: &&'static str| edits(name.as_bytes(), key.as_bytes());
-    let best = known.min_by_key(distance)?;
-    (distance(&best) <= 3).then_some(best)
+    const EDITS_MAX: usize = 3;
+    // Names come from clients, and comparing costs length times length. An edit changes the length by one at most.
+    let near = known.filter(|key| key.len().abs_diff(name.len()) <= EDITS_MAX);
+    let distances = near.map(|key| (edits(name.as_bytes(), key.as_bytes()), key));
+    distances.min_by_key(|it| it.0).filter(|it| it.0 <= EDITS_MAX).map(|it| it.1)
 }
 
 /// How many bytes must be put in, taken out or replaced to make one of the other.

@@ -6,7 +6,7 @@
 use klamm_log::{Compacted, Log};
 use klamm_model::{Tick, TopicPartition};
 
-use crate::{Effect, Now, hosted::Hosted, node::Node};
+use crate::{Effect, Now, Walk, node::Node};
 
 /// The log that is being compacted.
 #[derive(Debug, Default)]
@@ -15,12 +15,21 @@ pub(crate) struct Cleaner {
     is_wanted: bool,
     /// When logs are looked at next.
     at: Option<Tick>,
+    /// How far the look under way has come, and the log that is to be compacted first of those it has seen.
+    look: Option<(Walk, Option<Due>)>,
     running: Option<TopicPartition>,
 }
 
+/// A log that is to be compacted: whether its last pass went well, how dirty it is, and which it is.
+type Due = (bool, u32, TopicPartition);
+
 impl Cleaner {
     pub(crate) fn next_wake(&self) -> Option<Tick> {
-        self.at
+        self.at.filter(|_| self.is_wanted)
+    }
+
+    pub(crate) fn is_looking(&self) -> bool {
+        self.look.is_some()
     }
 
     /// There is a log that is to be compacted.
@@ -30,31 +39,41 @@ impl Cleaner {
 }
 
 impl Node {
-    /// Gives a log a pass, if it is time and one is due.
+    /// Gives a log a pass, if it is time and one is due. For that all logs are looked at, a slice at a time.
     pub(crate) fn clean(&mut self, now: Now, out: &mut Vec<Effect>) {
         let next = now.tick.after_ms(self.config.cleaner.backoff_ms);
-        if !self.cleaner.is_wanted || now.tick < *self.cleaner.at.get_or_insert(next) {
-            return;
+        if self.cleaner.look.is_none() {
+            if !self.cleaner.is_wanted || now.tick < *self.cleaner.at.get_or_insert(next) {
+                return;
+            }
+            // Compacted logs that are met or made from here on want the next look.
+            self.cleaner.is_wanted = false;
+            // It may have failed without an operation of its own that ended.
+            self.cleaner.running.into_iter().for_each(|key| self.note_cleaned(now, key));
         }
-        let is_compacted = |hosted: &Hosted| hosted.replica.log().config().compaction.is_some();
-        self.cleaner.is_wanted = self.hosted.values().any(is_compacted);
-        self.cleaner.at = self.cleaner.is_wanted.then_some(next);
-        // It may have failed without an operation of its own that ended.
-        self.cleaner.running.into_iter().for_each(|key| self.note_cleaned(now, key));
-        if self.cleaner.running.is_some() {
-            return;
-        }
-        let due = |(key, hosted): (&TopicPartition, &Hosted)| {
-            let log = hosted.replica.log();
+        let (mut walk, mut first) = self.cleaner.look.take().unwrap_or_default();
+        for key in self.next_of(&mut walk) {
+            let log = self.hosted[&key].replica.log();
+            self.cleaner.is_wanted |= log.config().compaction.is_some();
             let is_sound = !matches!(log.last_pass(), Some(Err(_)));
-            Some((is_sound, log.compaction_due(now.wall)?, *key))
-        };
-        let dirtiest = self.hosted.iter().filter_map(due).max().map(|(.., key)| key);
-        if let Some(key) = dirtiest
+            first = first.max(log.compaction_due(now.wall).map(|dirt| (is_sound, dirt, key)));
+        }
+        if !walk.is_over() {
+            self.cleaner.look = Some((walk, first));
+            return;
+        }
+        // A pass that ended meanwhile may have asked for a rest.
+        if self.cleaner.at.is_some_and(|at| now.tick < at) {
+            return;
+        }
+        self.cleaner.at = self.cleaner.is_wanted.then_some(next);
+        if self.cleaner.running.is_none()
+            && let Some((.., key)) = first
             && let Some(hosted) = self.hosted.get_mut(&key)
         {
             hosted.replica.compact(now.wall, &mut self.ops);
-            self.cleaner.running = Some(key);
+            // Unless it was compacted after it was looked at.
+            self.cleaner.running = Some(key).filter(|_| hosted.replica.log().is_compacting());
             self.flush_ops(out);
         }
     }

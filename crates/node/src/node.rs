@@ -25,7 +25,7 @@ use crate::{
         self,
         delete_records::DeleteWaiter,
         fetch::{self, FetchWaiter},
-        log_dirs::{self, Survey},
+        in_pieces::{self, InPieces},
         produce::{self, ProduceWaiter},
         producer_ids::ProducerIds,
     },
@@ -100,7 +100,7 @@ pub struct Node {
     /// When old segments are looked for next, and how far the look under way has come.
     retention_at: Option<Tick>,
     retention: Option<Walk>,
-    pub(crate) log_dir_surveys: VecDeque<Survey>,
+    pub(crate) in_pieces: VecDeque<InPieces>,
     /// Since when a look at all partitions waits to go on.
     walking_since: Option<Tick>,
     /// Partitions with deleted segments whose files are to go, by when.
@@ -147,7 +147,7 @@ impl Node {
             scrubber: Scrubber::new(seed),
             retention_at: None,
             retention: None,
-            log_dir_surveys: VecDeque::new(),
+            in_pieces: VecDeque::new(),
             walking_since: None,
             removals: BTreeSet::new(),
             stopping: None,
@@ -220,7 +220,7 @@ impl Node {
                 self.delete_waiters.take_where(|waiter| waiter.to.connection == connection);
                 self.metadata.forget(connection);
                 self.producer_ids.forget(connection);
-                self.log_dir_surveys.retain(|survey| survey.to().connection != connection);
+                self.in_pieces.retain(|it| it.to.connection != connection);
             }
             Event::Disk { partition, op, result } => {
                 self.disk_done(now, partition, op, result, out);
@@ -477,10 +477,10 @@ impl Node {
             self.periodic(now, out);
         }
         self.look_for_old_segments(now, out);
-        log_dirs::go_on(self, out);
-        let is_walking = self.retention.is_some() || !self.log_dir_surveys.is_empty();
-        self.walking_since = is_walking.then_some(now.tick);
+        in_pieces::go_on(self, out);
         self.clean(now, out);
+        let is_walking = self.retention.is_some() || !self.in_pieces.is_empty() || self.cleaner.is_looking();
+        self.walking_since = is_walking.then_some(now.tick);
         self.scrub(now, out);
     }
 

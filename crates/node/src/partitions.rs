@@ -95,11 +95,15 @@ impl Node {
         self.image.topic_named(name).map(|topic| topic.id)
     }
 
-    pub(crate) fn current_leader(
+    /// Who leads instead, where that is why somebody is refused (KIP-951).
+    pub(crate) fn leader_hint(
         &self,
-        topic: TopicId,
+        topic: Option<TopicId>,
         partition: PartitionIndex,
+        code: ErrorCode,
     ) -> Option<(BrokerId, LeaderEpoch)> {
+        let is_why = matches!(code, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch);
+        let topic = topic.filter(|_| is_why)?;
         let partition = self.image.partition(TopicPartition { topic, partition })?;
         partition.leader.map(|leader| (leader, partition.leader_epoch))
     }

@@ -3,8 +3,10 @@
 mod world;
 
 use klamm_model::ErrorCode;
+use klamm_node::Event;
 use klamm_wire::{
-    ListOffsetsRequest, OffsetForLeaderEpochRequest, Request, Response,
+    DescribeProducersRequest, ListOffsetsRequest, OffsetForLeaderEpochRequest, Request, Response,
+    describe_producers::TopicRequest,
     list_offsets::{ListOffsetsPartition, ListOffsetsTopic},
     offset_for_leader_epoch::{OffsetForLeaderPartition, OffsetForLeaderTopic},
 };
@@ -26,17 +28,19 @@ fn ask(partition_index: i32, current_leader_epoch: i32, timestamp: i64) -> ListO
 /// Offset, timestamp and epoch.
 type Listed = Result<(i64, i64, i32), ErrorCode>;
 
+fn listing(version: i16, partitions: &[ListOffsetsPartition]) -> Request {
+    let topic = ListOffsetsTopic { name: "t".into(), partitions: partitions.to_vec(), ..Default::default() };
+    Request::ListOffsets(ListOffsetsRequest {
+        replica_id: -1,
+        topics: vec![topic],
+        isolation_level: i8::from(version >= 2),
+        ..Default::default()
+    })
+}
+
 impl World {
     fn list(&mut self, version: i16, partitions: &[ListOffsetsPartition]) -> Vec<Listed> {
-        let topic =
-            ListOffsetsTopic { name: "t".into(), partitions: partitions.to_vec(), ..Default::default() };
-        let request = ListOffsetsRequest {
-            replica_id: -1,
-            topics: vec![topic],
-            isolation_level: i8::from(version >= 2),
-            ..Default::default()
-        };
-        let sequence = self.send(Request::ListOffsets(request), version);
+        let sequence = self.send(listing(version, partitions), version);
         let reply = self.answer(sequence).expect("an answer");
         let (Response::ListOffsets(response), _) = self.complete(reply) else { panic!("another answer") };
         let answers = response.topics[0].partitions.iter();
@@ -99,6 +103,47 @@ fn epochs_fence_and_a_partition_is_asked_for_once() {
         [Ok((3, -1, 0)), Err(ErrorCode::InvalidRequest), Err(ErrorCode::UnknownTopicOrPartition)]
     );
     assert_eq!(world.list(7, &[ask(0, 1, -1)]), [Err(ErrorCode::UnknownLeaderEpoch)]);
+}
+
+#[test]
+fn a_long_list_lets_others_in_between() {
+    let mut world = three_records();
+    let partitions: Vec<_> = (0..5000).map(|index| ask(index, -1, -1)).collect();
+    let ends = (0..5000).map(|partition| OffsetForLeaderPartition {
+        partition,
+        current_leader_epoch: -1,
+        ..Default::default()
+    });
+    let ends = OffsetForLeaderTopic { topic: "t".into(), partitions: ends.collect() };
+    let ends = OffsetForLeaderEpochRequest { topics: vec![ends], ..Default::default() };
+    let producers = TopicRequest { name: "t".into(), partition_indexes: (0..5000).collect() };
+    let producers = DescribeProducersRequest { topics: vec![producers] };
+    for (request, version) in [
+        (listing(7, &partitions), 7),
+        (Request::OffsetForLeaderEpoch(ends), 4),
+        (Request::DescribeProducers(producers), 0),
+    ] {
+        let long = world.send(request, version);
+        assert_eq!(world.list(7, &partitions[..1]), [Ok((3, -1, 0))]);
+        assert!(!world.replies.iter().any(|(to, _)| *to == long), "it holds up nobody");
+        while !world.replies.iter().any(|(to, _)| *to == long) {
+            assert!(world.node.next_wake() <= Some(world.now().tick), "it goes on at once");
+            world.step(Event::Tick);
+        }
+        let told: Vec<_> = match world.response(long) {
+            Response::ListOffsets(it) => it.topics[0].partitions.iter().map(|it| it.error_code).collect(),
+            Response::OffsetForLeaderEpoch(it) => {
+                it.topics[0].partitions.iter().map(|it| it.error_code).collect()
+            }
+            Response::DescribeProducers(it) => {
+                it.topics[0].partitions.iter().map(|it| it.error_code).collect()
+            }
+            other => panic!("another answer: {other:?}"),
+        };
+        let mut expected = vec![ErrorCode::UnknownTopicOrPartition.code(); 5000];
+        expected[0] = 0;
+        assert_eq!(told, expected);
+    }
 }
 
 #[test]

@@ -450,6 +450,30 @@ fn turns(part: fn(&DiskAction) -> bool) -> String {
 }
 
 #[test]
+fn among_many_logs_the_one_is_found_that_is_to_be_compacted() {
+    let mut world = World::new();
+    world.create("many", 1000);
+    world.create_with("t", 1, &[("cleanup.policy", "compact"), ("segment.ms", "1000")]);
+    world.append(1);
+    world.wall = Timestamp(world.wall.0 + 2000);
+    world.append(1);
+    world.wait_ms(20_000);
+    let mut steps = 1;
+    while !world.disk.iter().any(|op| matches!(op.action, DiskAction::MapKeys(_))) {
+        assert!(world.node.next_wake() <= Some(world.now().tick), "the look goes on at once");
+        world.step(Event::Tick);
+        steps += 1;
+    }
+    assert!(steps > 1, "so many logs are not looked at in one go");
+    // Its last pass may end when there is nothing to be compacted any more.
+    world.set("t", &["cleanup.policy=delete"]);
+    world.wait_ms(20_000);
+    (0..steps).for_each(|_| world.step(Event::Tick));
+    world.disk_told();
+    assert!(world.node.next_wake() > Some(world.now().tick), "nobody is woken for nothing");
+}
+
+#[test]
 fn a_log_that_cannot_be_compacted_holds_up_no_other() {
     assert_eq!(turns(|it| matches!(it, DiskAction::MapKeys(_))), "1211");
     assert_eq!(turns(|it| matches!(it, DiskAction::Swap { .. })), "12", "the log itself fails");

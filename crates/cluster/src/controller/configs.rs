@@ -1,6 +1,6 @@
 //! Configs are set and removed, key by key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     AlterConfigError, AlterConfigs, ConfigChange, ConfigOperation, ConfigTarget, Controller, Decision, Reply,
@@ -108,16 +108,16 @@ fn operate(
             if !kind.is_list() {
                 return Err(AlterConfigError::NoList { key: key.to_owned() });
             }
-            let mut list: Vec<&str> = items(configs.get(key).map_or(default, String::as_str)).collect();
-            for item in items(change) {
-                let is_there = list.contains(&item);
-                match operation {
-                    ConfigOperation::Append(_) if !is_there => list.push(item),
-                    ConfigOperation::Subtract(_) => list.retain(|it| *it != item),
-                    _ => {}
-                }
-            }
-            list.join(",")
+            let before = items(configs.get(key).map_or(default, String::as_str));
+            // A client may name thousands of items.
+            let mut named: BTreeSet<&str> = BTreeSet::new();
+            let after: Vec<&str> = if matches!(operation, ConfigOperation::Append(_)) {
+                before.chain(items(change)).filter(|it| named.insert(it)).collect()
+            } else {
+                named.extend(items(change));
+                before.filter(|it| !named.contains(it)).collect()
+            };
+            after.join(",")
         }
     };
     check(resource, key, &value)?;

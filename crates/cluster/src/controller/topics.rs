@@ -55,14 +55,16 @@ impl Controller {
         Decision { records, reply: Reply::CreateTopics(answers) }
     }
 
+    /// A topic that cannot be created is some work as well.
     fn asked_partitions(&self, it: &NewTopic) -> u64 {
-        match &it.layout {
+        let asked = match &it.layout {
             Layout::Counted { partitions, .. } => {
                 partitions.map_or(self.config.num_partitions.into(), |it| it.try_into().unwrap_or(0))
             }
             Layout::Assigned(partitions) => partitions.len() as u64,
             Layout::Contradictory => 0,
-        }
+        };
+        asked.max(1)
     }
 
     fn create_topic(

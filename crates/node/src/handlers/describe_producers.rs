@@ -1,7 +1,5 @@
 //! DescribeProducers: the idempotent producers that a partition's leader remembers (KIP-664).
 
-use std::collections::BTreeSet;
-
 use klamm_log::ProducerState as Remembered;
 use klamm_model::{ErrorCode, PartitionIndex, TopicPartition};
 use klamm_replica::Role;
@@ -9,41 +7,51 @@ use klamm_wire::{
     DescribeProducersRequest, DescribeProducersResponse, Response,
     describe_producers::{PartitionResponse, ProducerState, TopicResponse},
 };
+use rustc_hash::FxHashSet;
 
-use super::reply;
-use crate::{Effect, ReplyTo, node::Node, reads};
+use super::in_pieces::List;
+use crate::{Reply, node::Node, reads};
 
-pub(crate) fn handle(node: &mut Node, to: ReplyTo, request: DescribeProducersRequest, out: &mut Vec<Effect>) {
-    // A partition that is asked for a million times is answered once.
-    let mut seen = BTreeSet::new();
-    let topics = request
-        .topics
-        .into_iter()
-        .map(|topic| {
-            let id = node.topic_id(&topic.name);
-            let describe = |index: &i32| {
-                let key = id.map(|topic| TopicPartition { topic, partition: PartitionIndex(*index) });
-                let producers = match key {
-                    None => Err(reads::name_error(&topic.name)),
-                    Some(key) if !seen.insert(key) => Err(ErrorCode::InvalidRequest),
-                    Some(key) => producers(node, key),
-                };
-                let (error_code, active_producers) = match producers {
-                    Ok(producers) => (ErrorCode::None, producers),
-                    Err(code) => (code, Vec::new()),
-                };
-                PartitionResponse {
-                    partition_index: *index,
-                    error_code: error_code.code(),
-                    active_producers,
-                    ..Default::default()
-                }
+/// A request that is being answered.
+pub(crate) struct Description {
+    list: List<i32, PartitionResponse>,
+    /// A partition that is asked for a million times is answered once.
+    seen: FxHashSet<TopicPartition>,
+}
+
+impl Description {
+    pub(crate) fn new(request: DescribeProducersRequest) -> Self {
+        let list = List::new(request.topics.into_iter().map(|it| (it.name, it.partition_indexes)));
+        Self { list, seen: FxHashSet::default() }
+    }
+
+    pub(crate) fn go_on(&mut self, node: &Node) -> bool {
+        let Self { list, seen } = self;
+        list.go_on(node, |at, index| {
+            let key = at.id.map(|topic| TopicPartition { topic, partition: PartitionIndex(*index) });
+            let producers = match key {
+                None => Err(reads::name_error(at.name)),
+                Some(key) if !seen.insert(key) => Err(ErrorCode::InvalidRequest),
+                Some(key) => producers(node, key),
             };
-            let partitions = topic.partition_indexes.iter().map(describe).collect();
-            TopicResponse { name: topic.name, partitions }
+            let (error_code, active_producers) = match producers {
+                Ok(producers) => (ErrorCode::None, producers),
+                Err(code) => (code, Vec::new()),
+            };
+            PartitionResponse {
+                partition_index: *index,
+                error_code: error_code.code(),
+                active_producers,
+                ..Default::default()
+            }
         })
-        .collect();
-    reply(to, Response::DescribeProducers(DescribeProducersResponse { topics, ..Default::default() }), out);
+    }
+
+    pub(crate) fn answer(self) -> Reply {
+        let topics = self.list.told().map(|(name, partitions)| TopicResponse { name, partitions }).collect();
+        let response = DescribeProducersResponse { topics, ..Default::default() };
+        Reply::Ready(Response::DescribeProducers(response))
+    }
 }
 
 fn producers(node: &Node, key: TopicPartition) -> Result<Vec<ProducerState>, ErrorCode> {

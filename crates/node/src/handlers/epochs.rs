@@ -6,49 +6,41 @@ use klamm_wire::{
     offset_for_leader_epoch::{EpochEndOffset, OffsetForLeaderPartition, OffsetForLeaderTopicResult},
 };
 
-use super::reply;
-use crate::{Effect, ReplyTo, errors::ToCode, node::Node};
+use super::in_pieces::List;
+use crate::{Reply, errors::ToCode, node::Node};
 
-pub(crate) fn handle(
-    node: &mut Node,
-    to: ReplyTo,
-    request: OffsetForLeaderEpochRequest,
-    out: &mut Vec<Effect>,
-) {
-    let topics = request
-        .topics
-        .into_iter()
-        .map(|topic| {
-            let id = node.topic_id(&topic.topic);
-            let partitions = topic
-                .partitions
-                .iter()
-                .map(|asked| {
-                    let key =
-                        id.map(|topic| TopicPartition { topic, partition: PartitionIndex(asked.partition) });
-                    let unknown = EpochEndOffset {
-                        partition: asked.partition,
-                        leader_epoch: UNKNOWN.0,
-                        end_offset: UNKNOWN.1,
-                        ..Default::default()
-                    };
-                    match key.ok_or(ErrorCode::UnknownTopicOrPartition).and_then(|key| find(node, key, asked))
-                    {
-                        Ok((epoch, end)) => {
-                            EpochEndOffset { leader_epoch: epoch, end_offset: end, ..unknown }
-                        }
-                        Err(code) => EpochEndOffset { error_code: code.code(), ..unknown },
-                    }
-                })
-                .collect();
-            OffsetForLeaderTopicResult { topic: topic.topic, partitions }
+/// A request that is being answered.
+pub(crate) struct EpochEnds(List<OffsetForLeaderPartition, EpochEndOffset>);
+
+impl EpochEnds {
+    pub(crate) fn new(request: OffsetForLeaderEpochRequest) -> Self {
+        Self(List::new(request.topics.into_iter().map(|it| (it.topic, it.partitions))))
+    }
+
+    pub(crate) fn go_on(&mut self, node: &Node) -> bool {
+        self.0.go_on(node, |at, asked| {
+            let unknown = EpochEndOffset {
+                partition: asked.partition,
+                leader_epoch: UNKNOWN.0,
+                end_offset: UNKNOWN.1,
+                ..Default::default()
+            };
+            let found = at.id.ok_or(ErrorCode::UnknownTopicOrPartition).and_then(|topic| {
+                find(node, TopicPartition { topic, partition: PartitionIndex(asked.partition) }, asked)
+            });
+            match found {
+                Ok((leader_epoch, end_offset)) => EpochEndOffset { leader_epoch, end_offset, ..unknown },
+                Err(code) => EpochEndOffset { error_code: code.code(), ..unknown },
+            }
         })
-        .collect();
-    reply(
-        to,
-        Response::OffsetForLeaderEpoch(OffsetForLeaderEpochResponse { topics, ..Default::default() }),
-        out,
-    );
+    }
+
+    pub(crate) fn answer(self) -> Reply {
+        let topic = |(topic, partitions)| OffsetForLeaderTopicResult { topic, partitions };
+        let topics = self.0.told().map(topic).collect();
+        let response = OffsetForLeaderEpochResponse { topics, ..Default::default() };
+        Reply::Ready(Response::OffsetForLeaderEpoch(response))
+    }
 }
 
 /// What the protocol calls an epoch, and its end, that are not known.

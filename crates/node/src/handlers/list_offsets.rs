@@ -1,14 +1,14 @@
 //! ListOffsets: where a partition begins and ends, and which record is the first of a time or later.
 
-use std::collections::BTreeSet;
-
 use klamm_model::{ErrorCode, LeaderEpoch, PartitionIndex, Timestamp, TopicPartition};
 use klamm_wire::{
     ListOffsetsRequest, ListOffsetsResponse, Response,
     list_offsets::{ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsTopicResponse},
 };
+use rustc_hash::FxHashSet;
 
-use crate::{Effect, Reply, ReplyTo, errors::ToCode, node::Node, reply::Lookup};
+use super::in_pieces::List;
+use crate::{Reply, errors::ToCode, node::Node, reply::Lookup};
 
 /// What the protocol writes in place of a timestamp.
 mod special {
@@ -36,58 +36,61 @@ mod special {
     }
 }
 
-pub(crate) fn handle(
-    node: &mut Node,
-    to: ReplyTo,
+/// A request that is being answered.
+pub(crate) struct Listing {
     version: i16,
-    request: ListOffsetsRequest,
-    out: &mut Vec<Effect>,
-) {
-    let mut lookups = Vec::new();
-    let mut seen = BTreeSet::new();
-    let mut topics = Vec::with_capacity(request.topics.len());
-    for topic in request.topics {
-        let id = node.topic_id(&topic.name);
-        let mut partitions = Vec::with_capacity(topic.partitions.len());
-        for asked in &topic.partitions {
-            let key =
-                id.map(|topic| TopicPartition { topic, partition: PartitionIndex(asked.partition_index) });
-            let place = (topics.len(), partitions.len());
-            let known = key.ok_or(ErrorCode::UnknownTopicOrPartition);
-            let found = known.and_then(|key| {
+    list: List<ListOffsetsPartition, ListOffsetsPartitionResponse>,
+    seen: FxHashSet<TopicPartition>,
+    lookups: Vec<Lookup>,
+}
+
+impl Listing {
+    pub(crate) fn new(request: ListOffsetsRequest, version: i16) -> Self {
+        let list = List::new(request.topics.into_iter().map(|it| (it.name, it.partitions)));
+        Self { version, list, seen: FxHashSet::default(), lookups: Vec::new() }
+    }
+
+    pub(crate) fn go_on(&mut self, node: &Node) -> bool {
+        let Self { version, list, seen, lookups } = self;
+        list.go_on(node, |at, asked| {
+            let found = at.id.ok_or(ErrorCode::UnknownTopicOrPartition).and_then(|topic| {
+                let key = TopicPartition { topic, partition: PartitionIndex(asked.partition_index) };
                 if !seen.insert(key) {
                     return Err(ErrorCode::InvalidRequest);
                 }
-                if special::since(asked.timestamp).is_none_or(|since| version < since) {
+                if special::since(asked.timestamp).is_none_or(|since| *version < since) {
                     return Err(ErrorCode::UnsupportedVersion);
                 }
-                find(node, key, asked, place, &mut lookups)
+                find(node, key, asked, at.place, lookups)
             });
-            let found = found.map_err(|code| match code {
-                // Clients that are older than this code wait for a leader as well.
-                ErrorCode::OffsetNotAvailable if version < 5 => ErrorCode::LeaderNotAvailable,
-                code => code,
-            });
-            partitions.push(found.unwrap_or_else(|code| ListOffsetsPartitionResponse {
-                error_code: code.code(),
-                ..nothing(asked.partition_index)
-            }));
+            found.unwrap_or_else(|code| {
+                let code = match code {
+                    // Clients that are older than this code wait for a leader as well.
+                    ErrorCode::OffsetNotAvailable if *version < 5 => ErrorCode::LeaderNotAvailable,
+                    code => code,
+                };
+                ListOffsetsPartitionResponse { error_code: code.code(), ..nothing(asked.partition_index) }
+            })
+        })
+    }
+
+    pub(crate) fn answer(self) -> Reply {
+        let Self { version, list, lookups, .. } = self;
+        // Clients that are older know no leader epochs, and the answer has no place for them.
+        let has_epochs = 4 <= version;
+        let topics = list.told().map(|(name, mut partitions)| {
+            if !has_epochs {
+                partitions.iter_mut().for_each(|partition| partition.leader_epoch = -1);
+            }
+            ListOffsetsTopicResponse { name, partitions, ..Default::default() }
+        });
+        let response = ListOffsetsResponse { topics: topics.collect(), ..Default::default() };
+        if lookups.is_empty() {
+            Reply::Ready(Response::ListOffsets(response))
+        } else {
+            Reply::Times { response, lookups, has_epochs }
         }
-        topics.push(ListOffsetsTopicResponse { name: topic.name, partitions, ..Default::default() });
     }
-    // Clients that are older know no leader epochs, and the answer has no place for them.
-    let has_epochs = 4 <= version;
-    if !has_epochs {
-        let partitions = topics.iter_mut().flat_map(|it: &mut ListOffsetsTopicResponse| &mut it.partitions);
-        partitions.for_each(|partition| partition.leader_epoch = -1);
-    }
-    let response = ListOffsetsResponse { topics, ..Default::default() };
-    let reply = if lookups.is_empty() {
-        Reply::Ready(Response::ListOffsets(response))
-    } else {
-        Reply::Times { response, lookups, has_epochs }
-    };
-    out.push(Effect::Reply { to, reply });
 }
 
 fn nothing(partition_index: i32) -> ListOffsetsPartitionResponse {

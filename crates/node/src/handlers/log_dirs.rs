@@ -6,17 +6,15 @@ use klamm_wire::{
     AlterReplicaLogDirsRequest, AlterReplicaLogDirsResponse, DescribeLogDirsRequest, DescribeLogDirsResponse,
     Response,
     alter_replica_log_dirs::{AlterReplicaLogDirPartitionResult, AlterReplicaLogDirTopicResult},
-    describe_log_dirs::{
-        DescribableLogDirTopic, DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic,
-    },
+    describe_log_dirs::{DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic},
 };
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::{Effect, LogDirReport, ReplyTo, Walk, handlers::reply, hosted::Hosted, node::Node};
+use super::{in_pieces::List, reply};
+use crate::{Effect, LogDirReport, Reply, ReplyTo, Walk, hosted::Hosted, node::Node};
 
 /// A DescribeLogDirs that is being answered.
 pub(crate) struct Survey {
-    to: ReplyTo,
     asked: Asked,
     /// What was found, by the numbers of the directories.
     topics: Vec<Vec<DescribeLogDirsTopic>>,
@@ -25,46 +23,44 @@ pub(crate) struct Survey {
 /// Which partitions a survey goes through.
 enum Asked {
     All(Walk),
-    Named { topics: Vec<DescribableLogDirTopic>, at: (usize, usize), seen: FxHashSet<TopicPartition> },
+    /// Most names that a client makes up are not here.
+    Named {
+        list: List<i32, ()>,
+        seen: FxHashSet<TopicPartition>,
+    },
 }
 
-/// Names that are looked up in one go; most that a client makes up are not here.
-const NAMES_AT_ONCE: usize = 1000;
-
 impl Survey {
-    pub(crate) fn to(&self) -> ReplyTo {
-        self.to
+    /// What of the partitions that are asked for is here is found by and by; of those that are not, nothing is said.
+    pub(crate) fn new(node: &Node, request: DescribeLogDirsRequest) -> Self {
+        let asked = match request.topics {
+            None => Asked::All(Walk::default()),
+            Some(topics) => Asked::Named {
+                list: List::new(topics.into_iter().map(|it| (it.topic, it.partitions))),
+                seen: FxHashSet::default(),
+            },
+        };
+        Self { asked, topics: node.disks.reports().map(|_| Vec::new()).collect() }
     }
 
-    fn is_over(&self) -> bool {
-        match &self.asked {
-            Asked::All(walk) => walk.is_over(),
-            Asked::Named { topics, at, .. } => topics.len() <= at.0,
-        }
-    }
-
-    /// The partitions that come next.
-    fn next(&mut self, node: &Node) -> Vec<TopicPartition> {
-        match &mut self.asked {
-            Asked::All(walk) => node.next_of(walk),
-            Asked::Named { topics, at, seen } => {
-                let mut found = Vec::new();
-                for _ in 0..NAMES_AT_ONCE {
-                    let Some(topic) = topics.get(at.0) else { break };
-                    let Some(index) = topic.partitions.get(at.1) else {
-                        *at = (at.0 + 1, 0);
-                        continue;
-                    };
-                    at.1 += 1;
-                    let Some(id) = node.topic_id(&topic.topic) else { continue };
-                    let key = TopicPartition { topic: id, partition: PartitionIndex(*index) };
-                    if node.hosted.contains_key(&key) && seen.insert(key) {
-                        found.push(key);
-                    }
-                }
-                found
+    pub(crate) fn go_on(&mut self, node: &Node) -> bool {
+        let mut found = Vec::new();
+        let is_over = match &mut self.asked {
+            Asked::All(walk) => {
+                found = node.next_of(walk);
+                walk.is_over()
+            }
+            Asked::Named { list, seen } => list.go_on(node, |at, index| {
+                let key = at.id.map(|topic| TopicPartition { topic, partition: PartitionIndex(*index) });
+                found.extend(key.filter(|key| node.hosted.contains_key(key) && seen.insert(*key)));
+            }),
+        };
+        for key in found {
+            if let Some(hosted) = node.hosted.get(&key) {
+                self.note(key, hosted, node.moving_to(key));
             }
         }
+        is_over
     }
 
     fn note(&mut self, key: TopicPartition, hosted: &Hosted, moving_to: Option<LogDir>) {
@@ -84,7 +80,7 @@ impl Survey {
         }
     }
 
-    fn answer(self, node: &Node) -> Response {
+    pub(crate) fn answer(self, node: &Node) -> Reply {
         let result = |(number, (dir, topics)): (usize, (LogDirReport, Vec<_>))| {
             let space = node.disks.space(LogDir(number as u16));
             let bytes = |size: u64| i64::try_from(size).unwrap_or(i64::MAX);
@@ -99,32 +95,8 @@ impl Survey {
             }
         };
         let results = node.disks.reports().zip(self.topics).enumerate().map(result).collect();
-        Response::DescribeLogDirs(DescribeLogDirsResponse { results, ..Default::default() })
-    }
-}
-
-/// What of the partitions that are asked for is here is found by and by; of those that are not, nothing is said.
-pub(crate) fn describe(node: &mut Node, to: ReplyTo, request: DescribeLogDirsRequest) {
-    let asked = match request.topics {
-        None => Asked::All(Walk::default()),
-        Some(topics) => Asked::Named { topics, at: (0, 0), seen: FxHashSet::default() },
-    };
-    let topics = node.disks.reports().map(|_| Vec::new()).collect();
-    node.log_dir_surveys.push_back(Survey { to, asked, topics });
-}
-
-/// Looks at some more partitions for whoever has asked first.
-pub(crate) fn go_on(node: &mut Node, out: &mut Vec<Effect>) {
-    let Some(mut survey) = node.log_dir_surveys.pop_front() else { return };
-    for key in survey.next(node) {
-        if let Some(hosted) = node.hosted.get(&key) {
-            survey.note(key, hosted, node.moving_to(key));
-        }
-    }
-    if survey.is_over() {
-        reply(survey.to, survey.answer(node), out);
-    } else {
-        node.log_dir_surveys.push_front(survey);
+        let response = DescribeLogDirsResponse { results, ..Default::default() };
+        Reply::Ready(Response::DescribeLogDirs(response))
     }
 }
 

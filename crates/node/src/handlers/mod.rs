@@ -10,12 +10,19 @@ pub(crate) mod delete_records;
 pub(crate) mod describe_producers;
 pub(crate) mod epochs;
 pub(crate) mod fetch;
+pub(crate) mod in_pieces;
 pub(crate) mod list_offsets;
 pub(crate) mod log_dirs;
 pub(crate) mod produce;
 pub(crate) mod producer_ids;
 mod quorum;
 pub(crate) mod topics;
+
+use describe_producers::Description;
+use epochs::EpochEnds;
+use in_pieces::{Work, begin};
+use list_offsets::Listing;
+use log_dirs::Survey;
 
 /// Finds the handler; the table of keys has let through only what is served on this listener.
 pub(crate) fn handle(
@@ -27,13 +34,20 @@ pub(crate) fn handle(
     request: Request,
     out: &mut Vec<Effect>,
 ) {
+    if PARTITIONS_NAMED_MAX < partitions_named(&request) {
+        let reason = "a request names more partitions than there are on any broker";
+        return out.push(Effect::Close { connection: to.connection, reason });
+    }
     match request {
         Request::Fetch(it) => fetch::handle(node, now, to, origin.listener, version, it, out),
-        Request::ListOffsets(it) => list_offsets::handle(node, to, version, it, out),
         Request::InitProducerId(it) => producer_ids::handle(node, now, to, &it, out),
-        Request::OffsetForLeaderEpoch(it) => epochs::handle(node, to, it, out),
-        Request::DescribeProducers(it) => describe_producers::handle(node, to, it, out),
-        Request::DescribeLogDirs(it) => log_dirs::describe(node, to, it),
+        Request::ListOffsets(it) => begin(node, to, Work::Offsets(Listing::new(it, version)), out),
+        Request::OffsetForLeaderEpoch(it) => begin(node, to, Work::Epochs(EpochEnds::new(it)), out),
+        Request::DescribeProducers(it) => begin(node, to, Work::Producers(Description::new(it)), out),
+        Request::DescribeLogDirs(it) => {
+            let survey = Survey::new(node, it);
+            begin(node, to, Work::LogDirs(survey), out);
+        }
         Request::AlterReplicaLogDirs(it) => log_dirs::alter(node, to, &it, out),
         Request::Metadata(it) => topics::metadata(node, now, to, origin, version, it, out),
         Request::DeleteRecords(it) => delete_records::handle(node, now, to, &it, out),
@@ -63,6 +77,25 @@ pub(crate) fn handle(
             None => out
                 .push(Effect::Close { connection: to.connection, reason: "an API that is not served here" }),
         },
+    }
+}
+
+/// Partitions that a request to do something may name. Each costs a few bytes to ask for, and a sentence of an answer, with the node's lock held.
+const PARTITIONS_NAMED_MAX: usize = 100_000;
+
+/// By a request to do something with partitions that are there.
+fn partitions_named(request: &Request) -> usize {
+    match request {
+        Request::DeleteRecords(it) => it.topics.iter().map(|it| it.partitions.len()).sum(),
+        Request::ElectLeaders(it) => it.topic_partitions.iter().flatten().map(|it| it.partitions.len()).sum(),
+        Request::AlterReplicaLogDirs(it) => {
+            it.dirs.iter().flat_map(|it| &it.topics).map(|it| it.partitions.len()).sum()
+        }
+        Request::AlterPartitionReassignments(it) => it.topics.iter().map(|it| it.partitions.len()).sum(),
+        Request::ListPartitionReassignments(it) => {
+            it.topics.iter().flatten().map(|it| it.partition_indexes.len()).sum()
+        }
+        _ => 0,
     }
 }
 

@@ -213,13 +213,11 @@ fn append_partition(
         },
         Err(Refusal { code, message, records }) => {
             request.failed = true;
-            let current_leader = topic.and_then(|topic| node.current_leader(topic, index));
-            let hint = request.has_hints()
-                && matches!(code, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch);
+            let hint = node.leader_hint(topic, index, code).filter(|_| request.has_hints());
             let mut failed = failed(index, code);
             failed.error_message = message;
             failed.record_errors = records;
-            if let (true, Some((leader, epoch))) = (hint, current_leader) {
+            if let Some((leader, epoch)) = hint {
                 failed.current_leader =
                     LeaderIdAndEpoch { leader_id: leader.0, leader_epoch: epoch.0, ..Default::default() };
             }

@@ -163,10 +163,16 @@ fn topics_that_cannot_be_created_say_why() {
         assert_eq!(code, expected, "{described}");
         assert_eq!(message.is_some(), code != Code::None, "{described}");
     }
-    let twice = CreateTopicsRequest { topics: vec![named("u"), named("u")], ..Default::default() };
-    let response = ask!(world, 7, CreateTopics(twice));
-    let codes: Vec<_> = response.topics.iter().map(|it| code(it.error_code)).collect();
-    assert_eq!(codes, [Code::InvalidRequest]);
+    let nothing = CreatableTopic { num_partitions: 0, ..named("u") };
+    for (topics, expected) in [
+        (vec![named("u"); 2], Code::InvalidRequest),
+        (vec![nothing.clone(); 10_000], Code::InvalidRequest),
+        (vec![nothing; 10_001], Code::PolicyViolation),
+    ] {
+        let response = ask!(world, 7, CreateTopics(CreateTopicsRequest { topics, ..Default::default() }));
+        let codes: Vec<_> = response.topics.iter().map(|it| code(it.error_code)).collect();
+        assert_eq!(codes, [expected]);
+    }
 }
 
 #[test]
@@ -330,6 +336,32 @@ fn partitions_move_nowhere_on_a_node_alone() {
         let request = ListPartitionReassignmentsRequest { topics, ..Default::default() };
         let response = ask!(world, 0, ListPartitionReassignments(request));
         assert_eq!((response.error_code, response.topics.len()), (0, 0));
+    }
+}
+
+#[test]
+fn no_request_names_more_partitions_than_any_broker_has() {
+    let mut world = World::new();
+    for (count, closed) in [(100_000, 0), (100_001, 1)] {
+        let topic = TopicPartitions { topic: "t".into(), partitions: (0..count).collect() };
+        let elections = ElectLeadersRequest { topic_partitions: Some(vec![topic]), ..Default::default() };
+        let partition = DeleteRecordsPartition { partition_index: 0, offset: -1 };
+        let topic = DeleteRecordsTopic {
+            name: "t".into(),
+            partitions: vec![partition; count.unsigned_abs() as usize],
+        };
+        let deletions = DeleteRecordsRequest { topics: vec![topic], ..Default::default() };
+        let partition_indexes = (0..count).collect();
+        let topic = ListPartitionReassignmentsTopics { name: "t".into(), partition_indexes };
+        let listing = ListPartitionReassignmentsRequest { topics: Some(vec![topic]), ..Default::default() };
+        for (request, version) in [
+            (Request::ElectLeaders(elections), 2),
+            (Request::DeleteRecords(deletions), 2),
+            (Request::ListPartitionReassignments(listing), 0),
+        ] {
+            world.send(request, version);
+            assert_eq!(std::mem::take(&mut world.closed).len(), closed, "{count}");
+        }
     }
 }
 

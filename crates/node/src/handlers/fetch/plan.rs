@@ -267,15 +267,12 @@ impl Fetch {
         index: PartitionIndex,
         code: ErrorCode,
     ) -> LeaderIdAndEpoch {
-        let hint = matches!(code, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch);
-        topic
-            .filter(|_| hint && self.version >= 12)
-            .and_then(|topic| node.current_leader(topic, index))
-            .map_or_else(LeaderIdAndEpoch::default, |(id, epoch)| LeaderIdAndEpoch {
-                leader_id: id.0,
-                leader_epoch: epoch.0,
-                ..Default::default()
-            })
+        let hint = node.leader_hint(topic, index, code).filter(|_| self.version >= 12);
+        hint.map_or_else(LeaderIdAndEpoch::default, |(id, epoch)| LeaderIdAndEpoch {
+            leader_id: id.0,
+            leader_epoch: epoch.0,
+            ..Default::default()
+        })
     }
 
     fn empty(&self, index: PartitionIndex) -> PartitionData {
