@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use klamm_log::{DiskAction, DiskError, DiskOp, Done, FileKind, LogDir, Space};
+use klamm_log::{DiskAction, DiskError, DiskOp, Done, FileKind, LogDir, MoveStep, Space};
 use klamm_model::{Tick, Timestamp};
 use klamm_node::{
     ConnectionId, Effect, Event, Incoming, Listener, Node, Now, Origin, Reply, ReplyTo, Rest, View,
@@ -36,7 +36,9 @@ use workload::{Around, Kind, Workload};
 
 /// Where the wall clock begins, in milliseconds.
 const WALL_START_MS: i64 = 1_700_000_000_000;
-const LOG_DIRS: u16 = 2;
+const LOG_DIRS: u16 = PATHS.len() as u16;
+/// `log.dirs`
+const PATHS: [&str; 2] = ["one", "two"];
 const INDEX_INTERVAL_BYTES: u32 = 200;
 /// Before that nothing goes wrong, and topics are created.
 const FAULTS_BEGIN: u64 = SECOND;
@@ -374,6 +376,8 @@ impl Alone {
             DiskAction::Seal { .. } => Some("segment closed"),
             DiskAction::Note { .. } => Some("notes taken"),
             DiskAction::DeletePartition => Some("partition deleted"),
+            DiskAction::Move(it) if it.step == MoveStep::Clear => Some("move begun or called off"),
+            DiskAction::Move(it) if it.step == MoveStep::Switch => Some("partition moved"),
             _ => None,
         };
         if let Some(what) = what {
@@ -389,22 +393,29 @@ impl Alone {
             return;
         }
         let (log_dir, is_aside) = self.disk.op_of(job).map_or((LogDir(0), false), |op| {
-            let is_aside =
-                matches!(op.action, DiskAction::MapKeys(_) | DiskAction::Rewrite(_) | DiskAction::Scrub(_));
+            let is_aside = match &op.action {
+                DiskAction::MapKeys(_) | DiskAction::Rewrite(_) | DiskAction::Scrub(_) => true,
+                DiskAction::Move(it) => it.step != MoveStep::Switch,
+                _ => false,
+            };
             (self.disk.log_dir_of(op), is_aside)
         });
         let (partition, op, result) = self.disk.end(job, &mut self.timeline.dice);
         if self.disk.is_halted() {
             return;
         }
-        if result.is_err() && !is_aside {
+        let is_of_disk = match &result {
+            Ok(_) | Err(DiskError::Full | DiskError::NotTried(_)) => false,
+            Err(DiskError::Unsynced(_)) => true,
+            Err(DiskError::Io(_)) => !is_aside,
+        };
+        let is_lost = is_of_disk && self.disk.lose(log_dir);
+        if is_lost || (result.is_err() && !is_aside) {
             self.history.had_bad_disk = true;
             if let Some(process) = self.process(life) {
                 process.has_failures = true;
             }
         }
-        let is_of_disk = matches!(&result, Err(error) if *error != DiskError::Full) && !is_aside;
-        let is_lost = is_of_disk && self.disk.lose(log_dir);
         if partition == solo::PARTITION {
             self.timeline.note(format_args!(
                 "{life} metadata {} {:?}",

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use klamm_log::{
-    CleanShutdown, DiskAction, DiskError, DiskOp, Done, LogDir, LogFiles, OpId, Prefix, SegmentId,
+    CleanShutdown, DiskAction, DiskError, DiskOp, Done, LogDir, LogFiles, MoveStep, OpId, Prefix, SegmentId,
 };
 use klamm_model::TopicPartition;
 
@@ -23,6 +23,7 @@ use crate::{
 mod compaction;
 mod damage;
 mod directory;
+mod moving;
 mod steps;
 
 pub use damage::{Damage, Flip};
@@ -42,6 +43,8 @@ pub struct DiskSabotage {
     pub compaction: Option<klamm_log::compact::Sabotage>,
     /// Puts a compacted segment in place without the name that says that it counts.
     pub swaps_carelessly: bool,
+    /// Puts the copy of a log that moves in its place without the mark that says that it counts.
+    pub moves_carelessly: bool,
     /// Writes beside each durable point that nothing is deleted.
     pub forgets_log_start: bool,
     /// A start is shown checksums that are right, whatever the records are.
@@ -144,6 +147,7 @@ impl Disk {
             DiskAction::Write { .. } => dice.between(5, 400),
             DiskAction::Sync { .. } if dice.chance(5) => dice.between(5 * MS, 60 * MS),
             DiskAction::Sync { .. } => dice.between(MS / 5, 4 * MS),
+            DiskAction::Move(_) => dice.between(MS, 30 * MS),
             _ => dice.between(50, 3 * MS),
         };
         let fails = self.failure(&op, timeline);
@@ -157,17 +161,21 @@ impl Disk {
     fn failure<W>(&mut self, op: &DiskOp, timeline: &mut Timeline<W>) -> Option<DiskError> {
         let log_dir = self.log_dir_of(op);
         if self.lost.contains(&log_dir) {
-            return Some(DiskError::Io("the data directory has failed".to_owned()));
+            return Some(DiskError::NotTried("the data directory has failed".to_owned()));
         }
         match &op.action {
+            DiskAction::Move(it) if it.step == MoveStep::Clear => None,
             // A cut syncs too.
-            DiskAction::Sync { .. } | DiskAction::Truncate { .. } if self.illness.fails_sync => {
+            DiskAction::Sync { .. } | DiskAction::Truncate { .. } | DiskAction::Move(_)
+                if self.illness.fails_sync =>
+            {
                 self.illness.fails_sync = false;
                 self.has_failed_sync = true;
                 timeline.coverage.count("disk: failed sync");
-                Some(DiskError::Io("the sync failed".to_owned()))
+                Some(DiskError::Unsynced("the sync failed".to_owned()))
             }
             DiskAction::Write { .. }
+            | DiskAction::Move(_)
             | DiskAction::CreateSegment { .. }
             | DiskAction::Seal { .. }
             | DiskAction::Note { .. }
@@ -204,6 +212,7 @@ impl Disk {
     pub fn log_dir_of(&self, op: &DiskOp) -> LogDir {
         match &op.action {
             DiskAction::CreatePartition { log_dir, .. } => *log_dir,
+            DiskAction::Move(it) => it.to,
             _ => self.directory_of(op.partition).map_or(LogDir::default(), |directory| directory.log_dir),
         }
     }
@@ -219,13 +228,20 @@ impl Disk {
         let (partition, id) = (op.partition, op.id);
         let result = match (fails, &op.action) {
             (Some(_), DiskAction::Sync { .. }) if self.sabotage.retries_sync => {
-                self.fail(&op, changes_before, dice);
+                self.fail(&op, &DiskError::Unsynced(String::new()), changes_before, dice);
                 Ok(Done::Nothing)
             }
             (Some(error), _) => {
-                self.fail(&op, changes_before, dice);
+                self.fail(&op, &error, changes_before, dice);
                 Err(error)
             }
+            (None, DiskAction::Move(it)) => self.hinders_move(partition, it).map_or_else(
+                || {
+                    self.perform(&op, changes_before);
+                    Ok(Done::Nothing)
+                },
+                |problem| Err(DiskError::Io(problem.to_owned())),
+            ),
             (None, DiskAction::MapKeys(job)) => {
                 let done = self.map_keys(job);
                 self.perform(&op, changes_before);
@@ -290,51 +306,58 @@ impl Disk {
         steps: impl IntoIterator<Item = Step>,
         changes_before: u64,
     ) {
+        let mut place = self.names.get(&partition).cloned();
         for step in steps {
             if self.is_halted() {
                 return;
             }
-            self.step_count += 1;
-            let is_last = match &mut self.steps_left {
-                Some(left) => {
+            let mut step = step;
+            if step.is_call() {
+                self.step_count += 1;
+                if let Some(left) = &mut self.steps_left {
                     *left -= 1;
-                    *left == 0
+                    step = if *left == 0 { step.torn(|size| size / 2) } else { step };
                 }
-                None => false,
-            };
-            let step = match step {
-                Step::Write { name, position, bytes } if is_last => {
-                    let kept = bytes.slice(..bytes.len() / 2);
-                    Step::Write { name, position, bytes: kept }
-                }
-                step => step,
-            };
-            self.step(partition, step, changes_before);
+            }
+            self.step(partition, &mut place, step, changes_before);
         }
     }
 
-    fn step(&mut self, partition: TopicPartition, step: Step, changes_before: u64) {
+    /// One step, in the directory at `place`.
+    fn step(
+        &mut self,
+        partition: TopicPartition,
+        place: &mut Option<Place>,
+        step: Step,
+        changes_before: u64,
+    ) {
+        if let Step::Enter(to) = step {
+            return *place = Some(to);
+        }
+        let Some(here) = place else { return };
         match step {
-            Step::MakeDirectory { name, log_dir } => {
-                self.names.insert(partition, (name.clone(), log_dir));
-                let made = self.directories.entry((name, log_dir)).or_default();
-                (made.partition, made.log_dir) = (Some(partition), log_dir);
+            Step::Sync { .. } if self.sabotage.fsync_lies => {}
+            Step::Adopt => drop(self.names.insert(partition, here.clone())),
+            Step::MakeDirectory => {
+                let made = self.directories.entry(here.clone()).or_default();
+                (made.partition, made.log_dir) = (Some(partition), here.1);
             }
             Step::RemoveDirectory => {
-                if let Some(name) = self.names.remove(&partition) {
-                    self.directories.remove(&name);
-                }
+                self.directories.remove(here);
+                self.names.retain(|_, place| place != here);
             }
-            Step::Sync { .. } if self.sabotage.fsync_lies => {}
+            Step::Call(name) => {
+                let Some(mut directory) = self.directories.remove(here) else { return };
+                let old = std::mem::replace(&mut here.0, name);
+                directory.durable_name.get_or_insert(old);
+                self.directories.insert(here.clone(), directory);
+            }
             step => {
+                let number = self.next_change;
                 self.next_change += 1;
-                let number = self.next_change - 1;
-                let Some(name) = self.names.get(&partition) else { return };
-                let directory = self.directories.get_mut(name).expect("a named directory exists");
-                if step == Step::SyncParent && directory.leaving.is_some() {
-                    directory.leaving = Some(true);
+                if let Some(directory) = self.directories.get_mut(here) {
+                    directory.step(step, number, changes_before);
                 }
-                directory.step(step, number, changes_before);
             }
         }
     }
@@ -347,16 +370,24 @@ impl Disk {
     }
 
     /// What an operation that fails leaves: some of its steps, and what a sync that failed was to bring to the platter is forgotten.
-    fn fail(&mut self, op: &DiskOp, changes_before: u64, dice: &mut Dice) {
+    fn fail(&mut self, op: &DiskOp, error: &DiskError, changes_before: u64, dice: &mut Dice) {
         let steps = self.steps(op);
         let sync = steps.iter().position(|step| matches!(step, Step::Sync { .. }));
-        let (done, forgotten) = match &op.action {
-            DiskAction::Sync { .. } | DiskAction::Truncate { .. } => (sync.unwrap_or(0), sync),
+        let (done, forgotten) = match (&op.action, error) {
+            (_, DiskError::NotTried(_)) => (0, None),
+            (_, DiskError::Unsynced(_)) => (sync.unwrap_or(0), sync),
+            // It may stop anywhere on its way, unless it has to be as if it had not begun.
+            (DiskAction::Move(_), DiskError::Io(_)) => (dice.index(steps.len() + 1), None),
             _ => (dice.index(sync.unwrap_or(steps.len()) + 1), None),
         };
         self.take_some(op.partition, &steps, done, changes_before, dice);
+        let entered = steps[..done].iter().rev().find_map(|step| match step {
+            Step::Enter(place) => Some(place),
+            _ => None,
+        });
         if let Some(Step::Sync { name, is_late }) = forgotten.and_then(|at| steps.get(at))
-            && let Some(directory) = self.names.get(&op.partition).and_then(|it| self.directories.get_mut(it))
+            && let Some(place) = entered.or(self.names.get(&op.partition))
+            && let Some(directory) = self.directories.get_mut(place)
         {
             directory.forget(name, if *is_late { u64::MAX } else { changes_before }, dice);
         }
@@ -371,13 +402,8 @@ impl Disk {
         changes_before: u64,
         dice: &mut Dice,
     ) {
-        let torn = match steps.get(count) {
-            Some(Step::Write { name, position, bytes }) => {
-                let kept = bytes.slice(..dice.index(bytes.len() + 1));
-                Some(Step::Write { name: name.clone(), position: *position, bytes: kept })
-            }
-            _ => None,
-        };
+        let torn = steps.get(count).filter(|step| matches!(step, Step::Write { .. }));
+        let torn = torn.map(|step| step.clone().torn(|size| dice.index(size + 1)));
         self.take(partition, steps[..count].iter().cloned().chain(torn), changes_before);
     }
 
@@ -412,12 +438,19 @@ impl Disk {
     }
 
     fn lose_power(&mut self, keeps_some: bool, dice: &mut Dice) {
-        self.directories.retain(|_, directory| directory.is_durable || (keeps_some && dice.chance(50)));
-        for directory in self.directories.values_mut() {
+        for (mut place, mut directory) in std::mem::take(&mut self.directories) {
+            if !directory.is_durable && !(keeps_some && dice.chance(50)) {
+                continue;
+            }
+            let former = directory.durable_name.take();
+            if let Some(former) = former.filter(|_| !keeps_some || dice.chance(50)) {
+                place.0 = former;
+            }
             // A deletion whose new name did not get to the platter has not begun.
             directory.leaving.take_if(|is_certain| !*is_certain && (!keeps_some || dice.chance(50)));
             directory.is_durable = true;
             directory.lose(keeps_some, dice);
+            self.directories.insert(place, directory);
         }
     }
 
@@ -479,6 +512,10 @@ fn size_of(action: &DiskAction) -> u64 {
         DiskAction::Seal { index, times, producers, .. } => index.len() + times.len() + producers.len(),
         DiskAction::Note { entries, producers, .. } => entries.len() + producers.len(),
         DiskAction::WriteCheckpoint { contents, .. } => contents.len(),
+        DiskAction::Move(it) => match it.step {
+            MoveStep::Copy { size, .. } => size as usize,
+            _ => 1,
+        },
         DiskAction::Rewrite(job) => job.sources.iter().map(|source| source.size as usize).sum(),
         _ => 1,
     };

@@ -48,6 +48,7 @@ fn a_crash_at_any_step_leaves_a_log_that_is_right() {
         "retired segments removed",
         "records deleted",
         "partition deleted",
+        "partition moved",
         "alone: stopped clean",
     ] {
         assert!(0 < whole.outcome.coverage.of(what), "{what}: not in this life, {}", whole.outcome);

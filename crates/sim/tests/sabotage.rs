@@ -180,6 +180,13 @@ fn cases_alone() -> Vec<Case> {
             seeds_max: 1000,
             faults: &[],
         },
+        Case {
+            name: "copy of a log without the mark that it is whole",
+            sabotage: Broken::AtEachStep(disk(DiskSabotage { moves_carelessly: true, ..honest })),
+            invariants: &["I19"],
+            seeds_max: 1000,
+            faults: &[],
+        },
         case(
             "retention takes what is young and grows",
             &["I22"],

@@ -61,6 +61,9 @@ const EVENTS: &[&str] = &[
     "offset looked up by time",
     "topic deleted",
     "partition deleted",
+    "partition moved",
+    "move begun or called off",
+    "alone: start went on with a move",
 ];
 
 #[test]

@@ -8,7 +8,8 @@ use klamm_quorum::{solo, solo::Solo};
 use uuid::Uuid;
 
 use super::{
-    Alone, Happening, INDEX_INTERVAL_BYTES, LOG_DIRS, MIN_FREE_BYTES, Process, rebuilt::rebuilt_differs,
+    Alone, Happening, INDEX_INTERVAL_BYTES, LOG_DIRS, MIN_FREE_BYTES, PATHS, Process,
+    rebuilt::rebuilt_differs,
 };
 use crate::{
     disk::{Found, Loss},
@@ -40,8 +41,20 @@ impl Alone {
         let mut node = Node::new(configured(config), self.timeline.dice.number(), self.sabotage.replica);
         let mut effects = Vec::new();
         let mut engine = None;
-        for found in self.disk.found() {
-            let Some(log) = self.recover(&found, marker.is_some()) else {
+        let finished = self.disk.finish_moves();
+        self.timeline.coverage.add("alone: start went on with a move", finished);
+        let all_found = self.disk.found();
+        for (at, found) in all_found.iter().enumerate() {
+            if all_found[..at].iter().any(|it| {
+                it.partition.is_some() && it.partition == found.partition && it.directory == found.directory
+            }) {
+                let what = format!(
+                    "{} is in two data directories, and nobody knows which one counts",
+                    found.directory
+                );
+                self.history.findings.broken("I19", what);
+            }
+            let Some(log) = self.recover(found, marker.is_some()) else {
                 if self.disk.is_halted() {
                     return self.start_ends();
                 }
@@ -201,7 +214,7 @@ impl Alone {
 }
 
 fn configured(mut config: NodeConfig) -> NodeConfig {
-    config.log_dirs = vec!["one".to_owned(), "two".to_owned()];
+    config.log_dirs = PATHS.map(str::to_owned).to_vec();
     config.min_free_bytes = Some(MIN_FREE_BYTES);
     config.endpoints = vec![Endpoint { name: "CLIENT".to_owned(), host: "here".to_owned(), port: 9092 }];
     for (name, value) in [

@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use klamm_model::{BatchBuilder, Producer as Session, RecordHeader, Seal, Timestamp};
 use klamm_wire::{
-    CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, FetchRequest, InitProducerIdRequest,
-    ListOffsetsRequest, ProduceRequest, Records, Request,
+    AlterReplicaLogDirsRequest, CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, FetchRequest,
+    InitProducerIdRequest, ListOffsetsRequest, ProduceRequest, Records, Request,
+    alter_replica_log_dirs::{AlterReplicaLogDir, AlterReplicaLogDirTopic},
     create_topics::{CreatableTopic, CreatableTopicConfig},
     delete_records::{DeleteRecordsPartition, DeleteRecordsTopic},
     fetch::{FetchPartition, FetchTopic},
@@ -77,6 +78,12 @@ pub(super) fn delete_records(topic: &str, to: i64) -> Request {
     let partition = DeleteRecordsPartition { partition_index: 0, offset: to };
     let topic = DeleteRecordsTopic { name: topic.to_owned(), partitions: vec![partition] };
     Request::DeleteRecords(DeleteRecordsRequest { topics: vec![topic], timeout_ms: 1500 })
+}
+
+pub(super) fn move_log(topic: &str, to: &str) -> Request {
+    let topic = AlterReplicaLogDirTopic { name: topic.to_owned(), partitions: vec![0] };
+    let dir = AlterReplicaLogDir { path: to.to_owned(), topics: vec![topic] };
+    Request::AlterReplicaLogDirs(AlterReplicaLogDirsRequest { dirs: vec![dir] })
 }
 
 pub(super) fn delete(topic: &str) -> Request {

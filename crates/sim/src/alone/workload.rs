@@ -10,6 +10,7 @@ use klamm_model::{
 use klamm_wire::{Records, Request, Response, fetch::PartitionData};
 
 use super::{
+    PATHS,
     history::{History, Made, Reading},
     requests,
 };
@@ -146,6 +147,7 @@ enum Asked {
     Fetch { from: i64 },
     DeleteRecords { to: i64 },
     Lookup { offset: i64 },
+    Move,
 }
 
 /// See the module.
@@ -236,6 +238,8 @@ impl Workload {
                 self.streams[at].unanswered(asked, 0);
             }
         }
+        // What a relaxed topic has from here on may be something else than what was read.
+        self.streams.iter_mut().filter(|it| it.kind == Kind::Relaxed).for_each(|it| it.read_again(0));
     }
 
     /// It is time to look what there is to do: requests with their numbers and versions.
@@ -328,6 +332,10 @@ impl Stream {
         if let Some((time, offset)) = self.lookup.take() {
             out.push((Asked::Lookup { offset }, requests::list_offsets(self.kind.name(), time), 5));
         }
+        if !is_calm && around.dice.chance(1) && around.dice.chance(60) {
+            let to = PATHS[around.dice.index(PATHS.len())];
+            out.push((Asked::Move, requests::move_log(self.kind.name(), to), 2));
+        }
         let may_delete = matches!(self.kind, Kind::Plain | Kind::Compacted) && 2 < self.end;
         if may_delete && !is_calm && around.dice.chance(1) {
             let to = around.dice.between(1, self.end as u64 + 1) as i64;
@@ -372,7 +380,7 @@ impl Stream {
             Asked::Session => self.session_asked = false,
             Asked::Produce { sequence, .. } => self.again(sequence, due),
             Asked::Start | Asked::Fetch { .. } => self.read_again(due),
-            Asked::DeleteRecords { .. } | Asked::Lookup { .. } => {}
+            Asked::DeleteRecords { .. } | Asked::Lookup { .. } | Asked::Move => {}
         }
     }
 
@@ -441,6 +449,17 @@ impl Stream {
                 if let (0, Some(partition)) = (it.error_code, self.partition()) {
                     around.coverage.count("records deleted");
                     around.history.deleted(partition, to);
+                }
+            }
+            (Asked::Move, Response::AlterReplicaLogDirs(answer)) => {
+                let result = code(answer.results[0].partitions[0].error_code);
+                if !matches!(
+                    result,
+                    ErrorCode::None | ErrorCode::KafkaStorageError | ErrorCode::ReplicaNotAvailable
+                ) {
+                    around
+                        .history
+                        .unexpected(format!("{}: a move was refused with {result}", self.kind.name()));
                 }
             }
             (asked, response) => panic!("{asked:?} was answered with {response:?}"),

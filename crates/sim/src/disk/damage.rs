@@ -5,7 +5,7 @@ use std::ops::Range;
 use klamm_log::{DAMAGED_RANGES, DURABLE_POINT, EPOCH_CHECKPOINT, FileKind};
 use klamm_model::{BATCH_HEADER_SIZE, BatchView, Batches, Tail, TopicPartition, crc32c};
 
-use super::{Directory, Disk, Place};
+use super::{Directory, Disk, Place, moving::is_copy};
 use crate::dice::Dice;
 
 /// A kind of damage that a start makes good.
@@ -54,10 +54,11 @@ impl Disk {
         dice: &mut Dice,
     ) -> Option<Flip> {
         let partition = *partitions.get(dice.index(partitions.len().max(1)))?;
-        let directory = self
-            .directories
-            .values_mut()
-            .find(|it| it.partition == Some(partition) && it.is_whose(partition) && it.leaving.is_none())?;
+        let is_its = |(place, it): &(&Place, &mut Directory)| {
+            let is_known = it.partition == Some(partition) && it.is_whose(partition);
+            is_known && it.leaving.is_none() && !is_copy(place)
+        };
+        let (_, directory) = self.directories.iter_mut().find(is_its)?;
         let durable_to = directory.durable_point()?;
         let bases: Vec<i64> = directory.names().filter_map(|(name, _)| base_of(name)).collect();
         let ends = bases.iter().skip(1).copied().chain(with_growing.then_some(i64::MAX));

@@ -15,6 +15,8 @@ pub(super) struct Directory {
     pub(super) partition: Option<TopicPartition>,
     /// Its own name is on the platter.
     pub(super) is_durable: bool,
+    /// What it is called on the platter, where it was called otherwise since.
+    pub(super) durable_name: Option<String>,
     /// It is being deleted; `true`: after a crash too.
     pub(super) leaving: Option<bool>,
     /// The process knows that its own name is on the platter, and those of all segments below an offset.
@@ -153,9 +155,14 @@ impl Directory {
                 }
             }
             Step::SyncDirectory => self.settle_names(),
-            Step::SyncParent => self.is_durable = true,
+            Step::SyncParent => {
+                (self.is_durable, self.durable_name) = (true, None);
+                self.leaving = self.leaving.map(|_| true);
+            }
             Step::Leave => self.leaving = Some(false),
-            Step::MakeDirectory { .. } | Step::RemoveDirectory => unreachable!("a step of the disk"),
+            Step::Enter(_) | Step::MakeDirectory | Step::Adopt | Step::Call(_) | Step::RemoveDirectory => {
+                unreachable!("a step of the disk")
+            }
         }
     }
 

@@ -9,16 +9,17 @@ use klamm_log::{
 };
 use klamm_model::{Offset, TopicId, crc32c};
 
-use super::Disk;
+use super::{Disk, Place, moving::copy_of};
 
 /// One call. Names are those within the partition's directory.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Step {
-    /// Makes the partition's directory.
-    MakeDirectory {
-        name: String,
-        log_dir: LogDir,
-    },
+    /// What comes next is done in this directory; what comes first, in the partition's. No call of its own.
+    Enter(Place),
+    /// Makes the directory that was entered, if it is not there.
+    MakeDirectory,
+    /// From here on this is the partition's directory. No call: it is what the process knows.
+    Adopt,
     /// An empty file; one that is there is emptied.
     Create(String),
     Write {
@@ -44,6 +45,8 @@ pub(super) enum Step {
     RemoveCleaned,
     /// Brings the names in the directory to the platter.
     SyncDirectory,
+    /// The directory gets another name in its data directory.
+    Call(String),
     /// Brings the directory's own name to the platter.
     SyncParent,
     /// The directory gets a name that no start takes for a partition.
@@ -52,7 +55,25 @@ pub(super) enum Step {
 }
 
 /// What the name of a file ends with that is about to replace another.
-const TEMPORARY: &str = ".tmp";
+pub(super) const TEMPORARY: &str = ".tmp";
+
+impl Step {
+    /// Whether the system is asked for something.
+    pub(super) fn is_call(&self) -> bool {
+        !matches!(self, Self::Enter(_) | Self::Adopt)
+    }
+
+    /// The same, but of what it writes only so many bytes of all that there are.
+    pub(super) fn torn(self, kept: impl FnOnce(usize) -> usize) -> Self {
+        match self {
+            Self::Write { name, position, bytes } => {
+                let bytes = bytes.slice(..kept(bytes.len()));
+                Self::Write { name, position, bytes }
+            }
+            step => step,
+        }
+    }
+}
 
 impl Disk {
     /// The steps of an operation. What compaction writes aside is not known before it was read: see [`super::compaction`].
@@ -61,7 +82,8 @@ impl Disk {
         let steps = &mut out;
         match &op.action {
             DiskAction::CreatePartition { log_dir, directory, topic, base } => {
-                steps.push(Step::MakeDirectory { name: directory.clone(), log_dir: *log_dir });
+                let place = (directory.clone(), *log_dir);
+                steps.extend([Step::Enter(place), Step::MakeDirectory, Step::Adopt]);
                 replace(steps, PARTITION_METADATA.to_owned(), metadata(*topic), false);
                 steps.push(Step::Create(FileKind::Log.file_name(*base)));
             }
@@ -126,7 +148,7 @@ impl Disk {
             }
             DiskAction::MapKeys(_) => steps.push(Step::RemoveCleaned),
             DiskAction::Rewrite(_) | DiskAction::Scrub(_) => {}
-            DiskAction::Move(it) => unreachable!("nobody asks for a move here, but {it:?}"),
+            DiskAction::Move(it) => self.move_steps(op.partition, it, steps),
             DiskAction::Swap { segment, replaced } => {
                 let bases: Vec<Offset> = replaced.iter().map(|gone| gone.base).collect();
                 let swap = compact::swap_steps(segment.id.base, &bases);
@@ -141,6 +163,11 @@ impl Disk {
                 }));
             }
             DiskAction::DeletePartition => {
+                let copies = self.names.get(&op.partition).into_iter().flat_map(|place| {
+                    let copy = copy_of(place, op.partition, LogDir(1 - place.1.0));
+                    [Step::Enter(copy), Step::RemoveDirectory, Step::Enter(place.clone())]
+                });
+                steps.extend(copies);
                 steps.extend([Step::Leave, Step::SyncParent, Step::RemoveDirectory]);
             }
         }
