@@ -162,7 +162,8 @@ impl Recovery<'_> {
         // The epochs are saved with the start that a log has. Without the one and the other, deleted records would come back.
         let first_epoch = self.saved_epochs.iter().flat_map(Epochs::entries).next();
         let start_of_epochs = first_epoch.map_or(Offset::ZERO, |first| first.start);
-        self.log_start = saved.map_or(start_of_epochs, |saved| saved.log_start);
+        let is_gone = self.size_of(DURABLE_POINT).is_none();
+        self.log_start = saved.filter(|_| !is_gone).map_or(start_of_epochs, |saved| saved.log_start);
         let clean_to = saved.map_or(Offset::ZERO, |saved| saved.clean_to);
         let mut found = self.segments()?;
         if found.is_empty() {
@@ -174,7 +175,7 @@ impl Recovery<'_> {
             log.producers = self.producers_from_file(base)?.unwrap_or_default();
             return Ok((log, self.report(base, base, 1, 0)));
         }
-        if self.size_of(DURABLE_POINT).is_none() && 1 < found.len() {
+        if is_gone && 1 < found.len() {
             // The file is gone. A segment begins when all before it is on disk, and no cut goes below that without having made the file.
             self.durable_point = found.last().map(|last| last.base);
         }

@@ -91,6 +91,8 @@ pub struct Node {
     pub(crate) leaving: BTreeMap<(Arc<str>, PartitionIndex), TopicPartition>,
     /// Directories that are free again.
     freed: Vec<(Arc<str>, PartitionIndex)>,
+    /// Directories with records of which it is not known whose they are.
+    pub(crate) unclaimed: BTreeSet<String>,
     /// Partitions with something to note at the next periodic round.
     active: BTreeSet<TopicPartition>,
     periodic_at: Option<Tick>,
@@ -137,6 +139,7 @@ impl Node {
             offline: Arc::default(),
             leaving: BTreeMap::new(),
             freed: Vec::new(),
+            unclaimed: BTreeSet::new(),
             woken: Vec::new(),
             sent: FxHashMap::default(),
             next_token: 0,
@@ -205,6 +208,11 @@ impl Node {
     /// Logs on this disk that the cluster's metadata does not know; they are left alone.
     pub fn strays(&self) -> impl Iterator<Item = TopicPartition> {
         self.found.keys().copied()
+    }
+
+    /// Tells of a directory with records that does not say whose they are: the partition of that name does not begin anew beside it.
+    pub fn adopt_unclaimed(&mut self, directory: String) {
+        self.unclaimed.insert(directory);
     }
 
     /// The one way in.

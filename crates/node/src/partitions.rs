@@ -225,6 +225,11 @@ impl Node {
             }
             None => {
                 let name = directory(&topic.name, key.partition);
+                if self.unclaimed.contains(&name) {
+                    tracing::error!(partition = %key, topic = %topic.name, directory = name, "there are records that may be this partition's, and nothing says whose they are; it is offline here");
+                    self.adopt_damaged(key);
+                    return;
+                }
                 if self.my_epoch().is_none() {
                     // An earlier process had it. A crash right after a topic was created leaves no directory either, and nobody can tell the one from the
                     // other: the partition goes on, but not without a word.

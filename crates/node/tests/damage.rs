@@ -189,3 +189,18 @@ fn a_damaged_log_goes_with_its_topic() {
         assert_eq!(report(&world).offline, 0);
     }
 }
+
+/// Whatever data directory a new log would have its place in: those records may be the partition's.
+#[test]
+fn a_partition_does_not_begin_anew_while_there_are_records_that_may_be_its_own() {
+    let mut world = World::new();
+    world.create("t", 1);
+    world.create("u", 1);
+    world.restart_with(|node| node.adopt_unclaimed("t-0".to_owned()));
+    assert_eq!(report(&world).offline, 1);
+    for (topic, expected) in [("t", ErrorCode::KafkaStorageError), ("u", ErrorCode::None)] {
+        let produced = world.produce(topic, -1, batch(1, None));
+        world.all_disk();
+        assert_eq!(world.produced(produced).0, expected, "{topic}");
+    }
+}

@@ -473,6 +473,7 @@ fn recover_partitions(files: &Files, found: &[FoundPartition], threads_max: usiz
                     directory = found.directory,
                     "it is not known whose directory this is; it is left alone"
                 );
+                node.adopt_unclaimed(found.directory.clone());
             }
             Some((found.partition?, found))
         })

@@ -10,8 +10,8 @@ use klamm_model::{PartitionIndex, TopicPartition};
 use rustix::fs::{FlockOperation, flock};
 
 use super::{
-    CleanShutdown, DELETED, FilesError, FoundPartition, LOCK_FILE, is_marked_name, is_want, marker, options,
-    private_directory, read_metadata,
+    CleanShutdown, DELETED, FilesError, FoundPartition, LOCK_FILE, file_with_records, is_marked_name,
+    is_want, marker, options, private_directory, read_metadata,
 };
 use crate::disk::{LogDir, PARTITION_METADATA};
 
@@ -168,6 +168,10 @@ impl DataDir {
                 Err(error) if !is_want(&error) => None,
                 read => read.map_err(failed)?,
             };
+            if topic_id.is_none() && file_with_records(&entry.path()).is_ok_and(|found| found.is_none()) {
+                // A crash came while it was made: whoever makes it goes on, or another in another data directory.
+                continue;
+            }
             let partition = topic_id.map(|topic| TopicPartition { topic, partition: PartitionIndex(number) });
             let topic = topic.to_owned();
             found.push(FoundPartition { partition, topic, directory, log_dir });

@@ -261,10 +261,15 @@ fn records_are_never_overwritten_by_a_new_partition_and_links_never_followed() {
 fn a_directory_that_cannot_be_read_is_left_alone_and_the_others_are_found() {
     let place = tempfile::tempdir().expect("a directory");
     let (files, _log) = filled(place.path());
-    let unreadable = place.path().join("other-3");
-    fs::create_dir(&unreadable).expect("made");
+    let [unreadable, begun] = ["other-3", "begun-0"].map(|name| place.path().join(name));
+    for directory in [&unreadable, &begun] {
+        fs::create_dir(directory).expect("made");
+        fs::write(directory.join(FileKind::Log.file_name(offset(0))), "").expect("written");
+    }
+    fs::write(unreadable.join(FileKind::Log.file_name(offset(7))), "records").expect("written");
     symlink(place.path().join(DIRECTORY).join(PARTITION_METADATA), unreadable.join(PARTITION_METADATA))
         .expect("linked");
+    // A crash while it was made leaves a directory of nobody: nothing is in it.
     let found = files.partitions().expect("listed").into_iter().map(|it| (it.directory, it.partition));
     assert_eq!(
         found.collect::<Vec<_>>(),

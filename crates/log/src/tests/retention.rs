@@ -199,16 +199,20 @@ fn deleted_records_stay_deleted_over_restarts_and_whole_segments_below_them_go()
         bench.log.advance_log_start(offset(to), &mut bench.under_way);
         bench.log.advance_log_start(before, &mut bench.under_way);
         bench.settle();
-        for is_damaged in [false, true, false] {
+        for damage in ["none", "flipped", "gone", "none"] {
             assert_eq!((bench.log.log_start(), bases(&bench)[0]), (offset(to), left));
             let read = |from| bench.log.read(offset(from), Offset::MAX, 10);
             assert!(to == 0 || matches!(read(to - 1), Err(ReadError::OutOfRange { .. })));
             assert!(to == 120 || read(to).is_ok_and(|plan| plan.is_some()));
             assert_eq!(bench.log.epochs.entries()[0].start, offset(to));
-            bench.disk.files.get_mut(DURABLE_POINT).expect("saved").data[2] ^= u8::from(is_damaged);
+            match damage {
+                "flipped" => bench.disk.files.get_mut(DURABLE_POINT).expect("saved").data[2] ^= 1,
+                "gone" => drop(bench.disk.files.remove(DURABLE_POINT).expect("saved")),
+                _ => {}
+            }
             let report;
             (bench, report) = Bench::open(bench.disk, keeping(None, None)).expect("good files");
-            assert_eq!(report.durable_point.is_none(), is_damaged);
+            assert!(report.durable_point.is_some() || damage != "none");
             bench.log.periodic(Tick::default().after_ms(5000), &mut bench.under_way);
             bench.settle();
         }
