@@ -1,7 +1,7 @@
 //! One node alone with its disks: everything that a log can go through without other nodes.
 //!
 //! The node is its own controller, its metadata log is on the same disk, its data in two directories. Clients speak to it without a network. Here are compaction,
-//! retention, deletion, clean stops, full and failing disks; the cluster is where replicas are ([`crate::world`]).
+//! retention, deletion, altered configs, moves from the one directory to the other, clean stops, full and failing disks, damaged files; the cluster is where replicas are ([`crate::world`]).
 
 use std::sync::Arc;
 
@@ -28,11 +28,13 @@ pub mod points;
 mod process;
 mod rebuilt;
 mod requests;
+pub mod topics;
 pub mod workload;
 
 use faults::Fault;
 use history::History;
-use workload::{Around, Kind, Workload};
+use topics::{Kind, TOPICS};
+use workload::{Around, Workload};
 
 /// Where the wall clock begins, in milliseconds.
 const WALL_START_MS: i64 = 1_700_000_000_000;
@@ -60,6 +62,10 @@ pub struct Sabotage {
     pub disk: DiskSabotage,
     /// A stop says that it was clean, whatever failed; a crash too.
     pub always_clean: bool,
+    /// A start says nothing of directories of which nobody knows whose they are.
+    pub passes_by_unclaimed: bool,
+    /// Configs are only looked at, and are said to be altered.
+    pub alters_nothing: bool,
 }
 
 /// What to run.
@@ -155,7 +161,7 @@ impl Alone {
         let share = dice.between(20, 101);
         let drawn: Vec<_> = faults::KINDS.iter().copied().filter(|_| dice.chance(share)).collect();
         let kinds = if given.is_empty() { drawn } else { given.to_vec() };
-        let workload = Workload::new(&Kind::ALL, dice.between(30 * MS, 200 * MS));
+        let workload = Workload::new(TOPICS, dice.between(30 * MS, 200 * MS));
         let pace = dice.between(400 * MS, 2 * SECOND);
         Self {
             timeline,
@@ -404,6 +410,9 @@ impl Alone {
         if self.disk.is_halted() {
             return;
         }
+        if let Some(what) = self.disk.rewrote_damaged.take() {
+            self.history.findings.broken("I21", what);
+        }
         let is_of_disk = match &result {
             Ok(_) | Err(DiskError::Full | DiskError::NotTried(_)) => false,
             Err(DiskError::Unsynced(_)) => true,
@@ -453,7 +462,7 @@ impl Alone {
         let (now, wall_ms) = (self.timeline.now(), self.wall_ms());
         let Self { timeline, workload, history, .. } = self;
         let (dice, coverage) = (&mut timeline.dice, &mut timeline.coverage);
-        let may_fail = history.had_bad_disk || self.disk.illness.fails_reads;
+        let may_fail = history.had_bad_disk || self.disk.illness.fails_reads || self.disk.has_hurt();
         (workload, Around { now, wall_ms, dice, history, coverage, may_fail })
     }
 
@@ -470,7 +479,10 @@ impl Alone {
         }
     }
 
-    fn request(&mut self, view: &View, sequence: u64, request: Request, version: i16) {
+    fn request(&mut self, view: &View, sequence: u64, mut request: Request, version: i16) {
+        if let Request::IncrementalAlterConfigs(it) = &mut request {
+            it.validate_only = self.sabotage.alters_nothing;
+        }
         let origin =
             Arc::new(Origin { listener: Listener::Client, local_host: "here".to_owned(), local_port: 9092 });
         let to = ReplyTo { connection: ConnectionId(1), sequence };
@@ -526,8 +538,17 @@ impl Alone {
                 // Nobody who stopped clean left that.
                 self.disk.take_markers(LOG_DIRS);
                 self.had_damage_beside |= what == Damage::Beside;
-                if let Some(done) = self.disk.damage(what, &mut self.timeline.dice) {
-                    self.timeline.coverage.count("alone: files damaged");
+                let (workload, history) = (&self.workload, &self.history);
+                // Of a topic that may be deleted, what nobody knows would be in the way of the next one.
+                let may_be = |partition| {
+                    let is_kept = workload.partitions().any(|it| it.0 == partition && it.1 != Kind::Brief);
+                    is_kept && !history.has_flips(partition, &(0..i64::MAX))
+                };
+                if let Some(done) = self.disk.damage(what, may_be, &mut self.timeline.dice) {
+                    self.timeline.coverage.count(match what {
+                        Damage::File(_) => "alone: file that is needed damaged",
+                        _ => "alone: files damaged",
+                    });
                     self.timeline.note(format_args!("{done}"));
                 }
             }
@@ -542,6 +563,10 @@ impl Alone {
                 let used = (0..LOG_DIRS).map(|number| self.disk.used(LogDir(number))).max().unwrap_or(0);
                 self.disk.capacity = room.map(|room| used + room);
             }
+            Fault::Mend => {
+                self.crash(Loss::Process);
+                self.disk.mend();
+            }
             Fault::CrashStarts(count) => self.crash_starts = count,
             Fault::Clock => self.wall_jump_ms = self.timeline.dice.between(0, 7_200_000) as i64 - 3_600_000,
             Fault::Heal => {
@@ -550,6 +575,7 @@ impl Alone {
                 (self.disk.illness, self.disk.capacity) = (Default::default(), None);
                 // Whoever met a disk that failed is of no use any more.
                 self.crash(Loss::Power);
+                self.disk.mend();
             }
         }
     }

@@ -26,6 +26,7 @@ mod directory;
 mod moving;
 mod steps;
 
+use damage::Hurt;
 pub use damage::{Damage, Flip};
 use directory::Directory;
 use steps::Step;
@@ -55,6 +56,12 @@ pub struct DiskSabotage {
     pub forgets_damage: bool,
     /// A start is shown nothing behind a damaged batch.
     pub cuts_at_damage: bool,
+    /// Where the durable point is damaged, the epochs are gone too.
+    pub forgets_epochs: bool,
+    /// The files of a deleted partition stay, and whoever comes after it gets them.
+    pub keeps_deleted: bool,
+    /// Compaction is shown checksums that are right.
+    pub mends_for_compaction: bool,
 }
 
 /// What is wrong with the disk at the moment.
@@ -112,6 +119,9 @@ pub struct Disk {
     pub step_count: u64,
     sabotage: DiskSabotage,
     has_failed_sync: bool,
+    hurt: BTreeMap<TopicPartition, Hurt>,
+    /// Compaction wrote a damaged segment anew.
+    pub rewrote_damaged: Option<String>,
 }
 
 /// An operation under way.
@@ -226,6 +236,11 @@ impl Disk {
     pub fn end(&mut self, job: u64, dice: &mut Dice) -> (TopicPartition, OpId, Result<Done, DiskError>) {
         let Job { op, changes_before, fails } = self.jobs.remove(&job).expect("an operation ends once");
         let (partition, id) = (op.partition, op.id);
+        if fails.is_none()
+            && let Some(problem) = self.hindrance(&op)
+        {
+            return (partition, id, Err(DiskError::Io(problem.to_owned())));
+        }
         let result = match (fails, &op.action) {
             (Some(_), DiskAction::Sync { .. }) if self.sabotage.retries_sync => {
                 self.fail(&op, &DiskError::Unsynced(String::new()), changes_before, dice);
@@ -235,13 +250,6 @@ impl Disk {
                 self.fail(&op, &error, changes_before, dice);
                 Err(error)
             }
-            (None, DiskAction::Move(it)) => self.hinders_move(partition, it).map_or_else(
-                || {
-                    self.perform(&op, changes_before);
-                    Ok(Done::Nothing)
-                },
-                |problem| Err(DiskError::Io(problem.to_owned())),
-            ),
             (None, DiskAction::MapKeys(job)) => {
                 let done = self.map_keys(job);
                 self.perform(&op, changes_before);
@@ -439,7 +447,8 @@ impl Disk {
 
     fn lose_power(&mut self, keeps_some: bool, dice: &mut Dice) {
         for (mut place, mut directory) in std::mem::take(&mut self.directories) {
-            if !directory.is_durable && !(keeps_some && dice.chance(50)) {
+            let is_kept = directory.is_durable || (keeps_some && dice.chance(50));
+            if !is_kept {
                 continue;
             }
             let former = directory.durable_name.take();
@@ -462,7 +471,23 @@ impl Disk {
             directory: name.clone(),
             log_dir: directory.log_dir,
         };
-        self.directories.iter().map(found).collect()
+        // A crash while it was made leaves a directory of nobody.
+        let is_something = |directory: &Directory| {
+            directory.has_records() || directory.partition.is_some_and(|it| directory.is_whose(it))
+        };
+        self.directories.iter().filter(|(_, it)| is_something(it)).map(found).collect()
+    }
+
+    /// A directory with records of which nothing says whose they are goes, unless somebody damaged it: the power was lost before it was settled, and so before
+    /// anything in it counted.
+    pub fn clear_unsettled(&mut self, found: &Found) -> bool {
+        let place = (found.directory.clone(), found.log_dir);
+        let partition = self.directories.get(&place).and_then(|it| it.partition);
+        let is_unsettled = found.partition.is_none() && partition.is_some_and(|it| self.hurt(it).is_none());
+        if is_unsettled {
+            self.directories.remove(&place);
+        }
+        is_unsettled
     }
 
     /// From now on operations of this partition go to that directory. What a crash interrupted in a swap of segments is done.

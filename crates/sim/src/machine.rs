@@ -107,7 +107,10 @@ impl Machine {
         let mut recovered = Vec::new();
         let mut damaged = Vec::new();
         for found in self.disk.found() {
-            let Some(partition) = found.partition else { continue };
+            let Some(partition) = found.partition else {
+                self.disk.clear_unsettled(&found);
+                continue;
+            };
             self.disk.adopt(partition, found.log_dir, &found.directory);
             let Some(files) = self.disk.view(partition) else { continue };
             match Log::recover(partition, found.directory, log_config(&TopicConfig::default()), &files) {

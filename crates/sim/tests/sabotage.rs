@@ -199,6 +199,36 @@ fn cases_alone() -> Vec<Case> {
             power,
             disk(DiskSabotage { forgets_log_start: true, ..honest }),
         ),
+        case(
+            "durable point and epochs lost",
+            &["I22"],
+            &["alone: durable point damaged"],
+            disk(DiskSabotage { forgets_epochs: true, ..honest }),
+        ),
+        case(
+            "topic id lost, and nobody is told",
+            &["I19"],
+            &["alone: topic id damaged"],
+            alone::Sabotage { passes_by_unclaimed: true, ..alone::Sabotage::default() },
+        ),
+        case(
+            "a deleted topic's files left to the next one",
+            &["I2"],
+            &["alone: process killed"],
+            disk(DiskSabotage { keeps_deleted: true, ..honest }),
+        ),
+        case(
+            "configs looked at and not altered",
+            &["I1", "I18", "I22"],
+            power,
+            alone::Sabotage { alters_nothing: true, ..alone::Sabotage::default() },
+        ),
+        case(
+            "compaction believes what is damaged",
+            &["I21"],
+            &["alone: bit flipped while it runs"],
+            disk(DiskSabotage { mends_for_compaction: true, ..honest }),
+        ),
         case("torn tail trusted", &["I3"], power, disk(DiskSabotage { mends_checksums: true, ..honest })),
         case("index leads elsewhere", &["I20"], power, disk(DiskSabotage { flips_indexes: true, ..honest })),
         case(
@@ -251,9 +281,9 @@ fn every_broken_rule_is_noticed() {
         }
     }
     println!("{report}");
-    for wanted in
-        ["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I9", "I10", "I14", "I19", "I20", "I21", "I22", "F5"]
-    {
+    for wanted in [
+        "I1", "I2", "I3", "I4", "I5", "I6", "I7", "I9", "I10", "I14", "I18", "I19", "I20", "I21", "I22", "F5",
+    ] {
         assert!(
             cases().iter().chain(&cases_alone()).any(|case| case.invariants.contains(&wanted)),
             "{wanted} has no negative control"

@@ -2,9 +2,9 @@
 //!
 //! The budget: the disks keep what was synced, and a start makes good what a crash leaves behind the durable points and what is wrong with files beside the
 //! records. Within it nothing that was acknowledged is lost, but on a relaxed topic what was not synced when the power went, and that is said; and a batch in
-//! which a bit is flipped, of which readers are told.
+//! which a bit is flipped, of which readers are told. Without its durable point or its topic id a log may be refused, until somebody puts that back.
 
-use klamm_log::LogDir;
+use klamm_log::{DURABLE_POINT, LogDir, PARTITION_METADATA};
 
 use crate::{
     dice::Dice,
@@ -34,6 +34,8 @@ pub enum Fault {
     Room(Option<u64>),
     /// So many starts are ended in the middle.
     CrashStarts(u64),
+    /// It crashes, and somebody puts back the files that a start cannot make again.
+    Mend,
     /// The wall clock jumps.
     Clock,
     /// Everything works from now on.
@@ -49,6 +51,8 @@ pub const KINDS: &[&str] = &[
     "alone: torn tail",
     "alone: misdirected write",
     "alone: files beside the records damaged",
+    "alone: durable point damaged",
+    "alone: topic id damaged",
     "alone: bit flipped between two lives",
     "alone: bit flipped while it runs",
     "alone: disk full",
@@ -75,6 +79,12 @@ pub fn steps(kind: &str, dice: &mut Dice) -> Vec<(u64, Fault)> {
         "alone: torn tail" => vec![(0, Fault::Damage(Damage::TornTail))],
         "alone: misdirected write" => vec![(0, Fault::Damage(Damage::Misdirected))],
         "alone: files beside the records damaged" => vec![(0, Fault::Damage(Damage::Beside))],
+        "alone: durable point damaged" => {
+            vec![(0, Fault::Damage(Damage::File(DURABLE_POINT))), (lasts, Fault::Mend)]
+        }
+        "alone: topic id damaged" => {
+            vec![(0, Fault::Damage(Damage::File(PARTITION_METADATA))), (lasts, Fault::Mend)]
+        }
         "alone: bit flipped between two lives" => vec![(0, Fault::Flip { with_crash: true })],
         "alone: bit flipped while it runs" => vec![(0, Fault::Flip { with_crash: false })],
         "alone: disk full" => {

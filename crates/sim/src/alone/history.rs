@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ops::Range};
 
 use klamm_model::TopicPartition;
 
-use super::workload::Kind;
+use super::topics::{Kind, Rule};
 use crate::{check::Findings, disk::Flip};
 
 /// A record as a client made it.
@@ -18,6 +18,8 @@ pub struct Made {
     pub is_tombstone: bool,
     /// Milliseconds.
     pub timestamp: i64,
+    /// It is the broker's, of the append.
+    pub is_stamped: bool,
 }
 
 /// What is known of a record that was sent.
@@ -35,8 +37,12 @@ struct Sent {
 struct Stream {
     kind: Kind,
     sent: BTreeMap<u64, Sent>,
-    /// By offset: what was read there.
-    read: BTreeMap<i64, u64>,
+    /// The rules that may hold: one, but for those that were asked for and have no answer.
+    rules: Vec<Rule>,
+    /// All that ever may have held; they may have been applied to the records up to this number.
+    earlier_rules: (Vec<Rule>, u64),
+    /// By offset: the record that was read there, and its time.
+    read: BTreeMap<i64, (u64, i64)>,
     /// Records below were deleted by somebody's wish, which was granted.
     deleted_to: i64,
     /// The same, with wishes that nobody answered.
@@ -90,6 +96,8 @@ impl History {
     pub fn began(&mut self, partition: TopicPartition, kind: Kind) {
         let stream = Stream {
             kind,
+            rules: vec![kind.rule()],
+            earlier_rules: (vec![kind.rule()], 0),
             sent: BTreeMap::new(),
             read: BTreeMap::new(),
             deleted_to: 0,
@@ -120,6 +128,22 @@ impl History {
             let sent = stream.sent.get_mut(&made.number).expect("it was sent");
             (sent.offset, sent.is_relaxed) = (Some(offset), is_relaxed);
         }
+    }
+
+    /// Somebody asks for another rule.
+    pub fn altering(&mut self, partition: TopicPartition, rule: Rule) {
+        let stream = self.stream(partition);
+        stream.rules.push(rule);
+        stream.earlier_rules.0.push(rule);
+    }
+
+    /// It holds from now on. Whatever was begun under another has nothing to do with records that are sent from here on.
+    pub fn altered(&mut self, partition: TopicPartition, rule: Rule) {
+        let stream = self.stream(partition);
+        if stream.rules.iter().any(|it| *it != rule) {
+            stream.earlier_rules.1 = stream.sent.keys().next_back().copied().unwrap_or(0);
+        }
+        stream.rules = vec![rule];
     }
 
     /// The machine lost power: what of a relaxed topic nobody brought to the platter may be gone.
@@ -170,6 +194,25 @@ impl History {
             self.findings.broken(
                 "I20",
                 format!("{partition}: offset {found} by a time that is first met at {offset}"),
+            );
+        }
+    }
+
+    /// The largest timestamp was asked for, with the first offset that has it. A reader has met `read` as that, and nothing from `end` on.
+    pub fn largest_found(
+        &mut self,
+        partition: TopicPartition,
+        read: (i64, i64),
+        end: i64,
+        found: (i64, i64),
+    ) {
+        let stream = self.stream(partition);
+        let is_there = |offset| stream.wished_to <= offset && stream.flipped_at(offset).is_none();
+        let is_younger = read.1 < found.1 && end <= found.0;
+        if found != read && !is_younger && is_there(read.0) {
+            self.findings.broken(
+                "I20",
+                format!("{partition}: {found:?} is said to be the largest timestamp, and {read:?} was read"),
             );
         }
     }
@@ -253,12 +296,19 @@ impl History {
         }
         let mut last: Option<(i64, u64)> = None;
         for (offset, made) in &reading.records {
-            if stream.sent.get(&made.number).map(|sent| sent.made) != Some(*made) {
+            let sent = stream.sent.get(&made.number).map(|sent| sent.made);
+            let timestamp = sent.filter(|_| made.is_stamped).map_or(made.timestamp, |sent| sent.timestamp);
+            if sent != Some(Made { timestamp, is_stamped: false, ..*made }) {
                 broken("I2", format!("offset {offset} holds {made:?}, which nobody sent there"));
             }
-            let before = *stream.read.entry(*offset).or_insert(made.number);
-            if before != made.number {
-                broken("I9", format!("offset {offset} held record {before}, and now {}", made.number));
+            let is_in_time = !made.is_stamped || made.timestamp <= *wall_max_ms;
+            if !is_in_time || stream.rules_of(made.number).iter().all(|it| it.stamps != made.is_stamped) {
+                broken("I18", format!("offset {offset} holds {made:?}, whose time is another's"));
+            }
+            let now = (made.number, made.timestamp);
+            let before = *stream.read.entry(*offset).or_insert(now);
+            if before != now {
+                broken("I9", format!("offset {offset} held record {before:?}, and now {now:?}"));
             }
             match last.replace((*offset, made.number)) {
                 Some((last, _)) if *offset <= last => broken("I3", format!("offset {offset} follows {last}")),
@@ -281,17 +331,18 @@ impl History {
                 broken("F5", format!("{made:?} was acknowledged at {offset}, is lost, and nobody says so"));
             }
         }
-        let bytes_min = stream.kind.bytes_max().filter(|_| !*had_bad_disk);
         for sent in stream.sent.values() {
             let Some(offset) = sent.offset else { continue };
             let made = sent.made;
             if offset < reading.log_start {
-                let is_old = stream.kind.age_max_ms().is_some_and(|max| made.timestamp + max <= *wall_max_ms);
-                let is_much = bytes_min.is_some_and(|min| min <= reading.bytes + Kind::UNDER_WAY_BYTES_MAX)
-                    || *had_bad_disk;
+                let rules = stream.rules_of(made.number);
+                let is_past = |max| made.timestamp + max <= *wall_max_ms;
+                let is_old = rules.iter().any(|it| it.age_max_ms.is_some_and(is_past));
+                let is_beyond = |max| *had_bad_disk || max <= reading.bytes + Kind::UNDER_WAY_BYTES_MAX;
+                let is_much = rules.iter().any(|it| it.bytes_max.is_some_and(is_beyond));
                 // How old a damaged record is nobody knows.
                 let is_old = is_old || stream.flipped_at(offset).is_some();
-                if stream.wished_to <= offset && !is_old && !(stream.kind.bytes_max().is_some() && is_much) {
+                if stream.wished_to <= offset && !is_old && !is_much {
                     broken(
                         "I22",
                         format!(
@@ -308,7 +359,8 @@ impl History {
                 Some(at) => broken("I1", format!("{made:?} was acknowledged at {offset} and is at {at}")),
                 None if stream.may_be_compacted(&made, &here, &is_refused, *wall_max_ms) => {}
                 None => {
-                    let rule = if stream.kind == Kind::Compacted { "I21" } else { "I1" };
+                    let is_compacted = stream.rules_of(made.number).iter().any(|it| it.compacts);
+                    let rule = if is_compacted { "I21" } else { "I1" };
                     let ends = (reading.log_start, reading.high_watermark);
                     broken(
                         rule,
@@ -321,6 +373,12 @@ impl History {
 }
 
 impl Stream {
+    /// The rules that may have been applied to a record.
+    fn rules_of(&self, number: u64) -> &[Rule] {
+        let (earlier, up_to) = &self.earlier_rules;
+        if number <= *up_to { earlier } else { &self.rules }
+    }
+
     fn flipped_within(&mut self, offsets: Range<i64>) -> impl Iterator<Item = &mut Flipped> {
         let is_within = move |it: &Range<i64>| offsets.start <= it.start && it.end <= offsets.end;
         self.flips.iter_mut().filter(move |it| is_within(&it.flip.offsets))
@@ -338,7 +396,7 @@ impl Stream {
         is_refused: &dyn Fn(i64) -> bool,
         wall_max_ms: i64,
     ) -> bool {
-        if self.kind != Kind::Compacted {
+        if !self.rules_of(made.number).iter().any(|it| it.compacts) {
             return false;
         }
         let went = |it: &Made| it.is_tombstone && it.timestamp + Kind::GRACE_MS <= wall_max_ms;
@@ -347,5 +405,37 @@ impl Stream {
         };
         let mut younger = self.sent.range(made.number + 1..).map(|(_, sent)| sent);
         went(made) || younger.any(|it| it.made.key == made.key && is_kept(it))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use klamm_model::{PartitionIndex, TopicId};
+
+    use super::*;
+
+    /// Records with the times 5, 9 and 9 were read.
+    #[test]
+    fn a_wrong_answer_about_the_largest_timestamp_is_noticed() {
+        let partition = TopicPartition { topic: TopicId::ZERO, partition: PartitionIndex(0) };
+        let cases = [
+            ((1, 9), true),
+            ((2, 9), false),
+            ((0, 5), false),
+            ((-1, -1), false),
+            ((3, 10), true),
+            ((2, 10), false),
+            ((3, 8), false),
+        ];
+        for (found, is_right) in cases {
+            let mut history = History::default();
+            history.began(partition, Kind::Plain);
+            history.largest_found(partition, (1, 9), 3, found);
+            assert_eq!(history.findings.violations().is_empty(), is_right, "{found:?}");
+            history.wished(partition, 2);
+            history.largest_found(partition, (1, 9), 3, found);
+            let count = usize::from(!is_right);
+            assert_eq!(history.findings.violations().len(), count, "{found:?}: that one may be deleted");
+        }
     }
 }

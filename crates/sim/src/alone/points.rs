@@ -5,10 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    Alone, Happening, Options, Sabotage,
-    workload::{Kind, Workload},
-};
+use super::{Alone, Happening, Options, Sabotage, topics::Kind, workload::Workload};
 use crate::{
     Outcome,
     disk::Loss,
@@ -47,10 +44,15 @@ pub struct Lived {
 
 /// Lives through the life up to a point, if one is given, and what comes after it.
 pub fn live(point: Option<Point>, sabotage: Sabotage) -> Lived {
-    let mut world = Alone::new(Options { seed: 1, sabotage, ..Options::default() });
+    let mut world = Alone::new(Options { seed: 2, sabotage, ..Options::default() });
     world.kinds.clear();
-    let kinds = [Kind::ByAge, Kind::Compacted, Kind::Brief, Kind::Plain];
-    world.workload = Workload::new(&kinds, 220 * MS);
+    let topics = [
+        ("by-age", Kind::ByAge),
+        ("compacted", Kind::Compacted),
+        ("brief", Kind::Brief),
+        ("plain", Kind::Plain),
+    ];
+    world.workload = Workload::new(&topics, 220 * MS);
     let mut lived = (0, BTreeMap::new());
     let ended = panic_of(|| lived = world.live_to(point));
     Lived { outcome: world.outcome(0, ended), step_count: lived.0, bytes: lived.1 }

@@ -1,7 +1,7 @@
 //! The node's process comes and goes: what a shell does before the node's first step and after its last.
 
 use klamm_cluster::config::TopicConfig;
-use klamm_log::{CleanShutdown, Log, LogConfig, LogDir};
+use klamm_log::{CleanShutdown, DURABLE_POINT, Log, LogConfig, LogDir, RecoverError};
 use klamm_model::BrokerId;
 use klamm_node::{Endpoint, Event, Node, NodeConfig, log_config};
 use klamm_quorum::{solo, solo::Solo};
@@ -58,7 +58,16 @@ impl Alone {
                 if self.disk.is_halted() {
                     return self.start_ends();
                 }
-                found.partition.into_iter().for_each(|partition| node.adopt_damaged(partition));
+                match found.partition {
+                    Some(partition) => node.adopt_damaged(partition),
+                    None => {
+                        let is_unsettled = self.disk.clear_unsettled(found);
+                        if !is_unsettled && !self.sabotage.passes_by_unclaimed {
+                            self.timeline.coverage.count("alone: start does not know whose a directory is");
+                            node.adopt_unclaimed(found.directory.clone());
+                        }
+                    }
+                }
                 continue;
             };
             if found.directory != solo::DIRECTORY {
@@ -106,6 +115,13 @@ impl Alone {
         let name = &found.directory;
         let (mut log, report) = match Log::recover(partition, name.clone(), config, &files) {
             Ok(recovered) => recovered,
+            // Something is behind the records, and nobody knows whether it has to be there.
+            Err(RecoverError::DurablePointUnknown { .. })
+                if self.disk.hurt(partition) == Some(DURABLE_POINT) =>
+            {
+                self.timeline.coverage.count("alone: log without its durable point refused");
+                return None;
+            }
             Err(error) => {
                 let what = format!("{name}: a start refuses what an honest disk has: {error}");
                 self.history.findings.broken("I19", what);
@@ -135,7 +151,8 @@ impl Alone {
             self.history.findings.broken("I19", what);
         }
         // Of what a damaged batch says of epochs and producers, only the other files know.
-        if !is_flipped && let Some(problem) = rebuilt_differs(&log, &files, !self.had_damage_beside) {
+        let is_unsure = is_flipped || self.disk.hurt(partition) == Some(DURABLE_POINT);
+        if !is_unsure && let Some(problem) = rebuilt_differs(&log, &files, !self.had_damage_beside) {
             self.history.findings.broken("I20", format!("{name}: {problem}"));
         }
         Some(log)

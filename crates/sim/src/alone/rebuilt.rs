@@ -2,19 +2,21 @@
 
 use std::io;
 
-use klamm_log::{DURABLE_POINT, DiskAction, FileKind, Log, LogFiles};
+use klamm_log::{DURABLE_POINT, DiskAction, EPOCH_CHECKPOINT, FileKind, Log, LogFiles};
 use klamm_model::Offset;
 
 /// Only the records, what says where they begin, and of the producers what no record tells any more.
 struct Bare<'a> {
     files: &'a dyn LogFiles,
     snapshot: String,
+    /// The file that says where the log starts.
+    start: &'static str,
 }
 
 impl LogFiles for Bare<'_> {
     fn list(&self) -> io::Result<Vec<(String, u64)>> {
         let stays = |(name, _): &(String, u64)| {
-            name.ends_with(".log") || *name == self.snapshot || name == DURABLE_POINT
+            name.ends_with(".log") || *name == self.snapshot || name == self.start
         };
         Ok(self.files.list()?.into_iter().filter(stays).collect())
     }
@@ -33,7 +35,8 @@ pub(super) fn rebuilt_differs(log: &Log, files: &dyn LogFiles, with_indexes: boo
     let bases = listed.iter().filter_map(|(name, _)| base(name));
     let first: i64 = bases.filter(|base| *base <= log.log_start().raw()).max()?;
     let snapshot = FileKind::Producers.file_name(Offset::new(first));
-    let bare = Bare { files, snapshot };
+    let has_point = listed.iter().any(|(name, _)| name == DURABLE_POINT);
+    let bare = Bare { files, snapshot, start: if has_point { DURABLE_POINT } else { EPOCH_CHECKPOINT } };
     let mut rebuilt = match Log::recover(log.partition(), String::new(), *log.config(), &bare) {
         Ok((rebuilt, _)) => rebuilt,
         Err(error) => return Some(format!("without the other files it is refused: {error}")),

@@ -4,16 +4,21 @@ use bytes::Bytes;
 use klamm_model::{BatchBuilder, Producer as Session, RecordHeader, Seal, Timestamp};
 use klamm_wire::{
     AlterReplicaLogDirsRequest, CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, FetchRequest,
-    InitProducerIdRequest, ListOffsetsRequest, ProduceRequest, Records, Request,
+    IncrementalAlterConfigsRequest, InitProducerIdRequest, ListOffsetsRequest, ProduceRequest, Records,
+    Request,
     alter_replica_log_dirs::{AlterReplicaLogDir, AlterReplicaLogDirTopic},
     create_topics::{CreatableTopic, CreatableTopicConfig},
     delete_records::{DeleteRecordsPartition, DeleteRecordsTopic},
     fetch::{FetchPartition, FetchTopic},
+    incremental_alter_configs::{AlterConfigsResource, AlterableConfig},
     list_offsets::{ListOffsetsPartition, ListOffsetsTopic},
     produce::{PartitionProduceData, TopicProduceData},
 };
 
-use super::{history::Made, workload::Kind};
+use super::history::Made;
+
+/// Configs of a topic, by their names.
+pub(super) type Configs = Vec<(&'static str, String)>;
 
 pub(super) fn encode(records: &[Made], producer: Session, size: usize) -> Bytes {
     let mut builder = BatchBuilder::default();
@@ -27,19 +32,35 @@ pub(super) fn encode(records: &[Made], producer: Session, size: usize) -> Bytes 
     builder.finish(&Seal { producer: Some(producer), ..Seal::default() })
 }
 
-pub(super) fn create(kind: Kind) -> Request {
-    let configs = kind
-        .configs()
+pub(super) fn create(topic: &str, configs: Configs) -> Request {
+    let configs = configs
         .into_iter()
         .map(|(name, value)| CreatableTopicConfig { name: name.to_owned(), value: Some(value) });
     let topic = CreatableTopic {
-        name: kind.name().to_owned(),
+        name: topic.to_owned(),
         num_partitions: 1,
         replication_factor: 1,
         configs: configs.collect(),
         ..Default::default()
     };
     Request::CreateTopics(CreateTopicsRequest { topics: vec![topic], timeout_ms: 1000, ..Default::default() })
+}
+
+pub(super) fn alter(topic: &str, configs: Configs) -> Request {
+    let set = |(name, value): (&str, String)| AlterableConfig {
+        name: name.to_owned(),
+        config_operation: 0,
+        value: Some(value),
+    };
+    let topic = AlterConfigsResource {
+        resource_type: 2,
+        resource_name: topic.to_owned(),
+        configs: configs.into_iter().map(set).collect(),
+    };
+    Request::IncrementalAlterConfigs(IncrementalAlterConfigsRequest {
+        resources: vec![topic],
+        validate_only: false,
+    })
 }
 
 pub(super) fn produce(topic: &str, bytes: Bytes, acks_all: bool) -> Request {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use klamm_model::{
     BatchView, Batches, ErrorCode, PartitionIndex, Producer as Session, ProducerEpoch, ProducerId, Tail,
-    TopicId, TopicPartition,
+    TimestampType, TopicId, TopicPartition,
 };
 use klamm_wire::{Records, Request, Response, fetch::PartitionData};
 
@@ -13,77 +13,14 @@ use super::{
     PATHS,
     history::{History, Made, Reading},
     requests,
+    topics::{Kind, Rule},
 };
 use crate::{coverage::Coverage, dice::Dice, timeline::MS};
 
 /// Asks where a log starts.
 const EARLIEST: i64 = -2;
-
-/// What is configured of a topic.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Kind {
-    /// Kept for ever, but for what somebody deletes.
-    Plain,
-    /// Kept for a time.
-    ByAge,
-    /// Kept up to a size.
-    BySize,
-    /// The last value of each key is kept.
-    Compacted,
-    /// Synced in the background.
-    Relaxed,
-    /// Deleted and created again.
-    Brief,
-}
-
-impl Kind {
-    /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Plain, Self::ByAge, Self::BySize, Self::Compacted, Self::Relaxed, Self::Brief];
-    /// `delete.retention.ms` of compacted topics.
-    pub const GRACE_MS: i64 = 1500;
-    /// Batches of a topic that is kept up to a size, as many as may be under way, are no larger together: they count when it is looked what is too much, and may be lost then.
-    pub const UNDER_WAY_BYTES_MAX: u64 = 4000;
-
-    /// `retention.ms`
-    pub fn age_max_ms(self) -> Option<i64> {
-        (self == Self::ByAge).then_some(3000)
-    }
-
-    /// `retention.bytes`
-    pub fn bytes_max(self) -> Option<u64> {
-        (self == Self::BySize).then_some(9000)
-    }
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Plain => "plain",
-            Self::ByAge => "by-age",
-            Self::BySize => "by-size",
-            Self::Compacted => "compacted",
-            Self::Relaxed => "relaxed",
-            Self::Brief => "brief",
-        }
-    }
-
-    pub(super) fn configs(self) -> Vec<(&'static str, String)> {
-        let mut configs = vec![("segment.ms", "700".to_owned()), ("file.delete.delay.ms", "400".to_owned())];
-        configs.push(("retention.ms", self.age_max_ms().unwrap_or(-1).to_string()));
-        configs.extend(self.bytes_max().map(|max| ("retention.bytes", max.to_string())));
-        match self {
-            Self::Compacted => configs.extend([
-                ("cleanup.policy", "compact".to_owned()),
-                ("delete.retention.ms", Self::GRACE_MS.to_string()),
-                ("min.cleanable.dirty.ratio", "0.1".to_owned()),
-            ]),
-            Self::Relaxed => {
-                configs.extend([("flush.messages", i64::MAX.to_string()), ("flush.ms", "300".to_owned())]);
-            }
-            _ => {}
-        }
-        configs
-    }
-}
+/// Asks where the largest timestamp is.
+const LARGEST: i64 = -3;
 
 /// A batch that the node has to take.
 #[derive(Debug)]
@@ -99,6 +36,7 @@ struct Batch {
 /// A topic with its one partition, and its writer.
 #[derive(Debug)]
 struct Stream {
+    name: &'static str,
     kind: Kind,
     id: Option<TopicId>,
     state: State,
@@ -111,10 +49,20 @@ struct Stream {
     reading: Option<Progress>,
     end: i64,
     next_read_at: u64,
-    /// A time to look up, and the offset that was read there.
-    lookup: Option<(i64, i64)>,
+    /// What to look up next by a time.
+    lookup: Option<Lookup>,
+    is_altering: bool,
     /// Counts the topics of this name; what was asked of an earlier one means nothing.
     generation: u32,
+}
+
+/// A question about times, with what a reader has met.
+#[derive(Clone, Copy, Debug)]
+enum Lookup {
+    /// The first offset with a time, or a later one.
+    ByTime { time: i64, offset: i64 },
+    /// The largest timestamp, and the first offset that has it; everything was read up to `end`.
+    Largest { read: (i64, i64), end: i64 },
 }
 
 /// A reading under way.
@@ -146,8 +94,9 @@ enum Asked {
     Start,
     Fetch { from: i64 },
     DeleteRecords { to: i64 },
-    Lookup { offset: i64 },
+    Lookup(Lookup),
     Move,
+    Alter(Rule),
 }
 
 /// See the module.
@@ -178,10 +127,11 @@ pub struct Around<'a> {
 }
 
 impl Workload {
-    /// With a topic of each of these kinds.
-    pub fn new(kinds: &[Kind], pace: u64) -> Self {
-        let stream = |kind: &Kind| Stream {
-            kind: *kind,
+    /// With these topics.
+    pub fn new(topics: &[(&'static str, Kind)], pace: u64) -> Self {
+        let stream = |&(name, kind): &(&'static str, Kind)| Stream {
+            name,
+            kind,
             id: None,
             state: State::ToCreate,
             session: None,
@@ -194,10 +144,11 @@ impl Workload {
             end: 0,
             next_read_at: 0,
             lookup: None,
+            is_altering: false,
             generation: 0,
         };
         Self {
-            streams: kinds.iter().map(stream).collect(),
+            streams: topics.iter().map(stream).collect(),
             asked: BTreeMap::new(),
             next_request: 0,
             is_calm: false,
@@ -215,12 +166,7 @@ impl Workload {
         let waits = |it: &&Stream| it.state != State::There || !it.batches.is_empty() || it.reading.is_some();
         self.streams.iter().find(waits).map(|it| {
             let position = it.reading.as_ref().map(|reading| reading.position);
-            format!(
-                "{}: {:?}, {} batches, reading at {position:?}",
-                it.kind.name(),
-                it.state,
-                it.batches.len()
-            )
+            format!("{}: {:?}, {} batches, reading at {position:?}", it.name, it.state, it.batches.len())
         })
     }
 
@@ -279,17 +225,24 @@ impl Stream {
         match self.state {
             State::ToCreate if self.next_batch_at <= now => {
                 self.state = State::Asked;
-                out.push((Asked::Create, requests::create(self.kind), 7));
+                out.push((
+                    Asked::Create,
+                    requests::create(self.name, [self.kind.configs(), self.kind.rule().configs()].concat()),
+                    7,
+                ));
             }
             State::ToDelete if self.next_batch_at <= now => {
                 self.state = State::Asked;
-                out.push((Asked::Delete, requests::delete(self.kind.name()), 5));
+                out.push((Asked::Delete, requests::delete(self.name), 5));
             }
             _ => {}
         }
         let Some(partition) = self.partition() else { return out };
-        if self.kind == Kind::Brief && !is_calm && around.dice.chance(1) && self.batches.is_empty() {
-            around.coverage.count("topic deleted");
+        let is_damaged = self.kind != Kind::Relaxed && around.history.has_flips(partition, &(0..i64::MAX));
+        let is_given_up =
+            around.dice.chance(1) && (self.kind == Kind::Brief || (is_damaged && around.dice.chance(20)));
+        if is_given_up && !is_calm && self.batches.is_empty() {
+            around.coverage.count(if is_damaged { "damaged topic deleted" } else { "topic deleted" });
             (self.state, self.reading) = (State::ToDelete, None);
             self.generation += 1;
             return out;
@@ -310,7 +263,7 @@ impl Stream {
         for batch in self.batches.iter_mut().take_while(|batch| batch.is_sent || batch.due <= now) {
             if !std::mem::replace(&mut batch.is_sent, true) {
                 let acks_all = self.kind != Kind::Relaxed || around.dice.chance(50);
-                let request = requests::produce(self.kind.name(), batch.bytes.clone(), acks_all);
+                let request = requests::produce(self.name, batch.bytes.clone(), acks_all);
                 out.push((Asked::Produce { sequence: batch.sequence, acks_all }, request, 9));
             }
         }
@@ -325,22 +278,36 @@ impl Stream {
                 reading.reading.deleted_to = around.history.deleted_to(partition);
             }
             out.push(match reading.position {
-                None => (Asked::Start, requests::list_offsets(self.kind.name(), EARLIEST), 5),
-                Some(from) => (Asked::Fetch { from }, requests::fetch(self.kind.name(), from), 11),
+                None => (Asked::Start, requests::list_offsets(self.name, EARLIEST), 5),
+                Some(from) => (Asked::Fetch { from }, requests::fetch(self.name, from), 11),
             });
         }
-        if let Some((time, offset)) = self.lookup.take() {
-            out.push((Asked::Lookup { offset }, requests::list_offsets(self.kind.name(), time), 5));
+        if let Some(lookup) = self.lookup.take() {
+            let time = match lookup {
+                Lookup::ByTime { time, .. } => time,
+                Lookup::Largest { .. } => LARGEST,
+            };
+            out.push((Asked::Lookup(lookup), requests::list_offsets(self.name, time), 7));
+        }
+        if !is_calm && !self.is_altering && around.dice.below(300) == 0 {
+            self.is_altering = true;
+            let rule = self.kind.altered(around.dice);
+            around.history.altering(partition, rule);
+            let mut configs = rule.configs();
+            // The one changes no rule, and of the other there is nothing to be had on one node.
+            configs.push(("segment.ms", around.dice.between(200, 1200).to_string()));
+            configs.push(("min.insync.replicas", around.dice.between(1, 3).to_string()));
+            out.push((Asked::Alter(rule), requests::alter(self.name, configs), 1));
         }
         if !is_calm && around.dice.chance(1) && around.dice.chance(60) {
             let to = PATHS[around.dice.index(PATHS.len())];
-            out.push((Asked::Move, requests::move_log(self.kind.name(), to), 2));
+            out.push((Asked::Move, requests::move_log(self.name, to), 2));
         }
         let may_delete = matches!(self.kind, Kind::Plain | Kind::Compacted) && 2 < self.end;
         if may_delete && !is_calm && around.dice.chance(1) {
             let to = around.dice.between(1, self.end as u64 + 1) as i64;
             around.history.wished(partition, to);
-            out.push((Asked::DeleteRecords { to }, requests::delete_records(self.kind.name(), to), 2));
+            out.push((Asked::DeleteRecords { to }, requests::delete_records(self.name, to), 2));
         }
         out
     }
@@ -360,6 +327,7 @@ impl Stream {
                     key: dice.below(6) as u8,
                     is_tombstone: self.kind == Kind::Compacted && dice.chance(20),
                     timestamp: around.wall_ms,
+                    is_stamped: false,
                 }
             })
             .collect();
@@ -380,7 +348,8 @@ impl Stream {
             Asked::Session => self.session_asked = false,
             Asked::Produce { sequence, .. } => self.again(sequence, due),
             Asked::Start | Asked::Fetch { .. } => self.read_again(due),
-            Asked::DeleteRecords { .. } | Asked::Lookup { .. } | Asked::Move => {}
+            Asked::Alter(_) => self.is_altering = false,
+            Asked::DeleteRecords { .. } | Asked::Lookup(_) | Asked::Move => {}
         }
     }
 
@@ -427,17 +396,26 @@ impl Stream {
             }
             (Asked::Start, Response::ListOffsets(answer)) => {
                 let it = &answer.topics[0].partitions[0];
-                self.read_again(retry);
-                if let (0, Some(progress)) = (it.error_code, &mut self.reading) {
-                    (progress.due, progress.position) = (0, Some(it.offset));
-                    progress.reading.log_start = it.offset;
+                match &mut self.reading {
+                    Some(progress) if it.error_code == 0 => {
+                        (progress.due, progress.is_asked, progress.position) = (0, false, Some(it.offset));
+                        progress.reading.log_start = it.offset;
+                    }
+                    _ => self.read_again(retry),
                 }
             }
-            (Asked::Lookup { offset }, Response::ListOffsets(answer)) => {
+            (Asked::Lookup(lookup), Response::ListOffsets(answer)) => {
                 let it = &answer.topics[0].partitions[0];
-                if let (0, Some(partition)) = (it.error_code, self.partition()) {
-                    around.coverage.count("offset looked up by time");
-                    around.history.found_by_time(partition, offset, it.offset);
+                let Some(partition) = self.partition().filter(|_| it.error_code == 0) else { return };
+                match lookup {
+                    Lookup::ByTime { offset, .. } => {
+                        around.coverage.count("offset looked up by time");
+                        around.history.found_by_time(partition, offset, it.offset);
+                    }
+                    Lookup::Largest { read, end } => {
+                        around.coverage.count("largest timestamp looked up");
+                        around.history.largest_found(partition, read, end, (it.offset, it.timestamp));
+                    }
                 }
             }
             (Asked::Fetch { from }, Response::Fetch(answer)) => {
@@ -451,15 +429,23 @@ impl Stream {
                     around.history.deleted(partition, to);
                 }
             }
+            (Asked::Alter(rule), Response::IncrementalAlterConfigs(answer)) => {
+                self.is_altering = false;
+                let result = code(answer.responses[0].error_code);
+                if let (ErrorCode::None, Some(partition)) = (result, self.partition()) {
+                    around.coverage.count("topic config altered");
+                    around.history.altered(partition, rule);
+                } else if !result.is_retriable() {
+                    around.history.unexpected(format!("{}: {rule:?} was refused with {result}", self.name));
+                }
+            }
             (Asked::Move, Response::AlterReplicaLogDirs(answer)) => {
                 let result = code(answer.results[0].partitions[0].error_code);
                 if !matches!(
                     result,
                     ErrorCode::None | ErrorCode::KafkaStorageError | ErrorCode::ReplicaNotAvailable
                 ) {
-                    around
-                        .history
-                        .unexpected(format!("{}: a move was refused with {result}", self.kind.name()));
+                    around.history.unexpected(format!("{}: a move was refused with {result}", self.name));
                 }
             }
             (asked, response) => panic!("{asked:?} was answered with {response:?}"),
@@ -469,7 +455,8 @@ impl Stream {
     fn created(&mut self, id: TopicId, around: &mut Around<'_>) {
         around.coverage.count("topic created");
         (self.id, self.state) = (Some(id), State::There);
-        (self.session, self.next_sequence, self.end) = (None, 0, 0);
+        (self.session, self.next_sequence, self.end, self.is_altering) = (None, 0, 0, false);
+        self.lookup = None;
         self.batches.clear();
         (self.next_batch_at, self.next_read_at) = (around.now, around.now + 500 * MS);
         around.history.began(self.partition().expect("it is there"), self.kind);
@@ -557,6 +544,7 @@ impl Stream {
                 Err(error) => return self.unreadable(next, &error.to_string(), around),
             };
             reading.bytes += batch.bytes().len() as u64;
+            let is_stamped = batch.header().attributes.timestamp_type() == TimestampType::LogAppendTime;
             for record in records.iter().filter(|record| from <= record.offset.raw()) {
                 let number = record.headers.iter().next().and_then(|header| header.value);
                 let made = Made {
@@ -564,6 +552,7 @@ impl Stream {
                     key: record.key.and_then(|key| key.first()).copied().unwrap_or(0),
                     is_tombstone: record.value.is_none(),
                     timestamp: record.timestamp.0,
+                    is_stamped,
                 };
                 reading.records.push((record.offset.raw(), made));
             }
@@ -572,10 +561,8 @@ impl Stream {
         if reading.high_watermark <= next {
             around.coverage.count("partition read as a whole");
             around.history.read(partition, reading);
-            if self.kind == Kind::Plain && !reading.records.is_empty() {
-                let (_, some) = reading.records[around.dice.index(reading.records.len())];
-                let first = reading.records.iter().find(|(_, made)| some.timestamp <= made.timestamp);
-                self.lookup = first.map(|(offset, _)| (some.timestamp, *offset));
+            if self.kind == Kind::Plain {
+                self.lookup = lookup_of(reading, around.dice);
             }
             self.reading = None;
         } else if next == from && !run.is_empty() {
@@ -592,6 +579,20 @@ impl Stream {
         around.history.garbage(partition, at, why);
         self.read_again(around.now + 50 * MS);
     }
+}
+
+/// A question whose answer follows from what was read.
+fn lookup_of(reading: &Reading, dice: &mut Dice) -> Option<Lookup> {
+    let records = &reading.records;
+    let (_, some) = records.get(dice.index(records.len().max(1)))?;
+    let is_largest = dice.chance(50) && reading.refused.is_empty();
+    let largest = records.iter().map(|(_, made)| made.timestamp).max()?;
+    let time = if is_largest { largest } else { some.timestamp };
+    let (offset, _) = *records.iter().find(|(_, made)| time <= made.timestamp)?;
+    Some(match is_largest {
+        true => Lookup::Largest { read: (offset, largest), end: reading.high_watermark },
+        false => Lookup::ByTime { time, offset },
+    })
 }
 
 /// Why a reader who wants the offset `next` cannot use a batch, and the offset at which something is wrong.

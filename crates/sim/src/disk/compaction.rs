@@ -4,18 +4,20 @@ use std::io;
 
 use klamm_log::{
     Damage, DiskError, Done, FileKind, REPLACED, SegmentVersion,
-    compact::{self, CLEANED, CompactError, MapKeys, Rewrite},
+    compact::{self, CLEANED, CompactError, MapKeys, Rewrite, Source},
 };
-use klamm_model::TopicPartition;
+use klamm_model::{BatchView, Batches, Tail, TopicPartition};
 
 use super::{
-    DirectoryView, Disk, read,
+    DirectoryView, Disk,
+    damage::mend,
+    read,
     steps::{Step, replace},
 };
 
 impl Disk {
     pub(super) fn map_keys(&self, job: &MapKeys) -> Result<Done, DiskError> {
-        let mut read = |segment, kind, at, buffer: &mut [u8]| self.read_at(segment, kind, at, buffer);
+        let mut read = |segment, kind, at, buffer: &mut [u8]| self.read_aside(segment, kind, at, buffer);
         let job = MapKeys { sabotage: self.sabotage.compaction, ..job.clone() };
         compact::map_keys(&job, &mut read).map(|keys| Done::Keys(keys.into())).or_else(ended)
     }
@@ -27,10 +29,11 @@ impl Disk {
     ) -> Result<Done, DiskError> {
         let mut job = job.clone();
         job.rules.sabotage = self.sabotage.compaction;
+        let damaged = job.sources.iter().find(|it| self.is_damaged(it)).copied();
         let mut bytes = Vec::new();
         let rewritten = compact::rewrite(
             &job,
-            &mut |segment, kind, at, buffer| self.read_at(segment, kind, at, buffer),
+            &mut |segment, kind, at, buffer| self.read_aside(segment, kind, at, buffer),
             &mut |more| {
                 bytes.extend_from_slice(more);
                 Ok(())
@@ -40,6 +43,10 @@ impl Disk {
             Ok(rewritten) => rewritten,
             Err(error) => return ended(error),
         };
+        if let Some(source) = damaged.filter(|_| rewritten.is_changed) {
+            self.rewrote_damaged =
+                Some(format!("{:?} is damaged, and compaction wrote it anew", source.segment.id));
+        }
         let base = job.sources[0].segment.id.base;
         let log = FileKind::Log.file_name(base) + CLEANED;
         let mut steps = vec![
@@ -58,6 +65,40 @@ impl Disk {
         }
         self.take(partition, steps, u64::MAX);
         Ok(Done::Rewritten(Box::new(rewritten)))
+    }
+
+    /// What compaction is shown.
+    fn read_aside(
+        &self,
+        segment: SegmentVersion,
+        kind: FileKind,
+        position: u64,
+        buffer: &mut [u8],
+    ) -> io::Result<usize> {
+        let size = self.read_at(segment, kind, position, buffer)?;
+        let directory = self.directory_of(segment.id.partition);
+        if let Some(log) = directory.and_then(|it| it.bytes(&kind.file_name(segment.id.base)))
+            && (self.sabotage.mends_for_compaction, kind) == (true, FileKind::Log)
+        {
+            let mut log = log.to_vec();
+            mend(&mut log);
+            buffer[..size].copy_from_slice(&log[position as usize..][..size]);
+        }
+        Ok(size)
+    }
+
+    /// Whether a segment is not what was written, as far as can be seen without knowing that.
+    fn is_damaged(&self, source: &Source) -> bool {
+        let id = source.segment.id;
+        let log = self.directory_of(id.partition).and_then(|it| it.bytes(&FileKind::Log.file_name(id.base)));
+        let Some(log) = log.and_then(|log| log.get(..source.size as usize)) else { return false };
+        let mut next = id.base;
+        let mut is_next = |batch: BatchView<'_>| {
+            let is_in_order = next <= batch.base_offset() && batch.next_offset() <= source.end;
+            next = batch.next_offset();
+            is_in_order && batch.verify_crc().is_ok()
+        };
+        !Batches::new(log, Tail::MayBeTruncated).all(|batch| batch.is_ok_and(&mut is_next))
     }
 
     /// What a shell does with a directory before it recovers its log.

@@ -2,10 +2,13 @@
 
 use std::ops::Range;
 
-use klamm_log::{DAMAGED_RANGES, DURABLE_POINT, EPOCH_CHECKPOINT, FileKind};
+use klamm_log::{DAMAGED_RANGES, DURABLE_POINT, EPOCH_CHECKPOINT, FileKind, PARTITION_METADATA};
 use klamm_model::{BATCH_HEADER_SIZE, BatchView, Batches, Tail, TopicPartition, crc32c};
 
-use super::{Directory, Disk, Place, moving::is_copy};
+use super::{
+    Directory, Disk, Place,
+    moving::{WHOLE, is_copy},
+};
 use crate::dice::Dice;
 
 /// A kind of damage that a start makes good.
@@ -17,6 +20,15 @@ pub enum Damage {
     Misdirected,
     /// A file beside the records is gone, cut short or has a wrong byte (F22).
     Beside,
+    /// The same of the file of this name, in a directory with records. Somebody puts it back.
+    File(&'static str),
+}
+
+/// A file that was damaged. Of those that a start can do without one of the others, there is one at a time.
+pub(super) struct Hurt {
+    name: String,
+    was: Vec<u8>,
+    is: Option<Vec<u8>>,
 }
 
 /// A bit that is another one, in a batch that was on disk for certain (F20, F21).
@@ -33,16 +45,71 @@ pub struct Flip {
 }
 
 impl Disk {
-    /// Damages a partition of the process that ended. Tells what was done, if there was something to do it to.
-    pub fn damage(&mut self, what: Damage, dice: &mut Dice) -> Option<String> {
-        let count = self.directories.len().max(1);
-        let ((name, _), directory) = self.directories.iter_mut().nth(dice.index(count))?;
-        let done = match what {
-            Damage::TornTail => directory.tear(dice),
-            Damage::Misdirected => directory.misdirect(dice),
-            Damage::Beside => directory.damage_beside(dice),
+    /// Damages a partition of the process that ended, one of those that may be if it is more than a start makes good. Tells what was done, if there was
+    /// something to do it to.
+    pub fn damage(
+        &mut self,
+        what: Damage,
+        may_be: impl Fn(TopicPartition) -> bool,
+        dice: &mut Dice,
+    ) -> Option<String> {
+        let is_it = |(_, it): &(&Place, &Directory)| match what {
+            Damage::File(name) => {
+                let is_known = it.partition.is_some_and(|it| self.hurt(it).is_none() && may_be(it));
+                // While it is in two places, that may be two faults.
+                let is_alone =
+                    self.directories.values().filter(|other| other.partition == it.partition).count() == 1;
+                is_known && is_alone && it.can_spare(name)
+            }
+            _ => true,
         };
-        done.map(|done| format!("{name}/{done}"))
+        let places: Vec<Place> =
+            self.directories.iter().filter(is_it).map(|(place, _)| place.clone()).collect();
+        let place = places.get(dice.index(places.len().max(1)))?;
+        let is_hurt = self.directories[place].partition.is_some_and(|it| self.hurt(it).is_some());
+        let directory = self.directories.get_mut(place)?;
+        let (name, _) = place;
+        let damaged = match what {
+            Damage::TornTail => return directory.tear(dice).map(|done| format!("{name}/{done}")),
+            Damage::Misdirected => return directory.misdirect(dice).map(|done| format!("{name}/{done}")),
+            Damage::Beside => directory.damage_file(|it| is_beside(it, !is_hurt), dice),
+            Damage::File(file) => directory.damage_file(|it| it == file, dice),
+        };
+        let (file, was, how) = damaged?;
+        let done = format!("{name}/{file} is {how}");
+        if (self.sabotage.forgets_epochs, &file[..]) == (true, DURABLE_POINT) {
+            directory.remove(EPOCH_CHECKPOINT);
+        }
+        let is_one_of_those = [EPOCH_CHECKPOINT, DURABLE_POINT, PARTITION_METADATA].contains(&&file[..]);
+        if let Some(partition) = directory.partition.filter(|_| is_one_of_those) {
+            let is = directory.bytes(&file).map(<[u8]>::to_vec);
+            self.hurt.insert(partition, Hurt { name: file, was, is });
+        }
+        Some(done)
+    }
+
+    /// Which of a partition's files is damaged and was not written since.
+    pub fn hurt(&self, partition: TopicPartition) -> Option<&str> {
+        let hurt = self.hurt.get(&partition)?;
+        let mut its =
+            self.directories.iter().filter(|(at, it)| it.partition == Some(partition) && !is_copy(at));
+        its.any(|(_, it)| it.bytes(&hurt.name) == hurt.is.as_deref()).then_some(hurt.name.as_str())
+    }
+
+    /// Whether there is a partition that may be refused for that.
+    pub fn has_hurt(&self) -> bool {
+        self.hurt.keys().any(|partition| self.hurt(*partition).is_some_and(|it| it != EPOCH_CHECKPOINT))
+    }
+
+    /// Somebody puts back what was damaged.
+    pub fn mend(&mut self) {
+        for (partition, hurt) in std::mem::take(&mut self.hurt) {
+            for directory in self.directories.values_mut().filter(|it| it.partition == Some(partition)) {
+                if directory.bytes(&hurt.name) == hurt.is.as_deref() {
+                    directory.put(&hurt.name, hurt.was.clone());
+                }
+            }
+        }
     }
 
     /// Flips a bit below the durable point of one of these partitions: the growing segment is spared while somebody writes there, and segments that are flipped already.
@@ -54,6 +121,9 @@ impl Disk {
         dice: &mut Dice,
     ) -> Option<Flip> {
         let partition = *partitions.get(dice.index(partitions.len().max(1)))?;
+        if self.hurt(partition).is_some() {
+            return None;
+        }
         let is_its = |(place, it): &(&Place, &mut Directory)| {
             let is_known = it.partition == Some(partition) && it.is_whose(partition);
             is_known && it.leaving.is_none() && !is_copy(place)
@@ -112,15 +182,18 @@ impl Disk {
     pub(super) fn mend_checksums(&mut self, place: &Place) {
         let Some(directory) = self.directories.get_mut(place) else { return };
         if let Some(name) = directory.growing() {
-            directory.edit(&name, |bytes| {
-                let mut at = 0;
-                while let Some(end) = batch_end(bytes, at) {
-                    let crc = crc32c(&bytes[at + 21..end]);
-                    bytes[at + 17..at + 21].copy_from_slice(&crc.to_be_bytes());
-                    at = end;
-                }
-            });
+            directory.edit(&name, |bytes| mend(bytes));
         }
+    }
+}
+
+/// Makes the checksums of all batches right, whatever is in them.
+pub(super) fn mend(bytes: &mut [u8]) {
+    let mut at = 0;
+    while let Some(end) = batch_end(bytes, at) {
+        let crc = crc32c(&bytes[at + 21..end]);
+        bytes[at + 17..at + 21].copy_from_slice(&crc.to_be_bytes());
+        at = end;
     }
 }
 
@@ -139,7 +212,7 @@ fn base_of(name: &str) -> Option<i64> {
 impl Directory {
     /// Everything below was on disk for certain, as the platter has it.
     fn durable_point(&self) -> Option<i64> {
-        str::from_utf8(self.durable_bytes(DURABLE_POINT)?).ok()?.lines().nth(1)?.parse().ok()
+        number_at(self.durable_bytes(DURABLE_POINT)?, 1, 0)
     }
 
     /// The segment that grows.
@@ -171,34 +244,65 @@ impl Directory {
         Some(format!("{name} has an old batch at its end"))
     }
 
-    fn damage_beside(&mut self, dice: &mut Dice) -> Option<String> {
-        let kinds = [FileKind::Index, FileKind::TimeIndex, FileKind::Growing, FileKind::Producers];
-        let endings = kinds.map(|kind| format!(".{}", kind.extension()));
-        let is_beside =
-            |name: &String| name == EPOCH_CHECKPOINT || endings.iter().any(|ending| name.ends_with(ending));
+    /// Whether its log can be recovered, or refused, without this file: nothing but the file is wrong.
+    fn can_spare(&self, name: &str) -> bool {
+        let is_whole = |log: &[u8]| {
+            let sizes =
+                Batches::new(log, Tail::MayBeTruncated).map_while(Result::ok).map(|it| it.bytes().len());
+            sizes.sum::<usize>() == log.len()
+        };
+        let has_log_start_twice = || {
+            let start = number_at(self.bytes(DURABLE_POINT)?, 3, 0)?;
+            Some(start == 0 || number_at(self.bytes(EPOCH_CHECKPOINT)?, 2, 1)? == start)
+        };
+        let growing = self.growing().and_then(|name| self.bytes(&name));
+        let is_in_order = self.partition.is_some_and(|it| self.is_whose(it)) && self.leaving.is_none();
+        let is_settled = self.has_records() && self.bytes(WHOLE).is_none() && growing.is_some_and(is_whole);
+        let is_spared = name != DURABLE_POINT || has_log_start_twice() == Some(true);
+        is_in_order && is_settled && is_spared && self.bytes(name).is_some()
+    }
+
+    /// Damages one of these files. Tells which, what it was and how.
+    fn damage_file(
+        &mut self,
+        is_meant: impl Fn(&str) -> bool,
+        dice: &mut Dice,
+    ) -> Option<(String, Vec<u8>, &'static str)> {
         let names: Vec<String> =
-            self.names().map(|(name, _)| name).filter(|it| is_beside(it)).cloned().collect();
+            self.names().map(|(name, _)| name).filter(|it| is_meant(it)).cloned().collect();
         let name = names.get(dice.index(names.len().max(1)))?.clone();
-        let size = self.bytes(&name)?.len();
+        let was = self.bytes(&name)?.to_vec();
         let how = match dice.below(3) {
             0 => {
                 self.remove(&name);
                 "removed"
             }
-            1 => {
-                let kept = dice.index(size + 1);
-                self.edit(&name, |bytes| bytes.truncate(kept));
-                "cut short"
-            }
-            _ if size == 0 => return None,
-            _ => {
-                let (at, bit) = (dice.index(size), dice.below(8));
+            // A bit of an id may make it another topic's.
+            1 if !was.is_empty() && name != PARTITION_METADATA => {
+                let (at, bit) = (dice.index(was.len()), dice.below(8));
                 self.edit(&name, |bytes| bytes[at] ^= 1 << bit);
                 "flipped"
             }
+            _ => {
+                let kept = dice.index(was.len().checked_sub(1)?.max(1));
+                self.edit(&name, |bytes| bytes.truncate(kept));
+                "cut short"
+            }
         };
-        Some(format!("{name} is {how}"))
+        Some((name, was, how))
     }
+}
+
+/// A word of a line of text.
+fn number_at(text: &[u8], line: usize, word: usize) -> Option<i64> {
+    str::from_utf8(text).ok()?.lines().nth(line)?.split_whitespace().nth(word)?.parse().ok()
+}
+
+/// Whether a file can be made again from the records, and from what the others say of them.
+fn is_beside(name: &str, with_epochs: bool) -> bool {
+    let kinds = [FileKind::Index, FileKind::TimeIndex, FileKind::Growing, FileKind::Producers];
+    let is_of_kind = kinds.iter().any(|kind| name.ends_with(&format!(".{}", kind.extension())));
+    is_of_kind || (with_epochs && name == EPOCH_CHECKPOINT)
 }
 
 /// A batch that would be taken for the next one, but for what is missing at its end.

@@ -246,6 +246,19 @@ impl Directory {
         self.settle_names();
     }
 
+    /// Somebody writes a file; it is on the platter at once.
+    pub(super) fn put(&mut self, name: &str, bytes: Vec<u8>) {
+        self.step(Step::Create(name.to_owned()), 0, 0);
+        self.edit(name, |it| *it = bytes);
+        self.settle_names();
+    }
+
+    /// Whether it has records, in a segment or in what was about to become one.
+    pub(super) fn has_records(&self) -> bool {
+        let is_log = |name: &str| name.ends_with(".log") || name.ends_with(".log.swap");
+        self.names().any(|(name, bytes)| is_log(name) && !bytes.is_empty())
+    }
+
     pub(super) fn is_whose(&self, partition: TopicPartition) -> bool {
         self.bytes(PARTITION_METADATA) == Some(&metadata(partition.topic)[..])
     }

@@ -3,7 +3,7 @@
 //! A copy is a directory of its own, which a start throws away; but once it is marked as whole, a start goes on until it has its place and the original is gone.
 
 use bytes::Bytes;
-use klamm_log::{FileKind, LogDir, Move, MoveStep, PARTITION_METADATA, compact::CLEANED};
+use klamm_log::{DiskAction, DiskOp, FileKind, LogDir, Move, MoveStep, PARTITION_METADATA, compact::CLEANED};
 use klamm_model::TopicPartition;
 
 use super::{
@@ -16,24 +16,32 @@ const FUTURE: &str = "-future";
 /// What a segment is called behind its name that is about to be removed.
 const RETIRED: &str = ".deleted";
 /// In a copy that is whole: the name that it is to have.
-const WHOLE: &str = "whole-copy";
+pub(super) const WHOLE: &str = "whole-copy";
 
 impl Disk {
-    /// What is in the way of a step.
-    pub(super) fn hinders_move(&self, partition: TopicPartition, it: &Move) -> Option<&'static str> {
-        let directory = self.directory_of(partition);
-        match &it.step {
-            MoveStep::Copy { segment, size } => {
-                let log = directory.and_then(|it| it.bytes(&FileKind::Log.file_name(segment.id.base)));
-                let is_there = log.is_some_and(|log| *size as usize <= log.len());
-                (self.illness.fails_reads || !is_there).then_some("the segment cannot be read")
+    /// Why an operation is refused, with nothing done.
+    pub(super) fn hindrance(&self, op: &DiskOp) -> Option<&'static str> {
+        let directory = self.directory_of(op.partition);
+        match &op.action {
+            DiskAction::CreatePartition { directory, log_dir, .. } if !self.sabotage.keeps_deleted => {
+                let found = self.directories.get(&(directory.clone(), *log_dir))?;
+                let is_anothers = found.partition.is_some_and(|it| it != op.partition && found.is_whose(it));
+                (is_anothers || found.has_records()).then_some("it has records, or belongs to another topic")
             }
-            MoveStep::Finish { .. } => {
-                let (name, _) = self.names.get(&partition)?;
-                let is_taken = self.directories.contains_key(&(name.clone(), it.to));
-                (self.illness.fails_reads || is_taken).then_some("no read, or something has its place")
-            }
-            MoveStep::Clear | MoveStep::Switch => None,
+            DiskAction::Move(it) => match &it.step {
+                MoveStep::Copy { segment, size } => {
+                    let log = directory.and_then(|it| it.bytes(&FileKind::Log.file_name(segment.id.base)));
+                    let is_there = log.is_some_and(|log| *size as usize <= log.len());
+                    (self.illness.fails_reads || !is_there).then_some("the segment cannot be read")
+                }
+                MoveStep::Finish { .. } => {
+                    let (name, _) = self.names.get(&op.partition)?;
+                    let is_taken = self.directories.contains_key(&(name.clone(), it.to));
+                    (self.illness.fails_reads || is_taken).then_some("no read, or something has its place")
+                }
+                MoveStep::Clear | MoveStep::Switch => None,
+            },
+            _ => None,
         }
     }
 

@@ -162,6 +162,7 @@ impl Disk {
                     step => step,
                 }));
             }
+            DiskAction::DeletePartition if self.sabotage.keeps_deleted => {}
             DiskAction::DeletePartition => {
                 let copies = self.names.get(&op.partition).into_iter().flat_map(|place| {
                     let copy = copy_of(place, op.partition, LogDir(1 - place.1.0));
