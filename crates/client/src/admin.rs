@@ -4,33 +4,41 @@
 //! was the wrong one, because a leader or the controller has just changed, it is asked again after a while, until the time is up. A change whose
 //! answer got lost is not asked for again: it may have been made, and the second answer would be wrong.
 
+mod acls;
 mod ask;
 mod cluster;
 mod configs;
 mod error;
+mod features;
 mod log_dirs;
 mod names;
 mod offsets;
 mod placement;
 mod producers;
+mod quotas;
+mod scram;
 mod topics;
+mod wire_enum;
 
 use std::time::Duration;
 
 use crate::client::Client;
 
-pub use cluster::{
-    ApiRange, BrokerDescription, ClusterDescription, FeatureLevel, Features, Quorum, QuorumReplica,
-};
+pub use acls::{Acl, AclFilter, AclOperation, AclPattern, AclPermission, AclResource};
+pub use ask::ByItem;
+pub use cluster::{ApiRange, BrokerDescription, ClusterDescription, Quorum, QuorumReplica};
 pub use configs::{
     ConfigChange, ConfigEntry, ConfigOperation, ConfigResource, ConfigSource, ConfigSynonym, ConfigType,
 };
 pub use error::AdminError;
+pub use features::{FeatureLevel, FeatureUpdate, Features};
 pub use log_dirs::{LogDir, ReplicaOnDisk};
 pub use names::PartitionName;
 pub use offsets::{ListedOffset, OffsetQuestion, TrimTo};
 pub use placement::{Election, Reassignment};
 pub use producers::ActiveProducer;
+pub use quotas::{QuotaEntity, QuotaMatch, QuotaPart, Quotas};
+pub use scram::{ScramChange, ScramMechanism};
 pub use topics::{CreatedTopic, DescribedPartition, DescribedTopic, NewTopic};
 
 /// How long a call may take, with all its attempts.
@@ -46,7 +54,32 @@ pub enum Change {
     Check,
 }
 
-/// Questions to a cluster and changes of it.
+/// Questions to a cluster and changes of it. A call about several things gives each its own outcome; it fails as a whole only where nobody
+/// could be asked, or who was asked refuses everything.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use klamm_client::{Admin, Change, Client, ClientConfig, NewTopic, OffsetQuestion, PartitionName};
+///
+/// let client = Client::connect(ClientConfig::new("127.0.0.1:9092")).await?;
+/// let admin = Admin::new(&client);
+/// let topics = ["orders", "payments"].map(|name| NewTopic {
+///     name: name.to_owned(),
+///     partition_count: Some(12),
+///     ..NewTopic::default()
+/// });
+/// for (name, outcome) in admin.create_topics(&topics, Change::Make).await? {
+///     match outcome {
+///         Ok(topic) => println!("{name} is {}", topic.id),
+///         Err(error) => println!("{error}"),
+///     }
+/// }
+/// let partition = PartitionName::new("orders", 0);
+/// let ends = admin.list_offsets([partition.clone()], OffsetQuestion::Latest).await?;
+/// println!("{partition} ends at {:?}", ends[&partition].as_ref()?.offset);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Admin {
     client: Client,

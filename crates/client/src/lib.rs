@@ -30,10 +30,12 @@ pub mod producer;
 mod properties;
 
 pub use admin::{
-    ActiveProducer, Admin, AdminError, ApiRange, BrokerDescription, Change, ClusterDescription, ConfigChange,
-    ConfigEntry, ConfigOperation, ConfigResource, ConfigSource, ConfigSynonym, ConfigType, CreatedTopic,
-    DescribedPartition, DescribedTopic, Election, FeatureLevel, Features, ListedOffset, LogDir, NewTopic,
-    OffsetQuestion, PartitionName, Quorum, QuorumReplica, Reassignment, ReplicaOnDisk, TrimTo,
+    Acl, AclFilter, AclOperation, AclPattern, AclPermission, AclResource, ActiveProducer, Admin, AdminError,
+    ApiRange, BrokerDescription, ByItem, Change, ClusterDescription, ConfigChange, ConfigEntry,
+    ConfigOperation, ConfigResource, ConfigSource, ConfigSynonym, ConfigType, CreatedTopic,
+    DescribedPartition, DescribedTopic, Election, FeatureLevel, FeatureUpdate, Features, ListedOffset,
+    LogDir, NewTopic, OffsetQuestion, PartitionName, Quorum, QuorumReplica, QuotaEntity, QuotaMatch,
+    QuotaPart, Quotas, Reassignment, ReplicaOnDisk, ScramChange, ScramMechanism, TrimTo,
 };
 pub use backoff::Backoff;
 pub use call::{CallError, CallId};

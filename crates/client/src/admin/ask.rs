@@ -1,6 +1,7 @@
 //! Asking whoever can answer, again where that may help, until the time is up.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,11 +36,13 @@ pub(super) enum Whom {
     Broker(BrokerId),
 }
 
-/// What an answer says of each partition that it mentions.
-pub(super) type Mentioned<T> = Vec<(PartitionName, Result<T, Failure>)>;
+/// What an answer says of each item that it mentions.
+pub(super) type Mentioned<T, K = PartitionName> = Vec<(K, Result<T, Failure>)>;
 type ByLeader = BTreeMap<BrokerId, Vec<PartitionName>>;
+/// What came of each item that was asked for.
+pub type ByItem<K, T> = BTreeMap<K, Result<T, AdminError>>;
 /// What came of each partition that was asked for.
-pub(super) type ByPartition<T> = BTreeMap<PartitionName, Result<T, AdminError>>;
+pub(super) type ByPartition<T> = ByItem<PartitionName, T>;
 
 impl Admin {
     /// Asks until `read` finds an answer in what comes back, or a failure that does not pass.
@@ -49,21 +52,10 @@ impl Admin {
         request: &Request,
         read: impl Fn(Response) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        self.ask_in_version(whom, request, i16::MAX, read).await
-    }
-
-    /// The same, in no higher version than this.
-    pub(super) async fn ask_in_version<T>(
-        &self,
-        whom: Whom,
-        request: &Request,
-        version_limit: i16,
-        read: impl Fn(Response) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
         let is_question = is_question(request.api_key());
         let mut attempts = Attempts::new(self);
         loop {
-            let answer = self.call(whom, request, version_limit, attempts.left_ms()).await;
+            let answer = self.call(whom, request, attempts.left_ms()).await;
             let failure = match answer.map_err(Failure::Call).and_then(&read) {
                 Ok(found) => return Ok(found),
                 Err(failure) => failure,
@@ -72,6 +64,37 @@ impl Admin {
                 return Err(failure);
             }
         }
+    }
+
+    /// Asks one broker about several items, each of which has an outcome of its own; what the answer does not mention has an error.
+    pub(super) async fn ask_about<K: Ord + fmt::Display, T>(
+        &self,
+        whom: Whom,
+        subject: &str,
+        items: impl IntoIterator<Item = K>,
+        request: &Request,
+        read: impl Fn(Response) -> Result<Mentioned<T, K>, Failure>,
+    ) -> Result<ByItem<K, T>, AdminError> {
+        let read = |response| {
+            let mentioned = read(response)?;
+            match mentioned.first() {
+                // A broker that is not the controller says so of every item.
+                Some((_, Err(failure @ Failure::Refused { code: ErrorCode::NotController, .. }))) => {
+                    Err(failure.clone())
+                }
+                _ => Ok(mentioned),
+            }
+        };
+        let mentioned = self.ask(whom, request, read).await.map_err(|failure| failure.about(subject))?;
+        let mut outcomes = ByItem::new();
+        for (item, found) in mentioned {
+            let found = found.map_err(|failure| failure.about(&item));
+            outcomes.insert(item, found);
+        }
+        for item in items {
+            outcomes.entry(item).or_insert_with_key(|item| Err(Failure::silent().about(item)));
+        }
+        Ok(outcomes)
     }
 
     /// Asks the leaders of the partitions, all at once, until every partition has an answer or a failure that does not pass. `request` makes
@@ -188,21 +211,15 @@ impl Admin {
         i32::try_from(self.timeout.as_millis()).unwrap_or(i32::MAX)
     }
 
-    async fn call(
-        &self,
-        whom: Whom,
-        request: &Request,
-        version_limit: i16,
-        timeout_ms: u64,
-    ) -> Result<Response, CallError> {
+    async fn call(&self, whom: Whom, request: &Request, timeout_ms: u64) -> Result<Response, CallError> {
         let target = match whom {
             Whom::Anybody => None,
             Whom::Controller => self.client.cluster().controller.map(Target::Broker),
             Whom::Broker(broker) => Some(Target::Broker(broker)),
         };
         match target {
-            Some(target) => self.client.pool().call(target, request.clone(), version_limit, timeout_ms).await,
-            None => self.client.call_any(request, version_limit, timeout_ms).await,
+            Some(target) => self.client.pool().call(target, request.clone(), i16::MAX, timeout_ms).await,
+            None => self.client.call_any(request, i16::MAX, timeout_ms).await,
         }
     }
 }
@@ -222,6 +239,9 @@ fn is_question(api: ApiKey) -> bool {
             | ApiKey::DescribeProducers
             | ApiKey::ListConfigResources
             | ApiKey::DescribeTopicPartitions
+            | ApiKey::DescribeAcls
+            | ApiKey::DescribeClientQuotas
+            | ApiKey::DescribeUserScramCredentials
     )
 }
 

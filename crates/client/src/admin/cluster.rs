@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use klamm_model::{BrokerId, Offset, Timestamp};
 use klamm_wire::{
     ApiKey, ApiVersionsRequest, DescribeClusterRequest, DescribeQuorumRequest, Request,
+    UnregisterBrokerRequest,
     describe_quorum::{ReplicaState, RequestPartitionData, RequestTopicData},
 };
 
@@ -15,8 +16,6 @@ use crate::call::CallError;
 
 /// The topic that Kafka calls the metadata log.
 const METADATA_TOPIC: &str = "__cluster_metadata";
-/// The last version that cannot ask for fenced brokers.
-const DESCRIBE_VERSION_BEFORE_FENCED: i16 = 1;
 
 /// A cluster and its brokers.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -40,24 +39,6 @@ pub struct BrokerDescription {
     pub rack: Option<String>,
     /// Whether it is known and not in service: it does not answer the controller, or is not ready yet.
     pub is_fenced: bool,
-}
-
-/// What a cluster can do beyond the protocol's versions.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Features {
-    /// By name.
-    pub levels: BTreeMap<String, FeatureLevel>,
-    /// Which picture this is; `None` if the broker does not say.
-    pub epoch: Option<i64>,
-}
-
-/// One feature.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct FeatureLevel {
-    /// What the cluster has agreed on; 0 is off.
-    pub finalized: i16,
-    /// The lowest and the highest level that the asked broker can do.
-    pub supported: Option<(i16, i16)>,
 }
 
 /// A request that a broker serves.
@@ -122,9 +103,10 @@ impl Admin {
         };
         let with_fenced = DescribeClusterRequest { include_fenced_brokers: true, ..Default::default() };
         let answer = match self.ask(Whom::Anybody, &Request::DescribeCluster(with_fenced), read).await {
+            // Brokers before 4.0 tell of none that is fenced.
             Err(Failure::Call(CallError::Unencodable { .. })) => {
                 let request = Request::DescribeCluster(DescribeClusterRequest::default());
-                self.ask_in_version(Whom::Anybody, &request, DESCRIBE_VERSION_BEFORE_FENCED, read).await
+                self.ask(Whom::Anybody, &request, read).await
             }
             answer => answer,
         };
@@ -142,25 +124,6 @@ impl Admin {
             (id, BrokerDescription { host, port, rack, is_fenced: false })
         });
         Ok(ClusterDescription { id: cluster.id, controller: cluster.controller, brokers: brokers.collect() })
-    }
-
-    /// What the cluster has agreed on, and what the asked broker can do.
-    pub async fn features(&self) -> Result<Features, AdminError> {
-        let read = |response| {
-            let answer = answer!(response, ApiVersions);
-            check(answer.error_code, None)?;
-            let mut levels: BTreeMap<String, FeatureLevel> = BTreeMap::new();
-            for feature in answer.supported_features {
-                levels.entry(feature.name).or_default().supported =
-                    Some((feature.min_version, feature.max_version));
-            }
-            for feature in answer.finalized_features {
-                levels.entry(feature.name).or_default().finalized = feature.max_version_level;
-            }
-            let epoch = (answer.finalized_features_epoch >= 0).then_some(answer.finalized_features_epoch);
-            Ok(Features { levels, epoch })
-        };
-        self.ask(Whom::Anybody, &hello(), read).await.map_err(|failure| failure.about("features"))
     }
 
     /// The requests that a broker serves, by number.
@@ -183,6 +146,17 @@ impl Admin {
         };
         let subject = format!("versions of broker {broker}");
         self.ask(Whom::Broker(broker), &hello(), read).await.map_err(|failure| failure.about(&subject))
+    }
+
+    /// Has the cluster forget a broker that is gone for good (KIP-631).
+    pub async fn unregister_broker(&self, broker: BrokerId) -> Result<(), AdminError> {
+        let request = Request::UnregisterBroker(UnregisterBrokerRequest { broker_id: broker.0 });
+        let read = |response| {
+            let answer = answer!(response, UnregisterBroker);
+            check(answer.error_code, answer.error_message)
+        };
+        let subject = format!("broker {broker}");
+        self.ask(Whom::Controller, &request, read).await.map_err(|failure| failure.about(&subject))
     }
 
     /// Who keeps the cluster's metadata, and how far each of them is.
@@ -216,7 +190,7 @@ impl Admin {
     }
 }
 
-fn hello() -> Request {
+pub(super) fn hello() -> Request {
     Request::ApiVersions(ApiVersionsRequest {
         client_software_name: "klamm".into(),
         client_software_version: env!("CARGO_PKG_VERSION").into(),

@@ -12,11 +12,9 @@ use klamm_wire::{
 
 use super::ask::{Whom, answer};
 use super::error::{AdminError, Failure, check};
+use super::wire_enum::wire_enum;
 use super::{Admin, Change};
 use crate::call::CallError;
-
-/// The last version that says less: no types, no documentation.
-const DESCRIBE_VERSION_BEFORE_DOCS: i16 = 2;
 
 /// What has settings.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -81,115 +79,53 @@ impl fmt::Display for ConfigResource {
     }
 }
 
-/// Where a value comes from.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum ConfigSource {
-    /// Set for the topic.
-    Topic,
-    /// Set for the broker while it ran.
-    Broker,
-    /// Set for all brokers while they ran.
-    Cluster,
-    /// From the broker's files, environment or command line.
-    Static,
-    /// Nobody set it.
-    Default,
-    /// Set for the log levels of a broker.
-    BrokerLogger,
-    /// Set for a subscription to clients' metrics.
-    ClientMetrics,
-    /// Set for a group.
-    Group,
-    /// The broker does not say, or something that we do not know.
-    Unknown,
-}
-
-impl ConfigSource {
-    fn from_wire(raw: i8) -> Self {
-        match raw {
-            1 => Self::Topic,
-            2 => Self::Broker,
-            3 => Self::Cluster,
-            4 => Self::Static,
-            5 => Self::Default,
-            6 => Self::BrokerLogger,
-            7 => Self::ClientMetrics,
-            8 => Self::Group,
-            _ => Self::Unknown,
-        }
-    }
-
-    /// A word for it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Topic => "topic",
-            Self::Broker => "broker",
-            Self::Cluster => "cluster",
-            Self::Static => "static",
-            Self::Default => "default",
-            Self::BrokerLogger => "logger",
-            Self::ClientMetrics => "client-metrics",
-            Self::Group => "group",
-            Self::Unknown => "unknown",
-        }
+wire_enum! {
+    /// Where a value comes from.
+    ConfigSource {
+        /// The broker does not say, or something that we do not know.
+        Unknown = 0 "unknown",
+        /// Set for the topic.
+        Topic = 1 "topic",
+        /// Set for the broker while it ran.
+        Broker = 2 "broker",
+        /// Set for all brokers while they ran.
+        Cluster = 3 "cluster",
+        /// From the broker's files, environment or command line.
+        Static = 4 "static",
+        /// Nobody set it.
+        Default = 5 "default",
+        /// Set for the log levels of a broker.
+        BrokerLogger = 6 "logger",
+        /// Set for a subscription to clients' metrics.
+        ClientMetrics = 7 "client-metrics",
+        /// Set for a group.
+        Group = 8 "group",
     }
 }
 
-/// What kind of value a setting takes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ConfigType {
-    /// The broker does not say.
-    Unknown,
-    /// `true` or `false`.
-    Boolean,
-    /// Any text.
-    String,
-    /// A number within 32 bits.
-    Int,
-    /// A number within 16 bits.
-    Short,
-    /// A number within 64 bits.
-    Long,
-    /// A number with a fraction.
-    Double,
-    /// Words with commas between.
-    List,
-    /// The name of a Java class.
-    Class,
-    /// What nobody is shown.
-    Password,
-}
-
-impl ConfigType {
-    fn from_wire(raw: i8) -> Self {
-        match raw {
-            1 => Self::Boolean,
-            2 => Self::String,
-            3 => Self::Int,
-            4 => Self::Short,
-            5 => Self::Long,
-            6 => Self::Double,
-            7 => Self::List,
-            8 => Self::Class,
-            9 => Self::Password,
-            _ => Self::Unknown,
-        }
-    }
-
-    /// A word for it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::Boolean => "boolean",
-            Self::String => "string",
-            Self::Int => "int",
-            Self::Short => "short",
-            Self::Long => "long",
-            Self::Double => "double",
-            Self::List => "list",
-            Self::Class => "class",
-            Self::Password => "password",
-        }
+wire_enum! {
+    /// What kind of value a setting takes.
+    ConfigType {
+        /// The broker does not say, or something that we do not know.
+        Unknown = 0 "unknown",
+        /// `true` or `false`.
+        Boolean = 1 "boolean",
+        /// Any text.
+        String = 2 "string",
+        /// A number within 32 bits.
+        Int = 3 "int",
+        /// A number within 16 bits.
+        Short = 4 "short",
+        /// A number within 64 bits.
+        Long = 5 "long",
+        /// A number with a fraction.
+        Double = 6 "double",
+        /// Words with commas between.
+        List = 7 "list",
+        /// The name of a Java class.
+        Class = 8 "class",
+        /// What nobody is shown.
+        Password = 9 "password",
     }
 }
 
@@ -269,10 +205,11 @@ impl Admin {
         };
         let whom = resource.answered_by();
         let answer = match self.ask(whom, &Request::DescribeConfigs(request.clone()), read).await {
+            // Brokers before 2.6 have none.
             Err(Failure::Call(CallError::Unencodable { .. })) if with_documentation => {
                 request.include_documentation = false;
                 let request = Request::DescribeConfigs(request);
-                self.ask_in_version(whom, &request, DESCRIBE_VERSION_BEFORE_DOCS, read).await
+                self.ask(whom, &request, read).await
             }
             answer => answer,
         };
@@ -338,17 +275,21 @@ impl Admin {
     }
 }
 
+fn source(raw: i8) -> ConfigSource {
+    ConfigSource::from_number(raw).unwrap_or(ConfigSource::Unknown)
+}
+
 fn entry(raw: DescribeConfigsResourceResult) -> ConfigEntry {
     let synonyms = raw.synonyms.into_iter().map(|synonym| ConfigSynonym {
         name: synonym.name,
         value: synonym.value,
-        source: ConfigSource::from_wire(synonym.source),
+        source: source(synonym.source),
     });
     ConfigEntry {
         name: raw.name,
         value: raw.value,
-        source: ConfigSource::from_wire(raw.config_source),
-        kind: ConfigType::from_wire(raw.config_type),
+        source: source(raw.config_source),
+        kind: ConfigType::from_number(raw.config_type).unwrap_or(ConfigType::Unknown),
         is_read_only: raw.read_only,
         is_sensitive: raw.is_sensitive,
         synonyms: synonyms.collect(),

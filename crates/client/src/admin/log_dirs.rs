@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use klamm_model::{BrokerId, ErrorCode};
-use klamm_wire::{DescribeLogDirsRequest, Request};
+use klamm_wire::{
+    AlterReplicaLogDirsRequest, DescribeLogDirsRequest, Request,
+    alter_replica_log_dirs::{AlterReplicaLogDir, AlterReplicaLogDirTopic},
+};
 
-use super::ask::{Whom, answer, named};
+use super::ask::{ByPartition, Whom, answer, named};
 use super::error::{AdminError, check};
+use super::names::by_topic;
 use super::{Admin, PartitionName};
 
 /// A data directory of a broker.
@@ -39,6 +43,40 @@ pub struct ReplicaOnDisk {
 }
 
 impl Admin {
+    /// Moves a broker's copies of these partitions to other ones of its data directories (KIP-113). An answer means that the moves have
+    /// begun; [`describe_log_dirs`](Self::describe_log_dirs) shows how far they are.
+    pub async fn move_to_log_dirs(
+        &self,
+        broker: BrokerId,
+        paths: &BTreeMap<PartitionName, String>,
+    ) -> Result<ByPartition<()>, AdminError> {
+        let mut directories: BTreeMap<&str, Vec<&PartitionName>> = BTreeMap::new();
+        for (partition, path) in paths {
+            directories.entry(path).or_default().push(partition);
+        }
+        let dirs = directories.into_iter().map(|(path, partitions)| AlterReplicaLogDir {
+            path: path.to_owned(),
+            topics: by_topic(partitions)
+                .into_iter()
+                .map(|(name, partitions)| AlterReplicaLogDirTopic { name: name.to_string(), partitions })
+                .collect(),
+        });
+        let request = Request::AlterReplicaLogDirs(AlterReplicaLogDirsRequest { dirs: dirs.collect() });
+        let read = |response| {
+            let mut mentioned = Vec::new();
+            for topic in answer!(response, AlterReplicaLogDirs).results {
+                let name: Arc<str> = topic.topic_name.into();
+                for partition in topic.partitions {
+                    mentioned
+                        .push((named(&name, partition.partition_index), check(partition.error_code, None)));
+                }
+            }
+            Ok(mentioned)
+        };
+        let subject = format!("directories of broker {broker}");
+        self.ask_about(Whom::Broker(broker), &subject, paths.keys().cloned(), &request, read).await
+    }
+
     /// The data directories of a broker, with everything in them.
     pub async fn describe_log_dirs(&self, broker: BrokerId) -> Result<Vec<LogDir>, AdminError> {
         let request = Request::DescribeLogDirs(DescribeLogDirsRequest { topics: None });

@@ -14,12 +14,16 @@ use super::ask::{ByPartition, answer, named};
 use super::error::{AdminError, check};
 use super::names::by_topic;
 use super::{Admin, PartitionName};
+use crate::consumer::Isolation;
 
 /// Consumers ask with this; followers have a number.
 const NO_REPLICA: i32 = -1;
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
 const MAX_TIMESTAMP: i64 = -3;
+const EARLIEST_LOCAL: i64 = -4;
+const LATEST_TIERED: i64 = -5;
+const EARLIEST_PENDING_UPLOAD: i64 = -6;
 /// What DeleteRecords calls the high watermark.
 const HIGH_WATERMARK: i64 = -1;
 
@@ -30,19 +34,37 @@ pub enum OffsetQuestion {
     Earliest,
     /// The one after the last record that consumers see.
     Latest,
+    /// The one after the last record that consumers see who read only what is committed.
+    LatestCommitted,
     /// The first record's that is not older.
     Since(Timestamp),
     /// Of the record with the highest timestamp (Kafka 3.0 and newer).
     MaxTimestamp,
+    /// The first record's that is on the leader's own disk (KIP-405).
+    EarliestLocal,
+    /// Of the last record that is in remote storage (KIP-1005).
+    LatestTiered,
+    /// Of the first record that is to go to remote storage and has not (KIP-1023).
+    EarliestPendingUpload,
 }
 
 impl OffsetQuestion {
     fn wire(self) -> i64 {
         match self {
             Self::Earliest => EARLIEST,
-            Self::Latest => LATEST,
+            Self::Latest | Self::LatestCommitted => LATEST,
             Self::Since(timestamp) => timestamp.0.max(0),
             Self::MaxTimestamp => MAX_TIMESTAMP,
+            Self::EarliestLocal => EARLIEST_LOCAL,
+            Self::LatestTiered => LATEST_TIERED,
+            Self::EarliestPendingUpload => EARLIEST_PENDING_UPLOAD,
+        }
+    }
+
+    fn isolation(self) -> Isolation {
+        match self {
+            Self::LatestCommitted => Isolation::ReadCommitted,
+            _ => Isolation::ReadUncommitted,
         }
     }
 }
@@ -89,6 +111,7 @@ impl Admin {
             });
             Request::ListOffsets(ListOffsetsRequest {
                 replica_id: NO_REPLICA,
+                isolation_level: question.isolation().to_wire(),
                 topics: topics.collect(),
                 timeout_ms,
                 ..ListOffsetsRequest::default()

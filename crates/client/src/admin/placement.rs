@@ -12,7 +12,7 @@ use klamm_wire::{
 };
 
 use super::ask::{ByPartition, Whom, answer, named};
-use super::error::{AdminError, Failure, check};
+use super::error::{AdminError, check};
 use super::names::by_topic;
 use super::topics::{brokers, numbers};
 use super::{Admin, PartitionName};
@@ -72,10 +72,10 @@ impl Admin {
             }
             Ok(mentioned)
         };
-        let mentioned = self.ask(Whom::Controller, &request, read).await;
-        let mentioned = mentioned.map_err(|failure| failure.about("election"))?;
+        let asked = partitions.unwrap_or_default().iter().cloned();
+        let outcomes = self.ask_about(Whom::Controller, "election", asked, &request, read).await?;
         self.client.refresh_metadata();
-        Ok(by_partition(mentioned, partitions.unwrap_or_default()))
+        Ok(outcomes)
     }
 
     /// Moves partitions to other brokers, the preferred leader first; `None` takes a move back that has not ended.
@@ -111,10 +111,8 @@ impl Admin {
             }
             Ok(mentioned)
         };
-        let mentioned = self.ask(Whom::Controller, &request, read).await;
-        let mentioned = mentioned.map_err(|failure| failure.about("reassignment"))?;
-        let asked: Vec<PartitionName> = partitions.keys().cloned().collect();
-        Ok(by_partition(mentioned, &asked))
+        let asked = partitions.keys().cloned();
+        self.ask_about(Whom::Controller, "reassignment", asked, &request, read).await
     }
 
     /// The moves that have not ended, of these partitions or of all.
@@ -153,20 +151,4 @@ impl Admin {
         };
         self.ask(Whom::Controller, &request, read).await.map_err(|failure| failure.about("reassignments"))
     }
-}
-
-/// What an answer says, with an error for each of `asked` that it does not mention.
-fn by_partition(
-    mentioned: Vec<(PartitionName, Result<(), Failure>)>,
-    asked: &[PartitionName],
-) -> ByPartition<()> {
-    let mut found: ByPartition<()> = BTreeMap::new();
-    for (partition, result) in mentioned {
-        let result = result.map_err(|failure| failure.about(&partition));
-        found.insert(partition, result);
-    }
-    for partition in asked {
-        found.entry(partition.clone()).or_insert_with(|| Err(Failure::silent().about(partition)));
-    }
-    found
 }

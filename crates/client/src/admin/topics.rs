@@ -1,6 +1,7 @@
 //! Topics: make them, look at them, let them grow, delete them.
 
 use std::collections::BTreeMap;
+use std::slice;
 use std::sync::Arc;
 
 use klamm_model::{BrokerId, ErrorCode, TopicId};
@@ -13,14 +14,12 @@ use klamm_wire::{
     describe_topic_partitions::{DescribeTopicPartitionsResponsePartition, RequestCursor, TopicRequest},
 };
 
-use super::ask::{Whom, answer};
+use super::ask::{ByItem, Whom, answer};
 use super::error::{AdminError, Failure, check};
 use super::{Admin, Change};
 use crate::call::CallError;
 use crate::metadata::{Cluster, Topic};
 
-/// From this version on topics may be named by id, and names travel elsewhere in the request.
-const DELETE_VERSION_BEFORE_IDS: i16 = 5;
 /// Partitions asked for at once; brokers may give fewer.
 const PARTITIONS_AT_ONCE: i32 = 2_000;
 
@@ -85,34 +84,34 @@ pub struct DescribedPartition {
 impl Admin {
     /// Makes a topic.
     pub async fn create_topic(&self, topic: &NewTopic, change: Change) -> Result<CreatedTopic, AdminError> {
-        let configs = topic
-            .configs
-            .iter()
-            .map(|(name, value)| CreatableTopicConfig { name: name.clone(), value: Some(value.clone()) });
-        let assignments = (0..).zip(&topic.assignments).map(|(partition_index, brokers)| {
-            CreatableReplicaAssignment { partition_index, broker_ids: numbers(brokers) }
-        });
+        let mut outcomes = self.create_topics(slice::from_ref(topic), change).await?;
+        outcomes.remove(&topic.name).expect("every topic has an outcome")
+    }
+
+    /// Makes topics at once.
+    pub async fn create_topics(
+        &self,
+        topics: &[NewTopic],
+        change: Change,
+    ) -> Result<ByItem<String, CreatedTopic>, AdminError> {
         let request = Request::CreateTopics(CreateTopicsRequest {
-            topics: vec![CreatableTopic {
-                name: topic.name.clone(),
-                num_partitions: topic.partition_count.unwrap_or(-1),
-                replication_factor: topic.replication_factor.unwrap_or(-1),
-                assignments: assignments.collect(),
-                configs: configs.collect(),
-            }],
+            topics: topics.iter().map(creatable).collect(),
             timeout_ms: self.change_timeout_ms(),
             validate_only: change == Change::Check,
         });
         let read = |response| {
-            let result = answer!(response, CreateTopics).topics.pop().ok_or_else(Failure::silent)?;
-            check(result.error_code, result.error_message)?;
-            Ok(CreatedTopic {
-                id: result.topic_id,
-                partition_count: (result.num_partitions > 0).then_some(result.num_partitions),
-                replication_factor: (result.replication_factor > 0).then_some(result.replication_factor),
-            })
+            let results = answer!(response, CreateTopics).topics.into_iter().map(|result| {
+                let created = CreatedTopic {
+                    id: result.topic_id,
+                    partition_count: (result.num_partitions > 0).then_some(result.num_partitions),
+                    replication_factor: (result.replication_factor > 0).then_some(result.replication_factor),
+                };
+                (result.name, check(result.error_code, result.error_message).map(|()| created))
+            });
+            Ok(results.collect())
         };
-        self.ask(Whom::Controller, &request, read).await.map_err(|failure| failure.about(&topic.name))
+        let names = topics.iter().map(|topic| topic.name.clone());
+        self.ask_about(Whom::Controller, "topics", names, &request, read).await
     }
 
     /// Gives a topic more partitions, so that it has `partition_count`. Keys go to other partitions from then on.
@@ -142,29 +141,43 @@ impl Admin {
 
     /// Deletes a topic with all its records.
     pub async fn delete_topic(&self, name: &str) -> Result<(), AdminError> {
+        let mut outcomes = self.delete_topics(&[name]).await?;
+        outcomes.remove(name).expect("every topic has an outcome")
+    }
+
+    /// Deletes topics at once, with all their records.
+    pub async fn delete_topics(&self, names: &[&str]) -> Result<ByItem<String, ()>, AdminError> {
         let timeout_ms = self.change_timeout_ms();
-        let by_name = Request::DeleteTopics(DeleteTopicsRequest {
-            topics: Vec::new(),
-            topic_names: vec![name.to_owned()],
-            timeout_ms,
-        });
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let topics =
+            names.iter().map(|name| DeleteTopicState { name: Some(name.clone()), topic_id: TopicId::ZERO });
         let by_name_or_id = Request::DeleteTopics(DeleteTopicsRequest {
-            topics: vec![DeleteTopicState { name: Some(name.to_owned()), topic_id: TopicId::ZERO }],
+            topics: topics.collect(),
             topic_names: Vec::new(),
             timeout_ms,
         });
+        let by_name = Request::DeleteTopics(DeleteTopicsRequest {
+            topics: Vec::new(),
+            topic_names: names.clone(),
+            timeout_ms,
+        });
         let read = |response| {
-            let result = answer!(response, DeleteTopics).responses.pop().ok_or_else(Failure::silent)?;
-            check(result.error_code, result.error_message)
+            let results = answer!(response, DeleteTopics)
+                .responses
+                .into_iter()
+                .filter_map(|result| Some((result.name?, check(result.error_code, result.error_message))));
+            Ok(results.collect())
         };
-        let answer = match self.ask(Whom::Controller, &by_name_or_id, read).await {
-            Err(Failure::Call(CallError::Unencodable { .. })) => {
-                self.ask_in_version(Whom::Controller, &by_name, DELETE_VERSION_BEFORE_IDS, read).await
-            }
-            answer => answer,
+        let ask = async |request| {
+            self.ask_about(Whom::Controller, "topics", names.iter().cloned(), request, read).await
         };
-        self.client.forget_topic(name);
-        answer.map_err(|failure| failure.about(name))
+        let outcomes = match ask(&by_name_or_id).await {
+            // Brokers before 2.8 know topics by their names only, which travel elsewhere in the request.
+            Err(AdminError::Call(CallError::Unencodable { .. })) => ask(&by_name).await,
+            outcomes => outcomes,
+        };
+        names.iter().for_each(|name| self.client.forget_topic(name));
+        outcomes
     }
 
     /// Every topic that there is, by name.
@@ -217,6 +230,23 @@ impl Admin {
             cursor =
                 Some(RequestCursor { topic_name: next.topic_name, partition_index: next.partition_index });
         }
+    }
+}
+
+fn creatable(topic: &NewTopic) -> CreatableTopic {
+    let configs = topic
+        .configs
+        .iter()
+        .map(|(name, value)| CreatableTopicConfig { name: name.clone(), value: Some(value.clone()) });
+    let assignments = (0..).zip(&topic.assignments).map(|(partition_index, brokers)| {
+        CreatableReplicaAssignment { partition_index, broker_ids: numbers(brokers) }
+    });
+    CreatableTopic {
+        name: topic.name.clone(),
+        num_partitions: topic.partition_count.unwrap_or(-1),
+        replication_factor: topic.replication_factor.unwrap_or(-1),
+        assignments: assignments.collect(),
+        configs: configs.collect(),
     }
 }
 

@@ -1,5 +1,4 @@
-//! The client against a broker of ours in this process. What is not about administration may be tried against another broker too, Apache
-//! Kafka for example: `KLAMM_TEST_BOOTSTRAP=HOST:PORT`.
+//! The client against a broker of ours in this process, or against another one, Apache Kafka for example: `KLAMM_TEST_BOOTSTRAP=HOST:PORT`.
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
@@ -10,20 +9,11 @@ mod admin;
 mod consumer;
 mod producer;
 
+use std::time::Duration;
+
 use klamm_client::{Admin, Change, Client, ClientConfig, NewTopic};
 use klamm_model::BrokerId;
 use klamm_server::{Config, Server};
-
-/// Runs `question` against a broker of its own.
-fn with_broker<T>(question: impl AsyncFnOnce(Client, Admin) -> T) -> T {
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let mut config = Config::new(directory.path().join("data"), BrokerId(1));
-    config.listeners = vec!["127.0.0.1:0".parse().expect("an address")];
-    let server = Server::start(config).expect("starts");
-    let answer = with_broker_at(server.addresses()[0].to_string(), question);
-    server.stop();
-    answer
-}
 
 /// Runs `question` with a new topic of so many partitions, at a broker of its own or the one that was named from outside.
 fn with_topic<T>(partition_count: i32, question: impl AsyncFnOnce(Client, &str) -> T) -> T {
@@ -33,23 +23,25 @@ fn with_topic<T>(partition_count: i32, question: impl AsyncFnOnce(Client, &str) 
 /// The same with a topic like this, which gets its name here.
 fn with_new_topic<T>(topic: NewTopic, question: impl AsyncFnOnce(Client, &str) -> T) -> T {
     let test = std::thread::current().name().expect("tests have names").replace("::", ".");
-    let name = format!("{test}-{}", std::process::id());
-    let with_topic = async |client: Client, admin: Admin| {
-        let topic = NewTopic { name: name.clone(), ..topic };
-        admin.create_topic(&topic, Change::Make).await.expect("created");
-        question(client, &name).await
-    };
-    match std::env::var("KLAMM_TEST_BOOTSTRAP") {
-        Ok(address) => with_broker_at(address, with_topic),
-        Err(_) => with_broker(with_topic),
+    let topic = NewTopic { name: format!("{test}-{}", std::process::id()), ..topic };
+    if let Ok(address) = std::env::var("KLAMM_TEST_BOOTSTRAP") {
+        return with_topic_at(address, &topic, question);
     }
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut config = Config::new(directory.path().join("data"), BrokerId(1));
+    config.listeners = vec!["127.0.0.1:0".parse().expect("an address")];
+    let server = Server::start(config).expect("starts");
+    let answer = with_topic_at(server.addresses()[0].to_string(), &topic, question);
+    server.stop();
+    answer
 }
 
-fn with_broker_at<T>(address: String, question: impl AsyncFnOnce(Client, Admin) -> T) -> T {
+fn with_topic_at<T>(address: String, topic: &NewTopic, question: impl AsyncFnOnce(Client, &str) -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let client = Client::connect(ClientConfig::new(address)).await.expect("connects");
-        let admin = Admin::new(&client);
-        question(client, admin).await
+        Admin::new(&client).create_topic(topic, Change::Make).await.expect("created");
+        client.topic(&topic.name, Duration::from_secs(10)).await.expect("there");
+        question(client, &topic.name).await
     })
 }

@@ -6,27 +6,30 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use klamm_client::{
-    Admin, AdminError, CallError, Change, Client, ClientConfig, NewTopic, OffsetQuestion, PartitionName,
+    AclFilter, Admin, AdminError, CallError, Change, Client, ClientConfig, NewTopic, OffsetQuestion,
+    PartitionName,
 };
 use klamm_model::{BrokerId, ErrorCode, Offset};
 use klamm_wire::create_topics::CreatableTopicResult;
 use klamm_wire::delete_topics::DeletableTopicResult;
+use klamm_wire::describe_acls::{AclDescription, DescribeAclsResource};
 use klamm_wire::list_offsets::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use klamm_wire::metadata::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic};
 use klamm_wire::{
-    ApiKey, CreateTopicsResponse, DeleteTopicsResponse, DescribeClusterResponse, ListOffsetsResponse,
-    MetadataResponse, Response,
+    ApiKey, CreateTopicsResponse, DeleteTopicsResponse, DescribeAclsResponse, DescribeClusterResponse,
+    ListOffsetsResponse, MetadataResponse, Response,
 };
 
 use crate::fake::{Reaction, broker, metadata, versions};
 
-const SERVED: [(ApiKey, i16); 6] = [
+const SERVED: [(ApiKey, i16); 7] = [
     (ApiKey::ApiVersions, 3),
     (ApiKey::Metadata, 12),
     (ApiKey::CreateTopics, 7),
     (ApiKey::DeleteTopics, 5),
     (ApiKey::ListOffsets, 7),
     (ApiKey::DescribeCluster, 0),
+    (ApiKey::DescribeAcls, 3),
 ];
 
 /// Runs the question against a broker that reacts like this to everything but greetings and questions for metadata, where `count` says how
@@ -156,6 +159,33 @@ fn what_a_broker_does_not_serve_is_told_apart() {
     let error = answer.expect_err("not served");
     assert!(error.is_unsupported(), "{error:?}");
     assert!(error.to_string().ends_with("does not serve DescribeQuorum"), "{error}");
+}
+
+#[test]
+fn rules_are_told_in_words_those_that_are_too_new_included() {
+    let (answer, _) = ask(
+        |_, version, _| {
+            let acls =
+                [("User:a", 3, 3), ("User:b", 99, 2)].map(|(principal, operation, permission_type)| {
+                    let (principal, host) = (principal.into(), "*".into());
+                    AclDescription { principal, host, operation, permission_type }
+                });
+            let resource = DescribeAclsResource {
+                resource_type: 2,
+                resource_name: "t".into(),
+                pattern_type: 4,
+                acls: acls.into(),
+            };
+            let response = DescribeAclsResponse { resources: vec![resource], ..Default::default() };
+            Reaction::Answer(version, Response::DescribeAcls(response))
+        },
+        async |admin| admin.describe_acls(&AclFilter::ALL).await,
+    );
+    let told: Vec<_> = answer.expect("answers").iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        ["allow User:a from * to read prefixed topic t", "deny User:b from * to unknown prefixed topic t"]
+    );
 }
 
 /// The partition `t-0`, led by one of two brokers.
