@@ -3,6 +3,9 @@
 //! Every call goes to a broker that can answer it: anybody, the controller, the broker it is about, or the leaders of its partitions. Where that
 //! was the wrong one, because a leader or the controller has just changed, it is asked again after a while, until the time is up. A change whose
 //! answer got lost is not asked for again: it may have been made, and the second answer would be wrong.
+//!
+//! AlterConfigs is not here: it takes away every setting that it does not name, and IncrementalAlterConfigs does better since Kafka 2.3 (KIP-339).
+//! Nor is what clients ask for by themselves: OffsetForLeaderEpoch, FindCoordinator, InitProducerId, SASL.
 
 mod acls;
 mod ask;
@@ -17,6 +20,7 @@ mod placement;
 mod producers;
 mod quotas;
 mod scram;
+mod tokens;
 mod topics;
 mod wire_enum;
 
@@ -39,6 +43,7 @@ pub use placement::{Election, Reassignment};
 pub use producers::ActiveProducer;
 pub use quotas::{QuotaEntity, QuotaMatch, QuotaPart, Quotas};
 pub use scram::{ScramChange, ScramMechanism};
+pub use tokens::{DelegationToken, Principal};
 pub use topics::{CreatedTopic, DescribedPartition, DescribedTopic, NewTopic};
 
 /// How long a call may take, with all its attempts.

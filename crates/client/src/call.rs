@@ -18,6 +18,16 @@ pub enum CallError {
         /// What the system said.
         problem: String,
     },
+    /// The broker does not believe that we are who we say.
+    #[error("{address} does not let us in by {mechanism}: {problem}")]
+    Unauthenticated {
+        /// The broker's address.
+        address: String,
+        /// How it was to believe it.
+        mechanism: &'static str,
+        /// What it said, or what is wrong with what it said.
+        problem: String,
+    },
     /// The connection went away while the request was under way.
     #[error("the connection to {address} broke: {problem}")]
     Broken {
@@ -77,6 +87,7 @@ impl CallError {
     pub fn was_not_sent(&self) -> bool {
         match self {
             Self::Connect { .. }
+            | Self::Unauthenticated { .. }
             | Self::Unsupported { .. }
             | Self::Unencodable { .. }
             | Self::UnknownBroker(_)
@@ -91,9 +102,11 @@ impl CallError {
             Self::Connect { .. } | Self::Broken { .. } | Self::TimedOut { .. } | Self::UnknownBroker(_) => {
                 true
             }
-            Self::Unsupported { .. } | Self::Unencodable { .. } | Self::Malformed { .. } | Self::Closed => {
-                false
-            }
+            Self::Unauthenticated { .. }
+            | Self::Unsupported { .. }
+            | Self::Unencodable { .. }
+            | Self::Malformed { .. }
+            | Self::Closed => false,
         }
     }
 }

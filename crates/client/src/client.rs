@@ -13,12 +13,15 @@ use crate::backoff::Backoff;
 use crate::call::CallError;
 use crate::metadata::{Cluster, LeaderHint, MetadataCache, Topic};
 use crate::net::{Clock, Pool, Target, seeded};
+use crate::sasl::Sasl;
 
 /// Settings that everybody who shares the client shares.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Config {
     /// Addresses `HOST:PORT` to find the cluster by; one that answers is enough.
     pub bootstrap: Vec<String>,
+    /// How brokers learn who we are, if they want to know.
+    pub sasl: Option<Sasl>,
     /// What brokers call us in their logs.
     pub client_id: String,
     /// How long a connection may take to be made, in milliseconds.
@@ -38,6 +41,7 @@ impl Config {
     pub fn new(bootstrap: impl Into<String>) -> Self {
         Self {
             bootstrap: vec![bootstrap.into()],
+            sasl: None,
             client_id: "klamm".into(),
             connect_timeout_ms: 10_000,
             request_timeout_ms: 30_000,
@@ -104,6 +108,7 @@ impl Client {
             config.bootstrap.clone(),
             config.client_id.clone(),
             Duration::from_millis(config.connect_timeout_ms),
+            config.sasl.clone(),
         );
         let cache = MetadataCache::new(config.backoff, config.metadata_age_max_ms, seeded());
         let metadata = Arc::new(Metadata {

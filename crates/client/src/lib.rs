@@ -28,14 +28,15 @@ mod net;
 mod partitioner;
 pub mod producer;
 mod properties;
+mod sasl;
 
 pub use admin::{
     Acl, AclFilter, AclOperation, AclPattern, AclPermission, AclResource, ActiveProducer, Admin, AdminError,
     ApiRange, BrokerDescription, ByItem, Change, ClusterDescription, ConfigChange, ConfigEntry,
-    ConfigOperation, ConfigResource, ConfigSource, ConfigSynonym, ConfigType, CreatedTopic,
+    ConfigOperation, ConfigResource, ConfigSource, ConfigSynonym, ConfigType, CreatedTopic, DelegationToken,
     DescribedPartition, DescribedTopic, Election, FeatureLevel, FeatureUpdate, Features, ListedOffset,
-    LogDir, NewTopic, OffsetQuestion, PartitionName, Quorum, QuorumReplica, QuotaEntity, QuotaMatch,
-    QuotaPart, Quotas, Reassignment, ReplicaOnDisk, ScramChange, ScramMechanism, TrimTo,
+    LogDir, NewTopic, OffsetQuestion, PartitionName, Principal, Quorum, QuorumReplica, QuotaEntity,
+    QuotaMatch, QuotaPart, Quotas, Reassignment, ReplicaOnDisk, ScramChange, ScramMechanism, TrimTo,
 };
 pub use backoff::Backoff;
 pub use call::{CallError, CallId};
@@ -53,3 +54,4 @@ pub use producer::{
     SendError, TypedProducer, Unacknowledged,
 };
 pub use properties::PropertyError;
+pub use sasl::{Password, Sasl, Tokens};

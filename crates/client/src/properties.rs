@@ -13,7 +13,7 @@ use std::str::FromStr;
 use klamm_model::{Codec, Compression};
 use tracing::debug;
 
-use crate::{Acks, ClientConfig, ConsumerConfig, ProducerConfig};
+use crate::{Acks, ClientConfig, ConsumerConfig, Password, ProducerConfig, Sasl, ScramMechanism, Tokens};
 
 /// Settings that can't be used.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -51,6 +51,8 @@ enum Reader {
 
 use Reader::{Client, Consumer, Nobody, Producer};
 
+/// Its value has passwords in it.
+const JAAS: &str = "sasl.jaas.config";
 const WITH_GROUPS: &str = "there are no consumer groups yet";
 const WITH_TRANSACTIONS: &str = "there are no transactions yet";
 const IN_CODE: &str = "given in code, by type";
@@ -136,10 +138,9 @@ const KEYS: &[(&str, Reader)] = &[
     ("retry.backoff.ms", Consumer(|config, value| set_ms(&mut config.backoff.first_ms, value))),
     ("retry.backoff.max.ms", Producer(|config, value| set_ms(&mut config.backoff.longest_ms, value))),
     ("retry.backoff.max.ms", Consumer(|config, value| set_ms(&mut config.backoff.longest_ms, value))),
-    (
-        "security.protocol",
-        Client(|_, value| refuse_unless(value == "PLAINTEXT", "there is only PLAINTEXT yet")),
-    ),
+    ("sasl.mechanism", Client(set_mechanism)),
+    (JAAS, Client(set_jaas)),
+    ("security.protocol", Client(set_protocol)),
     ("send.buffer.bytes", Nobody(BY_ITSELF)),
     ("session.timeout.ms", Nobody(WITH_GROUPS)),
     ("socket.connection.setup.timeout.max.ms", Nobody("every try has the same time")),
@@ -159,10 +160,14 @@ impl ClientConfig {
         properties: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, PropertyError> {
         let config = Self { bootstrap: Vec::new(), ..Self::new("") };
-        let config = read(config, &properties.into_iter().collect(), |reader| match reader {
+        let properties = properties.into_iter().collect();
+        let config = read(config, &properties, |reader| match reader {
             Client(set) => Some(*set),
             Producer(_) | Consumer(_) | Nobody(_) => None,
         })?;
+        // Without it Kafka's clients say nothing of themselves.
+        let is_secured = properties.contains_key("security.protocol");
+        let config = Self { sasl: config.sasl.filter(|_| is_secured), ..config };
         if config.bootstrap.is_empty() {
             Err(PropertyError::Missing("bootstrap.servers"))
         } else {
@@ -226,6 +231,7 @@ fn read<C>(
 }
 
 fn invalid(key: &str, value: &str, problem: &str) -> PropertyError {
+    let value = if key == JAAS { "(not shown)" } else { value };
     PropertyError::Invalid { key: key.into(), value: value.into(), problem: problem.into() }
 }
 
@@ -262,6 +268,61 @@ fn set_list(place: &mut Vec<String>, value: &str) -> Result<(), String> {
 /// What must not be lost without a word.
 fn refuse_unless(is_right: bool, problem: &str) -> Result<(), String> {
     if is_right { Ok(()) } else { Err(problem.to_owned()) }
+}
+
+fn set_mechanism(config: &mut ClientConfig, value: &str) -> Result<(), String> {
+    let (username, password) = (String::new(), Password::default());
+    config.sasl = Some(match value {
+        "PLAIN" => Sasl::Plain { username, password },
+        "SCRAM-SHA-256" => Sasl::Scram { mechanism: ScramMechanism::Sha256, username, password },
+        "SCRAM-SHA-512" => Sasl::Scram { mechanism: ScramMechanism::Sha512, username, password },
+        "OAUTHBEARER" => Sasl::OAuthBearer(Tokens::new(|| Err("sasl.jaas.config gives none".into()))),
+        _ => return Err("not one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER".into()),
+    });
+    Ok(())
+}
+
+/// What Java reads as the options of a login module: `org…LoginModule required username="a" password="b";`
+fn set_jaas(config: &mut ClientConfig, value: &str) -> Result<(), String> {
+    let option = |name: &str| jaas_option(value, name).ok_or_else(|| format!("it has no {name}=\"…\""));
+    match &mut config.sasl {
+        None => return Err("it needs a sasl.mechanism".into()),
+        Some(Sasl::Plain { username, password } | Sasl::Scram { username, password, .. }) => {
+            (*username, *password) = (option("username")?, option("password")?.into());
+        }
+        Some(Sasl::OAuthBearer(tokens)) => {
+            *tokens = Tokens::unsecured(&option("unsecuredLoginStringClaim_sub")?);
+        }
+    }
+    Ok(())
+}
+
+fn jaas_option(text: &str, name: &str) -> Option<String> {
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("=\"") {
+        let (mut value, mut letters) = (String::new(), after.chars());
+        loop {
+            match letters.next()? {
+                '"' => break,
+                '\\' => value.push(letters.next()?),
+                letter => value.push(letter),
+            }
+        }
+        if before.split_whitespace().next_back() == Some(name) {
+            return Some(value);
+        }
+        rest = letters.as_str();
+    }
+    None
+}
+
+fn set_protocol(config: &mut ClientConfig, value: &str) -> Result<(), String> {
+    match value {
+        "PLAINTEXT" => config.sasl = None,
+        "SASL_PLAINTEXT" => return refuse_unless(config.sasl.is_some(), "it needs a sasl.mechanism"),
+        _ => return Err("there is only PLAINTEXT and SASL_PLAINTEXT yet".into()),
+    }
+    Ok(())
 }
 
 fn set_codec(config: &mut ProducerConfig, value: &str) -> Result<(), String> {

@@ -242,6 +242,7 @@ fn is_question(api: ApiKey) -> bool {
             | ApiKey::DescribeAcls
             | ApiKey::DescribeClientQuotas
             | ApiKey::DescribeUserScramCredentials
+            | ApiKey::DescribeDelegationToken
     )
 }
 

@@ -13,6 +13,8 @@ use super::Admin;
 use super::ask::{ByItem, Whom, answer};
 use super::error::{AdminError, check};
 use super::wire_enum::wire_enum;
+use crate::net::seeded;
+use crate::sasl::{Password, salted_password};
 
 wire_enum! {
     /// A kind of SCRAM.
@@ -24,7 +26,7 @@ wire_enum! {
     }
 }
 
-/// A change of a user's passwords: one for each mechanism.
+/// A change of the password that a user has for a mechanism.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ScramChange {
     /// The password is this from now on. Brokers never see it, only what RFC 5802 calls the salted password, `Hi(password, salt, iterations)`.
@@ -38,6 +40,15 @@ pub enum ScramChange {
     },
     /// There is none any more.
     Delete,
+}
+
+impl ScramChange {
+    /// The password is this from now on, salted here with random bytes.
+    pub fn set(mechanism: ScramMechanism, password: &Password, iterations: u32) -> Self {
+        let salt = [seeded().next_u64().to_be_bytes(), seeded().next_u64().to_be_bytes()].concat();
+        let salted_password = salted_password(mechanism, password, &salt, iterations).into();
+        Self::Set { iterations, salt: salt.into(), salted_password }
+    }
 }
 
 impl Admin {
@@ -65,13 +76,13 @@ impl Admin {
         self.ask_about(Whom::Anybody, "SCRAM users", names.clone(), &request, read).await
     }
 
-    /// Changes passwords, of each user all or none.
+    /// Changes a password of each of these users.
     pub async fn alter_scram_users(
         &self,
-        changes: &BTreeMap<(String, ScramMechanism), ScramChange>,
+        changes: &BTreeMap<String, (ScramMechanism, ScramChange)>,
     ) -> Result<ByItem<String, ()>, AdminError> {
         let (mut deletions, mut upsertions) = (Vec::new(), Vec::new());
-        for ((name, mechanism), change) in changes {
+        for (name, (mechanism, change)) in changes {
             let (name, mechanism) = (name.clone(), mechanism.number());
             match change.clone() {
                 ScramChange::Delete => deletions.push(ScramCredentialDeletion { name, mechanism }),
@@ -89,7 +100,6 @@ impl Admin {
             let results = answer!(response, AlterUserScramCredentials).results.into_iter();
             Ok(results.map(|it| (it.user, check(it.error_code, it.error_message))).collect())
         };
-        let names = changes.keys().map(|(name, _)| name.clone());
-        self.ask_about(Whom::Controller, "SCRAM users", names, &request, read).await
+        self.ask_about(Whom::Controller, "SCRAM users", changes.keys().cloned(), &request, read).await
     }
 }

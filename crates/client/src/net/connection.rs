@@ -49,6 +49,8 @@ struct State {
     /// Those to whom nothing comes back. They are told when their bytes have left: until then these count against what their sender may hold.
     unanswered: VecDeque<Unanswered>,
     next_correlation: i32,
+    /// When the broker wants to know again who we are.
+    proof_due: Option<Instant>,
     broken: Option<CallError>,
 }
 
@@ -133,6 +135,7 @@ impl Connection {
             waiting: VecDeque::new(),
             unanswered: VecDeque::new(),
             next_correlation: 0,
+            proof_due: None,
             broken: None,
         };
         Ok(Arc::new(Self {
@@ -151,6 +154,18 @@ impl Connection {
 
     pub(crate) fn is_broken(&self) -> bool {
         self.state.lock().broken.is_some()
+    }
+
+    /// Whether the broker has to be shown again who we are, before anything else is asked.
+    pub(crate) fn wants_proof(&self) -> bool {
+        self.state.lock().proof_due.is_some_and(|due| due <= Instant::now())
+    }
+
+    /// The broker knows who we are, for so long or, if that is nothing, for ever (KIP-368).
+    pub(crate) fn proven(&self, lifetime: Duration) {
+        // Before the session ends, by as much as a message may take on its way.
+        let due = (!lifetime.is_zero()).then(|| Instant::now() + lifetime * 4 / 5);
+        self.state.lock().proof_due = due;
     }
 
     /// What the broker said that it serves.

@@ -9,14 +9,18 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use klamm_model::{BrokerId, ErrorCode};
-use klamm_wire::{ApiKey, ApiVersionsRequest, Request, Response};
-use parking_lot::Mutex;
+use klamm_wire::{
+    ApiKey, ApiVersionsRequest, Request, Response, SaslAuthenticateRequest, SaslHandshakeRequest,
+};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 use tracing::debug;
 
 use super::connection::{Answer, Connection};
+use super::seeded;
 use crate::call::CallError;
 use crate::metadata::Cluster;
+use crate::sasl::{Exchange, Sasl};
 
 /// Whom to ask.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -54,6 +58,7 @@ struct Shared {
     client_id: String,
     connect_timeout: Duration,
     bootstrap: Vec<String>,
+    sasl: Option<Sasl>,
     state: Mutex<State>,
 }
 
@@ -80,8 +85,14 @@ impl Drop for Shared {
 }
 
 impl Pool {
-    pub(crate) fn new(bootstrap: Vec<String>, client_id: String, connect_timeout: Duration) -> Self {
-        Self { shared: Arc::new(Shared { client_id, connect_timeout, bootstrap, state: Mutex::default() }) }
+    pub(crate) fn new(
+        bootstrap: Vec<String>,
+        client_id: String,
+        connect_timeout: Duration,
+        sasl: Option<Sasl>,
+    ) -> Self {
+        let state = Mutex::default();
+        Self { shared: Arc::new(Shared { client_id, connect_timeout, bootstrap, sasl, state }) }
     }
 
     pub(crate) fn bootstrap_count(&self) -> usize {
@@ -126,6 +137,15 @@ impl Pool {
             Some(Link::Connecting(questions)) => return questions.push(question),
             Some(Link::Up(connection)) if !connection.is_broken() && connection.address() == address => {
                 let connection = connection.clone();
+                if connection.wants_proof()
+                    && let Some(sasl) = self.shared.sasl.clone()
+                {
+                    // The broker may hold back the answer to a question before this one.
+                    let timeout = self.shared.connect_timeout.max(Duration::from_millis(question.timeout_ms));
+                    return self.bring_up(state, (target, lane), question, async move {
+                        authenticate(&connection, &sasl, timeout).await.map(|()| connection)
+                    });
+                }
                 drop(state);
                 return connection.ask(
                     &question.request,
@@ -138,14 +158,25 @@ impl Pool {
                 .close(CallError::Broken { address: address.clone(), problem: "the broker moved".into() }),
             None => {}
         }
-        state.links.insert((target, lane), Link::Connecting(vec![question]));
+        let (client_id, timeout) = (self.shared.client_id.clone(), self.shared.connect_timeout);
+        let sasl = self.shared.sasl.clone();
+        self.bring_up(state, (target, lane), question, async move {
+            open(&address, &client_id, sasl.as_ref(), timeout).await
+        });
+    }
+
+    /// Whoever asks until the link is up waits.
+    fn bring_up(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        link: (Target, Lane),
+        question: Question,
+        opening: impl Future<Output = Result<Arc<Connection>, CallError>> + Send + 'static,
+    ) {
+        state.links.insert(link, Link::Connecting(vec![question]));
         drop(state);
         let shared = Arc::downgrade(&self.shared);
-        let (client_id, timeout) = (self.shared.client_id.clone(), self.shared.connect_timeout);
-        tokio::spawn(async move {
-            let opened = open(&address, &client_id, timeout).await;
-            up_or_down(&shared, (target, lane), opened);
-        });
+        tokio::spawn(async move { up_or_down(&shared, link, opening.await) });
     }
 
     /// Asks and waits for the answer.
@@ -156,13 +187,10 @@ impl Pool {
         version_limit: i16,
         timeout_ms: u64,
     ) -> Result<Response, CallError> {
-        let (sender, receiver) = oneshot::channel();
-        let answer: Answer = Box::new(move |response| {
-            // Whoever asked may have lost interest.
-            let _ = sender.send(response);
-        });
-        self.ask(target, Lane::Prompt, Question { request, version_limit, timeout_ms, answer });
-        receiver.await.unwrap_or(Err(CallError::Closed))
+        answer_to(|answer| {
+            self.ask(target, Lane::Prompt, Question { request, version_limit, timeout_ms, answer });
+        })
+        .await
     }
 }
 
@@ -199,8 +227,13 @@ impl Shared {
     }
 }
 
-/// Connects and finds out what the broker speaks.
-async fn open(address: &str, client_id: &str, timeout: Duration) -> Result<Arc<Connection>, CallError> {
+/// Connects, finds out what the broker speaks, and shows it who we are if we are to.
+async fn open(
+    address: &str,
+    client_id: &str,
+    sasl: Option<&Sasl>,
+    timeout: Duration,
+) -> Result<Arc<Connection>, CallError> {
     let connection = Connection::open(address, client_id, timeout).await?;
     let running = connection.clone();
     tokio::spawn(async move {
@@ -211,7 +244,7 @@ async fn open(address: &str, client_id: &str, timeout: Duration) -> Result<Arc<C
     let mut version = *ApiKey::ApiVersions.stable_versions().end();
     loop {
         match hello(&connection, version, timeout).await? {
-            Hello::Known => return Ok(connection),
+            Hello::Known => break,
             Hello::AskInVersion(other) if other < version => version = other,
             Hello::AskInVersion(_) => {
                 let error = CallError::Unsupported { address: address.into(), api: ApiKey::ApiVersions };
@@ -220,6 +253,10 @@ async fn open(address: &str, client_id: &str, timeout: Duration) -> Result<Arc<C
             }
         }
     }
+    if let Some(sasl) = sasl {
+        authenticate(&connection, sasl, timeout).await?;
+    }
+    Ok(connection)
 }
 
 enum Hello {
@@ -233,14 +270,10 @@ async fn hello(connection: &Connection, version: i16, timeout: Duration) -> Resu
         client_software_version: env!("CARGO_PKG_VERSION").into(),
         ..ApiVersionsRequest::default()
     });
-    let (sender, receiver) = oneshot::channel();
-    let answer: Answer = Box::new(move |response| {
-        // Nobody waits any more when the client is gone.
-        let _ = sender.send(response);
-    });
     let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-    connection.ask_in_version(&request, version, timeout_ms, answer);
-    let Response::ApiVersions(response) = receiver.await.unwrap_or(Err(CallError::Closed))? else {
+    let response =
+        answer_to(|answer| connection.ask_in_version(&request, version, timeout_ms, answer)).await?;
+    let Response::ApiVersions(response) = response else {
         unreachable!("answers are decoded as what was asked for");
     };
     if response.error_code == ErrorCode::UnsupportedVersion.code() {
@@ -249,6 +282,67 @@ async fn hello(connection: &Connection, version: i16, timeout: Duration) -> Resu
     }
     connection.learn_versions(&response);
     Ok(Hello::Known)
+}
+
+/// Shows the broker who we are; if it does not believe that, the connection is of no use to anybody.
+async fn authenticate(connection: &Connection, sasl: &Sasl, timeout: Duration) -> Result<(), CallError> {
+    let shown = show(connection, sasl, timeout).await;
+    if let Err(error) = &shown {
+        connection.close(error.clone());
+    }
+    shown
+}
+
+async fn show(connection: &Connection, sasl: &Sasl, timeout: Duration) -> Result<(), CallError> {
+    let mechanism = sasl.mechanism();
+    let unbelieved = |problem| {
+        let address = connection.address().to_owned();
+        CallError::Unauthenticated { address, mechanism, problem }
+    };
+    let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+    let request = Request::SaslHandshake(SaslHandshakeRequest { mechanism: mechanism.to_owned() });
+    let answer = answer_to(|answer| connection.ask(&request, i16::MAX, timeout_ms, answer)).await?;
+    let Response::SaslHandshake(answer) = answer else {
+        unreachable!("answers are decoded as what was asked for");
+    };
+    match ErrorCode::from_code(answer.error_code).unwrap_or(ErrorCode::UnknownServerError) {
+        ErrorCode::None => {}
+        ErrorCode::UnsupportedSaslMechanism => {
+            return Err(unbelieved(format!("only by {}", answer.mechanisms.join(", "))));
+        }
+        code => return Err(unbelieved(code.to_string())),
+    }
+    let nonce = format!("{:016x}{:016x}", seeded().next_u64(), seeded().next_u64());
+    let (mut exchange, mut message) = Exchange::begin(sasl, nonce).map_err(unbelieved)?;
+    loop {
+        let request = Request::SaslAuthenticate(SaslAuthenticateRequest { auth_bytes: message.into() });
+        let answer = answer_to(|answer| connection.ask(&request, i16::MAX, timeout_ms, answer)).await?;
+        let Response::SaslAuthenticate(answer) = answer else {
+            unreachable!("answers are decoded as what was asked for");
+        };
+        match ErrorCode::from_code(answer.error_code).unwrap_or(ErrorCode::UnknownServerError) {
+            ErrorCode::None => {}
+            code => return Err(unbelieved(answer.error_message.unwrap_or_else(|| code.to_string()))),
+        }
+        match exchange.hear(&answer.auth_bytes).map_err(unbelieved)? {
+            Some(next) => (exchange, message) = next,
+            None => {
+                let lifetime_ms = u64::try_from(answer.session_lifetime_ms).unwrap_or(0);
+                connection.proven(Duration::from_millis(lifetime_ms));
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Waits for the answer to what `ask` asks.
+async fn answer_to(ask: impl FnOnce(Answer)) -> Result<Response, CallError> {
+    let (sender, receiver) = oneshot::channel();
+    ask(Box::new(move |response| {
+        // Whoever asked may have lost interest.
+        let _ = sender.send(response);
+    }));
+    receiver.await.unwrap_or(Err(CallError::Closed))
 }
 
 fn up_or_down(shared: &Weak<Shared>, link: (Target, Lane), opened: Result<Arc<Connection>, CallError>) {

@@ -13,7 +13,8 @@ fn a_setting_changes_what_it_is_about() {
         isolation.level read_committed\nlinger.ms 7\nmax.block.ms 9223372036854775807\n\
         max.in.flight.requests.per.connection 8\nmax.partition.fetch.bytes 9\nmax.request.size 10\nmetadata.max.age.ms 11\n\
         partitioner.adaptive.partitioning.enable false\npartitioner.ignore.keys true\nrequest.timeout.ms 12\n\
-        retries 2147483647\nretry.backoff.ms 13\nretry.backoff.max.ms 14\nsecurity.protocol PLAINTEXT\n\
+        retries 2147483647\nretry.backoff.ms 13\nretry.backoff.max.ms 14\nsasl.mechanism PLAIN\n\
+        sasl.jaas.config Plain required username=\"me\" password=\"it\";\nsecurity.protocol SASL_PLAINTEXT\n\
         socket.connection.setup.timeout.ms 15";
     let given: Vec<_> = settings.lines().map(|line| line.split_once(' ').expect("key and value")).collect();
     for (key, reader) in KEYS {
@@ -28,6 +29,12 @@ fn a_setting_changes_what_it_is_about() {
     expect![[r#"
         client: "a:1"
         client: "b:2"
+        client: sasl: Some(
+        client: Plain {
+        client: username: "me"
+        client: password: Password
+        client: }
+        client: )
         client: client_id: "me"
         client: connect_timeout_ms: 15
         client: request_timeout_ms: 12
@@ -91,6 +98,10 @@ fn what_is_not_understood_is_refused_and_named() {
         "auto.offset.reset by_duration:PT1H",
         "transactional.id me",
         "security.protocol SSL",
+        "security.protocol SASL_PLAINTEXT",
+        "sasl.mechanism GSSAPI",
+        "sasl.jaas.config Plain required username=\"me\" password=\"it\";",
+        "sasl.mechanism PLAIN, sasl.jaas.config Plain required my_username=\"me\" password=\"it\";",
     ] {
         let given = line.split(", ").map(|it| it.split_once(' ').expect("key and value"));
         let with_address = || {
@@ -119,7 +130,11 @@ fn what_is_not_understood_is_refused_and_named() {
         isolation.level serializable: isolation.level=serializable: neither read_uncommitted nor read_committed
         auto.offset.reset by_duration:PT1H: auto.offset.reset=by_duration:PT1H: not one of earliest, latest, none
         transactional.id me: transactional.id=me: there are no transactions yet
-        security.protocol SSL: security.protocol=SSL: there is only PLAINTEXT yet
+        security.protocol SSL: security.protocol=SSL: there is only PLAINTEXT and SASL_PLAINTEXT yet
+        security.protocol SASL_PLAINTEXT: security.protocol=SASL_PLAINTEXT: it needs a sasl.mechanism
+        sasl.mechanism GSSAPI: sasl.mechanism=GSSAPI: not one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER
+        sasl.jaas.config Plain required username="me" password="it";: sasl.jaas.config=(not shown): it needs a sasl.mechanism
+        sasl.mechanism PLAIN, sasl.jaas.config Plain required my_username="me" password="it";: sasl.jaas.config=(not shown): it has no username="…"
     "#]]
     .assert_eq(&told);
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use klamm_client::{
     Acl, AclFilter, AclOperation, AclPattern, AclPermission, AclResource, Admin, AdminError, Change, Client,
     ConfigChange, ConfigOperation, ConfigResource, ConfigSource, ConfigType, Election, FeatureUpdate,
-    NewTopic, OffsetQuestion, PartitionName, Producer, ProducerConfig, QuotaEntity, QuotaMatch, QuotaPart,
-    Record, ScramChange, ScramMechanism, TrimTo,
+    NewTopic, OffsetQuestion, PartitionName, Principal, Producer, ProducerConfig, QuotaEntity, QuotaMatch,
+    QuotaPart, Record, ScramChange, ScramMechanism, TrimTo,
 };
 use klamm_model::{BrokerId, ErrorCode, Offset, Timestamp};
 
@@ -149,7 +149,8 @@ fn settings_are_described_changed_and_checked() {
         let after = until(retention, |entry| entry.value.as_deref() == Some("5000")).await;
         assert_eq!((after.source, after.synonyms[0].source), (ConfigSource::Topic, ConfigSource::Topic));
 
-        let wrong = ConfigChange { name: "retention.mss".into(), operation: ConfigOperation::Unset };
+        let operation = ConfigOperation::Set("1".into());
+        let wrong = ConfigChange { name: "retention.mss".into(), operation };
         let refused = admin.alter_configs(&topic, &[wrong], Change::Make).await;
         assert_eq!(code(&refused), Some(ErrorCode::InvalidConfig));
         let resources = admin.list_config_resources().await.expect("listed");
@@ -294,7 +295,7 @@ fn without_an_authorizer_nothing_is_allowed_or_denied() {
             operation: AclOperation::Read,
             permission: AclPermission::Allow,
         };
-        let created = admin.create_acls(&[acl.clone()]).await.expect("answers");
+        let created = admin.create_acls(std::slice::from_ref(&acl)).await.expect("answers");
         assert_eq!(code(&created[&acl]), Some(ErrorCode::SecurityDisabled));
         assert_eq!(code(&admin.describe_acls(&AclFilter::ALL).await), Some(ErrorCode::SecurityDisabled));
         assert_eq!(code(&admin.delete_acls(&AclFilter::ALL).await), Some(ErrorCode::SecurityDisabled));
@@ -302,15 +303,62 @@ fn without_an_authorizer_nothing_is_allowed_or_denied() {
 }
 
 #[test]
-fn a_user_without_a_password_has_none_to_lose() {
+fn a_user_without_a_password_has_none_to_lose_and_may_get_one() {
     with_topic(1, async |client, topic| {
         let admin = Admin::new(&client);
-        let described = admin.describe_scram_users(Some(&[topic])).await.expect("answers");
-        assert_eq!(code(&described[topic]), Some(ErrorCode::ResourceNotFound));
+        let describe = async || admin.describe_scram_users(Some(&[topic])).await;
+        assert_eq!(code(&describe().await.expect("answers")[topic]), Some(ErrorCode::ResourceNotFound));
         let all = admin.describe_scram_users(None).await.expect("answers");
         assert!(!all.contains_key(topic));
-        let delete = BTreeMap::from([((topic.to_owned(), ScramMechanism::Sha256), ScramChange::Delete)]);
+        let delete = BTreeMap::from([(topic.to_owned(), (ScramMechanism::Sha256, ScramChange::Delete))]);
         let outcomes = admin.alter_scram_users(&delete).await.expect("answers");
         assert_eq!(code(&outcomes[topic]), Some(ErrorCode::ResourceNotFound));
+
+        let sha512 = ScramMechanism::Sha512;
+        let set = ScramChange::set(sha512, &"secret".into(), 8_192);
+        let changes = BTreeMap::from([(topic.to_owned(), (sha512, set))]);
+        match &admin.alter_scram_users(&changes).await.expect("answers")[topic] {
+            Ok(()) => {
+                let hashed = BTreeMap::from([(sha512, 8_192)]);
+                until(describe, |users| users[topic] == Ok(hashed.clone())).await;
+            }
+            // A broker that asks nobody for a password takes none.
+            Err(error) => assert_eq!(error.code(), Some(ErrorCode::UnsupportedSaslMechanism)),
+        }
+    });
+}
+
+#[test]
+fn tokens_are_given_renewed_and_taken_back_or_to_nobody() {
+    with_topic(1, async |client, topic| {
+        let admin = Admin::new(&client);
+        let renewer = Principal { kind: "User".into(), name: topic.into() };
+        let lifetime = Duration::from_secs(3_600);
+        let token = match admin.create_token(None, std::slice::from_ref(&renewer), Some(lifetime)).await {
+            Ok(token) => token,
+            // Who is nobody, or may not show a token later, gets none.
+            Err(error) => {
+                let refused = Some(ErrorCode::DelegationTokenRequestNotAllowed);
+                assert_eq!(error.code(), refused);
+                let secret = "secret".into();
+                assert_eq!(code(&admin.renew_token(&secret, None).await), refused);
+                assert_eq!(code(&admin.expire_token(&secret, None).await), refused);
+                assert_eq!(code(&admin.describe_tokens(None).await), refused);
+                return;
+            }
+        };
+        assert!(token.issued < token.expires && token.expires <= token.ends, "{token:?}");
+        let of_owner = [token.owner.clone()];
+        let find = async || {
+            let tokens = admin.describe_tokens(Some(&of_owner)).await?;
+            Ok(tokens.into_iter().find(|it| it.id == token.id))
+        };
+        let described = until(find, Option::is_some).await.expect("waited for");
+        assert_eq!((&described.secret, &described.renewers[..]), (&token.secret, &[renewer][..]));
+        let until_then =
+            admin.renew_token(&token.secret, Some(Duration::from_secs(60))).await.expect("renewed");
+        assert!(until_then < token.expires, "{until_then:?} {:?}", token.expires);
+        admin.expire_token(&token.secret, None).await.expect("taken back");
+        until(find, Option::is_none).await;
     });
 }

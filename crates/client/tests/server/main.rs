@@ -1,4 +1,5 @@
-//! The client against a broker of ours in this process, or against another one, Apache Kafka for example: `KLAMM_TEST_BOOTSTRAP=HOST:PORT`.
+//! The client against a broker of ours in this process, or against another one, Apache Kafka for example: `KLAMM_TEST_BOOTSTRAP=HOST:PORT`, and
+//! how to get in there, if that is needed, by Kafka's settings for clients: `KLAMM_TEST_SETTINGS`, a `key=value` each line.
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
@@ -25,21 +26,24 @@ fn with_new_topic<T>(topic: NewTopic, question: impl AsyncFnOnce(Client, &str) -
     let test = std::thread::current().name().expect("tests have names").replace("::", ".");
     let topic = NewTopic { name: format!("{test}-{}", std::process::id()), ..topic };
     if let Ok(address) = std::env::var("KLAMM_TEST_BOOTSTRAP") {
-        return with_topic_at(address, &topic, question);
+        return with_topic_at(&address, &topic, question);
     }
     let directory = tempfile::tempdir().expect("a temporary directory");
     let mut config = Config::new(directory.path().join("data"), BrokerId(1));
     config.listeners = vec!["127.0.0.1:0".parse().expect("an address")];
     let server = Server::start(config).expect("starts");
-    let answer = with_topic_at(server.addresses()[0].to_string(), &topic, question);
+    let answer = with_topic_at(&server.addresses()[0].to_string(), &topic, question);
     server.stop();
     answer
 }
 
-fn with_topic_at<T>(address: String, topic: &NewTopic, question: impl AsyncFnOnce(Client, &str) -> T) -> T {
+fn with_topic_at<T>(address: &str, topic: &NewTopic, question: impl AsyncFnOnce(Client, &str) -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let client = Client::connect(ClientConfig::new(address)).await.expect("connects");
+        let settings = std::env::var("KLAMM_TEST_SETTINGS").unwrap_or_default();
+        let settings = settings.lines().filter_map(|line| line.split_once('='));
+        let config = ClientConfig::from_properties(settings.chain([("bootstrap.servers", address)]));
+        let client = Client::connect(config.expect("settings")).await.expect("connects");
         Admin::new(&client).create_topic(topic, Change::Make).await.expect("created");
         client.topic(&topic.name, Duration::from_secs(10)).await.expect("there");
         question(client, &topic.name).await

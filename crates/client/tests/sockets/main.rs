@@ -9,6 +9,7 @@ mod admin;
 mod consumer;
 mod fake;
 mod producer;
+mod sasl;
 
 use fake::{Reaction, broker, metadata, versions};
 use klamm_client::{CallError, Client, ClientConfig};
