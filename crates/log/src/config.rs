@@ -18,8 +18,9 @@ pub enum Flush {
 }
 
 impl Flush {
-    /// Kafka's default: the system writes back when it sees fit. Only a roll and a clean stop bring the log to disk.
-    pub const NEVER: Self = Self::Relaxed { bytes_max: u64::MAX, delay_ms_max: u64::MAX };
+    /// As Kafka's default, for which the system writes back when it sees fit. A roll waits for all of its segment, and records after it wait for
+    /// the roll: were nothing synced before, they would wait for a GiB.
+    pub const LAZY: Self = Self::Relaxed { bytes_max: 64 << 20, delay_ms_max: u64::MAX };
 
     /// In the background, with a bound on what a power failure takes.
     pub const RELAXED: Self = Self::Relaxed { bytes_max: 256 * 1024, delay_ms_max: 100 };

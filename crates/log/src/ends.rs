@@ -501,7 +501,7 @@ impl Log {
     pub fn wants_periodic(&self) -> bool {
         let stalled = self.queue.started.as_ref().is_some_and(|started| started.op.is_none());
         let unsaved = self.durable_point_is_old() || self.epochs_unsaved;
-        let unsaved = unsaved || (self.synced < self.written && self.config.flush != Flush::NEVER);
+        let unsaved = unsaved || (self.synced < self.written && self.config.flush != Flush::LAZY);
         let unsaved = unsaved || self.quarantine_unsaved;
         let unsaved = unsaved || self.to_create.is_some() || self.errands_pause || self.notes_are_due();
         let unsaved = unsaved || !self.leftovers.named.is_empty();

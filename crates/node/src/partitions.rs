@@ -58,17 +58,12 @@ fn compaction(config: &TopicConfig) -> Compaction {
     }
 }
 
-/// Kafka's keys: with neither set, nothing is synced before a roll, as with Kafka. A number of records is met by a bound on bytes.
+/// Kafka's keys: with neither set, only much that waits is synced. A number of records is met by a bound on bytes.
 fn relaxed(messages: u64, interval_ms: Option<u64>) -> Flush {
-    let Flush::Relaxed { bytes_max, delay_ms_max } = Flush::RELAXED else { unreachable!("it is relaxed") };
-    match (messages, interval_ms) {
-        (FLUSH_MESSAGES_NEVER, None) => Flush::NEVER,
-        (FLUSH_MESSAGES_NEVER, Some(delay_ms_max)) => Flush::Relaxed { bytes_max: u64::MAX, delay_ms_max },
-        (_, interval_ms) => Flush::Relaxed {
-            bytes_max,
-            delay_ms_max: interval_ms.map_or(delay_ms_max, |it| it.min(delay_ms_max)),
-        },
-    }
+    let bounds = if messages == FLUSH_MESSAGES_NEVER { Flush::LAZY } else { Flush::RELAXED };
+    let Flush::Relaxed { bytes_max, delay_ms_max } = bounds else { unreachable!("it is relaxed") };
+    let delay_ms_max = interval_ms.map_or(delay_ms_max, |it| it.min(delay_ms_max));
+    Flush::Relaxed { bytes_max, delay_ms_max }
 }
 
 /// `flush.messages` that no log reaches.

@@ -592,7 +592,7 @@ fn a_full_queue_refuses() {
 #[test]
 fn a_log_that_stops_brings_everything_to_disk_and_says_so_last() {
     check(
-        LogConfig { flush: Flush::NEVER, ..config() },
+        LogConfig { flush: Flush::LAZY, ..config() },
         "ok make topic-0
          append 2
          ok epochs 0@0
@@ -670,4 +670,22 @@ fn a_log_that_could_not_bring_everything_to_disk_is_not_whole() {
             rests          0/0/0      at rest true, whole false
         "#]],
     );
+}
+
+/// The roll that ends a segment waits for what is left of it, and every append for the roll.
+#[test]
+fn a_lazy_log_does_not_leave_its_whole_segment_to_the_roll() {
+    let mut bench = Bench::new(LogConfig { flush: Flush::LAZY, ..LogConfig::default() });
+    let mut builder = BatchBuilder::default();
+    builder.append(Timestamp(1000), None, Some(&vec![7; 1 << 20]), &[]);
+    let bytes = builder.finish(&Seal::default());
+    let limits = ProduceLimits { batch_size_max: 2 << 20, ..ProduceLimits::default() };
+    let batch = validate_produce(&bytes, &limits).expect("a good batch");
+    for written in 1..=64 {
+        let ops = &mut bench.under_way;
+        bench.log.append_as_leader(LeaderEpoch(0), &batch, bytes.clone(), ops).expect("appended");
+        bench.settle();
+        let expected = if written < 64 { 0 } else { 64 };
+        assert_eq!(bench.log.synced(), offset(expected), "after {written} MiB");
+    }
 }
