@@ -10,8 +10,8 @@ use klamm_model::{PartitionIndex, TopicPartition};
 use rustix::fs::{FlockOperation, flock};
 
 use super::{
-    CleanShutdown, DELETED, FilesError, FoundPartition, LOCK_FILE, file_with_records, is_marked_name,
-    is_want, marker, options, private_directory, read_metadata,
+    CleanShutdown, DELETED, FilesError, FoundPartition, LOCK_FILE, is_marked_name, is_want, marker, options,
+    private_directory, read_metadata,
 };
 use crate::disk::{LogDir, PARTITION_METADATA};
 
@@ -168,7 +168,7 @@ impl DataDir {
                 Err(error) if !is_want(&error) => None,
                 read => read.map_err(failed)?,
             };
-            if topic_id.is_none() && file_with_records(&entry.path()).is_ok_and(|found| found.is_none()) {
+            if topic_id.is_none() && is_hardly_begun(&entry.path()).unwrap_or(false) {
                 // A crash came while it was made: whoever makes it goes on, or another in another data directory.
                 continue;
             }
@@ -178,4 +178,17 @@ impl DataDir {
         }
         Ok(())
     }
+}
+
+/// Whether there is nothing in a partition's directory but what is made first.
+fn is_hardly_begun(directory: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let found = entry.metadata()?;
+        let is_metadata = entry.file_name().to_string_lossy().starts_with(PARTITION_METADATA);
+        if !found.is_file() || (!is_metadata && 0 < found.len()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

@@ -533,7 +533,7 @@ impl Stream {
                 Ok(batch) => batch,
                 Err(error) => return self.unreadable(next, &error.to_string(), around),
             };
-            if let Some((at, why)) = what_is_wrong(&batch, next) {
+            if let Some((at, why)) = what_is_wrong(&batch, next, next == from) {
                 return self.unreadable(at, &why, around);
             }
             let mut scratch = Vec::new();
@@ -595,14 +595,15 @@ fn lookup_of(reading: &Reading, dice: &mut Dice) -> Option<Lookup> {
     })
 }
 
-/// Why a reader who wants the offset `next` cannot use a batch, and the offset at which something is wrong.
-fn what_is_wrong(batch: &BatchView<'_>, next: i64) -> Option<(i64, String)> {
+/// Why a reader who wants the offset `next` cannot use a batch, and the offset at which something is wrong. Only the first batch of an answer may begin before.
+fn what_is_wrong(batch: &BatchView<'_>, next: i64, is_first: bool) -> Option<(i64, String)> {
     if let Err(error) = batch.verify_crc() {
         // Where it ends may be what is wrong: then it is given to whoever wants what lies behind it.
         return Some((batch.base_offset().raw(), error.to_string()));
     }
     let offsets = batch.base_offset().raw()..batch.next_offset().raw();
-    (!offsets.contains(&next)).then(|| (next, "a batch with other offsets".to_owned()))
+    let is_next = offsets.contains(&next) && (is_first || offsets.start == next);
+    (!is_next).then(|| (next, "a batch with other offsets".to_owned()))
 }
 
 fn code(raw: i16) -> ErrorCode {
@@ -618,13 +619,19 @@ mod tests {
     #[test]
     fn a_damaged_batch_is_wrong_where_it_begins_whoever_is_given_it() {
         let mut builder = BatchBuilder::with_capacity(100);
-        builder.append(Timestamp(1), None, None, &[]);
+        (0..2).for_each(|_| builder.append(Timestamp(1), None, None, &[]));
         let good = builder.finish(&Seal::default()).to_vec();
         let mut longer = good.clone();
         longer[26] ^= 4;
-        for (bytes, next, wrong_at) in [(&good, 0, None), (&good, 1, Some(1)), (&longer, 3, Some(0))] {
-            let wrong = what_is_wrong(&BatchView::parse(bytes).expect("a batch"), next);
-            assert_eq!(wrong.map(|(at, _)| at), wrong_at, "{next}");
+        for (bytes, next, is_first, wrong_at) in [
+            (&good, 0, true, None),
+            (&good, 1, true, None),
+            (&good, 1, false, Some(1)),
+            (&good, 2, true, Some(2)),
+            (&longer, 3, true, Some(0)),
+        ] {
+            let wrong = what_is_wrong(&BatchView::parse(bytes).expect("a batch"), next, is_first);
+            assert_eq!(wrong.map(|(at, _)| at), wrong_at, "{next}, {is_first}");
         }
     }
 }
