@@ -81,7 +81,10 @@ pub enum Change {
 /// }
 /// let partition = PartitionName::new("orders", 0);
 /// let ends = admin.list_offsets([partition.clone()], OffsetQuestion::Latest).await?;
-/// println!("{partition} ends at {:?}", ends[&partition].as_ref()?.offset);
+/// match &ends[&partition] {
+///     Ok(end) => println!("{partition} ends at {:?}", end.offset),
+///     Err(error) => println!("{error}"),
+/// }
 /// # Ok(())
 /// # }
 /// ```
