@@ -1,10 +1,13 @@
-//! Which leader epoch begins at which offset (KIP-101): kept in memory, and in the file `leader-epoch-checkpoint` in Kafka's format.
+//! Which leader epoch begins at which offset (KIP-101): kept in memory, and in the file `leader-epoch-checkpoint`, in Kafka's format with a checksum
+//! behind it. Where the file that says where the log starts is not there, this one does, and records would be gone for a flipped bit.
 //!
 //! Invariant: epochs and starts both rise strictly from entry to entry.
 
 use std::fmt::Write as _;
 
 use klamm_model::{LeaderEpoch, Offset};
+
+use crate::checkpoint;
 
 /// Where an epoch begins. It ends where the next one begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -91,12 +94,13 @@ impl Epochs {
         for EpochStart { epoch, start } in &self.entries {
             let _ = writeln!(text, "{epoch} {start}");
         }
-        text
+        checkpoint::checked(&text)
     }
 
-    /// Reads the file's text; `None` if it is not what [`to_text`](Self::to_text) writes.
+    /// Reads the file's text; `None` if it is neither what [`to_text`](Self::to_text) writes nor what Kafka does, which has no checksum: one that is wrong is
+    /// no epoch either.
     pub(crate) fn from_text(text: &str) -> Option<Self> {
-        let mut lines = text.strip_suffix('\n')?.split('\n');
+        let mut lines = checkpoint::body(text).unwrap_or(text).strip_suffix('\n')?.split('\n');
         if lines.next()? != "0" {
             return None;
         }
@@ -151,10 +155,15 @@ mod tests {
         }
     }
 
+    /// The text without its checksum.
+    fn text(epochs: &Epochs) -> String {
+        checkpoint::body(&epochs.to_text()).expect("its checksum").to_owned()
+    }
+
     #[test]
     fn an_epoch_without_records_goes_when_the_next_begins() {
         let it = epochs(&[(1, 0), (3, 10), (4, 10)]);
-        assert_eq!(it.to_text(), "0\n2\n1 0\n4 10\n");
+        assert_eq!(text(&it), "0\n2\n1 0\n4 10\n");
         assert_eq!(it.at(Offset::new(9)), Some(LeaderEpoch(1)));
         assert_eq!(it.at(Offset::new(10)), Some(LeaderEpoch(4)));
     }
@@ -162,7 +171,7 @@ mod tests {
     #[test]
     fn an_epoch_goes_on_where_a_newer_one_had_no_record() {
         let it = epochs(&[(1, 0), (3, 10), (1, 10)]);
-        assert_eq!(it.to_text(), "0\n1\n1 0\n");
+        assert_eq!(text(&it), "0\n1\n1 0\n");
     }
 
     #[test]
@@ -171,13 +180,20 @@ mod tests {
         assert!(it.cut(Offset::new(25), true));
         assert!(!it.cut(Offset::new(10), false));
         assert!(it.cut_front(Offset::new(12)));
-        assert_eq!(it.to_text(), "0\n1\n3 12\n");
+        assert_eq!(text(&it), "0\n1\n3 12\n");
     }
 
     #[test]
     fn text_is_read_back_and_anything_odd_is_refused() {
         let it = epochs(&[(1, 0), (3, 10)]);
-        assert_eq!(Epochs::from_text(&it.to_text()), Some(it));
+        assert_eq!(Epochs::from_text(&it.to_text()), Some(it.clone()));
+        assert_eq!(Epochs::from_text("0\n2\n1 0\n3 10\n"), Some(it.clone()), "as Kafka writes it");
+        for bit in 0..it.to_text().len() * 8 {
+            let mut bytes = it.to_text().into_bytes();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let found = std::str::from_utf8(&bytes).ok().and_then(Epochs::from_text);
+            assert_eq!(found, None, "bit {bit} flipped");
+        }
         for odd in [
             "",
             "0\n",

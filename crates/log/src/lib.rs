@@ -10,7 +10,7 @@
 //!                                       .growing   notes on it, with a snapshot of their own
 //!             leader-epoch-checkpoint  partition.metadata  durable-point (and where the log starts)  damaged-ranges
 //! ```
-//! All but `durable-point`, `damaged-ranges` and `….growing` are in Kafka's formats.
+//! All but `durable-point`, `damaged-ranges` and `….growing` are in Kafka's formats, the epochs with a checksum behind them.
 
 mod append;
 mod checkpoint;

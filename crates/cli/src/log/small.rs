@@ -90,10 +90,13 @@ pub(super) fn checkpoint(bytes: &[u8], width: usize) -> Result<Vec<Vec<String>>,
     Ok(entries)
 }
 
-/// Which leader's records begin where; both rise.
+/// Which leader's records begin where; both rise. Klamm's file has its checksum in the last line, Kafka's has none.
 pub(super) fn leader_epochs(bytes: &[u8]) -> Result<Vec<(u64, u64)>, Damage> {
+    let last_line = bytes.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+    let has_checksum = last_line.len() == CHECKSUM_SIZE && !last_line.contains(&b' ');
+    let lines = if has_checksum { checked(bytes, "list of epochs")?.as_bytes() } else { bytes };
     let mut entries: Vec<(u64, u64)> = Vec::new();
-    for words in checkpoint(bytes, 2)? {
+    for words in checkpoint(lines, 2)? {
         let number =
             |word: &String| word.parse().map_err(|_| Damage::whole(&format!("{word:?} is no number")));
         let entry = (number(&words[0])?, number(&words[1])?);
@@ -164,6 +167,9 @@ pub(super) fn damaged_ranges(bytes: &[u8]) -> Result<Vec<[u64; 5]>, Damage> {
     lines.map(range).collect()
 }
 
+/// Hexadecimal digits of a checksum.
+const CHECKSUM_SIZE: usize = 8;
+
 /// The lines before the checksum, if that is right.
 fn checked<'a>(bytes: &'a [u8], what: &str) -> Result<&'a str, Damage> {
     let text = std::str::from_utf8(bytes).map_err(|_| Damage::whole("no text"))?;
@@ -217,7 +223,11 @@ mod tests {
 
     #[test]
     fn checkpoints() {
-        assert_eq!(leader_epochs(b"0\n2\n1 0\n3 10\n"), Ok(vec![(1, 0), (3, 10)]));
+        let text = "0\n2\n1 0\n3 10\n";
+        let checksum = crc32c(text.as_bytes());
+        assert_eq!(leader_epochs(text.as_bytes()), Ok(vec![(1, 0), (3, 10)]));
+        assert_eq!(leader_epochs(format!("{text}{checksum:08x}\n").as_bytes()), Ok(vec![(1, 0), (3, 10)]));
+        assert!(leader_epochs(format!("{text}{:08x}\n", checksum ^ 1).as_bytes()).is_err());
         for (odd, problem) in [
             ("", "it is empty"),
             ("1\n0\n", "line 1: version \"1\", known is 0"),

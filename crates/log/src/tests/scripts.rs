@@ -96,10 +96,11 @@ fn name(op: &DiskOp) -> String {
                     [point, _, log_start] => format!("durable {point} from {log_start}"),
                     _ => "?".to_owned(),
                 },
-                _ => format!(
-                    "epochs {}",
-                    lines.skip(1).map(|line| line.replace(' ', "@")).collect::<Vec<_>>().join("+")
-                ),
+                // Entries have two words.
+                _ => {
+                    let entries = lines.filter(|line| line.contains(' ')).map(|line| line.replace(' ', "@"));
+                    format!("epochs {}", entries.collect::<Vec<_>>().join("+"))
+                }
             }
         }
         DiskAction::Retire { segments } => format!("retire {}", bases(segments)),
