@@ -198,18 +198,20 @@ impl History {
         }
     }
 
-    /// The largest timestamp was asked for, with the first offset that has it. A reader has met `read` as that, and nothing from `end` on.
+    /// The largest timestamp was asked for, with the first offset that has it. A reader has met `read` as that, and nothing from `end` on, nor before
+    /// `start`: what was deleted there is back after a crash unless the deletion was acknowledged.
     pub fn largest_found(
         &mut self,
         partition: TopicPartition,
         read: (i64, i64),
-        end: i64,
+        (start, end): (i64, i64),
         found: (i64, i64),
     ) {
         let stream = self.stream(partition);
         let is_there = |offset| stream.wished_to <= offset && stream.flipped_at(offset).is_none();
         let is_younger = read.1 < found.1 && end <= found.0;
-        if found != read && !is_younger && is_there(read.0) {
+        let is_back = read.1 <= found.1 && (stream.deleted_to..start).contains(&found.0);
+        if found != read && !is_younger && !is_back && is_there(read.0) {
             self.findings.broken(
                 "I20",
                 format!("{partition}: {found:?} is said to be the largest timestamp, and {read:?} was read"),
@@ -422,6 +424,7 @@ mod tests {
             ((1, 9), true),
             ((2, 9), false),
             ((0, 5), false),
+            ((0, 9), true),
             ((-1, -1), false),
             ((3, 10), true),
             ((2, 10), false),
@@ -430,10 +433,10 @@ mod tests {
         for (found, is_right) in cases {
             let mut history = History::default();
             history.began(partition, Kind::Plain);
-            history.largest_found(partition, (1, 9), 3, found);
+            history.largest_found(partition, (1, 9), (1, 3), found);
             assert_eq!(history.findings.violations().is_empty(), is_right, "{found:?}");
             history.wished(partition, 2);
-            history.largest_found(partition, (1, 9), 3, found);
+            history.largest_found(partition, (1, 9), (1, 3), found);
             let count = usize::from(!is_right);
             assert_eq!(history.findings.violations().len(), count, "{found:?}: that one may be deleted");
         }

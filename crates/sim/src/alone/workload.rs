@@ -61,8 +61,8 @@ struct Stream {
 enum Lookup {
     /// The first offset with a time, or a later one.
     ByTime { time: i64, offset: i64 },
-    /// The largest timestamp, and the first offset that has it; everything was read up to `end`.
-    Largest { read: (i64, i64), end: i64 },
+    /// The largest timestamp, and the first offset that has it; everything was read from `start` up to `end`.
+    Largest { read: (i64, i64), start: i64, end: i64 },
 }
 
 /// A reading under way.
@@ -412,9 +412,14 @@ impl Stream {
                         around.coverage.count("offset looked up by time");
                         around.history.found_by_time(partition, offset, it.offset);
                     }
-                    Lookup::Largest { read, end } => {
+                    Lookup::Largest { read, start, end } => {
                         around.coverage.count("largest timestamp looked up");
-                        around.history.largest_found(partition, read, end, (it.offset, it.timestamp));
+                        around.history.largest_found(
+                            partition,
+                            read,
+                            (start, end),
+                            (it.offset, it.timestamp),
+                        );
                     }
                 }
             }
@@ -590,7 +595,10 @@ fn lookup_of(reading: &Reading, dice: &mut Dice) -> Option<Lookup> {
     let time = if is_largest { largest } else { some.timestamp };
     let (offset, _) = *records.iter().find(|(_, made)| time <= made.timestamp)?;
     Some(match is_largest {
-        true => Lookup::Largest { read: (offset, largest), end: reading.high_watermark },
+        true => {
+            let read = (offset, largest);
+            Lookup::Largest { read, start: reading.log_start, end: reading.high_watermark }
+        }
         false => Lookup::ByTime { time, offset },
     })
 }
