@@ -41,6 +41,8 @@ def expect(holds, what):
 
 
 class Broker(harness.Klamm):
+    # Each start has its own.
+    guard = []
     descriptors_max = None
 
     def popen(self, words):

@@ -186,11 +186,13 @@ impl History {
         self.findings.broken("I26", what);
     }
 
-    /// An offset was looked up by a time; a reader has met the first record that is no older at `offset`.
-    pub fn found_by_time(&mut self, partition: TopicPartition, offset: i64, found: i64) {
+    /// An offset was looked up by a time; a reader who began at `start` has met the first record that is no older at `offset`.
+    pub fn found_by_time(&mut self, partition: TopicPartition, offset: i64, start: i64, found: i64) {
         let stream = self.stream(partition);
-        // That one may be damaged since.
-        if stream.wished_to <= offset && found != offset && stream.flipped_at(offset).is_none() {
+        // That one may be damaged since, and a deletion that was not acknowledged undone by a crash.
+        let is_back = (stream.deleted_to..start).contains(&found);
+        let is_there = stream.wished_to <= offset && stream.flipped_at(offset).is_none();
+        if found != offset && !is_back && is_there {
             self.findings.broken(
                 "I20",
                 format!("{partition}: offset {found} by a time that is first met at {offset}"),

@@ -60,7 +60,7 @@ struct Stream {
 #[derive(Clone, Copy, Debug)]
 enum Lookup {
     /// The first offset with a time, or a later one.
-    ByTime { time: i64, offset: i64 },
+    ByTime { time: i64, offset: i64, start: i64 },
     /// The largest timestamp, and the first offset that has it; everything was read from `start` up to `end`.
     Largest { read: (i64, i64), start: i64, end: i64 },
 }
@@ -408,9 +408,9 @@ impl Stream {
                 let it = &answer.topics[0].partitions[0];
                 let Some(partition) = self.partition().filter(|_| it.error_code == 0) else { return };
                 match lookup {
-                    Lookup::ByTime { offset, .. } => {
+                    Lookup::ByTime { offset, start, .. } => {
                         around.coverage.count("offset looked up by time");
-                        around.history.found_by_time(partition, offset, it.offset);
+                        around.history.found_by_time(partition, offset, start, it.offset);
                     }
                     Lookup::Largest { read, start, end } => {
                         around.coverage.count("largest timestamp looked up");
@@ -599,7 +599,7 @@ fn lookup_of(reading: &Reading, dice: &mut Dice) -> Option<Lookup> {
             let read = (offset, largest);
             Lookup::Largest { read, start: reading.log_start, end: reading.high_watermark }
         }
-        false => Lookup::ByTime { time, offset },
+        false => Lookup::ByTime { time, offset, start: reading.log_start },
     })
 }
 
