@@ -17,12 +17,12 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 START_S_MAX = 60
 
 
-def free_port():
-    """A port that is free, and the one behind it too (Kafka's controller takes that)."""
+def free_port(count=2):
+    """A port that is free, and those behind it too (Kafka's controller takes the next one)."""
     while True:
         port = random.randrange(20_000, 32_000)
         try:
-            for number in (port, port + 1):
+            for number in range(port, port + count):
                 with socket.socket() as probe:
                     probe.bind(("127.0.0.1", number))
             return port

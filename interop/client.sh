@@ -8,23 +8,7 @@ work=$(mktemp -d)
 trap '"$KAFKA_HERE/stop.sh" "$work"; rm -rf "$work"' EXIT
 
 # The node takes two ports in a row, and one more for SASL.
-port=$(python3 - <<'PYTHON'
-import random, socket
-while True:
-    port = random.randrange(20000, 30000)
-    sockets = [socket.socket() for _ in range(3)]
-    try:
-        for number, each in enumerate(sockets):
-            each.bind(("127.0.0.1", port + number))
-        print(port)
-        break
-    except OSError:
-        pass
-    finally:
-        for each in sockets:
-            each.close()
-PYTHON
-)
+port=$(PYTHONPATH="$KAFKA_HERE/.." python3 -c 'import harness; print(harness.free_port(3))')
 plaintext=127.0.0.1:$port sasl=127.0.0.1:$((port + 2))
 security=org.apache.kafka.common.security
 KAFKA_HEAP="-Xms256m -Xmx512m" KAFKA_SETTINGS="

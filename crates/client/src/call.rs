@@ -1,7 +1,18 @@
-//! Why a request to a broker brought no answer.
+//! What a request to a broker brings: the answer of its kind, or why there is none.
 
 use klamm_model::BrokerId;
 use klamm_wire::ApiKey;
+
+/// Takes the answer of a kind out of all answers.
+macro_rules! answer {
+    ($response:expr, $name:ident) => {
+        match $response {
+            klamm_wire::Response::$name(answer) => answer,
+            _ => unreachable!("answers are decoded as what was asked for"),
+        }
+    };
+}
+pub(crate) use answer;
 
 /// Numbers the requests of one machine, so that an answer finds the question.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

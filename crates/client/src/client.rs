@@ -10,7 +10,7 @@ use tokio::sync::{Notify, watch};
 use tracing::warn;
 
 use crate::backoff::Backoff;
-use crate::call::CallError;
+use crate::call::{CallError, answer};
 use crate::metadata::{Cluster, LeaderHint, MetadataCache, Topic};
 use crate::net::{Clock, Pool, Target, seeded};
 use crate::sasl::Sasl;
@@ -298,10 +298,9 @@ impl Asker {
             allow_auto_topic_creation: self.auto_create_topics,
             ..MetadataRequest::default()
         };
-        match call_any(&self.pool, known, &Request::Metadata(request), i16::MAX, self.timeout_ms).await? {
-            Response::Metadata(response) => Ok(response),
-            _ => unreachable!("answers are decoded as what was asked for"),
-        }
+        let request = Request::Metadata(request);
+        let response = call_any(&self.pool, known, &request, i16::MAX, self.timeout_ms).await?;
+        Ok(answer!(response, Metadata))
     }
 }
 

@@ -17,16 +17,7 @@ use crate::metadata::Cluster;
 use crate::net::{Target, seeded};
 use crate::partitioner::Random;
 
-/// Takes the answer of a kind out of all answers.
-macro_rules! answer {
-    ($response:expr, $name:ident) => {
-        match $response {
-            klamm_wire::Response::$name(answer) => answer,
-            _ => unreachable!("answers are decoded as what was asked for"),
-        }
-    };
-}
-pub(super) use answer;
+pub(super) use crate::call::answer;
 
 /// Who can answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

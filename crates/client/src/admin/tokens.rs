@@ -7,7 +7,7 @@ use bytes::Bytes;
 use klamm_model::Timestamp;
 use klamm_wire::{
     CreateDelegationTokenRequest, DescribeDelegationTokenRequest, ExpireDelegationTokenRequest,
-    RenewDelegationTokenRequest, Request, create_delegation_token::CreatableRenewers,
+    RenewDelegationTokenRequest, Request, Response, create_delegation_token::CreatableRenewers,
     describe_delegation_token::DescribeDelegationTokenOwner,
 };
 
@@ -108,9 +108,9 @@ impl Admin {
         });
         let read = |response| {
             let answer = answer!(response, RenewDelegationToken);
-            check(answer.error_code, None).map(|()| Timestamp(answer.expiry_timestamp_ms))
+            (answer.error_code, answer.expiry_timestamp_ms)
         };
-        self.ask(Whom::Controller, &request, read).await.map_err(|failure| failure.about("token"))
+        self.hold_token(&request, read).await
     }
 
     /// Lets a token hold for no longer than this, or takes it back at once. Says until when.
@@ -125,9 +125,22 @@ impl Admin {
         });
         let read = |response| {
             let answer = answer!(response, ExpireDelegationToken);
-            check(answer.error_code, None).map(|()| Timestamp(answer.expiry_timestamp_ms))
+            (answer.error_code, answer.expiry_timestamp_ms)
         };
-        self.ask(Whom::Controller, &request, read).await.map_err(|failure| failure.about("token"))
+        self.hold_token(&request, read).await
+    }
+
+    /// Changes until when a token holds. `read` finds the error code in the answer, and until when.
+    async fn hold_token(
+        &self,
+        request: &Request,
+        read: impl Fn(Response) -> (i16, i64),
+    ) -> Result<Timestamp, AdminError> {
+        let read = |response| {
+            let (error_code, expires_ms) = read(response);
+            check(error_code, None).map(|()| Timestamp(expires_ms))
+        };
+        self.ask(Whom::Controller, request, read).await.map_err(|failure| failure.about("token"))
     }
 
     /// The tokens of these owners, or all that one may see.

@@ -18,7 +18,7 @@ use tracing::debug;
 
 use super::connection::{Answer, Connection};
 use super::seeded;
-use crate::call::CallError;
+use crate::call::{CallError, answer};
 use crate::metadata::Cluster;
 use crate::sasl::{Exchange, Sasl};
 
@@ -273,9 +273,7 @@ async fn hello(connection: &Connection, version: i16, timeout: Duration) -> Resu
     let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
     let response =
         answer_to(|answer| connection.ask_in_version(&request, version, timeout_ms, answer)).await?;
-    let Response::ApiVersions(response) = response else {
-        unreachable!("answers are decoded as what was asked for");
-    };
+    let response = answer!(response, ApiVersions);
     if response.error_code == ErrorCode::UnsupportedVersion.code() {
         let offered = response.api_keys.iter().find(|api| api.api_key == ApiKey::ApiVersions.number());
         return Ok(Hello::AskInVersion(offered.map_or(0, |api| api.max_version)));
@@ -302,9 +300,7 @@ async fn show(connection: &Connection, sasl: &Sasl, timeout: Duration) -> Result
     let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
     let request = Request::SaslHandshake(SaslHandshakeRequest { mechanism: mechanism.to_owned() });
     let answer = answer_to(|answer| connection.ask(&request, i16::MAX, timeout_ms, answer)).await?;
-    let Response::SaslHandshake(answer) = answer else {
-        unreachable!("answers are decoded as what was asked for");
-    };
+    let answer = answer!(answer, SaslHandshake);
     match ErrorCode::from_code(answer.error_code).unwrap_or(ErrorCode::UnknownServerError) {
         ErrorCode::None => {}
         ErrorCode::UnsupportedSaslMechanism => {
@@ -317,9 +313,7 @@ async fn show(connection: &Connection, sasl: &Sasl, timeout: Duration) -> Result
     loop {
         let request = Request::SaslAuthenticate(SaslAuthenticateRequest { auth_bytes: message.into() });
         let answer = answer_to(|answer| connection.ask(&request, i16::MAX, timeout_ms, answer)).await?;
-        let Response::SaslAuthenticate(answer) = answer else {
-            unreachable!("answers are decoded as what was asked for");
-        };
+        let answer = answer!(answer, SaslAuthenticate);
         match ErrorCode::from_code(answer.error_code).unwrap_or(ErrorCode::UnknownServerError) {
             ErrorCode::None => {}
             code => return Err(unbelieved(answer.error_message.unwrap_or_else(|| code.to_string()))),

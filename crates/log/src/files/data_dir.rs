@@ -18,8 +18,9 @@ use crate::disk::{LogDir, PARTITION_METADATA};
 /// A data directory, held by this process.
 pub struct DataDir {
     pub(super) path: PathBuf,
-    /// The directory itself, wherever it is by now.
-    opened: File,
+    /// Device and number of the directory itself, wherever it is by now, and what keeps another one from getting the number.
+    identity: (u64, u64),
+    _opened: File,
     /// Held as long as this is.
     _lock: File,
     clean_shutdown: Option<CleanShutdown>,
@@ -47,6 +48,7 @@ impl DataDir {
         };
         private_directory(true).create(directory).map_err(failed("make", directory))?;
         let opened = File::open(directory).map_err(failed("open", directory))?;
+        let identity = identity(&opened.metadata().map_err(failed("open", directory))?);
         let lock_path = directory.join(LOCK_FILE);
         let lock = options().write(true).create(true).open(&lock_path).map_err(failed("open", &lock_path))?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
@@ -66,7 +68,8 @@ impl DataDir {
         }
         Ok(Self {
             path: directory.to_owned(),
-            opened,
+            identity,
+            _opened: opened,
             _lock: lock,
             clean_shutdown: marker::read(directory).map_err(failed("read the marker in", directory))?,
             has_failures: AtomicBool::new(false),
@@ -119,12 +122,9 @@ impl DataDir {
     /// Whether its path still leads to it. Where it was moved or removed, or a disk was mounted over it, what is named by its path belongs to somebody else, and
     /// what goes on to be written to open files may be found by nobody.
     pub(super) fn is_in_place(&self) -> bool {
-        match (self.opened.metadata(), fs::metadata(&self.path)) {
-            (Ok(opened), Ok(there)) => (opened.dev(), opened.ino()) == (there.dev(), there.ino()),
-            (_, Err(error)) => {
-                !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-            }
-            (Err(_), Ok(_)) => true,
+        match fs::metadata(&self.path) {
+            Ok(there) => identity(&there) == self.identity,
+            Err(error) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
         }
     }
 
@@ -178,6 +178,11 @@ impl DataDir {
         }
         Ok(())
     }
+}
+
+/// By which a system tells directories apart.
+fn identity(directory: &fs::Metadata) -> (u64, u64) {
+    (directory.dev(), directory.ino())
 }
 
 /// Whether there is nothing in a partition's directory but what is made first.

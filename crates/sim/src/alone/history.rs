@@ -189,10 +189,7 @@ impl History {
     /// An offset was looked up by a time; a reader who began at `start` has met the first record that is no older at `offset`.
     pub fn found_by_time(&mut self, partition: TopicPartition, offset: i64, start: i64, found: i64) {
         let stream = self.stream(partition);
-        // That one may be damaged since, and a deletion that was not acknowledged undone by a crash.
-        let is_back = (stream.deleted_to..start).contains(&found);
-        let is_there = stream.wished_to <= offset && stream.flipped_at(offset).is_none();
-        if found != offset && !is_back && is_there {
+        if found != offset && !stream.is_back(found, start) && stream.is_there(offset) {
             self.findings.broken(
                 "I20",
                 format!("{partition}: offset {found} by a time that is first met at {offset}"),
@@ -201,7 +198,7 @@ impl History {
     }
 
     /// The largest timestamp was asked for, with the first offset that has it. A reader has met `read` as that, and nothing from `end` on, nor before
-    /// `start`: what was deleted there is back after a crash unless the deletion was acknowledged.
+    /// `start`.
     pub fn largest_found(
         &mut self,
         partition: TopicPartition,
@@ -210,10 +207,9 @@ impl History {
         found: (i64, i64),
     ) {
         let stream = self.stream(partition);
-        let is_there = |offset| stream.wished_to <= offset && stream.flipped_at(offset).is_none();
         let is_younger = read.1 < found.1 && end <= found.0;
-        let is_back = read.1 <= found.1 && (stream.deleted_to..start).contains(&found.0);
-        if found != read && !is_younger && !is_back && is_there(read.0) {
+        let is_back = read.1 <= found.1 && stream.is_back(found.0, start);
+        if found != read && !is_younger && !is_back && stream.is_there(read.0) {
             self.findings.broken(
                 "I20",
                 format!("{partition}: {found:?} is said to be the largest timestamp, and {read:?} was read"),
@@ -390,6 +386,16 @@ impl Stream {
 
     fn flipped_at(&self, offset: i64) -> Option<&Flipped> {
         self.flips.iter().find(|it| it.flip.offsets.contains(&offset))
+    }
+
+    /// Whether a record that was read is there still, as far as is known: nobody has wished it away, and it is not damaged since.
+    fn is_there(&self, offset: i64) -> bool {
+        self.wished_to <= offset && self.flipped_at(offset).is_none()
+    }
+
+    /// Whether an offset before the one at which a reader began may be there again: a crash undoes deletions that were not acknowledged.
+    fn is_back(&self, offset: i64, start: i64) -> bool {
+        (self.deleted_to..start).contains(&offset)
     }
 
     /// A younger record of its key took its place, or a tombstone that went in its time.
