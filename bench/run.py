@@ -310,7 +310,7 @@ def table(results):
         keys = [key for key in chosen[0] if key not in ("case", "durability", "round", "system", "load")]
         systems = list(dict.fromkeys(line["system"] for line in chosen))
         lead = LEAD.get(case, "cpu_s_per_gb")
-        yardsticks = [name for name in ("floor", "kafka", "disk") if name in systems]
+        yardsticks = [name for name in ("floor", "kafka", "disk", "librdkafka", "kcat") if name in systems]
         lines += ["", f"### {case}, {durability}", "", ABOUT[case] + ".", "",
                   "| system | " + " | ".join(keys) + " | " + " | ".join(f"{lead} / {name}" for name in yardsticks) + " |",
                   "|---" * (1 + len(keys) + len(yardsticks)) + "|"]

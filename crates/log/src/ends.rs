@@ -542,7 +542,7 @@ pub(crate) struct DurablePoint {
 }
 
 impl DurablePoint {
-    fn to_text(self) -> String {
+    pub(crate) fn to_text(self) -> String {
         let Self { point, committed, log_start, notes, clean_to } = self;
         let notes = notes.map_or_else(|| "-".to_owned(), Notes::to_line);
         checkpoint::checked(&format!("2\n{point}\n{committed}\n{log_start}\n{notes}\n{clean_to}\n"))

@@ -175,7 +175,8 @@ impl Recovery<'_> {
             log.producers = self.producers_from_file(base)?.unwrap_or_default();
             return Ok((log, self.report(base, base, 1, 0)));
         }
-        if is_gone && 1 < found.len() {
+        let is_deduced = is_gone && 1 < found.len();
+        if is_deduced {
             // The file is gone. A segment begins when all before it is on disk, and no cut goes below that without having made the file.
             self.durable_point = found.last().map(|last| last.base);
         }
@@ -192,6 +193,14 @@ impl Recovery<'_> {
         let log_start = self.log_start;
 
         let mut repairs = Vec::new();
+        if is_deduced {
+            // Before the epochs: where the first records are damaged those begin behind them, and the next start would take that for the start of the log.
+            let point = self.durable_point.unwrap_or_default();
+            let known = DurablePoint { point, committed: self.committed, log_start, notes: None, clean_to };
+            repairs
+                .push(DiskAction::WriteCheckpoint { name: DURABLE_POINT, contents: known.to_text().into() });
+            self.rebuilt.push(DURABLE_POINT.to_owned());
+        }
         let mut closed = Vec::new();
         let mut dropped = Vec::new();
         for at in 0..found.len() - 1 {

@@ -114,6 +114,9 @@ pub(crate) struct BenchLatencyArgs {
     /// Records a second
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub(crate) rate: u64,
+    /// Send each record when the one before it was acknowledged, instead of at a rate
+    #[arg(long, conflicts_with_all = ["rate", "end_to_end"])]
+    pub(crate) one_at_a_time: bool,
     /// How long, in seconds
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX))]
     pub(crate) seconds: u64,

@@ -1,6 +1,8 @@
 //! `klamm bench latency`: an open loop. Records are sent at fixed moments, and times count from the moment meant, so that a broker which
 //! stalls is charged for every record that it held up.
 //!
+//! Unless it is to be one record at a time, which is a closed one.
+//!
 //! One thread keeps the time and appends; another runs the connections. A timer of the runtime would be a millisecond late.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,6 +33,9 @@ pub(super) fn run(args: &BenchLatencyArgs) -> Result<()> {
     crate::output::log_to_stderr("warn");
     let runtime = Builder::new_current_thread().enable_all().build().context("no runtime")?;
     let (client, producer, consumer) = runtime.block_on(prepare(args))?;
+    if args.one_at_a_time {
+        return runtime.block_on(one_at_a_time(args, producer));
+    }
     let handle = runtime.handle().clone();
     let (finish, finished) = tokio::sync::oneshot::channel::<()>();
     let network = thread::spawn(move || {
@@ -140,6 +145,28 @@ fn measure(
         bail!("{failed} records were not written");
     }
     Ok(())
+}
+
+/// A closed loop: what a program waits for that can go on only when its record is written.
+async fn one_at_a_time(args: &BenchLatencyArgs, producer: Producer) -> Result<()> {
+    let record_size = args.record_size.max(RECORD_SIZE_MIN);
+    let mut payloads = Payloads::new(1, Payload::Random, record_size, 0);
+    let mut times = histogram();
+    let stopwatch = Stopwatch::start();
+    let end = stopwatch.began() + Duration::from_secs(args.seconds);
+    let mut sent = stopwatch.began();
+    while sent < end {
+        let (_, value) = payloads.next();
+        producer.send(Record::new(&args.topic.topic, value)).await?;
+        let answered = Instant::now();
+        record(&mut times, answered - sent);
+        sent = answered;
+    }
+    producer.close().await;
+    let (spent, records) = (stopwatch.stop(), times.len());
+    let latencies = vec![("acknowledged after", times)];
+    Report { name: "latency", records, bytes: records * record_size as u64, spent, latencies }
+        .print(args.remote.format)
 }
 
 async fn receive(consumer: &Consumer, record_count: u64, began: Instant, times: &Times) -> Result<()> {

@@ -489,3 +489,19 @@ fn a_scrub_that_cannot_read_goes_on_with_the_next_segment() {
     let scrubbed = bench.end(piece.expect("under way"), Ok(())).scrubbed.expect("a piece");
     assert_eq!((scrubbed.damaged.len(), scrubbed.error), (0, None), "nobody knows what it read");
 }
+
+/// Found by the fuzzer. The epochs begin behind what is damaged, and the next start took that for the start of the log; its damaged segments went.
+#[test]
+fn damage_in_front_stays_part_of_a_log_that_has_lost_its_small_files() {
+    let mut disk = forty(config()).0.disk;
+    for name in [DURABLE_POINT, EPOCH_CHECKPOINT] {
+        disk.files.remove(name).expect("saved");
+    }
+    segment_mut(&mut disk, 0).fill(0xee);
+    let (mut once, _) = Bench::open(disk, config()).expect("the rest is served");
+    once.settle();
+    let first = once.log.segments[1].base;
+    assert!(served(&once).starts_with(&format!("0..{first} lost")), "{}", served(&once));
+    let (twice, _) = Bench::open(once.disk.clone(), config()).expect("as before");
+    assert_eq!((twice.log.log_start(), served(&twice)), (Offset::ZERO, served(&once)));
+}
