@@ -5,7 +5,9 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 "$INTEROP/install.sh" clients matrix
-export KLAMM_TOOLS KAFKA_HOME KAFKA_JAVA_LOGGING PYTHON RDKAFKA_PERFORMANCE
+cargo build --quiet --manifest-path "$INTEROP/../Cargo.toml" -p matrix-klamm
+MATRIX_KLAMM=${CARGO_TARGET_DIR:-$INTEROP/../target}/debug/matrix-klamm
+export MATRIX_KLAMM KLAMM_TOOLS KAFKA_HOME KAFKA_JAVA_LOGGING PYTHON RDKAFKA_PERFORMANCE
 broker=() options=()
 while [ $# -gt 0 ]; do
   case $1 in

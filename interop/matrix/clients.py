@@ -20,6 +20,8 @@ class Client:
     null_headers: bool = True
     # It can tell a key or value of length 0 from none.
     null_or_empty: bool = True
+    # Who reads what it writes, besides itself and Kafka's Java client.
+    readers: tuple = ()
     # Where no record is so young: the offset it gives, as a function of the end.
     no_such_time: object = lambda end: -1
 
@@ -48,7 +50,7 @@ def end_offset(end):
 CLIENTS = [
     java("java4", "Kafka's Java client", f"{os.environ['KAFKA_HOME']}/broker"),
     java("java2", "Kafka's Java client", f"{os.environ['KAFKA_HOME']}/java2"),
-    python("confluent", "confluent-kafka, Python", null_or_empty=False),
+    python("confluent", "confluent-kafka, Python", null_or_empty=False, readers=("klamm",)),
     python("kafka_python", "kafka-python", null_headers=False),
     python("aio", "aiokafka, Python"),
     Client("kafkajs", "kafkajs, JavaScript", ["node", f"{TOOLS}/kafkajs/matrix.js"], codecs=["none", "gzip", "snappy", "lz4"], null_headers=False,
@@ -56,6 +58,7 @@ CLIENTS = [
     Client("franz", "franz-go, Go", [f"{TOOLS}/bin/matrix-franz"], no_such_time=end_offset),
     Client("sarama", "sarama, Go", [f"{TOOLS}/bin/matrix-sarama"]),
     Client("segmentio", "segmentio kafka-go, Go", [f"{TOOLS}/bin/matrix-segmentio"], idempotent=False, null_or_empty=False),
+    Client("klamm", "Klamm's own, Rust", [os.environ["MATRIX_KLAMM"]], readers=("confluent",)),
     Client("rskafka", "rskafka, Rust", [f"{TOOLS}/bin/matrix-rskafka"], idempotent=False, null_headers=False),
 ]
 REFERENCE = CLIENTS[0]

@@ -79,7 +79,7 @@ class Matrix:
     def round_trip(self, client, codec, kind, records):
         topic = self.topic(f"{client.name}-{codec}-{kind}-{len(records)}", max_message_bytes=3_000_000)
         self.write(client, topic, codec, kind, records)
-        for reader in dict.fromkeys(it.name for it in (client, REFERENCE)):
+        for reader in dict.fromkeys([client.name, REFERENCE.name, *client.readers]):
             reader = next(it for it in CLIENTS if it.name == reader)
             self.compare(records, self.read(reader, topic, PARTITIONS, len(records)), client, reader)
         return f"{len(records)} records"
