@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use klamm_model::ErrorCode;
-use klamm_wire::{MetadataRequest, MetadataResponse, Request, Response, metadata::MetadataRequestTopic};
+use klamm_wire::{MetadataResponse, Request, Response};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tracing::warn;
 
 use crate::backoff::Backoff;
 use crate::call::{CallError, answer};
-use crate::metadata::{Cluster, LeaderHint, MetadataCache, Topic};
+use crate::metadata::{Cluster, LeaderHint, MetadataCache, Topic, metadata_request};
 use crate::net::{Clock, Pool, Target, seeded};
 use crate::sasl::Sasl;
 
@@ -249,8 +249,7 @@ async fn refresh(metadata: Arc<Metadata>, clock: Clock, asker: Asker) {
         match topics {
             Some(topics) => {
                 let known = metadata.newest.borrow().clone();
-                let topics = (!wants_all).then(|| topics.iter().map(|topic| topic.to_string()).collect());
-                match asker.ask(topics, &known).await {
+                match asker.ask((!wants_all).then_some(topics), &known).await {
                     Ok(response) => {
                         if std::mem::replace(&mut is_failing, false) {
                             warn!("a broker answers again");
@@ -291,14 +290,12 @@ struct Asker {
 
 impl Asker {
     /// Asks for these topics, or for all.
-    async fn ask(&self, topics: Option<Vec<String>>, known: &Cluster) -> Result<MetadataResponse, CallError> {
-        let topic = |name| MetadataRequestTopic { name: Some(name), ..MetadataRequestTopic::default() };
-        let request = MetadataRequest {
-            topics: topics.map(|topics| topics.into_iter().map(topic).collect()),
-            allow_auto_topic_creation: self.auto_create_topics,
-            ..MetadataRequest::default()
-        };
-        let request = Request::Metadata(request);
+    async fn ask(
+        &self,
+        topics: Option<Vec<Arc<str>>>,
+        known: &Cluster,
+    ) -> Result<MetadataResponse, CallError> {
+        let request = metadata_request(topics, self.auto_create_topics);
         let response = call_any(&self.pool, known, &request, i16::MAX, self.timeout_ms).await?;
         Ok(answer!(response, Metadata))
     }

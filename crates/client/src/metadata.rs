@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use klamm_model::{BrokerId, ErrorCode, Tick, TopicId};
-use klamm_wire::MetadataResponse;
+use klamm_wire::{MetadataRequest, MetadataResponse, Request, metadata::MetadataRequestTopic};
 
 use crate::backoff::Backoff;
 use crate::partitioner::Random;
@@ -187,6 +187,13 @@ impl Cluster {
 
 fn broker_ids(raw: Vec<i32>) -> Vec<BrokerId> {
     raw.into_iter().map(BrokerId).collect()
+}
+
+/// Asks for these topics, or for all.
+pub fn metadata_request(topics: Option<Vec<Arc<str>>>, allow_auto_topic_creation: bool) -> Request {
+    let topic = |name: Arc<str>| MetadataRequestTopic { name: Some(name.to_string()), ..Default::default() };
+    let topics = topics.map(|topics| topics.into_iter().map(topic).collect());
+    Request::Metadata(MetadataRequest { topics, allow_auto_topic_creation, ..MetadataRequest::default() })
 }
 
 /// Owns the newest [`Cluster`] and decides when a Metadata request is due.

@@ -246,6 +246,16 @@ impl Machine {
         !waits_for_topics && self.slots.iter().all(|slot| slot.has_reached_end || slot.is_stopped)
     }
 
+    /// Requests that have neither an answer nor an end.
+    pub fn call_count(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// Bytes that wait to be handed out.
+    pub fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
+    }
+
     /// How far each partition is read.
     pub fn positions(&self) -> impl Iterator<Item = PartitionPosition> {
         self.slots.iter().map(|slot| PartitionPosition {

@@ -8,6 +8,7 @@ mod config;
 mod effect;
 mod error;
 pub mod machine;
+mod request;
 mod session;
 mod shell;
 mod slot;
@@ -20,6 +21,7 @@ pub use effect::{
     Assignment, Effect, PartitionFetch, PartitionPosition, SessionStep, TopicFetch, TopicLookup,
 };
 pub use error::{Cause, ConsumeError};
+pub use request::{epoch_end_request, fetch_request, list_offsets_request};
 pub use shell::Consumer;
 pub use stream::{RecordStream, TypedStream};
 pub use subscription::Topics;

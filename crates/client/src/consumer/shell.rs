@@ -4,29 +4,22 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use klamm_model::Tick;
-use klamm_wire::{
-    FetchRequest, ListOffsetsRequest, OffsetForLeaderEpochRequest, Request, Response,
-    fetch::{FetchPartition, FetchTopic, ForgottenTopic},
-    list_offsets::{ListOffsetsPartition, ListOffsetsTopic},
-    offset_for_leader_epoch::{OffsetForLeaderPartition, OffsetForLeaderTopic},
-};
+use klamm_model::{BrokerId, Tick};
+use klamm_wire::{Request, Response};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::batch::FetchedBatch;
-use super::config::{Config, Isolation, Start};
-use super::effect::{Assignment, Effect, PartitionPosition, SessionStep};
+use super::config::{Config, Start};
+use super::effect::{Assignment, Effect, PartitionPosition};
 use super::error::ConsumeError;
 use super::machine::Machine;
+use super::request::{epoch_end_request, fetch_request, list_offsets_request};
 use super::stream::RecordStream;
 use super::subscription::Topics;
 use crate::call::{CallError, CallId};
 use crate::client::{AllTopics, Client};
 use crate::net::{Lane, Question, Target, seeded};
-
-/// Topic ids came with the next version; up to this one the name is sent.
-const FETCH_VERSION_BEFORE_IDS: i16 = 12;
 
 /// Reads partitions that it is told to read, without a group. Batches are fetched ahead in the background, in order for each partition.
 ///
@@ -207,13 +200,13 @@ impl Shared {
     fn perform(self: &Arc<Self>, effect: Effect) {
         match effect {
             Effect::Fetch { call, broker, wait_ms, bytes_max, session } => {
-                let config = self.state.lock().machine.config().clone();
+                let config = self.config();
                 let timeout_ms = config.request_timeout_ms + wait_ms;
                 let (request, version_limit) = fetch_request(config, wait_ms, bytes_max, session);
-                self.ask(call, Target::Broker(broker), Lane::Parked, request, version_limit, timeout_ms);
+                self.ask(call, broker, Lane::Parked, request, version_limit, timeout_ms);
             }
             Effect::EndSession { broker, session } => {
-                let config = self.state.lock().machine.config().clone();
+                let config = self.config();
                 let timeout_ms = config.request_timeout_ms + config.wait_max_ms;
                 let (request, version_limit) = fetch_request(config, 0, 0, session);
                 let question = Question { request, version_limit, timeout_ms, answer: Box::new(|_| {}) };
@@ -221,49 +214,11 @@ impl Shared {
                 self.client.pool().ask(Target::Broker(broker), Lane::Parked, question);
             }
             Effect::ListOffsets { call, broker, topics } => {
-                let (timeout_ms, isolation) = self.timeout_and_isolation();
-                let topics = topics.into_iter().map(|topic| {
-                    let partitions = topic.partitions.into_iter().map(
-                        |(partition_index, current_leader_epoch, timestamp)| ListOffsetsPartition {
-                            partition_index,
-                            current_leader_epoch,
-                            timestamp,
-                        },
-                    );
-                    ListOffsetsTopic { name: topic.name.to_string(), partitions: partitions.collect() }
-                });
-                let request = ListOffsetsRequest {
-                    replica_id: -1,
-                    isolation_level: isolation.to_wire(),
-                    topics: topics.collect(),
-                    timeout_ms: i32::try_from(timeout_ms).unwrap_or(i32::MAX),
-                    ..ListOffsetsRequest::default()
-                };
-                self.ask(
-                    call,
-                    Target::Broker(broker),
-                    Lane::Prompt,
-                    Request::ListOffsets(request),
-                    i16::MAX,
-                    timeout_ms,
-                );
+                let request = list_offsets_request(&self.config(), topics);
+                self.ask_promptly(call, broker, request);
             }
             Effect::OffsetForLeaderEpoch { call, broker, topics } => {
-                let (timeout_ms, _) = self.timeout_and_isolation();
-                let topics = topics.into_iter().map(|topic| {
-                    let partitions =
-                        topic.partitions.into_iter().map(|(partition, current_leader_epoch, epoch)| {
-                            OffsetForLeaderPartition {
-                                partition,
-                                current_leader_epoch,
-                                leader_epoch: i32::try_from(epoch).unwrap_or(-1),
-                            }
-                        });
-                    OffsetForLeaderTopic { topic: topic.name.to_string(), partitions: partitions.collect() }
-                });
-                let request = OffsetForLeaderEpochRequest { replica_id: -1, topics: topics.collect() };
-                let request = Request::OffsetForLeaderEpoch(request);
-                self.ask(call, Target::Broker(broker), Lane::Prompt, request, i16::MAX, timeout_ms);
+                self.ask_promptly(call, broker, epoch_end_request(topics));
             }
             Effect::RefreshMetadata => self.client.refresh_metadata(),
             Effect::LeaderHint(hint) => self.client.leader_hint(hint),
@@ -271,16 +226,19 @@ impl Shared {
         }
     }
 
-    fn timeout_and_isolation(&self) -> (u64, Isolation) {
-        let state = self.state.lock();
-        let config = state.machine.config();
-        (config.request_timeout_ms, config.isolation)
+    fn config(&self) -> Config {
+        self.state.lock().machine.config().clone()
+    }
+
+    fn ask_promptly(self: &Arc<Self>, call: CallId, broker: BrokerId, request: Request) {
+        let timeout_ms = self.config().request_timeout_ms;
+        self.ask(call, broker, Lane::Prompt, request, i16::MAX, timeout_ms);
     }
 
     fn ask(
         self: &Arc<Self>,
         call: CallId,
-        target: Target,
+        broker: BrokerId,
         lane: Lane,
         request: Request,
         version_limit: i16,
@@ -293,7 +251,8 @@ impl Shared {
                 shared.answered(call, response);
             }
         });
-        self.client.pool().ask(target, lane, Question { request, version_limit, timeout_ms, answer });
+        let question = Question { request, version_limit, timeout_ms, answer };
+        self.client.pool().ask(Target::Broker(broker), lane, question);
     }
 
     fn answered(self: &Arc<Self>, call: CallId, response: Result<Response, CallError>) {
@@ -310,44 +269,6 @@ impl Shared {
         });
         self.work.notify_one();
     }
-}
-
-/// A Fetch, and the highest version that says what is meant.
-fn fetch_request(config: Config, wait_ms: u64, bytes_max: usize, session: SessionStep) -> (Request, i16) {
-    let version_limit = if session.uses_ids { i16::MAX } else { FETCH_VERSION_BEFORE_IDS };
-    let topics = session.topics.into_iter().map(|topic| {
-        let partitions = topic.partitions.into_iter().map(|fetch| FetchPartition {
-            partition: fetch.partition,
-            current_leader_epoch: fetch.leader_epoch,
-            fetch_offset: fetch.offset.raw(),
-            partition_max_bytes: clamped(config.partition_bytes_max),
-            ..FetchPartition::default()
-        });
-        FetchTopic { topic: topic.name.to_string(), topic_id: topic.id, partitions: partitions.collect() }
-    });
-    let forgotten = session.forgotten.into_iter().map(|topic| ForgottenTopic {
-        topic: topic.name.to_string(),
-        topic_id: topic.id,
-        partitions: topic.partitions.iter().map(|fetch| fetch.partition).collect(),
-    });
-    let request = FetchRequest {
-        max_wait_ms: i32::try_from(wait_ms).unwrap_or(i32::MAX),
-        min_bytes: clamped(config.bytes_min),
-        max_bytes: clamped(bytes_max),
-        isolation_level: config.isolation.to_wire(),
-        rack_id: config.rack,
-        session_id: session.id,
-        session_epoch: session.epoch,
-        topics: topics.collect(),
-        forgotten_topics_data: forgotten.collect(),
-        ..FetchRequest::default()
-    };
-    (Request::Fetch(request), version_limit)
-}
-
-/// The protocol carries sizes as 32 bit numbers.
-fn clamped(size: usize) -> i32 {
-    i32::try_from(size).unwrap_or(i32::MAX)
 }
 
 /// Asks for whatever is wanted, until the consumer is dropped.

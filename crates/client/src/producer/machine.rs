@@ -296,6 +296,12 @@ impl<T: Clone + Default> Machine<T> {
         self.is_closed && self.outstanding.is_empty()
     }
 
+    /// Requests that have neither an answer nor an end.
+    pub fn call_count(&self) -> usize {
+        let is_asking = matches!(self.identity, IdentityState::Unknown { asking: Some(_), .. });
+        self.calls.len() + usize::from(is_asking)
+    }
+
     /// Bytes waiting for an acknowledgement.
     pub fn buffered(&self) -> usize {
         self.buffered

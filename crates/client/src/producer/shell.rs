@@ -4,26 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use klamm_model::{ErrorCode, Tick};
-use klamm_wire::{
-    InitProducerIdRequest, ProduceRequest, Records, Request, Response,
-    produce::{PartitionProduceData, TopicProduceData},
-};
+use klamm_wire::{Request, Response};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tracing::warn;
 
 use super::config::Config;
 use super::delivery::{Delivered, Delivery, Part, Slot};
-use super::effect::{Done, Effect, TopicBatches, Written};
+use super::effect::{Done, Effect, Written};
 use super::error::{Cause, SendError};
 use super::machine::Machine;
 use super::record::{OwnedRecord, Record, Refused};
+use super::request::{identity_request, produce_request};
 use crate::call::{CallError, CallId};
 use crate::client::Client;
 use crate::net::{Clock, Lane, Question, Target, seeded};
-
-/// Topic ids came with this version; before it the name is sent.
-const PRODUCE_VERSION_BEFORE_IDS: i16 = 12;
 
 /// How often a record for an unknown partition is tried again with newer metadata. The first of them may have been on their way before the
 /// partition was added.
@@ -362,22 +357,11 @@ impl Shared {
     fn perform(self: &Arc<Self>, effect: Effect<Option<Arc<Slot>>>) {
         match effect {
             Effect::Produce { call, broker, topics } => {
-                let limit = if topics.iter().any(|topic| topic.id.is_zero()) {
-                    PRODUCE_VERSION_BEFORE_IDS
-                } else {
-                    i16::MAX
-                };
-                self.ask(call, Target::Broker(broker), self.produce_request(topics), limit);
+                let (request, version_limit) = produce_request(self.state.lock().machine.config(), topics);
+                self.ask(call, Target::Broker(broker), request, version_limit);
             }
             Effect::InitProducerId { call } => {
-                let request = InitProducerIdRequest {
-                    transactional_id: None,
-                    transaction_timeout_ms: i32::MAX,
-                    producer_id: -1,
-                    producer_epoch: -1,
-                    ..InitProducerIdRequest::default()
-                };
-                let (shared, request) = (self.clone(), Request::InitProducerId(request));
+                let (shared, request) = (self.clone(), identity_request());
                 let timeout_ms = self.client.config().request_timeout_ms;
                 tokio::spawn(async move {
                     let response = shared.client.call_any(&request, i16::MAX, timeout_ms).await;
@@ -389,27 +373,6 @@ impl Shared {
             Effect::Done(done) => self.report(done),
             Effect::Room => self.retry.notify_waiters(),
         }
-    }
-
-    fn produce_request(&self, topics: Vec<TopicBatches>) -> Request {
-        let config = self.state.lock().machine.config().clone();
-        let topic_data = topics.into_iter().map(|topic| {
-            let partition_data = topic
-                .partitions
-                .into_iter()
-                .map(|(index, batch)| PartitionProduceData { index, records: Some(Records::Bytes(batch)) });
-            TopicProduceData {
-                name: topic.name.to_string(),
-                topic_id: topic.id,
-                partition_data: partition_data.collect(),
-            }
-        });
-        Request::Produce(ProduceRequest {
-            transactional_id: None,
-            acks: config.acks.to_wire(),
-            timeout_ms: i32::try_from(config.request_timeout_ms).unwrap_or(i32::MAX),
-            topic_data: topic_data.collect(),
-        })
     }
 
     fn ask(self: &Arc<Self>, call: CallId, target: Target, request: Request, version_limit: i16) {
