@@ -175,8 +175,7 @@ impl Recovery<'_> {
             log.producers = self.producers_from_file(base)?.unwrap_or_default();
             return Ok((log, self.report(base, base, 1, 0)));
         }
-        let is_deduced = is_gone && 1 < found.len();
-        if is_deduced {
+        if is_gone && 1 < found.len() {
             // The file is gone. A segment begins when all before it is on disk, and no cut goes below that without having made the file.
             self.durable_point = found.last().map(|last| last.base);
         }
@@ -193,14 +192,6 @@ impl Recovery<'_> {
         let log_start = self.log_start;
 
         let mut repairs = Vec::new();
-        if is_deduced {
-            // Before the epochs: where the first records are damaged those begin behind them, and the next start would take that for the start of the log.
-            let point = self.durable_point.unwrap_or_default();
-            let known = DurablePoint { point, committed: self.committed, log_start, notes: None, clean_to };
-            repairs
-                .push(DiskAction::WriteCheckpoint { name: DURABLE_POINT, contents: known.to_text().into() });
-            self.rebuilt.push(DURABLE_POINT.to_owned());
-        }
         let mut closed = Vec::new();
         let mut dropped = Vec::new();
         for at in 0..found.len() - 1 {
@@ -301,6 +292,21 @@ impl Recovery<'_> {
             let delete = dropped.iter().map(|segment| log.id_of(segment.base)).collect();
             let segment = log.id_of(last.base);
             log.queue.push_barrier(Barrier::Truncate { segment, size, delete, end: log.end });
+        }
+        let epochs_begin_later = log.epochs.entries().first().is_some_and(|first| log_start < first.start);
+        if epochs_begin_later && (saved.is_none() || is_gone) {
+            // The first records are damaged, or have no epoch. The next start would take the first that has one for the start of the log: before the epochs
+            // are saved, this is. A segment begins when all before it is on disk.
+            let known = DurablePoint {
+                point: last.base,
+                committed: self.committed,
+                log_start,
+                notes: None,
+                clean_to,
+            };
+            let contents = known.to_text().into();
+            repairs.insert(0, DiskAction::WriteCheckpoint { name: DURABLE_POINT, contents });
+            self.rebuilt.push(DURABLE_POINT.to_owned());
         }
         if !repairs.is_empty() {
             // Writing this file brings the names of those that are made again to disk too: a clean stop may be all that comes.

@@ -39,53 +39,58 @@ const WORDS: [&str; 32] = [
     "morning ",
 ];
 
-/// Builds one record after the other, the same ones for the same seed.
+/// Values are pieces of so many bytes that are made once: what is to be measured is not how fast they are made. No codec looks back that far.
+const BLOCK_BYTES: usize = 4 << 20;
+
+/// Gives one record after the other, the same ones for the same seed.
 pub(super) struct Payloads {
     random: Random,
     kind: Payload,
     key_count: u64,
     key: Vec<u8>,
-    value: Vec<u8>,
+    record_size: usize,
+    block: Vec<u8>,
+    /// Where the next value begins.
+    at: usize,
 }
 
 impl Payloads {
     pub(super) fn new(seed: u64, kind: Payload, record_size: usize, key_count: u64) -> Self {
-        Self { random: Random::new(seed), kind, key_count, key: Vec::new(), value: vec![0; record_size] }
+        let (key, block) = (Vec::new(), Vec::new());
+        Self { random: Random::new(seed), kind, key_count, key, record_size, block, at: 0 }
     }
 
     /// The next record's key and value.
     pub(super) fn next(&mut self) -> (Option<&[u8]>, &mut [u8]) {
-        match self.kind {
-            Payload::Random => {
-                for word in self.value.chunks_mut(8) {
-                    let bytes = self.random.next_u64().to_le_bytes();
-                    word.copy_from_slice(&bytes[..word.len()]);
-                }
-            }
-            Payload::Text => self.fill_with_words(),
+        if BLOCK_BYTES.max(self.record_size) < self.at + self.record_size {
+            self.at = 0;
         }
-        if self.key_count == 0 {
-            return (None, &mut self.value);
+        let end = self.at + self.record_size;
+        while self.block.len() < end {
+            self.extend();
         }
-        let number = self.random.below(self.key_count);
+        let value = self.at..end;
+        self.at = end;
         self.key.clear();
-        self.key.extend_from_slice(b"key-");
-        self.key.extend_from_slice(number.to_string().as_bytes());
-        (Some(&self.key), &mut self.value)
+        if self.key_count > 0 {
+            let number = self.random.below(self.key_count);
+            self.key.extend_from_slice(b"key-");
+            self.key.extend_from_slice(number.to_string().as_bytes());
+        }
+        let key = (self.key_count > 0).then_some(&*self.key);
+        (key, &mut self.block[value])
     }
 
-    fn fill_with_words(&mut self) {
-        let mut choices = 0;
-        let mut filled = 0;
-        while filled < self.value.len() {
-            if choices == 0 {
-                choices = self.random.next_u64();
+    fn extend(&mut self) {
+        let mut choices = self.random.next_u64();
+        match self.kind {
+            Payload::Random => self.block.extend_from_slice(&choices.to_le_bytes()),
+            Payload::Text => {
+                while choices > 0 {
+                    self.block.extend_from_slice(WORDS[choices as usize % WORDS.len()].as_bytes());
+                    choices /= WORDS.len() as u64;
+                }
             }
-            let word = WORDS[choices as usize % WORDS.len()].as_bytes();
-            choices /= WORDS.len() as u64;
-            let count = word.len().min(self.value.len() - filled);
-            self.value[filled..filled + count].copy_from_slice(&word[..count]);
-            filled += count;
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::progress::Progress;
 use crate::remote;
 
 /// Records whose latency is measured at least, if there are so many; measuring each would cost more than sending it.
-const SAMPLES: u64 = 100_000;
+const SAMPLES: u64 = 20_000;
 
 /// Records after which the terminal is thought of.
 const PROGRESS_EVERY: u64 = 1_024;
