@@ -53,5 +53,5 @@ pub use producer::{
     Acks, BatchReport, Cause, Config as ProducerConfig, Delivered, Delivery, OwnedRecord, Producer, Record,
     SendError, TypedProducer, Unacknowledged,
 };
-pub use properties::PropertyError;
+pub use properties::{PropertyError, read_properties};
 pub use sasl::{Password, Sasl, Tokens};

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
 
-use klamm_model::{Codec, Compression};
+use klamm_model::{BadLine, Codec, Compression, parse_properties};
 use tracing::debug;
 
 use crate::{Acks, ClientConfig, ConsumerConfig, Password, ProducerConfig, Sasl, ScramMechanism, Tokens};
@@ -18,6 +18,19 @@ use crate::{Acks, ClientConfig, ConsumerConfig, Password, ProducerConfig, Sasl, 
 /// Settings that can't be used.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum PropertyError {
+    /// The text is not in the format of properties.
+    #[error("{0}")]
+    Unreadable(#[from] BadLine),
+    /// The text sets something twice, and only one of the two can count.
+    #[error("line {line}: {key} was set before, in line {before}")]
+    Repeated {
+        /// The setting.
+        key: String,
+        /// Where it stands the second time, counted from 1.
+        line: usize,
+        /// Where it stands the first time.
+        before: usize,
+    },
     /// No client of Kafka has such settings.
     #[error("there is no setting {}", .keys.join(", "))]
     Unknown {
@@ -37,6 +50,28 @@ pub enum PropertyError {
     /// A setting without which nothing goes.
     #[error("{0} is not set")]
     Missing(&'static str),
+}
+
+/// The settings that a text in the format of Java's `.properties` has, in their order. What comes later in such a list counts.
+///
+/// ```
+/// use klamm_client::{ClientConfig, ProducerConfig, read_properties};
+///
+/// let mut settings = read_properties("# for all of us\nbootstrap.servers = a:9092, b:9092\nlinger.ms = 20\n")?;
+/// settings.push(("client.id".into(), "me".into()));
+/// assert_eq!(ClientConfig::from_properties(&settings)?.bootstrap, ["a:9092", "b:9092"]);
+/// assert_eq!(ProducerConfig::from_properties(&settings)?.linger_ms, 20);
+/// # Ok::<(), klamm_client::PropertyError>(())
+/// ```
+pub fn read_properties(text: &str) -> Result<Vec<(String, String)>, PropertyError> {
+    let lines = parse_properties(text)?;
+    let mut places = BTreeMap::new();
+    for (line, key, _) in &lines {
+        if let Some(before) = places.insert(key, *line) {
+            return Err(PropertyError::Repeated { key: key.clone(), line: *line, before });
+        }
+    }
+    Ok(lines.into_iter().map(|(_, key, value)| (key, value)).collect())
 }
 
 type Set<C> = fn(&mut C, &str) -> Result<(), String>;
@@ -156,17 +191,15 @@ const KEYS: &[(&str, Reader)] = &[
 
 impl ClientConfig {
     /// The defaults, changed by Kafka's settings; `bootstrap.servers` must be among them. docs/CLIENT_CONFIG.md has the keys.
-    pub fn from_properties<'a>(
-        properties: impl IntoIterator<Item = (&'a str, &'a str)>,
-    ) -> Result<Self, PropertyError> {
+    pub fn from_properties(properties: &[(impl AsRef<str>, impl AsRef<str>)]) -> Result<Self, PropertyError> {
         let config = Self { bootstrap: Vec::new(), ..Self::new("") };
-        let properties = properties.into_iter().collect();
-        let config = read(config, &properties, |reader| match reader {
+        let given = last_of_each(properties);
+        let config = read(config, &given, |reader| match reader {
             Client(set) => Some(*set),
             Producer(_) | Consumer(_) | Nobody(_) => None,
         })?;
         // Without it Kafka's clients say nothing of themselves.
-        let is_secured = properties.contains_key("security.protocol");
+        let is_secured = given.contains_key("security.protocol");
         let config = Self { sasl: config.sasl.filter(|_| is_secured), ..config };
         if config.bootstrap.is_empty() {
             Err(PropertyError::Missing("bootstrap.servers"))
@@ -178,10 +211,8 @@ impl ClientConfig {
 
 impl ProducerConfig {
     /// The defaults, changed by Kafka's settings: docs/CLIENT_CONFIG.md has the keys.
-    pub fn from_properties<'a>(
-        properties: impl IntoIterator<Item = (&'a str, &'a str)>,
-    ) -> Result<Self, PropertyError> {
-        let given: BTreeMap<_, _> = properties.into_iter().collect();
+    pub fn from_properties(properties: &[(impl AsRef<str>, impl AsRef<str>)]) -> Result<Self, PropertyError> {
+        let given = last_of_each(properties);
         let config = read(Self::default(), &given, |reader| match reader {
             Producer(set) => Some(*set),
             Client(_) | Consumer(_) | Nobody(_) => None,
@@ -198,14 +229,16 @@ impl ProducerConfig {
 
 impl ConsumerConfig {
     /// The defaults, changed by Kafka's settings: docs/CLIENT_CONFIG.md has the keys.
-    pub fn from_properties<'a>(
-        properties: impl IntoIterator<Item = (&'a str, &'a str)>,
-    ) -> Result<Self, PropertyError> {
-        read(Self::default(), &properties.into_iter().collect(), |reader| match reader {
+    pub fn from_properties(properties: &[(impl AsRef<str>, impl AsRef<str>)]) -> Result<Self, PropertyError> {
+        read(Self::default(), &last_of_each(properties), |reader| match reader {
             Consumer(set) => Some(*set),
             Client(_) | Producer(_) | Nobody(_) => None,
         })
     }
+}
+
+fn last_of_each(properties: &[(impl AsRef<str>, impl AsRef<str>)]) -> BTreeMap<&str, &str> {
+    properties.iter().map(|(key, value)| (key.as_ref(), value.as_ref())).collect()
 }
 
 fn read<C>(

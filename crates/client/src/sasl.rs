@@ -40,7 +40,7 @@ const COMPLAINT_SIZE_MAX: usize = 200;
 ///     ("sasl.mechanism", "SCRAM-SHA-512"),
 ///     ("sasl.jaas.config", r#"ScramLoginModule required username="alice" password="secret";"#),
 /// ];
-/// assert_eq!(ClientConfig::from_properties(settings), Ok(config));
+/// assert_eq!(ClientConfig::from_properties(&settings), Ok(config));
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Sasl {

@@ -17,6 +17,7 @@ mod error_code;
 mod header;
 mod ids;
 mod outline;
+mod properties;
 mod record;
 mod rules;
 mod snappy;
@@ -35,6 +36,7 @@ pub use header::{
 };
 pub use ids::*;
 pub use outline::unpacked_size_bound;
+pub use properties::{BadLine, parse_properties};
 pub use record::{Headers, RecordHeader, RecordView, Records};
 pub use rules::{BatchRules, Fault, RECORD_FAULTS_MAX, RecordFault, RuleError, TimestampRule};
 pub use validate::{ProduceLimits, ValidBatch, validate_produce};

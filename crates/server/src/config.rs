@@ -8,7 +8,6 @@ use klamm_node::NodeConfig;
 use uuid::Uuid;
 
 mod listeners;
-mod properties;
 mod sources;
 mod toml;
 

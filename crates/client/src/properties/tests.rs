@@ -23,9 +23,9 @@ fn a_setting_changes_what_it_is_about() {
         assert_eq!(is_given, !is_refused && !matches!(reader, Nobody(_)), "{key}");
     }
     let mut told = String::new();
-    tell(&mut told, "client", &ClientConfig::new("x"), &ClientConfig::from_properties(given.clone()));
-    tell(&mut told, "producer", &ProducerConfig::default(), &ProducerConfig::from_properties(given.clone()));
-    tell(&mut told, "consumer", &ConsumerConfig::default(), &ConsumerConfig::from_properties(given));
+    tell(&mut told, "client", &ClientConfig::new("x"), &ClientConfig::from_properties(&given));
+    tell(&mut told, "producer", &ProducerConfig::default(), &ProducerConfig::from_properties(&given));
+    tell(&mut told, "consumer", &ConsumerConfig::default(), &ConsumerConfig::from_properties(&given));
     expect![[r#"
         client: "a:1"
         client: "b:2"
@@ -103,16 +103,13 @@ fn what_is_not_understood_is_refused_and_named() {
         "sasl.jaas.config Plain required username=\"me\" password=\"it\";",
         "sasl.mechanism PLAIN, sasl.jaas.config Plain required my_username=\"me\" password=\"it\";",
     ] {
-        let given = line.split(", ").map(|it| it.split_once(' ').expect("key and value"));
-        let with_address = || {
-            given.clone().chain(
-                [("bootstrap.servers", "a:1")].into_iter().take(usize::from(!line.starts_with("boot"))),
-            )
-        };
+        let pairs = line.split(", ").map(|it| it.split_once(' ').expect("key and value"));
+        // The last one counts.
+        let given: Vec<_> = [("bootstrap.servers", "a:1")].into_iter().chain(pairs).collect();
         let errors = [
-            ClientConfig::from_properties(with_address()).err(),
-            ProducerConfig::from_properties(with_address()).err(),
-            ConsumerConfig::from_properties(with_address()).err(),
+            ClientConfig::from_properties(&given).err(),
+            ProducerConfig::from_properties(&given).err(),
+            ConsumerConfig::from_properties(&given).err(),
         ];
         let first = errors.into_iter().flatten().next().expect("somebody refuses it");
         writeln!(told, "{line}: {first}").expect("writes to memory");
@@ -140,11 +137,21 @@ fn what_is_not_understood_is_refused_and_named() {
 }
 
 #[test]
+fn a_text_sets_nothing_twice_and_says_where_it_is_unreadable() {
+    for (text, told) in
+        [("a=1\nb=2\na=3", "line 3: a was set before, in line 1"), ("a=1\n=2", "line 2: there is no key")]
+    {
+        assert_eq!(read_properties(text).expect_err("it is wrong").to_string(), told);
+    }
+}
+
+#[test]
 fn the_page_about_settings_is_that_of_the_table() {
     let mut page = String::from(
         "# Settings of clients\n\n\
          *Written from the table in `crates/client/src/properties.rs`, by its tests with `UPDATE_EXPECT=1`. Do not edit.*\n\n\
-         `ClientConfig::from_properties` and the same of `ProducerConfig` and `ConsumerConfig` take settings by Kafka's names. Each of them\n\
+         `ClientConfig::from_properties` and the same of `ProducerConfig` and `ConsumerConfig` take settings by Kafka's names, from code or from\n\
+         a `.properties` file, which `read_properties` reads. Each of them\n\
          takes what it reads and leaves alone what others read, so that one file may serve all. What stands in neither table is refused,\n\
          and so is a value that can't be.\n\n\
          | setting | read by |\n|---|---|\n",

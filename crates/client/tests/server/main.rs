@@ -1,5 +1,5 @@
 //! The client against a broker of ours in this process, or against another one, Apache Kafka for example: `KLAMM_TEST_BOOTSTRAP=HOST:PORT`, and
-//! how to get in there, if that is needed, by Kafka's settings for clients: `KLAMM_TEST_SETTINGS`, a `key=value` each line.
+//! how to get in there, if that is needed, by Kafka's settings for clients: `KLAMM_TEST_SETTINGS`, the text of a `.properties` file.
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
@@ -12,7 +12,7 @@ mod producer;
 
 use std::time::Duration;
 
-use klamm_client::{Admin, Change, Client, ClientConfig, NewTopic};
+use klamm_client::{Admin, Change, Client, ClientConfig, NewTopic, read_properties};
 use klamm_model::BrokerId;
 use klamm_server::{Config, Server};
 
@@ -41,9 +41,10 @@ fn with_topic_at<T>(address: &str, topic: &NewTopic, question: impl AsyncFnOnce(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let settings = std::env::var("KLAMM_TEST_SETTINGS").unwrap_or_default();
-        let settings = settings.lines().filter_map(|line| line.split_once('='));
-        let config = ClientConfig::from_properties(settings.chain([("bootstrap.servers", address)]));
-        let client = Client::connect(config.expect("settings")).await.expect("connects");
+        let mut settings = read_properties(&settings).expect("a file of settings");
+        settings.push(("bootstrap.servers".into(), address.into()));
+        let config = ClientConfig::from_properties(&settings).expect("settings");
+        let client = Client::connect(config).await.expect("connects");
         Admin::new(&client).create_topic(topic, Change::Make).await.expect("created");
         client.topic(&topic.name, Duration::from_secs(10)).await.expect("there");
         question(client, &topic.name).await

@@ -8,8 +8,9 @@ use std::{
 };
 
 use klamm_cluster::config::{Effect, broker_key, broker_keys, nearest};
+use klamm_model::parse_properties;
 
-use super::{Config, SetError, properties, toml};
+use super::{Config, SetError, toml};
 
 /// A key, a value, and where they stand.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -122,7 +123,7 @@ impl Sources {
         let bad = |line, what| LoadError::BadLine { place: place(line), what };
         let pairs = match file.extension().and_then(|it| it.to_str()) {
             Some("properties") => {
-                properties::parse(text).map_err(|error| bad(error.line, error.what.to_owned()))?
+                parse_properties(text).map_err(|error| bad(error.line, error.what.to_owned()))?
             }
             Some("toml") => toml::parse(text).map_err(|error| bad(error.line, error.what))?,
             _ => return Err(LoadError::UnknownFormat { file: file.to_owned() }),

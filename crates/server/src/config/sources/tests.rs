@@ -233,18 +233,4 @@ proptest! {
             let _ = config().set(known[key % known.len()].name, &value);
         }
     }
-
-    /// What is written as Java writes it is read again.
-    #[test]
-    fn properties_come_back(key in "[^\\x00-\\x1f]{1,20}", value in ".{0,40}") {
-        let escape = |text: &str, all: bool| text.chars().enumerate().map(|(at, it)| match it {
-            '\\' => "\\\\".to_owned(),
-            ' ' if all || at == 0 => "\\ ".to_owned(),
-            '=' | ':' | '#' | '!' => format!("\\{it}"),
-            it if it.is_ascii_graphic() || it == ' ' => it.to_string(),
-            it => it.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect(),
-        }).collect::<String>();
-        let line = format!("{}={}", escape(&key, true), escape(&value, false));
-        prop_assert_eq!(properties::parse(&line), Ok(vec![(1, key, value)]));
-    }
 }

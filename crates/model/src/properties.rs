@@ -10,16 +10,18 @@
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// A line that cannot be read.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct BadLine {
+/// A line of a file of settings that can't be read.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("line {line}: {what}")]
+pub struct BadLine {
     /// Counted from 1.
-    pub(super) line: usize,
-    pub(super) what: &'static str,
+    pub line: usize,
+    /// What is wrong with it.
+    pub what: &'static str,
 }
 
-/// Keys and values in their order, each with the number of the line it begins on.
-pub(super) fn parse(text: &str) -> Result<Vec<(usize, String, String)>, BadLine> {
+/// Keys and values of Java's `.properties` in their order, each with the number of the line it begins on, counted from 1.
+pub fn parse_properties(text: &str) -> Result<Vec<(usize, String, String)>, BadLine> {
     let mut pairs = Vec::new();
     for (line, logical) in logical_lines(text) {
         let mut rest = logical.chars().peekable();
@@ -112,10 +114,12 @@ fn take_unit(rest: &mut Peekable<Chars<'_>>) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn pairs(text: &str) -> Vec<(usize, String, String)> {
-        parse(text).expect("a readable file")
+        parse_properties(text).expect("a readable file")
     }
 
     #[test]
@@ -160,8 +164,24 @@ mod tests {
         assert_eq!(pairs(r"a=\t\u00e9\ud83d\ude00\q")[0].2, "\té😀q");
         for wrong in [r"a=\u12", r"a=\u12g4", r"a=\ud83d", r"a=\ud83dx", r"a=\ude00", r"a=\ud83d\u0041", "=1"]
         {
-            assert!(parse(wrong).is_err(), "{wrong}");
+            assert!(parse_properties(wrong).is_err(), "{wrong}");
         }
-        assert_eq!(parse("a=1\n\nb=\\u").expect_err("no digits").line, 3);
+        assert_eq!(parse_properties("a=1\n\nb=\\u").expect_err("no digits").line, 3);
+    }
+
+    proptest! {
+        /// What is written as Java writes it is read again.
+        #[test]
+        fn properties_come_back(key in "[^\\x00-\\x1f]{1,20}", value in ".{0,40}") {
+            let escape = |text: &str, all: bool| text.chars().enumerate().map(|(at, it)| match it {
+                '\\' => "\\\\".to_owned(),
+                ' ' if all || at == 0 => "\\ ".to_owned(),
+                '=' | ':' | '#' | '!' => format!("\\{it}"),
+                it if it.is_ascii_graphic() || it == ' ' => it.to_string(),
+                it => it.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect(),
+            }).collect::<String>();
+            let line = format!("{}={}", escape(&key, true), escape(&value, false));
+            prop_assert_eq!(parse_properties(&line), Ok(vec![(1, key, value)]));
+        }
     }
 }
