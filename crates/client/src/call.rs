@@ -3,6 +3,8 @@
 use klamm_model::BrokerId;
 use klamm_wire::ApiKey;
 
+use crate::tls::TlsProblem;
+
 /// Takes the answer of a kind out of all answers.
 macro_rules! answer {
     ($response:expr, $name:ident) => {
@@ -29,6 +31,17 @@ pub enum CallError {
         /// What the system said.
         problem: String,
     },
+    /// The connection could not be secured as wanted, or the broker wants one that is.
+    #[error("no secure connection to {address}: {problem}")]
+    Tls {
+        /// The address tried.
+        address: String,
+        /// What stands in the way.
+        problem: TlsProblem,
+    },
+    /// What we are to secure connections with is of no use.
+    #[error("TLS can't be set up: {0}")]
+    TlsSetup(String),
     /// The broker does not believe that we are who we say.
     #[error("{address} does not let us in by {mechanism}: {problem}")]
     Unauthenticated {
@@ -98,6 +111,8 @@ impl CallError {
     pub fn was_not_sent(&self) -> bool {
         match self {
             Self::Connect { .. }
+            | Self::Tls { .. }
+            | Self::TlsSetup(_)
             | Self::Unauthenticated { .. }
             | Self::Unsupported { .. }
             | Self::Unencodable { .. }
@@ -113,7 +128,10 @@ impl CallError {
             Self::Connect { .. } | Self::Broken { .. } | Self::TimedOut { .. } | Self::UnknownBroker(_) => {
                 true
             }
-            Self::Unauthenticated { .. }
+            // Brokers that stop hang up too.
+            Self::Tls { problem, .. } => *problem == TlsProblem::HungUp,
+            Self::TlsSetup(_)
+            | Self::Unauthenticated { .. }
             | Self::Unsupported { .. }
             | Self::Unencodable { .. }
             | Self::Malformed { .. }

@@ -12,14 +12,17 @@ use tracing::warn;
 use crate::backoff::Backoff;
 use crate::call::{CallError, answer};
 use crate::metadata::{Cluster, LeaderHint, MetadataCache, Topic, metadata_request};
-use crate::net::{Clock, Pool, Target, seeded};
+use crate::net::{Clock, Manner, Pool, Target, seeded};
 use crate::sasl::Sasl;
+use crate::tls::Tls;
 
 /// Settings that everybody who shares the client shares.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Config {
     /// Addresses `HOST:PORT` to find the cluster by; one that answers is enough.
     pub bootstrap: Vec<String>,
+    /// How connections are secured, if they are to be.
+    pub tls: Option<Tls>,
     /// How brokers learn who we are, if they want to know.
     pub sasl: Option<Sasl>,
     /// What brokers call us in their logs.
@@ -41,6 +44,7 @@ impl Config {
     pub fn new(bootstrap: impl Into<String>) -> Self {
         Self {
             bootstrap: vec![bootstrap.into()],
+            tls: None,
             sasl: None,
             client_id: "klamm".into(),
             connect_timeout_ms: 10_000,
@@ -104,12 +108,14 @@ impl Client {
     /// the connections.
     pub async fn connect(config: Config) -> Result<Self, CallError> {
         let clock = Clock::start();
-        let pool = Pool::new(
-            config.bootstrap.clone(),
-            config.client_id.clone(),
-            Duration::from_millis(config.connect_timeout_ms),
-            config.sasl.clone(),
-        );
+        let tls = config.tls.as_ref().map(Tls::prepare).transpose().map_err(CallError::TlsSetup)?;
+        let manner = Manner {
+            client_id: config.client_id.clone(),
+            connect_timeout: Duration::from_millis(config.connect_timeout_ms),
+            tls,
+            sasl: config.sasl.clone(),
+        };
+        let pool = Pool::new(config.bootstrap.clone(), manner);
         let cache = MetadataCache::new(config.backoff, config.metadata_age_max_ms, seeded());
         let metadata = Arc::new(Metadata {
             cache: Mutex::new(cache),

@@ -29,6 +29,7 @@ mod partitioner;
 pub mod producer;
 mod properties;
 mod sasl;
+mod tls;
 
 pub use admin::{
     Acl, AclFilter, AclOperation, AclPattern, AclPermission, AclResource, ActiveProducer, Admin, AdminError,
@@ -55,3 +56,4 @@ pub use producer::{
 };
 pub use properties::{PropertyError, read_properties};
 pub use sasl::{Password, Sasl, Tokens};
+pub use tls::{Tls, TlsIdentity, TlsProblem, TlsVersion};

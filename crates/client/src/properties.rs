@@ -13,7 +13,11 @@ use std::str::FromStr;
 use klamm_model::{BadLine, Codec, Compression, parse_properties};
 use tracing::debug;
 
-use crate::{Acks, ClientConfig, ConsumerConfig, Password, ProducerConfig, Sasl, ScramMechanism, Tokens};
+use crate::tls::{NOT_PEM, read_store, with_lines};
+use crate::{
+    Acks, ClientConfig, ConsumerConfig, Password, ProducerConfig, Sasl, ScramMechanism, Tls, TlsIdentity,
+    TlsVersion, Tokens,
+};
 
 /// Settings that can't be used.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -86,12 +90,17 @@ enum Reader {
 
 use Reader::{Client, Consumer, Nobody, Producer};
 
-/// Its value has passwords in it.
 const JAAS: &str = "sasl.jaas.config";
+const KEY: &str = "ssl.keystore.key";
+/// What is not shown when it is wrong.
+const SECRETS: [&str; 2] = [JAAS, KEY];
+const PROTOCOL: &str = "security.protocol";
 const WITH_GROUPS: &str = "there are no consumer groups yet";
 const WITH_TRANSACTIONS: &str = "there are no transactions yet";
 const IN_CODE: &str = "given in code, by type";
 const BY_ITSELF: &str = "sockets and addresses are looked after without settings";
+const OF_JAVA: &str = "only Java has such a thing";
+const NO_PASSWORD: &str = "PEM files have no password, and a key that has one is refused";
 const NO_METRICS: &str = "nothing is measured yet";
 
 /// Rows of one key stand together. Values are set in this order, whatever the order they were given in.
@@ -175,7 +184,7 @@ const KEYS: &[(&str, Reader)] = &[
     ("retry.backoff.max.ms", Consumer(|config, value| set_ms(&mut config.backoff.longest_ms, value))),
     ("sasl.mechanism", Client(set_mechanism)),
     (JAAS, Client(set_jaas)),
-    ("security.protocol", Client(set_protocol)),
+    ("security.providers", Nobody(OF_JAVA)),
     ("send.buffer.bytes", Nobody(BY_ITSELF)),
     ("session.timeout.ms", Nobody(WITH_GROUPS)),
     ("socket.connection.setup.timeout.max.ms", Nobody("every try has the same time")),
@@ -183,6 +192,40 @@ const KEYS: &[(&str, Reader)] = &[
         "socket.connection.setup.timeout.ms",
         Client(|config, value| set_ms(&mut config.connect_timeout_ms, value)),
     ),
+    (
+        "ssl.cipher.suites",
+        Client(|config, value| set_list(tls(config).cipher_suites.insert(Vec::new()), value)),
+    ),
+    ("ssl.enabled.protocols", Client(set_tls_versions)),
+    ("ssl.endpoint.identification.algorithm", Client(set_name_check)),
+    ("ssl.engine.factory.class", Nobody(OF_JAVA)),
+    ("ssl.key.password", Nobody(NO_PASSWORD)),
+    ("ssl.keymanager.algorithm", Nobody(OF_JAVA)),
+    (
+        "ssl.keystore.certificate.chain",
+        Client(|config, value| set_store(&mut identity(config).chain, with_lines(value))),
+    ),
+    (KEY, Client(|config, value| set_key(config, with_lines(value)))),
+    (
+        "ssl.keystore.location",
+        Client(|config, file| {
+            let text = read_store(file)?;
+            set_store(&mut identity(config).chain, text.clone())?;
+            set_key(config, text)
+        }),
+    ),
+    ("ssl.keystore.password", Nobody(NO_PASSWORD)),
+    ("ssl.keystore.type", Client(|_, value| refuse_unless(value == "PEM", NOT_PEM))),
+    ("ssl.protocol", Nobody("the newest that both sides have is taken")),
+    ("ssl.provider", Nobody(OF_JAVA)),
+    ("ssl.secure.random.implementation", Nobody(OF_JAVA)),
+    ("ssl.trustmanager.algorithm", Nobody(OF_JAVA)),
+    ("ssl.truststore.certificates", Client(|config, value| set_roots(config, with_lines(value)))),
+    ("ssl.truststore.location", Client(|config, file| set_roots(config, read_store(file)?))),
+    ("ssl.truststore.password", Nobody(NO_PASSWORD)),
+    ("ssl.truststore.type", Client(|_, value| refuse_unless(value == "PEM", NOT_PEM))),
+    // It decides which of those above count.
+    (PROTOCOL, Client(set_protocol)),
     ("transaction.timeout.ms", Nobody(WITH_TRANSACTIONS)),
     ("transactional.id", Producer(|_, _| refuse_unless(false, WITH_TRANSACTIONS))),
     ("value.deserializer", Nobody(IN_CODE)),
@@ -198,9 +241,9 @@ impl ClientConfig {
             Client(set) => Some(*set),
             Producer(_) | Consumer(_) | Nobody(_) => None,
         })?;
-        // Without it Kafka's clients say nothing of themselves.
-        let is_secured = given.contains_key("security.protocol");
-        let config = Self { sasl: config.sasl.filter(|_| is_secured), ..config };
+        // As Kafka's clients do without it: what stands there of TLS and SASL does not count.
+        let config =
+            if given.contains_key(PROTOCOL) { config } else { Self { tls: None, sasl: None, ..config } };
         if config.bootstrap.is_empty() {
             Err(PropertyError::Missing("bootstrap.servers"))
         } else {
@@ -264,7 +307,7 @@ fn read<C>(
 }
 
 fn invalid(key: &str, value: &str, problem: &str) -> PropertyError {
-    let value = if key == JAAS { "(not shown)" } else { value };
+    let value = if SECRETS.contains(&key) { "(not shown)" } else { value };
     PropertyError::Invalid { key: key.into(), value: value.into(), problem: problem.into() }
 }
 
@@ -350,11 +393,63 @@ fn jaas_option(text: &str, name: &str) -> Option<String> {
 }
 
 fn set_protocol(config: &mut ClientConfig, value: &str) -> Result<(), String> {
-    match value {
-        "PLAINTEXT" => config.sasl = None,
-        "SASL_PLAINTEXT" => return refuse_unless(config.sasl.is_some(), "it needs a sasl.mechanism"),
-        _ => return Err("there is only PLAINTEXT and SASL_PLAINTEXT yet".into()),
-    }
+    let (has_tls, has_sasl) = match value {
+        "PLAINTEXT" => (false, false),
+        "SSL" => (true, false),
+        "SASL_PLAINTEXT" => (false, true),
+        "SASL_SSL" => (true, true),
+        _ => return Err("not one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL".into()),
+    };
+    refuse_unless(!has_sasl || config.sasl.is_some(), "it needs a sasl.mechanism")?;
+    config.sasl = config.sasl.take().filter(|_| has_sasl);
+    config.tls = has_tls.then(|| config.tls.take().unwrap_or_default());
+    let lacks_half = |it: &TlsIdentity| it.chain.is_empty() || it.key.shown().is_empty();
+    let has_half = config.tls.as_ref().and_then(|tls| tls.identity.as_ref()).is_some_and(lacks_half);
+    refuse_unless(!has_half, "of ssl.keystore.key and ssl.keystore.certificate.chain there is only one")
+}
+
+fn tls(config: &mut ClientConfig) -> &mut Tls {
+    config.tls.get_or_insert_default()
+}
+
+fn identity(config: &mut ClientConfig) -> &mut TlsIdentity {
+    let nothing = || TlsIdentity { chain: String::new(), key: Password::default() };
+    tls(config).identity.get_or_insert_with(nothing)
+}
+
+fn set_roots(config: &mut ClientConfig, text: String) -> Result<(), String> {
+    set_store(tls(config).roots.get_or_insert_default(), text)
+}
+
+fn set_key(config: &mut ClientConfig, text: String) -> Result<(), String> {
+    let mut key = identity(config).key.shown().to_owned();
+    set_store(&mut key, text)?;
+    identity(config).key = key.into();
+    Ok(())
+}
+
+/// Nobody should have to guess which of two was taken.
+fn set_store(place: &mut String, text: String) -> Result<(), String> {
+    refuse_unless(place.is_empty(), "there is a file and a text for the same")?;
+    *place = text;
+    Ok(())
+}
+
+fn set_tls_versions(config: &mut ClientConfig, value: &str) -> Result<(), String> {
+    let mut names = Vec::new();
+    set_list(&mut names, value)?;
+    let versions = names.iter().map(|name| match name.as_str() {
+        "TLSv1.2" => Ok(TlsVersion::V1_2),
+        "TLSv1.3" => Ok(TlsVersion::V1_3),
+        _ => Err("not some of TLSv1.2, TLSv1.3".to_owned()),
+    });
+    tls(config).versions = versions.collect::<Result<_, _>>()?;
+    Ok(())
+}
+
+fn set_name_check(config: &mut ClientConfig, value: &str) -> Result<(), String> {
+    refuse_unless(value.is_empty() || value.eq_ignore_ascii_case("https"), "neither https nor empty")?;
+    tls(config).checks_names = !value.is_empty();
     Ok(())
 }
 

@@ -79,6 +79,12 @@ impl Sasl {
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Password(Arc<str>);
 
+impl Password {
+    pub(crate) fn shown(&self) -> &str {
+        &self.0
+    }
+}
+
 impl From<&str> for Password {
     fn from(password: &str) -> Self {
         Self(password.into())

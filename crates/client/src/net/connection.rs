@@ -16,10 +16,12 @@ use klamm_wire::{
     Response, ResponseHeader, encode_request,
 };
 use parking_lot::Mutex;
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
+use super::Manner;
+use super::transport::{Source, Transport, plain, tls_problem};
 use crate::call::CallError;
+use crate::tls::TlsProblem;
 
 /// Called once with what came of a question.
 pub(crate) type Answer = Box<dyn FnOnce(Result<Response, CallError>) + Send>;
@@ -30,11 +32,13 @@ const ANSWER_SIZE_MAX: u32 = 512 << 20;
 const READS_IN_A_ROW_MAX: usize = 16;
 /// Parts handed to one write call.
 const WRITE_PARTS_MAX: usize = 64;
+/// How a complaint of TLS begins. Read as a length it would be 352 MB, which no greeting of a broker has.
+const TLS_ALERT: [u8; 2] = [0x15, 0x03];
 
 pub(crate) struct Connection {
     address: String,
     client_id: String,
-    stream: TcpStream,
+    transport: Transport,
     state: Mutex<State>,
     wake: Notify,
     versions: OnceLock<BTreeMap<ApiKey, RangeInclusive<i16>>>,
@@ -72,15 +76,15 @@ struct Unanswered {
 }
 
 impl State {
-    /// Writes as much as the socket takes. Says whether the queue is empty.
-    fn write(&mut self, stream: &TcpStream) -> io::Result<bool> {
+    /// Writes as much as the socket takes. Says whether nothing is left.
+    fn write(&mut self, transport: &Transport) -> io::Result<bool> {
         while !self.queue.is_empty() {
             let mut parts = [IoSlice::new(&[]); WRITE_PARTS_MAX];
             let count = self.queue.len().min(WRITE_PARTS_MAX);
             for (part, bytes) in parts.iter_mut().zip(self.queue.iter()) {
                 *part = IoSlice::new(bytes);
             }
-            match stream.try_write_vectored(&parts[..count]) {
+            match transport.write(&parts[..count]) {
                 Ok(written) => {
                     self.written += written as u64;
                     drop_written(&mut self.queue, written);
@@ -89,7 +93,7 @@ impl State {
                 Err(error) => return Err(error),
             }
         }
-        Ok(true)
+        transport.flush()
     }
 
     /// Whose time is over first, and how long that was.
@@ -114,20 +118,8 @@ fn tell_sent(sent: Vec<Answer>) {
 
 impl Connection {
     /// Connects, without asking for anything yet; the caller spawns [`run`](Self::run).
-    pub(crate) async fn open(
-        address: &str,
-        client_id: &str,
-        timeout: Duration,
-    ) -> Result<Arc<Self>, CallError> {
-        let refused = |problem: String| CallError::Connect { address: address.into(), problem };
-        let stream = match tokio::time::timeout(timeout, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Err(refused(plain(&error))),
-            Err(_) => {
-                return Err(refused(format!("no connection within {} ms", timeout.as_millis())));
-            }
-        };
-        stream.set_nodelay(true).map_err(|error| refused(error.to_string()))?;
+    pub(crate) async fn open(address: &str, source: Source, manner: &Manner) -> Result<Arc<Self>, CallError> {
+        let transport = Transport::open(address, source, manner.tls.as_ref(), manner.connect_timeout).await?;
         let state = State {
             queue: VecDeque::new(),
             queued: 0,
@@ -140,8 +132,8 @@ impl Connection {
         };
         Ok(Arc::new(Self {
             address: address.into(),
-            client_id: client_id.into(),
-            stream,
+            client_id: manner.client_id.clone(),
+            transport,
             state: Mutex::new(state),
             wake: Notify::new(),
             versions: OnceLock::new(),
@@ -242,7 +234,7 @@ impl Connection {
         }
         // Wake the task when it has to write the rest, or has to watch the first deadline.
         let is_first = state.waiting.len() + state.unanswered.len() == 1;
-        if (was_empty && !matches!(state.write(&self.stream), Ok(true))) || is_first {
+        if (was_empty && !matches!(state.write(&self.transport), Ok(true))) || is_first {
             self.wake.notify_one();
         }
         let sent = state.take_sent();
@@ -284,7 +276,10 @@ impl Connection {
                 if let Some(error) = &state.broken {
                     return Err(error.clone());
                 }
-                (!state.queue.is_empty(), state.first_deadline().map(|(_, deadline, _)| deadline))
+                (
+                    !state.queue.is_empty() || !self.transport.is_flushed(),
+                    state.first_deadline().map(|(_, deadline, _)| deadline),
+                )
             };
             let overdue = async {
                 match deadline {
@@ -294,11 +289,11 @@ impl Connection {
             };
             tokio::select! {
                 biased;
-                ready = self.stream.readable() => {
+                ready = self.transport.readable() => {
                     ready.map_err(|error| self.broken(&error))?;
                     self.read(&mut received)?;
                 }
-                ready = self.stream.writable(), if has_queue => {
+                ready = self.transport.writable(), if has_queue => {
                     ready.map_err(|error| self.broken(&error))?;
                     self.write().map_err(|error| self.broken(&error))?;
                 }
@@ -311,7 +306,7 @@ impl Connection {
     fn write(&self) -> io::Result<()> {
         let sent = {
             let mut state = self.state.lock();
-            state.write(&self.stream)?;
+            state.write(&self.transport)?;
             state.take_sent()
         };
         tell_sent(sent);
@@ -320,8 +315,12 @@ impl Connection {
 
     fn read(&self, received: &mut FrameBuffer) -> Result<(), CallError> {
         for _ in 0..READS_IN_A_ROW_MAX {
-            match self.stream.try_read_buf(received.prepare()) {
+            let buffer = received.prepare();
+            match self.transport.read(buffer) {
                 Ok(0) => return Err(self.broken(&io::Error::other("the broker closed it"))),
+                Ok(_) if self.is_new() && !self.transport.is_secured() && buffer.starts_with(&TLS_ALERT) => {
+                    return Err(self.broken(&io::Error::other(TlsProblem::Wanted)));
+                }
                 Ok(_) => {
                     while let Some(frame) =
                         received.next_frame().map_err(|error| self.broken(&io::Error::other(error)))?
@@ -365,8 +364,17 @@ impl Connection {
         }
     }
 
+    /// Whether the broker has not said yet what it serves, so that nobody can have asked it for anything.
+    fn is_new(&self) -> bool {
+        self.versions.get().is_none()
+    }
+
     fn broken(&self, error: &io::Error) -> CallError {
-        CallError::Broken { address: self.address.clone(), problem: plain(error) }
+        let address = self.address.clone();
+        match tls_problem(error).filter(|_| self.is_new()) {
+            Some(problem) => CallError::Tls { address, problem },
+            None => CallError::Broken { address, problem: plain(error) },
+        }
     }
 }
 
@@ -399,15 +407,6 @@ fn drop_written(queue: &mut VecDeque<Bytes>, mut written: usize) {
         }
         written -= front.len();
         queue.pop_front();
-    }
-}
-
-/// The system's words without its number, which tells a reader nothing.
-fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.find(" (os error") {
-        Some(end) => text[..end].to_owned(),
-        None => text,
     }
 }
 

@@ -5,15 +5,28 @@
 
 mod connection;
 mod pool;
+mod transport;
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use klamm_model::{Tick, Timestamp};
 
 use crate::partitioner::Random;
+use crate::sasl::Sasl;
 
 pub(crate) use pool::{Lane, Pool, Question, Target};
+
+/// How connections are made.
+pub(crate) struct Manner {
+    /// What brokers call us.
+    pub(crate) client_id: String,
+    /// For a connection, its securing, and each answer until it is of use.
+    pub(crate) connect_timeout: Duration,
+    pub(crate) tls: Option<Arc<rustls::ClientConfig>>,
+    pub(crate) sasl: Option<Sasl>,
+}
 
 /// The client's own clock, and the wall clock for the timestamps of records.
 #[derive(Clone, Copy, Debug)]

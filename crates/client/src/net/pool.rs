@@ -17,7 +17,8 @@ use tokio::sync::oneshot;
 use tracing::debug;
 
 use super::connection::{Answer, Connection};
-use super::seeded;
+use super::transport::Source;
+use super::{Manner, seeded};
 use crate::call::{CallError, answer};
 use crate::metadata::Cluster;
 use crate::sasl::{Exchange, Sasl};
@@ -55,10 +56,8 @@ pub(crate) struct Pool {
 }
 
 struct Shared {
-    client_id: String,
-    connect_timeout: Duration,
     bootstrap: Vec<String>,
-    sasl: Option<Sasl>,
+    manner: Arc<Manner>,
     state: Mutex<State>,
 }
 
@@ -85,14 +84,9 @@ impl Drop for Shared {
 }
 
 impl Pool {
-    pub(crate) fn new(
-        bootstrap: Vec<String>,
-        client_id: String,
-        connect_timeout: Duration,
-        sasl: Option<Sasl>,
-    ) -> Self {
-        let state = Mutex::default();
-        Self { shared: Arc::new(Shared { client_id, connect_timeout, bootstrap, sasl, state }) }
+    pub(crate) fn new(bootstrap: Vec<String>, manner: Manner) -> Self {
+        let (manner, state) = (Arc::new(manner), Mutex::default());
+        Self { shared: Arc::new(Shared { bootstrap, manner, state }) }
     }
 
     pub(crate) fn bootstrap_count(&self) -> usize {
@@ -138,10 +132,11 @@ impl Pool {
             Some(Link::Up(connection)) if !connection.is_broken() && connection.address() == address => {
                 let connection = connection.clone();
                 if connection.wants_proof()
-                    && let Some(sasl) = self.shared.sasl.clone()
+                    && let Some(sasl) = self.shared.manner.sasl.clone()
                 {
                     // The broker may hold back the answer to a question before this one.
-                    let timeout = self.shared.connect_timeout.max(Duration::from_millis(question.timeout_ms));
+                    let timeout =
+                        self.shared.manner.connect_timeout.max(Duration::from_millis(question.timeout_ms));
                     return self.bring_up(state, (target, lane), question, async move {
                         authenticate(&connection, &sasl, timeout).await.map(|()| connection)
                     });
@@ -158,11 +153,12 @@ impl Pool {
                 .close(CallError::Broken { address: address.clone(), problem: "the broker moved".into() }),
             None => {}
         }
-        let (client_id, timeout) = (self.shared.client_id.clone(), self.shared.connect_timeout);
-        let sasl = self.shared.sasl.clone();
-        self.bring_up(state, (target, lane), question, async move {
-            open(&address, &client_id, sasl.as_ref(), timeout).await
-        });
+        let manner = self.shared.manner.clone();
+        let source = match target {
+            Target::Bootstrap(_) => Source::User,
+            Target::Broker(_) => Source::Broker,
+        };
+        self.bring_up(state, (target, lane), question, async move { open(&address, source, &manner).await });
     }
 
     /// Whoever asks until the link is up waits.
@@ -228,13 +224,9 @@ impl Shared {
 }
 
 /// Connects, finds out what the broker speaks, and shows it who we are if we are to.
-async fn open(
-    address: &str,
-    client_id: &str,
-    sasl: Option<&Sasl>,
-    timeout: Duration,
-) -> Result<Arc<Connection>, CallError> {
-    let connection = Connection::open(address, client_id, timeout).await?;
+async fn open(address: &str, source: Source, manner: &Manner) -> Result<Arc<Connection>, CallError> {
+    let timeout = manner.connect_timeout;
+    let connection = Connection::open(address, source, manner).await?;
     let running = connection.clone();
     tokio::spawn(async move {
         let address = running.address().to_owned();
@@ -253,7 +245,7 @@ async fn open(
             }
         }
     }
-    if let Some(sasl) = sasl {
+    if let Some(sasl) = &manner.sasl {
         authenticate(&connection, sasl, timeout).await?;
     }
     Ok(connection)

@@ -14,13 +14,16 @@ fn a_setting_changes_what_it_is_about() {
         max.in.flight.requests.per.connection 8\nmax.partition.fetch.bytes 9\nmax.request.size 10\nmetadata.max.age.ms 11\n\
         partitioner.adaptive.partitioning.enable false\npartitioner.ignore.keys true\nrequest.timeout.ms 12\n\
         retries 2147483647\nretry.backoff.ms 13\nretry.backoff.max.ms 14\nsasl.mechanism PLAIN\n\
-        sasl.jaas.config Plain required username=\"me\" password=\"it\";\nsecurity.protocol SASL_PLAINTEXT\n\
-        socket.connection.setup.timeout.ms 15";
+        sasl.jaas.config Plain required username=\"me\" password=\"it\";\nsecurity.protocol SASL_SSL\n\
+        ssl.cipher.suites TLS_A,TLS_B\nssl.enabled.protocols TLSv1.3\nssl.endpoint.identification.algorithm \n\
+        ssl.keystore.certificate.chain mine\nssl.keystore.key secret\nssl.keystore.type PEM\n\
+        ssl.truststore.certificates theirs\nssl.truststore.type PEM\nsocket.connection.setup.timeout.ms 15";
     let given: Vec<_> = settings.lines().map(|line| line.split_once(' ').expect("key and value")).collect();
     for (key, reader) in KEYS {
         let is_given = given.iter().any(|(it, _)| it == key);
-        let is_refused = *key == "transactional.id";
-        assert_eq!(is_given, !is_refused && !matches!(reader, Nobody(_)), "{key}");
+        let is_elsewhere =
+            ["transactional.id", "ssl.keystore.location", "ssl.truststore.location"].contains(key);
+        assert_eq!(is_given, !is_elsewhere && !matches!(reader, Nobody(_)), "{key}");
     }
     let mut told = String::new();
     tell(&mut told, "client", &ClientConfig::new("x"), &ClientConfig::from_properties(&given));
@@ -29,6 +32,29 @@ fn a_setting_changes_what_it_is_about() {
     expect![[r#"
         client: "a:1"
         client: "b:2"
+        client: tls: Some(
+        client: Tls {
+        client: roots: Some(
+        client: "theirs\n"
+        client: )
+        client: identity: Some(
+        client: TlsIdentity {
+        client: chain: "mine\n"
+        client: key: Password
+        client: }
+        client: )
+        client: checks_names: false
+        client: versions: [
+        client: V1_3
+        client: ]
+        client: cipher_suites: Some(
+        client: [
+        client: "TLS_A"
+        client: "TLS_B"
+        client: ]
+        client: )
+        client: }
+        client: )
         client: sasl: Some(
         client: Plain {
         client: username: "me"
@@ -97,7 +123,11 @@ fn what_is_not_understood_is_refused_and_named() {
         "isolation.level serializable",
         "auto.offset.reset by_duration:PT1H",
         "transactional.id me",
-        "security.protocol SSL",
+        "security.protocol TLS",
+        "security.protocol SSL, ssl.keystore.type JKS",
+        "security.protocol SSL, ssl.keystore.key secret",
+        "ssl.enabled.protocols TLSv1.1",
+        "ssl.endpoint.identification.algorithm ldaps",
         "security.protocol SASL_PLAINTEXT",
         "sasl.mechanism GSSAPI",
         "sasl.jaas.config Plain required username=\"me\" password=\"it\";",
@@ -127,7 +157,11 @@ fn what_is_not_understood_is_refused_and_named() {
         isolation.level serializable: isolation.level=serializable: neither read_uncommitted nor read_committed
         auto.offset.reset by_duration:PT1H: auto.offset.reset=by_duration:PT1H: not one of earliest, latest, none
         transactional.id me: transactional.id=me: there are no transactions yet
-        security.protocol SSL: security.protocol=SSL: there is only PLAINTEXT and SASL_PLAINTEXT yet
+        security.protocol TLS: security.protocol=TLS: not one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL
+        security.protocol SSL, ssl.keystore.type JKS: ssl.keystore.type=JKS: only PEM is read. A truststore of Java's becomes PEM by keytool -list -rfc -keystore FILE > PEM; a keystore by keytool -importkeystore -srckeystore FILE -destkeystore P12 -deststoretype PKCS12, and openssl pkcs12 -in P12 -nodes -out PEM
+        security.protocol SSL, ssl.keystore.key secret: security.protocol=SSL: of ssl.keystore.key and ssl.keystore.certificate.chain there is only one
+        ssl.enabled.protocols TLSv1.1: ssl.enabled.protocols=TLSv1.1: not some of TLSv1.2, TLSv1.3
+        ssl.endpoint.identification.algorithm ldaps: ssl.endpoint.identification.algorithm=ldaps: neither https nor empty
         security.protocol SASL_PLAINTEXT: security.protocol=SASL_PLAINTEXT: it needs a sasl.mechanism
         sasl.mechanism GSSAPI: sasl.mechanism=GSSAPI: not one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER
         sasl.jaas.config Plain required username="me" password="it";: sasl.jaas.config=(not shown): it needs a sasl.mechanism

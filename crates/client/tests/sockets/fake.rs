@@ -1,8 +1,8 @@
 //! A broker that does what a test says.
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
-use std::sync::mpsc;
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 use klamm_model::{ErrorCode, TopicId};
@@ -11,6 +11,7 @@ use klamm_wire::metadata::{MetadataResponseBroker, MetadataResponsePartition, Me
 use klamm_wire::{
     ApiKey, ApiVersionsResponse, MetadataResponse, Reader, Request, RequestHeader, Response, encode_response,
 };
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// What a broker of ours does with a request.
 pub(crate) enum Reaction {
@@ -27,42 +28,67 @@ pub(crate) enum Reaction {
 pub(crate) fn broker(
     react: impl Fn(&RequestHeader, &Request, u16) -> Reaction + Send + Sync + Clone + 'static,
 ) -> (String, mpsc::Receiver<(ApiKey, i16)>) {
+    listen(|stream| stream, react)
+}
+
+/// The same over TLS.
+pub(crate) fn secured_broker(
+    config: ServerConfig,
+    react: impl Fn(&RequestHeader, &Request, u16) -> Reaction + Send + Sync + Clone + 'static,
+) -> String {
+    let config = Arc::new(config);
+    let secure =
+        move |stream| StreamOwned::new(ServerConnection::new(config.clone()).expect("a session"), stream);
+    listen(secure, react).0
+}
+
+fn listen<S: Read + Write + Send + 'static>(
+    wrap: impl Fn(TcpStream) -> S + Send + 'static,
+    react: impl Fn(&RequestHeader, &Request, u16) -> Reaction + Send + Sync + Clone + 'static,
+) -> (String, mpsc::Receiver<(ApiKey, i16)>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound");
     let (told, requests) = mpsc::channel();
     thread::spawn(move || {
         for stream in listener.incoming() {
-            let (mut stream, told, react) = (stream.expect("a connection"), told.clone(), react.clone());
-            thread::spawn(move || {
-                let mut length = [0; 4];
-                while stream.read_exact(&mut length).is_ok() {
-                    let mut frame = vec![0; u32::from_be_bytes(length) as usize];
-                    stream.read_exact(&mut frame).expect("a whole frame");
-                    let mut reader = Reader::new(frame.into());
-                    let header = RequestHeader::decode(&mut reader).expect("a request");
-                    let request = Request::decode(header.api_key, header.api_version, &mut reader);
-                    // The test may have seen enough.
-                    let _ = told.send((header.api_key, header.api_version));
-                    let answer = match react(&header, &request.expect("a request"), address.port()) {
-                        Reaction::Answer(version, response) => {
-                            let encoded =
-                                encode_response(header.correlation_id, version, &response).expect("encodes");
-                            encoded.to_bytes().expect("no holes").to_vec()
-                        }
-                        Reaction::Bytes(bytes) => bytes,
-                        Reaction::Silence => continue,
-                        Reaction::Deaf => loop {
-                            thread::park();
-                        },
-                        Reaction::Hangup => return,
-                    };
-                    // The client may have left.
-                    let _ = stream.write_all(&answer);
-                }
-            });
+            let stream = wrap(stream.expect("a connection"));
+            let (told, react) = (told.clone(), react.clone());
+            thread::spawn(move || serve(stream, address.port(), &told, react));
         }
     });
     (address.to_string(), requests)
+}
+
+fn serve(
+    mut stream: impl Read + Write,
+    port: u16,
+    told: &mpsc::Sender<(ApiKey, i16)>,
+    react: impl Fn(&RequestHeader, &Request, u16) -> Reaction,
+) {
+    let mut length = [0; 4];
+    while stream.read_exact(&mut length).is_ok() {
+        let mut frame = vec![0; u32::from_be_bytes(length) as usize];
+        stream.read_exact(&mut frame).expect("a whole frame");
+        let mut reader = Reader::new(frame.into());
+        let header = RequestHeader::decode(&mut reader).expect("a request");
+        let request = Request::decode(header.api_key, header.api_version, &mut reader);
+        // The test may have seen enough.
+        let _ = told.send((header.api_key, header.api_version));
+        let answer = match react(&header, &request.expect("a request"), port) {
+            Reaction::Answer(version, response) => {
+                let encoded = encode_response(header.correlation_id, version, &response).expect("encodes");
+                encoded.to_bytes().expect("no holes").to_vec()
+            }
+            Reaction::Bytes(bytes) => bytes,
+            Reaction::Silence => continue,
+            Reaction::Deaf => loop {
+                thread::park();
+            },
+            Reaction::Hangup => return,
+        };
+        // The client may have left.
+        let _ = stream.write_all(&answer);
+    }
 }
 
 pub(crate) fn versions(error: ErrorCode, ranges: &[(ApiKey, i16)]) -> Response {

@@ -10,6 +10,7 @@ mod consumer;
 mod fake;
 mod producer;
 mod sasl;
+mod tls;
 
 use fake::{Reaction, broker, metadata, versions};
 use klamm_client::{CallError, Client, ClientConfig};

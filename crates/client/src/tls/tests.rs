@@ -1,0 +1,87 @@
+use std::fs;
+
+use crate::{ClientConfig, Tls, TlsIdentity};
+
+use super::*;
+
+const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nAAAABBBB\n-----END CERTIFICATE-----\n";
+
+/// A certificate that one can trust.
+const REAL: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBcTCCARegAwIBAgIUTq17ujs/JGx7fOyjfMGSXXQUNHswCgYIKoZIzj0EAwIw
+DTELMAkGA1UEAwwCY2EwIBcNMjYxMTI4MTMxOTE3WhgPMjEyNjExMDQxMzE5MTha
+MA0xCzAJBgNVBAMMAmNhMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEjDQz5+6r
+N5IbpnM5C+8o4+/MK6VLRhtM+nQr3S5O24tIzPF6EM9ibT/cUSSNAfKYDEeZvQxZ
+oqDeSuNXYSAlmKNTMFEwHQYDVR0OBBYEFJYFv4sELv1A+/br6AfG5984thMlMB8G
+A1UdIwQYMBaAFJYFv4sELv1A+/br6AfG5984thMlMA8GA1UdEwEB/wQFMAMBAf8w
+CgYIKoZIzj0EAwIDSAAwRQIgDBSeLcHv6xzDQfI/D2rBfjPLaPAmDSDMeJhJ+W8u
+jbECIQC9hOcp04C+JFkKrieyORZb9DATGKcb14qnYSgCU03jBA==
+-----END CERTIFICATE-----
+";
+
+#[test]
+fn certificates_in_a_file_of_settings_get_their_lines_back() {
+    let in_two = CERTIFICATE.replace("AAAA", "AAAA\n");
+    for squeezed in [in_two.replace('\n', " "), in_two.replace('\n', ""), in_two] {
+        assert_eq!(with_lines(&squeezed), CERTIFICATE);
+        assert_eq!(with_lines(&squeezed.repeat(2)), CERTIFICATE.repeat(2));
+    }
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "stores are files")]
+fn stores_are_read_from_files_and_java_s_own_are_refused_with_the_way_out() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = |name: &str, content: &[u8]| {
+        let file = directory.path().join(name);
+        fs::write(&file, content).expect("written");
+        file.to_str().expect("text").to_owned()
+    };
+    let text = format!("{CERTIFICATE}-----BEGIN PRIVATE KEY-----\nCCCC\n-----END PRIVATE KEY-----\n");
+    let (pem, jks) = (file("store.pem", text.as_bytes()), file("store.jks", b"\xfe\xed\xfe\xed\0\0\0\x02"));
+    let read = |key: &str, value: &str| {
+        let settings = [("bootstrap.servers", "a:1"), ("security.protocol", "SSL"), (key, value)];
+        ClientConfig::from_properties(&settings)
+    };
+    let identity = TlsIdentity { chain: text.clone(), key: text.clone().into() };
+    for (key, tls) in [
+        ("ssl.truststore.location", Tls { roots: Some(text), ..Tls::default() }),
+        ("ssl.keystore.location", Tls { identity: Some(identity), ..Tls::default() }),
+    ] {
+        assert_eq!(read(key, &pem).expect("it is there").tls, Some(tls));
+        let error = read(key, &jks).expect_err("not PEM").to_string();
+        assert!(error.contains("only PEM is read") && error.contains("keytool"), "{error}");
+        let error = read(key, "/nowhere").expect_err("not there").to_string();
+        assert!(error.starts_with(&format!("{key}=/nowhere: No such file")), "{error}");
+    }
+}
+
+#[test]
+fn what_connections_cannot_be_secured_with_is_named() {
+    let of_key = |key: &str| Tls {
+        identity: Some(TlsIdentity { chain: CERTIFICATE.into(), key: key.into() }),
+        roots: Some(REAL.into()),
+        ..Tls::default()
+    };
+    for (tls, told) in [
+        (
+            Tls { roots: Some(String::new()), ..Tls::default() },
+            "the trusted certificates: there is none in it",
+        ),
+        (Tls { roots: Some(CERTIFICATE.into()), ..Tls::default() }, "the trusted certificates: "),
+        (Tls { versions: Vec::new(), ..of_key("") }, "these versions and cipher suites: "),
+        (
+            Tls { cipher_suites: Some(vec!["TLS_RSA_WITH_NULL_MD5".into()]), ..of_key("") },
+            "none of the cipher suites",
+        ),
+        (of_key(CERTIFICATE), "our key: there is none in it"),
+        (of_key("-----BEGIN ENCRYPTED PRIVATE KEY-----"), "our key: it is encrypted; openssl pkcs8"),
+    ] {
+        let problem = tls.prepare().expect_err("of no use");
+        assert!(problem.starts_with(told), "{problem}");
+    }
+    let suites = Some(vec!["TLS_AES_256_GCM_SHA384".to_owned(), "TLS_RSA_WITH_NULL_MD5".to_owned()]);
+    let config = Tls { identity: None, cipher_suites: suites, ..of_key("") }.prepare().expect("one is known");
+    assert_eq!(config.crypto_provider().cipher_suites.len(), 1);
+}
