@@ -8,7 +8,7 @@ use klamm_model::{BrokerId, ErrorCode, TopicId};
 use klamm_wire::{
     CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeTopicPartitionsRequest,
     Request,
-    create_partitions::CreatePartitionsTopic,
+    create_partitions::{CreatePartitionsAssignment, CreatePartitionsTopic},
     create_topics::{CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig},
     delete_topics::DeleteTopicState,
     describe_topic_partitions::{DescribeTopicPartitionsResponsePartition, RequestCursor, TopicRequest},
@@ -121,11 +121,25 @@ impl Admin {
         partition_count: i32,
         change: Change,
     ) -> Result<(), AdminError> {
+        self.create_partitions_on(topic, partition_count, &[], change).await
+    }
+
+    /// The same, where each of the new partitions is held by these brokers, the preferred leader first. Where none is named, the cluster
+    /// chooses.
+    pub async fn create_partitions_on(
+        &self,
+        topic: &str,
+        partition_count: i32,
+        assignments: &[Vec<BrokerId>],
+        change: Change,
+    ) -> Result<(), AdminError> {
+        let assigned =
+            assignments.iter().map(|held_by| CreatePartitionsAssignment { broker_ids: numbers(held_by) });
         let request = Request::CreatePartitions(CreatePartitionsRequest {
             topics: vec![CreatePartitionsTopic {
                 name: topic.to_owned(),
                 count: partition_count,
-                assignments: None,
+                assignments: (!assignments.is_empty()).then(|| assigned.collect()),
             }],
             timeout_ms: self.change_timeout_ms(),
             validate_only: change == Change::Check,
@@ -178,6 +192,28 @@ impl Admin {
         };
         names.iter().for_each(|name| self.client.forget_topic(name));
         outcomes
+    }
+
+    /// Deletes topics at once by their ids, so that what was made anew under the same name meanwhile stays. Brokers know ids since Kafka 2.8
+    /// (KIP-516).
+    pub async fn delete_topics_by_id(&self, ids: &[TopicId]) -> Result<ByItem<TopicId, ()>, AdminError> {
+        let topics = ids.iter().map(|&topic_id| DeleteTopicState { name: None, topic_id });
+        let request = Request::DeleteTopics(DeleteTopicsRequest {
+            topics: topics.collect(),
+            topic_names: Vec::new(),
+            timeout_ms: self.change_timeout_ms(),
+        });
+        let read = |response| {
+            let results = answer!(response, DeleteTopics).responses.into_iter().map(|result| {
+                let outcome = check(result.error_code, result.error_message);
+                if let (Some(name), Ok(())) = (&result.name, &outcome) {
+                    self.client.forget_topic(name);
+                }
+                (result.topic_id, outcome)
+            });
+            Ok(results.collect())
+        };
+        self.ask_about(Whom::Controller, "topics", ids.iter().copied(), &request, read).await
     }
 
     /// Every topic that there is, by name.

@@ -83,6 +83,12 @@ fn topics_are_made_described_and_deleted() {
         let gone = outcomes["no-such-topic"].as_ref().expect_err("it never was");
         assert_eq!(gone.to_string(), "no-such-topic: there is no such topic or partition");
         until(async || admin.list_topics().await, |topics| !topics.contains_key(&*name)).await;
+
+        let anew = admin.create_topic(&new(&name), Change::Make).await.expect("made");
+        let outcomes = admin.delete_topics_by_id(&[made.id, anew.id]).await.expect("answers");
+        assert_eq!(outcomes[&anew.id], Ok(()));
+        assert_eq!(code(&outcomes[&made.id]), Some(ErrorCode::UnknownTopicId));
+        until(async || admin.list_topics().await, |topics| !topics.contains_key(&*name)).await;
     });
 }
 
@@ -200,6 +206,10 @@ fn a_topic_gets_more_partitions_and_never_fewer() {
         until(async || admin.list_topics().await, |topics| topics[topic].partitions.len() == 5).await;
         let fewer = admin.create_partitions(topic, 3, Change::Make).await;
         assert_eq!(code(&fewer), Some(ErrorCode::InvalidPartitions));
+        let nowhere = admin.create_partitions_on(topic, 6, &[vec![BrokerId(99)]], Change::Make).await;
+        assert_eq!(code(&nowhere), Some(ErrorCode::InvalidReplicaAssignment));
+        admin.create_partitions_on(topic, 6, &[vec![BrokerId(1)]], Change::Make).await.expect("made");
+        until(async || admin.list_topics().await, |topics| topics[topic].partitions.len() == 6).await;
     });
 }
 
