@@ -8,7 +8,7 @@ Ours is `klamm bench`, librdkafka's its own rdkafka_performance, with the same s
 thrown away. What is led with is the CPU time of the client's process, user and system together. The broker is the same for both, and its
 topics are not synced for each answer: what is looked at is the client. `floor` is a bare client with a socket that blocks, which decides nothing.
 
-Needs: cargo build --release; cargo build --release -p bench-floor; interop/install.sh clients.
+Needs: cargo build --release; cargo build --release -p klamm --example beat; cargo build --release -p bench-floor; interop/install.sh clients.
 """
 
 import argparse
@@ -37,7 +37,7 @@ ABOUT = {
        for name, size in SIZES.items()},
     **{f"consume-{name}": f"{size} B records, {PARTITIONS} partitions, from the page cache" for name, size in SIZES.items()},
     "send-to-ack": "one record of 100 B after the other, acks=1; `floor` is the broker's own time",
-    "idle": "a process with a producer and a consumer, one record a second, after some seconds",
+    "idle": "a program (crates/klamm/examples/beat.rs) with a producer and a consumer, one record a second, after some seconds",
     "start": "from the start of `klamm consume -n 1` and `kcat -C -c 1` to their end",
 }
 
@@ -108,7 +108,7 @@ class Measured(run.Bench):
         return {"p50_us": times["p50"], "p99_us": times["p99"]}
 
     def idle(self, name):
-        words = self.klamm("bench", "latency", name, "--rate", 1, "--seconds", SECONDS["idle"] * 3, "--end-to-end", "--acks", 1)
+        words = [os.path.join(harness.TARGET, "release", "examples", "beat"), self.broker.address, name]
         process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         try:
             time.sleep(SECONDS["idle"])
