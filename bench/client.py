@@ -6,7 +6,8 @@
 
 Ours is `klamm bench`, librdkafka's its own rdkafka_performance, with the same settings where they have names; in rounds A B A B, the first
 thrown away. What is led with is the CPU time of the client's process, user and system together. The broker is the same for both, and its
-topics are not synced for each answer: what is looked at is the client. `floor` is a bare client with a socket that blocks, which decides nothing.
+topics are not synced for each answer: what is looked at is the client. `floor` is a bare client with a socket that blocks, which decides
+nothing: it builds no records and looks at none.
 
 Needs: cargo build --release; cargo build --release -p klamm --example beat; cargo build --release -p bench-floor; interop/install.sh clients.
 """
@@ -81,6 +82,19 @@ class Measured(run.Bench):
         self.drop_topic(self.broker, name)
         return figures
 
+    def floor_produces(self, size):
+        """Sends one batch that was built beforehand again and again: the kernel's part."""
+        name = self.new_topic(self.broker, PARTITIONS, "relaxed")
+        self.fill_page_cache()
+        words = [harness.floor_binary(), "load", self.broker.address, "--topic", name, "--partitions", str(PARTITIONS),
+                 "--batch-bytes", str(BATCH_BYTES), "--record-bytes", str(size), "--gigabytes", str(self.gigabytes)]
+        figures, said = self.spent(1, words)
+        records = json.loads(said)["records"]
+        self.count(self.broker, name, PARTITIONS, records)
+        self.drop_topic(self.broker, name)
+        return {key: value if key == "peak_mib" else value * records if key == "records_per_s" else value / records
+                for key, value in figures.items()}
+
     def klamm_produces(self, name, size, records):
         return self.klamm("bench", "produce", name, "-n", records, "--record-size", size, "--acks", "all", "--linger", LINGER_MS,
                           "--batch-size", BATCH_BYTES)
@@ -149,7 +163,7 @@ class Measured(run.Bench):
     def compare_produce(self, case):
         size, records = self.sizes(case)
         self.compare(case, klamm=lambda: self.produce(size, records, self.klamm_produces),
-                     librdkafka=lambda: self.produce(size, records, self.librdkafka_produces))
+                     librdkafka=lambda: self.produce(size, records, self.librdkafka_produces), floor=lambda: self.floor_produces(size))
 
     def compare_consume(self, case):
         size, records = self.sizes(case)
@@ -159,7 +173,9 @@ class Measured(run.Bench):
         ours = self.klamm("bench", "consume", name)
         partitions = [word for partition in range(PARTITIONS) for word in ("-p", partition)]
         theirs = self.librdkafka("-C", "-t", name, *partitions, "-o", "beginning", "-c", records)
-        self.compare(case, klamm=lambda: self.consume(name, records, ours), librdkafka=lambda: self.consume(name, records, theirs))
+        floor = [harness.floor_binary(), "drain", self.broker.address, "--topic", name, "--partitions", str(PARTITIONS), "--records", str(records)]
+        self.compare(case, klamm=lambda: self.consume(name, records, ours), librdkafka=lambda: self.consume(name, records, theirs),
+                     floor=lambda: self.consume(name, records, floor))
         self.drop_topic(self.broker, name)
 
     def compare_send(self, case):
