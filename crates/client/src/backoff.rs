@@ -2,6 +2,10 @@
 
 use crate::partitioner::Random;
 
+/// News may mend a failure: another leader, an offset found anew. Then asking again needs no wait, but only so often in a row: brokers that send
+/// us round in circles must not keep us busy.
+pub(crate) const HURRIES_MAX: u32 = 3;
+
 /// Doubles from the first wait to the longest, and spreads by a fifth so that clients do not come back in step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {

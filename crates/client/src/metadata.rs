@@ -95,7 +95,9 @@ impl LeaderHint {
 
 impl BrokerAddress {
     pub(crate) fn from_wire(host: &str, port: i32, rack: &Option<String>) -> Option<Self> {
-        Some(Self { host: host.to_owned(), port: u16::try_from(port).ok()?, rack: rack.clone() })
+        // Nobody listens at port 0.
+        let port = u16::try_from(port).ok().filter(|port| *port != 0)?;
+        Some(Self { host: host.to_owned(), port, rack: rack.clone() })
     }
 }
 
@@ -215,7 +217,7 @@ pub struct MetadataCache {
 #[derive(Debug, PartialEq, Eq)]
 enum State {
     Resting { since: Option<Tick>, not_before: Tick },
-    Asking,
+    Asking { all: bool },
 }
 
 impl MetadataCache {
@@ -305,7 +307,7 @@ impl MetadataCache {
         if self.next_wake()? > now {
             return None;
         }
-        self.state = State::Asking;
+        self.state = State::Asking { all: self.wants_all() };
         self.stale = false;
         self.unanswered.clear();
         Some(self.wanted.iter().cloned().collect())
@@ -327,7 +329,15 @@ impl MetadataCache {
 
     /// An answer came. Topics that are about to exist (no leader yet, just created) are asked for again soon.
     pub fn answered(&mut self, now: Tick, response: MetadataResponse) {
-        let merged = self.cluster.merge(Cluster::from_response(response));
+        let newer = Cluster::from_response(response);
+        let all: Option<BTreeSet<_>> =
+            (self.state == State::Asking { all: true }).then(|| newer.topics.keys().cloned().collect());
+        let mut merged = self.cluster.merge(newer);
+        // What nobody asked for is not kept, or a broker that tells of ever new topics would fill our memory.
+        merged.topics.retain(|name, _| {
+            let is_told = all.as_ref().map_or(self.wants_all(), |all| all.contains(name));
+            is_told || self.wanted.contains(name)
+        });
         let incomplete = self.wanted.iter().any(|name| {
             merged.topics.get(name).is_none_or(|topic| {
                 topic.error.is_retriable()
@@ -450,6 +460,40 @@ mod tests {
         cache.mark_stale();
         let stale = cache.next_wake().expect("resting");
         assert!(stale >= again.after_ms(80) && stale <= again.after_ms(120), "{stale:?}");
+    }
+
+    #[test]
+    fn what_nobody_asked_for_is_not_kept_nor_what_nobody_can_reach() {
+        let mut cache = cache();
+        cache.want("t");
+        let topic = |name: String| MetadataResponseTopic { name: Some(name), ..Default::default() };
+        for number in 0..10 {
+            assert!(cache.ask(Tick(number * 1_000_000)).is_some());
+            let mut told = answer(1, 0);
+            told.topics.push(topic(format!("new{number}")));
+            let nowhere = [0, -1, 65_536].map(|port| MetadataResponseBroker {
+                node_id: 9 + port,
+                port,
+                ..Default::default()
+            });
+            told.brokers.extend(nowhere);
+            cache.answered(Tick(number * 1_000_000), told);
+            cache.mark_stale();
+        }
+        assert_eq!(cache.cluster().topics.keys().map(|name| &**name).collect::<Vec<_>>(), ["t"]);
+        assert_eq!(cache.cluster().brokers.keys().collect::<Vec<_>>(), [&BrokerId(1)]);
+        // Who wants all topics has those that there are now.
+        cache.want_all();
+        for number in 0..2 {
+            assert!(cache.ask(Tick(20_000_000 + number * 1_000_000)).is_some());
+            let topics = vec![topic("t".into()), topic(format!("new{number}"))];
+            cache.answered(
+                Tick(20_000_000 + number * 1_000_000),
+                MetadataResponse { topics, ..Default::default() },
+            );
+            cache.mark_stale();
+        }
+        assert_eq!(cache.cluster().topics.keys().map(|name| &**name).collect::<Vec<_>>(), ["new1", "t"]);
     }
 
     #[test]

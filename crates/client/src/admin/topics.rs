@@ -22,6 +22,8 @@ use crate::metadata::{Cluster, Topic};
 
 /// Partitions asked for at once; brokers may give fewer.
 const PARTITIONS_AT_ONCE: i32 = 2_000;
+/// No cluster has a million partitions, which is what comes in so many answers.
+const ANSWERS_MAX: usize = 500;
 
 /// A topic to be made.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -234,7 +236,7 @@ impl Admin {
         let mut found: BTreeMap<Arc<str>, DescribedTopic> = BTreeMap::new();
         let mut cursor = None;
         // Each answer must bring something, so that a broker that repeats itself is not asked for ever.
-        loop {
+        for _ in 0..ANSWERS_MAX {
             let topics = names.iter().map(|name| TopicRequest { name: (*name).to_owned() });
             let request = Request::DescribeTopicPartitions(DescribeTopicPartitionsRequest {
                 topics: topics.collect(),
@@ -246,7 +248,7 @@ impl Admin {
                 self.ask(Whom::Anybody, &request, read).await.map_err(|failure| failure.about("topics"))?;
             let mut is_news = false;
             for topic in response.topics {
-                let Some(name) = topic.name else { continue };
+                let Some(name) = topic.name.filter(|name| names.contains(&name.as_str())) else { continue };
                 let known = found.entry(name.into()).or_insert_with(|| {
                     is_news = true;
                     DescribedTopic {
@@ -266,6 +268,8 @@ impl Admin {
             cursor =
                 Some(RequestCursor { topic_name: next.topic_name, partition_index: next.partition_index });
         }
+        let message = Some("the answer has no end".to_owned());
+        Err(Failure::Refused { code: ErrorCode::UnknownServerError, message }.about("topics"))
     }
 }
 

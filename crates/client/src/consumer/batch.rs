@@ -32,7 +32,8 @@ impl FetchedBatch {
         Ok(records.skip_while(move |record| matches!(record, Ok(record) if record.offset < from)))
     }
 
-    /// The records, each for itself. They share the memory of the batch, which is kept as long as one of them is.
+    /// The records, each for itself. They share the memory of the batch, which is kept as long as one of them is. What they take beside that
+    /// is bounded like the batch itself: records of a few bytes each become twenty times as large.
     pub fn owned_records(&self) -> Result<Vec<ConsumedRecord>, BatchError> {
         let view = BatchView::parse(&self.bytes)?;
         let body = match view.codec()? {
@@ -44,10 +45,15 @@ impl FetchedBatch {
             }
         };
         let share = |bytes| body.slice_ref(bytes);
+        let (mut size, size_max) = (0, self.unpacked_bytes_max);
         view.records_in(&body)
             .skip_while(|record| matches!(record, Ok(record) if record.offset < self.from))
             .map(|record| {
                 let RecordView { offset, timestamp, key, value, headers } = record?;
+                size += size_of::<ConsumedRecord>() + headers.len() * size_of::<(Bytes, Option<Bytes>)>();
+                if size > size_max {
+                    return Err(BatchError::TooLarge { size, size_max });
+                }
                 let headers = headers.iter().map(|it| (share(it.key), it.value.map(share)));
                 Ok(ConsumedRecord {
                     topic: self.topic.clone(),

@@ -181,7 +181,9 @@ impl Machine {
             let leader = cluster.leader(&slot.topic, slot.partition);
             if self.cluster.leader(&slot.topic, slot.partition) != leader {
                 // A new leader is no reason to wait for an old failure, and may lack what was read of the old one.
-                slot.not_before = Tick(0);
+                if slot.may_hurry() {
+                    slot.not_before = Tick(0);
+                }
                 slot.nearest = None;
                 slot.must_validate = slot.read_epoch.is_some() && leader.is_some_and(|(_, epoch)| 0 <= epoch);
             }

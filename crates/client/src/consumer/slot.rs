@@ -9,6 +9,7 @@ use klamm_model::{Batches, BrokerId, LeaderEpoch, Offset, Tail, Tick};
 use super::aborted::Aborted;
 use super::config::{OutOfRange, Start};
 use super::error::Cause;
+use crate::backoff::HURRIES_MAX;
 use crate::call::CallId;
 
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(super) struct Slot {
     pub(super) call: Option<CallId>,
     pub(super) not_before: Tick,
     pub(super) failures: u32,
+    /// How often it was asked for again at once since it was read.
+    pub(super) hurries: u32,
     pub(super) unknown_since: Option<Tick>,
     pub(super) waiting: VecDeque<Bytes>,
     pub(super) waiting_bytes: usize,
@@ -58,6 +61,7 @@ impl Slot {
             call: None,
             not_before: Tick(0),
             failures: 0,
+            hurries: 0,
             unknown_since: None,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
@@ -75,6 +79,16 @@ impl Slot {
 
     pub(super) fn is(&self, topic: &str, partition: i32) -> bool {
         self.partition == partition && *self.topic == *topic
+    }
+
+    /// Whether there is no need to wait though it could not be read, as there is news.
+    pub(super) fn may_hurry(&mut self) -> bool {
+        self.hurries = self.hurries.saturating_add(1);
+        self.hurries <= HURRIES_MAX
+    }
+
+    pub(super) fn was_read(&mut self) {
+        (self.failures, self.hurries) = (0, 0);
     }
 
     pub(super) fn begin_at(&mut self, found: Option<Offset>) {

@@ -148,6 +148,12 @@ impl Connection {
         self.state.lock().broken.is_some()
     }
 
+    /// Whether nobody waits for an answer.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        let state = self.state.lock();
+        state.waiting.is_empty() && state.unanswered.is_empty()
+    }
+
     /// Whether the broker has to be shown again who we are, before anything else is asked.
     pub(crate) fn wants_proof(&self) -> bool {
         self.state.lock().proof_due.is_some_and(|due| due <= Instant::now())

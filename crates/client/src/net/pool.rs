@@ -50,6 +50,9 @@ pub(crate) struct Question {
     pub(crate) answer: Answer,
 }
 
+/// As many as are told of those that a broker offers.
+const MECHANISMS_MAX: usize = 10;
+
 #[derive(Clone)]
 pub(crate) struct Pool {
     shared: Arc<Shared>,
@@ -99,7 +102,18 @@ impl Pool {
 
     /// Where the brokers are now.
     pub(crate) fn cluster_changed(&self, cluster: Arc<Cluster>) {
-        self.shared.state.lock().cluster = cluster;
+        let mut state = self.shared.state.lock();
+        // Brokers that are not there any more are let go, or one that tells of ever new ones would use up all sockets.
+        state.links.retain(|(target, _), link| match (target, link) {
+            (Target::Broker(broker), Link::Up(connection))
+                if !cluster.brokers.contains_key(broker) && connection.is_at_rest() =>
+            {
+                connection.close(CallError::Closed);
+                false
+            }
+            _ => true,
+        });
+        state.cluster = cluster;
     }
 
     /// No new questions; those under way get an error.
@@ -296,7 +310,10 @@ async fn show(connection: &Connection, sasl: &Sasl, timeout: Duration) -> Result
     match ErrorCode::from_code(answer.error_code).unwrap_or(ErrorCode::UnknownServerError) {
         ErrorCode::None => {}
         ErrorCode::UnsupportedSaslMechanism => {
-            return Err(unbelieved(format!("only by {}", answer.mechanisms.join(", "))));
+            return Err(unbelieved(format!(
+                "only by {}",
+                answer.mechanisms[..answer.mechanisms.len().min(MECHANISMS_MAX)].join(", ")
+            )));
         }
         code => return Err(unbelieved(code.to_string())),
     }

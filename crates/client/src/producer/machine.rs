@@ -205,18 +205,17 @@ impl<T: Clone + Default> Machine<T> {
                 continue;
             };
             for partition in topic.partition_responses {
+                let slot = usize::try_from(partition.index)
+                    .ok()
+                    .and_then(|number| self.topics[index].slots.get(number).copied());
+                let Some(slot) = slot.filter(|&slot| self.queues[slot].tries(call) > 0) else { continue };
                 let LeaderIdAndEpoch { leader_id, leader_epoch } = partition.current_leader;
                 let endpoint = endpoints.iter().find(|endpoint| endpoint.node_id == leader_id);
                 let address = endpoint.and_then(|it| BrokerAddress::from_wire(&it.host, it.port, &it.rack));
                 let topic = &self.topics[index].name;
                 let hint = LeaderHint::from_wire(topic, partition.index, (leader_id, leader_epoch), address);
                 out.extend(hint.map(Effect::LeaderHint));
-                let slot = usize::try_from(partition.index)
-                    .ok()
-                    .and_then(|number| self.topics[index].slots.get(number));
-                if let Some(&slot) = slot {
-                    self.judge(now, call, slot, partition, out);
-                }
+                self.judge(now, call, slot, partition, out);
             }
         }
         let problem = "a partition is missing from it".to_owned();

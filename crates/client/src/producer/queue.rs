@@ -19,6 +19,7 @@ use klamm_model::{
 
 use super::error::Cause;
 use super::reseal::{cut, restamped, sequence_after};
+use crate::backoff::HURRIES_MAX;
 use crate::call::CallId;
 
 /// Who we are to the brokers. A new epoch lets every partition begin again at sequence 0.
@@ -93,6 +94,8 @@ pub(crate) struct PartitionQueue<T> {
     next_sequence: i32,
     next_ordinal: u64,
     capacity_hint: usize,
+    /// How often a new leader was asked at once since a batch was written.
+    hurries: u32,
 }
 
 impl<T> PartitionQueue<T> {
@@ -108,6 +111,7 @@ impl<T> PartitionQueue<T> {
             next_sequence: 0,
             next_ordinal: 0,
             capacity_hint: 512,
+            hurries: 0,
         }
     }
 
@@ -282,6 +286,7 @@ impl<T> PartitionQueue<T> {
     /// The batch that went out with this call is done with, for good or ill.
     pub(crate) fn settle(&mut self, call: CallId) -> Option<Batch<T>> {
         let place = self.place_of(call)?;
+        self.hurries = 0;
         self.sent.remove(place).map(|sent| sent.batch)
     }
 
@@ -350,6 +355,10 @@ impl<T> PartitionQueue<T> {
 
     /// The partition is led by somebody else, or by the same broker anew: there is no reason to wait for an old failure.
     pub(crate) fn leader_changed(&mut self) {
+        self.hurries = self.hurries.saturating_add(1);
+        if self.hurries > HURRIES_MAX {
+            return;
+        }
         for sent in self.sent.iter_mut().filter(|sent| sent.state_is_waiting()) {
             sent.state = SentState::Waiting { not_before: Tick(0) };
         }

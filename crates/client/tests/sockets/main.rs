@@ -8,6 +8,7 @@
 mod admin;
 mod consumer;
 mod fake;
+mod hostile;
 mod producer;
 mod sasl;
 mod tls;

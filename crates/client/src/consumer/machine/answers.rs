@@ -44,15 +44,14 @@ impl Machine {
             let by_id = ids.get(&topic.topic_id).filter(|_| topic.topic.is_empty());
             let name = by_id.cloned().unwrap_or_else(|| topic.topic.into());
             for partition in topic.partitions {
+                let Some(place) = self.asked(call, &name, partition.partition_index) else { continue };
                 let LeaderIdAndEpoch { leader_id, leader_epoch } = partition.current_leader;
                 let endpoint = endpoints.iter().find(|endpoint| endpoint.node_id == leader_id);
                 let address = endpoint.and_then(|it| BrokerAddress::from_wire(&it.host, it.port, &it.rack));
                 let told = (leader_id, leader_epoch);
                 let hint = LeaderHint::from_wire(&name, partition.partition_index, told, address);
                 out.extend(hint.map(Effect::LeaderHint));
-                if let Some(place) = self.asked(call, &name, partition.partition_index) {
-                    self.take_records(now, place, broker, partition, out);
-                }
+                self.take_records(now, place, broker, partition, out);
             }
         }
         if is_partial {
@@ -71,6 +70,13 @@ impl Machine {
             for answer in topic.partitions {
                 let Some(place) = self.asked(call, &name, answer.partition_index) else { continue };
                 match ErrorCode::from_code(answer.error_code).unwrap_or(ErrorCode::UnknownServerError) {
+                    // Only a time may be later than all records: everything else is somewhere.
+                    ErrorCode::None
+                        if answer.offset < 0
+                            && !matches!(self.slots[place].position, Position::Find(Start::Since(_))) =>
+                    {
+                        self.try_later(now, place);
+                    }
                     ErrorCode::None => {
                         self.slots[place].begin_at(Offset::from_wire(answer.offset));
                         if self.slots[place].has_reached_end {
@@ -188,17 +194,16 @@ impl Machine {
             {
                 return;
             }
-            ErrorCode::OffsetOutOfRange => return self.out_of_range(place, log_start, end, out),
+            ErrorCode::OffsetOutOfRange => return self.out_of_range(now, place, log_start, end, out),
             code => return self.refused(now, place, code, out),
         }
         let slot = &mut self.slots[place];
-        slot.failures = 0;
         slot.unknown_since = None;
         slot.out_of_range = self.config.out_of_range;
         slot.high_watermark = end;
         let was_empty = slot.waiting.is_empty();
         let had_reached_end = slot.has_reached_end;
-        let mut damage = None;
+        let (mut damage, mut is_of_use) = (None, true);
         if 0 <= answer.preferred_read_replica {
             let nearest = BrokerId(answer.preferred_read_replica);
             slot.nearest = Some((nearest, now.after_ms(NEAREST_MS)));
@@ -208,8 +213,15 @@ impl Machine {
                 Isolation::ReadUncommitted => None,
                 Isolation::ReadCommitted => Some(Aborted::new(answer.aborted_transactions)),
             };
+            let before = slot.position;
             damage = slot.queue(&run, aborted.as_mut(), &mut self.waiting_bytes);
+            is_of_use = run.is_empty() || slot.position != before;
         }
+        if is_of_use {
+            slot.was_read();
+        }
+        // Who sends again and again what was not asked for is asked at leisure.
+        let is_in_vain = !is_of_use && !slot.may_hurry();
         slot.note_end();
         if was_empty && !slot.waiting.is_empty() && !slot.is_paused {
             self.readable.push_back(place);
@@ -220,6 +232,8 @@ impl Machine {
         if let Some(cause) = damage {
             self.stop(place, cause);
             out.push(Effect::Readable);
+        } else if is_in_vain {
+            self.try_later(now, place);
         }
     }
 
@@ -248,6 +262,7 @@ impl Machine {
 
     fn out_of_range(
         &mut self,
+        now: Tick,
         place: usize,
         log_start: Option<Offset>,
         end: Option<Offset>,
@@ -261,7 +276,11 @@ impl Machine {
             OutOfRange::Fail => {
                 self.stop(place, Cause::OutOfRange { wanted, log_start, end });
                 out.push(Effect::Readable);
+                return;
             }
+        }
+        if !self.slots[place].may_hurry() {
+            self.try_later(now, place);
         }
     }
 

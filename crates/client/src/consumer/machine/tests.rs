@@ -1,5 +1,7 @@
 //! Scripts: each line is a moment in milliseconds and what happens then; below it stands what the machine wanted done.
 
+mod hostile;
+
 use std::fmt::Write;
 
 use expect_test::{Expect, expect};

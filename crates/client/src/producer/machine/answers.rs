@@ -9,6 +9,7 @@ use super::super::effect::{Done, Effect, Written};
 use super::super::error::{Cause, SendError};
 use super::super::queue::{Batch, Identity};
 use super::{IdentityState, Machine};
+use crate::backoff::HURRIES_MAX;
 use crate::call::{CallError, CallId};
 
 impl<T: Clone + Default> Machine<T> {
@@ -24,7 +25,9 @@ impl<T: Clone + Default> Machine<T> {
         let code = ErrorCode::from_code(answer.error_code).unwrap_or(E::UnknownServerError);
         match code {
             E::None | E::DuplicateSequenceNumber => {
-                let base_offset = Offset::from_wire(answer.base_offset);
+                // The offsets of all records of the batch have to fit.
+                let largest = i64::MAX - i64::from(u32::MAX);
+                let base_offset = Offset::from_wire(answer.base_offset).filter(|base| base.raw() <= largest);
                 let append_time =
                     (answer.log_append_time_ms >= 0).then_some(Timestamp(answer.log_append_time_ms));
                 self.succeed(slot, call, Written { base_offset, append_time }, out);
@@ -48,7 +51,11 @@ impl<T: Clone + Default> Machine<T> {
                     self.renumber(slot);
                 }
                 let cause = Cause::Refused { code, message: answer.error_message };
-                self.queues[slot].retry(call, now, Some(false), cause);
+                let wait_us = match self.queues[slot].tries(call).saturating_sub(HURRIES_MAX) {
+                    0 => 0,
+                    again => self.config.backoff.wait_us(again, &mut self.random),
+                };
+                self.queues[slot].retry(call, Tick(now.0 + wait_us), Some(false), cause);
             }
             _ if code.is_retriable() => {
                 if asks_for_metadata(code) {

@@ -1,5 +1,6 @@
 //! Scripts: each line is a moment in milliseconds and what happens then; below it stands what the machine wanted done.
 
+mod hostile;
 mod network;
 
 use std::collections::BTreeSet;
