@@ -120,6 +120,8 @@ pub struct Appended<'a, T> {
     pub place: u32,
     /// The partition that was chosen.
     pub partition: i32,
+    /// When it happened.
+    pub timestamp: Timestamp,
     /// Whether [`Machine::advance`](super::machine::Machine::advance) has something to do now or a new deadline.
     pub wants_advance: bool,
 }

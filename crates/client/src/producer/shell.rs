@@ -14,7 +14,7 @@ use super::delivery::{Delivered, Delivery, Part, Slot};
 use super::effect::{Done, Effect, Written};
 use super::error::{Cause, SendError};
 use super::machine::Machine;
-use super::record::{OwnedRecord, Record, Refused};
+use super::record::{Appended, OwnedRecord, Record, Refused};
 use super::request::{identity_request, produce_request};
 use crate::call::{CallError, CallId};
 use crate::client::Client;
@@ -231,9 +231,9 @@ impl Producer {
     }
 
     fn try_post(&self, record: &Record<'_>) -> Result<bool, Refused> {
-        let now = self.shared.client.clock().now();
+        let clock = self.shared.client.clock();
         let mut state = self.shared.state.lock();
-        let wants_advance = state.machine.append(now, Clock::wall(), record)?.wants_advance;
+        let wants_advance = state.machine.append_at(|| clock.now(), Clock::wall, record)?.wants_advance;
         drop(state);
         if wants_advance {
             self.shared.work.notify_one();
@@ -284,17 +284,16 @@ async fn let_others_work(is_needed: bool) {
 
 impl Shared {
     fn try_append(&self, record: &Record<'_>) -> Result<(Delivery, bool), Refused> {
-        let now = self.client.clock().now();
-        let wall = Clock::wall();
+        let clock = self.client.clock();
         let mut state = self.state.lock();
-        let appended = state.machine.append(now, wall, record)?;
+        let appended = state.machine.append_at(|| clock.now(), Clock::wall, record)?;
         let slot = appended.tag.get_or_insert_default().clone();
-        let (place, wants_advance) = (appended.place, appended.wants_advance);
+        let Appended { place, timestamp, wants_advance, .. } = appended;
         drop(state);
         if wants_advance {
             self.work.notify_one();
         }
-        Ok((Delivery { slot, place, timestamp: record.timestamp.unwrap_or(wall) }, wants_advance))
+        Ok((Delivery { slot, place, timestamp }, wants_advance))
     }
 
     fn too_late(&self, record: &Record<'_>, refused: &Refused, waited_ms: u64) -> SendError {
