@@ -548,7 +548,7 @@ impl DurablePoint {
         checkpoint::checked(&format!("2\n{point}\n{committed}\n{log_start}\n{notes}\n{clean_to}\n"))
     }
 
-    /// Reads the file; `None` if it is damaged. Version 0 had no log start, version 1 knew nothing of compaction.
+    /// Reads the file; `None` if it is damaged, or contradicts itself. Version 0 had no log start, version 1 knew nothing of compaction.
     pub(crate) fn from_text(text: &str) -> Option<Self> {
         let lines: Vec<&str> = checkpoint::body(text)?.lines().collect();
         let offset = |at: usize| Offset::from_wire(lines[at].parse().ok()?);
@@ -565,6 +565,7 @@ impl DurablePoint {
         if lines.len() == 6 {
             it.clean_to = offset(5)?;
         }
-        Some(it)
+        let notes_hold = it.notes.is_none_or(|notes| notes.through <= it.committed);
+        (it.committed <= it.point && notes_hold).then_some(it)
     }
 }
