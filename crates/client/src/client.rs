@@ -12,6 +12,7 @@ use tracing::warn;
 use crate::backoff::Backoff;
 use crate::call::{CallError, answer};
 use crate::metadata::{Cluster, LeaderHint, MetadataCache, Topic, metadata_request};
+use crate::metrics::{ClientMetrics, Counters};
 use crate::net::{Clock, Manner, Pool, Target, seeded};
 use crate::sasl::Sasl;
 use crate::tls::Tls;
@@ -114,6 +115,7 @@ impl Client {
             connect_timeout: Duration::from_millis(config.connect_timeout_ms),
             tls,
             sasl: config.sasl.clone(),
+            counters: Counters::default(),
         };
         let pool = Pool::new(config.bootstrap.clone(), manner);
         let cache = MetadataCache::new(config.backoff, config.metadata_age_max_ms, seeded());
@@ -163,6 +165,11 @@ impl Client {
             Some(topic) => Err(Some(topic.error)),
             None => Err(None),
         }
+    }
+
+    /// What was done so far on the connections.
+    pub fn metrics(&self) -> ClientMetrics {
+        self.shared.pool.metrics()
     }
 
     /// Ends all connections. Producers and consumers of this client get errors from now on.

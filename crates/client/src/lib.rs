@@ -24,6 +24,7 @@ mod client;
 pub mod consumer;
 mod format;
 pub mod metadata;
+mod metrics;
 mod net;
 mod partitioner;
 pub mod producer;
@@ -49,6 +50,7 @@ pub use consumer::{
 #[cfg(feature = "json")]
 pub use format::JsonFormat;
 pub use format::{Deserializer, FormatError, RawFormat, Serializer, TextFormat};
+pub use metrics::{ClientMetrics, ConsumerMetrics, ProducerMetrics, Timing};
 pub use partitioner::{Partitioner, Random, murmur2, partition_of_key};
 pub use producer::{
     Acks, BatchReport, Cause, Config as ProducerConfig, Delivered, Delivery, OwnedRecord, Producer, Record,

@@ -101,7 +101,8 @@ const IN_CODE: &str = "given in code, by type";
 const BY_ITSELF: &str = "sockets and addresses are looked after without settings";
 const OF_JAVA: &str = "only Java has such a thing";
 const NO_PASSWORD: &str = "PEM files have no password, and a key that has one is refused";
-const NO_METRICS: &str = "nothing is measured yet";
+const NO_METRICS: &str =
+    "everything is counted, and told when asked: `metrics()` of client, producer and consumer";
 
 /// Rows of one key stand together. Values are set in this order, whatever the order they were given in.
 const KEYS: &[(&str, Reader)] = &[

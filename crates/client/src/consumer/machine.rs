@@ -27,6 +27,7 @@ use super::slot::{Position, Slot};
 use super::subscription::{Subscription, Topics};
 use crate::call::CallId;
 use crate::metadata::Cluster;
+use crate::metrics::ConsumerMetrics;
 use crate::partitioner::Random;
 
 /// ListOffsets takes these for times that no record has.
@@ -58,6 +59,7 @@ pub struct Machine {
     sessions: BTreeMap<BrokerId, Session>,
     subscription: Option<Subscription>,
     waiting_bytes: usize,
+    metrics: ConsumerMetrics,
     next_call: u64,
     wake: Option<Tick>,
     random: Random,
@@ -78,6 +80,7 @@ impl Machine {
             sessions: BTreeMap::new(),
             subscription: None,
             waiting_bytes: 0,
+            metrics: ConsumerMetrics::default(),
             next_call: 0,
             wake: None,
             random,
@@ -223,10 +226,13 @@ impl Machine {
             self.readable.push_back(place);
         }
         let from = slot.handed_to;
-        let checked =
-            BatchView::parse(&bytes).and_then(|view| view.verify_crc().map(|()| view.next_offset()));
+        let checked = BatchView::parse(&bytes)
+            .and_then(|view| view.verify_crc().map(|()| (view.next_offset(), view.record_count())));
         match checked {
-            Ok(next) => {
+            Ok((next, record_count)) => {
+                self.metrics.records += u64::from(record_count);
+                self.metrics.bytes += bytes.len() as u64;
+                self.metrics.batches += 1;
                 slot.handed_to = next;
                 slot.note_end();
                 Ok(FetchedBatch {
@@ -267,6 +273,12 @@ impl Machine {
             end: slot.high_watermark,
             is_paused: slot.is_paused,
         })
+    }
+
+    /// What was done so far.
+    pub fn metrics(&self) -> ConsumerMetrics {
+        let lag = self.positions().filter_map(|position| position.lag()).fold(0, u64::saturating_add);
+        ConsumerMetrics { buffered_bytes: self.waiting_bytes, lag, ..self.metrics }
     }
 
     /// Does everything that is possible now. To be called after every event, after [`take`](Self::take) and when
@@ -456,6 +468,7 @@ impl Machine {
     }
 
     fn try_later(&mut self, now: Tick, place: usize) {
+        self.metrics.retries += 1;
         let slot = &mut self.slots[place];
         slot.failures = slot.failures.saturating_add(1);
         slot.not_before = Tick(now.0 + self.config.backoff.wait_us(slot.failures, &mut self.random));
@@ -468,6 +481,7 @@ impl Machine {
 
     fn stopped(&mut self, place: usize, cause: Cause) -> ConsumeError {
         self.drop_waiting(place);
+        self.metrics.errors += 1;
         let slot = &mut self.slots[place];
         slot.is_stopped = true;
         ConsumeError { topic: slot.topic.clone(), partition: slot.partition, cause }

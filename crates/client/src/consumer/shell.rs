@@ -19,6 +19,7 @@ use super::stream::RecordStream;
 use super::subscription::Topics;
 use crate::call::{CallError, CallId};
 use crate::client::{AllTopics, Client};
+use crate::metrics::ConsumerMetrics;
 use crate::net::{Lane, Question, Target, seeded};
 
 /// Reads partitions that it is told to read, without a group. Batches are fetched ahead in the background, in order for each partition.
@@ -138,6 +139,11 @@ impl Consumer {
     /// How far each partition is read, and how far that is from its end.
     pub fn positions(&self) -> Vec<PartitionPosition> {
         self.shared.state.lock().machine.positions().collect()
+    }
+
+    /// What was done so far.
+    pub fn metrics(&self) -> ConsumerMetrics {
+        self.shared.state.lock().machine.metrics()
     }
 
     /// All records, one by one. The stream ends when the consumer is dropped.

@@ -21,6 +21,7 @@ use tokio::sync::Notify;
 use super::Manner;
 use super::transport::{Source, Transport, plain, tls_problem};
 use crate::call::CallError;
+use crate::metrics::add;
 use crate::tls::TlsProblem;
 
 /// Called once with what came of a question.
@@ -37,7 +38,7 @@ const TLS_ALERT: [u8; 2] = [0x15, 0x03];
 
 pub(crate) struct Connection {
     address: String,
-    client_id: String,
+    manner: Arc<Manner>,
     transport: Transport,
     state: Mutex<State>,
     wake: Notify,
@@ -118,8 +119,13 @@ fn tell_sent(sent: Vec<Answer>) {
 
 impl Connection {
     /// Connects, without asking for anything yet; the caller spawns [`run`](Self::run).
-    pub(crate) async fn open(address: &str, source: Source, manner: &Manner) -> Result<Arc<Self>, CallError> {
+    pub(crate) async fn open(
+        address: &str,
+        source: Source,
+        manner: &Arc<Manner>,
+    ) -> Result<Arc<Self>, CallError> {
         let transport = Transport::open(address, source, manner.tls.as_ref(), manner.connect_timeout).await?;
+        add(&manner.counters.connections_made, 1);
         let state = State {
             queue: VecDeque::new(),
             queued: 0,
@@ -132,7 +138,7 @@ impl Connection {
         };
         Ok(Arc::new(Self {
             address: address.into(),
-            client_id: manner.client_id.clone(),
+            manner: manner.clone(),
             transport,
             state: Mutex::new(state),
             wake: Notify::new(),
@@ -212,7 +218,7 @@ impl Connection {
             return Err((answer, error.clone()));
         }
         let correlation = state.next_correlation;
-        let client_id = Some(self.client_id.clone());
+        let client_id = Some(self.manner.client_id.clone());
         let header =
             RequestHeader { api_key: api, api_version: version, correlation_id: correlation, client_id };
         let encoded = match encode_request(&header, request) {
@@ -225,6 +231,8 @@ impl Connection {
         state.next_correlation = correlation.wrapping_add(1);
         let was_empty = state.queue.is_empty();
         state.queued += encoded.size() as u64;
+        add(&self.manner.counters.requests, 1);
+        add(&self.manner.counters.bytes_sent, encoded.size() as u64);
         state.queue.extend(encoded.parts.into_iter().map(|part| match part {
             Part::Bytes(bytes) => bytes,
             Part::Hole { .. } => unreachable!("requests hold their records in memory"),
@@ -267,6 +275,8 @@ impl Connection {
             state.queue.clear();
             (std::mem::take(&mut state.waiting), std::mem::take(&mut state.unanswered))
         };
+        add(&self.manner.counters.connections_ended, 1);
+        add(&self.manner.counters.requests_failed, (waiting.len() + unanswered.len()) as u64);
         let waiting = waiting.into_iter().map(|it| it.answer);
         for answer in waiting.chain(unanswered.into_iter().map(|it| it.answer)) {
             answer(Err(error.clone()));
@@ -327,7 +337,8 @@ impl Connection {
                 Ok(_) if self.is_new() && !self.transport.is_secured() && buffer.starts_with(&TLS_ALERT) => {
                     return Err(self.broken(&io::Error::other(TlsProblem::Wanted)));
                 }
-                Ok(_) => {
+                Ok(count) => {
+                    add(&self.manner.counters.bytes_received, count as u64);
                     while let Some(frame) =
                         received.next_frame().map_err(|error| self.broken(&io::Error::other(error)))?
                     {
@@ -349,10 +360,15 @@ impl Connection {
         let Waiting { correlation, api, version, .. } = waiting;
         match decode(frame, correlation, api, version) {
             Ok(response) => {
+                // When it was asked is known from when it would have been too late.
+                let left = waiting.deadline.saturating_duration_since(Instant::now());
+                let took = Duration::from_millis(waiting.timeout_ms).saturating_sub(left);
+                self.manner.counters.answered(&response, took);
                 (waiting.answer)(Ok(response));
                 Ok(())
             }
             Err(problem) => {
+                add(&self.manner.counters.requests_failed, 1);
                 // Where one answer is unreadable the next ones can't be trusted either.
                 let error = CallError::Malformed { address: self.address.clone(), api, problem };
                 (waiting.answer)(Err(error.clone()));

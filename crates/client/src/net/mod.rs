@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use klamm_model::{Tick, Timestamp};
 
+use crate::metrics::Counters;
 use crate::partitioner::Random;
 use crate::sasl::Sasl;
 
@@ -26,6 +27,7 @@ pub(crate) struct Manner {
     pub(crate) connect_timeout: Duration,
     pub(crate) tls: Option<Arc<rustls::ClientConfig>>,
     pub(crate) sasl: Option<Sasl>,
+    pub(crate) counters: Counters,
 }
 
 /// The client's own clock, and the wall clock for the timestamps of records.

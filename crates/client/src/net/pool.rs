@@ -21,6 +21,7 @@ use super::transport::Source;
 use super::{Manner, seeded};
 use crate::call::{CallError, answer};
 use crate::metadata::Cluster;
+use crate::metrics::{ClientMetrics, add};
 use crate::sasl::{Exchange, Sasl};
 
 /// Whom to ask.
@@ -94,6 +95,10 @@ impl Pool {
 
     pub(crate) fn bootstrap_count(&self) -> usize {
         self.shared.bootstrap.len()
+    }
+
+    pub(crate) fn metrics(&self) -> ClientMetrics {
+        self.shared.manner.counters.snapshot()
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -172,7 +177,17 @@ impl Pool {
             Target::Bootstrap(_) => Source::User,
             Target::Broker(_) => Source::Broker,
         };
-        self.bring_up(state, (target, lane), question, async move { open(&address, source, &manner).await });
+        self.bring_up(state, (target, lane), question, async move {
+            let opened = open(&address, source, &manner).await;
+            match &opened {
+                Ok(_) => debug!(%address, ?lane, "connected"),
+                Err(error) => {
+                    add(&manner.counters.connections_failed, 1);
+                    debug!(%address, %error, "not connected");
+                }
+            }
+            opened
+        });
     }
 
     /// Whoever asks until the link is up waits.
@@ -238,7 +253,7 @@ impl Shared {
 }
 
 /// Connects, finds out what the broker speaks, and shows it who we are if we are to.
-async fn open(address: &str, source: Source, manner: &Manner) -> Result<Arc<Connection>, CallError> {
+async fn open(address: &str, source: Source, manner: &Arc<Manner>) -> Result<Arc<Connection>, CallError> {
     let timeout = manner.connect_timeout;
     let connection = Connection::open(address, source, manner).await?;
     let running = connection.clone();

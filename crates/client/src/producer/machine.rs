@@ -26,6 +26,7 @@ use super::queue::{BatchId, Identity, Next, PartitionQueue};
 use super::record::{Appended, Record, Refused, never};
 use crate::call::{CallError, CallId};
 use crate::metadata::{BrokerAddress, Cluster, LeaderHint};
+use crate::metrics::ProducerMetrics;
 use crate::partitioner::Random;
 
 #[derive(Debug)]
@@ -61,6 +62,7 @@ pub struct Machine<T> {
     next_batch: u64,
     buffered: usize,
     somebody_waits_for_room: bool,
+    metrics: ProducerMetrics,
     is_closed: bool,
     wake: Option<Tick>,
     random: Random,
@@ -91,6 +93,7 @@ impl<T: Clone + Default> Machine<T> {
             next_batch: 0,
             buffered: 0,
             somebody_waits_for_room: false,
+            metrics: ProducerMetrics::default(),
             is_closed: false,
             wake: None,
             random,
@@ -207,7 +210,7 @@ impl<T: Clone + Default> Machine<T> {
         };
         if self.config.acks == Acks::None {
             for slot in slots {
-                self.succeed(slot, call, Written { base_offset: None, append_time: None }, out);
+                self.succeed(now, slot, call, Written { base_offset: None, append_time: None }, out);
             }
             return;
         }
@@ -316,6 +319,12 @@ impl<T: Clone + Default> Machine<T> {
     /// Bytes waiting for an acknowledgement.
     pub fn buffered(&self) -> usize {
         self.buffered
+    }
+
+    /// What was done so far.
+    pub fn metrics(&self) -> ProducerMetrics {
+        let (buffered_bytes, buffered_records) = (self.buffered, self.record_count());
+        ProducerMetrics { buffered_bytes, buffered_records, ..self.metrics }
     }
 
     fn hurry(&mut self) {
@@ -446,6 +455,9 @@ impl<T: Clone + Default> Machine<T> {
             }
             size += batch_size;
             let bytes = self.queues[slot].take(call, self.config.compression, identity);
+            if let Some(opened_at) = self.queues[slot].opened_first_sent(call) {
+                self.metrics.queue_time.add_us(now.0.saturating_sub(opened_at.0));
+            }
             let (name, partition) = (&self.queues[slot].topic, self.queues[slot].index);
             match topics.iter_mut().find(|topic| topic.name == *name) {
                 Some(topic) => topic.partitions.push((partition, bytes)),

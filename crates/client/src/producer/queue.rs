@@ -369,6 +369,12 @@ impl<T> PartitionQueue<T> {
         self.place_of(call) == Some(0)
     }
 
+    /// When the batch of this call was opened, if this is its first try.
+    pub(crate) fn opened_first_sent(&self, call: CallId) -> Option<Tick> {
+        let batch = &self.sent[self.place_of(call)?].batch;
+        (batch.tries == 1).then_some(batch.opened_at)
+    }
+
     /// How often the batch of this call was sent.
     pub(crate) fn tries(&self, call: CallId) -> u32 {
         self.place_of(call).map_or(0, |place| self.sent[place].batch.tries)

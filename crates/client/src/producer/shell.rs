@@ -18,6 +18,7 @@ use super::record::{Appended, OwnedRecord, Record, Refused};
 use super::request::{identity_request, produce_request};
 use crate::call::{CallError, CallId};
 use crate::client::Client;
+use crate::metrics::ProducerMetrics;
 use crate::net::{Clock, Lane, Question, Target, seeded};
 
 /// How often a record for an unknown partition is tried again with newer metadata. The first of them may have been on their way before the
@@ -223,6 +224,11 @@ impl Producer {
         self.shared.work.notify_one();
         // The last may have been acknowledged this moment.
         if record_count == 0 { Ok(()) } else { Err(Unacknowledged { record_count }) }
+    }
+
+    /// What was done so far.
+    pub fn metrics(&self) -> ProducerMetrics {
+        self.shared.state.lock().machine.metrics()
     }
 
     /// Bytes that wait for an acknowledgement.

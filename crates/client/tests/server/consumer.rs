@@ -56,6 +56,12 @@ fn reading_begins_at_a_moment_and_goes_where_it_is_told() {
         assert_eq!((value(&first), first.offset, first.timestamp), ("7", Offset::new(7), Timestamp(1_007)));
         let position = &consumer.positions()[0];
         assert_eq!((position.end, position.lag()), (Some(Offset::new(10)), Some(2)), "{position:?}");
+        let counted = consumer.metrics();
+        assert_eq!(
+            (counted.batches, counted.records, counted.errors, counted.lag),
+            (1, 1, 0, 2),
+            "{counted:?}"
+        );
 
         // Nothing waits in a new stream that was taken before the jump.
         for (to, expected) in

@@ -1,6 +1,7 @@
 //! The producer against brokers that do not take records, or not any more.
 
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -102,6 +103,51 @@ fn a_producer_is_closed_within_the_time_it_is_given() {
         assert_eq!(closed, Err(Unacknowledged { record_count: 1 }));
         let error = delivery.await.expect_err("nobody acknowledged it");
         assert_eq!((error.tries, &error.cause), (1, &Cause::Abandoned));
+    });
+}
+
+#[test]
+fn what_was_done_is_counted() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let address = leader(move |header| {
+        let code = if count.fetch_add(1, Ordering::Relaxed) == 0 {
+            ErrorCode::NotEnoughReplicas
+        } else {
+            ErrorCode::None
+        };
+        let Response::Produce(answer) =
+            answer(PartitionProduceResponse { error_code: code.code(), ..Default::default() }, Vec::new())
+        else {
+            unreachable!("that is what it makes")
+        };
+        let answer = ProduceResponse { throttle_time_ms: 7, ..answer };
+        Reaction::Answer(header.api_version, Response::Produce(answer))
+    });
+    runtime().block_on(async {
+        let client = Client::connect(ClientConfig::new(&address)).await.expect("connects");
+        let before = client.metrics();
+        client.topic("t", Duration::from_secs(10)).await.expect("there");
+        let config = ProducerConfig { idempotent: false, linger_ms: 60_000, ..ProducerConfig::default() };
+        let producer = Producer::new(&client, config);
+        let sent = [b"a", b"b"].map(|value| producer.send(Record::new("t", value)));
+        producer.flush().await;
+        for delivery in sent {
+            delivery.await.expect("written");
+        }
+        let _third = producer.accept(Record::new("t", b"c")).await.expect("there is room");
+        let counted = producer.metrics();
+        assert_eq!((counted.records, counted.batches, counted.retries, counted.records_failed), (2, 1, 1, 0));
+        assert_eq!((counted.buffered_records, counted.queue_time.count, counted.latency.count), (1, 1, 1));
+        assert!(counted.bytes > 0 && counted.buffered_bytes == producer.buffered(), "{counted:?}");
+        assert!(counted.queue_time.max <= counted.latency.max, "{counted:?}");
+        let after = client.metrics();
+        assert_eq!((after.connections, after.connections_made, after.requests_failed), (2, 2, 0));
+        assert_eq!((after.latency.count, after.throttled), (after.requests, Duration::from_millis(14)));
+        assert!(
+            before.requests + 2 < after.requests && before.bytes_received < after.bytes_received,
+            "{after:?}"
+        );
+        assert!(after.latency.mean() <= Some(after.latency.max), "{after:?}");
     });
 }
 

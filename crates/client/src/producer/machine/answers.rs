@@ -30,7 +30,7 @@ impl<T: Clone + Default> Machine<T> {
                 let base_offset = Offset::from_wire(answer.base_offset).filter(|base| base.raw() <= largest);
                 let append_time =
                     (answer.log_append_time_ms >= 0).then_some(Timestamp(answer.log_append_time_ms));
-                self.succeed(slot, call, Written { base_offset, append_time }, out);
+                self.succeed(now, slot, call, Written { base_offset, append_time }, out);
             }
             // As Java's client does; not counted as a try, as it has less to send each time.
             E::MessageTooLarge if self.queues[slot].can_be_cut(call) => {
@@ -144,8 +144,16 @@ impl<T: Clone + Default> Machine<T> {
         };
     }
 
-    pub(super) fn succeed(&mut self, slot: usize, call: CallId, written: Written, out: &mut Vec<Effect<T>>) {
+    pub(super) fn succeed(
+        &mut self,
+        now: Tick,
+        slot: usize,
+        call: CallId,
+        written: Written,
+        out: &mut Vec<Effect<T>>,
+    ) {
         if let Some(batch) = self.queues[slot].settle(call) {
+            self.metrics.latency.add_us(now.0.saturating_sub(batch.opened_at.0));
             self.finish(slot, batch, Ok(written), out);
         }
     }
@@ -172,6 +180,16 @@ impl<T: Clone + Default> Machine<T> {
             parts.remove();
         }
         self.buffered -= batch.size;
+        let metrics = &mut self.metrics;
+        metrics.retries += u64::from(batch.tries.saturating_sub(1));
+        if outcome.is_ok() {
+            metrics.records += u64::from(batch.record_count);
+            metrics.bytes += batch.size as u64;
+            metrics.batches += 1;
+        } else {
+            metrics.records_failed += u64::from(batch.record_count);
+            metrics.batches_failed += 1;
+        }
         let (topic, partition) = (self.queues[slot].topic.clone(), self.queues[slot].index);
         let Batch { tag, first_place, record_count, size, .. } = batch;
         out.push(Effect::Done(Done { tag, topic, partition, first_place, record_count, size, outcome }));
