@@ -373,6 +373,8 @@ impl<T: Clone + Default> Machine<T> {
         match &mut self.identity {
             IdentityState::Off | IdentityState::Known(_) => true,
             IdentityState::Unknown { asking: Some(_), .. } => false,
+            // What waited for it was given up meanwhile.
+            _ if self.active.iter().all(|&slot| self.queues[slot].is_idle()) => false,
             IdentityState::Unknown { asking, not_before, .. } => {
                 if *not_before <= now {
                     let call = CallId(self.next_call);

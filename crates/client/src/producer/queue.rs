@@ -6,8 +6,8 @@
 //!     numbered                  not numbered yet
 //! ```
 //! Owns the sequence numbers. Invariants: the sequences in `sent` are contiguous as long as the identity that stamped them is the current
-//! one; a batch goes out again only while it is the first of `sent`, so a partition never overtakes itself; and a batch that the broker
-//! may have stored keeps its number until the broker has said that it did not, so it is never stored twice.
+//! one; a batch goes out again only while it is the first of `sent`, and several do only once the broker knows the identity, so a partition
+//! never overtakes itself; and a batch that the broker may have stored keeps its number until the broker has said that it did not, so it is never stored twice.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -91,6 +91,8 @@ pub(crate) struct PartitionQueue<T> {
     closed: VecDeque<Batch<T>>,
     sent: VecDeque<Sent<T>>,
     stamp: Option<Identity>,
+    /// Something was stored under this stamp. Before, a broker that knows nothing of us takes any number as the first.
+    is_known: bool,
     next_sequence: i32,
     next_ordinal: u64,
     capacity_hint: usize,
@@ -108,6 +110,7 @@ impl<T> PartitionQueue<T> {
             closed,
             sent,
             stamp: None,
+            is_known: false,
             next_sequence: 0,
             next_ordinal: 0,
             capacity_hint: 512,
@@ -228,6 +231,8 @@ impl<T> PartitionQueue<T> {
             // and must still know the oldest if that comes again.
             None if self.span() >= in_flight_max as u64 => Next::Blocked,
             None if self.stamp != identity && !self.sent.is_empty() => Next::Blocked,
+            // The first may be refused, and what is sent behind it would be stored before it.
+            None if identity.is_some() && !self.is_known && !self.sent.is_empty() => Next::Blocked,
             None => match (self.closed.front(), &self.open) {
                 (Some(batch), _) => Next::Ready(batch.size),
                 (None, Some(batch)) => {
@@ -260,8 +265,7 @@ impl<T> PartitionQueue<T> {
         }
         if self.stamp != identity {
             assert!(self.sent.is_empty(), "{}-{} renumbered in flight", self.topic, self.index);
-            self.stamp = identity;
-            self.next_sequence = 0;
+            self.begin_numbers(identity);
         }
         let mut batch = self.closed.pop_front().expect("the caller asked whether a batch is ready");
         let base_sequence = self.next_sequence;
@@ -283,10 +287,11 @@ impl<T> PartitionQueue<T> {
         bytes
     }
 
-    /// The batch that went out with this call is done with, for good or ill.
+    /// The batch that went out with this call is stored.
     pub(crate) fn settle(&mut self, call: CallId) -> Option<Batch<T>> {
         let place = self.place_of(call)?;
         self.hurries = 0;
+        self.is_known = true;
         self.sent.remove(place).map(|sent| sent.batch)
     }
 
@@ -437,6 +442,10 @@ impl<T> PartitionQueue<T> {
         self.sent.iter().filter(|sent| !sent.state_is_waiting()).count()
     }
 
+    fn begin_numbers(&mut self, identity: Option<Identity>) {
+        (self.stamp, self.is_known, self.next_sequence) = (identity, false, 0);
+    }
+
     fn must_renumber(&self, identity: Option<Identity>) -> bool {
         identity.is_some() && self.stamp != identity
     }
@@ -445,8 +454,7 @@ impl<T> PartitionQueue<T> {
         let Some(Identity { id, epoch }) = identity else {
             return;
         };
-        self.stamp = identity;
-        self.next_sequence = 0;
+        self.begin_numbers(identity);
         for sent in &mut self.sent {
             sent.base_sequence = self.next_sequence;
             (sent.maybe_written, sent.whole_maybe_written) = (false, false);

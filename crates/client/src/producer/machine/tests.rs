@@ -234,6 +234,11 @@ fn check(script: &str, expected: &Expect) {
     check_with(eager(), &[1], &format!("0 append 0 a\n1 identity #0 7 0\n{script}"), expected);
 }
 
+/// The same, and the broker has something of this producer.
+fn check_known(script: &str, expected: &Expect) {
+    check(&format!("1 ok #1 0\n2 append 0 b\n{script}"), expected);
+}
+
 #[test]
 fn a_batch_lingers_unless_it_is_full_or_somebody_waits() {
     let config = Config { idempotent: false, batch_size: 400, linger_ms: 5, ..eager() };
@@ -257,28 +262,64 @@ fn a_batch_lingers_unless_it_is_full_or_somebody_waits() {
 }
 
 #[test]
-fn five_batches_are_under_way_and_no_more() {
+fn nothing_overtakes_the_first_batch_of_a_partition() {
+    // A broker that knows nothing of the producer takes any number as the first: here the second would have been stored before the first.
     check(
-        "2 append 0 b\n 3 append 0 c\n 4 append 0 d\n 5 append 0 e\n 6 append 0 f g\n 7 append 0 h\n 8 ok #1 0\n 9 ok #2 1",
+        "2 append 0 b\n 3 error #1 NOT_ENOUGH_REPLICAS\n 4 append 0 c\n 200 ok #2 0\n 201 append 0 d",
         &expect![[r#"
             0 append 0 a
                 identify #0
             1 identity #0 7 0
                 send #1 to 1: t-0 7/0@0 [a]
             2 append 0 b
-                send #2 to 1: t-0 7/0@1 [b]
-            3 append 0 c
-                send #3 to 1: t-0 7/0@2 [c]
-            4 append 0 d
-                send #4 to 1: t-0 7/0@3 [d]
-            5 append 0 e
-                send #5 to 1: t-0 7/0@4 [e]
-            6 append 0 f g
-            7 append 0 h
-            8 ok #1 0
+            3 error #1 NOT_ENOUGH_REPLICAS
+            4 append 0 c
+            200 ok #2 0
+                send #2 to 1: t-0 7/0@0 [a]
+            201 append 0 d
+        "#]],
+    );
+}
+
+#[test]
+fn who_gave_up_what_it_had_asks_for_no_identity() {
+    check_with(eager(), &[1], "0 append 0 a\n 1 broken #0\n 2 abandon\n 1000 tick", &expect![[r#"
+        0 append 0 a
+            identify #0
+        1 broken #0
+        2 abandon
+            0 x1 lost: t-0: not sent: the producer was closed before an acknowledgement came
+        1000 tick
+    "#]]);
+}
+
+#[test]
+fn five_batches_are_under_way_and_no_more() {
+    check_known(
+        "2 append 0 c\n 3 append 0 d\n 4 append 0 e\n 5 append 0 f\n 6 append 0 g h\n 7 append 0 i\n 8 ok #2 0\n 9 ok #3 1",
+        &expect![[r#"
+            0 append 0 a
+                identify #0
+            1 identity #0 7 0
+                send #1 to 1: t-0 7/0@0 [a]
+            1 ok #1 0
                 0 x1 written at 0
-                send #6 to 1: t-0 7/0@5 [f g h]
-            9 ok #2 1
+            2 append 0 b
+                send #2 to 1: t-0 7/0@1 [b]
+            2 append 0 c
+                send #3 to 1: t-0 7/0@2 [c]
+            3 append 0 d
+                send #4 to 1: t-0 7/0@3 [d]
+            4 append 0 e
+                send #5 to 1: t-0 7/0@4 [e]
+            5 append 0 f
+                send #6 to 1: t-0 7/0@5 [f]
+            6 append 0 g h
+            7 append 0 i
+            8 ok #2 0
+                0 x1 written at 0
+                send #7 to 1: t-0 7/0@6 [g h i]
+            9 ok #3 1
                 0 x1 written at 1
         "#]],
     );
@@ -286,34 +327,38 @@ fn five_batches_are_under_way_and_no_more() {
 
 #[test]
 fn after_a_broken_connection_batches_go_again_one_by_one_under_their_numbers() {
-    check(
-        "2 append 0 b\n 3 append 0 c\n 4 broken #1\n 4 broken #2\n 4 broken #3\n 5 append 0 d\n 200 tick\n 201 ok #4 0\n 400 ok #5 1\n 401 ok #6 2",
+    check_known(
+        "2 append 0 c\n 3 append 0 d\n 4 broken #2\n 4 broken #3\n 4 broken #4\n 5 append 0 e\n 200 tick\n 201 ok #5 0\n 400 ok #6 1\n 401 ok #7 2",
         &expect![[r#"
             0 append 0 a
                 identify #0
             1 identity #0 7 0
                 send #1 to 1: t-0 7/0@0 [a]
+            1 ok #1 0
+                0 x1 written at 0
             2 append 0 b
                 send #2 to 1: t-0 7/0@1 [b]
-            3 append 0 c
+            2 append 0 c
                 send #3 to 1: t-0 7/0@2 [c]
-            4 broken #1
-                refresh
+            3 append 0 d
+                send #4 to 1: t-0 7/0@3 [d]
             4 broken #2
                 refresh
             4 broken #3
                 refresh
-            5 append 0 d
+            4 broken #4
+                refresh
+            5 append 0 e
             200 tick
-                send #4 to 1: t-0 7/0@0 [a]
-            201 ok #4 0
-                0 x1 written at 0
                 send #5 to 1: t-0 7/0@1 [b]
-            400 ok #5 1
-                0 x1 written at 1
+            201 ok #5 0
+                0 x1 written at 0
                 send #6 to 1: t-0 7/0@2 [c]
+            400 ok #6 1
+                0 x1 written at 1
                 send #7 to 1: t-0 7/0@3 [d]
-            401 ok #6 2
+                send #8 to 1: t-0 7/0@4 [e]
+            401 ok #7 2
                 0 x1 written at 2
         "#]],
     );
@@ -321,23 +366,27 @@ fn after_a_broken_connection_batches_go_again_one_by_one_under_their_numbers() {
 
 #[test]
 fn what_came_too_early_is_sent_again_after_what_was_missing() {
-    check(
-        "2 append 0 b\n 3 error #1 NOT_ENOUGH_REPLICAS\n 4 error #2 OUT_OF_ORDER_SEQUENCE_NUMBER\n 200 tick\n 201 ok #3 0\n 202 ok #4 1",
+    check_known(
+        "2 append 0 c\n 3 error #2 NOT_ENOUGH_REPLICAS\n 4 error #3 OUT_OF_ORDER_SEQUENCE_NUMBER\n 200 tick\n 201 ok #4 0\n 202 ok #5 1",
         &expect![[r#"
             0 append 0 a
                 identify #0
             1 identity #0 7 0
                 send #1 to 1: t-0 7/0@0 [a]
+            1 ok #1 0
+                0 x1 written at 0
             2 append 0 b
                 send #2 to 1: t-0 7/0@1 [b]
-            3 error #1 NOT_ENOUGH_REPLICAS
-            4 error #2 OUT_OF_ORDER_SEQUENCE_NUMBER
+            2 append 0 c
+                send #3 to 1: t-0 7/0@2 [c]
+            3 error #2 NOT_ENOUGH_REPLICAS
+            4 error #3 OUT_OF_ORDER_SEQUENCE_NUMBER
             200 tick
-                send #3 to 1: t-0 7/0@0 [a]
-            201 ok #3 0
-                0 x1 written at 0
                 send #4 to 1: t-0 7/0@1 [b]
-            202 ok #4 1
+            201 ok #4 0
+                0 x1 written at 0
+                send #5 to 1: t-0 7/0@2 [c]
+            202 ok #5 1
                 0 x1 written at 1
         "#]],
     );
@@ -386,30 +435,34 @@ fn a_batch_that_is_too_large_is_cut_until_its_records_fit_or_one_alone_does_not(
     check_with(
         eager(),
         &[1],
-        "0 append 0 a b c\n 1 identity #0 7 0\n 2 append 0 d\n 3 flush\n 4 error #1 MESSAGE_TOO_LARGE\n 5 error #2 OUT_OF_ORDER_SEQUENCE_NUMBER\n 6 ok #3 0\n 7 error #4 MESSAGE_TOO_LARGE\n 8 ok #5 1\n 9 error #6 MESSAGE_TOO_LARGE\n 10 ok #7 2",
+        "0 append 0 z\n 0 identity #0 7 0\n 0 ok #1 0\n 1 append 0 a b c\n  2 append 0 d\n 3 flush\n 4 error #2 MESSAGE_TOO_LARGE\n 5 error #3 OUT_OF_ORDER_SEQUENCE_NUMBER\n 6 ok #4 0\n 7 error #5 MESSAGE_TOO_LARGE\n 8 ok #6 1\n 9 error #7 MESSAGE_TOO_LARGE\n 10 ok #8 2",
         &expect![[r#"
-            0 append 0 a b c
+            0 append 0 z
                 identify #0
-            1 identity #0 7 0
-                send #1 to 1: t-0 7/0@0 [a b c]
-            2 append 0 d
-                send #2 to 1: t-0 7/0@3 [d]
-            3 flush
-            4 error #1 MESSAGE_TOO_LARGE
-                send #3 to 1: t-0 7/0@0 [a]
-            5 error #2 OUT_OF_ORDER_SEQUENCE_NUMBER
-            6 ok #3 0
+            0 identity #0 7 0
+                send #1 to 1: t-0 7/0@0 [z]
+            0 ok #1 0
                 0 x1 written at 0
-                send #4 to 1: t-0 7/0@1 [b c]
-            7 error #4 MESSAGE_TOO_LARGE
-                send #5 to 1: t-0 7/0@1 [b]
-            8 ok #5 1
+            1 append 0 a b c
+                send #2 to 1: t-0 7/0@1 [a b c]
+            2 append 0 d
+                send #3 to 1: t-0 7/0@4 [d]
+            3 flush
+            4 error #2 MESSAGE_TOO_LARGE
+                send #4 to 1: t-0 7/0@1 [a]
+            5 error #3 OUT_OF_ORDER_SEQUENCE_NUMBER
+            6 ok #4 0
+                0 x1 written at 0
+                send #5 to 1: t-0 7/0@2 [b c]
+            7 error #5 MESSAGE_TOO_LARGE
+                send #6 to 1: t-0 7/0@2 [b]
+            8 ok #6 1
                 0 x1 written at 1
-                send #6 to 1: t-0 7/0@2 [c]
-            9 error #6 MESSAGE_TOO_LARGE
+                send #7 to 1: t-0 7/0@3 [c]
+            9 error #7 MESSAGE_TOO_LARGE
                 0 x1 lost: t-0: not written after 3 tries: the broker answered MESSAGE_TOO_LARGE
-                send #7 to 1: t-0 7/1@0 [d]
-            10 ok #7 2
+                send #8 to 1: t-0 7/1@0 [d]
+            10 ok #8 2
                 0 x1 written at 2
         "#]],
     );
@@ -446,26 +499,30 @@ fn parts_of_a_batch_that_may_be_stored_as_a_whole_are_not_stored_under_other_num
 
 #[test]
 fn batches_behind_a_refused_one_begin_again_in_a_new_epoch() {
-    check(
-        "2 append 0 b\n 3 append 0 c\n 4 error #1 INVALID_RECORD\n 5 error #2 OUT_OF_ORDER_SEQUENCE_NUMBER\n 6 error #3 OUT_OF_ORDER_SEQUENCE_NUMBER\n 7 ok #4 0\n 8 ok #5 1",
+    check_known(
+        "2 append 0 c\n 3 append 0 d\n 4 error #2 INVALID_RECORD\n 5 error #3 OUT_OF_ORDER_SEQUENCE_NUMBER\n 6 error #4 OUT_OF_ORDER_SEQUENCE_NUMBER\n 7 ok #5 0\n 8 ok #6 1",
         &expect![[r#"
             0 append 0 a
                 identify #0
             1 identity #0 7 0
                 send #1 to 1: t-0 7/0@0 [a]
+            1 ok #1 0
+                0 x1 written at 0
             2 append 0 b
                 send #2 to 1: t-0 7/0@1 [b]
-            3 append 0 c
+            2 append 0 c
                 send #3 to 1: t-0 7/0@2 [c]
-            4 error #1 INVALID_RECORD
+            3 append 0 d
+                send #4 to 1: t-0 7/0@3 [d]
+            4 error #2 INVALID_RECORD
                 0 x1 lost: t-0: not written after 1 try: the broker answered INVALID_RECORD
-            5 error #2 OUT_OF_ORDER_SEQUENCE_NUMBER
-            6 error #3 OUT_OF_ORDER_SEQUENCE_NUMBER
-                send #4 to 1: t-0 7/1@0 [b]
-            7 ok #4 0
+            5 error #3 OUT_OF_ORDER_SEQUENCE_NUMBER
+            6 error #4 OUT_OF_ORDER_SEQUENCE_NUMBER
+                send #5 to 1: t-0 7/1@0 [c]
+            7 ok #5 0
                 0 x1 written at 0
-                send #5 to 1: t-0 7/1@1 [c]
-            8 ok #5 1
+                send #6 to 1: t-0 7/1@1 [d]
+            8 ok #6 1
                 0 x1 written at 1
         "#]],
     );
@@ -474,24 +531,28 @@ fn batches_behind_a_refused_one_begin_again_in_a_new_epoch() {
 #[test]
 fn a_batch_that_may_be_stored_keeps_its_number_in_spite_of_a_new_epoch() {
     // The first is refused while the second is lost on the way: was it stored? Only its old number can tell.
-    check(
-        "2 append 0 b\n 3 error #1 INVALID_RECORD\n 4 broken #2\n 200 tick\n 201 error #3 OUT_OF_ORDER_SEQUENCE_NUMBER\n 202 ok #4 0",
+    check_known(
+        "2 append 0 c\n 3 error #2 INVALID_RECORD\n 4 broken #3\n 200 tick\n 201 error #4 OUT_OF_ORDER_SEQUENCE_NUMBER\n 202 ok #5 0",
         &expect![[r#"
             0 append 0 a
                 identify #0
             1 identity #0 7 0
                 send #1 to 1: t-0 7/0@0 [a]
+            1 ok #1 0
+                0 x1 written at 0
             2 append 0 b
                 send #2 to 1: t-0 7/0@1 [b]
-            3 error #1 INVALID_RECORD
+            2 append 0 c
+                send #3 to 1: t-0 7/0@2 [c]
+            3 error #2 INVALID_RECORD
                 0 x1 lost: t-0: not written after 1 try: the broker answered INVALID_RECORD
-            4 broken #2
+            4 broken #3
                 refresh
             200 tick
-                send #3 to 1: t-0 7/0@1 [b]
-            201 error #3 OUT_OF_ORDER_SEQUENCE_NUMBER
-                send #4 to 1: t-0 7/1@0 [b]
-            202 ok #4 0
+                send #4 to 1: t-0 7/0@2 [c]
+            201 error #4 OUT_OF_ORDER_SEQUENCE_NUMBER
+                send #5 to 1: t-0 7/1@0 [c]
+            202 ok #5 0
                 0 x1 written at 0
         "#]],
     );
@@ -567,24 +628,28 @@ fn who_led_a_partition_says_who_does() {
 
 #[test]
 fn at_last_it_is_given_up_with_the_reason() {
-    check(
-        "2 error #1 NOT_ENOUGH_REPLICAS\n 200 error #2 NOT_ENOUGH_REPLICAS\n 300 append 0 b\n 2001 tick\n 2002 error #3 NOT_ENOUGH_REPLICAS\n 2003 tick\n 2300 tick\n 2302 tick",
+    check_known(
+        "2 error #2 NOT_ENOUGH_REPLICAS\n 200 error #3 NOT_ENOUGH_REPLICAS\n 300 append 0 c\n 2001 tick\n 2002 error #4 NOT_ENOUGH_REPLICAS\n 2003 tick\n 2300 tick\n 2302 tick",
         &expect![[r#"
             0 append 0 a
                 identify #0
             1 identity #0 7 0
                 send #1 to 1: t-0 7/0@0 [a]
-            2 error #1 NOT_ENOUGH_REPLICAS
-            200 error #2 NOT_ENOUGH_REPLICAS
-                send #2 to 1: t-0 7/0@0 [a]
-            300 append 0 b
+            1 ok #1 0
+                0 x1 written at 0
+            2 append 0 b
+                send #2 to 1: t-0 7/0@1 [b]
+            2 error #2 NOT_ENOUGH_REPLICAS
+            200 error #3 NOT_ENOUGH_REPLICAS
                 send #3 to 1: t-0 7/0@1 [b]
+            300 append 0 c
+                send #4 to 1: t-0 7/0@2 [c]
             2001 tick
-                0 x1 lost: t-0: not written after 2 tries: no acknowledgement within 2000 ms; the last try: the broker answered NOT_ENOUGH_REPLICAS
-            2002 error #3 NOT_ENOUGH_REPLICAS
+            2002 error #4 NOT_ENOUGH_REPLICAS
             2003 tick
+                0 x1 lost: t-0: not written after 2 tries: no acknowledgement within 2000 ms; the last try: the broker answered NOT_ENOUGH_REPLICAS
             2300 tick
-                send #4 to 1: t-0 7/1@0 [b]
+                send #5 to 1: t-0 7/1@0 [c]
             2302 tick
                 0 x1 lost: t-0: not written after 2 tries: no acknowledgement within 2000 ms; the last try: the broker answered NOT_ENOUGH_REPLICAS
         "#]],
@@ -777,22 +842,26 @@ fn a_batch_is_sent_again_as_often_as_allowed() {
 
 #[test]
 fn who_closes_without_patience_hears_of_every_batch() {
-    check(
-        "2 append 0 b\n 3 broken #1\n 4 abandon\n 5 ok #2 0\n 6 append 0 c",
+    check_known(
+        "2 append 0 c\n 3 broken #2\n 4 abandon\n 5 ok #3 0\n 6 append 0 d",
         &expect![[r#"
             0 append 0 a
                 identify #0
             1 identity #0 7 0
                 send #1 to 1: t-0 7/0@0 [a]
+            1 ok #1 0
+                0 x1 written at 0
             2 append 0 b
                 send #2 to 1: t-0 7/0@1 [b]
-            3 broken #1
+            2 append 0 c
+                send #3 to 1: t-0 7/0@2 [c]
+            3 broken #2
                 refresh
             4 abandon
                 0 x1 lost: t-0: not written after 1 try: the producer was closed before an acknowledgement came
                 0 x1 lost: t-0: not written after 1 try: the producer was closed before an acknowledgement came
-            5 ok #2 0
-            6 append 0 c
+            5 ok #3 0
+            6 append 0 d
                 never: t-0: not sent: the producer is closed
         "#]],
     );

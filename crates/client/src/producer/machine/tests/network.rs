@@ -36,11 +36,12 @@ impl StoredPartition {
         match self.producer {
             Some((_, epoch)) if producer.epoch < epoch => return (ErrorCode::InvalidProducerEpoch, -1),
             known if known != Some((producer.id, producer.epoch)) => {
-                if producer.base_sequence != 0 {
+                // Of a producer of which Kafka knows nothing, it takes any number as the first.
+                if known.is_some() && producer.base_sequence != 0 {
                     return (ErrorCode::OutOfOrderSequenceNumber, -1);
                 }
                 self.producer = Some((producer.id, producer.epoch));
-                self.next_sequence = 0;
+                self.next_sequence = producer.base_sequence;
                 self.recent.clear();
             }
             _ => {}
