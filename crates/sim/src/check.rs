@@ -4,10 +4,11 @@
 //! here is asked of the code under test, and nothing here stops it: a broken rule is noted, with the number of the invariant.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use klamm_model::{PartitionIndex, TopicId, TopicPartition};
+use klamm_model::{PartitionIndex, TopicPartition};
 
-use crate::{client::Place, replicas::Replicas, timeline::Timeline};
+use crate::{client::Place, outcomes::Outcomes, replicas::Replicas, timeline::Timeline};
 
 /// A broken invariant.
 #[derive(Clone, Debug)]
@@ -49,15 +50,6 @@ impl Findings {
     }
 }
 
-/// Records that a producer was told are kept.
-#[derive(Debug)]
-struct Taken {
-    partition: TopicPartition,
-    offset: i64,
-    values: Vec<u64>,
-    client: usize,
-}
-
 /// A record as it was read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Seen {
@@ -72,9 +64,9 @@ pub struct Checker {
     pub findings: Findings,
     /// The observer of the replicas.
     pub replicas: Replicas,
-    sent: BTreeMap<u64, usize>,
-    taken: Vec<Taken>,
-    read: BTreeMap<(TopicPartition, i64), Seen>,
+    /// What producers told.
+    pub outcomes: Outcomes,
+    read: BTreeMap<Place, BTreeMap<i64, Seen>>,
     topics: BTreeSet<String>,
     sessions: BTreeMap<i64, usize>,
 }
@@ -90,11 +82,6 @@ impl Checker {
         &self.findings.violations
     }
 
-    /// A producer made records.
-    pub fn sent(&mut self, values: &[u64], client: usize) {
-        self.sent.extend(values.iter().map(|value| (*value, client)));
-    }
-
     /// A producer got a number.
     pub fn session(&mut self, producer_id: i64, client: usize) {
         if let Some(other) = self.sessions.insert(producer_id, client) {
@@ -102,22 +89,6 @@ impl Checker {
                 "producer id {producer_id} was given to client {client} and before to client {other}"
             );
             self.findings.broken("I14", what);
-        }
-    }
-
-    /// A producer was told that its records are kept.
-    pub fn taken(
-        &mut self,
-        place: &Place,
-        topic: TopicId,
-        values: &[u64],
-        offset: i64,
-        by_all: bool,
-        client: usize,
-    ) {
-        let partition = TopicPartition { topic, partition: PartitionIndex(place.partition) };
-        if by_all {
-            self.taken.push(Taken { partition, offset, values: values.to_vec(), client });
         }
     }
 
@@ -134,47 +105,48 @@ impl Checker {
         self.topics.insert(name.to_owned());
     }
 
-    /// An answer that no fault explains.
+    /// A client said something that no fault explains.
     pub fn unexpected(&mut self, client: usize, what: &str) {
         self.findings.broken("I26", format!("client {client}: {what}"));
     }
 
+    /// A client keeps more than it should.
+    pub fn leaked(&mut self, client: usize, what: &str) {
+        self.findings.broken("I24", format!("client {client}: {what}"));
+    }
+
     /// A consumer's position, up to which it has read, is said not to exist.
-    pub fn position_refused(&mut self, place: &Place, client: usize, position: i64, why: &str) {
-        let what = format!(
-            "client {client}: {place:?}: position {position}, up to which it had read, is said to be {why}"
-        );
-        self.findings.broken("I1", what);
+    pub fn position_refused(&mut self, client: usize, why: &str) {
+        self.findings
+            .broken("I1", format!("client {client} was given this, and no fault takes what it read: {why}"));
     }
 
     /// A consumer saw the high watermark go back. A new leader with too few replicas in sync may never learn how far its predecessor's was; what it knows
     /// to be committed it gives to those who are behind that.
-    pub fn high_watermark_went_back(
-        &mut self,
-        place: &Place,
-        topic: TopicId,
-        client: usize,
-        seen: i64,
-        now: i64,
-    ) {
-        let partition = TopicPartition { topic, partition: PartitionIndex(place.partition) };
-        if self.replicas.lacked_replicas_lately(partition, self.findings.now) {
+    pub fn high_watermark_went_back(&mut self, place: &Place, client: usize, seen: i64, now: i64) {
+        let partition = self.partition(place);
+        if partition.is_none_or(|it| self.replicas.lacked_replicas_lately(it, self.findings.now)) {
             return;
         }
         let what = format!("client {client}: {place:?}: the high watermark went back from {seen} to {now}");
         self.findings.broken("I4", what);
     }
 
+    fn partition(&self, place: &Place) -> Option<TopicPartition> {
+        let topic = self.replicas.newest_image().topic_named(&place.topic)?.id;
+        Some(TopicPartition { topic, partition: PartitionIndex(place.partition) })
+    }
+
     /// A consumer was given something that is no batch.
-    pub fn garbage(&mut self, place: &Place, client: usize, position: i64, problem: &str) {
-        let what = format!("client {client}: {place:?}: what was given at {position} is no batch: {problem}");
+    pub fn garbage(&mut self, place: &Place, client: usize, problem: &str) {
+        let what = format!("client {client}: {place:?}: what was given is no batch: {problem}");
         self.findings.broken("I3", what);
     }
 
-    /// A consumer was given another offset than the next one.
-    pub fn skipped(&mut self, place: &Place, client: usize, wanted: i64, given: i64) {
-        let what = format!("client {client}: {place:?}: offset {wanted} is next, {given} was given");
-        self.findings.broken("I3", what);
+    /// An application was handed another offset than the next one.
+    pub fn skipped(&mut self, place: &Place, client: usize, wanted: &str, given: i64) {
+        let what = format!("client {client}: {place:?}: {wanted} is next, {given} was given");
+        self.findings.broken("I11", what);
     }
 
     /// A consumer was given a record that the same answer says is not committed.
@@ -192,25 +164,20 @@ impl Checker {
     }
 
     /// A consumer read a record.
-    pub fn read(
-        &mut self,
-        place: &Place,
-        topic: TopicId,
-        offset: i64,
-        epoch: i32,
-        value: Option<u64>,
-        client: usize,
-    ) {
-        let partition = TopicPartition { topic, partition: PartitionIndex(place.partition) };
+    pub fn read(&mut self, place: &Place, offset: i64, epoch: i32, value: Option<u64>, client: usize) {
         let seen = Seen { value, epoch };
-        let first = *self.read.entry((partition, offset)).or_insert(seen);
+        if !self.read.contains_key(place) {
+            self.read.insert(place.clone(), BTreeMap::new());
+        }
+        let of_place = self.read.get_mut(place).expect("there by now");
+        let first = *of_place.entry(offset).or_insert(seen);
         if first != seen {
             let what = format!(
                 "client {client}: {place:?}: offset {offset} was read as {first:?} and now as {seen:?}"
             );
             self.findings.broken("I2", what);
         }
-        if value.is_none_or(|value| !self.sent.contains_key(&value)) {
+        if value.is_none_or(|value| !self.outcomes.knows(value)) {
             let what =
                 format!("client {client}: {place:?}: offset {offset} holds {value:?}, which nobody sent");
             self.findings.broken("I2", what);
@@ -219,12 +186,15 @@ impl Checker {
 
     /// Looks at everything once more when all is quiet: `logs` are the partitions as their leaders have them.
     pub fn conclude(&mut self, logs: &BTreeMap<TopicPartition, Vec<FinalRecord>>) {
-        self.nothing_acknowledged_is_lost(logs);
-        self.what_was_read_is_still_there(logs);
-        for (partition, records) in logs {
-            self.nothing_is_there_twice(*partition, records);
-        }
         let image = self.replicas.newest_image();
+        let mut named = BTreeMap::new();
+        for (partition, records) in logs {
+            let topic = image.topic(partition.topic).expect("it has partitions").name.clone();
+            let place = Place { topic: Arc::from(&*topic), partition: partition.partition.0 };
+            named.insert(place, (*partition, records.as_slice()));
+        }
+        self.outcomes.conclude(&named, &mut self.findings);
+        self.what_was_read_is_still_there(&named);
         for name in &self.topics {
             if image.topic_named(name).is_none() {
                 self.findings
@@ -233,54 +203,16 @@ impl Checker {
         }
     }
 
-    fn nothing_acknowledged_is_lost(&mut self, logs: &BTreeMap<TopicPartition, Vec<FinalRecord>>) {
-        for Taken { partition, offset, values, client } in &self.taken {
-            for (value, offset) in values.iter().zip(*offset..) {
-                let found = usize::try_from(offset).ok().and_then(|at| logs.get(partition)?.get(at));
-                if found.is_none_or(|record| record.value != Some(*value)) {
-                    let place = logs
-                        .get(partition)
-                        .and_then(|log| log.iter().find(|record| record.value == Some(*value)))
-                        .map(|record| record.offset);
-                    let what = format!(
-                        "value {value:x} of client {client} was acknowledged by all at offset {offset} of {partition}; there is {found:?}, and the value is at {place:?}"
-                    );
-                    self.findings.broken("I1", what);
+    fn what_was_read_is_still_there(&mut self, logs: &BTreeMap<Place, (TopicPartition, &[FinalRecord])>) {
+        for (place, records) in &self.read {
+            let log = logs.get(place).map_or(&[][..], |(_, records)| records);
+            for (offset, seen) in records {
+                let found = usize::try_from(*offset).ok().and_then(|at| log.get(at));
+                if found.is_none_or(|record| (record.value, record.epoch) != (seen.value, seen.epoch)) {
+                    let what =
+                        format!("offset {offset} of {place:?} was read as {seen:?}; there is {found:?} now");
+                    self.findings.broken("I9", what);
                 }
-            }
-        }
-    }
-
-    fn what_was_read_is_still_there(&mut self, logs: &BTreeMap<TopicPartition, Vec<FinalRecord>>) {
-        for ((partition, offset), seen) in &self.read {
-            let found = usize::try_from(*offset).ok().and_then(|at| logs.get(partition)?.get(at));
-            if found.is_none_or(|record| (record.value, record.epoch) != (seen.value, seen.epoch)) {
-                let what =
-                    format!("offset {offset} of {partition} was read as {seen:?}; there is {found:?} now");
-                self.findings.broken("I9", what);
-            }
-        }
-    }
-
-    /// Values of one session rise with the offsets: none is there twice, none overtook another.
-    fn nothing_is_there_twice(&mut self, partition: TopicPartition, records: &[FinalRecord]) {
-        let mut last_of_session: BTreeMap<i64, u64> = BTreeMap::new();
-        let mut places: BTreeMap<u64, i64> = BTreeMap::new();
-        for record in records {
-            let Some(value) = record.value else { continue };
-            if let Some(earlier) = places.insert(value, record.offset) {
-                let what =
-                    format!("value {value:x} is at offsets {earlier} and {} of {partition}", record.offset);
-                self.findings.broken("I14", what);
-            }
-            if let Some(last) = last_of_session.insert(record.producer_id, value)
-                && value < last
-            {
-                let what = format!(
-                    "value {value:x} at offset {} of {partition} comes after {last:x}",
-                    record.offset
-                );
-                self.findings.broken("I14", what);
             }
         }
     }
@@ -293,8 +225,6 @@ pub struct FinalRecord {
     pub offset: i64,
     /// Of which leader.
     pub epoch: i32,
-    /// Of which producer.
-    pub producer_id: i64,
     /// What.
     pub value: Option<u64>,
 }

@@ -1,31 +1,58 @@
-//! Clients as small machines: they ask, retry, and tell the checker what they were told.
+//! Clients: applications that use the machines of the client crate, and tell the checker what they were told.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use klamm_model::{ErrorCode, TopicId};
+use klamm_model::ErrorCode;
 use klamm_node::PeerFailure;
-use klamm_wire::{MetadataRequest, MetadataResponse, Request, Response, metadata::MetadataRequestTopic};
+use klamm_wire::Response;
 
 use crate::{
     NODE_COUNT,
     check::Checker,
-    network::{Network, Party, Question},
-    timeline::{Happening, Life, MS, SECOND, Timeline},
+    network::Network,
+    timeline::{Happening, Life, Timeline},
 };
 
 pub mod admin;
 pub mod consumer;
+mod pool;
 pub mod producer;
 
 pub use admin::Admin;
 pub use consumer::Consumer;
 pub use producer::Producer;
 
+/// What clients do wrong on purpose.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ClientSabotage {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// A batch that is sent again has no number.
+    ForgetsNumberAtRetry,
+    /// A batch that is sent again gets the number behind all others.
+    NewNumberAtRetry,
+    /// No batch has a number, with several under way.
+    NumbersNothing,
+    /// The outcome of a batch is told twice.
+    TellsTwice,
+    /// Some outcomes are not told.
+    ForgetsOutcomes,
+    /// The machine does not hear of questions that have no answer.
+    LosesFailures,
+    /// The bytes of a batch that has its end still count.
+    KeepsBytes,
+    /// After a connection broke, the first batch of an answer is passed over.
+    SkipsAfterReset,
+    /// Some batches are handed out twice.
+    HandsOutTwice,
+}
+
 /// A topic of a run.
 #[derive(Clone, Debug)]
 pub struct TopicPlan {
     /// Its name.
-    pub name: String,
+    pub name: Arc<str>,
     /// How many partitions.
     pub partition_count: i32,
     /// How many replicas each has.
@@ -40,7 +67,7 @@ pub struct TopicPlan {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Place {
     /// The topic's name.
-    pub topic: String,
+    pub topic: Arc<str>,
     /// The partition's number.
     pub partition: i32,
 }
@@ -57,8 +84,15 @@ pub struct Scene<'a> {
     pub checker: &'a mut Checker,
 }
 
-/// One client of any kind.
-pub enum Client {
+/// One client, and when it is to look what there is to do.
+pub struct Client {
+    number: usize,
+    kind: Kind,
+    wakes_at: Option<u64>,
+}
+
+/// What it does.
+pub enum Kind {
     /// Writes.
     Producer(Box<Producer>),
     /// Reads.
@@ -68,14 +102,27 @@ pub enum Client {
 }
 
 impl Client {
-    /// It is time to look what there is to do.
+    /// One that has not begun.
+    pub fn new(number: usize, kind: Kind) -> Self {
+        Self { number, kind, wakes_at: None }
+    }
+
+    /// It begins.
+    pub fn start(&mut self, timeline: &mut Timeline) {
+        self.plan_wake(Some(timeline.now()), timeline);
+    }
+
+    /// It is time to look what there is to do, if the client still means this moment.
     pub fn wake(&mut self, scene: &mut Scene<'_>) {
-        let (number, pause) = match self {
-            Self::Producer(it) => (it.asking.me, it.wake(scene)),
-            Self::Consumer(it) => (it.asking.me, it.wake(scene)),
-            Self::Admin(it) => (it.asking.me, it.wake(scene)),
-        };
-        scene.timeline.after(pause, Happening::ClientWakes { client: number });
+        if self.wakes_at.take_if(|at| *at <= scene.timeline.now()).is_none() {
+            return;
+        }
+        match &mut self.kind {
+            Kind::Producer(it) => it.wake(scene),
+            Kind::Consumer(it) => it.wake(scene),
+            Kind::Admin(it) => it.wake(scene),
+        }
+        self.plan_wake(self.next_wake(), scene.timeline);
     }
 
     /// A question has its end.
@@ -86,163 +133,54 @@ impl Client {
         token: u64,
         answer: Result<Response, PeerFailure>,
     ) {
-        match self {
-            Self::Producer(it) => it.answered(scene, server, token, answer),
-            Self::Consumer(it) => it.answered(scene, server, token, answer),
-            Self::Admin(it) => it.answered(scene, token, answer),
+        match &mut self.kind {
+            Kind::Producer(it) => it.answered(scene, server, token, answer),
+            Kind::Consumer(it) => it.answered(scene, server, token, answer),
+            Kind::Admin(it) => it.answered(scene, server, token, answer),
+        }
+        self.plan_wake(self.next_wake(), scene.timeline);
+    }
+
+    fn next_wake(&self) -> Option<u64> {
+        match &self.kind {
+            Kind::Producer(it) => it.next_wake(),
+            Kind::Consumer(it) => it.next_wake(),
+            Kind::Admin(it) => it.next_wake(),
+        }
+    }
+
+    fn plan_wake(&mut self, wanted: Option<u64>, timeline: &mut Timeline) {
+        let Some(wanted) = wanted.map(|at| at.max(timeline.now())) else { return };
+        if self.wakes_at.is_none_or(|planned| wanted < planned) {
+            self.wakes_at = Some(wanted);
+            timeline.at(wanted, Happening::ClientWakes { client: self.number });
         }
     }
 
     /// Nothing new is begun any more; what is under way is finished.
-    pub fn calm_down(&mut self) {
-        match self {
-            Self::Producer(it) => it.is_producing = false,
-            Self::Consumer(_) | Self::Admin(_) => {}
+    pub fn calm_down(&mut self, timeline: &mut Timeline) {
+        match &mut self.kind {
+            Kind::Producer(it) => it.calm_down(),
+            Kind::Consumer(it) => it.calm_down(),
+            Kind::Admin(_) => {}
+        }
+        self.plan_wake(Some(timeline.now()), timeline);
+    }
+
+    /// What it still waits for, if it does.
+    pub fn waits_for(&self) -> Option<String> {
+        match &self.kind {
+            Kind::Producer(it) if !it.is_done() => Some(it.waits_for()),
+            Kind::Admin(it) if !it.is_done() => Some(it.waits_for()),
+            Kind::Producer(_) | Kind::Consumer(_) | Kind::Admin(_) => None,
         }
     }
 
-    /// Whether nothing is under way.
-    pub fn is_done(&self) -> bool {
-        match self {
-            Self::Producer(it) => it.is_done(),
-            Self::Consumer(_) => true,
-            Self::Admin(it) => it.is_done(),
-        }
-    }
-
-    /// What it still waits for, for a message.
-    pub fn waits_for(&self) -> String {
-        match self {
-            Self::Producer(it) => it.waits_for(),
-            Self::Consumer(_) => String::new(),
-            Self::Admin(it) => it.waits_for(),
-        }
-    }
-}
-
-/// How a client asks: whom, and what it asked.
-pub struct Asking<P> {
-    /// The client's number.
-    pub me: usize,
-    next_token: u64,
-    open: BTreeMap<u64, P>,
-    patience: u64,
-}
-
-impl<P> Asking<P> {
-    fn new(me: usize, patience: u64) -> Self {
-        Self { me, next_token: 0, open: BTreeMap::new(), patience }
-    }
-
-    fn ask(
-        &mut self,
-        scene: &mut Scene<'_>,
-        node: usize,
-        request: &Request,
-        version: i16,
-        purpose: P,
-    ) -> u64 {
-        let token = self.next_token;
-        self.next_token += 1;
-        self.open.insert(token, purpose);
-        let question = Question {
-            caller: Party::Client(self.me),
-            lane: 0,
-            server: scene.lives[node],
-            node,
-            token,
-            request,
-            version,
-            patience: self.patience,
-        };
-        scene.network.ask(&question, scene.timeline);
-        token
-    }
-
-    fn take(&mut self, token: u64) -> P {
-        self.open.remove(&token).expect("an answer to something that was asked")
-    }
-}
-
-/// What a client knows of the cluster.
-pub struct Metadata {
-    topics: Vec<String>,
-    leaders: BTreeMap<Place, Leader>,
-    ids: BTreeMap<String, TopicId>,
-    asked: bool,
-    ask_at: u64,
-}
-
-/// Who leads a partition, as a client knows.
-#[derive(Clone, Copy, Debug)]
-pub struct Leader {
-    /// The machine; `None` while nobody leads.
-    pub node: Option<usize>,
-    /// The epoch it leads under.
-    pub epoch: i32,
-}
-
-impl Metadata {
-    fn new(topics: Vec<String>) -> Self {
-        Self { topics, leaders: BTreeMap::new(), ids: BTreeMap::new(), asked: false, ask_at: 0 }
-    }
-
-    /// Something was not as the metadata say.
-    fn distrust(&mut self, now: u64) {
-        self.ask_at = self.ask_at.min(now + 30 * MS);
-    }
-
-    fn leader(&self, place: &Place) -> Option<Leader> {
-        self.leaders.get(place).copied()
-    }
-
-    fn places(&self) -> impl Iterator<Item = &Place> {
-        self.leaders.keys()
-    }
-
-    fn name_of(&self, id: TopicId) -> Option<&String> {
-        self.ids.iter().find(|(_, it)| **it == id).map(|(name, _)| name)
-    }
-
-    /// Whom to ask for what, if it is time.
-    fn question(&mut self, timeline: &mut Timeline) -> Option<(usize, Request, i16)> {
-        if self.asked || timeline.now() < self.ask_at {
-            return None;
-        }
-        self.asked = true;
-        let topics = self
-            .topics
-            .iter()
-            .map(|name| MetadataRequestTopic { name: Some(name.clone()), ..Default::default() });
-        let request = MetadataRequest { topics: Some(topics.collect()), ..Default::default() };
-        let version = timeline.dice.between(10, 14) as i16;
-        Some((timeline.dice.index(NODE_COUNT), Request::Metadata(request), version))
-    }
-
-    fn answered(&mut self, timeline: &mut Timeline, answer: Result<MetadataResponse, PeerFailure>) {
-        self.asked = false;
-        let pause = if answer.is_ok() { timeline.dice.between(300 * MS, SECOND) } else { 40 * MS };
-        self.ask_at = timeline.now() + pause;
-        for topic in answer.into_iter().flat_map(|response| response.topics) {
-            // A topic that is not there yet is met in the next round.
-            let (Some(name), 0) = (topic.name, topic.error_code) else { continue };
-            self.ids.insert(name.clone(), topic.topic_id);
-            for partition in topic.partitions {
-                let place = Place { topic: name.clone(), partition: partition.partition_index };
-                let node = usize::try_from(partition.leader_id).ok();
-                if node.is_none() {
-                    self.distrust(timeline.now());
-                }
-                self.learn(place, Leader { node, epoch: partition.leader_epoch });
-            }
-        }
-    }
-
-    /// Newer epochs only (KIP-320): a node that lags must not send anybody back to an old leader.
-    fn learn(&mut self, place: Place, leader: Leader) {
-        let known = self.leaders.entry(place).or_insert(leader);
-        if known.epoch <= leader.epoch {
-            *known = leader;
+    /// The client as one that reads.
+    pub fn as_consumer(&self) -> Option<&Consumer> {
+        match &self.kind {
+            Kind::Consumer(it) => Some(it),
+            Kind::Producer(_) | Kind::Admin(_) => None,
         }
     }
 }

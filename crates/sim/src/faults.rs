@@ -6,7 +6,7 @@
 //! everything comes back by itself.
 
 use crate::{
-    NODE_COUNT, PARTY_COUNT,
+    CLIENT_COUNT, NODE_COUNT, PARTY_COUNT,
     dice::Dice,
     disk::Loss,
     timeline::{MS, SECOND},
@@ -60,10 +60,27 @@ pub enum Fault {
         /// So long, at most; 0 ends it.
         most: u64,
     },
+    /// Connections are narrow.
+    Throttle {
+        /// So much gets through each; 0 ends it.
+        bytes_per_second: u64,
+    },
     /// Connections break.
     Break {
         /// So many.
         count: u64,
+    },
+    /// Connections fall silent.
+    Silence {
+        /// So many.
+        count: u64,
+    },
+    /// A client stands still.
+    Standstill {
+        /// Which.
+        client: usize,
+        /// For how long.
+        lasts: u64,
     },
     /// A disk takes its time.
     Slow {
@@ -117,7 +134,10 @@ pub const KINDS: &[&str] = &[
     "fault: one-way cut",
     "fault: client cut off",
     "fault: messages delayed",
+    "fault: bandwidth throttled",
     "fault: connections broken",
+    "fault: connections half open",
+    "fault: client stands still",
     "fault: slow disk",
     "fault: full disk",
     "fault: sync fails",
@@ -194,10 +214,18 @@ fn steps(kind: &str, dice: &mut Dice) -> Vec<(u64, Fault)> {
             cut_off(client, 0..NODE_COUNT, lasts, dice)
         }
         "fault: messages delayed" => {
-            let most = dice.between(20 * MS, 400 * MS);
+            let most = dice.between(20 * MS, SECOND);
             vec![(0, Fault::Delay { most }), (lasts, Fault::Delay { most: 0 })]
         }
+        "fault: bandwidth throttled" => {
+            let bytes_per_second = dice.between(8 << 10, 64 << 10);
+            vec![(0, Fault::Throttle { bytes_per_second }), (lasts, Fault::Throttle { bytes_per_second: 0 })]
+        }
         "fault: connections broken" => vec![(0, Fault::Break { count: dice.between(1, 6) })],
+        "fault: connections half open" => vec![(0, Fault::Silence { count: dice.between(1, 8) })],
+        "fault: client stands still" => {
+            vec![(0, Fault::Standstill { client: dice.index(CLIENT_COUNT), lasts })]
+        }
         "fault: slow disk" => {
             let times = dice.between(10, 150);
             vec![(0, Fault::Slow { node, times }), (lasts, Fault::Slow { node, times: 0 })]

@@ -17,6 +17,7 @@ pub mod engine;
 pub mod faults;
 pub mod machine;
 pub mod network;
+pub mod outcomes;
 pub mod replicas;
 pub mod timeline;
 pub mod trace;

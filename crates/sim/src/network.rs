@@ -1,19 +1,29 @@
-//! Connections between nodes and clients, message by message, as encoded bytes.
+//! Connections between nodes and clients, as streams of encoded bytes: frames are found in what arrived, as sockets' owners do.
 //!
-//! Within one direction of a connection messages keep their order, as TCP's do; different connections overtake each other freely. What a cut holds up is
+//! Within one direction of a connection bytes keep their order, as TCP's do; different connections overtake each other freely. What a cut holds up is
 //! retried until the cut heals or somebody gives the connection up, so a request of a connection that its caller has long given up may still arrive (F36).
+//! What goes wrong with connections is in [`trouble`].
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use klamm_node::{ConnectionId, Listener, Origin, PeerFailure, Pipeline, ReplyTo};
-use klamm_wire::{ApiKey, Part, Reader, Request, RequestHeader, Response, ResponseHeader, encode_request};
+use klamm_wire::{
+    ApiKey, FrameBuffer, FrameLimits, Part, Reader, Request, RequestHeader, Response, ResponseHeader,
+    encode_request,
+};
 
+use self::trouble::cut_in_the_middle;
 use crate::{
     NODE_COUNT, PARTY_COUNT,
     timeline::{Happening, Life, MS, SECOND, Timeline},
 };
+
+mod trouble;
+
+/// No frame here is larger.
+const FRAME_SIZE_MAX: u32 = 1 << 20;
 
 /// Who may call.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -78,16 +88,32 @@ pub enum Arrival {
 /// What travels.
 #[derive(Debug)]
 enum Message {
-    Frame(Bytes),
+    /// A piece of the stream: mostly a frame, seldom a part of one.
+    Bytes(Bytes),
     /// The sender closed its end.
     Close,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Wire {
-    messages: VecDeque<Message>,
+    /// With the moment from which each is there.
+    messages: VecDeque<(u64, Message)>,
     /// When the last message that was sent arrives.
     last_arrival: u64,
+    received: FrameBuffer,
+}
+
+impl Wire {
+    fn new(limits: FrameLimits) -> Self {
+        Self { messages: VecDeque::new(), last_arrival: 0, received: FrameBuffer::new(limits) }
+    }
+
+    /// The frames that are whole with these bytes.
+    fn receive(&mut self, bytes: &[u8]) -> Vec<Bytes> {
+        self.received.prepare().extend_from_slice(bytes);
+        let mut next = || self.received.next_frame().expect("only frames are sent");
+        std::iter::from_fn(&mut next).collect()
+    }
 }
 
 #[derive(Debug)]
@@ -97,6 +123,8 @@ struct Asked {
     key: ApiKey,
     version: i16,
     deadline: u64,
+    /// What was sent, in case it arrives twice.
+    frame: Bytes,
 }
 
 /// Which of several connections to one server.
@@ -109,6 +137,8 @@ struct Connection {
     server: Life,
     caller_open: bool,
     server_open: bool,
+    /// Nothing that is sent arrives any more, and nobody is told.
+    is_half_open: bool,
     asked: VecDeque<Asked>,
     next_correlation_id: i32,
     looks: bool,
@@ -146,6 +176,8 @@ pub struct Network {
     cut: [[bool; PARTY_COUNT]; PARTY_COUNT],
     /// Messages take so much longer at most.
     pub extra_delay: u64,
+    /// So many bytes get through a connection in a second; 0 is without end.
+    pub bytes_per_second: u64,
 }
 
 /// A question to a server.
@@ -176,6 +208,7 @@ impl Default for Network {
             next: 0,
             cut: [[false; PARTY_COUNT]; PARTY_COUNT],
             extra_delay: 0,
+            bytes_per_second: 0,
         }
     }
 }
@@ -189,10 +222,15 @@ impl Network {
     /// Everything reaches everybody again.
     pub fn mend(&mut self) {
         self.cut = [[false; PARTY_COUNT]; PARTY_COUNT];
-        self.extra_delay = 0;
+        (self.extra_delay, self.bytes_per_second) = (0, 0);
     }
 
-    /// Sends a question; its end arrives as [`Arrival::Answer`].
+    /// Whether a caller has a connection that it believes in.
+    pub fn is_connected(&self, caller: Party, node: usize, lane: Lane) -> bool {
+        self.current.contains_key(&(caller, node, lane))
+    }
+
+    /// Sends a question; its end arrives as [`Arrival::Answer`], unless it is one without an answer.
     pub fn ask(&mut self, question: &Question<'_>, timeline: &mut Timeline) {
         let Question { caller, lane, server, node, token, request, version, patience } = *question;
         let key = request.api_key();
@@ -206,67 +244,92 @@ impl Network {
         let header = RequestHeader { api_key: key, api_version: version, correlation_id, client_id: None };
         let encoded = encode_request(&header, request).expect("nodes and clients ask what can be asked");
         let frame = joined(encoded.parts, |_| unreachable!("requests have no holes"));
-        let deadline = timeline.now() + patience;
-        connection.asked.push_back(Asked { token, correlation_id, key, version, deadline });
-        if !std::mem::replace(&mut connection.looks, true) {
-            timeline.at(deadline, Happening::CallerLooks { connection: id });
+        if has_answer(request) {
+            let deadline = timeline.now() + patience;
+            let frame = frame.clone();
+            connection.asked.push_back(Asked { token, correlation_id, key, version, deadline, frame });
+            if !std::mem::replace(&mut connection.looks, true) {
+                timeline.at(deadline, Happening::CallerLooks { connection: id });
+            }
         }
-        self.send(id, ConnectionSide::Server, Message::Frame(frame), timeline);
+        self.send(id, ConnectionSide::Server, Message::Bytes(frame), timeline);
     }
 
     fn connect(&mut self, caller: Party, node: usize, lane: Lane, server: Option<Life>) -> u64 {
+        // Nobody is at home: what is sent arrives at a process that does not live.
+        let id = self.add_connection(caller, server.unwrap_or(Life { node, number: 0 }), lane);
+        self.current.insert((caller, node, lane), id);
+        id
+    }
+
+    fn add_connection(&mut self, caller: Party, server: Life, lane: Lane) -> u64 {
         let id = self.next;
         self.next += 1;
         let listener = match caller {
             Party::Node(_) => Listener::Broker,
             Party::Client(_) => Listener::Client,
         };
-        let origin = Origin { listener, local_host: format!("n{node}"), local_port: 9092 };
+        let origin = Origin { listener, local_host: format!("n{}", server.node), local_port: 9092 };
         let connection = Connection {
             caller,
             lane,
-            // Nobody is at home: what is sent arrives at a process that does not live.
-            server: server.unwrap_or(Life { node, number: 0 }),
+            server,
             caller_open: true,
             server_open: true,
+            is_half_open: false,
             asked: VecDeque::new(),
             next_correlation_id: 0,
             looks: false,
             origin: Arc::new(origin),
             pipeline: Pipeline::default(),
             heads: BTreeMap::new(),
-            to_server: Wire::default(),
-            to_caller: Wire::default(),
+            to_server: Wire::new(FrameLimits::requests(FRAME_SIZE_MAX)),
+            to_caller: Wire::new(FrameLimits::responses(FRAME_SIZE_MAX)),
         };
         self.connections.insert(id, connection);
-        self.current.insert((caller, node, lane), id);
         id
     }
 
     fn send(&mut self, id: u64, to: ConnectionSide, message: Message, timeline: &mut Timeline) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        let mut delay = timeline.dice.between(50, 400);
-        if timeline.dice.chance(3) {
-            delay += timeline.dice.below(20 * MS);
+        let mut pieces = [Some(message), None];
+        if let Some(Message::Bytes(frame)) = &mut pieces[0] {
+            if connection.is_half_open {
+                return;
+            }
+            if timeline.dice.chance(2) {
+                let rest = frame.split_off(timeline.dice.index(frame.len()));
+                pieces[1] = Some(Message::Bytes(rest));
+            }
         }
-        if 0 < self.extra_delay {
-            delay += timeline.dice.below(self.extra_delay);
+        for message in pieces.into_iter().flatten() {
+            let mut delay = timeline.dice.between(50, 400);
+            if timeline.dice.chance(3) {
+                delay += timeline.dice.below(20 * MS);
+            }
+            if 0 < self.extra_delay {
+                delay += timeline.dice.below(self.extra_delay);
+            }
+            let wire = connection.wire(to);
+            let mut arrival = wire.last_arrival.max(timeline.now() + delay);
+            if let Message::Bytes(bytes) = &message
+                && 0 < self.bytes_per_second
+            {
+                arrival += bytes.len() as u64 * SECOND / self.bytes_per_second;
+            }
+            wire.last_arrival = arrival;
+            wire.messages.push_back((arrival, message));
+            timeline.at(arrival, Happening::Arrives { connection: id, at: to });
         }
-        let wire = connection.wire(to);
-        let arrival = wire.last_arrival.max(timeline.now() + delay);
-        wire.last_arrival = arrival;
-        wire.messages.push_back(message);
-        timeline.at(arrival, Happening::Arrives { connection: id, at: to });
     }
 
-    /// Whose event an arrival is.
-    pub fn node_at(&self, id: u64, at: ConnectionSide) -> Option<usize> {
+    /// Whose event an arrival is: its place among the parties.
+    pub fn party_at(&self, id: u64, at: ConnectionSide) -> Option<usize> {
         let connection = self.connections.get(&id)?;
-        match (at, connection.caller) {
-            (ConnectionSide::Server, _) => Some(connection.server.node),
-            (ConnectionSide::Caller, Party::Node(life)) => Some(life.node),
-            (ConnectionSide::Caller, Party::Client(_)) => None,
-        }
+        Some(match at {
+            ConnectionSide::Server => connection.server.node,
+            ConnectionSide::Caller => connection.caller.place(),
+        })
     }
 
     /// A message gets to its end of the connection, unless something is in the way.
@@ -287,7 +350,11 @@ impl Network {
             return;
         }
         let server = connection.server;
-        let Some(message) = connection.wire(at).messages.pop_front() else { return };
+        let messages = &mut connection.wire(at).messages;
+        if messages.front().is_none_or(|(due, _)| timeline.now() < *due) {
+            return;
+        }
+        let Some((_, message)) = messages.pop_front() else { return };
         match (at, message) {
             (ConnectionSide::Server, _) if lives[server.node] != Some(server) => {
                 // The machine refuses what belongs to no process of it.
@@ -295,23 +362,33 @@ impl Network {
                 connection.to_server.messages.clear();
                 self.send(id, ConnectionSide::Caller, Message::Close, timeline);
             }
-            (ConnectionSide::Server, Message::Frame(frame)) if connection.server_open => {
-                if !connection.caller_open {
-                    timeline.coverage.count("network: late request of an old connection");
+            (ConnectionSide::Server, Message::Bytes(bytes)) if connection.server_open => {
+                for frame in connection.to_server.receive(&bytes) {
+                    if !connection.caller_open {
+                        timeline.coverage.count("network: late request of an old connection");
+                    }
+                    out.push(Arrival::Request { life: server, connection: id, frame });
                 }
-                out.push(Arrival::Request { life: server, connection: id, frame: frame.slice(4..) });
             }
             (ConnectionSide::Server, Message::Close) if connection.server_open => {
+                if 0 < connection.to_server.received.buffered() {
+                    timeline.coverage.count("network: request cut in the middle");
+                }
                 connection.server_open = false;
                 out.push(Arrival::Closed { life: server, connection: id });
             }
-            (ConnectionSide::Caller, Message::Frame(frame)) if connection.caller_open => {
-                let asked = connection.asked.pop_front().expect("one answer for one request");
-                let answer = decoded(&asked, frame.slice(4..));
-                let (caller, server, token) = (connection.caller, server.node, asked.token);
-                out.push(Arrival::Answer { caller, server, token, answer });
+            (ConnectionSide::Caller, Message::Bytes(bytes)) if connection.caller_open => {
+                for frame in connection.to_caller.receive(&bytes) {
+                    let asked = connection.asked.pop_front().expect("one answer for one request");
+                    let answer = decoded(&asked, frame);
+                    let (caller, server, token) = (connection.caller, server.node, asked.token);
+                    out.push(Arrival::Answer { caller, server, token, answer });
+                }
             }
             (ConnectionSide::Caller, Message::Close) => {
+                if connection.caller_open && 0 < connection.to_caller.received.buffered() {
+                    timeline.coverage.count("network: answer cut in the middle");
+                }
                 self.give_up(id, PeerFailure::Disconnected, false, timeline, out);
             }
             _ => {}
@@ -371,46 +448,6 @@ impl Network {
         self.forget_if_dead(id);
     }
 
-    /// A connection breaks: the caller notices now, the server when it has read what came before. In some cases requests that are on the way get stuck in
-    /// a buffer and arrive much later.
-    pub fn break_one(&mut self, timeline: &mut Timeline, out: &mut Vec<Arrival>) {
-        let open: Vec<u64> = self
-            .connections
-            .iter()
-            .filter(|(_, it)| it.caller_open && it.server_open)
-            .map(|(id, _)| *id)
-            .collect();
-        if open.is_empty() {
-            return;
-        }
-        let id = open[timeline.dice.index(open.len())];
-        timeline.coverage.count("network: broken connection");
-        timeline.note(format_args!("network: connection {id} breaks"));
-        if let Some(connection) = self.connections.get_mut(&id)
-            && timeline.dice.chance(60)
-        {
-            let held = std::mem::take(&mut connection.to_server.messages);
-            if timeline.dice.chance(70) {
-                let delay = timeline.dice.between(10 * MS, 4 * SECOND);
-                for message in held {
-                    connection.to_server.messages.push_back(message);
-                    timeline.after(delay, Happening::Arrives { connection: id, at: ConnectionSide::Server });
-                }
-                connection.to_server.last_arrival = timeline.now() + delay;
-            }
-        }
-        self.give_up(id, PeerFailure::Disconnected, true, timeline, out);
-    }
-
-    /// Every connection of a client breaks, so that what it sends again comes by new ones.
-    pub fn break_all_of(&mut self, caller: Party, timeline: &mut Timeline, out: &mut Vec<Arrival>) {
-        let ids: Vec<u64> =
-            self.current.iter().filter(|((party, ..), _)| *party == caller).map(|(_, id)| *id).collect();
-        for id in ids {
-            self.give_up(id, PeerFailure::Disconnected, true, timeline, out);
-        }
-    }
-
     /// A process ended. Its callers notice soon, or only by waiting in vain.
     pub fn process_ended(&mut self, life: Life, quietly: bool, timeline: &mut Timeline) {
         let mut closed = Vec::new();
@@ -428,6 +465,9 @@ impl Network {
                     return false;
                 }
                 if !quietly {
+                    if timeline.dice.chance(50) {
+                        cut_in_the_middle(&mut connection.to_caller, timeline);
+                    }
                     closed.push((*id, ConnectionSide::Caller));
                 }
             }
@@ -464,7 +504,7 @@ impl Network {
             ready.push(frame);
         }
         for frame in ready {
-            self.send(id, ConnectionSide::Caller, Message::Frame(frame), timeline);
+            self.send(id, ConnectionSide::Caller, Message::Bytes(frame), timeline);
         }
     }
 
@@ -478,6 +518,11 @@ impl Network {
         self.forget_if_dead(id);
         true
     }
+}
+
+/// Without acks nothing comes back.
+fn has_answer(request: &Request) -> bool {
+    !matches!(request, Request::Produce(produce) if produce.acks == 0)
 }
 
 fn decoded(asked: &Asked, frame: Bytes) -> Result<Response, PeerFailure> {

@@ -13,15 +13,16 @@ use klamm_replica::Role;
 use klamm_wire::{ApiKey, Part, Reader, Request, RequestHeader, Response, encode_response};
 
 use crate::{
-    CLIENT_COUNT, NODE_COUNT, PARTY_COUNT,
+    CLIENT_COUNT, NODE_COUNT,
     check::{Checker, FinalRecord, Violation},
-    client::{Admin, Client, Consumer, Producer, Scene, TopicPlan},
+    client::{Admin, Client, ClientSabotage, Consumer, Kind, Place, Producer, Scene, TopicPlan},
     coverage::Coverage,
+    dice::Dice,
     disk::{DiskSabotage, Loss},
     engine::{Engine, EngineSabotage, Step},
     faults::{Fault, Plan},
     machine::{Machine, Settings},
-    network::{Arrival, Network, Party, Question, joined},
+    network::{Arrival, ConnectionSide, Network, Party, Question, joined},
     timeline::{Happening, Life, MS, SECOND, Timeline},
 };
 
@@ -46,6 +47,8 @@ pub struct Sabotage {
     pub disk: DiskSabotage,
     /// By the consensus engine.
     pub engine: EngineSabotage,
+    /// By the clients.
+    pub client: ClientSabotage,
 }
 
 /// What to run.
@@ -145,6 +148,8 @@ struct World {
     network: Network,
     engine: Engine,
     clients: Vec<Client>,
+    /// Until when each stands still.
+    standstills: [u64; CLIENT_COUNT],
     checker: Checker,
     settings: Settings,
     plan: Plan,
@@ -170,7 +175,7 @@ impl World {
             sabotage: sabotage.replica,
         };
         let topics = draw_topics(&mut timeline);
-        let clients = draw_clients(&topics, &mut timeline);
+        let clients = draw_clients(&topics, sabotage.client, &mut timeline.dice);
         let drawn = Plan::draw(&mut timeline.dice);
         let plan = if faults.is_empty() { drawn } else { Plan::of(faults) };
         let mut engine = Engine::new(sabotage.engine);
@@ -185,6 +190,7 @@ impl World {
             network: Network::default(),
             engine,
             clients,
+            standstills: [0; CLIENT_COUNT],
             checker: Checker::default(),
             settings,
             plan,
@@ -202,8 +208,8 @@ impl World {
             let delay = self.timeline.dice.below(300 * MS);
             self.timeline.after(delay, Happening::Boots { node });
         }
-        for client in 0..CLIENT_COUNT {
-            self.timeline.after(0, Happening::ClientWakes { client });
+        for client in &mut self.clients {
+            client.start(&mut self.timeline);
         }
         self.timeline.at(FAULTS_BEGIN, Happening::Fault(Fault::Next));
         self.timeline.at(self.heals_at, Happening::Fault(Fault::Heal));
@@ -238,26 +244,35 @@ impl World {
         }
     }
 
-    /// The machine whose process this concerns: it must wait while that one stands still.
-    fn process_of(&self, what: &Happening) -> Option<usize> {
+    /// The party whose process this concerns: it must wait while that one stands still.
+    fn party_of(&self, what: &Happening) -> Option<usize> {
         match what {
             Happening::DiskEnds { life, .. }
             | Happening::AnswerIsRead { life, .. }
             | Happening::NodeWakes { life } => Some(life.node),
-            Happening::Arrives { connection, at } => self.network.node_at(*connection, *at),
+            Happening::Arrives { connection, at } => self.network.party_at(*connection, *at),
+            Happening::CallerLooks { connection } => {
+                let caller = self.network.party_at(*connection, ConnectionSide::Caller);
+                caller.filter(|party| NODE_COUNT <= *party)
+            }
             Happening::Engine(step) => Engine::node_of(step),
-            Happening::CallerLooks { .. }
-            | Happening::ClientWakes { .. }
-            | Happening::Boots { .. }
-            | Happening::Fault(_) => None,
+            Happening::ClientWakes { client } => Some(NODE_COUNT + client),
+            Happening::Boots { .. } | Happening::Fault(_) => None,
         }
     }
 
     fn happen(&mut self, what: Happening) {
-        if let Some(node) = self.process_of(&what)
-            && self.machines[node].is_paused
-        {
-            return self.machines[node].held_back.push(what);
+        match self.party_of(&what) {
+            Some(node) if node < NODE_COUNT && self.machines[node].is_paused => {
+                return self.machines[node].held_back.push(what);
+            }
+            Some(party) if NODE_COUNT <= party => {
+                let until = self.standstills[party - NODE_COUNT];
+                if self.timeline.now() < until {
+                    return self.timeline.at(until, what);
+                }
+            }
+            _ => {}
         }
         self.event_count += 1;
         self.crowd = if self.crowd.0 == self.timeline.now() {
@@ -599,6 +614,7 @@ impl World {
             fault,
             Fault::Cut { is_cut: false, .. }
                 | Fault::Delay { most: 0 }
+                | Fault::Throttle { bytes_per_second: 0 }
                 | Fault::Slow { times: 0, .. }
                 | Fault::Full { is_full: false, .. }
                 | Fault::Resume { .. }
@@ -623,6 +639,19 @@ impl World {
             Fault::Resume { node } => self.machines[node].resume(&mut self.timeline),
             Fault::Cut { from, to, is_cut } => self.network.set_cut(from, to, is_cut && !self.is_healed),
             Fault::Delay { most } => self.network.extra_delay = most,
+            Fault::Throttle { bytes_per_second } => self.network.bytes_per_second = bytes_per_second,
+            Fault::Silence { count } => {
+                for _ in 0..count {
+                    self.network.silence_one(&mut self.timeline);
+                }
+            }
+            // One that stands still already goes on first, so that there is an end to how late it hears that time is over.
+            Fault::Standstill { client, lasts } => {
+                let now = self.timeline.now();
+                if self.standstills[client] <= now {
+                    self.standstills[client] = now + lasts;
+                }
+            }
             Fault::Break { count } => {
                 let mut arrivals = Vec::new();
                 for _ in 0..count {
@@ -647,7 +676,10 @@ impl World {
             }
             Fault::Stall { node, lasts } => self.engine.stall(node, self.timeline.now() + lasts),
             Fault::Heal => self.heal(),
-            Fault::CalmClients => self.clients.iter_mut().for_each(Client::calm_down),
+            Fault::CalmClients => {
+                let timeline = &mut self.timeline;
+                self.clients.iter_mut().for_each(|client| client.calm_down(timeline));
+            }
         }
     }
 
@@ -744,10 +776,10 @@ impl World {
 
     fn clients_are_not_quiet(&self, image: &klamm_cluster::Image) -> Option<String> {
         for (number, client) in self.clients.iter().enumerate() {
-            if !client.is_done() {
-                return Some(format!("client {number}: {}", client.waits_for()));
+            if let Some(why) = client.waits_for() {
+                return Some(format!("client {number}: {why}"));
             }
-            let Client::Consumer(consumer) = client else { continue };
+            let Some(consumer) = client.as_consumer() else { continue };
             let positions = consumer.positions();
             for topic in &self.topics {
                 let known = image.topic_named(&topic.name).expect("checked before");
@@ -757,7 +789,7 @@ impl World {
                     let leader = partition.leader.expect("checked before").0 as usize;
                     let process = self.machines[leader].process.as_ref().expect("checked before");
                     let end = process.node.replica(key).expect("checked before").high_watermark().raw();
-                    let place = crate::client::Place { topic: topic.name.clone(), partition: index };
+                    let place = Place { topic: topic.name.clone(), partition: index };
                     let position = positions.get(&place).copied().unwrap_or(0);
                     if position != end {
                         return Some(format!("client {number} has read {place:?} up to {position} of {end}"));
@@ -803,11 +835,9 @@ fn final_records(bytes: &[u8]) -> Vec<FinalRecord> {
         let Ok(found) = batch.records(&mut scratch, 1 << 20) else { break };
         let header = batch.header();
         let epoch = header.leader_epoch.map_or(-1, |epoch| epoch.0);
-        let producer_id = header.producer.map_or(-1, |producer| producer.id.0);
         records.extend(found.map_while(Result::ok).map(|record| FinalRecord {
             offset: record.offset.raw(),
             epoch,
-            producer_id,
             value: record.value.and_then(|value| value.first_chunk()).map(|value| u64::from_be_bytes(*value)),
         }));
     }
@@ -817,7 +847,7 @@ fn final_records(bytes: &[u8]) -> Vec<FinalRecord> {
 fn draw_topics(timeline: &mut Timeline) -> Vec<TopicPlan> {
     let dice = &mut timeline.dice;
     let plan = |name: &str, partition_count, replication_factor, min_isr, created_at| TopicPlan {
-        name: name.to_owned(),
+        name: name.into(),
         partition_count,
         replication_factor,
         min_isr,
@@ -837,22 +867,20 @@ fn draw_topics(timeline: &mut Timeline) -> Vec<TopicPlan> {
     topics
 }
 
-fn draw_clients(topics: &[TopicPlan], timeline: &mut Timeline) -> Vec<Client> {
-    let names: Vec<String> = topics.iter().map(|topic| topic.name.clone()).collect();
-    let dice = &mut timeline.dice;
-    let producer = |me, acks_all, dice: &mut _| {
-        Client::Producer(Box::new(Producer::new(me, names.clone(), acks_all, dice)))
-    };
-    let clients = vec![
-        producer(0, true, dice),
-        producer(1, true, dice),
-        producer(2, false, dice),
-        Client::Consumer(Box::new(Consumer::new(3, names.clone(), false, dice))),
-        Client::Consumer(Box::new(Consumer::new(4, names.clone(), true, dice))),
-        Client::Admin(Box::new(Admin::new(5, topics.to_vec()))),
-    ];
-    assert_eq!(clients.len(), PARTY_COUNT - NODE_COUNT, "every client has its place on the network");
-    clients
+fn draw_clients(topics: &[TopicPlan], sabotage: ClientSabotage, dice: &mut Dice) -> Vec<Client> {
+    let topics = || topics.to_vec();
+    let mut kinds = Vec::new();
+    for is_steady in [true, true, false] {
+        let producer = Producer::new(kinds.len(), topics(), is_steady, sabotage, dice);
+        kinds.push(Kind::Producer(Box::new(producer)));
+    }
+    for is_restless in [false, true] {
+        let consumer = Consumer::new(kinds.len(), topics(), is_restless, sabotage, dice);
+        kinds.push(Kind::Consumer(Box::new(consumer)));
+    }
+    kinds.push(Kind::Admin(Box::new(Admin::new(kinds.len(), topics(), dice))));
+    assert_eq!(kinds.len(), CLIENT_COUNT, "every client has its place on the network");
+    kinds.into_iter().enumerate().map(|(number, kind)| Client::new(number, kind)).collect()
 }
 
 /// An engine's output, in few words.

@@ -9,6 +9,7 @@ use klamm_sim::{
         self,
         points::{Point, live},
     },
+    client::ClientSabotage,
     disk::{DiskSabotage, Loss},
     engine::EngineSabotage,
     run,
@@ -71,6 +72,13 @@ fn cases() -> Vec<Case> {
         seeds_max,
         faults: &[],
     };
+    let client = |name, invariants, client| Case {
+        name,
+        sabotage: Broken::Cluster(Sabotage { client, ..Sabotage::default() }),
+        invariants,
+        seeds_max: 20,
+        faults: &["fault: connections broken", "fault: process killed"],
+    };
     vec![
         replica("ack before synced", &["I1"], 60, Replica { ack_before_synced: true, ..off }),
         replica(
@@ -113,6 +121,15 @@ fn cases() -> Vec<Case> {
         ),
         replica("forget producer state", &["I14"], 20, Replica { forget_producer_state: true, ..off }),
         disk("sync lies", &["I1"], 60, DiskSabotage { fsync_lies: true, ..DiskSabotage::default() }),
+        client("client: number forgotten at a retry", &["I14"], ClientSabotage::ForgetsNumberAtRetry),
+        client("client: new number at a retry", &["I14"], ClientSabotage::NewNumberAtRetry),
+        client("client: no numbers, and several batches under way", &["I14"], ClientSabotage::NumbersNothing),
+        client("client: outcome told twice", &["I26"], ClientSabotage::TellsTwice),
+        client("client: outcome forgotten", &["I24", "I26"], ClientSabotage::ForgetsOutcomes),
+        client("client: nobody tells that a request failed", &["I25"], ClientSabotage::LosesFailures),
+        client("client: bytes of the buffer not given back", &["I24"], ClientSabotage::KeepsBytes),
+        client("client: batch passed over after a reset", &["I11"], ClientSabotage::SkipsAfterReset),
+        client("client: batch handed out twice", &["I11"], ClientSabotage::HandsOutTwice),
         disk(
             "offsets forgotten",
             &["I3"],
@@ -282,7 +299,8 @@ fn every_broken_rule_is_noticed() {
     }
     println!("{report}");
     for wanted in [
-        "I1", "I2", "I3", "I4", "I5", "I6", "I7", "I9", "I10", "I14", "I18", "I19", "I20", "I21", "I22", "F5",
+        "I1", "I2", "I3", "I4", "I5", "I6", "I7", "I9", "I10", "I11", "I14", "I18", "I19", "I20", "I21",
+        "I22", "I24", "I25", "I26", "F5",
     ] {
         assert!(
             cases().iter().chain(&cases_alone()).any(|case| case.invariants.contains(&wanted)),

@@ -1,5 +1,8 @@
 //! Creates the topics of a run, whatever it takes.
 
+use std::collections::BTreeMap;
+
+use klamm_client::{CallError, CallId};
 use klamm_model::ErrorCode;
 use klamm_node::PeerFailure;
 use klamm_wire::{
@@ -7,50 +10,74 @@ use klamm_wire::{
     create_topics::{CreatableTopic, CreatableTopicConfig},
 };
 
-use super::{Asking, Scene, TopicPlan, code};
-use crate::{NODE_COUNT, timeline::MS};
+use super::{
+    Scene, TopicPlan, code,
+    pool::{Asker, News, Pool},
+};
+use crate::{dice::Dice, timeline::MS};
 
 /// See the module.
 pub struct Admin {
-    /// What it asked.
-    pub asking: Asking<TopicPlan>,
+    pool: Pool,
     to_create: Vec<TopicPlan>,
+    asked: BTreeMap<CallId, TopicPlan>,
+    next_call: u64,
 }
 
 impl Admin {
     /// With topics to create at their times.
-    pub fn new(me: usize, topics: Vec<TopicPlan>) -> Self {
-        Self { asking: Asking::new(me, 2000 * MS), to_create: topics }
+    pub fn new(me: usize, topics: Vec<TopicPlan>, dice: &mut Dice) -> Self {
+        Self { pool: Pool::new(me, dice), to_create: topics, asked: BTreeMap::new(), next_call: 0 }
     }
 
     /// Whether every topic is there.
     pub fn is_done(&self) -> bool {
-        self.to_create.is_empty() && self.asking.open.is_empty()
+        self.to_create.is_empty() && self.asked.is_empty()
     }
 
     pub(super) fn waits_for(&self) -> String {
-        format!("topics to create: {:?}, asked for: {}", self.to_create, self.asking.open.len())
+        format!("topics to create: {:?}, asked for: {}", self.to_create, self.asked.len())
     }
 
-    pub(super) fn wake(&mut self, scene: &mut Scene<'_>) -> u64 {
+    pub(super) fn next_wake(&self) -> Option<u64> {
+        self.to_create.iter().map(|plan| plan.created_at).min()
+    }
+
+    pub(super) fn wake(&mut self, scene: &mut Scene<'_>) {
         let now = scene.timeline.now();
         let due = |plan: &mut TopicPlan| plan.created_at <= now;
         for plan in self.to_create.extract_if(.., due).collect::<Vec<_>>() {
-            let node = scene.timeline.dice.index(NODE_COUNT);
-            let version = scene.timeline.dice.between(5, 8) as i16;
-            let request = Request::CreateTopics(request(&plan));
-            self.asking.ask(scene, node, &request, version, plan);
+            let call = CallId(self.next_call);
+            self.next_call += 1;
+            self.pool.ask_any(
+                Request::CreateTopics(request(&plan)),
+                Some(Asker { generation: 0, call }),
+                scene,
+            );
+            self.asked.insert(call, plan);
         }
-        20 * MS
+        self.hear(scene);
     }
 
     pub(super) fn answered(
         &mut self,
         scene: &mut Scene<'_>,
+        server: usize,
         token: u64,
         answer: Result<Response, PeerFailure>,
     ) {
-        let mut plan = self.asking.take(token);
+        self.pool.answered(server, token, answer, scene);
+        self.hear(scene);
+    }
+
+    fn hear(&mut self, scene: &mut Scene<'_>) {
+        while let Some(News::Answer(Asker { call, .. }, answer)) = self.pool.next_news() {
+            self.created(call, answer, scene);
+        }
+    }
+
+    fn created(&mut self, call: CallId, answer: Result<Response, CallError>, scene: &mut Scene<'_>) {
+        let mut plan = self.asked.remove(&call).expect("an answer to something that was asked");
         let result = match answer {
             Ok(Response::CreateTopics(response)) => {
                 let topic = response.topics.first().expect("one topic was asked for");
@@ -80,7 +107,7 @@ fn request(plan: &TopicPlan) -> CreateTopicsRequest {
         ..Default::default()
     };
     let topic = CreatableTopic {
-        name: plan.name.clone(),
+        name: plan.name.to_string(),
         num_partitions: plan.partition_count,
         replication_factor: plan.replication_factor,
         configs: vec![config("min.insync.replicas", plan.min_isr.to_string())],

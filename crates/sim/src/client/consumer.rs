@@ -1,162 +1,143 @@
-//! Reads every partition from the first record on, over and over.
+//! An application that reads: the client's consumer machine in a shell of the simulator's. It looks at every record that it is handed.
+//!
+//! It reads partitions that it names, topics, or whatever has a name; pauses and seeks, takes its time, and begins anew where it was.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use klamm_model::{Batches, ErrorCode, Tail};
-use klamm_node::PeerFailure;
-use klamm_wire::{
-    FetchRequest, Records, Request, Response,
-    fetch::{FetchPartition, FetchTopic, PartitionData},
+use klamm_client::consumer::{
+    Effect, SessionStep, epoch_end_request, fetch_request, list_offsets_request, machine::Machine,
 };
+use klamm_client::{
+    Assignment, Backoff, CallId, ConsumeError, ConsumerConfig as Config, FetchedBatch, Isolation, Random,
+    Start, Topics,
+};
+use klamm_model::{Batches, BrokerId, Offset, Tail, Tick};
+use klamm_node::PeerFailure;
+use klamm_wire::{FetchResponse, Records, Request, Response};
 
-use super::{Asking, Metadata, Place, Scene, code};
+use super::{
+    ClientSabotage, Place, Scene, TopicPlan,
+    pool::{Ask, Asker, News, PARKED, PROMPT, Pool, Purpose},
+};
 use crate::{
     NODE_COUNT,
     dice::Dice,
     timeline::{MS, SECOND},
 };
 
-/// The most a record may unpack to.
-const UNPACKED_BYTES_MAX: usize = 1 << 20;
+/// No batch of a run is larger.
+const BATCH_SIZE_MAX: usize = 20_000;
 
 /// See the module.
 pub struct Consumer {
-    /// What it asked.
-    pub asking: Asking<Purpose>,
-    metadata: Metadata,
-    version: i16,
-    positions: BTreeMap<Place, Position>,
-    /// One fetch at most is under way to each node.
-    fetching: [bool; NODE_COUNT],
-    not_before: [u64; NODE_COUNT],
-    starts_again_at: u64,
-    restless: bool,
+    me: usize,
+    pool: Pool,
+    topics: Vec<TopicPlan>,
+    sabotage: ClientSabotage,
+    wish: Wish,
+    machine: Machine,
+    generation: u64,
+    partitions: BTreeMap<Place, Reading>,
+    paused: BTreeSet<Place>,
+    /// Seeks, pauses and begins anew, if at all.
+    acts_at: Option<u64>,
+    /// Looks for records again; a quick application is told when there are some.
+    takes_at: u64,
+    is_slow: bool,
+    skips: bool,
 }
 
-/// What a question is for.
-pub enum Purpose {
-    /// To know who leads.
-    Metadata,
-    /// For records.
-    Fetch(Vec<Wanted>),
+/// How it says what it wants to read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Wish {
+    Partitions,
+    Topics,
+    Names,
 }
 
-/// What is asked of one partition.
-pub struct Wanted {
-    place: Place,
-    from: i64,
-    /// The high watermark it knew when it asked: an answer to this must not tell a lower one.
-    seen: i64,
-}
-
-/// How far it is in a partition.
+/// How far a partition is read.
 #[derive(Clone, Copy, Debug)]
-struct Position {
-    next: i64,
-    /// Epoch of the record before.
-    last_epoch: i32,
+struct Reading {
+    next: Next,
     high_watermark: i64,
-    not_before: u64,
 }
+
+#[derive(Clone, Copy, Debug)]
+enum Next {
+    At(i64),
+    /// Somewhere from here on.
+    From(i64),
+}
+
+const START: Reading = Reading { next: Next::At(0), high_watermark: 0 };
 
 impl Consumer {
     /// With the topics it reads.
-    pub fn new(me: usize, topics: Vec<String>, restless: bool, dice: &mut Dice) -> Self {
-        Self {
-            asking: Asking::new(me, dice.between(SECOND, 2 * SECOND)),
-            metadata: Metadata::new(topics),
-            version: dice.between(9, 18) as i16,
-            positions: BTreeMap::new(),
-            fetching: [false; NODE_COUNT],
-            not_before: [0; NODE_COUNT],
-            starts_again_at: 6 * SECOND,
-            restless,
+    pub fn new(
+        me: usize,
+        topics: Vec<TopicPlan>,
+        is_restless: bool,
+        sabotage: ClientSabotage,
+        dice: &mut Dice,
+    ) -> Self {
+        let mut pool = Pool::new(me, dice);
+        let wish = [Wish::Partitions, Wish::Topics, Wish::Names][dice.index(3)];
+        match wish {
+            Wish::Partitions | Wish::Topics => {
+                topics.iter().for_each(|topic| _ = pool.metadata().want(&topic.name));
+            }
+            Wish::Names => pool.metadata().want_all(),
+        }
+        let config = draw_config(dice);
+        let machine = Machine::new(config, pool.metadata().cluster().clone(), Random::new(dice.number()));
+        let mut consumer = Self {
+            me,
+            pool,
+            topics,
+            sabotage,
+            wish,
+            machine,
+            generation: 0,
+            partitions: BTreeMap::new(),
+            paused: BTreeSet::new(),
+            acts_at: is_restless.then_some(4 * SECOND),
+            takes_at: 0,
+            is_slow: dice.chance(30),
+            skips: false,
+        };
+        consumer.begin();
+        consumer
+    }
+
+    /// Reads on to the end, without more ado.
+    pub fn calm_down(&mut self) {
+        (self.acts_at, self.is_slow, self.takes_at) = (None, false, 0);
+        for place in std::mem::take(&mut self.paused) {
+            self.machine.pause(&place.topic, place.partition, false);
         }
     }
 
     /// Where it is in every partition.
     pub fn positions(&self) -> BTreeMap<Place, i64> {
-        self.positions.iter().map(|(place, position)| (place.clone(), position.next)).collect()
+        let known = self
+            .machine
+            .positions()
+            .filter_map(|it| Some((Place { topic: it.topic, partition: it.partition }, it.position?.raw())));
+        known.collect()
     }
 
-    pub(super) fn wake(&mut self, scene: &mut Scene<'_>) -> u64 {
-        if let Some((node, request, version)) = self.metadata.question(scene.timeline) {
-            self.asking.ask(scene, node, &request, version, Purpose::Metadata);
-        }
-        let now = scene.timeline.now();
-        for place in self.metadata.places() {
-            self.positions.entry(place.clone()).or_insert(Position {
-                next: 0,
-                last_epoch: -1,
-                high_watermark: 0,
-                not_before: 0,
-            });
-        }
-        if self.restless && self.starts_again_at <= now {
-            self.starts_again_at = now + scene.timeline.dice.between(4 * SECOND, 12 * SECOND);
-            for position in self.positions.values_mut() {
-                (position.next, position.last_epoch) = (0, -1);
-            }
-        }
-        for node in 0..NODE_COUNT {
-            if !self.fetching[node] && self.not_before[node] <= now {
-                self.fetch(scene, node);
-            }
-        }
-        scene.timeline.dice.between(20 * MS, 60 * MS)
+    pub(super) fn next_wake(&self) -> Option<u64> {
+        let takes_at = self.is_slow.then_some(self.takes_at);
+        let others = [self.pool.next_wake(), self.machine.next_wake()];
+        others.into_iter().flatten().map(|tick| tick.0).chain(self.acts_at).chain(takes_at).min()
     }
 
-    fn fetch(&mut self, scene: &mut Scene<'_>, node: usize) {
-        let now = scene.timeline.now();
-        let mut asked = Vec::new();
-        let mut topics: Vec<FetchTopic> = Vec::new();
-        for (place, position) in &self.positions {
-            let Some(leader) = self.metadata.leader(place).filter(|leader| leader.node == Some(node)) else {
-                continue;
-            };
-            if now < position.not_before {
-                continue;
-            }
-            let seen = position.high_watermark.max(position.next);
-            asked.push(Wanted { place: place.clone(), from: position.next, seen });
-            let partition = FetchPartition {
-                partition: place.partition,
-                current_leader_epoch: leader.epoch,
-                fetch_offset: position.next,
-                last_fetched_epoch: if self.version >= 12 { position.last_epoch } else { -1 },
-                partition_max_bytes: 2000,
-                ..Default::default()
-            };
-            let id = self.metadata.ids[&place.topic];
-            match topics.last_mut().filter(|topic| topic.topic_id == id || topic.topic == place.topic) {
-                Some(topic) => topic.partitions.push(partition),
-                None if self.version >= 13 => topics.push(FetchTopic {
-                    topic_id: id,
-                    partitions: vec![partition],
-                    ..Default::default()
-                }),
-                None => topics.push(FetchTopic {
-                    topic: place.topic.clone(),
-                    partitions: vec![partition],
-                    ..Default::default()
-                }),
-            }
+    pub(super) fn wake(&mut self, scene: &mut Scene<'_>) {
+        if self.acts_at.is_some_and(|at| at <= scene.timeline.now()) {
+            self.act(scene);
         }
-        if asked.is_empty() {
-            return;
-        }
-        let dice = &mut scene.timeline.dice;
-        let request = FetchRequest {
-            replica_id: -1,
-            max_wait_ms: dice.between(0, 500) as i32,
-            min_bytes: 1,
-            max_bytes: if dice.chance(20) { 300 } else { 20_000 },
-            session_epoch: -1,
-            topics,
-            ..Default::default()
-        };
-        self.fetching[node] = true;
-        self.asking.ask(scene, node, &Request::Fetch(request), self.version, Purpose::Fetch(asked));
+        self.go_on(scene);
     }
 
     pub(super) fn answered(
@@ -166,108 +147,330 @@ impl Consumer {
         token: u64,
         answer: Result<Response, PeerFailure>,
     ) {
+        self.pool.answered(server, token, answer, scene);
+        self.go_on(scene);
+    }
+
+    // ---- the application ----
+
+    fn act(&mut self, scene: &mut Scene<'_>) {
         let now = scene.timeline.now();
-        match (self.asking.take(token), answer) {
-            (Purpose::Metadata, Ok(Response::Metadata(response))) => {
-                self.metadata.answered(scene.timeline, Ok(response));
-            }
-            (Purpose::Metadata, answer) => {
-                let failure = answer.err().unwrap_or(PeerFailure::Garbled);
-                self.metadata.answered(scene.timeline, Err(failure));
-            }
-            (Purpose::Fetch(asked), Ok(Response::Fetch(response))) if response.error_code == 0 => {
-                self.fetching[server] = false;
-                for topic in response.responses {
-                    let name = match self.metadata.name_of(topic.topic_id) {
-                        Some(name) if self.version >= 13 => name.clone(),
-                        _ => topic.topic,
-                    };
-                    for data in topic.partitions {
-                        let place = Place { topic: name.clone(), partition: data.partition_index };
-                        let wanted = asked.iter().find(|wanted| wanted.place == place);
-                        self.partition_answered(
-                            scene,
-                            wanted.expect("only what was asked for is answered"),
-                            &data,
-                        );
-                    }
+        self.acts_at = Some(now + scene.timeline.dice.between(SECOND / 2, 5 * SECOND));
+        let place = match self.partitions.len() {
+            0 => None,
+            count => self.partitions.keys().nth(scene.timeline.dice.index(count)).cloned(),
+        };
+        match (scene.timeline.dice.below(4), place) {
+            (0, Some(place)) => self.seek(&place, scene),
+            (1, Some(place)) => {
+                let is_paused = !self.paused.remove(&place);
+                if self.machine.pause(&place.topic, place.partition, is_paused) && is_paused {
+                    scene.timeline.coverage.count("client: partition paused");
+                    self.paused.insert(place);
                 }
             }
-            (Purpose::Fetch(_), _) => {
-                self.fetching[server] = false;
-                self.not_before[server] = now + 50 * MS;
-                self.metadata.distrust(now);
+            (2, _) => self.begin(),
+            _ => self.begin_anew(scene),
+        }
+    }
+
+    fn seek(&mut self, place: &Place, scene: &mut Scene<'_>) {
+        let dice = &mut scene.timeline.dice;
+        let reading = self.partitions.get_mut(place).expect("it is read");
+        let seen = reading.high_watermark;
+        let (start, next) = match dice.below(4) {
+            0 => (Start::Earliest, Next::At(0)),
+            1 => (Start::Latest, Next::From(seen)),
+            2 => {
+                let count = dice.below(50);
+                (Start::Last(count), Next::From((seen - count as i64).max(0)))
+            }
+            _ => {
+                let offset = dice.below(seen as u64 + 1) as i64;
+                (Start::At(at(offset)), Next::At(offset))
+            }
+        };
+        if self.machine.seek(&place.topic, place.partition, start) {
+            scene.timeline.coverage.count("client: position sought");
+            reading.next = next;
+        }
+    }
+
+    /// Another machine goes on where this one was.
+    fn begin_anew(&mut self, scene: &mut Scene<'_>) {
+        let mut effects = Vec::new();
+        self.machine.close(&mut effects);
+        for effect in effects {
+            self.perform(effect, scene);
+        }
+        let mut effects = Vec::new();
+        self.machine.advance(Tick(scene.timeline.now()), &mut effects);
+        let machine = &mut self.machine;
+        let left = (effects.len(), machine.call_count(), machine.waiting_bytes(), machine.next_wake());
+        if left != (0, 0, 0, None) || machine.take().is_some() {
+            let what = format!("closed; effects, requests, bytes and timer that are left: {left:?}");
+            scene.checker.leaked(self.me, &what);
+        }
+        scene.timeline.coverage.count("client: consumer closed");
+        let dice = &mut scene.timeline.dice;
+        let (config, random) = (draw_config(dice), Random::new(dice.number()));
+        self.machine = Machine::new(config, self.pool.metadata().cluster().clone(), random);
+        self.generation += 1;
+        self.begin();
+    }
+
+    /// Says what it wants to read, and from where.
+    fn begin(&mut self) {
+        self.paused.clear();
+        match self.wish {
+            Wish::Partitions => {
+                let assignments = self.topics.iter().flat_map(|plan| {
+                    (0..plan.partition_count).map(|partition| {
+                        let (topic, start) = (plan.name.clone(), Start::Earliest);
+                        Assignment { topic, partition, start }
+                    })
+                });
+                self.machine.assign(assignments);
+            }
+            Wish::Topics => {
+                let names = self.topics.iter().map(|topic| topic.name.clone()).collect();
+                self.machine.subscribe(Topics::Named(names), Start::Earliest);
+            }
+            Wish::Names => {
+                self.pool.metadata().want_all_no_more();
+                self.pool.metadata().want_all();
+                self.machine.subscribe(Topics::Matching(Arc::new(|_| true)), Start::Earliest);
+            }
+        }
+        for (place, reading) in &mut self.partitions {
+            let Next::At(offset) = reading.next else {
+                reading.next = START.next;
+                continue;
+            };
+            // What is not known yet will be read from its first record on.
+            if !self.machine.seek(&place.topic, place.partition, Start::At(at(offset))) {
+                reading.next = START.next;
             }
         }
     }
 
-    fn partition_answered(&mut self, scene: &mut Scene<'_>, wanted: &Wanted, data: &PartitionData) {
-        let Wanted { place, from, seen } = wanted;
-        let (from, seen) = (*from, *seen);
-        let me = self.asking.me;
+    /// Takes what is there. Says whether there may be more.
+    fn take(&mut self, scene: &mut Scene<'_>) -> bool {
         let now = scene.timeline.now();
-        let position = self.positions.get_mut(place).expect("only known partitions are asked for");
-        if position.next != from {
-            return;
+        if now < self.takes_at {
+            return false;
         }
-        match code(data.error_code) {
-            ErrorCode::None => {}
-            ErrorCode::OffsetOutOfRange => {
-                return scene.checker.position_refused(place, me, from, "out of range");
+        let Some(next) = self.machine.take() else {
+            if self.is_slow {
+                self.takes_at = now + scene.timeline.dice.between(20 * MS, 300 * MS);
             }
-            _ => {
-                position.not_before = now + 50 * MS;
-                self.metadata.distrust(now);
+            return false;
+        };
+        match next {
+            Ok(batch) => {
+                self.look_at(&batch, scene);
+                if self.sabotage == ClientSabotage::HandsOutTwice && scene.timeline.dice.chance(5) {
+                    self.look_at(&batch, scene);
+                }
+            }
+            Err(error) => self.stopped(&error, scene),
+        }
+        true
+    }
+
+    fn look_at(&mut self, batch: &FetchedBatch, scene: &mut Scene<'_>) {
+        let place = Place { topic: batch.topic.clone(), partition: batch.partition };
+        if self.paused.contains(&place) {
+            scene.checker.unexpected(self.me, &format!("{place:?} is paused, and handed out"));
+        }
+        let high_watermark = batch.high_watermark.map_or(0, Offset::raw);
+        let reading = self.partitions.entry(place.clone()).or_insert(START);
+        // What was read was below it too.
+        let seen = match reading.next {
+            Next::At(next) => next.max(reading.high_watermark),
+            Next::From(_) => reading.high_watermark,
+        };
+        if high_watermark < seen {
+            scene.checker.high_watermark_went_back(&place, self.me, seen, high_watermark);
+        }
+        reading.high_watermark = seen.max(high_watermark);
+        let epoch = batch.leader_epoch().map_or(-1, |epoch| epoch.0);
+        let mut scratch = Vec::new();
+        let records = match batch.records(&mut scratch) {
+            Ok(records) => records,
+            Err(error) => return scene.checker.garbage(&place, self.me, &error.to_string()),
+        };
+        for record in records {
+            let record = match record {
+                Ok(record) => record,
+                Err(error) => return scene.checker.garbage(&place, self.me, &error.to_string()),
+            };
+            let offset = record.offset.raw();
+            let is_next = match reading.next {
+                Next::At(next) => offset == next,
+                Next::From(first) => first <= offset,
+            };
+            if !is_next {
+                scene.checker.skipped(&place, self.me, &format!("{:?}", reading.next), offset);
+            }
+            if high_watermark <= offset {
+                scene.checker.read_above_high_watermark(&place, self.me, offset, high_watermark);
+            }
+            let value = record.value.and_then(|value| value.first_chunk());
+            let value = value.map(|value| u64::from_be_bytes(*value));
+            scene.checker.read(&place, offset, epoch, value, self.me);
+            scene.timeline.coverage.count("record read");
+            reading.next = Next::At(offset + 1);
+        }
+    }
+
+    /// A partition can't be read: is that right, and if so, on with it.
+    fn stopped(&mut self, error: &ConsumeError, scene: &mut Scene<'_>) {
+        use klamm_client::consumer::Cause;
+        let place = Place { topic: error.topic.clone(), partition: error.partition };
+        match &error.cause {
+            Cause::Unknown => scene.timeline.coverage.count("client: topic unknown for long"),
+            Cause::OutOfRange { .. } | Cause::Truncated { .. } => {
+                scene.checker.position_refused(self.me, &error.to_string());
+            }
+            Cause::Damaged { .. } => scene.checker.garbage(&place, self.me, &error.to_string()),
+            Cause::Refused(_) | Cause::Undeserializable { .. } | Cause::Call(_) => {
+                scene.checker.unexpected(self.me, &format!("no fault explains this: {error}"));
+            }
+        }
+        let reading = self.partitions.entry(place.clone()).or_insert(START);
+        reading.next = START.next;
+        self.machine.seek(&place.topic, place.partition, Start::Earliest);
+    }
+
+    // ---- the shell ----
+
+    /// Does what there is to do, until there is nothing left at this moment.
+    fn go_on(&mut self, scene: &mut Scene<'_>) {
+        let now = Tick(scene.timeline.now());
+        let mut effects = Vec::new();
+        loop {
+            self.pool.turn(scene);
+            let mut is_last = true;
+            while let Some(news) = self.pool.next_news() {
+                is_last = false;
+                self.hear(news, now, &mut effects, scene);
+            }
+            self.machine.advance(now, &mut effects);
+            for effect in effects.drain(..) {
+                self.perform(effect, scene);
+            }
+            self.look_at_bytes(scene);
+            if is_last && !self.take(scene) {
                 return;
             }
         }
-        if 0 <= data.diverging_epoch.epoch {
-            return scene.checker.position_refused(place, me, from, "of a diverging epoch");
-        }
-        if data.high_watermark < seen {
-            let id = self.metadata.ids[&place.topic];
-            scene.checker.high_watermark_went_back(place, id, me, seen, data.high_watermark);
-        }
-        position.high_watermark = position.high_watermark.max(data.high_watermark);
-        let id = self.metadata.ids[&place.topic];
-        let Some(Records::Bytes(run)) = &data.records else { return };
-        let mut scratch = Vec::new();
-        for batch in Batches::new(run, Tail::MayBeTruncated) {
-            let batch = match batch.and_then(|batch| batch.verify_crc().map(|()| batch)) {
-                Ok(batch) => batch,
+    }
+
+    fn hear(&mut self, news: News, now: Tick, out: &mut Vec<Effect>, scene: &mut Scene<'_>) {
+        match news {
+            News::Cluster(cluster) => self.machine.cluster_changed(cluster),
+            // Whoever asked is closed.
+            News::Answer(asker, _) if asker.generation != self.generation => {}
+            News::Answer(Asker { call, .. }, answer) => match answer {
+                Ok(Response::Fetch(mut response)) => {
+                    if self.skips {
+                        self.skips = !skip_first(&mut response);
+                    }
+                    self.machine.fetched(now, call, response, out);
+                }
+                Ok(Response::ListOffsets(response)) => self.machine.located(now, call, response, out),
+                Ok(Response::OffsetForLeaderEpoch(response)) => {
+                    scene.timeline.coverage.count("client: position validated");
+                    self.machine.validated(now, call, response, out);
+                }
+                Ok(other) => unreachable!("an answer of another kind: {other:?}"),
                 Err(error) => {
-                    return scene.checker.garbage(place, me, position.next, &error.to_string());
+                    self.skips = self.sabotage == ClientSabotage::SkipsAfterReset;
+                    self.machine.call_failed(now, call, &error, out);
                 }
-            };
-            let epoch = batch.header().leader_epoch.map_or(-1, |epoch| epoch.0);
-            if batch.last_offset().raw() < position.next {
-                return scene.checker.skipped(place, me, position.next, batch.last_offset().raw());
-            }
-            scratch.clear();
-            let records =
-                batch.records(&mut scratch, UNPACKED_BYTES_MAX).expect("checked when it was produced");
-            for record in records {
-                let record = record.expect("checked when it was produced");
-                let offset = record.offset.raw();
-                // Batches are given whole: what lies before the position was read before.
-                if offset < position.next {
-                    continue;
-                }
-                if offset != position.next {
-                    return scene.checker.skipped(place, me, position.next, offset);
-                }
-                if data.high_watermark <= offset {
-                    scene.checker.read_above_high_watermark(place, me, offset, data.high_watermark);
-                }
-                let value = record
-                    .value
-                    .and_then(|value| value.first_chunk())
-                    .map(|value| u64::from_be_bytes(*value));
-                scene.checker.read(place, id, offset, epoch, value, me);
-                scene.timeline.coverage.count("record read");
-                position.next = offset + 1;
-                position.last_epoch = epoch;
-            }
+            },
         }
     }
+
+    fn perform(&mut self, effect: Effect, scene: &mut Scene<'_>) {
+        match effect {
+            Effect::Fetch { call, broker, wait_ms, bytes_max, session } => {
+                self.fetch(Some(call), broker, (wait_ms, bytes_max, session), scene);
+            }
+            Effect::EndSession { broker, session } => self.fetch(None, broker, (0, 0, session), scene),
+            Effect::ListOffsets { call, broker, topics } => {
+                self.ask(call, broker, list_offsets_request(self.machine.config(), topics), scene);
+            }
+            Effect::OffsetForLeaderEpoch { call, broker, topics } => {
+                self.ask(call, broker, epoch_end_request(topics), scene);
+            }
+            Effect::LeaderHint(hint) => self.pool.hint(hint, scene),
+            Effect::RefreshMetadata => self.pool.metadata().mark_stale(),
+            // It looks after every event.
+            Effect::Readable => {}
+        }
+    }
+
+    fn fetch(
+        &mut self,
+        call: Option<CallId>,
+        broker: BrokerId,
+        (wait_ms, bytes_max, session): (u64, usize, SessionStep),
+        scene: &mut Scene<'_>,
+    ) {
+        let config = self.machine.config().clone();
+        let timeout_ms = config.request_timeout_ms + wait_ms;
+        let (request, version_limit) = fetch_request(config, wait_ms, bytes_max, session);
+        let purpose = call.map_or(Purpose::Nothing, |call| self.purpose(call));
+        self.pool.ask_broker(broker, PARKED, Ask { request, version_limit, timeout_ms, purpose }, scene);
+    }
+
+    fn ask(&mut self, call: CallId, broker: BrokerId, request: Request, scene: &mut Scene<'_>) {
+        let timeout_ms = self.machine.config().request_timeout_ms;
+        let ask = Ask { request, version_limit: i16::MAX, timeout_ms, purpose: self.purpose(call) };
+        self.pool.ask_broker(broker, PROMPT, ask, scene);
+    }
+
+    fn purpose(&self, call: CallId) -> Purpose {
+        Purpose::Machine(Asker { generation: self.generation, call })
+    }
+
+    fn look_at_bytes(&mut self, scene: &mut Scene<'_>) {
+        let config = self.machine.config();
+        let most = config.prefetch_bytes_max + NODE_COUNT * (config.bytes_max + BATCH_SIZE_MAX);
+        let waiting = self.machine.waiting_bytes();
+        if most < waiting {
+            scene.checker.leaked(self.me, &format!("{waiting} bytes wait to be read, the bound is {most}"));
+        }
+    }
+}
+
+fn at(offset: i64) -> Offset {
+    Offset::from_wire(offset).expect("offsets are not negative")
+}
+
+fn draw_config(dice: &mut Dice) -> Config {
+    Config {
+        bytes_max: if dice.chance(20) { 300 } else { 20_000 },
+        partition_bytes_max: dice.between(300, 3000) as usize,
+        wait_max_ms: dice.below(500),
+        prefetch_bytes_max: if dice.chance(30) { 1000 } else { 50_000 },
+        isolation: if dice.chance(50) { Isolation::ReadCommitted } else { Isolation::ReadUncommitted },
+        backoff: Backoff { first_ms: dice.between(5, 100), longest_ms: dice.between(100, 1000) },
+        request_timeout_ms: dice.between(700, 2000),
+        unknown_topic_timeout_ms: dice.between(500, 10_000),
+        ..Config::default()
+    }
+}
+
+/// Takes the first batch away where there are several. Says whether there were.
+fn skip_first(response: &mut FetchResponse) -> bool {
+    let mut partitions = response.responses.iter_mut().flat_map(|topic| &mut topic.partitions);
+    let first = partitions.find_map(|partition| {
+        let Some(Records::Bytes(run)) = &mut partition.records else { return None };
+        let size = Batches::new(run, Tail::MayBeTruncated).next()?.ok()?.bytes().len();
+        (size < run.len()).then(|| *run = run.slice(size..))
+    });
+    first.is_some()
 }

@@ -1,378 +1,604 @@
-//! An idempotent producer: up to five batches of each partition under way, sent again until somebody takes them.
+//! An application that writes: the client's producer machine in a shell of the simulator's, and what the application was told.
+//!
+//! It sends, flushes and closes at any moment, and then goes on with another producer.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
+use klamm_client::producer::{
+    BatchId, Done, Effect, Refused, TopicBatches, identity_request, machine::Machine, produce_request,
+};
+use klamm_client::{Acks, Backoff, CallError, CallId, ProducerConfig as Config, Random, Record, SendError};
 use klamm_model::{
-    BatchBuilder, Codec, Compression, ErrorCode, Producer as Session, ProducerEpoch, ProducerId, Seal,
-    Timestamp,
+    BATCH_HEADER_SIZE, BatchHeader, BrokerId, Codec, Compression, ErrorCode, Producer as Number, Tick,
+    Timestamp, crc32c, position,
 };
-use klamm_node::PeerFailure;
-use klamm_wire::{
-    InitProducerIdRequest, ProduceRequest, Records, Request, Response,
-    produce::{PartitionProduceData, PartitionProduceResponse, TopicProduceData},
-};
+use klamm_wire::{ProduceResponse, Response};
 
-use super::{Asking, Leader, Metadata, Place, Scene, code};
+use super::{
+    ClientSabotage, Place, Scene, TopicPlan, code,
+    pool::{Ask, Asker, News, PROMPT, Pool, Purpose},
+};
 use crate::{
-    NODE_COUNT,
     dice::Dice,
+    outcomes::{Outcome, Promise},
     timeline::{MS, SECOND},
 };
 
-/// As many as brokers remember of each producer.
-const UNDER_WAY_MAX: usize = 5;
+/// A client stands still for so long at most, and meanwhile tells nobody that time is over.
+const STANDSTILL_MAX: u64 = 5 * SECOND;
 
 /// See the module.
 pub struct Producer {
-    /// What it asked.
-    pub asking: Asking<Purpose>,
-    /// Whether it makes new batches.
-    pub is_producing: bool,
-    metadata: Metadata,
-    acks_all: bool,
-    version: i16,
+    me: usize,
+    pool: Pool,
+    topics: Vec<TopicPlan>,
+    sabotage: ClientSabotage,
+    /// Whether it makes new records.
+    is_producing: bool,
+    /// Whether each of its producers is idempotent.
+    is_steady: bool,
     pace: u64,
-    session: Option<(ProducerId, ProducerEpoch)>,
-    session_asked: bool,
-    session_ask_at: u64,
-    streams: BTreeMap<Place, Stream>,
+    machine: Machine<Vec<u64>>,
+    promise: Promise,
+    generation: u64,
+    phase: Phase,
+    next_send_at: u64,
+    waits_for_room: bool,
     next_value: u64,
+    /// When each record was accepted that has no outcome yet.
+    unended: BTreeMap<u64, u64>,
+    /// Bytes that appending took and outcomes did not give back.
+    held_bytes: usize,
+    /// What is flushed once all values before this one have an outcome.
+    flushes: VecDeque<(BatchId, u64)>,
+    numbers: BTreeMap<Place, Numbers>,
+    sent: BTreeMap<CallId, Vec<Sent>>,
 }
 
-/// What a question is for.
-pub enum Purpose {
-    /// To know who leads.
-    Metadata,
-    /// For a number of its own.
-    Session,
-    /// The first sequence number of the batch of each partition.
-    Produce(Vec<(Place, i32)>),
-}
-
-#[derive(Default)]
-struct Stream {
-    /// The brokers know this producer. Before, they take any sequence number as the first, as Kafka's do, so a second batch must not overtake the first.
-    is_known: bool,
-    next_sequence: i32,
-    next_batch_at: u64,
-    batches: VecDeque<Batch>,
-}
-
-struct Batch {
-    sequence: i32,
-    values: Vec<u64>,
-    bytes: Bytes,
-    state: State,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    ToSend {
-        not_before: u64,
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    Open {
+        until: u64,
     },
-    /// `is_first`: when it was sent, all before it had been taken.
-    Sent {
-        token: u64,
-        is_first: bool,
+    /// Nothing new is taken.
+    Closing {
+        deadline: Option<u64>,
     },
-    Taken,
+    /// Every record has its outcome; requests may still be under way.
+    Over,
+    Closed {
+        until: u64,
+    },
+}
+
+/// The sequence numbers of a partition as they went over the network.
+#[derive(Clone, Copy)]
+struct Numbers {
+    session: (i64, i16),
+    sent_to: i32,
+    acked_to: i32,
+}
+
+struct Sent {
+    place: Place,
+    session: (i64, i16),
+    base_sequence: i32,
+    end_sequence: i32,
+    /// When it was sent, all before it had been acknowledged.
+    is_next: bool,
 }
 
 impl Producer {
     /// With the topics it writes to.
-    pub fn new(me: usize, topics: Vec<String>, acks_all: bool, dice: &mut Dice) -> Self {
+    pub fn new(
+        me: usize,
+        topics: Vec<TopicPlan>,
+        is_steady: bool,
+        sabotage: ClientSabotage,
+        dice: &mut Dice,
+    ) -> Self {
+        let mut pool = Pool::new(me, dice);
+        let config = draw_config(is_steady, dice);
+        let promise = promise_of(&config);
+        let machine = Machine::new(config, pool.metadata().cluster().clone(), Random::new(dice.number()));
         Self {
-            asking: Asking::new(me, dice.between(700 * MS, 2 * SECOND)),
+            me,
+            pool,
+            topics,
+            sabotage,
             is_producing: true,
-            metadata: Metadata::new(topics),
-            acks_all,
-            version: dice.between(3, 14) as i16,
-            pace: dice.between(150 * MS, 400 * MS),
-            session: None,
-            session_asked: false,
-            session_ask_at: 0,
-            streams: BTreeMap::new(),
-            next_value: (me as u64) << 32,
+            is_steady,
+            pace: dice.between(40 * MS, 150 * MS),
+            machine,
+            promise,
+            generation: 0,
+            phase: Phase::Open { until: dice.between(2 * SECOND, 12 * SECOND) },
+            next_send_at: 0,
+            waits_for_room: false,
+            next_value: first_value(me, 0),
+            unended: BTreeMap::new(),
+            held_bytes: 0,
+            flushes: VecDeque::new(),
+            numbers: BTreeMap::new(),
+            sent: BTreeMap::new(),
         }
     }
 
-    /// Whether everything it made was taken.
+    /// Makes no new records, and closes what it has.
+    pub fn calm_down(&mut self) {
+        self.is_producing = false;
+    }
+
+    /// Whether everything it gave away has its end.
     pub fn is_done(&self) -> bool {
-        !self.is_producing && self.streams.values().all(|stream| stream.batches.is_empty())
+        !self.is_producing && matches!(self.phase, Phase::Closed { .. })
     }
 
     pub(super) fn waits_for(&self) -> String {
-        let waiting = self.streams.iter().filter(|(_, stream)| !stream.batches.is_empty());
-        let names: Vec<String> = waiting
-            .map(|(place, stream)| format!("{}-{} x{}", place.topic, place.partition, stream.batches.len()))
-            .collect();
-        format!("producer with session {:?} waits for {names:?}", self.session)
+        let (records, calls, buffered) =
+            (self.machine.record_count(), self.machine.call_count(), self.machine.buffered());
+        let phase = self.phase;
+        format!("{phase:?}: {records} records of {buffered} bytes and {calls} requests have no end")
     }
 
-    pub(super) fn wake(&mut self, scene: &mut Scene<'_>) -> u64 {
-        if let Some((node, request, version)) = self.metadata.question(scene.timeline) {
-            self.asking.ask(scene, node, &request, version, Purpose::Metadata);
-        }
+    pub(super) fn next_wake(&self) -> Option<u64> {
+        let own = match self.phase {
+            Phase::Open { .. } if !self.is_producing => Some(0),
+            Phase::Open { until } if self.waits_for_room => Some(until),
+            Phase::Open { until } => Some(until.min(self.next_send_at)),
+            Phase::Closing { deadline } => deadline,
+            Phase::Over => None,
+            Phase::Closed { until } => self.is_producing.then_some(until),
+        };
+        let others = [self.pool.next_wake(), self.machine.next_wake()];
+        others.into_iter().flatten().map(|tick| tick.0).chain(own).min()
+    }
+
+    pub(super) fn wake(&mut self, scene: &mut Scene<'_>) {
         let now = scene.timeline.now();
-        match self.session {
-            None if !self.session_asked && self.session_ask_at <= now => {
-                self.session_asked = true;
-                let node = scene.timeline.dice.index(NODE_COUNT);
-                let request = InitProducerIdRequest {
-                    transactional_id: None,
-                    producer_id: -1,
-                    producer_epoch: -1,
-                    transaction_timeout_ms: 60_000,
-                    ..Default::default()
-                };
-                self.asking.ask(scene, node, &Request::InitProducerId(request), 4, Purpose::Session);
-            }
-            Some(session) => {
-                self.make_batches(scene, session);
-                self.send(scene);
-            }
-            None => {}
+        match self.phase {
+            Phase::Open { until } if until <= now || !self.is_producing => self.close(scene),
+            Phase::Open { .. } if self.next_send_at <= now && !self.waits_for_room => self.send_some(scene),
+            Phase::Closed { until } if until <= now && self.is_producing => self.begin_anew(scene),
+            _ => {}
         }
-        scene.timeline.dice.between(8 * MS, 25 * MS)
-    }
-
-    fn make_batches(&mut self, scene: &mut Scene<'_>, session: (ProducerId, ProducerEpoch)) {
-        let now = scene.timeline.now();
-        for place in self.metadata.places() {
-            let stream = self.streams.entry(place.clone()).or_default();
-            let due = self.is_producing && stream.next_batch_at <= now;
-            if !due || UNDER_WAY_MAX <= stream.batches.len() {
-                continue;
-            }
-            let dice = &mut scene.timeline.dice;
-            // Several at once now and then, so that there are some in flight together.
-            let burst = if dice.chance(20) { UNDER_WAY_MAX - stream.batches.len() } else { 1 };
-            for _ in 0..burst {
-                let values: Vec<u64> = (0..dice.between(1, 4)).map(|index| self.next_value + index).collect();
-                self.next_value += values.len() as u64;
-                scene.checker.sent(&values, self.asking.me);
-                let sequence = stream.next_sequence;
-                stream.next_sequence += values.len() as i32;
-                let bytes = batch(&values, session, sequence, (now / MS) as i64, dice);
-                stream.batches.push_back(Batch {
-                    sequence,
-                    values,
-                    bytes,
-                    state: State::ToSend { not_before: 0 },
-                });
-            }
-            stream.next_batch_at = now + dice.between(self.pace / 2, 2 * self.pace);
-        }
-    }
-
-    /// Sends what may be sent: of each partition in order, and nothing before what is to be sent again.
-    fn send(&mut self, scene: &mut Scene<'_>) {
-        let now = scene.timeline.now();
-        while let Some((node, picked)) = self.pick(now) {
-            let request = self.request(&picked, scene);
-            let purpose = Purpose::Produce(picked.clone());
-            let token = self.asking.ask(scene, node, &Request::Produce(request), self.version, purpose);
-            for (place, sequence) in &picked {
-                let batches = &mut self.streams.get_mut(place).expect("picked just now").batches;
-                let at =
-                    batches.iter().position(|batch| batch.sequence == *sequence).expect("picked just now");
-                batches[at].state = State::Sent { token, is_first: at == 0 };
-            }
-        }
-    }
-
-    /// One batch of each partition that one node leads.
-    fn pick(&self, now: u64) -> Option<(usize, Vec<(Place, i32)>)> {
-        let mut picked: Option<(usize, Vec<(Place, i32)>)> = None;
-        for (place, stream) in &self.streams {
-            let Some(Leader { node: Some(leader), .. }) = self.metadata.leader(place) else { continue };
-            let first = stream.batches.iter().find(|batch| matches!(batch.state, State::ToSend { .. }));
-            let Some(batch) = first.filter(|batch| batch.state.is_due(now)) else { continue };
-            if !stream.is_known && batch.sequence != 0 {
-                continue;
-            }
-            let (node, batches) = picked.get_or_insert((leader, Vec::new()));
-            if *node == leader {
-                batches.push((place.clone(), batch.sequence));
-            }
-        }
-        picked
-    }
-
-    fn batch(&mut self, place: &Place, sequence: i32) -> Option<&mut Batch> {
-        self.streams.get_mut(place)?.batches.iter_mut().find(|batch| batch.sequence == sequence)
-    }
-
-    fn request(&mut self, picked: &[(Place, i32)], scene: &mut Scene<'_>) -> ProduceRequest {
-        let mut topic_data: Vec<TopicProduceData> = Vec::new();
-        for (place, sequence) in picked {
-            let bytes = self.batch(place, *sequence).expect("picked just now").bytes.clone();
-            let data = PartitionProduceData {
-                index: place.partition,
-                records: Some(Records::Bytes(bytes)),
-                ..Default::default()
-            };
-            let id = self.metadata.ids[&place.topic];
-            match topic_data.last_mut().filter(|topic| topic.topic_id == id || topic.name == place.topic) {
-                Some(topic) => topic.partition_data.push(data),
-                None if self.version >= 13 => topic_data.push(TopicProduceData {
-                    topic_id: id,
-                    partition_data: vec![data],
-                    ..Default::default()
-                }),
-                None => topic_data.push(TopicProduceData {
-                    name: place.topic.clone(),
-                    partition_data: vec![data],
-                    ..Default::default()
-                }),
-            }
-        }
-        let timeout_ms = scene.timeline.dice.between(300, 1500) as i32;
-        ProduceRequest {
-            transactional_id: None,
-            acks: if self.acks_all { -1 } else { 1 },
-            timeout_ms,
-            topic_data,
-            ..Default::default()
-        }
+        self.go_on(scene);
     }
 
     pub(super) fn answered(
         &mut self,
         scene: &mut Scene<'_>,
-        _server: usize,
+        server: usize,
         token: u64,
-        answer: Result<Response, PeerFailure>,
+        answer: Result<Response, klamm_node::PeerFailure>,
     ) {
-        match (self.asking.take(token), answer) {
-            (Purpose::Metadata, Ok(Response::Metadata(response))) => {
-                self.metadata.answered(scene.timeline, Ok(response));
+        self.pool.answered(server, token, answer, scene);
+        self.go_on(scene);
+    }
+
+    // ---- the application ----
+
+    fn send_some(&mut self, scene: &mut Scene<'_>) {
+        let now = scene.timeline.now();
+        let dice = &mut scene.timeline.dice;
+        self.next_send_at = now + dice.between(self.pace / 2, 2 * self.pace);
+        let count = if dice.chance(10) { dice.between(10, 40) } else { dice.between(1, 6) };
+        let flushes = dice.chance(10);
+        for _ in 0..count {
+            if !self.send_one(scene) {
+                break;
             }
-            (Purpose::Metadata, answer) => {
-                let failure = answer.err().unwrap_or(PeerFailure::Garbled);
-                self.metadata.answered(scene.timeline, Err(failure));
+        }
+        if flushes {
+            self.flushes.push_back((self.machine.flush(), self.next_value));
+        }
+    }
+
+    /// Says whether there is room for more.
+    fn send_one(&mut self, scene: &mut Scene<'_>) -> bool {
+        let now = scene.timeline.now();
+        let dice = &mut scene.timeline.dice;
+        let plan = &self.topics[dice.index(self.topics.len())];
+        let value = self.next_value;
+        let mut bytes = value.to_be_bytes().to_vec();
+        let size_max = if dice.chance(5) { 3000 } else { 120 };
+        bytes.resize(8 + dice.index(size_max), b'.');
+        let key = [dice.below(8) as u8];
+        let (partition, key) = match dice.below(3) {
+            0 => (Some(dice.below(plan.partition_count as u64) as i32), None),
+            1 => (None, Some(&key[..])),
+            _ => (None, None),
+        };
+        let record = Record { partition, key, ..Record::new(&plan.name, &bytes) };
+        let before = self.machine.buffered();
+        match self.machine.append(Tick(now), Timestamp(1_700_000_000_000 + (now / MS) as i64), &record) {
+            Ok(appended) => {
+                assert_eq!(appended.place as usize, appended.tag.len(), "a record's place in its batch");
+                appended.tag.push(value);
+                let place = Place { topic: plan.name.clone(), partition: appended.partition };
+                scene.checker.outcomes.accepted(value, place, self.promise);
+                self.unended.insert(value, now);
+                self.held_bytes += self.machine.buffered() - before;
+                self.next_value += 1;
             }
-            (Purpose::Session, Ok(Response::InitProducerId(response))) if response.error_code == 0 => {
-                self.session_asked = false;
-                self.session =
-                    Some((ProducerId(response.producer_id), ProducerEpoch(response.producer_epoch)));
-                scene.checker.session(response.producer_id, self.asking.me);
+            Err(Refused::NeedsMetadata) => {
+                self.pool.metadata().want(&plan.name);
             }
-            (Purpose::Session, _) => {
-                self.session_asked = false;
-                self.session_ask_at = scene.timeline.now() + 50 * MS;
+            Err(Refused::NoSuchPartition(_)) => self.pool.metadata().mark_stale(),
+            Err(Refused::Full) => {
+                scene.timeline.coverage.count("client: buffer full");
+                self.waits_for_room = true;
+                return false;
             }
-            (Purpose::Produce(batches), Ok(Response::Produce(response))) => {
-                let results: Vec<(Place, PartitionProduceResponse)> = response
-                    .responses
-                    .into_iter()
-                    .flat_map(|topic| {
-                        let name = match self.metadata.name_of(topic.topic_id) {
-                            Some(name) if self.version >= 13 => name.clone(),
-                            _ => topic.name,
-                        };
-                        topic.partition_responses.into_iter().map(move |partition| {
-                            (Place { topic: name.clone(), partition: partition.index }, partition)
-                        })
-                    })
-                    .collect();
-                for (place, sequence) in batches {
-                    let result = results.iter().find(|(it, _)| *it == place);
-                    let (_, result) = result.expect("every partition that was asked for is answered");
-                    let offset = result.base_offset;
-                    self.batch_answered(scene, &place, sequence, token, code(result.error_code), offset);
-                }
+            Err(Refused::Never(error)) => {
+                scene.checker.unexpected(self.me, &format!("a record was refused: {error}"))
             }
-            (Purpose::Produce(batches), _) => {
-                for (place, sequence) in batches {
-                    self.batch_answered(scene, &place, sequence, token, ErrorCode::NetworkException, -1);
+        }
+        true
+    }
+
+    fn close(&mut self, scene: &mut Scene<'_>) {
+        let (now, dice) = (scene.timeline.now(), &mut scene.timeline.dice);
+        let patience = if dice.chance(30) { 0 } else { dice.below(SECOND) };
+        let deadline = (self.is_producing && dice.chance(60)).then_some(now + patience);
+        self.machine.close();
+        self.phase = Phase::Closing { deadline };
+        self.flushes.push_back((self.machine.flush(), self.next_value));
+    }
+
+    fn begin_anew(&mut self, scene: &mut Scene<'_>) {
+        let (now, dice) = (scene.timeline.now(), &mut scene.timeline.dice);
+        let config = draw_config(self.is_steady, dice);
+        self.promise = promise_of(&config);
+        let random = Random::new(dice.number());
+        self.machine = Machine::new(config, self.pool.metadata().cluster().clone(), random);
+        self.generation += 1;
+        self.next_value = first_value(self.me, self.generation);
+        self.phase = Phase::Open { until: now + dice.between(SECOND / 10, 8 * SECOND) };
+        self.waits_for_room = false;
+        self.numbers.clear();
+    }
+
+    // ---- the shell ----
+
+    /// Does what there is to do, until there is nothing left at this moment.
+    fn go_on(&mut self, scene: &mut Scene<'_>) {
+        let now = Tick(scene.timeline.now());
+        let mut effects = Vec::new();
+        loop {
+            self.pool.turn(scene);
+            let mut is_last = true;
+            while let Some(news) = self.pool.next_news() {
+                is_last = false;
+                self.hear(news, now, &mut effects, scene);
+            }
+            self.machine.advance(now, &mut effects);
+            for effect in effects.drain(..) {
+                self.perform(effect, scene);
+            }
+            if is_last {
+                break;
+            }
+        }
+        self.look(scene);
+    }
+
+    fn hear(&mut self, news: News, now: Tick, out: &mut Vec<Effect<Vec<u64>>>, scene: &mut Scene<'_>) {
+        match news {
+            News::Cluster(cluster) => self.machine.cluster_changed(cluster),
+            News::Answer(Asker { generation, call }, answer) => {
+                assert_eq!(generation, self.generation, "a machine ends after its last question");
+                let sent = self.sent.remove(&call).unwrap_or_default();
+                match answer {
+                    Ok(Response::Produce(response)) => {
+                        self.witness(&sent, &response, scene);
+                        self.machine.produced(now, call, response, out);
+                    }
+                    Ok(Response::InitProducerId(response)) => {
+                        if response.error_code == 0 {
+                            scene.checker.session(response.producer_id, self.me);
+                        }
+                        self.machine.identified(now, call, &response, out);
+                    }
+                    Ok(other) => unreachable!("an answer of another kind: {other:?}"),
+                    Err(_) if self.sabotage == ClientSabotage::LosesFailures => {}
+                    Err(error) => self.machine.call_failed(now, call, &error, out),
                 }
             }
         }
     }
 
-    fn batch_answered(
+    fn perform(&mut self, effect: Effect<Vec<u64>>, scene: &mut Scene<'_>) {
+        match effect {
+            Effect::Produce { call, broker, topics } => self.produce(call, broker, topics, scene),
+            Effect::InitProducerId { call } => {
+                let asker = Asker { generation: self.generation, call };
+                self.pool.ask_any(identity_request(), Some(asker), scene);
+            }
+            Effect::RefreshMetadata => self.pool.metadata().mark_stale(),
+            Effect::LeaderHint(hint) => self.pool.hint(hint, scene),
+            Effect::Room => (self.waits_for_room, self.next_send_at) = (false, scene.timeline.now()),
+            Effect::Done(done) => self.done(done, scene),
+        }
+    }
+
+    fn produce(
         &mut self,
+        call: CallId,
+        broker: BrokerId,
+        mut topics: Vec<TopicBatches>,
         scene: &mut Scene<'_>,
-        place: &Place,
-        sequence: i32,
-        token: u64,
-        result: ErrorCode,
-        offset: i64,
     ) {
+        let mut sent = Vec::new();
+        for topic in &mut topics {
+            for (partition, batch) in &mut topic.partitions {
+                let place = Place { topic: topic.name.clone(), partition: *partition };
+                sent.extend(self.note_numbers(place, batch, scene));
+            }
+        }
+        self.sent.insert(call, sent);
+        let (request, version_limit) = produce_request(self.machine.config(), topics);
+        let purpose = Purpose::Machine(Asker { generation: self.generation, call });
+        let timeout_ms = self.machine.config().request_timeout_ms;
+        self.pool.ask_broker(broker, PROMPT, Ask { request, version_limit, timeout_ms, purpose }, scene);
+    }
+
+    /// What is to be remembered of a batch that is sent. Here numbers are forged by those who do wrong on purpose.
+    fn note_numbers(&mut self, place: Place, batch: &mut Bytes, scene: &mut Scene<'_>) -> Option<Sent> {
+        let header = BatchHeader::parse(batch).expect("the client makes whole batches");
+        let number = header.producer?;
+        let session = (number.id.0, number.epoch.0);
+        let fresh = Numbers { session, sent_to: 0, acked_to: 0 };
+        let numbers = self.numbers.entry(place.clone()).or_insert(fresh);
+        if numbers.session != session {
+            scene.timeline.coverage.count("client: numbers begun anew");
+            *numbers = fresh;
+        }
+        let base_sequence = number.base_sequence;
+        let is_again = base_sequence < numbers.sent_to;
+        if is_again {
+            scene.timeline.coverage.count("client: batch sent again");
+        }
+        let (me, count) = (self.me, header.record_count);
+        scene.timeline.note(format_args!("c{me} sends {place:?} {session:?} {base_sequence}+{count}"));
+        match self.sabotage {
+            ClientSabotage::ForgetsNumberAtRetry if is_again => *batch = renumbered(batch, None),
+            ClientSabotage::NewNumberAtRetry if is_again => {
+                *batch = renumbered(batch, Some(Number { base_sequence: numbers.sent_to, ..number }));
+            }
+            ClientSabotage::NumbersNothing => *batch = renumbered(batch, None),
+            _ => {}
+        }
+        let end_sequence = base_sequence + header.record_count as i32;
+        numbers.sent_to = numbers.sent_to.max(end_sequence);
+        let is_next = base_sequence == numbers.acked_to;
+        Some(Sent { place, session, base_sequence, end_sequence, is_next })
+    }
+
+    /// What the brokers say of the numbers.
+    fn witness(&mut self, sent: &[Sent], response: &ProduceResponse, scene: &mut Scene<'_>) {
+        let cluster = self.pool.metadata().cluster().clone();
+        for topic in &response.responses {
+            let by_id = cluster.topic_name(topic.topic_id).filter(|_| topic.name.is_empty());
+            let name: &str = by_id.map_or(&topic.name, |name| name);
+            for answer in &topic.partition_responses {
+                let result = code(answer.error_code);
+                if result == ErrorCode::None {
+                    let all = self.machine.config().acks == Acks::All;
+                    scene.timeline.coverage.count(if all {
+                        "batch acked by all"
+                    } else {
+                        "batch acked by one"
+                    });
+                }
+                let is_meant = |it: &&Sent| &*it.place.topic == name && it.place.partition == answer.index;
+                let Some(sent) = sent.iter().find(is_meant) else { continue };
+                if result != ErrorCode::None {
+                    let (me, place, base) = (self.me, &sent.place, sent.base_sequence);
+                    scene
+                        .timeline
+                        .note(format_args!("c{me} {place:?} {base} of {:?}: {result}", sent.session));
+                }
+                let numbers = self.numbers.get_mut(&sent.place).expect("it was numbered");
+                match result {
+                    ErrorCode::None | ErrorCode::DuplicateSequenceNumber
+                        if numbers.session == sent.session =>
+                    {
+                        numbers.acked_to = numbers.acked_to.max(sent.end_sequence);
+                    }
+                    ErrorCode::OutOfOrderSequenceNumber | ErrorCode::UnknownProducerId if sent.is_next => {
+                        scene.checker.sequence_refused(&sent.place, self.me, sent.base_sequence);
+                    }
+                    ErrorCode::OutOfOrderSequenceNumber => {
+                        scene.timeline.coverage.count("batch out of order behind another");
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn done(&mut self, done: Done<Vec<u64>>, scene: &mut Scene<'_>) {
+        let Done { tag, first_place, record_count, size, outcome, .. } = done;
         let now = scene.timeline.now();
-        let (acks_all, me) = (self.acks_all, self.asking.me);
-        let Some(stream) = self.streams.get_mut(place) else { return };
-        let Some(at) = stream.batches.iter().position(|batch| batch.sequence == sequence) else { return };
-        let batch = &mut stream.batches[at];
-        let State::Sent { token: sent, is_first } = batch.state else { return };
-        if sent != token {
+        if self.sabotage == ClientSabotage::ForgetsOutcomes && scene.timeline.dice.chance(5) {
             return;
         }
-        match result {
-            ErrorCode::None => {
-                batch.state = State::Taken;
-                stream.is_known = true;
-                let id = self.metadata.ids[&place.topic];
-                scene.checker.taken(place, id, &batch.values, offset, acks_all, me);
-                scene.timeline.coverage.count(if acks_all {
-                    "batch acked by all"
-                } else {
-                    "batch acked by one"
-                });
-                while stream.batches.front().is_some_and(|batch| batch.state == State::Taken) {
-                    stream.batches.pop_front();
-                }
+        if self.sabotage != ClientSabotage::KeepsBytes {
+            self.held_bytes -= size;
+        }
+        let places = first_place as usize..(first_place + record_count) as usize;
+        let latest = self.machine.config().delivery_timeout_ms * MS + STANDSTILL_MAX;
+        for (offset, value) in (0..).zip(&tag[places]) {
+            let outcome = match &outcome {
+                Ok(written) => Outcome::Written(written.base_offset.map(|base| base.raw() + offset)),
+                Err(error) if error.tries == 0 => Outcome::NeverSent,
+                Err(_) => Outcome::Failed,
+            };
+            let times = if self.sabotage == ClientSabotage::TellsTwice { 2 } else { 1 };
+            for _ in 0..times {
+                scene.checker.outcomes.ended(*value, outcome, &mut scene.checker.findings);
             }
-            // An earlier batch of this producer is not there: its turn comes before this one's.
-            ErrorCode::OutOfOrderSequenceNumber if !is_first => {
-                scene.timeline.coverage.count("batch out of order behind another");
-                batch.state = State::ToSend { not_before: now + 20 * MS };
+            if let Some(accepted_at) = self.unended.remove(value)
+                && accepted_at + latest < now
+            {
+                let what =
+                    format!("value {value:x} was accepted at {accepted_at} and has its outcome only now");
+                scene.checker.unexpected(self.me, &what);
             }
-            ErrorCode::OutOfOrderSequenceNumber | ErrorCode::UnknownProducerId => {
-                if acks_all {
-                    scene.checker.sequence_refused(place, me, sequence);
-                }
-                // Records that one broker acknowledged alone were lost with it; nobody can number on from there, nor know what became of the rest.
-                scene.timeline.coverage.count("producer began a new session");
-                self.session = None;
-                self.streams.clear();
-            }
-            retriable if retriable.is_retriable() || retriable == ErrorCode::KafkaStorageError => {
-                batch.state =
-                    State::ToSend { not_before: now + scene.timeline.dice.between(10 * MS, 80 * MS) };
-                self.metadata.distrust(now);
-            }
-            other => scene.checker.unexpected(me, &format!("a batch for {place:?} was refused with {other}")),
+        }
+        if let Err(error) = outcome {
+            self.failed(&error, scene);
         }
     }
-}
 
-impl State {
-    fn is_due(self, now: u64) -> bool {
-        matches!(self, Self::ToSend { not_before } if not_before <= now)
+    fn failed(&mut self, error: &SendError, scene: &mut Scene<'_>) {
+        use klamm_client::Cause;
+        scene.timeline.note(format_args!("c{} fails: {error}", self.me));
+        let coverage = &mut scene.timeline.coverage;
+        match &error.cause {
+            Cause::TimedOut { .. } => coverage.count("client: no acknowledgement in time"),
+            Cause::Abandoned => coverage.count("client: given up when it was closed"),
+            Cause::Refused { code, .. } if code.is_retriable() => coverage.count("client: tried too often"),
+            Cause::Call(
+                CallError::Broken { .. } | CallError::TimedOut { .. } | CallError::Connect { .. },
+            ) => {
+                coverage.count("client: tried too often");
+            }
+            Cause::Refused { code: ErrorCode::OutOfOrderSequenceNumber, .. } => {
+                coverage.count("client: given up because nobody knows whether it is there");
+            }
+            _ => scene.checker.unexpected(self.me, &format!("no fault explains this: {error}")),
+        }
+    }
+
+    // ---- what must hold ----
+
+    fn look(&mut self, scene: &mut Scene<'_>) {
+        let now = scene.timeline.now();
+        self.look_at_bytes(scene);
+        while let Some((mark, end)) = self.flushes.front().copied() {
+            if !self.machine.is_flushed(mark) {
+                break;
+            }
+            self.flushes.pop_front();
+            scene.timeline.coverage.count("client: flushed");
+            if let Some((value, _)) = self.unended.range(..end).next() {
+                scene.checker.unexpected(self.me, &format!("flushed, and {value:x} has no outcome"));
+            }
+        }
+        if let Phase::Closing { deadline } = self.phase {
+            if self.machine.is_finished() {
+                scene.timeline.coverage.count("client: closed with everything acknowledged or failed");
+                self.phase = Phase::Over;
+            } else if deadline.is_some_and(|deadline| deadline <= now) {
+                self.abandon(scene);
+            }
+        }
+        if self.phase == Phase::Over && self.machine.call_count() == 0 {
+            let mut effects = Vec::new();
+            self.machine.advance(Tick(now), &mut effects);
+            for effect in effects {
+                self.perform(effect, scene);
+            }
+            self.look_for_leaks(scene);
+            self.phase = Phase::Closed { until: now + scene.timeline.dice.below(SECOND) };
+        }
+    }
+
+    /// The deadline of closing has come.
+    fn abandon(&mut self, scene: &mut Scene<'_>) {
+        scene.timeline.coverage.count("client: closed with records unacknowledged");
+        let (told, unended) = (self.machine.record_count(), self.unended.len() as u64);
+        if told != unended {
+            let what = format!("closed with {unended} records without an outcome, and {told} are told");
+            scene.checker.unexpected(self.me, &what);
+        }
+        let mut effects = Vec::new();
+        self.machine.abandon(&mut effects);
+        for effect in effects {
+            self.perform(effect, scene);
+        }
+        self.phase = Phase::Over;
+        self.look(scene);
+    }
+
+    fn look_at_bytes(&mut self, scene: &mut Scene<'_>) {
+        let (told, held) = (self.machine.buffered(), self.held_bytes);
+        if told != held {
+            scene.checker.leaked(self.me, &format!("{held} bytes are held, and {told} are told"));
+            self.held_bytes = told;
+        }
+        let most = self.machine.config().buffer_memory + BATCH_HEADER_SIZE;
+        if most < told {
+            scene.checker.leaked(self.me, &format!("{told} bytes are buffered, the bound is {most}"));
+        }
+    }
+
+    /// Everything is over: nothing may be left of it.
+    fn look_for_leaks(&mut self, scene: &mut Scene<'_>) {
+        let machine = &self.machine;
+        let left = (machine.buffered(), machine.record_count(), machine.next_wake(), self.unended.len());
+        if left != (0, 0, None, 0) || !machine.is_finished() {
+            let what = format!("closed; bytes, records, timer and outcomes that are left: {left:?}");
+            scene.checker.leaked(self.me, &what);
+        }
+        if !self.flushes.is_empty() {
+            scene.checker.leaked(self.me, "closed, and somebody waits for a flush");
+        }
+        self.unended.clear();
     }
 }
 
-fn batch(
-    values: &[u64],
-    (id, epoch): (ProducerId, ProducerEpoch),
-    base_sequence: i32,
-    now_ms: i64,
-    dice: &mut Dice,
-) -> Bytes {
-    let mut builder = BatchBuilder::default();
-    for value in values {
-        let mut record = value.to_be_bytes().to_vec();
-        let size_max = if dice.chance(5) { 3000 } else { 120 };
-        record.resize(8 + dice.index(size_max), b'.');
-        builder.append(Timestamp(1_700_000_000_000 + now_ms), None, Some(&record), &[]);
+fn first_value(me: usize, generation: u64) -> u64 {
+    ((me as u64) << 48) | (generation << 32)
+}
+
+fn promise_of(config: &Config) -> Promise {
+    match config.acks {
+        Acks::All if config.idempotent => Promise::Once,
+        Acks::All => Promise::Kept,
+        Acks::Leader | Acks::None => Promise::Told,
     }
-    let codec = if dice.chance(10) { Codec::Lz4 } else { Codec::None };
-    builder.finish(&Seal {
-        producer: Some(Session { id, epoch, base_sequence }),
-        compression: Compression::of(codec),
-        ..Seal::default()
-    })
+}
+
+fn draw_config(is_steady: bool, dice: &mut Dice) -> Config {
+    let (acks, idempotent) = match dice.below(6) {
+        _ if is_steady => (Acks::All, true),
+        0 => (Acks::All, true),
+        1 | 2 => (Acks::All, false),
+        3 => (Acks::None, true),
+        _ => (Acks::Leader, dice.chance(50)),
+    };
+    let pick = |dice: &mut Dice, choices: [usize; 3]| choices[dice.index(3)];
+    let batch_size = pick(dice, [400, 2000, 16_384]);
+    // What waits when the faults stop has to get through in time, one batch after the other.
+    let buffer_memory = 6000.max(batch_size * pick(dice, [10, 30, 60]));
+    Config {
+        acks,
+        idempotent,
+        linger_ms: pick(dice, [0, 5, 50]) as u64,
+        batch_size,
+        buffer_memory,
+        request_size_max: pick(dice, [4000, 20_000, 1 << 20]),
+        in_flight_max: dice.between(1, 8) as usize,
+        compression: Compression::of(if dice.chance(10) { Codec::Lz4 } else { Codec::None }),
+        retries_max: if dice.chance(80) { u32::MAX } else { dice.below(6) as u32 },
+        backoff: Backoff { first_ms: dice.between(5, 100), longest_ms: dice.between(100, 1000) },
+        delivery_timeout_ms: if dice.chance(60) { 120_000 } else { dice.between(500, 6000) },
+        request_timeout_ms: dice.between(500, 2000),
+        ..Config::default()
+    }
+}
+
+/// A batch under another number, or under none.
+fn renumbered(batch: &Bytes, number: Option<Number>) -> Bytes {
+    let mut header = BatchHeader::parse(batch).expect("the client makes whole batches");
+    header.producer = number;
+    let mut copy = batch.to_vec();
+    copy[..BATCH_HEADER_SIZE].copy_from_slice(&header.write());
+    let checksum = crc32c(&copy[position::ATTRIBUTES..]);
+    copy[position::CRC..position::ATTRIBUTES].copy_from_slice(&checksum.to_be_bytes());
+    copy.into()
 }

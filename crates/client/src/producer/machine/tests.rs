@@ -283,14 +283,19 @@ fn nothing_overtakes_the_first_batch_of_a_partition() {
 
 #[test]
 fn who_gave_up_what_it_had_asks_for_no_identity() {
-    check_with(eager(), &[1], "0 append 0 a\n 1 broken #0\n 2 abandon\n 1000 tick", &expect![[r#"
+    check_with(
+        eager(),
+        &[1],
+        "0 append 0 a\n 1 broken #0\n 2 abandon\n 1000 tick",
+        &expect![[r#"
         0 append 0 a
             identify #0
         1 broken #0
         2 abandon
             0 x1 lost: t-0: not sent: the producer was closed before an acknowledgement came
         1000 tick
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
