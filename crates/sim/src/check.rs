@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use klamm_model::{PartitionIndex, TopicPartition};
+use klamm_model::{BrokerId, PartitionIndex, TopicPartition};
 
 use crate::{client::Place, outcomes::Outcomes, replicas::Replicas, timeline::Timeline};
 
@@ -92,8 +92,13 @@ impl Checker {
         }
     }
 
-    /// The broker says that a producer's next batch does not follow its last one.
-    pub fn sequence_refused(&mut self, place: &Place, client: usize, sequence: i32) {
+    /// A broker says that a producer's next batch does not follow its last one. Who no longer leads may not know better.
+    pub fn sequence_refused(&mut self, place: &Place, client: usize, sequence: i32, by: BrokerId) {
+        let image = self.replicas.newest_image();
+        let state = self.partition(place).and_then(|it| image.topic(it.topic)?.partition(it.partition));
+        if state.is_none_or(|state| state.leader != Some(by)) {
+            return;
+        }
         let what = format!(
             "client {client}: sequence {sequence} of {place:?} is next, all before it are acknowledged by all, and it is refused as out of order"
         );

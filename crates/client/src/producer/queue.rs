@@ -22,6 +22,9 @@ use super::reseal::{cut, restamped, sequence_after};
 use crate::backoff::HURRIES_MAX;
 use crate::call::CallId;
 
+/// So often a broker is asked again that refuses the number of a batch which may be stored.
+const DOUBTS_MAX: u32 = 3;
+
 /// Who we are to the brokers. A new epoch lets every partition begin again at sequence 0.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Identity {
@@ -63,6 +66,8 @@ struct Sent<T> {
     maybe_written: bool,
     /// It is a part of a batch that may have reached the log as a whole.
     whole_maybe_written: bool,
+    /// How often a broker said that its number can't be the next one, which only the leader can know.
+    doubts: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -283,6 +288,7 @@ impl<T> PartitionQueue<T> {
             state,
             maybe_written: false,
             whole_maybe_written: false,
+            doubts: 0,
         });
         bytes
     }
@@ -367,6 +373,15 @@ impl<T> PartitionQueue<T> {
         for sent in self.sent.iter_mut().filter(|sent| sent.state_is_waiting()) {
             sent.state = SentState::Waiting { not_before: Tick(0) };
         }
+    }
+
+    /// The number of this call's batch is refused: is that to be believed? Who says so may have been replaced as leader and not know it, and
+    /// whether the batch is stored is then known to the new one only.
+    pub(crate) fn doubts(&mut self, call: CallId) -> bool {
+        let Some(place) = self.place_of(call) else { return false };
+        let sent = &mut self.sent[place];
+        sent.doubts += 1;
+        place == 0 && sent.maybe_written && sent.doubts <= DOUBTS_MAX
     }
 
     /// Whether the batch of this call is the one that all others wait for, under the current numbers.
@@ -457,7 +472,7 @@ impl<T> PartitionQueue<T> {
         self.begin_numbers(identity);
         for sent in &mut self.sent {
             sent.base_sequence = self.next_sequence;
-            (sent.maybe_written, sent.whole_maybe_written) = (false, false);
+            (sent.maybe_written, sent.whole_maybe_written, sent.doubts) = (false, false, 0);
             sent.bytes = restamped(&sent.bytes, Producer { id, epoch, base_sequence: sent.base_sequence });
             self.next_sequence = sequence_after(self.next_sequence, sent.batch.record_count);
         }

@@ -81,6 +81,7 @@ struct Numbers {
 }
 
 struct Sent {
+    broker: BrokerId,
     place: Place,
     session: (i64, i16),
     base_sequence: i32,
@@ -334,7 +335,7 @@ impl Producer {
         for topic in &mut topics {
             for (partition, batch) in &mut topic.partitions {
                 let place = Place { topic: topic.name.clone(), partition: *partition };
-                sent.extend(self.note_numbers(place, batch, scene));
+                sent.extend(self.note_numbers(broker, place, batch, scene));
             }
         }
         self.sent.insert(call, sent);
@@ -345,7 +346,13 @@ impl Producer {
     }
 
     /// What is to be remembered of a batch that is sent. Here numbers are forged by those who do wrong on purpose.
-    fn note_numbers(&mut self, place: Place, batch: &mut Bytes, scene: &mut Scene<'_>) -> Option<Sent> {
+    fn note_numbers(
+        &mut self,
+        broker: BrokerId,
+        place: Place,
+        batch: &mut Bytes,
+        scene: &mut Scene<'_>,
+    ) -> Option<Sent> {
         let header = BatchHeader::parse(batch).expect("the client makes whole batches");
         let number = header.producer?;
         let session = (number.id.0, number.epoch.0);
@@ -373,7 +380,7 @@ impl Producer {
         let end_sequence = base_sequence + header.record_count as i32;
         numbers.sent_to = numbers.sent_to.max(end_sequence);
         let is_next = base_sequence == numbers.acked_to;
-        Some(Sent { place, session, base_sequence, end_sequence, is_next })
+        Some(Sent { broker, place, session, base_sequence, end_sequence, is_next })
     }
 
     /// What the brokers say of the numbers.
@@ -408,7 +415,7 @@ impl Producer {
                         numbers.acked_to = numbers.acked_to.max(sent.end_sequence);
                     }
                     ErrorCode::OutOfOrderSequenceNumber | ErrorCode::UnknownProducerId if sent.is_next => {
-                        scene.checker.sequence_refused(&sent.place, self.me, sent.base_sequence);
+                        scene.checker.sequence_refused(&sent.place, self.me, sent.base_sequence, sent.broker);
                     }
                     ErrorCode::OutOfOrderSequenceNumber => {
                         scene.timeline.coverage.count("batch out of order behind another");

@@ -43,6 +43,17 @@ impl<T: Clone + Default> Machine<T> {
             {
                 self.refuse(call, slot, true, Cause::Refused { code, message: answer.error_message }, out);
             }
+            E::OutOfOrderSequenceNumber if self.identity().is_some() && self.queues[slot].doubts(call) => {
+                out.push(Effect::RefreshMetadata);
+                self.retry(
+                    now,
+                    call,
+                    slot,
+                    None,
+                    Cause::Refused { code, message: answer.error_message },
+                    out,
+                );
+            }
             // The batch is surely not in the log: what was before it is missing, or the broker has forgotten us.
             E::OutOfOrderSequenceNumber | E::UnknownProducerId | E::InvalidProducerEpoch
                 if self.identity().is_some() =>

@@ -535,9 +535,10 @@ fn batches_behind_a_refused_one_begin_again_in_a_new_epoch() {
 
 #[test]
 fn a_batch_that_may_be_stored_keeps_its_number_in_spite_of_a_new_epoch() {
-    // The first is refused while the second is lost on the way: was it stored? Only its old number can tell.
+    // The first is refused while the second is lost on the way: was it stored? Only its old number can tell, and only the
+    // leader knows: who is none any more may say the same, so it is asked again.
     check_known(
-        "2 append 0 c\n 3 error #2 INVALID_RECORD\n 4 broken #3\n 200 tick\n 201 error #4 OUT_OF_ORDER_SEQUENCE_NUMBER\n 202 ok #5 0",
+        "2 append 0 c\n 3 error #2 INVALID_RECORD\n 4 broken #3\n 200 tick\n 201 error #4 OUT_OF_ORDER_SEQUENCE_NUMBER\n 400 tick\n 401 error #5 OUT_OF_ORDER_SEQUENCE_NUMBER\n 600 tick\n 601 error #6 OUT_OF_ORDER_SEQUENCE_NUMBER\n 800 tick\n 801 error #7 OUT_OF_ORDER_SEQUENCE_NUMBER\n 1000 tick\n 1001 ok #8 0",
         &expect![[r#"
             0 append 0 a
                 identify #0
@@ -556,8 +557,21 @@ fn a_batch_that_may_be_stored_keeps_its_number_in_spite_of_a_new_epoch() {
             200 tick
                 send #4 to 1: t-0 7/0@2 [c]
             201 error #4 OUT_OF_ORDER_SEQUENCE_NUMBER
-                send #5 to 1: t-0 7/1@0 [c]
-            202 ok #5 0
+                refresh
+            400 tick
+                send #5 to 1: t-0 7/0@2 [c]
+            401 error #5 OUT_OF_ORDER_SEQUENCE_NUMBER
+                refresh
+            600 tick
+                send #6 to 1: t-0 7/0@2 [c]
+            601 error #6 OUT_OF_ORDER_SEQUENCE_NUMBER
+                refresh
+            800 tick
+                send #7 to 1: t-0 7/0@2 [c]
+            801 error #7 OUT_OF_ORDER_SEQUENCE_NUMBER
+            1000 tick
+                send #8 to 1: t-0 7/1@0 [c]
+            1001 ok #8 0
                 0 x1 written at 0
         "#]],
     );
