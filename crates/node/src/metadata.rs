@@ -112,6 +112,8 @@ impl Node {
             }
             Output::NoLongerLeader => {
                 self.resign(now, out);
+                // Who leads now may have been told before: then nothing else would remind this broker of its sign of life.
+                self.membership.controller_changed(now.tick);
                 if self.metadata.leader == Some(self.config.broker_id) {
                     self.metadata.leader = None;
                 }

@@ -187,3 +187,19 @@ fn a_restarted_broker_does_not_lead_under_the_epochs_of_its_former_life() {
     let code = answer.responses[0].partition_responses[0].error_code;
     assert_eq!(code, ErrorCode::NotLeaderOrFollower.code());
 }
+
+/// A broker that led the quorum without being its controller yet heard of the next leader first, and then that it leads no longer: nothing reminded it of
+/// its signs of life any more (seed 400 of the simulator).
+#[test]
+fn a_leader_that_hears_late_of_its_end_gives_signs_of_life_to_the_next_one() {
+    let mut bare = Bare::new(1);
+    let next = BrokerId(2);
+    bare.step(Event::Quorum(Output::Leader { epoch: ControllerEpoch(1) }));
+    bare.step(Event::Quorum(Output::LeaderIs { leader: Some(next), epoch: ControllerEpoch(2) }));
+    bare.step(Event::Tick);
+    let mut effects = Vec::new();
+    bare.node.step(NOW, Event::Quorum(Output::NoLongerLeader), &mut effects);
+    bare.node.step(NOW, Event::Tick, &mut effects);
+    let registers = |effect: &Effect| matches!(effect, Effect::Send { to, request: Request::BrokerRegistration(_), .. } if *to == next);
+    assert!(effects.iter().any(registers), "{effects:?}");
+}

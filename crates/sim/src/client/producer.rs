@@ -594,7 +594,8 @@ fn draw_config(is_steady: bool, dice: &mut Dice) -> Config {
         retries_max: if dice.chance(80) { u32::MAX } else { dice.below(6) as u32 },
         backoff: Backoff { first_ms: dice.between(5, 100), longest_ms: dice.between(100, 1000) },
         delivery_timeout_ms: if dice.chance(60) { 120_000 } else { dice.between(500, 6000) },
-        request_timeout_ms: dice.between(500, 2000),
+        // Longer than a leader may hold its followers' fetches, or nothing would ever be acknowledged in time.
+        request_timeout_ms: dice.between(1000, 2500),
         ..Config::default()
     }
 }
