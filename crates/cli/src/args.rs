@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use klamm_model::Codec;
+use klamm_model::{Codec, Compression};
 
 pub(crate) use bench::*;
 pub(crate) use cluster::*;
@@ -111,19 +111,18 @@ pub(crate) struct BrokerArgs {
 /// How to reach the brokers and how to answer.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RemoteArgs {
-    /// Brokers to find the cluster by, separated by commas
-    #[arg(
-        short = 'b',
-        long,
-        value_name = "HOST:PORT,...",
-        env = "KLAMM_BOOTSTRAP",
-        default_value = "127.0.0.1:9092",
-        value_delimiter = ','
-    )]
+    /// Brokers to find the cluster by, separated by commas [default: 127.0.0.1:9092]
+    #[arg(short = 'b', long, value_name = "HOST:PORT,...", env = "KLAMM_BOOTSTRAP", value_delimiter = ',')]
     pub(crate) bootstrap: Vec<String>,
-    /// How long brokers may take to answer, such as 500ms, 10s or 2m
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = crate::time::duration)]
-    pub(crate) timeout: Duration,
+    /// A file of settings of clients, Kafka's .properties: TLS, SASL, timeouts and more
+    #[arg(long, value_name = "FILE", env = "KLAMM_CLIENT_CONFIG")]
+    pub(crate) client_config: Option<PathBuf>,
+    /// A setting of clients under Kafka's name, docs/CLIENT_CONFIG.md has them; may be repeated
+    #[arg(short = 'X', long = "client-set", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) client_settings: Vec<(String, String)>,
+    /// How long brokers may take to answer, such as 500ms, 10s or 2m [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = crate::time::duration)]
+    pub(crate) timeout: Option<Duration>,
     /// How to print answers
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub(crate) format: Format,
@@ -156,8 +155,21 @@ pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
     }
 }
 
-fn codec(text: &str) -> Result<Codec, String> {
-    text.parse().map_err(|_| "expected none, gzip, snappy, lz4 or zstd".to_owned())
+/// `zstd`, `zstd:3`
+fn compression(text: &str) -> Result<Compression, String> {
+    let (codec, level) = text.split_once(':').map_or((text, None), |(codec, level)| (codec, Some(level)));
+    let codec = codec.parse().map_err(|_| "expected none, gzip, snappy, lz4 or zstd")?;
+    let default = Compression::of(codec);
+    let Some(level) = level else { return Ok(default) };
+    let levels = match codec {
+        Codec::Gzip => 1..=9,
+        Codec::Zstd => -131_072..=22,
+        Codec::None | Codec::Snappy | Codec::Lz4 => return Err(format!("{codec} has no levels")),
+    };
+    let level = level.parse().ok().filter(|level| levels.contains(level));
+    let level =
+        level.ok_or_else(|| format!("{codec} has levels from {} to {}", levels.start(), levels.end()))?;
+    Ok(Compression { level, ..default })
 }
 
 #[cfg(test)]

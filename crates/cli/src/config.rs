@@ -95,7 +95,10 @@ async fn get(args: &ConfigGetArgs) -> Result<()> {
                 continue;
             }
             has_failed = true;
-            tell(&format!("{resource} has no setting {key}{}", hint(key, &entries)));
+            tell(&format!(
+                "{resource} has no setting {key}{}",
+                hint(key, entries.iter().map(|entry| &*entry.name))
+            ));
         }
         entries.retain(|entry| match args.keys.as_slice() {
             [] => args.all || was_set(&resource, entry),
@@ -161,7 +164,7 @@ async fn tell_of_typos(admin: &Admin, resource: &ConfigResource, changes: &[Conf
     let Ok(entries) = admin.describe_configs(resource, None, false).await else { return };
     let is_known = |name: &str| entries.iter().any(|entry| entry.name == name);
     for ConfigChange { name, .. } in changes.iter().filter(|change| !is_known(&change.name)) {
-        let hint = hint(name, &entries);
+        let hint = hint(name, entries.iter().map(|entry| &*entry.name));
         if !hint.is_empty() && !told.contains(&hint) {
             tell(&format!("{resource} has no setting {name}{hint}"));
         }
@@ -169,8 +172,8 @@ async fn tell_of_typos(admin: &Admin, resource: &ConfigResource, changes: &[Conf
 }
 
 /// The name that was probably meant.
-fn hint(key: &str, entries: &[ConfigEntry]) -> String {
-    let nearest = entries.iter().map(|entry| (strsim::levenshtein(key, &entry.name), &entry.name)).min();
+pub(crate) fn hint<'a>(key: &str, names: impl Iterator<Item = &'a str>) -> String {
+    let nearest = names.map(|name| (strsim::levenshtein(key, name), name)).min();
     match nearest {
         Some((typos, name)) if typos <= TYPOS_MAX => format!("; is it {name}?"),
         _ => String::new(),
@@ -232,29 +235,18 @@ fn described_json((resource, entries): &(ConfigResource, Vec<ConfigEntry>)) -> V
 
 #[cfg(test)]
 mod tests {
-    use klamm_client::ConfigType;
-
     use super::*;
-
-    fn entry(name: &str) -> ConfigEntry {
-        ConfigEntry {
-            name: name.to_owned(),
-            value: None,
-            source: ConfigSource::Default,
-            kind: ConfigType::Long,
-            is_read_only: false,
-            is_sensitive: false,
-            synonyms: Vec::new(),
-            documentation: None,
-        }
-    }
 
     #[test]
     fn a_typo_gets_the_nearest_name() {
-        let entries = [entry("retention.ms"), entry("retention.bytes"), entry("segment.ms")];
-        assert_eq!(hint("retention.mss", &entries), "; is it retention.ms?");
-        assert_eq!(hint("segmnt.ms", &entries), "; is it segment.ms?");
-        assert_eq!(hint("something.else", &entries), "");
-        assert_eq!(hint("retention.ms", &[]), "");
+        let names = ["retention.ms", "retention.bytes", "segment.ms"];
+        for (key, told) in [
+            ("retention.mss", "; is it retention.ms?"),
+            ("segmnt.ms", "; is it segment.ms?"),
+            ("something.else", ""),
+        ] {
+            assert_eq!(hint(key, names.into_iter()), told);
+        }
+        assert_eq!(hint("retention.ms", [].into_iter()), "");
     }
 }

@@ -31,6 +31,25 @@ impl fmt::Display for Told {
 
 impl std::error::Error for Told {}
 
+/// It was told to stop, by this signal, and has said how far it came.
+#[derive(Debug)]
+pub(crate) struct Interrupted(pub(crate) u8);
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("interrupted")
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
+impl Interrupted {
+    /// As a shell tells of a process that a signal ended.
+    pub(crate) fn exit_code(&self) -> u8 {
+        128 + self.0
+    }
+}
+
 /// Says on the standard error what went wrong, in one line. Where nobody hears it, or the disk is full that it goes to, it went wrong all the same.
 pub(crate) fn tell(problem: &(impl fmt::Display + ?Sized)) {
     let _ = writeln!(io::stderr(), "klamm: {problem}");
@@ -43,6 +62,9 @@ pub(crate) fn exit_code(done: anyhow::Result<()>) -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) if error.is::<Told>() => ExitCode::from(FAILED),
         Err(error) => {
+            if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
+                return ExitCode::from(interrupted.exit_code());
+            }
             tell(&sentence(&error));
             ExitCode::from(if error.is::<Usage>() { WRONG_USAGE } else { FAILED })
         }

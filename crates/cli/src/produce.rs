@@ -1,208 +1,366 @@
 //! `klamm produce`.
 
-use std::io::{self, IsTerminal, Read, Write};
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, VecDeque};
+use std::future::poll_fn;
+use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use klamm_client::{Producer, ProducerConfig, Record, SendError};
-use klamm_model::{Compression, RecordHeader};
-use tokio::sync::mpsc;
+use klamm_client::{Client, Delivered, Delivery, Producer, ProducerConfig, Record};
+use klamm_model::{Offset, RecordHeader};
+use serde_json::json;
+use tokio::time::sleep_until;
 
-use crate::args::{ProduceArgs, WritingArgs};
-use crate::failure::tell;
+use crate::args::{Format, PartitionChoice, ProduceArgs, WritingArgs};
+use crate::failure::{Interrupted, Usage, tell};
+use crate::input::{Place, Records, Shape, chunks};
+use crate::interrupt::Interrupt;
+use crate::output::counted;
 use crate::progress::Progress;
-use crate::remote;
+use crate::remote::{self, Settings};
+use crate::template::InputRecord;
+use crate::waiting::{Wait, watch};
 
-/// Bytes asked of the standard input at once.
-const READ_SIZE: usize = 256 * 1024;
-/// A longer line is not a record.
-const LINE_SIZE_MAX: usize = 64 << 20;
-/// Failures that are told one by one; after that they are only counted.
-const FAILURES_TOLD_MAX: u64 = 5;
 /// How long a record waits until the topic is there.
-const BLOCK_MAX_MS: u64 = 10_000;
+pub(crate) const BLOCK_MAX_MS: u64 = 10_000;
 
 pub(crate) fn run(args: &ProduceArgs) -> Result<()> {
+    let shape = args.shape();
+    if args.topic.is_none() && !shape.reads_topic() {
+        return Err(Usage(
+            "which topic? TOPIC names one, or each record does, with --json or %t in -f".to_owned(),
+        )
+        .into());
+    }
     remote::run(async {
-        let client = remote::connect(&args.remote, true).await?;
-        remote::topic(&client, &args.topic).await?;
-        let outcome = Arc::new(Outcome::default());
-        let observer = outcome.clone();
-        let config = producer_config(&args.writing);
-        let producer = Producer::with_observer(&client, config, move |batch| {
-            observer.note(batch.record_count, batch.outcome.err());
-        });
-        let read = post_lines(args, &producer, &outcome).await;
-        producer.close().await;
-        read?;
-        let (written, failed) =
-            (outcome.written.load(Ordering::Relaxed), outcome.failed.load(Ordering::Relaxed));
-        if failed > 0 {
-            bail!("{failed} of {} records were not written", written + failed);
-        }
-        if io::stderr().is_terminal() {
-            let _ = writeln!(io::stderr(), "{written} records written to {}", args.topic);
-        }
-        Ok(())
+        let mut interrupt = Interrupt::listen()?;
+        let settings = remote::settings(&args.remote)?;
+        let config = producer_config(&args.writing, &settings)?;
+        let begun = async {
+            let client = remote::connect(&settings, true).await?;
+            if let Some(topic) = &args.topic {
+                remote::topic_or_new(&client, topic).await?;
+            }
+            Ok(client)
+        };
+        let client = interrupt.unless(begun).await?;
+        let writer = Writer::new(args, &shape, &client, Producer::new(&client, config));
+        let written = interrupt.unless(writer.or_watch(writer.write_all())).await;
+        // Whatever ended it: what was accepted is on its way, and is waited for.
+        writer.or_watch(writer.finish()).await?;
+        writer.end(written)
     })
 }
 
-/// What the command line says about writing.
-pub(crate) fn producer_config(writing: &WritingArgs) -> ProducerConfig {
-    let default = ProducerConfig::default();
-    ProducerConfig {
-        acks: writing.acks,
-        linger_ms: writing.linger,
-        batch_size: writing.batch_size,
-        request_size_max: default.request_size_max.max(writing.batch_size),
-        compression: Compression::of(writing.compression),
-        block_max_ms: BLOCK_MAX_MS,
-        ..default
-    }
+/// What the settings say, and the command line about writing.
+pub(crate) fn producer_config(writing: &WritingArgs, settings: &Settings) -> Result<ProducerConfig> {
+    let config = settings.producer(BLOCK_MAX_MS)?;
+    let request_size_max = config.request_size_max.max(writing.batch_size.unwrap_or(0));
+    Ok(ProducerConfig {
+        acks: writing.acks.unwrap_or(config.acks),
+        linger_ms: writing.linger.unwrap_or(config.linger_ms),
+        batch_size: writing.batch_size.unwrap_or(config.batch_size),
+        request_size_max,
+        compression: writing.compression.unwrap_or(config.compression),
+        ..config
+    })
 }
 
-#[derive(Default)]
-struct Outcome {
-    written: AtomicU64,
-    failed: AtomicU64,
+struct Writer<'a> {
+    args: &'a ProduceArgs,
+    shape: &'a Shape,
+    client: &'a Client,
+    producer: Producer,
+    headers: Vec<RecordHeader<'a>>,
+    /// Shared by those who write, who wait for answers, and who look on.
+    ledger: RefCell<Ledger>,
 }
 
-impl Outcome {
-    fn note(&self, record_count: u32, error: Option<&SendError>) {
-        let Some(error) = error else {
-            self.written.fetch_add(record_count.into(), Ordering::Relaxed);
-            return;
+/// What came of the records so far.
+struct Ledger {
+    /// In the order of the input.
+    pending: VecDeque<(Place, Delivery)>,
+    accepted: u64,
+    written: u64,
+    failed: u64,
+    /// The first record that was not sent, if something stood in its way.
+    stopped: Option<Place>,
+    topics: BTreeSet<Arc<str>>,
+    report: Option<Report>,
+    /// Nobody can be told any more.
+    unreported: Option<io::Error>,
+}
+
+/// Where it is told of each record.
+struct Report {
+    stdout: BufWriter<Stdout>,
+    format: Format,
+}
+
+impl<'a> Writer<'a> {
+    fn new(args: &'a ProduceArgs, shape: &'a Shape, client: &'a Client, producer: Producer) -> Self {
+        let header = |(name, value): &'a (String, String)| RecordHeader {
+            key: name.as_bytes(),
+            value: Some(value.as_bytes()),
         };
-        let failed_before = self.failed.fetch_add(record_count.into(), Ordering::Relaxed);
-        if failed_before < FAILURES_TOLD_MAX {
-            tell(&format!("{record_count} records to {error}"));
-        }
-    }
-}
-
-async fn post_lines(args: &ProduceArgs, producer: &Producer, outcome: &Outcome) -> Result<()> {
-    let headers: Vec<_> = args
-        .headers
-        .iter()
-        .map(|(name, value)| RecordHeader { key: name.as_bytes(), value: Some(value.as_bytes()) })
-        .collect();
-    let separator = args.key_separator.as_deref().filter(|separator| !separator.is_empty());
-    let mut chunks = read_chunks();
-    // Who types the lines sees how far that is.
-    let mut progress = (!io::stdin().is_terminal()).then(Progress::new);
-    while let Some(chunk) = chunks.recv().await {
-        let chunk = chunk?;
-        if let Some(progress) = &mut progress {
-            progress.show(|| format!("{} records written", outcome.written.load(Ordering::Relaxed)));
-        }
-        let lines = chunk.strip_suffix(b"\n").unwrap_or(&chunk);
-        for line in lines.split(|byte| *byte == b'\n') {
-            let (key, value) = match separator.and_then(|separator| split_once(line, separator.as_bytes())) {
-                Some((key, value)) => (Some(key), value),
-                None => (None, line),
-            };
-            let record = Record {
-                topic: &args.topic,
-                partition: args.partition,
-                key,
-                value: (!(args.empty_as_null && value.is_empty())).then_some(value),
-                headers: &headers,
-                timestamp: None,
-            };
-            producer.post(record).await?;
-        }
-    }
-    Ok(())
-}
-
-fn split_once<'a>(line: &'a [u8], separator: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
-    let place = line.windows(separator.len()).position(|window| window == separator)?;
-    Some((&line[..place], &line[place + separator.len()..]))
-}
-
-/// Reads the standard input in a thread of its own, as reading may block. Each chunk holds whole lines, as many as were there.
-fn read_chunks() -> mpsc::Receiver<Result<Vec<u8>>> {
-    let (sender, receiver) = mpsc::channel(4);
-    thread::spawn(move || {
-        let sent = cut_at_lines(&mut io::stdin().lock(), |chunk| sender.blocking_send(Ok(chunk)).is_ok());
-        if let Err(error) = sent {
-            // Whoever no longer listens has failed already.
-            let _ = sender.blocking_send(Err(error));
-        }
-    });
-    receiver
-}
-
-/// Hands out whole lines until `take` wants no more or the input ends.
-fn cut_at_lines(input: &mut impl Read, mut take: impl FnMut(Vec<u8>) -> bool) -> Result<()> {
-    let mut buffer = Vec::new();
-    loop {
-        let start = buffer.len();
-        buffer.resize(start + READ_SIZE, 0);
-        let read = match input.read(&mut buffer[start..]) {
-            Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                buffer.truncate(start);
-                continue;
-            }
-            Err(error) => return Err(error).context("standard input"),
+        let is_told = args.verbose || args.remote.format == Format::Json;
+        let ledger = Ledger {
+            pending: VecDeque::new(),
+            accepted: 0,
+            written: 0,
+            failed: 0,
+            stopped: None,
+            topics: args.topic.iter().map(|topic| topic.as_str().into()).collect(),
+            report: is_told
+                .then(|| Report { stdout: BufWriter::new(io::stdout()), format: args.remote.format }),
+            unreported: None,
         };
-        buffer.truncate(start + read);
-        if read == 0 {
-            if !buffer.is_empty() {
-                take(buffer);
-            }
-            return Ok(());
+        let headers = args.headers.iter().map(header).collect();
+        Self { args, shape, client, producer, headers, ledger: ledger.into() }
+    }
+
+    /// Does the work, and says what is waited for when it does not go on.
+    async fn or_watch(&self, work: impl Future<Output = Result<()>>) -> Result<()> {
+        tokio::select! {
+            done = work => done,
+            given_up = watch(self.client, None, || self.wait()) => given_up,
         }
-        if let Some(end) = buffer[start..].iter().rposition(|byte| *byte == b'\n') {
-            let rest = buffer.split_off(start + end + 1);
-            if !take(std::mem::replace(&mut buffer, rest)) {
-                return Ok(());
+    }
+
+    fn wait(&self) -> Wait {
+        let ledger = self.ledger.borrow();
+        let cluster = self.client.cluster();
+        let partitions = ledger.topics.iter().flat_map(|name| {
+            let count = cluster.topics.get(name).map_or(0, |topic| topic.partitions.len() as i32);
+            (0..count).map(|number| (name.clone(), number))
+        });
+        let is_wanted = |number: i32| match self.args.partition {
+            Some(PartitionChoice::Number(wanted)) => wanted == number,
+            Some(PartitionChoice::Any) | None => true,
+        };
+        let missing = counted(ledger.pending.len() as u64, "record is", "records are");
+        Wait {
+            progress: ledger.written + ledger.failed,
+            partitions: partitions.filter(|it| !ledger.pending.is_empty() && is_wanted(it.1)).collect(),
+            missing: Some(format!("{missing} not acknowledged")),
+        }
+    }
+
+    /// Sends the input's records, until one fails.
+    async fn write_all(&self) -> Result<()> {
+        let mut chunks = chunks(self.args.files.clone());
+        let mut records = Records::new(self.shape);
+        // Who types the records sees how far that is.
+        let mut progress = (!io::stdin().is_terminal() || !self.args.files.is_empty()).then(Progress::new);
+        let mut pace = self.args.rate;
+        let count = self.args.count.unwrap_or(u64::MAX);
+        while self.ledger.borrow().accepted < count {
+            let chunk = tokio::select! {
+                chunk = chunks.recv() => chunk,
+                () = self.settle() => {
+                    if self.ledger.borrow().is_in_trouble() { break } else { continue }
+                }
+            };
+            let Some(chunk) = chunk else { return Ok(()) };
+            records.add(chunk?);
+            if let Some(progress) = &mut progress {
+                let ledger = self.ledger.borrow();
+                progress.show(|| counted(ledger.written, "record written", "records written"));
             }
-        } else if buffer.len() > LINE_SIZE_MAX {
-            bail!("standard input: a line of more than {LINE_SIZE_MAX} bytes");
+            while self.ledger.borrow().accepted < count {
+                let place = records.place();
+                let sent = match records.next() {
+                    Ok(None) => break,
+                    Ok(Some(record)) => {
+                        if let Some(pace) = &mut pace {
+                            self.meanwhile(sleep_until(pace.turn(Instant::now()).into())).await;
+                        }
+                        self.send(place, &record).await
+                    }
+                    Err(problem) => Err(anyhow::Error::msg(problem)),
+                };
+                if let Err(problem) = sent {
+                    tell(&format!("{}: {problem}", self.told(place)));
+                    self.ledger.borrow_mut().stopped = Some(place);
+                    return Ok(());
+                }
+            }
+        }
+        // There may be more, which is not sent.
+        let mut ledger = self.ledger.borrow_mut();
+        ledger.stopped = ledger.is_in_trouble().then(|| records.place());
+        Ok(())
+    }
+
+    async fn send(&self, place: Place, record: &InputRecord<'_>) -> Result<()> {
+        let args = self.args;
+        let topic = args
+            .topic
+            .as_deref()
+            .or(record.topic.as_deref())
+            .context("it names no topic, and TOPIC does not")?;
+        if !self.ledger.borrow().topics.contains(topic) {
+            self.meanwhile(remote::topic_or_new(self.client, topic)).await?;
+            self.ledger.borrow_mut().topics.insert(topic.into());
+        }
+        let there = |bytes: &'_ Option<Cow<'_, [u8]>>| {
+            bytes.as_ref().is_some_and(|it| args.null.as_ref().is_none_or(|null| **it != *null.as_bytes()))
+        };
+        let key = record.key.as_deref().filter(|_| there(&record.key));
+        let value = record
+            .value
+            .as_deref()
+            .filter(|value| there(&record.value) && !(args.empty_as_null && value.is_empty()));
+        let own = record.headers.iter().map(|(key, value)| RecordHeader { key, value: value.as_deref() });
+        let all: Vec<_>;
+        let headers = if record.headers.is_empty() {
+            &self.headers
+        } else {
+            all = own.chain(self.headers.iter().copied()).collect();
+            &all
+        };
+        let record = Record {
+            topic,
+            partition: match args.partition {
+                Some(PartitionChoice::Number(number)) => Some(number),
+                Some(PartitionChoice::Any) => None,
+                None => record.partition,
+            },
+            key: key.or(args.key.as_deref().map(str::as_bytes)),
+            value,
+            headers,
+            timestamp: record.timestamp,
+        };
+        let delivery = self.meanwhile(self.producer.accept(record)).await?;
+        let mut ledger = self.ledger.borrow_mut();
+        ledger.accepted += 1;
+        ledger.pending.push_back((place, delivery));
+        Ok(())
+    }
+
+    /// Waits for all answers that are missing.
+    async fn finish(&self) -> Result<()> {
+        let settled = async {
+            while !self.ledger.borrow().pending.is_empty() {
+                self.settle().await;
+            }
+        };
+        // Nothing has to linger any more.
+        tokio::join!(settled, self.producer.flush());
+        Ok(())
+    }
+
+    /// Does this, and takes answers while it lasts.
+    async fn meanwhile<T>(&self, work: impl Future<Output = T>) -> T {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                () = self.settle() => {}
+            }
+        }
+    }
+
+    /// Waits until something is known of the oldest record that was not answered, and takes all that is known with it.
+    async fn settle(&self) {
+        poll_fn(|context| self.poll_settle(context)).await;
+    }
+
+    fn poll_settle(&self, context: &mut TaskContext<'_>) -> Poll<()> {
+        let mut ledger = self.ledger.borrow_mut();
+        let mut has_settled = false;
+        while let Some((place, delivery)) = ledger.pending.front_mut() {
+            let Poll::Ready(outcome) = Pin::new(delivery).poll(context) else { break };
+            let place = *place;
+            ledger.pending.pop_front();
+            has_settled = true;
+            match outcome {
+                Ok(delivered) => ledger.written(&delivered),
+                Err(error) => {
+                    if ledger.failed == 0 {
+                        tell(&format!("{}: {error}", self.told(place)));
+                    }
+                    ledger.failed += 1;
+                }
+            }
+        }
+        if !has_settled {
+            return Poll::Pending;
+        }
+        ledger.report(|out| out.stdout.flush());
+        Poll::Ready(())
+    }
+
+    /// Where it stands, for a person.
+    fn told(&self, place: Place) -> String {
+        let name = self.shape.place_name();
+        match self.args.files.get(place.file) {
+            Some(file) => format!("{}, {name} {}", file.display(), place.number),
+            None => format!("{name} {}", place.number),
+        }
+    }
+
+    /// Says how far it came, where a person would ask.
+    fn end(&self, done: Result<()>) -> Result<()> {
+        let mut ledger = self.ledger.borrow_mut();
+        let done =
+            done.and(ledger.unreported.take().map_or(Ok(()), |error| Err(error).context("standard output")));
+        let mut text = counted(ledger.written, "record was written", "records were written");
+        if ledger.failed > 0 {
+            text.push_str(&format!(", {} not", counted(ledger.failed, "was", "were")));
+        }
+        if let Some(place) = ledger.stopped {
+            text.push_str(&format!("; nothing was sent from {} on", self.told(place)));
+        }
+        match done {
+            Err(error) if error.is::<Interrupted>() => {
+                tell(&format!("interrupted: {text}"));
+                Err(error)
+            }
+            Err(error) => Err(error.context(text)),
+            Ok(()) if ledger.failed > 0 || ledger.stopped.is_some() => bail!(text),
+            Ok(()) => {
+                if io::stderr().is_terminal() {
+                    let _ = writeln!(io::stderr(), "{text}");
+                }
+                Ok(())
+            }
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct Dribble<'a>(&'a [u8], usize);
-
-    impl Read for Dribble<'_> {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            let count = self.1.min(self.0.len());
-            buffer[..count].copy_from_slice(&self.0[..count]);
-            self.0 = &self.0[count..];
-            Ok(count)
-        }
+impl Ledger {
+    /// Whether there is no use in going on.
+    fn is_in_trouble(&self) -> bool {
+        self.failed > 0 || self.unreported.is_some()
     }
 
-    #[test]
-    fn lines_are_never_cut() {
-        let text = b"one\n\ntwo\nthree is longer\nend";
-        for step in 1..text.len() {
-            let mut chunks = Vec::new();
-            cut_at_lines(&mut Dribble(text, step), |chunk| {
-                chunks.push(chunk);
-                true
-            })
-            .expect("reads");
-            assert_eq!(chunks.concat(), text, "in steps of {step}");
-            let (last, whole) = chunks.split_last().expect("something was read");
-            assert!(whole.iter().all(|chunk| chunk.ends_with(b"\n")), "in steps of {step}");
-            assert!(last.ends_with(b"end"));
-        }
+    fn written(&mut self, Delivered { topic, partition, offset, timestamp }: &Delivered) {
+        self.written += 1;
+        let offset = offset.map(Offset::raw);
+        self.report(|out| match out.format {
+            Format::Json => {
+                let line = json!({ "topic": **topic, "partition": partition, "offset": offset, "timestamp": timestamp.0 });
+                writeln!(out.stdout, "{line}")
+            }
+            Format::Table => {
+                let offset = offset.map_or(String::new(), |offset| format!(" offset {offset}"));
+                writeln!(out.stdout, "{topic}-{partition}{offset}")
+            }
+        });
     }
 
-    #[test]
-    fn a_line_is_split_at_the_first_separator() {
-        assert_eq!(split_once(b"a::b::c", b"::"), Some((&b"a"[..], &b"b::c"[..])));
-        assert_eq!(split_once(b"::b", b"::"), Some((&b""[..], &b"b"[..])));
-        assert_eq!(split_once(b"a:b", b"::"), None);
+    fn report(&mut self, write: impl FnOnce(&mut Report) -> io::Result<()>) {
+        let written = self.report.as_mut().map_or(Ok(()), write);
+        if let Err(error) = written {
+            self.report = None;
+            self.unreported = Some(error);
+        }
     }
 }

@@ -1,22 +1,30 @@
 //! Reaching the brokers.
 
+use std::fs;
 use std::future::Future;
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
-use klamm_client::{Admin, Client, ClientConfig, metadata::Topic};
+use anyhow::{Context, Error, Result, anyhow};
+use klamm_client::{
+    Admin, Client, ClientConfig, ConsumerConfig, ProducerConfig, PropertyError, metadata::Topic,
+    property_names, read_properties,
+};
 use klamm_model::ErrorCode;
 
 use crate::args::RemoteArgs;
-use crate::failure::{Usage, tell};
-use crate::output::listed;
+use crate::config::hint;
+use crate::failure::Usage;
 
 const DEFAULT_PORT: u16 = 9092;
+const DEFAULT_ADDRESS: &str = "127.0.0.1";
+const BOOTSTRAP: &str = "bootstrap.servers";
 /// A person waits: whoever takes no connection by then is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// By then a topic has leaders or has none.
-const TOPIC_TIMEOUT: Duration = Duration::from_secs(5);
+const LEADERS_TIMEOUT: Duration = Duration::from_secs(1);
+/// By then a topic that may be made is made.
+const CREATION_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Runs a command on a runtime of one thread: nothing it does is helped by more.
 pub(crate) fn run<T>(command: impl Future<Output = Result<T>>) -> Result<T> {
@@ -25,16 +33,73 @@ pub(crate) fn run<T>(command: impl Future<Output = Result<T>>) -> Result<T> {
     runtime.block_on(command)
 }
 
-/// Connects to the cluster. `creates_topics`: whether asking for a topic may make it.
-pub(crate) async fn connect(remote: &RemoteArgs, creates_topics: bool) -> Result<Client> {
-    let bootstrap = remote.bootstrap.iter().map(|address| with_port(address)).collect::<Result<_, _>>()?;
-    let config = ClientConfig {
-        bootstrap,
-        connect_timeout_ms: milliseconds(remote.timeout.min(CONNECT_TIMEOUT)),
-        request_timeout_ms: milliseconds(remote.timeout),
-        auto_create_topics: creates_topics,
-        ..ClientConfig::new("")
+/// What clients are told. There are secrets among it: it is never printed.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    /// By Kafka's names; the last of a name counts.
+    given: Vec<(String, String)>,
+    client: ClientConfig,
+}
+
+/// What the file says, what beats it on the command line, and the options that stand for settings of their own.
+pub(crate) fn settings(remote: &RemoteArgs) -> Result<Settings> {
+    let mut given = vec![(BOOTSTRAP.to_owned(), DEFAULT_ADDRESS.to_owned())];
+    if let Some(file) = &remote.client_config {
+        let name = file.display();
+        let text = fs::read_to_string(file).map_err(|error| Usage(format!("{name}: {error}")))?;
+        given.extend(read_properties(&text).map_err(|error| Usage(format!("{name}: {error}")))?);
+    }
+    given.extend(remote.client_settings.iter().cloned());
+    if !remote.bootstrap.is_empty() {
+        given.push((BOOTSTRAP.to_owned(), remote.bootstrap.join(",")));
+    }
+    if let Some(timeout) = remote.timeout {
+        given.push(("request.timeout.ms".to_owned(), timeout.as_millis().to_string()));
+    }
+    let mut client = ClientConfig::from_properties(&given).map_err(|error| usage(&error))?;
+    client.bootstrap = client.bootstrap.iter().map(|address| with_port(address)).collect::<Result<_, _>>()?;
+    if !is_set(&given, "socket.connection.setup.timeout.ms") {
+        client.connect_timeout_ms = client.request_timeout_ms.min(CONNECT_TIMEOUT.as_millis() as u64);
+    }
+    Ok(Settings { given, client })
+}
+
+fn is_set(given: &[(String, String)], key: &str) -> bool {
+    given.iter().any(|(set, _)| set == key)
+}
+
+fn usage(error: &PropertyError) -> Usage {
+    let hint = match error {
+        PropertyError::Unknown { keys } => keys.first().map(|key| hint(key, property_names())),
+        _ => None,
     };
+    let hint = hint.unwrap_or_default();
+    Usage(format!("settings of clients: {error}{hint}"))
+}
+
+impl Settings {
+    /// For producers, which wait this long for a topic if nothing is said of that.
+    pub(crate) fn producer(&self, block_max_ms: u64) -> Result<ProducerConfig> {
+        let config = ProducerConfig::from_properties(&self.given).map_err(|error| usage(&error))?;
+        let block_max_ms =
+            if is_set(&self.given, "max.block.ms") { config.block_max_ms } else { block_max_ms };
+        Ok(ProducerConfig { block_max_ms, ..config })
+    }
+
+    pub(crate) fn consumer(&self) -> Result<ConsumerConfig> {
+        Ok(ConsumerConfig::from_properties(&self.given).map_err(|error| usage(&error))?)
+    }
+
+    /// How long brokers may take to answer.
+    pub(crate) fn timeout(&self) -> Duration {
+        Duration::from_millis(self.client.request_timeout_ms)
+    }
+}
+
+/// Connects to the cluster. `creates_topics`: whether asking for a topic may make it.
+pub(crate) async fn connect(settings: &Settings, creates_topics: bool) -> Result<Client> {
+    let mut config = settings.client.clone();
+    config.auto_create_topics &= creates_topics;
     Client::connect(config).await.map_err(|error| {
         anyhow!("{error}\n  Is a broker running there? `klamm serve` starts one; --bootstrap HOST:PORT names another.")
     })
@@ -42,29 +107,33 @@ pub(crate) async fn connect(remote: &RemoteArgs, creates_topics: bool) -> Result
 
 /// Connects to administer the cluster.
 pub(crate) async fn administer(remote: &RemoteArgs) -> Result<Admin> {
-    Ok(Admin::new(&connect(remote, false).await?).with_timeout(remote.timeout))
+    let settings = settings(remote)?;
+    Ok(Admin::new(&connect(&settings, false).await?).with_timeout(settings.timeout()))
 }
 
-fn milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// The topic, once all its partitions have leaders. Those that have none by then are told: what is said to them, or asked of them, waits.
+/// The topic. Its partitions have leaders, or have had none for a while.
 pub(crate) async fn topic(client: &Client, name: &str) -> Result<Topic> {
-    let topic = client.topic(name, TOPIC_TIMEOUT).await.map_err(|answer| match answer {
+    client.topic(name, LEADERS_TIMEOUT).await.map_err(|answer| no_topic(name, answer))
+}
+
+/// The same, of one that is made if it is not there.
+pub(crate) async fn topic_or_new(client: &Client, name: &str) -> Result<Topic> {
+    match client.topic(name, LEADERS_TIMEOUT).await {
+        Err(None | Some(ErrorCode::UnknownTopicOrPartition | ErrorCode::LeaderNotAvailable)) => {
+            client.topic(name, CREATION_TIMEOUT).await.map_err(|answer| no_topic(name, answer))
+        }
+        found => found.map_err(|answer| no_topic(name, answer)),
+    }
+}
+
+fn no_topic(name: &str, answer: Option<ErrorCode>) -> Error {
+    match answer {
         Some(ErrorCode::UnknownTopicOrPartition) | None => {
             anyhow!("there is no topic {name:?}; `klamm topic create {name}` makes it")
         }
         Some(ErrorCode::InvalidTopicException) => anyhow!("{name:?} is no name for a topic"),
         Some(code) => anyhow!("topic {name:?}: the broker answered {code}"),
-    })?;
-    let partitions = topic.partitions.iter().enumerate();
-    let leaderless: Vec<_> = partitions.filter(|(_, it)| it.leader.is_none()).map(|it| it.0).collect();
-    if !leaderless.is_empty() {
-        let numbers = listed(&leaderless);
-        tell(&format!("topic {name:?}: nobody leads partition {numbers}; `klamm cluster status` tells more"));
     }
-    Ok(topic)
 }
 
 /// A broker's address; without a port, it is Kafka's.

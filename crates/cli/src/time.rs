@@ -20,20 +20,34 @@ pub(crate) fn now_ms() -> i64 {
     i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// `500ms`, `10s`, `2m`; a bare number is seconds.
+/// `500ms`, `10s`, `1m30s`; a bare number is seconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let unit_ms = match unit {
-        "ms" => 1,
-        "s" | "" => 1_000,
-        "m" => 60_000,
-        _ => return Err(EXPECTED_DURATION.to_owned()),
-    };
-    let number: u32 = number.parse().map_err(|_| EXPECTED_DURATION.to_owned())?;
-    match u64::from(number) * unit_ms {
-        0 => Err(EXPECTED_DURATION.to_owned()),
-        ms => Ok(Duration::from_millis(ms)),
+    let seconds = text.parse::<u32>().ok().map(|seconds| i64::from(seconds) * 1_000);
+    let ms = seconds.or_else(|| span_ms(text)).and_then(|ms| u64::try_from(ms).ok()).filter(|ms| *ms != 0);
+    ms.map(Duration::from_millis).ok_or_else(|| EXPECTED_DURATION.to_owned())
+}
+
+/// `500ms`, `10s`, `2m`, `1h30m`, `7d`
+pub(crate) fn span_ms(text: &str) -> Option<i64> {
+    let (mut rest, mut total_ms) = (text, 0_i64);
+    loop {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, behind) = rest.split_at(digits);
+        let letters = behind.bytes().take_while(u8::is_ascii_lowercase).count();
+        let (unit, behind) = behind.split_at(letters);
+        let unit_ms = match unit {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return None,
+        };
+        total_ms = number.parse::<u32>().ok().map(i64::from)?.checked_mul(unit_ms)?.checked_add(total_ms)?;
+        if behind.is_empty() {
+            return Some(total_ms);
+        }
+        rest = behind;
     }
 }
 
@@ -57,7 +71,7 @@ pub(crate) fn date_time_text(ms: i64) -> String {
     format!("{year}-{month:02}-{:02}T{hours:02}:{minutes:02}:{seconds:02}.{:03}Z", day + 1, ms % 1_000)
 }
 
-fn start_at(text: &str, now_ms: i64) -> Result<Start, String> {
+pub(crate) fn start_at(text: &str, now_ms: i64) -> Result<Start, String> {
     match text {
         "start" | "beginning" | "earliest" => return Ok(Start::Earliest),
         "end" | "latest" => return Ok(Start::Latest),
@@ -75,21 +89,11 @@ fn start_at(text: &str, now_ms: i64) -> Result<Start, String> {
 }
 
 fn ago(text: &str, now_ms: i64) -> Option<i64> {
-    let span = text.strip_prefix('-')?;
-    let (number, unit) = span.split_at_checked(span.len().checked_sub(1)?)?;
-    let unit_ms = match unit {
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    let span_ms = number.parse::<u32>().ok().map(i64::from)?.checked_mul(unit_ms)?;
-    Some((now_ms - span_ms).max(0))
+    Some((now_ms - span_ms(text.strip_prefix('-')?)?).max(0))
 }
 
 /// `2026-11-23`, `2026-11-23T22:30`, `2026-11-23T22:30:00` with or without `.mmm` and `Z`; always UTC.
-fn date_time(text: &str) -> Option<i64> {
+pub(crate) fn date_time(text: &str) -> Option<i64> {
     let text = text.strip_suffix('Z').unwrap_or(text);
     let (date, time) = text.split_once(['T', ' ']).unwrap_or((text, "00:00"));
     let mut date = date.splitn(3, '-');
@@ -155,7 +159,8 @@ mod tests {
         assert_eq!(duration("10s"), Ok(Duration::from_secs(10)));
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
         assert_eq!(duration("7"), Ok(Duration::from_secs(7)));
-        for wrong in ["", "s", "0s", "-1s", "1h", "1.5s", "99999999999s"] {
+        assert_eq!(duration("1h2m3s4ms"), Ok(Duration::from_millis(3_723_004)));
+        for wrong in ["", "s", "0s", "-1s", "1h2", "1.5s", "99999999999s", "1é"] {
             assert_eq!(duration(wrong), Err(EXPECTED_DURATION.to_owned()), "{wrong:?}");
         }
     }
@@ -188,7 +193,7 @@ mod tests {
         assert_eq!(since("@2024-02-29"), Some(1_709_164_800_000));
         assert_eq!(since("@1970-01-01 00:01"), Some(60_000));
         assert_eq!(since("@-90s"), Some(999_910_000));
-        assert_eq!(since("@-2h"), Some(992_800_000));
+        assert_eq!(since("@-1h60m"), Some(992_800_000));
         assert_eq!(since("@-90000d"), Some(0));
         for wrong in ["@", "@-", "@yesterday", "@2026-13-01", "@2023-02-29", "@2026-1-1T25:00", "@-1y", "@-é"]
         {

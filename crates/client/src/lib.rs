@@ -56,6 +56,6 @@ pub use producer::{
     Acks, BatchReport, Cause, Config as ProducerConfig, Delivered, Delivery, OwnedRecord, Producer, Record,
     SendError, TypedProducer, Unacknowledged,
 };
-pub use properties::{PropertyError, read_properties};
+pub use properties::{PropertyError, property_names, read_properties};
 pub use sasl::{Password, Sasl, Tokens};
 pub use tls::{Tls, TlsIdentity, TlsProblem, TlsVersion};

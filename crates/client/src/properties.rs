@@ -78,6 +78,11 @@ pub fn read_properties(text: &str) -> Result<Vec<(String, String)>, PropertyErro
     Ok(lines.into_iter().map(|(_, key, value)| (key, value)).collect())
 }
 
+/// The names of all settings that are understood, to find the one that was meant.
+pub fn property_names() -> impl Iterator<Item = &'static str> {
+    KEYS.iter().map(|(key, _)| *key)
+}
+
 type Set<C> = fn(&mut C, &str) -> Result<(), String>;
 
 enum Reader {

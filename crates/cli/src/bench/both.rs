@@ -6,33 +6,32 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
-use klamm_client::{
-    Admin, Assignment, Consumer, ConsumerConfig, FetchedBatch, OffsetQuestion, PartitionName, Start,
-};
+use klamm_client::{Admin, Assignment, Consumer, FetchedBatch, OffsetQuestion, PartitionName, Start};
 use serde_json::json;
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 
 use super::produce::{Written, check, write};
 use super::report::{Report, Spent, Stopwatch};
-use crate::args::{BenchProduceArgs, Format, RemoteArgs};
+use crate::args::{BenchProduceArgs, Format};
 use crate::output::print_json;
-use crate::remote;
+use crate::remote::{self, Settings};
 
 /// How long the last records may take to come out.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) fn run(args: &BenchProduceArgs) -> Result<()> {
     remote::run(async {
-        let client = remote::connect(&args.remote, false).await?;
+        let settings = remote::settings(&args.remote)?;
+        let client = remote::connect(&settings, false).await?;
         let partition_count = super::topic(&client, &args.topic).await?.partitions.len();
         let ends = ends(&Admin::new(&client), &args.topic.topic, i32::try_from(partition_count)?).await?;
         let (written_count, wanted) = watch::channel(None);
         let stopwatch = Stopwatch::start();
         let began = stopwatch.began();
-        let remote_args = args.remote.clone();
-        let reader = thread::spawn(move || read(&remote_args, ends, wanted, began));
-        let Written { records, failed, bytes, times } = write(args, &client, began).await?;
+        let readers_settings = settings.clone();
+        let reader = thread::spawn(move || read(&readers_settings, ends, wanted, began));
+        let Written { records, failed, bytes, times } = write(args, &settings, &client, began).await?;
         let into_seconds = began.elapsed().as_secs_f64();
         // The reader may have failed: that is told below.
         let _ = written_count.send(Some(records));
@@ -68,15 +67,15 @@ async fn ends(admin: &Admin, topic: &str, partition_count: i32) -> Result<Vec<As
 
 /// Reads until there are as many records as were written.
 fn read(
-    args: &RemoteArgs,
+    settings: &Settings,
     from: Vec<Assignment>,
     mut wanted: watch::Receiver<Option<u64>>,
     began: Instant,
 ) -> Result<Report> {
     let runtime = Builder::new_current_thread().enable_all().build().context("no runtime")?;
     runtime.block_on(async {
-        let client = remote::connect(args, false).await?;
-        let consumer = Consumer::new(&client, ConsumerConfig::default());
+        let client = remote::connect(settings, false).await?;
+        let consumer = Consumer::new(&client, settings.consumer()?);
         consumer.assign(from);
         let mut count = Count::default();
         loop {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use klamm_client::{Assignment, Consumer, ConsumerConfig, Start};
+use klamm_client::{Assignment, Consumer, Start};
 
 use super::report::{Report, Stopwatch};
 use crate::args::BenchConsumeArgs;
@@ -12,10 +12,11 @@ use crate::remote;
 
 pub(super) fn run(args: &BenchConsumeArgs) -> Result<()> {
     remote::run(async {
-        let client = remote::connect(&args.remote, false).await?;
+        let settings = remote::settings(&args.remote)?;
+        let client = remote::connect(&settings, false).await?;
         let partition_count = remote::topic(&client, &args.topic).await?.partitions.len() as i32;
         let topic: Arc<str> = args.topic.as_str().into();
-        let consumer = Consumer::new(&client, ConsumerConfig::default());
+        let consumer = Consumer::new(&client, settings.consumer()?);
         let stopwatch = Stopwatch::start();
         consumer.assign((0..partition_count).map(|partition| Assignment {
             topic: topic.clone(),

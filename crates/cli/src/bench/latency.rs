@@ -12,12 +12,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use hdrhistogram::Histogram;
-use klamm_client::{Assignment, Client, Consumer, ConsumerConfig, Producer, ProducerConfig, Record, Start};
+use klamm_client::{Assignment, Client, Consumer, Producer, ProducerConfig, Record, Start};
 use tokio::runtime::{Builder, Handle};
 
 use super::payload::Payloads;
 use super::report::{Report, Stopwatch, histogram, record};
 use crate::args::{BenchLatencyArgs, Payload};
+use crate::produce::BLOCK_MAX_MS;
 use crate::remote;
 
 /// Sleeping ends about so much too late; the rest of the wait is spent awake.
@@ -51,13 +52,15 @@ pub(super) fn run(args: &BenchLatencyArgs) -> Result<()> {
 }
 
 async fn prepare(args: &BenchLatencyArgs) -> Result<(Client, Producer, Option<Consumer>)> {
-    let client = remote::connect(&args.remote, false).await?;
+    let settings = remote::settings(&args.remote)?;
+    let client = remote::connect(&settings, false).await?;
     let partition_count = super::topic(&client, &args.topic).await?.partitions.len() as i32;
-    let config = ProducerConfig { acks: args.acks, linger_ms: 0, ..ProducerConfig::default() };
+    let config = ProducerConfig { acks: args.acks, linger_ms: 0, ..settings.producer(BLOCK_MAX_MS)? };
     let producer = Producer::new(&client, config);
     // The first record pays for connections and the producer id.
     producer.send(Record::new(&args.topic.topic, &[0; RECORD_SIZE_MIN])).await?;
-    let consumer = args.end_to_end.then(|| Consumer::new(&client, ConsumerConfig::default()));
+    let config = settings.consumer()?;
+    let consumer = args.end_to_end.then(|| Consumer::new(&client, config));
     if let Some(consumer) = &consumer {
         let topic: Arc<str> = args.topic.topic.as_str().into();
         consumer.assign((0..partition_count).map(|partition| Assignment {

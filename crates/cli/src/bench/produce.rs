@@ -15,7 +15,7 @@ use crate::args::BenchProduceArgs;
 use crate::failure::tell;
 use crate::produce::producer_config;
 use crate::progress::Progress;
-use crate::remote;
+use crate::remote::{self, Settings};
 
 /// Records whose latency is measured at least, if there are so many; measuring each would cost more than sending it.
 const SAMPLES: u64 = 20_000;
@@ -25,10 +25,12 @@ const PROGRESS_EVERY: u64 = 1_024;
 
 pub(super) fn run(args: &BenchProduceArgs) -> Result<()> {
     remote::run(async {
-        let client = remote::connect(&args.remote, false).await?;
+        let settings = remote::settings(&args.remote)?;
+        let client = remote::connect(&settings, false).await?;
         super::topic(&client, &args.topic).await?;
         let stopwatch = Stopwatch::start();
-        let Written { records, failed, bytes, times } = write(args, &client, stopwatch.began()).await?;
+        let Written { records, failed, bytes, times } =
+            write(args, &settings, &client, stopwatch.began()).await?;
         let spent = stopwatch.stop();
         Report { name: "produce", records, bytes, spent, latencies: vec![("acknowledged after", times)] }
             .print(args.remote.format)?;
@@ -47,10 +49,15 @@ pub(super) struct Written {
 }
 
 /// Writes all records and waits until each was acknowledged or has failed.
-pub(super) async fn write(args: &BenchProduceArgs, client: &Client, began: Instant) -> Result<Written> {
+pub(super) async fn write(
+    args: &BenchProduceArgs,
+    settings: &Settings,
+    client: &Client,
+    began: Instant,
+) -> Result<Written> {
     let totals = Arc::new(Totals::default());
     let observer = totals.clone();
-    let producer = Producer::with_observer(client, producer_config(&args.writing), move |batch| {
+    let producer = Producer::with_observer(client, producer_config(&args.writing, settings)?, move |batch| {
         match batch.outcome {
             Ok(_) => &observer.written,
             Err(error) => {

@@ -12,7 +12,7 @@ use super::segment::{Next, Segment};
 use super::{Damage, indexes, small};
 use crate::args::{Format, LogDumpArgs};
 use crate::failure::{Told, tell};
-use crate::template::bytes_json;
+use crate::json::put_bytes;
 use crate::time::date_time_text;
 
 /// What the keys of control records say, by their type.
@@ -355,7 +355,7 @@ fn control_type(record: &RecordView<'_>) -> Option<String> {
 fn record_json(record: &RecordView<'_>, is_control: bool) -> Value {
     let headers = record.headers.iter().map(|header| {
         let mut object = json!({ "name": String::from_utf8_lossy(header.key) });
-        bytes_json(&mut object, "value", header.value);
+        put_bytes(&mut object, "value", header.value);
         object
     });
     let mut object = json!({
@@ -364,8 +364,8 @@ fn record_json(record: &RecordView<'_>, is_control: bool) -> Value {
         "timestamp": record.timestamp.0,
         "headers": headers.collect::<Vec<_>>(),
     });
-    bytes_json(&mut object, "key", record.key);
-    bytes_json(&mut object, "value", record.value);
+    put_bytes(&mut object, "key", record.key);
+    put_bytes(&mut object, "value", record.value);
     if is_control {
         object["control"] = control_type(record).into();
     }

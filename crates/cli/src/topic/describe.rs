@@ -12,10 +12,11 @@ use klamm_model::{BrokerId, ErrorCode};
 use serde_json::{Value, json};
 
 use super::durability::Durability;
-use super::{Span, leader_size, led_partitions, replication_factor, spans, topic_size};
+use super::{leader_size, led_partitions, replication_factor, topic_size};
 use crate::args::{Format, TopicDescribeArgs};
 use crate::disks::Disks;
 use crate::failure::{Told, tell};
+use crate::offsets::{Span, spans};
 use crate::output::{listed, or_nothing, print_json, print_line, print_table, size_text};
 use crate::{remote, select};
 

@@ -7,9 +7,10 @@ use anyhow::Result;
 use klamm_client::{Admin, PartitionName, metadata::Topic};
 use serde_json::{Value, json};
 
-use super::{Span, led_partitions, replication_factor, spans, topic_size};
+use super::{led_partitions, replication_factor, topic_size};
 use crate::args::{Format, TopicListArgs};
 use crate::disks::Disks;
+use crate::offsets::{Span, spans};
 use crate::output::{or_nothing, print_json, print_table, size_text};
 use crate::{remote, select};
 

@@ -8,12 +8,10 @@ mod durability;
 mod list;
 mod trim;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Result;
-use klamm_client::{Admin, AdminError, OffsetQuestion, PartitionName, metadata::Topic};
-use klamm_model::Offset;
+use klamm_client::{PartitionName, metadata::Topic};
 
 use crate::args::TopicCommand;
 use crate::disks::Disks;
@@ -31,34 +29,6 @@ pub(crate) fn run(command: &TopicCommand) -> Result<()> {
             TopicCommand::Delete(args) => delete::run(args).await,
         }
     })
-}
-
-/// Where the records of a partition begin and end.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Span {
-    start: Offset,
-    end: Offset,
-}
-
-impl Span {
-    /// Offsets there are; compaction may have taken records out.
-    fn count(self) -> u64 {
-        self.end.since(self.start)
-    }
-}
-
-/// Where the partitions begin and end; those are left out whose leader does not tell.
-async fn spans(
-    admin: &Admin,
-    partitions: impl Iterator<Item = PartitionName> + Clone,
-) -> Result<BTreeMap<PartitionName, Span>, AdminError> {
-    let starts = admin.list_offsets(partitions.clone(), OffsetQuestion::Earliest).await?;
-    let mut ends = admin.list_offsets(partitions, OffsetQuestion::Latest).await?;
-    let spans = starts.into_iter().filter_map(|(partition, start)| {
-        let (start, end) = (start.ok()?.offset?, ends.remove(&partition)?.ok()?.offset?);
-        Some((partition, Span { start, end }))
-    });
-    Ok(spans.collect())
 }
 
 /// The partitions of these topics that have leaders to ask.

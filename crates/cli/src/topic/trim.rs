@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use klamm_client::{Admin, AdminError, OffsetQuestion, PartitionName, Start, TrimTo};
+use klamm_client::{AdminError, PartitionName, Start, TrimTo};
 use klamm_model::{ErrorCode, Offset};
 use serde_json::json;
 
-use super::{Span, spans};
 use crate::args::{Format, TopicTrimArgs};
 use crate::failure::{Told, Usage, tell};
+use crate::offsets::{Span, offsets_of, spans};
 use crate::outcome::error_json;
 use crate::output::{or_nothing, print_json, print_table};
 use crate::{remote, select};
@@ -22,7 +22,7 @@ pub(super) async fn run(args: &TopicTrimArgs) -> Result<()> {
     let names = select::topics(&admin, &args.select).await?;
     let partitions = select::partitions(&admin, &names, &args.partitions).await?;
     let before = spans(&admin, partitions.iter().cloned()).await?;
-    let goals = goals(&admin, args.to, &before).await?;
+    let goals = offsets_of(&admin, args.to, &before).await?;
     let is_dry = args.confirm.dry_run;
     if !is_dry && !select::confirm("delete records of", &names, &args.select, &args.confirm)? {
         return Ok(());
@@ -53,37 +53,6 @@ fn refused(partition: &PartitionName, code: ErrorCode) -> AdminError {
 
 fn trim((partition, goal): (&PartitionName, &Offset)) -> (PartitionName, TrimTo) {
     (partition.clone(), TrimTo::Offset(*goal))
-}
-
-/// Where each partition is to start.
-async fn goals(
-    admin: &Admin,
-    to: Start,
-    before: &BTreeMap<PartitionName, Span>,
-) -> Result<BTreeMap<PartitionName, Offset>> {
-    let goal = |goal: &dyn Fn(&Span) -> Offset| {
-        before.iter().map(|(partition, span)| (partition.clone(), goal(span))).collect()
-    };
-    Ok(match to {
-        Start::Earliest => goal(&|span| span.start),
-        Start::Latest => goal(&|span| span.end),
-        Start::At(offset) => goal(&|_| offset),
-        Start::Last(count) => goal(&|span| {
-            let kept = i64::try_from(count).unwrap_or(i64::MAX);
-            Offset::from_wire(span.end.raw().saturating_sub(kept)).unwrap_or_default()
-        }),
-        Start::Since(timestamp) => {
-            let partitions = before.keys().cloned();
-            let found = admin.list_offsets(partitions, OffsetQuestion::Since(timestamp)).await?;
-            let mut goals = BTreeMap::new();
-            for (partition, listed) in found {
-                // Nothing is so new: everything goes.
-                let goal = listed?.offset.unwrap_or(before[&partition].end);
-                goals.insert(partition, goal);
-            }
-            goals
-        }
-    })
 }
 
 struct Trimmed {

@@ -66,7 +66,14 @@ impl Answer {
 
 /// Runs the program without a broker.
 pub(crate) fn klamm(arguments: &[&str]) -> Answer {
-    run(command(arguments), arguments, "")
+    klamm_with(arguments, &[])
+}
+
+/// The same, with these variables of the environment.
+pub(crate) fn klamm_with(arguments: &[&str], variables: &[(&str, &str)]) -> Answer {
+    let mut command = command(arguments);
+    command.envs(variables.iter().copied());
+    run(command, arguments, "")
 }
 
 fn command(arguments: &[&str]) -> Command {
@@ -74,6 +81,7 @@ fn command(arguments: &[&str]) -> Command {
     command
         .args(arguments)
         .env_remove("KLAMM_BOOTSTRAP")
+        .env_remove("KLAMM_CLIENT_CONFIG")
         .env_remove("KLAMM_LOG")
         .env_remove("KLAMM_DATA_DIR");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -177,7 +185,11 @@ impl Broker {
 
     #[track_caller]
     pub(crate) fn ok_with_input(&self, arguments: &[&str], input: &str) -> Answer {
-        run(self.command(arguments), arguments, input).code(0)
+        self.run_with_input(arguments, input).code(0)
+    }
+
+    pub(crate) fn run_with_input(&self, arguments: &[&str], input: &str) -> Answer {
+        run(self.command(arguments), arguments, input)
     }
 
     #[track_caller]
@@ -187,7 +199,7 @@ impl Broker {
 
     /// Whatever comes of it.
     pub(crate) fn run_anyway(&self, arguments: &[&str]) -> Answer {
-        run(self.command(arguments), arguments, "")
+        self.run_with_input(arguments, "")
     }
 
     pub(crate) fn spawn(&self, arguments: &[&str]) -> Child {

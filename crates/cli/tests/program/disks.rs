@@ -48,7 +48,18 @@ fn the_second_of_two_may_go_and_whoever_asks_is_told() {
     let problems = broker.ok(&["topic", "describe", "t", "--problems", "--format", "json"]).json();
     assert_eq!(problems[0]["partitions"][0]["partition"], 1);
     assert_eq!(problems[0]["partitions"][0]["leader"], serde_json::Value::Null);
-    broker.ok(&["consume", "t", "-p", "0", "-e"]).says("nobody leads partition 1").prints("kept\n");
+    broker.ok(&["consume", "t", "-p", "0", "-e"]).prints("kept\n");
+    let nobody = "nobody leads t-1 (`klamm cluster status` tells more)";
+    let waited = format!("klamm: waiting: {nobody}\nklamm: {nobody}; that was waited for 2 s\n");
+    let read = broker.fails(&["consume", "t", "-e", "--timeout", "2s"]).prints("kept\n");
+    assert_eq!(read.stderr, waited);
+    let settings = ["-X", "delivery.timeout.ms=2000", "-X", "request.timeout.ms=500"];
+    let written =
+        broker.run_with_input(&[&["produce", "t", "-p", "1"], &settings[..]].concat(), "lost\n").code(1);
+    written
+        .says(&format!("waiting: {nobody}"))
+        .says("line 1: t-1: not sent")
+        .says("0 records were written, 1 was not");
     broker.stop();
     assert!(!two.exists());
 }

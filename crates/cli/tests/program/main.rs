@@ -4,6 +4,7 @@
 mod broker;
 mod cluster;
 mod config;
+mod data;
 mod disks;
 mod log;
 mod settings;

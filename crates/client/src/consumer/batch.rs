@@ -73,6 +73,11 @@ impl FetchedBatch {
         BatchView::parse(&self.bytes).ok()?.header().leader_epoch
     }
 
+    /// The batch as it lies in the log, with its header.
+    pub fn view(&self) -> Result<BatchView<'_>, BatchError> {
+        BatchView::parse(&self.bytes)
+    }
+
     /// Bytes of the batch as it lies in the log.
     pub fn size(&self) -> usize {
         self.bytes.len()

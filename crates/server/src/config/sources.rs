@@ -220,7 +220,7 @@ impl Sources {
 const PREFIX: &str = "KLAMM_";
 
 /// Variables that are read elsewhere: by the tools, and by what writes the log.
-const OTHER_VARIABLES: &[&str] = &["KLAMM_BOOTSTRAP", "KLAMM_DATA_DIR", "KLAMM_LOG"];
+const OTHER_VARIABLES: &[&str] = &["KLAMM_BOOTSTRAP", "KLAMM_CLIENT_CONFIG", "KLAMM_DATA_DIR", "KLAMM_LOG"];
 
 /// The variable that sets a key.
 fn variable_of(key: &str) -> String {

@@ -1,0 +1,130 @@
+//! `klamm consume`.
+
+mod printer;
+mod reading;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use klamm_client::{Admin, Client, Consumer, Isolation, PartitionName, Topics};
+use regex_lite::Regex;
+
+use crate::args::ConsumeArgs;
+use crate::failure::{Interrupted, Usage, tell};
+use crate::interrupt::Interrupt;
+use crate::waiting::{Wait, watch};
+use crate::{remote, select};
+use printer::Printer;
+use reading::Reading;
+
+pub(crate) fn run(args: &ConsumeArgs) -> Result<()> {
+    let patterns = patterns(args)?;
+    let grep = args.grep.as_deref().map(Regex::new).transpose();
+    let grep = grep.map_err(|error| Usage(format!("--grep: {error}")))?;
+    if args.count == Some(0) {
+        return Ok(());
+    }
+    remote::run(async {
+        let mut interrupt = Interrupt::listen()?;
+        let mut printer = Printer::new(args, grep);
+        let done = interrupt.unless(read(args, &patterns, &mut printer)).await;
+        // What came until then is printed, whatever ended it.
+        let count = printer.finish()?;
+        if done.as_ref().is_err_and(|error| error.is::<Interrupted>()) {
+            tell(&format!("interrupted after {count}"));
+        }
+        done
+    })
+}
+
+/// Those of the topics that are patterns: all of them, or, as with kcat, what begins with ^.
+fn patterns(args: &ConsumeArgs) -> Result<Vec<Regex>, Usage> {
+    let patterns = args.topics.iter().filter(|topic| is_pattern(args, topic));
+    select::patterns(&patterns.cloned().collect::<Vec<_>>())
+}
+
+fn is_pattern(args: &ConsumeArgs, topic: &str) -> bool {
+    args.regex || topic.starts_with('^')
+}
+
+async fn read(args: &ConsumeArgs, patterns: &[Regex], printer: &mut Printer<'_>) -> Result<()> {
+    let settings = remote::settings(&args.remote)?;
+    let mut config = settings.consumer()?;
+    if args.read_committed {
+        config.isolation = Isolation::ReadCommitted;
+    }
+    let client = remote::connect(&settings, false).await?;
+    let topics = topics(args, patterns, &client).await?;
+    let consumer = Consumer::new(&client, config);
+    let admin = Admin::new(&client).with_timeout(settings.timeout());
+    let mut reading = Reading::new(&consumer, admin, args.exit);
+    let mut limit = args.exit.then(|| settings.timeout());
+    if !args.exit && args.range.to.is_none() && args.partitions.is_empty() {
+        follow(args, patterns, topics, &consumer);
+    } else {
+        let partitions = partitions(args, topics)?;
+        let asked = partitions.iter().map(|it| (it.topic.clone(), it.partition)).collect::<Vec<_>>();
+        let asking =
+            || Wait { progress: 0, partitions: asked.clone(), missing: Some("no answer yet".to_owned()) };
+        let is_bounded = tokio::select! {
+            begun = reading.begin(args, partitions) => begun?,
+            given_up = watch(&client, limit, asking) => given_up?,
+        };
+        limit = limit.or(is_bounded.then(|| settings.timeout()));
+    }
+    tokio::select! {
+        done = reading.read_all(printer) => done,
+        given_up = watch(&client, limit, || reading.wait(limit.is_some())) => given_up,
+    }
+}
+
+/// The topics that are named and those that match, with the number of their partitions.
+async fn topics(args: &ConsumeArgs, patterns: &[Regex], client: &Client) -> Result<BTreeMap<Arc<str>, i32>> {
+    let mut topics = BTreeMap::new();
+    for name in args.topics.iter().filter(|topic| !is_pattern(args, topic)) {
+        let topic = remote::topic(client, name).await?;
+        topics.insert(name.as_str().into(), topic.partitions.len() as i32);
+    }
+    if !patterns.is_empty() {
+        let there = Admin::new(client).list_topics().await?;
+        let matching = there.into_iter().filter(|(name, topic)| {
+            !topic.is_internal && patterns.iter().any(|pattern| pattern.is_match(name))
+        });
+        topics.extend(matching.map(|(name, topic)| (name, topic.partitions.len() as i32)));
+    }
+    Ok(topics)
+}
+
+/// Reads all partitions of the topics and those that they get later, and topics that match later.
+fn follow(args: &ConsumeArgs, patterns: &[Regex], topics: BTreeMap<Arc<str>, i32>, consumer: &Consumer) {
+    if topics.is_empty() {
+        tell(&format!("waiting: no topic matches {} yet", args.topics.join(" or ")));
+    }
+    let names: BTreeSet<Arc<str>> = topics.into_keys().collect();
+    let topics = if patterns.is_empty() {
+        Topics::Named(names)
+    } else {
+        let patterns = patterns.to_vec();
+        Topics::Matching(Arc::new(move |name| {
+            names.contains(name) || patterns.iter().any(|pattern| pattern.is_match(name))
+        }))
+    };
+    consumer.subscribe(topics, args.range.from);
+}
+
+/// The partitions that are meant, of those there are now.
+fn partitions(args: &ConsumeArgs, topics: BTreeMap<Arc<str>, i32>) -> Result<Vec<PartitionName>> {
+    if topics.is_empty() {
+        bail!("no topic matches {}", args.topics.join(" or "));
+    }
+    let mut partitions = Vec::new();
+    for (name, count) in topics {
+        if let Some(missing) = args.partitions.iter().find(|partition| count <= **partition) {
+            bail!("topic {name:?} has no partition {missing}; it has {count}, from 0");
+        }
+        let wanted = if args.partitions.is_empty() { (0..count).collect() } else { args.partitions.clone() };
+        partitions.extend(wanted.into_iter().map(|number| PartitionName::new(name.clone(), number)));
+    }
+    Ok(partitions)
+}

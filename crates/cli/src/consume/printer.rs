@@ -1,0 +1,126 @@
+//! Which records are printed, and how.
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use klamm_client::{Consumer, FetchedBatch, PartitionPosition};
+use klamm_model::{BatchHeader, RecordView};
+use regex_lite::Regex;
+
+use crate::args::{ConsumeArgs, Format};
+use crate::json;
+use crate::output::counted;
+use crate::pace::Pace;
+use crate::progress::Progress;
+use crate::template::Printed;
+
+/// Prints records as the command line says.
+pub(super) struct Printer<'a> {
+    args: &'a ConsumeArgs,
+    grep: Option<Regex>,
+    is_json: bool,
+    out: BufWriter<io::StdoutLock<'static>>,
+    progress: Option<Progress>,
+    pace: Option<Pace>,
+    scratch: Vec<u8>,
+    printed: u64,
+    left: u64,
+}
+
+impl<'a> Printer<'a> {
+    pub(super) fn new(args: &'a ConsumeArgs, grep: Option<Regex>) -> Self {
+        Self {
+            args,
+            grep,
+            is_json: args.json || args.remote.format == Format::Json,
+            out: BufWriter::with_capacity(64 * 1024, io::stdout().lock()),
+            // On a terminal the records themselves show how far it is.
+            progress: (!io::stdout().is_terminal()).then(Progress::new),
+            pace: args.rate,
+            scratch: Vec::new(),
+            printed: 0,
+            left: args.count.unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Whether as many records were printed as are wanted.
+    pub(super) fn is_full(&self) -> bool {
+        self.left == 0
+    }
+
+    pub(super) fn flush(&mut self) -> Result<()> {
+        self.out.flush().context("standard output")
+    }
+
+    /// The end of printing. Says how many records that were.
+    pub(super) fn finish(mut self) -> Result<String> {
+        self.flush()?;
+        Ok(counted(self.printed, "record", "records"))
+    }
+
+    /// Memory to unpack batches in.
+    pub(super) fn take_scratch(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.scratch)
+    }
+
+    pub(super) fn give_scratch(&mut self, scratch: Vec<u8>) {
+        self.scratch = scratch;
+    }
+
+    /// Prints the record if it is one of those that are wanted, when its turn comes.
+    pub(super) async fn print(
+        &mut self,
+        batch: &FetchedBatch,
+        header: &BatchHeader,
+        record: &RecordView<'_>,
+    ) -> Result<()> {
+        if !self.is_wanted(record) {
+            return Ok(());
+        }
+        self.await_turn().await?;
+        self.printed += 1;
+        self.left -= 1;
+        let printed = Printed {
+            topic: &batch.topic,
+            partition: batch.partition,
+            record,
+            batch: header,
+            high_watermark: batch.high_watermark,
+            number: self.printed,
+            null: self.args.null.as_deref().unwrap_or_default().as_bytes(),
+        };
+        let done = if self.is_json {
+            json::print(&mut self.out, &printed)
+        } else {
+            self.args.template.print(&mut self.out, &printed)
+        };
+        done.context("standard output")
+    }
+
+    pub(super) fn show_progress(&mut self, consumer: &Consumer) {
+        let Some(progress) = &mut self.progress else { return };
+        progress.show(|| {
+            let left: u64 = consumer.positions().iter().filter_map(PartitionPosition::lag).sum();
+            format!("{}, {left} to go", counted(self.printed, "record", "records"))
+        });
+    }
+
+    fn is_wanted(&self, record: &RecordView<'_>) -> bool {
+        let has_key = self.args.key.as_ref().is_none_or(|key| record.key == Some(key.as_bytes()));
+        let matches =
+            |grep: &Regex| grep.is_match(&String::from_utf8_lossy(record.value.unwrap_or_default()));
+        has_key && self.grep.as_ref().is_none_or(matches)
+    }
+
+    async fn await_turn(&mut self) -> Result<()> {
+        let Some(pace) = &mut self.pace else { return Ok(()) };
+        let now = Instant::now();
+        let turn = pace.turn(now);
+        if now < turn {
+            self.flush()?;
+            tokio::time::sleep_until(turn.into()).await;
+        }
+        Ok(())
+    }
+}

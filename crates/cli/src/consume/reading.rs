@@ -1,0 +1,230 @@
+//! Where reading begins and ends.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use klamm_client::{
+    Admin, Assignment, ConsumeError, Consumer, FetchedBatch, PartitionName, PartitionPosition, Start,
+};
+use klamm_model::{Offset, Timestamp};
+
+use super::printer::Printer;
+use crate::args::ConsumeArgs;
+use crate::offsets::{Span, offsets_of, spans};
+use crate::range::To;
+use crate::time::now_ms;
+use crate::waiting::Wait;
+
+/// How often it is looked whether a range was read to its end, while nothing comes.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// What is read, and where it ends.
+pub(super) struct Reading<'a> {
+    consumer: &'a Consumer,
+    admin: Admin,
+    /// Whether there is no waiting for what comes later.
+    is_exit: bool,
+    /// Of a range: where those partitions end that are not read so far.
+    ends: Option<RefCell<BTreeMap<PartitionName, Offset>>>,
+    /// The moment at which that will be known.
+    ends_at: Cell<Option<Timestamp>>,
+    /// Records that came.
+    seen: Cell<u64>,
+    /// Whether a batch is being printed, at whatever pace.
+    is_printing: Cell<bool>,
+}
+
+impl<'a> Reading<'a> {
+    pub(super) fn new(consumer: &'a Consumer, admin: Admin, is_exit: bool) -> Self {
+        Self {
+            consumer,
+            admin,
+            is_exit,
+            ends: None,
+            ends_at: Cell::new(None),
+            seen: Cell::new(0),
+            is_printing: Cell::new(false),
+        }
+    }
+
+    /// Begins with these partitions. Says whether all that is to be read is there already.
+    pub(super) async fn begin(&mut self, args: &ConsumeArgs, partitions: Vec<PartitionName>) -> Result<bool> {
+        let assign = |(name, start): (PartitionName, Start)| Assignment {
+            topic: name.topic,
+            partition: name.partition,
+            start,
+        };
+        let Some(to) = args.range.to else {
+            self.consumer.assign(partitions.into_iter().map(|name| assign((name, args.range.from))));
+            return Ok(args.exit);
+        };
+        let mut ends = BTreeMap::new();
+        let (starts, is_bounded) = match args.range.ends_later().filter(|_| !args.exit) {
+            Some(moment) => {
+                self.ends_at.set(Some(moment));
+                ends.extend(partitions.iter().map(|name| (name.clone(), Offset::new(i64::MAX))));
+                (partitions.into_iter().map(|name| (name, args.range.from)).collect(), false)
+            }
+            None => {
+                let ranges = ranges(&self.admin, &partitions, args.range.from, to).await?;
+                let is_bounded = ranges.values().all(|range| range.to <= range.span.end);
+                for (name, range) in &ranges {
+                    let to = if args.exit { range.to.min(range.span.end) } else { range.to };
+                    // A shorter log than others has nothing of it, and may never have.
+                    if range.from < to && range.from <= range.span.end {
+                        ends.insert(name.clone(), to);
+                    }
+                }
+                let starts: Vec<_> =
+                    ends.keys().map(|name| (name.clone(), Start::At(ranges[name].from))).collect();
+                (starts, is_bounded)
+            }
+        };
+        self.consumer.assign(starts.into_iter().map(assign));
+        self.ends = Some(ends.into());
+        Ok(is_bounded)
+    }
+
+    /// The moment has come up to which is to be read: what is not there yet is not meant.
+    async fn settle_ends(&self, moment: Timestamp) -> Result<()> {
+        let Some(ends) = &self.ends else { return Ok(()) };
+        let partitions: Vec<_> = ends.borrow().keys().cloned().collect();
+        let ranges =
+            ranges(&self.admin, &partitions, Start::Earliest, To::Place(Start::Since(moment))).await?;
+        ends.borrow_mut().extend(ranges.into_iter().map(|(name, range)| (name, range.to)));
+        self.ends_at.set(None);
+        Ok(())
+    }
+
+    /// Prints what comes, up to the end if there is one.
+    pub(super) async fn read_all(&self, printer: &mut Printer<'_>) -> Result<()> {
+        while !printer.is_full() {
+            if let Some(moment) = self.ends_at.get().filter(|moment| moment.0 <= now_ms()) {
+                self.settle_ends(moment).await?;
+            }
+            let next = match self.consumer.take() {
+                Some(next) => next,
+                None if self.is_finished() => break,
+                None => {
+                    // Nothing is here at the moment: what was printed should be seen now.
+                    printer.flush()?;
+                    match self.next().await {
+                        Some(next) => next,
+                        None if self.ends.is_none() => break,
+                        None => continue,
+                    }
+                }
+            };
+            self.is_printing.set(true);
+            let has_reached_end = self.print(&next?, printer).await?;
+            self.is_printing.set(false);
+            if has_reached_end && self.is_finished() {
+                break;
+            }
+            // Signals are listened to however much there is to read.
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
+    /// Waits for a batch; `None` at the end, or when it has to be looked again whether that is it.
+    async fn next(&self) -> Option<Result<FetchedBatch, ConsumeError>> {
+        if self.ends.is_some() {
+            // A position also moves over what nobody is shown, such as marks of transactions, and nobody is told of that.
+            return tokio::time::timeout(LOOK_INTERVAL, self.consumer.next_batch()).await.ok();
+        }
+        if self.is_exit {
+            self.consumer.next_batch_or_end().await.transpose()
+        } else {
+            Some(self.consumer.next_batch().await)
+        }
+    }
+
+    /// Whether all of a range was read. Leaves partitions alone of which that is so.
+    fn is_finished(&self) -> bool {
+        let Some(ends) = &self.ends else { return false };
+        let mut ends = ends.borrow_mut();
+        for PartitionPosition { topic, partition, position, .. } in self.consumer.positions() {
+            let name = PartitionName::new(topic, partition);
+            if position.is_some_and(|position| ends.get(&name).is_some_and(|end| *end <= position)) {
+                self.consumer.pause(&name.topic, partition);
+                ends.remove(&name);
+            }
+        }
+        ends.is_empty()
+    }
+
+    /// What should come: of a range what was not read so far, what is before the end that is to be reached, or anything.
+    pub(super) fn wait(&self, is_ending: bool) -> Wait {
+        let positions = self.consumer.positions();
+        let read: u64 =
+            positions.iter().filter_map(|it| it.position).map(|it| it.raw().cast_unsigned()).sum();
+        let is_open = |it: &PartitionPosition| self.ends.is_some() || !is_ending || it.lag() != Some(0);
+        let is_waiting = |it: &PartitionPosition| !self.is_printing.get() && !it.is_paused && is_open(it);
+        Wait {
+            progress: read + self.seen.get(),
+            partitions: positions.into_iter().filter(is_waiting).map(|it| (it.topic, it.partition)).collect(),
+            missing: is_ending.then(|| "no answer from the leaders".to_owned()),
+        }
+    }
+
+    /// Says whether the batch goes on beyond the end.
+    async fn print(&self, batch: &FetchedBatch, printer: &mut Printer<'_>) -> Result<bool> {
+        let damaged = || format!("{}-{}: damaged batch", batch.topic, batch.partition);
+        let end = self.ends.as_ref().map(|ends| {
+            let name = PartitionName::new(batch.topic.clone(), batch.partition);
+            // Of one that was read so far, the rest is not meant.
+            ends.borrow().get(&name).copied().unwrap_or(Offset::ZERO)
+        });
+        let is_beyond = |offset: Offset| end.is_some_and(|end| end <= offset);
+        let view = batch.view().with_context(damaged)?;
+        let mut scratch = printer.take_scratch();
+        for record in batch.records(&mut scratch).with_context(damaged)? {
+            let record = record.with_context(damaged)?;
+            if printer.is_full() || is_beyond(record.offset) {
+                break;
+            }
+            self.seen.set(self.seen.get() + 1);
+            printer.print(batch, view.header(), &record).await?;
+        }
+        printer.give_scratch(scratch);
+        printer.show_progress(self.consumer);
+        Ok(is_beyond(view.next_offset()))
+    }
+}
+
+/// A range of one partition.
+struct Bounds {
+    from: Offset,
+    to: Offset,
+    span: Span,
+}
+
+async fn ranges(
+    admin: &Admin,
+    partitions: &[PartitionName],
+    from: Start,
+    to: To,
+) -> Result<BTreeMap<PartitionName, Bounds>> {
+    let spans = spans(admin, partitions.iter().cloned()).await?;
+    if let Some(unknown) = partitions.iter().find(|name| !spans.contains_key(name)) {
+        bail!("{unknown}: no leader tells where it begins and ends");
+    }
+    let starts = offsets_of(admin, from, &spans).await?;
+    let ends = match to {
+        To::Place(place) => offsets_of(admin, place, &spans).await?,
+        To::After(count) => {
+            let count = u32::try_from(count).unwrap_or(u32::MAX);
+            starts.iter().map(|(name, start)| (name.clone(), start.advance(count))).collect()
+        }
+    };
+    let bounds = spans.into_iter().map(|(name, span)| {
+        // More than there is means all there is; an offset that is not there any more is an error, which reading tells.
+        let from = if matches!(from, Start::Last(_)) { starts[&name].max(span.start) } else { starts[&name] };
+        let to = ends[&name];
+        (name, Bounds { from, to, span })
+    });
+    Ok(bounds.collect())
+}

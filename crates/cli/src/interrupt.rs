@@ -1,0 +1,74 @@
+//! Ctrl-C and SIGTERM, for commands that have something to finish.
+
+use std::future::Future;
+use std::io;
+use std::process;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+
+use crate::failure::Interrupted;
+
+/// Whoever passes signals on (`timeout`, a shell) often sends one twice, at once: that is not meant so.
+const INSISTENCE: Duration = Duration::from_secs(1);
+
+/// Tells of the first signal. A second one ends the process, even if it hangs in a write that nobody reads.
+pub(crate) struct Interrupt(oneshot::Receiver<Interrupted>);
+
+impl Interrupt {
+    pub(crate) fn listen() -> Result<Self> {
+        let runtime = Builder::new_current_thread().enable_io().build().context("no runtime")?;
+        let mut signals = {
+            let _context = runtime.enter();
+            Signals::listen().context("no signals")?
+        };
+        let (tell, told) = oneshot::channel();
+        thread::spawn(move || {
+            runtime.block_on(async {
+                let first = signals.next().await;
+                let began = Instant::now();
+                // Nobody listens if it ends by itself just now.
+                let _ = tell.send(first);
+                loop {
+                    let again = signals.next().await;
+                    if INSISTENCE <= began.elapsed() {
+                        process::exit(again.exit_code().into());
+                    }
+                }
+            });
+        });
+        Ok(Self(told))
+    }
+
+    /// What comes of the work, or that it was cut short. Not to be called again after that.
+    pub(crate) async fn unless<T>(&mut self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            biased;
+            Ok(interrupted) = &mut self.0 => Err(interrupted.into()),
+            done = work => done,
+        }
+    }
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) -> Interrupted {
+        let kind = tokio::select! {
+            _ = self.interrupt.recv() => SignalKind::interrupt(),
+            _ = self.terminate.recv() => SignalKind::terminate(),
+        };
+        Interrupted(kind.as_raw_value() as u8)
+    }
+}
