@@ -24,6 +24,23 @@ use crate::net::{Lane, Question, Target, seeded};
 
 /// Reads partitions that it is told to read, without a group. Batches are fetched ahead in the background, in order for each partition.
 ///
+/// ```no_run
+/// # async fn example(client: klamm_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+/// use klamm_client::{Consumer, ConsumerConfig, OutOfRange, Start, Topics};
+///
+/// let config = ConsumerConfig { out_of_range: OutOfRange::Earliest, ..ConsumerConfig::default() };
+/// let consumer = Consumer::new(&client, config);
+/// consumer.subscribe(Topics::Named(["orders".into()].into()), Start::Latest);
+/// let mut records = consumer.records();
+/// while let Some(record) = records.next().await {
+///     let record = record?;
+///     println!("{}-{} {}: {:?}", record.topic, record.partition, record.offset, record.value);
+///     println!("{} behind", consumer.metrics().lag);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
 /// Dropping it blocks nobody and ends the fetching; the brokers are told, as far as they can be reached, to forget what it read.
 pub struct Consumer {
     shared: Arc<Shared>,

@@ -54,6 +54,28 @@ type Observer = Box<dyn Fn(BatchReport<'_>) + Send + Sync>;
 /// Writes records. Records are collected in batches by a lock and no hand-over; a task of its own sends them. All methods take `&self`, so
 /// a producer is shared by reference or in an `Arc`.
 ///
+/// ```no_run
+/// # async fn example(client: klamm_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+/// use klamm_client::{Producer, ProducerConfig, Record};
+/// use klamm_model::{Codec, Compression};
+///
+/// let compression = Compression { codec: Codec::Zstd, level: 3 };
+/// let producer = Producer::new(&client, ProducerConfig { compression, ..ProducerConfig::default() });
+/// let mut deliveries = Vec::new();
+/// for value in [b"one", b"two"] {
+///     deliveries.push(producer.accept(Record::new("orders", value)).await?);
+/// }
+/// producer.flush().await;
+/// for delivery in deliveries {
+///     // In one batch, most likely, and in this order in any case.
+///     println!("{:?}", delivery.await?.offset);
+/// }
+/// let done = producer.metrics();
+/// println!("{} records in {} batches, {:?} each", done.records, done.batches, done.latency.mean());
+/// # Ok(())
+/// # }
+/// ```
+///
 /// Dropping it blocks nobody: what was accepted is still sent in the background, as long as the runtime runs, and a warning tells how many
 /// records that are. [`close`](Self::close) waits for them.
 pub struct Producer {
