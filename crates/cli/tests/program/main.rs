@@ -14,7 +14,7 @@ mod topic;
 use std::fs::File;
 use std::process::{Command, Stdio};
 
-use broker::{Broker, klamm};
+use broker::{Broker, klamm, klamm_with};
 
 #[test]
 fn a_topic_from_cradle_to_grave() {
@@ -65,7 +65,7 @@ fn reading_begins_where_it_should_and_ends_when_it_should() {
     let lines: String = (0..100).map(|number| format!("{number}\n")).collect();
     broker.ok(&["topic", "create", "t", "-p", "2"]);
     broker.ok_with_input(&["produce", "t", "-p", "0"], &lines);
-    broker.ok_with_input(&["produce", "t", "-p", "1", "--acks", "1"], "other\n");
+    broker.ok_with_input(&["produce", "t", "-p", "1"], "other\n");
     broker.ok(&["consume", "t", "-p", "0", "-o", "98", "-e"]).prints("98\n99\n");
     broker.ok(&["consume", "t", "-p", "0", "-o", "-1", "-e"]).prints("99\n");
     broker.ok(&["consume", "t", "-p", "0", "-o", "-1000", "-n", "2"]).prints("0\n1\n");
@@ -126,7 +126,7 @@ fn a_benchmark_reads_what_it_writes_meanwhile() {
 #[test]
 fn shells_learn_the_commands() {
     for (shell, word) in [("bash", "_klamm()"), ("zsh", "#compdef klamm"), ("fish", "complete -c klamm")] {
-        klamm(&["completions", shell]).code(0).says(word).says("add-partitions");
+        klamm(&["completions", shell]).code(0).says(word).says("add-partitions").says("client-config");
     }
     klamm(&["completions", "basic"]).code(2).says("possible values: bash");
 }
@@ -162,9 +162,10 @@ fn wrong_usage_is_told_apart_from_failure() {
 fn two_brokers_do_not_share_a_directory_or_an_address() {
     let broker = Broker::start();
     let directory = broker.data_dir().to_str().expect("a plain path").to_owned();
-    klamm(&["serve", "--data-dir", &directory, "--listen", "127.0.0.1:0"])
-        .code(1)
-        .says("in use by another process");
+    let second = ["serve", "--data-dir", &directory, "--listen", "127.0.0.1:0"];
+    let refused = klamm_with(&second, &[("KLAMM_CLIENT_CONFIG", "for clients")]).code(1);
+    assert!(!refused.stderr.contains("KLAMM_CLIENT_CONFIG"), "it is none of a broker's: {}", refused.stderr);
+    refused.says("in use by another process");
     let other = broker.data_dir().join("other");
     let other = other.to_str().expect("a plain path");
     klamm(&["serve", "--data-dir", other, "--listen", broker.address()]).code(1).says("cannot listen on");
