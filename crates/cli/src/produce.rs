@@ -159,12 +159,14 @@ impl<'a> Writer<'a> {
         let mut progress = (!io::stdin().is_terminal() || !self.args.files.is_empty()).then(Progress::new);
         let mut pace = self.args.rate;
         let count = self.args.count.unwrap_or(u64::MAX);
-        while self.ledger.borrow().accepted < count {
+        let goes_on = || {
+            let ledger = self.ledger.borrow();
+            ledger.accepted < count && !ledger.is_in_trouble()
+        };
+        while goes_on() {
             let chunk = tokio::select! {
                 chunk = chunks.recv() => chunk,
-                () = self.settle() => {
-                    if self.ledger.borrow().is_in_trouble() { break } else { continue }
-                }
+                () = self.settle() => continue,
             };
             let Some(chunk) = chunk else { return Ok(()) };
             records.add(chunk?);
@@ -172,7 +174,7 @@ impl<'a> Writer<'a> {
                 let ledger = self.ledger.borrow();
                 progress.show(|| counted(ledger.written, "record written", "records written"));
             }
-            while self.ledger.borrow().accepted < count {
+            while goes_on() {
                 let place = records.place();
                 let sent = match records.next() {
                     Ok(None) => break,

@@ -216,7 +216,8 @@ const KEYS: &[(&str, Reader)] = &[
         "ssl.keystore.location",
         Client(|config, file| {
             let text = read_store(file)?;
-            set_store(&mut identity(config).chain, text.clone())?;
+            // The key must not stand where certificates are shown.
+            set_store(&mut identity(config).chain, certificates_of(&text)?)?;
             set_key(config, text)
         }),
     ),
@@ -227,7 +228,10 @@ const KEYS: &[(&str, Reader)] = &[
     ("ssl.secure.random.implementation", Nobody(OF_JAVA)),
     ("ssl.trustmanager.algorithm", Nobody(OF_JAVA)),
     ("ssl.truststore.certificates", Client(|config, value| set_roots(config, with_lines(value)))),
-    ("ssl.truststore.location", Client(|config, file| set_roots(config, read_store(file)?))),
+    (
+        "ssl.truststore.location",
+        Client(|config, file| set_roots(config, certificates_of(&read_store(file)?)?)),
+    ),
     ("ssl.truststore.password", Nobody(NO_PASSWORD)),
     ("ssl.truststore.type", Client(|_, value| refuse_unless(value == "PEM", NOT_PEM))),
     // It decides which of those above count.
@@ -296,7 +300,7 @@ fn read<C>(
     setter_of: impl Fn(&Reader) -> Option<Set<C>>,
 ) -> Result<C, PropertyError> {
     let is_unknown = |key: &&&str| !KEYS.iter().any(|(known, _)| known == *key);
-    let keys: Vec<String> = given.keys().filter(is_unknown).map(|key| (*key).to_owned()).collect();
+    let keys: Vec<String> = given.keys().filter(is_unknown).map(|key| shown(key)).collect();
     if !keys.is_empty() {
         return Err(PropertyError::Unknown { keys });
     }
@@ -310,6 +314,17 @@ fn read<C>(
         }
     }
     Ok(config)
+}
+
+/// What stands where a setting's name should. If it looks like none it may be a line of a key that was put there without `\\` at its end, which nobody shall read.
+fn shown(key: &str) -> String {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
+    let is_name = key.len() <= 64 && key.bytes().all(fits);
+    if is_name {
+        key.to_owned()
+    } else {
+        "(something that is no name; lines that go on end with \\)".to_owned()
+    }
 }
 
 fn invalid(key: &str, value: &str, problem: &str) -> PropertyError {
@@ -399,7 +414,7 @@ fn jaas_option(text: &str, name: &str) -> Option<String> {
 }
 
 fn set_protocol(config: &mut ClientConfig, value: &str) -> Result<(), String> {
-    let (has_tls, has_sasl) = match value {
+    let (has_tls, has_sasl) = match value.to_ascii_uppercase().as_str() {
         "PLAINTEXT" => (false, false),
         "SSL" => (true, false),
         "SASL_PLAINTEXT" => (false, true),
@@ -425,6 +440,21 @@ fn identity(config: &mut ClientConfig) -> &mut TlsIdentity {
 
 fn set_roots(config: &mut ClientConfig, text: String) -> Result<(), String> {
     set_store(tls(config).roots.get_or_insert_default(), text)
+}
+
+/// The certificates of a file that may have keys in it, too.
+fn certificates_of(text: &str) -> Result<String, String> {
+    let mut is_inside = false;
+    let mut certificates = String::new();
+    for line in text.lines().map(str::trim) {
+        is_inside |= line == "-----BEGIN CERTIFICATE-----";
+        if is_inside {
+            certificates.push_str(line);
+            certificates.push('\n');
+        }
+        is_inside &= line != "-----END CERTIFICATE-----";
+    }
+    if certificates.is_empty() { Err("no certificate in PEM is in it".to_owned()) } else { Ok(certificates) }
 }
 
 fn set_key(config: &mut ClientConfig, text: String) -> Result<(), String> {

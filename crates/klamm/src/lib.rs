@@ -22,8 +22,8 @@
 
 pub use klamm_client::*;
 pub use klamm_model::{
-    BrokerId, Codec, Compression, ErrorCode, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp,
-    TopicId,
+    BatchError, BatchView, BrokerId, Codec, Compression, ErrorCode, LeaderEpoch, Offset, ProducerEpoch,
+    ProducerId, Timestamp, TopicId,
 };
 
 #[cfg(feature = "testing")]

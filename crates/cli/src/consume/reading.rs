@@ -216,8 +216,9 @@ async fn ranges(
     let ends = match to {
         To::Place(place) => offsets_of(admin, place, &spans).await?,
         To::After(count) => {
-            let count = u32::try_from(count).unwrap_or(u32::MAX);
-            starts.iter().map(|(name, start)| (name.clone(), start.advance(count))).collect()
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            let after = |start: &Offset| Offset::new(start.raw().saturating_add(count));
+            starts.iter().map(|(name, start)| (name.clone(), after(start))).collect()
         }
     };
     let bounds = spans.into_iter().map(|(name, span)| {

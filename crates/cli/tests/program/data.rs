@@ -251,6 +251,19 @@ fn a_record_that_cannot_be_written_is_named_and_what_was_written_is_counted() {
 }
 
 #[test]
+fn nothing_is_sent_behind_a_record_that_failed() {
+    let broker = Broker::start();
+    broker.ok(&["topic", "create", "small", "-c", "max.message.bytes=200"]);
+    let lines: String =
+        (0..1000).map(|line| if line == 2 { "x".repeat(1000) } else { "a".into() } + "\n").collect();
+    let slowly = ["produce", "small", "--linger", "0", "--rate", "100"];
+    let failed = broker.run_with_input(&slowly, &lines).code(1).says("MESSAGE_TOO_LARGE");
+    let stored = broker.ok(&["consume", "small", "-e"]).stdout.lines().count();
+    assert!(stored < 500, "{stored} records: {}", failed.stderr);
+    assert!(failed.stderr.contains("nothing was sent from line"), "{}", failed.stderr);
+}
+
+#[test]
 fn what_makes_no_sense_is_wrong_usage() {
     for (arguments, told) in [
         ("produce", "which topic?"),
@@ -312,6 +325,7 @@ fn a_range_is_read_from_one_end_to_the_other() {
         ("t -o 8..100 -e", "89"),
         ("t -p 0,1 -o 1..3", "12"),
         ("trimmed -o start..+1", "c"),
+        ("trimmed -o start..+9223372036854775807 -e", "cd"),
         ("trimmed -o -10..", "cd"),
     ] {
         let follows = if arguments == "trimmed -o -10.." { " -e" } else { "" };

@@ -1,6 +1,7 @@
 //! Drives the producer's machine: sockets, clock, and the futures of those who send.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use klamm_model::{ErrorCode, Tick};
@@ -92,6 +93,8 @@ struct Shared {
     /// A batch ended.
     ended: Notify,
     observer: Option<Observer>,
+    /// A batch was closed or begun since somebody last stepped back.
+    owes_turn: AtomicBool,
 }
 
 struct State {
@@ -156,6 +159,7 @@ impl Producer {
             retry: Notify::new(),
             ended: Notify::new(),
             observer,
+            owes_turn: AtomicBool::new(false),
         });
         tokio::spawn(drive(shared.clone()));
         Self { shared }
@@ -178,10 +182,12 @@ impl Producer {
     }
 
     /// Takes a record as soon as there is room; the answer to that can be awaited anywhere and any time. Order is that of acceptance.
+    /// A future that is dropped before it is ready has sent nothing.
     pub async fn accept(&self, record: Record<'_>) -> Result<Delivery, SendError> {
+        self.shared.let_others_work().await;
         match self.shared.try_append(&record) {
             Ok((delivery, wants_advance)) => {
-                let_others_work(wants_advance).await;
+                self.shared.owes_turn.store(wants_advance, Ordering::Relaxed);
                 Ok(delivery)
             }
             Err(refused) => self.append_later(&record, refused).await,
@@ -210,14 +216,11 @@ impl Producer {
     /// Takes a record as soon as there is room, and that is all the caller wants to know; the observer hears of the batch. The cheapest
     /// way to send many records.
     pub async fn post(&self, record: Record<'_>) -> Result<(), SendError> {
-        let wants_advance = match self.try_post(&record) {
-            Ok(wants_advance) => wants_advance,
-            Err(refused) => {
-                drop(self.append_later(&record, refused).await?);
-                false
-            }
-        };
-        let_others_work(wants_advance).await;
+        self.shared.let_others_work().await;
+        match self.try_post(&record) {
+            Ok(wants_advance) => self.shared.owes_turn.store(wants_advance, Ordering::Relaxed),
+            Err(refused) => drop(self.append_later(&record, refused).await?),
+        }
         Ok(())
     }
 
@@ -303,14 +306,16 @@ impl Producer {
     }
 }
 
-/// On a runtime of one thread a sender that never has to wait would keep everybody else from working: it steps back once a batch.
-async fn let_others_work(is_needed: bool) {
-    if is_needed {
-        tokio::task::yield_now().await;
-    }
-}
-
 impl Shared {
+    /// On a runtime of one thread a sender that never has to wait would keep everybody else from working: it steps back once a batch. Before its next record,
+    /// and not behind the last one: whoever gives up waiting here has sent nothing.
+    async fn let_others_work(&self) {
+        if self.owes_turn.load(Ordering::Relaxed) {
+            self.owes_turn.store(false, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+        }
+    }
+
     fn try_append(&self, record: &Record<'_>) -> Result<(Delivery, bool), Refused> {
         let clock = self.client.clock();
         let mut state = self.state.lock();

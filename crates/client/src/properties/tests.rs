@@ -112,6 +112,7 @@ fn what_is_not_understood_is_refused_and_named() {
     let mut told = String::new();
     for line in [
         "linger 5, batch.sise 7, acks 1",
+        "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj ",
         "bootstrap.servers ",
         "acks 2",
         "linger.ms -1",
@@ -146,6 +147,7 @@ fn what_is_not_understood_is_refused_and_named() {
     }
     expect![[r#"
         linger 5, batch.sise 7, acks 1: there is no setting batch.sise, linger
+        MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj : there is no setting (something that is no name; lines that go on end with \)
         bootstrap.servers : bootstrap.servers is not set
         acks 2: acks=2: not one of 0, 1, all
         linger.ms -1: linger.ms=-1: not a number from 0 on

@@ -38,18 +38,24 @@ fn stores_are_read_from_files_and_java_s_own_are_refused_with_the_way_out() {
         fs::write(&file, content).expect("written");
         file.to_str().expect("text").to_owned()
     };
-    let text = format!("{CERTIFICATE}-----BEGIN PRIVATE KEY-----\nCCCC\n-----END PRIVATE KEY-----\n");
+    let secret = "-----BEGIN PRIVATE KEY-----\nCCCC\n-----END PRIVATE KEY-----\n";
+    let text = format!("{secret}{CERTIFICATE}");
     let (pem, jks) = (file("store.pem", text.as_bytes()), file("store.jks", b"\xfe\xed\xfe\xed\0\0\0\x02"));
+    let keys_only = file("keys.pem", secret.as_bytes());
     let read = |key: &str, value: &str| {
         let settings = [("bootstrap.servers", "a:1"), ("security.protocol", "SSL"), (key, value)];
         ClientConfig::from_properties(&settings)
     };
-    let identity = TlsIdentity { chain: text.clone(), key: text.clone().into() };
+    let identity = TlsIdentity { chain: CERTIFICATE.into(), key: text.into() };
     for (key, tls) in [
-        ("ssl.truststore.location", Tls { roots: Some(text), ..Tls::default() }),
+        ("ssl.truststore.location", Tls { roots: Some(CERTIFICATE.into()), ..Tls::default() }),
         ("ssl.keystore.location", Tls { identity: Some(identity), ..Tls::default() }),
     ] {
-        assert_eq!(read(key, &pem).expect("it is there").tls, Some(tls));
+        let config = read(key, &pem).expect("it is there");
+        assert!(!format!("{config:?}").contains("CCCC"), "the key is a secret: {config:?}");
+        assert_eq!(config.tls, Some(tls));
+        let error = read(key, &keys_only).expect_err("no certificate").to_string();
+        assert_eq!(error, format!("{key}={keys_only}: no certificate in PEM is in it"));
         let error = read(key, &jks).expect_err("not PEM").to_string();
         assert!(error.contains("only PEM is read") && error.contains("keytool"), "{error}");
         let error = read(key, "/nowhere").expect_err("not there").to_string();

@@ -1,6 +1,6 @@
 //! What is written is read again.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, task::Poll};
 
 use klamm_client::{
     Assignment, Cause, Client, Consumer, ConsumerConfig, Deserializer, FormatError, JsonFormat, NewTopic,
@@ -138,5 +138,28 @@ fn keys_and_values_may_have_types() {
         let key: String =
             TextFormat.deserialize(topic, records[0].key.as_deref().expect("a key")).expect("text");
         assert_eq!(key, "k");
+    });
+}
+
+#[test]
+fn a_record_whose_acceptance_is_given_up_is_not_sent() {
+    with_topic(1, async |client, topic| {
+        // Each record is a batch, after which others get their turn.
+        let config = ProducerConfig { linger_ms: 0, ..ProducerConfig::default() };
+        let producer = Producer::new(&client, config);
+        let (mut taken, mut given_up) = (0, 0);
+        for _ in 0..20 {
+            let mut accept = std::pin::pin!(producer.accept(Record::new(topic, b"a")));
+            match std::future::poll_fn(|context| Poll::Ready(accept.as_mut().poll(context))).await {
+                Poll::Ready(accepted) => {
+                    drop(accepted.expect("taken"));
+                    taken += 1;
+                }
+                Poll::Pending => given_up += 1,
+            }
+        }
+        assert!(0 < given_up && 0 < taken, "{taken} taken, {given_up} given up");
+        producer.close().await;
+        assert_eq!(read(&client, topic).await.len(), taken);
     });
 }

@@ -288,7 +288,8 @@ impl Machine {
         self.slots[place].nearest = None;
         if matches!(code, ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId) {
             self.unknown(now, place, out);
-        } else if code.is_retriable() {
+        } else if code.is_retriable() && code != ErrorCode::CorruptMessage {
+            // A leader whose own records are damaged says so again and again.
             self.try_later(now, place);
         } else {
             self.stop(place, Cause::Refused(code));

@@ -511,6 +511,25 @@ fn damage_is_reported_where_it_is() {
     );
 }
 
+/// It says so as often as it is asked.
+#[test]
+fn a_leader_whose_records_are_damaged_is_believed() {
+    check(
+        &[Start::At(Offset::ZERO)],
+        "0 tick\n 1 refused #0 0 CORRUPT_MESSAGE\n 2 take\n 3 take",
+        &expect![[r#"
+            0 tick
+                fetch #0 of 1, waiting 0 ms: 0 from 0
+            1 refused #0 0 CORRUPT_MESSAGE
+                readable
+            2 take
+                error: t-0: the broker answered CORRUPT_MESSAGE, at the end
+            3 take
+                nothing, at the end
+        "#]],
+    );
+}
+
 #[test]
 fn a_topic_that_never_comes_is_reported() {
     let config = Config { unknown_topic_timeout_ms: 1_000, ..Config::default() };
