@@ -16,10 +16,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem;
 use std::sync::Arc;
 
-use klamm_model::{BatchView, BrokerId, ErrorCode, Tick, TopicId};
+use klamm_model::{BatchView, BrokerId, ErrorCode, Offset, Tick, TopicId};
 
 use super::batch::FetchedBatch;
-use super::config::{Config, Start};
+use super::config::{Config, OutOfRange, Start};
 use super::effect::{Assignment, Effect, PartitionFetch, PartitionPosition, TopicLookup};
 use super::error::{Cause, ConsumeError};
 use super::session::Session;
@@ -62,6 +62,8 @@ pub struct Machine {
     metrics: ConsumerMetrics,
     next_call: u64,
     wake: Option<Tick>,
+    /// An error waits that nobody was told of.
+    has_news: bool,
     random: Random,
 }
 
@@ -83,6 +85,7 @@ impl Machine {
             metrics: ConsumerMetrics::default(),
             next_call: 0,
             wake: None,
+            has_news: false,
             random,
         }
     }
@@ -146,7 +149,9 @@ impl Machine {
         // Named twice: the first counts.
         if let Entry::Vacant(vacant) = self.places.entry((topic.clone(), partition)) {
             vacant.insert(self.slots.len());
-            self.slots.push(Slot::new(topic, partition, start, self.config.out_of_range));
+            let topic_id = id_of(&self.cluster, &topic);
+            self.slots
+                .push(Slot { topic_id, ..Slot::new(topic, partition, start, self.config.out_of_range) });
         }
     }
 
@@ -157,11 +162,11 @@ impl Machine {
         self.drop_waiting(place);
         let slot = &mut self.slots[place];
         self.errors.retain(|error| !slot.is(&error.topic, error.partition));
-        let (is_paused, out_of_range) = (slot.is_paused, self.config.out_of_range);
+        let (is_paused, topic_id, out_of_range) = (slot.is_paused, slot.topic_id, self.config.out_of_range);
         // The end stays known: within a session the broker tells of it only when it changes.
         let high_watermark = slot.high_watermark;
         let new = Slot::new(slot.topic.clone(), partition, to, out_of_range);
-        *slot = Slot { is_paused, high_watermark, ..new };
+        *slot = Slot { is_paused, topic_id, high_watermark, ..new };
         slot.note_end();
         true
     }
@@ -180,7 +185,13 @@ impl Machine {
 
     /// A newer picture of the cluster.
     pub fn cluster_changed(&mut self, cluster: Arc<Cluster>) {
-        for slot in &mut self.slots {
+        let mut begun_anew = Vec::new();
+        for (place, slot) in self.slots.iter_mut().enumerate() {
+            let topic_id = id_of(&cluster, &slot.topic);
+            if !topic_id.is_zero() && topic_id != slot.topic_id {
+                let is_known = !mem::replace(&mut slot.topic_id, topic_id).is_zero();
+                begun_anew.extend(is_known.then_some(place));
+            }
             let leader = cluster.leader(&slot.topic, slot.partition);
             if self.cluster.leader(&slot.topic, slot.partition) != leader {
                 // A new leader is no reason to wait for an old failure, and may lack what was read of the old one.
@@ -192,7 +203,28 @@ impl Machine {
             }
         }
         self.cluster = cluster;
+        for place in begun_anew {
+            self.begin_anew(place);
+        }
         self.follow_topics();
+    }
+
+    /// The topic was deleted, and one of the same name was made: the position says nothing of its records.
+    fn begin_anew(&mut self, place: usize) {
+        let slot = &self.slots[place];
+        let (topic, partition, read_to) = (slot.topic.clone(), slot.partition, slot.handed_to);
+        if slot.is_stopped || matches!(slot.position, Position::Find(_)) {
+            return;
+        }
+        match slot.out_of_range {
+            OutOfRange::Earliest => _ = self.seek(&topic, partition, Start::Earliest),
+            OutOfRange::Latest => _ = self.seek(&topic, partition, Start::Latest),
+            OutOfRange::Fail => {
+                self.stop(place, Cause::Truncated { read_to, end: Offset::ZERO });
+                self.has_news = true;
+            }
+        }
+        self.slots[place].high_watermark = None;
     }
 
     /// The next batch to hand out, or a partition that can't be read.
@@ -285,6 +317,9 @@ impl Machine {
     /// [`next_wake`](Self::next_wake) is due.
     pub fn advance(&mut self, now: Tick, out: &mut Vec<Effect>) {
         self.wake = None;
+        if mem::take(&mut self.has_news) {
+            out.push(Effect::Readable);
+        }
         let mut lookups: BTreeMap<BrokerId, Vec<usize>> = BTreeMap::new();
         let mut fetches: BTreeMap<BrokerId, Vec<usize>> = BTreeMap::new();
         let mut validations: BTreeMap<BrokerId, Vec<usize>> = BTreeMap::new();
@@ -493,4 +528,9 @@ impl Machine {
         slot.waiting.clear();
         self.readable.retain(|&readable| readable != place);
     }
+}
+
+/// Zero if it is not known.
+fn id_of(cluster: &Cluster, topic: &str) -> TopicId {
+    cluster.topics.get(topic).map_or(TopicId::ZERO, |topic| topic.id)
 }

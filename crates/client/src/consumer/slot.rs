@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use klamm_model::{Batches, BrokerId, LeaderEpoch, Offset, Tail, Tick};
+use klamm_model::{Batches, BrokerId, LeaderEpoch, Offset, Tail, Tick, TopicId};
 
 use super::aborted::Aborted;
 use super::config::{OutOfRange, Start};
@@ -15,6 +15,8 @@ use crate::call::CallId;
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) topic: Arc<str>,
+    /// Which topic of that name is read; zero until a broker has told it.
+    pub(super) topic_id: TopicId,
     pub(super) partition: i32,
     pub(super) position: Position,
     pub(super) call: Option<CallId>,
@@ -56,6 +58,7 @@ impl Slot {
         };
         Self {
             topic,
+            topic_id: TopicId::ZERO,
             partition,
             position,
             call: None,

@@ -11,7 +11,7 @@ use klamm_wire::list_offsets::{ListOffsetsPartitionResponse, ListOffsetsTopicRes
 use klamm_wire::offset_for_leader_epoch::{EpochEndOffset, OffsetForLeaderTopicResult};
 use klamm_wire::{FetchResponse, ListOffsetsResponse, OffsetForLeaderEpochResponse, Records};
 
-use super::super::config::{Isolation, OutOfRange};
+use super::super::config::Isolation;
 use super::*;
 use crate::call::CallError;
 use crate::metadata::{Partition, Topic};
@@ -119,6 +119,13 @@ impl World {
                 let topic = ListOffsetsTopicResponse { name: "t".into(), partitions: partitions.collect() };
                 let response = ListOffsetsResponse { topics: vec![topic], ..ListOffsetsResponse::default() };
                 self.machine.located(now, call_of(call), response, &mut self.effects);
+            }
+            // another ID: the topic was deleted and made anew
+            ["another", id] => {
+                let mut cluster = (*cluster(&[1])).clone();
+                let id: u128 = id.parse().expect("an id");
+                cluster.topics.get_mut("t").expect("there").id = TopicId(uuid::Uuid::from_u128(id));
+                self.machine.cluster_changed(Arc::new(cluster));
             }
             ["epoch", epoch, leaders @ ..] => {
                 let leaders: Vec<i32> =
@@ -509,6 +516,44 @@ fn damage_is_reported_where_it_is() {
                 nothing, at the end
         "#]],
     );
+}
+
+/// Offsets of the old one would pass over the first records of the new one.
+#[test]
+fn a_topic_that_was_made_anew_is_read_anew_or_that_is_told() {
+    let script = "0 another 1\n 1 fetched #0 0 2 0+2\n 2 take\n 3 another 1\n 4 another 2\n 5 fetched #1 0 9 2+1\n 6 take";
+    check(&[Start::At(Offset::ZERO)], script, &expect![[r#"
+        0 another 1
+            fetch #0 of 1, waiting 0 ms: 0 from 0
+        1 fetched #0 0 2 0+2
+            readable
+            fetch #1 of 1, waiting 500 ms: 0 from 2
+        2 take
+            0: 0 1, at the end
+        3 another 1
+        4 another 2
+            readable
+        5 fetched #1 0 9 2+1
+            readable
+        6 take
+            error: t-0: the log was cut off at 0, and was read up to 2, at the end
+    "#]]);
+    let config = Config { out_of_range: OutOfRange::Earliest, ..Config::default() };
+    check_with(&config, &[1], &[Start::At(Offset::ZERO)], script, &expect![[r#"
+        0 another 1
+            fetch #0 of 1, waiting 0 ms: 0 from 0
+        1 fetched #0 0 2 0+2
+            readable
+            fetch #1 of 1, waiting 500 ms: 0 from 2
+        2 take
+            0: 0 1, at the end
+        3 another 1
+        4 another 2
+            locate #2 at 1: 0 at -2
+        5 fetched #1 0 9 2+1
+        6 take
+            nothing
+    "#]]);
 }
 
 /// It says so as often as it is asked.
