@@ -36,7 +36,7 @@ Examples:
   klamm produce orders -H source=shop -p 0 --acks 1 < orders.txt
   klamm produce orders -f '%k %p %H %h{{%k=%s,}}%s\\n' < orders.txt
   klamm produce images --whole --file *.png
-  klamm consume orders --json -e | klamm produce copy --json"))]
+  klamm consume orders --json -e | klamm produce copy --json -p any"))]
 pub(crate) struct ProduceArgs {
     /// The topic of all records [default: what each of them names, with --json or %t in -f]
     pub(crate) topic: Option<String>,
