@@ -522,7 +522,10 @@ fn damage_is_reported_where_it_is() {
 #[test]
 fn a_topic_that_was_made_anew_is_read_anew_or_that_is_told() {
     let script = "0 another 1\n 1 fetched #0 0 2 0+2\n 2 take\n 3 another 1\n 4 another 2\n 5 fetched #1 0 9 2+1\n 6 take";
-    check(&[Start::At(Offset::ZERO)], script, &expect![[r#"
+    check(
+        &[Start::At(Offset::ZERO)],
+        script,
+        &expect![[r#"
         0 another 1
             fetch #0 of 1, waiting 0 ms: 0 from 0
         1 fetched #0 0 2 0+2
@@ -537,9 +540,15 @@ fn a_topic_that_was_made_anew_is_read_anew_or_that_is_told() {
             readable
         6 take
             error: t-0: the log was cut off at 0, and was read up to 2, at the end
-    "#]]);
+    "#]],
+    );
     let config = Config { out_of_range: OutOfRange::Earliest, ..Config::default() };
-    check_with(&config, &[1], &[Start::At(Offset::ZERO)], script, &expect![[r#"
+    check_with(
+        &config,
+        &[1],
+        &[Start::At(Offset::ZERO)],
+        script,
+        &expect![[r#"
         0 another 1
             fetch #0 of 1, waiting 0 ms: 0 from 0
         1 fetched #0 0 2 0+2
@@ -553,7 +562,8 @@ fn a_topic_that_was_made_anew_is_read_anew_or_that_is_told() {
         5 fetched #1 0 9 2+1
         6 take
             nothing
-    "#]]);
+    "#]],
+    );
 }
 
 /// It says so as often as it is asked.
