@@ -394,23 +394,30 @@ fn set_jaas(config: &mut ClientConfig, value: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// The value of an option, in either of the quotes that Java takes, or in none.
 fn jaas_option(text: &str, name: &str) -> Option<String> {
     let mut rest = text;
-    while let Some((before, after)) = rest.split_once("=\"") {
+    loop {
+        let (before, after) = rest.split_once('=')?;
+        let after = after.trim_start();
         let (mut value, mut letters) = (String::new(), after.chars());
-        loop {
-            match letters.next()? {
-                '"' => break,
-                '\\' => value.push(letters.next()?),
-                letter => value.push(letter),
+        if let Some(quote) = letters.next().filter(|first| matches!(first, '"' | '\'')) {
+            loop {
+                match letters.next()? {
+                    letter if letter == quote => break,
+                    '\\' => value.push(letters.next()?),
+                    letter => value.push(letter),
+                }
             }
+            rest = letters.as_str();
+        } else {
+            let end = after.find(|it: char| it == ';' || it.is_whitespace()).unwrap_or(after.len());
+            (value, rest) = (after[..end].to_owned(), &after[end..]);
         }
         if before.split_whitespace().next_back() == Some(name) {
             return Some(value);
         }
-        rest = letters.as_str();
     }
-    None
 }
 
 fn set_protocol(config: &mut ClientConfig, value: &str) -> Result<(), String> {
@@ -422,6 +429,11 @@ fn set_protocol(config: &mut ClientConfig, value: &str) -> Result<(), String> {
         _ => return Err("not one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL".into()),
     };
     refuse_unless(!has_sasl || config.sasl.is_some(), "it needs a sasl.mechanism")?;
+    let is_nobody = |sasl: &Sasl| matches!(sasl, Sasl::Plain { username, .. } | Sasl::Scram { username, .. } if username.is_empty());
+    refuse_unless(
+        !has_sasl || !config.sasl.as_ref().is_some_and(is_nobody),
+        "it needs a sasl.jaas.config with a username",
+    )?;
     config.sasl = config.sasl.take().filter(|_| has_sasl);
     config.tls = has_tls.then(|| config.tls.take().unwrap_or_default());
     let lacks_half = |it: &TlsIdentity| it.chain.is_empty() || it.key.shown().is_empty();

@@ -130,6 +130,7 @@ fn what_is_not_understood_is_refused_and_named() {
         "ssl.enabled.protocols TLSv1.1",
         "ssl.endpoint.identification.algorithm ldaps",
         "security.protocol SASL_PLAINTEXT",
+        "security.protocol SASL_SSL, sasl.mechanism PLAIN",
         "sasl.mechanism GSSAPI",
         "sasl.jaas.config Plain required username=\"me\" password=\"it\";",
         "sasl.mechanism PLAIN, sasl.jaas.config Plain required my_username=\"me\" password=\"it\";",
@@ -165,11 +166,33 @@ fn what_is_not_understood_is_refused_and_named() {
         ssl.enabled.protocols TLSv1.1: ssl.enabled.protocols=TLSv1.1: not some of TLSv1.2, TLSv1.3
         ssl.endpoint.identification.algorithm ldaps: ssl.endpoint.identification.algorithm=ldaps: neither https nor empty
         security.protocol SASL_PLAINTEXT: security.protocol=SASL_PLAINTEXT: it needs a sasl.mechanism
+        security.protocol SASL_SSL, sasl.mechanism PLAIN: security.protocol=SASL_SSL: it needs a sasl.jaas.config with a username
         sasl.mechanism GSSAPI: sasl.mechanism=GSSAPI: not one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER
         sasl.jaas.config Plain required username="me" password="it";: sasl.jaas.config=(not shown): it needs a sasl.mechanism
         sasl.mechanism PLAIN, sasl.jaas.config Plain required my_username="me" password="it";: sasl.jaas.config=(not shown): it has no username="…"
     "#]]
     .assert_eq(&told);
+}
+
+#[test]
+fn options_of_login_modules_are_read_as_java_reads_them() {
+    for text in [
+        r#"Plain required username="me" password="it's";"#,
+        r#"Plain required username='me' password='it\'s';"#,
+        r#"Plain required username = "me"  password ="it's" ;"#,
+        r#"Plain required password="it's" username=me;"#,
+        r#"Plain required my_username="you" username=me password="it's";"#,
+    ] {
+        let given = [
+            ("bootstrap.servers", "a:1"),
+            ("security.protocol", "SASL_PLAINTEXT"),
+            ("sasl.mechanism", "PLAIN"),
+            ("sasl.jaas.config", text),
+        ];
+        let config = ClientConfig::from_properties(&given).expect(text);
+        let me = Sasl::Plain { username: "me".into(), password: "it's".to_owned().into() };
+        assert_eq!(config.sasl, Some(me), "{text}");
+    }
 }
 
 #[test]
