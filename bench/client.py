@@ -126,16 +126,14 @@ class Measured(run.Bench):
         process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         try:
             time.sleep(SECONDS["idle"])
-            before = cpu_s(process.pid)
+            before = sum(harness.cpu_s(process.pid))
             time.sleep(SECONDS["idle"])
-            used_s = cpu_s(process.pid) - before
-            with open(f"/proc/{process.pid}/status") as file:
-                kib = dict(re.findall(r"^(\w+):\s+(\d+) kB", file.read(), re.MULTILINE))
+            used_s = sum(harness.cpu_s(process.pid)) - before
+            resident, anonymous = (harness.memory_bytes(process.pid, kind) / 1048576 for kind in ("VmRSS", "RssAnon"))
         finally:
             process.kill()
             process.wait()
-        return {"resident_mib": int(kib["VmRSS"]) / 1024, "not_of_files_mib": int(kib["RssAnon"]) / 1024,
-                "cpu_percent": used_s / SECONDS["idle"] * 100}
+        return {"resident_mib": resident, "not_of_files_mib": anonymous, "cpu_percent": used_s / SECONDS["idle"] * 100}
 
     def start_up(self, words):
         begun = time.monotonic()
@@ -195,12 +193,6 @@ class Measured(run.Bench):
         kcat = ["kcat", "-b", self.broker.address, "-C", "-t", name, "-p", "0", "-o", "beginning", "-c", "1"]
         self.compare(case, klamm=lambda: self.start_up(self.klamm("consume", name, "-n", 1)), kcat=lambda: self.start_up(kcat))
         self.drop_topic(self.broker, name)
-
-
-def cpu_s(pid):
-    with open(f"/proc/{pid}/stat") as file:
-        fields = file.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / harness.TICKS_PER_S
 
 
 def main():

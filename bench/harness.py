@@ -39,6 +39,19 @@ def free_memory_bytes():
 # --- processes -------------------------------------------------------------------------------------------------------------------------
 
 
+def cpu_s(pid):
+    """User and system CPU seconds of a process so far, of all its threads."""
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return int(fields[11]) / TICKS_PER_S, int(fields[12]) / TICKS_PER_S
+
+
+def memory_bytes(pid, kind):
+    """What the kernel says of a process's memory: VmRSS, VmHWM, RssAnon ..."""
+    with open(f"/proc/{pid}/status") as file:
+        return int(re.search(rf"^{kind}:\s+(\d+)", file.read(), re.MULTILINE).group(1)) * 1024
+
+
 class Broker:
     """A broker on 127.0.0.1 that we start, measure and stop. `name` is what the tables call it."""
 
@@ -111,18 +124,13 @@ class Broker:
         shutil.rmtree(self.data_dir, ignore_errors=True)
 
     def cpu_s(self):
-        """User and system CPU seconds so far, of all its threads."""
-        with open(f"/proc/{self.pid}/stat") as file:
-            fields = file.read().rsplit(")", 1)[1].split()
-        return int(fields[11]) / TICKS_PER_S, int(fields[12]) / TICKS_PER_S
+        return cpu_s(self.pid)
 
     def resident_bytes(self):
-        with open(f"/proc/{self.pid}/status") as file:
-            return int(re.search(r"VmRSS:\s+(\d+)", file.read()).group(1)) * 1024
+        return memory_bytes(self.pid, "VmRSS")
 
     def resident_peak_bytes(self):
-        with open(f"/proc/{self.pid}/status") as file:
-            return int(re.search(r"VmHWM:\s+(\d+)", file.read()).group(1)) * 1024
+        return memory_bytes(self.pid, "VmHWM")
 
 
 class Klamm(Broker):
