@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use klamm_model::{BatchError, BatchView, Codec, LeaderEpoch, Offset, RecordView, Timestamp, decompress};
+use klamm_model::{BatchError, BatchView, Codec, Offset, RecordView, Timestamp, decompress};
 
 /// A batch of records as it lies in the log, checked against its checksum and not unpacked yet.
 #[derive(Clone, Debug)]
@@ -66,11 +66,6 @@ impl FetchedBatch {
                 })
             })
             .collect()
-    }
-
-    /// Under which leader it was written, if that is known.
-    pub fn leader_epoch(&self) -> Option<LeaderEpoch> {
-        BatchView::parse(&self.bytes).ok()?.header().leader_epoch
     }
 
     /// The batch as it lies in the log, with its header.

@@ -294,7 +294,7 @@ impl Consumer {
             scene.checker.high_watermark_went_back(&place, self.me, seen, high_watermark);
         }
         reading.high_watermark = seen.max(high_watermark);
-        let epoch = batch.leader_epoch().map_or(-1, |epoch| epoch.0);
+        let epoch = batch.view().ok().and_then(|view| view.header().leader_epoch).map_or(-1, |epoch| epoch.0);
         let mut scratch = Vec::new();
         let records = match batch.records(&mut scratch) {
             Ok(records) => records,
