@@ -5,6 +5,7 @@
 
 mod connection;
 mod pool;
+mod record_clock;
 mod transport;
 
 use std::hash::{BuildHasher, RandomState};
@@ -18,6 +19,7 @@ use crate::partitioner::Random;
 use crate::sasl::Sasl;
 
 pub(crate) use pool::{Lane, Pool, Question, Target};
+pub(crate) use record_clock::RecordClock;
 
 /// How connections are made.
 pub(crate) struct Manner {

@@ -20,7 +20,7 @@ use super::request::{identity_request, produce_request};
 use crate::call::{CallError, CallId};
 use crate::client::Client;
 use crate::metrics::ProducerMetrics;
-use crate::net::{Clock, Lane, Question, Target, seeded};
+use crate::net::{Lane, Question, RecordClock, Target, seeded};
 
 /// How often a record for an unknown partition is tried again with newer metadata. The first of them may have been on their way before the
 /// partition was added.
@@ -99,6 +99,7 @@ struct Shared {
 
 struct State {
     machine: Machine<Option<Arc<Slot>>>,
+    record_clock: RecordClock,
     effects: Vec<Effect<Option<Arc<Slot>>>>,
 }
 
@@ -119,7 +120,7 @@ impl Drop for Producer {
 impl Drop for Shared {
     /// Nobody is left who could send: the runtime has ended, or the producer is finished.
     fn drop(&mut self) {
-        let State { machine, effects } = self.state.get_mut();
+        let State { machine, effects, .. } = self.state.get_mut();
         let records = machine.record_count();
         if records == 0 {
             return;
@@ -154,7 +155,7 @@ impl Producer {
         let machine = Machine::new(config, client.cluster(), seeded());
         let shared = Arc::new(Shared {
             client: client.clone(),
-            state: Mutex::new(State { machine, effects: Vec::new() }),
+            state: Mutex::new(State { machine, record_clock: RecordClock::default(), effects: Vec::new() }),
             work: Notify::new(),
             retry: Notify::new(),
             ended: Notify::new(),
@@ -264,7 +265,8 @@ impl Producer {
     fn try_post(&self, record: &Record<'_>) -> Result<bool, Refused> {
         let clock = self.shared.client.clock();
         let mut state = self.shared.state.lock();
-        let wants_advance = state.machine.append_at(|| clock.now(), Clock::wall, record)?.wants_advance;
+        let State { machine, record_clock, .. } = &mut *state;
+        let wants_advance = machine.append_at(|| clock.now(), || record_clock.wall(), record)?.wants_advance;
         drop(state);
         if wants_advance {
             self.shared.work.notify_one();
@@ -319,7 +321,8 @@ impl Shared {
     fn try_append(&self, record: &Record<'_>) -> Result<(Delivery, bool), Refused> {
         let clock = self.client.clock();
         let mut state = self.state.lock();
-        let appended = state.machine.append_at(|| clock.now(), Clock::wall, record)?;
+        let State { machine, record_clock, .. } = &mut *state;
+        let appended = machine.append_at(|| clock.now(), || record_clock.wall(), record)?;
         let slot = appended.tag.get_or_insert_default().clone();
         let Appended { place, timestamp, wants_advance, .. } = appended;
         drop(state);
