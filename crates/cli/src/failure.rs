@@ -32,7 +32,7 @@ impl fmt::Display for Told {
 impl std::error::Error for Told {}
 
 /// It was told to stop, by this signal, and has said how far it came.
-#[derive(Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Interrupted(pub(crate) u8);
 
 impl fmt::Display for Interrupted {
@@ -45,7 +45,7 @@ impl std::error::Error for Interrupted {}
 
 impl Interrupted {
     /// As a shell tells of a process that a signal ended.
-    pub(crate) fn exit_code(&self) -> u8 {
+    pub(crate) fn exit_code(self) -> u8 {
         128 + self.0
     }
 }

@@ -13,8 +13,9 @@ use tokio::sync::oneshot;
 
 use crate::failure::Interrupted;
 
-/// Whoever passes signals on (`timeout`, a shell) often sends one twice, at once: that is not meant so.
-const INSISTENCE: Duration = Duration::from_secs(1);
+/// One signal may come twice: `timeout` sends it to its child and then to its whole group, which the child is in, and a script's runner passes on
+/// what the terminal has sent to the group already. No person is so quick.
+const ECHO_MAX: Duration = Duration::from_millis(50);
 
 /// Tells of the first signal. A second one ends the process, even if it hangs in a write that nobody reads.
 pub(crate) struct Interrupt(oneshot::Receiver<Interrupted>);
@@ -35,7 +36,7 @@ impl Interrupt {
                 let _ = tell.send(first);
                 loop {
                     let again = signals.next().await;
-                    if INSISTENCE <= began.elapsed() {
+                    if !is_echo(first, again, began.elapsed()) {
                         process::exit(again.exit_code().into());
                     }
                 }
@@ -54,6 +55,10 @@ impl Interrupt {
     }
 }
 
+fn is_echo(first: Interrupted, again: Interrupted, after: Duration) -> bool {
+    first == again && after < ECHO_MAX
+}
+
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
@@ -70,5 +75,21 @@ impl Signals {
             _ = self.terminate.recv() => SignalKind::terminate(),
         };
         Interrupted(kind.as_raw_value() as u8)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_same_signal_at_once_is_an_echo() {
+        let (int, term) = (Interrupted(2), Interrupted(15));
+        for (first, again, after_ms, is) in
+            [(int, int, 0, true), (int, int, 49, true), (int, int, 50, false), (int, term, 0, false)]
+        {
+            let found = is_echo(first, again, Duration::from_millis(after_ms));
+            assert_eq!(found, is, "{first:?}, after {after_ms} ms {again:?}");
+        }
     }
 }

@@ -27,6 +27,7 @@ mod produce;
 mod progress;
 mod range;
 mod remote;
+mod report;
 mod select;
 mod serve;
 mod template;

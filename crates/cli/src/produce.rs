@@ -4,13 +4,13 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{BTreeSet, VecDeque};
 use std::future::poll_fn;
-use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+use std::io::{self, IsTerminal, Write};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, anyhow, bail};
 use klamm_client::{Client, Delivered, Delivery, Producer, ProducerConfig, Record};
 use klamm_model::{Offset, RecordHeader};
 use serde_json::json;
@@ -23,6 +23,7 @@ use crate::interrupt::Interrupt;
 use crate::output::counted;
 use crate::progress::Progress;
 use crate::remote::{self, Settings};
+use crate::report::Report;
 use crate::template::InputRecord;
 use crate::waiting::{Wait, watch};
 
@@ -52,17 +53,16 @@ pub(crate) fn run(args: &ProduceArgs) -> Result<()> {
         let writer = Writer::new(args, &shape, &client, Producer::new(&client, config));
         let written = interrupt.unless(writer.or_watch(writer.write_all())).await;
         // Whatever ended it: what was accepted is on its way, and is waited for.
-        writer.or_watch(writer.finish()).await?;
-        writer.end(written)
+        let finished = writer.or_watch(writer.finish()).await;
+        writer.end(written.and(finished))
     })
 }
 
 /// What the settings say, and the command line about writing.
 pub(crate) fn producer_config(writing: &WritingArgs, settings: &Settings) -> Result<ProducerConfig> {
-    let config = settings.producer(BLOCK_MAX_MS)?;
+    let config = settings.producer(BLOCK_MAX_MS, writing.acks)?;
     let request_size_max = config.request_size_max.max(writing.batch_size.unwrap_or(0));
     Ok(ProducerConfig {
-        acks: writing.acks.unwrap_or(config.acks),
         linger_ms: writing.linger.unwrap_or(config.linger_ms),
         batch_size: writing.batch_size.unwrap_or(config.batch_size),
         request_size_max,
@@ -91,15 +91,9 @@ struct Ledger {
     /// The first record that was not sent, if something stood in its way.
     stopped: Option<Place>,
     topics: BTreeSet<Arc<str>>,
-    report: Option<Report>,
-    /// Nobody can be told any more.
-    unreported: Option<io::Error>,
-}
-
-/// Where it is told of each record.
-struct Report {
-    stdout: BufWriter<Stdout>,
     format: Format,
+    /// Where it is told of each record.
+    report: Option<Report>,
 }
 
 impl<'a> Writer<'a> {
@@ -116,9 +110,8 @@ impl<'a> Writer<'a> {
             failed: 0,
             stopped: None,
             topics: args.topic.iter().map(|topic| topic.as_str().into()).collect(),
-            report: is_told
-                .then(|| Report { stdout: BufWriter::new(io::stdout()), format: args.remote.format }),
-            unreported: None,
+            format: args.remote.format,
+            report: is_told.then(|| Report::to(io::stdout())),
         };
         let headers = args.headers.iter().map(header).collect();
         Self { args, shape, client, producer, headers, ledger: ledger.into() }
@@ -161,7 +154,7 @@ impl<'a> Writer<'a> {
         let count = self.args.count.unwrap_or(u64::MAX);
         let goes_on = || {
             let ledger = self.ledger.borrow();
-            ledger.accepted < count && !ledger.is_in_trouble()
+            ledger.accepted < count && ledger.failed == 0
         };
         while goes_on() {
             let chunk = tokio::select! {
@@ -184,7 +177,7 @@ impl<'a> Writer<'a> {
                         }
                         self.send(place, &record).await
                     }
-                    Err(problem) => Err(anyhow::Error::msg(problem)),
+                    Err(problem) => Err(Error::msg(problem)),
                 };
                 if let Err(problem) = sent {
                     tell(&format!("{}: {problem}", self.told(place)));
@@ -195,11 +188,19 @@ impl<'a> Writer<'a> {
         }
         // There may be more, which is not sent.
         let mut ledger = self.ledger.borrow_mut();
-        ledger.stopped = ledger.is_in_trouble().then(|| records.place());
+        ledger.stopped = (ledger.failed > 0).then(|| records.place());
         Ok(())
     }
 
     async fn send(&self, place: Place, record: &InputRecord<'_>) -> Result<()> {
+        let room = self.ledger.borrow().report.as_ref().map(Report::room);
+        if let Some(room) = room {
+            // Not earlier: who has nothing more to write is done, whether anybody listens or not.
+            self.meanwhile(room).await.map_err(|error| match error.kind() {
+                io::ErrorKind::BrokenPipe => anyhow!("nobody reads the standard output any more"),
+                _ => anyhow!("standard output: {error}"),
+            })?;
+        }
         let args = self.args;
         let topic = args
             .topic
@@ -254,7 +255,14 @@ impl<'a> Writer<'a> {
         };
         // Nothing has to linger any more.
         tokio::join!(settled, self.producer.flush());
-        Ok(())
+        let report = self.ledger.borrow_mut().report.take();
+        match report {
+            Some(report) => report.finish().await.or_else(|error| match error.kind() {
+                io::ErrorKind::BrokenPipe => Ok(()),
+                _ => Err(error).context("standard output"),
+            }),
+            None => Ok(()),
+        }
     }
 
     /// Does this, and takes answers while it lasts.
@@ -295,7 +303,9 @@ impl<'a> Writer<'a> {
         if !has_settled {
             return Poll::Pending;
         }
-        ledger.report(|out| out.stdout.flush());
+        if let Some(report) = &mut ledger.report {
+            report.pass_on();
+        }
         Poll::Ready(())
     }
 
@@ -310,9 +320,7 @@ impl<'a> Writer<'a> {
 
     /// Says how far it came, where a person would ask.
     fn end(&self, done: Result<()>) -> Result<()> {
-        let mut ledger = self.ledger.borrow_mut();
-        let done =
-            done.and(ledger.unreported.take().map_or(Ok(()), |error| Err(error).context("standard output")));
+        let ledger = self.ledger.borrow();
         let mut text = counted(ledger.written, "record was written", "records were written");
         if ledger.failed > 0 {
             text.push_str(&format!(", {} not", counted(ledger.failed, "was", "were")));
@@ -338,31 +346,18 @@ impl<'a> Writer<'a> {
 }
 
 impl Ledger {
-    /// Whether there is no use in going on.
-    fn is_in_trouble(&self) -> bool {
-        self.failed > 0 || self.unreported.is_some()
-    }
-
     fn written(&mut self, Delivered { topic, partition, offset, timestamp }: &Delivered) {
         self.written += 1;
+        let Some(report) = &mut self.report else { return };
         let offset = offset.map(Offset::raw);
-        self.report(|out| match out.format {
+        match self.format {
             Format::Json => {
-                let line = json!({ "topic": **topic, "partition": partition, "offset": offset, "timestamp": timestamp.0 });
-                writeln!(out.stdout, "{line}")
+                report.line(json!({ "topic": **topic, "partition": partition, "offset": offset, "timestamp": timestamp.0 }));
             }
             Format::Table => {
                 let offset = offset.map_or(String::new(), |offset| format!(" offset {offset}"));
-                writeln!(out.stdout, "{topic}-{partition}{offset}")
+                report.line(format_args!("{topic}-{partition}{offset}"));
             }
-        });
-    }
-
-    fn report(&mut self, write: impl FnOnce(&mut Report) -> io::Result<()>) {
-        let written = self.report.as_mut().map_or(Ok(()), write);
-        if let Err(error) = written {
-            self.report = None;
-            self.unreported = Some(error);
         }
     }
 }

@@ -3,11 +3,12 @@
 use std::fs;
 use std::future::Future;
 use std::net::Ipv6Addr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Error, Result, anyhow};
 use klamm_client::{
-    Admin, Client, ClientConfig, ConsumerConfig, ProducerConfig, PropertyError, metadata::Topic,
+    Acks, Admin, Client, ClientConfig, ConsumerConfig, ProducerConfig, PropertyError, metadata::Topic,
     property_names, read_properties,
 };
 use klamm_model::ErrorCode;
@@ -19,6 +20,7 @@ use crate::failure::Usage;
 const DEFAULT_PORT: u16 = 9092;
 const DEFAULT_ADDRESS: &str = "127.0.0.1";
 const BOOTSTRAP: &str = "bootstrap.servers";
+const ACKS: &str = "acks";
 /// A person waits: whoever takes no connection by then is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// By then a topic has leaders or has none.
@@ -38,6 +40,9 @@ pub(crate) fn run<T>(command: impl Future<Output = Result<T>>) -> Result<T> {
 pub(crate) struct Settings {
     /// By Kafka's names; the last of a name counts.
     given: Vec<(String, String)>,
+    file: Option<PathBuf>,
+    /// Up to here they come from the file.
+    file_end: usize,
     client: ClientConfig,
 }
 
@@ -49,6 +54,7 @@ pub(crate) fn settings(remote: &RemoteArgs) -> Result<Settings> {
         let text = fs::read_to_string(file).map_err(|error| Usage(format!("{name}: {error}")))?;
         given.extend(read_properties(&text).map_err(|error| Usage(format!("{name}: {error}")))?);
     }
+    let file_end = given.len();
     given.extend(remote.client_settings.iter().cloned());
     if !remote.bootstrap.is_empty() {
         given.push((BOOTSTRAP.to_owned(), remote.bootstrap.join(",")));
@@ -61,7 +67,7 @@ pub(crate) fn settings(remote: &RemoteArgs) -> Result<Settings> {
     if !is_set(&given, "socket.connection.setup.timeout.ms") {
         client.connect_timeout_ms = client.request_timeout_ms.min(CONNECT_TIMEOUT.as_millis() as u64);
     }
-    Ok(Settings { given, client })
+    Ok(Settings { given, file: remote.client_config.clone(), file_end, client })
 }
 
 fn is_set(given: &[(String, String)], key: &str) -> bool {
@@ -78,12 +84,40 @@ fn usage(error: &PropertyError) -> Usage {
 }
 
 impl Settings {
-    /// For producers, which wait this long for a topic if nothing is said of that.
-    pub(crate) fn producer(&self, block_max_ms: u64) -> Result<ProducerConfig> {
-        let config = ProducerConfig::from_properties(&self.given).map_err(|error| usage(&error))?;
+    /// For producers, which wait this long for a topic if nothing is said of that. `acks`: what an option of its own says.
+    pub(crate) fn producer(&self, block_max_ms: u64, acks: Option<Acks>) -> Result<ProducerConfig> {
+        self.check_idempotence(acks)?;
+        let mut given = self.given.clone();
+        given.extend(acks.map(|acks| (ACKS.to_owned(), acks.to_wire().to_string())));
+        let config = ProducerConfig::from_properties(&given).map_err(|error| usage(&error))?;
         let block_max_ms =
             if is_set(&self.given, "max.block.ms") { config.block_max_ms } else { block_max_ms };
         Ok(ProducerConfig { block_max_ms, ..config })
+    }
+
+    /// Who asks for it must not lose it by another setting without a word; Kafka's clients refuse that, too.
+    fn check_idempotence(&self, option: Option<Acks>) -> Result<(), Usage> {
+        let Some((wanted, place)) = self.found("enable.idempotence") else { return Ok(()) };
+        let (acks, acks_place) = match (option, self.found(ACKS)) {
+            (Some(acks), _) => (acks, "--acks".to_owned()),
+            (None, Some((acks, place))) => {
+                (acks.parse().unwrap_or_default(), format!("{ACKS}={acks} ({place})"))
+            }
+            (None, None) => return Ok(()),
+        };
+        if acks == Acks::All || !wanted.eq_ignore_ascii_case("true") {
+            return Ok(());
+        }
+        Err(Usage(format!(
+            "enable.idempotence={wanted} ({place}) needs acks=all, and {acks_place} asks for less"
+        )))
+    }
+
+    /// The value that counts, and where it was given, for a person.
+    fn found(&self, key: &str) -> Option<(&str, String)> {
+        let (number, (_, value)) = self.given.iter().enumerate().rfind(|(_, (set, _))| set == key)?;
+        let file = self.file.as_ref().filter(|_| number < self.file_end);
+        Some((value.trim(), file.map_or("-X".to_owned(), |file| file.display().to_string())))
     }
 
     pub(crate) fn consumer(&self) -> Result<ConsumerConfig> {

@@ -7,7 +7,7 @@ use klamm_model::{Offset, Timestamp};
 
 const EXPECTED: &str = "expected start, end, an offset, -N for the last N, or @TIME";
 const EXPECTED_DURATION: &str = "expected a time such as 500ms, 10s or 2m";
-const EXPECTED_TIME: &str = "expected milliseconds since 1970, a time like 2026-11-23T22:30:00Z, or a time ago like -90s, -15m, -2h, -1d";
+const EXPECTED_TIME: &str = "expected milliseconds since 1970, a time like 2026-11-23T22:30:00Z, now, or a time ago like -90s, -15m, -2h, -1d";
 
 /// `start`, `end`, `N`, `-N` or `@TIME`.
 pub(crate) fn start(text: &str) -> Result<Start, String> {
@@ -89,6 +89,9 @@ pub(crate) fn start_at(text: &str, now_ms: i64) -> Result<Start, String> {
 }
 
 fn ago(text: &str, now_ms: i64) -> Option<i64> {
+    if text == "now" {
+        return Some(now_ms);
+    }
     Some((now_ms - span_ms(text.strip_prefix('-')?)?).max(0))
 }
 
@@ -192,6 +195,7 @@ mod tests {
         assert_eq!(since("@2026-11-23T22:30:00.25Z"), Some(1_795_473_000_250));
         assert_eq!(since("@2024-02-29"), Some(1_709_164_800_000));
         assert_eq!(since("@1970-01-01 00:01"), Some(60_000));
+        assert_eq!(since("@now"), Some(1_000_000_000));
         assert_eq!(since("@-90s"), Some(999_910_000));
         assert_eq!(since("@-1h60m"), Some(992_800_000));
         assert_eq!(since("@-90000d"), Some(0));

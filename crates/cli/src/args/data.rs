@@ -153,8 +153,9 @@ pub(crate) struct WritingArgs {
 Which records (-o): FROM or FROM..TO, where TO is one past the last
   start       the oldest record (default)       end         what comes from now on
   42          offset 42                          -10         the last 10 of each partition
-  @TIME       the first record since TIME: milliseconds since 1970, 2026-11-23T22:30:00Z, or a time ago such as @-90s, @-15m, @-2h, @-1d
-  10..20, 10..+10, start..-10, @-2h..@-1h, @2026-11-01T10:00..@+1h, -100..end; an end that is still to come is waited for, unless -e says not to
+  +10         all but the first 10 of each partition
+  @TIME       the first record since TIME: milliseconds since 1970, 2026-11-23T22:30:00Z, now, or a time ago such as @-90s, @-15m, @-2h, @-1d
+  10..20, 10..+10, start..-10, @-2h..@-1h, @now..@+10s, -100..end; an end that is still to come is waited for, unless -e says not to
 
 Format (-f):
 {FIELDS}
@@ -175,7 +176,7 @@ pub(crate) struct ConsumeArgs {
     /// Every TOPIC is a regular expression
     #[arg(short, long)]
     pub(crate) regex: bool,
-    /// Which records: from start, end, N, -N or @TIME on; FROM..TO
+    /// Which records: from start, end, N, +N, -N or @TIME on; FROM..TO
     #[arg(short = 'o', long = "offset", value_name = "OFFSET", default_value = "start", allow_hyphen_values = true, value_parser = Range::parse)]
     pub(crate) range: Range,
     /// Only these partitions; may be repeated
@@ -199,9 +200,9 @@ pub(crate) struct ConsumeArgs {
     /// Nothing of transactions that are open or were aborted
     #[arg(long)]
     pub(crate) read_committed: bool,
-    /// How to print a record
-    #[arg(short = 'f', long = "template", value_name = "FORMAT", default_value = "%s\\n", value_parser = Template::for_output)]
-    pub(crate) template: Template,
+    /// How to print a record [default: %s\n]
+    #[arg(short = 'f', long = "template", value_name = "FORMAT", value_parser = Template::for_output)]
+    pub(crate) template: Option<Template>,
     /// What a format prints for a key or value that is not there [default: nothing]
     #[arg(long, value_name = "TEXT")]
     pub(crate) null: Option<String>,

@@ -55,7 +55,7 @@ async fn prepare(args: &BenchLatencyArgs) -> Result<(Client, Producer, Option<Co
     let settings = remote::settings(&args.remote)?;
     let client = remote::connect(&settings, false).await?;
     let partition_count = super::topic(&client, &args.topic).await?.partitions.len() as i32;
-    let config = ProducerConfig { acks: args.acks, linger_ms: 0, ..settings.producer(BLOCK_MAX_MS)? };
+    let config = ProducerConfig { linger_ms: 0, ..settings.producer(BLOCK_MAX_MS, Some(args.acks))? };
     let producer = Producer::new(&client, config);
     // The first record pays for connections and the producer id.
     producer.send(Record::new(&args.topic.topic, &[0; RECORD_SIZE_MIN])).await?;

@@ -7,18 +7,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use klamm_client::{Admin, Client, Consumer, Isolation, PartitionName, Topics};
+use klamm_client::{Admin, Client, Consumer, Isolation, PartitionName, Start, Topics};
 use regex_lite::Regex;
 
-use crate::args::ConsumeArgs;
+use crate::args::{ConsumeArgs, Format};
 use crate::failure::{Interrupted, Usage, tell};
 use crate::interrupt::Interrupt;
+use crate::range::{Bound, Range};
 use crate::waiting::{Wait, watch};
 use crate::{remote, select};
 use printer::Printer;
 use reading::Reading;
 
 pub(crate) fn run(args: &ConsumeArgs) -> Result<()> {
+    if args.remote.format == Format::Json && (args.template.is_some() || args.null.is_some()) {
+        return Err(
+            Usage("--format json is a format of its own: no --template and no --null".to_owned()).into()
+        );
+    }
     let patterns = patterns(args)?;
     let grep = args.grep.as_deref().map(Regex::new).transpose();
     let grep = grep.map_err(|error| Usage(format!("--grep: {error}")))?;
@@ -60,18 +66,21 @@ async fn read(args: &ConsumeArgs, patterns: &[Regex], printer: &mut Printer<'_>)
     let admin = Admin::new(&client).with_timeout(settings.timeout());
     let mut reading = Reading::new(&consumer, admin, args.exit);
     let mut limit = args.exit.then(|| settings.timeout());
-    if !args.exit && args.range.to.is_none() && args.partitions.is_empty() {
-        follow(args, patterns, topics, &consumer);
-    } else {
-        let partitions = partitions(args, topics)?;
-        let asked = partitions.iter().map(|it| (it.topic.clone(), it.partition)).collect::<Vec<_>>();
-        let asking =
-            || Wait { progress: 0, partitions: asked.clone(), missing: Some("no answer yet".to_owned()) };
-        let is_bounded = tokio::select! {
-            begun = reading.begin(args, partitions) => begun?,
-            given_up = watch(&client, limit, asking) => given_up?,
-        };
-        limit = limit.or(is_bounded.then(|| settings.timeout()));
+    match args.range {
+        Range { from: Bound::Place(start), to: None } if !args.exit && args.partitions.is_empty() => {
+            follow(args, patterns, topics, &consumer, start);
+        }
+        _ => {
+            let partitions = partitions(args, topics)?;
+            let asked = partitions.iter().map(|it| (it.topic.clone(), it.partition)).collect::<Vec<_>>();
+            let asking =
+                || Wait { progress: 0, partitions: asked.clone(), missing: Some("no answer yet".to_owned()) };
+            let is_bounded = tokio::select! {
+                begun = reading.begin(args, partitions) => begun?,
+                given_up = watch(&client, limit, asking) => given_up?,
+            };
+            limit = limit.or(is_bounded.then(|| settings.timeout()));
+        }
     }
     tokio::select! {
         done = reading.read_all(printer) => done,
@@ -97,7 +106,13 @@ async fn topics(args: &ConsumeArgs, patterns: &[Regex], client: &Client) -> Resu
 }
 
 /// Reads all partitions of the topics and those that they get later, and topics that match later.
-fn follow(args: &ConsumeArgs, patterns: &[Regex], topics: BTreeMap<Arc<str>, i32>, consumer: &Consumer) {
+fn follow(
+    args: &ConsumeArgs,
+    patterns: &[Regex],
+    topics: BTreeMap<Arc<str>, i32>,
+    consumer: &Consumer,
+    start: Start,
+) {
     if topics.is_empty() {
         tell(&format!("waiting: no topic matches {} yet", args.topics.join(" or ")));
     }
@@ -110,7 +125,7 @@ fn follow(args: &ConsumeArgs, patterns: &[Regex], topics: BTreeMap<Arc<str>, i32
             names.contains(name) || patterns.iter().any(|pattern| pattern.is_match(name))
         }))
     };
-    consumer.subscribe(topics, args.range.from);
+    consumer.subscribe(topics, start);
 }
 
 /// The partitions that are meant, of those there are now.

@@ -1,9 +1,9 @@
 //! Which records are printed, and how.
 
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, IsTerminal, StdoutLock, Write};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use klamm_client::{Consumer, FetchedBatch, PartitionPosition};
 use klamm_model::{BatchHeader, RecordView};
 use regex_lite::Regex;
@@ -13,14 +13,20 @@ use crate::json;
 use crate::output::counted;
 use crate::pace::Pace;
 use crate::progress::Progress;
-use crate::template::Printed;
+use crate::template::{Printed, Template};
+
+/// So many bytes are written at once, if so many come at once.
+const OUT_SIZE: usize = 64 * 1024;
 
 /// Prints records as the command line says.
 pub(super) struct Printer<'a> {
     args: &'a ConsumeArgs,
     grep: Option<Regex>,
     is_json: bool,
-    out: BufWriter<io::StdoutLock<'static>>,
+    template: Template,
+    /// Whole records, which are still to be written.
+    out: Vec<u8>,
+    stdout: StdoutLock<'static>,
     progress: Option<Progress>,
     pace: Option<Pace>,
     scratch: Vec<u8>,
@@ -34,7 +40,9 @@ impl<'a> Printer<'a> {
             args,
             grep,
             is_json: args.json || args.remote.format == Format::Json,
-            out: BufWriter::with_capacity(64 * 1024, io::stdout().lock()),
+            template: args.template.clone().unwrap_or_default(),
+            out: Vec::with_capacity(OUT_SIZE),
+            stdout: io::stdout().lock(),
             // On a terminal the records themselves show how far it is.
             progress: (!io::stdout().is_terminal()).then(Progress::new),
             pace: args.rate,
@@ -50,7 +58,9 @@ impl<'a> Printer<'a> {
     }
 
     pub(super) fn flush(&mut self) -> Result<()> {
-        self.out.flush().context("standard output")
+        let written = self.stdout.write_all(&self.out).and_then(|()| self.stdout.flush());
+        self.out.clear();
+        written.context("standard output")
     }
 
     /// The end of printing. Says how many records that were.
@@ -79,23 +89,28 @@ impl<'a> Printer<'a> {
             return Ok(());
         }
         self.await_turn().await?;
-        self.printed += 1;
-        self.left -= 1;
         let printed = Printed {
             topic: &batch.topic,
             partition: batch.partition,
             record,
             batch: header,
             high_watermark: batch.high_watermark,
-            number: self.printed,
+            number: self.printed + 1,
             null: self.args.null.as_deref().unwrap_or_default().as_bytes(),
         };
+        let whole = self.out.len();
         let done = if self.is_json {
             json::print(&mut self.out, &printed)
         } else {
-            self.args.template.print(&mut self.out, &printed)
+            self.template.print(&mut self.out, &printed)
         };
-        done.context("standard output")
+        if let Err(problem) = done {
+            self.out.truncate(whole);
+            return Err(anyhow!("{}-{} offset {}: {problem}", batch.topic, batch.partition, record.offset));
+        }
+        self.printed += 1;
+        self.left -= 1;
+        if OUT_SIZE <= self.out.len() { self.flush() } else { Ok(()) }
     }
 
     pub(super) fn show_progress(&mut self, consumer: &Consumer) {

@@ -8,17 +8,19 @@ use anyhow::{Context, Result, bail};
 use klamm_client::{
     Admin, Assignment, ConsumeError, Consumer, FetchedBatch, PartitionName, PartitionPosition, Start,
 };
-use klamm_model::{Offset, Timestamp};
+use klamm_model::{Offset, RecordView, Timestamp};
 
 use super::printer::Printer;
 use crate::args::ConsumeArgs;
 use crate::offsets::{Span, offsets_of, spans};
-use crate::range::To;
+use crate::range::Bound;
 use crate::time::now_ms;
 use crate::waiting::Wait;
 
 /// How often it is looked whether a range was read to its end, while nothing comes.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+/// After the moment at which reading ends, older records may still be on their way: producers let them linger, and clocks differ.
+const LATE_MS_MAX: i64 = 1_000;
 
 /// What is read, and where it ends.
 pub(super) struct Reading<'a> {
@@ -28,7 +30,7 @@ pub(super) struct Reading<'a> {
     is_exit: bool,
     /// Of a range: where those partitions end that are not read so far.
     ends: Option<RefCell<BTreeMap<PartitionName, Offset>>>,
-    /// The moment at which that will be known.
+    /// While that is not known: they end with the first record that is not older, or, if there is none soon after this moment, with what is there.
     ends_at: Cell<Option<Timestamp>>,
     /// Records that came.
     seen: Cell<u64>,
@@ -56,8 +58,9 @@ impl<'a> Reading<'a> {
             partition: name.partition,
             start,
         };
+        let from = args.range.from;
         let Some(to) = args.range.to else {
-            self.consumer.assign(partitions.into_iter().map(|name| assign((name, args.range.from))));
+            self.consumer.assign(self.starts(partitions, from).await?.into_iter().map(assign));
             return Ok(args.exit);
         };
         let mut ends = BTreeMap::new();
@@ -65,10 +68,10 @@ impl<'a> Reading<'a> {
             Some(moment) => {
                 self.ends_at.set(Some(moment));
                 ends.extend(partitions.iter().map(|name| (name.clone(), Offset::new(i64::MAX))));
-                (partitions.into_iter().map(|name| (name, args.range.from)).collect(), false)
+                (self.starts(partitions, from).await?, false)
             }
             None => {
-                let ranges = ranges(&self.admin, &partitions, args.range.from, to).await?;
+                let ranges = ranges(&self.admin, &partitions, from, to).await?;
                 let is_bounded = ranges.values().all(|range| range.to <= range.span.end);
                 for (name, range) in &ranges {
                     let to = if args.exit { range.to.min(range.span.end) } else { range.to };
@@ -87,13 +90,30 @@ impl<'a> Reading<'a> {
         Ok(is_bounded)
     }
 
+    /// Where to begin if there is no end yet.
+    async fn starts(
+        &self,
+        partitions: Vec<PartitionName>,
+        from: Bound,
+    ) -> Result<Vec<(PartitionName, Start)>> {
+        Ok(match from {
+            Bound::Place(start) => partitions.into_iter().map(|name| (name, start)).collect(),
+            Bound::After(count) => {
+                let spans = known_spans(&self.admin, &partitions).await?;
+                // A shorter log has nothing of it so far.
+                let start = |span: Span| Start::At(after(span.start, count).min(span.end));
+                spans.into_iter().map(|(name, span)| (name, start(span))).collect()
+            }
+        })
+    }
+
     /// The moment has come up to which is to be read: what is not there yet is not meant.
     async fn settle_ends(&self, moment: Timestamp) -> Result<()> {
         let Some(ends) = &self.ends else { return Ok(()) };
         let partitions: Vec<_> = ends.borrow().keys().cloned().collect();
-        let ranges =
-            ranges(&self.admin, &partitions, Start::Earliest, To::Place(Start::Since(moment))).await?;
-        ends.borrow_mut().extend(ranges.into_iter().map(|(name, range)| (name, range.to)));
+        let spans = known_spans(&self.admin, &partitions).await?;
+        let known = offsets_of(&self.admin, Start::Since(moment), &spans).await?;
+        ends.borrow_mut().extend(known);
         self.ends_at.set(None);
         Ok(())
     }
@@ -101,7 +121,8 @@ impl<'a> Reading<'a> {
     /// Prints what comes, up to the end if there is one.
     pub(super) async fn read_all(&self, printer: &mut Printer<'_>) -> Result<()> {
         while !printer.is_full() {
-            if let Some(moment) = self.ends_at.get().filter(|moment| moment.0 <= now_ms()) {
+            let is_over = |moment: &Timestamp| moment.0.saturating_add(LATE_MS_MAX) <= now_ms();
+            if let Some(moment) = self.ends_at.get().filter(is_over) {
                 self.settle_ends(moment).await?;
             }
             let next = match self.consumer.take() {
@@ -173,17 +194,24 @@ impl<'a> Reading<'a> {
     /// Says whether the batch goes on beyond the end.
     async fn print(&self, batch: &FetchedBatch, printer: &mut Printer<'_>) -> Result<bool> {
         let damaged = || format!("{}-{}: damaged batch", batch.topic, batch.partition);
-        let end = self.ends.as_ref().map(|ends| {
-            let name = PartitionName::new(batch.topic.clone(), batch.partition);
+        let name = PartitionName::new(batch.topic.clone(), batch.partition);
+        let mut end = self.ends.as_ref().map(|ends| {
             // Of one that was read so far, the rest is not meant.
             ends.borrow().get(&name).copied().unwrap_or(Offset::ZERO)
         });
-        let is_beyond = |offset: Offset| end.is_some_and(|end| end <= offset);
+        let is_too_new =
+            |record: &RecordView<'_>| self.ends_at.get().is_some_and(|end| end <= record.timestamp);
         let view = batch.view().with_context(damaged)?;
         let mut scratch = printer.take_scratch();
         for record in batch.records(&mut scratch).with_context(damaged)? {
             let record = record.with_context(damaged)?;
-            if printer.is_full() || is_beyond(record.offset) {
+            if let Some(ends) =
+                self.ends.as_ref().filter(|_| is_too_new(&record) && Some(record.offset) < end)
+            {
+                end = Some(record.offset);
+                ends.borrow_mut().insert(name.clone(), record.offset);
+            }
+            if printer.is_full() || end.is_some_and(|end| end <= record.offset) {
                 break;
             }
             self.seen.set(self.seen.get() + 1);
@@ -191,7 +219,7 @@ impl<'a> Reading<'a> {
         }
         printer.give_scratch(scratch);
         printer.show_progress(self.consumer);
-        Ok(is_beyond(view.next_offset()))
+        Ok(end.is_some_and(|end| end <= view.next_offset()))
     }
 }
 
@@ -205,27 +233,43 @@ struct Bounds {
 async fn ranges(
     admin: &Admin,
     partitions: &[PartitionName],
-    from: Start,
-    to: To,
+    from: Bound,
+    to: Bound,
 ) -> Result<BTreeMap<PartitionName, Bounds>> {
-    let spans = spans(admin, partitions.iter().cloned()).await?;
-    if let Some(unknown) = partitions.iter().find(|name| !spans.contains_key(name)) {
-        bail!("{unknown}: no leader tells where it begins and ends");
-    }
-    let starts = offsets_of(admin, from, &spans).await?;
+    let spans = known_spans(admin, partitions).await?;
+    let starts = match from {
+        Bound::Place(place) => offsets_of(admin, place, &spans).await?,
+        Bound::After(count) => {
+            spans.iter().map(|(name, span)| (name.clone(), after(span.start, count))).collect()
+        }
+    };
     let ends = match to {
-        To::Place(place) => offsets_of(admin, place, &spans).await?,
-        To::After(count) => {
-            let count = i64::try_from(count).unwrap_or(i64::MAX);
-            let after = |start: &Offset| Offset::new(start.raw().saturating_add(count));
-            starts.iter().map(|(name, start)| (name.clone(), after(start))).collect()
+        Bound::Place(place) => offsets_of(admin, place, &spans).await?,
+        Bound::After(count) => {
+            starts.iter().map(|(name, start)| (name.clone(), after(*start, count))).collect()
         }
     };
     let bounds = spans.into_iter().map(|(name, span)| {
         // More than there is means all there is; an offset that is not there any more is an error, which reading tells.
-        let from = if matches!(from, Start::Last(_)) { starts[&name].max(span.start) } else { starts[&name] };
+        let from = if matches!(from, Bound::Place(Start::Last(_))) {
+            starts[&name].max(span.start)
+        } else {
+            starts[&name]
+        };
         let to = ends[&name];
         (name, Bounds { from, to, span })
     });
     Ok(bounds.collect())
+}
+
+fn after(offset: Offset, count: u64) -> Offset {
+    Offset::new(offset.raw().saturating_add_unsigned(count))
+}
+
+async fn known_spans(admin: &Admin, partitions: &[PartitionName]) -> Result<BTreeMap<PartitionName, Span>> {
+    let spans = spans(admin, partitions.iter().cloned()).await?;
+    match partitions.iter().find(|name| !spans.contains_key(name)) {
+        Some(unknown) => bail!("{unknown}: no leader tells where it begins and ends"),
+        None => Ok(spans),
+    }
 }

@@ -88,6 +88,13 @@ enum Form {
     Always(u32),
 }
 
+/// The value in a line.
+impl Default for Template {
+    fn default() -> Self {
+        Self(vec![Piece::Bytes(Part::Value, Coding::Raw), Piece::Text(b"\n".into())])
+    }
+}
+
 impl Template {
     /// For printing.
     pub(crate) fn for_output(text: &str) -> Result<Self, String> {

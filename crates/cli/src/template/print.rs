@@ -36,7 +36,7 @@ impl Template {
         })
     }
 
-    /// Prints a record; nothing is added.
+    /// Prints a record; nothing is added. What was printed before an error is no record.
     pub(crate) fn print(&self, out: &mut impl Write, printed: &Printed<'_>) -> io::Result<()> {
         let Printed { record, .. } = printed;
         print(&self.0, out, printed, record.key, record.value)
@@ -115,8 +115,17 @@ fn write_coded(out: &mut impl Write, coding: &Coding, bytes: &[u8]) -> io::Resul
     }
 }
 
-/// Numbers are cut to what the form has room for.
+/// A number that the form has no room for, if it is to be read again as the same, is an error.
 fn write_number(out: &mut impl Write, form: Form, number: i64) -> io::Result<()> {
+    let bits = match form {
+        Form::Hex(digits) => digits * 4,
+        Form::Big(size) | Form::Little(size) => size * 8,
+        _ => 64,
+    };
+    // All bits set are -1: there is nothing.
+    if bits < 64 && !(-1..(1 << bits) - 1).contains(&number) {
+        return Err(io::Error::other(format!("{number} does not fit into {bits} bits")));
+    }
     match form {
         Form::Decimal => write!(out, "{number}"),
         Form::Hex(digits) => {
@@ -275,6 +284,23 @@ pub(crate) mod tests {
         )
         .expect("prints");
         assert_eq!(String::from_utf8_lossy(&out), "-2 65534 -1 -9223372036854775807");
+    }
+
+    #[test]
+    fn a_number_that_does_not_fit_is_refused() {
+        for (form, fits, does_not) in [
+            (Form::Hex(1), 14, 15),
+            (Form::Hex(2), 254, 255),
+            (Form::Big(1), -1, -2),
+            (Form::Little(2), 65_534, 65_535),
+            (Form::Big(4), u32::MAX as i64 - 1, u32::MAX.into()),
+        ] {
+            write_number(&mut Vec::new(), form, fits).expect("it fits");
+            write_number(&mut Vec::new(), form, does_not).expect_err("it does not fit");
+        }
+        for number in [i64::MIN, i64::MAX] {
+            write_number(&mut Vec::new(), Form::Big(8), number).expect("everything fits");
+        }
     }
 
     #[test]

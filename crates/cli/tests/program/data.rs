@@ -155,6 +155,47 @@ fn where_each_record_was_written_is_told_if_asked_for() {
 }
 
 #[test]
+fn who_is_told_of_each_record_may_stand_still_or_go() {
+    let broker = Broker::start();
+    let count = 20_000;
+    for is_read_at_last in [true, false] {
+        let topic = format!("t{is_read_at_last}");
+        broker.ok(&["topic", "create", &topic]);
+        let mut produce = broker.spawn(&["produce", &topic, "-v"]);
+        let mut stdin = produce.stdin.take().expect("piped");
+        stdin.write_all("x\n".repeat(count).as_bytes()).expect("it listens");
+        // Nobody reads what it prints, which is more than a pipe takes, and everything is written all the same.
+        let written = broker.ok(&["consume", &topic, "-n", &count.to_string()]);
+        assert_eq!(written.stdout.lines().count(), count);
+        if is_read_at_last {
+            drop(stdin);
+            assert_eq!(lines(&mut produce).count(), count);
+            assert_eq!(produce.wait().expect("it ends").code(), Some(0));
+        } else {
+            signal(&produce, "-INT");
+            // It waits for the reader until it is told again.
+            let (said, code) = stopped_by(produce, "-TERM");
+            assert!([Some(130), Some(143)].contains(&code), "{code:?}: {said}");
+        }
+    }
+    // Whoever goes, goes: what is left of the input is not written, and that is no success.
+    let mut produce = broker.spawn(&["produce", "u", "-v", "--linger", "0"]);
+    let mut stdin = produce.stdin.take().expect("piped");
+    drop(produce.stdout.take());
+    while stdin.write_all(b"x\n").is_ok() {}
+    let ended = produce.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains("nobody reads the standard output any more"), "{said}");
+    assert!(said.contains("written; nothing was sent from line"), "{said}");
+    let mut produce = broker.spawn(&["produce", "v", "-v"]);
+    drop(produce.stdout.take());
+    produce.stdin.take().expect("piped").write_all(b"a\nb\n").expect("it listens");
+    assert_eq!(produce.wait().expect("it ends").code(), Some(0));
+    broker.ok(&["consume", "v", "-e"]).prints("a\nb\n");
+}
+
+#[test]
 fn files_are_read_one_after_the_other_and_named() {
     let broker = Broker::start();
     let directory = tempfile::tempdir().expect("a temporary directory");
@@ -281,6 +322,9 @@ fn what_makes_no_sense_is_wrong_usage() {
         ("consume t -o 10..@+1h", "counts from a time"),
         ("consume t -f %s{json}", "{json} is for reading"),
         ("consume t --json -f %s", "cannot be used with"),
+        ("consume t --format json -f %s", "no --template and no --null"),
+        ("consume t -o +x", "a number of offsets"),
+        ("produce t --acks 1 -X enable.idempotence=true", "(-X) needs acks=all, and --acks asks for less"),
         ("consume t --grep (", "--grep: "),
         ("consume ^(", "pattern \"^(\": "),
         (
@@ -304,6 +348,7 @@ fn a_range_is_read_from_one_end_to_the_other() {
     broker.ok(&["topic", "create", "trimmed"]);
     broker.ok_with_input(&["produce", "trimmed"], "a\nb\nc\nd\n");
     broker.ok(&["topic", "trim", "trimmed", "--to", "2"]);
+    broker.ok_with_input(&["produce", "mixed", "-f", "%T %s\\n"], "5 a\n1 b\n9 c\n3 d\n");
     for (arguments, read) in [
         ("t -p 0 -o 3..5", "34"),
         ("t -p 0 -o 3..+3", "345"),
@@ -327,16 +372,21 @@ fn a_range_is_read_from_one_end_to_the_other() {
         ("trimmed -o start..+1", "c"),
         ("trimmed -o start..+9223372036854775807 -e", "cd"),
         ("trimmed -o -10..", "cd"),
+        ("trimmed -o +1 -e", "d"),
+        ("trimmed -o +0..+1", "c"),
+        ("trimmed -o +1..end", "d"),
+        ("trimmed -o +7..", ""),
+        ("mixed -o @4..@6", "ab"),
+        ("mixed -o @2..@4", ""),
+        ("mixed -o @6..end", "cd"),
     ] {
-        let follows = if arguments == "trimmed -o -10.." { " -e" } else { "" };
+        let follows = if arguments.ends_with("..") { " -e" } else { "" };
         let line = format!("consume {arguments}{follows} -f %s");
         broker.ok(&line.split(' ').collect::<Vec<_>>()).prints(read);
     }
     broker.fails(&["consume", "trimmed", "-o", "0..3"]).says("the log has no offset 0");
     // An end that is still to come is waited for.
-    broker.ok(&["consume", "t", "-o", "@2026-01-01T00:09..@-0s", "-f", "%s"]).prints("9");
-    let soon = soon();
-    broker.ok(&["consume", "t", "-o", &format!("@2026-01-01T00:09..@{soon}"), "-f", "%s"]).prints("9");
+    broker.ok(&["consume", "t", "-o", "@2026-01-01T00:09..@now", "-f", "%s"]).prints("9");
     let mut waiting = broker.spawn(&["consume", "t", "-p", "0", "-o", "9..11", "-f", "%s\n"]);
     let mut lines = lines(&mut waiting);
     assert_eq!(lines.next().as_deref(), Some("9"));
@@ -345,10 +395,50 @@ fn a_range_is_read_from_one_end_to_the_other() {
     assert_eq!(waiting.wait().expect("it ends").code(), Some(0));
 }
 
-/// In milliseconds since 1970.
-fn soon() -> u128 {
-    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970");
-    now.as_millis() + 600
+#[test]
+fn a_time_still_to_come_ends_each_partition_with_what_is_not_older_or_with_what_is_there_by_then() {
+    let broker = Broker::start();
+    broker.ok(&["topic", "create", "t", "-p", "2"]);
+    let write = |partition: &str, records: &str| {
+        broker.ok_with_input(&["produce", "t", "-p", partition, "-f", "%T %s\\n"], records);
+    };
+    let consume = |topic: &str, end: u128| {
+        broker.spawn(&["consume", topic, "-o", &format!("@0..@{end}"), "-f", "%s\\n"])
+    };
+    // Brokers take what is an hour ahead.
+    let end = now_ms() + 1_800_000;
+    write("0", "5 a\n");
+    let mut consuming = consume("t", end);
+    let mut read = lines(&mut consuming);
+    assert_eq!(read.next().as_deref(), Some("a"));
+    write("0", &format!("{} b\n1 c\n{end} d\n2 e\n", end - 1));
+    assert_eq!(read.by_ref().take(2).collect::<Vec<_>>(), ["b", "c"]);
+    write("1", &format!("3 f\n{} g\n", end + 1));
+    assert_eq!(read.collect::<Vec<_>>(), ["f"]);
+    assert_eq!(consuming.wait().expect("it ends").code(), Some(0));
+
+    let mut produce = broker.spawn(&["produce", "late", "-v", "--linger", "0", "-f", "%T %s\\n"]);
+    let (mut stdin, mut told) = (produce.stdin.take().expect("piped"), lines(&mut produce));
+    stdin.write_all(b"1 a\n").expect("it listens");
+    told.next().expect("it is written");
+    let end = now_ms() + 100;
+    let mut consuming = consume("late", end);
+    while now_ms() <= end {
+        std::thread::yield_now();
+    }
+    stdin.write_all(b"2 b\n").expect("it listens");
+    told.next().expect("it is written");
+    // On a machine so busy that it was not, nothing is said of it.
+    let is_in_time = now_ms() < end + 1_000;
+    let read: Vec<_> = lines(&mut consuming).collect();
+    assert!(!is_in_time || read == ["a", "b"], "{read:?}");
+    assert_eq!(consuming.wait().expect("it ends").code(), Some(0));
+    drop(stdin);
+    assert_eq!(produce.wait().expect("it ends").code(), Some(0));
+}
+
+fn now_ms() -> u128 {
+    std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_millis()
 }
 
 #[test]
@@ -381,6 +471,11 @@ fn only_what_is_asked_for_is_printed() {
         &["produce", "t", "-k", ":", "--null", "-"],
         "a:info 1\nb:ERROR 2\na:WARN 3\n-:x\nc:-\n",
     );
+    broker.ok_with_input(&["produce", "sizes", "-D", ";"], &format!("a;b;{};c;", "x".repeat(255)));
+    broker
+        .fails(&["consume", "sizes", "-f", "%S{hex8}%s "])
+        .says("klamm: sizes-0 offset 2: 255 does not fit into 8 bits")
+        .prints("01a 01b ");
     for (arguments, read) in [
         ("--key a", "info 1,WARN 3"),
         ("--key a -n 1", "info 1"),
@@ -402,10 +497,14 @@ fn lines(child: &mut Child) -> impl Iterator<Item = String> + use<> {
     BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok)
 }
 
-/// What it says when it is told to stop, and how it ends.
-fn stopped_by(mut child: Child, signal: &str) -> (String, Option<i32>) {
+fn signal(child: &Child, signal: &str) {
     let killed = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill runs");
     assert!(killed.success());
+}
+
+/// What it says when it is told to stop, and how it ends.
+fn stopped_by(mut child: Child, by: &str) -> (String, Option<i32>) {
+    signal(&child, by);
     let code = child.wait().expect("it ends").code();
     let mut said = String::new();
     child.stderr.take().expect("piped").read_to_string(&mut said).expect("text");
@@ -480,6 +579,16 @@ fn settings_of_clients_come_from_a_file_and_from_arguments() {
     let variable = [("KLAMM_CLIENT_CONFIG", good.as_str())];
     for command in ["topic list", "cluster status", "config get -t t", "consume t -e", "bench consume t"] {
         klamm_with(&command.split(' ').collect::<Vec<_>>(), &variable).code(0);
+    }
+    let numbered = write("numbered.properties", "acks=1\nenable.idempotence=True\n");
+    broker.ok_with_input(&["produce", "t", "--acks", "all", "--client-config", &numbered], "b\n");
+    for (arguments, told) in [
+        ("--acks 1", "numbered.properties) needs acks=all, and --acks asks for less"),
+        ("-X acks=0", "numbered.properties) needs acks=all, and acks=0 (-X) asks for less"),
+    ] {
+        let arguments =
+            ["produce", "t", "--client-config", &numbered].into_iter().chain(arguments.split(' '));
+        klamm(&arguments.collect::<Vec<_>>()).code(2).says(told);
     }
     for (file, told) in [
         (&bad, "sasl.jaas.config=(not shown): it has no username"),
