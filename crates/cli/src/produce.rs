@@ -136,11 +136,11 @@ impl<'a> Writer<'a> {
             Some(PartitionChoice::Number(wanted)) => wanted == number,
             Some(PartitionChoice::Any) | None => true,
         };
-        let missing = counted(ledger.pending.len() as u64, "record is", "records are");
         Wait {
             progress: ledger.written + ledger.failed,
             partitions: partitions.filter(|it| !ledger.pending.is_empty() && is_wanted(it.1)).collect(),
-            missing: Some(format!("{missing} not acknowledged")),
+            // Not how many: that would be a new reason whenever one more is read.
+            missing: Some("what was sent is not acknowledged".to_owned()),
         }
     }
 
@@ -323,7 +323,8 @@ impl<'a> Writer<'a> {
         let ledger = self.ledger.borrow();
         let mut text = counted(ledger.written, "record was written", "records were written");
         if ledger.failed > 0 {
-            text.push_str(&format!(", {} not", counted(ledger.failed, "was", "were")));
+            // Some of them may be written all the same.
+            text.push_str(&format!(", {} not acknowledged", counted(ledger.failed, "was", "were")));
         }
         if let Some(place) = ledger.stopped {
             text.push_str(&format!("; nothing was sent from {} on", self.told(place)));

@@ -103,6 +103,11 @@ fn run(mut command: Command, arguments: &[&str], input: &str) -> Answer {
     }
 }
 
+pub(crate) fn send_signal(child: &Child, signal: &str) {
+    let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill runs");
+    assert!(sent.success());
+}
+
 /// A running broker; it is stopped when the test ends.
 pub(crate) struct Broker {
     child: Child,
@@ -155,10 +160,12 @@ impl Broker {
 
     /// Asks it to stop and waits until it has.
     pub(crate) fn stop(&mut self) {
-        let process = self.child.id().to_string();
-        let killed = Command::new("kill").args(["-TERM", &process]).status().expect("kill runs");
-        assert!(killed.success());
+        self.signal("-TERM");
         assert_eq!(self.ended(), Some(0), "the broker stops cleanly");
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        send_signal(&self.child, signal);
     }
 
     /// Waits until it has come to its end by itself.

@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write as _};
-use std::process::{Child, Command};
+use std::process::Child;
 
 use expect_test::expect;
 
-use crate::broker::{Broker, klamm, klamm_with};
+use crate::broker::{Broker, klamm, klamm_with, send_signal};
 
 /// Everything there is in a topic, each record in a line.
 const ALL: &str = "%p/%o %k=%s (%K,%S) %h%{%a{compression}%}\\n";
@@ -172,7 +172,7 @@ fn who_is_told_of_each_record_may_stand_still_or_go() {
             assert_eq!(lines(&mut produce).count(), count);
             assert_eq!(produce.wait().expect("it ends").code(), Some(0));
         } else {
-            signal(&produce, "-INT");
+            send_signal(&produce, "-INT");
             // It waits for the reader until it is told again.
             let (said, code) = stopped_by(produce, "-TERM");
             assert!([Some(130), Some(143)].contains(&code), "{code:?}: {said}");
@@ -256,7 +256,7 @@ fn a_record_that_cannot_be_written_is_named_and_what_was_written_is_counted() {
 
         produce small --linger 0
         klamm: line 2: small-0: not written after 2 tries: the broker answered MESSAGE_TOO_LARGE: batch of 1070 bytes, allowed are 200
-        klamm: 1 record was written, 1 was not
+        klamm: 1 record was written, 1 was not acknowledged
 
         produce t -p 7
         klamm: line 1: t-7: not sent: the topic has 2 partitions, from 0
@@ -497,14 +497,9 @@ fn lines(child: &mut Child) -> impl Iterator<Item = String> + use<> {
     BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok)
 }
 
-fn signal(child: &Child, signal: &str) {
-    let killed = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill runs");
-    assert!(killed.success());
-}
-
 /// What it says when it is told to stop, and how it ends.
 fn stopped_by(mut child: Child, by: &str) -> (String, Option<i32>) {
-    signal(&child, by);
+    send_signal(&child, by);
     let code = child.wait().expect("it ends").code();
     let mut said = String::new();
     child.stderr.take().expect("piped").read_to_string(&mut said).expect("text");
@@ -532,6 +527,33 @@ fn whoever_is_told_to_stop_finishes_what_was_begun_and_counts_it() {
         broker.ok_with_input(&["produce", "t"], "b\n");
         assert_eq!(read.next().as_deref(), Some("b"));
         assert_eq!(stopped_by(consume, signal), ("klamm: interrupted after 3 records\n".into(), Some(code)));
+    }
+}
+
+#[test]
+fn whoever_waits_for_a_broker_says_so_once_and_goes_on_when_it_answers() {
+    let broker = Broker::start();
+    let mut produce = broker.spawn(&["produce", "t", "-v", "--linger", "0"]);
+    let (mut stdin, mut told) = (produce.stdin.take().expect("piped"), lines(&mut produce));
+    stdin.write_all(b"a\n").expect("it listens");
+    assert_eq!(told.next().as_deref(), Some("t-0 offset 0"));
+    let mut consume = broker.spawn(&["consume", "t", "-o", "0..3"]);
+    let mut read = lines(&mut consume);
+    assert_eq!(read.next().as_deref(), Some("a"));
+    broker.signal("-STOP");
+    stdin.write_all(b"b\n").expect("it listens");
+    let mut said = BufReader::new(produce.stderr.take().expect("piped")).lines().map_while(Result::ok);
+    assert_eq!(said.next().as_deref(), Some("klamm: waiting: what was sent is not acknowledged"));
+    stdin.write_all(b"c\n").expect("it listens");
+    // That takes a second, and one more record is no news.
+    broker.fails(&["topic", "list", "--timeout", "1s"]);
+    broker.signal("-CONT");
+    assert_eq!(read.collect::<Vec<_>>(), ["b", "c"]);
+    drop(stdin);
+    assert_eq!(told.collect::<Vec<_>>(), ["t-0 offset 1", "t-0 offset 2"]);
+    assert_eq!(said.collect::<Vec<_>>(), Vec::<String>::new());
+    for mut child in [produce, consume] {
+        assert_eq!(child.wait().expect("it ends").code(), Some(0));
     }
 }
 

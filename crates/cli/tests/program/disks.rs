@@ -59,7 +59,7 @@ fn the_second_of_two_may_go_and_whoever_asks_is_told() {
     written
         .says(&format!("waiting: {nobody}"))
         .says("line 1: t-1: not sent")
-        .says("0 records were written, 1 was not");
+        .says("0 records were written, 1 was not acknowledged");
     broker.stop();
     assert!(!two.exists());
 }

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use super::broker::{Broker, klamm};
+use super::broker::{Broker, klamm, send_signal};
 
 fn serve(data_dir: &Path) -> Child {
     serve_telling(data_dir, Stdio::piped())
@@ -75,8 +75,7 @@ fn a_broker_serves_though_nobody_can_be_told() {
     let mut broker = serve_telling(place.path(), full.into());
     let mut lines = BufReader::new(broker.stderr.take().expect("piped")).lines().map_while(Result::ok);
     assert!(lines.any(|line| line.contains("serving")), "it does not serve");
-    let killed = Command::new("kill").arg(broker.id().to_string()).status().expect("kill runs");
-    assert!(killed.success());
+    send_signal(&broker, "-TERM");
     assert_eq!(broker.wait().expect("the broker ends").code(), Some(0));
     assert!(place.path().join("clean-shutdown").exists());
 }
@@ -96,10 +95,7 @@ fn a_terminal_that_is_closed_stops_it_in_order_but_not_under_nohup() {
         let is_ignored = u64::from_str_radix(mask.trim(), 16).expect("a mask") & 1 == 1;
         // These tests may be run under nohup themselves.
         assert!(is_ignored || trap.is_empty(), "{status}");
-        let signal = if is_ignored { "-TERM" } else { "-HUP" };
-        let killed =
-            Command::new("kill").args([signal, &broker.id().to_string()]).status().expect("kill runs");
-        assert!(killed.success());
+        send_signal(&broker, if is_ignored { "-TERM" } else { "-HUP" });
         assert_eq!(broker.wait().expect("the broker ends").code(), Some(0));
         assert!(place.path().join("clean-shutdown").exists());
     }
