@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Error, Result, anyhow};
 use klamm_client::{
-    Acks, Admin, Client, ClientConfig, ConsumerConfig, ProducerConfig, PropertyError, metadata::Topic,
-    property_names, read_properties,
+    Acks, Admin, CallError, Client, ClientConfig, ConsumerConfig, ProducerConfig, PropertyError,
+    foreign_property, metadata::Topic, property_names, read_properties,
 };
 use klamm_model::ErrorCode;
 
@@ -76,7 +76,10 @@ fn is_set(given: &[(String, String)], key: &str) -> bool {
 
 fn usage(error: &PropertyError) -> Usage {
     let hint = match error {
-        PropertyError::Unknown { keys } => keys.first().map(|key| hint(key, property_names())),
+        PropertyError::Unknown { keys } => {
+            let first = keys.first().filter(|key| foreign_property(key).is_none());
+            first.map(|key| hint(key, property_names()))
+        }
         _ => None,
     };
     let hint = hint.unwrap_or_default();
@@ -134,8 +137,11 @@ impl Settings {
 pub(crate) async fn connect(settings: &Settings, creates_topics: bool) -> Result<Client> {
     let mut config = settings.client.clone();
     config.auto_create_topics &= creates_topics;
-    Client::connect(config).await.map_err(|error| {
-        anyhow!("{error}\n  Is a broker running there? `klamm serve` starts one; --bootstrap HOST:PORT names another.")
+    Client::connect(config).await.map_err(|error| match error {
+        CallError::TlsSetup(_) => Usage(format!("settings of clients: {error}")).into(),
+        error => anyhow!(
+            "{error}\n  Is a broker running there? `klamm serve` starts one; --bootstrap HOST:PORT names another."
+        ),
     })
 }
 

@@ -31,6 +31,7 @@ pub mod producer;
 mod properties;
 mod sasl;
 mod tls;
+mod trouble;
 
 pub use admin::{
     Acl, AclFilter, AclOperation, AclPattern, AclPermission, AclResource, ActiveProducer, Admin, AdminError,
@@ -56,6 +57,7 @@ pub use producer::{
     Acks, BatchReport, Cause, Config as ProducerConfig, Delivered, Delivery, OwnedRecord, Producer, Record,
     SendError, TypedProducer, Unacknowledged,
 };
-pub use properties::{PropertyError, property_names, read_properties};
+pub use properties::{PropertyError, foreign_property, property_names, read_properties};
 pub use sasl::{Password, Sasl, Tokens};
 pub use tls::{Tls, TlsIdentity, TlsProblem, TlsVersion};
+pub use trouble::Trouble;

@@ -3,11 +3,13 @@
 //! A file of properties may be meant for several kinds of clients, so each kind takes what it reads and leaves alone what others read. What
 //! nobody knows is refused: a misspelt setting would be missed only where it hurts.
 
+mod foreign;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use klamm_model::{BadLine, Codec, Compression, parse_properties};
@@ -36,7 +38,7 @@ pub enum PropertyError {
         before: usize,
     },
     /// No client of Kafka has such settings.
-    #[error("there is no setting {}", .keys.join(", "))]
+    #[error("there is no setting {}", listed(.keys))]
     Unknown {
         /// What was found instead of settings.
         keys: Vec<String>,
@@ -83,6 +85,19 @@ pub fn property_names() -> impl Iterator<Item = &'static str> {
     KEYS.iter().map(|(key, _)| *key)
 }
 
+/// What a setting of another client is here, if it is one of librdkafka's that Kafka's clients have by another name or not at all.
+pub fn foreign_property(name: &str) -> Option<String> {
+    foreign::meaning(name)
+}
+
+fn listed(keys: &[String]) -> String {
+    let with_meaning = keys.iter().map(|key| match foreign_property(key) {
+        Some(meaning) => format!("{key} (of librdkafka; {meaning})"),
+        None => key.clone(),
+    });
+    with_meaning.collect::<Vec<_>>().join(", ")
+}
+
 type Set<C> = fn(&mut C, &str) -> Result<(), String>;
 
 enum Reader {
@@ -97,8 +112,13 @@ use Reader::{Client, Consumer, Nobody, Producer};
 
 const JAAS: &str = "sasl.jaas.config";
 const KEY: &str = "ssl.keystore.key";
-/// What is not shown when it is wrong.
-const SECRETS: [&str; 2] = [JAAS, KEY];
+const CHAIN: &str = "ssl.keystore.certificate.chain";
+const ROOTS: &str = "ssl.truststore.certificates";
+/// What is not shown when it is wrong: a key may have been put where certificates belong.
+const SECRETS: [&str; 4] = [JAAS, KEY, CHAIN, ROOTS];
+/// Numbers of 32 and of 64 bits, as Kafka has them.
+const INT: i64 = i32::MAX as i64;
+const LONG: i64 = i64::MAX;
 const PROTOCOL: &str = "security.protocol";
 const WITH_GROUPS: &str = "there are no consumer groups yet";
 const WITH_TRANSACTIONS: &str = "there are no transactions yet";
@@ -115,16 +135,16 @@ const KEYS: &[(&str, Reader)] = &[
     ("allow.auto.create.topics", Client(|config, value| set_flag(&mut config.auto_create_topics, value))),
     ("auto.commit.interval.ms", Nobody(WITH_GROUPS)),
     ("auto.offset.reset", Consumer(|config, value| set(&mut config.out_of_range, value))),
-    ("batch.size", Producer(|config, value| set_size(&mut config.batch_size, value))),
+    ("batch.size", Producer(|config, value| set_size(&mut config.batch_size, 0..=INT, value))),
     ("bootstrap.resolve.timeout.ms", Nobody(BY_ITSELF)),
     ("bootstrap.servers", Client(|config, value| set_list(&mut config.bootstrap, value))),
-    ("buffer.memory", Producer(|config, value| set_size(&mut config.buffer_memory, value))),
+    ("buffer.memory", Producer(|config, value| set_size(&mut config.buffer_memory, 1..=LONG, value))),
     ("check.crcs", Nobody("checksums are always looked at")),
     ("client.dns.lookup", Nobody(BY_ITSELF)),
     ("client.id", Client(|config, value| set(&mut config.client_id, value))),
     ("client.rack", Consumer(|config, value| set(&mut config.rack, value))),
     ("compression.type", Producer(set_codec)),
-    ("compression.gzip.level", Producer(|config, value| set_level(config, Codec::Gzip, 1..=9, value))),
+    ("compression.gzip.level", Producer(set_gzip_level)),
     ("compression.lz4.level", Nobody("there is one way only, the fast one")),
     (
         "compression.zstd.level",
@@ -132,14 +152,17 @@ const KEYS: &[(&str, Reader)] = &[
     ),
     ("connections.max.idle.ms", Nobody(BY_ITSELF)),
     ("default.api.timeout.ms", Nobody("each call has a time of its own")),
-    ("delivery.timeout.ms", Producer(|config, value| set_ms(&mut config.delivery_timeout_ms, value))),
+    (
+        "delivery.timeout.ms",
+        Producer(|config, value| set_ms(&mut config.delivery_timeout_ms, 1..=INT, value)),
+    ),
     ("enable.auto.commit", Nobody(WITH_GROUPS)),
     ("enable.idempotence", Producer(|config, value| set_flag(&mut config.idempotent, value))),
     ("enable.metrics.push", Nobody(NO_METRICS)),
     ("exclude.internal.topics", Nobody("topics are assigned by name")),
-    ("fetch.max.bytes", Consumer(|config, value| set_size(&mut config.bytes_max, value))),
-    ("fetch.max.wait.ms", Consumer(|config, value| set_ms(&mut config.wait_max_ms, value))),
-    ("fetch.min.bytes", Consumer(|config, value| set_size(&mut config.bytes_min, value))),
+    ("fetch.max.bytes", Consumer(|config, value| set_size(&mut config.bytes_max, 0..=INT, value))),
+    ("fetch.max.wait.ms", Consumer(|config, value| set_ms(&mut config.wait_max_ms, 0..=INT, value))),
+    ("fetch.min.bytes", Consumer(|config, value| set_size(&mut config.bytes_min, 0..=INT, value))),
     ("group.id", Nobody(WITH_GROUPS)),
     ("group.instance.id", Nobody(WITH_GROUPS)),
     ("group.protocol", Nobody(WITH_GROUPS)),
@@ -149,18 +172,21 @@ const KEYS: &[(&str, Reader)] = &[
     ("isolation.level", Consumer(|config, value| set(&mut config.isolation, value))),
     ("key.deserializer", Nobody(IN_CODE)),
     ("key.serializer", Nobody(IN_CODE)),
-    ("linger.ms", Producer(|config, value| set_ms(&mut config.linger_ms, value))),
-    ("max.block.ms", Producer(|config, value| set_ms(&mut config.block_max_ms, value))),
+    ("linger.ms", Producer(|config, value| set_ms(&mut config.linger_ms, 0..=LONG, value))),
+    ("max.block.ms", Producer(|config, value| set_ms(&mut config.block_max_ms, 0..=LONG, value))),
     (
         "max.in.flight.requests.per.connection",
-        Producer(|config, value| set_size(&mut config.in_flight_max, value)),
+        Producer(|config, value| set_size(&mut config.in_flight_max, 1..=INT, value)),
     ),
-    ("max.partition.fetch.bytes", Consumer(|config, value| set_size(&mut config.partition_bytes_max, value))),
+    (
+        "max.partition.fetch.bytes",
+        Consumer(|config, value| set_size(&mut config.partition_bytes_max, 0..=INT, value)),
+    ),
     ("max.poll.interval.ms", Nobody(WITH_GROUPS)),
     ("max.poll.records", Nobody("what waits to be read is bounded in bytes")),
-    ("max.request.size", Producer(|config, value| set_size(&mut config.request_size_max, value))),
+    ("max.request.size", Producer(|config, value| set_size(&mut config.request_size_max, 1..=INT, value))),
     ("metadata.cluster.check.enable", Nobody(BY_ITSELF)),
-    ("metadata.max.age.ms", Client(|config, value| set_ms(&mut config.metadata_age_max_ms, value))),
+    ("metadata.max.age.ms", Client(|config, value| set_ms(&mut config.metadata_age_max_ms, 0..=LONG, value))),
     ("metadata.max.idle.ms", Nobody("a topic is kept up to date from the first use on")),
     ("metadata.recovery.rebootstrap.trigger.ms", Nobody(BY_ITSELF)),
     ("metadata.recovery.strategy", Nobody(BY_ITSELF)),
@@ -180,14 +206,20 @@ const KEYS: &[(&str, Reader)] = &[
     ("receive.buffer.bytes", Nobody(BY_ITSELF)),
     ("reconnect.backoff.max.ms", Nobody(BY_ITSELF)),
     ("reconnect.backoff.ms", Nobody(BY_ITSELF)),
-    ("request.timeout.ms", Client(|config, value| set_ms(&mut config.request_timeout_ms, value))),
-    ("request.timeout.ms", Producer(|config, value| set_ms(&mut config.request_timeout_ms, value))),
-    ("request.timeout.ms", Consumer(|config, value| set_ms(&mut config.request_timeout_ms, value))),
-    ("retries", Producer(|config, value| set(&mut config.retries_max, value))),
-    ("retry.backoff.ms", Producer(|config, value| set_ms(&mut config.backoff.first_ms, value))),
-    ("retry.backoff.ms", Consumer(|config, value| set_ms(&mut config.backoff.first_ms, value))),
-    ("retry.backoff.max.ms", Producer(|config, value| set_ms(&mut config.backoff.longest_ms, value))),
-    ("retry.backoff.max.ms", Consumer(|config, value| set_ms(&mut config.backoff.longest_ms, value))),
+    ("request.timeout.ms", Client(|config, value| set_ms(&mut config.request_timeout_ms, 1..=INT, value))),
+    ("request.timeout.ms", Producer(|config, value| set_ms(&mut config.request_timeout_ms, 1..=INT, value))),
+    ("request.timeout.ms", Consumer(|config, value| set_ms(&mut config.request_timeout_ms, 1..=INT, value))),
+    ("retries", Producer(|config, value| number(0..=INT, value).map(|it| config.retries_max = it as u32))),
+    ("retry.backoff.ms", Producer(|config, value| set_ms(&mut config.backoff.first_ms, 0..=LONG, value))),
+    ("retry.backoff.ms", Consumer(|config, value| set_ms(&mut config.backoff.first_ms, 0..=LONG, value))),
+    (
+        "retry.backoff.max.ms",
+        Producer(|config, value| set_ms(&mut config.backoff.longest_ms, 0..=LONG, value)),
+    ),
+    (
+        "retry.backoff.max.ms",
+        Consumer(|config, value| set_ms(&mut config.backoff.longest_ms, 0..=LONG, value)),
+    ),
     ("sasl.mechanism", Client(set_mechanism)),
     (JAAS, Client(set_jaas)),
     ("security.providers", Nobody(OF_JAVA)),
@@ -196,7 +228,7 @@ const KEYS: &[(&str, Reader)] = &[
     ("socket.connection.setup.timeout.max.ms", Nobody("every try has the same time")),
     (
         "socket.connection.setup.timeout.ms",
-        Client(|config, value| set_ms(&mut config.connect_timeout_ms, value)),
+        Client(|config, value| set_ms(&mut config.connect_timeout_ms, 1..=LONG, value)),
     ),
     (
         "ssl.cipher.suites",
@@ -207,17 +239,13 @@ const KEYS: &[(&str, Reader)] = &[
     ("ssl.engine.factory.class", Nobody(OF_JAVA)),
     ("ssl.key.password", Nobody(NO_PASSWORD)),
     ("ssl.keymanager.algorithm", Nobody(OF_JAVA)),
-    (
-        "ssl.keystore.certificate.chain",
-        Client(|config, value| set_store(&mut identity(config).chain, with_lines(value))),
-    ),
+    (CHAIN, Client(|config, value| set_chain(config, &with_lines(value)))),
     (KEY, Client(|config, value| set_key(config, with_lines(value)))),
     (
         "ssl.keystore.location",
         Client(|config, file| {
             let text = read_store(file)?;
-            // The key must not stand where certificates are shown.
-            set_store(&mut identity(config).chain, certificates_of(&text)?)?;
+            set_chain(config, &text)?;
             set_key(config, text)
         }),
     ),
@@ -227,11 +255,8 @@ const KEYS: &[(&str, Reader)] = &[
     ("ssl.provider", Nobody(OF_JAVA)),
     ("ssl.secure.random.implementation", Nobody(OF_JAVA)),
     ("ssl.trustmanager.algorithm", Nobody(OF_JAVA)),
-    ("ssl.truststore.certificates", Client(|config, value| set_roots(config, with_lines(value)))),
-    (
-        "ssl.truststore.location",
-        Client(|config, file| set_roots(config, certificates_of(&read_store(file)?)?)),
-    ),
+    (ROOTS, Client(|config, value| set_roots(config, &with_lines(value)))),
+    ("ssl.truststore.location", Client(|config, file| set_roots(config, &read_store(file)?))),
     ("ssl.truststore.password", Nobody(NO_PASSWORD)),
     ("ssl.truststore.type", Client(|_, value| refuse_unless(value == "PEM", NOT_PEM))),
     // It decides which of those above count.
@@ -341,21 +366,26 @@ fn set_flag(place: &mut bool, value: &str) -> Result<(), String> {
     set(place, &value.to_ascii_lowercase()).map_err(|_| "neither true nor false".into())
 }
 
-/// The protocol and Kafka's settings have sizes of 31 bits.
-fn set_size(place: &mut usize, value: &str) -> Result<(), String> {
-    let size: i64 = value.parse().map_err(|_| NOT_A_NUMBER)?;
-    *place = usize::try_from(size).map_err(|_| NOT_A_NUMBER)?;
+/// A number within Kafka's own bounds, except that zero is refused where nothing could ever go on with it.
+fn number(range: RangeInclusive<i64>, value: &str) -> Result<u64, String> {
+    let number = value.parse().ok().filter(|number| range.contains(number));
+    number.map(i64::cast_unsigned).ok_or_else(|| match (range.start(), range.end()) {
+        (start, &LONG) => format!("not a number from {start} on"),
+        (start, end) => format!("not a number from {start} to {end}"),
+    })
+}
+
+fn set_size(place: &mut usize, range: RangeInclusive<i64>, value: &str) -> Result<(), String> {
+    *place = usize::try_from(number(range, value)?).unwrap_or(usize::MAX);
     Ok(())
 }
 
 /// Kafka has the largest number of 64 bits for "for ever"; a hundred years are as good, and can be added to a clock.
-fn set_ms(place: &mut u64, value: &str) -> Result<(), String> {
+fn set_ms(place: &mut u64, range: RangeInclusive<i64>, value: &str) -> Result<(), String> {
     const FOR_EVER_MS: u64 = 100 * 365 * 24 * 3_600 * 1_000;
-    *place = value.parse::<u64>().map_err(|_| NOT_A_NUMBER)?.min(FOR_EVER_MS);
+    *place = number(range, value)?.min(FOR_EVER_MS);
     Ok(())
 }
-
-const NOT_A_NUMBER: &str = "not a number from 0 on";
 
 fn set_list(place: &mut Vec<String>, value: &str) -> Result<(), String> {
     *place = value.split(',').map(str::trim).filter(|it| !it.is_empty()).map(str::to_owned).collect();
@@ -450,11 +480,15 @@ fn identity(config: &mut ClientConfig) -> &mut TlsIdentity {
     tls(config).identity.get_or_insert_with(nothing)
 }
 
-fn set_roots(config: &mut ClientConfig, text: String) -> Result<(), String> {
-    set_store(tls(config).roots.get_or_insert_default(), text)
+fn set_roots(config: &mut ClientConfig, text: &str) -> Result<(), String> {
+    set_store(tls(config).roots.get_or_insert_default(), certificates_of(text)?)
 }
 
-/// The certificates of a file that may have keys in it, too.
+fn set_chain(config: &mut ClientConfig, text: &str) -> Result<(), String> {
+    set_store(&mut identity(config).chain, certificates_of(text)?)
+}
+
+/// The certificates of what may have keys in it, too: those must not stand where certificates are shown.
 fn certificates_of(text: &str) -> Result<String, String> {
     let mut is_inside = false;
     let mut certificates = String::new();
@@ -508,11 +542,16 @@ fn set_codec(config: &mut ProducerConfig, value: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Kafka has -1 for the usual level.
+fn set_gzip_level(config: &mut ProducerConfig, value: &str) -> Result<(), String> {
+    if value == "-1" { Ok(()) } else { set_level(config, Codec::Gzip, 1..=9, value) }
+}
+
 /// The level counts for its own codec only.
 fn set_level(
     config: &mut ProducerConfig,
     codec: Codec,
-    levels: std::ops::RangeInclusive<i32>,
+    levels: RangeInclusive<i32>,
     value: &str,
 ) -> Result<(), String> {
     let level = value.parse().ok().filter(|level| levels.contains(level));

@@ -95,6 +95,17 @@ pub enum TlsProblem {
         /// For whom.
         presented: Vec<String>,
     },
+    /// The broker's certificate is one that vouches for others.
+    #[error(
+        "its certificate is that of an authority (CA:TRUE), as openssl req -x509 makes them: brokers need one without that, signed by it or made \
+         with -addext basicConstraints=critical,CA:FALSE"
+    )]
+    AuthorityShown,
+    /// The broker's certificate is of the first version of X.509.
+    #[error(
+        "its certificate is of X.509 version 1, as openssl x509 -req makes them without -extfile: brokers need one of version 3, which names them"
+    )]
+    OldCertificate,
     /// Something else is wrong with the broker's certificate.
     #[error("its certificate is no good: {0}")]
     BadCertificate(String),
@@ -135,12 +146,7 @@ impl Tls {
     /// What connections are made with. Fails where something is not what it should be.
     pub(crate) fn prepare(&self) -> Result<Arc<rustls::ClientConfig>, String> {
         let provider = Arc::new(self.provider()?);
-        let roots = Arc::new(self.roots()?);
-        let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider.clone())
-            .build()
-            .map_err(|problem| format!("the trusted certificates: {problem}"))?;
-        let verifier: Arc<dyn ServerCertVerifier> =
-            if self.checks_names { verifier } else { Arc::new(AnyName(verifier)) };
+        let verifier = self.verifier(provider.clone())?;
         let versions: Vec<&SupportedProtocolVersion> =
             self.versions.iter().map(|version| version.supported()).collect();
         let builder = rustls::ClientConfig::builder_with_provider(provider)
@@ -153,6 +159,14 @@ impl Tls {
         let key = private_key(identity.key.shown()).map_err(|problem| format!("our key: {problem}"))?;
         let config = builder.with_client_auth_cert(chain, key);
         config.map(Arc::new).map_err(|problem| format!("our certificate and key: {problem}"))
+    }
+
+    /// Who looks at brokers' certificates.
+    fn verifier(&self, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, String> {
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(self.roots()?), provider)
+            .build()
+            .map_err(|problem| format!("the trusted certificates: {problem}"))?;
+        Ok(if self.checks_names { verifier } else { Arc::new(AnyName(verifier)) })
     }
 
     fn provider(&self) -> Result<CryptoProvider, String> {
@@ -214,6 +228,11 @@ impl TlsProblem {
                 let bare = |name: &String| name.split('"').nth(1).unwrap_or(name).to_owned();
                 Self::WrongName { presented: presented.iter().map(bare).collect() }
             }
+            E::InvalidCertificate(C::Other(problem)) => match problem.to_string().as_str() {
+                "CaUsedAsEndEntity" => Self::AuthorityShown,
+                "UnsupportedCertVersion" => Self::OldCertificate,
+                other => Self::BadCertificate(other.to_owned()),
+            },
             E::InvalidCertificate(problem) => Self::BadCertificate(problem.to_string()),
             E::AlertReceived(alert) => Self::Refused(format!("{alert:?}")),
             E::InvalidMessage(

@@ -624,4 +624,11 @@ fn settings_of_clients_come_from_a_file_and_from_arguments() {
     }
     klamm(&["topic", "list", "--client-config", "nowhere"]).code(2).says("nowhere: No such file");
     klamm(&["topic", "list", "-X", "sasl.mechanism"]).code(2).says("expected KEY=VALUE");
+    let damaged = "ssl.truststore.certificates=-----BEGIN CERTIFICATE----- AA -----END CERTIFICATE-----";
+    klamm(&["topic", "list", "-X", "security.protocol=SSL", "-X", damaged])
+        .code(2)
+        .says("TLS can't be set up: the trusted certificates");
+    klamm(&["topic", "list", "-X", "queue.buffering.max.ms=5"])
+        .code(2)
+        .says("(of librdkafka; it is linger.ms)");
 }

@@ -16,8 +16,8 @@ fn a_setting_changes_what_it_is_about() {
         retries 2147483647\nretry.backoff.ms 13\nretry.backoff.max.ms 14\nsasl.mechanism PLAIN\n\
         sasl.jaas.config Plain required username=\"me\" password=\"it\";\nsecurity.protocol SASL_SSL\n\
         ssl.cipher.suites TLS_A,TLS_B\nssl.enabled.protocols TLSv1.3\nssl.endpoint.identification.algorithm \n\
-        ssl.keystore.certificate.chain mine\nssl.keystore.key secret\nssl.keystore.type PEM\n\
-        ssl.truststore.certificates theirs\nssl.truststore.type PEM\nsocket.connection.setup.timeout.ms 15";
+        ssl.keystore.certificate.chain -----BEGIN CERTIFICATE----- mine -----END CERTIFICATE-----\nssl.keystore.key secret\nssl.keystore.type PEM\n\
+        ssl.truststore.certificates -----BEGIN CERTIFICATE----- theirs -----END CERTIFICATE-----\nssl.truststore.type PEM\nsocket.connection.setup.timeout.ms 15";
     let given: Vec<_> = settings.lines().map(|line| line.split_once(' ').expect("key and value")).collect();
     for (key, reader) in KEYS {
         let is_given = given.iter().any(|(it, _)| it == key);
@@ -35,11 +35,11 @@ fn a_setting_changes_what_it_is_about() {
         client: tls: Some(
         client: Tls {
         client: roots: Some(
-        client: "theirs\n"
+        client: "-----BEGIN CERTIFICATE-----\ntheirs\n-----END CERTIFICATE-----\n"
         client: )
         client: identity: Some(
         client: TlsIdentity {
-        client: chain: "mine\n"
+        client: chain: "-----BEGIN CERTIFICATE-----\nmine\n-----END CERTIFICATE-----\n"
         client: key: Password
         client: }
         client: )
@@ -112,6 +112,7 @@ fn what_is_not_understood_is_refused_and_named() {
     let mut told = String::new();
     for line in [
         "linger 5, batch.sise 7, acks 1",
+        "metadata.broker.list a:1, debug all, ssl.ca.location ca.pem, linger 5",
         "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj ",
         "bootstrap.servers ",
         "acks 2",
@@ -127,6 +128,7 @@ fn what_is_not_understood_is_refused_and_named() {
         "security.protocol TLS",
         "security.protocol SSL, ssl.keystore.type JKS",
         "security.protocol SSL, ssl.keystore.key secret",
+        "security.protocol SSL, ssl.keystore.certificate.chain -----BEGIN PRIVATE KEY----- secret -----END PRIVATE KEY-----",
         "ssl.enabled.protocols TLSv1.1",
         "ssl.endpoint.identification.algorithm ldaps",
         "security.protocol SASL_PLAINTEXT",
@@ -148,11 +150,12 @@ fn what_is_not_understood_is_refused_and_named() {
     }
     expect![[r#"
         linger 5, batch.sise 7, acks 1: there is no setting batch.sise, linger
+        metadata.broker.list a:1, debug all, ssl.ca.location ca.pem, linger 5: there is no setting debug (of librdkafka; not here: events are told by `tracing`), linger, metadata.broker.list (of librdkafka; it is bootstrap.servers), ssl.ca.location (of librdkafka; it is ssl.truststore.location)
         MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj : there is no setting (something that is no name; lines that go on end with \)
         bootstrap.servers : bootstrap.servers is not set
         acks 2: acks=2: not one of 0, 1, all
         linger.ms -1: linger.ms=-1: not a number from 0 on
-        batch.size 1e3: batch.size=1e3: not a number from 0 on
+        batch.size 1e3: batch.size=1e3: not a number from 0 to 2147483647
         enable.idempotence yes: enable.idempotence=yes: neither true nor false
         enable.idempotence true, acks 1: enable.idempotence=true: needs acks=all
         compression.type brotli: compression.type=brotli: not one of none, gzip, snappy, lz4, zstd
@@ -163,6 +166,7 @@ fn what_is_not_understood_is_refused_and_named() {
         security.protocol TLS: security.protocol=TLS: not one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL
         security.protocol SSL, ssl.keystore.type JKS: ssl.keystore.type=JKS: only PEM is read. A truststore of Java's becomes PEM by keytool -list -rfc -keystore FILE > PEM; a keystore by keytool -importkeystore -srckeystore FILE -destkeystore P12 -deststoretype PKCS12, and openssl pkcs12 -in P12 -nodes -out PEM
         security.protocol SSL, ssl.keystore.key secret: security.protocol=SSL: of ssl.keystore.key and ssl.keystore.certificate.chain there is only one
+        security.protocol SSL, ssl.keystore.certificate.chain -----BEGIN PRIVATE KEY----- secret -----END PRIVATE KEY-----: ssl.keystore.certificate.chain=(not shown): no certificate in PEM is in it
         ssl.enabled.protocols TLSv1.1: ssl.enabled.protocols=TLSv1.1: not some of TLSv1.2, TLSv1.3
         ssl.endpoint.identification.algorithm ldaps: ssl.endpoint.identification.algorithm=ldaps: neither https nor empty
         security.protocol SASL_PLAINTEXT: security.protocol=SASL_PLAINTEXT: it needs a sasl.mechanism
@@ -172,6 +176,51 @@ fn what_is_not_understood_is_refused_and_named() {
         sasl.mechanism PLAIN, sasl.jaas.config Plain required my_username="me" password="it";: sasl.jaas.config=(not shown): it has no username="…"
     "#]]
     .assert_eq(&told);
+}
+
+#[test]
+fn numbers_have_kafkas_bounds_and_are_large_enough_to_get_anywhere() {
+    for (key, smallest, largest) in [
+        ("batch.size", 0, INT),
+        ("buffer.memory", 1, LONG),
+        ("delivery.timeout.ms", 1, INT),
+        ("fetch.max.bytes", 0, INT),
+        ("fetch.max.wait.ms", 0, INT),
+        ("fetch.min.bytes", 0, INT),
+        ("linger.ms", 0, LONG),
+        ("max.block.ms", 0, LONG),
+        ("max.in.flight.requests.per.connection", 1, INT),
+        ("max.partition.fetch.bytes", 0, INT),
+        ("max.request.size", 1, INT),
+        ("metadata.max.age.ms", 0, LONG),
+        ("request.timeout.ms", 1, INT),
+        ("retries", 0, INT),
+        ("retry.backoff.max.ms", 0, LONG),
+        ("retry.backoff.ms", 0, LONG),
+        ("socket.connection.setup.timeout.ms", 1, LONG),
+    ] {
+        let is_taken = |value: i128| {
+            let given = [("bootstrap.servers", "a:1"), (key, &value.to_string())];
+            ClientConfig::from_properties(&given).is_ok()
+                && ProducerConfig::from_properties(&given).is_ok()
+                && ConsumerConfig::from_properties(&given).is_ok()
+        };
+        let (smallest, largest) = (i128::from(smallest), i128::from(largest));
+        let taken = [smallest - 1, smallest, largest, largest + 1].map(is_taken);
+        assert_eq!(taken, [false, true, true, false], "{key}");
+    }
+}
+
+#[test]
+fn a_name_of_librdkafkas_is_none_of_kafkas_and_leads_to_one() {
+    let is_known = |key: &str| KEYS.iter().any(|(known, _)| *known == key);
+    for (name, meaning) in foreign::meanings() {
+        assert!(!is_known(name), "{name}");
+        if let Some(here) = meaning.strip_prefix("it is ") {
+            let mut keys = here.split([' ', ',']).filter(|word| word.contains('.') || *word == "acks");
+            assert!(here == "retries" || keys.all(is_known), "{here}");
+        }
+    }
 }
 
 #[test]
@@ -233,6 +282,12 @@ fn the_page_about_settings_is_that_of_the_table() {
         if let Nobody(reason) = reader {
             writeln!(page, "| `{key}` | {reason} |").expect("writes to memory");
         }
+    }
+    page.push_str(
+        "\nThese are names of librdkafka's, and refused with a hint:\n\n| name | here |\n|---|---|\n",
+    );
+    for (name, meaning) in foreign::meanings() {
+        writeln!(page, "| `{name}` | {meaning} |").expect("writes to memory");
     }
     expect_file!["../../../../docs/CLIENT_CONFIG.md"].assert_eq(&page);
 }

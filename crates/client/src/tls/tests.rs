@@ -1,4 +1,5 @@
 use std::fs;
+use std::time::Duration;
 
 use crate::{ClientConfig, Tls, TlsIdentity};
 
@@ -19,6 +20,31 @@ CgYIKoZIzj0EAwIDSAAwRQIgDBSeLcHv6xzDQfI/D2rBfjPLaPAmDSDMeJhJ+W8u
 jbECIQC9hOcp04C+JFkKrieyORZb9DATGKcb14qnYSgCU03jBA==
 -----END CERTIFICATE-----
 ";
+
+/// One of X.509 version 1, as openssl makes them unless it is told otherwise.
+const OLD: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBGTCBvwIUc3XI7KNoVLLfIIfoDbU6ApWyKsIwCgYIKoZIzj0EAwIwDjEMMAoG
+A1UEAwwDb2xkMCAXDTI2MTEyODE2MjQxMVoYDzIxMjYxMTA0MTYyNDExWjAOMQww
+CgYDVQQDDANvbGQwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAASuvEDxlFc+Be5o
+XIii2ltuz7pgYWMPLAMj99XsQryl7J5Byg1AYUxqeWnKMMgMruQu6WL8Lnb6mTuq
+Bp2sOkRaMAoGCCqGSM49BAMCA0kAMEYCIQCTUb8GPHFmLjI1xlV+/3K2YI+Er8e+
+HJe1QgwO3UAVXwIhAJHEg1ct3jzC2coAQFqetxmJzmPvMKH3/z8MNuaMOUaz
+-----END CERTIFICATE-----
+";
+
+#[test]
+fn certificates_that_only_others_believe_are_told_with_the_way_out() {
+    for (shown, problem) in [(REAL, TlsProblem::AuthorityShown), (OLD, TlsProblem::OldCertificate)] {
+        let tls = Tls { roots: Some(shown.into()), ..Tls::default() };
+        let verifier = tls.verifier(Arc::new(ring::default_provider())).expect("it can be trusted");
+        let certificate = CertificateDer::from_pem_slice(shown.as_bytes()).expect("a certificate");
+        let name = ServerName::try_from("broker").expect("a name");
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(2_000_000_000));
+        let refused = verifier.verify_server_cert(&certificate, &[], &name, &[], now);
+        assert_eq!(TlsProblem::of(&refused.expect_err("nobody shows such")), problem);
+    }
+}
 
 #[test]
 fn certificates_in_a_file_of_settings_get_their_lines_back() {
