@@ -25,7 +25,7 @@ use crate::progress::Progress;
 use crate::remote::{self, Settings};
 use crate::report::Report;
 use crate::template::InputRecord;
-use crate::waiting::{Wait, watch};
+use crate::waiting::{PATIENCE, Wait, watch};
 
 /// How long a record waits until the topic is there.
 pub(crate) const BLOCK_MAX_MS: u64 = 10_000;
@@ -136,11 +136,14 @@ impl<'a> Writer<'a> {
             Some(PartitionChoice::Number(wanted)) => wanted == number,
             Some(PartitionChoice::Any) | None => true,
         };
+        let trouble = self.producer.troubles().into_iter().find(|it| PATIENCE <= it.lasts);
+        let trouble =
+            trouble.map_or(String::new(), |it| format!(": {}-{}: {}", it.topic, it.partition, it.cause));
         Wait {
             progress: ledger.written + ledger.failed,
             partitions: partitions.filter(|it| !ledger.pending.is_empty() && is_wanted(it.1)).collect(),
             // Not how many: that would be a new reason whenever one more is read.
-            missing: Some("what was sent is not acknowledged".to_owned()),
+            missing: Some(format!("what was sent is not acknowledged{trouble}")),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::failure::tell;
 /// How often it is looked whether anything went on.
 const INTERVAL: Duration = Duration::from_millis(250);
 /// From then on a person wonders.
-const PATIENCE: Duration = Duration::from_millis(1_500);
+pub(crate) const PATIENCE: Duration = Duration::from_millis(1_500);
 /// More names are counted.
 const NAMES_MAX: usize = 8;
 

@@ -25,7 +25,8 @@ impl Backoff {
     /// The wait after `failures` failures in a row, in microseconds.
     pub fn wait_us(self, failures: u32, random: &mut Random) -> u64 {
         let doublings = failures.saturating_sub(1).min(20);
-        let wait_us = (self.first_ms << doublings).min(self.longest_ms) * 1_000;
+        // Without any wait, who tries again keeps the processor busy.
+        let wait_us = (self.first_ms << doublings).min(self.longest_ms).max(1) * 1_000;
         let spread = wait_us / 5;
         wait_us - spread + random.below(2 * spread + 1)
     }

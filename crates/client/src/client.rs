@@ -93,6 +93,8 @@ impl Drop for AllTopics {
 /// What the refreshing task holds: not the client, so that it ends with it.
 struct Metadata {
     cache: Mutex<MetadataCache>,
+    /// Why no broker answered the last time.
+    unreachable: Mutex<Option<CallError>>,
     newest: watch::Sender<Arc<Cluster>>,
     wake: Notify,
 }
@@ -121,6 +123,7 @@ impl Client {
         let cache = MetadataCache::new(config.backoff, config.metadata_age_max_ms, seeded());
         let metadata = Arc::new(Metadata {
             cache: Mutex::new(cache),
+            unreachable: Mutex::default(),
             newest: watch::Sender::default(),
             wake: Notify::new(),
         });
@@ -189,6 +192,11 @@ impl Client {
         &self.shared.pool
     }
 
+    /// Why no broker has answered lately, if none has.
+    pub fn unreachable(&self) -> Option<CallError> {
+        self.shared.metadata.unreachable.lock().clone()
+    }
+
     /// Tells of every newer picture.
     pub(crate) fn clusters(&self) -> watch::Receiver<Arc<Cluster>> {
         self.shared.metadata.newest.subscribe()
@@ -250,7 +258,6 @@ impl Metadata {
 
 /// Asks for metadata whenever the cache wants it, until the client is gone.
 async fn refresh(metadata: Arc<Metadata>, clock: Clock, asker: Asker) {
-    let mut is_failing = false;
     loop {
         if asker.pool.is_closed() {
             return;
@@ -264,7 +271,7 @@ async fn refresh(metadata: Arc<Metadata>, clock: Clock, asker: Asker) {
                 let known = metadata.newest.borrow().clone();
                 match asker.ask((!wants_all).then_some(topics), &known).await {
                     Ok(response) => {
-                        if std::mem::replace(&mut is_failing, false) {
+                        if metadata.unreachable.lock().take().is_some() {
                             warn!("a broker answers again");
                         }
                         metadata.answered(clock, &asker.pool, response);
@@ -272,9 +279,10 @@ async fn refresh(metadata: Arc<Metadata>, clock: Clock, asker: Asker) {
                     Err(CallError::Closed) => return,
                     Err(error) => {
                         // Once for as long as it lasts.
-                        if !std::mem::replace(&mut is_failing, true) {
+                        if metadata.unreachable.lock().is_none() {
                             warn!(%error, "no broker answers, trying on");
                         }
+                        *metadata.unreachable.lock() = Some(error);
                         metadata.cache.lock().failed(clock.now());
                     }
                 }

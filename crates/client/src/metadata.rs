@@ -5,6 +5,7 @@
 //! lags cannot send the client back to a leader which is gone (KIP-320).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
 use klamm_model::{BrokerId, ErrorCode, Tick, TopicId};
@@ -24,6 +25,8 @@ pub struct Cluster {
     pub brokers: BTreeMap<BrokerId, BrokerAddress>,
     /// The topics that somebody asked for.
     pub topics: BTreeMap<Arc<str>, Topic>,
+    /// How often all topics were told, as they are while somebody asks for all: from one time to the next, what is new was made between them.
+    pub all_told: u64,
 }
 
 /// Where a broker listens for clients.
@@ -93,6 +96,15 @@ impl LeaderHint {
     }
 }
 
+/// As one connects to it: a numeric IPv6 address needs its brackets.
+impl fmt::Display for BrokerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port, .. } = self;
+        let is_bare_ipv6 = host.contains(':') && !host.starts_with('[');
+        if is_bare_ipv6 { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+    }
+}
+
 impl BrokerAddress {
     pub(crate) fn from_wire(host: &str, port: i32, rack: &Option<String>) -> Option<Self> {
         // Nobody listens at port 0.
@@ -140,7 +152,7 @@ impl Cluster {
             })
             .collect();
         let controller = (response.controller_id >= 0).then_some(BrokerId(response.controller_id));
-        Self { id: response.cluster_id, controller, brokers, topics }
+        Self { id: response.cluster_id, controller, brokers, topics, all_told: 0 }
     }
 
     /// The partition, if the topic and the number are known.
@@ -183,7 +195,13 @@ impl Cluster {
             }
             topics.insert(name, topic);
         }
-        Self { id: newer.id.or_else(|| self.id.clone()), controller: newer.controller, brokers, topics }
+        Self {
+            id: newer.id.or_else(|| self.id.clone()),
+            controller: newer.controller,
+            brokers,
+            topics,
+            all_told: self.all_told,
+        }
     }
 }
 
@@ -333,6 +351,7 @@ impl MetadataCache {
         let all: Option<BTreeSet<_>> =
             (self.state == State::Asking { all: true }).then(|| newer.topics.keys().cloned().collect());
         let mut merged = self.cluster.merge(newer);
+        merged.all_told += u64::from(all.is_some());
         // What nobody asked for is not kept, or a broker that tells of ever new topics would fill our memory.
         merged.topics.retain(|name, _| {
             let is_told = all.as_ref().map_or(self.wants_all(), |all| all.contains(name));
@@ -482,6 +501,7 @@ mod tests {
         }
         assert_eq!(cache.cluster().topics.keys().map(|name| &**name).collect::<Vec<_>>(), ["t"]);
         assert_eq!(cache.cluster().brokers.keys().collect::<Vec<_>>(), [&BrokerId(1)]);
+        assert_eq!(cache.cluster().all_told, 0);
         // Who wants all topics has those that there are now.
         cache.want_all();
         for number in 0..2 {
@@ -494,6 +514,7 @@ mod tests {
             cache.mark_stale();
         }
         assert_eq!(cache.cluster().topics.keys().map(|name| &**name).collect::<Vec<_>>(), ["new1", "t"]);
+        assert_eq!(cache.cluster().all_told, 2);
     }
 
     #[test]

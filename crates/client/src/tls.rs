@@ -37,8 +37,8 @@ const PEM_MARK: &str = "-----BEGIN ";
 /// let settings = [
 ///     ("bootstrap.servers", "broker:9093"),
 ///     ("security.protocol", "SSL"),
-///     ("ssl.truststore.certificates", "…"),
-///     ("ssl.keystore.certificate.chain", "…"),
+///     ("ssl.truststore.certificates", "-----BEGIN CERTIFICATE-----…"),
+///     ("ssl.keystore.certificate.chain", "-----BEGIN CERTIFICATE-----…"),
 ///     ("ssl.keystore.key", "…"),
 /// ];
 /// # let shown = ClientConfig::from_properties(&settings).expect("settings").tls.expect("secured");

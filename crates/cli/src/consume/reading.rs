@@ -15,7 +15,7 @@ use crate::args::ConsumeArgs;
 use crate::offsets::{Span, offsets_of, spans};
 use crate::range::Bound;
 use crate::time::now_ms;
-use crate::waiting::Wait;
+use crate::waiting::{PATIENCE, Wait};
 
 /// How often it is looked whether a range was read to its end, while nothing comes.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
@@ -184,10 +184,12 @@ impl<'a> Reading<'a> {
             positions.iter().filter_map(|it| it.position).map(|it| it.raw().cast_unsigned()).sum();
         let is_open = |it: &PartitionPosition| self.ends.is_some() || !is_ending || it.lag() != Some(0);
         let is_waiting = |it: &PartitionPosition| !self.is_printing.get() && !it.is_paused && is_open(it);
+        let trouble = self.consumer.troubles().into_iter().find(|it| PATIENCE <= it.lasts);
+        let trouble = trouble.map(|it| format!("{}-{}: {}", it.topic, it.partition, it.cause));
         Wait {
             progress: read + self.seen.get(),
             partitions: positions.into_iter().filter(is_waiting).map(|it| (it.topic, it.partition)).collect(),
-            missing: is_ending.then(|| "no answer from the leaders".to_owned()),
+            missing: trouble.or_else(|| is_ending.then(|| "no answer from the leaders".to_owned())),
         }
     }
 

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use klamm_model::{BrokerId, Offset, TopicId};
 
 use super::config::Start;
+use super::error::Cause;
 use crate::call::CallId;
 use crate::metadata::LeaderHint;
+use crate::trouble::Trouble;
 
 /// A partition to read.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -88,6 +90,8 @@ pub enum Effect {
     RefreshMetadata,
     /// [`Machine::take`](super::machine::Machine::take) has something, or the end was reached.
     Readable,
+    /// A partition has not been readable for a while. Told once, until it was read again.
+    Trouble(Trouble<Cause>),
 }
 
 /// What a Fetch says, given what the broker knows from those before (KIP-227).

@@ -42,9 +42,15 @@ pub enum Cause {
     /// The brokers know no such topic or partition.
     #[error("the topic or partition does not exist")]
     Unknown,
+    /// The partition is there, and no broker leads it.
+    #[error("nobody leads it")]
+    Leaderless,
     /// The broker said no.
     #[error("the broker answered {0}")]
     Refused(ErrorCode),
+    /// The broker said nothing of the partition, or nothing that is of use.
+    #[error("the broker's answer is of no use")]
+    Useless,
     /// What the broker sent is damaged.
     #[error("at offset {at}: {problem}")]
     Damaged {
@@ -63,7 +69,7 @@ pub enum Cause {
         /// What the deserializer said.
         problem: String,
     },
-    /// The request brought no answer, and trying again can't help.
+    /// The request brought no answer.
     #[error("{0}")]
     Call(CallError),
 }

@@ -24,11 +24,12 @@ use super::effect::{Assignment, Effect, PartitionFetch, PartitionPosition, Topic
 use super::error::{Cause, ConsumeError};
 use super::session::Session;
 use super::slot::{Position, Slot};
-use super::subscription::{Subscription, Topics};
+use super::subscription::{Notice, Subscription, Topics};
 use crate::call::CallId;
 use crate::metadata::Cluster;
 use crate::metrics::ConsumerMetrics;
 use crate::partitioner::Random;
+use crate::trouble::{Failing, Trouble};
 
 /// ListOffsets takes these for times that no record has.
 const LATEST: i64 = -1;
@@ -64,6 +65,8 @@ pub struct Machine {
     wake: Option<Tick>,
     /// An error waits that nobody was told of.
     has_news: bool,
+    /// Partitions whose trouble has just lasted for long.
+    untold: Vec<usize>,
     random: Random,
 }
 
@@ -86,6 +89,7 @@ impl Machine {
             next_call: 0,
             wake: None,
             has_news: false,
+            untold: Vec::new(),
             random,
         }
     }
@@ -101,6 +105,7 @@ impl Machine {
         self.places.clear();
         self.readable.clear();
         self.errors.clear();
+        self.untold.clear();
         self.calls.clear();
         self.fetching.clear();
         for session in self.sessions.values_mut() {
@@ -129,19 +134,32 @@ impl Machine {
             Topics::Matching(_) => Vec::new(),
         };
         self.assign(named.into_iter().map(|topic| Assignment { topic, partition: 0, start }));
-        self.subscription = Some(Subscription::new(topics, start));
+        self.subscription = Some(Subscription::new(topics, start, &self.cluster));
         self.follow_topics();
     }
 
     fn follow_topics(&mut self) {
         let Some(mut subscription) = self.subscription.take() else { return };
-        for (name, topic) in &self.cluster.clone().topics {
-            if let Some(start) = subscription.start_of(name, topic) {
-                for partition in 0..topic.partitions.len() {
-                    self.add(name.clone(), partition as i32, start);
+        let cluster = self.cluster.clone();
+        for (name, topic) in &cluster.topics {
+            match subscription.notice(name, topic) {
+                Notice::Nothing => {}
+                Notice::Absent => {
+                    // It stands for the topic until that comes, and is then as new as the topic.
+                    let place = self.place(name, 0).expect("it was assigned when it was named");
+                    let position = &mut self.slots[place].position;
+                    if matches!(position, Position::Find(Start::Latest | Start::Last(_))) {
+                        *position = Position::Find(Start::Earliest);
+                    }
+                }
+                Notice::Reads(start) => {
+                    for partition in 0..topic.partitions.len() {
+                        self.add(name.clone(), partition as i32, start);
+                    }
                 }
             }
         }
+        subscription.noticed_all(&cluster);
         self.subscription = Some(subscription);
     }
 
@@ -307,6 +325,25 @@ impl Machine {
         })
     }
 
+    /// Which partitions are not readable for now though they are tried, and why.
+    pub fn troubles(&self, now: Tick) -> impl Iterator<Item = Trouble<Cause>> {
+        let is_wanted = |slot: &&Slot| !slot.is_stopped && !slot.is_paused;
+        self.slots.iter().filter(is_wanted).filter_map(move |slot| self.trouble(slot, now))
+    }
+
+    fn trouble(&self, slot: &Slot, now: Tick) -> Option<Trouble<Cause>> {
+        let failing = slot.failing.as_ref()?;
+        Some(Trouble {
+            topic: slot.topic.clone(),
+            partition: slot.partition,
+            broker: slot.failed_at,
+            address: slot.failed_at.and_then(|broker| self.cluster.brokers.get(&broker).cloned()),
+            cause: failing.cause.clone(),
+            tries: failing.tries,
+            lasts: failing.lasts(now),
+        })
+    }
+
     /// What was done so far.
     pub fn metrics(&self) -> ConsumerMetrics {
         let lag = self.positions().filter_map(|position| position.lag()).fold(0, u64::saturating_add);
@@ -341,13 +378,17 @@ impl Machine {
             match slot.position {
                 Position::Find(_) => lookups.entry(leader).or_default().push(place),
                 Position::At(_) if slot.must_validate => validations.entry(leader).or_default().push(place),
-                Position::At(_) if slot.waiting_bytes < 2 * self.config.partition_bytes_max => {
+                // At least a batch, as brokers do, however little is allowed.
+                Position::At(_) if slot.waiting_bytes < (2 * self.config.partition_bytes_max).max(1) => {
                     fetches.entry(self.reader_of(place, leader, now)).or_default().push(place);
                 }
                 Position::At(_) => {
                     absentees.insert(self.reader_of(place, leader, now));
                 }
             }
+        }
+        for place in mem::take(&mut self.untold) {
+            out.extend(self.trouble(&self.slots[place], now).map(Effect::Trouble));
         }
         if lacks_leader {
             out.push(Effect::RefreshMetadata);
@@ -361,7 +402,7 @@ impl Machine {
             out.push(Effect::OffsetForLeaderEpoch { call, broker, topics });
         }
         for (broker, places) in fetches {
-            let room = self.config.prefetch_bytes_max.saturating_sub(self.waiting_bytes);
+            let room = self.config.prefetch_bytes_max.max(1).saturating_sub(self.waiting_bytes);
             if room > 0 && !self.fetching.contains_key(&broker) {
                 self.fetch(broker, places, absentees.contains(&broker), room, out);
             }
@@ -390,7 +431,7 @@ impl Machine {
         for &place in &places {
             let slot = &mut self.slots[place];
             let Position::At(offset) = slot.position else { continue };
-            slot.call = Some(call);
+            (slot.call, slot.asked) = (Some(call), Some(broker));
             let leader_epoch =
                 self.cluster.leader(&slot.topic, slot.partition).map_or(-1, |(_, epoch)| epoch);
             let fetch = PartitionFetch { partition: slot.partition, offset, leader_epoch };
@@ -427,7 +468,7 @@ impl Machine {
         let mut topics: Vec<TopicLookup> = Vec::new();
         for &place in &places {
             let slot = &mut self.slots[place];
-            slot.call = Some(call);
+            (slot.call, slot.asked) = (Some(call), Some(broker));
             let wanted = match slot.position {
                 Position::Find(Start::Earliest) => EARLIEST,
                 Position::Find(Start::Latest | Start::Last(_)) => LATEST,
@@ -465,14 +506,15 @@ impl Machine {
 
     /// Says whether metadata may help.
     fn wait_for_leader(&mut self, now: Tick, place: usize, out: &mut Vec<Effect>) -> bool {
-        let slot = &self.slots[place];
+        let slot = &mut self.slots[place];
+        slot.asked = None;
         match self.cluster.topics.get(&slot.topic) {
             Some(topic)
                 if topic.error == ErrorCode::None
                     && self.cluster.partition(&slot.topic, slot.partition).is_some() =>
             {
-                // The partition is there, only nobody leads it: that passes.
-                self.try_later(now, place);
+                // That passes.
+                self.try_later(now, place, Cause::Leaderless);
             }
             Some(topic)
                 if matches!(
@@ -485,28 +527,37 @@ impl Machine {
                 out.push(Effect::Readable);
                 return false;
             }
-            Some(_) | None => self.unknown(now, place, out),
+            Some(topic) => {
+                let is_unknown = matches!(topic.error, ErrorCode::None | ErrorCode::UnknownTopicOrPartition);
+                let cause = if is_unknown { Cause::Unknown } else { Cause::Refused(topic.error) };
+                self.unknown(now, place, cause, out);
+            }
+            None => self.unknown(now, place, Cause::Unknown, out),
         }
         let not_before = self.slots[place].not_before;
         self.wake = Some(self.wake.map_or(not_before, |wake| wake.min(not_before)));
         true
     }
 
-    fn unknown(&mut self, now: Tick, place: usize, out: &mut Vec<Effect>) {
+    fn unknown(&mut self, now: Tick, place: usize, cause: Cause, out: &mut Vec<Effect>) {
         let since = *self.slots[place].unknown_since.get_or_insert(now);
         if now.ms_since(since) >= self.config.unknown_topic_timeout_ms {
-            self.stop(place, Cause::Unknown);
+            self.stop(place, cause);
             out.push(Effect::Readable);
         } else {
-            self.try_later(now, place);
+            self.try_later(now, place, cause);
         }
     }
 
-    fn try_later(&mut self, now: Tick, place: usize) {
+    fn try_later(&mut self, now: Tick, place: usize, cause: Cause) {
         self.metrics.retries += 1;
         let slot = &mut self.slots[place];
-        slot.failures = slot.failures.saturating_add(1);
-        slot.not_before = Tick(now.0 + self.config.backoff.wait_us(slot.failures, &mut self.random));
+        slot.failed_at = slot.asked;
+        if Failing::note(&mut slot.failing, now, cause) {
+            self.untold.push(place);
+        }
+        let tries = slot.failing.as_ref().map_or(0, |failing| failing.tries);
+        slot.not_before = Tick(now.0 + self.config.backoff.wait_us(tries, &mut self.random));
     }
 
     fn stop(&mut self, place: usize, cause: Cause) {

@@ -8,11 +8,12 @@ use klamm_model::{BrokerId, Tick};
 use klamm_wire::{Request, Response};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tracing::warn;
 
 use super::batch::FetchedBatch;
 use super::config::{Config, Start};
 use super::effect::{Assignment, Effect, PartitionPosition};
-use super::error::ConsumeError;
+use super::error::{Cause, ConsumeError};
 use super::machine::Machine;
 use super::request::{epoch_end_request, fetch_request, list_offsets_request};
 use super::stream::RecordStream;
@@ -21,6 +22,7 @@ use crate::call::{CallError, CallId};
 use crate::client::{AllTopics, Client};
 use crate::metrics::ConsumerMetrics;
 use crate::net::{Lane, Question, Target, seeded};
+use crate::trouble::Trouble;
 
 /// Reads partitions that it is told to read, without a group. Batches are fetched ahead in the background, in order for each partition.
 ///
@@ -99,7 +101,8 @@ impl Consumer {
         self.shared.work.notify_one();
     }
 
-    /// Reads all partitions of these topics from now on and no others, also partitions that are added later; those from their first record.
+    /// Reads all partitions of these topics from now on and no others, also topics and partitions that are made later: those from their first
+    /// record, or from the given moment.
     pub fn subscribe(&self, topics: Topics, start: Start) {
         let all_topics = match &topics {
             Topics::Named(names) => {
@@ -156,6 +159,13 @@ impl Consumer {
     /// How far each partition is read, and how far that is from its end.
     pub fn positions(&self) -> Vec<PartitionPosition> {
         self.shared.state.lock().machine.positions().collect()
+    }
+
+    /// Which partitions are not readable for now, and why, for whoever waits for records in vain. They are tried again and again; what does
+    /// not pass is an error instead, and what lasts for seconds is told in the log.
+    pub fn troubles(&self) -> Vec<Trouble<Cause>> {
+        let now = self.shared.client.clock().now();
+        self.shared.state.lock().machine.troubles(now).collect()
     }
 
     /// What was done so far.
@@ -237,7 +247,7 @@ impl Shared {
                 self.client.pool().ask(Target::Broker(broker), Lane::Parked, question);
             }
             Effect::ListOffsets { call, broker, topics } => {
-                let request = list_offsets_request(&self.config(), topics);
+                let request = list_offsets_request(self.state.lock().machine.config(), topics);
                 self.ask_promptly(call, broker, request);
             }
             Effect::OffsetForLeaderEpoch { call, broker, topics } => {
@@ -246,6 +256,7 @@ impl Shared {
             Effect::RefreshMetadata => self.client.refresh_metadata(),
             Effect::LeaderHint(hint) => self.client.leader_hint(hint),
             Effect::Readable => self.wake_readers(),
+            Effect::Trouble(trouble) => warn!(%trouble, "a partition can't be read, trying on"),
         }
     }
 
@@ -254,7 +265,7 @@ impl Shared {
     }
 
     fn ask_promptly(self: &Arc<Self>, call: CallId, broker: BrokerId, request: Request) {
-        let timeout_ms = self.config().request_timeout_ms;
+        let timeout_ms = self.state.lock().machine.config().request_timeout_ms;
         self.ask(call, broker, Lane::Prompt, request, i16::MAX, timeout_ms);
     }
 

@@ -11,6 +11,7 @@ use super::config::{OutOfRange, Start};
 use super::error::Cause;
 use crate::backoff::HURRIES_MAX;
 use crate::call::CallId;
+use crate::trouble::Failing;
 
 #[derive(Debug)]
 pub(super) struct Slot {
@@ -20,8 +21,12 @@ pub(super) struct Slot {
     pub(super) partition: i32,
     pub(super) position: Position,
     pub(super) call: Option<CallId>,
+    /// The broker of that call, or of the last one.
+    pub(super) asked: Option<BrokerId>,
     pub(super) not_before: Tick,
-    pub(super) failures: u32,
+    pub(super) failing: Option<Failing<Cause>>,
+    /// The broker that was asked in vain the last time, if any could be asked.
+    pub(super) failed_at: Option<BrokerId>,
     /// How often it was asked for again at once since it was read.
     pub(super) hurries: u32,
     pub(super) unknown_since: Option<Tick>,
@@ -62,8 +67,10 @@ impl Slot {
             partition,
             position,
             call: None,
+            asked: None,
             not_before: Tick(0),
-            failures: 0,
+            failing: None,
+            failed_at: None,
             hurries: 0,
             unknown_since: None,
             waiting: VecDeque::new(),
@@ -91,7 +98,7 @@ impl Slot {
     }
 
     pub(super) fn was_read(&mut self) {
-        (self.failures, self.hurries) = (0, 0);
+        (self.failing, self.hurries) = (None, 0);
     }
 
     pub(super) fn begin_at(&mut self, found: Option<Offset>) {
@@ -116,7 +123,6 @@ impl Slot {
         self.position = Position::At(offset);
         self.handed_to = offset;
         (self.read_epoch, self.must_validate) = (None, false);
-        self.failures = 0;
         self.note_end();
     }
 

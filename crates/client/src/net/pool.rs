@@ -238,16 +238,7 @@ impl Shared {
     fn address(&self, cluster: &Cluster, target: Target) -> Option<String> {
         match target {
             Target::Bootstrap(index) => self.bootstrap.get(index).cloned(),
-            Target::Broker(broker) => {
-                let broker = cluster.brokers.get(&broker)?;
-                // A numeric IPv6 address needs its brackets.
-                let is_bare_ipv6 = broker.host.contains(':') && !broker.host.starts_with('[');
-                Some(if is_bare_ipv6 {
-                    format!("[{}]:{}", broker.host, broker.port)
-                } else {
-                    format!("{}:{}", broker.host, broker.port)
-                })
-            }
+            Target::Broker(broker) => Some(cluster.brokers.get(&broker)?.to_string()),
         }
     }
 }

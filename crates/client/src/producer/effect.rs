@@ -5,9 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use klamm_model::{BrokerId, Offset, Timestamp, TopicId};
 
-use super::error::SendError;
+use super::error::{Cause, SendError};
 use crate::call::CallId;
 use crate::metadata::LeaderHint;
+use crate::trouble::Trouble;
 
 /// What the machine wants done.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub enum Effect<T> {
     Done(Done<T>),
     /// Somebody was refused for lack of room, and there is room again.
     Room,
+    /// A batch has been sent in vain for a while. Told once.
+    Trouble(Trouble<Cause>),
 }
 
 /// The batches of one topic in one request.

@@ -8,7 +8,7 @@ use crate::call::CallError;
 
 /// Records that were given to the producer and are not known to be written.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{}: {}: {cause}", self.place(), effort(*.tries))]
+#[error("{}: {}: {cause}", self.place(), effort(*.tries, *.maybe_written))]
 pub struct SendError {
     /// The topic.
     pub topic: Arc<str>,
@@ -16,13 +16,16 @@ pub struct SendError {
     pub partition: Option<i32>,
     /// How often the records were sent.
     pub tries: u32,
+    /// Whether they may be in the log all the same: an answer got lost, or came from a broker that could not know. To send them again could then
+    /// store them twice.
+    pub maybe_written: bool,
     /// What stood in the way at last.
     pub cause: Cause,
 }
 
 impl SendError {
     pub(crate) fn before_sending(topic: &str, partition: Option<i32>, cause: Cause) -> Self {
-        Self { topic: topic.into(), partition, tries: 0, cause }
+        Self { topic: topic.into(), partition, tries: 0, maybe_written: false, cause }
     }
 
     fn place(&self) -> String {
@@ -36,6 +39,9 @@ impl SendError {
 /// What stood in the way of a record.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Cause {
+    /// The partition is there, and no broker leads it.
+    #[error("nobody leads it")]
+    Leaderless,
     /// The broker said no.
     #[error("the broker answered {code}{}", detail(.message))]
     Refused {
@@ -52,7 +58,7 @@ pub enum Cause {
     TimedOut {
         /// The delivery timeout.
         timeout_ms: u64,
-        /// What went wrong in the last try.
+        /// What went wrong in the last try, or why there was none.
         last: Option<Box<Cause>>,
     },
     /// A single record exceeds what may be sent at once.
@@ -72,12 +78,14 @@ pub enum Cause {
         waited_ms: u64,
     },
     /// The brokers told of no such topic in time.
-    #[error("the topic is not known after {waited_ms} ms{}", error_code_in_brackets(.answer))]
+    #[error("the topic is not known after {waited_ms} ms{}", told_of_it(*.answer, .last))]
     UnknownTopic {
         /// How long the record waited.
         waited_ms: u64,
         /// What the brokers answered about it.
         answer: Option<ErrorCode>,
+        /// Why no broker answered, if none did.
+        last: Option<CallError>,
     },
     /// The partition asked for does not exist.
     #[error("the topic has {partition_count} partitions, from 0")]
@@ -101,11 +109,12 @@ pub enum Cause {
     Abandoned,
 }
 
-fn effort(tries: u32) -> String {
+fn effort(tries: u32, maybe_written: bool) -> String {
+    let written = if maybe_written { "not known to be written" } else { "not written" };
     match tries {
         0 => "not sent".to_owned(),
-        1 => "not written after 1 try".to_owned(),
-        tries => format!("not written after {tries} tries"),
+        1 => format!("{written} after 1 try"),
+        tries => format!("{written} after {tries} tries"),
     }
 }
 
@@ -114,9 +123,13 @@ fn detail(message: &Option<String>) -> String {
 }
 
 fn last_cause(last: &Option<Box<Cause>>) -> String {
-    last.as_ref().map_or(String::new(), |cause| format!("; the last try: {cause}"))
+    last.as_ref().map_or(String::new(), |cause| format!("; what stood in the way: {cause}"))
 }
 
-fn error_code_in_brackets(answer: &Option<ErrorCode>) -> String {
-    answer.map_or(String::new(), |code| format!(" ({code})"))
+fn told_of_it(answer: Option<ErrorCode>, last: &Option<CallError>) -> String {
+    match (last, answer) {
+        (Some(error), _) => format!("; {error}"),
+        (None, Some(code)) => format!(" ({code})"),
+        (None, None) => String::new(),
+    }
 }

@@ -13,6 +13,7 @@ mod topics;
 use std::collections::BTreeMap;
 use std::mem;
 use std::sync::Arc;
+use std::time::Duration;
 
 use klamm_model::{BrokerId, ErrorCode, ProducerEpoch, ProducerId, Tick, Timestamp};
 use klamm_wire::{ApiKey, InitProducerIdResponse, ProduceResponse, produce::LeaderIdAndEpoch};
@@ -28,6 +29,7 @@ use crate::call::{CallError, CallId};
 use crate::metadata::{BrokerAddress, Cluster, LeaderHint};
 use crate::metrics::ProducerMetrics;
 use crate::partitioner::Random;
+use crate::trouble::{Failing, Trouble};
 
 #[derive(Debug)]
 struct Call {
@@ -38,7 +40,7 @@ struct Call {
 #[derive(Debug)]
 enum IdentityState {
     Off,
-    Unknown { asking: Option<CallId>, not_before: Tick, failures: u32 },
+    Unknown { asking: Option<CallId>, not_before: Tick, failing: Option<Failing<Cause>> },
     Known(Identity),
 }
 
@@ -72,7 +74,7 @@ impl<T: Clone + Default> Machine<T> {
     /// A producer with nothing in it.
     pub fn new(config: Config, cluster: Arc<Cluster>, random: Random) -> Self {
         let identity = if config.numbers_batches() {
-            IdentityState::Unknown { asking: None, not_before: Tick(0), failures: 0 }
+            IdentityState::Unknown { asking: None, not_before: Tick(0), failing: None }
         } else {
             IdentityState::Off
         };
@@ -321,6 +323,43 @@ impl<T: Clone + Default> Machine<T> {
         self.buffered
     }
 
+    /// Which partitions are not written for now though that is tried, and why.
+    pub fn troubles(&self, now: Tick) -> impl Iterator<Item = Trouble<Cause>> {
+        let is_wanted = |slot: &&usize| !self.queues[**slot].is_idle();
+        self.active.iter().filter(is_wanted).filter_map(move |&slot| self.trouble(slot, now))
+    }
+
+    pub(super) fn trouble(&self, slot: usize, now: Tick) -> Option<Trouble<Cause>> {
+        let queue = &self.queues[slot];
+        let (broker, cause, tries, since) = match (self.obstacle(slot), queue.failing()) {
+            (Some((cause, tries)), _) => (None, cause, tries, queue.oldest()?),
+            (None, failing) => {
+                let Failing { cause, tries, since, .. } = failing?;
+                (self.leader_of(slot), cause.clone(), *tries, *since)
+            }
+        };
+        Some(Trouble {
+            topic: queue.topic.clone(),
+            partition: queue.index,
+            broker,
+            address: broker.and_then(|broker| self.cluster.brokers.get(&broker).cloned()),
+            cause,
+            tries,
+            lasts: Duration::from_millis(now.ms_since(since)),
+        })
+    }
+
+    /// Why nothing can be sent to the partition at all, and how often that was looked into.
+    fn obstacle(&self, slot: usize) -> Option<(Cause, u32)> {
+        match &self.identity {
+            IdentityState::Unknown { failing: Some(failing), .. } => {
+                Some((failing.cause.clone(), failing.tries))
+            }
+            _ if self.leader_of(slot).is_none() => Some((Cause::Leaderless, 0)),
+            _ => None,
+        }
+    }
+
     /// What was done so far.
     pub fn metrics(&self) -> ProducerMetrics {
         let (buffered_bytes, buffered_records) = (self.buffered, self.record_count());
@@ -358,7 +397,8 @@ impl<T: Clone + Default> Machine<T> {
                     self.renumber(slot);
                 }
                 for mut batch in expired {
-                    let last = batch.last_cause.take().map(Box::new);
+                    let last = batch.failing.take().map(|failing| failing.cause);
+                    let last = last.or_else(|| self.obstacle(slot).map(|(cause, _)| cause)).map(Box::new);
                     self.give_up(slot, batch, Cause::TimedOut { timeout_ms, last }, out);
                 }
             }
@@ -505,15 +545,16 @@ impl<T: Clone + Default> Machine<T> {
         is_retriable: bool,
         out: &mut Vec<Effect<T>>,
     ) {
-        let IdentityState::Unknown { asking, not_before, failures } = &mut self.identity else {
+        let IdentityState::Unknown { asking, not_before, failing } = &mut self.identity else {
             return;
         };
         if *asking != Some(call) {
             return;
         }
         *asking = None;
-        *failures = failures.saturating_add(1);
-        *not_before = Tick(now.0 + self.config.backoff.wait_us(*failures, &mut self.random));
+        Failing::note(failing, now, cause.clone());
+        let tries = failing.as_ref().map_or(0, |failing| failing.tries);
+        *not_before = Tick(now.0 + self.config.backoff.wait_us(tries, &mut self.random));
         if !is_retriable {
             self.give_up_all(cause, out);
         }

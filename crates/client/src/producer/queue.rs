@@ -21,6 +21,7 @@ use super::error::Cause;
 use super::reseal::{cut, restamped, sequence_after};
 use crate::backoff::HURRIES_MAX;
 use crate::call::CallId;
+use crate::trouble::Failing;
 
 /// So often a broker is asked again that refuses the number of a batch which may be stored.
 const DOUBTS_MAX: u32 = 3;
@@ -48,7 +49,10 @@ pub(crate) struct Batch<T> {
     /// Bytes charged to the buffer: those of the records before compression.
     pub(crate) size: usize,
     pub(crate) tries: u32,
-    pub(crate) last_cause: Option<Cause>,
+    /// What went wrong with it so far.
+    pub(crate) failing: Option<Failing<Cause>>,
+    /// An earlier try may have reached the log.
+    pub(crate) maybe_written: bool,
     content: BatchBuilder,
     /// Must not linger: it is full, or somebody waits for it.
     is_due: bool,
@@ -62,8 +66,6 @@ struct Sent<T> {
     /// Counts the batches of the partition.
     ordinal: u64,
     state: SentState,
-    /// An earlier try may have reached the log.
-    maybe_written: bool,
     /// It is a part of a batch that may have reached the log as a whole.
     whole_maybe_written: bool,
     /// How often a broker said that its number can't be the next one, which only the leader can know.
@@ -179,7 +181,8 @@ impl<T> PartitionQueue<T> {
             record_count: 0,
             size: 0,
             tries: 0,
-            last_cause: None,
+            failing: None,
+            maybe_written: false,
             content,
             is_due: false,
         };
@@ -226,7 +229,7 @@ impl<T> PartitionQueue<T> {
                     return Next::Blocked;
                 };
                 // To renumber, nothing may be under way under the old numbers.
-                if self.must_renumber(identity) && !front.maybe_written && self.in_flight() > 0 {
+                if self.must_renumber(identity) && !front.batch.maybe_written && self.in_flight() > 0 {
                     return Next::Blocked;
                 }
                 if not_before <= now { Next::Ready(front.bytes.len()) } else { Next::At(not_before) }
@@ -257,7 +260,7 @@ impl<T> PartitionQueue<T> {
         identity: Option<Identity>,
     ) -> Bytes {
         if self.sent.front().is_some_and(Sent::state_is_waiting) {
-            if self.must_renumber(identity) && !self.sent[0].maybe_written {
+            if self.must_renumber(identity) && !self.sent[0].batch.maybe_written {
                 self.renumber(identity);
             }
             let front = &mut self.sent[0];
@@ -286,7 +289,6 @@ impl<T> PartitionQueue<T> {
             base_sequence,
             ordinal,
             state,
-            maybe_written: false,
             whole_maybe_written: false,
             doubts: 0,
         });
@@ -305,28 +307,33 @@ impl<T> PartitionQueue<T> {
     pub(crate) fn refuse(&mut self, call: CallId, maybe_written: bool) -> Option<(Batch<T>, bool)> {
         let place = self.place_of(call)?;
         self.sent[place].state = SentState::Waiting { not_before: Tick(0) };
-        self.sent[place].maybe_written |= maybe_written;
+        self.sent[place].batch.maybe_written |= maybe_written;
         Some(self.remove(place))
     }
 
-    /// The batch that went out with this call has to be sent again.
+    /// The batch that went out with this call has to be sent again. Says whether that has been so for long, the first time that it has.
     pub(crate) fn retry(
         &mut self,
+        (now, not_before): (Tick, Tick),
         call: CallId,
-        not_before: Tick,
         maybe_written: Option<bool>,
         cause: Cause,
-    ) {
+    ) -> bool {
         let Some(place) = self.place_of(call) else {
-            return;
+            return false;
         };
         let sent = &mut self.sent[place];
         sent.state = SentState::Waiting { not_before };
-        sent.batch.last_cause = Some(cause);
         if let Some(maybe_written) = maybe_written {
             // That a part is not in the log says nothing of the whole.
-            sent.maybe_written = maybe_written || sent.whole_maybe_written;
+            sent.batch.maybe_written = maybe_written || sent.whole_maybe_written;
         }
+        Failing::note(&mut sent.batch.failing, now, cause)
+    }
+
+    /// What is wrong with the batch that all others wait for.
+    pub(crate) fn failing(&self) -> Option<&Failing<Cause>> {
+        self.sent.front()?.batch.failing.as_ref()
     }
 
     /// Whether the batch of this call has several records.
@@ -352,16 +359,11 @@ impl<T> PartitionQueue<T> {
         front.batch.size -= batch.size;
         (front.batch.record_count, front.bytes) = (count, front_bytes);
         front.state = SentState::Waiting { not_before: Tick(0) };
-        front.whole_maybe_written |= front.maybe_written;
+        front.whole_maybe_written |= batch.maybe_written;
         let rear = Sent { batch, bytes, base_sequence: sequence_after(front.base_sequence, count), ..*front };
         let id = rear.batch.id;
         self.sent.insert(place + 1, rear);
         id
-    }
-
-    /// Whether the batch of this call is a part of one that may be in the log as a whole, where it would not be known again.
-    pub(crate) fn whole_maybe_written(&self, call: CallId) -> bool {
-        self.place_of(call).is_some_and(|place| self.sent[place].whole_maybe_written)
     }
 
     /// The partition is led by somebody else, or by the same broker anew: there is no reason to wait for an old failure.
@@ -375,18 +377,22 @@ impl<T> PartitionQueue<T> {
         }
     }
 
-    /// The number of this call's batch is refused: is that to be believed? Who says so may have been replaced as leader and not know it, and
-    /// whether the batch is stored is then known to the new one only.
-    pub(crate) fn doubts(&mut self, call: CallId) -> bool {
-        let Some(place) = self.place_of(call) else { return false };
-        let sent = &mut self.sent[place];
-        sent.doubts += 1;
-        place == 0 && sent.maybe_written && sent.doubts <= DOUBTS_MAX
-    }
-
     /// Whether the batch of this call is the one that all others wait for, under the current numbers.
     pub(crate) fn is_first(&self, call: CallId) -> bool {
         self.place_of(call) == Some(0)
+    }
+
+    /// Whether the batch of this call may be in the log, and all others wait for it.
+    pub(crate) fn is_first_and_maybe_written(&self, call: CallId) -> bool {
+        self.is_first(call) && self.sent[0].batch.maybe_written
+    }
+
+    /// The number of such a batch is refused. Who says so may have been replaced as leader and not know it, and whether the batch is stored is then
+    /// known to the new one only: so it is asked for again, a few times. A part of a batch that is stored as a whole is known to nobody.
+    pub(crate) fn may_doubt(&mut self) -> bool {
+        let first = &mut self.sent[0];
+        first.doubts += 1;
+        !first.whole_maybe_written && first.doubts <= DOUBTS_MAX
     }
 
     /// When the batch of this call was opened, if this is its first try.
@@ -421,7 +427,7 @@ impl<T> PartitionQueue<T> {
     pub(crate) fn forget_numbers(&mut self) {
         self.stamp = None;
         for sent in &mut self.sent {
-            (sent.maybe_written, sent.whole_maybe_written) = (false, false);
+            (sent.batch.maybe_written, sent.whole_maybe_written) = (false, false);
         }
     }
 
@@ -431,9 +437,10 @@ impl<T> PartitionQueue<T> {
     }
 
     fn remove(&mut self, place: usize) -> (Batch<T>, bool) {
-        let sent = self.sent.remove(place).expect("found before");
+        let mut sent = self.sent.remove(place).expect("found before");
         let is_last = place == self.sent.len();
-        let is_surely_unwritten = !sent.maybe_written && sent.state_is_waiting();
+        sent.batch.maybe_written |= !sent.state_is_waiting();
+        let is_surely_unwritten = !sent.batch.maybe_written;
         if self.stamp.is_none() {
             return (sent.batch, false);
         }
@@ -472,7 +479,7 @@ impl<T> PartitionQueue<T> {
         self.begin_numbers(identity);
         for sent in &mut self.sent {
             sent.base_sequence = self.next_sequence;
-            (sent.maybe_written, sent.whole_maybe_written, sent.doubts) = (false, false, 0);
+            (sent.batch.maybe_written, sent.whole_maybe_written, sent.doubts) = (false, false, 0);
             sent.bytes = restamped(&sent.bytes, Producer { id, epoch, base_sequence: sent.base_sequence });
             self.next_sequence = sequence_after(self.next_sequence, sent.batch.record_count);
         }

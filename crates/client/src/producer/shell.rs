@@ -21,6 +21,7 @@ use crate::call::{CallError, CallId};
 use crate::client::Client;
 use crate::metrics::ProducerMetrics;
 use crate::net::{Lane, Question, RecordClock, Target, seeded};
+use crate::trouble::Trouble;
 
 /// How often a record for an unknown partition is tried again with newer metadata. The first of them may have been on their way before the
 /// partition was added.
@@ -252,6 +253,13 @@ impl Producer {
         if record_count == 0 { Ok(()) } else { Err(Unacknowledged { record_count }) }
     }
 
+    /// Which partitions are not written for now, and why, for whoever waits in vain. It is tried on until the delivery timeout; what lasts for
+    /// seconds is told in the log.
+    pub fn troubles(&self) -> Vec<Trouble<Cause>> {
+        let now = self.shared.client.clock().now();
+        self.shared.state.lock().machine.troubles(now).collect()
+    }
+
     /// What was done so far.
     pub fn metrics(&self) -> ProducerMetrics {
         self.shared.state.lock().machine.metrics()
@@ -342,7 +350,8 @@ impl Shared {
             Refused::NeedsMetadata => {
                 let cluster = self.client.cluster();
                 let answer = cluster.topics.get(record.topic).map(|topic| topic.error);
-                Cause::UnknownTopic { waited_ms, answer: answer.filter(|code| *code != ErrorCode::None) }
+                let answer = answer.filter(|code| *code != ErrorCode::None);
+                Cause::UnknownTopic { waited_ms, answer, last: self.client.unreachable() }
             }
         };
         SendError::before_sending(record.topic, record.partition, cause)
@@ -407,6 +416,7 @@ impl Shared {
             Effect::LeaderHint(hint) => self.client.leader_hint(hint),
             Effect::Done(done) => self.report(done),
             Effect::Room => self.retry.notify_waiters(),
+            Effect::Trouble(trouble) => warn!(%trouble, "a batch can't be written, trying on"),
         }
     }
 

@@ -71,6 +71,27 @@ fn who_led_a_partition_leads_to_who_does() {
 }
 
 #[test]
+fn who_waits_in_vain_can_know_why() {
+    let (told, mut requests) = mpsc::unbounded_channel();
+    let error_code = ErrorCode::KafkaStorageError.code();
+    let address = leader(move |_| {
+        told.send(()).expect("the test listens");
+        Some(answer(PartitionData { error_code, ..Default::default() }))
+    });
+    with_consumer(&address, async |consumer| {
+        assert_eq!(consumer.troubles(), []);
+        for _ in 0..3 {
+            requests.recv().await.expect("it is tried again");
+        }
+        let troubles = consumer.troubles();
+        let [trouble] = &troubles[..] else { panic!("{troubles:?}") };
+        assert!(trouble.tries >= 2);
+        let told = format!("t-0: the broker answered KAFKA_STORAGE_ERROR (broker 3 at {address}, ");
+        assert!(trouble.to_string().starts_with(&told), "{trouble}");
+    });
+}
+
+#[test]
 fn a_dropped_consumer_ends_its_session() {
     let (told, mut requests) = mpsc::unbounded_channel();
     let address = leader(move |request| {

@@ -334,7 +334,11 @@ impl Consumer {
                 scene.checker.position_refused(self.me, &error.to_string());
             }
             Cause::Damaged { .. } => scene.checker.garbage(&place, self.me, &error.to_string()),
-            Cause::Refused(_) | Cause::Undeserializable { .. } | Cause::Call(_) => {
+            Cause::Leaderless
+            | Cause::Refused(_)
+            | Cause::Useless
+            | Cause::Undeserializable { .. }
+            | Cause::Call(_) => {
                 scene.checker.unexpected(self.me, &format!("no fault explains this: {error}"));
             }
         }
@@ -408,7 +412,7 @@ impl Consumer {
             Effect::LeaderHint(hint) => self.pool.hint(hint, scene),
             Effect::RefreshMetadata => self.pool.metadata().mark_stale(),
             // It looks after every event.
-            Effect::Readable => {}
+            Effect::Readable | Effect::Trouble(_) => {}
         }
     }
 

@@ -321,6 +321,7 @@ impl Producer {
             Effect::LeaderHint(hint) => self.pool.hint(hint, scene),
             Effect::Room => (self.waits_for_room, self.next_send_at) = (false, scene.timeline.now()),
             Effect::Done(done) => self.done(done, scene),
+            Effect::Trouble(_) => {}
         }
     }
 

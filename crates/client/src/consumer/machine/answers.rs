@@ -55,8 +55,11 @@ impl Machine {
             }
         }
         if is_partial {
+            // What is not mentioned is as it was, and so can be read.
             for &place in &slots {
-                self.end_slot(call, place);
+                if self.end_slot(call, place) {
+                    self.slots[place].was_read();
+                }
             }
         }
         self.settle(now, call, &slots);
@@ -75,7 +78,7 @@ impl Machine {
                         if answer.offset < 0
                             && !matches!(self.slots[place].position, Position::Find(Start::Since(_))) =>
                     {
-                        self.try_later(now, place);
+                        self.try_later(now, place, Cause::Useless);
                     }
                     ErrorCode::None => {
                         self.slots[place].begin_at(Offset::from_wire(answer.offset));
@@ -129,7 +132,7 @@ impl Machine {
             }
             self.slots[place].nearest = None;
             if error.is_retriable() {
-                self.try_later(now, place);
+                self.try_later(now, place, Cause::Call(error.clone()));
             } else if self.slots[place].must_validate {
                 // Who does not serve the question is too old for it.
                 self.slots[place].must_validate = false;
@@ -152,7 +155,7 @@ impl Machine {
     fn settle(&mut self, now: Tick, call: CallId, places: &[usize]) {
         for &place in places {
             if self.end_slot(call, place) {
-                self.try_later(now, place);
+                self.try_later(now, place, Cause::Useless);
             }
         }
     }
@@ -233,7 +236,7 @@ impl Machine {
             self.stop(place, cause);
             out.push(Effect::Readable);
         } else if is_in_vain {
-            self.try_later(now, place);
+            self.try_later(now, place, Cause::Useless);
         }
     }
 
@@ -270,27 +273,28 @@ impl Machine {
     ) {
         let slot = &mut self.slots[place];
         let Position::At(wanted) = slot.position else { return };
+        let cause = Cause::OutOfRange { wanted, log_start, end };
         match slot.out_of_range {
             OutOfRange::Earliest => slot.position = Position::Find(Start::Earliest),
             OutOfRange::Latest => slot.position = Position::Find(Start::Latest),
             OutOfRange::Fail => {
-                self.stop(place, Cause::OutOfRange { wanted, log_start, end });
+                self.stop(place, cause);
                 out.push(Effect::Readable);
                 return;
             }
         }
         if !self.slots[place].may_hurry() {
-            self.try_later(now, place);
+            self.try_later(now, place, cause);
         }
     }
 
     fn refused(&mut self, now: Tick, place: usize, code: ErrorCode, out: &mut Vec<Effect>) {
         self.slots[place].nearest = None;
         if matches!(code, ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId) {
-            self.unknown(now, place, out);
+            self.unknown(now, place, Cause::Unknown, out);
         } else if code.is_retriable() && code != ErrorCode::CorruptMessage {
             // A leader whose own records are damaged says so again and again.
-            self.try_later(now, place);
+            self.try_later(now, place, Cause::Refused(code));
         } else {
             self.stop(place, Cause::Refused(code));
             out.push(Effect::Readable);

@@ -216,6 +216,11 @@ impl World {
             }
             ["close"] => self.machine.close(&mut self.effects),
             ["take"] => self.take(),
+            ["troubles"] => {
+                for trouble in self.machine.troubles(now) {
+                    writeln!(self.log, "    {trouble}").expect("writes to memory");
+                }
+            }
             other => panic!("what is {other:?}?"),
         }
     }
@@ -292,6 +297,7 @@ impl World {
             }
             Effect::RefreshMetadata => "refresh".into(),
             Effect::Readable => "readable".into(),
+            Effect::Trouble(trouble) => format!("trouble: {trouble}"),
         };
         writeln!(self.log, "    {text}").expect("writes to memory");
     }
@@ -653,6 +659,23 @@ fn what_waits_to_be_read_is_bounded() {
                 fetch #1 of 1, waiting 500 ms: 0 from 22
             4 take
                 nothing
+        "#]],
+    );
+    // Nothing is a bound too: one batch after the other.
+    let config = Config { prefetch_bytes_max: 0, partition_bytes_max: 0, ..Config::default() };
+    check_with(
+        &config,
+        &[1],
+        &[Start::At(Offset::ZERO)],
+        "0 tick\n 1 fetched #0 0 90 0+2\n 2 take",
+        &expect![[r#"
+            0 tick
+                fetch #0 of 1, waiting 0 ms: 0 from 0
+            1 fetched #0 0 90 0+2
+                readable
+            2 take
+                0: 0 1
+                fetch #1 of 1, waiting 500 ms: 0 from 2
         "#]],
     );
 }
@@ -1018,21 +1041,95 @@ fn the_end_that_was_sought_is_known_though_the_broker_does_not_tell_again() {
     );
 }
 
+/// The picture "2 t:3 u:0": all topics were told for the second time, t has three partitions, and u is not there.
+fn picture(text: &str) -> Arc<Cluster> {
+    let mut words = text.split_whitespace();
+    let all_told = words.next().and_then(|it| it.parse().ok()).expect("how often all were told");
+    let topics = words.map(|word| {
+        let (name, count) = word.split_once(':').expect("topic:partitions");
+        let count = count.parse().expect("a number");
+        let error = if count == 0 { ErrorCode::UnknownTopicOrPartition } else { ErrorCode::None };
+        let partitions = vec![Partition { leader: Some(BrokerId(1)), ..Partition::default() }; count];
+        (name.into(), Topic { id: TopicId::ZERO, error, is_internal: false, partitions })
+    });
+    Arc::new(Cluster { topics: topics.collect(), all_told, ..Cluster::default() })
+}
+
 #[test]
 fn a_subscription_reads_what_its_topics_have_and_get() {
-    let (latest, earliest) = (Position::Find(Start::Latest), Position::Find(Start::Earliest));
-    let all = [(0, latest), (1, latest), (2, earliest)];
+    let named = || Topics::Named(["t".into()].into());
     let begins_with = |letter| Topics::Matching(Arc::new(move |name: &str| name.starts_with(letter)));
-    for (topics, expected) in
-        [(Topics::Named(["t".into()].into()), &all[..]), (begins_with('t'), &all), (begins_with('u'), &[])]
-    {
-        let mut world = World::new(&Config::default(), &[], &[]);
-        world.machine.subscribe(topics, Start::Latest);
-        assert!(!world.machine.has_reached_end(), "nobody knows the topics yet");
-        world.run("0 leaders 1 1\n 1 leaders 1 1 2");
-        let slots: Vec<_> = world.machine.slots.iter().map(|slot| (slot.partition, slot.position)).collect();
-        assert_eq!(slots, expected);
+    let since = Start::Since(Timestamp(9));
+    for (topics, start, pictures, expected) in [
+        (named(), Start::Latest, "0; 0 t:2; 0 t:3", "t-0 Latest, t-1 Latest, t-2 Earliest"),
+        (begins_with('t'), Start::Latest, "0; 0 t:2; 0 t:3", "t-0 Latest, t-1 Latest, t-2 Earliest"),
+        (begins_with('u'), Start::Latest, "0; 0 t:2; 0 t:3", ""),
+        // What was there before all topics were told since the subscription may be older than that.
+        (
+            begins_with('t'),
+            Start::Latest,
+            "5 t:1; 5 t:1 ta:1; 6 t:1 ta:1 tb:1; 6 t:1 ta:1 tb:1 tc:1",
+            "t-0 Latest, ta-0 Latest, tb-0 Latest, tc-0 Earliest",
+        ),
+        (begins_with('t'), since, "0; 1; 2 t:1", "t-0 Since(Timestamp(9))"),
+        // Somebody knows that it was not there.
+        (named(), Start::Latest, "0; 0 t:0; 0 t:2", "t-0 Earliest, t-1 Earliest"),
+        (named(), Start::Last(3), "0 t:0; 0 t:2", "t-0 Earliest, t-1 Earliest"),
+        (named(), since, "0; 0 t:0; 0 t:2", "t-0 Since(Timestamp(9)), t-1 Since(Timestamp(9))"),
+    ] {
+        let mut pictures = pictures.split(';').map(picture);
+        let before = pictures.next().expect("a picture");
+        let mut machine = Machine::new(Config::default(), before, Random::new(1));
+        machine.subscribe(topics, start);
+        assert!(!machine.has_reached_end(), "nobody knows the topics yet");
+        pictures.for_each(|picture| machine.cluster_changed(picture));
+        let told = machine.slots.iter().map(|slot| match slot.position {
+            Position::Find(start) => format!("{}-{} {start:?}", slot.topic, slot.partition),
+            Position::At(_) => panic!("nobody found anything"),
+        });
+        assert_eq!(told.collect::<Vec<_>>().join(", "), expected);
     }
+}
+
+#[test]
+fn what_stands_in_the_way_is_known_and_told_once_if_it_lasts() {
+    check(
+        &[Start::Latest],
+        "0 tick\n 1 broken #0\n 2 troubles\n 200 tick\n 201 leaders -1\n 202 broken #1\n 5300 tick\n 5800 tick\n 5900 leaders 1\n \
+        5901 located #2 0:7\n 5902 troubles\n 5903 refused #3 0 KAFKA_STORAGE_ERROR\n 6100 tick\n 6101 fetched #4 0 7\n 6102 troubles",
+        &expect![[r#"
+            0 tick
+                locate #0 at 1: 0 at -1
+            1 broken #0
+                refresh
+            2 troubles
+                t-0: the connection to b broke: cut (broker 1, once in 0 s)
+            200 tick
+                locate #1 at 1: 0 at -1
+            201 leaders -1
+            202 broken #1
+                refresh
+            5300 tick
+                trouble: t-0: nobody leads it (3 times in 5 s)
+                refresh
+            5800 tick
+                refresh
+            5900 leaders 1
+                locate #2 at 1: 0 at -1
+            5901 located #2 0:7
+                readable
+                fetch #3 of 1, waiting 500 ms: 0 from 7
+            5902 troubles
+                t-0: nobody leads it (4 times in 5 s)
+            5903 refused #3 0 KAFKA_STORAGE_ERROR
+                refresh
+            6100 tick
+                fetch #4 of 1, waiting 500 ms: 0 from 7
+            6101 fetched #4 0 7
+                fetch #5 of 1, waiting 500 ms: 0 from 7
+            6102 troubles
+        "#]],
+    );
 }
 
 #[test]

@@ -37,22 +37,17 @@ impl<T: Clone + Default> Machine<T> {
                 let id = self.queues[slot].cut(call, self.config.compression);
                 *self.outstanding.get_mut(&id).expect("it has not ended") += 1;
             }
-            // The whole may be in the log: its parts would be stored again under other numbers.
-            E::OutOfOrderSequenceNumber | E::UnknownProducerId
-                if self.queues[slot].is_first(call) && self.queues[slot].whole_maybe_written(call) =>
+            // It may be in the log, and would be stored once more under another number: rather an error, which says so.
+            E::OutOfOrderSequenceNumber | E::UnknownProducerId | E::InvalidProducerEpoch
+                if self.identity().is_some() && self.queues[slot].is_first_and_maybe_written(call) =>
             {
-                self.refuse(call, slot, true, Cause::Refused { code, message: answer.error_message }, out);
-            }
-            E::OutOfOrderSequenceNumber if self.identity().is_some() && self.queues[slot].doubts(call) => {
-                out.push(Effect::RefreshMetadata);
-                self.retry(
-                    now,
-                    call,
-                    slot,
-                    None,
-                    Cause::Refused { code, message: answer.error_message },
-                    out,
-                );
+                let cause = Cause::Refused { code, message: answer.error_message };
+                if self.queues[slot].may_doubt() {
+                    out.push(Effect::RefreshMetadata);
+                    self.retry(now, call, slot, None, cause, out);
+                } else {
+                    self.refuse(call, slot, true, cause, out);
+                }
             }
             // The batch is surely not in the log: what was before it is missing, or the broker has forgotten us.
             E::OutOfOrderSequenceNumber | E::UnknownProducerId | E::InvalidProducerEpoch
@@ -66,7 +61,7 @@ impl<T: Clone + Default> Machine<T> {
                     0 => 0,
                     again => self.config.backoff.wait_us(again, &mut self.random),
                 };
-                self.queues[slot].retry(call, Tick(now.0 + wait_us), Some(false), cause);
+                self.send_again((now, wait_us), call, slot, Some(false), cause, out);
             }
             _ if code.is_retriable() => {
                 if asks_for_metadata(code) {
@@ -121,7 +116,22 @@ impl<T: Clone + Default> Machine<T> {
             return self.refuse(call, slot, maybe_written == Some(true), cause, out);
         }
         let wait_us = self.config.backoff.wait_us(tries, &mut self.random);
-        self.queues[slot].retry(call, Tick(now.0 + wait_us), maybe_written, cause);
+        self.send_again((now, wait_us), call, slot, maybe_written, cause, out);
+    }
+
+    fn send_again(
+        &mut self,
+        (now, wait_us): (Tick, u64),
+        call: CallId,
+        slot: usize,
+        maybe_written: Option<bool>,
+        cause: Cause,
+        out: &mut Vec<Effect<T>>,
+    ) {
+        let not_before = Tick(now.0 + wait_us);
+        if self.queues[slot].retry((now, not_before), call, maybe_written, cause) {
+            out.extend(self.trouble(slot, now).map(Effect::Trouble));
+        }
     }
 
     pub(super) fn refuse(
@@ -151,7 +161,7 @@ impl<T: Clone + Default> Machine<T> {
         }
         self.identity = match identity.epoch.0.checked_add(1) {
             Some(epoch) => IdentityState::Known(Identity { epoch: ProducerEpoch(epoch), ..identity }),
-            None => IdentityState::Unknown { asking: None, not_before: Tick(0), failures: 0 },
+            None => IdentityState::Unknown { asking: None, not_before: Tick(0), failing: None },
         };
     }
 
@@ -171,8 +181,14 @@ impl<T: Clone + Default> Machine<T> {
 
     pub(super) fn give_up(&mut self, slot: usize, batch: Batch<T>, cause: Cause, out: &mut Vec<Effect<T>>) {
         let queue = &self.queues[slot];
-        let error =
-            SendError { topic: queue.topic.clone(), partition: Some(queue.index), tries: batch.tries, cause };
+        let Batch { tries, maybe_written, .. } = batch;
+        let error = SendError {
+            topic: queue.topic.clone(),
+            partition: Some(queue.index),
+            tries,
+            maybe_written,
+            cause,
+        };
         self.finish(slot, batch, Err(error), out);
     }
 

@@ -141,6 +141,10 @@ impl World {
                 self.machine.close();
             }
             ["abandon"] => self.machine.abandon(&mut self.effects),
+            ["troubles"] => {
+                let troubles: Vec<_> = self.machine.troubles(now).collect();
+                troubles.iter().for_each(|trouble| self.note(&trouble.to_string()));
+            }
             other => panic!("what is {other:?}?"),
         }
     }
@@ -176,6 +180,7 @@ impl World {
                 format!("{}-{} is led by {}", hint.topic, hint.partition, hint.leader)
             }
             Effect::Room => "room".into(),
+            Effect::Trouble(trouble) => format!("trouble: {trouble}"),
             Effect::Done(Done { tag, partition, first_place, record_count, outcome, .. }) => {
                 assert!(first_place + record_count <= tag, "the tag follows its batch");
                 match outcome {
@@ -278,6 +283,64 @@ fn nothing_overtakes_the_first_batch_of_a_partition() {
                 send #2 to 1: t-0 7/0@0 [a]
             201 append 0 d
         "#]],
+    );
+}
+
+#[test]
+fn what_stands_in_the_way_is_known_told_once_if_it_lasts_and_named_in_the_end() {
+    check_with(
+        Config { delivery_timeout_ms: 10_000, ..eager() },
+        &[1],
+        "0 append 0 a\n 1 broken #0\n 2 troubles\n 200 tick\n 201 identity #1 7 0\n 202 error #2 NOT_ENOUGH_REPLICAS\n 203 troubles\n 5400 tick\n \
+        5401 error #3 KAFKA_STORAGE_ERROR\n 5600 tick\n 5601 error #4 KAFKA_STORAGE_ERROR\n 5602 troubles\n 5603 leaders -1\n 5604 troubles\n 11000 tick",
+        &expect![[r#"
+            0 append 0 a
+                identify #0
+            1 broken #0
+            2 troubles
+                t-0: the connection to b broke: cut (once in 0 s)
+            200 tick
+                identify #1
+            201 identity #1 7 0
+                send #2 to 1: t-0 7/0@0 [a]
+            202 error #2 NOT_ENOUGH_REPLICAS
+            203 troubles
+                t-0: the broker answered NOT_ENOUGH_REPLICAS (broker 1, once in 0 s)
+            5400 tick
+                send #3 to 1: t-0 7/0@0 [a]
+            5401 error #3 KAFKA_STORAGE_ERROR
+                refresh
+                trouble: t-0: the broker answered KAFKA_STORAGE_ERROR (broker 1, 2 times in 5 s)
+            5600 tick
+                send #4 to 1: t-0 7/0@0 [a]
+            5601 error #4 KAFKA_STORAGE_ERROR
+                refresh
+            5602 troubles
+                t-0: the broker answered KAFKA_STORAGE_ERROR (broker 1, 3 times in 5 s)
+            5603 leaders -1
+                refresh
+            5604 troubles
+                t-0: nobody leads it (for 5 s)
+                refresh
+            11000 tick
+                0 x1 lost: t-0: not known to be written after 3 tries: no acknowledgement within 10000 ms; what stood in the way: the broker answered KAFKA_STORAGE_ERROR
+        "#]],
+    );
+    check_with(
+        eager(),
+        &[-1],
+        "0 append 0 a\n 1 identity #0 7 0\n 2 troubles\n 2500 tick",
+        &expect![[r#"
+        0 append 0 a
+            identify #0
+        1 identity #0 7 0
+            refresh
+        2 troubles
+            t-0: nobody leads it (for 0 s)
+            refresh
+        2500 tick
+            0 x1 lost: t-0: not sent: no acknowledgement within 2000 ms; what stood in the way: nobody leads it
+    "#]],
     );
 }
 
@@ -492,10 +555,10 @@ fn parts_of_a_batch_that_may_be_stored_as_a_whole_are_not_stored_under_other_num
             200 error #2 MESSAGE_TOO_LARGE
                 send #3 to 1: t-0 7/0@0 [a]
             201 error #3 OUT_OF_ORDER_SEQUENCE_NUMBER
-                0 x1 lost: t-0: not written after 3 tries: the broker answered OUT_OF_ORDER_SEQUENCE_NUMBER
+                0 x1 lost: t-0: not known to be written after 3 tries: the broker answered OUT_OF_ORDER_SEQUENCE_NUMBER
                 send #4 to 1: t-0 7/0@1 [b]
             202 error #4 OUT_OF_ORDER_SEQUENCE_NUMBER
-                0 x1 lost: t-0: not written after 3 tries: the broker answered OUT_OF_ORDER_SEQUENCE_NUMBER
+                0 x1 lost: t-0: not known to be written after 3 tries: the broker answered OUT_OF_ORDER_SEQUENCE_NUMBER
             203 append 0 c
                 send #5 to 1: t-0 7/1@0 [c]
         "#]],
@@ -536,9 +599,9 @@ fn batches_behind_a_refused_one_begin_again_in_a_new_epoch() {
 #[test]
 fn a_batch_that_may_be_stored_keeps_its_number_in_spite_of_a_new_epoch() {
     // The first is refused while the second is lost on the way: was it stored? Only its old number can tell, and only the
-    // leader knows: who is none any more may say the same, so it is asked again.
+    // leader knows: who is none any more may say the same, so it is asked again. In the end the caller has to know that nobody knows.
     check_known(
-        "2 append 0 c\n 3 error #2 INVALID_RECORD\n 4 broken #3\n 200 tick\n 201 error #4 OUT_OF_ORDER_SEQUENCE_NUMBER\n 400 tick\n 401 error #5 OUT_OF_ORDER_SEQUENCE_NUMBER\n 600 tick\n 601 error #6 OUT_OF_ORDER_SEQUENCE_NUMBER\n 800 tick\n 801 error #7 OUT_OF_ORDER_SEQUENCE_NUMBER\n 1000 tick\n 1001 ok #8 0",
+        "2 append 0 c\n 3 error #2 INVALID_RECORD\n 4 broken #3\n 200 tick\n 201 error #4 OUT_OF_ORDER_SEQUENCE_NUMBER\n 400 tick\n 401 error #5 OUT_OF_ORDER_SEQUENCE_NUMBER\n 600 tick\n 601 error #6 OUT_OF_ORDER_SEQUENCE_NUMBER\n 800 tick\n 801 error #7 OUT_OF_ORDER_SEQUENCE_NUMBER\n 802 append 0 d",
         &expect![[r#"
             0 append 0 a
                 identify #0
@@ -569,10 +632,9 @@ fn a_batch_that_may_be_stored_keeps_its_number_in_spite_of_a_new_epoch() {
             800 tick
                 send #7 to 1: t-0 7/0@2 [c]
             801 error #7 OUT_OF_ORDER_SEQUENCE_NUMBER
-            1000 tick
-                send #8 to 1: t-0 7/1@0 [c]
-            1001 ok #8 0
-                0 x1 written at 0
+                0 x1 lost: t-0: not known to be written after 5 tries: the broker answered OUT_OF_ORDER_SEQUENCE_NUMBER
+            802 append 0 d
+                send #8 to 1: t-0 7/1@0 [d]
         "#]],
     );
 }
@@ -666,11 +728,11 @@ fn at_last_it_is_given_up_with_the_reason() {
             2001 tick
             2002 error #4 NOT_ENOUGH_REPLICAS
             2003 tick
-                0 x1 lost: t-0: not written after 2 tries: no acknowledgement within 2000 ms; the last try: the broker answered NOT_ENOUGH_REPLICAS
+                0 x1 lost: t-0: not known to be written after 2 tries: no acknowledgement within 2000 ms; what stood in the way: the broker answered NOT_ENOUGH_REPLICAS
             2300 tick
                 send #5 to 1: t-0 7/1@0 [c]
             2302 tick
-                0 x1 lost: t-0: not written after 2 tries: no acknowledgement within 2000 ms; the last try: the broker answered NOT_ENOUGH_REPLICAS
+                0 x1 lost: t-0: not known to be written after 2 tries: no acknowledgement within 2000 ms; what stood in the way: the broker answered NOT_ENOUGH_REPLICAS
         "#]],
     );
 }
@@ -854,7 +916,7 @@ fn a_batch_is_sent_again_as_often_as_allowed() {
                 send #1 to 1: t-0 [a]
             201 broken #1
                 refresh
-                0 x1 lost: t-0: not written after 2 tries: the connection to b broke: cut
+                0 x1 lost: t-0: not known to be written after 2 tries: the connection to b broke: cut
         "#]],
     );
 }
@@ -877,8 +939,8 @@ fn who_closes_without_patience_hears_of_every_batch() {
             3 broken #2
                 refresh
             4 abandon
-                0 x1 lost: t-0: not written after 1 try: the producer was closed before an acknowledgement came
-                0 x1 lost: t-0: not written after 1 try: the producer was closed before an acknowledgement came
+                0 x1 lost: t-0: not known to be written after 1 try: the producer was closed before an acknowledgement came
+                0 x1 lost: t-0: not known to be written after 1 try: the producer was closed before an acknowledgement came
             5 ok #3 0
             6 append 0 d
                 never: t-0: not sent: the producer is closed

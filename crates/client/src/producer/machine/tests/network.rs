@@ -120,7 +120,7 @@ impl Net {
                     self.requests.push_back((call, batches));
                 }
                 Effect::InitProducerId { call } => self.identities.push_back(call),
-                Effect::RefreshMetadata | Effect::LeaderHint(_) | Effect::Room => {}
+                Effect::RefreshMetadata | Effect::Trouble(_) | Effect::LeaderHint(_) | Effect::Room => {}
                 Effect::Done(done) => {
                     let written = done.outcome.expect("nothing is given up in this test");
                     self.written += done.record_count as usize;
