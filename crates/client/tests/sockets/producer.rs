@@ -1,7 +1,7 @@
 //! The producer against brokers that do not take records, or not any more.
 
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use klamm_wire::produce::{LeaderIdAndEpoch, NodeEndpoint, PartitionProduceRespon
 use klamm_wire::{ApiKey, ProduceResponse, RequestHeader, Response};
 use tokio::runtime::Runtime;
 
-use crate::fake::{Reaction, broker, metadata_with_topic, versions};
+use crate::fake::{Reaction, broker, metadata, metadata_with_topic, versions};
 
 /// A broker that leads "t" and does this with what is written.
 fn leader(produce: impl Fn(&RequestHeader) -> Reaction + Send + Sync + Clone + 'static) -> String {
@@ -67,6 +67,32 @@ fn what_a_deaf_broker_does_not_take_counts_though_nobody_waits_for_an_answer() {
         assert!(accepted >= 10, "{accepted}: {refused}");
         assert!(refused.contains("buffer"), "{refused}");
         assert!(producer.buffered() <= (1 << 20) + 2 * VALUE.len(), "{} bytes", producer.buffered());
+    });
+}
+
+#[test]
+fn who_waits_for_a_topic_in_vain_can_know_why() {
+    let is_gone = Arc::new(AtomicBool::new(false));
+    let (address, _) = broker(move |header, _, port| match header.api_key {
+        ApiKey::ApiVersions => {
+            let served = [(ApiKey::ApiVersions, 3), (ApiKey::Metadata, 9)];
+            Reaction::Answer(header.api_version, versions(ErrorCode::None, &served))
+        }
+        _ if is_gone.swap(true, Ordering::Relaxed) => Reaction::Hangup,
+        _ => Reaction::Answer(header.api_version, metadata(port)),
+    });
+    runtime().block_on(async {
+        let producer = producer(&address, ProducerConfig { block_max_ms: 50, ..Default::default() }).await;
+        let why = loop {
+            let error = producer.send(Record::new("t", b"a")).await.expect_err("nobody knows the topic");
+            match error.cause {
+                Cause::UnknownTopic { last: Some(why), .. } => break why,
+                // It takes its time until the broker was asked.
+                Cause::UnknownTopic { last: None, .. } => {}
+                other => panic!("{other}"),
+            }
+        };
+        assert_eq!(why.to_string(), format!("the connection to {address} broke: the broker closed it"));
     });
 }
 
