@@ -123,8 +123,9 @@ impl<'a> Printer<'a> {
 
     fn is_wanted(&self, record: &RecordView<'_>) -> bool {
         let has_key = self.args.key.as_ref().is_none_or(|key| record.key == Some(key.as_bytes()));
+        // Where there is no value, not even an empty one is found.
         let matches =
-            |grep: &Regex| grep.is_match(&String::from_utf8_lossy(record.value.unwrap_or_default()));
+            |grep: &Regex| record.value.is_some_and(|value| grep.is_match(&String::from_utf8_lossy(value)));
         has_key && self.grep.as_ref().is_none_or(matches)
     }
 

@@ -482,6 +482,7 @@ fn only_what_is_asked_for_is_printed() {
         ("--key a", "info 1,WARN 3"),
         ("--key a -n 1", "info 1"),
         ("--grep ERROR|WARN", "ERROR 2,WARN 3"),
+        ("--grep ^.?$", "x"),
         ("--grep ^[A-Z]+ --key a", "WARN 3"),
         ("-f %k=%s\\n --null NULL -o 3", "NULL=x,c=NULL"),
         ("-f %i:%s{hex}\\n -n 1", "1:696e666f2031"),
