@@ -60,4 +60,4 @@ pub use producer::{
 pub use properties::{PropertyError, foreign_property, property_names, read_properties};
 pub use sasl::{Password, Sasl, Tokens};
 pub use tls::{Tls, TlsIdentity, TlsProblem, TlsVersion};
-pub use trouble::Trouble;
+pub use trouble::{CommonTrouble, Trouble};

@@ -17,7 +17,7 @@ pub enum Start {
     At(Offset),
     /// This many offsets before the end, or the oldest record if there are fewer.
     Last(u64),
-    /// The first record with this timestamp or a later one; the end if there is none.
+    /// The first record with this timestamp or a later one; if there is none, what comes from now on, whatever its timestamp.
     Since(Timestamp),
 }
 

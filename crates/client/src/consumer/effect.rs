@@ -8,7 +8,7 @@ use super::config::Start;
 use super::error::Cause;
 use crate::call::CallId;
 use crate::metadata::LeaderHint;
-use crate::trouble::Trouble;
+use crate::trouble::CommonTrouble;
 
 /// A partition to read.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -90,8 +90,8 @@ pub enum Effect {
     RefreshMetadata,
     /// [`Machine::take`](super::machine::Machine::take) has something, or the end was reached.
     Readable,
-    /// A partition has not been readable for a while. Told once, until it was read again.
-    Trouble(Trouble<Cause>),
+    /// Partitions have not been readable for a while. Told once, until they were read again.
+    Trouble(CommonTrouble<Cause>),
 }
 
 /// What a Fetch says, given what the broker knows from those before (KIP-227).

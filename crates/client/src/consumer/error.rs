@@ -1,10 +1,12 @@
 //! Why a partition can't be read.
 
+use std::mem::discriminant;
 use std::sync::Arc;
 
 use klamm_model::{BatchError, ErrorCode, Offset};
 
 use crate::call::CallError;
+use crate::trouble::Reason;
 
 /// Why a partition can't be read. The other partitions go on.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -39,6 +41,12 @@ pub enum Cause {
         /// Up to here what was read is what is there.
         end: Offset,
     },
+    /// The topic was deleted, and one of the same name was made: what was not read before is gone.
+    #[error("the topic was made anew, and was read up to {read_to} before")]
+    MadeAnew {
+        /// Where reading would have gone on in the old one.
+        read_to: Offset,
+    },
     /// The brokers know no such topic or partition.
     #[error("the topic or partition does not exist")]
     Unknown,
@@ -72,6 +80,16 @@ pub enum Cause {
     /// The request brought no answer.
     #[error("{0}")]
     Call(CallError),
+}
+
+impl Reason for Cause {
+    fn is_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Refused(one), Self::Refused(other)) => one == other,
+            (Self::Call(one), Self::Call(other)) => discriminant(one) == discriminant(other),
+            _ => discriminant(self) == discriminant(other),
+        }
+    }
 }
 
 fn extent(log_start: Option<Offset>, end: Option<Offset>) -> String {

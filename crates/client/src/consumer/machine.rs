@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem;
 use std::sync::Arc;
 
-use klamm_model::{BatchView, BrokerId, ErrorCode, Offset, Tick, TopicId};
+use klamm_model::{BatchView, BrokerId, ErrorCode, Tick, TopicId};
 
 use super::batch::FetchedBatch;
 use super::config::{Config, OutOfRange, Start};
@@ -29,7 +29,7 @@ use crate::call::CallId;
 use crate::metadata::Cluster;
 use crate::metrics::ConsumerMetrics;
 use crate::partitioner::Random;
-use crate::trouble::{Failing, Trouble};
+use crate::trouble::{Failing, Told, Trouble};
 
 /// ListOffsets takes these for times that no record has.
 const LATEST: i64 = -1;
@@ -65,8 +65,7 @@ pub struct Machine {
     wake: Option<Tick>,
     /// An error waits that nobody was told of.
     has_news: bool,
-    /// Partitions whose trouble has just lasted for long.
-    untold: Vec<usize>,
+    told: Told,
     random: Random,
 }
 
@@ -89,7 +88,7 @@ impl Machine {
             next_call: 0,
             wake: None,
             has_news: false,
-            untold: Vec::new(),
+            told: Told::default(),
             random,
         }
     }
@@ -105,7 +104,7 @@ impl Machine {
         self.places.clear();
         self.readable.clear();
         self.errors.clear();
-        self.untold.clear();
+        self.told = Told::default();
         self.calls.clear();
         self.fetching.clear();
         for session in self.sessions.values_mut() {
@@ -142,21 +141,16 @@ impl Machine {
         let Some(mut subscription) = self.subscription.take() else { return };
         let cluster = self.cluster.clone();
         for (name, topic) in &cluster.topics {
-            match subscription.notice(name, topic) {
-                Notice::Nothing => {}
-                Notice::Absent => {
-                    // It stands for the topic until that comes, and is then as new as the topic.
-                    let place = self.place(name, 0).expect("it was assigned when it was named");
-                    let position = &mut self.slots[place].position;
-                    if matches!(position, Position::Find(Start::Latest | Start::Last(_))) {
-                        *position = Position::Find(Start::Earliest);
-                    }
+            let Some(Notice { start, is_younger }) = subscription.notice(name, topic) else { continue };
+            if let Some(place) = self.place(name, 0).filter(|_| is_younger) {
+                // It stood for the topic until that came, and is as new as the topic.
+                let position = &mut self.slots[place].position;
+                if matches!(position, Position::Find(_)) {
+                    *position = Position::Find(start);
                 }
-                Notice::Reads(start) => {
-                    for partition in 0..topic.partitions.len() {
-                        self.add(name.clone(), partition as i32, start);
-                    }
-                }
+            }
+            for partition in 0..topic.partitions.len() {
+                self.add(name.clone(), partition as i32, start);
             }
         }
         subscription.noticed_all(&cluster);
@@ -182,10 +176,11 @@ impl Machine {
         self.errors.retain(|error| !slot.is(&error.topic, error.partition));
         let (is_paused, topic_id, out_of_range) = (slot.is_paused, slot.topic_id, self.config.out_of_range);
         // The end stays known: within a session the broker tells of it only when it changes.
-        let high_watermark = slot.high_watermark;
+        let (high_watermark, was_handed_out) = (slot.high_watermark, slot.was_handed_out);
         let new = Slot::new(slot.topic.clone(), partition, to, out_of_range);
-        *slot = Slot { is_paused, topic_id, high_watermark, ..new };
+        *slot = Slot { is_paused, topic_id, high_watermark, was_handed_out, ..new };
         slot.note_end();
+        self.told.is_over(place);
         true
     }
 
@@ -229,16 +224,24 @@ impl Machine {
 
     /// The topic was deleted, and one of the same name was made: the position says nothing of its records.
     fn begin_anew(&mut self, place: usize) {
-        let slot = &self.slots[place];
+        let slot = &mut self.slots[place];
         let (topic, partition, read_to) = (slot.topic.clone(), slot.partition, slot.handed_to);
-        if slot.is_stopped || matches!(slot.position, Position::Find(_)) {
+        if slot.is_stopped {
+            return;
+        }
+        if !matches!(slot.position, Position::At(_)) {
+            // What is on its way may be a place in the old one.
+            slot.find_anew();
+            slot.call = None;
             return;
         }
         match slot.out_of_range {
+            // Nothing was missed by who had nothing yet.
+            _ if !slot.was_handed_out => _ = self.seek(&topic, partition, Start::Earliest),
             OutOfRange::Earliest => _ = self.seek(&topic, partition, Start::Earliest),
             OutOfRange::Latest => _ = self.seek(&topic, partition, Start::Latest),
             OutOfRange::Fail => {
-                self.stop(place, Cause::Truncated { read_to, end: Offset::ZERO });
+                self.stop(place, Cause::MadeAnew { read_to });
                 self.has_news = true;
             }
         }
@@ -283,7 +286,7 @@ impl Machine {
                 self.metrics.records += u64::from(record_count);
                 self.metrics.bytes += bytes.len() as u64;
                 self.metrics.batches += 1;
-                slot.handed_to = next;
+                (slot.handed_to, slot.was_handed_out) = (next, true);
                 slot.note_end();
                 Ok(FetchedBatch {
                     topic: slot.topic.clone(),
@@ -325,10 +328,16 @@ impl Machine {
         })
     }
 
-    /// Which partitions are not readable for now though they are tried, and why.
-    pub fn troubles(&self, now: Tick) -> impl Iterator<Item = Trouble<Cause>> {
-        let is_wanted = |slot: &&Slot| !slot.is_stopped && !slot.is_paused;
-        self.slots.iter().filter(is_wanted).filter_map(move |slot| self.trouble(slot, now))
+    /// Which partitions are not readable for now though they are tried, and why: what lasts longest first.
+    pub fn troubles(&self, now: Tick) -> Vec<Trouble<Cause>> {
+        let mut troubles: Vec<_> = self.places_in_trouble(now).map(|(_, trouble)| trouble).collect();
+        troubles.sort_by(Trouble::order);
+        troubles
+    }
+
+    fn places_in_trouble(&self, now: Tick) -> impl Iterator<Item = (usize, Trouble<Cause>)> {
+        let wanted = self.slots.iter().enumerate().filter(|(_, slot)| !slot.is_stopped && !slot.is_paused);
+        wanted.filter_map(move |(place, slot)| Some((place, self.trouble(slot, now)?)))
     }
 
     fn trouble(&self, slot: &Slot, now: Tick) -> Option<Trouble<Cause>> {
@@ -340,6 +349,7 @@ impl Machine {
             address: slot.failed_at.and_then(|broker| self.cluster.brokers.get(&broker).cloned()),
             cause: failing.cause.clone(),
             tries: failing.tries,
+            tries_before: failing.tries_before,
             lasts: failing.lasts(now),
         })
     }
@@ -376,7 +386,9 @@ impl Machine {
                 continue;
             };
             match slot.position {
-                Position::Find(_) => lookups.entry(leader).or_default().push(place),
+                Position::Find(_) | Position::FindSince { .. } => {
+                    lookups.entry(leader).or_default().push(place)
+                }
                 Position::At(_) if slot.must_validate => validations.entry(leader).or_default().push(place),
                 // At least a batch, as brokers do, however little is allowed.
                 Position::At(_) if slot.waiting_bytes < (2 * self.config.partition_bytes_max).max(1) => {
@@ -387,8 +399,9 @@ impl Machine {
                 }
             }
         }
-        for place in mem::take(&mut self.untold) {
-            out.extend(self.trouble(&self.slots[place], now).map(Effect::Trouble));
+        if self.told.is_due() {
+            let all = self.places_in_trouble(now).collect();
+            out.extend(self.told.gather(all).into_iter().map(Effect::Trouble));
         }
         if lacks_leader {
             out.push(Effect::RefreshMetadata);
@@ -471,8 +484,8 @@ impl Machine {
             (slot.call, slot.asked) = (Some(call), Some(broker));
             let wanted = match slot.position {
                 Position::Find(Start::Earliest) => EARLIEST,
-                Position::Find(Start::Latest | Start::Last(_)) => LATEST,
-                Position::Find(Start::Since(timestamp)) => timestamp.0.max(0),
+                Position::Find(Start::Latest | Start::Last(_) | Start::Since(_)) => LATEST,
+                Position::FindSince { moment, .. } => moment.0.max(0),
                 Position::Find(Start::At(_)) => unreachable!("an offset needs not be found"),
                 Position::At(_) => slot.read_epoch.expect("only what was read can be validated").0.into(),
             };
@@ -552,11 +565,12 @@ impl Machine {
     fn try_later(&mut self, now: Tick, place: usize, cause: Cause) {
         self.metrics.retries += 1;
         let slot = &mut self.slots[place];
+        slot.find_anew();
         slot.failed_at = slot.asked;
         if Failing::note(&mut slot.failing, now, cause) {
-            self.untold.push(place);
+            self.told.lasts(place);
         }
-        let tries = slot.failing.as_ref().map_or(0, |failing| failing.tries);
+        let tries = slot.failing.as_ref().map_or(0, Failing::all_tries);
         slot.not_before = Tick(now.0 + self.config.backoff.wait_us(tries, &mut self.random));
     }
 

@@ -102,7 +102,8 @@ impl Consumer {
     }
 
     /// Reads all partitions of these topics from now on and no others, also topics and partitions that are made later: those from their first
-    /// record, or from the given moment.
+    /// record, or from the given moment. A topic that the brokers' first answer lacks counts as made later: where the broker that answers lags
+    /// behind just then, a topic that was there is read from its first record too.
     pub fn subscribe(&self, topics: Topics, start: Start) {
         let all_topics = match &topics {
             Topics::Named(names) => {
@@ -161,11 +162,11 @@ impl Consumer {
         self.shared.state.lock().machine.positions().collect()
     }
 
-    /// Which partitions are not readable for now, and why, for whoever waits for records in vain. They are tried again and again; what does
-    /// not pass is an error instead, and what lasts for seconds is told in the log.
+    /// Which partitions are not readable for now, and why, for whoever waits for records in vain; what lasts longest comes first. They are tried
+    /// again and again; what does not pass is an error instead, and what lasts for seconds is told in the log.
     pub fn troubles(&self) -> Vec<Trouble<Cause>> {
         let now = self.shared.client.clock().now();
-        self.shared.state.lock().machine.troubles(now).collect()
+        self.shared.state.lock().machine.troubles(now)
     }
 
     /// What was done so far.
@@ -256,7 +257,7 @@ impl Shared {
             Effect::RefreshMetadata => self.client.refresh_metadata(),
             Effect::LeaderHint(hint) => self.client.leader_hint(hint),
             Effect::Readable => self.wake_readers(),
-            Effect::Trouble(trouble) => warn!(%trouble, "a partition can't be read, trying on"),
+            Effect::Trouble(trouble) => warn!(%trouble, "can't be read, trying on"),
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use klamm_model::{Batches, BrokerId, LeaderEpoch, Offset, Tail, Tick, TopicId};
+use klamm_model::{Batches, BrokerId, LeaderEpoch, Offset, Tail, Tick, Timestamp, TopicId};
 
 use super::aborted::Aborted;
 use super::config::{OutOfRange, Start};
@@ -34,6 +34,7 @@ pub(super) struct Slot {
     pub(super) waiting_bytes: usize,
     /// Where the next record handed out will be at the earliest.
     pub(super) handed_to: Offset,
+    pub(super) was_handed_out: bool,
     pub(super) high_watermark: Option<Offset>,
     pub(super) has_reached_end: bool,
     pub(super) is_stopped: bool,
@@ -50,6 +51,12 @@ pub(super) struct Slot {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Position {
     Find(Start),
+    /// The end was learnt; now the first record of that time or later is looked for. What is appended between the two questions is either found or
+    /// lies behind that end: asked the other way round, records of that time would be passed over.
+    FindSince {
+        moment: Timestamp,
+        end: Offset,
+    },
     At(Offset),
 }
 
@@ -76,6 +83,7 @@ impl Slot {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             handed_to,
+            was_handed_out: false,
             high_watermark: None,
             has_reached_end: false,
             is_stopped: false,
@@ -101,25 +109,33 @@ impl Slot {
         (self.failing, self.hurries) = (None, 0);
     }
 
+    /// The place is looked for anew: what was learnt of the log so far may be of another leader's, or of another log.
+    pub(super) fn find_anew(&mut self) {
+        if let Position::FindSince { moment, .. } = self.position {
+            self.position = Position::Find(Start::Since(moment));
+        }
+    }
+
+    /// Takes what a broker found; `None` where no record is that young.
     pub(super) fn begin_at(&mut self, found: Option<Offset>) {
-        let Position::Find(start) = self.position else { return };
-        let Some(found) = found else {
-            // No record is that young.
-            self.position = Position::Find(Start::Latest);
-            return;
-        };
-        let offset = match start {
-            Start::Last(count) => {
+        let (offset, end) = match (self.position, found) {
+            (Position::Find(Start::Since(moment)), Some(end)) => {
+                self.position = Position::FindSince { moment, end };
+                return;
+            }
+            (Position::Find(Start::Last(count)), Some(end)) => {
                 // The log may begin later than that; then the beginning is meant.
                 self.out_of_range = OutOfRange::Earliest;
                 let back = i64::try_from(count).unwrap_or(i64::MAX);
-                Offset::from_wire(found.raw().saturating_sub(back)).unwrap_or(Offset::ZERO)
+                (Offset::from_wire(end.raw().saturating_sub(back)).unwrap_or(Offset::ZERO), Some(end))
             }
-            Start::Earliest | Start::Latest | Start::At(_) | Start::Since(_) => found,
+            (Position::Find(Start::Latest), Some(end)) | (Position::FindSince { end, .. }, None) => {
+                (end, Some(end))
+            }
+            (Position::Find(_) | Position::FindSince { .. }, Some(found)) => (found, None),
+            (Position::Find(_), None) | (Position::At(_), _) => return,
         };
-        if matches!(start, Start::Latest | Start::Last(_)) {
-            self.high_watermark = Some(found);
-        }
+        self.high_watermark = end.or(self.high_watermark);
         self.position = Position::At(offset);
         self.handed_to = offset;
         (self.read_epoch, self.must_validate) = (None, false);

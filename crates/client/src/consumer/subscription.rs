@@ -1,6 +1,6 @@
 //! The topics that are read, whatever partitions they have or get. Without a group: every partition is read here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -31,52 +31,66 @@ impl fmt::Debug for Topics {
 pub(super) struct Subscription {
     topics: Topics,
     start: Start,
-    /// Topics of which it is known whether they were there when the subscription began.
-    seen: BTreeSet<Arc<str>>,
+    known: BTreeMap<Arc<str>, Known>,
     /// How often all topics had been told then.
     all_told_before: u64,
     /// All topics have been told since: any other is younger than the subscription.
     has_seen_all: bool,
 }
 
-/// What the newest picture of a topic means to a subscription.
-pub(super) enum Notice {
-    /// It is not meant, or nothing is known of it.
-    Nothing,
-    /// It was named, and is not there.
-    Absent,
-    /// Its partitions are read; those that are not read yet from there on.
-    Reads(Start),
+/// What pictures have told of a topic so far. Only the first one decides whether it is younger than the subscription: a broker that lags
+/// behind may say later that it is not there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Known {
+    /// It was not there.
+    Missing,
+    /// It was there, but nobody could say what partitions it has.
+    There,
+    /// Its partitions are read.
+    Read,
+}
+
+/// A topic's partitions are read; those that are not read yet from there on.
+pub(super) struct Notice {
+    pub(super) start: Start,
+    /// The topic has just come, and was not there when the subscription began.
+    pub(super) is_younger: bool,
 }
 
 impl Subscription {
     pub(super) fn new(topics: Topics, start: Start, cluster: &Cluster) -> Self {
         let all_told_before = cluster.all_told;
-        Self { topics, start, seen: BTreeSet::new(), all_told_before, has_seen_all: false }
+        Self { topics, start, known: BTreeMap::new(), all_told_before, has_seen_all: false }
     }
 
     /// To be called for every topic of a picture, and then [`noticed_all`](Self::noticed_all). Topics that are made later, and partitions that a
     /// topic gets later, begin with their first record: whoever was there before must not miss any.
-    pub(super) fn notice(&mut self, name: &Arc<str>, topic: &Topic) -> Notice {
-        let is_meant = match &self.topics {
-            Topics::Named(names) => names.contains(name),
-            Topics::Matching(is_meant) => !topic.is_internal && is_meant(name),
+    pub(super) fn notice(&mut self, name: &Arc<str>, topic: &Topic) -> Option<Notice> {
+        let (is_named, is_meant) = match &self.topics {
+            Topics::Named(names) => (true, names.contains(name)),
+            Topics::Matching(is_meant) => (false, !topic.is_internal && is_meant(name)),
         };
-        let is_named = matches!(self.topics, Topics::Named(_));
-        if is_meant && is_named && topic.error == ErrorCode::UnknownTopicOrPartition {
-            self.seen.insert(name.clone());
-            return Notice::Absent;
+        if !is_meant {
+            return None;
         }
-        if !is_meant || topic.error != ErrorCode::None || topic.partitions.is_empty() {
-            return Notice::Nothing;
+        let known = self.known.get(name).copied();
+        let was_there = known.map_or(!self.has_seen_all, |known| known == Known::There);
+        let is_missing = topic.error == ErrorCode::UnknownTopicOrPartition;
+        if topic.error != ErrorCode::None || topic.partitions.is_empty() {
+            if known.is_none() && (is_named || !is_missing) {
+                let known = if is_missing || !was_there { Known::Missing } else { Known::There };
+                self.known.insert(name.clone(), known);
+            }
+            return None;
         }
-        let was_there = self.seen.insert(name.clone()) && !self.has_seen_all;
-        Notice::Reads(match self.start {
+        self.known.insert(name.clone(), Known::Read);
+        let start = match self.start {
             // Nobody wants older ones than that.
             start @ Start::Since(_) => start,
             start if was_there => start,
             _ => Start::Earliest,
-        })
+        };
+        Some(Notice { start, is_younger: !was_there && known != Some(Known::Read) })
     }
 
     pub(super) fn noticed_all(&mut self, cluster: &Cluster) {

@@ -8,7 +8,7 @@ use klamm_model::{BrokerId, Offset, Timestamp, TopicId};
 use super::error::{Cause, SendError};
 use crate::call::CallId;
 use crate::metadata::LeaderHint;
-use crate::trouble::Trouble;
+use crate::trouble::CommonTrouble;
 
 /// What the machine wants done.
 #[derive(Debug)]
@@ -35,8 +35,8 @@ pub enum Effect<T> {
     Done(Done<T>),
     /// Somebody was refused for lack of room, and there is room again.
     Room,
-    /// A batch has been sent in vain for a while. Told once.
-    Trouble(Trouble<Cause>),
+    /// Partitions have not been written for a while though that was tried. Told once, until they were written again.
+    Trouble(CommonTrouble<Cause>),
 }
 
 /// The batches of one topic in one request.

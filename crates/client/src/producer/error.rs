@@ -1,10 +1,12 @@
 //! Why records were not written.
 
+use std::mem::discriminant;
 use std::sync::Arc;
 
 use klamm_model::ErrorCode;
 
 use crate::call::CallError;
+use crate::trouble::Reason;
 
 /// Records that were given to the producer and are not known to be written.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -107,6 +109,17 @@ pub enum Cause {
     /// The producer was closed meanwhile, and who closed it did not want to wait any longer.
     #[error("the producer was closed before an acknowledgement came")]
     Abandoned,
+}
+
+impl Reason for Cause {
+    fn is_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            // Brokers name the partition in their explanation.
+            (Self::Refused { code: one, .. }, Self::Refused { code: other, .. }) => one == other,
+            (Self::Call(one), Self::Call(other)) => discriminant(one) == discriminant(other),
+            _ => discriminant(self) == discriminant(other),
+        }
+    }
 }
 
 fn effort(tries: u32, maybe_written: bool) -> String {

@@ -13,7 +13,6 @@ mod topics;
 use std::collections::BTreeMap;
 use std::mem;
 use std::sync::Arc;
-use std::time::Duration;
 
 use klamm_model::{BrokerId, ErrorCode, ProducerEpoch, ProducerId, Tick, Timestamp};
 use klamm_wire::{ApiKey, InitProducerIdResponse, ProduceResponse, produce::LeaderIdAndEpoch};
@@ -29,7 +28,7 @@ use crate::call::{CallError, CallId};
 use crate::metadata::{BrokerAddress, Cluster, LeaderHint};
 use crate::metrics::ProducerMetrics;
 use crate::partitioner::Random;
-use crate::trouble::{Failing, Trouble};
+use crate::trouble::{Failing, LASTING_MS, Told, Trouble};
 
 #[derive(Debug)]
 struct Call {
@@ -64,6 +63,7 @@ pub struct Machine<T> {
     next_batch: u64,
     buffered: usize,
     somebody_waits_for_room: bool,
+    told: Told,
     metrics: ProducerMetrics,
     is_closed: bool,
     wake: Option<Tick>,
@@ -95,6 +95,7 @@ impl<T: Clone + Default> Machine<T> {
             next_batch: 0,
             buffered: 0,
             somebody_waits_for_room: false,
+            told: Told::default(),
             metrics: ProducerMetrics::default(),
             is_closed: false,
             wake: None,
@@ -196,6 +197,10 @@ impl<T: Clone + Default> Machine<T> {
         self.expire(now, out);
         if !self.active.is_empty() && self.is_identified(now, out) {
             self.send_ready(now, out);
+        }
+        if self.told.is_due() {
+            let all = self.slots_in_trouble(now).collect();
+            out.extend(self.told.gather(all).into_iter().map(Effect::Trouble));
         }
         self.offer_room(out);
     }
@@ -323,39 +328,56 @@ impl<T: Clone + Default> Machine<T> {
         self.buffered
     }
 
-    /// Which partitions are not written for now though that is tried, and why.
-    pub fn troubles(&self, now: Tick) -> impl Iterator<Item = Trouble<Cause>> {
-        let is_wanted = |slot: &&usize| !self.queues[**slot].is_idle();
-        self.active.iter().filter(is_wanted).filter_map(move |&slot| self.trouble(slot, now))
+    /// Which partitions are not written for now though that is tried, and why: what lasts longest first.
+    pub fn troubles(&self, now: Tick) -> Vec<Trouble<Cause>> {
+        let mut troubles: Vec<_> = self.slots_in_trouble(now).map(|(_, trouble)| trouble).collect();
+        troubles.sort_by(Trouble::order);
+        troubles
     }
 
-    pub(super) fn trouble(&self, slot: usize, now: Tick) -> Option<Trouble<Cause>> {
+    fn slots_in_trouble(&self, now: Tick) -> impl Iterator<Item = (usize, Trouble<Cause>)> {
+        let wanted = self.active.iter().filter(|slot| !self.queues[**slot].is_idle());
+        wanted.filter_map(move |&slot| Some((slot, self.trouble(slot, now)?)))
+    }
+
+    fn trouble(&self, slot: usize, now: Tick) -> Option<Trouble<Cause>> {
         let queue = &self.queues[slot];
-        let (broker, cause, tries, since) = match (self.obstacle(slot), queue.failing()) {
-            (Some((cause, tries)), _) => (None, cause, tries, queue.oldest()?),
-            (None, failing) => {
-                let Failing { cause, tries, since, .. } = failing?;
-                (self.leader_of(slot), cause.clone(), *tries, *since)
-            }
+        let (broker, failing) = match self.obstacle(slot, now) {
+            Some(obstacle) => (None, obstacle),
+            None => (self.leader_of(slot), queue.failing()?.clone()),
         };
+        let lasts = failing.lasts(now);
         Some(Trouble {
             topic: queue.topic.clone(),
             partition: queue.index,
             broker,
             address: broker.and_then(|broker| self.cluster.brokers.get(&broker).cloned()),
-            cause,
-            tries,
-            lasts: Duration::from_millis(now.ms_since(since)),
+            cause: failing.cause,
+            tries: failing.tries,
+            tries_before: failing.tries_before,
+            lasts,
         })
     }
 
-    /// Why nothing can be sent to the partition at all, and how often that was looked into.
-    fn obstacle(&self, slot: usize) -> Option<(Cause, u32)> {
+    /// Why nothing can be sent to the partition at all.
+    fn obstacle(&self, slot: usize, now: Tick) -> Option<Failing<Cause>> {
+        let queue = &self.queues[slot];
         match &self.identity {
             IdentityState::Unknown { failing: Some(failing), .. } => {
-                Some((failing.cause.clone(), failing.tries))
+                // The partition may have had nothing to send when that began.
+                let since = queue.oldest().map_or(failing.since, |oldest| oldest.max(failing.since));
+                Some(Failing { since, ..failing.clone() })
             }
-            _ if self.leader_of(slot).is_none() => Some((Cause::Leaderless, 0)),
+            _ if self.leader_of(slot).is_none() => {
+                let failing = queue.failing();
+                let since = failing.map(|it| it.since).into_iter().chain(queue.leaderless_since).min();
+                Some(Failing {
+                    cause: Cause::Leaderless,
+                    since: since.unwrap_or(now),
+                    tries: 0,
+                    tries_before: failing.map_or(0, Failing::all_tries),
+                })
+            }
             _ => None,
         }
     }
@@ -398,7 +420,7 @@ impl<T: Clone + Default> Machine<T> {
                 }
                 for mut batch in expired {
                     let last = batch.failing.take().map(|failing| failing.cause);
-                    let last = last.or_else(|| self.obstacle(slot).map(|(cause, _)| cause)).map(Box::new);
+                    let last = last.or_else(|| self.obstacle(slot, now).map(|it| it.cause)).map(Box::new);
                     self.give_up(slot, batch, Cause::TimedOut { timeout_ms, last }, out);
                 }
             }
@@ -445,6 +467,7 @@ impl<T: Clone + Default> Machine<T> {
             let slot = self.active[place];
             if self.queues[slot].is_idle() {
                 self.is_active[slot] = false;
+                self.queues[slot].leaderless_since = None;
                 self.active.swap_remove(place);
                 continue;
             }
@@ -454,7 +477,14 @@ impl<T: Clone + Default> Machine<T> {
                 Next::At(moment) => self.wake_by(moment),
                 Next::Ready(_) => match self.leader_of(slot) {
                     Some(leader) => ready.entry(leader).or_default().push(slot),
-                    None => lacks_leader = true,
+                    None => {
+                        lacks_leader = true;
+                        let since = *self.queues[slot].leaderless_since.get_or_insert(now);
+                        match since.after_ms(LASTING_MS) {
+                            lasting if now < lasting => self.wake_by(lasting),
+                            _ => self.told.lasts(slot),
+                        }
+                    }
                 },
             }
         }
@@ -552,8 +582,10 @@ impl<T: Clone + Default> Machine<T> {
             return;
         }
         *asking = None;
-        Failing::note(failing, now, cause.clone());
-        let tries = failing.as_ref().map_or(0, |failing| failing.tries);
+        if Failing::note(failing, now, cause.clone()) {
+            self.active.iter().for_each(|&slot| self.told.lasts(slot));
+        }
+        let tries = failing.as_ref().map_or(0, Failing::all_tries);
         *not_before = Tick(now.0 + self.config.backoff.wait_us(tries, &mut self.random));
         if !is_retriable {
             self.give_up_all(cause, out);

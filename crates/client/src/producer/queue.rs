@@ -105,6 +105,8 @@ pub(crate) struct PartitionQueue<T> {
     capacity_hint: usize,
     /// How often a new leader was asked at once since a batch was written.
     hurries: u32,
+    /// Since when something could go if the partition had a leader.
+    pub(crate) leaderless_since: Option<Tick>,
 }
 
 impl<T> PartitionQueue<T> {
@@ -122,6 +124,7 @@ impl<T> PartitionQueue<T> {
             next_ordinal: 0,
             capacity_hint: 512,
             hurries: 0,
+            leaderless_since: None,
         }
     }
 
@@ -259,6 +262,7 @@ impl<T> PartitionQueue<T> {
         compression: Compression,
         identity: Option<Identity>,
     ) -> Bytes {
+        self.leaderless_since = None;
         if self.sent.front().is_some_and(Sent::state_is_waiting) {
             if self.must_renumber(identity) && !self.sent[0].batch.maybe_written {
                 self.renumber(identity);
@@ -311,7 +315,7 @@ impl<T> PartitionQueue<T> {
         Some(self.remove(place))
     }
 
-    /// The batch that went out with this call has to be sent again. Says whether that has been so for long, the first time that it has.
+    /// The batch that went out with this call has to be sent again. Says whether that has been so for long.
     pub(crate) fn retry(
         &mut self,
         (now, not_before): (Tick, Tick),

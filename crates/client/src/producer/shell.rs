@@ -253,11 +253,11 @@ impl Producer {
         if record_count == 0 { Ok(()) } else { Err(Unacknowledged { record_count }) }
     }
 
-    /// Which partitions are not written for now, and why, for whoever waits in vain. It is tried on until the delivery timeout; what lasts for
-    /// seconds is told in the log.
+    /// Which partitions are not written for now, and why, for whoever waits in vain; what lasts longest comes first. It is tried on until the
+    /// delivery timeout; what lasts for seconds is told in the log.
     pub fn troubles(&self) -> Vec<Trouble<Cause>> {
         let now = self.shared.client.clock().now();
-        self.shared.state.lock().machine.troubles(now).collect()
+        self.shared.state.lock().machine.troubles(now)
     }
 
     /// What was done so far.
@@ -416,7 +416,7 @@ impl Shared {
             Effect::LeaderHint(hint) => self.client.leader_hint(hint),
             Effect::Done(done) => self.report(done),
             Effect::Room => self.retry.notify_waiters(),
-            Effect::Trouble(trouble) => warn!(%trouble, "a batch can't be written, trying on"),
+            Effect::Trouble(trouble) => warn!(%trouble, "can't be written, trying on"),
         }
     }
 

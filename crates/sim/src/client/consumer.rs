@@ -330,7 +330,7 @@ impl Consumer {
         let place = Place { topic: error.topic.clone(), partition: error.partition };
         match &error.cause {
             Cause::Unknown => scene.timeline.coverage.count("client: topic unknown for long"),
-            Cause::OutOfRange { .. } | Cause::Truncated { .. } => {
+            Cause::OutOfRange { .. } | Cause::Truncated { .. } | Cause::MadeAnew { .. } => {
                 scene.checker.position_refused(self.me, &error.to_string());
             }
             Cause::Damaged { .. } => scene.checker.garbage(&place, self.me, &error.to_string()),

@@ -59,6 +59,7 @@ impl Machine {
             for &place in &slots {
                 if self.end_slot(call, place) {
                     self.slots[place].was_read();
+                    self.told.is_over(place);
                 }
             }
         }
@@ -76,7 +77,7 @@ impl Machine {
                     // Only a time may be later than all records: everything else is somewhere.
                     ErrorCode::None
                         if answer.offset < 0
-                            && !matches!(self.slots[place].position, Position::Find(Start::Since(_))) =>
+                            && !matches!(self.slots[place].position, Position::FindSince { .. }) =>
                     {
                         self.try_later(now, place, Cause::Useless);
                     }
@@ -222,6 +223,7 @@ impl Machine {
         }
         if is_of_use {
             slot.was_read();
+            self.told.is_over(place);
         }
         // Who sends again and again what was not asked for is asked at leisure.
         let is_in_vain = !is_of_use && !slot.may_hurry();

@@ -386,19 +386,54 @@ fn begins_within_a_batch_and_leaves_out_what_is_before() {
 fn the_last_ones_of_a_short_log_are_all_of_them() {
     check(
         &[Start::Last(100), Start::Last(3), Start::Since(Timestamp(9))],
-        "0 tick\n 1 located #0 0:40 1:40 2:-1\n 2 located #1 2:40\n 3 refused #2 0 OFFSET_OUT_OF_RANGE\n 4 located #3 0:30",
+        "0 tick\n 1 located #0 0:40 1:40 2:40\n 2 located #1 2:-1\n 3 refused #2 0 OFFSET_OUT_OF_RANGE\n 4 located #3 0:30",
         &expect![[r#"
             0 tick
-                locate #0 at 1: 0 at -1, 1 at -1, 2 at 9
-            1 located #0 0:40 1:40 2:-1
-                locate #1 at 1: 2 at -1
+                locate #0 at 1: 0 at -1, 1 at -1, 2 at -1
+            1 located #0 0:40 1:40 2:40
+                locate #1 at 1: 2 at 9
                 fetch #2 of 1, waiting 500 ms: 0 from 0, 1 from 37
-            2 located #1 2:40
+            2 located #1 2:-1
                 readable
             3 refused #2 0 OFFSET_OUT_OF_RANGE
                 locate #3 at 1: 0 at -2
                 fetch #4 of 1, waiting 500 ms: 2 from 40
             4 located #3 0:30
+        "#]],
+    );
+}
+
+/// What is appended between the two questions is of that time or later: found, or behind the end that was learnt before.
+#[test]
+fn a_moment_is_looked_for_when_the_end_is_known_and_nothing_is_passed_over() {
+    check(
+        &[Start::Since(Timestamp(9)), Start::Since(Timestamp(9))],
+        "0 tick\n 1 located #0 0:40 1:40\n 2 broken #1\n 200 tick\n 201 located #2 0:50 1:-1\n 202 located #3 0:-1\n 203 fetched #4 0 51 50+1\n 204 take\n \
+        400 tick\n 401 located #6 1:60\n 402 located #7 1:55",
+        &expect![[r#"
+            0 tick
+                locate #0 at 1: 0 at -1, 1 at -1
+            1 located #0 0:40 1:40
+                locate #1 at 1: 0 at 9, 1 at 9
+            2 broken #1
+                refresh
+            200 tick
+                locate #2 at 1: 0 at -1, 1 at -1
+            201 located #2 0:50 1:-1
+                locate #3 at 1: 0 at 9
+            202 located #3 0:-1
+                readable
+                fetch #4 of 1, waiting 500 ms: 0 from 50
+            203 fetched #4 0 51 50+1
+                readable
+                fetch #5 of 1, waiting 500 ms: 0 from 51
+            204 take
+                0: 50
+            400 tick
+                locate #6 at 1: 1 at -1
+            401 located #6 1:60
+                locate #7 at 1: 1 at 9
+            402 located #7 1:55
         "#]],
     );
 }
@@ -532,21 +567,21 @@ fn a_topic_that_was_made_anew_is_read_anew_or_that_is_told() {
         &[Start::At(Offset::ZERO)],
         script,
         &expect![[r#"
-        0 another 1
-            fetch #0 of 1, waiting 0 ms: 0 from 0
-        1 fetched #0 0 2 0+2
-            readable
-            fetch #1 of 1, waiting 500 ms: 0 from 2
-        2 take
-            0: 0 1, at the end
-        3 another 1
-        4 another 2
-            readable
-        5 fetched #1 0 9 2+1
-            readable
-        6 take
-            error: t-0: the log was cut off at 0, and was read up to 2, at the end
-    "#]],
+            0 another 1
+                fetch #0 of 1, waiting 0 ms: 0 from 0
+            1 fetched #0 0 2 0+2
+                readable
+                fetch #1 of 1, waiting 500 ms: 0 from 2
+            2 take
+                0: 0 1, at the end
+            3 another 1
+            4 another 2
+                readable
+            5 fetched #1 0 9 2+1
+                readable
+            6 take
+                error: t-0: the topic was made anew, and was read up to 2 before, at the end
+        "#]],
     );
     let config = Config { out_of_range: OutOfRange::Earliest, ..Config::default() };
     check_with(
@@ -569,6 +604,36 @@ fn a_topic_that_was_made_anew_is_read_anew_or_that_is_told() {
         6 take
             nothing
     "#]],
+    );
+}
+
+/// Nor is what an answer on its way says of the old one believed.
+#[test]
+fn who_had_nothing_of_a_topic_that_was_made_anew_missed_nothing() {
+    check(
+        &[Start::Latest],
+        "0 another 1\n 1 another 2\n 2 located #0 0:7\n 3 located #1 0:5\n 4 another 3\n 5 located #3 0:0\n 6 fetched #2 0 9\n \
+        7 fetched #4 0 2 0+2\n 8 take",
+        &expect![[r#"
+            0 another 1
+                locate #0 at 1: 0 at -1
+            1 another 2
+                locate #1 at 1: 0 at -1
+            2 located #0 0:7
+            3 located #1 0:5
+                readable
+                fetch #2 of 1, waiting 500 ms: 0 from 5
+            4 another 3
+                locate #3 at 1: 0 at -2
+            5 located #3 0:0
+            6 fetched #2 0 9
+                fetch #4 of 1, waiting 0 ms: 0 from 0
+            7 fetched #4 0 2 0+2
+                readable
+                fetch #5 of 1, waiting 500 ms: 0 from 2
+            8 take
+                0: 0 1, at the end
+        "#]],
     );
 }
 
@@ -1041,14 +1106,17 @@ fn the_end_that_was_sought_is_known_though_the_broker_does_not_tell_again() {
     );
 }
 
-/// The picture "2 t:3 u:0": all topics were told for the second time, t has three partitions, and u is not there.
+/// The picture "2 t:3 u:0 v:?": all topics were told for the second time, t has three partitions, u is not there, and nobody can say what v has.
 fn picture(text: &str) -> Arc<Cluster> {
     let mut words = text.split_whitespace();
     let all_told = words.next().and_then(|it| it.parse().ok()).expect("how often all were told");
     let topics = words.map(|word| {
         let (name, count) = word.split_once(':').expect("topic:partitions");
-        let count = count.parse().expect("a number");
-        let error = if count == 0 { ErrorCode::UnknownTopicOrPartition } else { ErrorCode::None };
+        let (count, error) = match count {
+            "?" => (0, ErrorCode::LeaderNotAvailable),
+            "0" => (0, ErrorCode::UnknownTopicOrPartition),
+            count => (count.parse().expect("a number"), ErrorCode::None),
+        };
         let partitions = vec![Partition { leader: Some(BrokerId(1)), ..Partition::default() }; count];
         (name.into(), Topic { id: TopicId::ZERO, error, is_internal: false, partitions })
     });
@@ -1076,6 +1144,13 @@ fn a_subscription_reads_what_its_topics_have_and_get() {
         (named(), Start::Latest, "0; 0 t:0; 0 t:2", "t-0 Earliest, t-1 Earliest"),
         (named(), Start::Last(3), "0 t:0; 0 t:2", "t-0 Earliest, t-1 Earliest"),
         (named(), since, "0; 0 t:0; 0 t:2", "t-0 Since(Timestamp(9)), t-1 Since(Timestamp(9))"),
+        (named(), Start::Latest, "5; 6 u:1; 7 t:2", "t-0 Earliest, t-1 Earliest"),
+        // Who was seen is not younger though a broker that lags has not heard of it, nor is who only could not be described.
+        (named(), Start::Latest, "0; 0 t:1; 0 t:0; 0 t:1", "t-0 Latest"),
+        (named(), Start::Last(3), "0; 0 t:?; 0 t:0; 0 t:2", "t-0 Last(3), t-1 Last(3)"),
+        (begins_with('t'), Start::Latest, "5; 6 t:?; 7; 8 t:2", "t-0 Latest, t-1 Latest"),
+        (begins_with('t'), Start::Latest, "5; 6 t:1; 7; 8 t:1", "t-0 Latest"),
+        (begins_with('t'), Start::Latest, "5; 6; 7 t:?; 8 t:1", "t-0 Earliest"),
     ] {
         let mut pictures = pictures.split(';').map(picture);
         let before = pictures.next().expect("a picture");
@@ -1085,7 +1160,7 @@ fn a_subscription_reads_what_its_topics_have_and_get() {
         pictures.for_each(|picture| machine.cluster_changed(picture));
         let told = machine.slots.iter().map(|slot| match slot.position {
             Position::Find(start) => format!("{}-{} {start:?}", slot.topic, slot.partition),
-            Position::At(_) => panic!("nobody found anything"),
+            Position::At(_) | Position::FindSince { .. } => panic!("nobody found anything"),
         });
         assert_eq!(told.collect::<Vec<_>>().join(", "), expected);
     }
@@ -1110,7 +1185,7 @@ fn what_stands_in_the_way_is_known_and_told_once_if_it_lasts() {
             202 broken #1
                 refresh
             5300 tick
-                trouble: t-0: nobody leads it (3 times in 5 s)
+                trouble: t-0: nobody leads it (once, 2 times for other reasons before, 5 s in all)
                 refresh
             5800 tick
                 refresh
@@ -1120,7 +1195,7 @@ fn what_stands_in_the_way_is_known_and_told_once_if_it_lasts() {
                 readable
                 fetch #3 of 1, waiting 500 ms: 0 from 7
             5902 troubles
-                t-0: nobody leads it (4 times in 5 s)
+                t-0: nobody leads it (2 times, 2 times for other reasons before, 5 s in all)
             5903 refused #3 0 KAFKA_STORAGE_ERROR
                 refresh
             6100 tick
@@ -1128,6 +1203,47 @@ fn what_stands_in_the_way_is_known_and_told_once_if_it_lasts() {
             6101 fetched #4 0 7
                 fetch #5 of 1, waiting 500 ms: 0 from 7
             6102 troubles
+        "#]],
+    );
+}
+
+#[test]
+fn what_stands_in_the_way_of_many_is_told_once_for_each_broker() {
+    check_with(
+        &Config::default(),
+        &[1, 2, 1, 1],
+        &[Start::At(Offset::ZERO); 4],
+        "0 tick\n 1 broken #0\n 300 broken #1\n 5200 tick\n 5201 broken #2\n 5202 broken #3\n 5400 tick\n 5401 broken #4\n 5402 broken #5\n \
+        5403 troubles",
+        &expect![[r#"
+            0 tick
+                fetch #0 of 1, waiting 0 ms: 0 from 0, 2 from 0, 3 from 0
+                fetch #1 of 2, waiting 0 ms: 1 from 0
+            1 broken #0
+                refresh
+            300 broken #1
+                refresh
+                fetch #2 of 1, waiting 0 ms: 0 from 0, 2 from 0, 3 from 0
+            5200 tick
+                fetch #3 of 2, waiting 0 ms: 1 from 0
+            5201 broken #2
+                refresh
+                trouble: t-0: the connection to b broke: cut (broker 1, 2 times in 5 s), and 2 more partitions
+            5202 broken #3
+                refresh
+            5400 tick
+                fetch #4 of 1, waiting 0 ms: 0 from 0, 2 from 0, 3 from 0
+                fetch #5 of 2, waiting 0 ms: 1 from 0
+            5401 broken #4
+                refresh
+            5402 broken #5
+                refresh
+                trouble: t-1: the connection to b broke: cut (broker 2, 3 times in 5 s)
+            5403 troubles
+                t-0: the connection to b broke: cut (broker 1, 3 times in 5 s)
+                t-2: the connection to b broke: cut (broker 1, 3 times in 5 s)
+                t-3: the connection to b broke: cut (broker 1, 3 times in 5 s)
+                t-1: the connection to b broke: cut (broker 2, 3 times in 5 s)
         "#]],
     );
 }

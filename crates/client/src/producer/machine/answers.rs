@@ -61,7 +61,7 @@ impl<T: Clone + Default> Machine<T> {
                     0 => 0,
                     again => self.config.backoff.wait_us(again, &mut self.random),
                 };
-                self.send_again((now, wait_us), call, slot, Some(false), cause, out);
+                self.send_again((now, wait_us), call, slot, Some(false), cause);
             }
             _ if code.is_retriable() => {
                 if asks_for_metadata(code) {
@@ -116,7 +116,7 @@ impl<T: Clone + Default> Machine<T> {
             return self.refuse(call, slot, maybe_written == Some(true), cause, out);
         }
         let wait_us = self.config.backoff.wait_us(tries, &mut self.random);
-        self.send_again((now, wait_us), call, slot, maybe_written, cause, out);
+        self.send_again((now, wait_us), call, slot, maybe_written, cause);
     }
 
     fn send_again(
@@ -126,11 +126,10 @@ impl<T: Clone + Default> Machine<T> {
         slot: usize,
         maybe_written: Option<bool>,
         cause: Cause,
-        out: &mut Vec<Effect<T>>,
     ) {
         let not_before = Tick(now.0 + wait_us);
         if self.queues[slot].retry((now, not_before), call, maybe_written, cause) {
-            out.extend(self.trouble(slot, now).map(Effect::Trouble));
+            self.told.lasts(slot);
         }
     }
 
@@ -174,6 +173,7 @@ impl<T: Clone + Default> Machine<T> {
         out: &mut Vec<Effect<T>>,
     ) {
         if let Some(batch) = self.queues[slot].settle(call) {
+            self.told.is_over(slot);
             self.metrics.latency.add_us(now.0.saturating_sub(batch.opened_at.0));
             self.finish(slot, batch, Ok(written), out);
         }

@@ -142,7 +142,7 @@ impl World {
             }
             ["abandon"] => self.machine.abandon(&mut self.effects),
             ["troubles"] => {
-                let troubles: Vec<_> = self.machine.troubles(now).collect();
+                let troubles = self.machine.troubles(now);
                 troubles.iter().for_each(|trouble| self.note(&trouble.to_string()));
             }
             other => panic!("what is {other:?}?"),
@@ -310,17 +310,17 @@ fn what_stands_in_the_way_is_known_told_once_if_it_lasts_and_named_in_the_end() 
                 send #3 to 1: t-0 7/0@0 [a]
             5401 error #3 KAFKA_STORAGE_ERROR
                 refresh
-                trouble: t-0: the broker answered KAFKA_STORAGE_ERROR (broker 1, 2 times in 5 s)
+                trouble: t-0: the broker answered KAFKA_STORAGE_ERROR (broker 1, once, once for other reasons before, 5 s in all)
             5600 tick
                 send #4 to 1: t-0 7/0@0 [a]
             5601 error #4 KAFKA_STORAGE_ERROR
                 refresh
             5602 troubles
-                t-0: the broker answered KAFKA_STORAGE_ERROR (broker 1, 3 times in 5 s)
+                t-0: the broker answered KAFKA_STORAGE_ERROR (broker 1, 2 times, once for other reasons before, 5 s in all)
             5603 leaders -1
                 refresh
             5604 troubles
-                t-0: nobody leads it (for 5 s)
+                t-0: nobody leads it (3 times for other reasons before, 5 s in all)
                 refresh
             11000 tick
                 0 x1 lost: t-0: not known to be written after 3 tries: no acknowledgement within 10000 ms; what stood in the way: the broker answered KAFKA_STORAGE_ERROR
@@ -341,6 +341,65 @@ fn what_stands_in_the_way_is_known_told_once_if_it_lasts_and_named_in_the_end() 
         2500 tick
             0 x1 lost: t-0: not sent: no acknowledgement within 2000 ms; what stood in the way: nobody leads it
     "#]],
+    );
+}
+
+/// One of each of 16 partitions, in whatever order they are tried.
+#[test]
+fn what_stands_in_the_way_of_many_is_told_once_and_the_longest_comes_first() {
+    let check = |idempotent: bool, leader: i32, script: &str, expected: &Expect| {
+        let config = Config { delivery_timeout_ms: 60_000, idempotent, ..eager() };
+        let mut world = World::new(config, &[leader; 16]);
+        world.run("0 append 9 a");
+        for partition in (0..16).rev().filter(|&it| it != 9) {
+            world.run(&format!("1 append {partition} a"));
+        }
+        world.log.clear();
+        for line in script.lines() {
+            world.run(line);
+            let troubles = world.machine.troubles(Tick(60_000_000));
+            let order: Vec<_> = troubles.iter().map(|it| it.partition).collect();
+            assert!(order.is_empty() || order[..2] == [9, 0] || order[..2] == [0, 1], "{line}: {order:?}");
+        }
+        expected.assert_eq(&world.log);
+    };
+    // Nobody leads them; then who does is dead.
+    let dead = "4900 tick\n 5001 tick\n 6000 tick\n 7000 leaders 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1\n 7001 broken #0\n 7300 tick\n 7301 broken #1";
+    check(false, -1, dead, &expect![[r#"
+        4900 tick
+            refresh
+        5001 tick
+            refresh
+            trouble: t-9: nobody leads it (for 5 s), and 15 more partitions
+        6000 tick
+            refresh
+        7000 leaders 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1
+            send #0 to 1: t-14 [a] t-5 [a] t-11 [a] t-4 [a] t-15 [a] t-3 [a] t-10 [a] t-2 [a] t-13 [a] t-1 [a] t-8 [a] t-0 [a] t-9 [a] t-7 [a] t-12 [a] t-6 [a]
+        7001 broken #0
+            refresh
+        7300 tick
+            send #1 to 1: t-11 [a] t-4 [a] t-15 [a] t-3 [a] t-10 [a] t-2 [a] t-13 [a] t-1 [a] t-8 [a] t-0 [a] t-9 [a] t-7 [a] t-12 [a] t-6 [a] t-14 [a] t-5 [a]
+        7301 broken #1
+            refresh
+    "#]]);
+    // Nobody gives an identity.
+    check(
+        true,
+        1,
+        "2 broken #0\n300 tick\n301 broken #1\n5200 tick\n5201 broken #2\n5400 tick\n5401 broken #3",
+        &expect![[r#"
+            2 broken #0
+            300 tick
+                identify #1
+            301 broken #1
+            5200 tick
+                identify #2
+            5201 broken #2
+                trouble: t-0: the connection to b broke: cut (3 times in 5 s), and 15 more partitions
+            5400 tick
+                identify #3
+            5401 broken #3
+        "#]],
     );
 }
 
