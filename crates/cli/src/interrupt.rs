@@ -1,6 +1,6 @@
 //! Ctrl-C and SIGTERM, for commands that have something to finish.
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::io;
 use std::process;
 use std::thread;
@@ -18,7 +18,10 @@ use crate::failure::Interrupted;
 const ECHO_MAX: Duration = Duration::from_millis(50);
 
 /// Tells of the first signal. A second one ends the process, even if it hangs in a write that nobody reads.
-pub(crate) struct Interrupt(oneshot::Receiver<Interrupted>);
+pub(crate) struct Interrupt {
+    told: oneshot::Receiver<Interrupted>,
+    first: Option<Interrupted>,
+}
 
 impl Interrupt {
     pub(crate) fn listen() -> Result<Self> {
@@ -42,16 +45,41 @@ impl Interrupt {
                 }
             });
         });
-        Ok(Self(told))
+        Ok(Self { told, first: None })
     }
 
-    /// What comes of the work, or that it was cut short. Not to be called again after that.
+    /// What comes of the work, or that it was cut short.
     pub(crate) async fn unless<T>(&mut self, work: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::select! {
             biased;
-            Ok(interrupted) = &mut self.0 => Err(interrupted.into()),
+            interrupted = self.next() => Err(interrupted.into()),
             done = work => done,
         }
+    }
+
+    /// Does the work to its end, signal or not; with one, however early it came, it is said that there still is work, and that is what comes of it.
+    pub(crate) async fn despite<T>(
+        &mut self,
+        work: impl Future<Output = Result<T>>,
+        say: impl FnOnce(),
+    ) -> Result<T> {
+        tokio::pin!(work);
+        let interrupted = tokio::select! {
+            biased;
+            done = &mut work => return done,
+            interrupted = self.next() => interrupted,
+        };
+        say();
+        work.await.and(Err(interrupted.into()))
+    }
+
+    async fn next(&mut self) -> Interrupted {
+        if let Some(first) = self.first {
+            return first;
+        }
+        // The thread that listens ends with the process only.
+        let Ok(first) = (&mut self.told).await else { return pending().await };
+        *self.first.insert(first)
     }
 }
 

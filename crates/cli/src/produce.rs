@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal, Write};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Error, Result, anyhow, bail};
 use klamm_client::{Client, Delivered, Delivery, Producer, ProducerConfig, Record};
@@ -25,7 +25,7 @@ use crate::progress::Progress;
 use crate::remote::{self, Settings};
 use crate::report::Report;
 use crate::template::InputRecord;
-use crate::waiting::{PATIENCE, Wait, watch};
+use crate::waiting::{Missing, Wait, watch};
 
 /// How long a record waits until the topic is there.
 pub(crate) const BLOCK_MAX_MS: u64 = 10_000;
@@ -45,15 +45,16 @@ pub(crate) fn run(args: &ProduceArgs) -> Result<()> {
         let begun = async {
             let client = remote::connect(&settings, true).await?;
             if let Some(topic) = &args.topic {
-                remote::topic_or_new(&client, topic).await?;
+                remote::topic_or_new(&client, topic, settings.timeout()).await?;
             }
             Ok(client)
         };
         let client = interrupt.unless(begun).await?;
-        let writer = Writer::new(args, &shape, &client, Producer::new(&client, config));
+        let producer = Producer::new(&client, config);
+        let writer = Writer::new(args, &shape, &client, producer, settings.timeout());
         let written = interrupt.unless(writer.or_watch(writer.write_all())).await;
         // Whatever ended it: what was accepted is on its way, and is waited for.
-        let finished = writer.or_watch(writer.finish()).await;
+        let finished = interrupt.despite(writer.or_watch(writer.finish()), || writer.tell_of_missing()).await;
         writer.end(written.and(finished))
     })
 }
@@ -75,6 +76,8 @@ struct Writer<'a> {
     args: &'a ProduceArgs,
     shape: &'a Shape,
     client: &'a Client,
+    /// How long brokers may take to tell of a topic.
+    timeout: Duration,
     producer: Producer,
     headers: Vec<RecordHeader<'a>>,
     /// Shared by those who write, who wait for answers, and who look on.
@@ -97,7 +100,13 @@ struct Ledger {
 }
 
 impl<'a> Writer<'a> {
-    fn new(args: &'a ProduceArgs, shape: &'a Shape, client: &'a Client, producer: Producer) -> Self {
+    fn new(
+        args: &'a ProduceArgs,
+        shape: &'a Shape,
+        client: &'a Client,
+        producer: Producer,
+        timeout: Duration,
+    ) -> Self {
         let header = |(name, value): &'a (String, String)| RecordHeader {
             key: name.as_bytes(),
             value: Some(value.as_bytes()),
@@ -114,7 +123,7 @@ impl<'a> Writer<'a> {
             report: is_told.then(|| Report::to(io::stdout())),
         };
         let headers = args.headers.iter().map(header).collect();
-        Self { args, shape, client, producer, headers, ledger: ledger.into() }
+        Self { args, shape, client, timeout, producer, headers, ledger: ledger.into() }
     }
 
     /// Does the work, and says what is waited for when it does not go on.
@@ -136,14 +145,22 @@ impl<'a> Writer<'a> {
             Some(PartitionChoice::Number(wanted)) => wanted == number,
             Some(PartitionChoice::Any) | None => true,
         };
-        let trouble = self.producer.troubles().into_iter().find(|it| PATIENCE <= it.lasts);
-        let trouble =
-            trouble.map_or(String::new(), |it| format!(": {}-{}: {}", it.topic, it.partition, it.cause));
-        Wait {
-            progress: ledger.written + ledger.failed,
-            partitions: partitions.filter(|it| !ledger.pending.is_empty() && is_wanted(it.1)).collect(),
+        let unread = ledger.report.as_ref().and_then(Report::unread);
+        let missing = if ledger.pending.is_empty() {
+            unread.map(|_| Missing::new("nobody reads the standard output"))
+        } else {
             // Not how many: that would be a new reason whenever one more is read.
-            missing: Some(format!("what was sent is not acknowledged{trouble}")),
+            let unacknowledged = "what was sent is not acknowledged";
+            let trouble = Missing::lasting(self.producer.troubles());
+            Some(trouble.map_or_else(
+                || Missing::new(unacknowledged),
+                |it| Missing { text: format!("{unacknowledged}: {}", it.text), ..it },
+            ))
+        };
+        Wait {
+            progress: ledger.written + ledger.failed + unread.unwrap_or(0),
+            partitions: partitions.filter(|it| !ledger.pending.is_empty() && is_wanted(it.1)).collect(),
+            missing,
         }
     }
 
@@ -211,7 +228,7 @@ impl<'a> Writer<'a> {
             .or(record.topic.as_deref())
             .context("it names no topic, and TOPIC does not")?;
         if !self.ledger.borrow().topics.contains(topic) {
-            self.meanwhile(remote::topic_or_new(self.client, topic)).await?;
+            self.meanwhile(remote::topic_or_new(self.client, topic, self.timeout)).await?;
             self.ledger.borrow_mut().topics.insert(topic.into());
         }
         let there = |bytes: &'_ Option<Cow<'_, [u8]>>| {
@@ -258,13 +275,24 @@ impl<'a> Writer<'a> {
         };
         // Nothing has to linger any more.
         tokio::join!(settled, self.producer.flush());
-        let report = self.ledger.borrow_mut().report.take();
-        match report {
-            Some(report) => report.finish().await.or_else(|error| match error.kind() {
+        let told = self.ledger.borrow_mut().report.as_mut().map(Report::finish);
+        match told {
+            Some(told) => told.await.or_else(|error| match error.kind() {
                 io::ErrorKind::BrokenPipe => Ok(()),
                 _ => Err(error).context("standard output"),
             }),
             None => Ok(()),
+        }
+    }
+
+    /// Who has interrupted it may wait longer than he thought.
+    fn tell_of_missing(&self) {
+        let count = self.ledger.borrow().pending.len() as u64;
+        if count > 0 {
+            let records = counted(count, "record", "records");
+            tell(&format!(
+                "interrupted: waiting for {records} to be acknowledged; once more ends it at once"
+            ));
         }
     }
 

@@ -4,9 +4,9 @@ use std::fs;
 use std::future::Future;
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Error, Result, anyhow};
+use anyhow::{Context, Error, Result, anyhow, bail};
 use klamm_client::{
     Acks, Admin, CallError, Client, ClientConfig, ConsumerConfig, ProducerConfig, PropertyError,
     foreign_property, metadata::Topic, property_names, read_properties,
@@ -15,7 +15,7 @@ use klamm_model::ErrorCode;
 
 use crate::args::RemoteArgs;
 use crate::config::hint;
-use crate::failure::Usage;
+use crate::failure::{Usage, tell};
 
 const DEFAULT_PORT: u16 = 9092;
 const DEFAULT_ADDRESS: &str = "127.0.0.1";
@@ -151,28 +151,52 @@ pub(crate) async fn administer(remote: &RemoteArgs) -> Result<Admin> {
     Ok(Admin::new(&connect(&settings, false).await?).with_timeout(settings.timeout()))
 }
 
-/// The topic. Its partitions have leaders, or have had none for a while.
-pub(crate) async fn topic(client: &Client, name: &str) -> Result<Topic> {
-    client.topic(name, LEADERS_TIMEOUT).await.map_err(|answer| no_topic(name, answer))
+/// The topic. Its partitions have leaders, or have had none for a while. Brokers may take `timeout` to tell of it.
+pub(crate) async fn topic(client: &Client, name: &str, timeout: Duration) -> Result<Topic> {
+    found(client, name, LEADERS_TIMEOUT, timeout).await?.map_err(|answer| no_topic(name, answer))
 }
 
 /// The same, of one that is made if it is not there.
-pub(crate) async fn topic_or_new(client: &Client, name: &str) -> Result<Topic> {
-    match client.topic(name, LEADERS_TIMEOUT).await {
-        Err(None | Some(ErrorCode::UnknownTopicOrPartition | ErrorCode::LeaderNotAvailable)) => {
-            client.topic(name, CREATION_TIMEOUT).await.map_err(|answer| no_topic(name, answer))
-        }
-        found => found.map_err(|answer| no_topic(name, answer)),
+pub(crate) async fn topic_or_new(client: &Client, name: &str, timeout: Duration) -> Result<Topic> {
+    let mut topic = found(client, name, LEADERS_TIMEOUT, timeout).await?;
+    if let Err(ErrorCode::UnknownTopicOrPartition | ErrorCode::LeaderNotAvailable) = topic {
+        topic = found(client, name, CREATION_TIMEOUT, timeout).await?;
     }
+    topic.map_err(|answer| no_topic(name, answer))
 }
 
-fn no_topic(name: &str, answer: Option<ErrorCode>) -> Error {
+/// What brokers say of the topic. That no broker has said anything yet says nothing of it.
+async fn found(
+    client: &Client,
+    name: &str,
+    patience: Duration,
+    timeout: Duration,
+) -> Result<Result<Topic, ErrorCode>> {
+    let began = Instant::now();
+    let mut is_told = false;
+    loop {
+        match client.topic(name, patience).await {
+            Ok(topic) => return Ok(Ok(topic)),
+            Err(Some(code)) => return Ok(Err(code)),
+            Err(None) if timeout <= began.elapsed() => break,
+            Err(None) if !is_told => {
+                tell(&format!("waiting: no broker tells of topic {name:?}"));
+                is_told = true;
+            }
+            Err(None) => {}
+        }
+    }
+    let why = client.unreachable().map_or(String::new(), |error| format!(": {error}"));
+    bail!("no broker tells of topic {name:?}{why}; that was waited for {} s", began.elapsed().as_secs())
+}
+
+fn no_topic(name: &str, answer: ErrorCode) -> Error {
     match answer {
-        Some(ErrorCode::UnknownTopicOrPartition) | None => {
+        ErrorCode::UnknownTopicOrPartition => {
             anyhow!("there is no topic {name:?}; `klamm topic create {name}` makes it")
         }
-        Some(ErrorCode::InvalidTopicException) => anyhow!("{name:?} is no name for a topic"),
-        Some(code) => anyhow!("topic {name:?}: the broker answered {code}"),
+        ErrorCode::InvalidTopicException => anyhow!("{name:?} is no name for a topic"),
+        code => anyhow!("topic {name:?}: the broker answered {code}"),
     }
 }
 

@@ -29,6 +29,9 @@ struct Shared {
 struct State {
     waiting: Vec<u8>,
     is_complete: bool,
+    /// How often the thread took what waited.
+    taken: u64,
+    is_writing: bool,
     end: Option<io::Result<()>>,
 }
 
@@ -72,15 +75,29 @@ impl Report {
         }
     }
 
-    /// Waits until everything has been written.
-    pub(crate) async fn finish(mut self) -> io::Result<()> {
-        self.shared.lock().is_complete = true;
-        self.pass_on();
-        loop {
-            if let Some(end) = self.shared.lock().end.take() {
-                return end;
+    /// While something waits for the reader: a number that grows when he reads on.
+    pub(crate) fn unread(&self) -> Option<u64> {
+        let state = self.shared.lock();
+        (state.end.is_none() && (state.is_writing || !state.waiting.is_empty())).then_some(state.taken)
+    }
+
+    /// Waits until everything has been written. Nothing is to be told after that.
+    pub(crate) fn finish(&mut self) -> impl Future<Output = io::Result<()>> + use<> {
+        {
+            // At once: the thread ends when it finds nothing more.
+            let mut state = self.shared.lock();
+            state.waiting.append(&mut self.text);
+            state.is_complete = true;
+        }
+        self.shared.work.notify_one();
+        let shared = self.shared.clone();
+        async move {
+            loop {
+                if let Some(end) = shared.lock().end.take() {
+                    return end;
+                }
+                shared.news.notified().await;
             }
-            self.shared.news.notified().await;
         }
     }
 }
@@ -92,10 +109,13 @@ impl Shared {
 
     fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
         loop {
-            let state = self.lock();
+            let mut state = self.lock();
+            state.is_writing = false;
             let is_idle = |state: &mut State| state.waiting.is_empty() && !state.is_complete;
             let mut state = self.work.wait_while(state, is_idle).expect("a panic ends the process");
             let text = mem::take(&mut state.waiting);
+            state.is_writing = !text.is_empty();
+            state.taken += 1;
             drop(state);
             if text.is_empty() {
                 return Ok(());
@@ -121,6 +141,7 @@ mod tests {
         let told = remote::run(async {
             let (mut told, line) = (0, "x".repeat(99));
             // What is in the pipe and what the thread has taken are beside what waits.
+            assert_eq!(report.unread(), None);
             while told <= 3 * WAITING_SIZE_MAX {
                 if tokio::time::timeout(std::time::Duration::ZERO, report.room()).await.is_err() {
                     break;
@@ -129,6 +150,7 @@ mod tests {
                 report.pass_on();
                 told += 100;
             }
+            assert!(report.unread().is_some());
             Ok(told)
         });
         let told = told.expect("it can be told");

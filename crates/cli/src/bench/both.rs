@@ -24,7 +24,7 @@ pub(super) fn run(args: &BenchProduceArgs) -> Result<()> {
     remote::run(async {
         let settings = remote::settings(&args.remote)?;
         let client = remote::connect(&settings, false).await?;
-        let partition_count = super::topic(&client, &args.topic).await?.partitions.len();
+        let partition_count = super::topic(&client, &settings, &args.topic).await?.partitions.len();
         let ends = ends(&Admin::new(&client), &args.topic.topic, i32::try_from(partition_count)?).await?;
         let (written_count, wanted) = watch::channel(None);
         let stopwatch = Stopwatch::start();

@@ -14,7 +14,8 @@ pub(super) fn run(args: &BenchConsumeArgs) -> Result<()> {
     remote::run(async {
         let settings = remote::settings(&args.remote)?;
         let client = remote::connect(&settings, false).await?;
-        let partition_count = remote::topic(&client, &args.topic).await?.partitions.len() as i32;
+        let partition_count =
+            remote::topic(&client, &args.topic, settings.timeout()).await?.partitions.len() as i32;
         let topic: Arc<str> = args.topic.as_str().into();
         let consumer = Consumer::new(&client, settings.consumer()?);
         let stopwatch = Stopwatch::start();

@@ -54,7 +54,7 @@ pub(super) fn run(args: &BenchLatencyArgs) -> Result<()> {
 async fn prepare(args: &BenchLatencyArgs) -> Result<(Client, Producer, Option<Consumer>)> {
     let settings = remote::settings(&args.remote)?;
     let client = remote::connect(&settings, false).await?;
-    let partition_count = super::topic(&client, &args.topic).await?.partitions.len() as i32;
+    let partition_count = super::topic(&client, &settings, &args.topic).await?.partitions.len() as i32;
     let config = ProducerConfig { linger_ms: 0, ..settings.producer(BLOCK_MAX_MS, Some(args.acks))? };
     let producer = Producer::new(&client, config);
     // The first record pays for connections and the producer id.

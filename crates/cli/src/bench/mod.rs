@@ -12,7 +12,7 @@ use klamm_client::{Admin, Change, Client, NewTopic, metadata::Topic};
 use klamm_model::ErrorCode;
 
 use crate::args::{BenchCommand, BenchTopicArgs};
-use crate::remote;
+use crate::remote::{self, Settings};
 
 pub(crate) fn run(command: &BenchCommand) -> Result<()> {
     match command {
@@ -24,7 +24,7 @@ pub(crate) fn run(command: &BenchCommand) -> Result<()> {
 }
 
 /// The topic to measure with, made if it is not there.
-async fn topic(client: &Client, args: &BenchTopicArgs) -> Result<Topic> {
+async fn topic(client: &Client, settings: &Settings, args: &BenchTopicArgs) -> Result<Topic> {
     let admin = Admin::new(client);
     let cluster = admin.describe(&[&args.topic]).await?;
     let is_there = cluster.topics.get(&*args.topic).is_some_and(|topic| topic.error == ErrorCode::None);
@@ -37,5 +37,5 @@ async fn topic(client: &Client, args: &BenchTopicArgs) -> Result<Topic> {
         };
         admin.create_topic(&new, Change::Make).await?;
     }
-    remote::topic(client, &args.topic).await
+    remote::topic(client, &args.topic, settings.timeout()).await
 }

@@ -27,7 +27,7 @@ pub(super) fn run(args: &BenchProduceArgs) -> Result<()> {
     remote::run(async {
         let settings = remote::settings(&args.remote)?;
         let client = remote::connect(&settings, false).await?;
-        super::topic(&client, &args.topic).await?;
+        super::topic(&client, &settings, &args.topic).await?;
         let stopwatch = Stopwatch::start();
         let Written { records, failed, bytes, times } =
             write(args, &settings, &client, stopwatch.began()).await?;

@@ -1,10 +1,12 @@
 //! `klamm consume`.
 
+mod beginning;
 mod printer;
 mod reading;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use klamm_client::{Admin, Client, Consumer, Isolation, PartitionName, Start, Topics};
@@ -14,7 +16,7 @@ use crate::args::{ConsumeArgs, Format};
 use crate::failure::{Interrupted, Usage, tell};
 use crate::interrupt::Interrupt;
 use crate::range::{Bound, Range};
-use crate::waiting::{Wait, watch};
+use crate::waiting::{Missing, Wait, watch};
 use crate::{remote, select};
 use printer::Printer;
 use reading::Reading;
@@ -61,10 +63,10 @@ async fn read(args: &ConsumeArgs, patterns: &[Regex], printer: &mut Printer<'_>)
         config.isolation = Isolation::ReadCommitted;
     }
     let client = remote::connect(&settings, false).await?;
-    let topics = topics(args, patterns, &client).await?;
+    let topics = topics(args, patterns, &client, settings.timeout()).await?;
     let consumer = Consumer::new(&client, config);
     let admin = Admin::new(&client).with_timeout(settings.timeout());
-    let mut reading = Reading::new(&consumer, admin, args.exit);
+    let mut reading = Reading::new(&consumer, admin, args);
     let mut limit = args.exit.then(|| settings.timeout());
     match args.range {
         Range { from: Bound::Place(start), to: None } if !args.exit && args.partitions.is_empty() => {
@@ -73,8 +75,8 @@ async fn read(args: &ConsumeArgs, patterns: &[Regex], printer: &mut Printer<'_>)
         _ => {
             let partitions = partitions(args, topics)?;
             let asked = partitions.iter().map(|it| (it.topic.clone(), it.partition)).collect::<Vec<_>>();
-            let asking =
-                || Wait { progress: 0, partitions: asked.clone(), missing: Some("no answer yet".to_owned()) };
+            let missing = Missing::new("no answer yet");
+            let asking = || Wait { progress: 0, partitions: asked.clone(), missing: Some(missing.clone()) };
             let is_bounded = tokio::select! {
                 begun = reading.begin(args, partitions) => begun?,
                 given_up = watch(&client, limit, asking) => given_up?,
@@ -89,10 +91,15 @@ async fn read(args: &ConsumeArgs, patterns: &[Regex], printer: &mut Printer<'_>)
 }
 
 /// The topics that are named and those that match, with the number of their partitions.
-async fn topics(args: &ConsumeArgs, patterns: &[Regex], client: &Client) -> Result<BTreeMap<Arc<str>, i32>> {
+async fn topics(
+    args: &ConsumeArgs,
+    patterns: &[Regex],
+    client: &Client,
+    timeout: Duration,
+) -> Result<BTreeMap<Arc<str>, i32>> {
     let mut topics = BTreeMap::new();
     for name in args.topics.iter().filter(|topic| !is_pattern(args, topic)) {
-        let topic = remote::topic(client, name).await?;
+        let topic = remote::topic(client, name, timeout).await?;
         topics.insert(name.as_str().into(), topic.partitions.len() as i32);
     }
     if !patterns.is_empty() {

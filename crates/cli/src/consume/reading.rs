@@ -2,20 +2,21 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use klamm_client::{
     Admin, Assignment, ConsumeError, Consumer, FetchedBatch, PartitionName, PartitionPosition, Start,
 };
 use klamm_model::{Offset, RecordView, Timestamp};
 
+use super::beginning::Beginning;
 use super::printer::Printer;
 use crate::args::ConsumeArgs;
 use crate::offsets::{Span, offsets_of, spans};
 use crate::range::Bound;
 use crate::time::now_ms;
-use crate::waiting::{PATIENCE, Wait};
+use crate::waiting::{Missing, Wait};
 
 /// How often it is looked whether a range was read to its end, while nothing comes.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
@@ -28,6 +29,7 @@ pub(super) struct Reading<'a> {
     admin: Admin,
     /// Whether there is no waiting for what comes later.
     is_exit: bool,
+    beginning: Beginning,
     /// Of a range: where those partitions end that are not read so far.
     ends: Option<RefCell<BTreeMap<PartitionName, Offset>>>,
     /// While that is not known: they end with the first record that is not older, or, if there is none soon after this moment, with what is there.
@@ -39,11 +41,12 @@ pub(super) struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    pub(super) fn new(consumer: &'a Consumer, admin: Admin, is_exit: bool) -> Self {
+    pub(super) fn new(consumer: &'a Consumer, admin: Admin, args: &ConsumeArgs) -> Self {
         Self {
             consumer,
             admin,
-            is_exit,
+            is_exit: args.exit,
+            beginning: Beginning::new(args.range.from),
             ends: None,
             ends_at: Cell::new(None),
             seen: Cell::new(0),
@@ -52,7 +55,11 @@ impl<'a> Reading<'a> {
     }
 
     /// Begins with these partitions. Says whether all that is to be read is there already.
-    pub(super) async fn begin(&mut self, args: &ConsumeArgs, partitions: Vec<PartitionName>) -> Result<bool> {
+    pub(super) async fn begin(
+        &mut self,
+        args: &ConsumeArgs,
+        mut partitions: Vec<PartitionName>,
+    ) -> Result<bool> {
         let assign = |(name, start): (PartitionName, Start)| Assignment {
             topic: name.topic,
             partition: name.partition,
@@ -67,6 +74,10 @@ impl<'a> Reading<'a> {
         let (starts, is_bounded) = match args.range.ends_later().filter(|_| !args.exit) {
             Some(moment) => {
                 self.ends_at.set(Some(moment));
+                if let Bound::Place(Start::At(from)) = from {
+                    let spans = known_spans(&self.admin, &partitions).await?;
+                    partitions.retain(|name| from <= spans[name].end);
+                }
                 ends.extend(partitions.iter().map(|name| (name.clone(), Offset::new(i64::MAX))));
                 (self.starts(partitions, from).await?, false)
             }
@@ -92,7 +103,7 @@ impl<'a> Reading<'a> {
 
     /// Where to begin if there is no end yet.
     async fn starts(
-        &self,
+        &mut self,
         partitions: Vec<PartitionName>,
         from: Bound,
     ) -> Result<Vec<(PartitionName, Start)>> {
@@ -100,9 +111,16 @@ impl<'a> Reading<'a> {
             Bound::Place(start) => partitions.into_iter().map(|name| (name, start)).collect(),
             Bound::After(count) => {
                 let spans = known_spans(&self.admin, &partitions).await?;
-                // A shorter log has nothing of it so far.
-                let start = |span: Span| Start::At(after(span.start, count).min(span.end));
-                spans.into_iter().map(|(name, span)| (name, start(span))).collect()
+                let mut starts = Vec::new();
+                for (name, span) in spans {
+                    let first = after(span.start, count);
+                    if span.end < first {
+                        // A shorter log has nothing of it so far.
+                        self.beginning.expect(name.clone(), first);
+                    }
+                    starts.push((name, Start::At(first.min(span.end))));
+                }
+                starts
             }
         })
     }
@@ -123,7 +141,11 @@ impl<'a> Reading<'a> {
         while !printer.is_full() {
             let is_over = |moment: &Timestamp| moment.0.saturating_add(LATE_MS_MAX) <= now_ms();
             if let Some(moment) = self.ends_at.get().filter(is_over) {
-                self.settle_ends(moment).await?;
+                let asked = Instant::now();
+                self.settle_ends(moment).await.map_err(|error| match asked.elapsed().as_secs() {
+                    0 => error,
+                    waited => anyhow!("{error:#}; that was waited for {waited} s"),
+                })?;
             }
             let next = match self.consumer.take() {
                 Some(next) => next,
@@ -184,13 +206,12 @@ impl<'a> Reading<'a> {
             positions.iter().filter_map(|it| it.position).map(|it| it.raw().cast_unsigned()).sum();
         let is_open = |it: &PartitionPosition| self.ends.is_some() || !is_ending || it.lag() != Some(0);
         let is_waiting = |it: &PartitionPosition| !self.is_printing.get() && !it.is_paused && is_open(it);
-        let trouble = self.consumer.troubles().into_iter().find(|it| PATIENCE <= it.lasts);
-        let trouble = trouble.map(|it| format!("{}-{}: {}", it.topic, it.partition, it.cause));
-        Wait {
-            progress: read + self.seen.get(),
-            partitions: positions.into_iter().filter(is_waiting).map(|it| (it.topic, it.partition)).collect(),
-            missing: trouble.or_else(|| is_ending.then(|| "no answer from the leaders".to_owned())),
-        }
+        let partitions: Vec<_> =
+            positions.into_iter().filter(is_waiting).map(|it| (it.topic, it.partition)).collect();
+        let missing = Missing::lasting(self.consumer.troubles())
+            .or_else(|| is_ending.then(|| Missing::new("no answer from the leaders")))
+            .filter(|_| !partitions.is_empty());
+        Wait { progress: read + self.seen.get(), partitions, missing }
     }
 
     /// Says whether the batch goes on beyond the end.
@@ -204,6 +225,7 @@ impl<'a> Reading<'a> {
         let is_too_new =
             |record: &RecordView<'_>| self.ends_at.get().is_some_and(|end| end <= record.timestamp);
         let view = batch.view().with_context(damaged)?;
+        let mut has_begun = self.beginning.is_over(&name);
         let mut scratch = printer.take_scratch();
         for record in batch.records(&mut scratch).with_context(damaged)? {
             let record = record.with_context(damaged)?;
@@ -215,6 +237,10 @@ impl<'a> Reading<'a> {
             }
             if printer.is_full() || end.is_some_and(|end| end <= record.offset) {
                 break;
+            }
+            has_begun = has_begun || self.beginning.ends_with(&name, &record);
+            if !has_begun {
+                continue;
             }
             self.seen.set(self.seen.get() + 1);
             printer.print(batch, view.header(), &record).await?;

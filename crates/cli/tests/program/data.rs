@@ -2,12 +2,14 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write as _};
+use std::io::{self, BufRead, BufReader, Read, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::process::Child;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use expect_test::expect;
+use regex_lite::Regex;
 
 use crate::broker::{Broker, klamm, klamm_with, send_signal};
 
@@ -174,10 +176,13 @@ fn who_is_told_of_each_record_may_stand_still_or_go() {
             assert_eq!(lines(&mut produce).count(), count);
             assert_eq!(produce.wait().expect("it ends").code(), Some(0));
         } else {
+            let mut said = said(&mut produce);
             send_signal(&produce, "-INT");
             // It waits for the reader until it is told again.
-            let (said, code) = stopped_by(produce, "-TERM");
-            assert!([Some(130), Some(143)].contains(&code), "{code:?}: {said}");
+            let waiting = "klamm: waiting: nobody reads the standard output";
+            assert!(said.any(|line| line == waiting));
+            send_signal(&produce, "-TERM");
+            assert_eq!(produce.wait().expect("it ends").code(), Some(143));
         }
     }
     // Whoever goes, goes: what is left of the input is not written, and that is no success.
@@ -370,6 +375,8 @@ fn a_range_is_read_from_one_end_to_the_other() {
         ("t -p 1 -o start..end", ""),
         ("t -p 1 -o 5..7", ""),
         ("t -o 8..100 -e", "89"),
+        ("t -o 11..20", ""),
+        ("t -o 11..@2099-01-01", ""),
         ("t -p 0,1 -o 1..3", "12"),
         ("trimmed -o start..+1", "c"),
         ("trimmed -o start..+9223372036854775807 -e", "cd"),
@@ -500,6 +507,10 @@ fn lines(child: &mut Child) -> impl Iterator<Item = String> + use<> {
     BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok)
 }
 
+fn said(child: &mut Child) -> impl Iterator<Item = String> + use<> {
+    BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok)
+}
+
 /// What it says when it is told to stop, and how it ends.
 fn stopped_by(mut child: Child, by: &str) -> (String, Option<i32>) {
     send_signal(&child, by);
@@ -534,6 +545,144 @@ fn whoever_is_told_to_stop_finishes_what_was_begun_and_counts_it() {
 }
 
 #[test]
+fn whoever_is_told_to_stop_waits_for_what_is_not_acknowledged_until_told_again() {
+    let broker = Broker::start();
+    for (topic, again) in [("t", None), ("u", Some("-INT"))] {
+        let mut produce = broker.spawn(&["produce", topic, "-v", "--linger", "0"]);
+        let (mut stdin, mut told) = (produce.stdin.take().expect("piped"), lines(&mut produce));
+        stdin.write_all(b"a\n").expect("it listens");
+        assert!(told.next().is_some());
+        broker.signal("-STOP");
+        stdin.write_all(b"b\n").expect("it listens");
+        // Nothing more is read, and the answer is all that is missing.
+        drop(stdin);
+        let mut said = said(&mut produce);
+        assert_eq!(said.next().as_deref(), Some("klamm: waiting: what was sent is not acknowledged"));
+        send_signal(&produce, "-TERM");
+        let waits = "klamm: interrupted: waiting for 1 record to be acknowledged; once more ends it at once";
+        assert_eq!(said.next().as_deref(), Some(waits));
+        if let Some(again) = again {
+            send_signal(&produce, again);
+            assert_eq!(produce.wait().expect("it ends").code(), Some(130));
+        }
+        broker.signal("-CONT");
+        if again.is_none() {
+            assert_eq!(said.collect::<Vec<_>>(), ["klamm: interrupted: 2 records were written"]);
+            assert_eq!(produce.wait().expect("it ends").code(), Some(143));
+        }
+    }
+}
+
+#[test]
+fn what_stands_in_the_way_of_many_partitions_is_said_once() {
+    let mut broker = Broker::start();
+    broker.ok(&["topic", "create", "t", "-p", "16"]);
+    let limits = ["-X", "delivery.timeout.ms=4000", "-X", "request.timeout.ms=1000"];
+    let mut produce =
+        broker.spawn(&[&["produce", "-v", "--linger", "0", "-f", "%t %p %s\\n"], &limits[..]].concat());
+    let (mut stdin, mut told) = (produce.stdin.take().expect("piped"), lines(&mut produce));
+    let mut write = |value: &str| {
+        let records: String = (0..16).map(|partition| format!("t {partition} {value}\n")).collect();
+        stdin.write_all(records.as_bytes()).expect("it listens");
+    };
+    write("a");
+    assert_eq!(told.by_ref().take(16).count(), 16);
+    broker.signal("-KILL");
+    broker.ended();
+    write("b");
+    let partition = Regex::new(r"t-\d+: ").expect("a pattern");
+    let waiting = said(&mut produce).filter(|line| line.starts_with("klamm: waiting: "));
+    let mut causes: Vec<_> = waiting.map(|line| partition.replace(&line, "").into_owned()).collect();
+    let count = causes.len();
+    causes.sort();
+    causes.dedup();
+    assert!(count > 0 && causes.len() == count, "{count} times {causes:?}");
+    assert_eq!(produce.wait().expect("it ends").code(), Some(1));
+}
+
+#[test]
+fn a_broker_that_is_slow_to_answer_has_not_said_that_there_is_no_topic() {
+    let broker = Broker::start();
+    broker.ok_with_input(&["produce", "t"], "a\n");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("bound").to_string();
+    for timeout in ["2s", "60s"] {
+        let mut consume =
+            broker.spawn(&["consume", "t", "-e", "--bootstrap", &address, "--timeout", timeout]);
+        let (mut client, _) = listener.accept().expect("it connects");
+        let mut server = TcpStream::connect(broker.address()).expect("it listens");
+        let [mut requests, mut to_broker] = [&client, &server].map(|it| it.try_clone().expect("a copy"));
+        thread::spawn(move || io::copy(&mut requests, &mut to_broker));
+        for answer in ["what is served", "who is who"] {
+            let mut frame = vec![0; 4];
+            server.read_exact(&mut frame).expect(answer);
+            let size = u32::from_be_bytes([frame[0], frame[1], frame[2], frame[3]]);
+            frame.resize(4 + size as usize, 0);
+            server.read_exact(&mut frame[4..]).expect(answer);
+            if answer == "who is who" {
+                broker.signal("-STOP");
+            }
+            client.write_all(&frame).expect(answer);
+        }
+        let mut said = said(&mut consume);
+        let waiting = "klamm: waiting: no broker tells of topic \"t\"";
+        assert!(said.any(|line| line == waiting));
+        let gives_up = timeout == "2s";
+        if gives_up {
+            let last = said.last().expect("why");
+            assert!(
+                last.contains("no broker tells of topic \"t\"") && last.contains("; that was waited for "),
+                "{last}"
+            );
+        }
+        broker.signal("-CONT");
+        let wanted: &[&str] = if gives_up { &[] } else { &["a"] };
+        assert_eq!(lines(&mut consume).collect::<Vec<_>>(), wanted);
+        assert_eq!(consume.wait().expect("it ends").code(), Some(gives_up.into()));
+    }
+}
+
+#[test]
+fn what_a_log_gets_before_the_first_record_that_is_meant_is_not_printed() {
+    let broker = Broker::start();
+    broker.ok(&["topic", "create", "t", "-p", "2"]);
+    broker.ok(&["topic", "create", "u"]);
+    let write =
+        |partition: &str, records: &str| broker.ok_with_input(&["produce", "t", "-p", partition], records);
+    write("0", "0\n");
+    write("1", "a\nb\nc\n");
+    let mut consume = broker.spawn(&["consume", "t", "-o", "+2", "-n", "3", "-f", "%s\\n"]);
+    let mut read = lines(&mut consume);
+    // Now it is decided where the other log, which is too short so far, is read from.
+    assert_eq!(read.next().as_deref(), Some("c"));
+    write("0", "1\n2\n3\n");
+    assert_eq!(read.collect::<Vec<_>>(), ["2", "3"]);
+    assert_eq!(consume.wait().expect("it ends").code(), Some(0));
+
+    let later = now_ms() + 1_800_000;
+    let mut consume = broker.spawn(&["consume", "u", "-o", &format!("@{later}"), "-n", "1", "-f", "%s\\n"]);
+    // Nobody tells when it has begun: both are written until then.
+    while consume.try_wait().expect("it is ours").is_none() {
+        broker.ok_with_input(&["produce", "u", "-f", "%T %s\\n"], &format!("1 old\n{later} young\n"));
+    }
+    assert_eq!(lines(&mut consume).collect::<Vec<_>>(), ["young"]);
+}
+
+#[test]
+fn a_range_whose_end_nobody_tells_when_it_has_come_is_given_up_in_time() {
+    let mut broker = Broker::start();
+    broker.ok_with_input(&["produce", "t"], "a\n");
+    let range = format!("@0..@{}", now_ms() + 4_000);
+    let mut consume = broker.spawn(&["consume", "t", "-o", &range, "--timeout", "2s"]);
+    assert_eq!(lines(&mut consume).next().as_deref(), Some("a"));
+    broker.signal("-KILL");
+    broker.ended();
+    let said: Vec<_> = said(&mut consume).collect();
+    assert!(said.last().is_some_and(|it| it.contains("; that was waited for ")), "{said:?}");
+    assert_eq!(consume.wait().expect("it ends").code(), Some(1));
+}
+
+#[test]
 fn whoever_waits_for_a_broker_says_so_once_and_goes_on_when_it_answers() {
     let broker = Broker::start();
     let mut produce = broker.spawn(&["produce", "t", "-v", "--linger", "0"]);
@@ -545,7 +694,7 @@ fn whoever_waits_for_a_broker_says_so_once_and_goes_on_when_it_answers() {
     assert_eq!(read.next().as_deref(), Some("a"));
     broker.signal("-STOP");
     stdin.write_all(b"b\n").expect("it listens");
-    let mut said = BufReader::new(produce.stderr.take().expect("piped")).lines().map_while(Result::ok);
+    let mut said = said(&mut produce);
     assert_eq!(said.next().as_deref(), Some("klamm: waiting: what was sent is not acknowledged"));
     stdin.write_all(b"c\n").expect("it listens");
     // That takes a second, and one more record is no news.
@@ -565,7 +714,7 @@ fn what_comes_later_is_read_too() {
     let broker = Broker::start();
     let mut consume = broker.spawn(&["consume", "^t.*", "-X", "metadata.max.age.ms=50", "-f", "%t %p %s\\n"]);
     let mut read = lines(&mut consume);
-    let mut said = BufReader::new(consume.stderr.take().expect("piped")).lines().map_while(Result::ok);
+    let mut said = said(&mut consume);
     assert!(said.any(|line| line.contains("waiting: no topic matches ^t.* yet")));
     broker.ok_with_input(&["produce", "t1"], "a\n");
     assert_eq!(read.next().as_deref(), Some("t1 0 a"));
