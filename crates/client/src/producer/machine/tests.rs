@@ -365,7 +365,11 @@ fn what_stands_in_the_way_of_many_is_told_once_and_the_longest_comes_first() {
     };
     // Nobody leads them; then who does is dead.
     let dead = "4900 tick\n 5001 tick\n 6000 tick\n 7000 leaders 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1\n 7001 broken #0\n 7300 tick\n 7301 broken #1";
-    check(false, -1, dead, &expect![[r#"
+    check(
+        false,
+        -1,
+        dead,
+        &expect![[r#"
         4900 tick
             refresh
         5001 tick
@@ -381,7 +385,8 @@ fn what_stands_in_the_way_of_many_is_told_once_and_the_longest_comes_first() {
             send #1 to 1: t-11 [a] t-4 [a] t-15 [a] t-3 [a] t-10 [a] t-2 [a] t-13 [a] t-1 [a] t-8 [a] t-0 [a] t-9 [a] t-7 [a] t-12 [a] t-6 [a] t-14 [a] t-5 [a]
         7301 broken #1
             refresh
-    "#]]);
+    "#]],
+    );
     // Nobody gives an identity.
     check(
         true,
