@@ -16,7 +16,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("quorum", &["model", "log"]),
     ("replica", &["model", "log"]),
     ("cluster", &["model", "wire"]),
-    ("node", &["model", "wire", "log", "quorum", "replica", "cluster"]),
+    ("coordinator", &["model", "wire", "cluster"]),
+    ("node", &["model", "wire", "log", "quorum", "replica", "cluster", "coordinator"]),
     ("client", &["model", "wire"]),
     ("server", &["model", "wire", "log", "quorum", "replica", "cluster", "node"]),
     ("sim", &["model", "wire", "log", "quorum", "replica", "cluster", "node", "client"]),
@@ -26,7 +27,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// The crates that decide: no runtime, no sockets, no files, no threads, no clock, no randomness.
-const PURE: &[&str] = &["model", "wire", "log", "quorum", "replica", "cluster", "node"];
+const PURE: &[&str] = &["model", "wire", "log", "quorum", "replica", "cluster", "coordinator", "node"];
 
 /// Packages that bring the world with them.
 const WORLD: &[&str] = &["tokio", "mio", "socket2", "rand", "getrandom", "arc-swap", "parking_lot"];

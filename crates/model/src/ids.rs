@@ -108,6 +108,15 @@ small_number! {
     Tick(u64)
 }
 
+/// The two clocks. Decisions use `tick`; `wall` only ever becomes data (I23).
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// The node's own clock; never goes back.
+    pub tick: Tick,
+    /// Wall clock, for record timestamps.
+    pub wall: Timestamp,
+}
+
 impl LeaderEpoch {
     /// Kafka writes "unknown" as -1.
     pub fn from_wire(raw: i32) -> Option<Self> {

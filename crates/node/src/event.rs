@@ -8,19 +8,11 @@ use klamm_cluster::{
     config::{Layers, broker_key},
 };
 use klamm_log::{DiskError, DiskOp, Done, LogDir, OpId, SegmentId, Space};
-use klamm_model::{BrokerEpoch, BrokerId, ControllerEpoch, Tick, Timestamp, TopicPartition};
+pub use klamm_model::Now;
+use klamm_model::{BrokerEpoch, BrokerId, ControllerEpoch, TopicPartition};
 use klamm_wire::{Request, Response};
 
 use crate::{config::Given, partitions::layers, prepare::Body, reply::Reply, rules::TopicRules};
-
-/// The two clocks. Decisions use `tick`; `wall` only ever becomes data (I23).
-#[derive(Clone, Copy, Debug)]
-pub struct Now {
-    /// The node's own clock; never goes back.
-    pub tick: Tick,
-    /// Wall clock, for record timestamps.
-    pub wall: Timestamp,
-}
 
 /// A connection, as the shell numbered it; never used twice in the life of a node.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
