@@ -1,0 +1,37 @@
+//! What an operator may set for groups.
+
+/// What an operator may set for groups.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GroupConfig {
+    /// `group.min.session.timeout.ms`: the shortest that a member may ask for.
+    pub session_timeout_ms_min: u32,
+    /// `group.max.session.timeout.ms`: the longest that a member may ask for.
+    pub session_timeout_ms_max: u32,
+    /// `group.initial.rebalance.delay.ms`: how long a new group waits for more members.
+    pub initial_rebalance_delay_ms: u32,
+    /// `group.max.size`: members of one group.
+    pub members_max: usize,
+    /// `offset.metadata.max.bytes`: of what is kept with an offset.
+    pub offset_metadata_size_max: usize,
+    /// `offsets.retention.minutes`, in milliseconds: how long offsets are kept that nobody uses.
+    pub offsets_retention_ms: u64,
+    /// `offsets.retention.check.interval.ms`: how often it is looked for such offsets.
+    pub offsets_check_interval_ms: u64,
+    /// The most that one append may hold: what the log takes in one batch (`max.message.bytes` of the topic).
+    pub batch_size_max: usize,
+}
+
+impl Default for GroupConfig {
+    fn default() -> Self {
+        Self {
+            session_timeout_ms_min: 6_000,
+            session_timeout_ms_max: 1_800_000,
+            initial_rebalance_delay_ms: 3_000,
+            members_max: i32::MAX as usize,
+            offset_metadata_size_max: 4_096,
+            offsets_retention_ms: 10_080 * 60_000,
+            offsets_check_interval_ms: 600_000,
+            batch_size_max: 1_048_588,
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Why a group does not do what it was asked.
+
+use thiserror::Error;
+
+/// Why a group does not do what it was asked.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum GroupError {
+    /// Not a name of a group, or of something else that is kept with one.
+    #[error("the group's id is empty or longer than {max} bytes")]
+    InvalidId {
+        /// The limit.
+        max: usize,
+    },
+    /// There is none.
+    #[error("Group {group} not found.")]
+    UnknownGroup {
+        /// Its name.
+        group: String,
+    },
+    /// The group has no such member: it never was one, or its session ended.
+    #[error("the group has no such member")]
+    UnknownMember,
+    /// The member is to come again under this id (KIP-394).
+    #[error("the member's id is {member_id}")]
+    MemberIdRequired {
+        /// The id.
+        member_id: String,
+    },
+    /// A newer member has the instance id (KIP-345).
+    #[error("another member has the instance id {instance_id}")]
+    FencedInstance {
+        /// The name that only one may have.
+        instance_id: String,
+    },
+    /// The member speaks of another generation.
+    #[error("the group's generation is {current}")]
+    IllegalGeneration {
+        /// What holds.
+        current: i32,
+    },
+    /// The member must join again.
+    #[error("the group is rebalanced")]
+    RebalanceInProgress,
+    /// The group's members do something else, or have no protocol in common with this one.
+    #[error("the member's protocols are not the group's")]
+    InconsistentProtocol,
+    /// Outside of what the operator allows.
+    #[error("a session's time-out lies between {min_ms} and {max_ms} ms")]
+    InvalidSessionTimeout {
+        /// The shortest.
+        min_ms: u32,
+        /// The longest.
+        max_ms: u32,
+    },
+    /// It has as many members as it may have.
+    #[error("the group is full")]
+    Full,
+    /// What is to be kept of the group does not fit in one batch of records.
+    #[error("{size} bytes are to be kept of the group, at most {max} fit in a batch")]
+    TooLarge {
+        /// How much it would be.
+        size: usize,
+        /// How much fits.
+        max: usize,
+    },
+    /// Groups with members cannot be deleted.
+    #[error("The group {group} is not empty.")]
+    NotEmpty {
+        /// Its name.
+        group: String,
+    },
+    /// Members read the topic: their offsets cannot be deleted.
+    #[error("the group's members are subscribed to the topic")]
+    Subscribed,
+    /// More than the operator allows.
+    #[error("an offset's metadata has at most {max} bytes")]
+    MetadataTooLarge {
+        /// The limit.
+        max: usize,
+    },
+    /// Not a place in a partition.
+    #[error("the offset is negative")]
+    NegativeOffset,
+    /// A transaction that is not ended will change the offset (KIP-447).
+    #[error("a transaction that is not ended will change the offset")]
+    UnstableOffset,
+}
