@@ -1,4 +1,4 @@
-//! Reads Kafka's message definitions out of a `kafka-clients` jar and keeps the facts.
+//! Reads Kafka's message definitions out of its jars and keeps the facts.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,45 +7,73 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::generate::SCHEMA_PATH;
-use crate::schema::{Api, Field, Kind, Message, Schema, Struct, Versions};
+use crate::schema::{API, Field, Kind, Message, Pair, RECORD, Schema, Struct, Versions};
 
 /// Messages that are neither request nor response, and that we use.
 const OTHERS: [&str; 4] =
     ["RequestHeader", "ResponseHeader", "ConsumerProtocolSubscription", "ConsumerProtocolAssignment"];
+
+/// Records of the coordinators' topics that we read and write.
+const RECORDS: [&str; 9] = [
+    "OffsetCommit",
+    "GroupMetadata",
+    "ConsumerGroupMetadata",
+    "ConsumerGroupMemberMetadata",
+    "ConsumerGroupTargetAssignmentMetadata",
+    "ConsumerGroupTargetAssignmentMember",
+    "ConsumerGroupCurrentMemberAssignment",
+    "ConsumerGroupRegularExpression",
+    "TransactionLog",
+];
 
 const OPENING: &str = "\
 # The messages of Apache Kafka 4.4.0: names, types and versions, as `cargo xtask gen extract` found them.
 # Do not edit: `cargo xtask gen` makes the code in ../src/messages of it.
 ";
 
-/// Writes the schema file from `jar`.
-pub(crate) fn write(jar: &Path) -> Result<()> {
+/// Writes the schema file from the jars of the clients and the coordinators.
+pub(crate) fn write(jars: &[&str]) -> Result<()> {
+    let mut schema = Schema::default();
+    for jar in jars {
+        read(jar.as_ref(), &mut schema)?;
+    }
+    schema.apis.sort_by_key(|api| api.number);
+    schema.records.sort_by_key(|record| RECORDS.iter().position(|name| *name == record.name));
+    std::fs::write(SCHEMA_PATH, format!("{OPENING}{}", schema.print()))
+        .with_context(|| SCHEMA_PATH.to_owned())?;
+    println!("{} keys and {} records written to {SCHEMA_PATH}", schema.apis.len(), schema.records.len());
+    Ok(())
+}
+
+fn read(jar: &Path, schema: &mut Schema) -> Result<()> {
     let names = unzip(jar, &["-Z1"], &[])?;
-    let mut schema = Schema { apis: Vec::new(), headers: Vec::new(), data: Vec::new() };
     for path in names.lines() {
         let Some(name) = path.strip_prefix("common/message/").and_then(|it| it.strip_suffix(".json")) else {
             continue;
         };
         if let Some(name) = name.strip_suffix("Request") {
-            let request = definition(jar, &format!("{name}Request"))?;
-            let response = definition(jar, &format!("{name}Response"))?;
-            if text(&request, "validVersions")? == "none" {
-                continue;
-            }
-            let key = request["apiKey"].as_i64().context("a request without a key")?;
-            let (request, response) = (message(&request)?, message(&response)?);
-            schema.apis.push(Api { key: i16::try_from(key)?, name: name.to_owned(), request, response });
+            schema.apis.extend(pair(jar, name, API)?);
+        } else if let Some(name) = name.strip_suffix("Key").filter(|name| RECORDS.contains(name)) {
+            schema.records.extend(pair(jar, name, RECORD)?);
         } else if OTHERS.contains(&name) {
             let other = definition(jar, name)?;
             let list = if text(&other, "type")? == "header" { &mut schema.headers } else { &mut schema.data };
             list.push(message(&other)?);
         }
     }
-    schema.apis.sort_by_key(|api| api.key);
-    std::fs::write(SCHEMA_PATH, format!("{OPENING}{}", schema.print()))
-        .with_context(|| SCHEMA_PATH.to_owned())?;
-    println!("{} keys written to {SCHEMA_PATH}", schema.apis.len());
     Ok(())
+}
+
+/// Two messages under one number; none if they are no longer in use.
+fn pair(jar: &Path, name: &str, halves: [&str; 2]) -> Result<Option<Pair>> {
+    let [first, second] = halves.map(|half| definition(jar, &format!("{name}{half}")));
+    let (first, second) = (first?, second?);
+    if text(&first, "validVersions")? == "none" {
+        return Ok(None);
+    }
+    let number = first["apiKey"].as_i64().with_context(|| format!("{name} without a number"))?;
+    let halves = [message(&first)?, message(&second)?];
+    Ok(Some(Pair { number: i16::try_from(number)?, name: name.to_owned(), halves }))
 }
 
 fn unzip(jar: &Path, before: &[&str], after: &[&str]) -> Result<String> {
@@ -108,7 +136,8 @@ fn fields(definition: &Value) -> Result<Vec<Field>> {
 fn field(definition: &Value) -> Result<Field> {
     let name = text(definition, "name")?;
     let kind: Kind = text(definition, "type")?.parse()?;
-    let versions: Versions = text(definition, "versions")?.parse()?;
+    let given = if definition["versions"].is_null() { "taggedVersions" } else { "versions" };
+    let versions: Versions = text(definition, given)?.parse()?;
     let tag = definition["tag"].as_u64().map(u32::try_from).transpose()?;
     if tag.is_some() {
         let tagged: Versions = text(definition, "taggedVersions")?.parse()?;
@@ -117,18 +146,19 @@ fn field(definition: &Value) -> Result<Field> {
             "{name} is tagged in some of its versions only: the schema cannot say that"
         );
     }
-    let default = match &definition["default"] {
-        Value::Null => None,
-        Value::String(text) if text.is_empty() => None,
-        Value::String(text) => Some(text.to_lowercase()),
-        Value::Bool(flag) => Some(flag.to_string()),
-        Value::Number(number) => Some(number.to_string()),
-        other => bail!("{name}: default {other}"),
+    let default = match definition.get("default") {
+        None => None,
+        Some(Value::Null) => Some("null".to_owned()),
+        Some(Value::String(text)) if text.is_empty() => None,
+        Some(Value::String(text)) => Some(text.to_lowercase()),
+        Some(Value::Bool(flag)) => Some(flag.to_string()),
+        Some(Value::Number(number)) => Some(number.to_string()),
+        Some(other) => bail!("{name}: default {other}"),
     };
     ensure!(!default.as_deref().unwrap_or("").contains(char::is_whitespace), "{name}: default {default:?}");
     let element = if let Kind::Array(element) = &kind { element } else { &kind };
     // Kafka has no entity type for the ids of topics, only the name tells them from other ids.
-    let topic_id = *element == Kind::Uuid && name.starts_with("TopicId");
+    let topic_id = *element == Kind::Uuid && name.to_lowercase().starts_with("topicid");
     let entity = if topic_id { Some("topicId") } else { definition["entityType"].as_str() };
     Ok(Field {
         name: name.to_owned(),

@@ -17,7 +17,8 @@ usage: cargo xtask gen                  write the message code from the schema
        cargo xtask gen --check          only tell whether the committed code is what the schema gives
        cargo xtask docs                 write docs/CONFIG.md from the tables of configs
        cargo xtask docs --check         only tell whether the committed page is what the tables give
-       cargo xtask gen extract JAR      write the schema from the message definitions in a kafka-clients jar
+       cargo xtask gen extract JAR…     write the schema from the message definitions in the jars kafka-clients,
+                                        kafka-group-coordinator and kafka-transaction-coordinator
        cargo xtask protocol             write docs/PROTOCOL.md from the table of API keys
        cargo xtask fuzz [--seconds N] [TARGET…]
                                         run the fuzzer's targets, each for 60 seconds or N";
@@ -30,7 +31,7 @@ fn main() -> Result<()> {
         ["gen", "--check"] => generate::check(),
         ["docs"] => config_docs::write(),
         ["docs", "--check"] => config_docs::check(),
-        ["gen", "extract", jar] => extract::write(jar.as_ref()),
+        ["gen", "extract", jars @ ..] if !jars.is_empty() => extract::write(jars),
         ["protocol"] => protocol(),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         _ => bail!("{USAGE}"),

@@ -16,6 +16,9 @@ use crate::schema::{Field, Kind, Message, Schema, Versions};
 
 const MARK: &str = "// @generated from schema/kafka-4.4.0.txt by `cargo xtask gen`: edits are lost.\n";
 
+/// The module of records.
+const RECORDS: &str = "coordinator_records";
+
 /// Names that the generated files use for something else.
 const RESERVED: [&str; 14] = [
     "Box",
@@ -45,11 +48,18 @@ pub(crate) fn files(schema: &Schema) -> Result<BTreeMap<String, String>> {
         Ok(())
     };
     for api in &schema.apis {
-        let about = format!("{}, key {}.", api.name, api.key);
-        add(&snake_case(&api.name), &about, &[&api.request, &api.response])?;
+        let about = format!("{}, key {}.", api.name, api.number);
+        add(&snake_case(&api.name), &about, &api.halves.each_ref())?;
     }
     let data: Vec<&Message> = schema.data.iter().collect();
     add("consumer_protocol", "What members of a classic group tell one another.", &data)?;
+    let records: Vec<&Message> = schema.records.iter().flat_map(|record| &record.halves).collect();
+    add(RECORDS, "What the coordinators' internal topics consist of.", &records)?;
+    let file = files.entry(format!("{RECORDS}.rs")).or_default();
+    for record in &schema.records {
+        writeln!(file, "impl {}Key {{\n/// What stands in front of a key.", record.name)?;
+        writeln!(file, "pub const RECORD_TYPE: i16 = {};\n}}\n", record.number)?;
+    }
     let opening = "\
 //! The messages of Kafka 4.4, one module an API.
 //!

@@ -15,21 +15,29 @@ use std::str::FromStr;
 use anyhow::{Context, Result, bail, ensure};
 
 /// All messages of one release of Kafka.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Default)]
 pub(crate) struct Schema {
-    pub(crate) apis: Vec<Api>,
+    pub(crate) apis: Vec<Pair>,
+    /// What the coordinators' internal topics consist of.
+    pub(crate) records: Vec<Pair>,
     /// Request and response headers: kept as facts, `header.rs` is written by hand.
     pub(crate) headers: Vec<Message>,
     /// What is carried inside of `bytes` fields.
     pub(crate) data: Vec<Message>,
 }
 
+/// How the halves of an API are called.
+pub(crate) const API: [&str; 2] = ["Request", "Response"];
+/// How the halves of a coordinator's record are called.
+pub(crate) const RECORD: [&str; 2] = ["Key", "Value"];
+
+/// Two messages that belong together.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Api {
-    pub(crate) key: i16,
+pub(crate) struct Pair {
+    /// The key of an API, the type of a record.
+    pub(crate) number: i16,
     pub(crate) name: String,
-    pub(crate) request: Message,
-    pub(crate) response: Message,
+    pub(crate) halves: [Message; 2],
 }
 
 #[derive(Debug, PartialEq)]
@@ -187,10 +195,13 @@ impl Schema {
     /// The text form.
     pub(crate) fn print(&self) -> String {
         let mut out = String::new();
-        for api in &self.apis {
-            let _ = writeln!(out, "\napi {} {}", api.key, api.name);
-            print_message(&mut out, "request", &api.request);
-            print_message(&mut out, "response", &api.response);
+        for (word, halves, pairs) in [("api", API, &self.apis), ("record", RECORD, &self.records)] {
+            for pair in pairs {
+                let _ = writeln!(out, "\n{word} {} {}", pair.number, pair.name);
+                for (half, message) in halves.into_iter().zip(&pair.halves) {
+                    print_message(&mut out, &half.to_lowercase(), message);
+                }
+            }
         }
         for header in &self.headers {
             out.push('\n');
@@ -205,23 +216,14 @@ impl Schema {
 
     /// Reads the text form.
     pub(crate) fn parse(text: &str) -> Result<Self> {
-        let mut schema = Self { apis: Vec::new(), headers: Vec::new(), data: Vec::new() };
+        let mut schema = Self::default();
         let mut lines =
             Lines { lines: text.lines().enumerate().filter(|(_, it)| is_content(it)).collect(), next: 0 };
         while let Some((number, line)) = lines.at_depth(0) {
             let words: Vec<&str> = line.split_whitespace().collect();
             match words.as_slice() {
-                ["api", key, name] => {
-                    let mut half = |kind: &str| {
-                        let (_, line) = lines.at_depth(0).with_context(|| format!("{name} has no {kind}"))?;
-                        let words: Vec<&str> = line.split_whitespace().collect();
-                        ensure!(words.first() == Some(&kind), "{name}: {kind} expected, not {line:?}");
-                        let suffix = if kind == "request" { "Request" } else { "Response" };
-                        parse_message(format!("{name}{suffix}"), &words[1..], &mut lines)
-                    };
-                    let (request, response) = (half("request")?, half("response")?);
-                    schema.apis.push(Api { key: key.parse()?, name: (*name).to_owned(), request, response });
-                }
+                ["api", key, name] => schema.apis.push(parse_pair(key, name, API, &mut lines)?),
+                ["record", kind, name] => schema.records.push(parse_pair(kind, name, RECORD, &mut lines)?),
                 ["header", name, rest @ ..] => {
                     schema.headers.push(parse_message((*name).to_owned(), rest, &mut lines)?)
                 }
@@ -294,6 +296,18 @@ impl<'a> Lines<'a> {
         self.next += 1;
         Some((number, line.trim()))
     }
+}
+
+fn parse_pair(number: &str, name: &str, halves: [&str; 2], lines: &mut Lines<'_>) -> Result<Pair> {
+    let mut half = |suffix: &str| {
+        let kind = suffix.to_lowercase();
+        let (_, line) = lines.at_depth(0).with_context(|| format!("{name} has no {kind}"))?;
+        let words: Vec<&str> = line.split_whitespace().collect();
+        ensure!(words.first() == Some(&kind.as_str()), "{name}: {kind} expected, not {line:?}");
+        parse_message(format!("{name}{suffix}"), &words[1..], lines)
+    };
+    let halves = [half(halves[0])?, half(halves[1])?];
+    Ok(Pair { number: number.parse()?, name: name.to_owned(), halves })
 }
 
 fn parse_message(name: String, words: &[&str], lines: &mut Lines<'_>) -> Result<Message> {
@@ -379,6 +393,12 @@ request 4-18 flexible=12+
     Epoch int64 15+ default=-1
 response 4-18 flexible=12+ latest_unstable
   ThrottleTimeMs int32 1+
+
+record 2 GroupMetadata
+key 0 flexible=none
+  Group string 0
+value 0-4 flexible=4+
+  Generation int32 0+
 
 header RequestHeader 1-2 flexible=2+
   ClientId string 1+ nullable never_flexible

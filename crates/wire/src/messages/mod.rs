@@ -209,3 +209,12 @@ pub mod unregister_controller;
 pub use unregister_controller::{UnregisterControllerRequest, UnregisterControllerResponse};
 pub mod consumer_protocol;
 pub use consumer_protocol::{ConsumerProtocolAssignment, ConsumerProtocolSubscription};
+pub mod coordinator_records;
+pub use coordinator_records::{
+    ConsumerGroupCurrentMemberAssignmentKey, ConsumerGroupCurrentMemberAssignmentValue,
+    ConsumerGroupMemberMetadataKey, ConsumerGroupMemberMetadataValue, ConsumerGroupMetadataKey,
+    ConsumerGroupMetadataValue, ConsumerGroupRegularExpressionKey, ConsumerGroupRegularExpressionValue,
+    ConsumerGroupTargetAssignmentMemberKey, ConsumerGroupTargetAssignmentMemberValue,
+    ConsumerGroupTargetAssignmentMetadataKey, ConsumerGroupTargetAssignmentMetadataValue, GroupMetadataKey,
+    GroupMetadataValue, OffsetCommitKey, OffsetCommitValue, TransactionLogKey, TransactionLogValue,
+};
