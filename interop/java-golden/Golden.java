@@ -34,7 +34,7 @@ import org.apache.kafka.common.requests.RequestUtils;
 public final class Golden {
     private final Random random;
 
-    private Golden(long seed) {
+    Golden(long seed) {
         random = new Random(seed);
     }
 
@@ -86,7 +86,7 @@ public final class Golden {
     }
 
     /** Sets the fields that the schema of one version has. */
-    private void fill(Object message, Schema schema) throws Exception {
+    void fill(Object message, Schema schema) throws Exception {
         Map<String, org.apache.kafka.common.protocol.types.Type> types = new TreeMap<>();
         for (BoundField bound : schema.fields()) {
             if (bound.def.type instanceof TaggedFields tagged) {

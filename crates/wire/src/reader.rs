@@ -253,6 +253,11 @@ impl Reader {
         if self.i8()? < 0 { Ok(None) } else { E::read(self).map(Some) }
     }
 
+    /// A struct that is a tagged field and may be null: the byte in front tells it in another way there.
+    pub fn tagged_struct<E: Element>(&mut self) -> Result<Option<E>, DecodeError> {
+        if self.varint()? == 0 { Ok(None) } else { E::read(self).map(Some) }
+    }
+
     /// An unsigned integer of one to five bytes.
     pub fn varint(&mut self) -> Result<u32, DecodeError> {
         let mut value = 0;

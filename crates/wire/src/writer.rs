@@ -314,6 +314,12 @@ impl Writer {
         Ok(())
     }
 
+    /// A struct that is a tagged field and may be null.
+    pub fn tagged_struct<E: Element>(&mut self, value: &Option<E>) -> Result<(), EncodeError> {
+        self.varint(u32::from(value.is_some()));
+        value.as_ref().map_or(Ok(()), |value| value.write(self))
+    }
+
     /// An unsigned integer in as few bytes as possible.
     pub fn varint(&mut self, value: u32) {
         let (bytes, size) = varint(value);

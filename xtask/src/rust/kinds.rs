@@ -68,19 +68,26 @@ impl Printer<'_> {
             },
             Kind::Struct(name) => {
                 let name = (self.rename)(name);
+                let tagged = field.tag.is_some();
                 ensure!(
-                    !optional || null_default && nullable.covers(present),
+                    !optional || (null_default || tagged) && nullable.covers(present),
                     "a struct that is nullable at times"
                 );
                 if optional {
+                    let method = if tagged { "tagged_struct" } else { "nullable_struct" };
+                    let (default, is_default) = if null_default {
+                        ("None".to_owned(), "@.is_none()".to_owned())
+                    } else {
+                        (format!("Some({name}::default())"), format!("@ == Some({name}::default())"))
+                    };
                     KindCode {
                         kind: format!("Option<{name}>"),
-                        default: "None".to_owned(),
-                        default_is_derived: true,
-                        is_default: "@.is_none()".to_owned(),
-                        read: "r.nullable_struct()?".to_owned(),
-                        write: "w.nullable_struct(&@)?;".to_owned(),
-                        write_result: "w.nullable_struct(&@)".to_owned(),
+                        default,
+                        default_is_derived: null_default,
+                        is_default,
+                        read: format!("r.{method}()?"),
+                        write: format!("w.{method}(&@)?;"),
+                        write_result: format!("w.{method}(&@)"),
                     }
                 } else {
                     KindCode {

@@ -124,8 +124,12 @@ impl TryFrom<TransactionLogValue> for Transaction {
     type Error = RecordError;
 
     fn try_from(it: TransactionLogValue) -> Result<Self, RecordError> {
+        let state =
+            checked("the state of a transaction", it.transaction_status, TransactionState::from_number)?;
         let mut partitions = Partitions::new();
-        for topic in it.transaction_partitions.unwrap_or_default() {
+        // Before its first transaction an id has none, whatever stands there.
+        let stored = it.transaction_partitions.filter(|_| state != TransactionState::Empty);
+        for topic in stored.unwrap_or_default() {
             partitions
                 .entry(topic.topic)
                 .or_default()
@@ -137,11 +141,7 @@ impl TryFrom<TransactionLogValue> for Transaction {
             next_producer: ProducerId::from_wire(it.next_producer_id),
             epoch: (0 <= it.producer_epoch).then_some(ProducerEpoch(it.producer_epoch)),
             timeout_ms: it.transaction_timeout_ms,
-            state: checked(
-                "the state of a transaction",
-                it.transaction_status,
-                TransactionState::from_number,
-            )?,
+            state,
             partitions,
             updated_at: Timestamp(it.transaction_last_update_timestamp_ms),
             started_at: (0 <= it.transaction_start_timestamp_ms)

@@ -384,7 +384,7 @@ impl Default for ConsumerGroupMemberMetadataValue {
             subscribed_topic_regex: Some(String::new()),
             rebalance_timeout_ms: -1,
             server_assignor: Some(String::new()),
-            classic_member_metadata: None,
+            classic_member_metadata: Some(ClassicMemberMetadata::default()),
         }
     }
 }
@@ -402,11 +402,11 @@ impl Element for ConsumerGroupMemberMetadataValue {
             subscribed_topic_regex: r.nullable_string(true)?,
             rebalance_timeout_ms: r.i32()?,
             server_assignor: r.nullable_string(true)?,
-            classic_member_metadata: None,
+            classic_member_metadata: Some(ClassicMemberMetadata::default()),
         };
         r.tags(|r, tag| {
             match tag {
-                0 => it.classic_member_metadata = r.nullable_struct()?,
+                0 => it.classic_member_metadata = r.tagged_struct()?,
                 _ => return Ok(false),
             }
             Ok(true)
@@ -424,8 +424,8 @@ impl Element for ConsumerGroupMemberMetadataValue {
         w.i32(self.rebalance_timeout_ms);
         w.nullable_string(&self.server_assignor)?;
         let mut tags = w.begin_tags();
-        if self.classic_member_metadata.is_some() {
-            w.tag(&mut tags, 0, |w| w.nullable_struct(&self.classic_member_metadata))?;
+        if self.classic_member_metadata != Some(ClassicMemberMetadata::default()) {
+            w.tag(&mut tags, 0, |w| w.tagged_struct(&self.classic_member_metadata))?;
         }
         w.end_tags(tags);
         Ok(())
@@ -690,7 +690,7 @@ impl Element for ConsumerGroupCurrentMemberAssignmentValue {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TopicPartitions {
     pub topic_id: TopicId,
     pub partitions: Vec<i32>,
@@ -698,11 +698,18 @@ pub struct TopicPartitions {
     pub assignment_epochs: Option<Vec<i32>>,
 }
 
+impl Default for TopicPartitions {
+    fn default() -> Self {
+        Self { topic_id: TopicId::default(), partitions: Vec::new(), assignment_epochs: Some(Vec::new()) }
+    }
+}
+
 impl Element for TopicPartitions {
     const WIRE_SIZE_MIN: usize = 18;
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let mut it = Self { topic_id: r.topic_id()?, partitions: r.array()?, assignment_epochs: None };
+        let mut it =
+            Self { topic_id: r.topic_id()?, partitions: r.array()?, assignment_epochs: Some(Vec::new()) };
         r.tags(|r, tag| {
             match tag {
                 0 => it.assignment_epochs = r.nullable_array(true)?,
@@ -717,7 +724,7 @@ impl Element for TopicPartitions {
         w.topic_id(self.topic_id);
         w.array(&self.partitions)?;
         let mut tags = w.begin_tags();
-        if self.assignment_epochs.is_some() {
+        if !self.assignment_epochs.as_ref().is_some_and(Vec::is_empty) {
             w.tag(&mut tags, 0, |w| w.nullable_array(&self.assignment_epochs))?;
         }
         w.end_tags(tags);

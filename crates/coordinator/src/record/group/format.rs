@@ -133,7 +133,7 @@ pub(super) fn decode(stored: &Bytes, bytes: Option<&Bytes>) -> Result<Option<Gro
             GroupRecord::Assignment {
                 group,
                 member,
-                value: value::<AssignmentValue, _>(bytes, ConsumerAssignment::try_from)?,
+                value: value(bytes, |it: AssignmentValue| Ok(ConsumerAssignment::from(it)))?,
             }
         }
         RegexKey::RECORD_TYPE => {
@@ -302,20 +302,18 @@ impl From<ConsumerAssignment> for AssignmentValue {
     }
 }
 
-impl TryFrom<AssignmentValue> for ConsumerAssignment {
-    type Error = RecordError;
-
-    fn try_from(it: AssignmentValue) -> Result<Self, RecordError> {
+impl From<AssignmentValue> for ConsumerAssignment {
+    fn from(it: AssignmentValue) -> Self {
         let topics = |owned: Vec<SincePartitions>| {
-            owned.into_iter().map(|topic| owned_partitions(topic, it.member_epoch)).collect::<Result<_, _>>()
+            owned.into_iter().map(|topic| owned_partitions(topic, it.member_epoch)).collect()
         };
-        Ok(Self {
+        Self {
             epoch: it.member_epoch,
             previous_epoch: it.previous_member_epoch,
             state: Reconciliation::from_number(it.state),
-            assigned: topics(it.assigned_partitions)?,
-            revoking: topics(it.partitions_pending_revocation)?,
-        })
+            assigned: topics(it.assigned_partitions),
+            revoking: topics(it.partitions_pending_revocation),
+        }
     }
 }
 
@@ -327,15 +325,13 @@ impl From<OwnedPartitions> for SincePartitions {
     }
 }
 
-/// Brokers before 4.3 did not write since when: then a partition counts as assigned in the member's epoch.
-fn owned_partitions(it: SincePartitions, member_epoch: i32) -> Result<OwnedPartitions, RecordError> {
+/// Where it is not written since when (brokers before 4.3), a partition counts as assigned in the member's epoch.
+fn owned_partitions(it: SincePartitions, member_epoch: i32) -> OwnedPartitions {
     let count = it.partitions.len();
-    let epochs = it.assignment_epochs.unwrap_or_else(|| vec![member_epoch; count]);
-    if epochs.len() != count {
-        return Err(RecordError::Impossible { field: "the count of epochs", number: epochs.len() as i64 });
-    }
+    let epochs = it.assignment_epochs.filter(|epochs| epochs.len() == count);
+    let epochs = epochs.unwrap_or_else(|| vec![member_epoch; count]);
     let partitions = it.partitions.into_iter().map(PartitionIndex).zip(epochs).collect();
-    Ok(OwnedPartitions { topic: it.topic_id, partitions })
+    OwnedPartitions { topic: it.topic_id, partitions }
 }
 
 impl Reconciliation {
