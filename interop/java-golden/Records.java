@@ -80,6 +80,7 @@ public final class Records {
             it.setTransactionStartTimestampMs(it.transactionStartTimestampMs() & Long.MAX_VALUE).setNextProducerEpoch((short) -1);
             if (version > 0) {
                 it.setPreviousProducerId(it.previousProducerId() & Long.MAX_VALUE).setNextProducerId(it.nextProducerId() & Long.MAX_VALUE);
+                it.setClientTransactionVersion((short) (it.clientTransactionVersion() & 2));
             }
         }
     }

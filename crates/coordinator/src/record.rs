@@ -10,4 +10,4 @@ pub use group::{
     ConsumerTarget, GroupRecord, OwnedPartitions, Reconciliation, ResolvedRegex, TopicPartitions,
     UpgradedMember,
 };
-pub use transaction::{Partitions, Transaction, TransactionRecord, TransactionState};
+pub use transaction::{Partitions, Transaction, TransactionRecord, TransactionState, TransactionVersion};

@@ -29,8 +29,8 @@ pub struct Transaction {
     pub previous_producer: Option<ProducerId>,
     /// The one that takes over when this transaction is complete, because the epochs are used up.
     pub next_producer: Option<ProducerId>,
-    /// Fences earlier producers with the transactional id and, since KIP-890, earlier transactions. `None`: not given out yet.
-    pub epoch: Option<ProducerEpoch>,
+    /// Fences earlier producers with the transactional id and, since KIP-890, earlier transactions.
+    pub epoch: ProducerEpoch,
     /// How long a transaction may be open.
     pub timeout_ms: i32,
     /// Where the transaction is.
@@ -41,8 +41,17 @@ pub struct Transaction {
     pub updated_at: Timestamp,
     /// When the transaction began.
     pub started_at: Option<Timestamp>,
-    /// The `transaction.version` that its producer spoke: from 2 on, each transaction has an epoch of its own (KIP-890).
-    pub client_version: i16,
+    /// What its producer spoke.
+    pub version: TransactionVersion,
+}
+
+/// How a producer speaks of transactions (`transaction.version`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum TransactionVersion {
+    /// 0 and 1: an epoch for each producer. A request that comes late may be taken for one of the next transaction.
+    V1,
+    /// 2: an epoch for each transaction (KIP-890).
+    V2,
 }
 
 /// By topic.
@@ -107,7 +116,7 @@ impl From<&Transaction> for TransactionLogValue {
             producer_id: it.producer.0,
             previous_producer_id: it.previous_producer.map_or(-1, |it| it.0),
             next_producer_id: it.next_producer.map_or(-1, |it| it.0),
-            producer_epoch: it.epoch.map_or(-1, |it| it.0),
+            producer_epoch: it.epoch.0,
             // Of a transaction that another system decides on (KIP-939), which nobody can begin yet.
             next_producer_epoch: -1,
             transaction_timeout_ms: it.timeout_ms,
@@ -115,7 +124,10 @@ impl From<&Transaction> for TransactionLogValue {
             transaction_partitions: (it.state != TransactionState::Empty).then(|| partitions.collect()),
             transaction_last_update_timestamp_ms: it.updated_at.0,
             transaction_start_timestamp_ms: it.started_at.map_or(-1, |it| it.0),
-            client_transaction_version: it.client_version,
+            client_transaction_version: match it.version {
+                TransactionVersion::V1 => 0,
+                TransactionVersion::V2 => 2,
+            },
         }
     }
 }
@@ -139,14 +151,20 @@ impl TryFrom<TransactionLogValue> for Transaction {
             producer: checked("the producer id", it.producer_id, ProducerId::from_wire)?,
             previous_producer: ProducerId::from_wire(it.previous_producer_id),
             next_producer: ProducerId::from_wire(it.next_producer_id),
-            epoch: (0 <= it.producer_epoch).then_some(ProducerEpoch(it.producer_epoch)),
+            epoch: checked("the producer epoch", it.producer_epoch, |raw| {
+                (0 <= raw).then_some(ProducerEpoch(raw))
+            })?,
             timeout_ms: it.transaction_timeout_ms,
             state,
             partitions,
             updated_at: Timestamp(it.transaction_last_update_timestamp_ms),
             started_at: (0 <= it.transaction_start_timestamp_ms)
                 .then_some(Timestamp(it.transaction_start_timestamp_ms)),
-            client_version: it.client_transaction_version,
+            version: if 2 <= it.client_transaction_version {
+                TransactionVersion::V2
+            } else {
+                TransactionVersion::V1
+            },
         })
     }
 }
