@@ -1,9 +1,225 @@
-//! Groups and their offsets.
+//! Groups and their offsets: the shard of one partition of `__consumer_offsets`.
+//!
+//! A group is two things that know little of one another: offsets, which anybody may use, and members, who share work by a protocol. Today there is one such
+//! protocol, the classic one.
 
+mod classic;
+mod commit;
 mod config;
+mod decide;
 mod error;
+mod expiry;
+mod offsets;
 mod request;
+#[cfg(test)]
+mod tests;
+mod timers;
+mod turn;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use klamm_model::{Now, Producer, ProducerId, Tick, TopicId};
 
 pub use config::GroupConfig;
 pub use error::GroupError;
 pub use request::*;
+pub use turn::RebalanceCause;
+
+use classic::Classic;
+use offsets::Offsets;
+use timers::Timer;
+use turn::{Shared, Turn};
+
+use crate::record::GroupRecord;
+use crate::{Effects, RequestId};
+
+/// The longest name of a group, of a static member or of a protocol.
+const NAME_SIZE_MAX: usize = 1_024;
+
+/// All groups of one partition of `__consumer_offsets`.
+#[derive(Debug)]
+pub struct Groups {
+    config: GroupConfig,
+    groups: BTreeMap<Arc<str>, Group>,
+    /// Groups that get offsets when the producer's transaction is committed.
+    transactions: BTreeMap<ProducerId, BTreeSet<Arc<str>>>,
+    shared: Shared,
+    /// The group before which all were looked at, while it is looked for unused offsets.
+    expired_to: Option<Arc<str>>,
+}
+
+#[derive(Debug)]
+struct Group {
+    classic: Classic,
+    offsets: Offsets,
+}
+
+impl Group {
+    fn new(name: Arc<str>) -> Self {
+        Self { classic: Classic::new(name), offsets: Offsets::default() }
+    }
+
+    /// Nobody would miss it, but the log may have a record of it.
+    fn is_unused(&self) -> bool {
+        self.classic.is_unused() && self.offsets.is_empty()
+    }
+
+    /// Nor has the log.
+    fn is_nothing(&self) -> bool {
+        self.is_unused() && !self.classic.is_recorded
+    }
+}
+
+impl Groups {
+    /// An empty shard. `seed` makes ids of members; one that was used before would make the same again.
+    pub fn new(config: GroupConfig, seed: u64) -> Self {
+        Self {
+            config,
+            groups: BTreeMap::new(),
+            transactions: BTreeMap::new(),
+            shared: Shared::new(seed),
+            expired_to: None,
+        }
+    }
+
+    /// Takes what the log has, in its order.
+    pub fn replay(&mut self, record: GroupRecord, transaction: Option<Producer>) {
+        match record {
+            GroupRecord::Offset { group, topic, partition, value } => {
+                if value.is_none() && !self.groups.contains_key(&*group) {
+                    return;
+                }
+                let producer = transaction.map(|it| it.id).filter(|_| value.is_some());
+                let group = obtain(&mut self.groups, &group);
+                group.offsets.apply(&topic, partition, value, producer);
+                let name = group.classic.name.clone();
+                match producer {
+                    Some(producer) => drop(self.transactions.entry(producer).or_default().insert(name)),
+                    None => self.sweep(&name),
+                }
+            }
+            GroupRecord::Classic { group, value: Some(value) } => {
+                obtain(&mut self.groups, &group).classic.apply(&value);
+            }
+            GroupRecord::Classic { group, value: None } => {
+                if let Some(it) = self.groups.get_mut(&*group) {
+                    it.classic = Classic::new(it.classic.name.clone());
+                    self.sweep(&group);
+                }
+            }
+            // Groups of the consumer protocol are not led here yet.
+            GroupRecord::Consumer { .. }
+            | GroupRecord::Member { .. }
+            | GroupRecord::Target { .. }
+            | GroupRecord::MemberTarget { .. }
+            | GroupRecord::Assignment { .. }
+            | GroupRecord::Regex { .. } => {}
+        }
+    }
+
+    /// A transaction's marker was read, or is appended.
+    pub fn end_transaction(&mut self, producer: ProducerId, is_committed: bool) {
+        for name in self.transactions.remove(&producer).unwrap_or_default() {
+            if let Some(group) = self.groups.get_mut(&name) {
+                group.offsets.end_transaction(producer, is_committed);
+                self.sweep(&name);
+            }
+        }
+    }
+
+    /// All was read. Members that are known may be silent for a whole session from now on.
+    pub fn start(&mut self, now: Now) {
+        let mut out = Effects::default();
+        let (groups, mut turn) = self.split(now, &mut out);
+        for group in groups.values_mut() {
+            group.classic.start(&mut turn);
+        }
+        let first_check = now.tick.after_ms(self.config.offsets_check_interval_ms.max(1));
+        self.shared.timers.set(first_check, Timer::Expiry);
+    }
+
+    /// Decides on a request. It is answered by this call or a later one, always exactly once, unless the shard ends before.
+    pub fn handle(
+        &mut self,
+        now: Now,
+        id: RequestId,
+        request: Request,
+        out: &mut Effects<(RequestId, Reply)>,
+    ) {
+        if let Some(reply) = self.decide(now, id, request, out) {
+            out.outputs.push((id, reply));
+        }
+    }
+
+    /// What time brings about.
+    pub fn tick(&mut self, now: Now, out: &mut Effects<(RequestId, Reply)>) {
+        while let Some(timer) = self.shared.timers.pop_due(now.tick) {
+            let (groups, mut turn) = self.split(now, out);
+            match timer {
+                Timer::Expiry => self.expire(now, out),
+                Timer::Phase(name) => {
+                    if let Some(group) = groups.get_mut(&name) {
+                        group.classic.phase_timer_fired(&mut turn);
+                        self.sweep(&name);
+                    }
+                }
+                Timer::Session(name, member) => {
+                    if let Some(group) = groups.get_mut(&name) {
+                        group.classic.session_timer_fired(&mut turn, &member);
+                        self.sweep(&name);
+                    }
+                }
+            }
+        }
+    }
+
+    /// When [`Self::tick`] is due at the latest.
+    pub fn next_wake(&self) -> Option<Tick> {
+        self.shared.timers.next_due()
+    }
+
+    /// Topics are gone: so are offsets in them.
+    pub fn topics_deleted(
+        &mut self,
+        now: Now,
+        topics: &[(String, TopicId)],
+        out: &mut Effects<(RequestId, Reply)>,
+    ) {
+        let (groups, mut turn) = self.split(now, out);
+        let forget = |group: &mut Group| {
+            let entries = topics.iter().flat_map(|(name, id)| group.forget_topic(name, *id));
+            entries.collect::<Vec<_>>()
+        };
+        let entries: Vec<_> = groups.values_mut().flat_map(forget).collect();
+        turn.append(None, entries);
+        groups.retain(|_, group| !group.is_nothing());
+    }
+
+    /// How often groups were rebalanced since the shard was made.
+    pub fn rebalances(&self) -> &BTreeMap<RebalanceCause, u64> {
+        &self.shared.rebalances
+    }
+
+    fn split<'a>(
+        &'a mut self,
+        now: Now,
+        out: &'a mut Effects<(RequestId, Reply)>,
+    ) -> (&'a mut BTreeMap<Arc<str>, Group>, Turn<'a>) {
+        (&mut self.groups, Turn { now, config: &self.config, shared: &mut self.shared, out })
+    }
+
+    fn sweep(&mut self, name: &str) {
+        if self.groups.get(name).is_some_and(Group::is_nothing) {
+            self.groups.remove(name);
+        }
+    }
+}
+
+fn obtain<'a>(groups: &'a mut BTreeMap<Arc<str>, Group>, name: &str) -> &'a mut Group {
+    if !groups.contains_key(name) {
+        let name: Arc<str> = name.into();
+        groups.insert(name.clone(), Group::new(name));
+    }
+    groups.get_mut(name).expect("inserted above")
+}

@@ -5,8 +5,8 @@ use thiserror::Error;
 /// Why a group does not do what it was asked.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum GroupError {
-    /// Not a name of a group, or of something else that is kept with one.
-    #[error("the group's id is empty or longer than {max} bytes")]
+    /// Not a name of a group, or of something that is kept with one.
+    #[error("an id is empty or longer than {max} bytes")]
     InvalidId {
         /// The limit.
         max: usize,
@@ -33,11 +33,8 @@ pub enum GroupError {
         instance_id: String,
     },
     /// The member speaks of another generation.
-    #[error("the group's generation is {current}")]
-    IllegalGeneration {
-        /// What holds.
-        current: i32,
-    },
+    #[error("the member's generation is not the group's")]
+    IllegalGeneration,
     /// The member must join again.
     #[error("the group is rebalanced")]
     RebalanceInProgress,
@@ -55,8 +52,8 @@ pub enum GroupError {
     /// It has as many members as it may have.
     #[error("the group is full")]
     Full,
-    /// What is to be kept of the group does not fit in one batch of records.
-    #[error("{size} bytes are to be kept of the group, at most {max} fit in a batch")]
+    /// What is to be kept does not fit.
+    #[error("{size} bytes are to be kept, {max} is the most")]
     TooLarge {
         /// How much it would be.
         size: usize,

@@ -1,0 +1,176 @@
+//! Offsets are committed, fetched and deleted.
+
+use std::collections::BTreeSet;
+
+use klamm_model::{PartitionIndex, Producer, Timestamp, TopicId};
+
+use super::turn::Turn;
+use super::{
+    ByTopic, Commit, DeleteOffsets, FetchOffsets, Group, GroupError, GroupState, Identity, NewOffset,
+    OfTopic, TxnCommit,
+};
+use crate::Entry;
+use crate::record::{CommittedOffset, GroupRecord};
+
+/// The longest text that a record can hold.
+const TEXT_SIZE_MAX: usize = i16::MAX as usize;
+
+/// What came of each partition that was named.
+pub(super) type Results = Result<ByTopic<Result<(), GroupError>>, GroupError>;
+
+impl Group {
+    pub(super) fn commit(&mut self, turn: &mut Turn<'_>, it: Commit) -> Results {
+        self.check_commit(turn, &it.member, false)?;
+        let retention_ms = it.retention_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX));
+        let expires_at = retention_ms.map(|ms| Timestamp(turn.now.wall.0.saturating_add(ms)));
+        Ok(self.keep(turn, it.topics, expires_at, None))
+    }
+
+    pub(super) fn txn_commit(&mut self, turn: &mut Turn<'_>, it: TxnCommit) -> Results {
+        self.check_commit(turn, &it.member, true)?;
+        Ok(self.keep(turn, it.topics, None, Some(it.producer)))
+    }
+
+    fn check_commit(
+        &mut self,
+        turn: &mut Turn<'_>,
+        who: &Identity,
+        is_transactional: bool,
+    ) -> Result<(), GroupError> {
+        self.classic.check_commit(who, is_transactional)?;
+        // Whoever commits is alive.
+        if matches!(self.classic.state(), GroupState::Stable | GroupState::PreparingRebalance) {
+            self.classic.renew(turn, &who.member_id);
+        }
+        Ok(())
+    }
+
+    fn keep(
+        &mut self,
+        turn: &mut Turn<'_>,
+        topics: ByTopic<NewOffset>,
+        expires_at: Option<Timestamp>,
+        transaction: Option<Producer>,
+    ) -> ByTopic<Result<(), GroupError>> {
+        let mut entries = Vec::new();
+        let answers = each(topics, |topic, id, partition, it| {
+            let value = checked(turn, it, expires_at, id)?;
+            let record = self.record(topic, partition, Some(value));
+            let entry = record.encode();
+            turn.check_fits(&entry)?;
+            if let GroupRecord::Offset { value, .. } = record {
+                self.offsets.apply(topic, partition, value, transaction.map(|it| it.id));
+            }
+            entries.push(entry);
+            Ok(())
+        });
+        turn.append(transaction, entries);
+        answers
+    }
+
+    fn record(&self, topic: &str, partition: PartitionIndex, value: Option<CommittedOffset>) -> GroupRecord {
+        let group = self.classic.name.to_string();
+        GroupRecord::Offset { group, topic: topic.to_owned(), partition, value }
+    }
+
+    pub(super) fn fetch_offsets(
+        &self,
+        it: FetchOffsets,
+    ) -> ByTopic<Result<Option<CommittedOffset>, GroupError>> {
+        let stable = |topic: &str, partition| {
+            if it.require_stable && self.offsets.is_unstable(topic, partition) {
+                return Err(GroupError::UnstableOffset);
+            }
+            Ok(self.offsets.get(topic, partition).cloned())
+        };
+        let Some(topics) = it.topics else {
+            let all = self.offsets.settled().map(|(topic, partitions)| {
+                let partitions = partitions.map(|index| (index, stable(topic, index))).collect();
+                OfTopic { topic: topic.to_owned(), id: None, partitions }
+            });
+            return all.collect();
+        };
+        each(topics, |topic, _, partition, ()| stable(topic, partition))
+    }
+
+    pub(super) fn delete_offsets(&mut self, turn: &mut Turn<'_>, it: DeleteOffsets) -> Results {
+        if self.classic.state() != GroupState::Empty && !self.classic.is_of_consumers() {
+            return Err(GroupError::NotEmpty { group: it.group });
+        }
+        let read = self.classic.topics();
+        let mut entries = Vec::new();
+        let answers = each(it.topics, |topic, _, partition, ()| {
+            if read.has(topic) {
+                return Err(GroupError::Subscribed);
+            }
+            if self.offsets.get(topic, partition).is_some() || self.offsets.is_unstable(topic, partition) {
+                entries.push(self.forget(topic, partition));
+            }
+            Ok(())
+        });
+        turn.append(None, entries);
+        Ok(answers)
+    }
+
+    /// The topic of that id is gone. There may be another of its name already.
+    pub(super) fn forget_topic(&mut self, topic: &str, id: TopicId) -> Vec<Entry> {
+        let of_topic = || self.offsets.of_topic(topic);
+        let is_others = |it: &CommittedOffset| it.topic.is_some_and(|it| it != id);
+        let others: BTreeSet<PartitionIndex> =
+            of_topic().filter(|(_, it)| is_others(it)).map(|(partition, _)| partition).collect();
+        let gone: BTreeSet<PartitionIndex> =
+            of_topic().map(|(partition, _)| partition).filter(|it| !others.contains(it)).collect();
+        gone.into_iter().map(|partition| self.forget(topic, partition)).collect()
+    }
+
+    /// All that is kept of it, and the group itself.
+    pub(super) fn forget_all(&mut self) -> Vec<Entry> {
+        let all: BTreeSet<(String, PartitionIndex)> =
+            self.offsets.all().map(|(topic, partition)| (topic.to_owned(), partition)).collect();
+        let mut entries: Vec<Entry> = all.iter().map(|(topic, index)| self.forget(topic, *index)).collect();
+        entries.extend(self.classic.tombstone());
+        entries
+    }
+
+    pub(super) fn forget(&mut self, topic: &str, partition: PartitionIndex) -> Entry {
+        self.offsets.apply(topic, partition, None, None);
+        self.record(topic, partition, None).encode()
+    }
+}
+
+fn checked(
+    turn: &Turn<'_>,
+    it: NewOffset,
+    expires_at: Option<Timestamp>,
+    topic: Option<TopicId>,
+) -> Result<CommittedOffset, GroupError> {
+    // Kafka counts what its strings are made of.
+    let max = turn.config.offset_metadata_size_max;
+    let is_long = max < it.metadata.len() && max < it.metadata.encode_utf16().count();
+    if is_long || TEXT_SIZE_MAX < it.metadata.len() {
+        return Err(GroupError::MetadataTooLarge { max: max.min(TEXT_SIZE_MAX) });
+    }
+    // The one format of records that has a date of expiry has neither epoch nor id.
+    let is_dated = expires_at.is_some();
+    Ok(CommittedOffset {
+        offset: it.offset.ok_or(GroupError::NegativeOffset)?,
+        leader_epoch: it.leader_epoch.filter(|_| !is_dated),
+        metadata: it.metadata,
+        committed_at: turn.now.wall,
+        expires_at,
+        topic: topic.filter(|_| !is_dated),
+    })
+}
+
+/// The same partitions, with what came of each.
+pub(super) fn each<T, U>(
+    topics: ByTopic<T>,
+    mut f: impl FnMut(&str, Option<TopicId>, PartitionIndex, T) -> U,
+) -> ByTopic<U> {
+    let each_topic = topics.into_iter().map(|OfTopic { topic, id, partitions }| {
+        let each = partitions.into_iter().map(|(partition, it)| (partition, f(&topic, id, partition, it)));
+        let partitions = each.collect();
+        OfTopic { topic, id, partitions }
+    });
+    each_topic.collect()
+}

@@ -1,0 +1,456 @@
+//! A shard of groups with its log in a test, driven by lines of text.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use bytes::Bytes;
+use klamm_model::{Offset, PartitionIndex, ProducerEpoch, Timestamp};
+use uuid::Uuid;
+
+use super::super::*;
+use crate::record::{ClassicGroup, CommittedOffset};
+use crate::{Append, Entry};
+
+pub(super) struct Rig {
+    pub(super) groups: Groups,
+    config: GroupConfig,
+    now: Now,
+    log: Vec<Logged>,
+    requests: u64,
+    /// Whose requests wait.
+    waiting: BTreeMap<RequestId, String>,
+    clients: BTreeMap<String, Client>,
+    /// What members are called here: their ids are long.
+    names: BTreeMap<String, String>,
+}
+
+enum Logged {
+    Batch(Append),
+    Marker(ProducerId, bool),
+}
+
+#[derive(Default)]
+struct Client {
+    member: Identity,
+    group: String,
+}
+
+impl Rig {
+    pub(super) fn new(config: GroupConfig) -> Self {
+        Self {
+            groups: Groups::new(config.clone(), 1),
+            config,
+            now: Now { tick: Tick(0), wall: Timestamp(0) },
+            log: Vec::new(),
+            requests: 0,
+            waiting: BTreeMap::new(),
+            clients: BTreeMap::new(),
+            names: BTreeMap::new(),
+        }
+        .started()
+    }
+
+    fn started(mut self) -> Self {
+        self.groups.start(self.now);
+        self
+    }
+
+    /// `WHO VERB …` for members, `VERB …` for everything else.
+    pub(super) fn run(&mut self, line: &str) -> String {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            ["wait", ms] => self.wait(number(ms)),
+            ["restart"] => self.restart(),
+            ["end", producer, how] => {
+                let producer = ProducerId(number(producer));
+                self.log.push(Logged::Marker(producer, how == "commit"));
+                self.groups.end_transaction(producer, how == "commit");
+                String::new()
+            }
+            ["drop-topic", topic] => {
+                let topics = [(topic.to_owned(), topic_id(topic))];
+                self.step(|groups, now, out| groups.topics_deleted(now, &topics, out))
+            }
+            ["fetch", group, ref rest @ ..] => {
+                let partitions = rest.iter().filter(|it| it.contains('/'));
+                let topics = partitions.map(|it| place(it)).map(|(topic, at)| of_topic(&topic, at, ()));
+                self.ask(
+                    "",
+                    Request::FetchOffsets(FetchOffsets {
+                        group: group.to_owned(),
+                        topics: Some(topics.collect()).filter(|_| !rest.contains(&"all")),
+                        require_stable: rest.contains(&"stable"),
+                    }),
+                )
+            }
+            ["forget", group, ref rest @ ..] => {
+                let topics = rest.iter().map(|it| place(it)).map(|(topic, at)| of_topic(&topic, at, ()));
+                let it = DeleteOffsets { group: group.to_owned(), topics: topics.collect() };
+                self.ask("", Request::DeleteOffsets(it))
+            }
+            ["delete", group] => self.ask("", Request::DeleteGroup(group.to_owned())),
+            ["describe", group] => self.ask("", Request::Describe(group.to_owned())),
+            ["list", ref rest @ ..] => {
+                let states: Vec<_> = rest.iter().filter_map(|it| GroupState::from_name(it)).collect();
+                let states = Some(states).filter(|_| !rest.is_empty());
+                self.ask("", Request::List(List { states, types: Some(vec![GroupType::Classic]) }))
+            }
+            [who, verb, ref rest @ ..] => self.member(who, verb, rest),
+            _ => panic!("no such line: {line}"),
+        }
+    }
+
+    fn member(&mut self, who: &str, verb: &str, rest: &[&str]) -> String {
+        let option = |name: &str| rest.iter().find_map(|it| it.strip_prefix(name)?.strip_prefix(':'));
+        let client = self.clients.entry(who.to_owned()).or_default();
+        if let Some(group) = option("group") {
+            client.group = group.to_owned();
+        }
+        if client.group.is_empty() {
+            client.group = "g".to_owned();
+        }
+        if let Some(instance) = option("instance") {
+            client.member.instance_id = Some(instance.to_owned());
+        }
+        let group = client.group.clone();
+        let mut member = client.member.clone();
+        if let Some(generation) = option("generation") {
+            member.generation = generation.parse().ok().filter(|it| 0 <= *it);
+        }
+        if let Some(other) = option("as") {
+            member.member_id =
+                self.clients.get(other).map(|it| it.member.member_id.clone()).unwrap_or_default();
+        }
+        let places = rest.iter().filter_map(|it| it.split_once('='));
+        let topics = places.clone().filter(|(name, _)| name.contains('/')).map(|(at, offset)| {
+            let (topic, at) = place(at);
+            let value = NewOffset {
+                offset: Offset::from_wire(offset.parse().expect("an offset")),
+                leader_epoch: None,
+                metadata: option("metadata").unwrap_or_default().to_owned(),
+            };
+            of_topic(&topic, at, value)
+        });
+        let request = match verb {
+            "join" => Request::Join(Join {
+                group,
+                member_id: if rest.contains(&"anew") { String::new() } else { member.member_id },
+                instance_id: member.instance_id,
+                client_id: who.to_owned(),
+                client_host: "/1.2.3.4".to_owned(),
+                session_timeout_ms: option("session").map_or(10_000, number),
+                rebalance_timeout_ms: option("patience").map_or(60_000, number),
+                protocol_type: option("type").unwrap_or("consumer").to_owned(),
+                protocols: protocols(option("protocols").unwrap_or("range"), option("topics").unwrap_or("t")),
+                reason: None,
+                can_learn_id: rest.contains(&"handshake"),
+                can_skip_assignment: rest.contains(&"skip"),
+            }),
+            "sync" => {
+                let id = |who: &str| self.clients.get(who).map(|it| it.member.member_id.clone());
+                let assignments = places.map(|(who, work)| {
+                    (id(who).unwrap_or_else(|| who.to_owned()), Bytes::copy_from_slice(work.as_bytes()))
+                });
+                Request::Sync(Sync {
+                    group,
+                    member,
+                    protocol_type: option("type").map(str::to_owned),
+                    protocol: option("protocol").map(str::to_owned),
+                    assignments: assignments.collect(),
+                })
+            }
+            "beat" => Request::Heartbeat(Heartbeat { group, member }),
+            "leave" => {
+                let it = |member: &Identity| Leaving {
+                    member_id: if rest.contains(&"by-name") {
+                        String::new()
+                    } else {
+                        member.member_id.clone()
+                    },
+                    instance_id: member.instance_id.clone(),
+                    reason: None,
+                };
+                let others =
+                    rest.iter().filter_map(|it| self.clients.get(*it)).map(|other| it(&other.member));
+                let members = std::iter::once(it(&member)).chain(others).collect();
+                Request::Leave(Leave { group, members })
+            }
+            "commit" => {
+                let retention_ms = option("retention").map(number);
+                Request::Commit(Commit { group, member, retention_ms, topics: topics.collect() })
+            }
+            "txn" => {
+                let id = ProducerId(number(option("producer").unwrap_or("7")));
+                let producer = Producer { id, epoch: ProducerEpoch(0), base_sequence: -1 };
+                Request::TxnCommit(TxnCommit { producer, group, member, topics: topics.collect() })
+            }
+            other => panic!("no verb {other}"),
+        };
+        self.ask(who, request)
+    }
+
+    fn ask(&mut self, who: &str, request: Request) -> String {
+        self.requests += 1;
+        let id = RequestId(self.requests);
+        self.waiting.insert(id, who.to_owned());
+        self.step(|groups, now, out| groups.handle(now, id, request, out))
+    }
+
+    fn wait(&mut self, ms: u64) -> String {
+        let until = self.now.tick.after_ms(ms);
+        let mut told = String::new();
+        while let Some(due) = self.groups.next_wake().filter(|it| *it <= until) {
+            self.pass_to(due);
+            let step = self.step(|groups, now, out| groups.tick(now, out));
+            if !step.is_empty() {
+                let _ = write!(told, "at {}\n{step}", self.now.wall.0);
+            }
+        }
+        self.pass_to(until);
+        told
+    }
+
+    fn pass_to(&mut self, tick: Tick) {
+        let ms = tick.ms_since(self.now.tick);
+        self.now = Now { tick, wall: Timestamp(self.now.wall.0 + i64::try_from(ms).expect("a short time")) };
+    }
+
+    fn restart(&mut self) -> String {
+        self.groups = self.replayed();
+        self.groups.start(self.now);
+        self.waiting.clear();
+        String::new()
+    }
+
+    /// A shard that has read the log.
+    pub(super) fn replayed(&self) -> Groups {
+        let mut groups = Groups::new(self.config.clone(), 2 + self.requests);
+        for it in &self.log {
+            match it {
+                Logged::Batch(append) => {
+                    for entry in &append.entries {
+                        groups.replay(decoded(entry), append.transaction);
+                    }
+                }
+                Logged::Marker(producer, is_committed) => groups.end_transaction(*producer, *is_committed),
+            }
+        }
+        groups
+    }
+
+    /// Lets the shard do something: what it appends goes to the log, what it answers to the clients.
+    fn step(&mut self, f: impl FnOnce(&mut Groups, Now, &mut Effects<(RequestId, Reply)>)) -> String {
+        let mut out = Effects::default();
+        f(&mut self.groups, self.now, &mut out);
+        let mut told = String::new();
+        for append in out.appends {
+            assert!(!append.entries.is_empty(), "an empty batch");
+            let size: usize = append.entries.iter().map(size).sum();
+            assert!(size <= self.config.batch_size_max, "a batch of {size} bytes");
+            for entry in &append.entries {
+                let line = self.record(decoded(entry));
+                let transaction =
+                    append.transaction.map_or(String::new(), |it| format!(" if {} commits", it.id));
+                let _ = writeln!(told, "+ {line}{transaction}");
+            }
+            self.log.push(Logged::Batch(append));
+        }
+        for (id, reply) in out.outputs {
+            let who = self.waiting.remove(&id).unwrap_or_else(|| panic!("nobody waits for {reply:?}"));
+            let line = self.reply(&who, reply);
+            let separator = if who.is_empty() { "" } else { ": " };
+            let _ = writeln!(told, "{who}{separator}{line}");
+        }
+        told
+    }
+
+    fn record(&mut self, record: GroupRecord) -> String {
+        match record {
+            GroupRecord::Offset { group, topic, partition, value } => match value {
+                Some(it) => format!("{group} {topic}/{partition}={}", offset(&it)),
+                None => format!("{group} {topic}/{partition} forgotten"),
+            },
+            GroupRecord::Classic { group, value: Some(it) } => format!("{group} {}", self.generation(&it)),
+            GroupRecord::Classic { group, value: None } => format!("{group} is gone"),
+            other => panic!("not of this protocol: {other:?}"),
+        }
+    }
+
+    fn generation(&mut self, it: &ClassicGroup) -> String {
+        let leader = it.leader.as_deref().map_or("nobody".to_owned(), |id| self.name(id));
+        let members = it.members.iter().map(|it| format!("{}({})", self.name(&it.id), text(&it.assignment)));
+        let members = members.collect::<Vec<_>>().join(" ");
+        let protocol = it.protocol.as_deref().unwrap_or("none");
+        format!("generation {} {protocol} led by {leader}: {members}", it.generation).trim_end().to_owned()
+    }
+
+    fn reply(&mut self, who: &str, reply: Reply) -> String {
+        match reply {
+            Reply::Join(Ok(it)) => {
+                let client = self.clients.get_mut(who).expect("who asks is known");
+                client.member.member_id.clone_from(&it.member_id);
+                client.member.generation = Some(it.generation);
+                let members = it.members.iter().map(|it| self.name(&it.id)).collect::<Vec<_>>().join(" ");
+                let (me, leader) = (self.name(&it.member_id), self.name(&it.leader));
+                let protocol = it.protocol.unwrap_or_default();
+                let skips = if it.skips_assignment { " nothing to assign" } else { "" };
+                let of = if members.is_empty() { String::new() } else { format!(" of {members}") };
+                format!("{me} joined {} {protocol} led by {leader}{of}{skips}", it.generation)
+            }
+            Reply::Join(Err(GroupError::MemberIdRequired { member_id })) => {
+                let name = self.name(&member_id);
+                self.clients.get_mut(who).expect("who asks is known").member.member_id = member_id;
+                format!("is {name}")
+            }
+            Reply::Sync(Ok(it)) => format!("works on {}", text(&it.assignment)),
+            Reply::Heartbeat(Ok(())) | Reply::DeleteGroup(Ok(())) => "ok".to_owned(),
+            Reply::Leave(Ok(it)) => {
+                let left = it.iter().map(|it| result(it.result.as_ref().map(|()| "left".to_owned())));
+                left.collect::<Vec<_>>().join(", ")
+            }
+            Reply::Commit(Ok(it)) | Reply::TxnCommit(Ok(it)) | Reply::DeleteOffsets(Ok(it)) => {
+                topics(&it, |()| "ok".to_owned())
+            }
+            Reply::FetchOffsets(it) => topics(&it, |it| it.as_ref().map_or("none".to_owned(), offset)),
+            Reply::Describe(Ok(it)) => {
+                let members = it.members.iter().map(|it| {
+                    let instance = it.instance_id.as_ref().map_or(String::new(), |it| format!("={it}"));
+                    format!(" {}{instance}({})", self.name(&it.id), text(&it.assignment))
+                });
+                let members: String = members.collect();
+                let protocol = it.protocol.unwrap_or_default();
+                format!("{} {:?} {protocol:?}{members}", it.state.name(), it.protocol_type)
+            }
+            Reply::List(it) => {
+                let groups = it.iter().map(|it| {
+                    format!(
+                        "{} {:?} {} {}",
+                        it.group,
+                        it.protocol_type,
+                        it.state.name(),
+                        it.group_type.name()
+                    )
+                });
+                groups.collect::<Vec<_>>().join("\n")
+            }
+            Reply::Join(Err(why))
+            | Reply::Sync(Err(why))
+            | Reply::Heartbeat(Err(why))
+            | Reply::Leave(Err(why))
+            | Reply::Commit(Err(why))
+            | Reply::TxnCommit(Err(why))
+            | Reply::DeleteOffsets(Err(why))
+            | Reply::DeleteGroup(Err(why))
+            | Reply::Describe(Err(why)) => error(&why),
+        }
+    }
+
+    /// `a` for the first id that was made for `a`, `a'` for the next.
+    fn name(&mut self, id: &str) -> String {
+        const UUID: usize = "-00000000-0000-0000-0000-000000000000".len();
+        if let Some(name) = self.names.get(id) {
+            return name.clone();
+        }
+        let mut name = id[..id.len().saturating_sub(UUID)].to_owned();
+        while self.names.values().any(|it| *it == name) {
+            name.push('\'');
+        }
+        self.names.insert(id.to_owned(), name.clone());
+        name
+    }
+
+    /// The rules that hold after every line.
+    pub(super) fn check(&self) {
+        let replayed = self.replayed();
+        for (name, group) in &self.groups.groups {
+            group.classic.audit();
+            assert!(!group.is_nothing(), "{name} is nothing");
+            let other = replayed.groups.get(name);
+            let offsets = other.map(|it| it.offsets.values()).unwrap_or_default();
+            assert_eq!(group.offsets.values(), offsets, "{name} has other offsets than its log");
+            // Between two generations, the log has the earlier one.
+            if matches!(group.classic.state(), GroupState::Empty | GroupState::Stable) {
+                let recorded = other.and_then(|it| it.classic.recorded());
+                assert_eq!(group.classic.recorded(), recorded, "{name} is another than its log says");
+            }
+        }
+        for (name, group) in &replayed.groups {
+            group.classic.audit();
+            assert!(self.groups.groups.contains_key(name), "{name} is in the log only");
+        }
+        let pending: usize = self.groups.groups.values().map(|it| it.classic.pending_count()).sum();
+        assert_eq!(self.groups.shared.pending_count, pending);
+        let parked: usize = self.groups.groups.values().map(|it| it.classic.parked_count()).sum();
+        assert_eq!(self.waiting.len(), parked, "a request that is not parked was not answered");
+    }
+}
+
+fn decoded(entry: &Entry) -> GroupRecord {
+    GroupRecord::decode(&entry.key, entry.value.as_ref())
+        .expect("we wrote it")
+        .expect("of a kind that we know")
+}
+
+fn size(entry: &Entry) -> usize {
+    entry.key.len() + entry.value.as_ref().map_or(0, |it| it.len())
+}
+
+fn number<T: std::str::FromStr>(text: &str) -> T {
+    text.parse().unwrap_or_else(|_| panic!("no number: {text}"))
+}
+
+fn place(text: &str) -> (String, PartitionIndex) {
+    let (topic, partition) = text.split_once('/').expect("topic/partition");
+    (topic.to_owned(), PartitionIndex(number(partition)))
+}
+
+/// The id of a topic of this name. `t.` is called `t` too, but came later.
+fn of_topic<T>(topic: &str, partition: PartitionIndex, it: T) -> OfTopic<T> {
+    let name = topic.trim_end_matches('.').to_owned();
+    OfTopic { topic: name, id: Some(topic_id(topic)), partitions: vec![(partition, it)] }
+}
+
+fn topic_id(topic: &str) -> TopicId {
+    TopicId(Uuid::from_u128(topic.bytes().fold(1, |id, byte| id << 8 | u128::from(byte))))
+}
+
+/// `range+sticky`, each with a subscription to `t,u`; to `?` is nonsense.
+fn protocols(names: &str, topics: &str) -> Vec<(String, Bytes)> {
+    let mut subscription = vec![0, 0];
+    let topics: Vec<&str> = topics.split(',').collect();
+    if topics != ["?"] {
+        subscription.extend(u32::try_from(topics.len()).expect("few").to_be_bytes());
+        for topic in topics {
+            subscription.extend(u16::try_from(topic.len()).expect("short").to_be_bytes());
+            subscription.extend(topic.as_bytes());
+        }
+    }
+    let names = names.split('+').filter(|it| !it.is_empty());
+    names.map(|it| (it.to_owned(), Bytes::from(subscription.clone()))).collect()
+}
+
+fn text(bytes: &Bytes) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn offset(it: &CommittedOffset) -> String {
+    let metadata = if it.metadata.is_empty() { String::new() } else { format!(" {:?}", it.metadata) };
+    let expires = it.expires_at.map_or(String::new(), |at| format!(" until {at}"));
+    format!("{}{metadata}{expires}", it.offset)
+}
+
+fn topics<T>(all: &ByTopic<Result<T, GroupError>>, show: impl Fn(&T) -> String) -> String {
+    let each = all.iter().flat_map(|it| it.partitions.iter().map(move |at| (&it.topic, at)));
+    let each = each.map(|(topic, (index, it))| format!("{topic}/{index} {}", result(it.as_ref().map(&show))));
+    each.collect::<Vec<_>>().join(", ")
+}
+
+fn result(it: Result<String, &GroupError>) -> String {
+    it.unwrap_or_else(error)
+}
+
+/// The name of the error: its text is nobody's contract.
+fn error(why: &GroupError) -> String {
+    let text = format!("{why:?}");
+    text.split([' ', '{']).next().expect("a name").to_owned()
+}

@@ -1,0 +1,71 @@
+//! What is to happen when: thousands of sessions, most of which never end.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use klamm_model::Tick;
+
+/// What a moment is for.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Timer {
+    /// It is looked for offsets that nobody uses.
+    Expiry,
+    /// The time of a group's members to join, or to sync, is up.
+    Phase(Arc<str>),
+    /// A session of the group's member ends.
+    Session(Arc<str>, Arc<str>),
+}
+
+/// All moments, the next one first.
+#[derive(Debug, Default)]
+pub(super) struct Timers(BTreeSet<(Tick, Timer)>);
+
+impl Timers {
+    pub(super) fn set(&mut self, due: Tick, timer: Timer) {
+        self.0.insert((due, timer));
+    }
+
+    pub(super) fn pop_due(&mut self, now: Tick) -> Option<Timer> {
+        self.0.first().filter(|(due, _)| *due <= now)?;
+        self.0.pop_first().map(|(_, timer)| timer)
+    }
+
+    pub(super) fn next_due(&self) -> Option<Tick> {
+        self.0.first().map(|(due, _)| *due)
+    }
+}
+
+/// A moment that mostly moves on before it comes, as a session's end does with every heartbeat. Moving it on costs nothing: its timer goes off too early then, and is
+/// set anew.
+#[derive(Debug, Default)]
+pub(super) struct Deadline {
+    at: Tick,
+    armed: Option<Tick>,
+}
+
+impl Deadline {
+    pub(super) fn set(&mut self, timers: &mut Timers, at: Tick, timer: impl Fn() -> Timer) {
+        self.at = at;
+        if self.armed.is_none_or(|armed| at < armed) {
+            self.cancel(timers, &timer);
+            timers.set(at, timer());
+            self.armed = Some(at);
+        }
+    }
+
+    pub(super) fn cancel(&mut self, timers: &mut Timers, timer: impl Fn() -> Timer) {
+        if let Some(armed) = self.armed.take() {
+            timers.0.remove(&(armed, timer()));
+        }
+    }
+
+    /// Its timer went off. Whether the moment has come.
+    pub(super) fn has_come(&mut self, timers: &mut Timers, now: Tick, timer: impl Fn() -> Timer) -> bool {
+        self.armed = None;
+        if now < self.at {
+            self.set(timers, self.at, timer);
+            return false;
+        }
+        true
+    }
+}
