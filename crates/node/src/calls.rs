@@ -10,8 +10,9 @@ use klamm_replica::{FollowerFetch, IsrChange, IsrProposal, IsrRefused};
 use klamm_wire::{ApiKey, MetadataRequest, Request, Response};
 
 use crate::{
-    ConnectionId, Effect, Now, Origin, PeerFailure, ReplyTo,
+    ConnectionId, Effect, InternalTopic, Now, Origin, PeerFailure, ReplyTo,
     codec::{self, Shape},
+    coordinators::{Kind, find},
     errors::ToCode,
     handlers::{self, producer_ids},
     node::Node,
@@ -46,6 +47,8 @@ pub(crate) enum Own {
         proposal: IsrProposal,
     },
     ProducerIds,
+    /// A topic for coordinators' records, that clients wait for.
+    InternalTopic,
     /// Metadata asked for topics that are created on the way.
     AutoCreate(Box<AutoCreate>),
 }
@@ -63,7 +66,11 @@ impl Own {
     fn connection(&self) -> Option<ConnectionId> {
         match self {
             Self::AutoCreate(it) => Some(it.to.connection),
-            Self::Register | Self::Heartbeat | Self::AlterPartition { .. } | Self::ProducerIds => None,
+            Self::Register
+            | Self::Heartbeat
+            | Self::AlterPartition { .. }
+            | Self::ProducerIds
+            | Self::InternalTopic => None,
         }
     }
 }
@@ -235,6 +242,7 @@ impl Node {
                 };
                 producer_ids::block(self, now, block, out);
             }
+            Own::InternalTopic => find::topic_made(self, now, reply, out),
             Own::AutoCreate(waiting) => handlers::topics::auto_created(self, &waiting, reply, out),
         }
     }
@@ -278,6 +286,28 @@ impl Node {
         let command =
             Command::AllocateProducerIds(AllocateProducerIds { broker: self.config.broker_id, broker_epoch });
         self.call(now, &command, Own::ProducerIds, out);
+    }
+
+    /// Has a topic made for the records of coordinators.
+    pub(crate) fn call_internal_topic(&mut self, now: Now, kind: Kind, out: &mut Vec<Effect>) {
+        let InternalTopic { partition_count, replication_factor, segment_bytes } = match kind {
+            Kind::Groups => self.config.offsets_topic.clone(),
+        };
+        let configs = [
+            ("cleanup.policy", "compact".to_owned()),
+            ("compression.type", "producer".to_owned()),
+            ("segment.bytes", segment_bytes.to_string()),
+        ];
+        let topic = NewTopic {
+            name: kind.topic().to_owned(),
+            layout: Layout::Counted {
+                partitions: i32::try_from(partition_count).ok(),
+                replication_factor: replication_factor.and_then(|it| i16::try_from(it).ok()),
+            },
+            configs: configs.map(|(name, value)| (name.to_owned(), Some(value))).into(),
+        };
+        let command = Command::CreateTopics(CreateTopics { topics: vec![topic], validate_only: false });
+        self.call(now, &command, Own::InternalTopic, out);
     }
 
     pub(crate) fn call_auto_create(

@@ -24,6 +24,8 @@ use crate::errors::ToCode;
 use crate::reads::configs::{source_number, topic_value};
 
 pub(crate) mod configs;
+pub(crate) mod groups;
+mod offsets;
 mod partitions;
 mod quotas;
 

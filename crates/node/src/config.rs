@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use klamm_cluster::config::{self, ConfigError, Layers, TopicConfig};
+use klamm_coordinator::group::GroupConfig;
 use klamm_model::{BrokerEpoch, BrokerId};
 use uuid::Uuid;
 
@@ -77,8 +78,33 @@ pub struct NodeConfig {
     pub cleaner: CleanerConfig,
     /// How damage is looked for that nobody has met.
     pub scrubber: ScrubberConfig,
+    /// What holds for groups.
+    pub groups: GroupConfig,
+    /// The topic that groups are kept in.
+    pub offsets_topic: InternalTopic,
+    /// `offsets.commit.timeout.ms`: how long an answer of a coordinator waits for its records to be committed.
+    pub commit_timeout_ms: u64,
+    /// `group.initial.rebalance.delay.ms`; `None`: not at all on the only node of a cluster, else half a second.
+    pub group_initial_delay_ms: Option<u32>,
     /// What was given at start under Kafka's names, for whoever asks what holds and why, and for the defaults of topics.
     pub given: Arc<Given>,
+}
+
+/// A topic that coordinators keep their records in, as it is made. Its partitions are as many for ever: they decide which shard has what.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct InternalTopic {
+    /// `….num.partitions`.
+    pub partition_count: u32,
+    /// `….replication.factor`; `None`: as many as there are brokers, up to 3.
+    pub replication_factor: Option<u16>,
+    /// `….segment.bytes`.
+    pub segment_bytes: u32,
+}
+
+impl Default for InternalTopic {
+    fn default() -> Self {
+        Self { partition_count: 50, replication_factor: None, segment_bytes: 100 << 20 }
+    }
 }
 
 /// How compacted topics are compacted.
@@ -155,6 +181,10 @@ impl NodeConfig {
             producer_id_expiration_ms: 86_400_000,
             cleaner: CleanerConfig::default(),
             scrubber: ScrubberConfig::default(),
+            groups: GroupConfig::default(),
+            offsets_topic: InternalTopic::default(),
+            commit_timeout_ms: 5_000,
+            group_initial_delay_ms: None,
             given: Arc::default(),
         }
     }
@@ -209,6 +239,10 @@ const SETTERS: &[(&str, Setter)] = &[
     ("default.replication.factor", |it, value| it.default_replication_factor = Some(number(value))),
     ("delete.topic.enable", |it, value| it.delete_topics = truth(value)),
     ("fetch.max.bytes", |it, value| it.fetch_bytes_max = number(value)),
+    ("group.initial.rebalance.delay.ms", |it, value| it.group_initial_delay_ms = Some(number(value))),
+    ("group.max.session.timeout.ms", |it, value| it.groups.session_timeout_ms_max = number(value)),
+    ("group.max.size", |it, value| it.groups.members_max = number(value)),
+    ("group.min.session.timeout.ms", |it, value| it.groups.session_timeout_ms_min = number(value)),
     ("log.cleaner.backoff.ms", |it, value| {
         it.cleaner.backoff_ms = number::<u64>(value).max(CLEANER_BACKOFF_MS_MIN)
     }),
@@ -227,6 +261,17 @@ const SETTERS: &[(&str, Setter)] = &[
     ("max.incremental.fetch.session.cache.slots", |it, value| it.fetch_session_count_max = number(value)),
     ("node.id", |it, value| it.broker_id = BrokerId(number(value))),
     ("num.partitions", |it, value| it.default_partition_count = number(value)),
+    ("offset.metadata.max.bytes", |it, value| it.groups.offset_metadata_size_max = number(value)),
+    ("offsets.commit.timeout.ms", |it, value| it.commit_timeout_ms = number(value)),
+    ("offsets.retention.check.interval.ms", |it, value| it.groups.offsets_check_interval_ms = number(value)),
+    ("offsets.retention.minutes", |it, value| {
+        it.groups.offsets_retention_ms = number::<u64>(value) * 60_000;
+    }),
+    ("offsets.topic.num.partitions", |it, value| it.offsets_topic.partition_count = number(value)),
+    ("offsets.topic.replication.factor", |it, value| {
+        it.offsets_topic.replication_factor = Some(number(value));
+    }),
+    ("offsets.topic.segment.bytes", |it, value| it.offsets_topic.segment_bytes = number(value)),
     ("producer.id.expiration.ms", |it, value| it.producer_id_expiration_ms = number(value)),
     ("replica.fetch.max.bytes", |it, value| it.replica_fetch_bytes_max = number(value)),
     ("replica.fetch.wait.max.ms", |it, value| it.replica_fetch_wait_ms = number(value)),

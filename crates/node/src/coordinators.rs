@@ -1,37 +1,315 @@
-//! FindCoordinator: which broker keeps a group or a transactional id.
+//! The coordinators' shards of this broker: those whose partitions it leads.
+//!
+//! ```text
+//!  leads the partition ──▶ the log is read, piece by piece (`load`) ──▶ serves ──▶ leads no more, or the log failed: dropped
+//!                                                          ▲                            │ a write was lost: read anew
+//!                                                          └────────────────────────────┘
+//! ```
+//! While it serves, what a shard wants appended waits for the write before it: under load, many decisions go out as one batch. What it wants to
+//! let go waits for the high watermark.
 
-use klamm_model::ErrorCode;
-use klamm_wire::{FindCoordinatorRequest, FindCoordinatorResponse, find_coordinator::Coordinator};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-/// There are no coordinators yet. Kafka says the same while a coordinator's topic has no leader, so clients wait and ask again.
-pub(crate) fn find(request: &FindCoordinatorRequest, version: i16) -> FindCoordinatorResponse {
-    const GROUP: i8 = 0;
-    const TRANSACTION: i8 = 1;
-    let error_code = match request.key_type {
-        GROUP | TRANSACTION => ErrorCode::CoordinatorNotAvailable,
-        _ => ErrorCode::InvalidRequest,
+use klamm_cluster::image::Topic;
+use klamm_coordinator::{
+    RequestId,
+    group::{GroupConfig, Request as GroupRequest},
+};
+use klamm_model::{ErrorCode, LeaderEpoch, Tick, TopicPartition};
+use klamm_replica::Role;
+
+use crate::{ConnectionId, Effect, Now, node::Node};
+
+mod answers;
+pub(crate) mod find;
+mod load;
+mod shard;
+
+pub(crate) use answers::Answers;
+pub use load::{Load, Loaded};
+use shard::Shard;
+
+/// How long a new group of a cluster waits for more members, where nobody said anything else.
+pub(crate) const REBALANCE_DELAY_MS: u32 = 500;
+
+/// What there are coordinators of.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) enum Kind {
+    /// Groups and their offsets.
+    Groups,
+}
+
+impl Kind {
+    /// The topic that its shards keep their records in.
+    pub(crate) fn topic(self) -> &'static str {
+        match self {
+            Self::Groups => "__consumer_offsets",
+        }
     }
-    .code();
-    // Before version 4 there was one key to a request (KIP-699).
-    if version < 4 {
-        return FindCoordinatorResponse {
-            error_code,
-            error_message: None,
-            node_id: -1,
-            port: -1,
-            ..Default::default()
+
+    pub(crate) fn of_topic(name: &str) -> Option<Self> {
+        [Self::Groups].into_iter().find(|kind| kind.topic() == name)
+    }
+}
+
+/// All shards, and who waits for them.
+pub(crate) struct Coordinators {
+    seed: u64,
+    shards: BTreeMap<TopicPartition, Shard>,
+    /// When each shard wants to be told of the time.
+    wakes: BTreeSet<(Tick, TopicPartition)>,
+    pub(crate) answers: Answers,
+    /// Clients that wait for an internal topic.
+    pub(crate) finds: find::Finds,
+    next_token: u64,
+}
+
+impl Coordinators {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            shards: BTreeMap::new(),
+            wakes: BTreeSet::new(),
+            answers: Answers::default(),
+            finds: find::Finds::default(),
+            next_token: 0,
+        }
+    }
+
+    /// Whoever asked on this connection is gone.
+    pub(crate) fn forget(&mut self, connection: ConnectionId) {
+        self.answers.forget(connection);
+        self.finds.forget(connection);
+    }
+
+    pub(crate) fn next_wake(&self) -> Option<Tick> {
+        self.wakes.first().map(|(at, _)| *at)
+    }
+
+    fn set_wake(&mut self, key: TopicPartition) {
+        let Some(shard) = self.shards.get_mut(&key) else { return };
+        let wanted = shard.next_wake();
+        if shard.wake != wanted {
+            if let Some(old) = shard.wake {
+                self.wakes.remove(&(old, key));
+            }
+            shard.wake = wanted;
+            self.wakes.extend(wanted.map(|at| (at, key)));
+        }
+    }
+
+    fn remove(&mut self, key: TopicPartition) -> Option<Shard> {
+        let shard = self.shards.remove(&key)?;
+        if let Some(wake) = shard.wake {
+            self.wakes.remove(&(wake, key));
+        }
+        Some(shard)
+    }
+}
+
+impl Node {
+    /// Something of a partition changed: a shard comes or goes, reads on, or lets go what is committed.
+    pub(crate) fn coordinate(&mut self, now: Now, key: TopicPartition, out: &mut Vec<Effect>) {
+        let leads = self.led_epoch(key);
+        let coordinators = &mut self.coordinators;
+        match (coordinators.shards.get(&key).map(|shard| shard.epoch), leads) {
+            (None, None) => {}
+            // The log is the one that the shard was made of, and goes on.
+            (Some(_), Some(epoch)) => {
+                coordinators.shards.get_mut(&key).expect("it was just there").epoch = epoch;
+                self.load_on(now, key, out);
+                self.append_of_shard(now, key, out);
+                self.release_of_shard(key, out);
+            }
+            (Some(_), None) => self.drop_shard(key, ErrorCode::NotCoordinator, out),
+            (None, Some(epoch)) => self.begin_shard(now, key, epoch, out),
+        }
+    }
+
+    /// The epoch in which this node leads a partition, if that is a coordinator's and can be read.
+    fn led_epoch(&self, key: TopicPartition) -> Option<LeaderEpoch> {
+        let hosted = self.hosted.get(&key)?;
+        hosted.settings.coordinates?;
+        let leads =
+            matches!(hosted.replica.role(), Role::Leader { .. }) && !hosted.replica.log().has_failed();
+        hosted.replica.leader_epoch().filter(|_| leads)
+    }
+
+    fn group_config(&self) -> GroupConfig {
+        let delay_ms = if self.image.brokers().len() == 1 { 0 } else { REBALANCE_DELAY_MS };
+        GroupConfig {
+            initial_rebalance_delay_ms: self.config.group_initial_delay_ms.unwrap_or(delay_ms),
+            ..self.config.groups.clone()
+        }
+    }
+
+    fn begin_shard(&mut self, now: Now, key: TopicPartition, epoch: LeaderEpoch, out: &mut Vec<Effect>) {
+        let hosted = &self.hosted[&key];
+        let Some(kind) = hosted.settings.coordinates else { return };
+        let log = hosted.replica.log();
+        let (from, end) = (log.log_start(), log.end());
+        let config = GroupConfig { batch_size_max: hosted.settings.batch_size_max, ..self.group_config() };
+        let coordinators = &mut self.coordinators;
+        coordinators.next_token += 1;
+        // Ids that it gives differ from those of its partition's earlier shards.
+        let seed =
+            coordinators.seed ^ (coordinators.next_token << 32) ^ u64::from(key.partition.0.unsigned_abs());
+        let shard = Shard::new(
+            kind,
+            config,
+            seed,
+            epoch,
+            coordinators.next_token,
+            from..end,
+            now.tick,
+            self.config.commit_timeout_ms,
+        );
+        coordinators.shards.insert(key, shard);
+        self.load_on(now, key, out);
+    }
+
+    /// The shard knows something that its log does not have, or nobody may ask it any more.
+    pub(crate) fn drop_shard(&mut self, key: TopicPartition, code: ErrorCode, out: &mut Vec<Effect>) {
+        if self.coordinators.remove(key).is_some() {
+            self.coordinators.answers.fail_all(key, code, out);
+        }
+    }
+
+    /// What is due because time passed.
+    pub(crate) fn coordinators_time(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let is_due = |(at, key): &(Tick, TopicPartition)| (*at <= now.tick).then_some(*key);
+        let due: Vec<_> = self.coordinators.wakes.iter().map_while(is_due).collect();
+        for key in due {
+            self.load_on(now, key, out);
+            let Some(hosted) = self.hosted.get(&key) else { continue };
+            let shard = self.coordinators.shards.get_mut(&key).expect("who wants to be woken is there");
+            let late = shard.tick(now, hosted.replica.log().end());
+            for request in late {
+                self.coordinators.answers.fail(request, ErrorCode::CoordinatorNotAvailable, out);
+            }
+            self.append_of_shard(now, key, out);
+            self.release_of_shard(key, out);
+        }
+    }
+
+    /// Asks the shard that has a group.
+    pub(crate) fn ask_group(
+        &mut self,
+        now: Now,
+        group: &str,
+        id: RequestId,
+        request: GroupRequest,
+        out: &mut Vec<Effect>,
+    ) {
+        match self.shard_of(Kind::Groups, group) {
+            Ok(key) => self.ask_shard(now, key, id, request, out),
+            Err(code) => self.coordinators.answers.fail(id, code, out),
+        }
+    }
+
+    /// The partition whose shard has this group or transactional id.
+    fn shard_of(&self, kind: Kind, name: &str) -> Result<TopicPartition, ErrorCode> {
+        let topic = self.image.topic_named(kind.topic()).ok_or(ErrorCode::NotCoordinator)?;
+        let partition = find::partition_of(name, topic.partitions.len());
+        Ok(TopicPartition { topic: topic.id, partition })
+    }
+
+    /// All shards that are served here.
+    pub(crate) fn shards(&self, kind: Kind) -> Vec<TopicPartition> {
+        let is_asked = |(key, shard): (&TopicPartition, &Shard)| (shard.kind == kind).then_some(*key);
+        self.coordinators.shards.iter().filter_map(is_asked).collect()
+    }
+
+    pub(crate) fn ask_shard(
+        &mut self,
+        now: Now,
+        key: TopicPartition,
+        id: RequestId,
+        request: GroupRequest,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(shard) = self.coordinators.shards.get_mut(&key) else {
+            return self.coordinators.answers.fail(id, ErrorCode::NotCoordinator, out);
         };
+        let hosted = &self.hosted[&key];
+        let refusal = if !shard.serves() {
+            Some(ErrorCode::CoordinatorLoadInProgress)
+        } else if shard::writes(&request) && !hosted.replica.enough_in_sync() {
+            Some(ErrorCode::CoordinatorNotAvailable)
+        } else {
+            None
+        };
+        if let Some(code) = refusal {
+            return self.coordinators.answers.fail(id, code, out);
+        }
+        self.coordinators.answers.belongs_to(id, key);
+        let end = hosted.replica.log().end();
+        shard.ask(now, id, request, end);
+        self.append_of_shard(now, key, out);
+        self.release_of_shard(key, out);
     }
-    let nobody = |key: &String| Coordinator {
-        key: key.clone(),
-        node_id: -1,
-        port: -1,
-        error_code,
-        error_message: None,
-        ..Default::default()
-    };
-    FindCoordinatorResponse {
-        coordinators: request.coordinator_keys.iter().map(nobody).collect(),
-        ..Default::default()
+
+    /// Appends what the shard has decided, if nothing of it is still on its way to the file.
+    fn append_of_shard(&mut self, now: Now, key: TopicPartition, out: &mut Vec<Effect>) {
+        let Some(shard) = self.coordinators.shards.get_mut(&key) else { return };
+        let Some(hosted) = self.hosted.get_mut(&key) else { return };
+        let log = hosted.replica.log();
+        if !shard.has_appends() || log.written() < log.end() {
+            return;
+        }
+        let appended = shard.append(now, &mut hosted.replica, &mut self.ops);
+        self.flush_ops(out);
+        if let Err(error) = appended {
+            tracing::error!(partition = %key, %error, "a coordinator's records cannot be appended; it begins anew");
+            self.drop_shard(key, ErrorCode::NotCoordinator, out);
+            self.moved.push(key);
+        }
+    }
+
+    /// Lets go what waited for the high watermark.
+    fn release_of_shard(&mut self, key: TopicPartition, out: &mut Vec<Effect>) {
+        let Some(shard) = self.coordinators.shards.get_mut(&key) else { return };
+        let Some(hosted) = self.hosted.get(&key) else { return };
+        let committed = hosted.replica.high_watermark();
+        while let Some((id, reply)) = shard.pop_committed(committed) {
+            self.coordinators.answers.give(id, reply, &self.image, out);
+        }
+        self.coordinators.set_wake(key);
+    }
+
+    /// Reads the next piece of a shard's log, or lets it serve if that was all.
+    fn load_on(&mut self, now: Now, key: TopicPartition, out: &mut Vec<Effect>) {
+        let Some(shard) = self.coordinators.shards.get_mut(&key) else { return };
+        let Some(hosted) = self.hosted.get(&key) else { return };
+        if let Some(load) = shard.next_load(now, key, hosted.replica.log()) {
+            out.push(Effect::Load(load));
+        }
+        self.coordinators.set_wake(key);
+    }
+
+    /// A piece was read.
+    pub(crate) fn loaded(&mut self, now: Now, loaded: Loaded, out: &mut Vec<Effect>) {
+        let Loaded { partition: key, token, result } = loaded;
+        let Some(shard) = self.coordinators.shards.get_mut(&key) else { return };
+        if let Some(damaged) = shard.loaded(now, token, key, result) {
+            self.scrubber.suspect(damaged);
+        }
+        self.load_on(now, key, out);
+        self.release_of_shard(key, out);
+    }
+
+    /// Topics are gone: what groups keep of them goes too.
+    pub(crate) fn forget_topics(&mut self, now: Now, topics: &[Arc<Topic>], out: &mut Vec<Effect>) {
+        let topics: Vec<_> = topics.iter().map(|topic| (topic.name.to_string(), topic.id)).collect();
+        for key in self.shards(Kind::Groups) {
+            let end = self.hosted[&key].replica.log().end();
+            let shard = self.coordinators.shards.get_mut(&key).expect("it was just listed");
+            shard.forget_topics(now, &topics, end);
+            self.append_of_shard(now, key, out);
+            self.coordinators.set_wake(key);
+        }
     }
 }

@@ -7,6 +7,7 @@ use klamm_cluster::controller::{
     DeleteTopicError, ElectLeaderError, ReassignError, RegisterError, StaleBroker, UnknownBroker,
 };
 use klamm_cluster::quota::QuotaError;
+use klamm_coordinator::group::GroupError;
 use klamm_log::ReadError;
 use klamm_model::{BatchError, DecompressError, ErrorCode, Fault, RuleError};
 use klamm_replica::{AppendError, FetchError};
@@ -67,6 +68,30 @@ impl ToCode for klamm_log::AppendError {
             Self::NotContiguous { .. } | Self::EpochWentBack { .. } => ErrorCode::UnknownServerError,
             // Retriable, and the producer keeps its order: its later batches are out of sequence until this one is in.
             Self::Overloaded { .. } | Self::LogFailed => ErrorCode::KafkaStorageError,
+        }
+    }
+}
+
+impl ToCode for GroupError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::InvalidId { .. } => ErrorCode::InvalidGroupId,
+            Self::UnknownGroup { .. } => ErrorCode::GroupIdNotFound,
+            Self::UnknownMember => ErrorCode::UnknownMemberId,
+            Self::MemberIdRequired { .. } => ErrorCode::MemberIdRequired,
+            Self::FencedInstance { .. } => ErrorCode::FencedInstanceId,
+            Self::IllegalGeneration { .. } => ErrorCode::IllegalGeneration,
+            Self::RebalanceInProgress => ErrorCode::RebalanceInProgress,
+            Self::InconsistentProtocol => ErrorCode::InconsistentGroupProtocol,
+            Self::InvalidSessionTimeout { .. } => ErrorCode::InvalidSessionTimeout,
+            Self::Full => ErrorCode::GroupMaxSizeReached,
+            // As with Kafka: members know no other code that stops them.
+            Self::TooLarge { .. } => ErrorCode::UnknownServerError,
+            Self::NotEmpty { .. } => ErrorCode::NonEmptyGroup,
+            Self::Subscribed => ErrorCode::GroupSubscribedToTopic,
+            Self::MetadataTooLarge { .. } => ErrorCode::OffsetMetadataTooLarge,
+            Self::NegativeOffset => ErrorCode::InvalidCommitOffsetSize,
+            Self::UnstableOffset => ErrorCode::UnstableOffsetCommit,
         }
     }
 }

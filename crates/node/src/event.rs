@@ -12,7 +12,9 @@ pub use klamm_model::Now;
 use klamm_model::{BrokerEpoch, BrokerId, ControllerEpoch, TopicPartition};
 use klamm_wire::{Request, Response};
 
-use crate::{config::Given, partitions::layers, prepare::Body, reply::Reply, rules::TopicRules};
+use crate::{
+    Load, Loaded, config::Given, partitions::layers, prepare::Body, reply::Reply, rules::TopicRules,
+};
 
 /// A connection, as the shell numbered it; never used twice in the life of a node.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -45,6 +47,8 @@ pub struct Origin {
     pub local_host: String,
     /// Port of the local address the client connected to.
     pub local_port: u16,
+    /// Where the client is.
+    pub peer_host: String,
 }
 
 /// A request that was read, decoded and checked (see [`crate::prepare`]).
@@ -56,6 +60,8 @@ pub struct Incoming {
     pub origin: Arc<Origin>,
     /// Version of the API it was sent in; the answer has the same.
     pub version: i16,
+    /// What the client calls itself.
+    pub client_id: Option<String>,
     /// What is asked.
     pub body: Body,
 }
@@ -87,6 +93,8 @@ pub enum Event {
         /// The answer.
         answer: Result<Response, PeerFailure>,
     },
+    /// The end of an [`Effect::Load`].
+    Loaded(Loaded),
     /// Somebody has read this segment, and what is there is not what was written.
     Suspect(SegmentId),
     /// Time passed.
@@ -137,6 +145,8 @@ pub enum Effect {
     },
     /// Carry out a disk operation, then tell by [`Event::Disk`].
     Disk(DiskOp),
+    /// Read a piece of a coordinator's log, then tell by [`Event::Loaded`].
+    Load(Load),
     /// Ask another broker on its broker listener, then tell by [`Event::Peer`].
     Send {
         /// Whom.

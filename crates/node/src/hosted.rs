@@ -6,7 +6,7 @@ use klamm_log::LogDir;
 use klamm_model::{Offset, Timestamp};
 use klamm_replica::Replica;
 
-use crate::{handlers::produce::Slot, rules::Ruled, waiters::WaiterId};
+use crate::{coordinators::Kind, handlers::produce::Slot, rules::Ruled, waiters::WaiterId};
 
 /// What a produce request waits for in one partition.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,6 +32,10 @@ pub(crate) struct Settings {
     pub(crate) rules: Arc<Ruled>,
     /// The cluster keeps its own records there; no client may write to it.
     pub(crate) is_internal: bool,
+    /// What its records are for, if they are a coordinator's.
+    pub(crate) coordinates: Option<Kind>,
+    /// `max.message.bytes`.
+    pub(crate) batch_size_max: usize,
 }
 
 /// Where a follower's partition is in its round of fetching.

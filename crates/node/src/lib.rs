@@ -35,7 +35,10 @@ mod unsecured;
 mod waiters;
 mod walk;
 
-pub use config::{BROKER_LISTENER, CleanerConfig, Endpoint, Given, NodeConfig, ScrubberConfig};
+pub use config::{
+    BROKER_LISTENER, CleanerConfig, Endpoint, Given, InternalTopic, NodeConfig, ScrubberConfig,
+};
+pub use coordinators::{Load, Loaded};
 pub use event::{
     ConnectionId, Effect, Event, Incoming, Listener, Now, Origin, PeerFailure, ReplyTo, Rest, View,
 };

@@ -276,6 +276,9 @@ impl Node {
             }
             self.rules.forget(topic.id);
         }
+        if !changes.topics_removed.is_empty() {
+            self.forget_topics(now, &changes.topics_removed, out);
+        }
         if !changes.brokers.is_empty() {
             self.membership.cluster_changed(now.tick);
         }

@@ -18,6 +18,7 @@ use crate::{
     Body, Effect, Event, Incoming, NodeConfig, Now, View,
     calls::Purpose,
     cleaner::Cleaner,
+    coordinators::Coordinators,
     disks::Disks,
     fetch_sessions::FetchSessions,
     follow::Followers,
@@ -79,6 +80,7 @@ pub struct Node {
     pub(crate) membership: Membership,
     pub(crate) followers: Followers,
     pub(crate) producer_ids: ProducerIds,
+    pub(crate) coordinators: Coordinators,
     pub(crate) disks: Disks,
     pub(crate) counters: Counters,
     /// Logs found on disk that no partition has claimed.
@@ -122,6 +124,7 @@ impl Node {
             membership: Membership::default(),
             followers: Followers::default(),
             producer_ids: ProducerIds::default(),
+            coordinators: Coordinators::new(seed),
             disks: Disks::new(&config),
             counters: Counters::default(),
             image,
@@ -228,6 +231,7 @@ impl Node {
                 self.delete_waiters.take_where(|waiter| waiter.to.connection == connection);
                 self.metadata.forget(connection);
                 self.producer_ids.forget(connection);
+                self.coordinators.forget(connection);
                 self.in_pieces.retain(|it| it.to.connection != connection);
             }
             Event::Disk { partition, op, result } => {
@@ -238,6 +242,7 @@ impl Node {
             }
             Event::Quorum(output) => self.quorum(now, output, out),
             Event::Peer { from, token, answer } => self.peer(now, from, token, answer, out),
+            Event::Loaded(loaded) => self.loaded(now, loaded, out),
             Event::Suspect(segment) => self.scrubber.suspect(segment),
             Event::Tick => {}
             Event::Space(spaces) => self.space_seen(&spaces, now),
@@ -272,6 +277,7 @@ impl Node {
             self.membership.next_wake().filter(|_| self.metadata.controller_id().is_some()),
             self.metadata.next_wake(),
             self.followers.next_wake(),
+            self.coordinators.next_wake(),
         ]
         .into_iter()
         .flatten()
@@ -279,13 +285,14 @@ impl Node {
     }
 
     fn request(&mut self, now: Now, incoming: Incoming, out: &mut Vec<Effect>) {
-        let Incoming { to, origin, version, body } = incoming;
+        let Incoming { to, origin, version, client_id, body } = incoming;
         assert!(body.is_ready(), "records of a request were not unpacked");
         let request = match body {
             Body::Produce(produce) => return produce::handle(self, now, to, version, produce, out),
             Body::Other(request) => request,
         };
-        handlers::handle(self, now, to, &origin, version, request, out);
+        let client_id = client_id.unwrap_or_default();
+        handlers::handle(self, now, to, (&origin, &client_id), version, request, out);
     }
 
     pub(crate) fn view(&self) -> View {
@@ -339,16 +346,19 @@ impl Node {
         if let Some(kept) = progress.lost_from {
             tracing::warn!(topic = %self.topic_of(key), partition = %key.partition, %kept, "a write failed; what it carried is refused");
             self.fail_waits(key, Some(kept), ErrorCode::KafkaStorageError, out);
+            self.drop_shard(key, ErrorCode::NotCoordinator, out);
         }
         if progress.resigned {
             let kept = self.hosted.get(&key).map(|hosted| hosted.replica.high_watermark());
             self.fail_waits(key, kept, ErrorCode::NotLeaderOrFollower, out);
+            self.drop_shard(key, ErrorCode::NotCoordinator, out);
             self.fail_deletes(key, ErrorCode::NotLeaderOrFollower, out);
             self.wake_fetches(key, true);
         }
         if progress.log_failed {
             tracing::error!(topic = %self.topic_of(key), partition = %key.partition, "the log failed; the partition is offline here");
             self.fail_waits(key, None, ErrorCode::KafkaStorageError, out);
+            self.drop_shard(key, ErrorCode::CoordinatorNotAvailable, out);
             self.fail_deletes(key, ErrorCode::KafkaStorageError, out);
             self.wake_fetches(key, true);
             self.goes_offline(key);
@@ -385,6 +395,7 @@ impl Node {
             self.note_active(now, key);
             self.release_produce(key, out);
             self.release_deletes(key, out);
+            self.coordinate(now, key, out);
             self.wake_fetches(key, false);
             if let Some(hosted) = self.hosted.get_mut(&key) {
                 self.followers.consider(key, hosted);
@@ -477,6 +488,7 @@ impl Node {
         self.time_out_deletes(now, out);
         self.membership_time(now, out);
         self.controller_time(now, out);
+        self.coordinators_time(now, out);
         while self.removals.first().is_some_and(|(at, _)| *at <= now.tick) {
             self.active.extend(self.removals.pop_first().map(|(_, key)| key));
             self.periodic_at = Some(now.tick);

@@ -17,6 +17,7 @@ use klamm_wire::{FetchResponse, ProduceResponse, fetch, produce};
 use crate::{
     Effect, NodeConfig, Now,
     config::Given,
+    coordinators::Kind,
     hosted::{Hosted, Settings},
     node::Node,
 };
@@ -140,6 +141,8 @@ impl Node {
         Settings {
             rules: self.rules.set(topic.id, config),
             is_internal: topic_name::is_internal(&topic.name),
+            coordinates: Kind::of_topic(&topic.name),
+            batch_size_max: config.max_message_bytes as usize,
         }
     }
 
@@ -185,6 +188,7 @@ impl Node {
                 }
                 tracing::debug!(partition = %key, topic = %topic.name, ?role, "partition changed");
                 self.progressed(key, &progress, out);
+                self.coordinate(now, key, out);
             }
             Err(error) => {
                 tracing::error!(partition = %key, topic = %topic.name, %error, "this broker can't take its part");

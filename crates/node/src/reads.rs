@@ -24,7 +24,9 @@ use klamm_wire::{
 use rustc_hash::FxHashSet;
 
 use crate::{
-    BROKER_LISTENER, Origin, View, coordinators, features, quotas,
+    BROKER_LISTENER, Origin, View,
+    coordinators::find,
+    features, quotas,
     unsecured::{self, CLUSTER_OPERATIONS, TOPIC_OPERATIONS, allowed},
 };
 
@@ -48,7 +50,7 @@ pub fn answer_from_view(view: &View, origin: &Origin, version: i16, request: &Re
             Some(Response::ListConfigResources(configs::list(view, version, request)))
         }
         Request::FindCoordinator(request) => {
-            Some(Response::FindCoordinator(coordinators::find(request, version)))
+            find::find(view, origin, version, request).map(Response::FindCoordinator)
         }
         Request::UpdateFeatures(request) => {
             Some(Response::UpdateFeatures(features::update(request, version)))
@@ -123,7 +125,7 @@ fn is_software_name(text: &str) -> bool {
 }
 
 /// The address that this client should use for a broker.
-fn address(view: &View, origin: &Origin, broker: &Broker) -> (String, u16) {
+pub(crate) fn address(view: &View, origin: &Origin, broker: &Broker) -> (String, u16) {
     let advertised = broker.listeners.iter().find(|listener| listener.name != BROKER_LISTENER);
     match advertised {
         Some(listener) if !(broker.id == view.me && is_unspecific(&listener.host)) => {

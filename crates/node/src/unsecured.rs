@@ -26,6 +26,9 @@ pub(crate) const TOPIC_OPERATIONS: i32 =
 /// The same for the cluster: create, alter, describe, cluster action, describe and alter configs, idempotent write.
 pub(crate) const CLUSTER_OPERATIONS: i32 = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12;
 
+/// The same for a group: read, delete, describe, describe and alter configs.
+pub(crate) const GROUP_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
+
 /// Where nobody is refused anything, all operations are allowed, to those who ask which.
 pub(crate) fn allowed(operations: i32, is_asked: bool) -> i32 {
     if is_asked { operations } else { NOT_ASKED }

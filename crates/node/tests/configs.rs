@@ -104,12 +104,17 @@ impl World {
     }
 
     fn call(&mut self, request: Request, version: i16) -> Response {
-        let origin = Origin { listener: Listener::Client, local_host: "here".into(), local_port: 9092 };
+        let origin = Origin {
+            listener: Listener::Client,
+            local_host: "here".into(),
+            local_port: 9092,
+            peer_host: "there".into(),
+        };
         let to = ReplyTo { connection: ConnectionId(1), sequence: self.sequence };
         self.sequence += 1;
         let view = self.view.clone().expect("a view was published");
         let body = prepare(request, &view, Timestamp(1_700_000_000_000));
-        let incoming = Incoming { to, origin: Arc::new(origin), version, body };
+        let incoming = Incoming { to, origin: Arc::new(origin), version, client_id: None, body };
         self.step(Event::Request(incoming));
         let Some(Reply::Ready(response)) = self.replies.pop_front() else { panic!("no answer") };
         klamm_wire::encode_response(1, version, &response)

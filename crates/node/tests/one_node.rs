@@ -239,7 +239,12 @@ fn metadata_creates_the_topic_it_asks_for() {
         allow_auto_topic_creation: true,
         ..Default::default()
     });
-    let origin = Origin { listener: Listener::Client, local_host: "10.0.0.1".into(), local_port: 1 };
+    let origin = Origin {
+        listener: Listener::Client,
+        local_host: "10.0.0.1".into(),
+        local_port: 1,
+        peer_host: "there".into(),
+    };
     let view = world.view.clone().expect("a view was published");
     assert!(answer_from_view(&view, &origin, 12, &request).is_none(), "the view cannot create");
     let sequence = world.send(request.clone(), 12);

@@ -2,12 +2,10 @@
 
 mod world;
 
-use std::io;
-
 use bytes::Bytes;
-use klamm_log::{DiskAction, FileKind, Log, LogConfig, LogFiles};
+use klamm_log::{DiskAction, Log, LogConfig};
 use klamm_model::{
-    BatchBuilder, BatchView, Codec, Compression, ErrorCode, Offset, PartitionIndex, Producer, ProducerEpoch,
+    BatchBuilder, BatchView, Codec, Compression, ErrorCode, PartitionIndex, Producer, ProducerEpoch,
     ProducerId, Seal, Timestamp, TimestampType, TopicPartition, crc32c, position,
 };
 use klamm_node::{Body, Event, Incoming, ReplyTo, begin_to_prepare, prepare};
@@ -187,22 +185,6 @@ fn the_brokers_time_takes_the_place_of_the_producers() {
     assert_eq!((stored.len(), append_time), (0, now));
 }
 
-/// The files of a log that has one segment.
-struct Segment(Vec<u8>);
-
-impl LogFiles for Segment {
-    fn list(&self) -> io::Result<Vec<(String, u64)>> {
-        Ok(vec![(FileKind::Log.file_name(Offset::ZERO), self.0.len() as u64)])
-    }
-
-    fn read_at(&self, _: &str, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        let bytes = self.0.get(position as usize..).unwrap_or_default();
-        let size = bytes.len().min(buffer.len());
-        buffer[..size].copy_from_slice(&bytes[..size]);
-        Ok(size)
-    }
-}
-
 /// What is an hour ahead is this broker's own time; what is further ahead may be a producer's.
 #[test]
 fn append_times_do_not_go_back_over_a_restart() {
@@ -212,7 +194,8 @@ fn append_times_do_not_go_back_over_a_restart() {
         let now = world.wall.0;
         let (stored, _) = world.store("t", batch(1, None));
         let partition = TopicPartition { topic, partition: PartitionIndex(0) };
-        let recovered = Log::recover(partition, "t-0".to_owned(), LogConfig::default(), &Segment(stored));
+        let recovered =
+            Log::recover(partition, "t-0".to_owned(), LogConfig::default(), &world::Segment(stored));
         world.wall = Timestamp(now - back_ms);
         world.restart_with(|node| node.adopt(recovered.expect("a good log").0));
         let (stored, append_time) = world.store("t", batch(1, None));
@@ -304,8 +287,9 @@ fn configs_that_changed_after_a_batch_was_checked_hold_for_it() {
             listener: klamm_node::Listener::Client,
             local_host: "127.0.0.1".into(),
             local_port: 9092,
+            peer_host: "there".into(),
         });
-        world.step(Event::Request(Incoming { to, origin, version: 9, body }));
+        world.step(Event::Request(Incoming { to, origin, version: 9, client_id: None, body }));
         assert_eq!(world.disk.is_empty(), then != ErrorCode::None, "{codec} to {topic}");
         world.all_disk();
         let answer = world.produce_answer(to.sequence);

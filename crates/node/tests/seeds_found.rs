@@ -90,12 +90,17 @@ impl Bare {
     fn send(&mut self, request: Request, version: i16) -> u64 {
         let to = ReplyTo { connection: ConnectionId(7), sequence: self.requests };
         self.requests += 1;
-        let origin =
-            Arc::new(Origin { listener: Listener::Client, local_host: "here".into(), local_port: 1 });
+        let origin = Arc::new(Origin {
+            listener: Listener::Client,
+            local_host: "here".into(),
+            local_port: 1,
+            peer_host: "there".into(),
+        });
         self.step(Event::Request(Incoming {
             to,
             origin,
             version,
+            client_id: None,
             body: prepare(request, self.view.as_ref().expect("a view was published"), NOW.wall),
         }));
         to.sequence

@@ -7,7 +7,7 @@ use std::{collections::VecDeque, net::ToSocketAddrs, sync::Arc, thread, time::In
 
 use klamm_log::{DataDir, DiskOp, Space};
 use klamm_model::BrokerId;
-use klamm_node::{ConnectionId, Event, Incoming, Reply, ReplyTo};
+use klamm_node::{ConnectionId, Event, Incoming, Load, Reply, ReplyTo};
 use parking_lot::{Condvar, Mutex};
 
 use crate::{
@@ -29,6 +29,8 @@ pub(crate) enum Job {
     Look { to: ReplyTo, reply: Reply },
     /// Unpack what a request brings, one batch, and give it to the node if it was the last.
     Unpack(Box<Incoming>),
+    /// Read a piece of a coordinator's log.
+    Load(Load),
     /// Look how much room the data directories have.
     LookAtSpace,
     /// Look a broker's name up, for an I/O thread.
@@ -193,6 +195,13 @@ fn work(shared: &Arc<Shared>) {
                 performer.events.push(Event::Request(*incoming));
                 performer.run();
                 shared.inboxes[owner(connection)].deliver(&mut vec![Mail::Unpacked { connection }]);
+            }
+            Job::Load(load) => {
+                let read = &mut |segment, kind, position, buffer: &mut [u8]| {
+                    shared.files.read_at(segment, kind, position, buffer)
+                };
+                performer.events.push(Event::Loaded(load.run(read)));
+                performer.run();
             }
             Job::LookAtSpace => {
                 performer.events.push(Event::Space(look_at_space(shared)));

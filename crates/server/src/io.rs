@@ -332,9 +332,9 @@ impl IoThread {
             let sequence = connection.ask(asked);
             let to = ReplyTo { connection: id, sequence };
             match taken {
-                Taken::Ask(body) => {
+                Taken::Ask { client_id, body } => {
                     let origin = Arc::clone(&connection.origin);
-                    let incoming = Incoming { to, origin, version: asked.version, body };
+                    let incoming = Incoming { to, origin, version: asked.version, client_id, body };
                     if incoming.body.is_ready() {
                         self.performer.events.push(Event::Request(incoming));
                     } else {
@@ -608,11 +608,15 @@ impl IoThread {
         let token = Token(usize::try_from(id.0).expect("64-bit addresses"));
         let prepared = socket.set_nodelay(true).and_then(|()| {
             self.poll.registry().register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
-            socket.local_addr()
+            Ok((socket.local_addr()?, socket.peer_addr()?))
         });
-        let Some(local) = prepared.ok().filter(|_| !self.is_stopping) else { return };
-        let origin =
-            Arc::new(Origin { listener, local_host: local.ip().to_string(), local_port: local.port() });
+        let Some((local, peer)) = prepared.ok().filter(|_| !self.is_stopping) else { return };
+        let origin = Arc::new(Origin {
+            listener,
+            local_host: local.ip().to_string(),
+            local_port: local.port(),
+            peer_host: peer.ip().to_string(),
+        });
         let request_bytes_max = self.shared.config.request_bytes_max;
         let unsent = Arc::clone(&self.shared.unsent);
         let connection = Connection::new(id, socket, place, origin, request_bytes_max, unsent, self.now);

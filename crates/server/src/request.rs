@@ -29,8 +29,8 @@ pub(crate) struct Asked {
 /// A request that was read.
 #[derive(Debug)]
 pub(crate) enum Taken {
-    /// For the node to decide.
-    Ask(Body),
+    /// For the node to decide, with what the client calls itself.
+    Ask { client_id: Option<String>, body: Body },
     /// Answered already, from what is published.
     Answer(Response),
 }
@@ -93,7 +93,7 @@ pub(crate) fn take(
     // Bytes may be left: librdkafka appends one to Metadata 13, and Kafka does not look at them either. They are within the frame, so they harm nobody.
     let taken = match answer_from_view(view, origin, version, &request) {
         Some(response) => Taken::Answer(response),
-        None => Taken::Ask(begin_to_prepare(request, view, wall)),
+        None => Taken::Ask { client_id: header.client_id, body: begin_to_prepare(request, view, wall) },
     };
     Ok((asked, taken))
 }

@@ -226,6 +226,7 @@ impl Performer {
             }
             Effect::Disk(op) if self.keeps_a_job && self.kept.is_none() => self.kept = Some(Job::Op(op)),
             Effect::Disk(op) => self.shared.disk.submit(&self.shared, Job::Op(op)),
+            Effect::Load(load) => self.shared.disk.submit(&self.shared, Job::Load(load)),
             Effect::LookAtSpace => self.shared.disk.submit(&self.shared, Job::LookAtSpace),
             Effect::Send { to, token, request, version } => {
                 let thread = to.0 as usize % self.mail.len();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use klamm_log::{DiskAction, DiskError, DiskOp, Done, FileKind, LogDir, MoveStep, Space};
 use klamm_model::{Tick, Timestamp};
 use klamm_node::{
-    ConnectionId, Effect, Event, Incoming, Listener, Node, Now, Origin, Reply, ReplyTo, Rest, View,
+    ConnectionId, Effect, Event, Incoming, Listener, Load, Node, Now, Origin, Reply, ReplyTo, Rest, View,
     answer_from_view, prepare,
 };
 use klamm_quorum::{Input, solo, solo::Solo};
@@ -88,7 +88,7 @@ pub fn run(options: Options) -> Outcome {
     world.outcome(options.seed, ended)
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Happening {
     DiskEnds {
         life: Life,
@@ -103,6 +103,10 @@ enum Happening {
     },
     Looked {
         life: Life,
+    },
+    Loads {
+        life: Life,
+        load: Load,
     },
     ClientsAct,
     Boots,
@@ -280,6 +284,16 @@ impl Alone {
                     self.step(Event::Space((0..LOG_DIRS).map(space).collect()));
                 }
             }
+            Happening::Loads { life, load } => {
+                if self.process(life).is_some() {
+                    let disk = &self.disk;
+                    let read = &mut |segment, kind, position, buffer: &mut [u8]| {
+                        disk.read_at(segment, kind, position, buffer)
+                    };
+                    let loaded = load.run(read);
+                    self.step(Event::Loaded(loaded));
+                }
+            }
             Happening::ClientsAct => {
                 self.clients_act();
                 let pause = self.timeline.dice.between(5 * MS, 25 * MS);
@@ -328,6 +342,10 @@ impl Alone {
             Effect::NoReply { .. } => {}
             Effect::Close { connection, reason } => panic!("{connection:?} is closed: {reason}"),
             Effect::Disk(op) => self.begin_disk_work(life, op),
+            Effect::Load(load) => {
+                let delay = self.timeline.dice.between(50, 5 * MS);
+                self.timeline.after(delay, Happening::Loads { life, load });
+            }
             Effect::Send { to, .. } => panic!("there is no broker {to}"),
             Effect::Propose { epoch, payload } => {
                 let mut effects = Vec::new();
@@ -483,14 +501,18 @@ impl Alone {
         if let Request::IncrementalAlterConfigs(it) = &mut request {
             it.validate_only = self.sabotage.alters_nothing;
         }
-        let origin =
-            Arc::new(Origin { listener: Listener::Client, local_host: "here".to_owned(), local_port: 9092 });
+        let origin = Arc::new(Origin {
+            listener: Listener::Client,
+            local_host: "here".to_owned(),
+            local_port: 9092,
+            peer_host: "there".into(),
+        });
         let to = ReplyTo { connection: ConnectionId(1), sequence };
         if let Some(response) = answer_from_view(view, &origin, version, &request) {
             return self.reply(to, Reply::Ready(response));
         }
         let body = prepare(request, view, Timestamp(self.wall_ms()));
-        self.step(Event::Request(Incoming { to, origin, version, body }));
+        self.step(Event::Request(Incoming { to, origin, version, client_id: None, body }));
     }
 
     /// What a shell does with an answer: it reads what is wanted of the files.

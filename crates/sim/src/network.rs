@@ -269,7 +269,12 @@ impl Network {
             Party::Node(_) => Listener::Broker,
             Party::Client(_) => Listener::Client,
         };
-        let origin = Origin { listener, local_host: format!("n{}", server.node), local_port: 9092 };
+        let origin = Origin {
+            listener,
+            local_host: format!("n{}", server.node),
+            local_port: 9092,
+            peer_host: "there".into(),
+        };
         let connection = Connection {
             caller,
             lane,

@@ -4,7 +4,7 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap, fmt};
 
-use klamm_node::{Reply, ReplyTo};
+use klamm_node::{Load, Reply, ReplyTo};
 
 use crate::{coverage::Coverage, dice::Dice, engine, faults, network::ConnectionSide, trace::Trace};
 
@@ -39,6 +39,13 @@ pub enum Happening {
         job: u64,
     },
     /// A thread of the shell gets to completing an answer that wants records from the disk.
+    /// A piece of a coordinator's log is read.
+    Loads {
+        /// By whom.
+        life: Life,
+        /// What.
+        load: Load,
+    },
     AnswerIsRead {
         /// Whose answer.
         life: Life,

@@ -249,6 +249,7 @@ impl World {
         match what {
             Happening::DiskEnds { life, .. }
             | Happening::AnswerIsRead { life, .. }
+            | Happening::Loads { life, .. }
             | Happening::NodeWakes { life } => Some(life.node),
             Happening::Arrives { connection, at } => self.network.party_at(*connection, *at),
             Happening::CallerLooks { connection } => {
@@ -285,6 +286,14 @@ impl World {
         match what {
             Happening::DiskEnds { life, job } => self.disk_ends(life, job),
             Happening::AnswerIsRead { life, to, reply } => self.answer_is_read(life, to, *reply),
+            Happening::Loads { life, load } => {
+                let disk = &self.machines[life.node].disk;
+                let read = &mut |segment, kind, position, buffer: &mut [u8]| {
+                    disk.read_at(segment, kind, position, buffer)
+                };
+                let loaded = load.run(read);
+                self.step(life, Event::Loaded(loaded));
+            }
             Happening::NodeWakes { life } => {
                 let now = self.timeline.now();
                 if self.process(life).is_some_and(|process| process.woken(now)) {
@@ -387,6 +396,7 @@ impl World {
                 let (partition, base) = (segment.partition.partition, segment.base);
                 timeline.note(format_args!("{life} suspects {partition}/{base}"));
             }
+            Event::Loaded(_) => timeline.note(format_args!("{life} loaded")),
             Event::Tick => timeline.note(format_args!("{life} tick")),
             Event::Space(_) => timeline.note(format_args!("{life} space")),
             Event::LogDirFailed(log_dir) => {
@@ -412,6 +422,10 @@ impl World {
                 }
             }
             Effect::Disk(op) => self.begin_disk_work(life, op),
+            Effect::Load(load) => {
+                let delay = self.timeline.dice.between(50, 5 * MS);
+                self.timeline.after(delay, Happening::Loads { life, load });
+            }
             Effect::Send { to, token, request, version } => {
                 let node = to.0 as usize;
                 let question = Question {
@@ -557,7 +571,10 @@ impl World {
             return;
         }
         let body = prepare(request, &view, self.machines[life.node].wall(self.timeline.now()));
-        self.step(life, Event::Request(Incoming { to, origin: Arc::clone(&origin), version, body }));
+        self.step(
+            life,
+            Event::Request(Incoming { to, origin: Arc::clone(&origin), version, client_id: None, body }),
+        );
     }
 
     fn engine_goes_on(&mut self, step: Step) {

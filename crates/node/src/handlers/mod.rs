@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use klamm_wire::{Request, Response};
 
-use crate::{Effect, Listener, Now, Origin, Reply, ReplyTo, node::Node, reads};
+use crate::{Effect, Listener, Now, Origin, Reply, ReplyTo, coordinators::find, node::Node, reads};
 
 pub(crate) mod delete_records;
 pub(crate) mod describe_producers;
 pub(crate) mod epochs;
 pub(crate) mod fetch;
+mod groups;
 pub(crate) mod in_pieces;
 pub(crate) mod list_offsets;
 pub(crate) mod log_dirs;
@@ -29,7 +30,7 @@ pub(crate) fn handle(
     node: &mut Node,
     now: Now,
     to: ReplyTo,
-    origin: &Arc<Origin>,
+    (origin, client_id): (&Arc<Origin>, &str),
     version: i16,
     request: Request,
     out: &mut Vec<Effect>,
@@ -40,6 +41,10 @@ pub(crate) fn handle(
     }
     match request {
         Request::Fetch(it) => fetch::handle(node, now, to, origin.listener, version, it, out),
+        Request::FindCoordinator(it) => find::handle(node, now, to, origin, version, it, out),
+        request if groups::is_about_groups(&request) => {
+            groups::handle(node, now, to, (origin, client_id), version, request, out);
+        }
         Request::InitProducerId(it) => producer_ids::handle(node, now, to, &it, out),
         Request::ListOffsets(it) => begin(node, to, Work::Offsets(Listing::new(it, version)), out),
         Request::OffsetForLeaderEpoch(it) => begin(node, to, Work::Epochs(EpochEnds::new(it)), out),

@@ -22,7 +22,7 @@ use klamm_wire::{
 };
 
 use super::live_brokers;
-use crate::{View, codec::configs::ResourceType};
+use crate::{View, codec::configs::ResourceType, coordinators::REBALANCE_DELAY_MS};
 
 /// One thing that is said of a key: by whom, under which name, and what.
 type Said<'a> = (Source, &'a str, &'a str);
@@ -217,6 +217,11 @@ fn computed(view: &View, name: &str) -> Option<String> {
     match name {
         "broker.id" | "node.id" => Some(view.me.to_string()),
         "default.replication.factor" => Some(view.image.brokers().len().clamp(1, 3).to_string()),
+        "group.initial.rebalance.delay.ms" => {
+            let is_alone = view.image.brokers().len() == 1;
+            Some(if is_alone { "0".to_owned() } else { REBALANCE_DELAY_MS.to_string() })
+        }
+        "offsets.topic.replication.factor" => computed(view, "default.replication.factor"),
         "advertised.listeners" => advertised(&view.image, view),
         _ => None,
     }

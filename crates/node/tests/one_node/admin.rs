@@ -474,14 +474,12 @@ fn a_client_that_meant_another_broker_looks_for_its_cluster_again() {
 }
 
 #[test]
-fn coordinators_are_not_there_yet() {
+fn the_first_who_looks_for_a_coordinator_has_its_topic_made() {
     let mut world = World::new();
     for version in 0..=6 {
-        for (key_type, expected) in [
-            (0, Code::CoordinatorNotAvailable),
-            (1, Code::CoordinatorNotAvailable),
-            (9, Code::InvalidRequest),
-        ] {
+        for (key_type, expected) in
+            [(0, Code::None), (1, Code::CoordinatorNotAvailable), (9, Code::InvalidRequest)]
+        {
             if version == 0 && key_type != 0 {
                 continue;
             }
@@ -498,7 +496,8 @@ fn coordinators_are_not_there_yet() {
                 response.coordinators.iter().map(|it| (it.error_code, it.node_id)).collect()
             };
             assert_eq!(codes.len(), if version < 4 { 1 } else { 2 });
-            assert!(codes.iter().all(|it| *it == (expected.code(), -1)), "version {version}: {codes:?}");
+            let node = if expected == Code::None { 1 } else { -1 };
+            assert!(codes.iter().all(|it| *it == (expected.code(), node)), "version {version}: {codes:?}");
         }
     }
 }

@@ -4,14 +4,16 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
-use klamm_log::{DiskAction, DiskError, DiskOp, Done, FileKind, SegmentId, SegmentVersion};
+use klamm_log::{
+    DiskAction, DiskError, DiskOp, Done, FileKind, Log, LogConfig, LogFiles, SegmentId, SegmentVersion,
+};
 use klamm_model::{
-    BatchBuilder, BrokerId, ControllerEpoch, ErrorCode, Producer, ProducerEpoch, ProducerId, Seal, Tick,
-    Timestamp, TopicId,
+    BatchBuilder, BrokerId, ControllerEpoch, ErrorCode, Offset, Producer, ProducerEpoch, ProducerId, Seal,
+    Tick, Timestamp, TopicId,
 };
 use klamm_node::{
-    ConnectionId, Effect, Endpoint, Event, FileRange, Incoming, Listener, Node, NodeConfig, Now, Origin,
-    Reply, ReplyTo, Rest, View, prepare,
+    ConnectionId, Effect, Endpoint, Event, FileRange, Incoming, Listener, Load, Node, NodeConfig, Now,
+    Origin, Reply, ReplyTo, Rest, View, prepare,
 };
 use klamm_quorum::{Entry, Output};
 use klamm_replica::Sabotage;
@@ -45,6 +47,9 @@ pub(crate) struct World {
     /// The segment that compaction has written and not swapped in yet.
     pub(crate) cleaned: Vec<u8>,
     pub(crate) rest: Option<Rest>,
+    /// Pieces of coordinators' logs that are read when the test says so.
+    pub(crate) hold_loads: bool,
+    pub(crate) loads: Vec<Load>,
     /// How often the node wanted to know how much room there is.
     pub(crate) looks: usize,
 }
@@ -76,6 +81,8 @@ impl World {
             files: Vec::new(),
             cleaned: Vec::new(),
             rest: None,
+            hold_loads: false,
+            loads: Vec::new(),
             looks: 0,
         };
         world.step(Event::Quorum(Output::Leader { epoch: ControllerEpoch(1) }));
@@ -100,6 +107,19 @@ impl World {
         self.all_disk();
     }
 
+    /// The same with every log that was written, if it has one segment.
+    pub(crate) fn restart_with_logs(&mut self) {
+        let mut logs = Vec::new();
+        for (segment, bytes) in self.files.clone() {
+            let partition = segment.partition;
+            let Some(topic) = self.node.image().topic(partition.topic) else { continue };
+            let directory = format!("{}-{}", topic.name, partition.partition);
+            let recovered = Log::recover(partition, directory, LogConfig::default(), &Segment(bytes));
+            logs.push(recovered.expect("a good log").0);
+        }
+        self.restart_with(|node| logs.into_iter().for_each(|log| node.adopt(log)));
+    }
+
     pub(crate) fn now(&self) -> Now {
         Now { tick: Tick(self.tick), wall: self.wall }
     }
@@ -122,11 +142,28 @@ impl World {
                         events.push_back(Event::Quorum(Output::Committed(entry)));
                     }
                     Effect::Publish(view) => self.view = Some(view),
+                    Effect::Load(load) if self.hold_loads => self.loads.push(load),
+                    Effect::Load(load) => {
+                        let read = &mut |segment, kind, position, buffer: &mut [u8]| {
+                            self.read(segment, kind, position, buffer)
+                        };
+                        events.push_back(Event::Loaded(load.run(read)));
+                    }
                     Effect::LookAtSpace => self.looks += 1,
                     Effect::AtRest(rest) => assert_eq!(self.rest.replace(rest), None, "told once"),
                     Effect::Send { .. } => panic!("there is nobody to send to"),
                 }
             }
+        }
+    }
+
+    /// Reads all that coordinators want to have read.
+    pub(crate) fn run_loads(&mut self) {
+        while let Some(load) = self.loads.pop() {
+            let read =
+                &mut |segment, kind, position, buffer: &mut [u8]| self.read(segment, kind, position, buffer);
+            let loaded = load.run(read);
+            self.step(Event::Loaded(loaded));
         }
     }
 
@@ -213,11 +250,16 @@ impl World {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
         self.versions.push(version);
-        let origin = Arc::new(Origin { listener, local_host: "127.0.0.1".into(), local_port: 9092 });
+        let origin = Arc::new(Origin {
+            listener,
+            local_host: "127.0.0.1".into(),
+            local_port: 9092,
+            peer_host: "there".into(),
+        });
         let to = ReplyTo { connection: CONNECTION, sequence };
         let view = self.view.clone().expect("a view was published");
         let body = prepare(request, &view, self.wall);
-        self.step(Event::Request(Incoming { to, origin, version, body }));
+        self.step(Event::Request(Incoming { to, origin, version, client_id: None, body }));
         sequence
     }
 
@@ -350,4 +392,20 @@ pub(crate) fn batch(count: usize, producer: Option<Producer>) -> Bytes {
 
 pub(crate) fn producer(base_sequence: i32) -> Option<Producer> {
     Some(Producer { id: ProducerId(5), epoch: ProducerEpoch(0), base_sequence })
+}
+
+/// The files of a log that has one segment.
+pub(crate) struct Segment(pub(crate) Vec<u8>);
+
+impl LogFiles for Segment {
+    fn list(&self) -> std::io::Result<Vec<(String, u64)>> {
+        Ok(vec![(FileKind::Log.file_name(Offset::ZERO), self.0.len() as u64)])
+    }
+
+    fn read_at(&self, _: &str, position: u64, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let bytes = self.0.get(position as usize..).unwrap_or_default();
+        let size = bytes.len().min(buffer.len());
+        buffer[..size].copy_from_slice(&bytes[..size]);
+        Ok(size)
+    }
 }

@@ -215,7 +215,7 @@ const WITHOUT_EFFECT: &[(&str, &[Row])] = &[
         ],
     ),
     (
-        "Consumer groups are not served yet.",
+        "Groups of the consumer protocol are not served yet, and nobody needs to set this of the others.",
         &[
             ("group.consumer.assignment.interval.ms", NATURAL, Some("1000"), ClusterWide),
             ("group.consumer.assignors", List, Some("uniform,range"), ReadOnly),
@@ -239,19 +239,8 @@ const WITHOUT_EFFECT: &[(&str, &[Row])] = &[
             ("group.coordinator.cached.buffer.max.bytes", POSITIVE, Some("1048588"), ClusterWide),
             ("group.coordinator.rebalance.protocols", List, Some("classic,consumer,streams"), ReadOnly),
             ("group.coordinator.threads", POSITIVE, Some("4"), ReadOnly),
-            ("group.initial.rebalance.delay.ms", ANY_INT, Some("3000"), ReadOnly),
-            ("group.max.session.timeout.ms", ANY_INT, Some("1800000"), ReadOnly),
-            ("group.max.size", POSITIVE, Some("2147483647"), ReadOnly),
-            ("group.min.session.timeout.ms", ANY_INT, Some("6000"), ReadOnly),
-            ("offset.metadata.max.bytes", ANY_INT, Some("4096"), ReadOnly),
-            ("offsets.commit.timeout.ms", POSITIVE, Some("5000"), ReadOnly),
             ("offsets.load.buffer.size", POSITIVE, Some("5242880"), ReadOnly),
-            ("offsets.retention.check.interval.ms", POSITIVE_LONG, Some("600000"), ReadOnly),
-            ("offsets.retention.minutes", POSITIVE, Some("10080"), ReadOnly),
             ("offsets.topic.compression.codec", ANY_INT, Some("0"), ReadOnly),
-            ("offsets.topic.num.partitions", POSITIVE, Some("50"), ReadOnly),
-            ("offsets.topic.replication.factor", FACTOR, Some("3"), ReadOnly),
-            ("offsets.topic.segment.bytes", POSITIVE, Some("104857600"), ReadOnly),
         ],
     ),
     (

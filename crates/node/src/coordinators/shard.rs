@@ -1,0 +1,312 @@
+//! One shard: its machine, how much of its log was read, and what waits for the log.
+
+use std::{collections::VecDeque, mem, ops::Range};
+
+use bytes::Bytes;
+use klamm_coordinator::{
+    Append, Effects, RequestId,
+    group::{GroupConfig, Groups, Reply, Request},
+};
+use klamm_log::{DiskOp, Log, ReadError, SegmentId};
+use klamm_model::{
+    BatchBuilder, LeaderEpoch, Now, Offset, ProduceLimits, Producer, Seal, Tick, Timestamp, TopicId, TopicPartition,
+    validate_produce,
+};
+use klamm_replica::{Acks, AppendError, Replica};
+
+use super::{
+    Kind,
+    load::{Item, LOAD_BYTES, Load, Piece},
+};
+
+/// Before a piece that could not be read is tried again.
+const LOAD_AGAIN_MS: u64 = 200;
+
+/// A shard of this broker.
+pub(super) struct Shard {
+    pub(super) kind: Kind,
+    pub(super) epoch: LeaderEpoch,
+    machine: Groups,
+    /// `None` while it serves.
+    loading: Option<Loading>,
+    /// Decided and applied, and not in the log yet.
+    appends: Vec<Append>,
+    batch_size_max: usize,
+    /// How long an answer may wait for its records to be committed.
+    commit_timeout_ms: u64,
+    owed: VecDeque<Owed>,
+    /// When it is to be told of the time, as its owner has noted it.
+    pub(super) wake: Option<Tick>,
+}
+
+struct Loading {
+    token: u64,
+    next: Offset,
+    end: Offset,
+    is_reading: bool,
+    /// A piece could not be read: not before then again.
+    again: Option<Tick>,
+    began: Tick,
+    record_count: u64,
+    strange_count: u64,
+}
+
+/// Something that may be let go when the log is committed so far.
+struct Owed {
+    end: Offset,
+    due: Tick,
+    id: RequestId,
+    reply: Reply,
+}
+
+impl Shard {
+    pub(super) fn new(
+        kind: Kind,
+        config: GroupConfig,
+        seed: u64,
+        epoch: LeaderEpoch,
+        token: u64,
+        log: Range<Offset>,
+        now: Tick,
+        commit_timeout_ms: u64,
+    ) -> Self {
+        let loading = Loading {
+            token,
+            next: log.start,
+            end: log.end,
+            is_reading: false,
+            again: None,
+            began: now,
+            record_count: 0,
+            strange_count: 0,
+        };
+        Self {
+            kind,
+            epoch,
+            batch_size_max: config.batch_size_max,
+            commit_timeout_ms,
+            machine: Groups::new(config, seed),
+            loading: Some(loading),
+            appends: Vec::new(),
+            owed: VecDeque::new(),
+            wake: None,
+        }
+    }
+
+    pub(super) fn serves(&self) -> bool {
+        self.loading.is_none()
+    }
+
+    pub(super) fn has_appends(&self) -> bool {
+        !self.appends.is_empty()
+    }
+
+    pub(super) fn next_wake(&self) -> Option<Tick> {
+        match &self.loading {
+            Some(loading) => loading.again,
+            None => self.machine.next_wake().into_iter().chain(self.owed.front().map(|it| it.due)).min(),
+        }
+    }
+
+    /// What is to be read next. Without anything left it serves from now on.
+    pub(super) fn next_load(&mut self, now: Now, key: TopicPartition, log: &Log) -> Option<Load> {
+        let loading = self.loading.as_mut()?;
+        if loading.is_reading || loading.again.is_some_and(|again| now.tick < again) {
+            return None;
+        }
+        loading.again = None;
+        while loading.next < loading.end {
+            match log.read(loading.next, loading.end, LOAD_BYTES) {
+                Ok(Some(plan)) => {
+                    loading.is_reading = true;
+                    return Some(Load { partition: key, kind: self.kind, token: loading.token, plan });
+                }
+                // It is still being written; whoever moves the frontier comes here again.
+                Ok(None) => return None,
+                Err(ReadError::Quarantined(damaged)) => {
+                    tracing::error!(partition = %key, from = %damaged.from, to = %damaged.to, "a coordinator's records are damaged: what they said of groups is lost");
+                    loading.next = damaged.to;
+                }
+                Err(error) => {
+                    tracing::error!(partition = %key, %error, "a coordinator's log cannot be read");
+                    loading.again = Some(now.tick.after_ms(LOAD_AGAIN_MS));
+                    return None;
+                }
+            }
+        }
+        self.begin_to_serve(now, key);
+        None
+    }
+
+    fn begin_to_serve(&mut self, now: Now, key: TopicPartition) {
+        let Some(loading) = self.loading.take() else { return };
+        if loading.strange_count > 0 {
+            tracing::warn!(partition = %key, records = loading.strange_count, "records of a coordinator's log are not understood here, and left alone");
+        }
+        tracing::debug!(partition = %key, records = loading.record_count, us = now.tick.0 - loading.began.0, "a coordinator serves");
+        self.machine.start(now);
+    }
+
+    /// A piece was read. Tells of a segment that is not what was written.
+    pub(super) fn loaded(
+        &mut self,
+        now: Now,
+        token: u64,
+        key: TopicPartition,
+        result: Result<Piece, ReadError>,
+    ) -> Option<SegmentId> {
+        // Read for another shard of this partition.
+        let loading = self.loading.as_mut().filter(|loading| loading.token == token)?;
+        loading.is_reading = false;
+        match result {
+            Ok(piece) => {
+                loading.record_count += piece.items.len() as u64;
+                loading.strange_count += piece.strange_count;
+                if piece.next <= loading.next {
+                    tracing::error!(partition = %key, at = %loading.next, "a coordinator's log has no batch where one should be");
+                    loading.again = Some(now.tick.after_ms(LOAD_AGAIN_MS));
+                }
+                loading.next = loading.next.max(piece.next);
+                for item in piece.items {
+                    match item {
+                        Item::Group(record, transaction) => self.machine.replay(record, transaction),
+                        Item::End { producer, is_committed } => {
+                            self.machine.end_transaction(producer, is_committed);
+                        }
+                    }
+                }
+                None
+            }
+            // Compacted meanwhile: the next plan knows the new places.
+            Err(ReadError::Replaced) => None,
+            Err(error) => {
+                tracing::error!(partition = %key, %error, "a coordinator's log cannot be read");
+                loading.again = Some(now.tick.after_ms(LOAD_AGAIN_MS));
+                match error {
+                    ReadError::Damaged { base, .. } => Some(SegmentId { partition: key, base }),
+                    _ => None,
+                }
+            }
+        }
+    }
+
+    /// `end` is that of the log.
+    pub(super) fn ask(&mut self, now: Now, id: RequestId, request: Request, end: Offset) {
+        let mut effects = Effects::default();
+        self.machine.handle(now, id, request, &mut effects);
+        self.take(now, effects, end);
+    }
+
+    pub(super) fn forget_topics(&mut self, now: Now, topics: &[(String, TopicId)], end: Offset) {
+        // One that is still read tells of them itself, and what is gone is found out later.
+        if self.serves() {
+            let mut effects = Effects::default();
+            self.machine.topics_deleted(now, topics, &mut effects);
+            self.take(now, effects, end);
+        }
+    }
+
+    /// Time passed. Gives the requests that have waited for too long for their records to be committed.
+    pub(super) fn tick(&mut self, now: Now, end: Offset) -> Vec<RequestId> {
+        if !self.serves() {
+            return Vec::new();
+        }
+        let mut effects = Effects::default();
+        self.machine.tick(now, &mut effects);
+        self.take(now, effects, end);
+        let late = self.owed.iter().take_while(|owed| owed.due <= now.tick).count();
+        self.owed.drain(..late).map(|owed| owed.id).collect()
+    }
+
+    fn take(&mut self, now: Now, effects: Effects<(RequestId, Reply)>, end: Offset) {
+        self.appends.extend(effects.appends);
+        let waiting: usize = self.appends.iter().map(|append| append.entries.len()).sum();
+        let end = end.advance(waiting as u32);
+        let due = now.tick.after_ms(self.commit_timeout_ms);
+        self.owed.extend(effects.outputs.into_iter().map(|(id, reply)| Owed { end, due, id, reply }));
+    }
+
+    /// The next answer that may leave, with everything below `committed` committed.
+    pub(super) fn pop_committed(&mut self, committed: Offset) -> Option<(RequestId, Reply)> {
+        let owed = self.owed.pop_front_if(|owed| owed.end <= committed)?;
+        Some((owed.id, owed.reply))
+    }
+
+    /// Appends everything that was decided, neighbours that may be in one batch together.
+    pub(super) fn append(
+        &mut self,
+        now: Now,
+        replica: &mut Replica,
+        ops: &mut Vec<DiskOp>,
+    ) -> Result<(), AppendError> {
+        let mut batch = Batch::default();
+        for append in mem::take(&mut self.appends) {
+            if !batch.fits(&append, self.batch_size_max) {
+                batch.append(self.epoch, replica, ops)?;
+            }
+            batch.add(append, now.wall);
+        }
+        batch.append(self.epoch, replica, ops)
+    }
+}
+
+/// Decisions that go to the log together.
+#[derive(Default)]
+struct Batch {
+    transaction: Option<Producer>,
+    builder: BatchBuilder,
+}
+
+impl Batch {
+    fn fits(&self, append: &Append, size_max: usize) -> bool {
+        let size = |entry: &klamm_coordinator::Entry| {
+            // What stands around a key and a value takes less.
+            40 + entry.key.len() + entry.value.as_ref().map_or(0, Bytes::len)
+        };
+        let added: usize = append.entries.iter().map(size).sum();
+        self.builder.is_empty()
+            // Two transactional commits are never one batch: each has its own place in its producer's history.
+            || self.transaction.is_none()
+                && append.transaction.is_none()
+                && self.builder.size() + added <= size_max
+    }
+
+    fn add(&mut self, append: Append, timestamp: Timestamp) {
+        self.transaction = append.transaction;
+        for entry in &append.entries {
+            self.builder.append(timestamp, Some(&entry.key), entry.value.as_deref(), &[]);
+        }
+    }
+
+    fn append(
+        &mut self,
+        epoch: LeaderEpoch,
+        replica: &mut Replica,
+        ops: &mut Vec<DiskOp>,
+    ) -> Result<(), AppendError> {
+        if self.builder.is_empty() {
+            return Ok(());
+        }
+        let producer = self.transaction.take();
+        let seal = Seal { producer, is_transactional: producer.is_some(), ..Seal::default() };
+        let bytes = self.builder.finish(&seal);
+        let limits = ProduceLimits { batch_size_max: usize::MAX, ..ProduceLimits::default() };
+        let batch = validate_produce(&bytes, &limits).expect("a batch that was just made is sound");
+        // Who asks is told when it is committed, and not before: how many are in sync at this moment does not matter.
+        replica.append(&batch, bytes, Acks::Leader, Some(epoch), ops).map(|_| ())
+    }
+}
+
+/// Whether the answer to a request rests on records that it makes: those need enough replicas in sync.
+pub(super) fn writes(request: &Request) -> bool {
+    match request {
+        Request::Join(_)
+        | Request::Sync(_)
+        | Request::Leave(_)
+        | Request::Commit(_)
+        | Request::TxnCommit(_)
+        | Request::DeleteOffsets(_)
+        | Request::DeleteGroup(_) => true,
+        Request::Heartbeat(_) | Request::FetchOffsets(_) | Request::Describe(_) | Request::List(_) => false,
+    }
+}

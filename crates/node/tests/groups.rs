@@ -1,0 +1,323 @@
+//! Coordinators of groups within a node: their topic, their answers, and what is left of them after a restart.
+
+use bytes::Bytes;
+use klamm_log::{DiskAction, DiskError, Done};
+use klamm_model::{ErrorCode as Code, TopicId};
+use klamm_wire::{
+    DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest, HeartbeatRequest, JoinGroupRequest,
+    JoinGroupResponse, ListGroupsRequest, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest,
+    OffsetFetchResponse, Request, Response, SyncGroupRequest,
+    join_group::JoinGroupRequestProtocol,
+    offset_commit::{OffsetCommitRequestPartition, OffsetCommitRequestTopic},
+    offset_fetch::{OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics},
+    sync_group::SyncGroupRequestAssignment,
+};
+
+mod world;
+use world::World;
+
+macro_rules! ask {
+    ($world:expr, $version:expr, $api:ident($request:expr)) => {{
+        let sequence = $world.send(Request::$api($request), $version);
+        $world.all_disk();
+        taken!($world, sequence, $api)
+    }};
+}
+
+macro_rules! taken {
+    ($world:expr, $sequence:expr, $api:ident) => {
+        match $world.response($sequence) {
+            Response::$api(response) => response,
+            other => panic!("another answer: {other:?}"),
+        }
+    };
+}
+
+fn code(number: i16) -> Code {
+    Code::from_code(number).expect("a known code")
+}
+
+/// A node whose topic of groups is made.
+fn with_groups() -> World {
+    let mut world = World::new();
+    let request = FindCoordinatorRequest { key: "g".into(), ..Default::default() };
+    let found = ask!(world, 0, FindCoordinator(request));
+    assert_eq!((code(found.error_code), found.node_id), (Code::None, 1));
+    world
+}
+
+fn commit(group: &str, topic: &str, partition: i32, offset: i64) -> OffsetCommitRequest {
+    let partition = OffsetCommitRequestPartition {
+        partition_index: partition,
+        committed_offset: offset,
+        committed_leader_epoch: -1,
+        committed_metadata: Some(format!("as of {offset}")),
+    };
+    let topic =
+        OffsetCommitRequestTopic { name: topic.into(), partitions: vec![partition], ..Default::default() };
+    OffsetCommitRequest {
+        group_id: group.into(),
+        generation_id_or_member_epoch: -1,
+        retention_time_ms: -1,
+        topics: vec![topic],
+        ..Default::default()
+    }
+}
+
+fn codes(response: &OffsetCommitResponse) -> Vec<Code> {
+    response.topics.iter().flat_map(|topic| &topic.partitions).map(|it| code(it.error_code)).collect()
+}
+
+fn fetch(group: &str, topic: &str) -> OffsetFetchRequest {
+    let topic = OffsetFetchRequestTopic { name: topic.into(), partition_indexes: vec![0] };
+    OffsetFetchRequest { group_id: group.into(), topics: Some(vec![topic]), ..Default::default() }
+}
+
+fn fetched(response: &OffsetFetchResponse) -> (Code, i64, &str) {
+    let partition = &response.topics[0].partitions[0];
+    (
+        code(partition.error_code),
+        partition.committed_offset,
+        partition.metadata.as_deref().unwrap_or_default(),
+    )
+}
+
+fn join(group: &str, member: &str) -> JoinGroupRequest {
+    let protocol =
+        JoinGroupRequestProtocol { name: "range".into(), metadata: Bytes::from_static(b"what it reads") };
+    JoinGroupRequest {
+        group_id: group.into(),
+        session_timeout_ms: 10_000,
+        rebalance_timeout_ms: 20_000,
+        member_id: member.into(),
+        protocol_type: "consumer".into(),
+        protocols: vec![protocol],
+        ..Default::default()
+    }
+}
+
+/// Joins and syncs as the only member.
+fn joined_alone(world: &mut World, group: &str) -> JoinGroupResponse {
+    let first = ask!(world, 5, JoinGroup(join(group, "")));
+    assert_eq!(code(first.error_code), Code::MemberIdRequired);
+    let joined = ask!(world, 5, JoinGroup(join(group, &first.member_id)));
+    assert_eq!(code(joined.error_code), Code::None);
+    assert_eq!((&joined.leader, joined.members.len()), (&joined.member_id, 1));
+    let assignment = SyncGroupRequestAssignment {
+        member_id: joined.member_id.clone(),
+        assignment: Bytes::from_static(b"all of it"),
+    };
+    let request = SyncGroupRequest {
+        group_id: group.into(),
+        generation_id: joined.generation_id,
+        member_id: joined.member_id.clone(),
+        assignments: vec![assignment],
+        ..Default::default()
+    };
+    let synced = ask!(world, 3, SyncGroup(request));
+    assert_eq!((code(synced.error_code), &synced.assignment[..]), (Code::None, &b"all of it"[..]));
+    joined
+}
+
+#[test]
+fn a_commit_is_answered_when_it_is_on_disk_and_a_fetch_not_before_what_it_saw() {
+    let mut world = with_groups();
+    world.create("t", 1);
+    let committed = world.send(Request::OffsetCommit(commit("g", "t", 0, 7)), 8);
+    let seen = world.send(Request::OffsetFetch(fetch("g", "t")), 5);
+    world.writes();
+    assert!(world.answer(committed).is_none() && world.answer(seen).is_none(), "not on disk yet");
+    world.all_disk();
+    assert_eq!(codes(&taken!(world, committed, OffsetCommit)), [Code::None]);
+    assert_eq!(fetched(&taken!(world, seen, OffsetFetch)), (Code::None, 7, "as of 7"));
+}
+
+#[test]
+fn a_member_joins_syncs_commits_and_beats() {
+    let mut world = with_groups();
+    world.create("t", 1);
+    let joined = joined_alone(&mut world, "g");
+    let beat = |generation_id| HeartbeatRequest {
+        group_id: "g".into(),
+        generation_id,
+        member_id: joined.member_id.clone(),
+        ..Default::default()
+    };
+    let response = ask!(world, 4, Heartbeat(beat(joined.generation_id)));
+    assert_eq!(code(response.error_code), Code::None);
+    let response = ask!(world, 4, Heartbeat(beat(joined.generation_id - 1)));
+    assert_eq!(code(response.error_code), Code::IllegalGeneration);
+    // Whoever is no member does not commit while there are members.
+    assert_eq!(codes(&ask!(world, 8, OffsetCommit(commit("g", "t", 0, 1)))), [Code::UnknownMemberId]);
+    let of_member = OffsetCommitRequest {
+        generation_id_or_member_epoch: joined.generation_id,
+        member_id: joined.member_id.clone(),
+        ..commit("g", "t", 0, 2)
+    };
+    assert_eq!(codes(&ask!(world, 8, OffsetCommit(of_member))), [Code::None]);
+}
+
+#[test]
+fn groups_and_offsets_are_there_after_a_restart() {
+    let mut world = with_groups();
+    world.create("t", 1);
+    let joined = joined_alone(&mut world, "g");
+    ask!(world, 8, OffsetCommit(commit("others", "t", 0, 41)));
+    ask!(world, 8, OffsetCommit(commit("others", "t", 0, 42)));
+    world.hold_loads = true;
+    world.restart_with_logs();
+    for (group, version) in [("g", 5), ("others", 5)] {
+        let sequence = world.send(Request::OffsetFetch(fetch(group, "t")), version);
+        let response = taken!(world, sequence, OffsetFetch);
+        assert_eq!(code(response.error_code), Code::CoordinatorLoadInProgress);
+    }
+    // A group whose shard has nothing to read need not wait.
+    let response = ask!(world, 5, OffsetFetch(fetch("nobody's", "t")));
+    assert_eq!((code(response.error_code), fetched(&response)), (Code::None, (Code::None, -1, "")));
+    world.run_loads();
+    assert_eq!(fetched(&ask!(world, 5, OffsetFetch(fetch("others", "t")))), (Code::None, 42, "as of 42"));
+    let beat = HeartbeatRequest {
+        group_id: "g".into(),
+        generation_id: joined.generation_id,
+        member_id: joined.member_id,
+        ..Default::default()
+    };
+    assert_eq!(code(ask!(world, 4, Heartbeat(beat)).error_code), Code::None);
+}
+
+#[test]
+fn what_several_shards_say_is_put_together() {
+    let mut world = with_groups();
+    world.create("t", 1);
+    let names = ["a", "b", "connect-cluster"];
+    for (number, name) in (0..).zip(names) {
+        ask!(world, 8, OffsetCommit(commit(name, "t", 0, number)));
+    }
+    let listed = ask!(world, 5, ListGroups(ListGroupsRequest::default()));
+    let mut groups: Vec<_> = listed.groups.iter().map(|it| (&*it.group_id, &*it.group_state)).collect();
+    groups.sort_unstable();
+    assert_eq!(groups, names.map(|name| (name, "Empty")));
+    let ask_for = |name: &&str| OffsetFetchRequestGroup {
+        group_id: (*name).into(),
+        topics: Some(vec![OffsetFetchRequestTopics {
+            name: "t".into(),
+            partition_indexes: vec![0],
+            ..Default::default()
+        }]),
+        ..Default::default()
+    };
+    let request = OffsetFetchRequest { groups: names.iter().map(ask_for).collect(), ..Default::default() };
+    let response = ask!(world, 8, OffsetFetch(request));
+    let offsets = response.groups.iter().map(|it| it.topics[0].partitions[0].committed_offset);
+    assert_eq!(offsets.collect::<Vec<_>>(), [0, 1, 2]);
+    let describe =
+        DescribeGroupsRequest { groups: vec!["b".into(), "none".into(), "a".into()], ..Default::default() };
+    for (version, of_none) in [(5, Code::None), (6, Code::GroupIdNotFound)] {
+        let described = ask!(world, version, DescribeGroups(describe.clone()));
+        let told = described.groups.iter().map(|it| (&*it.group_id, &*it.group_state, code(it.error_code)));
+        let expected = [("b", "Empty", Code::None), ("none", "Dead", of_none), ("a", "Empty", Code::None)];
+        assert_eq!(told.collect::<Vec<_>>(), expected, "version {version}");
+    }
+    let delete = DeleteGroupsRequest { groups_names: vec!["a".into(), "none".into(), "b".into()] };
+    let deleted = ask!(world, 2, DeleteGroups(delete));
+    let told: Vec<_> = deleted.results.iter().map(|it| code(it.error_code)).collect();
+    assert_eq!(told, [Code::None, Code::GroupIdNotFound, Code::None]);
+    assert_eq!(ask!(world, 5, ListGroups(ListGroupsRequest::default())).groups.len(), 1);
+}
+
+#[test]
+fn offsets_of_topics_that_are_not_there_are_refused_each() {
+    let mut world = with_groups();
+    let id = world.create("t", 1);
+    let mut request = commit("g", "t", 0, 1);
+    request.topics.extend(commit("g", "t", 9, 1).topics);
+    request.topics.extend(commit("g", "none", 0, 1).topics);
+    let unknown = Code::UnknownTopicOrPartition;
+    assert_eq!(codes(&ask!(world, 9, OffsetCommit(request.clone()))), [Code::None, unknown, unknown]);
+    for (topic, id) in request.topics.iter_mut().zip([id, id, TopicId::ZERO]) {
+        topic.topic_id = id;
+    }
+    let response = ask!(world, 10, OffsetCommit(request));
+    assert_eq!(codes(&response), [Code::None, unknown, Code::UnknownTopicId]);
+}
+
+#[test]
+fn without_its_topic_there_is_no_coordinator() {
+    let mut world = World::new();
+    world.create("t", 1);
+    assert_eq!(codes(&ask!(world, 8, OffsetCommit(commit("g", "t", 0, 1)))), [Code::NotCoordinator]);
+    assert_eq!(code(ask!(world, 5, JoinGroup(join("g", ""))).error_code), Code::NotCoordinator);
+    for (version, place) in [(1, "partition"), (5, "whole")] {
+        let response = ask!(world, version, OffsetFetch(fetch("g", "t")));
+        let of_partition = response.topics.first().map_or(0, |it| it.partitions[0].error_code);
+        let told = if place == "whole" { response.error_code } else { of_partition };
+        assert_eq!(code(told), Code::NotCoordinator, "{place}");
+    }
+    assert_eq!(code(ask!(world, 5, ListGroups(ListGroupsRequest::default())).error_code), Code::None);
+}
+
+/// While one write is on its way, everything else that is decided waits, and goes out together.
+#[test]
+fn commits_that_come_together_are_one_batch() {
+    let mut world = with_groups();
+    world.create("t", 1);
+    let sequences: Vec<u64> =
+        (0..10).map(|offset| world.send(Request::OffsetCommit(commit("g", "t", 0, offset)), 8)).collect();
+    let is_write = |action: &DiskAction| matches!(action, DiskAction::Write { .. });
+    assert_eq!(world.disk.iter().filter(|op| is_write(&op.action)).count(), 1);
+    assert_eq!(world.disk(is_write, &Ok(Done::Nothing)), 2);
+    world.all_disk();
+    for sequence in sequences {
+        assert_eq!(codes(&taken!(world, sequence, OffsetCommit)), [Code::None]);
+    }
+    assert_eq!(fetched(&ask!(world, 5, OffsetFetch(fetch("g", "t")))), (Code::None, 9, "as of 9"));
+}
+
+/// The shard believed in what the disk did not take: it is read anew, and nobody was told that it is there.
+#[test]
+fn what_finds_no_room_was_not_committed() {
+    let mut world = with_groups();
+    world.create("t", 1);
+    ask!(world, 8, OffsetCommit(commit("g", "t", 0, 1)));
+    let lost = world.send(Request::OffsetCommit(commit("g", "t", 0, 2)), 8);
+    let behind = world.send(Request::OffsetFetch(fetch("g", "t")), 5);
+    world.disk(|action| matches!(action, DiskAction::Write { .. }), &Err(DiskError::Full));
+    assert_eq!(codes(&taken!(world, lost, OffsetCommit)), [Code::NotCoordinator]);
+    assert_eq!(code(taken!(world, behind, OffsetFetch).error_code), Code::NotCoordinator);
+    world.all_disk();
+    assert_eq!(fetched(&ask!(world, 5, OffsetFetch(fetch("g", "t")))), (Code::None, 1, "as of 1"));
+}
+
+/// Nobody waits for ever for a disk that says nothing.
+#[test]
+fn an_answer_that_waits_too_long_is_that_nobody_knows() {
+    let mut world = with_groups();
+    world.create("t", 1);
+    let sequence = world.send(Request::OffsetCommit(commit("g", "t", 0, 1)), 8);
+    world.wait_ms(5_000);
+    assert_eq!(codes(&taken!(world, sequence, OffsetCommit)), [Code::CoordinatorNotAvailable]);
+    world.all_disk();
+    assert_eq!(fetched(&ask!(world, 5, OffsetFetch(fetch("g", "t")))), (Code::None, 1, "as of 1"));
+}
+
+#[test]
+fn a_connection_that_is_closed_takes_its_questions_along() {
+    let mut world = with_groups();
+    world.create("t", 1);
+    let sequence = world.send(Request::OffsetCommit(commit("g", "t", 0, 1)), 8);
+    world.step(klamm_node::Event::Closed(world::CONNECTION));
+    world.all_disk();
+    assert!(world.answer(sequence).is_none());
+    assert_eq!(fetched(&ask!(world, 5, OffsetFetch(fetch("g", "t")))), (Code::None, 1, "as of 1"));
+}
+
+#[test]
+fn offsets_of_a_deleted_topic_are_forgotten() {
+    let mut world = with_groups();
+    world.create("t", 1);
+    ask!(world, 8, OffsetCommit(commit("g", "t", 0, 5)));
+    let request = klamm_wire::DeleteTopicsRequest { topic_names: vec!["t".into()], ..Default::default() };
+    ask!(world, 4, DeleteTopics(request));
+    world.create("t", 1);
+    assert_eq!(fetched(&ask!(world, 5, OffsetFetch(fetch("g", "t")))), (Code::None, -1, ""));
+}
