@@ -12,7 +12,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use klamm_model::Timestamp;
 
 use super::timers::{Deadline, Timer};
@@ -103,11 +102,9 @@ impl Classic {
             if self.members.contains_key(&*it.id) {
                 continue;
             }
-            let (id, mut member) = match before.remove_entry(&*it.id) {
-                Some((id, member)) if member.subscription(protocol) == it.subscription => (id, member),
-                _ => (it.id.as_str().into(), Member::of_record(it, protocol)),
-            };
-            member.assignment = Bytes::copy_from_slice(&it.assignment);
+            let (id, mut member) =
+                before.remove_entry(&*it.id).unwrap_or_else(|| (it.id.as_str().into(), Member::default()));
+            member.apply(it, protocol);
             self.enlist(id, member);
         }
         let is_empty = self.members.is_empty();

@@ -1,7 +1,9 @@
 //! Scripts of what happens to a shard, one event a line, and what it makes of it.
 
 mod members;
+mod offsets;
 mod rig;
+mod whatever;
 
 use expect_test::{Expect, expect};
 

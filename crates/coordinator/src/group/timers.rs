@@ -30,6 +30,11 @@ impl Timers {
         self.0.pop_first().map(|(_, timer)| timer)
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn next_due(&self) -> Option<Tick> {
         self.0.first().map(|(due, _)| *due)
     }

@@ -14,7 +14,7 @@ use crate::record::ClassicMember;
 pub(super) const MEMBER_SIZE: usize = 256;
 
 /// A member, under its id.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(in crate::group) struct Member {
     pub(super) instance_id: Option<String>,
     pub(super) client_id: String,
@@ -41,7 +41,7 @@ pub(super) enum Parked {
 }
 
 impl Member {
-    /// Copies what is kept of the request: its bytes are a slice of a frame that may be large.
+    /// One that is new. Copies what is kept of the request: its bytes are a slice of a frame that may be large.
     pub(super) fn of_join(it: &Join) -> Self {
         Self {
             instance_id: it.instance_id.clone(),
@@ -50,11 +50,8 @@ impl Member {
             rebalance_timeout_ms: it.rebalance_timeout_ms,
             session_timeout_ms: it.session_timeout_ms,
             protocols: protocols_of(it),
-            assignment: Bytes::new(),
-            parked: None,
             is_new: true,
-            owes_sync: false,
-            session: Deadline::default(),
+            ..Self::default()
         }
     }
 
@@ -68,20 +65,17 @@ impl Member {
         }
     }
 
-    pub(super) fn of_record(it: &ClassicMember, protocol: &str) -> Self {
-        Self {
-            instance_id: it.instance_id.clone(),
-            client_id: it.client_id.clone(),
-            client_host: it.client_host.clone(),
-            rebalance_timeout_ms: it.rebalance_timeout_ms,
-            session_timeout_ms: it.session_timeout_ms,
-            protocols: vec![(protocol.to_owned(), Bytes::copy_from_slice(&it.subscription))],
-            assignment: Bytes::new(),
-            parked: None,
-            is_new: false,
-            owes_sync: false,
-            session: Deadline::default(),
+    /// What a record says of it. The protocols that the record does not speak of are lost only where what it says of the chosen one is new.
+    pub(super) fn apply(&mut self, it: &ClassicMember, protocol: &str) {
+        self.instance_id.clone_from(&it.instance_id);
+        self.client_id.clone_from(&it.client_id);
+        self.client_host.clone_from(&it.client_host);
+        self.rebalance_timeout_ms = it.rebalance_timeout_ms;
+        self.session_timeout_ms = it.session_timeout_ms;
+        if self.protocols.is_empty() || self.subscription(protocol) != it.subscription {
+            self.protocols = vec![(protocol.to_owned(), Bytes::copy_from_slice(&it.subscription))];
         }
+        self.assignment = Bytes::copy_from_slice(&it.assignment);
     }
 
     pub(super) fn record(&self, id: &str, protocol: &str) -> ClassicMember {

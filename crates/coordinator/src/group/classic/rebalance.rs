@@ -59,9 +59,7 @@ impl Classic {
             reason = ?reason.said,
             "a group is rebalanced"
         );
-        if self.state == GroupState::CompletingRebalance {
-            self.refuse_syncs(turn);
-        }
+        self.end_syncs(turn);
         let was_empty = self.state == GroupState::Empty;
         self.state = GroupState::PreparingRebalance;
         if was_empty {
@@ -76,8 +74,11 @@ impl Classic {
         }
     }
 
-    fn refuse_syncs(&mut self, turn: &mut Turn<'_>) {
+    /// Nobody gets work of this generation any more.
+    fn end_syncs(&mut self, turn: &mut Turn<'_>) {
+        self.unsynced_count = 0;
         for member in self.members.values_mut() {
+            member.owes_sync = false;
             if let Some(parked @ Parked::Sync(_)) = member.parked {
                 member.parked = None;
                 parked.refuse(turn, GroupError::RebalanceInProgress);
@@ -188,17 +189,18 @@ impl Classic {
         self.generation = self.next_generation();
         self.protocol = self.select_protocol();
         self.state = GroupState::CompletingRebalance;
-        for id in self.members.keys().cloned().collect::<Vec<_>>() {
+        for id in self.ids_where(Member::is_joining) {
             let member = self.members.get_mut(&id).expect("listed above");
-            member.owes_sync = true;
             if let Some(Parked::Join(request)) = member.parked.take() {
                 member.is_new = false;
+                member.owes_sync = true;
                 member.begin_session(turn, &self.name, &id);
                 turn.answer(request, Reply::Join(Ok(self.joined(&id))));
             }
         }
+        // Static members that are away owe nothing: their sessions decide.
+        self.unsynced_count = self.joining_count;
         self.joining_count = 0;
-        self.unsynced_count = self.members.len();
         self.end_phase_in(turn, self.rebalance_timeout_ms());
     }
 

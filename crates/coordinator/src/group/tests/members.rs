@@ -50,7 +50,8 @@ fn three_share_the_work_of_one_that_leaves_and_of_one_that_dies() {
          wait 4000
          a join
          a sync a=0123
-         describe g",
+         describe g
+         causes",
         expect![[r#"
             a join
                 a: a joined 1 range led by a of a
@@ -102,6 +103,809 @@ fn three_share_the_work_of_one_that_leaves_and_of_one_that_dies() {
                 a: works on 0123
             describe g
                 Stable "consumer" "range" a(0123)
+            causes
+                3 new-member
+                1 left
+                1 session-ended
+        "#]],
+    );
+}
+
+#[test]
+fn a_client_that_learns_its_id_first_is_waited_for_until_its_session_would_end() {
+    check(
+        "a join handshake
+         list
+         wait 10000
+         list
+         a join
+         a join anew
+         a sync a=all
+         b join handshake
+         c join handshake
+         b join
+         a join
+         wait 10000
+         d join handshake
+         d leave
+         d join",
+        expect![[r#"
+            a join handshake
+                a: is a
+            list
+                g "" Empty classic
+            wait 10000
+            list
+                no groups
+            a join
+                a: UnknownMember
+            a join anew
+                a: a' joined 1 range led by a' of a'
+            a sync a=all
+                + g generation 1 range led by a': a'(all)
+                a: works on all
+            b join handshake
+                b: is b
+            c join handshake
+                c: is c
+            b join
+            a join
+            wait 10000
+                at 20000
+                a: a' joined 2 range led by a' of a' b
+                b: b joined 2 range led by a'
+            d join handshake
+                d: is d
+            d leave
+                d: left
+            d join
+                d: UnknownMember
+        "#]],
+    );
+}
+
+#[test]
+fn a_new_group_waits_for_more_members_as_long_as_they_come() {
+    check_with(
+        GroupConfig::default(),
+        "a join patience:8000
+         wait 2000
+         b join patience:8000
+         wait 2000
+         c join patience:8000
+         wait 6000",
+        expect![[r#"
+            a join patience:8000
+            wait 2000
+            b join patience:8000
+            wait 2000
+            c join patience:8000
+            wait 6000
+                at 8000
+                a: a joined 1 range led by a of a b c
+                b: b joined 1 range led by a
+                c: c joined 1 range led by a
+        "#]],
+    );
+}
+
+#[test]
+fn whoever_does_not_join_again_in_time_is_gone() {
+    check(
+        "a join patience:20000
+         a sync a=all
+         b join patience:20000
+         wait 9000
+         a beat
+         wait 9000
+         a beat
+         wait 9000
+         a beat
+         b sync b=all",
+        expect![[r#"
+            a join patience:20000
+                a: a joined 1 range led by a of a
+            a sync a=all
+                + g generation 1 range led by a: a(all)
+                a: works on all
+            b join patience:20000
+            wait 9000
+            a beat
+                a: RebalanceInProgress
+            wait 9000
+            a beat
+                a: RebalanceInProgress
+            wait 9000
+                at 20000
+                b: b joined 2 range led by b of b
+            a beat
+                a: UnknownMember
+            b sync b=all
+                + g generation 2 range led by b: b(all)
+                b: works on all
+        "#]],
+    );
+}
+
+#[test]
+fn a_static_member_may_be_away_for_its_session() {
+    check(
+        "a join instance:one session:100000 patience:10000
+         a sync a=1
+         b join instance:two session:60000 patience:10000
+         a join
+         a sync a=1 b=2
+         wait 5000
+         c join session:100000 patience:10000
+         a join
+         wait 10000
+         a sync a=1 b=2 c=3
+         c sync
+         b beat
+         wait 44999
+         describe g
+         wait 1
+         describe g",
+        expect![[r#"
+            a join instance:one session:100000 patience:10000
+                a: one joined 1 range led by one of one
+            a sync a=1
+                + g generation 1 range led by one: one(1)
+                a: works on 1
+            b join instance:two session:60000 patience:10000
+            a join
+                a: one joined 2 range led by one of one two
+                b: two joined 2 range led by one
+            a sync a=1 b=2
+                + g generation 2 range led by one: one(1) two(2)
+                a: works on 1
+            wait 5000
+            c join session:100000 patience:10000
+            a join
+            wait 10000
+                at 15000
+                c: c joined 3 range led by one
+                a: one joined 3 range led by one of c one two
+            a sync a=1 b=2 c=3
+                + g generation 3 range led by one: c(3) one(1) two(2)
+                a: works on 1
+            c sync
+                c: works on 3
+            b beat
+                b: IllegalGeneration
+            wait 44999
+            describe g
+                Stable "consumer" "range" c(3) one=one(1) two=two(2)
+            wait 1
+            describe g
+                PreparingRebalance "consumer" "" c() one=one()
+        "#]],
+    );
+}
+
+#[test]
+fn whoever_does_not_ask_for_its_work_in_time_is_gone() {
+    check(
+        "a join patience:5000
+         a sync a=1
+         b join patience:5000
+         a join patience:5000
+         a sync a=1 b=2
+         wait 5000
+         a join patience:5000
+         b join anew patience:5000
+         b sync
+         wait 5000
+         b join
+         b sync b=all",
+        expect![[r#"
+            a join patience:5000
+                a: a joined 1 range led by a of a
+            a sync a=1
+                + g generation 1 range led by a: a(1)
+                a: works on 1
+            b join patience:5000
+            a join patience:5000
+                a: a joined 2 range led by a of a b
+                b: b joined 2 range led by a
+            a sync a=1 b=2
+                + g generation 2 range led by a: a(1) b(2)
+                a: works on 1
+            wait 5000
+            a join patience:5000
+                a: a joined 3 range led by a of a
+            b join anew patience:5000
+            b sync
+                b: UnknownMember
+            wait 5000
+                at 10000
+                b: b' joined 4 range led by b' of b'
+            b join
+                b: b' joined 4 range led by b' of b'
+            b sync b=all
+                + g generation 4 range led by b': b'(all)
+                b: works on all
+        "#]],
+    );
+}
+
+#[test]
+fn a_member_that_joins_again_without_news_is_told_what_holds() {
+    check(
+        "a join
+         a sync a=1
+         b join
+         a join
+         a join
+         b join
+         b join topics:u
+         a join
+         a sync a=1 b=2
+         b sync
+         b join topics:u
+         b sync
+         a join
+         b join topics:u
+         b sync
+         a join topics:u
+         b join topics:u",
+        expect![[r#"
+            a join
+                a: a joined 1 range led by a of a
+            a sync a=1
+                + g generation 1 range led by a: a(1)
+                a: works on 1
+            b join
+            a join
+                a: a joined 2 range led by a of a b
+                b: b joined 2 range led by a
+            a join
+                a: a joined 2 range led by a of a b
+            b join
+                b: b joined 2 range led by a
+            b join topics:u
+            a join
+                a: a joined 3 range led by a of a b
+                b: b joined 3 range led by a
+            a sync a=1 b=2
+                + g generation 3 range led by a: a(1) b(2)
+                a: works on 1
+            b sync
+                b: works on 2
+            b join topics:u
+                b: b joined 3 range led by a
+            b sync
+                b: works on 2
+            a join
+            b join topics:u
+                a: a joined 4 range led by a of a b
+                b: b joined 4 range led by a
+            b sync
+            a join topics:u
+                b: RebalanceInProgress
+            b join topics:u
+                a: a joined 5 range led by a of a b
+                b: b joined 5 range led by a
+        "#]],
+    );
+}
+
+#[test]
+fn a_member_that_asks_twice_is_answered_twice() {
+    check(
+        "a join
+         a sync a=1
+         b join
+         a join patience:1
+         b join
+         b sync
+         b sync
+         a sync a=1 b=2
+         a join
+         a join
+         b join",
+        expect![[r#"
+            a join
+                a: a joined 1 range led by a of a
+            a sync a=1
+                + g generation 1 range led by a: a(1)
+                a: works on 1
+            b join
+            a join patience:1
+                a: a joined 2 range led by a of a b
+                b: b joined 2 range led by a
+            b join
+                b: b joined 2 range led by a
+            b sync
+            b sync
+                b: RebalanceInProgress
+            a sync a=1 b=2
+                + g generation 2 range led by a: a(1) b(2)
+                a: works on 1
+                b: works on 2
+            a join
+            a join
+                a: RebalanceInProgress
+            b join
+                a: a joined 3 range led by a of a b
+                b: b joined 3 range led by a
+        "#]],
+    );
+}
+
+#[test]
+fn a_static_member_that_restarts_goes_on_with_its_work() {
+    check(
+        "a join instance:one
+         a sync a=1
+         b join instance:two
+         a join
+         b sync
+         a sync a=1 b=2
+         b2 join instance:two
+         b2 sync
+         b beat
+         b sync
+         b commit t/0=1
+         b leave
+         a2 join instance:one skip
+         a2 sync
+         a3 join instance:one
+         a3 sync
+         describe g
+         restart
+         a3 beat
+         a2 beat
+         b2 beat",
+        expect![[r#"
+            a join instance:one
+                a: one joined 1 range led by one of one
+            a sync a=1
+                + g generation 1 range led by one: one(1)
+                a: works on 1
+            b join instance:two
+            a join
+                a: one joined 2 range led by one of one two
+                b: two joined 2 range led by one
+            b sync
+            a sync a=1 b=2
+                + g generation 2 range led by one: one(1) two(2)
+                a: works on 1
+                b: works on 2
+            b2 join instance:two
+                + g generation 2 range led by one: one(1) two'(2)
+                b2: two' joined 2 range led by one
+            b2 sync
+                b2: works on 2
+            b beat
+                b: FencedInstance
+            b sync
+                b: FencedInstance
+            b commit t/0=1
+                b: FencedInstance
+            b leave
+                b: FencedInstance
+            a2 join instance:one skip
+                + g generation 2 range led by one': one'(1) two'(2)
+                a2: one' joined 2 range led by one' of one' two' nothing to assign
+            a2 sync
+                a2: works on 1
+            a3 join instance:one
+                + g generation 2 range led by one'': one''(1) two'(2)
+                a3: one'' joined 2 range led by one'
+            a3 sync
+                a3: works on 1
+            describe g
+                Stable "consumer" "range" one''=one(1) two'=two(2)
+            restart
+            a3 beat
+                a3: ok
+            a2 beat
+                a2: FencedInstance
+            b2 beat
+                b2: ok
+        "#]],
+    );
+}
+
+#[test]
+fn a_static_member_that_restarts_while_others_wait_or_with_other_protocols_concerns_them() {
+    check(
+        "a join instance:one protocols:range+sticky
+         a sync a=1
+         b join instance:two protocols:range+sticky
+         b2 join instance:two protocols:range+sticky
+         a join protocols:range+sticky
+         b2 sync
+         b3 join instance:two protocols:range+sticky
+         a join protocols:range+sticky
+         a sync a=1 b3=2
+         b3 sync
+         b4 join instance:two protocols:sticky
+         a beat
+         a join protocols:range+sticky
+         a sync a=1 b4=2
+         b4 sync",
+        expect![[r#"
+            a join instance:one protocols:range+sticky
+                a: one joined 1 range led by one of one
+            a sync a=1
+                + g generation 1 range led by one: one(1)
+                a: works on 1
+            b join instance:two protocols:range+sticky
+            b2 join instance:two protocols:range+sticky
+                b: FencedInstance
+            a join protocols:range+sticky
+                a: one joined 2 range led by one of one two
+                b2: two joined 2 range led by one
+            b2 sync
+            b3 join instance:two protocols:range+sticky
+                b2: FencedInstance
+            a join protocols:range+sticky
+                a: one joined 3 range led by one of one two'
+                b3: two' joined 3 range led by one
+            a sync a=1 b3=2
+                + g generation 3 range led by one: one(1) two'(2)
+                a: works on 1
+            b3 sync
+                b3: works on 2
+            b4 join instance:two protocols:sticky
+            a beat
+                a: RebalanceInProgress
+            a join protocols:range+sticky
+                a: one joined 4 sticky led by one of one two''
+                b4: two'' joined 4 sticky led by one
+            a sync a=1 b4=2
+                + g generation 4 sticky led by one: one(1) two''(2)
+                a: works on 1
+            b4 sync
+                b4: works on 2
+        "#]],
+    );
+}
+
+#[test]
+fn the_protocol_that_all_support_and_most_like_is_chosen() {
+    check(
+        "a join protocols:range+sticky+own
+         b join protocols:sticky+range
+         c join protocols:other
+         c join protocols:sticky type:connect
+         c join protocols:sticky+range+range
+         a join protocols:range+sticky
+         b join protocols:sticky+range
+         a sync protocol:range
+         a sync type:connect
+         a sync type:consumer protocol:sticky a=1 b=2 c=3
+         d join type:
+         d join protocols:",
+        expect![[r#"
+            a join protocols:range+sticky+own
+                a: a joined 1 range led by a of a
+            b join protocols:sticky+range
+            c join protocols:other
+                c: InconsistentProtocol
+            c join protocols:sticky type:connect
+                c: InconsistentProtocol
+            c join protocols:sticky+range+range
+                c: InconsistentProtocol
+            a join protocols:range+sticky
+                a: a joined 2 sticky led by a of a b
+                b: b joined 2 sticky led by a
+            b join protocols:sticky+range
+                b: b joined 2 sticky led by a
+            a sync protocol:range
+                a: InconsistentProtocol
+            a sync type:connect
+                a: InconsistentProtocol
+            a sync type:consumer protocol:sticky a=1 b=2 c=3
+                + g generation 2 sticky led by a: a(1) b(2)
+                a: works on 1
+            d join type:
+                d: InconsistentProtocol
+            d join protocols:
+                d: InconsistentProtocol
+        "#]],
+    );
+}
+
+#[test]
+fn strangers_and_old_generations_are_refused() {
+    check(
+        "x beat
+         x sync
+         x leave
+         x join as:x
+         a join
+         x beat
+         a sync a=1
+         x sync
+         x join instance:one
+         a beat generation:0
+         a beat generation:2
+         a beat generation:-1
+         a sync generation:0
+         b join
+         a sync
+         a join
+         b sync generation:1
+         b sync
+         a sync a=1 b=2",
+        expect![[r#"
+            x beat
+                x: UnknownMember
+            x sync
+                x: UnknownMember
+            x leave
+                x: UnknownMember
+            x join as:x
+                x: UnknownMember
+            a join
+                a: a joined 1 range led by a of a
+            x beat
+                x: UnknownMember
+            a sync a=1
+                + g generation 1 range led by a: a(1)
+                a: works on 1
+            x sync
+                x: UnknownMember
+            x join instance:one
+            a beat generation:0
+                a: IllegalGeneration
+            a beat generation:2
+                a: IllegalGeneration
+            a beat generation:-1
+                a: IllegalGeneration
+            a sync generation:0
+                a: IllegalGeneration
+            b join
+            a sync
+                a: RebalanceInProgress
+            a join
+                a: a joined 2 range led by a of a b one
+                b: b joined 2 range led by a
+                x: one joined 2 range led by a
+            b sync generation:1
+                b: IllegalGeneration
+            b sync
+            a sync a=1 b=2
+                + g generation 2 range led by a: a(1) b(2) one()
+                a: works on 1
+                b: works on 2
+        "#]],
+    );
+}
+
+#[test]
+fn names_and_times_that_cannot_be_are_refused() {
+    check(
+        "a join session:5999
+         a join session:1800001
+         a join session:-1
+         b join group:LONG
+         b sync
+         b leave
+         c join instance:LONG
+         d join type:LONG
+         d join protocols:LONG",
+        expect![[r#"
+            a join session:5999
+                a: InvalidSessionTimeout
+            a join session:1800001
+                a: InvalidSessionTimeout
+            a join session:-1
+                a: InvalidSessionTimeout
+            b join group:LONG
+                b: InvalidId
+            b sync
+                b: InvalidId
+            b leave
+                b: InvalidId
+            c join instance:LONG
+                c: InvalidId
+            d join type:LONG
+                d: InconsistentProtocol
+            d join protocols:LONG
+                d: InconsistentProtocol
+        "#]],
+    );
+}
+
+#[test]
+fn a_full_group_takes_nobody_else() {
+    check_with(
+        GroupConfig { initial_rebalance_delay_ms: 0, members_max: 2, ..GroupConfig::default() },
+        "a join
+         b join
+         a join
+         a sync a=1 b=2
+         b sync
+         c join
+         a join
+         c join
+         c join
+         b join",
+        expect![[r#"
+            a join
+                a: a joined 1 range led by a of a
+            b join
+            a join
+                a: a joined 2 range led by a of a b
+                b: b joined 2 range led by a
+            a sync a=1 b=2
+                + g generation 2 range led by a: a(1) b(2)
+                a: works on 1
+            b sync
+                b: works on 2
+            c join
+                c: Full
+            a join
+            c join
+            c join
+                c: Full
+            b join
+                a: a joined 3 range led by a of a c
+                c: c joined 3 range led by a
+                b: Full
+        "#]],
+    );
+}
+
+#[test]
+fn several_members_leave_at_once_and_those_that_are_none_are_told_so() {
+    check(
+        "a join
+         b join instance:two
+         c join instance:three
+         a join
+         a sync a=1 b=2 c=3
+         d join handshake
+         e beat
+         d leave a e
+         describe g
+         b leave by-name
+         c leave by-name by-name
+         describe g",
+        expect![[r#"
+            a join
+                a: a joined 1 range led by a of a
+            b join instance:two
+            c join instance:three
+            a join
+                a: a joined 2 range led by a of a three two
+                c: three joined 2 range led by a
+                b: two joined 2 range led by a
+            a sync a=1 b=2 c=3
+                + g generation 2 range led by a: a(1) three(3) two(2)
+                a: works on 1
+            d join handshake
+                d: is d
+            e beat
+                e: UnknownMember
+            d leave a e
+                d: left, left, UnknownMember
+            describe g
+                PreparingRebalance "consumer" "" three=three() two=two()
+            b leave by-name
+                b: left
+            c leave by-name by-name
+                + g generation 3 none led by nobody:
+                c: left
+            describe g
+                Empty "consumer" ""
+        "#]],
+    );
+}
+
+#[test]
+fn a_group_that_does_not_fit_in_a_batch_stays_as_it_was() {
+    check_with(
+        GroupConfig { initial_rebalance_delay_ms: 0, batch_size_max: 300, ..GroupConfig::default() },
+        &format!(
+            "a join instance:one
+             a sync a={}
+             a sync a=work
+             a2 join instance:one topics:{}
+             a2 join instance:one topics:{}
+             a beat
+             describe g",
+            "x".repeat(200),
+            "y".repeat(300),
+            "y".repeat(200),
+        ),
+        expect![[r#"
+            a join instance:one
+                a: one joined 1 range led by one of one
+            a sync a=xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
+                a: TooLarge
+            a sync a=work
+                + g generation 1 range led by one: one(work)
+                a: works on work
+            a2 join instance:one topics:yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy
+                a2: TooLarge
+            a2 join instance:one topics:yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy
+                a2: TooLarge
+            a beat
+                a: ok
+            describe g
+                Stable "consumer" "range" one=one(work)
+        "#]],
+    );
+}
+
+#[test]
+fn members_that_a_new_shard_knows_have_a_whole_session() {
+    check(
+        "a join
+         b join
+         a join
+         a sync a=1 b=2
+         b sync
+         wait 9999
+         restart
+         wait 9999
+         a beat
+         wait 1
+         a beat
+         a join
+         restart
+         a beat
+         a join
+         a sync a=all",
+        expect![[r#"
+            a join
+                a: a joined 1 range led by a of a
+            b join
+            a join
+                a: a joined 2 range led by a of a b
+                b: b joined 2 range led by a
+            a sync a=1 b=2
+                + g generation 2 range led by a: a(1) b(2)
+                a: works on 1
+            b sync
+                b: works on 2
+            wait 9999
+            restart
+            wait 9999
+            a beat
+                a: ok
+            wait 1
+            a beat
+                a: RebalanceInProgress
+            a join
+                a: a joined 3 range led by a of a
+            restart
+            a beat
+                a: IllegalGeneration
+            a join
+            a sync a=all
+                a: IllegalGeneration
+        "#]],
+    );
+}
+
+#[test]
+fn a_new_member_does_not_wait_for_ever() {
+    check(
+        "a join session:1000000 patience:1000000
+         a sync a=1
+         b join
+         wait 299999
+         wait 1
+         a join",
+        expect![[r#"
+            a join session:1000000 patience:1000000
+                a: a joined 1 range led by a of a
+            a sync a=1
+                + g generation 1 range led by a: a(1)
+                a: works on 1
+            b join
+            wait 299999
+            wait 1
+                at 300000
+                b: UnknownMember
+            a join
+                a: a joined 2 range led by a of a
         "#]],
     );
 }

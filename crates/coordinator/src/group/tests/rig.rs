@@ -32,7 +32,8 @@ enum Logged {
 #[derive(Default)]
 struct Client {
     member: Identity,
-    group: String,
+    /// What it said of itself, `NAME:VALUE`, and says again.
+    said: BTreeMap<String, String>,
 }
 
 impl Rig {
@@ -55,12 +56,17 @@ impl Rig {
         self
     }
 
-    /// `WHO VERB …` for members, `VERB …` for everything else.
+    /// `WHO VERB …` for members, `VERB …` for everything else. `LONG` stands for a name that is longer than names may be.
     pub(super) fn run(&mut self, line: &str) -> String {
+        let line = line.replace("LONG", &"x".repeat(NAME_SIZE_MAX + 1));
         let words: Vec<&str> = line.split_whitespace().collect();
         match words[..] {
             ["wait", ms] => self.wait(number(ms)),
             ["restart"] => self.restart(),
+            ["causes"] => {
+                let causes = self.groups.rebalances().iter();
+                causes.map(|(cause, count)| format!("{count} {}\n", cause.name())).collect()
+            }
             ["end", producer, how] => {
                 let producer = ProducerId(number(producer));
                 self.log.push(Logged::Marker(producer, how == "commit"));
@@ -101,25 +107,20 @@ impl Rig {
     }
 
     fn member(&mut self, who: &str, verb: &str, rest: &[&str]) -> String {
-        let option = |name: &str| rest.iter().find_map(|it| it.strip_prefix(name)?.strip_prefix(':'));
         let client = self.clients.entry(who.to_owned()).or_default();
-        if let Some(group) = option("group") {
-            client.group = group.to_owned();
+        for (name, value) in rest.iter().filter_map(|it| it.split_once(':')) {
+            client.said.insert(name.to_owned(), value.to_owned());
         }
-        if client.group.is_empty() {
-            client.group = "g".to_owned();
-        }
-        if let Some(instance) = option("instance") {
-            client.member.instance_id = Some(instance.to_owned());
-        }
-        let group = client.group.clone();
+        let said = |name: &str| client.said.get(name).map(String::as_str);
+        let option = |name: &str| rest.iter().find_map(|it| it.strip_prefix(name)?.strip_prefix(':'));
+        let group = said("group").unwrap_or("g").to_owned();
         let mut member = client.member.clone();
+        member.instance_id = said("instance").map(str::to_owned);
         if let Some(generation) = option("generation") {
             member.generation = generation.parse().ok().filter(|it| 0 <= *it);
         }
-        if let Some(other) = option("as") {
-            member.member_id =
-                self.clients.get(other).map(|it| it.member.member_id.clone()).unwrap_or_default();
+        if let Some(id) = option("as") {
+            member.member_id = id.to_owned();
         }
         let places = rest.iter().filter_map(|it| it.split_once('='));
         let topics = places.clone().filter(|(name, _)| name.contains('/')).map(|(at, offset)| {
@@ -138,10 +139,10 @@ impl Rig {
                 instance_id: member.instance_id,
                 client_id: who.to_owned(),
                 client_host: "/1.2.3.4".to_owned(),
-                session_timeout_ms: option("session").map_or(10_000, number),
-                rebalance_timeout_ms: option("patience").map_or(60_000, number),
-                protocol_type: option("type").unwrap_or("consumer").to_owned(),
-                protocols: protocols(option("protocols").unwrap_or("range"), option("topics").unwrap_or("t")),
+                session_timeout_ms: said("session").map_or(10_000, number),
+                rebalance_timeout_ms: said("patience").map_or(60_000, number),
+                protocol_type: said("type").unwrap_or("consumer").to_owned(),
+                protocols: protocols(said("protocols").unwrap_or("range"), said("topics").unwrap_or("t")),
                 reason: None,
                 can_learn_id: rest.contains(&"handshake"),
                 can_skip_assignment: rest.contains(&"skip"),
@@ -331,7 +332,8 @@ impl Rig {
                         it.group_type.name()
                     )
                 });
-                groups.collect::<Vec<_>>().join("\n")
+                let groups = groups.collect::<Vec<_>>().join("\n");
+                if groups.is_empty() { "no groups".to_owned() } else { groups }
             }
             Reply::Join(Err(why))
             | Reply::Sync(Err(why))
@@ -357,6 +359,17 @@ impl Rig {
         }
         self.names.insert(id.to_owned(), name.clone());
         name
+    }
+
+    /// Nobody says anything any more: nobody may wait for ever, and nothing stays.
+    pub(super) fn check_end(&mut self) {
+        for producer in [7, 8] {
+            self.run(&format!("end {producer} commit"));
+        }
+        self.run("wait 2000000");
+        assert!(self.waiting.is_empty(), "still waiting: {:?}", self.waiting);
+        assert!(self.groups.groups.is_empty(), "{:?}", self.groups.groups);
+        assert_eq!(self.groups.shared.timers.len(), 1, "{:?}", self.groups.shared.timers);
     }
 
     /// The rules that hold after every line.
@@ -442,7 +455,8 @@ fn offset(it: &CommittedOffset) -> String {
 fn topics<T>(all: &ByTopic<Result<T, GroupError>>, show: impl Fn(&T) -> String) -> String {
     let each = all.iter().flat_map(|it| it.partitions.iter().map(move |at| (&it.topic, at)));
     let each = each.map(|(topic, (index, it))| format!("{topic}/{index} {}", result(it.as_ref().map(&show))));
-    each.collect::<Vec<_>>().join(", ")
+    let each = each.collect::<Vec<_>>().join(", ");
+    if each.is_empty() { "nothing".to_owned() } else { each }
 }
 
 fn result(it: Result<String, &GroupError>) -> String {

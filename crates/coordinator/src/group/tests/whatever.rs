@@ -1,0 +1,122 @@
+//! Whatever happens, and to however many.
+
+use std::fmt::Write;
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// What may happen, one of which is drawn again and again. Two clients have the name of one static member.
+fn lines() -> Vec<String> {
+    let mut lines: Vec<String> = [
+        "wait 100",
+        "wait 4000",
+        "wait 11000",
+        "wait 70000",
+        "nobody commit t/0=3 t/1=3",
+        "nobody commit t/0=4 retention:1000",
+        "nobody txn producer:8 t/0=5 u/0=5",
+        "end 7 commit",
+        "end 7 abort",
+        "end 8 commit",
+        "restart",
+        "forget g t/0 u/0",
+        "delete g",
+        "drop-topic u",
+        "c leave by-name",
+        "d leave a b",
+    ]
+    .map(str::to_owned)
+    .into();
+    for (who, instance) in [("a", ""), ("b", ""), ("c", " instance:two"), ("d", " instance:two")] {
+        for what in [
+            "join handshake",
+            "join",
+            "join",
+            "join anew",
+            "join topics:u,t",
+            "join protocols:sticky+range",
+            "join protocols:sticky",
+            "join anew skip protocols:range patience:100",
+            "sync a=1 b=2 c=3 d=4",
+            "sync a=1 b=2 c=3 d=4",
+            "beat",
+            "leave",
+            "commit t/0=1",
+            "txn producer:7 t/0=2 t/1=2",
+        ] {
+            lines.push(format!("{who} {what}{instance}"));
+        }
+    }
+    // Chance alone rarely gets members to work.
+    for all in
+        ["a join; b join; c join; a join; b join", "a sync a=1 b=2 c=3; b sync a=3 b=2 c=1; c sync c=1 a=1"]
+    {
+        lines.extend(std::iter::repeat_n(all.to_owned(), 8));
+    }
+    lines.push(format!("a sync a={}", "x".repeat(600)));
+    lines
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn a_shard_is_what_its_log_says(
+        script in prop::collection::vec(prop::sample::select(lines()), 1..150),
+        initial_rebalance_delay_ms in prop::sample::select(vec![0, 3_000]),
+        members_max in 2_usize..5,
+    ) {
+        let mut rig = Rig::new(GroupConfig {
+            initial_rebalance_delay_ms,
+            members_max,
+            batch_size_max: 600,
+            offsets_retention_ms: 60_000,
+            offsets_check_interval_ms: 5_000,
+            ..GroupConfig::default()
+        });
+        for line in script.iter().flat_map(|it| it.split(';')) {
+            rig.run(line);
+            rig.check();
+        }
+        rig.check_end();
+        rig.check();
+    }
+}
+
+#[test]
+fn a_thousand_members_share_the_work() {
+    const COUNT: usize = 1_000;
+    let mut rig = Rig::new(GroupConfig::default());
+    let all = |rig: &mut Rig, what: &str| -> String {
+        (0..COUNT).map(|index| rig.run(&format!("m{index} {what}"))).collect()
+    };
+    let count = |told: &str, what: &str| told.lines().filter(|it| it.ends_with(what)).count();
+    assert_eq!(all(&mut rig, "join"), "");
+    let told = rig.run("wait 6000");
+    assert_eq!(
+        count(&told, "joined 1 range led by m0"),
+        COUNT - 1,
+        "all but the leader, who is told of everybody"
+    );
+    let mut work = String::new();
+    for index in 0..COUNT {
+        let _ = write!(work, " m{index}=work-of-{index}");
+    }
+    let told = rig.run(&format!("m0 sync{work}"));
+    assert_eq!(count(&told, "m0: works on work-of-0"), 1);
+    assert_eq!(count(&all(&mut rig, "sync"), "works on work-of-999"), 1);
+    for _ in 0..10 {
+        rig.run("wait 3000");
+        assert_eq!(count(&all(&mut rig, "beat"), ": ok"), COUNT);
+    }
+    assert!(rig.groups.shared.timers.len() <= COUNT + 1, "one for each session, one for unused offsets");
+    rig.check();
+
+    rig.run("m999 leave");
+    assert_eq!(count(&all(&mut rig, "beat"), ": RebalanceInProgress"), COUNT - 1);
+    let told = all(&mut rig, "join");
+    assert_eq!(count(&told, "joined 2 range led by m0"), COUNT - 2);
+    assert_eq!(rig.run("causes"), "1 new-member\n1 left\n");
+    rig.check();
+}
