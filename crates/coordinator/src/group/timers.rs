@@ -16,6 +16,12 @@ pub(super) enum Timer {
     Session(Arc<str>, Arc<str>),
 }
 
+/// A moment that is noticed so late was slept through, by a paused process or a stalled machine. Whoever had to do something by then may have done it, unread.
+const LATE_MS_MAX: u64 = 500;
+
+/// What waits unread is read in this time.
+const GRACE_MS: u64 = 1_000;
+
 /// All moments, the next one first.
 #[derive(Debug, Default)]
 pub(super) struct Timers(BTreeSet<(Tick, Timer)>);
@@ -67,8 +73,10 @@ impl Deadline {
     /// Its timer went off. Whether the moment has come.
     pub(super) fn has_come(&mut self, timers: &mut Timers, now: Tick, timer: impl Fn() -> Timer) -> bool {
         self.armed = None;
-        if now < self.at {
-            self.set(timers, self.at, timer);
+        let is_slept_through = LATE_MS_MAX < now.ms_since(self.at);
+        if now < self.at || is_slept_through {
+            let at = if is_slept_through { now.after_ms(GRACE_MS) } else { self.at };
+            self.set(timers, at, timer);
             return false;
         }
         true

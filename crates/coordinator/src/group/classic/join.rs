@@ -80,12 +80,12 @@ impl Classic {
 
     fn check_size(&self, turn: &Turn<'_>, it: &Join) -> Result<(), GroupError> {
         let max = turn.config.batch_size_max;
-        let own = protocols_size(&it.protocols);
+        let own = MEMBER_SIZE + it.client_id.len() + protocols_size(&it.protocols);
         if max < own {
             return Err(GroupError::TooLarge { size: own, max });
         }
         let before = self.members.get(&*it.member_id).map_or(0, Member::size);
-        let size = self.size - before + MEMBER_SIZE + own;
+        let size = self.size - before + own;
         let max = max.saturating_mul(GROUP_SIZE_IN_BATCHES_MAX);
         if size <= max { Ok(()) } else { Err(GroupError::TooLarge { size, max }) }
     }

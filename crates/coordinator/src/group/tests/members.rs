@@ -909,3 +909,49 @@ fn a_new_member_does_not_wait_for_ever() {
         "#]],
     );
 }
+
+#[test]
+fn a_shard_that_slept_blames_nobody_before_it_has_read_what_came_meanwhile() {
+    check(
+        "a join
+         b join
+         a join
+         a sync a=1 b=2
+         b sync
+         sleep 20000
+         a beat
+         wait 999
+         b beat
+         sleep 20000
+         wait 999
+         a beat
+         wait 1
+         a join",
+        expect![[r#"
+            a join
+                a: a joined 1 range led by a of a
+            b join
+            a join
+                a: a joined 2 range led by a of a b
+                b: b joined 2 range led by a
+            a sync a=1 b=2
+                + g generation 2 range led by a: a(1) b(2)
+                a: works on 1
+            b sync
+                b: works on 2
+            sleep 20000
+            a beat
+                a: ok
+            wait 999
+            b beat
+                b: ok
+            sleep 20000
+            wait 999
+            a beat
+                a: ok
+            wait 1
+            a join
+                a: a joined 3 range led by a of a
+        "#]],
+    );
+}

@@ -62,6 +62,10 @@ impl Rig {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words[..] {
             ["wait", ms] => self.wait(number(ms)),
+            ["sleep", ms] => {
+                self.pass_to(self.now.tick.after_ms(number(ms)));
+                self.step(Groups::tick)
+            }
             ["restart"] => self.restart(),
             ["causes"] => {
                 let causes = self.groups.rebalances().iter();

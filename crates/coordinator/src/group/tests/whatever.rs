@@ -13,6 +13,7 @@ fn lines() -> Vec<String> {
         "wait 4000",
         "wait 11000",
         "wait 70000",
+        "sleep 12000",
         "nobody commit t/0=3 t/1=3",
         "nobody commit t/0=4 retention:1000",
         "nobody txn producer:8 t/0=5 u/0=5",
