@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The whole matrix: all clients, all codecs, Kafka's tools; writes docs/COMPATIBILITY.md with --report FILE. Takes about ten minutes.
+# The whole matrix: all clients, all codecs, groups, Kafka's tools; writes docs/COMPATIBILITY.md with --report FILE. Takes about half an hour.
 #
-#   interop/full.sh [--binary KLAMM | --kafka] [--report FILE] [--only PART OF A NAME]
+#   interop/full.sh [--binary KLAMM | --kafka] [--report FILE] [--only PART OF A NAME] [--consumer-protocol]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 "$INTEROP/install.sh" clients matrix
@@ -13,6 +13,7 @@ while [ $# -gt 0 ]; do
   case $1 in
     --binary) broker+=("$1" "$2"); shift 2 ;;
     --kafka) broker+=("$1"); shift ;;
+    --consumer-protocol) broker+=("${CONSUMER_PROTOCOL_TIMEOUTS[@]}"); options+=("$1"); shift ;;
     *) options+=("$1"); shift ;;
   esac
 done

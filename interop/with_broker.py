@@ -1,4 +1,4 @@
-"""Run a command against a broker that lives only for it: with_broker.py [--binary KLAMM | --kafka] COMMAND...
+"""Run a command against a broker that lives only for it: with_broker.py [--binary KLAMM | --kafka] [--set KEY=VALUE]... COMMAND...
 
 The broker's HOST:PORT is put behind the command's words. It listens on a free port of 127.0.0.1 with a data folder that is removed
 afterwards. --kafka starts Apache Kafka instead (bench/kafka/install.sh), to see whether a check is right.
@@ -16,13 +16,14 @@ import harness  # noqa: E402
 
 def broker_for(options, data_dir):
     if options.kafka:
-        return harness.Kafka(data_dir)
-    return harness.Klamm(data_dir, options.binary)
+        return harness.Kafka(data_dir, settings=options.settings)
+    return harness.Klamm(data_dir, options.binary, settings=options.settings)
 
 
 def add_options(parser):
     parser.add_argument("--binary", help="the klamm to start (default: target/release/klamm, then target/debug/klamm)")
     parser.add_argument("--kafka", action="store_true", help="Apache Kafka instead")
+    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE", help="a setting of the broker")
 
 
 def show_log(broker):

@@ -1,7 +1,8 @@
 """What full.sh runs: every client writes in every codec, and what it wrote is read back by itself and by Kafka's Java client; every client reads what
-Java wrote; Kafka's own tools administer. One line a check, and with --report all of them as a table in docs/COMPATIBILITY.md.
+Java wrote; Kafka's own tools administer; groups of every client (../groups.py). One line a check, and with --report all of them as a table in
+docs/COMPATIBILITY.md.
 
-    full.py [--report FILE] [--only PART OF A NAME] HOST:PORT
+    full.py [--report FILE] [--only PART OF A NAME] [--consumer-protocol] HOST:PORT
 """
 
 import argparse
@@ -123,6 +124,12 @@ class Matrix:
             self.all_of(client, of_java, java_records, timed, base_ms)
 
 
+    def end(self):
+        failed = sum(1 for it in self.results if not it[3])
+        print(f"{len(self.results) - failed} passed, {failed} failed", flush=True)
+        sys.exit(1 if failed or not self.results else 0)
+
+
 def make_records(seed, count, null_headers):
     dice = random.Random(seed)
     now_ms = int(time.time() * 1000)
@@ -161,6 +168,8 @@ def report(path, results, broker):
         "# Clients that were run", "",
         "Every check writes through the client, reads back through it and through Kafka's Java client, and compares what was read with what was written:",
         "key, value, headers, timestamp, partition, order and offset of every record. Administration is compared with what a second client sees.",
+        "In a group three members share a topic while records are written; one is killed, a new one joins, one leaves, all stop and one comes back: no",
+        "partition has two owners, each is read in order and without a gap, and nothing twice but what a killed member had not committed.",
         f"Made by `just interop-full` on {datetime.date.today()} against {broker}: {passed} passed, {len(results) - passed} failed.", "",
         "| client | version | check | result | detail |", "|---|---|---|---|---|",
     ]
@@ -175,19 +184,20 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--report")
     parser.add_argument("--only", default="")
+    parser.add_argument("--consumer-protocol", action="store_true", help="groups by KIP-848 too")
     parser.add_argument("address")
     options = parser.parse_args()
+    import groups
     import tools
     matrix = Matrix(options.address, options.only)
     matrix.run()
     tools.run(matrix, options.address)
+    groups.run(matrix, consumer_protocol=options.consumer_protocol)
     if not options.only:
         smoke(matrix, options.address)
     if options.report:
         report(options.report, matrix.results, "the release binary of that day")
-    failed = sum(1 for it in matrix.results if not it[3])
-    print(f"{len(matrix.results) - failed} passed, {failed} failed", flush=True)
-    sys.exit(1 if failed or not matrix.results else 0)
+    matrix.end()
 
 
 if __name__ == "__main__":

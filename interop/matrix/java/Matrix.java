@@ -4,13 +4,17 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
 import java.util.concurrent.Future;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
+import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndTimestamp;
@@ -19,6 +23,7 @@ import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.header.Header;
+import org.apache.kafka.common.errors.RebalanceInProgressException;
 import org.apache.kafka.common.header.internals.RecordHeader;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
@@ -28,6 +33,8 @@ public class Matrix {
     // Lines are ours and simple: {"p": 0, "k": "6b", "v": null, "h": [["name", "00"]], "t": 17}
     private static final Pattern LINE =
         Pattern.compile("\\{\"p\": (\\d+), \"k\": (null|\"\\w*\"), \"v\": (null|\"\\w*\"), \"h\": \\[(.*)\\], \"t\": (\\d+)\\}");
+    private static final Map<String, String> ASSIGNORS =
+        Map.of("range", "RangeAssignor", "roundrobin", "RoundRobinAssignor", "cooperative", "CooperativeStickyAssignor");
     private static final Pattern HEADER = Pattern.compile("\\[\"([^\"]*)\", (null|\"\\w*\")\\]");
 
     public static void main(String[] words) throws Exception {
@@ -35,6 +42,7 @@ public class Matrix {
             case "write" -> write(words[1], words[2], words[3], words[4].equals("idempotent"), Path.of(words[5]));
             case "read" -> read(words[1], words[2], Integer.parseInt(words[3]), Integer.parseInt(words[4]));
             case "times" -> times(words);
+            case "member" -> member(words[1], words[2], words[3], words[4], words[5], words[6]);
             case "version" -> System.out.println(version());
             default -> throw new IllegalArgumentException("unknown command " + words[0]);
         }
@@ -73,10 +81,15 @@ public class Matrix {
     }
 
     private static KafkaConsumer<byte[], byte[]> consumer(String address) {
+        return consumer(address, Map.of());
+    }
+
+    private static KafkaConsumer<byte[], byte[]> consumer(String address, Map<String, String> more) {
         Properties settings = new Properties();
         settings.put("bootstrap.servers", address);
         settings.put("enable.auto.commit", "false");
         settings.put("check.crcs", "true");
+        settings.putAll(more);
         return new KafkaConsumer<>(settings, new ByteArrayDeserializer(), new ByteArrayDeserializer());
     }
 
@@ -119,6 +132,64 @@ public class Matrix {
             }
             System.out.println("[" + String.join(", ", found) + "]");
         }
+    }
+
+    private static void member(String address, String topic, String group, String how, String sessionMs, String heartbeatMs) {
+        AtomicBoolean leaving = new AtomicBoolean();
+        Thread reading = Thread.currentThread();
+        Runtime.getRuntime().addShutdownHook(new Thread(() -> {
+            leaving.set(true);
+            try {
+                reading.join();
+            } catch (InterruptedException interrupted) {
+                reading.interrupt();
+            }
+        }));
+        tell("started");
+        Map<String, String> settings = new HashMap<>(Map.of("group.id", group, "auto.offset.reset", "earliest"));
+        if (how.equals("consumer")) {
+            settings.put("group.protocol", "consumer");
+        } else {
+            settings.put("partition.assignment.strategy", "org.apache.kafka.clients.consumer." + ASSIGNORS.get(how));
+            settings.put("session.timeout.ms", sessionMs);
+            settings.put("heartbeat.interval.ms", heartbeatMs);
+        }
+        try (var consumer = consumer(address, settings)) {
+            consumer.subscribe(List.of(topic), new ConsumerRebalanceListener() {
+                @Override
+                public void onPartitionsAssigned(Collection<TopicPartition> partitions) {
+                    tell("assigned", partitions);
+                }
+
+                @Override
+                public void onPartitionsRevoked(Collection<TopicPartition> partitions) {
+                    tell("revoked", partitions);
+                }
+            });
+            while (!leaving.get()) {
+                var records = consumer.poll(Duration.ofMillis(100));
+                for (var it : records) {
+                    tell("record " + it.partition() + " " + it.offset() + " " + new String(it.value(), StandardCharsets.UTF_8));
+                }
+                // A rebalance of which this client has not heard: committed with the next records.
+                try {
+                    consumer.commitSync();
+                    if (!records.isEmpty()) tell("committed");
+                } catch (RebalanceInProgressException later) {
+                    continue;
+                }
+            }
+        }
+    }
+
+    private static void tell(String what, Collection<TopicPartition> partitions) {
+        String list = partitions.stream().map(it -> String.valueOf(it.partition())).collect(Collectors.joining(","));
+        if (!list.isEmpty()) tell(what + " " + list);
+    }
+
+    private static void tell(String line) {
+        System.out.println(line);
+        System.out.flush();
     }
 
     private static byte[] bytes(String quoted) {

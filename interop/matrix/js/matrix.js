@@ -1,5 +1,5 @@
-// kafkajs; the commands are those of ../python/records.py. It reads only as a member of a group, so `read` speaks the protocol's Fetch by its own
-// broker object, and needs no coordinator.
+// kafkajs; the commands are those of ../python/records.py. It reads only as a member of a group, so `read`, which is told its partitions, speaks the
+// protocol's Fetch by its own broker object.
 'use strict'
 const fs = require('fs')
 const net = require('net')
@@ -79,10 +79,46 @@ async function times(address, topic, timestamps) {
   console.log(JSON.stringify(found))
 }
 
+// Its only assignor is a round-robin of its own.
+async function member(address, topic, group, how, sessionMs, heartbeatMs) {
+  const tell = line => process.stdout.write(line + '\n')
+  let owned = []
+  const revoke = () => {
+    if (owned.length > 0) tell(`revoked ${owned}`)
+    owned = []
+  }
+  tell('started')
+  const consumer = client(address).consumer({
+    groupId: group, sessionTimeout: Number(sessionMs), heartbeatInterval: Number(heartbeatMs), maxWaitTimeInMs: 100,
+  })
+  consumer.on(consumer.events.REBALANCING, revoke)
+  consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
+    revoke()
+    owned = payload.memberAssignment[topic] || []
+    if (owned.length > 0) tell(`assigned ${owned}`)
+  })
+  await consumer.connect()
+  await consumer.subscribe({ topics: [topic], fromBeginning: true })
+  process.on('SIGTERM', () => consumer.disconnect())
+  await consumer.run({
+    autoCommit: false,
+    eachBatchAutoResolve: false,
+    eachBatch: async ({ batch, resolveOffset, heartbeat }) => {
+      for (const it of batch.messages) tell(`record ${batch.partition} ${it.offset} ${it.value}`)
+      const next = (BigInt(batch.lastOffset()) + 1n).toString()
+      await consumer.commitOffsets([{ topic, partition: batch.partition, offset: next }])
+      tell('committed')
+      resolveOffset(batch.lastOffset())
+      await heartbeat()
+    },
+  })
+}
+
 async function main([command, ...words]) {
   if (command === 'write') await write(...words)
   else if (command === 'read') await read(...words)
   else if (command === 'times') await times(words[0], words[1], words.slice(2))
+  else if (command === 'member') await member(...words)
   else if (command === 'version') console.log(require('kafkajs/package.json').version)
   else throw new Error(`unknown command ${command}`)
 }

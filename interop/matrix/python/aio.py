@@ -4,7 +4,9 @@ import asyncio
 import sys
 
 import aiokafka
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 
 import records
 
@@ -47,8 +49,42 @@ async def times(address, topic, timestamps):
         await consumer.stop()
 
 
+class Listener(ConsumerRebalanceListener):
+    """A rebalance runs in a task of its own: not in the middle of what is told and committed together."""
+
+    def __init__(self, member, whole):
+        self.member, self.whole = member, whole
+
+    async def on_partitions_assigned(self, assigned):
+        self.member.assigned(assigned)
+
+    async def on_partitions_revoked(self, revoked):
+        async with self.whole:
+            self.member.revoked(revoked)
+
+
+async def member(address, topic, group, how, session_ms, heartbeat_ms):
+    member, whole = records.Member(), asyncio.Lock()
+    assignor = {"range": RangePartitionAssignor, "roundrobin": RoundRobinPartitionAssignor}[how]
+    consumer = AIOKafkaConsumer(bootstrap_servers=address, group_id=group, enable_auto_commit=False, auto_offset_reset="earliest",
+                                session_timeout_ms=session_ms, heartbeat_interval_ms=heartbeat_ms, partition_assignment_strategy=[assignor])
+    consumer.subscribe([topic], listener=Listener(member, whole))
+    await consumer.start()
+    while not member.leaving:
+        # Waits out a rebalance, and so must not hold one up.
+        read = await consumer.getmany(timeout_ms=100)
+        async with whole:
+            for found in read.values():
+                for it in found:
+                    member.record(it.partition, it.offset, it.value)
+            if member.uncommitted:
+                await consumer.commit({TopicPartition(topic, index): offset for index, offset in member.uncommitted.items()})
+                member.committed()
+    await consumer.stop()
+
+
 def wait_for(run):
     return lambda *words: asyncio.run(run(*words))
 
 
-records.run(sys.argv[1:], wait_for(write), wait_for(read), wait_for(times), aiokafka.__version__)
+records.run(sys.argv[1:], wait_for(write), wait_for(read), wait_for(times), wait_for(member), aiokafka.__version__)

@@ -3,9 +3,12 @@
 import sys
 
 import confluent_kafka
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Producer, TopicPartition
 
 import records
+
+# Between two commits.
+RECORDS_MAX = 500
 
 
 def write(address, topic, codec, idempotent, wanted):
@@ -46,4 +49,38 @@ def times(address, topic, timestamps):
     return [consumer.offsets_for_times([TopicPartition(topic, 0, it)], timeout=15)[0].offset for it in timestamps]
 
 
-records.run(sys.argv[1:], write, read, times, f"{confluent_kafka.__version__} (librdkafka {confluent_kafka.libversion()[0]})")
+def member(address, topic, group, how, session_ms, heartbeat_ms):
+    member = records.Member()
+    settings = {"group.protocol": "consumer"} if how == "consumer" else {
+        "partition.assignment.strategy": {"cooperative": "cooperative-sticky"}.get(how, how), "session.timeout.ms": session_ms,
+        "heartbeat.interval.ms": heartbeat_ms,
+    }
+    consumer = Consumer({"bootstrap.servers": address, "group.id": group, "enable.auto.commit": False, "auto.offset.reset": "earliest", **settings})
+
+    def commit():
+        if member.uncommitted:
+            for it in consumer.commit(offsets=[TopicPartition(topic, *it) for it in member.uncommitted.items()], asynchronous=False):
+                if it.error:
+                    raise KafkaException(it.error)
+            member.committed()
+
+    def revoked(_consumer, partitions):
+        commit()
+        member.revoked(partitions)
+
+    consumer.subscribe([topic], on_assign=lambda _consumer, partitions: member.assigned(partitions), on_revoke=revoked,
+                       on_lost=lambda _consumer, partitions: member.revoked(partitions))
+    while not member.leaving:
+        # One at a time: a whole list may hold records from before a rebalance, which is told first.
+        for at in range(RECORDS_MAX):
+            it = consumer.poll(0 if at else 0.1)
+            if it is None:
+                break
+            if it.error():
+                raise KafkaException(it.error())
+            member.record(it.partition(), it.offset(), it.value())
+        commit()
+    consumer.close()
+
+
+records.run(sys.argv[1:], write, read, times, member, f"{confluent_kafka.__version__} (librdkafka {confluent_kafka.libversion()[0]})")

@@ -3,7 +3,10 @@
 import sys
 
 import kafka
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.coordinator.assignors.range import RangePartitionAssignor
+from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 
 import records
 
@@ -40,4 +43,31 @@ def times(address, topic, timestamps):
     return [-1 if it is None else it.offset for it in found]
 
 
-records.run(sys.argv[1:], write, read, times, kafka.__version__)
+class Listener(ConsumerRebalanceListener):
+    def __init__(self, member):
+        self.member = member
+
+    def on_partitions_assigned(self, assigned):
+        self.member.assigned(assigned)
+
+    def on_partitions_revoked(self, revoked):
+        self.member.revoked(revoked)
+
+
+def member(address, topic, group, how, session_ms, heartbeat_ms):
+    member = records.Member()
+    assignor = {"range": RangePartitionAssignor, "roundrobin": RoundRobinPartitionAssignor, "cooperative": CooperativeStickyAssignor}[how]
+    consumer = KafkaConsumer(bootstrap_servers=address, group_id=group, enable_auto_commit=False, auto_offset_reset="earliest",
+                             session_timeout_ms=session_ms, heartbeat_interval_ms=heartbeat_ms, partition_assignment_strategy=[assignor])
+    consumer.subscribe([topic], listener=Listener(member))
+    while not member.leaving:
+        for found in consumer.poll(100).values():
+            for it in found:
+                member.record(it.partition, it.offset, it.value)
+        if member.uncommitted:
+            consumer.commit({TopicPartition(topic, index): OffsetAndMetadata(offset, "", -1) for index, offset in member.uncommitted.items()})
+            member.committed()
+    consumer.close()
+
+
+records.run(sys.argv[1:], write, read, times, member, kafka.__version__)

@@ -95,4 +95,48 @@ func (client) Times(address, topic string, timestamps []int64) ([]int64, error) 
 	return found, nil
 }
 
+func (client) Member(leaving context.Context, address string, group records.Group) error {
+	lost := func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
+		records.Revoked(partitions[group.Topic])
+	}
+	options := []kgo.Opt{
+		kgo.SeedBrokers(address), kgo.ConsumerGroup(group.Name), kgo.ConsumeTopics(group.Topic), kgo.SessionTimeout(group.Session),
+		kgo.HeartbeatInterval(group.Heartbeat), kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(), kgo.OnPartitionsRevoked(lost),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.OnPartitionsLost(lost),
+		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
+			records.Assigned(partitions[group.Topic])
+		}),
+	}
+	switch group.How {
+	case "range":
+		options = append(options, kgo.Balancers(kgo.RangeBalancer()))
+	case "roundrobin":
+		options = append(options, kgo.Balancers(kgo.RoundRobinBalancer()))
+	case "cooperative":
+		options = append(options, kgo.Balancers(kgo.CooperativeStickyBalancer()))
+	case "consumer":
+		options = append(options, kgo.Balancers(kgo.RangeBalancer()), kgo.ServerSideBalancer())
+	}
+	it, err := kgo.NewClient(options...)
+	if err != nil {
+		return err
+	}
+	defer it.CloseAllowingRebalance()
+	for leaving.Err() == nil {
+		fetches := it.PollFetches(leaving)
+		if err := fetches.Err0(); err != nil && leaving.Err() == nil {
+			return err
+		}
+		fetches.EachRecord(func(record *kgo.Record) { records.Tell(record.Partition, record.Offset, record.Value) })
+		if fetches.NumRecords() > 0 {
+			if err := it.CommitRecords(context.Background(), fetches.Records()...); err != nil {
+				return err
+			}
+			records.Committed()
+		}
+		it.AllowRebalance()
+	}
+	return nil
+}
+
 func main() { records.Run("github.com/twmb/franz-go", client{}) }

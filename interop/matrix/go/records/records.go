@@ -3,12 +3,17 @@ package records
 
 import (
 	"bufio"
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/signal"
 	"runtime/debug"
 	"strconv"
+	"strings"
+	"syscall"
+	"time"
 )
 
 // Header is a name and its value, nil for none.
@@ -32,6 +37,13 @@ type Client interface {
 	Write(address, topic, codec string, idempotent bool, wanted []Record) error
 	Read(address, topic string, partitions int32, count int) error
 	Times(address, topic string, timestamps []int64) ([]int64, error)
+	Member(leaving context.Context, address string, group Group) error
+}
+
+// Group is what a member has to know of its group.
+type Group struct {
+	Name, Topic, How   string
+	Session, Heartbeat time.Duration
 }
 
 type line struct {
@@ -95,6 +107,42 @@ func Show(it Record) {
 	output.Write(append(text, '\n'))
 }
 
+// Assigned tells what a member was given.
+func Assigned[P int | int32](partitions []P) { changed("assigned", partitions) }
+
+// Revoked tells what a member does not read any more.
+func Revoked[P int | int32](partitions []P) { changed("revoked", partitions) }
+
+func changed[P int | int32](what string, partitions []P) {
+	if len(partitions) > 0 {
+		tell(what, strings.Trim(strings.ReplaceAll(fmt.Sprint(partitions), " ", ","), "[]"))
+	}
+}
+
+// Tell tells a record that a member read.
+func Tell(partition int32, offset int64, value []byte) {
+	tell("record", partition, offset, string(value))
+}
+
+// Committed tells that every record told before is committed.
+func Committed() { tell("committed") }
+
+func tell(words ...any) {
+	_, err := fmt.Println(words...)
+	check(err)
+}
+
+func member(client Client, words []string) {
+	session, err := time.ParseDuration(words[4] + "ms")
+	check(err)
+	heartbeat, err := time.ParseDuration(words[5] + "ms")
+	check(err)
+	leaving, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	tell("started")
+	check(client.Member(leaving, words[0], Group{Topic: words[1], Name: words[2], How: words[3], Session: session, Heartbeat: heartbeat}))
+}
+
 // Run does what the command line says with the client, which comes from the module of that path.
 func Run(module string, client Client) {
 	words := os.Args[1:]
@@ -117,6 +165,8 @@ func Run(module string, client Client) {
 		found, err := client.Times(words[1], words[2], timestamps)
 		check(err)
 		check(json.NewEncoder(output).Encode(found))
+	case len(words) == 7 && words[0] == "member":
+		member(client, words[1:])
 	case len(words) == 1 && words[0] == "version":
 		info, _ := debug.ReadBuildInfo()
 		for _, dependency := range info.Deps {

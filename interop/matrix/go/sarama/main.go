@@ -2,7 +2,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"os"
+	"sync"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -115,6 +118,68 @@ func (client) Times(address, topic string, timestamps []int64) ([]int64, error) 
 		found = append(found, offset)
 	}
 	return found, nil
+}
+
+// One partition's records at a time are told and committed.
+type handler struct {
+	topic string
+	whole sync.Mutex
+}
+
+func (it *handler) Setup(session sarama.ConsumerGroupSession) error {
+	records.Assigned(session.Claims()[it.topic])
+	return nil
+}
+
+func (it *handler) Cleanup(session sarama.ConsumerGroupSession) error {
+	records.Revoked(session.Claims()[it.topic])
+	return nil
+}
+
+func (it *handler) ConsumeClaim(session sarama.ConsumerGroupSession, claim sarama.ConsumerGroupClaim) error {
+	for message := range claim.Messages() {
+		it.whole.Lock()
+		records.Tell(message.Partition, message.Offset, message.Value)
+		session.MarkMessage(message, "")
+		for more := len(claim.Messages()); more > 0; more-- {
+			message = <-claim.Messages()
+			records.Tell(message.Partition, message.Offset, message.Value)
+			session.MarkMessage(message, "")
+		}
+		session.Commit()
+		records.Committed()
+		it.whole.Unlock()
+	}
+	return nil
+}
+
+func (client) Member(leaving context.Context, address string, group records.Group) error {
+	settings := config()
+	settings.Consumer.Group.Session.Timeout = group.Session
+	settings.Consumer.Group.Heartbeat.Interval = group.Heartbeat
+	settings.Consumer.Offsets.AutoCommit.Enable = false
+	settings.Consumer.Offsets.Initial = sarama.OffsetOldest
+	strategies := map[string]sarama.BalanceStrategy{
+		"range": sarama.NewBalanceStrategyRange(), "roundrobin": sarama.NewBalanceStrategyRoundRobin(),
+	}
+	settings.Consumer.Group.Rebalance.GroupStrategies = []sarama.BalanceStrategy{strategies[group.How]}
+	it, err := sarama.NewConsumerGroup([]string{address}, group.Name, settings)
+	if err != nil {
+		return err
+	}
+	// Whether a commit went well is told here only.
+	go func() {
+		for failure := range it.Errors() {
+			fmt.Fprintln(os.Stderr, failure)
+			os.Exit(1)
+		}
+	}()
+	for leaving.Err() == nil {
+		if err := it.Consume(leaving, []string{group.Topic}, &handler{topic: group.Topic}); err != nil {
+			return err
+		}
+	}
+	return it.Close()
 }
 
 func main() { records.Run("github.com/IBM/sarama", client{}) }

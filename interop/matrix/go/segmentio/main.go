@@ -4,6 +4,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"sync"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -100,6 +102,85 @@ func (client) Times(address, topic string, timestamps []int64) ([]int64, error) 
 		found = append(found, offset)
 	}
 	return found, nil
+}
+
+func (client) Member(leaving context.Context, address string, group records.Group) error {
+	balancers := map[string]kafka.GroupBalancer{"range": kafka.RangeGroupBalancer{}, "roundrobin": kafka.RoundRobinGroupBalancer{}}
+	it, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
+		ID: group.Name, Brokers: []string{address}, Topics: []string{group.Topic}, GroupBalancers: []kafka.GroupBalancer{balancers[group.How]},
+		SessionTimeout: group.Session, HeartbeatInterval: group.Heartbeat, StartOffset: kafka.FirstOffset,
+	})
+	if err != nil {
+		return err
+	}
+	for {
+		generation, err := it.Next(leaving)
+		if leaving.Err() != nil {
+			return it.Close()
+		}
+		if err != nil {
+			return err
+		}
+		generation.Start(func(ctx context.Context) { readAssigned(ctx, address, group.Topic, generation) })
+	}
+}
+
+// Reads what this generation has given, until it ends.
+func readAssigned(ctx context.Context, address, topic string, generation *kafka.Generation) {
+	var partitions []int
+	messages := make(chan kafka.Message)
+	var reading sync.WaitGroup
+	for _, given := range generation.Assignments[topic] {
+		partitions = append(partitions, given.ID)
+		reading.Go(func() { readPartition(ctx, address, topic, given, messages) })
+	}
+	records.Assigned(partitions)
+	for ctx.Err() == nil {
+		select {
+		case message := <-messages:
+			tellAndCommit(generation, message, messages)
+		case <-ctx.Done():
+		}
+	}
+	reading.Wait()
+	records.Revoked(partitions)
+}
+
+func readPartition(ctx context.Context, address, topic string, from kafka.PartitionAssignment, messages chan<- kafka.Message) {
+	reader := kafka.NewReader(kafka.ReaderConfig{Brokers: []string{address}, Topic: topic, Partition: from.ID, MaxWait: 100 * time.Millisecond})
+	defer reader.Close()
+	err := reader.SetOffset(from.Offset)
+	for err == nil {
+		var message kafka.Message
+		if message, err = reader.ReadMessage(ctx); err == nil {
+			select {
+			case messages <- message:
+			case <-ctx.Done():
+			}
+		}
+	}
+	if ctx.Err() == nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func tellAndCommit(generation *kafka.Generation, message kafka.Message, more <-chan kafka.Message) {
+	next := map[int]int64{}
+	for there := true; there; {
+		records.Tell(int32(message.Partition), message.Offset, message.Value)
+		next[message.Partition] = message.Offset + 1
+		select {
+		case message = <-more:
+		default:
+			there = false
+		}
+	}
+	if err := generation.CommitOffsets(map[string]map[int]int64{message.Topic: next}); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	records.Committed()
 }
 
 func main() { records.Run("github.com/segmentio/kafka-go", client{}) }
