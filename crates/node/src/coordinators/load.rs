@@ -45,7 +45,7 @@ pub(super) struct Piece {
 /// A record, or a mark.
 #[derive(Debug)]
 pub(super) enum Item {
-    Group(GroupRecord, Option<Producer>),
+    Group(Box<GroupRecord>, Option<Producer>),
     /// A transaction ended.
     End {
         producer: ProducerId,
@@ -149,7 +149,7 @@ impl Kind {
     ) -> Result<Option<Item>, RecordError> {
         match self {
             Self::Groups => {
-                Ok(GroupRecord::decode(key, value)?.map(|record| Item::Group(record, transaction)))
+                Ok(GroupRecord::decode(key, value)?.map(|record| Item::Group(Box::new(record), transaction)))
             }
         }
     }

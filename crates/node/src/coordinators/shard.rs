@@ -9,8 +9,8 @@ use klamm_coordinator::{
 };
 use klamm_log::{DiskOp, Log, ReadError, SegmentId};
 use klamm_model::{
-    BatchBuilder, LeaderEpoch, Now, Offset, ProduceLimits, Producer, Seal, Tick, Timestamp, TopicId, TopicPartition,
-    validate_produce,
+    BatchBuilder, LeaderEpoch, Now, Offset, ProduceLimits, Producer, Seal, Tick, Timestamp, TopicId,
+    TopicPartition, validate_produce,
 };
 use klamm_replica::{Acks, AppendError, Replica};
 
@@ -169,7 +169,7 @@ impl Shard {
                 loading.next = loading.next.max(piece.next);
                 for item in piece.items {
                     match item {
-                        Item::Group(record, transaction) => self.machine.replay(record, transaction),
+                        Item::Group(record, transaction) => self.machine.replay(*record, transaction),
                         Item::End { producer, is_committed } => {
                             self.machine.end_transaction(producer, is_committed);
                         }
@@ -244,7 +244,7 @@ impl Shard {
             if !batch.fits(&append, self.batch_size_max) {
                 batch.append(self.epoch, replica, ops)?;
             }
-            batch.add(append, now.wall);
+            batch.add(&append, now.wall);
         }
         batch.append(self.epoch, replica, ops)
     }
@@ -271,7 +271,7 @@ impl Batch {
                 && self.builder.size() + added <= size_max
     }
 
-    fn add(&mut self, append: Append, timestamp: Timestamp) {
+    fn add(&mut self, append: &Append, timestamp: Timestamp) {
         self.transaction = append.transaction;
         for entry in &append.entries {
             self.builder.append(timestamp, Some(&entry.key), entry.value.as_deref(), &[]);
