@@ -45,6 +45,8 @@ pub struct Groups {
     /// Groups that get offsets when the producer's transaction is committed.
     transactions: BTreeMap<ProducerId, BTreeSet<Arc<str>>>,
     shared: Shared,
+    /// When it began to serve.
+    started: Option<Now>,
     /// The group before which all were looked at, while it is looked for unused offsets.
     expired_to: Option<Arc<str>>,
 }
@@ -79,6 +81,7 @@ impl Groups {
             groups: BTreeMap::new(),
             transactions: BTreeMap::new(),
             shared: Shared::new(seed),
+            started: None,
             expired_to: None,
         }
     }
@@ -135,6 +138,7 @@ impl Groups {
         for group in groups.values_mut() {
             group.classic.start(&mut turn);
         }
+        self.started = Some(now);
         let first_check = now.tick.after_ms(self.config.offsets_check_interval_ms.max(1));
         self.shared.timers.set(first_check, Timer::Expiry);
     }

@@ -30,6 +30,8 @@ mod rebalance;
 mod sync;
 mod topics;
 
+#[cfg(test)]
+pub(super) use join::PENDING_MEMBERS_MAX;
 pub(super) use member::Member;
 use member::Parked;
 use rebalance::Initial;

@@ -35,7 +35,7 @@ impl Groups {
             .take(GROUPS_OF_STEP_MAX)
             .map(|(name, _)| name.clone())
             .collect();
-        let (groups, mut turn) = self.split(now, out);
+        let (groups, mut turn) = self.split(Now { wall: self.steady_wall(now), ..now }, out);
         let mut entries = Vec::new();
         for name in &names {
             let group = groups.get_mut(name).expect("listed above");
@@ -51,6 +51,13 @@ impl Groups {
         let pause_ms = if is_done { turn.config.offsets_check_interval_ms } else { STEP_PAUSE_MS };
         turn.shared.timers.set(now.tick.after_ms(pause_ms.max(1)), Timer::Expiry);
         self.expired_to = names.last().filter(|_| !is_done).cloned();
+    }
+
+    /// The wall clock, had it gone on evenly: one that jumps ahead must not cost anybody offsets.
+    fn steady_wall(&self, now: Now) -> Timestamp {
+        let Some(started) = self.started else { return now.wall };
+        let passed_ms = i64::try_from(now.tick.ms_since(started.tick)).unwrap_or(i64::MAX);
+        now.wall.min(Timestamp(started.wall.0.saturating_add(passed_ms)))
     }
 }
 

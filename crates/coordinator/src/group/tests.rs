@@ -2,7 +2,9 @@
 
 mod members;
 mod offsets;
+mod refusals;
 mod rig;
+mod statics;
 mod whatever;
 
 use expect_test::{Expect, expect};

@@ -14,7 +14,7 @@ use crate::group::{GroupError, GroupState, Join, Joined, JoinedMember, Reply};
 const NEW_MEMBER_TIMEOUT_MS: u64 = 5 * 60_000;
 
 /// Clients of all groups of a shard that were told an id and have not come with it: more than ever start at once.
-const PENDING_MEMBERS_MAX: usize = 10_000;
+pub(in crate::group) const PENDING_MEMBERS_MAX: usize = 10_000;
 
 /// What a group's members may hold in memory, in batches: they name several protocols, of which only one must fit in the record.
 const GROUP_SIZE_IN_BATCHES_MAX: usize = 8;
@@ -98,7 +98,8 @@ impl Classic {
             }
         } else if it.can_learn_id {
             if PENDING_MEMBERS_MAX <= turn.shared.pending_count {
-                return Err(GroupError::Full);
+                // It comes again; a full group would be a reason to give up.
+                return Err(GroupError::RebalanceInProgress);
             }
             let ends = turn.now.tick.after_ms(u64::try_from(it.session_timeout_ms).unwrap_or(0).max(1));
             let mut deadline = Deadline::default();

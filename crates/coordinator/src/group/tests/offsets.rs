@@ -512,6 +512,32 @@ fn offsets_of_topics_that_members_read_are_kept() {
 }
 
 #[test]
+fn a_clock_that_jumps_ahead_costs_no_offsets() {
+    with_short_retention(
+        "nobody commit t/0=1
+         clock 10000000
+         wait 59999
+         list
+         wait 1
+         list",
+        expect![[r#"
+            nobody commit t/0=1
+                + g t/0=1
+                nobody: t/0 ok
+            clock 10000000
+            wait 59999
+            list
+                g "" Empty classic
+            wait 1
+                at 10060000
+                + g t/0 forgotten
+            list
+                no groups
+        "#]],
+    );
+}
+
+#[test]
 fn much_is_appended_in_several_batches() {
     let config = GroupConfig { batch_size_max: 500, ..GroupConfig::default() };
     let places: String = (0..8).map(|index| format!(" t/{index}=1")).collect();

@@ -8,8 +8,9 @@ use klamm_model::{Offset, PartitionIndex, ProducerEpoch, Timestamp};
 use uuid::Uuid;
 
 use super::super::*;
-use crate::record::{ClassicGroup, CommittedOffset};
 use crate::{Append, Entry};
+
+mod told;
 
 pub(super) struct Rig {
     pub(super) groups: Groups,
@@ -22,6 +23,7 @@ pub(super) struct Rig {
     clients: BTreeMap<String, Client>,
     /// What members are called here: their ids are long.
     names: BTreeMap<String, String>,
+    taken: BTreeSet<String>,
 }
 
 enum Logged {
@@ -47,6 +49,7 @@ impl Rig {
             waiting: BTreeMap::new(),
             clients: BTreeMap::new(),
             names: BTreeMap::new(),
+            taken: BTreeSet::new(),
         }
         .started()
     }
@@ -62,6 +65,10 @@ impl Rig {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words[..] {
             ["wait", ms] => self.wait(number(ms)),
+            ["clock", ms] => {
+                self.now.wall.0 += number::<i64>(ms);
+                String::new()
+            }
             ["sleep", ms] => {
                 self.pass_to(self.now.tick.after_ms(number(ms)));
                 self.step(Groups::tick)
@@ -269,102 +276,6 @@ impl Rig {
         told
     }
 
-    fn record(&mut self, record: GroupRecord) -> String {
-        match record {
-            GroupRecord::Offset { group, topic, partition, value } => match value {
-                Some(it) => format!("{group} {topic}/{partition}={}", offset(&it)),
-                None => format!("{group} {topic}/{partition} forgotten"),
-            },
-            GroupRecord::Classic { group, value: Some(it) } => format!("{group} {}", self.generation(&it)),
-            GroupRecord::Classic { group, value: None } => format!("{group} is gone"),
-            other => panic!("not of this protocol: {other:?}"),
-        }
-    }
-
-    fn generation(&mut self, it: &ClassicGroup) -> String {
-        let leader = it.leader.as_deref().map_or("nobody".to_owned(), |id| self.name(id));
-        let members = it.members.iter().map(|it| format!("{}({})", self.name(&it.id), text(&it.assignment)));
-        let members = members.collect::<Vec<_>>().join(" ");
-        let protocol = it.protocol.as_deref().unwrap_or("none");
-        format!("generation {} {protocol} led by {leader}: {members}", it.generation).trim_end().to_owned()
-    }
-
-    fn reply(&mut self, who: &str, reply: Reply) -> String {
-        match reply {
-            Reply::Join(Ok(it)) => {
-                let client = self.clients.get_mut(who).expect("who asks is known");
-                client.member.member_id.clone_from(&it.member_id);
-                client.member.generation = Some(it.generation);
-                let members = it.members.iter().map(|it| self.name(&it.id)).collect::<Vec<_>>().join(" ");
-                let (me, leader) = (self.name(&it.member_id), self.name(&it.leader));
-                let protocol = it.protocol.unwrap_or_default();
-                let skips = if it.skips_assignment { " nothing to assign" } else { "" };
-                let of = if members.is_empty() { String::new() } else { format!(" of {members}") };
-                format!("{me} joined {} {protocol} led by {leader}{of}{skips}", it.generation)
-            }
-            Reply::Join(Err(GroupError::MemberIdRequired { member_id })) => {
-                let name = self.name(&member_id);
-                self.clients.get_mut(who).expect("who asks is known").member.member_id = member_id;
-                format!("is {name}")
-            }
-            Reply::Sync(Ok(it)) => format!("works on {}", text(&it.assignment)),
-            Reply::Heartbeat(Ok(())) | Reply::DeleteGroup(Ok(())) => "ok".to_owned(),
-            Reply::Leave(Ok(it)) => {
-                let left = it.iter().map(|it| result(it.result.as_ref().map(|()| "left".to_owned())));
-                left.collect::<Vec<_>>().join(", ")
-            }
-            Reply::Commit(Ok(it)) | Reply::TxnCommit(Ok(it)) | Reply::DeleteOffsets(Ok(it)) => {
-                topics(&it, |()| "ok".to_owned())
-            }
-            Reply::FetchOffsets(it) => topics(&it, |it| it.as_ref().map_or("none".to_owned(), offset)),
-            Reply::Describe(Ok(it)) => {
-                let members = it.members.iter().map(|it| {
-                    let instance = it.instance_id.as_ref().map_or(String::new(), |it| format!("={it}"));
-                    format!(" {}{instance}({})", self.name(&it.id), text(&it.assignment))
-                });
-                let members: String = members.collect();
-                let protocol = it.protocol.unwrap_or_default();
-                format!("{} {:?} {protocol:?}{members}", it.state.name(), it.protocol_type)
-            }
-            Reply::List(it) => {
-                let groups = it.iter().map(|it| {
-                    format!(
-                        "{} {:?} {} {}",
-                        it.group,
-                        it.protocol_type,
-                        it.state.name(),
-                        it.group_type.name()
-                    )
-                });
-                let groups = groups.collect::<Vec<_>>().join("\n");
-                if groups.is_empty() { "no groups".to_owned() } else { groups }
-            }
-            Reply::Join(Err(why))
-            | Reply::Sync(Err(why))
-            | Reply::Heartbeat(Err(why))
-            | Reply::Leave(Err(why))
-            | Reply::Commit(Err(why))
-            | Reply::TxnCommit(Err(why))
-            | Reply::DeleteOffsets(Err(why))
-            | Reply::DeleteGroup(Err(why))
-            | Reply::Describe(Err(why)) => error(&why),
-        }
-    }
-
-    /// `a` for the first id that was made for `a`, `a'` for the next.
-    fn name(&mut self, id: &str) -> String {
-        const UUID: usize = "-00000000-0000-0000-0000-000000000000".len();
-        if let Some(name) = self.names.get(id) {
-            return name.clone();
-        }
-        let mut name = id[..id.len().saturating_sub(UUID)].to_owned();
-        while self.names.values().any(|it| *it == name) {
-            name.push('\'');
-        }
-        self.names.insert(id.to_owned(), name.clone());
-        name
-    }
-
     /// Nobody says anything any more: nobody may wait for ever, and nothing stays.
     pub(super) fn check_end(&mut self) {
         for producer in [7, 8] {
@@ -444,31 +355,4 @@ fn protocols(names: &str, topics: &str) -> Vec<(String, Bytes)> {
     }
     let names = names.split('+').filter(|it| !it.is_empty());
     names.map(|it| (it.to_owned(), Bytes::from(subscription.clone()))).collect()
-}
-
-fn text(bytes: &Bytes) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn offset(it: &CommittedOffset) -> String {
-    let metadata = if it.metadata.is_empty() { String::new() } else { format!(" {:?}", it.metadata) };
-    let expires = it.expires_at.map_or(String::new(), |at| format!(" until {at}"));
-    format!("{}{metadata}{expires}", it.offset)
-}
-
-fn topics<T>(all: &ByTopic<Result<T, GroupError>>, show: impl Fn(&T) -> String) -> String {
-    let each = all.iter().flat_map(|it| it.partitions.iter().map(move |at| (&it.topic, at)));
-    let each = each.map(|(topic, (index, it))| format!("{topic}/{index} {}", result(it.as_ref().map(&show))));
-    let each = each.collect::<Vec<_>>().join(", ");
-    if each.is_empty() { "nothing".to_owned() } else { each }
-}
-
-fn result(it: Result<String, &GroupError>) -> String {
-    it.unwrap_or_else(error)
-}
-
-/// The name of the error: its text is nobody's contract.
-fn error(why: &GroupError) -> String {
-    let text = format!("{why:?}");
-    text.split([' ', '{']).next().expect("a name").to_owned()
 }

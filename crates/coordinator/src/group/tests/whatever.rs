@@ -5,6 +5,7 @@ use std::fmt::Write;
 use proptest::prelude::*;
 
 use super::*;
+use crate::group::classic::PENDING_MEMBERS_MAX;
 
 /// What may happen, one of which is drawn again and again. Two clients have the name of one static member.
 fn lines() -> Vec<String> {
@@ -83,6 +84,16 @@ proptest! {
         rig.check_end();
         rig.check();
     }
+}
+
+#[test]
+fn clients_that_never_come_with_their_ids_take_bounded_room() {
+    let mut rig = Rig::new(GroupConfig::default());
+    let told: Vec<String> =
+        (0..=PENDING_MEMBERS_MAX).map(|it| rig.run(&format!("x{it} join handshake group:{it}"))).collect();
+    assert_eq!(told.iter().filter(|it| it.contains(": is x")).count(), PENDING_MEMBERS_MAX);
+    assert_eq!(told.last().map(String::as_str), Some("x10000: RebalanceInProgress\n"));
+    rig.check_end();
 }
 
 #[test]
