@@ -158,6 +158,20 @@ fn a_member_joins_syncs_commits_and_beats() {
 }
 
 #[test]
+fn a_member_of_a_group_that_is_not_there_is_told_what_its_version_knows() {
+    let mut world = with_groups();
+    world.create("t", 1);
+    let of_member = OffsetCommitRequest {
+        generation_id_or_member_epoch: 3,
+        member_id: "somebody".into(),
+        ..commit("g", "t", 0, 1)
+    };
+    for (version, expected) in [(8, Code::IllegalGeneration), (9, Code::GroupIdNotFound)] {
+        assert_eq!(codes(&ask!(world, version, OffsetCommit(of_member.clone()))), [expected]);
+    }
+}
+
+#[test]
 fn groups_and_offsets_are_there_after_a_restart() {
     let mut world = with_groups();
     world.create("t", 1);

@@ -78,7 +78,7 @@ pub(crate) fn give(response: &mut Response, place: usize, version: i16, reply: R
         (Response::SyncGroup(it), Reply::Sync(result)) => synced(it, result),
         (Response::Heartbeat(it), Reply::Heartbeat(result)) => it.error_code = code(result.err()),
         (Response::LeaveGroup(it), Reply::Leave(result)) => left(it, version, result),
-        (Response::OffsetCommit(it), Reply::Commit(result)) => offsets::committed(it, result),
+        (Response::OffsetCommit(it), Reply::Commit(result)) => offsets::committed(it, version, result),
         (Response::OffsetFetch(it), Reply::FetchOffsets(found)) => {
             offsets::fetched(it, place, version, found, image);
         }

@@ -27,6 +27,8 @@ use crate::errors::ToCode;
 /// From these versions on, topics are named by their ids.
 const COMMIT_BY_ID: i16 = 10;
 const FETCH_BY_ID: i16 = 10;
+/// From this version on, a member may be told that there is no such group (KIP-848).
+const COMMIT_KNOWS_GROUPS: i16 = 9;
 /// From this version on, several groups may be asked for at once (KIP-709).
 const FETCH_GROUPS: i16 = 8;
 
@@ -91,10 +93,15 @@ fn new_offset(partition: OffsetCommitRequestPartition) -> NewOffset {
 /// The partitions that the shard was asked for are those without an error so far, in their order.
 pub(super) fn committed(
     response: &mut OffsetCommitResponse,
+    version: i16,
     result: Result<ByTopic<Result<(), GroupError>>, GroupError>,
 ) {
     let told = match result {
         Ok(told) => told,
+        // A member of a group that is not there is told of its generation, until it could be told of its group.
+        Err(GroupError::UnknownGroup { .. }) if version < COMMIT_KNOWS_GROUPS => {
+            return not_committed(response, ErrorCode::IllegalGeneration.code());
+        }
         Err(error) => return not_committed(response, error.code().code()),
     };
     let told = told.into_iter().flat_map(|topic| topic.partitions);
