@@ -57,7 +57,7 @@ pub enum TransactionVersion {
 /// By topic.
 pub type Partitions = BTreeMap<String, BTreeSet<PartitionIndex>>;
 
-/// Where a transaction is.
+/// Where a transaction is. Kafka has two more, which are never stored.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum TransactionState {
     /// There was none yet.
@@ -72,10 +72,6 @@ pub enum TransactionState {
     CompleteCommit,
     /// It was aborted.
     CompleteAbort,
-    /// The transactional id is about to be forgotten. Never stored.
-    Dead,
-    /// Its producer is being fenced. Never stored.
-    PrepareEpochFence,
 }
 
 impl TransactionRecord {
@@ -170,15 +166,13 @@ impl TryFrom<TransactionLogValue> for Transaction {
 }
 
 impl TransactionState {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 6] = [
         Self::Empty,
         Self::Ongoing,
         Self::PrepareCommit,
         Self::PrepareAbort,
         Self::CompleteCommit,
         Self::CompleteAbort,
-        Self::Dead,
-        Self::PrepareEpochFence,
     ];
 
     fn from_number(number: i8) -> Option<Self> {
@@ -194,8 +188,6 @@ impl TransactionState {
             Self::PrepareAbort => "PrepareAbort",
             Self::CompleteCommit => "CompleteCommit",
             Self::CompleteAbort => "CompleteAbort",
-            Self::Dead => "Dead",
-            Self::PrepareEpochFence => "PrepareEpochFence",
         }
     }
 
