@@ -101,7 +101,7 @@ def replaced(matrix, client):
 
 def first_record(matrix, client):
     """From a member that connects to a new group until it tells a record that was there before. Measured, and not judged."""
-    topic = matrix.topic("group-first-record", 1)
+    topic = matrix.topic(f"group-first-record-{client.name}", 1)
     with Writer(matrix.address, topic, 1) as writer:
         writer.write_more(1)
         writer.stop()

@@ -147,8 +147,9 @@ class Group:
         self.forget(member)
 
     def leave(self, member):
-        member.leaving = True
-        member.process.send_signal(signal.SIGTERM)
+        if not member.leaving:
+            member.leaving = True
+            member.process.send_signal(signal.SIGTERM)
 
     def end(self):
         """All leave, and are gone."""

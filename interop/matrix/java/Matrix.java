@@ -163,6 +163,12 @@ public class Matrix {
 
                 @Override
                 public void onPartitionsRevoked(Collection<TopicPartition> partitions) {
+                    commit(consumer);
+                    tell("revoked", partitions);
+                }
+
+                @Override
+                public void onPartitionsLost(Collection<TopicPartition> partitions) {
                     tell("revoked", partitions);
                 }
             });
@@ -171,14 +177,17 @@ public class Matrix {
                 for (var it : records) {
                     tell("record " + it.partition() + " " + it.offset() + " " + new String(it.value(), StandardCharsets.UTF_8));
                 }
-                // A rebalance of which this client has not heard: committed with the next records.
-                try {
-                    consumer.commitSync();
-                    if (!records.isEmpty()) tell("committed");
-                } catch (RebalanceInProgressException later) {
-                    continue;
-                }
+                if (!records.isEmpty()) commit(consumer);
             }
+        }
+    }
+
+    private static void commit(KafkaConsumer<byte[], byte[]> consumer) {
+        try {
+            consumer.commitSync();
+            tell("committed");
+        } catch (RebalanceInProgressException later) {
+            // It keeps its partitions meanwhile; those that it then gives up are committed before.
         }
     }
 

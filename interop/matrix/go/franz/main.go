@@ -3,10 +3,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"interop/matrix/records"
@@ -99,9 +102,16 @@ func (client) Member(leaving context.Context, address string, group records.Grou
 	lost := func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
 		records.Revoked(partitions[group.Topic])
 	}
+	revoked := func(ctx context.Context, it *kgo.Client, partitions map[string][]int32) {
+		if err := commit(it); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		lost(ctx, it, partitions)
+	}
 	options := []kgo.Opt{
 		kgo.SeedBrokers(address), kgo.ConsumerGroup(group.Name), kgo.ConsumeTopics(group.Topic), kgo.SessionTimeout(group.Session),
-		kgo.HeartbeatInterval(group.Heartbeat), kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(), kgo.OnPartitionsRevoked(lost),
+		kgo.HeartbeatInterval(group.Heartbeat), kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(), kgo.OnPartitionsRevoked(revoked),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.OnPartitionsLost(lost),
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
 			records.Assigned(partitions[group.Topic])
@@ -129,14 +139,26 @@ func (client) Member(leaving context.Context, address string, group records.Grou
 		}
 		fetches.EachRecord(func(record *kgo.Record) { records.Tell(record.Partition, record.Offset, record.Value) })
 		if fetches.NumRecords() > 0 {
-			if err := it.CommitRecords(context.Background(), fetches.Records()...); err != nil {
+			if err := commit(it); err != nil {
 				return err
 			}
-			records.Committed()
 		}
 		it.AllowRebalance()
 	}
 	return nil
+}
+
+// During a rebalance a member that keeps its partitions cannot commit; those that it then gives up are committed before.
+func commit(it *kgo.Client) error {
+	switch err := it.CommitUncommittedOffsets(context.Background()); {
+	case err == nil:
+		records.Committed()
+		return nil
+	case errors.Is(err, kerr.RebalanceInProgress):
+		return nil
+	default:
+		return err
+	}
 }
 
 func main() { records.Run("github.com/twmb/franz-go", client{}) }
