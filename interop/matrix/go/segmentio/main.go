@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -118,8 +119,13 @@ func (client) Member(leaving context.Context, address string, group records.Grou
 		if leaving.Err() != nil {
 			return it.Close()
 		}
-		if err != nil {
+		if errors.Is(err, kafka.ErrGroupClosed) {
 			return err
+		}
+		if err != nil {
+			// One join that went wrong, as by another member's: the library tries again, and its own reader goes on too.
+			fmt.Fprintln(os.Stderr, err)
+			continue
 		}
 		generation.Start(func(ctx context.Context) { readAssigned(ctx, address, group.Topic, generation) })
 	}
