@@ -3,7 +3,7 @@
 import sys
 
 import confluent_kafka
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 import records
 
@@ -58,11 +58,17 @@ def member(address, topic, group, how, session_ms, heartbeat_ms):
     consumer = Consumer({"bootstrap.servers": address, "group.id": group, "enable.auto.commit": False, "auto.offset.reset": "earliest", **settings})
 
     def commit():
-        if member.uncommitted:
+        if not member.uncommitted:
+            return
+        try:
             for it in consumer.commit(offsets=[TopicPartition(topic, *it) for it in member.uncommitted.items()], asynchronous=False):
                 if it.error:
                     raise KafkaException(it.error)
             member.committed()
+        except KafkaException as refused:
+            # During a rebalance a member that keeps its partitions cannot commit; those that it then gives up are committed before.
+            if refused.args[0].code() not in (KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION):
+                raise
 
     def revoked(_consumer, partitions):
         commit()
