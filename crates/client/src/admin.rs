@@ -1,11 +1,11 @@
 //! Questions to a cluster and changes of it.
 //!
-//! Every call goes to a broker that can answer it: anybody, the controller, the broker it is about, or the leaders of its partitions. Where that
-//! was the wrong one, because a leader or the controller has just changed, it is asked again after a while, until the time is up. A change whose
+//! Every call goes to a broker that can answer it: anybody, the controller, the broker it is about, the leaders of its partitions, or the coordinators
+//! of its groups. Where that was the wrong one, because it has just changed, it is asked again after a while, until the time is up. A change whose
 //! answer got lost is not asked for again: it may have been made, and the second answer would be wrong.
 //!
 //! AlterConfigs is not here: it takes away every setting that it does not name, and IncrementalAlterConfigs does better since Kafka 2.3 (KIP-339).
-//! Nor is what clients ask for by themselves: OffsetForLeaderEpoch, FindCoordinator, InitProducerId, SASL.
+//! Nor is what clients ask for by themselves: OffsetForLeaderEpoch, InitProducerId, SASL.
 
 mod acls;
 mod ask;
@@ -13,6 +13,8 @@ mod cluster;
 mod configs;
 mod error;
 mod features;
+mod group_offsets;
+mod groups;
 mod log_dirs;
 mod names;
 mod offsets;
@@ -36,6 +38,8 @@ pub use configs::{
 };
 pub use error::AdminError;
 pub use features::{FeatureLevel, FeatureUpdate, Features};
+pub use group_offsets::CommittedOffset;
+pub use groups::{GroupDescription, GroupFilter, GroupMember, GroupState, GroupType, ListedGroup};
 pub use log_dirs::{LogDir, ReplicaOnDisk};
 pub use names::PartitionName;
 pub use offsets::{ListedOffset, OffsetQuestion, TrimTo};

@@ -11,6 +11,7 @@ use tracing::warn;
 
 use crate::backoff::Backoff;
 use crate::call::{CallError, answer};
+use crate::coordinators::Coordinators;
 use crate::metadata::{Cluster, LeaderHint, MetadataCache, Topic, metadata_request};
 use crate::metrics::{ClientMetrics, Counters};
 use crate::net::{Clock, Manner, Pool, Target, seeded};
@@ -70,6 +71,7 @@ struct Shared {
     clock: Clock,
     pool: Pool,
     metadata: Arc<Metadata>,
+    coordinators: Coordinators,
 }
 
 /// While one of these is there, metadata of all topics are asked for.
@@ -136,7 +138,9 @@ impl Client {
         let response = asker.ask(Some(Vec::new()), &Cluster::default()).await?;
         metadata.answered(clock, &pool, response);
         tokio::spawn(refresh(metadata.clone(), clock, asker));
-        Ok(Self { shared: Arc::new(Shared { config, clock, pool, metadata }) })
+        Ok(Self {
+            shared: Arc::new(Shared { config, clock, pool, metadata, coordinators: Coordinators::default() }),
+        })
     }
 
     /// The newest picture of the cluster.
@@ -190,6 +194,10 @@ impl Client {
 
     pub(crate) fn pool(&self) -> &Pool {
         &self.shared.pool
+    }
+
+    pub(crate) fn coordinators(&self) -> &Coordinators {
+        &self.shared.coordinators
     }
 
     /// Why no broker has answered lately, if none has.

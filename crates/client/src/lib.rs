@@ -22,6 +22,7 @@ mod backoff;
 mod call;
 mod client;
 pub mod consumer;
+mod coordinators;
 mod format;
 pub mod metadata;
 mod metrics;
@@ -35,11 +36,12 @@ mod trouble;
 
 pub use admin::{
     Acl, AclFilter, AclOperation, AclPattern, AclPermission, AclResource, ActiveProducer, Admin, AdminError,
-    ApiRange, BrokerDescription, ByItem, Change, ClusterDescription, ConfigChange, ConfigEntry,
-    ConfigOperation, ConfigResource, ConfigSource, ConfigSynonym, ConfigType, CreatedTopic, DelegationToken,
-    DescribedPartition, DescribedTopic, Election, FeatureLevel, FeatureUpdate, Features, ListedOffset,
-    LogDir, NewTopic, OffsetQuestion, PartitionName, Principal, Quorum, QuorumReplica, QuotaEntity,
-    QuotaMatch, QuotaPart, Quotas, Reassignment, ReplicaOnDisk, ScramChange, ScramMechanism, TrimTo,
+    ApiRange, BrokerDescription, ByItem, Change, ClusterDescription, CommittedOffset, ConfigChange,
+    ConfigEntry, ConfigOperation, ConfigResource, ConfigSource, ConfigSynonym, ConfigType, CreatedTopic,
+    DelegationToken, DescribedPartition, DescribedTopic, Election, FeatureLevel, FeatureUpdate, Features,
+    GroupDescription, GroupFilter, GroupMember, GroupState, GroupType, ListedGroup, ListedOffset, LogDir,
+    NewTopic, OffsetQuestion, PartitionName, Principal, Quorum, QuorumReplica, QuotaEntity, QuotaMatch,
+    QuotaPart, Quotas, Reassignment, ReplicaOnDisk, ScramChange, ScramMechanism, TrimTo,
 };
 pub use backoff::Backoff;
 pub use call::{CallError, CallId};

@@ -19,6 +19,9 @@ use crate::partitioner::Random;
 
 pub(super) use crate::call::answer;
 
+/// Newer versions of these know topics by their ids, which who asks about a group need not know.
+const BY_NAME_VERSION_MAX: i16 = 9;
+
 /// Who can answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Whom {
@@ -29,7 +32,8 @@ pub(super) enum Whom {
 
 /// What an answer says of each item that it mentions.
 pub(super) type Mentioned<T, K = PartitionName> = Vec<(K, Result<T, Failure>)>;
-type ByLeader = BTreeMap<BrokerId, Vec<PartitionName>>;
+/// Whom to ask about which items, and those that cannot be asked for now.
+pub(super) type Located<K> = (BTreeMap<BrokerId, Vec<K>>, BTreeMap<K, Failure>);
 /// What came of each item that was asked for.
 pub type ByItem<K, T> = BTreeMap<K, Result<T, AdminError>>;
 /// What came of each partition that was asked for.
@@ -96,53 +100,73 @@ impl Admin {
         request: impl Fn(&[PartitionName]) -> Request,
         read: impl Fn(Response) -> Mentioned<T>,
     ) -> Result<ByPartition<T>, AdminError> {
+        let read = |_, response| {
+            let mut mentioned = read(response);
+            for (_, found) in &mut mentioned {
+                // The metadata knows the partition: its leader is about to.
+                if let Err(Failure::Refused { code, .. }) = found
+                    && *code == ErrorCode::UnknownTopicOrPartition
+                {
+                    *code = ErrorCode::LeaderNotAvailable;
+                }
+            }
+            mentioned
+        };
+        let locate = async |partitions: &BTreeSet<_>, _: &Attempts<'_>| self.leaders_of(partitions).await;
+        self.ask_brokers(partitions, locate, request, read).await
+    }
+
+    /// Asks the brokers that `locate` finds for the items, all at once, until every item has an answer or a failure that does not pass.
+    pub(super) async fn ask_brokers<K: Ord + Clone + fmt::Display + Send + 'static, T>(
+        &self,
+        items: impl IntoIterator<Item = K>,
+        locate: impl AsyncFn(&BTreeSet<K>, &Attempts<'_>) -> Result<Located<K>, AdminError>,
+        request: impl Fn(&[K]) -> Request,
+        read: impl Fn(BrokerId, Response) -> Mentioned<T, K>,
+    ) -> Result<ByItem<K, T>, AdminError> {
         let is_question = is_question(request(&[]).api_key());
         let mut attempts = Attempts::new(self);
         let mut answered = BTreeMap::new();
-        let mut open: BTreeSet<PartitionName> = partitions.into_iter().collect();
+        let mut open: BTreeSet<K> = items.into_iter().collect();
         while !open.is_empty() {
-            let (by_leader, mut failed) = self.leaders_of(&open).await?;
+            let (by_broker, mut failed) = locate(&open, &attempts).await?;
             let mut calls = JoinSet::new();
-            for (leader, partitions) in by_leader {
-                let (request, pool) = (request(&partitions), self.client.pool().clone());
-                let timeout_ms = attempts.left_ms();
+            for (broker, items) in by_broker {
+                let (request, pool) = (request(&items), self.client.pool().clone());
+                let (version_limit, timeout_ms) = (version_limit(request.api_key()), attempts.left_ms());
                 calls.spawn(async move {
-                    (partitions, pool.call(Target::Broker(leader), request, i16::MAX, timeout_ms).await)
+                    let answer = pool.call(Target::Broker(broker), request, version_limit, timeout_ms).await;
+                    (broker, items, answer)
                 });
             }
             while let Some(call) = calls.join_next().await {
-                let (partitions, answer) = call.expect("calls neither panic nor are given up");
+                let (broker, items, answer) = call.expect("calls neither panic nor are given up");
                 let mut mentioned: BTreeMap<_, _> = match answer {
-                    Ok(response) => read(response).into_iter().collect(),
+                    Ok(response) => read(broker, response).into_iter().collect(),
                     Err(error) => {
-                        let all = partitions.iter().cloned();
-                        all.map(|partition| (partition, Err(Failure::Call(error.clone())))).collect()
+                        let all = items.iter().cloned();
+                        all.map(|item| (item, Err(Failure::Call(error.clone())))).collect()
                     }
                 };
-                for partition in partitions {
-                    match mentioned.remove(&partition).unwrap_or_else(|| Err(Failure::silent())) {
+                for item in items {
+                    match mentioned.remove(&item).unwrap_or_else(|| Err(Failure::silent())) {
                         Ok(found) => {
-                            open.remove(&partition);
-                            answered.insert(partition, Ok(found));
-                        }
-                        // The metadata knows the partition: its leader is about to.
-                        Err(Failure::Refused { code: ErrorCode::UnknownTopicOrPartition, message }) => {
-                            let code = ErrorCode::LeaderNotAvailable;
-                            failed.insert(partition, Failure::Refused { code, message });
+                            open.remove(&item);
+                            answered.insert(item, Ok(found));
                         }
                         Err(failure) => {
-                            failed.insert(partition, failure);
+                            failed.insert(item, failure);
                         }
                     }
                 }
             }
             let may_help = failed.values().any(|failure| failure.is_passing(is_question));
             let is_over = !may_help || !attempts.wait().await;
-            for (partition, failure) in failed {
+            for (item, failure) in failed {
                 if is_over || !failure.is_passing(is_question) {
-                    open.remove(&partition);
-                    let failure = failure.about(&partition);
-                    answered.insert(partition, Err(failure));
+                    open.remove(&item);
+                    let failure = failure.about(&item);
+                    answered.insert(item, Err(failure));
                 }
             }
         }
@@ -153,12 +177,11 @@ impl Admin {
     async fn leaders_of(
         &self,
         partitions: &BTreeSet<PartitionName>,
-    ) -> Result<(ByLeader, BTreeMap<PartitionName, Failure>), AdminError> {
+    ) -> Result<Located<PartitionName>, AdminError> {
         let topics: BTreeSet<&str> = partitions.iter().map(|partition| &*partition.topic).collect();
         let topics: Vec<&str> = topics.into_iter().collect();
         let cluster = self.metadata(Some(&topics)).await?;
-        let mut by_leader = ByLeader::new();
-        let mut failed = BTreeMap::new();
+        let (mut by_leader, mut failed) = Located::default();
         for partition in partitions {
             let code = match cluster.topics.get(&partition.topic).map(|topic| topic.error) {
                 Some(ErrorCode::None) => {
@@ -234,11 +257,22 @@ fn is_question(api: ApiKey) -> bool {
             | ApiKey::DescribeClientQuotas
             | ApiKey::DescribeUserScramCredentials
             | ApiKey::DescribeDelegationToken
+            | ApiKey::FindCoordinator
+            | ApiKey::ListGroups
+            | ApiKey::DescribeGroups
+            | ApiKey::OffsetFetch
     )
 }
 
+fn version_limit(api: ApiKey) -> i16 {
+    match api {
+        ApiKey::OffsetCommit | ApiKey::OffsetFetch => BY_NAME_VERSION_MAX,
+        _ => i16::MAX,
+    }
+}
+
 /// The attempts at one call, which share its time.
-struct Attempts<'a> {
+pub(super) struct Attempts<'a> {
     client: &'a Client,
     deadline: Tick,
     count: u32,
@@ -252,7 +286,12 @@ impl<'a> Attempts<'a> {
         Self { client: &admin.client, deadline, count: 0, random: seeded() }
     }
 
-    fn left_ms(&self) -> u64 {
+    /// Whether this is not the first one.
+    pub(super) fn is_again(&self) -> bool {
+        self.count > 0
+    }
+
+    pub(super) fn left_ms(&self) -> u64 {
         // A request that is due at once would find no time for its answer.
         self.deadline.ms_since(self.client.clock().now()).max(1)
     }

@@ -46,6 +46,9 @@ fn explained(code: ErrorCode, message: &Option<String>) -> String {
     match (code, message.as_deref().filter(|message| !message.is_empty())) {
         (ErrorCode::UnknownTopicOrPartition, _) => "there is no such topic or partition".into(),
         (ErrorCode::TopicAlreadyExists, _) => "the topic exists already".into(),
+        (ErrorCode::GroupIdNotFound, _) => "there is no such group".into(),
+        (ErrorCode::NonEmptyGroup, _) => "the group has members".into(),
+        (ErrorCode::GroupSubscribedToTopic, None) => "members of the group read the topic".into(),
         (ErrorCode::OffsetOutOfRange, None) => "the log has no such offset".into(),
         (ErrorCode::LeaderNotAvailable, None) => "the partition has no leader".into(),
         (code, Some(message)) => format!("{message} ({code})"),
@@ -92,6 +95,9 @@ impl Failure {
                     | ErrorCode::FencedLeaderEpoch
                     | ErrorCode::UnknownLeaderEpoch
                     | ErrorCode::OffsetNotAvailable
+                    | ErrorCode::NotCoordinator
+                    | ErrorCode::CoordinatorNotAvailable
+                    | ErrorCode::CoordinatorLoadInProgress
             ),
             Self::Call(error) => error.is_retriable() && (is_question || error.was_not_sent()),
         }

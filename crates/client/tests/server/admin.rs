@@ -33,7 +33,10 @@ async fn write_three(client: &Client, topic: &str) {
 }
 
 /// Asks until the answer is what was waited for: a broker of Kafka's hears of changes a moment after they were made.
-async fn until<T: Debug>(ask: impl AsyncFn() -> Result<T, AdminError>, is_there: impl Fn(&T) -> bool) -> T {
+pub(crate) async fn until<T: Debug>(
+    ask: impl AsyncFn() -> Result<T, AdminError>,
+    is_there: impl Fn(&T) -> bool,
+) -> T {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
         let found = ask().await.expect("answers");
@@ -45,7 +48,7 @@ async fn until<T: Debug>(ask: impl AsyncFn() -> Result<T, AdminError>, is_there:
 }
 
 /// The error code of what failed.
-fn code<T: Debug>(outcome: &Result<T, AdminError>) -> Option<ErrorCode> {
+pub(crate) fn code<T: Debug>(outcome: &Result<T, AdminError>) -> Option<ErrorCode> {
     outcome.as_ref().expect_err("it is refused").code()
 }
 

@@ -8,6 +8,7 @@
 
 mod admin;
 mod consumer;
+mod groups;
 mod producer;
 
 use std::time::Duration;

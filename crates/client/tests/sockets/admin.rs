@@ -15,14 +15,15 @@ use klamm_wire::delete_topics::DeletableTopicResult;
 use klamm_wire::describe_acls::{AclDescription, DescribeAclsResource};
 use klamm_wire::list_offsets::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use klamm_wire::metadata::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic};
+use klamm_wire::offset_fetch::{OffsetFetchResponsePartition, OffsetFetchResponseTopic};
 use klamm_wire::{
     ApiKey, CreateTopicsResponse, DeleteTopicsResponse, DescribeAclsResponse, DescribeClusterResponse,
-    ListOffsetsResponse, MetadataResponse, Response,
+    FindCoordinatorResponse, ListOffsetsResponse, MetadataResponse, OffsetFetchResponse, Response,
 };
 
 use crate::fake::{Reaction, broker, metadata, versions};
 
-const SERVED: [(ApiKey, i16); 7] = [
+const SERVED: [(ApiKey, i16); 9] = [
     (ApiKey::ApiVersions, 3),
     (ApiKey::Metadata, 12),
     (ApiKey::CreateTopics, 7),
@@ -30,6 +31,8 @@ const SERVED: [(ApiKey, i16); 7] = [
     (ApiKey::ListOffsets, 7),
     (ApiKey::DescribeCluster, 0),
     (ApiKey::DescribeAcls, 3),
+    (ApiKey::FindCoordinator, 3),
+    (ApiKey::OffsetFetch, 7),
 ];
 
 /// Runs the question against a broker that reacts like this to everything but greetings and questions for metadata, where `count` says how
@@ -264,6 +267,50 @@ fn each_partition_has_its_own_outcome() {
     assert!(answer[&there].is_ok());
     let error = answer[&beyond].as_ref().expect_err("there is no such partition");
     assert_eq!(error.to_string(), "t-9: there is no such topic or partition");
+}
+
+#[test]
+fn a_coordinator_is_found_once_and_anew_where_it_has_moved() {
+    let ((), asked) = ask(
+        |api, version, count| {
+            let response = match api {
+                // Not version 4, which finds several at once.
+                ApiKey::FindCoordinator => {
+                    let code = if count == 0 { ErrorCode::CoordinatorNotAvailable } else { ErrorCode::None };
+                    let error_code = code.code();
+                    let found = FindCoordinatorResponse { error_code, node_id: 3, ..Default::default() };
+                    Response::FindCoordinator(found)
+                }
+                _ => {
+                    // Of the group, and of each partition.
+                    let (of_group, of_partition) = match count {
+                        1 => (ErrorCode::None, ErrorCode::NotCoordinator),
+                        2 => (ErrorCode::CoordinatorLoadInProgress, ErrorCode::None),
+                        _ => (ErrorCode::None, ErrorCode::None),
+                    };
+                    let partition = OffsetFetchResponsePartition {
+                        committed_offset: 42,
+                        error_code: of_partition.code(),
+                        ..Default::default()
+                    };
+                    let topics =
+                        vec![OffsetFetchResponseTopic { name: "t".into(), partitions: vec![partition] }];
+                    let error_code = of_group.code();
+                    Response::OffsetFetch(OffsetFetchResponse { topics, error_code, ..Default::default() })
+                }
+            };
+            Reaction::Answer(version, response)
+        },
+        async |admin| {
+            for _ in 0..2 {
+                let offsets = admin.group_offsets("g", None).await.expect("answers");
+                let committed = offsets[&PartitionName::new("t", 0)].as_ref().map(Option::as_ref);
+                assert_eq!(committed.expect("told").map(|it| it.offset), Some(Offset::new(42)));
+            }
+        },
+    );
+    let (find, fetch) = ((ApiKey::FindCoordinator, 3), (ApiKey::OffsetFetch, 7));
+    assert_eq!(asked, [find, find, fetch, fetch, find, fetch, find, fetch]);
 }
 
 #[test]
