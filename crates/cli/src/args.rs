@@ -4,6 +4,7 @@ mod bench;
 mod cluster;
 mod config;
 mod data;
+mod group;
 mod log;
 mod topic;
 
@@ -17,6 +18,7 @@ pub(crate) use bench::*;
 pub(crate) use cluster::*;
 pub(crate) use config::{ConfigCommand, ConfigGetArgs};
 pub(crate) use data::*;
+pub(crate) use group::*;
 pub(crate) use log::{LogCommand, LogDumpArgs, LogVerifyArgs};
 pub(crate) use topic::*;
 
@@ -27,6 +29,7 @@ Examples:
   klamm topic create orders --partitions 6
   echo 'me:hello' | klamm produce orders -k :
   klamm consume orders -o start -e -f '%p %o %k %s\\n'
+  klamm group describe billing
   klamm cluster status
   klamm bench produce --records 1000000 --record-size 1024 --partitions 16
 
@@ -49,6 +52,8 @@ pub(crate) enum Command {
     Topic(TopicCommand),
     Produce(ProduceArgs),
     Consume(ConsumeArgs),
+    #[command(subcommand)]
+    Group(GroupCommand),
     #[command(subcommand)]
     Config(ConfigCommand),
     #[command(subcommand)]

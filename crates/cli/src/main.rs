@@ -15,6 +15,7 @@ mod config;
 mod consume;
 mod disks;
 mod failure;
+mod group;
 mod input;
 mod interrupt;
 mod json;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         Command::Topic(command) => topic::run(&command),
         Command::Produce(args) => produce::run(&args),
         Command::Consume(args) => consume::run(&args),
+        Command::Group(command) => group::run(&command),
         Command::Config(command) => config::run(&command),
         Command::Cluster(command) => cluster::run(&command),
         Command::Log(command) => log::run(&command),

@@ -6,6 +6,7 @@ mod cluster;
 mod config;
 mod data;
 mod disks;
+mod group;
 mod log;
 mod settings;
 mod start;
