@@ -185,7 +185,7 @@ impl Node {
         for key in due {
             self.load_on(now, key, out);
             let Some(hosted) = self.hosted.get(&key) else { continue };
-            let shard = self.coordinators.shards.get_mut(&key).expect("who wants to be woken is there");
+            let Some(shard) = self.coordinators.shards.get_mut(&key) else { continue };
             let late = shard.tick(now, hosted.replica.log().end());
             for request in late {
                 self.coordinators.answers.fail(request, ErrorCode::CoordinatorNotAvailable, out);
@@ -257,7 +257,8 @@ impl Node {
         let Some(shard) = self.coordinators.shards.get_mut(&key) else { return };
         let Some(hosted) = self.hosted.get_mut(&key) else { return };
         let log = hosted.replica.log();
-        if !shard.has_appends() || log.written() < log.end() {
+        // Whoever stops has its logs at rest, and they stay so: nobody was told of what is not in them.
+        if self.stopping.is_some() || !shard.has_appends() || log.written() < log.end() {
             return;
         }
         let appended = shard.append(now, &mut hosted.replica, &mut self.ops);

@@ -38,7 +38,6 @@ pub enum Happening {
         /// Which operation.
         job: u64,
     },
-    /// A thread of the shell gets to completing an answer that wants records from the disk.
     /// A piece of a coordinator's log is read.
     Loads {
         /// By whom.
@@ -46,6 +45,7 @@ pub enum Happening {
         /// What.
         load: Load,
     },
+    /// A thread of the shell gets to completing an answer that wants records from the disk.
     AnswerIsRead {
         /// Whose answer.
         life: Life,

@@ -45,7 +45,8 @@ pub fn run(mut data: &[u8]) {
 fn ask(world: &mut World, key: ApiKey, version: i16, body: Bytes) {
     let Ok(request) = Request::decode(key, version, &mut Reader::new(body)) else { return };
     let view = Arc::clone(world.view.as_ref().expect("a view was published"));
-    let origin = Origin { listener: Listener::Client, local_host: "127.0.0.1".into(), local_port: 9092 };
+    let (local_host, peer_host) = ("127.0.0.1".into(), "127.0.0.1".into());
+    let origin = Origin { listener: Listener::Client, local_host, local_port: 9092, peer_host };
     match answer_from_view(&view, &origin, version, &request) {
         Some(response) => check(&response, version),
         None => _ = world.send(request, version),

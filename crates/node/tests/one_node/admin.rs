@@ -3,9 +3,11 @@
 use klamm_model::{ErrorCode as Code, TopicId};
 use klamm_wire::{
     AlterClientQuotasRequest, AlterPartitionReassignmentsRequest, ApiVersionsRequest,
-    CreatePartitionsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeClientQuotasRequest,
-    DescribeClusterRequest, DescribeQuorumRequest, DescribeTopicPartitionsRequest, ElectLeadersRequest,
-    FindCoordinatorRequest, ListPartitionReassignmentsRequest, UnregisterBrokerRequest,
+    CreatePartitionsRequest, DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
+    DescribeClientQuotasRequest, DescribeClusterRequest, DescribeGroupsRequest, DescribeQuorumRequest,
+    DescribeTopicPartitionsRequest, ElectLeadersRequest, FindCoordinatorRequest, HeartbeatRequest,
+    JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, ListPartitionReassignmentsRequest,
+    OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, SyncGroupRequest, UnregisterBrokerRequest,
     UpdateFeaturesRequest,
     alter_partition_reassignments::{ReassignablePartition, ReassignableTopic},
     create_partitions::{CreatePartitionsAssignment, CreatePartitionsTopic},
@@ -47,6 +49,16 @@ pub(super) fn examples() -> Vec<Request> {
         Request::DescribeQuorum(quorum_of("__cluster_metadata", 0)),
         Request::UpdateFeatures(UpdateFeaturesRequest::default()),
         Request::UnregisterBroker(UnregisterBrokerRequest { broker_id: 9 }),
+        Request::JoinGroup(JoinGroupRequest::default()),
+        Request::SyncGroup(SyncGroupRequest::default()),
+        Request::Heartbeat(HeartbeatRequest::default()),
+        Request::LeaveGroup(LeaveGroupRequest::default()),
+        Request::OffsetCommit(OffsetCommitRequest::default()),
+        Request::OffsetFetch(OffsetFetchRequest { topics: Some(Vec::new()), ..Default::default() }),
+        Request::OffsetDelete(OffsetDeleteRequest::default()),
+        Request::DescribeGroups(DescribeGroupsRequest::default()),
+        Request::ListGroups(ListGroupsRequest::default()),
+        Request::DeleteGroups(DeleteGroupsRequest::default()),
     ]
 }
 

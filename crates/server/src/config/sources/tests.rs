@@ -59,7 +59,7 @@ fn kafkas_own_file_loads_unchanged() {
         (vec![PathBuf::from("/srv/klamm")], 2)
     );
     let without_effect = warnings.join("\n");
-    for key in ["num.io.threads", "offsets.topic.replication.factor", "inter.broker.listener.name"] {
+    for key in ["num.io.threads", "transaction.state.log.min.isr", "inter.broker.listener.name"] {
         assert!(without_effect.contains(key), "{key} is not named in {without_effect}");
     }
     assert!(!without_effect.contains("log.retention"), "{without_effect}");
