@@ -194,17 +194,17 @@ fn read_offsets(response: Response) -> Result<Mentioned<Option<CommittedOffset>>
 
 /// A broker that does not keep the group, or not yet, says so of every partition.
 fn unless_elsewhere<T>(mentioned: Mentioned<T>) -> Result<Mentioned<T>, Failure> {
+    use ErrorCode::{CoordinatorLoadInProgress, CoordinatorNotAvailable, NotCoordinator};
     match mentioned.first() {
-        Some((_, Err(failure @ Failure::Refused { code, .. })))
-            if matches!(
-                code,
-                ErrorCode::NotCoordinator
-                    | ErrorCode::CoordinatorNotAvailable
-                    | ErrorCode::CoordinatorLoadInProgress
-            ) =>
-        {
-            Err(failure.clone())
-        }
+        Some((
+            _,
+            Err(
+                failure @ Failure::Refused {
+                    code: NotCoordinator | CoordinatorNotAvailable | CoordinatorLoadInProgress,
+                    ..
+                },
+            ),
+        )) => Err(failure.clone()),
         _ => Ok(mentioned),
     }
 }
