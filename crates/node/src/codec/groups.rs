@@ -118,9 +118,10 @@ pub(super) fn code(error: Option<GroupError>) -> i16 {
     error.map_or(ErrorCode::None, |error| error.code()).code()
 }
 
-/// No generation, and no epoch of one, is negative.
-pub(super) fn generation(number: i32) -> Option<i32> {
-    Some(number).filter(|number| 0 <= *number)
+/// Who a member says it is. No generation, and no epoch of one, is negative.
+pub(super) fn identity(member_id: String, instance_id: Option<String>, generation: i32) -> Identity {
+    let generation = Some(generation).filter(|number| 0 <= *number);
+    Identity { member_id, instance_id, generation }
 }
 
 fn join(request: JoinGroupRequest, version: i16, client: Client<'_>) -> Parts {
@@ -183,11 +184,7 @@ fn joined(response: &mut JoinGroupResponse, version: i16, result: Result<Joined,
 fn sync(request: SyncGroupRequest) -> Parts {
     let asked = Sync {
         group: request.group_id.clone(),
-        member: Identity {
-            member_id: request.member_id,
-            instance_id: request.group_instance_id,
-            generation: generation(request.generation_id),
-        },
+        member: identity(request.member_id, request.group_instance_id, request.generation_id),
         protocol_type: request.protocol_type,
         protocol: request.protocol_name,
         assignments: request.assignments.into_iter().map(|it| (it.member_id, it.assignment)).collect(),
@@ -209,11 +206,7 @@ fn synced(response: &mut SyncGroupResponse, result: Result<Synced, GroupError>) 
 fn heartbeat(request: HeartbeatRequest) -> Parts {
     let asked = Heartbeat {
         group: request.group_id.clone(),
-        member: Identity {
-            member_id: request.member_id,
-            instance_id: request.group_instance_id,
-            generation: generation(request.generation_id),
-        },
+        member: identity(request.member_id, request.group_instance_id, request.generation_id),
     };
     let response = Response::Heartbeat(HeartbeatResponse::default());
     Parts::one(response, &request.group_id, Asked::Heartbeat(asked))

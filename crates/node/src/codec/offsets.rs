@@ -2,10 +2,7 @@
 
 use klamm_cluster::Image;
 use klamm_coordinator::{
-    group::{
-        ByTopic, Commit, DeleteOffsets, FetchOffsets, GroupError, Identity, NewOffset, OfTopic,
-        Request as Asked,
-    },
+    group::{ByTopic, Commit, DeleteOffsets, FetchOffsets, GroupError, NewOffset, OfTopic, Request as Asked},
     record::CommittedOffset,
 };
 use klamm_model::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, TopicId};
@@ -21,7 +18,7 @@ use klamm_wire::{
     },
 };
 
-use super::groups::{Parts, Whom, code, generation};
+use super::groups::{Parts, Whom, code, identity};
 use crate::errors::ToCode;
 
 /// From these versions on, topics are named by their ids.
@@ -71,11 +68,7 @@ pub(super) fn commit(request: OffsetCommitRequest, version: i16, image: &Image) 
     }
     let asked = Commit {
         group: request.group_id.clone(),
-        member: Identity {
-            member_id: request.member_id,
-            instance_id: request.group_instance_id,
-            generation: generation(request.generation_id_or_member_epoch),
-        },
+        member: identity(request.member_id, request.group_instance_id, request.generation_id_or_member_epoch),
         retention_ms: u64::try_from(request.retention_time_ms).ok(),
         topics,
     };
