@@ -4,7 +4,7 @@ use std::hash::{Hash as _, Hasher as _};
 
 use bytes::Bytes;
 use klamm_model::{
-    BatchHeader, Batches, LeaderEpoch, Offset, Producer, Tail as RunEnd, Timestamp, TopicPartition,
+    BatchHeader, Batches, LeaderEpoch, Offset, Tail as RunEnd, Timestamp, TopicPartition, TransactionMark,
     ValidBatch, patched_prefix, restamped_header,
 };
 use rustc_hash::FxHasher;
@@ -13,11 +13,12 @@ use crate::disk::{DiskAction, DiskOp};
 use crate::error::AppendError;
 use crate::index::Indexed;
 use crate::log::{Life, Log};
-use crate::producers::{Sequence, SequencedBatch, Undo, sequenced};
+use crate::producers::{Part, Sent, Sequence, SequencedBatch};
 use crate::queue::{Barrier, Running, Step, Write};
 use crate::segment::Segment;
 use crate::snapshot;
 use crate::tail::TailBatch;
+use crate::transactions::{self, ABORTED_MAX};
 
 /// Kafka's readers take a position, and an offset from the segment's base, for an `i32`.
 const SEGMENT_SPAN_MAX: u64 = i32::MAX as u64;
@@ -40,22 +41,22 @@ pub(crate) struct NewBatch {
     pub(crate) size: u32,
     pub(crate) last_delta: u32,
     pub(crate) max_timestamp: Timestamp,
-    pub(crate) producer: Option<(Producer, SequencedBatch)>,
+    pub(crate) sent: Option<Sent>,
 }
 
 impl NewBatch {
-    pub(crate) fn stored(header: &BatchHeader, size: u32) -> Self {
+    pub(crate) fn stored(header: &BatchHeader, size: u32, mark: Option<TransactionMark>) -> Self {
         Self {
             size,
             last_delta: header.last_offset_delta,
             max_timestamp: header.max_timestamp,
-            producer: sequenced(header),
+            sent: Sent::stored(header, mark),
         }
     }
 }
 
 impl Log {
-    /// Appends a producer's batch under the leader's epoch, unless its producer's numbering forbids it. A batch that was appended before, one of
+    /// Appends a producer's batch under the leader's epoch, unless its producer's numbering or transaction forbids it. A batch that was appended before, one of
     /// the producer's last five, is answered with its offsets of then.
     pub fn append_as_leader(
         &mut self,
@@ -67,8 +68,10 @@ impl Log {
         self.refuse_if_closed()?;
         assert_eq!(batch.size, bytes.len(), "the batch was checked, and is another now");
         let base = self.end;
+        let part = Part::of(batch.is_transactional, batch.mark);
         if let Some(producer) = batch.producer
-            && let Sequence::Duplicate(original) = self.producers.check(producer, batch.last_offset_delta)?
+            && let Sequence::Duplicate(original) =
+                self.producers.check(producer, batch.last_offset_delta, part)?
         {
             return Ok(Appended {
                 base: original.base,
@@ -87,17 +90,15 @@ impl Log {
             size,
             last_delta: batch.last_offset_delta,
             max_timestamp: batch.max_timestamp,
-            producer: batch.producer.map(|producer| {
-                let base_sequence = producer.base_sequence;
-                (
-                    producer,
-                    SequencedBatch {
-                        base_sequence,
-                        last_delta: batch.last_offset_delta,
-                        base,
-                        timestamp: batch.max_timestamp,
-                    },
-                )
+            sent: batch.producer.map(|producer| Sent {
+                producer,
+                batch: SequencedBatch {
+                    base_sequence: producer.base_sequence,
+                    last_delta: batch.last_offset_delta,
+                    base,
+                    timestamp: batch.max_timestamp,
+                },
+                part,
             }),
         });
         let prefix = match batch.stamp {
@@ -150,7 +151,7 @@ impl Log {
             if let Some(epoch) = header.leader_epoch {
                 self.note_epoch(epoch, first);
             }
-            let position = self.place(&NewBatch::stored(header, size));
+            let position = self.place(&NewBatch::stored(header, size, TransactionMark::of(&batch)));
             let (end, appended_bytes, segment) =
                 (self.end, self.appended_bytes, self.id_of(self.active().base));
             let write = pending.get_or_insert(Write {
@@ -249,7 +250,8 @@ impl Log {
             active.opened.map_or(0, |opened| self.now.ms_since(opened))
         };
         let too_old = self.config.segment_ms.saturating_sub(self.jitter_ms(active.base)) < age_ms;
-        too_large || too_long || index_full || too_old
+        let too_many_aborted = ABORTED_MAX <= active.aborted.entries().len();
+        too_large || too_long || index_full || too_old || too_many_aborted
     }
 
     /// How much earlier than others this segment ends: the same whenever it is asked.
@@ -287,6 +289,7 @@ impl Log {
                 .as_ref()
                 .map(|index| index.times_to_bytes(old.base, old.largest))
                 .unwrap_or_default(),
+            aborted: transactions::to_bytes(old.base, old.aborted.entries()),
             next,
             producers: snapshot::write(&self.producers),
         });
@@ -298,9 +301,12 @@ impl Log {
     pub(crate) fn place(&mut self, batch: &NewBatch) -> u32 {
         let base = self.end;
         let interval = self.config.index_interval_bytes;
-        let undo = batch.producer.map_or(Undo::Nothing, |(producer, sequenced)| {
-            self.producers.note(producer, sequenced, self.config.producer_count_max)
-        });
+        let count_max = self.config.producer_count_max;
+        let noted = batch.sent.as_ref().map(|sent| self.producers.note(sent, count_max));
+        let (undo, ended) = noted.unwrap_or_default();
+        if let Some(ended) = ended {
+            self.note_ended(ended);
+        }
         let segment = self.active_mut();
         let (position, largest_before) = (segment.size, segment.largest);
         if position == 0 {

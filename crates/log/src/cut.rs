@@ -7,6 +7,7 @@ use crate::index::{CutPoint, Index, Largest};
 use crate::log::{Life, Log};
 use crate::queue::{Barrier, Errand};
 use crate::segment::Segment;
+use crate::transactions::Unconfirmed;
 
 impl Log {
     /// Removes every record at and above `end`. From now on they cannot be read, and appends go on from there; the disk follows when what is
@@ -62,6 +63,7 @@ impl Log {
         self.epochs_unsaved |= self.epochs.newest().is_some();
         self.epochs.clear();
         self.producers.clear();
+        self.unconfirmed = Unconfirmed::default();
         self.quarantine_unsaved |= self.quarantine.retain(|_| false);
         (self.log_start, self.synced, self.written, self.end) = (base, base, base, base);
         (self.appended_bytes, self.written_bytes) = (self.synced_bytes, self.synced_bytes);
@@ -187,9 +189,12 @@ impl Log {
             end = batch.base;
             let Some(batch) = self.tail.pop() else { break };
             self.appended_bytes -= u64::from(batch.size);
-            self.producers.undo(batch.undo);
+            if let Some(first) = self.producers.undo(batch.undo) {
+                self.unconfirmed.take_back(first);
+            }
             let at = self.segment_at(batch.base);
             let segment = &mut self.segments[at];
+            segment.aborted.cut(batch.base);
             segment.size = batch.position;
             segment.largest = batch.largest_before;
             if let Some(index) = &mut segment.index {
@@ -204,6 +209,7 @@ impl Log {
 
     /// Below the batches that are listed: cuts at a place that is known, at or below `to`.
     fn forget_unlisted_batches(&mut self, to: Offset) -> Offset {
+        let ended = self.known_ended();
         let at = self.segment_at(to);
         let segment = &mut self.segments[at];
         let base = segment.base;
@@ -214,6 +220,7 @@ impl Log {
         let before: u64 = self.segments[at..].iter().map(|segment| u64::from(segment.size)).sum();
         let segment = &mut self.segments[at];
         (segment.size, segment.largest) = (position, largest);
+        segment.aborted.cut(end);
         if let Some(index) = &mut segment.index {
             index.cut(position);
         }
@@ -221,7 +228,8 @@ impl Log {
         let kept_bytes = if to < self.synced { 0 } else { self.synced_bytes };
         let gone_bytes = before.saturating_sub(position.into());
         self.appended_bytes = self.appended_bytes.saturating_sub(gone_bytes).max(kept_bytes);
-        self.producers.cut(end);
+        self.producers.cut(end, ended.into_iter());
+        self.unconfirmed.cut(end);
         self.tail.clear();
         end
     }

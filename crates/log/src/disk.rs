@@ -92,6 +92,8 @@ pub enum FileKind {
     Growing,
     /// The producers' state before the segment's first record.
     Producers,
+    /// Which transactions were aborted whose marks lie in the segment.
+    Aborted,
 }
 
 /// What the name of a retired file ends with.
@@ -99,7 +101,8 @@ pub(crate) const RETIRED: &str = ".deleted";
 
 impl FileKind {
     /// All of a segment's files. The log comes last: as long as it has its name, the others are not forgotten.
-    pub const ALL: [Self; 5] = [Self::Index, Self::TimeIndex, Self::Growing, Self::Producers, Self::Log];
+    pub const ALL: [Self; 6] =
+        [Self::Index, Self::TimeIndex, Self::Aborted, Self::Growing, Self::Producers, Self::Log];
 
     /// What the name ends with.
     pub fn extension(self) -> &'static str {
@@ -109,6 +112,7 @@ impl FileKind {
             Self::TimeIndex => "timeindex",
             Self::Growing => "growing",
             Self::Producers => "snapshot",
+            Self::Aborted => "txnindex",
         }
     }
 
@@ -222,19 +226,23 @@ pub enum DiskAction {
         index: Bytes,
         /// The whole file with the times.
         times: Bytes,
+        /// The whole file with the aborted transactions; empty if it is there already.
+        aborted: Bytes,
         /// The base of the segment that follows, which the snapshot is named by.
         next: Offset,
         /// The whole snapshot file.
         producers: Bytes,
     },
-    /// Replaces the snapshot of the producers' state before an offset.
-    WriteSnapshot {
-        /// The offset, which it is named by.
+    /// Replaces a file beside a segment.
+    WriteBeside {
+        /// Which one.
+        kind: FileKind,
+        /// The offset that it is named by.
         at: Offset,
         /// The whole file.
-        producers: Bytes,
+        contents: Bytes,
     },
-    /// Notes on a segment that still grows: more index entries, and a snapshot. Nothing needs to be on disk when it ends.
+    /// Notes on a segment that still grows: more index entries, the aborted transactions, and a snapshot. Nothing needs to be on disk when it ends.
     Note {
         /// Which segment.
         segment: SegmentId,
@@ -242,6 +250,8 @@ pub enum DiskAction {
         position: u32,
         /// What is new in it.
         entries: Bytes,
+        /// The whole file with the aborted transactions; empty if there are none.
+        aborted: Bytes,
         /// The offset that the snapshot is named by.
         through: Offset,
         /// The whole snapshot file.

@@ -320,7 +320,7 @@ impl Log {
                     base: *base,
                 });
             }
-            Barrier::Roll { old, size, index, times, next, producers } => {
+            Barrier::Roll { old, size, index, times, aborted, next, producers } => {
                 if self.synced < next.base {
                     actions.push(DiskAction::Sync { segment: *old });
                 }
@@ -329,12 +329,14 @@ impl Log {
                     self.epochs_unsaved = false;
                     actions.push(self.epochs_checkpoint());
                 }
-                let (index, times, producers) = (index.clone(), times.clone(), producers.clone());
+                let (index, times) = (index.clone(), times.clone());
+                let (aborted, producers) = (aborted.clone(), producers.clone());
                 actions.push(DiskAction::Seal {
                     segment: *old,
                     size: *size,
                     index,
                     times,
+                    aborted,
                     next: next.base,
                     producers,
                 });
@@ -443,8 +445,10 @@ impl Log {
         self.notes_unsaved = false;
         let committed = self.high_watermark.min(point);
         let notes = self.notes.filter(|notes| notes.through <= committed);
+        let through = notes.map_or(Offset::ZERO, |notes| notes.through);
+        let aborted_count = self.active().aborted.entries().partition_point(|it| it.mark < through) as u32;
         let Self { log_start, clean_to, .. } = *self;
-        let point = DurablePoint { point, committed, log_start, notes, clean_to };
+        let point = DurablePoint { point, committed, log_start, notes, aborted_count, clean_to };
         DiskAction::WriteCheckpoint { name: DURABLE_POINT, contents: point.to_text().into() }
     }
 
@@ -537,23 +541,27 @@ pub(crate) struct DurablePoint {
     pub(crate) log_start: Offset,
     /// The notes on the growing segment. Never above `committed`.
     pub(crate) notes: Option<Notes>,
+    /// Aborted transactions whose marks they are on.
+    pub(crate) aborted_count: u32,
     /// Each key is there once below, or newer.
     pub(crate) clean_to: Offset,
 }
 
 impl DurablePoint {
     pub(crate) fn to_text(self) -> String {
-        let Self { point, committed, log_start, notes, clean_to } = self;
+        let Self { point, committed, log_start, notes, aborted_count, clean_to } = self;
         let notes = notes.map_or_else(|| "-".to_owned(), Notes::to_line);
-        checkpoint::checked(&format!("2\n{point}\n{committed}\n{log_start}\n{notes}\n{clean_to}\n"))
+        let lines = format!("{point}\n{committed}\n{log_start}\n{notes}\n{clean_to}\n{aborted_count}\n");
+        checkpoint::checked(&format!("3\n{lines}"))
     }
 
-    /// Reads the file; `None` if it is damaged, or contradicts itself. Version 0 had no log start, version 1 knew nothing of compaction.
+    /// Reads the file; `None` if it is damaged, or contradicts itself. Version 0 had no log start, version 1 knew nothing of compaction, and
+    /// version 2 nothing of transactions.
     pub(crate) fn from_text(text: &str) -> Option<Self> {
         let lines: Vec<&str> = checkpoint::body(text)?.lines().collect();
         let offset = |at: usize| Offset::from_wire(lines[at].parse().ok()?);
         let mut it = match lines[..] {
-            ["0", _, _] | ["1", _, _, _, _] | ["2", _, _, _, _, _] => {
+            ["0", _, _] | ["1", _, _, _, _] | ["2", _, _, _, _, _] | ["3", _, _, _, _, _, _] => {
                 Self { point: offset(1)?, committed: offset(2)?, ..Self::default() }
             }
             _ => return None,
@@ -562,8 +570,11 @@ impl DurablePoint {
             it.log_start = offset(3)?;
             it.notes = Notes::from_line(notes);
         }
-        if lines.len() == 6 {
-            it.clean_to = offset(5)?;
+        if let Some(clean_to) = lines.get(5) {
+            it.clean_to = Offset::from_wire(clean_to.parse().ok()?)?;
+        }
+        if let Some(aborted_count) = lines.get(6) {
+            it.aborted_count = aborted_count.parse().ok()?;
         }
         let notes_hold = it.notes.is_none_or(|notes| notes.through <= it.committed);
         (it.committed <= it.point && notes_hold).then_some(it)

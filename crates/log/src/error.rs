@@ -28,6 +28,24 @@ pub enum AppendError {
         /// What would have followed.
         expected: i32,
     },
+    /// The producer has a transaction open, and the batch does not belong to it (INVALID_TXN_STATE).
+    #[error("producer {producer} appended outside of its transaction, which is open since offset {first}")]
+    InTransaction {
+        /// Which producer.
+        producer: ProducerId,
+        /// Where the transaction begins.
+        first: Offset,
+    },
+    /// A mark of a coordinator that has been replaced since (TRANSACTION_COORDINATOR_FENCED).
+    #[error("coordinator epoch {given} ends a transaction of producer {producer}, but {current} did before")]
+    CoordinatorFenced {
+        /// Whose transaction.
+        producer: ProducerId,
+        /// The mark's epoch.
+        given: LeaderEpoch,
+        /// The newest epoch seen.
+        current: LeaderEpoch,
+    },
     /// A follower was given records that do not follow its own.
     #[error("records begin at offset {given}, the log ends at {end}")]
     NotContiguous {

@@ -232,11 +232,12 @@ impl Files {
             }
             DiskAction::CreateSegment { segment } => self.create_segment(*segment),
             DiskAction::Truncate { segment, size, delete } => self.truncate(*segment, *size, delete),
-            DiskAction::Seal { segment, index, times, next, producers, .. } => {
-                self.seal(*segment, index, times, SegmentId { partition, base: *next }, producers)
+            DiskAction::Seal { segment, index, times, aborted, next, producers, .. } => {
+                let next = SegmentId { partition, base: *next };
+                self.seal(*segment, [index, times, aborted], next, producers)
             }
-            DiskAction::WriteSnapshot { at, producers } => {
-                self.write_snapshot(SegmentId { partition, base: *at }, producers, true)
+            DiskAction::WriteBeside { kind, at, contents } => {
+                self.write_beside(*kind, SegmentId { partition, base: *at }, contents, true)
             }
             DiskAction::WriteCheckpoint { name, contents } => {
                 self.write_checkpoint(partition, name, contents)
@@ -246,8 +247,9 @@ impl Files {
                 self.remove(segments)?;
                 snapshots.iter().try_for_each(|at| self.remove_snapshot(SegmentId { partition, base: *at }))
             }
-            DiskAction::Note { segment, position, entries, through, producers } => {
-                self.note(*segment, *position, entries, SegmentId { partition, base: *through }, producers)
+            DiskAction::Note { segment, position, entries, aborted, through, producers } => {
+                let through = SegmentId { partition, base: *through };
+                self.note(*segment, *position, entries, aborted, through, producers)
             }
             DiskAction::Move(it) => self.move_step(partition, it),
             DiskAction::DeletePartition => self.delete_partition(partition),
@@ -486,18 +488,22 @@ impl Files {
     fn seal(
         &self,
         segment: SegmentId,
-        index: &[u8],
-        times: &[u8],
+        [index, times, aborted]: [&[u8]; 3],
         next: SegmentId,
         producers: &[u8],
     ) -> Result<(), DiskError> {
-        let path = self.path(segment, FileKind::Index).map_err(failed("find", segment))?;
-        write_file(&path, index, true).map_err(failed("write", &path))?;
-        let path = self.path(segment, FileKind::TimeIndex).map_err(failed("find", segment))?;
-        write_file(&path, times, true).map_err(failed("write", &path))?;
+        self.write_beside(FileKind::Index, segment, index, true)?;
+        self.write_beside(FileKind::TimeIndex, segment, times, true)?;
+        if !aborted.is_empty() {
+            self.write_beside(FileKind::Aborted, segment, aborted, true)?;
+        }
         let path = self.path(segment, FileKind::Growing).map_err(failed("find", segment))?;
         remove_file(&path).map_err(failed("remove", &path))?;
-        if producers.is_empty() { Ok(()) } else { self.write_snapshot(next, producers, true) }
+        if producers.is_empty() {
+            Ok(())
+        } else {
+            self.write_beside(FileKind::Producers, next, producers, true)
+        }
     }
 
     fn note(
@@ -505,6 +511,7 @@ impl Files {
         segment: SegmentId,
         position: u32,
         entries: &[u8],
+        aborted: &[u8],
         through: SegmentId,
         producers: &[u8],
     ) -> Result<(), DiskError> {
@@ -513,12 +520,21 @@ impl Files {
         notes
             .and_then(|notes| notes.write_all_at(entries, position.into()))
             .map_err(failed("write", &path))?;
-        self.write_snapshot(through, producers, false)
+        if !aborted.is_empty() {
+            self.write_beside(FileKind::Aborted, segment, aborted, false)?;
+        }
+        self.write_beside(FileKind::Producers, through, producers, false)
     }
 
-    fn write_snapshot(&self, at: SegmentId, producers: &[u8], synced: bool) -> Result<(), DiskError> {
-        let path = self.path(at, FileKind::Producers).map_err(failed("find", at))?;
-        write_file(&path, producers, synced).map_err(failed("write", &path))
+    fn write_beside(
+        &self,
+        kind: FileKind,
+        at: SegmentId,
+        contents: &[u8],
+        synced: bool,
+    ) -> Result<(), DiskError> {
+        let path = self.path(at, kind).map_err(failed("find", at))?;
+        write_file(&path, contents, synced).map_err(failed("write", &path))
     }
 
     fn remove_snapshot(&self, at: SegmentId) -> Result<(), DiskError> {

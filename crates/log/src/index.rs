@@ -112,6 +112,17 @@ impl Index {
         self.last_of(base, self.entries.partition_point(|entry| u64::from(entry.last) <= target))
     }
 
+    /// Where a batch begins that nobody reads who wants so many bytes from the batch with `target` on; `None` if none is known.
+    pub(crate) fn beyond(&self, base: Offset, target: Offset, max_bytes: u32) -> Option<Offset> {
+        let target = target.since(base);
+        // The batch begins at or before this entry's, and is given whole.
+        let first = self.entries.partition_point(|entry| u64::from(entry.last) <= target);
+        let end = self.entries.get(first)?.position.saturating_add(max_bytes);
+        let rest = &self.entries[first + 1..];
+        let entry = rest.get(rest.partition_point(|entry| entry.position < end))?;
+        Some(base.advance(entry.last - entry.last_delta))
+    }
+
     /// The first batch of this time or later begins here or later.
     pub(crate) fn floor_of_time(&self, base: Offset, time: Timestamp) -> Floor {
         self.last_of(base, self.entries.partition_point(|entry| entry.largest < time))

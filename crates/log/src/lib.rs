@@ -5,12 +5,12 @@
 //! Knows no requests, no replicas and no clock. Only [`Files`] performs operations, for those who have a disk.
 //!
 //! ```text
-//!   topic-0/  00000000000000000000.log  .index  .timeindex      closed: its indexes are files
+//!   topic-0/  00000000000000000000.log  .index  .timeindex  .txnindex    closed: its indexes are files
 //!             00000000000000001234.log  .snapshot  grows: its index is in memory; the snapshot has the producers before it
 //!                                       .growing   notes on it, with a snapshot of their own
 //!             leader-epoch-checkpoint  partition.metadata  durable-point (and where the log starts)  damaged-ranges
 //! ```
-//! All but `durable-point`, `damaged-ranges` and `….growing` are in Kafka's formats, the epochs with a checksum behind them.
+//! All but `durable-point`, `damaged-ranges` and `….growing` are in Kafka's formats, the epochs and `….txnindex` with a checksum behind them.
 
 mod append;
 mod checkpoint;
@@ -42,6 +42,7 @@ mod survey;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod transactions;
 mod walk;
 
 pub use append::Appended;
@@ -57,9 +58,10 @@ pub use files::{
 };
 pub use log::{Log, Progress};
 pub use plan::{Floor, ReadPlan, ReadStart, Says, TimeFound, TimeLookup, TimeQuestion, TimeSpan, TimeStart};
-pub use producers::ProducerState;
+pub use producers::{ProducerState, TransactionGuard};
 pub use quarantine::DamagedRange;
 pub use recover::{LogFiles, RecoveryReport};
 pub use resolve::{ReadFile, ReadSegment, resolve, resolve_time};
 pub use scrub::{Scrub, ScrubProgress, Scrubbed, scrub};
 pub use survey::Place;
+pub use transactions::{AbortedLookup, AbortedTransaction, resolve_aborted};

@@ -8,7 +8,7 @@
 //! Invariant: `synced <= written <= end`, `log_start <= written`, and nothing at or above `written` is readable. `end`, the segments, the epochs and the
 //! producers are those of everything appended, as if all queued disk work had been done; what is taken back is undone in all of them.
 
-use klamm_model::{LeaderEpoch, Offset, Tick, Timestamp, TopicPartition};
+use klamm_model::{LeaderEpoch, Offset, ProducerId, Tick, Timestamp, TopicPartition, ValidBatch};
 
 use crate::compact::{Compacted, Pass};
 use crate::config::{Flush, LogConfig};
@@ -16,13 +16,14 @@ use crate::disk::{DiskError, DiskOp, LogDir, SegmentId, SegmentVersion};
 use crate::epochs::Epochs;
 use crate::moving::Moving;
 use crate::notes::{Draft, Notes};
-use crate::producers::{ProducerState, Producers};
+use crate::producers::{ProducerState, Producers, TransactionGuard};
 use crate::quarantine::{DamagedRange, Quarantine};
 use crate::queue::{Barrier, Queue};
 use crate::retention::Leftovers;
 use crate::scrub::{ScrubProgress, Scrubbing};
 use crate::segment::Segment;
 use crate::tail::Tail;
+use crate::transactions::Unconfirmed;
 
 /// What the end of an operation moved.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -78,6 +79,7 @@ pub struct Log {
     pub(crate) tail: Tail,
     pub(crate) epochs: Epochs,
     pub(crate) producers: Producers,
+    pub(crate) unconfirmed: Unconfirmed,
     pub(crate) queue: Queue,
     /// The directory's name, until it is made.
     pub(crate) to_create: Option<String>,
@@ -170,6 +172,7 @@ impl Log {
             tail: Tail::default(),
             epochs: Epochs::default(),
             producers: Producers::default(),
+            unconfirmed: Unconfirmed::default(),
             queue: Queue::default(),
             to_create: None,
             epochs_unsaved: false,
@@ -296,11 +299,19 @@ impl Log {
 
     /// All producers that are remembered, by id.
     pub fn producer_states(&self) -> impl Iterator<Item = ProducerState> {
-        self.producers.sorted().into_iter().map(|(id, entry)| ProducerState {
-            id,
-            epoch: entry.epoch,
-            last: entry.batches().last().map(|batch| (batch.last_sequence(), batch.timestamp)),
-        })
+        self.producers.sorted().into_iter().map(|(id, entry)| ProducerState::of(id, entry))
+    }
+
+    /// Whether a transactional batch would begin a transaction here, so that its coordinator has to be asked first. `None` if its transaction is open
+    /// already, or the batch is there already. Asked again before the append, it must be `None` or the same.
+    pub fn begins_transaction(&self, batch: &ValidBatch) -> Option<TransactionGuard> {
+        let producer = batch.producer.filter(|_| batch.is_transactional && batch.mark.is_none())?;
+        self.producers.begins_transaction(producer, batch.last_offset_delta)
+    }
+
+    /// What is known of a producer.
+    pub fn producer_state(&self, id: ProducerId) -> Option<ProducerState> {
+        self.producers.get(id).map(|entry| ProducerState::of(id, entry))
     }
 
     /// A leader's epoch begins at `at`, though it has no record yet. It is saved with its first one: a start would not take it for one without.
@@ -316,6 +327,7 @@ impl Log {
     /// Nothing below is going to be taken back, unless a leader is elected that lacks committed records.
     pub fn note_high_watermark(&mut self, high_watermark: Offset) {
         self.high_watermark = high_watermark;
+        self.unconfirmed.confirm(high_watermark);
         self.tail.trim(high_watermark, self.written);
         self.forget_indexes();
     }
@@ -331,6 +343,7 @@ impl Log {
             }
             if segment.sealed && next_base <= cut_above {
                 segment.index = None;
+                segment.aborted.forget();
             }
             next_base = segment.base;
         }
@@ -450,6 +463,11 @@ impl Log {
             self.log_start,
             self.end,
             self.quarantine
+        );
+        assert!(
+            self.segments.iter().all(|it| it.index.is_none() || it.aborted.is_known()),
+            "a segment of {} that may grow has no index of aborted transactions",
+            self.partition
         );
         assert!(self.active().index.is_some(), "the growing segment of {} has no index", self.partition);
         if let Some(last) = self.tail.last().filter(|last| self.active().base <= last.base) {

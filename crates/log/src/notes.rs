@@ -1,8 +1,8 @@
-//! Notes on the growing segment, so that a start need not read all of it: its index, and the producers' state at some offset.
+//! Notes on the growing segment, so that a start need not read all of it: its indexes, and the producers' state at some offset.
 //!
 //! They are drafted at the end of a batch when there is enough new since the last ones, or when the log comes to rest. Once everything below is on
-//! disk and committed, the index entries are appended to `….growing` and the producers written to a snapshot named by the offset; then the file
-//! with the durable point names the offset. Nothing of it is synced, and nothing is trusted: a start that finds notes which do not agree with
+//! disk and committed, the index entries are appended to `….growing`, the aborted transactions written to `….txnindex`, if there are any, and the producers to a
+//! snapshot named by the offset; then the file with the durable point names the offset. Nothing of it is synced, and nothing is trusted: a start that finds notes which do not agree with
 //! each other, or with the records, reads the segment from its beginning.
 //!
 //! What is noted is never above the durable point of the same file, and a cut below that rewrites it first. So notes never speak of records that
@@ -16,6 +16,7 @@ use crate::index::{Largest, NOTE_SIZE};
 use crate::log::{Life, Log};
 use crate::queue::Errand;
 use crate::snapshot;
+use crate::transactions;
 
 /// A log that comes to rest is noted if a start would have to read more than this: some tenths of a millisecond.
 const UNNOTED_AT_REST_MAX: u32 = 256 * 1024;
@@ -59,6 +60,7 @@ impl Notes {
 #[derive(Debug)]
 pub(crate) struct Draft {
     pub(crate) notes: Notes,
+    pub(crate) aborted: Bytes,
     pub(crate) producers: Bytes,
 }
 
@@ -82,7 +84,11 @@ impl Log {
             entry_count: index.len(),
             largest: active.largest,
         };
-        self.draft = Some(Box::new(Draft { notes, producers: snapshot::write(&self.producers) }));
+        let aborted = match active.aborted.entries() {
+            [] => Bytes::new(),
+            entries => transactions::to_bytes(active.base, entries),
+        };
+        self.draft = Some(Box::new(Draft { notes, aborted, producers: snapshot::write(&self.producers) }));
     }
 
     /// The process is about to end: what a start would have to find out is noted. Ends when no operation is under way any more.
@@ -113,7 +119,7 @@ impl Log {
             return;
         }
         let Some(draft) = self.draft.take() else { return };
-        let Draft { notes, producers } = *draft;
+        let Draft { notes, aborted, producers } = *draft;
         let base = self.active().base;
         let before = self.notes.filter(|before| before.base == base).map_or(0, |before| before.entry_count);
         let Some(index) = self.active().index.as_ref().filter(|_| notes.base == base) else { return };
@@ -121,6 +127,7 @@ impl Log {
             segment: self.id_of(base),
             position: before * NOTE_SIZE as u32,
             entries: index.notes_to_bytes(base, before, notes.entry_count),
+            aborted,
             through: notes.through,
             producers,
         };

@@ -79,6 +79,8 @@ pub struct ReadPlan {
     pub limit_offset: Option<Offset>,
     /// How much is wanted. The first batch is given whole.
     pub max_bytes: u32,
+    /// No record at or above this offset is read.
+    pub end: Offset,
 }
 
 /// A record that was looked for by time.

@@ -55,6 +55,7 @@ pub(crate) enum Barrier {
         size: u32,
         index: Bytes,
         times: Bytes,
+        aborted: Bytes,
         next: SegmentId,
         producers: Bytes,
     },

@@ -38,6 +38,7 @@ impl Log {
             limit: segment.size,
             limit_offset: None,
             max_bytes,
+            end: limit,
         };
         if let Some((found, batch)) =
             self.tail.find(from).and_then(|found| Some((found, self.tail.get(found)?)))
@@ -52,9 +53,11 @@ impl Log {
             };
             let last = self.tail.last_that(found, fits);
             plan.start = ReadStart::Exact { position: batch.position, first_end };
-            plan.limit = last.position + last.size;
+            (plan.limit, plan.end) = (last.position + last.size, last.end);
             return Ok(Some(plan));
         }
+        let beyond = segment.index.as_ref().and_then(|index| index.beyond(segment.base, from, max_bytes));
+        plan.end = beyond.map_or(limit, |beyond| beyond.min(limit));
         let start = Floor::start_of(segment.base);
         let floor = segment.index.as_ref().map_or(start, |index| index.floor(segment.base, from));
         plan.start = match segment.index_file_entry_count {

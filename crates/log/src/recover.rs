@@ -21,14 +21,15 @@ use crate::epochs::Epochs;
 use crate::error::RecoverError;
 use crate::index::{self, Index, Indexed, Largest, time_entry};
 use crate::log::Log;
-use crate::producers::{Producers, sequenced};
+use crate::producers::{Producers, Sent};
 use crate::quarantine::{DamagedRange, Quarantine};
 use crate::queue::Barrier;
 use crate::segment::Segment;
 use crate::snapshot;
-use crate::survey::{Known, Met, Place, Survey};
+use crate::survey::{Known, Met, Place, Stored, Survey};
 use crate::walk::{Walk, WalkError};
 
+mod aborted;
 mod damaged;
 mod resume;
 
@@ -76,9 +77,6 @@ struct Found {
     /// The same of the file with the times.
     time_entry_count: Option<u32>,
 }
-
-/// A batch and its size.
-type Listed = (BatchHeader, u32);
 
 /// The good part of a segment.
 #[derive(Clone, Copy)]
@@ -209,10 +207,11 @@ impl Recovery<'_> {
         }
         let last = found[found.len() - 1];
         let closed_found = &found[..found.len() - 1];
+        self.find_aborted(closed_found, last, &mut closed, &mut repairs)?;
         let (epochs, producers) = self.state_before(closed_found, last, &mut repairs)?;
 
-        let resumed = match saved.and_then(|saved| saved.notes) {
-            Some(notes) => self.resume(notes, last, &epochs)?,
+        let resumed = match saved.and_then(|saved| Some((saved.notes?, saved.aborted_count))) {
+            Some((notes, aborted_count)) => self.resume(notes, aborted_count, last, &epochs)?,
             None => None,
         };
         // Notes are on what is committed: no cut goes below them.
@@ -228,18 +227,19 @@ impl Recovery<'_> {
         log.appended_bytes = found[..first_listed].iter().map(|segment| u64::from(segment.size)).sum();
         (log.epochs, log.producers) = (epochs, producers_before.unwrap_or(producers));
         for (at, (batches, closed)) in listed.iter().zip(may_grow_again).enumerate() {
-            for (header, size) in batches {
-                log.place(&NewBatch::stored(header, *size));
+            for batch in batches {
+                log.place(&NewBatch::stored(&batch.header, batch.size, batch.mark));
             }
             let segment = log.active_mut();
             assert_eq!(segment.size, closed.size, "a listed segment is whole");
             // The times are as the batches say, whatever their index does: a byte of a batch may have changed.
-            let (index, first_timestamp, largest) =
-                (segment.index.take(), segment.first_timestamp, segment.largest);
-            *segment = Segment { index, first_timestamp, largest, ..closed };
+            let (index, aborted) = (segment.index.take(), std::mem::take(&mut segment.aborted));
+            let (first_timestamp, largest) = (segment.first_timestamp, segment.largest);
+            *segment = Segment { index, aborted, first_timestamp, largest, ..closed };
             log.segments.push(Segment::new(found[first_listed + at + 1].base));
         }
         log.tail.trim(self.committed, log.end);
+        log.unconfirmed.confirm(self.committed);
         if let Some(resumed) = resumed {
             resumed.apply(&mut log);
         }
@@ -251,11 +251,12 @@ impl Recovery<'_> {
         let from = Scanned { end: log.end, size: log.active().size };
         let Scanned { end: valid_end, size } = self.scan(last, from, last_epoch, None, &mut |met| {
             match met {
-                Met::Batch(header, size) => {
+                Met::Batch(Stored { header, size, mark }) => {
                     if let Some(epoch) = header.leader_epoch {
                         log.epochs.begin(epoch, log.end);
                     }
-                    log.place(&NewBatch::stored(header, *size));
+                    log.place(&NewBatch::stored(header, *size, *mark));
+                    log.unconfirmed.confirm(committed);
                 }
                 Met::Damage(range) => log.leave_out(range),
             }
@@ -302,6 +303,7 @@ impl Recovery<'_> {
                 committed: self.committed,
                 log_start,
                 notes: None,
+                aborted_count: 0,
                 clean_to,
             };
             let contents = known.to_text().into();
@@ -514,7 +516,7 @@ impl Recovery<'_> {
         let mut position = 0;
         let interval = self.config.index_interval_bytes;
         let scanned = self.scan(segment, Scanned::none(segment), None, Some(next), &mut |met| match met {
-            Met::Batch(header, size) => {
+            Met::Batch(Stored { header, size, .. }) => {
                 let batch = Indexed {
                     first: header.base_offset,
                     last_delta: header.last_offset_delta,
@@ -537,6 +539,7 @@ impl Recovery<'_> {
             size: segment.size,
             index: index.to_bytes(),
             times: index.times_to_bytes(segment.base, rebuilt.largest),
+            aborted: bytes::Bytes::new(),
             next,
             producers: bytes::Bytes::new(),
         };
@@ -582,7 +585,7 @@ impl Recovery<'_> {
 
     /// The batches of the closed segments that go on above what was committed, and the producers before them: a cut may end in any of these segments, and must
     /// not take more than it was told to.
-    fn listed(&mut self, found: &[Found]) -> Result<(Vec<Vec<Listed>>, Option<Producers>), RecoverError> {
+    fn listed(&mut self, found: &[Found]) -> Result<(Vec<Vec<Stored>>, Option<Producers>), RecoverError> {
         let last = found.len() - 1;
         let mut first = (0..last).find(|at| self.committed < found[at + 1].base).unwrap_or(last);
         let mut producers = self.producers_from_file(found[first].base)?;
@@ -598,7 +601,7 @@ impl Recovery<'_> {
             let next = found[at + 1].base;
             let scanned =
                 self.scan(found[at], Scanned::none(found[at]), None, Some(next), &mut |met| match met {
-                    Met::Batch(header, size) => batches.push((*header, *size)),
+                    Met::Batch(batch) => batches.push(*batch),
                     Met::Damage(_) => is_whole = false,
                 })?;
             listed.push(batches);
@@ -634,23 +637,24 @@ impl Recovery<'_> {
         let count_max = self.config.producer_count_max;
         for (segment, next) in closed.iter().zip(closed[1..].iter().chain([&last])) {
             self.scan(*segment, Scanned::none(*segment), None, Some(next.base), &mut |met| {
-                let Met::Batch(header, _) = met else { return };
+                let Met::Batch(Stored { header, mark, .. }) = met else { return };
                 let goes_on = scanned_epochs
                     .newest()
                     .is_none_or(|newest| header.leader_epoch.is_some_and(|epoch| newest.epoch <= epoch));
                 if let Some(epoch) = header.leader_epoch.filter(|_| goes_on) {
                     scanned_epochs.begin(epoch, header.base_offset);
                 }
-                if let Some((producer, batch)) = sequenced(header) {
-                    scanned_producers.note(producer, batch, count_max);
+                if let Some(sent) = Sent::stored(header, *mark) {
+                    scanned_producers.note(&sent, count_max);
                 }
             })?;
         }
         if producers.is_none() {
             self.rebuilt.push(FileKind::Producers.file_name(last.base));
-            repairs.push(DiskAction::WriteSnapshot {
+            repairs.push(DiskAction::WriteBeside {
+                kind: FileKind::Producers,
                 at: last.base,
-                producers: snapshot::write(&scanned_producers),
+                contents: snapshot::write(&scanned_producers),
             });
         }
         if epochs.is_none() {
@@ -736,6 +740,7 @@ impl Recovery<'_> {
             limit: segment.size,
             limit_offset: None,
             max_bytes: 0,
+            end: Offset::MAX,
         };
         let mut read = |kind: FileKind, position: u64, buffer: &mut [u8]| {
             self.files.read_at(&kind.file_name(segment.base), position, buffer)

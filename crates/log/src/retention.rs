@@ -1,6 +1,6 @@
 //! Old records go: by age and size, and below where somebody had them deleted.
 //!
-//! Whole segments, the oldest first, and nothing at or above the high watermark. A segment that still grows is closed first. On disk the new log
+//! Whole segments, the oldest first, and nothing above the stable part of the log. A segment that still grows is closed first. On disk the new log
 //! start is noted before anything else (`durable-point`); then the files are retired, that is renamed, and removed when those who read them had
 //! the time to finish. So whatever a crash or a power failure leaves of the renames, a start knows what is below the log, and goes on with it.
 
@@ -50,11 +50,12 @@ impl Log {
         let Retention { age_ms_max, bytes_max } = self.config.retention;
         let mut excess = bytes_max.map_or(0, |max| self.size_bytes().saturating_sub(max));
         let mut count = 0;
+        let stable = self.last_stable();
         for at in 0..self.segments.len() {
             let (end, grows) = (self.segment_end(at), at + 1 == self.segments.len());
             let segment = &mut self.segments[at];
             // A growing one without a byte cannot end, though records may be missing there that it is known to have had.
-            if (grows && segment.size == 0) || self.high_watermark < end {
+            if (grows && segment.size == 0) || stable < end {
                 break;
             }
             let since = match segment.largest.timestamp {

@@ -3,6 +3,7 @@
 use klamm_model::{Offset, Tick, Timestamp};
 
 use crate::index::{Index, Largest};
+use crate::transactions::AbortedIndex;
 
 /// A segment, as it will be when everything queued is done.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(crate) struct Segment {
     pub(crate) undated_since: Option<Timestamp>,
     /// Where batches begin: of the last segment, and of those that a cut may make the last again.
     pub(crate) index: Option<Index>,
+    /// The aborted transactions whose marks it has. In memory where `index` is.
+    pub(crate) aborted: AbortedIndex,
     /// Entries of the index file, once it is written.
     pub(crate) index_file_entry_count: u32,
     /// Entries of the file with the times.
@@ -41,6 +44,7 @@ impl Segment {
             undated_since: None,
             first_timestamp: Timestamp(i64::MIN),
             index: Some(Index::default()),
+            aborted: AbortedIndex::default(),
             index_file_entry_count: 0,
             time_file_entry_count: 0,
             sealed: false,

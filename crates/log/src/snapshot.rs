@@ -4,7 +4,7 @@
 //! the last one win, ours has them all back, so that a batch sent again across a restart is still known.
 
 use bytes::{BufMut, Bytes};
-use klamm_model::{Offset, Producer, ProducerEpoch, ProducerId, Timestamp, crc32c};
+use klamm_model::{LeaderEpoch, Offset, Producer, ProducerEpoch, ProducerId, Timestamp, crc32c};
 
 use crate::producers::{Producers, SequencedBatch, sequence_after};
 
@@ -12,30 +12,31 @@ const VERSION: i16 = 1;
 /// Version, checksum, count.
 const HEADER_SIZE: usize = 2 + 4 + 4;
 const ENTRY_SIZE: usize = 8 + 2 + 4 + 8 + 4 + 8 + 4 + 8;
-const NO_SEQUENCE: i32 = -1;
 
 /// The file for `producers`.
 pub(crate) fn write(producers: &Producers) -> Bytes {
     let mut entries = Vec::with_capacity(producers.len() * ENTRY_SIZE);
     let mut count: i32 = 0;
     for (id, entry) in producers.sorted() {
-        let nothing = SequencedBatch {
-            base_sequence: NO_SEQUENCE,
+        let not_numbered = SequencedBatch {
+            base_sequence: Producer::NO_SEQUENCE,
             last_delta: 0,
             base: entry.last_offset,
-            timestamp: Timestamp(-1),
+            timestamp: entry.timestamp,
         };
-        let none = entry.batches().next().is_none().then_some(&nothing);
-        for batch in entry.batches().chain(none) {
-            let last_sequence = if batch.base_sequence < 0 { NO_SEQUENCE } else { batch.last_sequence() };
+        // A mark comes first, though it is the last: who lets the last one win has to know the numbers.
+        let ends_numbered =
+            entry.batches().last().is_some_and(|last| last.last_offset() == entry.last_offset);
+        for batch in (!ends_numbered).then_some(&not_numbered).into_iter().chain(entry.batches()) {
+            let is_numbered = 0 <= batch.base_sequence;
             entries.put_i64(id.0);
             entries.put_i16(entry.epoch.0);
-            entries.put_i32(last_sequence);
+            entries.put_i32(if is_numbered { batch.last_sequence() } else { Producer::NO_SEQUENCE });
             entries.put_i64(batch.last_offset().raw());
             entries.put_u32(batch.last_delta);
             entries.put_i64(batch.timestamp.0);
-            entries.put_i32(-1); // epoch of the transaction coordinator
-            entries.put_i64(-1); // first offset of the open transaction
+            entries.put_i32(entry.coordinator_epoch.map_or(-1, |epoch| epoch.0));
+            entries.put_i64(entry.transaction.map_or(-1, Offset::raw));
             count += 1;
         }
     }
@@ -67,15 +68,21 @@ pub(crate) fn read(file: &[u8], next: Offset) -> Option<Producers> {
         let (last_sequence, rest) = rest.split_first_chunk::<4>()?;
         let (last_offset, rest) = rest.split_first_chunk::<8>()?;
         let (last_delta, rest) = rest.split_first_chunk::<4>()?;
-        let (timestamp, _) = rest.split_first_chunk::<8>()?;
+        let (timestamp, rest) = rest.split_first_chunk::<8>()?;
+        let (coordinator_epoch, rest) = rest.split_first_chunk::<4>()?;
+        let (transaction, _) = rest.split_first_chunk::<8>()?;
         let last_delta = u32::try_from(i32::from_be_bytes(*last_delta)).ok()?;
         let last_offset = Offset::from_wire(i64::from_be_bytes(*last_offset))?;
         let last_sequence = i32::from_be_bytes(*last_sequence);
-        if next <= last_offset {
+        let transaction = Offset::from_wire(i64::from_be_bytes(*transaction));
+        if next <= last_offset || transaction.is_some_and(|first| next <= first) {
             return None;
         }
-        let base_sequence =
-            if last_sequence < 0 { NO_SEQUENCE } else { sequence_before(last_sequence, last_delta) };
+        let base_sequence = if last_sequence < 0 {
+            Producer::NO_SEQUENCE
+        } else {
+            sequence_before(last_sequence, last_delta)
+        };
         let producer = Producer {
             id: ProducerId::from_wire(i64::from_be_bytes(*id))?,
             epoch: ProducerEpoch(i16::from_be_bytes(*epoch)),
@@ -87,7 +94,8 @@ pub(crate) fn read(file: &[u8], next: Offset) -> Option<Producers> {
             base: Offset::from_wire(last_offset.raw() - i64::from(last_delta))?,
             timestamp: Timestamp(i64::from_be_bytes(*timestamp)),
         };
-        producers.note(producer, batch, usize::MAX);
+        let coordinator_epoch = LeaderEpoch::from_wire(i32::from_be_bytes(*coordinator_epoch));
+        producers.remember(producer, batch, transaction, coordinator_epoch);
     }
     Some(producers)
 }
@@ -100,40 +108,46 @@ fn sequence_before(sequence: i32, delta: u32) -> i32 {
 
 #[cfg(test)]
 mod tests {
+    use klamm_model::{TransactionEnd, TransactionMark};
+
     use super::*;
+    use crate::producers::{Part, Sent};
 
     fn some() -> Producers {
         let mut producers = Producers::default();
-        for (id, epoch, base_sequence, last_delta, base) in [
-            (7, 0, 0, 9, 0),
-            (7, 0, 10, 0, 10),
-            (3, 2, i32::MAX - 1, 3, 11),
-            (7, 0, 11, 4, 15),
-            (9, 1, -1, 0, 20),
+        let end = TransactionEnd::Commit;
+        let mark = |epoch| Part::End(TransactionMark { end, coordinator_epoch: LeaderEpoch(epoch) });
+        for (id, epoch, base_sequence, last_delta, base, part) in [
+            (7, 0, 0, 9, 0, Part::None),
+            (7, 0, 10, 0, 10, Part::None),
+            (3, 2, i32::MAX - 1, 3, 11, Part::Member),
+            (7, 0, 11, 4, 15, Part::None),
+            (9, 1, -1, 0, 20, mark(4)),
+            (3, 2, -1, 0, 21, mark(5)),
+            (8, 1, 0, 0, 22, Part::Member),
+            (8, 2, -1, 0, 23, mark(6)),
+            (8, 2, 0, 1, 24, Part::Member),
         ] {
             let producer = Producer { id: ProducerId(id), epoch: ProducerEpoch(epoch), base_sequence };
-            let batch = SequencedBatch {
-                base_sequence,
-                last_delta,
-                base: Offset::new(base),
-                timestamp: Timestamp(base),
-            };
-            producers.note(producer, batch, 100);
+            let timestamp = Timestamp(base);
+            let batch = SequencedBatch { base_sequence, last_delta, base: Offset::new(base), timestamp };
+            producers.note(&Sent { producer, batch, part }, 100);
         }
         producers
     }
 
     #[test]
     fn what_is_written_is_read_back() {
-        let next = Offset::new(21);
+        let next = Offset::new(26);
         let file = write(&some());
         assert_eq!(read(&file, next), Some(some()));
+        assert_eq!(some().first_open(), Some(Offset::new(24)));
         assert_eq!(read(&write(&Producers::default()), next), Some(Producers::default()));
     }
 
     #[test]
     fn a_file_with_any_bit_flipped_or_cut_anywhere_is_refused() {
-        let next = Offset::new(21);
+        let next = Offset::new(26);
         let file = write(&some());
         for position in 0..file.len() {
             assert_eq!(read(&file[..position], next), None, "cut at {position}");
@@ -141,6 +155,6 @@ mod tests {
             flipped[position] ^= 4;
             assert_eq!(read(&flipped, next), None, "flipped at {position}");
         }
-        assert_eq!(read(&file, Offset::new(20)), None, "of a longer log");
+        assert_eq!(read(&file, Offset::new(25)), None, "of a longer log");
     }
 }

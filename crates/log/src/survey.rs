@@ -11,7 +11,7 @@
 
 use std::io;
 
-use klamm_model::{BATCH_HEADER_SIZE, BatchHeader, BatchView, LeaderEpoch, Offset};
+use klamm_model::{BATCH_HEADER_SIZE, BatchHeader, BatchView, LeaderEpoch, Offset, TransactionMark};
 
 use crate::quarantine::DamagedRange;
 use crate::walk::{ALL, ReadAt, Walk, WalkError};
@@ -53,9 +53,17 @@ pub(crate) struct Known<'a> {
 
 /// What a survey comes to.
 pub(crate) enum Met {
-    /// A good batch, and its size.
-    Batch(BatchHeader, u32),
+    Batch(Stored),
     Damage(DamagedRange),
+}
+
+/// A good batch in a file.
+#[derive(Clone, Copy)]
+pub(crate) struct Stored {
+    pub(crate) header: BatchHeader,
+    pub(crate) size: u32,
+    /// It ends a transaction.
+    pub(crate) mark: Option<TransactionMark>,
 }
 
 /// What batches have to lead to, one after the other, to be believed.
@@ -86,8 +94,8 @@ impl<'a> Survey<'a> {
         if let Some(range) = found_before.copied() {
             return Ok(Some(self.skip(range)));
         }
-        if let Some((header, size)) = self.next_good()? {
-            return Ok(Some(Met::Batch(header, size)));
+        if let Some(batch) = self.next_good()? {
+            return Ok(Some(Met::Batch(batch)));
         }
         // What a closed segment has behind its end is nobody's.
         if self.known.end.min(self.known.durable_to) <= offset {
@@ -97,13 +105,22 @@ impl<'a> Survey<'a> {
         Ok(Some(self.skip(range)))
     }
 
-    /// Goes on by a batch, and its size, if it is good.
-    pub(crate) fn next_good(&mut self) -> io::Result<Option<(BatchHeader, u32)>> {
+    /// Goes on by a batch, if it is good.
+    pub(crate) fn next_good(&mut self) -> io::Result<Option<Stored>> {
         let Some((header, after)) = self.good_batch()? else { return Ok(None) };
-        let size = after - self.place.position;
+        let position = self.place.position;
+        let mark = if header.attributes.is_control() { self.mark(position, after)? } else { None };
         let epoch = header.leader_epoch.max(self.place.epoch);
         self.place = Place { position: after, offset: header.next_offset(), epoch };
-        Ok(Some((header, size)))
+        Ok(Some(Stored { header, size: after - position, mark }))
+    }
+
+    fn mark(&mut self, position: u32, after: u32) -> io::Result<Option<TransactionMark>> {
+        match self.walk.batch(position, after) {
+            Ok(batch) => Ok(BatchView::parse(batch).ok().as_ref().and_then(TransactionMark::of)),
+            Err(WalkError::Damaged(_)) => Ok(None),
+            Err(WalkError::Io(error)) => Err(error),
+        }
     }
 
     fn skip(&mut self, range: DamagedRange) -> Met {

@@ -8,7 +8,7 @@ use crate::header::{BATCH_HEADER_SIZE, position};
 use crate::varint::write_varlong;
 use crate::{
     Attributes, BatchHeader, Codec, Compression, LeaderEpoch, Offset, Producer, RecordHeader, Timestamp,
-    compress, crc32c, varlong_size,
+    ValidBatch, compress, crc32c, varlong_size,
 };
 
 /// Most that comes before a record's key: its length, attributes, timestamp, offset and the key's length; rounded up to whole machine words.
@@ -104,6 +104,28 @@ impl BatchBuilder {
             + key.map_or(0, <[u8]>::len)
             + value.map_or(0, <[u8]>::len)
             + headers_size(headers)
+    }
+
+    /// The same as [`finish`](Self::finish), with all that a log asks of a batch: for records of the broker's own, which nobody has to check. They have one
+    /// timestamp.
+    pub fn finish_own(&mut self, seal: &Seal) -> (ValidBatch, Bytes) {
+        let (record_count, timestamp) = (self.record_count, self.max_timestamp);
+        let bytes = self.finish(seal);
+        let batch = ValidBatch {
+            record_count,
+            last_offset_delta: record_count - 1,
+            base_timestamp: timestamp,
+            max_timestamp: timestamp,
+            stamp: None,
+            oldest_timestamp: timestamp,
+            newest_timestamp: timestamp,
+            codec: seal.compression.codec,
+            producer: seal.producer,
+            is_transactional: seal.is_transactional,
+            mark: None,
+            size: bytes.len(),
+        };
+        (batch, bytes)
     }
 
     /// The batch of all records so far. The builder is empty afterwards and may be used for the next.

@@ -53,8 +53,13 @@ pub struct Producer {
     pub id: ProducerId,
     /// Which session of the producer.
     pub epoch: ProducerEpoch,
-    /// The sequence number of the first record; -1 in a transaction marker, which has none.
+    /// The sequence number of the first record; [`NO_SEQUENCE`](Self::NO_SEQUENCE) where the batch is not numbered.
     pub base_sequence: i32,
+}
+
+impl Producer {
+    /// Of a mark that ends a transaction, and of offsets that a coordinator stores in one.
+    pub const NO_SEQUENCE: i32 = -1;
 }
 
 /// What a record's timestamp means.

@@ -21,6 +21,7 @@ mod properties;
 mod record;
 mod rules;
 mod snappy;
+mod transaction_mark;
 mod validate;
 mod varint;
 
@@ -39,5 +40,6 @@ pub use outline::unpacked_size_bound;
 pub use properties::{BadLine, parse_properties};
 pub use record::{Headers, RecordHeader, RecordView, Records};
 pub use rules::{BatchRules, Fault, RECORD_FAULTS_MAX, RecordFault, RuleError, TimestampRule};
+pub use transaction_mark::{TransactionEnd, TransactionMark};
 pub use validate::{ProduceLimits, ValidBatch, validate_produce};
 pub use varint::{put_varint, put_varlong, varint_size, varlong_size};

@@ -6,7 +6,7 @@
 use crate::record::{skip_record, timestamp_after};
 use crate::{
     BatchError, BatchHeader, BatchView, Codec, Corruption, Invalidity, Producer, RecordProblem, Timestamp,
-    TimestampType, unpacked_size_bound,
+    TimestampType, TransactionMark, unpacked_size_bound,
 };
 
 /// What a client's batch may take.
@@ -44,10 +44,12 @@ pub struct ValidBatch {
     pub newest_timestamp: Timestamp,
     /// How the body is compressed.
     pub codec: Codec,
-    /// The idempotent or transactional producer, with a sequence number that is not negative.
+    /// The idempotent or transactional producer. A client's has a sequence number; with [`Producer::NO_SEQUENCE`], a batch of the broker's own is not numbered.
     pub producer: Option<Producer>,
     /// Whether the records belong to a transaction. If so, there is a producer.
     pub is_transactional: bool,
+    /// The batch ends the producer's transaction. Never a client's.
+    pub mark: Option<TransactionMark>,
     /// Bytes of the whole batch.
     pub size: usize,
 }
@@ -86,6 +88,7 @@ pub fn validate_produce(bytes: &[u8], limits: &ProduceLimits) -> Result<ValidBat
         codec,
         producer: header.producer,
         is_transactional: header.attributes.is_transactional(),
+        mark: None,
         size: batch.size(),
     }
     .with_max_timestamp(newest_timestamp))

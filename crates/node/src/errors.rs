@@ -62,6 +62,8 @@ impl ToCode for klamm_log::AppendError {
         match self {
             Self::StaleProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
             Self::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
+            Self::InTransaction { .. } => ErrorCode::InvalidTxnState,
+            Self::CoordinatorFenced { .. } => ErrorCode::TransactionCoordinatorFenced,
             Self::Damaged { .. } => ErrorCode::CorruptMessage,
             Self::TooLarge { .. } => ErrorCode::MessageTooLarge,
             // Followers alone append what another numbered; no client's batch ends here.

@@ -3,10 +3,12 @@
 use std::{io, ops::Range};
 
 use klamm_log::{
-    FileKind, ReadError, ReadPlan, SegmentId, SegmentVersion, TimeFound, TimeLookup, resolve, resolve_time,
+    AbortedLookup, AbortedTransaction, FileKind, ReadError, ReadPlan, SegmentId, SegmentVersion, TimeFound,
+    TimeLookup, resolve, resolve_aborted, resolve_time,
 };
 use klamm_model::ErrorCode;
 use klamm_wire::{FetchResponse, ListOffsetsResponse, Records, Response};
+use rustc_hash::FxHashMap;
 
 use crate::errors::ToCode;
 
@@ -21,6 +23,8 @@ pub enum Reply {
         response: FetchResponse,
         /// What to look for.
         reads: Vec<ReadPlan>,
+        /// Which transactions were aborted, by the index of the read that has records of them.
+        aborted: Vec<(u32, AbortedLookup)>,
         /// Bytes of records that the answer may have; the first batch of all may be larger.
         bytes_max: u32,
     },
@@ -63,6 +67,8 @@ pub type ReadAt<'a> = dyn FnMut(SegmentVersion, FileKind, u64, &mut [u8]) -> io:
 pub struct Found {
     /// One for each read of a fetch: where in the segment's log file.
     ranges: Vec<Result<Range<u32>, ReadError>>,
+    /// One for each question for aborted transactions.
+    aborted: Vec<Result<Vec<AbortedTransaction>, ReadError>>,
     /// One for each lookup by time.
     times: Vec<Result<Option<TimeFound>, ReadError>>,
 }
@@ -70,12 +76,15 @@ pub struct Found {
 impl Reply {
     /// Asks the disk. Blocks as long as the reads do; needs no lock.
     pub fn look(&self, read: &mut ReadAt<'_>) -> Found {
-        let mut found = Found { ranges: Vec::new(), times: Vec::new() };
+        let mut found = Found { ranges: Vec::new(), aborted: Vec::new(), times: Vec::new() };
         match self {
             Self::Ready(_) => {}
-            Self::Fetch { reads, .. } => found.ranges.extend(reads.iter().map(|plan| {
-                resolve(plan, &mut |kind, position, buffer| read(plan.segment, kind, position, buffer))
-            })),
+            Self::Fetch { reads, aborted, .. } => {
+                found.ranges.extend(reads.iter().map(|plan| {
+                    resolve(plan, &mut |kind, position, buffer| read(plan.segment, kind, position, buffer))
+                }));
+                found.aborted.extend(aborted.iter().map(|(_, lookup)| resolve_aborted(lookup, read)));
+            }
             Self::Times { lookups, .. } => {
                 found.times.extend(lookups.iter().map(|lookup| resolve_time(&lookup.lookup, read)))
             }
@@ -88,8 +97,17 @@ impl Reply {
     pub fn complete(self, found: Found, suspect: &mut dyn FnMut(SegmentId)) -> (Response, Vec<FileRange>) {
         match self {
             Self::Ready(response) => (response, Vec::new()),
-            Self::Fetch { response, reads, bytes_max } => {
-                complete_fetch(response, &reads, bytes_max, found.ranges, suspect)
+            Self::Fetch { response, reads, aborted, bytes_max } => {
+                let mut ranges = found.ranges;
+                let mut lists = FxHashMap::default();
+                for ((token, _), found) in aborted.into_iter().zip(found.aborted) {
+                    match found {
+                        Ok(found) => _ = lists.insert(token, found),
+                        // Nobody gets records of which it is not known whether they count.
+                        Err(error) => ranges[token as usize] = Err(error),
+                    }
+                }
+                complete_fetch(response, &reads, bytes_max, ranges, lists, suspect)
             }
             Self::Times { response, lookups, has_epochs } => {
                 (complete_times(response, &lookups, has_epochs, found.times, suspect), Vec::new())
@@ -103,6 +121,7 @@ fn complete_fetch(
     reads: &[ReadPlan],
     bytes_max: u32,
     mut found: Vec<Result<Range<u32>, ReadError>>,
+    mut aborted: FxHashMap<u32, Vec<AbortedTransaction>>,
     suspect: &mut dyn FnMut(SegmentId),
 ) -> (Response, Vec<FileRange>) {
     let mut ranges = Vec::with_capacity(reads.len());
@@ -122,6 +141,9 @@ fn complete_fetch(
                     continue;
                 }
                 left = left.saturating_sub(size);
+                if let Some(aborted) = aborted.remove(&token) {
+                    partition.aborted_transactions = Some(aborted.iter().map(told).collect());
+                }
                 partition.records = Some(Records::Hole { size, token: ranges.len() as u32 });
                 ranges.push(FileRange { segment: plan.segment, range: range.start..range.start + size });
             }
@@ -138,6 +160,11 @@ fn complete_fetch(
         }
     }
     (Response::Fetch(response), ranges)
+}
+
+fn told(it: &AbortedTransaction) -> klamm_wire::fetch::AbortedTransaction {
+    let (producer_id, first_offset) = (it.producer.0, it.first.raw());
+    klamm_wire::fetch::AbortedTransaction { producer_id, first_offset, ..Default::default() }
 }
 
 fn complete_times(

@@ -1,7 +1,7 @@
 //! Records that clients want deleted: everything below an offset, on every replica (KIP-107).
 //!
 //! ```text
-//!   low_watermark     log_start            high_watermark
+//!   low_watermark     log_start            last_stable
 //!       |  on some replica  |   for everybody   |
 //!       [  a  b  c  d  e    |  f  g  h  i       )
 //! ```
@@ -13,7 +13,7 @@ use crate::error::FetchError;
 use crate::replica::{Duty, Replica};
 
 impl Replica {
-    /// Deletes the records below `to`, or all committed ones, and tells below which offset that is. They are not readable from here on; others have deleted
+    /// Deletes the records below `to`, or all stable ones, and tells below which offset that is. They are not readable from here on; others have deleted
     /// theirs once [`Self::low_watermark`] got there.
     pub fn delete_records(
         &mut self,
@@ -21,9 +21,9 @@ impl Replica {
         out: &mut Vec<DiskOp>,
     ) -> Result<Offset, FetchError> {
         self.leading(None)?;
-        let to = to.unwrap_or(self.high_watermark);
-        let (log_start, end) = (self.log.log_start(), self.high_watermark);
-        // Above the high watermark another leader may put other records, which nobody asked to delete.
+        let (log_start, end) = (self.log.log_start(), self.last_stable());
+        let to = to.unwrap_or(end);
+        // Above the high watermark another leader may put other records, which nobody asked to delete. And of a transaction, all or nothing is there.
         if end < to {
             return Err(FetchError::OutOfRange { from: to, log_start, end });
         }

@@ -35,5 +35,5 @@ pub use error::{AppendError, BecomeError, FetchError, FetchedError};
 pub use follower::{Fetched, FollowerFetch};
 pub use isr::{IsrChange, IsrMember, IsrProposal, IsrRefused};
 pub use replica::{Progress, Replica, Role};
-pub use serving::{Acks, FetchAnswer, FollowerFetchRequest, Readable};
+pub use serving::{Acks, EndTransaction, FetchAnswer, FollowerFetchRequest, Isolation, Readable};
 pub use state::{PartitionState, ReplicaConfig, Sabotage};

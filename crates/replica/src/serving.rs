@@ -1,8 +1,11 @@
 //! The leader's side: appends, and the questions of followers and consumers.
 
 use bytes::Bytes;
-use klamm_log::{Appended, DiskOp, ReadError, ReadPlan};
-use klamm_model::{BrokerEpoch, BrokerId, LeaderEpoch, Offset, Tick, ValidBatch};
+use klamm_log::{AbortedLookup, Appended, DiskOp, ProducerState, ReadError, ReadPlan};
+use klamm_model::{
+    BrokerEpoch, BrokerId, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Tick, Timestamp, TransactionMark,
+    ValidBatch,
+};
 
 use crate::error::{AppendError, FetchError};
 use crate::leader::Leader;
@@ -54,9 +57,35 @@ pub enum FetchAnswer {
         read: Option<ReadPlan>,
         /// Everything below is committed.
         high_watermark: Offset,
+        /// Everything below is committed, and its transactions are decided.
+        last_stable: Offset,
         /// Where the log starts.
         log_start: Offset,
+        /// Which of the transactions were aborted, for who reads committed ones only.
+        aborted: AbortedLookup,
     },
+}
+
+/// What of a transaction consumers see.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Isolation {
+    /// Its records as they come, whatever becomes of it.
+    ReadUncommitted,
+    /// Nothing before it is decided.
+    ReadCommitted,
+}
+
+/// The end of a transaction, as its coordinator decided it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct EndTransaction {
+    /// Whose transaction.
+    pub producer: ProducerId,
+    /// The epoch that holds from now on.
+    pub epoch: ProducerEpoch,
+    /// How it ends.
+    pub mark: TransactionMark,
+    /// Each transaction ends with a new epoch (KIP-890): a mark without one is about an earlier transaction.
+    pub bumps_epoch: bool,
 }
 
 /// What consumers may read.
@@ -66,6 +95,8 @@ pub struct Readable {
     pub log_start: Offset,
     /// One past the last.
     pub high_watermark: Offset,
+    /// One past the last for who reads committed transactions only.
+    pub last_stable: Offset,
     /// The leader's epoch.
     pub epoch: LeaderEpoch,
 }
@@ -101,6 +132,24 @@ impl Replica {
             batch.producer = None;
         }
         Ok(self.log.append_as_leader(current, &batch, bytes, out)?)
+    }
+
+    /// Ends a producer's transaction in this partition. Said again, it is written again, which changes nothing.
+    pub fn end_transaction(
+        &mut self,
+        it: &EndTransaction,
+        now: Timestamp,
+        out: &mut Vec<DiskOp>,
+    ) -> Result<Appended, AppendError> {
+        let is_of_earlier = |known: &ProducerState| known.transaction.is_some() && it.epoch <= known.epoch;
+        if let Some(known) = self.log.producer_state(it.producer).filter(is_of_earlier)
+            && it.bumps_epoch
+        {
+            let (producer, given, current) = (it.producer, it.epoch, known.epoch);
+            return Err(klamm_log::AppendError::StaleProducerEpoch { producer, given, current }.into());
+        }
+        let (batch, bytes) = it.mark.to_batch(it.producer, it.epoch, now);
+        self.append(&batch, bytes, Acks::All, None, out)
     }
 
     /// A follower's fetch: counts what it claims to hold, and says what comes next. The high watermark may move.
@@ -140,7 +189,9 @@ impl Replica {
             progress = self.progress_of_high_watermark();
         }
         let read = self.log.read(asked_from, end, fetch.max_bytes)?;
-        Ok((FetchAnswer::Data { read, high_watermark: self.high_watermark, log_start }, progress))
+        let (high_watermark, last_stable) = (self.high_watermark, self.last_stable());
+        let aborted = AbortedLookup::default();
+        Ok((FetchAnswer::Data { read, high_watermark, last_stable, log_start, aborted }, progress))
     }
 
     /// A consumer's fetch: committed records only.
@@ -154,6 +205,7 @@ impl Replica {
         last_fetched_epoch: Option<LeaderEpoch>,
         from: Offset,
         max_bytes: u32,
+        isolation: Isolation,
     ) -> Result<FetchAnswer, FetchError> {
         let leader = self.leading(current_leader_epoch)?;
         if let Some(diverging) = self.divergence(last_fetched_epoch, from) {
@@ -167,9 +219,23 @@ impl Replica {
         if !(long_wait && from < high_watermark) {
             self.check_high_watermark_known(leader)?;
         }
-        let limit = if self.sabotage.serve_above_high_watermark { end } else { high_watermark };
+        let last_stable = self.last_stable();
+        let limit = match isolation {
+            _ if self.sabotage.serve_above_high_watermark => end,
+            Isolation::ReadUncommitted => high_watermark,
+            Isolation::ReadCommitted => last_stable,
+        };
         let read = if from < limit { self.log.read(from, limit, max_bytes)? } else { None };
-        Ok(FetchAnswer::Data { read, high_watermark, log_start })
+        let aborted = match (&read, isolation) {
+            (Some(read), Isolation::ReadCommitted) => self.log.aborted(read, limit),
+            _ => AbortedLookup::default(),
+        };
+        Ok(FetchAnswer::Data { read, high_watermark, last_stable, log_start, aborted })
+    }
+
+    /// Everything below is committed, and its transactions are decided.
+    pub fn last_stable(&self) -> Offset {
+        self.log.first_unstable().map_or(self.high_watermark, |first| first.min(self.high_watermark))
     }
 
     /// The newest epoch that is not newer than `asked`, and where it ends (KIP-101, KIP-320).
@@ -189,6 +255,7 @@ impl Replica {
         Ok(Readable {
             log_start: self.log.log_start(),
             high_watermark: self.high_watermark,
+            last_stable: self.last_stable(),
             epoch: leader.epoch,
         })
     }

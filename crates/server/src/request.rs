@@ -242,7 +242,7 @@ mod tests {
             let segment = plan.segment.id;
             let hole = Some(Records::Hole { size: 0, token: 0 });
             let response = fetched(PartitionData { records: hole, ..Default::default() });
-            let reply = Reply::Fetch { response, reads: vec![plan], bytes_max: 1 << 20 };
+            let reply = Reply::Fetch { response, reads: vec![plan], aborted: Vec::new(), bytes_max: 1 << 20 };
             let found = look(&reply, &files);
             let action = if is_compacted {
                 let name = place.path().join("t-0").join(FileKind::Log.file_name(Offset::ZERO));

@@ -52,7 +52,7 @@ pub(crate) fn tell_failure(files: &Files, op: &DiskOp, error: &DiskError) {
         DiskAction::Truncate { .. } => "truncate",
         DiskAction::Seal { .. } => "seal",
         DiskAction::Note { .. } => "write notes",
-        DiskAction::WriteSnapshot { .. } => "write snapshot",
+        DiskAction::WriteBeside { .. } => "write a file beside a segment",
         DiskAction::WriteCheckpoint { .. } => "write checkpoint",
         DiskAction::Retire { .. } => "rename deleted segments",
         DiskAction::Remove { .. } => "remove deleted segments",

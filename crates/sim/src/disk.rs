@@ -534,8 +534,12 @@ impl Disk {
 fn size_of(action: &DiskAction) -> u64 {
     let size = match action {
         DiskAction::Write { body, .. } => body.len(),
-        DiskAction::Seal { index, times, producers, .. } => index.len() + times.len() + producers.len(),
-        DiskAction::Note { entries, producers, .. } => entries.len() + producers.len(),
+        DiskAction::Seal { index, times, aborted, producers, .. } => {
+            index.len() + times.len() + aborted.len() + producers.len()
+        }
+        DiskAction::Note { entries, aborted, producers, .. } => {
+            entries.len() + aborted.len() + producers.len()
+        }
         DiskAction::WriteCheckpoint { contents, .. } => contents.len(),
         DiskAction::Move(it) => match it.step {
             MoveStep::Copy { size, .. } => size as usize,

@@ -185,7 +185,7 @@ impl Replicas {
             | DiskAction::Sync { .. }
             | DiskAction::Seal { .. }
             | DiskAction::Note { .. }
-            | DiskAction::WriteSnapshot { .. }
+            | DiskAction::WriteBeside { .. }
             | DiskAction::WriteCheckpoint { .. }
             | DiskAction::Retire { .. }
             | DiskAction::MapKeys(_)

@@ -165,7 +165,7 @@ const SET_RIGHT: u8 = 0x80;
 
 /// The names of what stands in a partition's directory, by kind.
 fn name_of(kind: u8, base: Offset) -> String {
-    match kind % 11 {
+    match kind % 12 {
         0 => FileKind::Log.file_name(base),
         1 => FileKind::Index.file_name(base),
         2 => FileKind::TimeIndex.file_name(base),
@@ -176,6 +176,7 @@ fn name_of(kind: u8, base: Offset) -> String {
         7 => FileKind::Log.file_name(base) + ".swap",
         8 => FileKind::Log.file_name(base) + ".deleted",
         9 => DAMAGED_RANGES.to_owned(),
+        11 => FileKind::Aborted.file_name(base),
         _ => FileKind::Index.file_name(base) + ".cleaned",
     }
 }
@@ -189,7 +190,7 @@ impl Directory {
             let size = u16::from_be_bytes([take_byte(&mut data), take_byte(&mut data)]);
             let mut contents = take(&mut data, size.into()).to_vec();
             if kind & SET_RIGHT != 0 {
-                set_right(kind & !SET_RIGHT, &mut contents);
+                set_right(kind & !SET_RIGHT, base, &mut contents);
             }
             files.insert(name_of(kind & !SET_RIGHT, base), contents);
         }
@@ -215,7 +216,7 @@ impl Directory {
         let mut bytes = Vec::new();
         for (name, contents) in &self.files {
             let base = name.get(..20).and_then(|digits| digits.parse::<i64>().ok()).unwrap_or(0);
-            let kind = (0..11).find(|kind| name_of(*kind, Offset::new(base)) == *name);
+            let kind = (0..12).find(|kind| name_of(*kind, Offset::new(base)) == *name);
             let Some(kind) = kind else { continue };
             bytes.extend([kind | SET_RIGHT, u8::try_from(base).expect("a small log")]);
             bytes.extend((contents.len() as u16).to_be_bytes());
@@ -267,21 +268,25 @@ impl Directory {
                 assert!(*size as usize <= file.len(), "cut to {size} of {}", file.len());
                 file.truncate(*size as usize);
             }
-            DiskAction::Seal { segment, index, times, next, producers, .. } => {
+            DiskAction::Seal { segment, index, times, aborted, next, producers, .. } => {
                 self.put(name(FileKind::Index, segment), index);
                 self.put(name(FileKind::TimeIndex, segment), times);
+                if !aborted.is_empty() {
+                    self.put(name(FileKind::Aborted, segment), aborted);
+                }
                 self.files.remove(&name(FileKind::Growing, segment));
                 if !producers.is_empty() {
                     self.put(FileKind::Producers.file_name(*next), producers);
                 }
             }
-            DiskAction::WriteSnapshot { at, producers } => {
-                self.put(FileKind::Producers.file_name(*at), producers);
-            }
-            DiskAction::Note { segment, position, entries, through, producers } => {
+            DiskAction::WriteBeside { kind, at, contents } => self.put(kind.file_name(*at), contents),
+            DiskAction::Note { segment, position, entries, aborted, through, producers } => {
                 let file = self.files.entry(name(FileKind::Growing, segment)).or_default();
                 file.resize(*position as usize, 0);
                 file.extend_from_slice(entries);
+                if !aborted.is_empty() {
+                    self.put(name(FileKind::Aborted, segment), aborted);
+                }
                 self.put(FileKind::Producers.file_name(*through), producers);
             }
             DiskAction::WriteCheckpoint { name, contents } => self.put((*name).to_owned(), contents),
@@ -343,9 +348,9 @@ impl LogFiles for Directory {
     }
 }
 
-/// Sets the checksums of batches, of a snapshot, of the durable point and of what is damaged.
-fn set_right(kind: u8, contents: &mut Vec<u8>) {
-    match kind % 11 {
+/// Sets the checksums of batches, of a snapshot, of aborted transactions, of the durable point and of what is damaged.
+fn set_right(kind: u8, base: Offset, contents: &mut Vec<u8>) {
+    match kind % 12 {
         0 | 7 => {
             let mut at = 0;
             while let Ok(batch) = BatchView::parse(&contents[at..]) {
@@ -357,6 +362,11 @@ fn set_right(kind: u8, contents: &mut Vec<u8>) {
         4 if contents.len() >= 6 => {
             let crc = crc32c(&contents[6..]);
             contents[2..6].copy_from_slice(&crc.to_be_bytes());
+        }
+        11 if contents.len() >= 4 => {
+            let (entries, checksum) = contents.split_at_mut(contents.len() - 4);
+            let crc = crc32c(&[&base.raw().to_be_bytes()[..], entries].concat());
+            checksum.copy_from_slice(&crc.to_be_bytes());
         }
         5 | 9 => {
             let text = String::from_utf8_lossy(contents).into_owned();

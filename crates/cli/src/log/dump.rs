@@ -154,7 +154,7 @@ impl Dump<'_> {
                 damage = found;
             }
             Kind::TransactionIndex => {
-                let (entries, found) = indexes::aborted(&bytes);
+                let (entries, found) = indexes::aborted(&bytes, base);
                 lines.extend(entries.iter().map(|it| {
                     let object = json!({
                         "type": "aborted_transaction", "producer_id": it.producer.0, "first": it.first.raw(),

@@ -7,7 +7,7 @@
 //! ```
 //! A file that was made in its full size ends with zeros, which are no entries.
 
-use klamm_model::{Offset, ProducerId, Timestamp};
+use klamm_model::{Offset, ProducerId, Timestamp, crc32c};
 
 use super::Damage;
 
@@ -79,8 +79,19 @@ pub(super) fn time_entries(bytes: &[u8], base: Offset) -> (Vec<TimeEntry>, Vec<D
     (entries, damage)
 }
 
-pub(super) fn aborted(bytes: &[u8]) -> (Vec<Aborted>, Vec<Damage>) {
+/// Klamm writes a checksum behind the entries, of the segment's base and of them.
+pub(super) fn aborted(bytes: &[u8], base: Offset) -> (Vec<Aborted>, Vec<Damage>) {
     let mut damage = Vec::new();
+    let (entries, rest) = bytes.split_at(bytes.len() / ABORTED_SIZE * ABORTED_SIZE);
+    let checksum = crc32c(&[&base.raw().to_be_bytes()[..], entries].concat()).to_be_bytes();
+    let bytes = match rest.len() {
+        4 if rest == checksum => entries,
+        4 => {
+            damage.push(Damage::at(entries.len() as u64, "the checksum is wrong"));
+            entries
+        }
+        _ => bytes,
+    };
     let mut found = Vec::new();
     for (at, entry) in bytes.chunks(ABORTED_SIZE).enumerate() {
         let at = (at * ABORTED_SIZE) as u64;
@@ -250,11 +261,15 @@ mod tests {
         for number in [7_i64, 10, 20, 15] {
             bytes.extend(number.to_be_bytes());
         }
-        let (found, damage) = aborted(&bytes);
+        let (found, damage) = aborted(&bytes, Offset::ZERO);
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].producer, found[0].last), (ProducerId(7), Offset::new(20)));
         assert_eq!(damage, []);
+        let checksum = crc32c(&[&0_i64.to_be_bytes()[..], &bytes].concat()).to_be_bytes();
+        let sealed = [&bytes[..], &checksum].concat();
+        assert_eq!(aborted(&sealed, Offset::ZERO).1, []);
+        assert_eq!(aborted(&sealed, Offset::new(1)).1, [Damage::at(34, "the checksum is wrong")]);
         bytes.truncate(30);
-        assert_eq!(aborted(&bytes).1, [Damage::at(0, "30 bytes of 34")]);
+        assert_eq!(aborted(&bytes, Offset::ZERO).1, [Damage::at(0, "30 bytes of 34")]);
     }
 }

@@ -127,10 +127,10 @@ pub(super) fn durable_point(bytes: &[u8]) -> Result<DurablePoint, Damage> {
     let point = match lines.as_slice() {
         ["0", durable, committed] => (offset(durable), offset(committed), None),
         // What may follow are notes that only a start needs.
-        ["1" | "2", durable, committed, log_start, ..] => {
+        ["1" | "2" | "3", durable, committed, log_start, ..] => {
             (offset(durable), offset(committed), Some(offset(log_start)))
         }
-        [version, ..] => return Err(Damage::whole(&format!("version {version:?}, known are 0 to 2"))),
+        [version, ..] => return Err(Damage::whole(&format!("version {version:?}, known are 0 to 3"))),
         [] => unreachable!("a split text has a piece"),
     };
     match point {

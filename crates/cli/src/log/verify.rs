@@ -157,7 +157,7 @@ impl Verifier {
             Kind::Segment => unreachable!("segments are gone through, not read as a whole"),
             Kind::Index | Kind::TimeIndex => self.index(file, &bytes, &mut report)?,
             Kind::TransactionIndex => {
-                let (found, damage) = indexes::aborted(&bytes);
+                let (found, damage) = indexes::aborted(&bytes, file.base().unwrap_or_default());
                 report.damage = damage;
                 report.fill(Ok(found.len()), |count| {
                     entries(count, "aborted transaction", "aborted transactions")

@@ -9,12 +9,14 @@
 
 use std::sync::Arc;
 
-use klamm_model::{Offset, Timestamp};
+use klamm_model::{Offset, ProducerId, Timestamp};
+use rustc_hash::FxHashSet;
 
 use super::{Keys, MapKeys, Rewrite, Rewritten, Rules, Sabotage, Source};
 use crate::disk::{DiskAction, DiskError, DiskOp, Done, OpId, SegmentVersion};
 use crate::log::{Life, Log};
 use crate::queue::Barrier;
+use crate::transactions::AbortedIndex;
 
 /// A segment's records span no more offsets: Kafka's indexes have 4 bytes for them.
 const SEGMENT_SPAN_MAX: u64 = i32::MAX as u64;
@@ -81,6 +83,8 @@ pub(crate) struct Pass {
     rules: Option<Rules>,
     groups: Vec<Vec<Source>>,
     bytes_after: u64,
+    /// Producers of whose transaction there was something in what is written, since their last mark.
+    members: Arc<FxHashSet<ProducerId>>,
     /// Some of the segments are not what they were.
     is_over: bool,
 }
@@ -129,7 +133,8 @@ impl Log {
             .collect();
         let dirty = sources.iter().copied().filter(|source| from < source.end).collect();
         let sabotage = compaction.sabotage;
-        let job = MapKeys { sources: dirty, from, bytes_max: compaction.keys_bytes_max, sabotage };
+        let aborted = self.aborted_between(from, limit);
+        let job = MapKeys { sources: dirty, from, aborted, bytes_max: compaction.keys_bytes_max, sabotage };
         let op = self.hand_out_beside(DiskAction::MapKeys(Box::new(job)), out);
         self.last_pass = None;
         self.pass = Some(Box::new(Pass {
@@ -141,6 +146,7 @@ impl Log {
             rules: None,
             groups: Vec::new(),
             bytes_after: 0,
+            members: Arc::default(),
             is_over: false,
         }));
     }
@@ -164,17 +170,16 @@ impl Log {
         self.clean_to.max(self.log_start).max(self.segments[0].base)
     }
 
-    /// Where the segments end that a pass may touch: closed ones below the high watermark, old enough. There is no transaction yet that could hold the
-    /// last stable offset below it.
+    /// Where the segments end that a pass may touch: closed ones in the stable part of the log, old enough.
     fn compaction_limit(&self, compaction: &Compaction, now: Timestamp) -> Offset {
         let ignores_watermark = compaction.sabotage == Some(Sabotage::BeyondHighWatermark);
-        let committed = if ignores_watermark { self.written } else { self.high_watermark.min(self.synced) };
+        let stable = if ignores_watermark { self.written } else { self.last_stable().min(self.synced) };
         let youngest = now.0.saturating_sub(i64::try_from(compaction.lag_ms_min).unwrap_or(i64::MAX));
         let closed = self.segments.len() - 1;
         let may_be_touched = |at: &usize| {
             let segment = &self.segments[*at];
             let is_old = compaction.lag_ms_min == 0 || segment.largest.timestamp.0 <= youngest;
-            segment.sealed && self.segment_end(*at) <= committed && is_old
+            segment.sealed && self.segment_end(*at) <= stable && is_old
         };
         let mut touched = (0..closed).take_while(may_be_touched).count();
         while 0 < touched && self.is_damaged(touched - 1) {
@@ -291,7 +296,10 @@ impl Log {
         match pass.groups.last() {
             Some(sources) => {
                 let index_interval_bytes = self.config.index_interval_bytes;
-                let job = Rewrite { sources: sources.clone(), rules, index_interval_bytes };
+                let aborted =
+                    self.aborted_between(sources[0].segment.id.base, sources[sources.len() - 1].end);
+                let (sources, members) = (sources.clone(), pass.members.clone());
+                let job = Rewrite { sources, rules, aborted, members, index_interval_bytes };
                 pass.op = Some(self.hand_out_beside(DiskAction::Rewrite(Box::new(job)), out));
                 self.pass = Some(pass);
             }
@@ -315,6 +323,7 @@ impl Log {
             return; // Retention was faster.
         }
         pass.bytes_after += u64::from(rewritten.size);
+        pass.members = rewritten.members.clone();
         if !rewritten.is_changed {
             return self.rewrite_next(pass, out);
         }
@@ -375,6 +384,7 @@ impl Log {
         segment.version = version;
         segment.largest = rewritten.largest;
         segment.index = None;
+        segment.aborted = AbortedIndex::in_file(rewritten.aborted_summary);
         segment.index_file_entry_count = rewritten.entry_count();
         segment.time_file_entry_count = rewritten.time_entry_count();
         // Its batches have other places now.

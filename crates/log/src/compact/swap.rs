@@ -3,7 +3,7 @@
 //! ```text
 //!   ….log.cleaned becomes ….log.swap; synced                from here on the new segment counts
 //!   what it replaces goes, and the old indexes; synced      so that nothing is there twice, and no index leads to other places
-//!   ….log.swap becomes ….log, ….index.cleaned ….index, ….timeindex.cleaned ….timeindex; synced
+//!   ….log.swap becomes ….log, ….index.cleaned ….index, and so do ….timeindex and ….txnindex; synced
 //! ```
 //! A start that finds a `….log.swap` goes on from there, before it looks at anything else. The names are Kafka's, which would go on in the same
 //! way. An index that is lost on the way is made again, like any other.
@@ -72,7 +72,8 @@ pub fn unfinished_swaps(files: &dyn LogFiles) -> io::Result<Vec<FileStep>> {
 fn finish(base: Offset, replaced: &[Offset], steps: &mut Vec<FileStep>) {
     let files = |base: Offset| FileKind::ALL.map(|kind| FileStep::Remove(kind.file_name(base)));
     steps.extend(replaced.iter().flat_map(|gone| files(*gone)));
-    let indexes = [FileKind::Index, FileKind::TimeIndex].map(|kind| kind.file_name(base));
+    let kinds = [FileKind::Index, FileKind::TimeIndex, FileKind::Aborted];
+    let indexes = kinds.map(|kind| kind.file_name(base));
     steps.extend(indexes.iter().cloned().map(FileStep::Remove));
     steps.push(FileStep::SyncDirectory);
     let log = FileKind::Log.file_name(base);

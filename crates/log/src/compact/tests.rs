@@ -6,14 +6,16 @@ use std::sync::Arc;
 
 use expect_test::{Expect, expect};
 use klamm_model::{
-    Attributes, BatchBuilder, BatchHeader, Batches, Codec, Compression, LeaderEpoch, Offset, Producer,
-    ProducerEpoch, ProducerId, RecordHeader, Seal, Tail as RunEnd, Timestamp, patched_prefix, position,
+    BatchBuilder, BatchHeader, Batches, Codec, Compression, LeaderEpoch, Offset, Producer, ProducerEpoch,
+    ProducerId, RecordHeader, Seal, Tail as RunEnd, Timestamp, TransactionEnd, TransactionMark,
+    patched_prefix, position,
 };
 use proptest::prelude::*;
 
 use super::*;
 use crate::disk::{SegmentId, SegmentVersion};
 use crate::tests::PARTITION;
+use crate::transactions::{self, AbortedLookup, AbortedTransaction};
 
 /// The records of one offset each.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +41,7 @@ struct Given {
 #[derive(Clone, Debug, Default)]
 struct Segments {
     segments: Vec<(Source, Vec<u8>)>,
+    aborted: Vec<AbortedTransaction>,
     end: i64,
     epoch: i32,
 }
@@ -63,15 +66,19 @@ impl Segments {
         let compression = Compression::of(given.codec);
         let is_transactional = given.is_transactional;
         let seal = Seal { compression, producer, is_transactional, ..Seal::default() };
-        let mut batch = builder.finish(&seal).to_vec();
         self.epoch += i32::from(given.starts_epoch);
+        self.append_bytes(&builder.finish(&seal), given.records.len(), given.starts_segment);
+    }
+
+    fn append_bytes(&mut self, batch: &[u8], count: usize, starts_segment: bool) {
+        let mut batch = batch.to_vec();
         let prefix = patched_prefix(&batch, Offset::new(self.end), LeaderEpoch(self.epoch));
         batch[..prefix.len()].copy_from_slice(&prefix);
-        if given.starts_segment || self.segments.is_empty() {
+        if starts_segment || self.segments.is_empty() {
             let segment = segment_at(self.end);
             self.segments.push((Source { segment, size: 0, end: segment.id.base }, Vec::new()));
         }
-        self.end += given.records.len() as i64;
+        self.end += count as i64;
         let (source, bytes) = self.segments.last_mut().expect("there is one");
         bytes.extend_from_slice(&batch);
         (source.size, source.end) = (bytes.len() as u32, Offset::new(self.end));
@@ -92,6 +99,7 @@ impl Segments {
         let job = MapKeys {
             sources: sources[first..].to_vec(),
             from: Offset::new(from),
+            aborted: self.lookup(),
             bytes_max,
             sabotage: rules.sabotage,
         };
@@ -100,9 +108,15 @@ impl Segments {
         let through = keys.through;
         let rules = Rules { keys, ..rules.clone() };
         let mut is_changed = false;
-        let mut segments = Vec::new();
+        let (mut segments, mut aborted, mut members) = (Vec::new(), Vec::new(), Arc::default());
         for sources in sources.chunks(together) {
-            let job = Rewrite { sources: sources.to_vec(), rules: rules.clone(), index_interval_bytes: 100 };
+            let job = Rewrite {
+                sources: sources.to_vec(),
+                rules: rules.clone(),
+                aborted: self.lookup(),
+                members: std::mem::take(&mut members),
+                index_interval_bytes: 100,
+            };
             let mut bytes = Vec::new();
             let rewritten = rewrite(
                 &job,
@@ -120,11 +134,23 @@ impl Segments {
             }
             is_changed |= rewritten.is_changed;
             let end = sources.last().expect("not empty").end;
-            let source = Source { segment: sources[0].segment, size: rewritten.size, end };
-            segments.push((source, bytes));
+            let segment = sources[0].segment;
+            segments.push((Source { segment, size: rewritten.size, end }, bytes));
+            let file = transactions::from_bytes(segment.id.base, &rewritten.aborted);
+            aborted.extend(file.expect("a good file"));
+            members = rewritten.members;
         }
-        self.segments = segments;
+        (self.segments, self.aborted) = (segments, aborted);
         (through.raw(), is_changed)
+    }
+
+    fn lookup(&self) -> AbortedLookup {
+        AbortedLookup {
+            from: Offset::ZERO,
+            to: Offset::MAX,
+            known: self.aborted.clone(),
+            ..Default::default()
+        }
     }
 
     fn bytes_of(&self, sources: &[Source]) -> Vec<u8> {
@@ -200,16 +226,13 @@ struct Model {
     batches: Vec<(i64, i64)>,
     /// When the tombstones of a batch may go, by its first offset.
     horizons: BTreeMap<i64, i64>,
-    untouchable: BTreeSet<i64>,
 }
 
 impl Model {
     fn pass(&mut self, from: i64, through: i64, now: i64, delete_retention_ms: i64) {
         let mut newest = BTreeMap::new();
         for (offset, record) in self.records.range(from..through) {
-            if !self.untouchable.contains(offset) {
-                newest.insert(record.key.clone(), *offset);
-            }
+            newest.insert(record.key.clone(), *offset);
         }
         for (first, last) in &self.batches {
             let horizon = self.horizons.get(first).copied();
@@ -269,19 +292,14 @@ proptest! {
     ) {
         let mut log = Segments::default();
         let (records, batches) = (BTreeMap::new(), Vec::new());
-        let (horizons, untouchable) = (BTreeMap::new(), BTreeSet::new());
-        let mut model = Model { records, batches, horizons, untouchable };
+        let mut model = Model { records, batches, horizons: BTreeMap::new() };
         let (mut from, mut now) = (0, 10_000);
         for (given, together, later) in runs {
             for batch in &given {
                 let first = log.end;
                 log.append(batch);
                 model.records.extend((first..).zip(batch.records.iter().cloned()));
-                if batch.is_transactional {
-                    model.untouchable.extend(first..log.end);
-                } else {
-                    model.batches.push((first, log.end - 1));
-                }
+                model.batches.push((first, log.end - 1));
             }
             now += later;
             let (epochs, sequences) = (log.epochs(), log.sequences());
@@ -419,38 +437,65 @@ fn a_producers_batch_stays_without_records() {
     );
 }
 
+/// Aborted records go and displace nothing; committed ones are like others. A mark stays while there is something of its transaction, one pass more, in which its time
+/// begins, and until that is over.
 #[test]
-fn marks_and_records_of_transactions_stay_and_displace_nothing() {
+fn of_an_aborted_transaction_the_records_go_first_and_then_the_mark() {
     let mut log = Segments::default();
-    let record = |value: &str| Record {
-        key: Some(b"k".to_vec()),
-        value: Some(value.as_bytes().to_vec()),
-        timestamp: 1,
-        header_count: 0,
+    let append = |log: &mut Segments, value: &str, producer: Option<(i64, i32)>| {
+        let value = Some(value.as_bytes().to_vec());
+        log.append(&Given {
+            records: vec![Record { key: Some(b"k".to_vec()), value, timestamp: 1, header_count: 0 }],
+            codec: Codec::None,
+            producer,
+            starts_epoch: false,
+            starts_segment: true,
+            is_transactional: producer.is_some(),
+        });
     };
-    let given = |value: &str, is_transactional: bool| Given {
-        records: vec![record(value)],
-        codec: Codec::None,
-        producer: is_transactional.then_some((1, 0)),
-        starts_epoch: false,
-        starts_segment: false,
-        is_transactional,
+    let end = |log: &mut Segments, id: i64, first: i64, end: TransactionEnd| {
+        let mark = Offset::new(log.end);
+        let (producer, first, stable) = (ProducerId(id), Offset::new(first), mark.advance(1));
+        if end == TransactionEnd::Abort {
+            log.aborted.push(AbortedTransaction { producer, first, mark, stable });
+        }
+        let said = TransactionMark { end, coordinator_epoch: LeaderEpoch(0) };
+        log.append_bytes(&said.to_batch(producer, ProducerEpoch(0), Timestamp(1)).1, 1, false);
     };
-    log.append(&given("before", false));
-    log.append(&given("perhaps aborted", true));
-    log.append(&given("a mark", true));
-    // The last one is a control batch.
-    let (_, bytes) = &mut log.segments[0];
-    let batch = Batches::new(bytes, RunEnd::MustBeComplete).last().expect("three").expect("whole");
-    let start = bytes.len() - batch.size();
-    let attributes = Attributes(batch.header().attributes.0 | 0x20);
-    let mark = BatchHeader { attributes, ..*batch.header() }.seal(batch.body());
-    assert_eq!(mark[position::ATTRIBUTES + 1], 0x30);
-    bytes.splice(start.., mark);
-    let before = log.clone();
-    let (through, is_changed) = log.pass(0, 0, &rules(0, 0), 1);
-    assert_eq!((through, is_changed), (3, false));
-    assert_eq!(log.records(), before.records());
+    append(&mut log, "before", None);
+    append(&mut log, "aborted", Some((1, 0)));
+    end(&mut log, 1, 1, TransactionEnd::Abort);
+    let mut seen = Vec::new();
+    let mut pass = |log: &mut Segments, now: i64| {
+        log.pass(0, 0, &rules(now, 100), 1);
+        let values = log.records().into_iter().map(|(offset, it)| {
+            let value = it.value.unwrap_or_default();
+            format!(
+                "{offset}:{}",
+                if value.len() == 6 { "mark" } else { std::str::from_utf8(&value).unwrap_or("?") }
+            )
+        });
+        seen.push(format!("{now}: {} {:?}", values.collect::<Vec<_>>().join(" "), log.aborted.len()));
+    };
+    pass(&mut log, 1000);
+    pass(&mut log, 1050);
+    append(&mut log, "committed", Some((2, 0)));
+    end(&mut log, 2, 3, TransactionEnd::Commit);
+    pass(&mut log, 1149);
+    pass(&mut log, 1150);
+    append(&mut log, "newer", None);
+    for now in [1200, 1300, 1400] {
+        pass(&mut log, now);
+    }
+    expect![[r#"
+        1000: 0:mark 2:mark 1
+        1050: 0:mark 2:mark 1
+        1149: 2:mark 3:committed 4:mark 1
+        1150: 3:committed 4:mark 0
+        1200: 4:mark 5:newer 0
+        1300: 4:mark 5:newer 0
+        1400: 5:newer 0"#]]
+    .assert_eq(&seen.join("\n"));
 }
 
 #[test]
@@ -508,7 +553,8 @@ fn damage_ends_a_pass_and_is_told() {
         }
         let mut damaged = log.clone();
         damaged.segments[0].1[at] ^= 0x10;
-        let job = MapKeys { sources: sources.clone(), from: Offset::ZERO, bytes_max: 0, sabotage: None };
+        let (sources, aborted) = (sources.clone(), AbortedLookup::default());
+        let job = MapKeys { sources, from: Offset::ZERO, aborted, bytes_max: 0, sabotage: None };
         let mapped = map_keys(&job, &mut |segment, _, at, buffer| Ok(damaged.read(segment, at, buffer)));
         let batch = at / (size / 3) * (size / 3);
         match mapped {

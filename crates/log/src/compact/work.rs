@@ -2,16 +2,22 @@
 //! nothing that they read: a batch that is damaged ends the pass, with everything left as it is.
 
 use std::io;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use klamm_model::{BATCH_HEADER_SIZE, BatchError, BatchHeader, BatchView, Corruption, Offset, Timestamp};
+use klamm_model::{
+    BATCH_HEADER_SIZE, BatchError, BatchHeader, BatchView, Corruption, Offset, ProducerId, Timestamp,
+};
+use rustc_hash::FxHashSet;
 use thiserror::Error;
 
-use super::batch::{Kept, Rules, Sabotage, Scratch, filler, is_filler, is_untouchable};
+use super::batch::{Kept, Rules, Sabotage, Scratch, filler, is_aborted, is_filler};
 use super::keys::Keys;
 use crate::disk::{FileKind, SegmentId, SegmentVersion};
+use crate::error::ReadError;
 use crate::index::{self, Index, Indexed, Largest};
 use crate::resolve::ReadSegment;
+use crate::transactions::{self, AbortedLookup, AbortedRecords, Summary, resolve_aborted};
 use crate::walk::{ALL, Walk, WalkError};
 
 /// Bytes written at once.
@@ -37,6 +43,8 @@ pub struct MapKeys {
     pub sources: Vec<Source>,
     /// Records below are clean.
     pub from: Offset,
+    /// Whose records there do not count.
+    pub aborted: AbortedLookup,
     /// What the keys may take in memory (`log.cleaner.dedupe.buffer.size`).
     pub bytes_max: u64,
     /// For tests of what notices a broken rule.
@@ -50,6 +58,10 @@ pub struct Rewrite {
     pub sources: Vec<Source>,
     /// What stays.
     pub rules: Rules,
+    /// Whose records there do not count.
+    pub aborted: AbortedLookup,
+    /// Producers of whose transaction there was something in the segments before, since their last mark.
+    pub members: Arc<FxHashSet<ProducerId>>,
     /// Bytes between two entries of the index (`index.interval.bytes`).
     pub index_interval_bytes: u32,
 }
@@ -63,8 +75,13 @@ pub struct Rewritten {
     pub index: Bytes,
     /// Its whole file of times.
     pub times: Bytes,
+    /// Its whole file of aborted transactions.
+    pub aborted: Bytes,
+    pub(crate) aborted_summary: Summary,
     /// The highest timestamp.
     pub(crate) largest: Largest,
+    /// As in [`Rewrite`], behind it.
+    pub(crate) members: Arc<FxHashSet<ProducerId>>,
     /// It differs from what there was.
     pub is_changed: bool,
 }
@@ -102,6 +119,9 @@ pub enum CompactError {
         /// What is wrong.
         problem: BatchError,
     },
+    /// The aborted transactions are not known.
+    #[error("{0}")]
+    Aborted(ReadError),
     /// The new segment could not be written.
     #[error("{0}")]
     Write(io::Error),
@@ -112,13 +132,14 @@ pub fn map_keys(job: &MapKeys, read: &mut ReadSegment<'_>) -> Result<Keys, Compa
     let keeps_older = job.sabotage == Some(Sabotage::KeepsOlder);
     let mut keys = Keys::new(job.from, job.bytes_max, keeps_older);
     let mut unpacked = Vec::new();
+    let aborted = AbortedRecords::new(&resolve_aborted(&job.aborted, read).map_err(CompactError::Aborted)?);
     for source in &job.sources {
         let mut is_full = false;
         go_through(source, read, &mut |batch| {
             if is_full || batch.next_offset() <= job.from {
                 return Ok(());
             }
-            is_full = !note_batch(batch, &mut keys, &mut unpacked)?;
+            is_full = !note_batch(batch, &aborted, &mut keys, &mut unpacked)?;
             if !is_full {
                 keys.through = batch.next_offset();
             }
@@ -131,8 +152,13 @@ pub fn map_keys(job: &MapKeys, read: &mut ReadSegment<'_>) -> Result<Keys, Compa
     Ok(keys)
 }
 
-fn note_batch(batch: &BatchView<'_>, keys: &mut Keys, unpacked: &mut Vec<u8>) -> Result<bool, BatchProblem> {
-    if is_untouchable(batch.header()) {
+fn note_batch(
+    batch: &BatchView<'_>,
+    aborted: &AbortedRecords,
+    keys: &mut Keys,
+    unpacked: &mut Vec<u8>,
+) -> Result<bool, BatchProblem> {
+    if batch.header().attributes.is_control() || is_aborted(batch.header(), aborted) {
         return Ok(true);
     }
     for record in batch.records(unpacked, super::batch::UNPACKED_BYTES_MAX)? {
@@ -164,13 +190,19 @@ pub fn rewrite(
         largest: Largest::NONE,
         filler_count: 0,
     };
-    let mut scratch = Scratch::default();
+    let aborted = resolve_aborted(&job.aborted, read).map_err(CompactError::Aborted)?;
+    let mut scratch = Scratch::new(&aborted, &job.members);
+    let mut aborted = Vec::new();
     let mut is_changed = 1 < job.sources.len();
     let mut filler_count = 0;
     for source in &job.sources {
         go_through(source, read, &mut |batch| {
             let header = batch.header();
-            match job.rules.keep(batch, &mut scratch)? {
+            let kept = job.rules.keep(batch, &mut scratch)?;
+            if header.attributes.is_control() && !matches!(kept, Kept::Nothing) {
+                aborted.extend(scratch.ended_by(header));
+            }
+            match kept {
                 Kept::AsItIs => output.put(header, batch.bytes())?,
                 Kept::Rewritten(bytes) => {
                     is_changed = true;
@@ -191,7 +223,10 @@ pub fn rewrite(
         size: output.size,
         index: output.index.to_bytes(),
         times: output.index.times_to_bytes(base, output.largest),
+        aborted: transactions::to_bytes(base, &aborted),
+        aborted_summary: Summary::of(&aborted),
         largest: output.largest,
+        members: Arc::new(scratch.members),
         is_changed: is_changed || filler_count != output.filler_count,
     })
 }

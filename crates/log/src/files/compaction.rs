@@ -33,7 +33,8 @@ impl Files {
         let log = path(FileKind::Log).map_err(failed("find", segment))?;
         let index = path(FileKind::Index).map_err(failed("find", segment))?;
         let times = path(FileKind::TimeIndex).map_err(failed("find", segment))?;
-        let written = self.write_cleaned(job, &log, &index, &times);
+        let aborted = path(FileKind::Aborted).map_err(failed("find", segment))?;
+        let written = self.write_cleaned(job, &log, [&index, &times, &aborted]);
         // One that is as the old ones were is not needed, nor is half of one.
         if !matches!(written, Ok(Rewritten { is_changed: true, .. })) {
             remove_file(&log).map_err(failed("remove", &log))?;
@@ -45,8 +46,7 @@ impl Files {
         &self,
         job: &Rewrite,
         log: &Path,
-        index: &Path,
-        times: &Path,
+        indexes: [&Path; 3],
     ) -> Result<Rewritten, CompactError> {
         let file =
             options().write(true).create(true).truncate(true).open(log).map_err(CompactError::Write)?;
@@ -61,8 +61,10 @@ impl Files {
         })?;
         if rewritten.is_changed {
             file.sync_all().map_err(unsynced).map_err(CompactError::Write)?;
-            write_file(index, &rewritten.index, true).map_err(CompactError::Write)?;
-            write_file(times, &rewritten.times, true).map_err(CompactError::Write)?;
+            let contents = [&rewritten.index, &rewritten.times, &rewritten.aborted];
+            for (path, contents) in indexes.into_iter().zip(contents) {
+                write_file(path, contents, true).map_err(CompactError::Write)?;
+            }
         }
         Ok(rewritten)
     }
@@ -141,6 +143,8 @@ fn ended(error: CompactError) -> Result<Done, DiskError> {
         CompactError::Damaged { segment, position, problem } => {
             Ok(Done::Damaged(Damage { base: segment.base, position, problem }))
         }
-        error @ CompactError::Read { .. } => Err(DiskError::Io(error.to_string())),
+        error @ (CompactError::Read { .. } | CompactError::Aborted(_)) => {
+            Err(DiskError::Io(error.to_string()))
+        }
     }
 }

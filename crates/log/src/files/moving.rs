@@ -38,7 +38,7 @@ impl Files {
             MoveStep::Copy { segment, size } => {
                 let base = segment.id.base;
                 let copied = private_directory(false).create(&copy).or_else(fine_if_there).and_then(|()| {
-                    for kind in [FileKind::Index, FileKind::TimeIndex] {
+                    for kind in [FileKind::Index, FileKind::TimeIndex, FileKind::Aborted] {
                         self.copy_file(&directory.path, &copy, &kind.file_name(base), u64::MAX)
                             .or_else(fine_if_missing)?;
                     }
@@ -97,7 +97,8 @@ impl Files {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something else has its place"));
         }
         let of_copied = |segment: &SegmentId| {
-            [FileKind::Log, FileKind::Index, FileKind::TimeIndex].map(|kind| kind.file_name(segment.base))
+            [FileKind::Log, FileKind::Index, FileKind::TimeIndex, FileKind::Aborted]
+                .map(|kind| kind.file_name(segment.base))
         };
         let mut kept: Vec<String> = copied.iter().flat_map(of_copied).collect();
         kept.sort_unstable();

@@ -11,12 +11,14 @@ use crate::log::Log;
 use crate::notes::Notes;
 use crate::plan::{Floor, ReadStart};
 use crate::producers::Producers;
+use crate::transactions::{AbortedIndex, AbortedTransaction};
 use crate::walk::{NEAR, Walk, WalkError};
 
 /// A growing segment up to where the notes on it go.
 pub(super) struct Resumed {
     notes: Notes,
     index: Index,
+    aborted: Vec<AbortedTransaction>,
     first_timestamp: Timestamp,
     epochs: Epochs,
     producers: Producers,
@@ -25,11 +27,12 @@ pub(super) struct Resumed {
 impl Resumed {
     /// Makes it the end of a log that has nothing of the segment yet.
     pub(super) fn apply(self, log: &mut Log) {
-        let Self { notes, index, first_timestamp, epochs, producers } = self;
+        let Self { notes, index, aborted, first_timestamp, epochs, producers } = self;
         let active = log.active_mut();
         assert!(active.size == 0 && active.base == notes.base, "notes on another segment: {notes:?}");
         (active.size, active.largest) = (notes.position, notes.largest);
         (active.index, active.first_timestamp) = (Some(index), first_timestamp);
+        active.aborted = AbortedIndex::in_memory(aborted);
         log.appended_bytes += u64::from(notes.position);
         (log.end, log.epochs, log.producers, log.notes) = (notes.through, epochs, producers, Some(notes));
     }
@@ -40,6 +43,7 @@ impl Recovery<'_> {
     pub(super) fn resume(
         &mut self,
         notes: Notes,
+        aborted_count: u32,
         last: Found,
         epochs_before: &Epochs,
     ) -> Result<Option<Resumed>, RecoverError> {
@@ -55,6 +59,7 @@ impl Recovery<'_> {
         else {
             return Ok(None);
         };
+        let Some(aborted) = self.noted_aborted(notes, aborted_count)? else { return Ok(None) };
         let Some(epochs) = self.epochs_through(notes, last, &index, epochs_before)? else { return Ok(None) };
         let first = self.header_from(last, last.base, ReadStart::AtOrAfter(Floor::start_of(last.base)))?;
         let Some(first) = first.filter(|first| first.base_offset == last.base) else { return Ok(None) };
@@ -62,7 +67,7 @@ impl Recovery<'_> {
         if !self.leads_to(notes, last, &index)? {
             return Ok(None);
         }
-        Ok(Some(Resumed { notes, index, first_timestamp, epochs, producers }))
+        Ok(Some(Resumed { notes, index, aborted, first_timestamp, epochs, producers }))
     }
 
     /// Whether the batches after the last one that the notes know of lead to where the notes end.

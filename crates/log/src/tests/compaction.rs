@@ -485,7 +485,7 @@ fn some_segments() -> World {
 #[test]
 fn a_crash_at_each_step_of_a_swap_leaves_one_log_or_the_other() {
     let mut world = some_segments();
-    world.bench.log.set_config(LogConfig { segment_bytes: 2000, ..*world.bench.log.config() });
+    world.bench.log.set_config(LogConfig { segment_bytes: 900, ..*world.bench.log.config() });
     world.pass();
     let swap = loop {
         let at = world.bench.under_way.iter().position(|op| matches!(op.action, DiskAction::Swap { .. }));

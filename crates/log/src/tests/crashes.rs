@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use klamm_model::{BatchView, Batches, Tail as RunEnd, Tick};
+use klamm_model::{BatchView, Batches, Tail as RunEnd, Tick, TransactionEnd, TransactionMark};
 use proptest::prelude::*;
 
+use super::transactions::{Told, aborted};
 use super::*;
+use crate::ends::DurablePoint;
 
 /// What must be true of a log, kept beside it.
 struct World {
@@ -15,7 +17,12 @@ struct World {
     /// Every batch that was ever at an offset.
     ever: BTreeMap<i64, Vec<Vec<u8>>>,
     high_watermark: i64,
-    sequences: [i32; 3],
+    /// How far it ever was, of what is there.
+    confirmed: i64,
+    /// Records were deleted: of some transactions it is not known here where they began.
+    is_cut_in_front: bool,
+    /// Epoch and next sequence number of the producers. The last two have transactions.
+    sequences: [(i16, i32); 5],
     epoch: i32,
     now: Tick,
     mark: u64,
@@ -29,7 +36,9 @@ impl World {
             expected: BTreeMap::new(),
             ever: BTreeMap::new(),
             high_watermark: 0,
-            sequences: [0; 3],
+            confirmed: 0,
+            is_cut_in_front: false,
+            sequences: [(0, 0); 5],
             epoch: 0,
             now: Tick::default(),
             mark: 0,
@@ -40,7 +49,8 @@ impl World {
     fn step(&mut self, kind: u8, argument: usize) {
         let under_way = self.bench.under_way.len();
         match kind {
-            0..30 => self.append(argument),
+            0..27 => self.append(argument),
+            27..30 => self.end_transaction(argument),
             30..70 if 0 < under_way => self.end(argument % under_way, Ok(())),
             70..75 if 0 < under_way => self.fail_one(argument),
             75..80 => self.cut(argument),
@@ -48,6 +58,7 @@ impl World {
                 let room = self.bench.log.frontier().raw() - self.high_watermark;
                 if 0 < room {
                     self.high_watermark += argument as i64 % (room + 1);
+                    self.confirmed = self.confirmed.max(self.high_watermark);
                     self.bench.log.note_high_watermark(offset(self.high_watermark));
                 }
             }
@@ -71,14 +82,29 @@ impl World {
 
     fn append(&mut self, argument: usize) {
         self.mark += 1;
-        let id = argument % 4;
-        let producer = self.sequences.get(id).map(|sequence| (id as i64, 0, *sequence));
-        let count = 1 + (argument / 4 % 6) as u32;
-        let (valid, bytes) = batch(count, self.mark, producer);
+        let id = argument % 6;
+        let producer = self.sequences.get(id).map(|(epoch, sequence)| (id as i64, *epoch, *sequence));
+        let count = 1 + (argument / 6 % 6) as u32;
+        let (valid, bytes) = batch_of(count, self.mark, producer, id == 3 || id == 4);
+        self.append_batch(&valid, bytes);
+    }
+
+    /// By a coordinator, of which one gives out a new epoch each time.
+    fn end_transaction(&mut self, argument: usize) {
+        self.mark += 1;
+        let id = 3 + argument % 2;
+        let epoch = ProducerEpoch(self.sequences[id].0 + i16::from(id == 4));
+        let end = if argument / 2 % 2 == 0 { TransactionEnd::Commit } else { TransactionEnd::Abort };
+        let mark = TransactionMark { end, coordinator_epoch: LeaderEpoch(7) };
+        let (valid, bytes) = mark.to_batch(ProducerId(id as i64), epoch, Timestamp(self.mark as i64));
+        self.append_batch(&valid, bytes);
+    }
+
+    fn append_batch(&mut self, valid: &ValidBatch, bytes: Bytes) {
         let base = self.bench.log.end();
         match self.bench.log.append_as_leader(
             LeaderEpoch(self.epoch),
-            &valid,
+            valid,
             bytes.clone(),
             &mut self.bench.under_way,
         ) {
@@ -121,16 +147,16 @@ impl World {
         self.expected
             .retain(|_, bytes| BatchView::parse(bytes).expect("a batch of ours").next_offset() <= end);
         self.high_watermark = self.high_watermark.min(end.raw());
+        self.confirmed = self.confirmed.min(end.raw());
         self.learn_sequences();
     }
 
     /// A producer goes on where the log is.
     fn learn_sequences(&mut self) {
-        self.sequences = [0; 3];
+        self.sequences = [(0, 0); 5];
         for (id, entry) in self.bench.log.producers.sorted() {
-            if let Some(last) = entry.batches().last() {
-                self.sequences[id.0 as usize] = last.last_sequence() + 1;
-            }
+            let sequence = entry.batches().last().map_or(0, |last| last.last_sequence() + 1);
+            self.sequences[id.0 as usize] = (entry.epoch.0, sequence);
         }
     }
 
@@ -173,7 +199,7 @@ impl World {
         let base = self.bench.log.end().raw() + 1 + argument as i64 % 50;
         self.bench.log.restart_at(offset(base), &mut self.bench.under_way);
         self.expected.clear();
-        self.high_watermark = base;
+        (self.high_watermark, self.confirmed, self.is_cut_in_front) = (base, base, true);
         self.learn_sequences();
     }
 
@@ -239,6 +265,8 @@ impl World {
             (segment.base, segment.size, segment.largest, segment.first_timestamp, segment.index.clone())
         };
         assert_eq!(of_growing(&rebuilt), of_growing(&bench.log), "the growing segment's index");
+        let (by_records, by_files) = (aborted(&rebuilt, &disk), aborted(&bench.log, &bench.disk));
+        assert_eq!(by_records, by_files, "aborted transactions rebuilt from the records");
         let largest = |log: &Log| log.segments.iter().map(|it| (it.base, it.largest)).collect::<Vec<_>>();
         assert_eq!(largest(&rebuilt), largest(&bench.log), "times rebuilt from the records");
         assert!(deleted_below <= bench.log.log_start(), "deleted below {deleted_below}");
@@ -252,8 +280,13 @@ impl World {
             assert_eq!(found.get(&base), Some(&bytes), "synced batch {base} of a log from {log_start}");
         }
         self.expected = found;
+        self.confirmed = self.confirmed.min(self.bench.log.end().raw());
         // Of what a start does not read, cuts are not exact.
-        self.high_watermark = self.bench.log.active().base.max(self.bench.log.log_start()).raw();
+        let saved = disk.files.get(DURABLE_POINT).and_then(|file| std::str::from_utf8(&file.data).ok());
+        let committed = saved.and_then(DurablePoint::from_text).map_or(Offset::ZERO, |saved| saved.committed);
+        let log = &self.bench.log;
+        self.high_watermark = log.active().base.max(log.log_start()).max(committed).min(log.end()).raw();
+        self.confirmed = self.confirmed.max(self.high_watermark);
         self.bench.log.note_high_watermark(offset(self.high_watermark));
         self.epoch += 1;
         self.learn_sequences();
@@ -289,6 +322,27 @@ impl World {
         let expected: BTreeMap<_, _> =
             self.expected.range(..log.written().raw()).map(|(base, bytes)| (*base, bytes.clone())).collect();
         assert_eq!(self.records(), expected, "what is readable");
+        self.is_cut_in_front |= log_start != Offset::ZERO;
+        self.check_transactions();
+    }
+
+    /// Whatever the log says of transactions is what its records say.
+    fn check_transactions(&self) {
+        let log = &self.bench.log;
+        let told = |confirmed| Told::by(&self.expected, confirmed);
+        let known = log.first_unstable().unwrap_or(Offset::MAX);
+        let first = told(self.confirmed).first_unstable.max(log.log_start());
+        assert!(known <= first, "what is below {known} is decided, but {first} is not");
+        let by_log = aborted(log, &self.bench.disk);
+        let by_records = told(self.confirmed).aborted;
+        if self.is_cut_in_front {
+            let is_known =
+                |it: &(i64, i64, i64)| by_log.iter().any(|known| (known.0, known.2) == (it.0, it.2));
+            assert!(by_records.iter().all(is_known), "{by_records:?} are aborted, known are {by_log:?}");
+        } else {
+            assert_eq!(by_log, by_records, "aborted");
+            assert!(told(self.high_watermark).first_unstable <= known, "{known} is not decided");
+        }
     }
 
     /// When everything has ended, memory and disk agree.

@@ -8,6 +8,7 @@ mod reads;
 mod recovery;
 mod retention;
 mod scripts;
+mod transactions;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -40,6 +41,15 @@ pub(crate) fn offset(raw: i64) -> Offset {
 
 /// A batch as a client sends it: so many records, told apart by `mark`.
 pub(crate) fn batch(count: u32, mark: u64, producer: Option<(i64, i16, i32)>) -> (ValidBatch, Bytes) {
+    batch_of(count, mark, producer, false)
+}
+
+pub(crate) fn batch_of(
+    count: u32,
+    mark: u64,
+    producer: Option<(i64, i16, i32)>,
+    is_transactional: bool,
+) -> (ValidBatch, Bytes) {
     let mut builder = BatchBuilder::with_capacity(256);
     for at in 0..count {
         let value = format!("{mark}/{at}");
@@ -50,7 +60,7 @@ pub(crate) fn batch(count: u32, mark: u64, producer: Option<(i64, i16, i32)>) ->
         epoch: ProducerEpoch(epoch),
         base_sequence,
     });
-    let bytes = builder.finish(&Seal { producer, ..Seal::default() });
+    let bytes = builder.finish(&Seal { producer, is_transactional, ..Seal::default() });
     (validate_produce(&bytes, &ProduceLimits::default()).expect("a good batch"), bytes)
 }
 
@@ -167,6 +177,7 @@ impl MemoryDisk {
         self.replace(cleaned(FileKind::Log), &bytes);
         self.replace(cleaned(FileKind::Index), &rewritten.index);
         self.replace(cleaned(FileKind::TimeIndex), &rewritten.times);
+        self.replace(cleaned(FileKind::Aborted), &rewritten.aborted);
         Ok(Done::Rewritten(Box::new(rewritten)))
     }
 
@@ -243,27 +254,34 @@ impl MemoryDisk {
                 file.data.truncate(*size as usize);
                 file.sync();
             }
-            DiskAction::Seal { segment, size, index, times, next, producers } => {
+            DiskAction::Seal { segment, size, index, times, aborted, next, producers } => {
                 assert_eq!(self.file(*segment).data.len(), *size as usize, "sealed size");
                 self.replace(FileKind::Index.file_name(segment.base), index);
                 self.replace(FileKind::TimeIndex.file_name(segment.base), times);
                 self.files.remove(&FileKind::Growing.file_name(segment.base));
+                if !aborted.is_empty() {
+                    self.replace(FileKind::Aborted.file_name(segment.base), aborted);
+                }
                 if !producers.is_empty() {
                     self.replace(FileKind::Producers.file_name(*next), producers);
                 }
             }
-            DiskAction::Note { segment, position, entries, through, producers } => {
+            DiskAction::Note { segment, position, entries, aborted, through, producers } => {
                 self.now += 1;
                 let now = self.now;
                 let notes = self.files.entry(FileKind::Growing.file_name(segment.base)).or_default();
                 notes.write(now, *position as usize, entries);
-                let mut snapshot = MemoryFile::default();
-                snapshot.write(now, 0, producers);
-                self.files.insert(FileKind::Producers.file_name(*through), snapshot);
+                let replaced = [
+                    (FileKind::Aborted.file_name(segment.base), aborted),
+                    (FileKind::Producers.file_name(*through), producers),
+                ];
+                for (name, contents) in replaced.into_iter().filter(|(_, contents)| !contents.is_empty()) {
+                    let mut file = MemoryFile::default();
+                    file.write(now, 0, contents);
+                    self.files.insert(name, file);
+                }
             }
-            DiskAction::WriteSnapshot { at, producers } => {
-                self.replace(FileKind::Producers.file_name(*at), producers);
-            }
+            DiskAction::WriteBeside { kind, at, contents } => self.replace(kind.file_name(*at), contents),
             DiskAction::WriteCheckpoint { name, contents } => self.replace((*name).to_owned(), contents),
             DiskAction::Retire { segments } => {
                 for (gone, kind) in files_of(segments) {

@@ -87,7 +87,7 @@ fn name(op: &DiskOp) -> String {
             format!("cut {}+{size}{gone}", segment.base)
         }
         DiskAction::Seal { segment, .. } => format!("seal {}", segment.base),
-        DiskAction::WriteSnapshot { at, .. } => format!("snapshot {at}"),
+        DiskAction::WriteBeside { kind, at, .. } => format!("write {at}.{}", kind.extension()),
         DiskAction::WriteCheckpoint { name, contents } => {
             let lines = std::str::from_utf8(contents).unwrap_or("?").lines().skip(1);
             match *name {

@@ -1,7 +1,7 @@
-//! DescribeProducers: the idempotent producers that a partition's leader remembers (KIP-664).
+//! DescribeProducers: the producers that a partition's leader remembers, and their open transactions (KIP-664).
 
 use klamm_log::ProducerState as Remembered;
-use klamm_model::{ErrorCode, PartitionIndex, TopicPartition};
+use klamm_model::{ErrorCode, Offset, PartitionIndex, TopicPartition};
 use klamm_replica::Role;
 use klamm_wire::{
     DescribeProducersRequest, DescribeProducersResponse, Response,
@@ -63,14 +63,13 @@ fn producers(node: &Node, key: TopicPartition) -> Result<Vec<ProducerState>, Err
     if hosted.replica.log().has_failed() {
         return Err(ErrorCode::KafkaStorageError);
     }
-    let state = |Remembered { id, epoch, last }: Remembered| ProducerState {
-        producer_id: id.0,
-        producer_epoch: i32::from(epoch.0),
-        last_sequence: last.map_or(-1, |(sequence, _)| sequence),
-        last_timestamp: last.map_or(-1, |(_, timestamp)| timestamp.0),
-        // No transaction can be open yet.
-        coordinator_epoch: -1,
-        current_txn_start_offset: -1,
+    let state = |it: Remembered| ProducerState {
+        producer_id: it.id.0,
+        producer_epoch: i32::from(it.epoch.0),
+        last_sequence: it.last_sequence.unwrap_or(-1),
+        last_timestamp: it.last_timestamp.0,
+        coordinator_epoch: it.coordinator_epoch.map_or(-1, |epoch| epoch.0),
+        current_txn_start_offset: it.transaction.map_or(-1, Offset::raw),
         ..Default::default()
     };
     Ok(hosted.replica.log().producer_states().map(state).collect())

@@ -1,13 +1,14 @@
 //! ListOffsets: where a partition begins and ends, and which record is the first of a time or later.
 
 use klamm_model::{ErrorCode, LeaderEpoch, PartitionIndex, Timestamp, TopicPartition};
+use klamm_replica::Isolation;
 use klamm_wire::{
     ListOffsetsRequest, ListOffsetsResponse, Response,
     list_offsets::{ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsTopicResponse},
 };
 use rustc_hash::FxHashSet;
 
-use super::in_pieces::List;
+use super::{fetch::isolation, in_pieces::List};
 use crate::{Reply, errors::ToCode, node::Node, reply::Lookup};
 
 /// What the protocol writes in place of a timestamp.
@@ -39,6 +40,7 @@ mod special {
 /// A request that is being answered.
 pub(crate) struct Listing {
     version: i16,
+    isolation: Isolation,
     list: List<ListOffsetsPartition, ListOffsetsPartitionResponse>,
     seen: FxHashSet<TopicPartition>,
     lookups: Vec<Lookup>,
@@ -46,12 +48,13 @@ pub(crate) struct Listing {
 
 impl Listing {
     pub(crate) fn new(request: ListOffsetsRequest, version: i16) -> Self {
+        let isolation = isolation(request.isolation_level);
         let list = List::new(request.topics.into_iter().map(|it| (it.name, it.partitions)));
-        Self { version, list, seen: FxHashSet::default(), lookups: Vec::new() }
+        Self { version, isolation, list, seen: FxHashSet::default(), lookups: Vec::new() }
     }
 
     pub(crate) fn go_on(&mut self, node: &Node) -> bool {
-        let Self { version, list, seen, lookups } = self;
+        let Self { version, isolation, list, seen, lookups } = self;
         list.go_on(node, |at, asked| {
             let found = at.id.ok_or(ErrorCode::UnknownTopicOrPartition).and_then(|topic| {
                 let key = TopicPartition { topic, partition: PartitionIndex(asked.partition_index) };
@@ -61,7 +64,7 @@ impl Listing {
                 if special::since(asked.timestamp).is_none_or(|since| *version < since) {
                     return Err(ErrorCode::UnsupportedVersion);
                 }
-                find(node, key, asked, at.place, lookups)
+                find(node, key, asked, *isolation, at.place, lookups)
             });
             found.unwrap_or_else(|code| {
                 let code = match code {
@@ -107,6 +110,7 @@ fn find(
     node: &Node,
     key: TopicPartition,
     asked: &ListOffsetsPartition,
+    isolation: Isolation,
     (topic, partition): (usize, usize),
     lookups: &mut Vec<Lookup>,
 ) -> Result<ListOffsetsPartitionResponse, ErrorCode> {
@@ -116,8 +120,12 @@ fn find(
         .readable(LeaderEpoch::from_wire(asked.current_leader_epoch))
         .map_err(|error| error.code())?;
     let log = hosted.replica.log();
+    let end = match isolation {
+        Isolation::ReadUncommitted => bounds.high_watermark,
+        Isolation::ReadCommitted => bounds.last_stable,
+    };
     let (offset, epoch) = match asked.timestamp {
-        special::LATEST => (bounds.high_watermark, Some(bounds.epoch)),
+        special::LATEST => (end, Some(bounds.epoch)),
         // Where there is no record yet, the leader's epoch begins.
         special::EARLIEST | special::EARLIEST_LOCAL => {
             (bounds.log_start, log.epoch_at(bounds.log_start).or(Some(bounds.epoch)))
@@ -126,12 +134,12 @@ fn find(
             return Ok(nothing(asked.partition_index));
         }
         special::LARGEST_TIMESTAMP => {
-            let lookup = log.lookup_largest_timestamp(bounds.high_watermark);
+            let lookup = log.lookup_largest_timestamp(end);
             lookups.push(Lookup { topic, partition, lookup });
             return Ok(nothing(asked.partition_index));
         }
         time => {
-            let lookup = log.lookup_time(Timestamp(time), bounds.high_watermark);
+            let lookup = log.lookup_time(Timestamp(time), end);
             lookups.push(Lookup { topic, partition, lookup });
             return Ok(nothing(asked.partition_index));
         }

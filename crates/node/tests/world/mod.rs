@@ -44,6 +44,8 @@ pub(crate) struct World {
     pub(crate) wall: Timestamp,
     /// What was written, by segment.
     pub(crate) files: Vec<(SegmentId, Vec<u8>)>,
+    /// Which transactions were aborted, by closed segment.
+    pub(crate) aborted: Vec<(SegmentId, Vec<u8>)>,
     /// The segment that compaction has written and not swapped in yet.
     pub(crate) cleaned: Vec<u8>,
     pub(crate) rest: Option<Rest>,
@@ -79,6 +81,7 @@ impl World {
             view: None,
             wall: Timestamp(1_700_000_000_000),
             files: Vec::new(),
+            aborted: Vec::new(),
             cleaned: Vec::new(),
             rest: None,
             hold_loads: false,
@@ -214,7 +217,12 @@ impl World {
         position: u64,
         buffer: &mut [u8],
     ) -> std::io::Result<usize> {
-        let file = self.files.iter().find(|(id, _)| *id == segment.id && kind == FileKind::Log);
+        let files = match kind {
+            FileKind::Log => &self.files[..],
+            FileKind::Aborted => &self.aborted,
+            _ => &[],
+        };
+        let file = files.iter().find(|(id, _)| *id == segment.id);
         let bytes = file.and_then(|(_, file)| file.get(position as usize..)).unwrap_or_default();
         let size = bytes.len().min(buffer.len());
         buffer[..size].copy_from_slice(&bytes[..size]);

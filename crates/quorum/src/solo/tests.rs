@@ -70,12 +70,13 @@ impl Disk {
                     self.files.remove(&log_name(segment));
                 }
             }
-            DiskAction::Seal { segment, index, times, .. } => {
+            DiskAction::Seal { segment, index, times, aborted, .. } => {
                 self.replace(FileKind::Index.file_name(segment.base), &index);
                 self.replace(FileKind::TimeIndex.file_name(segment.base), &times);
+                self.replace(FileKind::Aborted.file_name(segment.base), &aborted);
             }
             DiskAction::WriteCheckpoint { name, contents } => self.replace(name.to_owned(), &contents),
-            DiskAction::WriteSnapshot { .. } => panic!("the metadata log has no producers"),
+            DiskAction::WriteBeside { .. } => panic!("the metadata log has no producers"),
             // Notes on the records are of no use to an engine that reads all of them.
             DiskAction::Note { .. } => {}
             DiskAction::MapKeys(_) | DiskAction::Rewrite(_) | DiskAction::Swap { .. } => {

@@ -59,15 +59,14 @@ impl Disk {
                 file.bytes.truncate(*size as usize);
                 self.sync(segment.base);
             }
-            DiskAction::Seal { segment, index, next, producers, .. } => {
+            DiskAction::Seal { segment, index, aborted, next, producers, .. } => {
                 self.replace(FileKind::Index.file_name(segment.base), index);
+                self.replace(FileKind::Aborted.file_name(segment.base), aborted);
                 self.replace(FileKind::Producers.file_name(*next), producers);
             }
             DiskAction::Retire { segments } => self.remove(segments),
             DiskAction::Remove { .. } | DiskAction::Note { .. } => {}
-            DiskAction::WriteSnapshot { at, producers } => {
-                self.replace(FileKind::Producers.file_name(*at), producers);
-            }
+            DiskAction::WriteBeside { kind, at, contents } => self.replace(kind.file_name(*at), contents),
             DiskAction::WriteCheckpoint { name, contents } => self.replace((*name).to_string(), contents),
             DiskAction::MapKeys(_) | DiskAction::Rewrite(_) | DiskAction::Swap { .. } => {
                 panic!("nothing is compacted here")

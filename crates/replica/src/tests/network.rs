@@ -9,7 +9,7 @@ use klamm_model::{BrokerEpoch, BrokerId, LeaderEpoch, Offset};
 use super::disk::Stored;
 use super::world::{Settings, World, numbered};
 use crate::{
-    Acks, BecomeError, FetchAnswer, Fetched, FollowerFetch, IsrChange, IsrProposal, IsrRefused,
+    Acks, BecomeError, FetchAnswer, Fetched, FollowerFetch, Isolation, IsrChange, IsrProposal, IsrRefused,
     PartitionState, Role,
 };
 
@@ -297,7 +297,7 @@ impl Story {
         let broker = self.world.broker(id);
         let from = broker.replica.high_watermark();
         if let Ok(FetchAnswer::Data { read: Some(plan), .. }) =
-            broker.replica.consumer_fetch(None, None, from, 1_000_000)
+            broker.replica.consumer_fetch(None, None, from, 1_000_000, Isolation::ReadUncommitted)
         {
             let records = broker.disk.read(&plan);
             // Read is read: from now on it counts as committed, and must stay what it is.

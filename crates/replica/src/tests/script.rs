@@ -1,13 +1,15 @@
 //! The language of the script tests: one command a line, its outcome after the arrow.
 
 use klamm_log::{DiskAction, DiskError, DiskOp};
-use klamm_model::{BrokerEpoch, BrokerId, LeaderEpoch, Offset};
+use klamm_model::{
+    BrokerEpoch, BrokerId, LeaderEpoch, Offset, ProducerEpoch, Timestamp, TransactionEnd, TransactionMark,
+};
 
 use super::disk::Stored;
 use super::world::{Settings, World, numbered};
 use crate::{
-    Acks, FetchAnswer, Fetched, FollowerFetch, IsrChange, IsrProposal, IsrRefused, PartitionState, Progress,
-    ReplicaConfig, Role,
+    Acks, EndTransaction, FetchAnswer, Fetched, FollowerFetch, Isolation, IsrChange, IsrProposal, IsrRefused,
+    PartitionState, Progress, ReplicaConfig, Role,
 };
 
 /// Runs a script and gives it back with outcomes.
@@ -17,13 +19,14 @@ use crate::{
 /// elect LEADER EPOCH ISR [unclean]   commits a new leader (- for none) and tells all brokers
 /// elect … only 1,2                   tells these
 /// isr ISR                            commits a new in-sync set and tells the leader
-/// append BROKER RECORDS [all] [seq N]
+/// append BROKER RECORDS [all] [seq N [in]]     the latter in a transaction
+/// end BROKER commit|abort EPOCH [bumps]        that transaction
 /// pending BROKER                     what its disk has to do
 /// done|full|broken BROKER K          ends the pending operation at place K
 /// disk BROKER                        carries out all there is, until there is nothing more
 /// fetch BROKER                       asks its leader and delivers the answer
 /// ask BROKER, deliver BROKER         the two halves; what is asked stays to be delivered again
-/// consume BROKER FROM [epoch E] [last E]
+/// consume BROKER FROM [epoch E] [last E] [committed]
 /// latest BROKER
 /// stale BROKER                       asks as before its last crash
 /// moved BROKER OFFSET                its leader says that its log starts there
@@ -90,6 +93,22 @@ impl Scene {
                 self.tell(&[leader])
             }
             "append" => self.append(broker(1), &words),
+            "end" => {
+                let it = EndTransaction {
+                    producer: numbered(0).id,
+                    epoch: ProducerEpoch(i16::try_from(number(3)).expect("an epoch")),
+                    mark: TransactionMark {
+                        end: if words[2] == "abort" { TransactionEnd::Abort } else { TransactionEnd::Commit },
+                        coordinator_epoch: LeaderEpoch(0),
+                    },
+                    bumps_epoch: words.contains(&"bumps"),
+                };
+                let broker = self.world.broker(broker(1));
+                match broker.replica.end_transaction(&it, Timestamp(0), &mut broker.pending) {
+                    Ok(appended) => format!(" -> {}..{}", appended.base, appended.end),
+                    Err(error) => format!(" -> refused: {error}"),
+                }
+            }
             "pending" => {
                 let pending: Vec<String> =
                     self.world.broker(broker(1)).pending.iter().map(describe).collect();
@@ -118,7 +137,11 @@ impl Scene {
             "consume" => {
                 let epoch = |word| after(word).map(|e| LeaderEpoch(e.parse().expect("an epoch")));
                 let from = Offset::new(number(2));
-                self.consume(broker(1), epoch("epoch"), epoch("last"), from)
+                let isolation = match words.contains(&"committed") {
+                    true => Isolation::ReadCommitted,
+                    false => Isolation::ReadUncommitted,
+                };
+                self.consume(broker(1), epoch("epoch"), epoch("last"), from, isolation)
             }
             "latest" => match self.world.broker(broker(1)).replica.readable(None) {
                 Ok(readable) => format!(" -> {}", readable.high_watermark),
@@ -191,7 +214,7 @@ impl Scene {
         let sent_before = self.batches.iter().find(|(sent, _)| Some(*sent) == sequence);
         let batch = match sent_before {
             Some((_, batch)) => batch.clone(),
-            None => self.world.batch(record_count, sequence.map(numbered)),
+            None => self.world.batch_of(record_count, sequence.map(numbered), words.contains(&"in")),
         };
         if let Some(sequence) = sequence {
             self.batches.push((sequence, batch.clone()));
@@ -253,14 +276,18 @@ impl Scene {
         epoch: Option<LeaderEpoch>,
         last: Option<LeaderEpoch>,
         from: Offset,
+        isolation: Isolation,
     ) -> String {
-        match self.world.broker(at).replica.consumer_fetch(epoch, last, from, 1_000_000) {
-            Ok(FetchAnswer::Data { read: None, high_watermark, .. }) => {
-                format!(" -> nothing, high watermark {high_watermark}")
-            }
-            Ok(FetchAnswer::Data { read: Some(plan), high_watermark, .. }) => {
-                let records = self.world.broker(at).disk.read(&plan);
-                format!(" -> {}, high watermark {high_watermark}", describe_records(&records))
+        match self.world.broker(at).replica.consumer_fetch(epoch, last, from, 1_000_000, isolation) {
+            Ok(FetchAnswer::Data { read, high_watermark, last_stable, aborted, .. }) => {
+                let records = read.map(|plan| describe_records(&self.world.broker(at).disk.read(&plan)));
+                let records = records.unwrap_or_else(|| "nothing".to_string());
+                let aborted = if aborted.is_empty() { "" } else { ", some of it aborted" };
+                let stable = match last_stable == high_watermark {
+                    true => String::new(),
+                    false => format!(", stable below {last_stable}"),
+                };
+                format!(" -> {records}{aborted}, high watermark {high_watermark}{stable}")
             }
             Ok(FetchAnswer::Diverging { epoch, end }) => {
                 format!(" -> diverging: epoch {epoch} ends at {end}")
@@ -370,7 +397,7 @@ fn describe(op: &DiskOp) -> String {
         DiskAction::Retire { .. } => "retire".to_string(),
         DiskAction::Remove { .. } => "remove".to_string(),
         DiskAction::Note { .. } => "note".to_string(),
-        DiskAction::WriteSnapshot { .. } => "snapshot".to_string(),
+        DiskAction::WriteBeside { .. } => "write beside".to_string(),
         DiskAction::WriteCheckpoint { name, .. } => format!("checkpoint {name}"),
         DiskAction::MapKeys(_) => "map keys".to_string(),
         DiskAction::Rewrite(_) => "rewrite".to_string(),

@@ -79,13 +79,22 @@ impl World {
 
     /// A batch nobody has sent before.
     pub(super) fn batch(&mut self, record_count: u32, producer: Option<Producer>) -> Bytes {
+        self.batch_of(record_count, producer, false)
+    }
+
+    pub(super) fn batch_of(
+        &mut self,
+        record_count: u32,
+        producer: Option<Producer>,
+        is_transactional: bool,
+    ) -> Bytes {
         let mut builder = BatchBuilder::with_capacity(256);
         for _ in 0..record_count {
             let value = format!("record {}", self.record_count);
             self.record_count += 1;
             builder.append(Timestamp(1_000), None, Some(value.as_bytes()), &[]);
         }
-        builder.finish(&Seal { producer, ..Seal::default() })
+        builder.finish(&Seal { producer, is_transactional, ..Seal::default() })
     }
 
     pub(super) fn append(&mut self, to: BrokerId, batch: Bytes, acks: Acks) -> Result<Appended, AppendError> {
@@ -116,7 +125,7 @@ impl World {
             Ok((FetchAnswer::Diverging { epoch, end }, progress)) => {
                 Ok((Fetched::Diverging { epoch, end }, progress))
             }
-            Ok((FetchAnswer::Data { read, high_watermark, log_start }, progress)) => {
+            Ok((FetchAnswer::Data { read, high_watermark, log_start, .. }, progress)) => {
                 let records = read.map_or_else(Bytes::new, |plan| leader.disk.read(&plan));
                 Ok((Fetched::Data { records, high_watermark, log_start }, progress))
             }

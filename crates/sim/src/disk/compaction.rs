@@ -55,9 +55,11 @@ impl Disk {
         ];
         if rewritten.is_changed {
             steps.push(Step::Sync { name: log, is_late: true });
-            for (kind, contents) in
-                [(FileKind::Index, &rewritten.index), (FileKind::TimeIndex, &rewritten.times)]
-            {
+            for (kind, contents) in [
+                (FileKind::Index, &rewritten.index),
+                (FileKind::TimeIndex, &rewritten.times),
+                (FileKind::Aborted, &rewritten.aborted),
+            ] {
                 replace(&mut steps, kind.file_name(base) + CLEANED, contents.clone(), true);
             }
         } else {

@@ -300,7 +300,8 @@ fn number_at(text: &[u8], line: usize, word: usize) -> Option<i64> {
 
 /// Whether a file can be made again from the records, and from what the others say of them.
 fn is_beside(name: &str, with_epochs: bool) -> bool {
-    let kinds = [FileKind::Index, FileKind::TimeIndex, FileKind::Growing, FileKind::Producers];
+    let kinds =
+        [FileKind::Index, FileKind::TimeIndex, FileKind::Aborted, FileKind::Growing, FileKind::Producers];
     let is_of_kind = kinds.iter().any(|kind| name.ends_with(&format!(".{}", kind.extension())));
     is_of_kind || (with_epochs && name == EPOCH_CHECKPOINT)
 }

@@ -55,7 +55,7 @@ impl Disk {
             MoveStep::Copy { segment, size } => {
                 steps.push(Step::MakeDirectory);
                 let log = FileKind::Log.file_name(segment.id.base);
-                for kind in [FileKind::Index, FileKind::TimeIndex] {
+                for kind in [FileKind::Index, FileKind::TimeIndex, FileKind::Aborted] {
                     copy_file(directory, &kind.file_name(segment.id.base), usize::MAX, steps);
                 }
                 copy_file(directory, &log, *size as usize, steps);
@@ -63,7 +63,7 @@ impl Disk {
             MoveStep::Finish { copied } => {
                 steps.push(Step::MakeDirectory);
                 let of_copied = |name: &String| {
-                    let kinds = [FileKind::Log, FileKind::Index, FileKind::TimeIndex];
+                    let kinds = [FileKind::Log, FileKind::Index, FileKind::TimeIndex, FileKind::Aborted];
                     copied.iter().any(|it| kinds.iter().any(|kind| kind.file_name(it.base) == *name))
                 };
                 let is_left_out =

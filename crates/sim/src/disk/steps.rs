@@ -108,25 +108,31 @@ impl Disk {
                 steps.push(Step::Sync { name, is_late: true });
                 self.settle(*segment, steps);
             }
-            DiskAction::Seal { segment, index, times, next, producers, .. } => {
+            DiskAction::Seal { segment, index, times, aborted, next, producers, .. } => {
                 let mut index = index.clone();
                 if self.sabotage.flips_indexes {
                     index = index.iter().map(|byte| byte ^ 1).collect();
                 }
                 replace(steps, FileKind::Index.file_name(segment.base), index, true);
                 replace(steps, FileKind::TimeIndex.file_name(segment.base), times.clone(), true);
+                if !aborted.is_empty() {
+                    replace(steps, FileKind::Aborted.file_name(segment.base), aborted.clone(), true);
+                }
                 steps.push(Step::Remove(FileKind::Growing.file_name(segment.base)));
                 if !producers.is_empty() {
                     replace(steps, FileKind::Producers.file_name(*next), producers.clone(), true);
                 }
             }
-            DiskAction::Note { segment, position, entries, through, producers } => {
+            DiskAction::Note { segment, position, entries, aborted, through, producers } => {
                 let name = FileKind::Growing.file_name(segment.base);
                 steps.push(Step::Write { name, position: *position as usize, bytes: entries.clone() });
+                if !aborted.is_empty() {
+                    replace(steps, FileKind::Aborted.file_name(segment.base), aborted.clone(), false);
+                }
                 replace(steps, FileKind::Producers.file_name(*through), producers.clone(), false);
             }
-            DiskAction::WriteSnapshot { at, producers } => {
-                replace(steps, FileKind::Producers.file_name(*at), producers.clone(), true);
+            DiskAction::WriteBeside { kind, at, contents } => {
+                replace(steps, kind.file_name(*at), contents.clone(), true);
             }
             DiskAction::WriteCheckpoint { name, contents } => {
                 let is_forgotten = self.sabotage.forgets_log_start && *name == DURABLE_POINT;

@@ -1,6 +1,7 @@
-//! Fetch: consumers read below the high watermark, followers up to what is written. A fetch that finds too little is parked.
+//! Fetch: consumers read below the high watermark, or the last stable offset, followers up to what is written. A fetch that finds too little is parked.
 
 use klamm_model::{BrokerId, ErrorCode};
+use klamm_replica::Isolation;
 use klamm_wire::{FetchRequest, FetchResponse, Response};
 
 use crate::{
@@ -26,7 +27,7 @@ pub(crate) struct FetchWaiter {
 /// Who reads.
 #[derive(Clone, Copy, Debug)]
 enum Reader {
-    Consumer { read_committed: bool },
+    Consumer { isolation: Isolation },
     Follower { broker: BrokerId, broker_epoch: i64 },
 }
 
@@ -103,6 +104,11 @@ pub(crate) fn retry(node: &mut Node, now: Now, id: WaiterId, last: bool, out: &m
     }
 }
 
+/// What a reader wants to see of transactions (KIP-98).
+pub(super) fn isolation(level: i8) -> Isolation {
+    if level == 1 { Isolation::ReadCommitted } else { Isolation::ReadUncommitted }
+}
+
 /// Broker id and epoch of a fetching follower, -1 for a consumer; the field moved in version 15.
 fn follower_of(request: &FetchRequest, version: i16) -> (i32, i64) {
     if version >= 15 {
@@ -159,7 +165,7 @@ impl Fetch {
         let reader = if replica >= 0 {
             Reader::Follower { broker: BrokerId(replica), broker_epoch }
         } else {
-            Reader::Consumer { read_committed: request.isolation_level == 1 }
+            Reader::Consumer { isolation: isolation(request.isolation_level) }
         };
         let bytes_max = u32::try_from(request.max_bytes).unwrap_or(0).min(node.config.fetch_bytes_max);
         // Nobody gets more than the maximum, so nobody waits for more either.

@@ -1,8 +1,8 @@
 //! The answer to a fetch, as far as it goes now.
 
-use klamm_log::ReadPlan;
+use klamm_log::{AbortedLookup, ReadPlan};
 use klamm_model::{BrokerEpoch, ErrorCode, LeaderEpoch, Offset, PartitionIndex, TopicId, TopicPartition};
-use klamm_replica::{FetchAnswer, FetchError, FollowerFetchRequest};
+use klamm_replica::{FetchAnswer, FetchError, FollowerFetchRequest, Isolation};
 use klamm_wire::{
     FetchResponse, Records, Response,
     fetch::{EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, PartitionData},
@@ -18,6 +18,8 @@ use crate::{Effect, Now, Reply, ReplyTo, errors::ToCode, node::Node};
 pub(super) struct Plan {
     responses: Vec<FetchableTopicResponse>,
     reads: Vec<ReadPlan>,
+    /// Which transactions were aborted, by the read that has records of them.
+    aborted: Vec<(u32, AbortedLookup)>,
     bytes: u64,
     /// Something the reader must hear at once: an error, a log that diverges.
     urgent: bool,
@@ -36,6 +38,7 @@ impl Plan {
         let mut plan = Self {
             responses: Vec::with_capacity(topic_count),
             reads: Vec::new(),
+            aborted: Vec::new(),
             bytes: 0,
             urgent: false,
             answered: Vec::new(),
@@ -89,28 +92,33 @@ impl Plan {
                     ..fetch.empty(index)
                 }
             }
-            Ok((key, FetchAnswer::Data { read, high_watermark, log_start })) => {
+            Ok((key, FetchAnswer::Data { read, high_watermark, last_stable, log_start, aborted })) => {
+                let (high_watermark, last_stable) = (high_watermark.raw(), last_stable.raw());
+                let log_start = log_start.raw();
                 if read.is_some() {
                     self.bytes += fetch.available(node, key, asked).min(u64::from(bytes_max));
                 }
                 // The first batch is given even where there is no room for it, or the reader would be stuck.
                 let wanted = read.filter(|_| bytes_max > 0 || self.reads.is_empty());
-                let told = Told { high_watermark: high_watermark.raw(), log_start: log_start.raw() };
+                let told = Told { high_watermark, last_stable, log_start };
                 if wanted.is_none() && told == asked.told && matches!(fetch.session, Session::Kept(_)) {
                     return None;
                 }
                 let records = match wanted {
                     Some(read) => {
+                        let token = self.reads.len() as u32;
                         self.reads.push(read);
-                        Records::Hole { size: 0, token: self.reads.len() as u32 - 1 }
+                        if !aborted.is_empty() {
+                            self.aborted.push((token, aborted));
+                        }
+                        Records::Hole { size: 0, token }
                     }
                     None => Records::Bytes(bytes::Bytes::new()),
                 };
                 PartitionData {
-                    high_watermark: high_watermark.raw(),
-                    // As long as no transaction is open, everything committed is stable.
-                    last_stable_offset: high_watermark.raw(),
-                    log_start_offset: log_start.raw(),
+                    high_watermark,
+                    last_stable_offset: last_stable,
+                    log_start_offset: log_start,
                     records: Some(records),
                     ..fetch.empty(index)
                 }
@@ -131,7 +139,7 @@ impl Plan {
     }
 
     pub(super) fn send(self, now: Now, to: ReplyTo, fetch: Fetch, node: &mut Node, out: &mut Vec<Effect>) {
-        let Self { responses, reads, urgent, answered, next_first, .. } = self;
+        let Self { responses, reads, aborted, urgent, answered, next_first, .. } = self;
         let mut response = FetchResponse { responses, ..FetchResponse::default() };
         if urgent && fetch.version >= 16 {
             response.node_endpoints = node.fetch_leader_endpoints(&response);
@@ -143,7 +151,7 @@ impl Plan {
         let reply = if reads.is_empty() {
             Reply::Ready(Response::Fetch(response))
         } else {
-            Reply::Fetch { response, reads, bytes_max }
+            Reply::Fetch { response, reads, aborted, bytes_max }
         };
         out.push(Effect::Reply { to, reply });
     }
@@ -225,7 +233,9 @@ impl Fetch {
         let deletes_wait = !hosted.deletes.is_empty();
         let replica = &mut hosted.replica;
         let answer: Result<FetchAnswer, FetchError> = match self.reader {
-            Reader::Consumer { .. } => replica.consumer_fetch(current_epoch, last_epoch, from, bytes_max),
+            Reader::Consumer { isolation } => {
+                replica.consumer_fetch(current_epoch, last_epoch, from, bytes_max, isolation)
+            }
             Reader::Follower { broker, broker_epoch } => {
                 let request = FollowerFetchRequest {
                     follower: broker,
@@ -253,7 +263,8 @@ impl Fetch {
         let Some(replica) = node.replica(key) else { return 0 };
         let from = Offset::from_wire(asked.offset).unwrap_or(Offset::ZERO);
         let end = match self.reader {
-            Reader::Consumer { .. } => replica.high_watermark(),
+            Reader::Consumer { isolation: Isolation::ReadUncommitted } => replica.high_watermark(),
+            Reader::Consumer { isolation: Isolation::ReadCommitted } => replica.last_stable(),
             Reader::Follower { .. } => replica.log().written(),
         };
         replica.log().bytes_between(from, end)
@@ -277,9 +288,9 @@ impl Fetch {
 
     fn empty(&self, index: PartitionIndex) -> PartitionData {
         let aborted = match self.reader {
-            // No transaction can be open or aborted yet; a reader of committed records wants a list, not null.
-            Reader::Consumer { read_committed: true } => Some(Vec::new()),
-            Reader::Consumer { read_committed: false } | Reader::Follower { .. } => None,
+            // A reader of committed records wants a list, not null.
+            Reader::Consumer { isolation: Isolation::ReadCommitted } => Some(Vec::new()),
+            Reader::Consumer { isolation: Isolation::ReadUncommitted } | Reader::Follower { .. } => None,
         };
         PartitionData {
             partition_index: index.0,

@@ -48,15 +48,20 @@ pub(crate) struct WantedPartition {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Told {
     pub(crate) high_watermark: i64,
+    pub(crate) last_stable: i64,
     pub(crate) log_start: i64,
 }
 
 impl Told {
-    pub(crate) const NOTHING: Self = Self { high_watermark: -1, log_start: -1 };
+    pub(crate) const NOTHING: Self = Self { high_watermark: -1, last_stable: -1, log_start: -1 };
 
     /// What an answer tells. One with an error tells nothing, so the partition comes again when the error is gone.
     pub(crate) fn by(data: &PartitionData) -> Self {
-        Self { high_watermark: data.high_watermark, log_start: data.log_start_offset }
+        Self {
+            high_watermark: data.high_watermark,
+            last_stable: data.last_stable_offset,
+            log_start: data.log_start_offset,
+        }
     }
 }
 

@@ -220,3 +220,90 @@ fn who_holds_no_replica_is_not_served() {
         "#]],
     );
 }
+
+/// A mark that not all in sync have may be taken back, and then the transaction is open again: for the next leader, too.
+#[test]
+fn the_stable_part_grows_when_a_mark_is_committed() {
+    check(
+        "min_isr 2
+         elect 1 1 1,2
+         append 1 2 all seq 0 in
+         append 1 1 all
+         disk 1
+         fetch 2
+         disk 2
+         fetch 2
+         consume 1 0
+         consume 1 0 committed
+         end 1 abort 0 bumps
+         end 1 abort 1 bumps
+         disk 1
+         consume 1 0 committed
+         fetch 2
+         disk 2
+         elect 2 2 1,2
+         consume 2 0 committed
+         fetch 1
+         consume 2 0 committed
+         consume 2 2 committed
+         delete 2
+         isr 2
+         end 2 commit 1
+         append 2 1 seq 1 in",
+        expect![[r#"
+            min_isr 2
+            elect 1 1 1,2
+            append 1 2 all seq 0 in -> 0..2
+            append 1 1 all -> 2..3
+            disk 1 -> written
+            fetch 2 -> asks from 0 after no epoch: 0..3, high watermark 0
+            disk 2 -> written
+            fetch 2 -> asks from 3 after epoch 1, moving the high watermark to 3: nothing, high watermark 3 -> high watermark 3
+            consume 1 0 -> 0..3, high watermark 3, stable below 0
+            consume 1 0 committed -> nothing, high watermark 3, stable below 0
+            end 1 abort 0 bumps -> refused: producer 7 appended under epoch 0, which is older than 0
+            end 1 abort 1 bumps -> 3..4
+            disk 1 -> written
+            consume 1 0 committed -> nothing, high watermark 3, stable below 0
+            fetch 2 -> asks from 3 after epoch 1: 3..4, high watermark 3
+            disk 2 -> written
+            elect 2 2 1,2 -> 1: resigned
+            consume 2 0 committed -> refused: the high watermark 3 has not reached 4, where the leader's epoch starts
+            fetch 1 -> asks from 4 after epoch 1, moving the high watermark to 4: nothing, high watermark 4 -> high watermark 4
+            consume 2 0 committed -> 0..4, some of it aborted, high watermark 4
+            consume 2 2 committed -> 2..4, some of it aborted, high watermark 4
+            delete 2 -> below 4
+            isr 2
+            end 2 commit 1 -> refused: 1 replicas are in sync, 2 are asked for
+            append 2 1 seq 1 in -> refused: producer 7 appended under epoch 0, which is older than 1
+        "#]],
+    );
+}
+
+#[test]
+fn records_of_an_open_transaction_are_not_deleted() {
+    check(
+        "elect 1 1 1,2
+         append 1 2 all
+         append 1 2 all seq 0 in
+         disk 1
+         fetch 2
+         disk 2
+         fetch 2
+         delete 1 below 3
+         delete 1
+         consume 1 2",
+        expect![[r#"
+            elect 1 1 1,2
+            append 1 2 all -> 0..2
+            append 1 2 all seq 0 in -> 2..4
+            disk 1 -> written
+            fetch 2 -> asks from 0 after no epoch: 0..4, high watermark 0
+            disk 2 -> written
+            fetch 2 -> asks from 4 after epoch 1, moving the high watermark to 4: nothing, high watermark 4 -> high watermark 4
+            delete 1 below 3 -> refused: offset 3 is not within 0..=2
+            delete 1 -> below 2
+            consume 1 2 -> 2..4, high watermark 4, stable below 2
+        "#]],
+    );
+}
