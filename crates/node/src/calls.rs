@@ -5,6 +5,7 @@ use klamm_cluster::controller::{
     IsrProposal as ProposedIsr, Layout, NewTopic, Register, Reply as Decided,
 };
 use klamm_cluster::record::{Listener, RegisterBroker};
+use klamm_coordinator::{record::Partitions, transaction::MarkersId};
 use klamm_model::{BrokerEpoch, BrokerId, ErrorCode, TopicPartition};
 use klamm_replica::{FollowerFetch, IsrChange, IsrProposal, IsrRefused};
 use klamm_wire::{ApiKey, MetadataRequest, Request, Response};
@@ -12,7 +13,7 @@ use klamm_wire::{ApiKey, MetadataRequest, Request, Response};
 use crate::{
     ConnectionId, Effect, InternalTopic, Now, Origin, PeerFailure, ReplyTo,
     codec::{self, Shape},
-    coordinators::{Kind, find},
+    coordinators::{Kind, find, held::Waiting},
     errors::ToCode,
     handlers::{self, producer_ids},
     node::Node,
@@ -84,6 +85,13 @@ pub(crate) enum Purpose {
     },
     /// A request of this node's own.
     Call(Own),
+    /// Marks of a transaction that this node's coordinator has ended.
+    Markers {
+        id: MarkersId,
+        partitions: Partitions,
+    },
+    /// Whether a transaction covers what is to be written here.
+    Verify(Box<Waiting>),
     /// A client's request, passed on as it came; the answer goes back as it comes.
     Forward {
         to: ReplyTo,
@@ -129,6 +137,8 @@ impl Node {
                 });
                 self.fetched(now, leader, asked, answer, out);
             }
+            Purpose::Markers { id, partitions } => self.markers_answered(now, id, partitions, answer),
+            Purpose::Verify(waiting) => self.verify_answered(now, *waiting, answer, out),
             Purpose::Call(own) => match answer.ok().and_then(codec::reply_of) {
                 Some(reply) => self.own_replied(now, own, Some(reply), out),
                 None => self.own_replied(now, own, None, out),
@@ -292,6 +302,7 @@ impl Node {
     pub(crate) fn call_internal_topic(&mut self, now: Now, kind: Kind, out: &mut Vec<Effect>) {
         let InternalTopic { partition_count, replication_factor, segment_bytes } = match kind {
             Kind::Groups => self.config.offsets_topic.clone(),
+            Kind::Transactions => self.config.transactions_topic.clone(),
         };
         let configs = [
             ("cleanup.policy", "compact".to_owned()),

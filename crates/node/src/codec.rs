@@ -25,9 +25,10 @@ use crate::reads::configs::{source_number, topic_value};
 
 pub(crate) mod configs;
 pub(crate) mod groups;
-mod offsets;
+pub(crate) mod offsets;
 mod partitions;
 mod quotas;
+pub(crate) mod transactions;
 
 /// What an answer needs to know of its request.
 #[derive(Clone, Debug)]

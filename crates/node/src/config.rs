@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use klamm_cluster::config::{self, ConfigError, Layers, TopicConfig};
-use klamm_coordinator::group::GroupConfig;
+use klamm_coordinator::{group::GroupConfig, transaction::TransactionConfig};
 use klamm_model::{BrokerEpoch, BrokerId};
 use uuid::Uuid;
 
@@ -82,6 +82,10 @@ pub struct NodeConfig {
     pub groups: GroupConfig,
     /// The topic that groups are kept in.
     pub offsets_topic: InternalTopic,
+    /// What holds for transactions.
+    pub transactions: TransactionConfig,
+    /// The topic that transactions are kept in.
+    pub transactions_topic: InternalTopic,
     /// `offsets.commit.timeout.ms`: how long an answer of a coordinator waits for its records to be committed.
     pub commit_timeout_ms: u64,
     /// `group.initial.rebalance.delay.ms`; `None`: not at all on the only node of a cluster, else half a second.
@@ -183,6 +187,8 @@ impl NodeConfig {
             scrubber: ScrubberConfig::default(),
             groups: GroupConfig::default(),
             offsets_topic: InternalTopic::default(),
+            transactions: TransactionConfig::default(),
+            transactions_topic: InternalTopic::default(),
             commit_timeout_ms: 5_000,
             group_initial_delay_ms: None,
             given: Arc::default(),

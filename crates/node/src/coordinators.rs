@@ -13,24 +13,27 @@ use std::{
     sync::Arc,
 };
 
-use klamm_cluster::image::Topic;
+use klamm_cluster::{controller::ProducerIdBlock, image::Topic};
 use klamm_coordinator::{
     RequestId,
-    group::{GroupConfig, Request as GroupRequest},
+    group::{self, GroupConfig, Groups},
+    transaction::{self, TransactionConfig, Transactions},
 };
 use klamm_model::{ErrorCode, LeaderEpoch, Tick, TopicPartition};
 use klamm_replica::Role;
 
-use crate::{ConnectionId, Effect, Now, node::Node};
+use crate::{ConnectionId, Effect, Now, handlers::producer_ids, node::Node};
 
 mod answers;
 pub(crate) mod find;
+pub(crate) mod held;
 mod load;
+pub(crate) mod markers;
 mod shard;
 
 pub(crate) use answers::Answers;
 pub use load::{Load, Loaded};
-use shard::Shard;
+use shard::{Machine, Output, Shard};
 
 /// How long a new group of a cluster waits for more members, where nobody said anything else.
 pub(crate) const REBALANCE_DELAY_MS: u32 = 500;
@@ -40,6 +43,31 @@ pub(crate) const REBALANCE_DELAY_MS: u32 = 500;
 pub(crate) enum Kind {
     /// Groups and their offsets.
     Groups,
+    /// Transactions.
+    Transactions,
+}
+
+/// What a shard is asked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Asked {
+    Group(group::Request),
+    Transaction(transaction::Request),
+}
+
+impl Asked {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Group(_) => Kind::Groups,
+            Self::Transaction(_) => Kind::Transactions,
+        }
+    }
+}
+
+/// What a shard answers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Said {
+    Group(group::Reply),
+    Transaction(transaction::Reply),
 }
 
 impl Kind {
@@ -47,11 +75,12 @@ impl Kind {
     pub(crate) fn topic(self) -> &'static str {
         match self {
             Self::Groups => "__consumer_offsets",
+            Self::Transactions => "__transaction_state",
         }
     }
 
     pub(crate) fn of_topic(name: &str) -> Option<Self> {
-        [Self::Groups].into_iter().find(|kind| kind.topic() == name)
+        [Self::Groups, Self::Transactions].into_iter().find(|kind| kind.topic() == name)
     }
 }
 
@@ -62,6 +91,8 @@ pub(crate) struct Coordinators {
     /// When each shard wants to be told of the time.
     wakes: BTreeSet<(Tick, TopicPartition)>,
     pub(crate) answers: Answers,
+    pub(crate) held: held::Held,
+    pub(crate) marking: markers::Marking,
     /// Clients that wait for an internal topic.
     pub(crate) finds: find::Finds,
     next_token: u64,
@@ -74,6 +105,8 @@ impl Coordinators {
             shards: BTreeMap::new(),
             wakes: BTreeSet::new(),
             answers: Answers::default(),
+            held: held::Held::default(),
+            marking: markers::Marking::default(),
             finds: find::Finds::default(),
             next_token: 0,
         }
@@ -82,6 +115,7 @@ impl Coordinators {
     /// Whoever asked on this connection is gone.
     pub(crate) fn forget(&mut self, connection: ConnectionId) {
         self.answers.forget(connection);
+        self.held.forget(connection);
         self.finds.forget(connection);
     }
 
@@ -122,7 +156,7 @@ impl Node {
                 coordinators.shards.get_mut(&key).expect("it was just there").epoch = epoch;
                 self.load_on(now, key, out);
                 self.append_of_shard(now, key, out);
-                self.release_of_shard(key, out);
+                self.release_of_shard(now, key, out);
             }
             (Some(_), None) => self.drop_shard(key, ErrorCode::NotCoordinator, out),
             (None, Some(epoch)) => self.begin_shard(now, key, epoch, out),
@@ -151,16 +185,23 @@ impl Node {
         let Some(kind) = hosted.settings.coordinates else { return };
         let log = hosted.replica.log();
         let (from, end) = (log.log_start(), log.end());
-        let config = GroupConfig { batch_size_max: hosted.settings.batch_size_max, ..self.group_config() };
+        let batch_size_max = hosted.settings.batch_size_max;
+        let (groups, transactions) = (self.group_config(), self.config.transactions.clone());
         let coordinators = &mut self.coordinators;
         coordinators.next_token += 1;
         // Ids that it gives differ from those of its partition's earlier shards.
         let seed =
             coordinators.seed ^ (coordinators.next_token << 32) ^ u64::from(key.partition.0.unsigned_abs());
+        let machine = match kind {
+            Kind::Groups => Machine::Groups(Groups::new(GroupConfig { batch_size_max, ..groups }, seed)),
+            Kind::Transactions => {
+                let config = TransactionConfig { batch_size_max, ..transactions };
+                Machine::Transactions(Transactions::new(config, seed))
+            }
+        };
         let shard = Shard::new(
-            kind,
-            config,
-            seed,
+            (kind, machine),
+            batch_size_max,
             epoch,
             coordinators.next_token,
             from..end,
@@ -175,6 +216,7 @@ impl Node {
     pub(crate) fn drop_shard(&mut self, key: TopicPartition, code: ErrorCode, out: &mut Vec<Effect>) {
         if self.coordinators.remove(key).is_some() {
             self.coordinators.answers.fail_all(key, code, out);
+            self.refuse_held_by(key, code, out);
         }
     }
 
@@ -188,30 +230,38 @@ impl Node {
             let Some(shard) = self.coordinators.shards.get_mut(&key) else { continue };
             let late = shard.tick(now, hosted.replica.log().end());
             for request in late {
-                self.coordinators.answers.fail(request, ErrorCode::CoordinatorNotAvailable, out);
+                self.fail_asked(request, ErrorCode::CoordinatorNotAvailable, out);
             }
             self.append_of_shard(now, key, out);
-            self.release_of_shard(key, out);
+            self.release_of_shard(now, key, out);
         }
     }
 
-    /// Asks the shard that has a group.
-    pub(crate) fn ask_group(
+    /// Asks the shard that has a group, or a transactional id, of this name.
+    pub(crate) fn ask_about(
         &mut self,
         now: Now,
-        group: &str,
+        name: &str,
         id: RequestId,
-        request: GroupRequest,
+        asked: Asked,
         out: &mut Vec<Effect>,
     ) {
-        match self.shard_of(Kind::Groups, group) {
-            Ok(key) => self.ask_shard(now, key, id, request, out),
-            Err(code) => self.coordinators.answers.fail(id, code, out),
+        match self.shard_of(asked.kind(), name) {
+            Ok(key) => self.ask_shard(now, key, id, asked, out),
+            Err(code) => self.fail_asked(id, code, out),
+        }
+    }
+
+    /// No shard answers: whoever asked is told why.
+    fn fail_asked(&mut self, id: RequestId, why: ErrorCode, out: &mut Vec<Effect>) {
+        match self.coordinators.held.take(id) {
+            Some(held) => self.refuse_held(held, why, out),
+            None => self.coordinators.answers.fail(id, why, out),
         }
     }
 
     /// The partition whose shard has this group or transactional id.
-    fn shard_of(&self, kind: Kind, name: &str) -> Result<TopicPartition, ErrorCode> {
+    pub(crate) fn shard_of(&self, kind: Kind, name: &str) -> Result<TopicPartition, ErrorCode> {
         let topic = self.image.topic_named(kind.topic()).ok_or(ErrorCode::NotCoordinator)?;
         let partition = find::partition_of(name, topic.partitions.len());
         Ok(TopicPartition { topic: topic.id, partition })
@@ -228,28 +278,29 @@ impl Node {
         now: Now,
         key: TopicPartition,
         id: RequestId,
-        request: GroupRequest,
+        asked: Asked,
         out: &mut Vec<Effect>,
     ) {
         let Some(shard) = self.coordinators.shards.get_mut(&key) else {
-            return self.coordinators.answers.fail(id, ErrorCode::NotCoordinator, out);
+            return self.fail_asked(id, ErrorCode::NotCoordinator, out);
         };
         let hosted = &self.hosted[&key];
         let refusal = if !shard.serves() {
             Some(ErrorCode::CoordinatorLoadInProgress)
-        } else if shard::writes(&request) && !hosted.replica.enough_in_sync() {
+        } else if shard::writes(&asked) && !hosted.replica.enough_in_sync() {
             Some(ErrorCode::CoordinatorNotAvailable)
         } else {
             None
         };
         if let Some(code) = refusal {
-            return self.coordinators.answers.fail(id, code, out);
+            return self.fail_asked(id, code, out);
         }
         self.coordinators.answers.belongs_to(id, key);
+        self.coordinators.held.belongs_to(id, key);
         let end = hosted.replica.log().end();
-        shard.ask(now, id, request, end);
+        shard.ask(now, id, asked, end);
         self.append_of_shard(now, key, out);
-        self.release_of_shard(key, out);
+        self.release_of_shard(now, key, out);
     }
 
     /// Appends what the shard has decided, if nothing of it is still on its way to the file.
@@ -271,14 +322,38 @@ impl Node {
     }
 
     /// Lets go what waited for the high watermark.
-    fn release_of_shard(&mut self, key: TopicPartition, out: &mut Vec<Effect>) {
-        let Some(shard) = self.coordinators.shards.get_mut(&key) else { return };
-        let Some(hosted) = self.hosted.get(&key) else { return };
-        let committed = hosted.replica.high_watermark();
-        while let Some((id, reply)) = shard.pop_committed(committed) {
-            self.coordinators.answers.give(id, reply, &self.image, out);
+    fn release_of_shard(&mut self, now: Now, key: TopicPartition, out: &mut Vec<Effect>) {
+        // What is let go may make the shard decide on more.
+        while let Some(shard) = self.coordinators.shards.get_mut(&key)
+            && let Some(hosted) = self.hosted.get(&key)
+            && let Some(output) = shard.pop_committed(hosted.replica.high_watermark())
+        {
+            match output {
+                Output::Answer(id, said) => match self.coordinators.held.take(id) {
+                    Some(held) => self.verified(now, held, said, out),
+                    None => self.coordinators.answers.give(id, said, &self.image, out),
+                },
+                Output::WriteMarkers(markers) => self.write_markers(now, key, markers, out),
+                Output::NeedProducerIds => producer_ids::ask_for_shard(self, now, key, out),
+            }
         }
         self.coordinators.set_wake(key);
+    }
+
+    /// A shard of transactions gets producer ids, or none.
+    pub(crate) fn give_producer_ids(
+        &mut self,
+        now: Now,
+        key: TopicPartition,
+        block: Option<ProducerIdBlock>,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(hosted) = self.hosted.get(&key) else { return };
+        let end = hosted.replica.log().end();
+        let Some(shard) = self.coordinators.shards.get_mut(&key) else { return };
+        shard.producer_ids(now, block, end);
+        self.append_of_shard(now, key, out);
+        self.release_of_shard(now, key, out);
     }
 
     /// Reads the next piece of a shard's log, or lets it serve if that was all.
@@ -299,7 +374,7 @@ impl Node {
             self.scrubber.suspect(damaged);
         }
         self.load_on(now, key, out);
-        self.release_of_shard(key, out);
+        self.release_of_shard(now, key, out);
     }
 
     /// Topics are gone: what groups keep of them goes too.

@@ -7,7 +7,7 @@ use klamm_cluster::controller::{
     DeleteTopicError, ElectLeaderError, ReassignError, RegisterError, StaleBroker, UnknownBroker,
 };
 use klamm_cluster::quota::QuotaError;
-use klamm_coordinator::group::GroupError;
+use klamm_coordinator::{group::GroupError, transaction::TransactionError};
 use klamm_log::ReadError;
 use klamm_model::{BatchError, DecompressError, ErrorCode, Fault, RuleError};
 use klamm_replica::{AppendError, FetchError};
@@ -94,6 +94,25 @@ impl ToCode for GroupError {
             Self::MetadataTooLarge { .. } => ErrorCode::OffsetMetadataTooLarge,
             Self::NegativeOffset => ErrorCode::InvalidCommitOffsetSize,
             Self::UnstableOffset => ErrorCode::UnstableOffsetCommit,
+        }
+    }
+}
+
+impl ToCode for TransactionError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::EmptyId => ErrorCode::InvalidRequest,
+            Self::InvalidTimeout { .. } => ErrorCode::InvalidTransactionTimeout,
+            Self::TwoPhaseCommit => ErrorCode::TransactionalIdAuthorizationFailed,
+            Self::KeepPrepared => ErrorCode::UnsupportedVersion,
+            Self::UnknownProducer => ErrorCode::InvalidProducerIdMapping,
+            Self::Fenced => ErrorCode::ProducerFenced,
+            Self::Concurrent => ErrorCode::ConcurrentTransactions,
+            Self::InvalidState { .. } => ErrorCode::InvalidTxnState,
+            Self::UnknownId { .. } => ErrorCode::TransactionalIdNotFound,
+            Self::NoProducerIds => ErrorCode::CoordinatorLoadInProgress,
+            // As with Kafka: producers know no other code that stops them.
+            Self::TooLarge { .. } => ErrorCode::UnknownServerError,
         }
     }
 }

@@ -18,7 +18,11 @@ struct Feature {
 }
 
 /// All of them; a cluster's level is always the highest.
-const FEATURES: &[Feature] = &[Feature { name: "metadata.version", min: 33, max: 33 }];
+const FEATURES: &[Feature] = &[
+    Feature { name: "metadata.version", min: 33, max: 33 },
+    // An epoch for each transaction (KIP-890).
+    Feature { name: "transaction.version", min: 0, max: 2 },
+];
 
 pub(crate) fn supported() -> Vec<SupportedFeatureKey> {
     let told = |it: &Feature| SupportedFeatureKey {

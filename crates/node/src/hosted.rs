@@ -6,7 +6,12 @@ use klamm_log::LogDir;
 use klamm_model::{Offset, Timestamp};
 use klamm_replica::Replica;
 
-use crate::{coordinators::Kind, handlers::produce::Slot, rules::Ruled, waiters::WaiterId};
+use crate::{
+    coordinators::{Kind, markers::MarkWait},
+    handlers::produce::Slot,
+    rules::Ruled,
+    waiters::WaiterId,
+};
 
 /// What a produce request waits for in one partition.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,6 +81,10 @@ pub(crate) struct Hosted {
     pub(crate) followers: Vec<WaiterId>,
     /// How much was written when followers were last woken.
     pub(crate) followers_saw: Offset,
+    /// Marks of transactions that wait until they are committed, in the order of their offsets.
+    pub(crate) marks: VecDeque<MarkWait>,
+    /// Marks that were appended here.
+    pub(crate) marks_count: u64,
     /// Requests that wait until their records are deleted everywhere.
     pub(crate) deletes: Vec<WaiterId>,
     /// What was acknowledged from here on may have been lost with an earlier process.
@@ -98,6 +107,8 @@ impl Hosted {
             consumers_saw: Offset::ZERO,
             followers: Vec::new(),
             followers_saw: Offset::ZERO,
+            marks: VecDeque::new(),
+            marks_count: 0,
             deletes: Vec::new(),
             may_lack_from: None,
         }

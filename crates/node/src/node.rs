@@ -346,11 +346,13 @@ impl Node {
         if let Some(kept) = progress.lost_from {
             tracing::warn!(topic = %self.topic_of(key), partition = %key.partition, %kept, "a write failed; what it carried is refused");
             self.fail_waits(key, Some(kept), ErrorCode::KafkaStorageError, out);
+            self.lose_marks(key, Some(kept), ErrorCode::KafkaStorageError);
             self.drop_shard(key, ErrorCode::NotCoordinator, out);
         }
         if progress.resigned {
             let kept = self.hosted.get(&key).map(|hosted| hosted.replica.high_watermark());
             self.fail_waits(key, kept, ErrorCode::NotLeaderOrFollower, out);
+            self.lose_marks(key, kept, ErrorCode::NotLeaderOrFollower);
             self.drop_shard(key, ErrorCode::NotCoordinator, out);
             self.fail_deletes(key, ErrorCode::NotLeaderOrFollower, out);
             self.wake_fetches(key, true);
@@ -358,6 +360,7 @@ impl Node {
         if progress.log_failed {
             tracing::error!(topic = %self.topic_of(key), partition = %key.partition, "the log failed; the partition is offline here");
             self.fail_waits(key, None, ErrorCode::KafkaStorageError, out);
+            self.lose_marks(key, None, ErrorCode::KafkaStorageError);
             self.drop_shard(key, ErrorCode::CoordinatorNotAvailable, out);
             self.fail_deletes(key, ErrorCode::KafkaStorageError, out);
             self.wake_fetches(key, true);
@@ -391,11 +394,13 @@ impl Node {
     /// Releases whoever waited for what moved, until nothing moves any more.
     pub(crate) fn settle(&mut self, now: Now, out: &mut Vec<Effect>) {
         self.use_freed(now, out);
+        self.tell_lost_marks(now, out);
         while let Some(key) = self.moved.pop() {
             self.note_active(now, key);
             self.release_produce(key, out);
             self.release_deletes(key, out);
             self.coordinate(now, key, out);
+            self.release_marks(now, key, out);
             self.wake_fetches(key, false);
             if let Some(hosted) = self.hosted.get_mut(&key) {
                 self.followers.consider(key, hosted);

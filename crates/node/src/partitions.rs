@@ -260,6 +260,7 @@ impl Node {
         let progress = hosted.replica.delete(&mut self.ops);
         self.flush_ops(out);
         self.fail_waits(key, None, code, out);
+        self.lose_marks(key, None, code);
         self.fail_deletes(key, code, out);
         self.wake_fetches(key, true);
         self.progressed(key, &progress, out);

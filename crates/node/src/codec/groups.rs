@@ -18,6 +18,7 @@ use klamm_wire::{
 
 use super::offsets;
 use crate::{
+    coordinators,
     errors::ToCode,
     unsecured::{GROUP_OPERATIONS, allowed},
 };
@@ -34,10 +35,19 @@ pub(crate) struct Client<'a> {
 /// Which shards a part of a request is for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Whom {
-    /// The one that has this group.
-    Group(String),
+    /// The one that has the group, or the transactional id, of this name.
+    Named(String),
     /// All that are here.
     All,
+}
+
+impl Whom {
+    pub(crate) fn name(self) -> Option<String> {
+        match self {
+            Self::Named(name) => Some(name),
+            Self::All => None,
+        }
+    }
 }
 
 /// A request, taken apart.
@@ -45,12 +55,12 @@ pub(crate) struct Parts {
     /// The answer, with what is known already.
     pub(crate) response: Response,
     /// In the order of their places in the answer.
-    pub(crate) parts: Vec<(Whom, Asked)>,
+    pub(crate) parts: Vec<(Whom, coordinators::Asked)>,
 }
 
 impl Parts {
     pub(super) fn one(response: Response, group: &str, asked: Asked) -> Self {
-        Self { response, parts: vec![(Whom::Group(group.to_owned()), asked)] }
+        Self { response, parts: vec![(Whom::Named(group.to_owned()), coordinators::Asked::Group(asked))] }
     }
 }
 
@@ -79,6 +89,7 @@ pub(crate) fn give(response: &mut Response, place: usize, version: i16, reply: R
         (Response::Heartbeat(it), Reply::Heartbeat(result)) => it.error_code = code(result.err()),
         (Response::LeaveGroup(it), Reply::Leave(result)) => left(it, version, result),
         (Response::OffsetCommit(it), Reply::Commit(result)) => offsets::committed(it, version, result),
+        (Response::TxnOffsetCommit(it), Reply::TxnCommit(result)) => offsets::txn_committed(it, result),
         (Response::OffsetFetch(it), Reply::FetchOffsets(found)) => {
             offsets::fetched(it, place, version, found, image);
         }
@@ -104,6 +115,7 @@ pub(crate) fn fail(response: &mut Response, place: usize, version: i16, why: Err
         Response::Heartbeat(it) => it.error_code = why,
         Response::LeaveGroup(it) => it.error_code = why,
         Response::OffsetCommit(it) => offsets::not_committed(it, why),
+        Response::TxnOffsetCommit(it) => offsets::not_txn_committed(it, why),
         Response::OffsetFetch(it) => offsets::not_fetched(it, place, version, why),
         Response::OffsetDelete(it) => it.error_code = why,
         Response::DescribeGroups(it) => it.groups[place].error_code = why,
@@ -254,7 +266,7 @@ fn describe(request: DescribeGroupsRequest) -> Parts {
     let groups = request.groups.iter().map(group).collect();
     let response =
         Response::DescribeGroups(DescribeGroupsResponse { groups, ..DescribeGroupsResponse::default() });
-    let part = |name: String| (Whom::Group(name.clone()), Asked::Describe(name));
+    let part = |name: String| (Whom::Named(name.clone()), coordinators::Asked::Group(Asked::Describe(name)));
     Parts { response, parts: request.groups.into_iter().map(part).collect() }
 }
 
@@ -298,7 +310,7 @@ fn list(request: &ListGroupsRequest) -> Parts {
         types: those(&request.types_filter, GroupType::from_name),
     };
     let response = Response::ListGroups(ListGroupsResponse::default());
-    Parts { response, parts: vec![(Whom::All, Asked::List(asked))] }
+    Parts { response, parts: vec![(Whom::All, coordinators::Asked::Group(Asked::List(asked)))] }
 }
 
 fn listed(group: Listed) -> ListedGroup {
@@ -315,6 +327,7 @@ fn delete(request: DeleteGroupsRequest) -> Parts {
         |name: &String| DeletableGroupResult { group_id: name.clone(), ..DeletableGroupResult::default() };
     let results = request.groups_names.iter().map(result).collect();
     let response = Response::DeleteGroups(DeleteGroupsResponse { results, ..Default::default() });
-    let part = |name: String| (Whom::Group(name.clone()), Asked::DeleteGroup(name));
+    let part =
+        |name: String| (Whom::Named(name.clone()), coordinators::Asked::Group(Asked::DeleteGroup(name)));
     Parts { response, parts: request.groups_names.into_iter().map(part).collect() }
 }

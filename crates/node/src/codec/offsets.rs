@@ -1,14 +1,21 @@
 //! Kafka's requests about the offsets of groups, as a coordinator's shards understand them, and what their answers say.
 
-use klamm_cluster::Image;
+use std::sync::Arc;
+
+use klamm_cluster::{Image, image::Topic};
 use klamm_coordinator::{
-    group::{ByTopic, Commit, DeleteOffsets, FetchOffsets, GroupError, NewOffset, OfTopic, Request as Asked},
+    group::{
+        ByTopic, Commit, DeleteOffsets, FetchOffsets, GroupError, Identity, NewOffset, OfTopic,
+        Request as Asked, TxnCommit,
+    },
     record::CommittedOffset,
 };
-use klamm_model::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, TopicId};
+use klamm_model::{
+    ErrorCode, LeaderEpoch, Offset, PartitionIndex, Producer, ProducerEpoch, ProducerId, TopicId,
+};
 use klamm_wire::{
     OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest,
-    OffsetFetchResponse, Response,
+    OffsetFetchResponse, Response, TxnOffsetCommitRequest, TxnOffsetCommitResponse,
     offset_commit::{OffsetCommitRequestPartition, OffsetCommitResponsePartition, OffsetCommitResponseTopic},
     offset_delete::{OffsetDeleteResponsePartition, OffsetDeleteResponseTopic},
     offset_fetch::{
@@ -16,10 +23,11 @@ use klamm_wire::{
         OffsetFetchResponsePartition, OffsetFetchResponsePartitions, OffsetFetchResponseTopic,
         OffsetFetchResponseTopics,
     },
+    txn_offset_commit::{TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic},
 };
 
-use super::groups::{Parts, Whom, code, identity};
-use crate::errors::ToCode;
+use super::groups::{Parts, Whom, code, generation};
+use crate::{coordinators, errors::ToCode};
 
 /// From these versions on, topics are named by their ids.
 const COMMIT_BY_ID: i16 = 10;
@@ -41,12 +49,7 @@ pub(super) fn commit(request: OffsetCommitRequest, version: i16, image: &Image) 
         let mut answers = Vec::with_capacity(topic.partitions.len());
         for partition in topic.partitions {
             let index = PartitionIndex(partition.partition_index);
-            let why_not = match known {
-                None if version >= COMMIT_BY_ID => ErrorCode::UnknownTopicId,
-                None => ErrorCode::UnknownTopicOrPartition,
-                Some(topic) if topic.partition(index).is_none() => ErrorCode::UnknownTopicOrPartition,
-                Some(_) => ErrorCode::None,
-            };
+            let why_not = why_not(known, index, version >= COMMIT_BY_ID);
             if why_not == ErrorCode::None {
                 partitions.push((index, new_offset(partition)));
             }
@@ -73,6 +76,15 @@ pub(super) fn commit(request: OffsetCommitRequest, version: i16, image: &Image) 
         topics,
     };
     Parts::one(response, &request.group_id, Asked::Commit(asked))
+}
+
+fn why_not(topic: Option<&Arc<Topic>>, index: PartitionIndex, is_by_id: bool) -> ErrorCode {
+    match topic {
+        None if is_by_id => ErrorCode::UnknownTopicId,
+        None => ErrorCode::UnknownTopicOrPartition,
+        Some(topic) if topic.partition(index).is_none() => ErrorCode::UnknownTopicOrPartition,
+        Some(_) => ErrorCode::None,
+    }
 }
 
 fn new_offset(partition: OffsetCommitRequestPartition) -> NewOffset {
@@ -127,7 +139,7 @@ pub(super) fn fetch(request: OffsetFetchRequest, version: i16, image: &Image) ->
             known.collect::<Vec<_>>()
         });
         let asked = FetchOffsets { group: group_id.clone(), topics, require_stable };
-        parts.push((Whom::Group(group_id), Asked::FetchOffsets(asked)));
+        parts.push((Whom::Named(group_id), coordinators::Asked::Group(Asked::FetchOffsets(asked))));
         response.groups.push(answer);
     }
     Parts { response: Response::OffsetFetch(response), parts }
@@ -294,4 +306,87 @@ pub(super) fn deleted(
             response.topics = topics.into_iter().map(of_topic).collect();
         }
     }
+}
+
+/// From this version on, topics are named by their ids.
+const TXN_BY_ID: i16 = 6;
+
+pub(crate) fn txn_commit(request: TxnOffsetCommitRequest, version: i16, image: &Image) -> Parts {
+    let mut response = TxnOffsetCommitResponse::default();
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for topic in request.topics {
+        let known = match version >= TXN_BY_ID {
+            true => image.topic(topic.topic_id),
+            false => image.topic_named(&topic.name),
+        };
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        let mut answers = Vec::with_capacity(topic.partitions.len());
+        for it in topic.partitions {
+            let index = PartitionIndex(it.partition_index);
+            let why_not = why_not(known, index, version >= TXN_BY_ID);
+            if why_not == ErrorCode::None {
+                let offset = NewOffset {
+                    offset: Offset::from_wire(it.committed_offset),
+                    leader_epoch: LeaderEpoch::from_wire(it.committed_leader_epoch),
+                    metadata: it.committed_metadata.unwrap_or_default(),
+                };
+                partitions.push((index, offset));
+            }
+            let error_code = why_not.code();
+            answers.push(TxnOffsetCommitResponsePartition { partition_index: index.0, error_code });
+        }
+        if let Some(known) = known.filter(|_| !partitions.is_empty()) {
+            topics.push(OfTopic { topic: known.name.to_string(), id: Some(known.id), partitions });
+        }
+        response.topics.push(TxnOffsetCommitResponseTopic {
+            name: topic.name,
+            topic_id: topic.topic_id,
+            partitions: answers,
+        });
+    }
+    let response = Response::TxnOffsetCommit(response);
+    if topics.is_empty() {
+        return Parts { response, parts: Vec::new() };
+    }
+    let asked = TxnCommit {
+        producer: Producer {
+            id: ProducerId(request.producer_id),
+            epoch: ProducerEpoch(request.producer_epoch),
+            base_sequence: Producer::NO_SEQUENCE,
+        },
+        group: request.group_id.clone(),
+        member: Identity {
+            member_id: request.member_id,
+            instance_id: request.group_instance_id,
+            generation: generation(request.generation_id_or_member_epoch),
+        },
+        topics,
+    };
+    Parts::one(response, &request.group_id, Asked::TxnCommit(asked))
+}
+
+pub(super) fn txn_committed(
+    response: &mut TxnOffsetCommitResponse,
+    result: Result<ByTopic<Result<(), GroupError>>, GroupError>,
+) {
+    let told = match result {
+        Ok(told) => told,
+        Err(error) => return not_txn_committed(response, error.code().code()),
+    };
+    let told = told.into_iter().flat_map(|topic| topic.partitions);
+    for (place, (index, result)) in open_txn(response).zip(told) {
+        assert_eq!(place.partition_index, index.0, "answers come in the order of the questions");
+        place.error_code = code(result.err());
+    }
+}
+
+pub(super) fn not_txn_committed(response: &mut TxnOffsetCommitResponse, why: i16) {
+    open_txn(response).for_each(|place| place.error_code = why);
+}
+
+fn open_txn(
+    response: &mut TxnOffsetCommitResponse,
+) -> impl Iterator<Item = &mut TxnOffsetCommitResponsePartition> {
+    let places = response.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+    places.filter(|place| place.error_code == ErrorCode::None.code())
 }

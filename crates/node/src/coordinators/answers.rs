@@ -1,12 +1,16 @@
 //! Answers that coordinators owe: each may be put together from what several shards say.
 
 use klamm_cluster::Image;
-use klamm_coordinator::{RequestId, group::Reply as GroupReply};
+use klamm_coordinator::RequestId;
 use klamm_model::{ErrorCode, TopicPartition};
 use klamm_wire::Response;
 use rustc_hash::FxHashMap;
 
-use crate::{ConnectionId, Effect, Reply, ReplyTo, codec::groups};
+use super::Said;
+use crate::{
+    ConnectionId, Effect, Reply, ReplyTo,
+    codec::{groups, transactions},
+};
 
 /// Who waits for which part of which answer.
 #[derive(Default)]
@@ -65,13 +69,36 @@ impl Answers {
     }
 
     /// A shard's answer.
-    pub(super) fn give(&mut self, id: RequestId, reply: GroupReply, image: &Image, out: &mut Vec<Effect>) {
-        self.put(id, out, |response, place, version| groups::give(response, place, version, reply, image));
+    pub(super) fn give(&mut self, id: RequestId, said: Said, image: &Image, out: &mut Vec<Effect>) {
+        self.put(id, out, |response, place, version| match said {
+            Said::Group(reply) => groups::give(response, place, version, reply, image),
+            Said::Transaction(reply) => transactions::give(response, place, version, reply),
+        });
+    }
+
+    /// A partition has a transaction's mark, or will not get it.
+    pub(super) fn marked(&mut self, id: RequestId, code: ErrorCode, out: &mut Vec<Effect>) {
+        self.put(id, out, |response, place, _| transactions::fail(response, place, code));
+    }
+
+    /// A number for a request of the node's own.
+    pub(super) fn own_request(&mut self) -> RequestId {
+        self.next_request += 1;
+        RequestId(self.next_request - 1)
     }
 
     /// No shard can answer.
-    pub(super) fn fail(&mut self, id: RequestId, why: ErrorCode, out: &mut Vec<Effect>) {
-        self.put(id, out, |response, place, version| groups::fail(response, place, version, why));
+    pub(crate) fn fail(&mut self, id: RequestId, why: ErrorCode, out: &mut Vec<Effect>) {
+        self.put(id, out, |response, place, version| match response {
+            Response::InitProducerId(_)
+            | Response::AddPartitionsToTxn(_)
+            | Response::AddOffsetsToTxn(_)
+            | Response::EndTxn(_)
+            | Response::DescribeTransactions(_)
+            | Response::ListTransactions(_)
+            | Response::WriteTxnMarkers(_) => transactions::fail(response, place, why),
+            _ => groups::fail(response, place, version, why),
+        });
     }
 
     /// A shard is gone.

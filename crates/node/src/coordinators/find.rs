@@ -40,6 +40,7 @@ pub(crate) fn partition_of(name: &str, partition_count: usize) -> PartitionIndex
 fn kind(key_type: i8) -> Option<Kind> {
     match key_type {
         0 => Some(Kind::Groups),
+        1 => Some(Kind::Transactions),
         _ => None,
     }
 }
@@ -52,7 +53,7 @@ pub(crate) fn find(
     request: &FindCoordinatorRequest,
 ) -> Option<FindCoordinatorResponse> {
     let Some(kind) = kind(request.key_type) else {
-        return Some(answer(version, request, |_| Err(why_not(request.key_type))));
+        return Some(answer(version, request, |_| Err(ErrorCode::InvalidRequest)));
     };
     let topic = view.image.topic_named(kind.topic())?;
     Some(answer(version, request, |name| {
@@ -62,16 +63,6 @@ pub(crate) fn find(
         let (host, port) = reads::address(view, origin, leader);
         Ok((leader.id.0, host, port.into()))
     }))
-}
-
-/// There are no such coordinators.
-fn why_not(key_type: i8) -> ErrorCode {
-    const TRANSACTION: i8 = 1;
-    match key_type {
-        // Not yet. Kafka says the same while a coordinator's topic has no leader, so clients wait and ask again.
-        TRANSACTION => ErrorCode::CoordinatorNotAvailable,
-        _ => ErrorCode::InvalidRequest,
-    }
 }
 
 fn answer(

@@ -1,9 +1,12 @@
 //! A coordinator's log is read back: what a shard is made of when its partition comes to be led here.
 
 use bytes::Bytes;
-use klamm_coordinator::record::{GroupRecord, RecordError};
+use klamm_coordinator::record::{GroupRecord, RecordError, TransactionRecord};
 use klamm_log::{FileKind, ReadError, ReadPlan, resolve};
-use klamm_model::{BatchError, BatchView, Batches, Offset, Producer, ProducerId, Tail, TopicPartition};
+use klamm_model::{
+    BatchError, BatchView, Batches, Offset, Producer, ProducerId, Tail, TopicPartition, TransactionEnd,
+    TransactionMark,
+};
 
 use super::Kind;
 use crate::reply::ReadAt;
@@ -46,6 +49,7 @@ pub(super) struct Piece {
 #[derive(Debug)]
 pub(super) enum Item {
     Group(Box<GroupRecord>, Option<Producer>),
+    Transaction(Box<TransactionRecord>),
     /// A transaction ended.
     End {
         producer: ProducerId,
@@ -110,6 +114,13 @@ impl Load {
         batch.verify_crc()?;
         let header = batch.header();
         let attributes = header.attributes;
+        if let Some((mark, producer)) = TransactionMark::of(batch).zip(header.producer) {
+            let is_committed = mark.end == TransactionEnd::Commit;
+            piece.items.push(Item::End { producer: producer.id, is_committed });
+        }
+        if attributes.is_control() {
+            return Ok(());
+        }
         let transaction = header.producer.filter(|_| attributes.is_transactional());
         for record in batch.records(scratch, UNPACKED_BYTES_MAX)? {
             let record = record?;
@@ -117,10 +128,6 @@ impl Load {
                 piece.strange_count += 1;
                 continue;
             };
-            if attributes.is_control() {
-                piece.items.extend(header.producer.and_then(|producer| end(key, producer.id)));
-                continue;
-            }
             let (key, value) = (Bytes::copy_from_slice(key), record.value.map(Bytes::copy_from_slice));
             match self.kind.decode(&key, value.as_ref(), transaction) {
                 Ok(Some(item)) => piece.items.push(item),
@@ -131,15 +138,6 @@ impl Load {
     }
 }
 
-/// What a transaction's mark says, if it is one.
-fn end(key: &[u8], producer: ProducerId) -> Option<Item> {
-    const ABORT: i16 = 0;
-    const COMMIT: i16 = 1;
-    // Version, type.
-    let kind = i16::from_be_bytes(*key.get(2..)?.first_chunk()?);
-    matches!(kind, ABORT | COMMIT).then_some(Item::End { producer, is_committed: kind == COMMIT })
-}
-
 impl Kind {
     fn decode(
         self,
@@ -148,6 +146,9 @@ impl Kind {
         transaction: Option<Producer>,
     ) -> Result<Option<Item>, RecordError> {
         match self {
+            Self::Transactions => {
+                Ok(TransactionRecord::decode(key, value)?.map(|record| Item::Transaction(Box::new(record))))
+            }
             Self::Groups => {
                 Ok(GroupRecord::decode(key, value)?.map(|record| Item::Group(Box::new(record), transaction)))
             }

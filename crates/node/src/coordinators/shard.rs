@@ -3,30 +3,46 @@
 use std::{collections::VecDeque, mem, ops::Range};
 
 use bytes::Bytes;
+use klamm_cluster::controller::ProducerIdBlock;
 use klamm_coordinator::{
     Append, Effects, RequestId,
-    group::{GroupConfig, Groups, Reply, Request},
+    group::Groups,
+    transaction::{self, Markers, MarkersReport, Transactions},
 };
 use klamm_log::{DiskOp, Log, ReadError, SegmentId};
 use klamm_model::{
-    BatchBuilder, LeaderEpoch, Now, Offset, ProduceLimits, Producer, Seal, Tick, Timestamp, TopicId,
-    TopicPartition, validate_produce,
+    BatchBuilder, LeaderEpoch, Now, Offset, Producer, ProducerId, Seal, Tick, Timestamp, TopicId,
+    TopicPartition,
 };
 use klamm_replica::{Acks, AppendError, Replica};
 
 use super::{
-    Kind,
+    Asked, Kind, Said,
     load::{Item, LOAD_BYTES, Load, Piece},
 };
 
 /// Before a piece that could not be read is tried again.
 const LOAD_AGAIN_MS: u64 = 200;
 
+/// Who decides.
+pub(super) enum Machine {
+    Groups(Groups),
+    Transactions(Transactions),
+}
+
+/// What a shard wants let go once it is committed.
+#[derive(Debug)]
+pub(super) enum Output {
+    Answer(RequestId, Said),
+    WriteMarkers(Markers),
+    NeedProducerIds,
+}
+
 /// A shard of this broker.
 pub(super) struct Shard {
     pub(super) kind: Kind,
     pub(super) epoch: LeaderEpoch,
-    machine: Groups,
+    machine: Machine,
     /// `None` while it serves.
     loading: Option<Loading>,
     /// Decided and applied, and not in the log yet.
@@ -54,16 +70,15 @@ struct Loading {
 /// Something that may be let go when the log is committed so far.
 struct Owed {
     end: Offset,
-    due: Tick,
-    id: RequestId,
-    reply: Reply,
+    /// Whoever asked waits so long.
+    due: Option<Tick>,
+    output: Output,
 }
 
 impl Shard {
     pub(super) fn new(
-        kind: Kind,
-        config: GroupConfig,
-        seed: u64,
+        (kind, machine): (Kind, Machine),
+        batch_size_max: usize,
         epoch: LeaderEpoch,
         token: u64,
         log: Range<Offset>,
@@ -83,9 +98,9 @@ impl Shard {
         Self {
             kind,
             epoch,
-            batch_size_max: config.batch_size_max,
+            batch_size_max,
             commit_timeout_ms,
-            machine: Groups::new(config, seed),
+            machine,
             loading: Some(loading),
             appends: Vec::new(),
             owed: VecDeque::new(),
@@ -104,7 +119,13 @@ impl Shard {
     pub(super) fn next_wake(&self) -> Option<Tick> {
         match &self.loading {
             Some(loading) => loading.again,
-            None => self.machine.next_wake().into_iter().chain(self.owed.front().map(|it| it.due)).min(),
+            None => {
+                let of_machine = match &self.machine {
+                    Machine::Groups(groups) => groups.next_wake(),
+                    Machine::Transactions(transactions) => transactions.next_wake(),
+                };
+                of_machine.into_iter().chain(self.owed.iter().find_map(|it| it.due)).min()
+            }
         }
     }
 
@@ -134,17 +155,24 @@ impl Shard {
                 }
             }
         }
-        self.begin_to_serve(now, key);
+        self.begin_to_serve(now, key, log.end());
         None
     }
 
-    fn begin_to_serve(&mut self, now: Now, key: TopicPartition) {
+    fn begin_to_serve(&mut self, now: Now, key: TopicPartition, end: Offset) {
         let Some(loading) = self.loading.take() else { return };
         if loading.strange_count > 0 {
             tracing::warn!(partition = %key, records = loading.strange_count, "records of a coordinator's log are not understood here, and left alone");
         }
         tracing::debug!(partition = %key, records = loading.record_count, us = now.tick.0 - loading.began.0, "a coordinator serves");
-        self.machine.start(now);
+        match &mut self.machine {
+            Machine::Groups(groups) => groups.start(now),
+            Machine::Transactions(transactions) => {
+                let mut effects = Effects::default();
+                transactions.start(now, &mut effects);
+                self.take(now, effects, end);
+            }
+        }
     }
 
     /// A piece was read. Tells of a segment that is not what was written.
@@ -167,14 +195,7 @@ impl Shard {
                     loading.again = Some(now.tick.after_ms(LOAD_AGAIN_MS));
                 }
                 loading.next = loading.next.max(piece.next);
-                for item in piece.items {
-                    match item {
-                        Item::Group(record, transaction) => self.machine.replay(*record, transaction),
-                        Item::End { producer, is_committed } => {
-                            self.machine.end_transaction(producer, is_committed);
-                        }
-                    }
-                }
+                piece.items.into_iter().for_each(|item| self.machine.replay(item));
                 None
             }
             // Compacted meanwhile: the next plan knows the new places.
@@ -191,17 +212,50 @@ impl Shard {
     }
 
     /// `end` is that of the log.
-    pub(super) fn ask(&mut self, now: Now, id: RequestId, request: Request, end: Offset) {
-        let mut effects = Effects::default();
-        self.machine.handle(now, id, request, &mut effects);
-        self.take(now, effects, end);
+    pub(super) fn ask(&mut self, now: Now, id: RequestId, asked: Asked, end: Offset) {
+        match (&mut self.machine, asked) {
+            (Machine::Groups(groups), Asked::Group(request)) => {
+                let mut effects = Effects::default();
+                groups.handle(now, id, request, &mut effects);
+                self.take(now, effects, end);
+            }
+            (Machine::Transactions(transactions), Asked::Transaction(request)) => {
+                let mut effects = Effects::default();
+                transactions.handle(now, id, request, &mut effects);
+                self.take(now, effects, end);
+            }
+            (_, asked) => panic!("{:?} has nothing to do with {asked:?}", self.kind),
+        }
     }
 
     pub(super) fn forget_topics(&mut self, now: Now, topics: &[(String, TopicId)], end: Offset) {
         // One that is still read tells of them itself, and what is gone is found out later.
-        if self.serves() {
+        if let (true, Machine::Groups(groups)) = (self.loading.is_none(), &mut self.machine) {
             let mut effects = Effects::default();
-            self.machine.topics_deleted(now, topics, &mut effects);
+            groups.topics_deleted(now, topics, &mut effects);
+            self.take(now, effects, end);
+        }
+    }
+
+    /// A producer's transaction was ended in this partition: what it brought counts, or never was.
+    pub(super) fn end_transaction(&mut self, producer: ProducerId, is_committed: bool) {
+        if let Machine::Groups(groups) = &mut self.machine {
+            groups.end_transaction(producer, is_committed);
+        }
+    }
+
+    pub(super) fn markers_written(&mut self, now: Now, report: &MarkersReport, end: Offset) {
+        if let Machine::Transactions(transactions) = &mut self.machine {
+            let mut effects = Effects::default();
+            transactions.markers_written(now, report, &mut effects);
+            self.take(now, effects, end);
+        }
+    }
+
+    pub(super) fn producer_ids(&mut self, now: Now, block: Option<ProducerIdBlock>, end: Offset) {
+        if let Machine::Transactions(transactions) = &mut self.machine {
+            let mut effects = Effects::default();
+            transactions.producer_ids(now, block, &mut effects);
             self.take(now, effects, end);
         }
     }
@@ -211,25 +265,44 @@ impl Shard {
         if !self.serves() {
             return Vec::new();
         }
-        let mut effects = Effects::default();
-        self.machine.tick(now, &mut effects);
-        self.take(now, effects, end);
-        let late = self.owed.iter().take_while(|owed| owed.due <= now.tick).count();
-        self.owed.drain(..late).map(|owed| owed.id).collect()
+        match &mut self.machine {
+            Machine::Groups(groups) => {
+                let mut effects = Effects::default();
+                groups.tick(now, &mut effects);
+                self.take(now, effects, end);
+            }
+            Machine::Transactions(transactions) => {
+                let mut effects = Effects::default();
+                transactions.tick(now, &mut effects);
+                self.take(now, effects, end);
+            }
+        }
+        let mut late = Vec::new();
+        self.owed.retain(|owed| match &owed.output {
+            Output::Answer(id, _) if owed.due.is_some_and(|due| due <= now.tick) => {
+                late.push(*id);
+                false
+            }
+            _ => true,
+        });
+        late
     }
 
-    fn take(&mut self, now: Now, effects: Effects<(RequestId, Reply)>, end: Offset) {
+    fn take<O: Into<Output>>(&mut self, now: Now, effects: Effects<O>, end: Offset) {
         self.appends.extend(effects.appends);
         let waiting: usize = self.appends.iter().map(|append| append.entries.len()).sum();
         let end = end.advance(waiting as u32);
         let due = now.tick.after_ms(self.commit_timeout_ms);
-        self.owed.extend(effects.outputs.into_iter().map(|(id, reply)| Owed { end, due, id, reply }));
+        self.owed.extend(effects.outputs.into_iter().map(|output| {
+            let output = output.into();
+            let due = matches!(output, Output::Answer(..)).then_some(due);
+            Owed { end, due, output }
+        }));
     }
 
-    /// The next answer that may leave, with everything below `committed` committed.
-    pub(super) fn pop_committed(&mut self, committed: Offset) -> Option<(RequestId, Reply)> {
-        let owed = self.owed.pop_front_if(|owed| owed.end <= committed)?;
-        Some((owed.id, owed.reply))
+    /// The next that may leave, with everything below `committed` committed.
+    pub(super) fn pop_committed(&mut self, committed: Offset) -> Option<Output> {
+        self.owed.pop_front_if(|owed| owed.end <= committed).map(|owed| owed.output)
     }
 
     /// Appends everything that was decided, neighbours that may be in one batch together.
@@ -289,16 +362,56 @@ impl Batch {
         }
         let producer = self.transaction.take();
         let seal = Seal { producer, is_transactional: producer.is_some(), ..Seal::default() };
-        let bytes = self.builder.finish(&seal);
-        let limits = ProduceLimits { batch_size_max: usize::MAX, ..ProduceLimits::default() };
-        let batch = validate_produce(&bytes, &limits).expect("a batch that was just made is sound");
+        let (batch, bytes) = self.builder.finish_own(&seal);
         // Who asks is told when it is committed, and not before: how many are in sync at this moment does not matter.
         replica.append(&batch, bytes, Acks::Leader, Some(epoch), ops).map(|_| ())
     }
 }
 
+impl Machine {
+    fn replay(&mut self, item: Item) {
+        match (self, item) {
+            (Self::Groups(groups), Item::Group(record, transaction)) => groups.replay(*record, transaction),
+            (Self::Groups(groups), Item::End { producer, is_committed }) => {
+                groups.end_transaction(producer, is_committed);
+            }
+            (Self::Transactions(transactions), Item::Transaction(record)) => transactions.replay(*record),
+            // Nobody writes marks there.
+            (Self::Transactions(_), Item::End { .. }) => {}
+            (_, item) => panic!("{item:?} was read for another kind of shard"),
+        }
+    }
+}
+
+impl From<(RequestId, klamm_coordinator::group::Reply)> for Output {
+    fn from((id, reply): (RequestId, klamm_coordinator::group::Reply)) -> Self {
+        Self::Answer(id, Said::Group(reply))
+    }
+}
+
+impl From<transaction::Output> for Output {
+    fn from(output: transaction::Output) -> Self {
+        match output {
+            transaction::Output::Reply(id, reply) => Self::Answer(id, Said::Transaction(reply)),
+            transaction::Output::WriteMarkers(markers) => Self::WriteMarkers(markers),
+            transaction::Output::NeedProducerIds => Self::NeedProducerIds,
+        }
+    }
+}
+
 /// Whether the answer to a request rests on records that it makes: those need enough replicas in sync.
-pub(super) fn writes(request: &Request) -> bool {
+pub(super) fn writes(asked: &Asked) -> bool {
+    use klamm_coordinator::group::Request;
+    use klamm_coordinator::transaction::Request as Transactional;
+    let request = match asked {
+        Asked::Group(request) => request,
+        Asked::Transaction(request) => {
+            return match request {
+                Transactional::Init(_) | Transactional::AddPartitions(_) | Transactional::End(_) => true,
+                Transactional::Verify(_) | Transactional::Describe(_) | Transactional::List(_) => false,
+            };
+        }
+    };
     match request {
         Request::Join(_)
         | Request::Sync(_)

@@ -38,14 +38,28 @@ pub(super) fn handle(
     out: &mut Vec<Effect>,
 ) {
     let client = Client { id: client_id, host: &origin.peer_host };
-    let Some(Parts { response, parts }) = take_apart(request, version, client, &node.image) else { return };
-    let all = node.shards(Kind::Groups);
+    if let Some(parts) = take_apart(request, version, client, &node.image) {
+        ask_all(node, now, to, version, Kind::Groups, parts, out);
+    }
+}
+
+/// Asks the shards for all parts of a request.
+pub(super) fn ask_all(
+    node: &mut Node,
+    now: Now,
+    to: ReplyTo,
+    version: i16,
+    kind: Kind,
+    Parts { response, parts }: Parts,
+    out: &mut Vec<Effect>,
+) {
+    let all = node.shards(kind);
     let part_count = parts.iter().map(|(whom, _)| if *whom == Whom::All { all.len() } else { 1 }).sum();
     let mut ids = node.coordinators.answers.begin(to, version, response, part_count, out);
     let mut next = || ids.next().expect("there is one for each part");
     for (whom, asked) in parts {
         match whom {
-            Whom::Group(group) => node.ask_group(now, &group, next(), asked, out),
+            Whom::Named(name) => node.ask_about(now, &name, next(), asked, out),
             Whom::All => {
                 for key in &all {
                     node.ask_shard(now, *key, next(), asked.clone(), out);

@@ -18,6 +18,7 @@ pub(crate) mod produce;
 pub(crate) mod producer_ids;
 mod quorum;
 pub(crate) mod topics;
+mod transactions;
 
 use describe_producers::Description;
 use epochs::EpochEnds;
@@ -44,6 +45,9 @@ pub(crate) fn handle(
         Request::FindCoordinator(it) => find::handle(node, now, to, origin, version, it, out),
         request if groups::is_about_groups(&request) => {
             groups::handle(node, now, to, (origin, client_id), version, request, out);
+        }
+        request if transactions::is_about_transactions(&request) => {
+            transactions::handle(node, now, to, version, request, out);
         }
         Request::InitProducerId(it) => producer_ids::handle(node, now, to, &it, out),
         Request::ListOffsets(it) => begin(node, to, Work::Offsets(Listing::new(it, version)), out),

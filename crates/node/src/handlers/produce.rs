@@ -1,5 +1,6 @@
 //! Produce: records become part of a log; the answer waits for what `acks` asks.
 
+use klamm_coordinator::{record::Partitions, transaction::Identity};
 use klamm_log::Appended;
 use klamm_model::{
     Codec, ErrorCode, Offset, PartitionIndex, RuleError, Timestamp, TimestampRule, TopicId, TopicPartition,
@@ -13,6 +14,7 @@ use klamm_wire::{
 use super::held_ms;
 use crate::{
     Effect, Now, Reply, ReplyTo,
+    coordinators::held::{Then, Waiting},
     errors::ToCode,
     hosted::{Goal, ProduceWait},
     node::Node,
@@ -66,7 +68,91 @@ impl ProduceWaiter {
     }
 }
 
+/// From this version on, whatever a transactional producer writes to becomes part of its transaction (KIP-890).
+const ADDS_PARTITIONS: i16 = 12;
+
 pub(crate) fn handle(
+    node: &mut Node,
+    now: Now,
+    to: ReplyTo,
+    version: i16,
+    produce: Produce,
+    out: &mut Vec<Effect>,
+) {
+    let Some(transactional_id) = produce.transactional_id.clone() else {
+        return append_all(node, now, to, version, produce, out);
+    };
+    match begun(node, &produce, version) {
+        Err(code) => out.push(refused(to, version, &produce, code)),
+        Ok(None) => append_all(node, now, to, version, produce, out),
+        Ok(Some(Begun { producer, partitions, marks })) => {
+            let then = Then::Produce { to, version, produce, marks };
+            let waiting = Waiting { then, adds: ADDS_PARTITIONS <= version };
+            node.hold(now, (&transactional_id, producer), partitions, waiting, out);
+        }
+    }
+}
+
+/// Partitions in which a transaction would begin.
+struct Begun {
+    producer: Identity,
+    partitions: Partitions,
+    /// How many marks each has.
+    marks: Vec<(TopicPartition, u64)>,
+}
+
+fn begun(node: &Node, produce: &Produce, version: i16) -> Result<Option<Begun>, ErrorCode> {
+    let mut begun: Option<Begun> = None;
+    for topic in &produce.topics {
+        let id = if BY_ID <= version { Some(topic.id) } else { node.topic_id(&topic.name) };
+        let Some(id) = id else { continue };
+        for partition in &topic.partitions {
+            let Ok((batch, _)) = &partition.batch else { continue };
+            let Some(producer) = batch.producer.filter(|_| batch.is_transactional) else { continue };
+            let key = TopicPartition { topic: id, partition: partition.index };
+            let Some(hosted) = node.hosted.get(&key) else { continue };
+            let known = hosted.replica.log().producer_state(producer.id);
+            if known.is_some_and(|known| known.transaction.is_some() && known.epoch == producer.epoch) {
+                continue;
+            }
+            let identity = Identity { producer: producer.id, epoch: producer.epoch };
+            let begun = begun.get_or_insert_with(|| Begun {
+                producer: identity,
+                partitions: Partitions::new(),
+                marks: Vec::new(),
+            });
+            if begun.producer != identity {
+                // A transactional id has one producer.
+                return Err(ErrorCode::InvalidProducerIdMapping);
+            }
+            begun.partitions.entry(hosted.name.to_string()).or_default().insert(partition.index);
+            begun.marks.push((key, hosted.marks_count));
+        }
+    }
+    Ok(begun)
+}
+
+/// What is said to a request of which nothing is appended.
+pub(crate) fn refused(to: ReplyTo, version: i16, produce: &Produce, code: ErrorCode) -> Effect {
+    if produce.acks == 0 {
+        return Effect::Close { connection: to.connection, reason: "a produce request with acks=0 failed" };
+    }
+    let of_topic = |topic: &ProduceTopic| TopicProduceResponse {
+        name: if version < BY_ID { topic.name.clone() } else { String::new() },
+        topic_id: topic.id,
+        partition_responses: topic.partitions.iter().map(|it| failed(it.index, code)).collect(),
+        ..Default::default()
+    };
+    let responses = produce.topics.iter().map(of_topic).collect();
+    let response = ProduceResponse { responses, ..ProduceResponse::default() };
+    Effect::Reply { to, reply: Reply::Ready(Response::Produce(response)) }
+}
+
+/// From this version on, topics are named by their ids.
+const BY_ID: i16 = 13;
+
+/// Appends what a request brings; of transactions that begin with it, their coordinators know.
+pub(crate) fn append_all(
     node: &mut Node,
     now: Now,
     to: ReplyTo,
@@ -123,7 +209,7 @@ struct Request {
 
 impl Request {
     fn is_by_id(&self) -> bool {
-        self.version >= 13
+        self.version >= BY_ID
     }
 
     /// Whether the version has a place for who leads instead (KIP-951).
@@ -275,9 +361,9 @@ fn append(
     if batch.codec == Codec::Zstd && !request.has_zstd() && ruled.rules.compression.is_none() {
         return Err(ErrorCode::UnsupportedCompressionType.into());
     }
-    if request.transactional || batch.is_transactional {
-        // Transactions come with the transaction coordinator; until then none can be open.
-        return Err(ErrorCode::InvalidTxnState.into());
+    if batch.is_transactional && !request.transactional {
+        // Nobody could ask a coordinator about it.
+        return Err(ErrorCode::TransactionalIdAuthorizationFailed.into());
     }
     let is_stamped = ruled.rules.timestamps == TimestampRule::Append;
     if is_stamped {

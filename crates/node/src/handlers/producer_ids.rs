@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use klamm_cluster::controller::ProducerIdBlock;
-use klamm_model::{ErrorCode, ProducerId};
+use klamm_model::{ErrorCode, ProducerId, TopicPartition};
 use klamm_wire::{InitProducerIdRequest, InitProducerIdResponse, Response};
 
 use crate::{ConnectionId, Effect, Now, Reply, ReplyTo, node::Node};
@@ -18,11 +18,24 @@ pub(crate) struct ProducerIds {
     end: i64,
     asked: bool,
     waiting: VecDeque<ReplyTo>,
+    /// Shards of transactions that want some.
+    shards: VecDeque<TopicPartition>,
 }
+
+/// What a shard of transactions gets at once.
+const OF_SHARD: u32 = 100;
 
 impl ProducerIds {
     pub(crate) fn forget(&mut self, connection: ConnectionId) {
         self.waiting.retain(|to| to.connection != connection);
+    }
+
+    /// At most so many.
+    fn take_block(&mut self, count: u32) -> Option<ProducerIdBlock> {
+        let first = self.take()?;
+        let more = (self.end - self.next).min(i64::from(count) - 1);
+        self.next += more;
+        Some(ProducerIdBlock { first, count: u32::try_from(more).unwrap_or(0) + 1 })
     }
 
     fn take(&mut self) -> Option<ProducerId> {
@@ -42,17 +55,19 @@ pub(crate) fn handle(
 ) {
     // An id without an epoch, or an epoch without an id, is nobody's (KIP-360).
     let is_half_known = (request.producer_id == -1) != (request.producer_epoch == -1);
-    if is_half_known || request.transactional_id.as_deref() == Some("") {
+    if is_half_known {
         return answer(to, Err(ErrorCode::InvalidRequest), out);
-    }
-    if request.transactional_id.is_some() {
-        // Transactions come with the transaction coordinator. Nothing retriable: a producer that waits for it would wait for ever.
-        return answer(to, Err(ErrorCode::TransactionalIdAuthorizationFailed), out);
     }
     if node.producer_ids.waiting.len() >= WAITING_MAX {
         return answer(to, Err(ErrorCode::CoordinatorLoadInProgress), out);
     }
     node.producer_ids.waiting.push_back(to);
+    serve(node, now, out);
+}
+
+/// A shard of transactions hears of some as soon as there are any.
+pub(crate) fn ask_for_shard(node: &mut Node, now: Now, key: TopicPartition, out: &mut Vec<Effect>) {
+    node.producer_ids.shards.push_back(key);
     serve(node, now, out);
 }
 
@@ -70,6 +85,9 @@ pub(crate) fn block(node: &mut Node, now: Now, block: Option<ProducerIdBlock>, o
             for to in std::mem::take(&mut node.producer_ids.waiting) {
                 answer(to, Err(ErrorCode::CoordinatorLoadInProgress), out);
             }
+            for key in std::mem::take(&mut node.producer_ids.shards) {
+                node.give_producer_ids(now, key, None, out);
+            }
         }
     }
 }
@@ -82,7 +100,15 @@ fn serve(node: &mut Node, now: Now, out: &mut Vec<Effect>) {
         };
         answer(to, Ok(id), out);
     }
-    if !node.producer_ids.waiting.is_empty() && !node.producer_ids.asked {
+    while let Some(key) = node.producer_ids.shards.pop_front() {
+        let Some(block) = node.producer_ids.take_block(OF_SHARD) else {
+            node.producer_ids.shards.push_front(key);
+            break;
+        };
+        node.give_producer_ids(now, key, Some(block), out);
+    }
+    let is_wanted = !node.producer_ids.waiting.is_empty() || !node.producer_ids.shards.is_empty();
+    if is_wanted && !node.producer_ids.asked {
         node.producer_ids.asked = true;
         node.ask_producer_ids(now, out);
     }

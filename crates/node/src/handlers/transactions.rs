@@ -1,0 +1,112 @@
+//! Requests about transactions: their coordinators' shards decide.
+
+use klamm_coordinator::{record::Partitions, transaction::Identity};
+use klamm_model::{ErrorCode, ProducerEpoch, ProducerId};
+use klamm_wire::{
+    AddOffsetsToTxnRequest, AddOffsetsToTxnResponse, InitProducerIdResponse, Request, Response,
+    TxnOffsetCommitRequest,
+};
+
+use super::{groups, reply};
+use crate::{
+    Effect, Now, ReplyTo,
+    codec::{groups::Parts, offsets, transactions},
+    coordinators::{
+        Asked, Kind, find,
+        held::{Then, Waiting},
+    },
+    node::Node,
+};
+
+/// `false`: it is about something else.
+pub(super) fn is_about_transactions(request: &Request) -> bool {
+    match request {
+        Request::InitProducerId(it) => it.transactional_id.is_some(),
+        Request::AddPartitionsToTxn(_)
+        | Request::AddOffsetsToTxn(_)
+        | Request::EndTxn(_)
+        | Request::TxnOffsetCommit(_)
+        | Request::WriteTxnMarkers(_)
+        | Request::DescribeTransactions(_)
+        | Request::ListTransactions(_) => true,
+        _ => false,
+    }
+}
+
+pub(super) fn handle(
+    node: &mut Node,
+    now: Now,
+    to: ReplyTo,
+    version: i16,
+    request: Request,
+    out: &mut Vec<Effect>,
+) {
+    match request {
+        Request::WriteTxnMarkers(it) => node.write_txn_markers(now, to, version, it, out),
+        Request::TxnOffsetCommit(it) => commit_offsets(node, now, to, version, it, out),
+        Request::AddOffsetsToTxn(it) => add_offsets(node, now, to, version, it, out),
+        Request::InitProducerId(it) if (it.producer_id == -1) != (it.producer_epoch == -1) => {
+            // An id without an epoch, or an epoch without an id, is nobody's (KIP-360).
+            let (producer_id, producer_epoch) = (-1, -1);
+            let error_code = ErrorCode::InvalidRequest.code();
+            let response =
+                InitProducerIdResponse { error_code, producer_id, producer_epoch, ..Default::default() };
+            reply(to, Response::InitProducerId(response), out);
+        }
+        request => {
+            if let Some(parts) = transactions::take_apart(request, version, &node.image) {
+                groups::ask_all(node, now, to, version, Kind::Transactions, parts, out);
+            }
+        }
+    }
+}
+
+fn add_offsets(
+    node: &mut Node,
+    now: Now,
+    to: ReplyTo,
+    version: i16,
+    request: AddOffsetsToTxnRequest,
+    out: &mut Vec<Effect>,
+) {
+    let Some(topic) = node.image.topic_named(Kind::Groups.topic()) else {
+        // Whoever looks for the group's coordinator has it made.
+        let error_code = ErrorCode::CoordinatorNotAvailable.code();
+        let response = AddOffsetsToTxnResponse { error_code, ..Default::default() };
+        return reply(to, Response::AddOffsetsToTxn(response), out);
+    };
+    let partition = find::partition_of(&request.group_id, topic.partitions.len());
+    let parts = transactions::add_offsets(request, partition);
+    groups::ask_all(node, now, to, version, Kind::Transactions, parts, out);
+}
+
+/// Offsets of a transaction: its coordinator hears of them before the group's does.
+fn commit_offsets(
+    node: &mut Node,
+    now: Now,
+    to: ReplyTo,
+    version: i16,
+    request: TxnOffsetCommitRequest,
+    out: &mut Vec<Effect>,
+) {
+    /// From this version on, what is committed becomes part of the transaction by itself (KIP-890).
+    const ADDS: i16 = 5;
+    let transactional_id = request.transactional_id.clone();
+    let producer =
+        Identity { producer: ProducerId(request.producer_id), epoch: ProducerEpoch(request.producer_epoch) };
+    let Parts { response, parts } = offsets::txn_commit(request, version, &node.image);
+    let ids = node.coordinators.answers.begin(to, version, response, parts.len(), out);
+    for (id, (group, asked)) in
+        ids.zip(parts.into_iter().filter_map(|(whom, asked)| Some((whom.name()?, asked))))
+    {
+        let Asked::Group(asked) = asked else { unreachable!("offsets are a group's") };
+        let Ok(key) = node.shard_of(Kind::Groups, &group) else {
+            node.coordinators.answers.fail(id, ErrorCode::NotCoordinator, out);
+            continue;
+        };
+        let topic = Kind::Groups.topic().to_owned();
+        let partitions = Partitions::from([(topic, [key.partition].into())]);
+        let waiting = Waiting { then: Then::Offsets { id, version, group, asked }, adds: ADDS <= version };
+        node.hold(now, (&transactional_id, producer), partitions, waiting, out);
+    }
+}
