@@ -298,7 +298,14 @@ impl Files {
             FileKind::Log => self.segment_file(segment),
             // Whoever reads these is looking for something and comes back seldom.
             _ => self.of_version(segment, || {
-                options().read(true).open(self.path(segment.id, kind)?).map(Arc::new)
+                let SegmentId { partition, base } = segment.id;
+                let directory = self.partition(partition)?;
+                let open = |name: String| options().read(true).open(directory.path.join(name));
+                let opened = open(kind.file_name(base)).or_else(|error| match error.kind() {
+                    io::ErrorKind::NotFound => open(kind.retired_file_name(base)),
+                    _ => Err(error),
+                });
+                opened.map(Arc::new)
             }),
         }
     }

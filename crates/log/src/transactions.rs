@@ -35,6 +35,7 @@ const CHECKSUM_SIZE: usize = 4;
 
 /// Something of transactions by where they begin. Most logs have none: then it takes a word.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(clippy::box_collection, reason = "without anything in it, a map would take three words of each log")]
 pub(crate) struct ByFirst<T>(Option<Box<BTreeMap<Offset, T>>>);
 
 impl<T> Default for ByFirst<T> {
@@ -209,9 +210,11 @@ impl Log {
         self.unconfirmed.ended.values().copied().chain(aborted).collect()
     }
 
-    /// Which transactions were aborted of those that have records in what `plan` reads, below `limit`.
-    pub fn aborted(&self, plan: &ReadPlan, limit: Offset) -> AbortedLookup {
-        self.aborted_between(plan.target, plan.end.min(limit))
+    /// Which transactions were aborted of those that have records in what `plan` reads, below `limit`. `None` if none were, and no file has to be asked for that.
+    pub fn aborted(&self, plan: &ReadPlan, limit: Offset) -> Option<Box<AbortedLookup>> {
+        let lookup = self.aborted_between(plan.target, plan.end.min(limit));
+        let is_empty = lookup.known.is_empty() && lookup.files.is_empty();
+        (!is_empty).then(|| Box::new(lookup))
     }
 
     pub(crate) fn aborted_between(&self, from: Offset, to: Offset) -> AbortedLookup {
@@ -276,13 +279,6 @@ impl AbortedRecords {
     }
 }
 
-impl AbortedLookup {
-    /// Nothing was aborted there, and no file has to be asked for that.
-    pub fn is_empty(&self) -> bool {
-        self.known.is_empty() && self.files.is_empty()
-    }
-}
-
 /// Those that have records between two offsets, of an index in the order of marks.
 fn overlapping(
     entries: &[AbortedTransaction],
@@ -306,7 +302,9 @@ pub fn resolve_aborted(
         let entries = read_index(*segment, *count, read)?;
         found.extend(overlapping(&entries, lookup.from, lookup.to));
     }
+    // Some of those that are in memory may be of older segments than those in files.
     found.extend(&lookup.known);
+    found.sort_unstable_by_key(|it| it.mark);
     Ok(found)
 }
 

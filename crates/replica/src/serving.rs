@@ -62,7 +62,7 @@ pub enum FetchAnswer {
         /// Where the log starts.
         log_start: Offset,
         /// Which of the transactions were aborted, for who reads committed ones only.
-        aborted: AbortedLookup,
+        aborted: Option<Box<AbortedLookup>>,
     },
 }
 
@@ -190,8 +190,8 @@ impl Replica {
         }
         let read = self.log.read(asked_from, end, fetch.max_bytes)?;
         let (high_watermark, last_stable) = (self.high_watermark, self.last_stable());
-        let aborted = AbortedLookup::default();
-        Ok((FetchAnswer::Data { read, high_watermark, last_stable, log_start, aborted }, progress))
+        let answer = FetchAnswer::Data { read, high_watermark, last_stable, log_start, aborted: None };
+        Ok((answer, progress))
     }
 
     /// A consumer's fetch: committed records only.
@@ -228,7 +228,7 @@ impl Replica {
         let read = if from < limit { self.log.read(from, limit, max_bytes)? } else { None };
         let aborted = match (&read, isolation) {
             (Some(read), Isolation::ReadCommitted) => self.log.aborted(read, limit),
-            _ => AbortedLookup::default(),
+            _ => None,
         };
         Ok(FetchAnswer::Data { read, high_watermark, last_stable, log_start, aborted })
     }

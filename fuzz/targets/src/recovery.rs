@@ -364,7 +364,8 @@ fn set_right(kind: u8, base: Offset, contents: &mut Vec<u8>) {
             contents[2..6].copy_from_slice(&crc.to_be_bytes());
         }
         11 if contents.len() >= 4 => {
-            let (entries, checksum) = contents.split_at_mut(contents.len() - 4);
+            let size = contents.len();
+            let (entries, checksum) = contents.split_at_mut(size - 4);
             let crc = crc32c(&[&base.raw().to_be_bytes()[..], entries].concat());
             checksum.copy_from_slice(&crc.to_be_bytes());
         }

@@ -263,8 +263,8 @@ mod tests {
             assert!(durable_point(&flipped).is_err(), "byte {at}");
             assert!(durable_point(&good.as_bytes()[..at]).is_err(), "cut at {at}");
         }
-        let newer = durable_point(point("3\n7\n5\n2\n1\n").as_bytes());
-        assert_eq!(newer, Err(Damage::whole("version \"3\", known are 0 to 2")));
+        let newer = durable_point(point("4\n7\n5\n2\n1\n").as_bytes());
+        assert_eq!(newer, Err(Damage::whole("version \"4\", known are 0 to 3")));
         assert_eq!(durable_point(point("0\n7\n-5\n").as_bytes()), Err(Damage::whole("a line is no offset")));
     }
 

@@ -462,7 +462,7 @@ fn of_an_aborted_transaction_the_records_go_first_and_then_the_mark() {
         let said = TransactionMark { end, coordinator_epoch: LeaderEpoch(0) };
         log.append_bytes(&said.to_batch(producer, ProducerEpoch(0), Timestamp(1)).1, 1, false);
     };
-    append(&mut log, "before", None);
+    append(&mut log, "older", None);
     append(&mut log, "aborted", Some((1, 0)));
     end(&mut log, 1, 1, TransactionEnd::Abort);
     let mut seen = Vec::new();
@@ -488,8 +488,8 @@ fn of_an_aborted_transaction_the_records_go_first_and_then_the_mark() {
         pass(&mut log, now);
     }
     expect![[r#"
-        1000: 0:mark 2:mark 1
-        1050: 0:mark 2:mark 1
+        1000: 0:older 2:mark 1
+        1050: 0:older 2:mark 1
         1149: 2:mark 3:committed 4:mark 1
         1150: 3:committed 4:mark 0
         1200: 4:mark 5:newer 0

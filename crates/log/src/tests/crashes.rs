@@ -86,7 +86,7 @@ impl World {
         let producer = self.sequences.get(id).map(|(epoch, sequence)| (id as i64, *epoch, *sequence));
         let count = 1 + (argument / 6 % 6) as u32;
         let (valid, bytes) = batch_of(count, self.mark, producer, id == 3 || id == 4);
-        self.append_batch(&valid, bytes);
+        self.append_batch(&valid, &bytes);
     }
 
     /// By a coordinator, of which one gives out a new epoch each time.
@@ -94,13 +94,13 @@ impl World {
         self.mark += 1;
         let id = 3 + argument % 2;
         let epoch = ProducerEpoch(self.sequences[id].0 + i16::from(id == 4));
-        let end = if argument / 2 % 2 == 0 { TransactionEnd::Commit } else { TransactionEnd::Abort };
+        let end = if argument & 2 == 0 { TransactionEnd::Commit } else { TransactionEnd::Abort };
         let mark = TransactionMark { end, coordinator_epoch: LeaderEpoch(7) };
         let (valid, bytes) = mark.to_batch(ProducerId(id as i64), epoch, Timestamp(self.mark as i64));
-        self.append_batch(&valid, bytes);
+        self.append_batch(&valid, &bytes);
     }
 
-    fn append_batch(&mut self, valid: &ValidBatch, bytes: Bytes) {
+    fn append_batch(&mut self, valid: &ValidBatch, bytes: &Bytes) {
         let base = self.bench.log.end();
         match self.bench.log.append_as_leader(
             LeaderEpoch(self.epoch),
@@ -109,8 +109,8 @@ impl World {
             &mut self.bench.under_way,
         ) {
             Ok(appended) if !appended.duplicate => {
-                let prefix = klamm_model::patched_prefix(&bytes, base, LeaderEpoch(self.epoch)).into();
-                self.note(base.raw(), written_bytes(Some(&prefix), &bytes));
+                let prefix = klamm_model::patched_prefix(bytes, base, LeaderEpoch(self.epoch)).into();
+                self.note(base.raw(), written_bytes(Some(&prefix), bytes));
             }
             // What the world takes for the next sequence may be one that was taken back.
             Ok(_) | Err(AppendError::OutOfOrderSequence { .. }) => {}

@@ -319,7 +319,8 @@ fn a_reader_is_told_of_the_aborted_transactions_that_it_may_meet() {
             .expect("a batch");
         let mut read =
             |segment, kind, at, buffer: &mut [u8]| bench.disk.read_version(segment, kind, at, buffer);
-        let found = resolve_aborted(&bench.log.aborted(&plan, end), &mut read).expect("good files");
+        let lookup = bench.log.aborted(&plan, end).unwrap_or_default();
+        let found = resolve_aborted(&lookup, &mut read).expect("good files");
         let all = aborted(&bench.log, &bench.disk);
         let needed = all.iter().filter(|(_, first, mark)| *first < last.raw() && from <= *mark);
         let found: Vec<_> = found.iter().map(|it| (it.producer.0, it.first.raw(), it.mark.raw())).collect();

@@ -282,7 +282,7 @@ impl Scene {
             Ok(FetchAnswer::Data { read, high_watermark, last_stable, aborted, .. }) => {
                 let records = read.map(|plan| describe_records(&self.world.broker(at).disk.read(&plan)));
                 let records = records.unwrap_or_else(|| "nothing".to_string());
-                let aborted = if aborted.is_empty() { "" } else { ", some of it aborted" };
+                let aborted = if aborted.is_none() { "" } else { ", some of it aborted" };
                 let stable = match last_stable == high_watermark {
                     true => String::new(),
                     false => format!(", stable below {last_stable}"),

@@ -128,10 +128,8 @@ impl Disk {
         }
         let directory = self.directory_of(id.partition);
         let directory = directory.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
-        read(directory, &kind.file_name(id.base), position, buffer).or_else(|error| match kind {
-            FileKind::Log => read(directory, &kind.retired_file_name(id.base), position, buffer),
-            _ => Err(error),
-        })
+        read(directory, &kind.file_name(id.base), position, buffer)
+            .or_else(|_| read(directory, &kind.retired_file_name(id.base), position, buffer))
     }
 }
 

@@ -108,9 +108,7 @@ impl Plan {
                     Some(read) => {
                         let token = self.reads.len() as u32;
                         self.reads.push(read);
-                        if !aborted.is_empty() {
-                            self.aborted.push((token, aborted));
-                        }
+                        self.aborted.extend(aborted.map(|aborted| (token, *aborted)));
                         Records::Hole { size: 0, token }
                     }
                     None => Records::Bytes(bytes::Bytes::new()),
