@@ -13,4 +13,4 @@ pub mod topic_name;
 
 pub use controller::{Command, Controller, ControllerConfig, Decision, Reply};
 pub use image::{Broker, Changes, Image, ImageError, Partition, Topic};
-pub use record::{BrokerState, ConfigResource, Listener, Record, RecordError};
+pub use record::{BrokerState, ConfigResource, Listener, Record, RecordError, RegisterBroker};

@@ -1,15 +1,18 @@
 //! Groups and their offsets: the shard of one partition of `__consumer_offsets`.
 //!
-//! A group is two things that know little of one another: offsets, which anybody may use, and members, who share work by a protocol. Today there is one such
-//! protocol, the classic one.
+//! A group is two things that know little of one another: offsets, which anybody may use, and members, who share work by a protocol, one at a time: the classic one,
+//! in which a member distributes the work, or the consumer protocol (KIP-848), in which the coordinator does. A group without members changes its protocol when the
+//! first member of the other comes.
 
 mod classic;
 mod commit;
 mod config;
+mod consumer;
 mod decide;
 mod error;
 mod expiry;
 mod offsets;
+mod protocol;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -19,6 +22,7 @@ mod turn;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use klamm_cluster::Image;
 use klamm_model::{Now, Producer, ProducerId, Tick, TopicId};
 
 pub use config::GroupConfig;
@@ -28,6 +32,7 @@ pub use turn::RebalanceCause;
 
 use classic::Classic;
 use offsets::Offsets;
+use protocol::Protocol;
 use timers::Timer;
 use turn::{Shared, Turn};
 
@@ -53,23 +58,25 @@ pub struct Groups {
 
 #[derive(Debug)]
 struct Group {
-    classic: Classic,
+    name: Arc<str>,
+    protocol: Protocol,
     offsets: Offsets,
 }
 
 impl Group {
     fn new(name: Arc<str>) -> Self {
-        Self { classic: Classic::new(name), offsets: Offsets::default() }
+        let protocol = Protocol::Classic(Classic::new(name.clone()));
+        Self { name, protocol, offsets: Offsets::default() }
     }
 
     /// Nobody would miss it, but the log may have a record of it.
     fn is_unused(&self) -> bool {
-        self.classic.is_unused() && self.offsets.is_empty()
+        self.protocol.is_unused() && self.offsets.is_empty()
     }
 
     /// Nor has the log.
     fn is_nothing(&self) -> bool {
-        self.is_unused() && !self.classic.is_recorded
+        self.is_unused() && !self.protocol.is_recorded()
     }
 }
 
@@ -96,28 +103,30 @@ impl Groups {
                 let producer = transaction.map(|it| it.id).filter(|_| value.is_some());
                 let group = obtain(&mut self.groups, &group);
                 group.offsets.apply(&topic, partition, value, producer);
-                let name = group.classic.name.clone();
+                let name = group.name.clone();
                 match producer {
                     Some(producer) => drop(self.transactions.entry(producer).or_default().insert(name)),
                     None => self.sweep(&name),
                 }
             }
             GroupRecord::Classic { group, value: Some(value) } => {
-                obtain(&mut self.groups, &group).classic.apply(&value);
+                obtain(&mut self.groups, &group).replay_classic(&value);
             }
-            GroupRecord::Classic { group, value: None } => {
-                if let Some(it) = self.groups.get_mut(&*group) {
-                    it.classic = Classic::new(it.classic.name.clone());
-                    self.sweep(&group);
+            GroupRecord::Classic { ref group, value: None }
+            | GroupRecord::Consumer { ref group, .. }
+            | GroupRecord::Member { ref group, .. }
+            | GroupRecord::Target { ref group, .. }
+            | GroupRecord::MemberTarget { ref group, .. }
+            | GroupRecord::Assignment { ref group, .. }
+            | GroupRecord::Regex { ref group, .. } => {
+                let name: Arc<str> = group.as_str().into();
+                let group = obtain(&mut self.groups, &name);
+                group.replay(record);
+                // A log that was compacted may speak of a group of the consumer protocol before it says that there is one.
+                if group.consumer().is_none() {
+                    self.sweep(&name);
                 }
             }
-            // Groups of the consumer protocol are not led here yet.
-            GroupRecord::Consumer { .. }
-            | GroupRecord::Member { .. }
-            | GroupRecord::Target { .. }
-            | GroupRecord::MemberTarget { .. }
-            | GroupRecord::Assignment { .. }
-            | GroupRecord::Regex { .. } => {}
         }
     }
 
@@ -131,12 +140,13 @@ impl Groups {
         }
     }
 
-    /// All was read. Members that are known may be silent for a whole session from now on.
-    pub fn start(&mut self, now: Now) {
+    /// All was read, and these are the topics that there are. Members that are known may be silent for a whole session from now on.
+    pub fn start(&mut self, now: Now, image: Image) {
+        self.topics_changed(image);
         let mut out = Effects::default();
         let (groups, mut turn) = self.split(now, &mut out);
         for group in groups.values_mut() {
-            group.classic.start(&mut turn);
+            group.protocol.start(&mut turn);
         }
         self.started = Some(now);
         let first_check = now.tick.after_ms(self.config.offsets_check_interval_ms.max(1));
@@ -162,16 +172,10 @@ impl Groups {
             let (groups, mut turn) = self.split(now, out);
             match timer {
                 Timer::Expiry => self.expire(now, out),
-                Timer::Phase(name) => {
-                    if let Some(group) = groups.get_mut(&name) {
-                        group.classic.phase_timer_fired(&mut turn);
-                        self.sweep(&name);
-                    }
-                }
-                Timer::Session(name, member) => {
-                    if let Some(group) = groups.get_mut(&name) {
-                        group.classic.session_timer_fired(&mut turn, &member);
-                        self.sweep(&name);
+                Timer::Phase(ref name) | Timer::Session(ref name, _) | Timer::Revocation(ref name, _) => {
+                    if let Some(group) = groups.get_mut(name) {
+                        group.protocol.timer_fired(&mut turn, &timer);
+                        self.sweep(name);
                     }
                 }
             }
@@ -181,6 +185,13 @@ impl Groups {
     /// When [`Self::tick`] is due at the latest.
     pub fn next_wake(&self) -> Option<Tick> {
         self.shared.timers.next_due()
+    }
+
+    /// Topics, their partitions or where those have replicas are not what they were. Groups find out what that means to them when a member shows itself, who could not be told
+    /// of it before.
+    pub fn topics_changed(&mut self, image: Image) {
+        *self.shared.image = image;
+        self.shared.image_count += 1;
     }
 
     /// Topics are gone: so are offsets in them.

@@ -360,7 +360,7 @@ impl Node {
     fn load_on(&mut self, now: Now, key: TopicPartition, out: &mut Vec<Effect>) {
         let Some(shard) = self.coordinators.shards.get_mut(&key) else { return };
         let Some(hosted) = self.hosted.get(&key) else { return };
-        if let Some(load) = shard.next_load(now, key, hosted.replica.log()) {
+        if let Some(load) = shard.next_load(now, key, hosted.replica.log(), &self.image) {
             out.push(Effect::Load(load));
         }
         self.coordinators.set_wake(key);
@@ -375,6 +375,13 @@ impl Node {
         }
         self.load_on(now, key, out);
         self.release_of_shard(now, key, out);
+    }
+
+    /// There are other topics or partitions than before: groups may have to share other work.
+    pub(crate) fn tell_shards_of_topics(&mut self) {
+        for shard in self.coordinators.shards.values_mut() {
+            shard.topics_changed(&self.image);
+        }
     }
 
     /// Topics are gone: what groups keep of them goes too.

@@ -13,7 +13,7 @@ use klamm_cluster::{
     image::Changes,
     record::{self, Record},
 };
-use klamm_model::{BrokerId, ErrorCode, Tick, TopicId, TopicPartition};
+use klamm_model::{BrokerId, ErrorCode, PartitionEpoch, Tick, TopicId, TopicPartition};
 use klamm_quorum::{Accepted, Filter, Input, Output, Proposer, Verdict};
 
 use crate::{ConnectionId, Effect, Now, calls::Caller, node::Node};
@@ -278,6 +278,16 @@ impl Node {
         }
         if !changes.topics_removed.is_empty() {
             self.forget_topics(now, &changes.topics_removed, out);
+        }
+        let is_new = |it: &TopicPartition| {
+            self.image.partition(*it).is_some_and(|it| it.partition_epoch == PartitionEpoch(0))
+        };
+        // Racks are the brokers'.
+        if !changes.topics_removed.is_empty()
+            || !changes.brokers.is_empty()
+            || changes.partitions.iter().any(is_new)
+        {
+            self.tell_shards_of_topics();
         }
         if !changes.brokers.is_empty() {
             self.membership.cluster_changed(now.tick);

@@ -32,9 +32,9 @@ mod topics;
 
 #[cfg(test)]
 pub(super) use join::PENDING_MEMBERS_MAX;
-pub(super) use member::Member;
-use member::Parked;
+use member::{Member, Parked};
 use rebalance::Initial;
+pub(super) use topics::Topics;
 
 /// What members of groups do that read topics; the only thing of which the coordinator knows a little.
 const CONSUMER: &str = "consumer";
@@ -42,7 +42,7 @@ const CONSUMER: &str = "consumer";
 #[derive(Debug)]
 pub(super) struct Classic {
     pub(super) name: Arc<str>,
-    state: GroupState,
+    state: ClassicState,
     /// Since when, as of the newest record.
     since: Option<Timestamp>,
     generation: i32,
@@ -72,11 +72,31 @@ pub(super) struct Classic {
     pub(super) is_recorded: bool,
 }
 
+/// Where a group is on its way to its next generation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum ClassicState {
+    Empty,
+    PreparingRebalance,
+    CompletingRebalance,
+    Stable,
+}
+
+impl From<ClassicState> for GroupState {
+    fn from(it: ClassicState) -> Self {
+        match it {
+            ClassicState::Empty => Self::Empty,
+            ClassicState::PreparingRebalance => Self::PreparingRebalance,
+            ClassicState::CompletingRebalance => Self::CompletingRebalance,
+            ClassicState::Stable => Self::Stable,
+        }
+    }
+}
+
 impl Classic {
     pub(super) fn new(name: Arc<str>) -> Self {
         Self {
             name,
-            state: GroupState::Empty,
+            state: ClassicState::Empty,
             since: None,
             generation: 0,
             protocol_type: None,
@@ -110,7 +130,7 @@ impl Classic {
             self.enlist(id, member);
         }
         let is_empty = self.members.is_empty();
-        self.state = if is_empty { GroupState::Empty } else { GroupState::Stable };
+        self.state = if is_empty { ClassicState::Empty } else { ClassicState::Stable };
         self.since = record.since;
         self.generation = record.generation;
         self.protocol_type = Some(record.protocol_type.clone()).filter(|it| !it.is_empty());
@@ -163,11 +183,11 @@ impl Classic {
 
     /// No members, nor any on their way.
     pub(super) fn is_unused(&self) -> bool {
-        self.state == GroupState::Empty && self.pending.is_empty()
+        self.state == ClassicState::Empty && self.pending.is_empty()
     }
 
     pub(super) fn state(&self) -> GroupState {
-        self.state
+        self.state.into()
     }
 
     pub(super) fn since(&self) -> Option<Timestamp> {
@@ -212,7 +232,7 @@ impl Classic {
     pub(super) fn heartbeat(&mut self, turn: &mut Turn<'_>, who: &Identity) -> Result<(), GroupError> {
         self.check_identity(who)?;
         self.renew(turn, &who.member_id);
-        if self.state == GroupState::PreparingRebalance {
+        if self.state == ClassicState::PreparingRebalance {
             Err(GroupError::RebalanceInProgress)
         } else {
             Ok(())
@@ -221,7 +241,7 @@ impl Classic {
 
     /// Whether offsets may be committed by whoever says it is this.
     pub(super) fn check_commit(&self, who: &Identity, is_transactional: bool) -> Result<(), GroupError> {
-        let is_empty = self.state == GroupState::Empty;
+        let is_empty = self.state == ClassicState::Empty;
         let is_nobody = who.member_id.is_empty() && who.instance_id.is_none();
         match who.generation {
             // Somebody who uses the offsets without being a member, or resets them.
@@ -232,7 +252,7 @@ impl Classic {
             _ => self.check_identity(who)?,
         }
         // The member has no work yet that it could have done.
-        if self.state == GroupState::CompletingRebalance && !is_transactional {
+        if self.state == ClassicState::CompletingRebalance && !is_transactional {
             return Err(GroupError::RebalanceInProgress);
         }
         Ok(())

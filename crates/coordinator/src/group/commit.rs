@@ -6,8 +6,8 @@ use klamm_model::{PartitionIndex, Producer, Timestamp, TopicId};
 
 use super::turn::Turn;
 use super::{
-    ByTopic, Commit, DeleteOffsets, FetchOffsets, Group, GroupError, GroupState, Identity, NewOffset,
-    OfTopic, TxnCommit,
+    ByTopic, Commit, DeleteOffsets, FetchOffsets, Group, GroupError, GroupState, NewOffset, OfTopic,
+    TxnCommit,
 };
 use crate::Entry;
 use crate::record::{CommittedOffset, GroupRecord};
@@ -20,29 +20,15 @@ pub(super) type Results = Result<ByTopic<Result<(), GroupError>>, GroupError>;
 
 impl Group {
     pub(super) fn commit(&mut self, turn: &mut Turn<'_>, it: Commit) -> Results {
-        self.check_commit(turn, &it.member, false)?;
+        self.protocol.check_commit(turn, &it.member, &it.topics, false)?;
         let retention_ms = it.retention_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX));
         let expires_at = retention_ms.map(|ms| Timestamp(turn.now.wall.0.saturating_add(ms)));
         Ok(self.keep(turn, it.topics, expires_at, None))
     }
 
     pub(super) fn txn_commit(&mut self, turn: &mut Turn<'_>, it: TxnCommit) -> Results {
-        self.check_commit(turn, &it.member, true)?;
+        self.protocol.check_commit(turn, &it.member, &it.topics, true)?;
         Ok(self.keep(turn, it.topics, None, Some(it.producer)))
-    }
-
-    fn check_commit(
-        &mut self,
-        turn: &mut Turn<'_>,
-        who: &Identity,
-        is_transactional: bool,
-    ) -> Result<(), GroupError> {
-        self.classic.check_commit(who, is_transactional)?;
-        // Whoever commits is alive.
-        if matches!(self.classic.state(), GroupState::Stable | GroupState::PreparingRebalance) {
-            self.classic.renew(turn, &who.member_id);
-        }
-        Ok(())
     }
 
     fn keep(
@@ -69,14 +55,17 @@ impl Group {
     }
 
     fn record(&self, topic: &str, partition: PartitionIndex, value: Option<CommittedOffset>) -> GroupRecord {
-        let group = self.classic.name.to_string();
+        let group = self.name.to_string();
         GroupRecord::Offset { group, topic: topic.to_owned(), partition, value }
     }
 
     pub(super) fn fetch_offsets(
         &self,
         it: FetchOffsets,
-    ) -> ByTopic<Result<Option<CommittedOffset>, GroupError>> {
+    ) -> Result<ByTopic<Result<Option<CommittedOffset>, GroupError>>, GroupError> {
+        if let (Some(consumer), Some(who)) = (self.consumer(), &it.member) {
+            consumer.check_fetch(who)?;
+        }
         let stable = |topic: &str, partition| {
             if it.require_stable && self.offsets.is_unstable(topic, partition) {
                 return Err(GroupError::UnstableOffset);
@@ -88,16 +77,16 @@ impl Group {
                 let partitions = partitions.map(|index| (index, stable(topic, index))).collect();
                 OfTopic { topic: topic.to_owned(), id: None, partitions }
             });
-            return all.collect();
+            return Ok(all.collect());
         };
-        each(topics, |topic, _, partition, ()| stable(topic, partition))
+        Ok(each(topics, |topic, _, partition, ()| stable(topic, partition)))
     }
 
     pub(super) fn delete_offsets(&mut self, turn: &mut Turn<'_>, it: DeleteOffsets) -> Results {
-        if self.classic.state() != GroupState::Empty && !self.classic.is_of_consumers() {
+        if self.protocol.state() != GroupState::Empty && !self.protocol.is_of_consumers() {
             return Err(GroupError::NotEmpty { group: it.group });
         }
-        let read = self.classic.topics();
+        let read = self.protocol.topics();
         let mut entries = Vec::new();
         let answers = each(it.topics, |topic, _, partition, ()| {
             if read.has(topic) {
@@ -124,11 +113,11 @@ impl Group {
     }
 
     /// All that is kept of it, and the group itself.
-    pub(super) fn forget_all(&mut self) -> Vec<Entry> {
+    pub(super) fn forget_all(&mut self, turn: &mut Turn<'_>) -> Vec<Entry> {
         let all: BTreeSet<(String, PartitionIndex)> =
             self.offsets.all().map(|(topic, partition)| (topic.to_owned(), partition)).collect();
         let mut entries: Vec<Entry> = all.iter().map(|(topic, index)| self.forget(topic, *index)).collect();
-        entries.extend(self.classic.tombstone());
+        entries.extend(self.protocol.dissolve(turn));
         entries
     }
 

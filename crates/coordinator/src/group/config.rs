@@ -11,6 +11,12 @@ pub struct GroupConfig {
     pub initial_rebalance_delay_ms: u32,
     /// `group.max.size`: members of one group.
     pub members_max: usize,
+    /// `group.consumer.session.timeout.ms`: how long a member of the consumer protocol may be silent.
+    pub consumer_session_timeout_ms: u32,
+    /// `group.consumer.heartbeat.interval.ms`: how often it is to show itself.
+    pub consumer_heartbeat_interval_ms: u32,
+    /// `group.consumer.max.size`: members of one group of the consumer protocol.
+    pub consumer_members_max: usize,
     /// `offset.metadata.max.bytes`: of what is kept with an offset.
     pub offset_metadata_size_max: usize,
     /// `offsets.retention.minutes`, in milliseconds: how long offsets are kept that nobody uses.
@@ -28,6 +34,9 @@ impl Default for GroupConfig {
             session_timeout_ms_max: 1_800_000,
             initial_rebalance_delay_ms: 3_000,
             members_max: i32::MAX as usize,
+            consumer_session_timeout_ms: 45_000,
+            consumer_heartbeat_interval_ms: 5_000,
+            consumer_members_max: i32::MAX as usize,
             offset_metadata_size_max: 4_096,
             offsets_retention_ms: 10_080 * 60_000,
             offsets_check_interval_ms: 600_000,

@@ -3,9 +3,10 @@
 use klamm_model::Now;
 
 use super::commit::{Results, each};
+use super::protocol::Protocol;
 use super::{
-    Commit, DeleteOffsets, GroupError, GroupState, Groups, Join, Leave, Left, List, Listed, NAME_SIZE_MAX,
-    Reply, Request, TxnCommit, obtain,
+    Commit, ConsumerBeat, ConsumerHeartbeat, DeleteOffsets, GroupError, GroupState, Groups, Join, Leave,
+    Left, List, Listed, NAME_SIZE_MAX, Presence, Reply, Request, TxnCommit, obtain,
 };
 use crate::{Effects, RequestId};
 
@@ -26,28 +27,40 @@ impl Groups {
                 Ok(()) => return None,
                 Err(why) => Reply::Join(Err(why)),
             },
-            Request::Sync(it) => match groups.get_mut(&*it.group) {
-                Some(group) => {
-                    group.classic.sync(&mut turn, id, &it);
+            Request::Sync(it) => match groups.get_mut(&*it.group).and_then(|group| group.classic()) {
+                Some(classic) => {
+                    classic.sync(&mut turn, id, &it);
                     return None;
                 }
                 None => Reply::Sync(Err(no_member_of(&it.group))),
             },
-            Request::Heartbeat(it) => Reply::Heartbeat(match groups.get_mut(&*it.group) {
-                Some(group) => group.classic.heartbeat(&mut turn, &it.member),
-                None => Err(no_member_of(&it.group)),
-            }),
+            Request::Heartbeat(it) => {
+                let classic = groups.get_mut(&*it.group).and_then(|group| group.classic());
+                Reply::Heartbeat(match classic {
+                    Some(classic) => classic.heartbeat(&mut turn, &it.member),
+                    None => Err(no_member_of(&it.group)),
+                })
+            }
+            Request::ConsumerHeartbeat(it) => {
+                Reply::ConsumerHeartbeat(self.consumer_heartbeat(now, &it, out))
+            }
             Request::Leave(it) => Reply::Leave(self.leave(now, it, out)),
             Request::Commit(it) => Reply::Commit(self.commit(now, it, out)),
             Request::TxnCommit(it) => Reply::TxnCommit(self.txn_commit(now, it, out)),
             Request::FetchOffsets(it) => Reply::FetchOffsets(match groups.get(&*it.group) {
                 Some(group) => group.fetch_offsets(it),
-                None => each(it.topics.unwrap_or_default(), |_, _, _, ()| Ok(None)),
+                None => Ok(each(it.topics.unwrap_or_default(), |_, _, _, ()| Ok(None))),
             }),
             Request::DeleteOffsets(it) => Reply::DeleteOffsets(self.delete_offsets(now, it, out)),
             Request::DeleteGroup(group) => Reply::DeleteGroup(self.delete(now, group, out)),
-            Request::Describe(group) => Reply::Describe(match groups.get(&*group) {
-                Some(it) => Ok(it.classic.describe()),
+            Request::Describe(group) => {
+                Reply::Describe(match groups.get_mut(&*group).and_then(|it| it.classic()) {
+                    Some(it) => Ok(it.describe()),
+                    None => Err(GroupError::UnknownGroup { group }),
+                })
+            }
+            Request::DescribeConsumer(group) => Reply::DescribeConsumer(match groups.get(&*group) {
+                Some(it) => it.consumer().map(|it| it.describe()).ok_or(GroupError::NotConsumer { group }),
                 None => Err(GroupError::UnknownGroup { group }),
             }),
             Request::List(it) => Reply::List(self.list(&it)),
@@ -69,12 +82,31 @@ impl Groups {
         }
         let (groups, mut turn) = self.split(now, out);
         // Only a client that is new may bring a group with it.
-        if !it.member_id.is_empty() && !groups.contains_key(&*it.group) {
+        let is_classic = groups.get_mut(&*it.group).is_some_and(|group| group.classic().is_some());
+        if !it.member_id.is_empty() && !is_classic {
             return Err(GroupError::UnknownMember);
         }
-        obtain(groups, &it.group).classic.join(&mut turn, id, it);
+        obtain(groups, &it.group).become_classic(&mut turn)?.join(&mut turn, id, it);
         self.sweep(&it.group);
         Ok(())
+    }
+
+    fn consumer_heartbeat(
+        &mut self,
+        now: Now,
+        it: &ConsumerHeartbeat,
+        out: &mut Out,
+    ) -> Result<ConsumerBeat, GroupError> {
+        check_id(&it.group)?;
+        it.check()?;
+        let (groups, mut turn) = self.split(now, out);
+        // Whoever was a member of a group that is gone may join again, which it would not if it were told that there is no such group.
+        if it.presence != Presence::Joins && !groups.contains_key(&*it.group) {
+            return Err(GroupError::UnknownMember);
+        }
+        let beat = obtain(groups, &it.group).consumer_heartbeat(&mut turn, it);
+        self.sweep(&it.group);
+        beat
     }
 
     fn leave(&mut self, now: Now, it: Leave, out: &mut Out) -> Result<Vec<Left>, GroupError> {
@@ -88,7 +120,10 @@ impl Groups {
             };
             return Ok(it.members.into_iter().map(nobody).collect());
         };
-        let left = group.classic.leave(&mut turn, it.members);
+        let left = match &mut group.protocol {
+            Protocol::Classic(classic) => classic.leave(&mut turn, it.members),
+            Protocol::Consumer(consumer) => consumer.remove_all(&mut turn, it.members),
+        };
         self.sweep(&it.group);
         Ok(left)
     }
@@ -103,7 +138,7 @@ impl Groups {
             return Err(GroupError::UnknownGroup { group: it.group });
         }
         let group = obtain(groups, &it.group);
-        let name = group.classic.name.clone();
+        let name = group.name.clone();
         let results = group.commit(&mut turn, it);
         self.sweep(&name);
         results
@@ -116,7 +151,7 @@ impl Groups {
             return Err(GroupError::IllegalGeneration);
         }
         let group = obtain(groups, &it.group);
-        let name = group.classic.name.clone();
+        let name = group.name.clone();
         let producer = it.producer.id;
         let results = group.txn_commit(&mut turn, it);
         if group.offsets.is_changed_by(producer) {
@@ -132,7 +167,7 @@ impl Groups {
         let Some(group) = groups.get_mut(&*it.group) else {
             return Err(GroupError::UnknownGroup { group: it.group });
         };
-        let name = group.classic.name.clone();
+        let name = group.name.clone();
         let results = group.delete_offsets(&mut turn, it);
         self.sweep(&name);
         results
@@ -143,11 +178,10 @@ impl Groups {
         let Some(group) = groups.get_mut(&*name) else {
             return Err(GroupError::UnknownGroup { group: name });
         };
-        if group.classic.state() != GroupState::Empty {
+        if group.protocol.state() != GroupState::Empty {
             return Err(GroupError::NotEmpty { group: name });
         }
-        group.classic.dismiss(&mut turn);
-        let entries = group.forget_all();
+        let entries = group.forget_all(&mut turn);
         groups.remove(&*name);
         turn.append(None, entries);
         Ok(())
@@ -158,7 +192,7 @@ impl Groups {
             it.states.as_ref().is_none_or(|states| states.contains(&group.state))
                 && it.types.as_ref().is_none_or(|types| types.contains(&group.group_type))
         };
-        self.groups.values().map(|group| group.classic.list()).filter(is_wanted).collect()
+        self.groups.values().map(|group| group.protocol.list()).filter(is_wanted).collect()
     }
 }
 

@@ -35,6 +35,48 @@ pub enum GroupError {
     /// The member speaks of another generation.
     #[error("the member's generation is not the group's")]
     IllegalGeneration,
+    /// The member is in another epoch than it believes, and has lost what it had (KIP-848).
+    #[error("the member's epoch is not {epoch}: it must give up everything and join again")]
+    FencedEpoch {
+        /// The epoch it is in.
+        epoch: i32,
+    },
+    /// Who commits is not in the epoch any more in which it had the partition, or not yet (KIP-848).
+    #[error("the member is in epoch {epoch}")]
+    StaleEpoch {
+        /// The epoch it is in.
+        epoch: i32,
+    },
+    /// A member that has not gone has the instance id (KIP-848).
+    #[error("a member that has not left has the instance id {instance_id}")]
+    UnreleasedInstance {
+        /// The name that only one may have.
+        instance_id: String,
+    },
+    /// The work cannot be distributed so.
+    #[error("ServerAssignor {assignor} is not supported. Supported assignors: uniform, range.")]
+    UnsupportedAssignor {
+        /// How it was to be distributed.
+        assignor: String,
+    },
+    /// No topic's name could be compared with it.
+    #[error("SubscribedTopicRegex is not a valid regular expression: {why}.")]
+    InvalidRegex {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A request that nobody could mean.
+    #[error("{why}")]
+    InvalidRequest {
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// It is led by another protocol, and has members.
+    #[error("Group {group} is not a consumer group.")]
+    NotConsumer {
+        /// Its name.
+        group: String,
+    },
     /// The member must join again.
     #[error("the group is rebalanced")]
     RebalanceInProgress,

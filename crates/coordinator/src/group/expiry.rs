@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use klamm_model::{Now, PartitionIndex, Timestamp};
 
+use super::protocol::Protocol;
 use super::timers::Timer;
 use super::turn::Turn;
 use super::{Group, GroupConfig, GroupState, Groups, Reply};
@@ -41,7 +42,7 @@ impl Groups {
             let group = groups.get_mut(name).expect("listed above");
             entries.extend(group.expire(&turn));
             if group.is_unused() {
-                entries.extend(group.classic.tombstone());
+                entries.extend(group.protocol.dissolve(&mut turn));
                 groups.remove(name);
                 tracing::info!(group = ?name, "a group without members and offsets is forgotten");
             }
@@ -65,7 +66,7 @@ impl Group {
     fn expire(&mut self, turn: &Turn<'_>) -> Vec<Entry> {
         let mut expired = self.expired(turn.now.wall, turn.config);
         if !expired.is_empty() {
-            let read = self.classic.topics();
+            let read = self.protocol.topics();
             expired.retain(|(topic, _)| !read.has(topic));
         }
         expired.iter().map(|(topic, partition)| self.forget(topic, *partition)).collect()
@@ -98,13 +99,14 @@ impl Group {
     }
 
     fn unused(&self) -> Unused {
-        match self.classic.state() {
-            GroupState::Empty if self.classic.protocol_type().is_some() => {
-                self.classic.since().map_or(Unused::SinceCommitted, Unused::Since)
+        let Protocol::Classic(classic) = &self.protocol else { return Unused::SinceCommitted };
+        match classic.state() {
+            GroupState::Empty if classic.protocol_type().is_some() => {
+                classic.since().map_or(Unused::SinceCommitted, Unused::Since)
             }
             GroupState::Empty => Unused::SinceCommitted,
             // What the members do not read any more.
-            GroupState::Stable if self.classic.is_of_consumers() => Unused::SinceCommitted,
+            GroupState::Stable if classic.is_of_consumers() => Unused::SinceCommitted,
             _ => Unused::Never,
         }
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use klamm_model::{LeaderEpoch, Offset, PartitionIndex, Producer, TopicId};
 
 use super::GroupError;
-use crate::record::CommittedOffset;
+use crate::record::{CommittedOffset, ConsumerMember, TopicPartitions};
 
 /// What a shard of groups can be asked.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -20,6 +20,8 @@ pub enum Request {
     Heartbeat(Heartbeat),
     /// From members that stop, or from an operator for them.
     Leave(Leave),
+    /// From members of the consumer protocol: everything that they have to say (KIP-848).
+    ConsumerHeartbeat(Box<ConsumerHeartbeat>),
     /// From members, and from whoever uses a group's offsets without being one.
     Commit(Commit),
     /// Offsets that count when the producer's transaction is committed (KIP-98).
@@ -32,6 +34,8 @@ pub enum Request {
     DeleteGroup(String),
     /// From an operator: the group of this name.
     Describe(String),
+    /// From an operator: the group of this name, of the consumer protocol.
+    DescribeConsumer(String),
     /// From an operator.
     List(List),
 }
@@ -47,18 +51,22 @@ pub enum Reply {
     Heartbeat(Result<(), GroupError>),
     /// One per member named, in that order.
     Leave(Result<Vec<Left>, GroupError>),
+    /// What the member has from now on.
+    ConsumerHeartbeat(Result<ConsumerBeat, GroupError>),
     /// As they were asked for.
     Commit(Result<ByTopic<Result<(), GroupError>>, GroupError>),
     /// As they were asked for.
     TxnCommit(Result<ByTopic<Result<(), GroupError>>, GroupError>),
     /// As they were asked for, or all; `None` where nothing was committed.
-    FetchOffsets(ByTopic<Result<Option<CommittedOffset>, GroupError>>),
+    FetchOffsets(Result<ByTopic<Result<Option<CommittedOffset>, GroupError>>, GroupError>),
     /// As they were asked for.
     DeleteOffsets(Result<ByTopic<Result<(), GroupError>>, GroupError>),
     /// Whether it is gone.
     DeleteGroup(Result<(), GroupError>),
     /// What the group is now.
     Describe(Result<Description, GroupError>),
+    /// What the group is now.
+    DescribeConsumer(Result<ConsumerDescription, GroupError>),
     /// In the order of their names.
     List(Vec<Listed>),
 }
@@ -143,7 +151,7 @@ pub struct Identity {
     pub member_id: String,
     /// The name it keeps.
     pub instance_id: Option<String>,
-    /// Of which generation it is a member. `None` (-1 on the wire): of none.
+    /// Of which generation it is a member, or in which epoch. `None` (-1 on the wire): of none.
     pub generation: Option<i32>,
 }
 
@@ -213,6 +221,84 @@ pub struct Left {
     pub result: Result<(), GroupError>,
 }
 
+/// What a member of the consumer protocol has to say. Where something is `None`, it is as it said before.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ConsumerHeartbeat {
+    /// Of which group.
+    pub group: String,
+    /// Empty: it has none yet, and will be told (version 0).
+    pub member_id: String,
+    /// What it is about.
+    pub presence: Presence,
+    /// The name that it keeps when it restarts.
+    pub instance_id: Option<String>,
+    /// Where it stands.
+    pub rack: Option<String>,
+    /// What its client calls itself.
+    pub client_id: String,
+    /// Where it comes from.
+    pub client_host: String,
+    /// How long it may take to give up what it has (-1 on the wire: `None`).
+    pub rebalance_timeout_ms: Option<i32>,
+    /// The topics it wants.
+    pub topics: Option<Vec<String>>,
+    /// What the names of topics it wants too look like, in full; empty: there are no others (from version 1).
+    pub topic_regex: Option<String>,
+    /// How it wants the work to be distributed.
+    pub assignor: Option<String>,
+    /// What it has at the moment.
+    pub owned: Option<Vec<TopicPartitions>>,
+}
+
+/// What a member of the consumer protocol is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Presence {
+    /// It comes, with nothing (epoch 0).
+    #[default]
+    Joins,
+    /// It is a member, in this epoch, which is above 0.
+    Stays(i32),
+    /// It goes (epoch -1).
+    Leaves,
+    /// It goes, and whoever comes next under its instance id gets its work (epoch -2).
+    Pauses,
+}
+
+impl Presence {
+    /// The member epoch of a request. `None`: there is no such epoch.
+    pub fn from_wire(epoch: i32) -> Option<Self> {
+        match epoch {
+            0 => Some(Self::Joins),
+            -1 => Some(Self::Leaves),
+            -2 => Some(Self::Pauses),
+            epoch => (0 < epoch).then_some(Self::Stays(epoch)),
+        }
+    }
+
+    /// The member epoch of an answer.
+    pub fn to_wire(self) -> i32 {
+        match self {
+            Self::Joins => 0,
+            Self::Stays(epoch) => epoch,
+            Self::Leaves => -1,
+            Self::Pauses => -2,
+        }
+    }
+}
+
+/// What a member of the consumer protocol is told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConsumerBeat {
+    /// Who it is.
+    pub member_id: String,
+    /// What it is about: of a member, the epoch that it is in now.
+    pub presence: Presence,
+    /// How long it may wait before it shows itself again; 0 where it has gone.
+    pub heartbeat_interval_ms: u32,
+    /// All it may have. `None`: nothing has changed.
+    pub assignment: Option<Vec<TopicPartitions>>,
+}
+
 /// Offsets to keep.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Commit {
@@ -255,6 +341,8 @@ pub struct NewOffset {
 pub struct FetchOffsets {
     /// For which group.
     pub group: String,
+    /// By which member of the consumer protocol (from version 9). `None`: whoever asks does not say.
+    pub member: Option<Identity>,
     /// `None`: all there are.
     pub topics: Option<ByTopic<()>>,
     /// An offset that an open transaction will change is none (KIP-447).
@@ -301,6 +389,10 @@ pub enum GroupState {
     PreparingRebalance,
     /// All have joined; the leader distributes the work.
     CompletingRebalance,
+    /// The work is to be distributed anew, at the next sign of life of any member (consumer protocol).
+    Assigning,
+    /// Members are on their way to what they are to get (consumer protocol).
+    Reconciling,
     /// All members have their work.
     Stable,
 }
@@ -312,15 +404,23 @@ impl GroupState {
             Self::Empty => "Empty",
             Self::PreparingRebalance => "PreparingRebalance",
             Self::CompletingRebalance => "CompletingRebalance",
+            Self::Assigning => "Assigning",
+            Self::Reconciling => "Reconciling",
             Self::Stable => "Stable",
         }
     }
 
     /// By Kafka's word, in capitals or not.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Empty, Self::PreparingRebalance, Self::CompletingRebalance, Self::Stable]
-            .into_iter()
-            .find(|it| it.name().eq_ignore_ascii_case(name))
+        let all = [
+            Self::Empty,
+            Self::PreparingRebalance,
+            Self::CompletingRebalance,
+            Self::Assigning,
+            Self::Reconciling,
+            Self::Stable,
+        ];
+        all.into_iter().find(|it| it.name().eq_ignore_ascii_case(name))
     }
 }
 
@@ -329,6 +429,8 @@ impl GroupState {
 pub enum GroupType {
     /// Its members join and sync.
     Classic,
+    /// The coordinator distributes the work (KIP-848).
+    Consumer,
 }
 
 impl GroupType {
@@ -336,12 +438,13 @@ impl GroupType {
     pub fn name(self) -> &'static str {
         match self {
             Self::Classic => "classic",
+            Self::Consumer => "consumer",
         }
     }
 
     /// By Kafka's word, in capitals or not.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::Classic.name().eq_ignore_ascii_case(name).then_some(Self::Classic)
+        [Self::Classic, Self::Consumer].into_iter().find(|it| it.name().eq_ignore_ascii_case(name))
     }
 }
 
@@ -373,4 +476,34 @@ pub struct DescribedMember {
     pub subscription: Bytes,
     /// Its work; empty while the group is rebalanced.
     pub assignment: Bytes,
+}
+
+/// What a group of the consumer protocol is now.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConsumerDescription {
+    /// What it is about.
+    pub state: GroupState,
+    /// Counts what makes the work worth distributing anew.
+    pub epoch: i32,
+    /// The epoch that the work was last distributed for.
+    pub assignment_epoch: i32,
+    /// How it is distributed.
+    pub assignor: &'static str,
+    /// In the order of their ids.
+    pub members: Vec<DescribedConsumer>,
+}
+
+/// What a member of a group of the consumer protocol is now.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DescribedConsumer {
+    /// Its own, or given by the coordinator.
+    pub id: String,
+    /// The epoch it is in; -2 where it has gone for a while.
+    pub epoch: i32,
+    /// As it introduced itself.
+    pub said: ConsumerMember,
+    /// What it has, and need not give up.
+    pub assigned: Vec<TopicPartitions>,
+    /// What it is to get in the end.
+    pub target: Vec<TopicPartitions>,
 }

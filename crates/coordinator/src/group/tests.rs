@@ -1,5 +1,6 @@
 //! Scripts of what happens to a shard, one event a line, and what it makes of it.
 
+mod consumers;
 mod members;
 mod offsets;
 mod refusals;

@@ -14,6 +14,8 @@ pub(super) enum Timer {
     Phase(Arc<str>),
     /// A session of the group's member ends.
     Session(Arc<str>, Arc<str>),
+    /// The time of the group's member to give partitions up is up.
+    Revocation(Arc<str>, Arc<str>),
 }
 
 /// A moment that is noticed so late was slept through, by a paused process or a stalled machine. Whoever had to do something by then may have done it, unread.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use klamm_cluster::Image;
 use klamm_model::{BATCH_HEADER_SIZE, Now, Producer};
 
 use super::timers::Timers;
@@ -22,13 +23,25 @@ pub(super) struct Shared {
     /// Who was told an id and has not come with it yet, in all groups.
     pub(super) pending_count: usize,
     pub(super) rebalances: BTreeMap<RebalanceCause, u64>,
+    /// The topics that there are.
+    pub(super) image: Box<Image>,
+    /// How often they changed.
+    pub(super) image_count: u64,
     seed: u64,
     ids_given: u64,
 }
 
 impl Shared {
     pub(super) fn new(seed: u64) -> Self {
-        Self { timers: Timers::default(), pending_count: 0, rebalances: BTreeMap::new(), seed, ids_given: 0 }
+        Self {
+            timers: Timers::default(),
+            pending_count: 0,
+            rebalances: BTreeMap::new(),
+            image: Box::default(),
+            image_count: 0,
+            seed,
+            ids_given: 0,
+        }
     }
 }
 
@@ -49,6 +62,10 @@ pub enum RebalanceCause {
     LeaderRejoined,
     /// A static member came back in a way that concerns the others.
     StaticMemberReplaced,
+    /// A member did not give up in time what it was to give up.
+    NotRevoked,
+    /// Topics that members want came, went or grew.
+    TopicsChanged,
 }
 
 impl RebalanceCause {
@@ -62,6 +79,8 @@ impl RebalanceCause {
             Self::ChangedMember => "changed-member",
             Self::LeaderRejoined => "leader-rejoined",
             Self::StaticMemberReplaced => "static-member-replaced",
+            Self::NotRevoked => "not-revoked",
+            Self::TopicsChanged => "topics-changed",
         }
     }
 }
@@ -117,7 +136,7 @@ fn size_in_batch(entry: &Entry) -> usize {
 }
 
 /// Spreads numbers that lie close together (the finalizer of SplitMix64).
-fn mix(number: u64) -> u64 {
+pub(super) fn mix(number: u64) -> u64 {
     let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -90,8 +90,11 @@ pub(crate) fn give(response: &mut Response, place: usize, version: i16, reply: R
         (Response::LeaveGroup(it), Reply::Leave(result)) => left(it, version, result),
         (Response::OffsetCommit(it), Reply::Commit(result)) => offsets::committed(it, version, result),
         (Response::TxnOffsetCommit(it), Reply::TxnCommit(result)) => offsets::txn_committed(it, result),
-        (Response::OffsetFetch(it), Reply::FetchOffsets(found)) => {
+        (Response::OffsetFetch(it), Reply::FetchOffsets(Ok(found))) => {
             offsets::fetched(it, place, version, found, image);
+        }
+        (Response::OffsetFetch(it), Reply::FetchOffsets(Err(why))) => {
+            offsets::not_fetched(it, place, version, why.code().code());
         }
         (Response::OffsetDelete(it), Reply::DeleteOffsets(result)) => offsets::deleted(it, result),
         (Response::DescribeGroups(it), Reply::Describe(result)) => {

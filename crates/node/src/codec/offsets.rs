@@ -132,13 +132,16 @@ pub(super) fn fetch(request: OffsetFetchRequest, version: i16, image: &Image) ->
     }
     let mut response = OffsetFetchResponse::default();
     let mut parts = Vec::with_capacity(request.groups.len());
-    for OffsetFetchRequestGroup { group_id, topics, .. } in request.groups {
+    for OffsetFetchRequestGroup { group_id, topics, member_id, member_epoch } in request.groups {
         let mut answer = OffsetFetchResponseGroup { group_id: group_id.clone(), ..Default::default() };
         let topics = topics.map(|topics| {
             let known = topics.into_iter().filter_map(|topic| known(topic, version, image, &mut answer));
             known.collect::<Vec<_>>()
         });
-        let asked = FetchOffsets { group: group_id.clone(), topics, require_stable };
+        let identity =
+            |member_id| Identity { member_id, instance_id: None, generation: generation(member_epoch) };
+        let member = member_id.map(identity);
+        let asked = FetchOffsets { group: group_id.clone(), member, topics, require_stable };
         parts.push((Whom::Named(group_id), coordinators::Asked::Group(Asked::FetchOffsets(asked))));
         response.groups.push(answer);
     }
@@ -189,8 +192,12 @@ fn fetch_of_one(request: OffsetFetchRequest, version: i16) -> Parts {
         };
         response.topics = topics.iter().flatten().map(nothing).collect();
     }
-    let asked =
-        FetchOffsets { group: request.group_id.clone(), topics, require_stable: request.require_stable };
+    let asked = FetchOffsets {
+        group: request.group_id.clone(),
+        member: None,
+        topics,
+        require_stable: request.require_stable,
+    };
     Parts::one(Response::OffsetFetch(response), &request.group_id, Asked::FetchOffsets(asked))
 }
 

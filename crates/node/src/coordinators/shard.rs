@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, mem, ops::Range};
 
 use bytes::Bytes;
-use klamm_cluster::controller::ProducerIdBlock;
+use klamm_cluster::{Image, controller::ProducerIdBlock};
 use klamm_coordinator::{
     Append, Effects, RequestId,
     group::Groups,
@@ -130,7 +130,13 @@ impl Shard {
     }
 
     /// What is to be read next. Without anything left it serves from now on.
-    pub(super) fn next_load(&mut self, now: Now, key: TopicPartition, log: &Log) -> Option<Load> {
+    pub(super) fn next_load(
+        &mut self,
+        now: Now,
+        key: TopicPartition,
+        log: &Log,
+        image: &Image,
+    ) -> Option<Load> {
         let loading = self.loading.as_mut()?;
         if loading.is_reading || loading.again.is_some_and(|again| now.tick < again) {
             return None;
@@ -155,18 +161,18 @@ impl Shard {
                 }
             }
         }
-        self.begin_to_serve(now, key, log.end());
+        self.begin_to_serve(now, key, log.end(), image);
         None
     }
 
-    fn begin_to_serve(&mut self, now: Now, key: TopicPartition, end: Offset) {
+    fn begin_to_serve(&mut self, now: Now, key: TopicPartition, end: Offset, image: &Image) {
         let Some(loading) = self.loading.take() else { return };
         if loading.strange_count > 0 {
             tracing::warn!(partition = %key, records = loading.strange_count, "records of a coordinator's log are not understood here, and left alone");
         }
         tracing::debug!(partition = %key, records = loading.record_count, us = now.tick.0 - loading.began.0, "a coordinator serves");
         match &mut self.machine {
-            Machine::Groups(groups) => groups.start(now),
+            Machine::Groups(groups) => groups.start(now, image.clone()),
             Machine::Transactions(transactions) => {
                 let mut effects = Effects::default();
                 transactions.start(now, &mut effects);
@@ -208,6 +214,15 @@ impl Shard {
                     _ => None,
                 }
             }
+        }
+    }
+
+    pub(super) fn topics_changed(&mut self, image: &Image) {
+        // One that is still read is told when it begins to serve.
+        if let Machine::Groups(groups) = &mut self.machine
+            && self.loading.is_none()
+        {
+            groups.topics_changed(image.clone());
         }
     }
 
@@ -416,10 +431,15 @@ pub(super) fn writes(asked: &Asked) -> bool {
         Request::Join(_)
         | Request::Sync(_)
         | Request::Leave(_)
+        | Request::ConsumerHeartbeat(_)
         | Request::Commit(_)
         | Request::TxnCommit(_)
         | Request::DeleteOffsets(_)
         | Request::DeleteGroup(_) => true,
-        Request::Heartbeat(_) | Request::FetchOffsets(_) | Request::Describe(_) | Request::List(_) => false,
+        Request::Heartbeat(_)
+        | Request::FetchOffsets(_)
+        | Request::Describe(_)
+        | Request::DescribeConsumer(_)
+        | Request::List(_) => false,
     }
 }

@@ -1,7 +1,6 @@
 //! What must hold of a group whatever happened, for tests.
 
-use super::{Classic, Member};
-use crate::group::GroupState;
+use super::{Classic, ClassicState, Member};
 use crate::record::ClassicGroup;
 
 impl Classic {
@@ -14,15 +13,17 @@ impl Classic {
         let supported: usize = self.members.values().map(|it| it.protocols.len()).sum();
         assert_eq!(self.supported.values().sum::<usize>(), supported, "{self:?}");
         match self.state {
-            GroupState::Empty => assert!(self.members.is_empty() && self.leader.is_none(), "{self:?}"),
-            GroupState::PreparingRebalance => assert_eq!(self.joining_count, self.parked_count(), "{self:?}"),
-            GroupState::CompletingRebalance => assert_eq!(self.joining_count, 0, "{self:?}"),
-            GroupState::Stable => assert_eq!(self.parked_count(), 0, "{self:?}"),
+            ClassicState::Empty => assert!(self.members.is_empty() && self.leader.is_none(), "{self:?}"),
+            ClassicState::PreparingRebalance => {
+                assert_eq!(self.joining_count, self.parked_count(), "{self:?}")
+            }
+            ClassicState::CompletingRebalance => assert_eq!(self.joining_count, 0, "{self:?}"),
+            ClassicState::Stable => assert_eq!(self.parked_count(), 0, "{self:?}"),
         }
         if let Some(leader) = &self.leader {
             assert!(self.members.contains_key(leader), "{self:?}");
         }
-        if matches!(self.state, GroupState::CompletingRebalance | GroupState::Stable) {
+        if matches!(self.state, ClassicState::CompletingRebalance | ClassicState::Stable) {
             assert!(self.select_protocol().is_some(), "{self:?}");
         }
     }

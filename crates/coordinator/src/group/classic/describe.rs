@@ -1,11 +1,11 @@
 //! What operators see of a group.
 
-use super::Classic;
-use crate::group::{DescribedMember, Description, GroupState, GroupType, Listed};
+use super::{Classic, ClassicState};
+use crate::group::{DescribedMember, Description, GroupType, Listed};
 
 impl Classic {
     pub(in crate::group) fn describe(&self) -> Description {
-        let is_stable = self.state == GroupState::Stable;
+        let is_stable = self.state == ClassicState::Stable;
         let protocol = self.protocol.clone().filter(|_| is_stable);
         let members = self.members.iter().map(|(id, member)| DescribedMember {
             id: id.to_string(),
@@ -16,7 +16,7 @@ impl Classic {
             assignment: if is_stable { member.assignment.clone() } else { Default::default() },
         });
         Description {
-            state: self.state,
+            state: self.state(),
             protocol_type: self.protocol_type.clone().unwrap_or_default(),
             members: members.collect(),
             protocol,
@@ -27,7 +27,7 @@ impl Classic {
         Listed {
             group: self.name.to_string(),
             protocol_type: self.protocol_type.clone().unwrap_or_default(),
-            state: self.state,
+            state: self.state(),
             group_type: GroupType::Classic,
         }
     }

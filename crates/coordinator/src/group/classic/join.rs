@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::member::{MEMBER_SIZE, Parked, protocols_size};
 use super::rebalance::Reason;
-use super::{Classic, Member, session_timer};
+use super::{Classic, ClassicState, Member, session_timer};
 use crate::RequestId;
 use crate::group::timers::Deadline;
 use crate::group::turn::{RebalanceCause, Turn};
-use crate::group::{GroupError, GroupState, Join, Joined, JoinedMember, Reply};
+use crate::group::{GroupError, Join, Joined, JoinedMember, Reply};
 
 /// A member that does not know its id may wait so long; whoever still wants to join after that asks again.
 const NEW_MEMBER_TIMEOUT_MS: u64 = 5 * 60_000;
@@ -58,12 +58,12 @@ impl Classic {
         let max = turn.config.members_max;
         let member = self.members.get(member_id);
         match self.state {
-            GroupState::Empty => true,
+            ClassicState::Empty => true,
             // Counts who waits, not who is there: of too many, the last to come again have to go.
-            GroupState::PreparingRebalance => {
+            ClassicState::PreparingRebalance => {
                 member.is_some_and(Member::is_joining) || self.joining_count < max
             }
-            GroupState::CompletingRebalance | GroupState::Stable => {
+            ClassicState::CompletingRebalance | ClassicState::Stable => {
                 member.is_some() || self.members.len() < max
             }
         }
@@ -132,9 +132,9 @@ impl Classic {
         let member_id = &*it.member_id;
         let has_changed = self.members.get(member_id).is_some_and(|member| member.protocols != it.protocols);
         let cause = match self.state {
-            GroupState::PreparingRebalance => RebalanceCause::ChangedMember,
+            ClassicState::PreparingRebalance => RebalanceCause::ChangedMember,
             // The leader may know of changes that members do not speak of: the topics' partitions.
-            GroupState::Stable if self.is_leader(member_id) => RebalanceCause::LeaderRejoined,
+            ClassicState::Stable if self.is_leader(member_id) => RebalanceCause::LeaderRejoined,
             _ if has_changed => RebalanceCause::ChangedMember,
             // It did not get the answer.
             _ => return self.tell_generation(turn, id, member_id),
@@ -161,7 +161,7 @@ impl Classic {
             self.leader = Some(new_id.clone());
         }
         self.enlist(new_id.clone(), Member::of_return(it, &old));
-        let is_quiet = self.state == GroupState::Stable && self.select_protocol() == self.protocol;
+        let is_quiet = self.state == ClassicState::Stable && self.select_protocol() == self.protocol;
         if is_quiet && let Err(why) = self.persist(turn, self.record()) {
             self.delist(new_id);
             self.enlist(old_id, old);

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::member::Parked;
-use super::{Classic, Member, phase_timer};
+use super::{Classic, ClassicState, Member, phase_timer};
 use crate::group::turn::{RebalanceCause, Turn};
-use crate::group::{GroupError, GroupState, Join, Reply};
+use crate::group::{GroupError, Join, Reply};
 
 /// Of what a client says about why it joins or leaves.
 const REASON_CHARS_MAX: usize = 255;
@@ -41,7 +41,7 @@ impl<'a> Reason<'a> {
 impl Classic {
     /// A member came, went or changed: the others must know, unless they are about to join anyway.
     pub(super) fn rebalance_or_complete(&mut self, turn: &mut Turn<'_>, reason: &Reason<'_>) {
-        if self.state == GroupState::PreparingRebalance {
+        if self.state == ClassicState::PreparingRebalance {
             self.complete_join_if_all_came(turn);
         } else {
             self.rebalance(turn, reason);
@@ -60,8 +60,8 @@ impl Classic {
             "a group is rebalanced"
         );
         self.end_syncs(turn);
-        let was_empty = self.state == GroupState::Empty;
-        self.state = GroupState::PreparingRebalance;
+        let was_empty = self.state == ClassicState::Empty;
+        self.state = ClassicState::PreparingRebalance;
         if was_empty {
             let delay_ms = u64::from(turn.config.initial_rebalance_delay_ms);
             let remaining_ms = self.rebalance_timeout_ms().saturating_sub(delay_ms);
@@ -87,7 +87,7 @@ impl Classic {
     }
 
     pub(super) fn complete_join_if_all_came(&mut self, turn: &mut Turn<'_>) {
-        let is_joining = self.state == GroupState::PreparingRebalance && self.initial.is_none();
+        let is_joining = self.state == ClassicState::PreparingRebalance && self.initial.is_none();
         if is_joining && self.have_all_come() {
             self.complete_join(turn);
         }
@@ -104,8 +104,8 @@ impl Classic {
             return;
         }
         match self.state {
-            GroupState::Empty => {}
-            GroupState::PreparingRebalance => match &mut self.initial {
+            ClassicState::Empty => {}
+            ClassicState::PreparingRebalance => match &mut self.initial {
                 Some(initial) if initial.has_new_member && 0 < initial.remaining_ms => {
                     let delay_ms =
                         u64::from(turn.config.initial_rebalance_delay_ms).min(initial.remaining_ms);
@@ -115,7 +115,7 @@ impl Classic {
                 }
                 _ => self.complete_join(turn),
             },
-            GroupState::CompletingRebalance | GroupState::Stable => self.remove_unsynced(turn),
+            ClassicState::CompletingRebalance | ClassicState::Stable => self.remove_unsynced(turn),
         }
     }
 
@@ -172,7 +172,7 @@ impl Classic {
 
     fn become_empty(&mut self, turn: &mut Turn<'_>) {
         tracing::info!(group = ?self.name, generation = self.generation, "a group has no members any more");
-        self.state = GroupState::Empty;
+        self.state = ClassicState::Empty;
         self.leader = None;
         self.protocol = None;
         if !self.is_recorded {
@@ -188,7 +188,7 @@ impl Classic {
     fn begin_generation(&mut self, turn: &mut Turn<'_>) {
         self.generation = self.next_generation();
         self.protocol = self.select_protocol();
-        self.state = GroupState::CompletingRebalance;
+        self.state = ClassicState::CompletingRebalance;
         for id in self.ids_where(Member::is_joining) {
             let member = self.members.get_mut(&id).expect("listed above");
             if let Some(Parked::Join(request)) = member.parked.take() {

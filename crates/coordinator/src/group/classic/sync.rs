@@ -4,10 +4,10 @@ use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
 use super::member::Parked;
-use super::{Classic, phase_timer};
+use super::{Classic, ClassicState, phase_timer};
 use crate::RequestId;
 use crate::group::turn::Turn;
-use crate::group::{GroupError, GroupState, Reply, Sync, Synced};
+use crate::group::{GroupError, Reply, Sync, Synced};
 use crate::record::ClassicGroup;
 
 impl Classic {
@@ -26,20 +26,20 @@ impl Classic {
         }
         let member_id = &it.member.member_id;
         match self.state {
-            GroupState::Empty => return Err(GroupError::UnknownMember),
-            GroupState::PreparingRebalance => return Err(GroupError::RebalanceInProgress),
-            GroupState::CompletingRebalance if self.is_leader(member_id) => {
+            ClassicState::Empty => return Err(GroupError::UnknownMember),
+            ClassicState::PreparingRebalance => return Err(GroupError::RebalanceInProgress),
+            ClassicState::CompletingRebalance if self.is_leader(member_id) => {
                 let record = self.assigned(turn, &it.assignments);
                 self.persist(turn, record)?;
                 self.park(turn, member_id, Parked::Sync(id));
                 self.note_sync(turn, member_id);
                 self.hand_out(turn);
             }
-            GroupState::CompletingRebalance => {
+            ClassicState::CompletingRebalance => {
                 self.park(turn, member_id, Parked::Sync(id));
                 self.note_sync(turn, member_id);
             }
-            GroupState::Stable => {
+            ClassicState::Stable => {
                 self.note_sync(turn, member_id);
                 turn.answer(id, Reply::Sync(Ok(self.synced(member_id))));
             }

@@ -10,7 +10,10 @@ use uuid::Uuid;
 use super::super::*;
 use crate::{Append, Entry};
 
+mod readers;
 mod told;
+
+use readers::{Readers, Topics};
 
 pub(super) struct Rig {
     pub(super) groups: Groups,
@@ -21,6 +24,8 @@ pub(super) struct Rig {
     /// Whose requests wait.
     waiting: BTreeMap<RequestId, String>,
     clients: BTreeMap<String, Client>,
+    readers: Readers,
+    topics: Topics,
     /// What members are called here: their ids are long.
     names: BTreeMap<String, String>,
     taken: BTreeSet<String>,
@@ -48,6 +53,8 @@ impl Rig {
             requests: 0,
             waiting: BTreeMap::new(),
             clients: BTreeMap::new(),
+            readers: Readers::default(),
+            topics: Topics::new(),
             names: BTreeMap::new(),
             taken: BTreeSet::new(),
         }
@@ -55,7 +62,7 @@ impl Rig {
     }
 
     fn started(mut self) -> Self {
-        self.groups.start(self.now);
+        self.groups.start(self.now, self.topics.image.clone());
         self
     }
 
@@ -84,7 +91,14 @@ impl Rig {
                 self.groups.end_transaction(producer, how == "commit");
                 String::new()
             }
+            ["topic", topic, count] => {
+                self.topics.grow(topic, number(count));
+                self.groups.topics_changed(self.topics.image.clone());
+                String::new()
+            }
             ["drop-topic", topic] => {
+                self.topics.remove(topic);
+                self.groups.topics_changed(self.topics.image.clone());
                 let topics = [(topic.to_owned(), topic_id(topic))];
                 self.step(|groups, now, out| groups.topics_deleted(now, &topics, out))
             }
@@ -95,6 +109,10 @@ impl Rig {
                     "",
                     Request::FetchOffsets(FetchOffsets {
                         group: group.to_owned(),
+                        member: rest
+                            .iter()
+                            .find_map(|it| it.strip_prefix("as:"))
+                            .map(|it| self.readers.identity(it)),
                         topics: Some(topics.collect()).filter(|_| !rest.contains(&"all")),
                         require_stable: rest.contains(&"stable"),
                     }),
@@ -106,11 +124,17 @@ impl Rig {
                 self.ask("", Request::DeleteOffsets(it))
             }
             ["delete", group] => self.ask("", Request::DeleteGroup(group.to_owned())),
+            ["describe-consumer", group] => self.ask("", Request::DescribeConsumer(group.to_owned())),
             ["describe", group] => self.ask("", Request::Describe(group.to_owned())),
             ["list", ref rest @ ..] => {
                 let states: Vec<_> = rest.iter().filter_map(|it| GroupState::from_name(it)).collect();
                 let states = Some(states).filter(|_| !rest.is_empty());
-                self.ask("", Request::List(List { states, types: Some(vec![GroupType::Classic]) }))
+                let types = Some(vec![GroupType::Classic, GroupType::Consumer]);
+                self.ask("", Request::List(List { states, types }))
+            }
+            [who, verb @ ("show" | "quit" | "pause"), ref rest @ ..] => {
+                let request = self.readers.say(who, verb, rest);
+                self.ask(who, Request::ConsumerHeartbeat(Box::new(request)))
             }
             [who, verb, ref rest @ ..] => self.member(who, verb, rest),
             _ => panic!("no such line: {line}"),
@@ -129,6 +153,9 @@ impl Rig {
         member.instance_id = said("instance").map(str::to_owned);
         if let Some(generation) = option("generation") {
             member.generation = generation.parse().ok().filter(|it| 0 <= *it);
+        }
+        if rest.contains(&"reader") {
+            member = self.readers.identity(who);
         }
         if let Some(id) = option("as") {
             member.member_id = id.to_owned();
@@ -229,7 +256,7 @@ impl Rig {
 
     fn restart(&mut self) -> String {
         self.groups = self.replayed();
-        self.groups.start(self.now);
+        self.groups.start(self.now, self.topics.image.clone());
         self.waiting.clear();
         String::new()
     }
@@ -269,6 +296,9 @@ impl Rig {
         }
         for (id, reply) in out.outputs {
             let who = self.waiting.remove(&id).unwrap_or_else(|| panic!("nobody waits for {reply:?}"));
+            if let Reply::ConsumerHeartbeat(result) = &reply {
+                self.readers.hear(&who, result);
+            }
             let line = self.reply(&who, reply);
             let separator = if who.is_empty() { "" } else { ": " };
             let _ = writeln!(told, "{who}{separator}{line}");
@@ -291,24 +321,38 @@ impl Rig {
     pub(super) fn check(&self) {
         let replayed = self.replayed();
         for (name, group) in &self.groups.groups {
-            group.classic.audit();
             assert!(!group.is_nothing(), "{name} is nothing");
             let other = replayed.groups.get(name);
             let offsets = other.map(|it| it.offsets.values()).unwrap_or_default();
             assert_eq!(group.offsets.values(), offsets, "{name} has other offsets than its log");
-            // Between two generations, the log has the earlier one.
-            if matches!(group.classic.state(), GroupState::Empty | GroupState::Stable) {
-                let recorded = other.and_then(|it| it.classic.recorded());
-                assert_eq!(group.classic.recorded(), recorded, "{name} is another than its log says");
+            match &group.protocol {
+                Protocol::Classic(classic) => {
+                    classic.audit();
+                    // Between two generations, the log has the earlier one.
+                    if matches!(classic.state(), GroupState::Empty | GroupState::Stable) {
+                        let recorded = other.and_then(|it| it.as_classic()?.recorded());
+                        assert_eq!(classic.recorded(), recorded, "{name} is another than its log says");
+                    }
+                }
+                Protocol::Consumer(consumer) => {
+                    consumer.audit();
+                    self.readers.check(name, consumer);
+                    let other = other.and_then(Group::consumer).expect("the log knows of it");
+                    other.audit();
+                    assert_eq!(consumer.recorded(), other.recorded(), "{name} is another than its log says");
+                }
             }
         }
         for (name, group) in &replayed.groups {
-            group.classic.audit();
+            if let Some(classic) = group.as_classic() {
+                classic.audit();
+            }
             assert!(self.groups.groups.contains_key(name), "{name} is in the log only");
         }
-        let pending: usize = self.groups.groups.values().map(|it| it.classic.pending_count()).sum();
+        let classics = || self.groups.groups.values().filter_map(Group::as_classic);
+        let pending: usize = classics().map(Classic::pending_count).sum();
         assert_eq!(self.groups.shared.pending_count, pending);
-        let parked: usize = self.groups.groups.values().map(|it| it.classic.parked_count()).sum();
+        let parked: usize = classics().map(Classic::parked_count).sum();
         assert_eq!(self.waiting.len(), parked, "a request that is not parked was not answered");
     }
 }

@@ -56,6 +56,40 @@ fn lines() -> Vec<String> {
     {
         lines.extend(std::iter::repeat_n(all.to_owned(), 8));
     }
+    for (who, instance) in [("e", ""), ("f", ""), ("h", " instance:three"), ("i", " instance:three")] {
+        for what in [
+            "show",
+            "show",
+            "show",
+            "show",
+            "show busy",
+            "show lost",
+            "show full",
+            "show topics:t,u",
+            "show topics:t",
+            "show regex:[tv]",
+            "show regex:",
+            "show assignor:range",
+            "show epoch:0",
+            "show epoch:2",
+            "show rack:x",
+            "quit",
+            "pause",
+            "commit reader t/0=1",
+        ] {
+            lines.push(format!("{who} {what}{instance}"));
+        }
+        lines.push(format!("{who} show as:{who}2{instance}"));
+    }
+    for all in [
+        "topic t 5; topic u 2",
+        "topic t 7",
+        "topic v 3",
+        "drop-topic t",
+        "e show; f show; h show instance:three",
+    ] {
+        lines.extend(std::iter::repeat_n(all.to_owned(), 5));
+    }
     lines.push(format!("a sync a={}", "x".repeat(600)));
     lines
 }

@@ -15,7 +15,7 @@ impl Rig {
             },
             GroupRecord::Classic { group, value: Some(it) } => format!("{group} {}", self.generation(&it)),
             GroupRecord::Classic { group, value: None } => format!("{group} is gone"),
-            other => panic!("not of this protocol: {other:?}"),
+            other => self.consumer_record(&other),
         }
     }
 
@@ -54,7 +54,9 @@ impl Rig {
             Reply::Commit(Ok(it)) | Reply::TxnCommit(Ok(it)) | Reply::DeleteOffsets(Ok(it)) => {
                 topics(&it, |()| "ok".to_owned())
             }
-            Reply::FetchOffsets(it) => topics(&it, |it| it.as_ref().map_or("none".to_owned(), offset)),
+            Reply::FetchOffsets(Ok(it)) => topics(&it, |it| it.as_ref().map_or("none".to_owned(), offset)),
+            Reply::ConsumerHeartbeat(Ok(it)) => self.beat(&it),
+            Reply::DescribeConsumer(Ok(it)) => self.consumer(&it),
             Reply::Describe(Ok(it)) => {
                 let members = it.members.iter().map(|it| {
                     let instance = it.instance_id.as_ref().map_or(String::new(), |it| format!("={it}"));
@@ -84,18 +86,22 @@ impl Rig {
             | Reply::Commit(Err(why))
             | Reply::TxnCommit(Err(why))
             | Reply::DeleteOffsets(Err(why))
+            | Reply::FetchOffsets(Err(why))
+            | Reply::ConsumerHeartbeat(Err(why))
+            | Reply::DescribeConsumer(Err(why))
             | Reply::DeleteGroup(Err(why))
             | Reply::Describe(Err(why)) => error(&why),
         }
     }
 
     /// `a` for the first id that was made for `a`, `a'` for the next.
-    fn name(&mut self, id: &str) -> String {
+    pub(super) fn name(&mut self, id: &str) -> String {
         const UUID: usize = "-00000000-0000-0000-0000-000000000000".len();
         if let Some(name) = self.names.get(id) {
             return name.clone();
         }
-        let mut name = id[..id.len().saturating_sub(UUID)].to_owned();
+        // Members of the consumer protocol have made their own, which are short here.
+        let mut name = id[..id.len().checked_sub(UUID).unwrap_or(id.len())].to_owned();
         while !self.taken.insert(name.clone()) {
             name.push('\'');
         }

@@ -1,0 +1,251 @@
+//! A member says what it wants and has, and is told what it may have.
+
+use std::sync::Arc;
+
+use super::assignor::Assignor;
+use super::member::{Holding, PAUSED, introduced};
+use super::partitions::{Partitions, by_topic, flat};
+use super::reconcile::Aim;
+use super::topics::compiled;
+use super::{Consumer, Member};
+use crate::Entry;
+use crate::group::turn::{RebalanceCause, Turn};
+use crate::group::{ConsumerBeat, ConsumerHeartbeat, GroupError, NAME_SIZE_MAX, Presence};
+use crate::record::{ConsumerMember, GroupRecord};
+
+impl ConsumerHeartbeat {
+    /// Refuses what no member can mean, whatever group it is about.
+    pub(in crate::group) fn check(&self) -> Result<(), GroupError> {
+        let check = |holds: bool, why| if holds { Ok(()) } else { Err(GroupError::InvalidRequest { why }) };
+        let is_in = |presence: fn(&Presence) -> bool| presence(&self.presence);
+        let is_empty = |it: &Option<String>| it.as_ref().is_some_and(String::is_empty);
+        check(is_in(|it| *it == Presence::Joins) || !self.member_id.is_empty(), "MemberId can't be empty.")?;
+        check(!is_empty(&self.instance_id), "InstanceId can't be empty.")?;
+        check(!is_empty(&self.rack), "RackId can't be empty.")?;
+        match self.presence {
+            Presence::Joins => {
+                check(
+                    self.rebalance_timeout_ms.is_some(),
+                    "RebalanceTimeoutMs must be provided in first request.",
+                )?;
+                let has_nothing = self.owned.as_ref().is_some_and(Vec::is_empty);
+                check(has_nothing, "TopicPartitions must be empty when (re-)joining.")?;
+                let wants = self.topics.is_some() || self.topic_regex.is_some();
+                check(
+                    wants,
+                    "Either SubscribedTopicNames or SubscribedTopicRegex must be non-null when (re-)joining.",
+                )?;
+            }
+            Presence::Pauses => check(self.instance_id.is_some(), "InstanceId can't be null.")?,
+            Presence::Stays(_) | Presence::Leaves => {}
+        }
+        let names = [&self.instance_id, &self.rack, &self.assignor, &self.topic_regex].into_iter().flatten();
+        let mut names = names.chain(self.topics.iter().flatten()).chain([&self.member_id]);
+        check(names.all(|it| it.len() <= NAME_SIZE_MAX), "A name is too long.")?;
+        if let Some(assignor) = self.assignor.as_ref().filter(|it| Assignor::from_name(it).is_none()) {
+            return Err(GroupError::UnsupportedAssignor { assignor: assignor.clone() });
+        }
+        self.topic_regex.as_deref().map_or(Ok(()), |it| compiled(it).map(drop))
+    }
+
+    /// It says all there is to say, as after an error: it wants to be told all.
+    fn is_full(&self) -> bool {
+        let wants = self.topics.is_some() || self.topic_regex.is_some();
+        self.rebalance_timeout_ms.is_some() && wants && self.owned.is_some()
+    }
+
+    fn given_epoch(&self) -> i32 {
+        self.presence.to_wire()
+    }
+}
+
+/// Who a request is from.
+struct Who {
+    id: Arc<str>,
+    /// The static member that was here under the same name.
+    replaces: Option<Arc<str>>,
+}
+
+impl Consumer {
+    pub(in crate::group) fn heartbeat(
+        &mut self,
+        turn: &mut Turn<'_>,
+        it: &ConsumerHeartbeat,
+    ) -> Result<ConsumerBeat, GroupError> {
+        let mut log = Vec::new();
+        let beat = match it.presence {
+            Presence::Joins | Presence::Stays(_) => self.show(turn, &mut log, it),
+            Presence::Leaves | Presence::Pauses => self.leave(turn, &mut log, it),
+        };
+        turn.append(None, log);
+        beat
+    }
+
+    fn show(
+        &mut self,
+        turn: &mut Turn<'_>,
+        log: &mut Vec<Entry>,
+        it: &ConsumerHeartbeat,
+    ) -> Result<ConsumerBeat, GroupError> {
+        let owned = it.owned.as_deref().map(flat);
+        let who = self.admit(turn, it, owned.as_ref())?;
+        let cause = self.hear(turn, log, &who, it)?;
+        let id = who.id;
+        let name = self.name.clone();
+        let member = self.member_mut(&id);
+        member.confirmed_epoch = it.given_epoch();
+        member.begin_session(turn, &name, &id);
+        if cause.is_some() || self.seen_image != Some(turn.shared.image_count) {
+            self.resolve(turn, log);
+            if let Some(cause) = cause.or_else(|| self.have_topics_changed(turn)) {
+                self.bump(turn, log, cause, &id);
+            }
+        }
+        if self.target.epoch < self.epoch {
+            self.assign(turn, log)?;
+        }
+        let before = self.members[&id].has.clone();
+        self.reconcile(turn, log, &id, it.given_epoch(), owned.as_ref())?;
+        let has = &self.members[&id].has;
+        // It may not have got the answer that told of the epoch it is in, and of what it has in it.
+        let has_changed = before.epoch != it.given_epoch() || !before.assigned.keys().eq(has.assigned.keys());
+        let is_told = has_changed || it.presence == Presence::Joins || it.is_full();
+        Ok(ConsumerBeat {
+            member_id: id.to_string(),
+            presence: Presence::Stays(has.epoch),
+            heartbeat_interval_ms: turn.config.consumer_heartbeat_interval_ms,
+            assignment: is_told.then(|| by_topic(has.assigned.keys())),
+        })
+    }
+
+    /// Who it is, if it may be here.
+    fn admit(
+        &self,
+        turn: &mut Turn<'_>,
+        it: &ConsumerHeartbeat,
+        owned: Option<&Partitions>,
+    ) -> Result<Who, GroupError> {
+        let joins = it.presence == Presence::Joins;
+        let static_id = it.instance_id.as_ref().and_then(|it| self.instances.get(it));
+        if let (Some(static_id), Some(instance_id)) = (static_id, &it.instance_id)
+            && **static_id != *it.member_id
+        {
+            let instance_id = instance_id.clone();
+            if !joins {
+                return Err(GroupError::FencedInstance { instance_id });
+            }
+            if self.members[static_id].has.epoch != PAUSED || self.members.contains_key(&*it.member_id) {
+                return Err(GroupError::UnreleasedInstance { instance_id });
+            }
+            return Ok(Who { id: new_id(turn, it), replaces: Some(static_id.clone()) });
+        }
+        if let Some((id, member)) = self.members.get_key_value(&*it.member_id) {
+            if joins && member.has.epoch == PAUSED {
+                return Ok(Who { id: id.clone(), replaces: Some(id.clone()) });
+            }
+            member.check_epoch(it.given_epoch(), owned)?;
+            return Ok(Who { id: id.clone(), replaces: None });
+        }
+        if !joins {
+            return Err(GroupError::UnknownMember);
+        }
+        if turn.config.consumer_members_max <= self.members.len() {
+            return Err(GroupError::Full);
+        }
+        Ok(Who { id: new_id(turn, it), replaces: None })
+    }
+
+    /// Keeps what a member says of itself. Tells why the work is worth distributing anew, if it is.
+    fn hear(
+        &mut self,
+        turn: &mut Turn<'_>,
+        log: &mut Vec<Entry>,
+        who: &Who,
+        it: &ConsumerHeartbeat,
+    ) -> Result<Option<RebalanceCause>, GroupError> {
+        let old_id = who.replaces.as_ref().unwrap_or(&who.id);
+        let before = self.members.get(old_id).map(|member| member.said.clone());
+        let said = introduced(before.as_ref(), it);
+        let wants = |it: &ConsumerMember| {
+            (it.topics.clone(), it.topic_regex.clone(), it.assignor.clone(), it.rack.clone())
+        };
+        let cause = match &before {
+            None => Some(RebalanceCause::NewMember),
+            Some(before) => (wants(before) != wants(&said)).then_some(RebalanceCause::ChangedMember),
+        };
+        if who.replaces.is_none() && before.as_ref() == Some(&said) {
+            return Ok(cause);
+        }
+        let (group, member) = (self.name.to_string(), who.id.to_string());
+        let record = GroupRecord::Member { group, member, value: Some(said) };
+        turn.check_fits(&record.encode())?;
+        match &who.replaces {
+            Some(old_id) => self.replace(turn, log, old_id, &who.id, record),
+            None => self.put(log, record),
+        }
+        Ok(cause)
+    }
+
+    /// A static member is back: it has the work it had, if it is still to have it.
+    fn replace(
+        &mut self,
+        turn: &mut Turn<'_>,
+        log: &mut Vec<Entry>,
+        old_id: &Arc<str>,
+        new_id: &Arc<str>,
+        said: GroupRecord,
+    ) {
+        tracing::info!(group = ?self.name, member = ?new_id, before = ?old_id, "a static member is back");
+        let old = &self.members[old_id];
+        let (target, has) = (old.target.clone(), Holding { epoch: 0, previous_epoch: 0, ..old.has.clone() });
+        self.strike(turn, log, old_id);
+        self.put(log, said);
+        let (group, member) = (self.name.to_string(), new_id.to_string());
+        let value = Some(by_topic(&target));
+        self.put(log, GroupRecord::MemberTarget { group: group.clone(), member: member.clone(), value });
+        self.put(log, GroupRecord::Assignment { group, member, value: Some(has.record()) });
+    }
+
+    fn have_topics_changed(&self, turn: &Turn<'_>) -> Option<RebalanceCause> {
+        let hash = self.hash_topics(&turn.shared.image);
+        (hash != self.topics_hash).then_some(RebalanceCause::TopicsChanged)
+    }
+
+    /// Brings a member as close to what it is to get as others allow.
+    fn reconcile(
+        &mut self,
+        turn: &mut Turn<'_>,
+        log: &mut Vec<Entry>,
+        id: &Arc<str>,
+        given_epoch: i32,
+        owned: Option<&Partitions>,
+    ) -> Result<(), GroupError> {
+        let member = &self.members[id];
+        let aim = Aim { target: &member.target, target_epoch: self.target.epoch, given_epoch, owned };
+        let is_free = |it: &_| self.owners.get(it).is_none_or(|owner| owner == id);
+        let Some(next) = member.has.next(&aim, is_free)? else { return Ok(()) };
+        let (group, member) = (self.name.to_string(), id.to_string());
+        self.put(log, GroupRecord::Assignment { group, member, value: Some(next.record()) });
+        let name = self.name.clone();
+        self.member_mut(id).time_revocation(turn, &name, id);
+        Ok(())
+    }
+}
+
+impl Member {
+    /// Whether the member is where it believes to be, or would be there had it got the last answer.
+    fn check_epoch(&self, given: i32, owned: Option<&Partitions>) -> Result<(), GroupError> {
+        let epoch = self.has.epoch;
+        let has_only_its_own =
+            || owned.is_some_and(|it| it.iter().all(|it| self.has.assigned.contains_key(it)));
+        let may_have_lost_answer = given == self.has.previous_epoch && self.confirmed_epoch < epoch;
+        if given == epoch || given < epoch && may_have_lost_answer && has_only_its_own() {
+            return Ok(());
+        }
+        Err(GroupError::FencedEpoch { epoch })
+    }
+}
+
+fn new_id(turn: &mut Turn<'_>, it: &ConsumerHeartbeat) -> Arc<str> {
+    if it.member_id.is_empty() { turn.new_member_id(&it.client_id) } else { it.member_id.as_str().into() }
+}

@@ -1,0 +1,161 @@
+//! A member: what it said of itself, what it has, and what it is to get.
+
+use std::sync::Arc;
+
+use klamm_model::TopicPartition;
+
+use super::partitions::{Owned, Partitions, flat_owned, owned_by_topic};
+use super::{revocation_timer, session_timer};
+use crate::group::ConsumerHeartbeat;
+use crate::group::timers::Deadline;
+use crate::group::turn::Turn;
+use crate::record::{ConsumerAssignment, ConsumerMember, Reconciliation};
+
+/// The epoch of a static member that has gone for a while: whoever comes under its name takes its place.
+pub(super) const PAUSED: i32 = -2;
+
+/// A member, under its id.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) said: ConsumerMember,
+    pub(super) has: Holding,
+    /// What it is to get in the end.
+    pub(super) target: Partitions,
+    /// The newest epoch that it is known to know: older ones are of requests that were on their way for too long. Not recorded.
+    pub(super) confirmed_epoch: i32,
+    session: Deadline,
+    revocation: Deadline,
+}
+
+impl Default for Member {
+    fn default() -> Self {
+        Self {
+            said: introduced(None, &ConsumerHeartbeat::default()),
+            has: Holding::default(),
+            target: Partitions::new(),
+            confirmed_epoch: 0,
+            session: Deadline::default(),
+            revocation: Deadline::default(),
+        }
+    }
+}
+
+/// What a member has. Nothing of it is another's.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Holding {
+    /// The target epoch that it works by; 0 of one that is new.
+    pub(super) epoch: i32,
+    /// One that it may still believe to be in: the answer that told of the newer one may be lost.
+    pub(super) previous_epoch: i32,
+    pub(super) state: Reconciliation,
+    /// What it may read.
+    pub(super) assigned: Owned,
+    /// What it was told to give up, and has not yet.
+    pub(super) revoking: Owned,
+}
+
+impl Default for Holding {
+    fn default() -> Self {
+        Self {
+            epoch: 0,
+            previous_epoch: 0,
+            state: Reconciliation::Stable,
+            assigned: Owned::new(),
+            revoking: Owned::new(),
+        }
+    }
+}
+
+impl From<&ConsumerAssignment> for Holding {
+    fn from(it: &ConsumerAssignment) -> Self {
+        Self {
+            epoch: it.epoch,
+            previous_epoch: it.previous_epoch,
+            state: it.state,
+            assigned: flat_owned(&it.assigned),
+            revoking: flat_owned(&it.revoking),
+        }
+    }
+}
+
+impl Holding {
+    pub(super) fn record(&self) -> ConsumerAssignment {
+        ConsumerAssignment {
+            epoch: self.epoch,
+            previous_epoch: self.previous_epoch,
+            state: self.state,
+            assigned: owned_by_topic(&self.assigned),
+            revoking: owned_by_topic(&self.revoking),
+        }
+    }
+
+    /// All that nobody else may have.
+    pub(super) fn partitions(&self) -> impl Iterator<Item = TopicPartition> {
+        self.assigned.keys().chain(self.revoking.keys()).copied()
+    }
+
+    pub(super) fn is_at(&self, target_epoch: i32) -> bool {
+        self.state == Reconciliation::Stable && self.epoch == target_epoch
+    }
+
+    /// In which epoch it got the partition.
+    pub(super) fn since(&self, partition: &TopicPartition) -> Option<i32> {
+        self.assigned.get(partition).or_else(|| self.revoking.get(partition)).copied()
+    }
+}
+
+/// What is known of a member after it has said this.
+pub(super) fn introduced(before: Option<&ConsumerMember>, it: &ConsumerHeartbeat) -> ConsumerMember {
+    let kept = |said: &Option<String>, before: Option<&String>| said.as_ref().or(before).cloned();
+    let names = |topics: &Vec<String>| {
+        let mut topics = topics.clone();
+        topics.sort();
+        topics.dedup();
+        topics
+    };
+    let regex = kept(&it.topic_regex, before.and_then(|it| it.topic_regex.as_ref()));
+    ConsumerMember {
+        instance_id: kept(&it.instance_id, before.and_then(|it| it.instance_id.as_ref())),
+        rack: kept(&it.rack, before.and_then(|it| it.rack.as_ref())),
+        client_id: it.client_id.clone(),
+        client_host: it.client_host.clone(),
+        topics: it.topics.as_ref().map(names).or_else(|| Some(before?.topics.clone())).unwrap_or_default(),
+        topic_regex: regex.filter(|it| !it.is_empty()),
+        rebalance_timeout_ms: it
+            .rebalance_timeout_ms
+            .or_else(|| Some(before?.rebalance_timeout_ms))
+            .unwrap_or_default(),
+        assignor: kept(&it.assignor, before.and_then(|it| it.assignor.as_ref())),
+        upgraded: None,
+    }
+}
+
+impl Member {
+    pub(super) fn begin_session(&mut self, turn: &mut Turn<'_>, group: &Arc<str>, id: &Arc<str>) {
+        let ends = turn.now.tick.after_ms(u64::from(turn.config.consumer_session_timeout_ms).max(1));
+        self.session.set(&mut turn.shared.timers, ends, session_timer(group, id));
+    }
+
+    pub(super) fn has_expired(&mut self, turn: &mut Turn<'_>, group: &Arc<str>, id: &Arc<str>) -> bool {
+        self.session.has_come(&mut turn.shared.timers, turn.now.tick, session_timer(group, id))
+    }
+
+    /// While it has something to give up, its time runs; from now on, as it may have been told of more.
+    pub(super) fn time_revocation(&mut self, turn: &mut Turn<'_>, group: &Arc<str>, id: &Arc<str>) {
+        self.revocation.cancel(&mut turn.shared.timers, revocation_timer(group, id));
+        if self.has.state == Reconciliation::Revoking {
+            let ms = u64::try_from(self.said.rebalance_timeout_ms).unwrap_or(0).max(1);
+            let ends = turn.now.tick.after_ms(ms);
+            self.revocation.set(&mut turn.shared.timers, ends, revocation_timer(group, id));
+        }
+    }
+
+    pub(super) fn has_not_revoked(&mut self, turn: &mut Turn<'_>, group: &Arc<str>, id: &Arc<str>) -> bool {
+        self.revocation.has_come(&mut turn.shared.timers, turn.now.tick, revocation_timer(group, id))
+    }
+
+    pub(super) fn end_timers(&mut self, turn: &mut Turn<'_>, group: &Arc<str>, id: &Arc<str>) {
+        self.session.cancel(&mut turn.shared.timers, session_timer(group, id));
+        self.revocation.cancel(&mut turn.shared.timers, revocation_timer(group, id));
+    }
+}

@@ -1,0 +1,107 @@
+//! Which topics members want, and what of them makes the work worth distributing anew.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use klamm_cluster::{Image, Topic};
+use klamm_model::{Timestamp, TopicId};
+use regex_lite::{Regex, RegexBuilder};
+
+use super::Consumer;
+use crate::Entry;
+use crate::group::GroupError;
+use crate::group::turn::{Turn, mix};
+use crate::record::{ConsumerMember, GroupRecord, ResolvedRegex};
+
+/// What a compiled expression may take: many times what any list of alternatives needs.
+const REGEX_SIZE_MAX: usize = 1 << 20;
+
+/// An expression that whole names are compared with, as by Kafka.
+pub(super) fn compiled(regex: &str) -> Result<Regex, GroupError> {
+    let invalid = |it: regex_lite::Error| GroupError::InvalidRegex { why: it.to_string() };
+    // By itself first: `a)|(b` is none.
+    RegexBuilder::new(regex).size_limit(REGEX_SIZE_MAX).build().map_err(invalid)?;
+    RegexBuilder::new(&format!("^(?:{regex})$")).size_limit(REGEX_SIZE_MAX).build().map_err(invalid)
+}
+
+impl Consumer {
+    /// Looks up what expressions stand for, if members have others than before or there are other topics.
+    pub(super) fn resolve(&mut self, turn: &Turn<'_>, log: &mut Vec<Entry>) {
+        let wanted: BTreeSet<&String> =
+            self.members.values().filter_map(|it| it.said.topic_regex.as_ref()).collect();
+        let are_topics_new = self.seen_image != Some(turn.shared.image_count);
+        let mut changed = Vec::new();
+        for regex in &wanted {
+            let before = self.regexes.get(*regex);
+            if before.is_none() || are_topics_new {
+                let topics = matching(regex, &turn.shared.image);
+                if before.is_none_or(|it| it.topics != topics) {
+                    let metadata_version = turn.shared.image.applied().map_or(0, u64::cast_signed);
+                    let at = Timestamp(turn.now.wall.0);
+                    changed.push(((*regex).clone(), Some(ResolvedRegex { topics, metadata_version, at })));
+                }
+            }
+        }
+        changed.extend(self.regexes.keys().filter(|it| !wanted.contains(it)).map(|it| (it.clone(), None)));
+        for (regex, value) in changed {
+            self.put(log, GroupRecord::Regex { group: self.name.to_string(), regex, value });
+        }
+        self.seen_image = Some(turn.shared.image_count);
+    }
+
+    pub(super) fn topics_of<'a>(
+        &'a self,
+        said: &'a ConsumerMember,
+        image: &'a Image,
+    ) -> impl Iterator<Item = &'a Arc<Topic>> {
+        let regex = said.topic_regex.as_ref().and_then(|it| self.regexes.get(it));
+        let names = said.topics.iter().chain(regex.into_iter().flat_map(|it| &it.topics));
+        names.filter_map(|name| image.topic_named(name))
+    }
+
+    /// The names of all topics that members want, whether they are there or not.
+    pub(in crate::group) fn wanted(&self) -> BTreeSet<String> {
+        let named = self.members.values().flat_map(|it| &it.said.topics);
+        named.chain(self.regexes.values().flat_map(|it| &it.topics)).cloned().collect()
+    }
+
+    pub(super) fn wants_racks(&self) -> bool {
+        self.members.values().any(|it| it.said.rack.is_some())
+    }
+
+    /// Another one where topics that members want came, went or grew, or their replicas stand elsewhere and members care where.
+    pub(super) fn hash_topics(&self, image: &Image) -> i64 {
+        let topics: BTreeSet<TopicId> = self
+            .members
+            .values()
+            .flat_map(|member| self.topics_of(&member.said, image))
+            .map(|topic| topic.id)
+            .collect();
+        let wants_racks = self.wants_racks();
+        let mut hash = 0;
+        let mut add = |number: u64| hash = mix(hash ^ number);
+        for topic in topics.into_iter().filter_map(|it| image.topic(it)) {
+            let (high, low) = topic.id.0.as_u64_pair();
+            [high, low, topic.partitions.len() as u64].into_iter().for_each(&mut add);
+            for partition in topic.partitions.iter().filter(|_| wants_racks) {
+                racks(image, &partition.replicas).flat_map(str::bytes).for_each(|it| add(it.into()));
+                add(u64::MAX);
+            }
+        }
+        hash.cast_signed()
+    }
+}
+
+pub(super) fn racks<'a>(
+    image: &'a Image,
+    replicas: &'a [klamm_model::BrokerId],
+) -> impl Iterator<Item = &'a str> {
+    replicas.iter().filter_map(|id| image.broker(*id)?.rack.as_deref())
+}
+
+fn matching(regex: &str, image: &Image) -> Vec<String> {
+    // One that another version of ours or Kafka took may be none here: it stands for nothing.
+    let Ok(regex) = compiled(regex) else { return Vec::new() };
+    let names = image.topics().map(|it| &it.name).filter(|name| regex.is_match(name));
+    names.map(|it| it.to_string()).collect()
+}

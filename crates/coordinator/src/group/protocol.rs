@@ -1,0 +1,215 @@
+//! By which protocol a group's members share their work.
+
+use super::classic::{Classic, Topics};
+use super::consumer::Consumer;
+use super::timers::Timer;
+use super::turn::Turn;
+use super::{
+    ByTopic, ConsumerBeat, ConsumerHeartbeat, Group, GroupError, GroupState, Identity, Listed, NewOffset,
+    Presence,
+};
+use crate::Entry;
+use crate::record::{ClassicGroup, GroupRecord};
+
+#[derive(Debug)]
+pub(super) enum Protocol {
+    /// Also of a group that never had members.
+    Classic(Classic),
+    Consumer(Consumer),
+}
+
+impl Protocol {
+    /// No members, nor any on their way.
+    pub(super) fn is_unused(&self) -> bool {
+        match self {
+            Self::Classic(it) => it.is_unused(),
+            Self::Consumer(it) => it.state() == GroupState::Empty,
+        }
+    }
+
+    /// The log has something of it.
+    pub(super) fn is_recorded(&self) -> bool {
+        match self {
+            Self::Classic(it) => it.is_recorded,
+            Self::Consumer(it) => it.is_recorded(),
+        }
+    }
+
+    pub(super) fn state(&self) -> GroupState {
+        match self {
+            Self::Classic(it) => it.state(),
+            Self::Consumer(it) => it.state(),
+        }
+    }
+
+    pub(super) fn start(&mut self, turn: &mut Turn<'_>) {
+        match self {
+            Self::Classic(it) => it.start(turn),
+            Self::Consumer(it) => it.start(turn),
+        }
+    }
+
+    pub(super) fn list(&self) -> Listed {
+        match self {
+            Self::Classic(it) => it.list(),
+            Self::Consumer(it) => it.list(),
+        }
+    }
+
+    /// What members read.
+    pub(super) fn topics(&self) -> Topics {
+        match self {
+            Self::Classic(it) => it.topics(),
+            Self::Consumer(it) => Topics::Known(it.wanted()),
+        }
+    }
+
+    /// It is known what its members read.
+    pub(super) fn is_of_consumers(&self) -> bool {
+        match self {
+            Self::Classic(it) => it.is_of_consumers(),
+            Self::Consumer(_) => true,
+        }
+    }
+
+    pub(super) fn timer_fired(&mut self, turn: &mut Turn<'_>, timer: &Timer) {
+        match (self, timer) {
+            (Self::Classic(it), Timer::Phase(_)) => it.phase_timer_fired(turn),
+            (Self::Classic(it), Timer::Session(_, member)) => it.session_timer_fired(turn, member),
+            (Self::Consumer(it), Timer::Session(_, member)) => it.session_timer_fired(turn, member),
+            (Self::Consumer(it), Timer::Revocation(_, member)) => it.revocation_timer_fired(turn, member),
+            (protocol, timer) => panic!("{timer:?} of {protocol:?}"),
+        }
+    }
+
+    /// What takes the group, which has no members, out of the log, if it is there. Whoever was on the way need not come any more.
+    pub(super) fn dissolve(&mut self, turn: &mut Turn<'_>) -> Vec<Entry> {
+        match self {
+            Self::Classic(it) => {
+                it.dismiss(turn);
+                it.tombstone().into_iter().collect()
+            }
+            Self::Consumer(it) => it.tombstones(),
+        }
+    }
+
+    /// Whether offsets may be committed by whoever says it is this.
+    pub(super) fn check_commit(
+        &mut self,
+        turn: &mut Turn<'_>,
+        who: &Identity,
+        topics: &ByTopic<NewOffset>,
+        is_transactional: bool,
+    ) -> Result<(), GroupError> {
+        match self {
+            Self::Classic(it) => {
+                it.check_commit(who, is_transactional)?;
+                // Whoever commits is alive.
+                if matches!(it.state(), GroupState::Stable | GroupState::PreparingRebalance) {
+                    it.renew(turn, &who.member_id);
+                }
+                Ok(())
+            }
+            Self::Consumer(it) => it.check_commit(who, topics, is_transactional),
+        }
+    }
+}
+
+impl Group {
+    pub(super) fn classic(&mut self) -> Option<&mut Classic> {
+        match &mut self.protocol {
+            Protocol::Classic(it) => Some(it),
+            Protocol::Consumer(_) => None,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn as_classic(&self) -> Option<&Classic> {
+        match &self.protocol {
+            Protocol::Classic(it) => Some(it),
+            Protocol::Consumer(_) => None,
+        }
+    }
+
+    pub(super) fn consumer(&self) -> Option<&Consumer> {
+        match &self.protocol {
+            Protocol::Classic(_) => None,
+            Protocol::Consumer(it) => Some(it),
+        }
+    }
+
+    /// The group as one of the classic protocol, which it becomes if nobody is in it.
+    pub(super) fn become_classic(&mut self, turn: &mut Turn<'_>) -> Result<&mut Classic, GroupError> {
+        if let Protocol::Consumer(consumer) = &mut self.protocol {
+            if consumer.state() != GroupState::Empty {
+                return Err(GroupError::InconsistentProtocol);
+            }
+            let entries = consumer.tombstones();
+            turn.append(None, entries);
+            self.protocol = Protocol::Classic(Classic::new(self.name.clone()));
+        }
+        Ok(self.classic().expect("it became one"))
+    }
+
+    pub(super) fn consumer_heartbeat(
+        &mut self,
+        turn: &mut Turn<'_>,
+        it: &ConsumerHeartbeat,
+    ) -> Result<ConsumerBeat, GroupError> {
+        if let Protocol::Classic(classic) = &self.protocol {
+            if it.presence != Presence::Joins {
+                return Err(GroupError::UnknownMember);
+            }
+            if classic.state() != GroupState::Empty {
+                return Err(GroupError::NotConsumer { group: self.name.to_string() });
+            }
+            let entries = self.protocol.dissolve(turn);
+            turn.append(None, entries);
+            self.protocol = Protocol::Consumer(Consumer::new(self.name.clone()));
+        }
+        match &mut self.protocol {
+            Protocol::Consumer(consumer) => consumer.heartbeat(turn, it),
+            Protocol::Classic(_) => unreachable!("it became one"),
+        }
+    }
+
+    pub(super) fn replay_classic(&mut self, record: &ClassicGroup) {
+        if self.classic().is_none() {
+            self.protocol = Protocol::Classic(Classic::new(self.name.clone()));
+        }
+        self.classic().expect("it is one now").apply(record);
+    }
+
+    /// What the log says of groups of the consumer protocol, and of a classic one that is no more. A tombstone may be older than what it does not concern: the group may have
+    /// changed its protocol.
+    pub(super) fn replay(&mut self, record: GroupRecord) {
+        let is_tombstone = match &record {
+            GroupRecord::Classic { value, .. } => {
+                assert!(value.is_none(), "a classic group is replayed as one");
+                if self.classic().is_some() {
+                    self.protocol = Protocol::Classic(Classic::new(self.name.clone()));
+                }
+                return;
+            }
+            GroupRecord::Consumer { value, .. } => value.is_none(),
+            GroupRecord::Member { value, .. } => value.is_none(),
+            GroupRecord::Target { value, .. } => value.is_none(),
+            GroupRecord::MemberTarget { value, .. } => value.is_none(),
+            GroupRecord::Assignment { value, .. } => value.is_none(),
+            GroupRecord::Regex { value, .. } => value.is_none(),
+            GroupRecord::Offset { .. } => panic!("not of the members: {record:?}"),
+        };
+        match &mut self.protocol {
+            Protocol::Classic(_) if is_tombstone => {}
+            Protocol::Consumer(_) if is_tombstone && matches!(record, GroupRecord::Consumer { .. }) => {
+                self.protocol = Protocol::Classic(Classic::new(self.name.clone()));
+            }
+            Protocol::Consumer(it) => it.apply(record),
+            Protocol::Classic(_) => {
+                let mut consumer = Consumer::new(self.name.clone());
+                consumer.apply(record);
+                self.protocol = Protocol::Consumer(consumer);
+            }
+        }
+    }
+}
