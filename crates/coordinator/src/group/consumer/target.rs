@@ -3,11 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use klamm_model::TopicId;
-
 use super::assignor::{Assignor, Subscriber, Topics};
 use super::partitions::{Partitions, by_topic};
-use super::topics::racks;
+use super::topics::{Wish, racks};
 use super::{Consumer, Member};
 use crate::Entry;
 use crate::group::GroupError;
@@ -46,24 +44,20 @@ impl Consumer {
     /// Refused only if what a member is to get cannot be kept. The work is then left as it is distributed.
     pub(super) fn assign(&mut self, turn: &Turn<'_>, log: &mut Vec<Entry>) -> Result<(), GroupError> {
         let image = &turn.shared.image;
-        let wanted: Vec<BTreeSet<TopicId>> = self
-            .members
-            .values()
-            .map(|member| self.topics_of(&member.said, image).map(|topic| topic.id).collect())
-            .collect();
+        let wanted = self.subscriptions(image);
         let wants_racks = self.wants_racks();
         let mut topics = Topics::new();
-        for topic in wanted.iter().flatten().collect::<BTreeSet<_>>() {
+        for topic in wanted.values().flatten().collect::<BTreeSet<_>>() {
             let Some(topic) = image.topic(*topic) else { continue };
             let partitions = topic.partitions.iter();
             let racks = partitions
                 .map(|it| if wants_racks { racks(image, &it.replicas).collect() } else { BTreeSet::new() });
             topics.insert(topic.id, racks.collect());
         }
-        let subscribers = self.members.iter().zip(&wanted).map(|((id, member), topics)| Subscriber {
+        let subscribers = self.members.iter().map(|(id, member)| Subscriber {
             name: member.said.instance_id.as_deref().unwrap_or(id),
             rack: member.said.rack.as_deref(),
-            topics,
+            topics: &wanted[&Wish::of(&member.said)],
             has: &member.target,
         });
         let shares = self.assignor().assign(&topics, &subscribers.collect::<Vec<_>>());

@@ -1,10 +1,9 @@
 //! Which topics members want, and what of them makes the work worth distributing anew.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 
-use klamm_cluster::{Image, Topic};
-use klamm_model::{Timestamp, TopicId};
+use klamm_cluster::Image;
+use klamm_model::{BrokerId, TopicId};
 use regex_lite::{Regex, RegexBuilder};
 
 use super::Consumer;
@@ -24,6 +23,19 @@ pub(super) fn compiled(regex: &str) -> Result<Regex, GroupError> {
     RegexBuilder::new(&format!("^(?:{regex})$")).size_limit(REGEX_SIZE_MAX).build().map_err(invalid)
 }
 
+/// What a member wants.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Wish<'a> {
+    names: &'a [String],
+    regex: Option<&'a str>,
+}
+
+impl<'a> Wish<'a> {
+    pub(super) fn of(said: &'a ConsumerMember) -> Self {
+        Self { names: &said.topics, regex: said.topic_regex.as_deref() }
+    }
+}
+
 impl Consumer {
     /// Looks up what expressions stand for, if members have others than before or there are other topics.
     pub(super) fn resolve(&mut self, turn: &Turn<'_>, log: &mut Vec<Entry>) {
@@ -37,7 +49,7 @@ impl Consumer {
                 let topics = matching(regex, &turn.shared.image);
                 if before.is_none_or(|it| it.topics != topics) {
                     let metadata_version = turn.shared.image.applied().map_or(0, u64::cast_signed);
-                    let at = Timestamp(turn.now.wall.0);
+                    let at = turn.now.wall;
                     changed.push(((*regex).clone(), Some(ResolvedRegex { topics, metadata_version, at })));
                 }
             }
@@ -49,14 +61,15 @@ impl Consumer {
         self.seen_image = Some(turn.shared.image_count);
     }
 
-    pub(super) fn topics_of<'a>(
-        &'a self,
-        said: &'a ConsumerMember,
-        image: &'a Image,
-    ) -> impl Iterator<Item = &'a Arc<Topic>> {
-        let regex = said.topic_regex.as_ref().and_then(|it| self.regexes.get(it));
-        let names = said.topics.iter().chain(regex.into_iter().flat_map(|it| &it.topics));
-        names.filter_map(|name| image.topic_named(name))
+    /// The topics that are there of those that members want, by their wishes: most members have the same.
+    pub(super) fn subscriptions<'a>(&'a self, image: &Image) -> BTreeMap<Wish<'a>, BTreeSet<TopicId>> {
+        let wishes: BTreeSet<Wish<'_>> = self.members.values().map(|it| Wish::of(&it.said)).collect();
+        let topics = |wish: Wish<'a>| {
+            let regex = wish.regex.and_then(|it| self.regexes.get(it));
+            let names = wish.names.iter().chain(regex.into_iter().flat_map(|it| &it.topics));
+            (wish, names.filter_map(|name| Some(image.topic_named(name)?.id)).collect())
+        };
+        wishes.into_iter().map(topics).collect()
     }
 
     /// The names of all topics that members want, whether they are there or not.
@@ -71,12 +84,7 @@ impl Consumer {
 
     /// Another one where topics that members want came, went or grew, or their replicas stand elsewhere and members care where.
     pub(super) fn hash_topics(&self, image: &Image) -> i64 {
-        let topics: BTreeSet<TopicId> = self
-            .members
-            .values()
-            .flat_map(|member| self.topics_of(&member.said, image))
-            .map(|topic| topic.id)
-            .collect();
+        let topics: BTreeSet<TopicId> = self.subscriptions(image).into_values().flatten().collect();
         let wants_racks = self.wants_racks();
         let mut hash = 0;
         let mut add = |number: u64| hash = mix(hash ^ number);
@@ -92,10 +100,7 @@ impl Consumer {
     }
 }
 
-pub(super) fn racks<'a>(
-    image: &'a Image,
-    replicas: &'a [klamm_model::BrokerId],
-) -> impl Iterator<Item = &'a str> {
+pub(super) fn racks<'a>(image: &'a Image, replicas: &'a [BrokerId]) -> impl Iterator<Item = &'a str> {
     replicas.iter().filter_map(|id| image.broker(*id)?.rack.as_deref())
 }
 

@@ -306,6 +306,21 @@ impl Rig {
         told
     }
 
+    /// Members of the consumer protocol show themselves until those that are stuck are out: everybody has then what it is to get.
+    pub(super) fn check_settles(&mut self) {
+        for _ in 0..20 {
+            for who in self.readers.names() {
+                self.run(&format!("{who} show"));
+            }
+            self.check();
+            self.run("wait 5000");
+        }
+        let consumers = self.groups.groups.values().filter_map(Group::consumer);
+        for consumer in consumers.filter(|it| it.state() != GroupState::Empty) {
+            assert_eq!(consumer.state(), GroupState::Stable, "{consumer:?}");
+        }
+    }
+
     /// Nobody says anything any more: nobody may wait for ever, and nothing stays.
     pub(super) fn check_end(&mut self) {
         for producer in [7, 8] {

@@ -56,6 +56,16 @@ fn lines() -> Vec<String> {
     {
         lines.extend(std::iter::repeat_n(all.to_owned(), 8));
     }
+    lines.push(format!("a sync a={}", "x".repeat(600)));
+    lines
+}
+
+/// What may happen to members of the consumer protocol. Two clients have the name of one static member.
+fn reader_lines() -> Vec<String> {
+    let mut lines: Vec<String> =
+        ["wait 100", "wait 4000", "wait 30000", "wait 70000", "sleep 50000", "restart", "delete g"]
+            .map(str::to_owned)
+            .into();
     for (who, instance) in [("e", ""), ("f", ""), ("h", " instance:three"), ("i", " instance:three")] {
         for what in [
             "show",
@@ -90,16 +100,22 @@ fn lines() -> Vec<String> {
     ] {
         lines.extend(std::iter::repeat_n(all.to_owned(), 5));
     }
-    lines.push(format!("a sync a={}", "x".repeat(600)));
     lines
 }
 
+/// Each protocol by itself, and both in one group.
+fn scripts() -> impl Strategy<Value = Vec<String>> {
+    let both = lines().into_iter().chain(reader_lines()).collect();
+    let lines = prop::sample::select(vec![lines(), reader_lines(), both]);
+    lines.prop_flat_map(|lines| prop::collection::vec(prop::sample::select(lines), 1..150))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
     fn a_shard_is_what_its_log_says(
-        script in prop::collection::vec(prop::sample::select(lines()), 1..150),
+        script in scripts(),
         initial_rebalance_delay_ms in prop::sample::select(vec![0, 3_000]),
         members_max in 2_usize..5,
     ) {
@@ -115,6 +131,7 @@ proptest! {
             rig.run(line);
             rig.check();
         }
+        rig.check_settles();
         rig.check_end();
         rig.check();
     }
@@ -164,5 +181,33 @@ fn a_thousand_members_share_the_work() {
     let told = all(&mut rig, "join");
     assert_eq!(count(&told, "joined 2 range led by m0"), COUNT - 2);
     assert_eq!(rig.run("causes"), "1 new-member\n1 left\n");
+    rig.check();
+}
+
+#[test]
+fn a_thousand_readers_come_and_go_and_share_evenly() {
+    const COUNT: usize = 1_000;
+    let mut rig = Rig::new(GroupConfig::default());
+    rig.run("topic t 2500");
+    let all = |rig: &mut Rig, from: usize| -> String {
+        (from..COUNT).map(|index| rig.run(&format!("m{index} show"))).collect()
+    };
+    all(&mut rig, 0);
+    rig.check();
+    // Most have something to give up, and then something to wait for.
+    for _ in 0..3 {
+        all(&mut rig, 0);
+    }
+    assert_eq!(rig.run("list"), "g \"consumer\" Stable consumer\n");
+    rig.check();
+    assert!(rig.groups.shared.timers.len() <= COUNT + 1, "one for each session, one for unused offsets");
+
+    for index in 0..10 {
+        rig.run(&format!("m{index} quit"));
+    }
+    let told = all(&mut rig, 10);
+    assert_eq!(told.matches(" Revoking ").count(), 0, "nobody gives up what it has for those that have gone");
+    all(&mut rig, 10);
+    assert_eq!(rig.run("list"), "g \"consumer\" Stable consumer\n");
     rig.check();
 }

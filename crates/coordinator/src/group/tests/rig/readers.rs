@@ -81,6 +81,10 @@ struct Reader {
 }
 
 impl Readers {
+    pub(super) fn names(&self) -> Vec<String> {
+        self.0.keys().cloned().collect()
+    }
+
     pub(super) fn identity(&self, who: &str) -> Identity {
         let Some(it) = self.0.get(who) else { return Identity::default() };
         Identity { member_id: it.id.clone(), instance_id: None, generation: Some(it.epoch) }
