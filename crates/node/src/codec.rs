@@ -24,6 +24,7 @@ use crate::errors::ToCode;
 use crate::reads::configs::{source_number, topic_value};
 
 pub(crate) mod configs;
+mod consumer_groups;
 pub(crate) mod groups;
 pub(crate) mod offsets;
 mod partitions;

@@ -233,6 +233,7 @@ type Setter = fn(&mut NodeConfig, &str);
 
 /// What each key that a node reads does to its settings, by name. The table of keys has checked the value.
 const SETTERS: &[(&str, Setter)] = &[
+    ("add.partitions.to.txn.retry.backoff.max.ms", |it, value| it.transactions.wait_ms = number(value)),
     ("auto.create.topics.enable", |it, value| it.auto_create_topics = truth(value)),
     ("broker.heartbeat.interval.ms", |it, value| it.heartbeat_interval_ms = number(value)),
     ("broker.id", |it, value| {
@@ -245,6 +246,13 @@ const SETTERS: &[(&str, Setter)] = &[
     ("default.replication.factor", |it, value| it.default_replication_factor = Some(number(value))),
     ("delete.topic.enable", |it, value| it.delete_topics = truth(value)),
     ("fetch.max.bytes", |it, value| it.fetch_bytes_max = number(value)),
+    ("group.consumer.heartbeat.interval.ms", |it, value| {
+        it.groups.consumer_heartbeat_interval_ms = number(value);
+    }),
+    ("group.consumer.max.size", |it, value| it.groups.consumer_members_max = number(value)),
+    ("group.consumer.session.timeout.ms", |it, value| {
+        it.groups.consumer_session_timeout_ms = number(value);
+    }),
     ("group.initial.rebalance.delay.ms", |it, value| it.group_initial_delay_ms = Some(number(value))),
     ("group.max.session.timeout.ms", |it, value| it.groups.session_timeout_ms_max = number(value)),
     ("group.max.size", |it, value| it.groups.members_max = number(value)),
@@ -282,6 +290,18 @@ const SETTERS: &[(&str, Setter)] = &[
     ("replica.fetch.max.bytes", |it, value| it.replica_fetch_bytes_max = number(value)),
     ("replica.fetch.wait.max.ms", |it, value| it.replica_fetch_wait_ms = number(value)),
     ("replica.lag.time.max.ms", |it, value| it.replica_lag_time_max_ms = number(value)),
+    ("transaction.max.timeout.ms", |it, value| it.transactions.timeout_ms_max = number(value)),
+    ("transaction.remove.expired.transaction.cleanup.interval.ms", |it, value| {
+        it.transactions.expiry_check_interval_ms = number(value);
+    }),
+    ("transaction.state.log.num.partitions", |it, value| {
+        it.transactions_topic.partition_count = number(value)
+    }),
+    ("transaction.state.log.replication.factor", |it, value| {
+        it.transactions_topic.replication_factor = Some(number(value));
+    }),
+    ("transaction.state.log.segment.bytes", |it, value| it.transactions_topic.segment_bytes = number(value)),
+    ("transactional.id.expiration.ms", |it, value| it.transactions.id_expiration_ms = number(value)),
 ];
 
 fn number<T: std::str::FromStr>(value: &str) -> T {

@@ -20,6 +20,8 @@ struct Feature {
 /// All of them; a cluster's level is always the highest.
 const FEATURES: &[Feature] = &[
     Feature { name: "metadata.version", min: 33, max: 33 },
+    // Groups of the consumer protocol (KIP-848).
+    Feature { name: "group.version", min: 0, max: 1 },
     // An epoch for each transaction (KIP-890).
     Feature { name: "transaction.version", min: 0, max: 2 },
 ];

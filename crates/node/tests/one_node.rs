@@ -271,7 +271,7 @@ fn who_may_have_a_producer_id() {
         (None, 5, -1, ErrorCode::InvalidRequest),
         (None, -1, 0, ErrorCode::InvalidRequest),
         (Some(""), -1, -1, ErrorCode::InvalidRequest),
-        (Some("t"), -1, -1, ErrorCode::TransactionalIdAuthorizationFailed),
+        (Some("t"), -1, -1, ErrorCode::NotCoordinator),
     ] {
         let request = InitProducerIdRequest {
             transactional_id: transactional_id.map(Into::into),

@@ -75,6 +75,8 @@ pub const SERVED: &[Served] = &[
     serve(ApiKey::UnregisterBroker, 0, 0),
     serve(ApiKey::DescribeTransactions, 0, 0),
     serve(ApiKey::ListTransactions, 0, 2),
+    serve(ApiKey::ConsumerGroupHeartbeat, 0, 1),
+    serve(ApiKey::ConsumerGroupDescribe, 0, 1),
     serve(ApiKey::ListConfigResources, 0, 1),
     serve(ApiKey::DescribeTopicPartitions, 0, 0),
 ];

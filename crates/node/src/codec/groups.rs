@@ -16,7 +16,7 @@ use klamm_wire::{
     list_groups::ListedGroup,
 };
 
-use super::offsets;
+use super::{consumer_groups, offsets};
 use crate::{
     coordinators,
     errors::ToCode,
@@ -71,6 +71,8 @@ pub(crate) fn take_apart(request: Request, version: i16, client: Client<'_>, ima
         Request::SyncGroup(it) => sync(it),
         Request::Heartbeat(it) => heartbeat(it),
         Request::LeaveGroup(it) => leave(it, version),
+        Request::ConsumerGroupHeartbeat(it) => consumer_groups::heartbeat(it, client),
+        Request::ConsumerGroupDescribe(it) => consumer_groups::describe(it),
         Request::OffsetCommit(it) => offsets::commit(it, version, image),
         Request::OffsetFetch(it) => offsets::fetch(it, version, image),
         Request::OffsetDelete(it) => offsets::delete(it),
@@ -90,6 +92,12 @@ pub(crate) fn give(response: &mut Response, place: usize, version: i16, reply: R
         (Response::LeaveGroup(it), Reply::Leave(result)) => left(it, version, result),
         (Response::OffsetCommit(it), Reply::Commit(result)) => offsets::committed(it, version, result),
         (Response::TxnOffsetCommit(it), Reply::TxnCommit(result)) => offsets::txn_committed(it, result),
+        (Response::ConsumerGroupHeartbeat(it), Reply::ConsumerHeartbeat(result)) => {
+            consumer_groups::beaten(it, result);
+        }
+        (Response::ConsumerGroupDescribe(it), Reply::DescribeConsumer(result)) => {
+            consumer_groups::described(&mut it.groups[place], version, result, image);
+        }
         (Response::OffsetFetch(it), Reply::FetchOffsets(Ok(found))) => {
             offsets::fetched(it, place, version, found, image);
         }
@@ -117,6 +125,8 @@ pub(crate) fn fail(response: &mut Response, place: usize, version: i16, why: Err
         Response::SyncGroup(it) => it.error_code = why,
         Response::Heartbeat(it) => it.error_code = why,
         Response::LeaveGroup(it) => it.error_code = why,
+        Response::ConsumerGroupHeartbeat(it) => it.error_code = why,
+        Response::ConsumerGroupDescribe(it) => it.groups[place].error_code = why,
         Response::OffsetCommit(it) => offsets::not_committed(it, why),
         Response::TxnOffsetCommit(it) => offsets::not_txn_committed(it, why),
         Response::OffsetFetch(it) => offsets::not_fetched(it, place, version, why),

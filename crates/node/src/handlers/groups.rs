@@ -19,6 +19,8 @@ pub(super) fn is_about_groups(request: &Request) -> bool {
             | Request::SyncGroup(_)
             | Request::Heartbeat(_)
             | Request::LeaveGroup(_)
+            | Request::ConsumerGroupHeartbeat(_)
+            | Request::ConsumerGroupDescribe(_)
             | Request::OffsetCommit(_)
             | Request::OffsetFetch(_)
             | Request::OffsetDelete(_)

@@ -45,8 +45,11 @@ pub(super) fn handle(
         Request::WriteTxnMarkers(it) => node.write_txn_markers(now, to, version, it, out),
         Request::TxnOffsetCommit(it) => commit_offsets(node, now, to, version, it, out),
         Request::AddOffsetsToTxn(it) => add_offsets(node, now, to, version, it, out),
-        Request::InitProducerId(it) if (it.producer_id == -1) != (it.producer_epoch == -1) => {
-            // An id without an epoch, or an epoch without an id, is nobody's (KIP-360).
+        Request::InitProducerId(it)
+            if (it.producer_id == -1) != (it.producer_epoch == -1)
+                || it.transactional_id.as_deref() == Some("") =>
+        {
+            // An id without an epoch, or an epoch without an id, is nobody's (KIP-360); nor is a name without letters.
             let (producer_id, producer_epoch) = (-1, -1);
             let error_code = ErrorCode::InvalidRequest.code();
             let response =

@@ -221,7 +221,9 @@ fn computed(view: &View, name: &str) -> Option<String> {
             let is_alone = view.image.brokers().len() == 1;
             Some(if is_alone { "0".to_owned() } else { REBALANCE_DELAY_MS.to_string() })
         }
-        "offsets.topic.replication.factor" => computed(view, "default.replication.factor"),
+        "offsets.topic.replication.factor" | "transaction.state.log.replication.factor" => {
+            computed(view, "default.replication.factor")
+        }
         "advertised.listeners" => advertised(&view.image, view),
         _ => None,
     }

@@ -23,6 +23,13 @@ const ANY_LONG: Kind = Kind::Long { min: i64::MIN, max: i64::MAX };
 /// Keys, by name.
 pub(super) const KEYS: &[BrokerKey] = &[
     key(
+        "add.partitions.to.txn.retry.backoff.max.ms",
+        NATURAL,
+        Some("100"),
+        ReadOnly,
+        "How long a request of a producer waits while the marks of its transaction before are written.",
+    ),
+    key(
         "advertised.listeners",
         List,
         None,
@@ -79,6 +86,27 @@ pub(super) const KEYS: &[BrokerKey] = &[
         Some("57671680"),
         ReadOnly,
         "The largest answer to a fetch, whatever the client asks for.",
+    ),
+    key(
+        "group.consumer.heartbeat.interval.ms",
+        POSITIVE,
+        Some("5000"),
+        ReadOnly,
+        "How often a member of a group of the consumer protocol is to show itself.",
+    ),
+    key(
+        "group.consumer.max.size",
+        POSITIVE,
+        Some("2147483647"),
+        ReadOnly,
+        "Members of one group of the consumer protocol.",
+    ),
+    key(
+        "group.consumer.session.timeout.ms",
+        POSITIVE,
+        Some("45000"),
+        ReadOnly,
+        "How long a member of a group of the consumer protocol may be silent.",
     ),
     key(
         "group.initial.rebalance.delay.ms",
@@ -351,6 +379,48 @@ pub(super) const KEYS: &[BrokerKey] = &[
         Some("104857600"),
         ReadOnly,
         "The largest request.",
+    ),
+    key(
+        "transaction.max.timeout.ms",
+        POSITIVE,
+        Some("900000"),
+        ReadOnly,
+        "The longest time that a transaction may be open, whatever its producer asks for.",
+    ),
+    key(
+        "transaction.remove.expired.transaction.cleanup.interval.ms",
+        POSITIVE,
+        Some("3600000"),
+        ReadOnly,
+        "How often it is looked for transactional ids that nobody uses.",
+    ),
+    key(
+        "transaction.state.log.num.partitions",
+        POSITIVE,
+        Some("50"),
+        ReadOnly,
+        "Partitions of the topic that transactions are kept in. It counts when that topic is made, with the first of them.",
+    ),
+    key(
+        "transaction.state.log.replication.factor",
+        Kind::Short { min: 1 },
+        None,
+        ReadOnly,
+        "Replicas of that topic when it is made. By default three, or as many as there are brokers.",
+    ),
+    key(
+        "transaction.state.log.segment.bytes",
+        POSITIVE,
+        Some("104857600"),
+        ReadOnly,
+        "Size of that topic's segments.",
+    ),
+    key(
+        "transactional.id.expiration.ms",
+        POSITIVE,
+        Some("604800000"),
+        ReadOnly,
+        "How long a transactional id is remembered that nobody uses.",
     ),
 ];
 

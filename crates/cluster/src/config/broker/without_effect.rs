@@ -215,20 +215,17 @@ const WITHOUT_EFFECT: &[(&str, &[Row])] = &[
         ],
     ),
     (
-        "Groups of the consumer protocol are not served yet, and nobody needs to set this of the others.",
+        "Nobody needs to set this of groups here.",
         &[
             ("group.consumer.assignment.interval.ms", NATURAL, Some("1000"), ClusterWide),
             ("group.consumer.assignors", List, Some("uniform,range"), ReadOnly),
-            ("group.consumer.heartbeat.interval.ms", POSITIVE, Some("5000"), ReadOnly),
             ("group.consumer.max.assignment.interval.ms", NATURAL, Some("15000"), ReadOnly),
             ("group.consumer.max.heartbeat.interval.ms", POSITIVE, Some("15000"), ReadOnly),
             ("group.consumer.max.session.timeout.ms", POSITIVE, Some("60000"), ReadOnly),
-            ("group.consumer.max.size", POSITIVE, Some("2147483647"), ReadOnly),
             ("group.consumer.migration.policy", Text, Some("bidirectional"), ReadOnly),
             ("group.consumer.min.assignment.interval.ms", NATURAL, Some("0"), ReadOnly),
             ("group.consumer.min.heartbeat.interval.ms", POSITIVE, Some("5000"), ReadOnly),
             ("group.consumer.min.session.timeout.ms", POSITIVE, Some("45000"), ReadOnly),
-            ("group.consumer.session.timeout.ms", POSITIVE, Some("45000"), ReadOnly),
             (
                 "group.coordinator.append.linger.ms",
                 Kind::Int { min: -1, max: i32::MAX },
@@ -344,9 +341,8 @@ const WITHOUT_EFFECT: &[(&str, &[Row])] = &[
         ],
     ),
     (
-        "Transactions are not served yet.",
+        "Nobody needs to set this of transactions here.",
         &[
-            ("add.partitions.to.txn.retry.backoff.max.ms", NATURAL, Some("100"), ReadOnly),
             ("add.partitions.to.txn.retry.backoff.ms", POSITIVE, Some("20"), ReadOnly),
             (
                 "transaction.abort.timed.out.transaction.cleanup.interval.ms",
@@ -354,21 +350,10 @@ const WITHOUT_EFFECT: &[(&str, &[Row])] = &[
                 Some("10000"),
                 ReadOnly,
             ),
-            ("transaction.max.timeout.ms", POSITIVE, Some("900000"), ReadOnly),
             ("transaction.partition.verification.enable", Boolean, Some("true"), ClusterWide),
-            (
-                "transaction.remove.expired.transaction.cleanup.interval.ms",
-                POSITIVE,
-                Some("3600000"),
-                ReadOnly,
-            ),
             ("transaction.state.log.load.buffer.size", POSITIVE, Some("5242880"), ReadOnly),
             ("transaction.state.log.min.isr", POSITIVE, Some("2"), ReadOnly),
-            ("transaction.state.log.num.partitions", POSITIVE, Some("50"), ReadOnly),
-            ("transaction.state.log.replication.factor", FACTOR, Some("3"), ReadOnly),
-            ("transaction.state.log.segment.bytes", POSITIVE, Some("104857600"), ReadOnly),
             ("transaction.two.phase.commit.enable", Boolean, Some("false"), ReadOnly),
-            ("transactional.id.expiration.ms", POSITIVE, Some("604800000"), ReadOnly),
         ],
     ),
     (
