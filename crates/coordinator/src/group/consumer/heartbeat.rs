@@ -11,7 +11,7 @@ use super::{Consumer, Member};
 use crate::Entry;
 use crate::group::turn::{RebalanceCause, Turn};
 use crate::group::{ConsumerBeat, ConsumerHeartbeat, GroupError, NAME_SIZE_MAX, Presence};
-use crate::record::{ConsumerMember, GroupRecord};
+use crate::record::{ConsumerMember, GroupRecord, Reconciliation};
 
 impl ConsumerHeartbeat {
     /// Refuses what no member can mean, whatever group it is about.
@@ -107,9 +107,14 @@ impl Consumer {
         let before = self.members[&id].has.clone();
         self.reconcile(turn, log, &id, it.given_epoch(), owned.as_ref())?;
         let has = &self.members[&id].has;
-        // It may not have got the answer that told of the epoch it is in, and of what it has in it.
-        let has_changed = before.epoch != it.given_epoch() || !before.assigned.keys().eq(has.assigned.keys());
-        let is_told = has_changed || it.presence == Presence::Joins || it.is_full();
+        let has_changed = !before.assigned.keys().eq(has.assigned.keys());
+        // It may not have got the answer that told of the epoch it is in, or of something that came free in it.
+        let lacks = owned.is_some_and(|it| !it.iter().eq(has.assigned.keys()));
+        let is_told = has_changed
+            || lacks
+            || before.epoch != it.given_epoch()
+            || it.presence == Presence::Joins
+            || it.is_full();
         Ok(ConsumerBeat {
             member_id: id.to_string(),
             presence: Presence::Stays(has.epoch),
@@ -239,7 +244,9 @@ impl Member {
         let has_only_its_own =
             || owned.is_some_and(|it| it.iter().all(|it| self.has.assigned.contains_key(it)));
         let may_have_lost_answer = given == self.has.previous_epoch && self.confirmed_epoch < epoch;
-        if given == epoch || given < epoch && may_have_lost_answer && has_only_its_own() {
+        // One in a state that only a newer version knows is fenced until it has begun anew.
+        let begins_anew = given == 0 && self.has.state == Reconciliation::Unknown;
+        if given == epoch || begins_anew || given < epoch && may_have_lost_answer && has_only_its_own() {
             return Ok(());
         }
         Err(GroupError::FencedEpoch { epoch })

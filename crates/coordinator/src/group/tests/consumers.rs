@@ -147,7 +147,7 @@ fn a_lost_answer_is_told_again_and_who_is_behind_or_ahead_is_fenced() {
                 + b in 2 Stable has t/0
                 b: b in 2: t/0
             b show
-                b: b in 2
+                b: b in 2: t/0
             a show epoch:1
                 a: FencedEpoch
             a show
@@ -1028,6 +1028,37 @@ fn an_operator_removes_members_and_unused_groups_go() {
                 + g is gone
             list
                 no groups
+        "#]],
+    );
+}
+
+#[test]
+fn a_member_in_a_state_of_a_newer_version_begins_anew() {
+    check(
+        "topic t 2
+         a show
+         newer-version a
+         a show busy
+         describe-consumer g
+         a show",
+        expect![[r#"
+            topic t 2
+            a show
+                + a wants t
+                + g epoch 1
+                + a is to get t/01
+                + target 1
+                + a in 1 Stable has t/01
+                a: a in 1: t/01
+            newer-version a
+            a show busy
+                a: FencedEpoch
+            describe-consumer g
+                Reconciling 1/1 uniform
+                a in 1: t/01 -> t/01
+            a show
+                + a in 1 Stable has t/01
+                a: a in 1: t/01
         "#]],
     );
 }

@@ -81,6 +81,12 @@ impl Rig {
                 self.step(Groups::tick)
             }
             ["restart"] => self.restart(),
+            ["compact"] => self.compact(),
+            ["newer-version", who] => {
+                let entry = self.readers.in_unknown_state(who, &self.groups).encode();
+                self.log.push(Logged::Batch(Append { transaction: None, entries: vec![entry] }));
+                self.restart()
+            }
             ["causes"] => {
                 let causes = self.groups.rebalances().iter();
                 causes.map(|(cause, count)| format!("{count} {}\n", cause.name())).collect()
@@ -261,6 +267,28 @@ impl Rig {
         String::new()
     }
 
+    /// Of each key the last record stays, and of what is gone nothing: what a cleaner leaves in the end. It does not go beyond what an open transaction has appended, and leaves
+    /// those that have ended alone.
+    fn compact(&mut self) -> String {
+        let is_open = |(at, it): (usize, &Logged)| match it {
+            Logged::Batch(Append { transaction: Some(it), .. }) => {
+                !self.log[at..].iter().any(|end| matches!(end, Logged::Marker(id, _) if *id == it.id))
+            }
+            _ => false,
+        };
+        let end = self.log.iter().enumerate().position(is_open).unwrap_or(self.log.len());
+        let mut seen = BTreeSet::new();
+        for it in self.log[..end].iter_mut().rev() {
+            let Logged::Batch(Append { transaction: None, entries }) = it else { continue };
+            let mut kept: Vec<Entry> =
+                entries.drain(..).rev().filter(|it| seen.insert(it.key.clone())).collect();
+            kept.retain(|it| it.value.is_some() || matches!(decoded(it), GroupRecord::Offset { .. }));
+            kept.reverse();
+            *entries = kept;
+        }
+        String::new()
+    }
+
     /// A shard that has read the log.
     pub(super) fn replayed(&self) -> Groups {
         let mut groups = Groups::new(self.config.clone(), 2 + self.requests);
@@ -318,6 +346,7 @@ impl Rig {
         let consumers = self.groups.groups.values().filter_map(Group::consumer);
         for consumer in consumers.filter(|it| it.state() != GroupState::Empty) {
             assert_eq!(consumer.state(), GroupState::Stable, "{consumer:?}");
+            self.readers.check_settled(consumer);
         }
     }
 

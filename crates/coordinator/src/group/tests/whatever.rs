@@ -22,6 +22,7 @@ fn lines() -> Vec<String> {
         "end 7 abort",
         "end 8 commit",
         "restart",
+        "compact",
         "forget g t/0 u/0",
         "delete g",
         "drop-topic u",
@@ -62,10 +63,18 @@ fn lines() -> Vec<String> {
 
 /// What may happen to members of the consumer protocol. Two clients have the name of one static member.
 fn reader_lines() -> Vec<String> {
-    let mut lines: Vec<String> =
-        ["wait 100", "wait 4000", "wait 30000", "wait 70000", "sleep 50000", "restart", "delete g"]
-            .map(str::to_owned)
-            .into();
+    let mut lines: Vec<String> = [
+        "wait 100",
+        "wait 4000",
+        "wait 30000",
+        "wait 70000",
+        "sleep 50000",
+        "restart",
+        "compact",
+        "delete g",
+    ]
+    .map(str::to_owned)
+    .into();
     for (who, instance) in [("e", ""), ("f", ""), ("h", " instance:three"), ("i", " instance:three")] {
         for what in [
             "show",

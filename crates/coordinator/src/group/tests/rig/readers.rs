@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{Rig, topic_id};
 use crate::group::consumer::Consumer;
 use crate::group::*;
-use crate::record::{GroupRecord, OwnedPartitions, TopicPartitions};
+use crate::record::{GroupRecord, OwnedPartitions, Reconciliation, TopicPartitions};
 
 /// Topics, on three brokers in the racks `x`, `y` and `z`; partition `n` has its one replica on the broker `n % 3`.
 pub(super) struct Topics {
@@ -169,6 +169,31 @@ impl Readers {
                 };
             }
             Err(_) => {}
+        }
+    }
+
+    /// A record of what a member has, as of a version that knows more.
+    pub(super) fn in_unknown_state(&self, who: &str, groups: &Groups) -> GroupRecord {
+        let it = &self.0[who];
+        let recorded = groups.groups[&*it.group].consumer().expect("of its protocol").recorded();
+        let is_its = |record: &GroupRecord| matches!(record, GroupRecord::Assignment { member, .. } if *member == it.id);
+        let mut record = recorded.into_iter().find(is_its).expect("a member");
+        if let GroupRecord::Assignment { value: Some(value), .. } = &mut record {
+            value.state = Reconciliation::Unknown;
+        }
+        record
+    }
+
+    /// Every member reads what it has.
+    pub(super) fn check_settled(&self, consumer: &Consumer) {
+        for record in consumer.recorded() {
+            if let GroupRecord::Assignment { member, value: Some(has), .. } = record {
+                let reader = self.0.values().find(|it| it.id == member).expect("members are readers");
+                let owned =
+                    has.assigned.iter().flat_map(|it| it.partitions.iter().map(|(at, _)| (it.topic, *at)));
+                let reads = reader.reads.iter().map(|it| (it.topic, it.partition));
+                assert!(reads.eq(owned), "{member}: {:?}, {consumer:?}", reader.reads);
+            }
         }
     }
 
