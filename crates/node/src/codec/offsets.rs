@@ -5,8 +5,8 @@ use std::sync::Arc;
 use klamm_cluster::{Image, image::Topic};
 use klamm_coordinator::{
     group::{
-        ByTopic, Commit, DeleteOffsets, FetchOffsets, GroupError, Identity, NewOffset, OfTopic,
-        Request as Asked, TxnCommit,
+        ByTopic, Commit, DeleteOffsets, FetchOffsets, GroupError, NewOffset, OfTopic, Request as Asked,
+        TxnCommit,
     },
     record::CommittedOffset,
 };
@@ -26,7 +26,7 @@ use klamm_wire::{
     txn_offset_commit::{TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic},
 };
 
-use super::groups::{Parts, Whom, code, generation};
+use super::groups::{Parts, Whom, code, identity};
 use crate::{coordinators, errors::ToCode};
 
 /// From these versions on, topics are named by their ids.
@@ -138,9 +138,7 @@ pub(super) fn fetch(request: OffsetFetchRequest, version: i16, image: &Image) ->
             let known = topics.into_iter().filter_map(|topic| known(topic, version, image, &mut answer));
             known.collect::<Vec<_>>()
         });
-        let identity =
-            |member_id| Identity { member_id, instance_id: None, generation: generation(member_epoch) };
-        let member = member_id.map(identity);
+        let member = member_id.map(|member_id| identity(member_id, None, member_epoch));
         let asked = FetchOffsets { group: group_id.clone(), member, topics, require_stable };
         parts.push((Whom::Named(group_id), coordinators::Asked::Group(Asked::FetchOffsets(asked))));
         response.groups.push(answer);
@@ -362,11 +360,7 @@ pub(crate) fn txn_commit(request: TxnOffsetCommitRequest, version: i16, image: &
             base_sequence: Producer::NO_SEQUENCE,
         },
         group: request.group_id.clone(),
-        member: Identity {
-            member_id: request.member_id,
-            instance_id: request.group_instance_id,
-            generation: generation(request.generation_id_or_member_epoch),
-        },
+        member: identity(request.member_id, request.group_instance_id, request.generation_id_or_member_epoch),
         topics,
     };
     Parts::one(response, &request.group_id, Asked::TxnCommit(asked))

@@ -104,6 +104,7 @@ impl Consumer {
         if self.target.epoch < self.epoch {
             self.assign(turn, log)?;
         }
+        self.check_is_resolved(&id)?;
         let before = self.members[&id].has.clone();
         self.reconcile(turn, log, &id, it.given_epoch(), owned.as_ref())?;
         let has = &self.members[&id].has;
@@ -184,6 +185,9 @@ impl Consumer {
         let (group, member) = (self.name.to_string(), who.id.to_string());
         let record = GroupRecord::Member { group, member, value: Some(said) };
         turn.check_fits(&record.encode())?;
+        if let Some(old) = who.replaces.as_ref().map(|id| &self.members[id]) {
+            old.check_can_keep(turn, &self.name, &who.id, &old.target)?;
+        }
         match &who.replaces {
             Some(old_id) => self.replace(turn, log, old_id, &who.id, record),
             None => self.put(log, record),

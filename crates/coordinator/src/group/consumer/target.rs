@@ -69,7 +69,7 @@ impl Consumer {
             .map(|((id, _), share)| (id.clone(), share))
             .collect();
         for (id, share) in &changed {
-            self.members[id].check_can_keep(turn, id, share)?;
+            self.members[id].check_can_keep(turn, &self.name, id, share)?;
         }
         for (id, share) in changed {
             let record = GroupRecord::MemberTarget {
@@ -98,11 +98,18 @@ impl Consumer {
 
 impl Member {
     /// Whatever it may have on its way there must fit in one record.
-    fn check_can_keep(&self, turn: &Turn<'_>, id: &str, share: &Partitions) -> Result<(), GroupError> {
+    pub(super) fn check_can_keep(
+        &self,
+        turn: &Turn<'_>,
+        group: &str,
+        id: &str,
+        share: &Partitions,
+    ) -> Result<(), GroupError> {
         let all: BTreeSet<_> = share.iter().copied().chain(self.has.partitions()).collect();
         let topic_count = all.iter().map(|it| it.topic).collect::<BTreeSet<_>>().len();
         // A topic may be in both lists.
-        let size = RECORD_SIZE + 2 * id.len() + all.len() * PARTITION_SIZE + 2 * topic_count * TOPIC_SIZE;
+        let names_size = group.len() + id.len();
+        let size = RECORD_SIZE + names_size + all.len() * PARTITION_SIZE + 2 * topic_count * TOPIC_SIZE;
         let max = turn.config.batch_size_max;
         if size <= max { Ok(()) } else { Err(GroupError::TooLarge { size, max }) }
     }

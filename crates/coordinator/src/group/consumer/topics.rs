@@ -56,9 +56,23 @@ impl Consumer {
         }
         changed.extend(self.regexes.keys().filter(|it| !wanted.contains(it)).map(|it| (it.clone(), None)));
         for (regex, value) in changed {
-            self.put(log, GroupRecord::Regex { group: self.name.to_string(), regex, value });
+            let record = GroupRecord::Regex { group: self.name.to_string(), regex, value };
+            if turn.check_fits(&record.encode()).is_ok() {
+                self.put(log, record);
+            } else {
+                tracing::warn!(group = ?self.name, "an expression stands for more topics than can be kept");
+            }
         }
         self.seen_image = Some(turn.shared.image_count);
+    }
+
+    pub(super) fn check_is_resolved(&self, member: &str) -> Result<(), GroupError> {
+        match &self.members[member].said.topic_regex {
+            Some(regex) if !self.regexes.contains_key(regex) => {
+                Err(GroupError::InvalidRegex { why: "it stands for too many topics".to_owned() })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The topics that are there of those that members want, by their wishes: most members have the same.

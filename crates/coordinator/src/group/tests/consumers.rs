@@ -114,7 +114,10 @@ fn a_lost_answer_is_told_again_and_who_is_behind_or_ahead_is_fenced() {
          b show
          a show epoch:1
          a show
-         describe-consumer g",
+         wait 44999
+         b show
+         wait 1
+         a show",
         expect![[r#"
             topic t 2
             a show lost
@@ -152,10 +155,22 @@ fn a_lost_answer_is_told_again_and_who_is_behind_or_ahead_is_fenced() {
                 a: FencedEpoch
             a show
                 a: FencedEpoch
-            describe-consumer g
-                Stable 2/2 uniform
-                a in 2: t/1 -> t/1
-                b in 2: t/0 -> t/0
+            wait 44999
+            b show
+                b: b in 2
+            wait 1
+                at 45000
+                + a has nothing
+                + a is to get nothing
+                + a is gone
+                + g epoch 3
+            a show
+                + a wants t
+                + g epoch 4
+                + a is to get t/1
+                + target 4
+                + a in 4 Stable has t/1
+                a: a in 4: t/1
         "#]],
     );
 }
@@ -1061,4 +1076,57 @@ fn a_member_in_a_state_of_a_newer_version_begins_anew() {
                 a: a in 1: t/01
         "#]],
     );
+}
+
+#[test]
+fn shares_that_do_not_fit_in_a_record_wait_for_members_to_share_them() {
+    check_with(
+        GroupConfig { batch_size_max: 600, ..GroupConfig::default() },
+        "topic t 60
+         a show
+         list
+         a show
+         b show
+         a show
+         list",
+        expect![[r#"
+            topic t 60
+            a show
+                + a wants t
+                + g epoch 1
+                a: TooLarge
+            list
+                g "consumer" Assigning consumer
+            a show
+                a: TooLarge
+            b show
+                + b wants t
+                + g epoch 2
+                + a is to get t/0246810121416182022242628303234363840424446485052545658
+                + b is to get t/1357911131517192123252729313335373941434547495153555759
+                + target 2
+                + b in 2 Stable has t/1357911131517192123252729313335373941434547495153555759
+                b: b in 2: t/1357911131517192123252729313335373941434547495153555759
+            a show
+                + a in 2 Stable has t/0246810121416182022242628303234363840424446485052545658
+                a: a in 2: t/0246810121416182022242628303234363840424446485052545658
+            list
+                g "consumer" Stable consumer
+        "#]],
+    );
+}
+
+#[test]
+fn an_expression_that_stands_for_too_many_topics_concerns_only_who_has_it() {
+    let mut rig = Rig::new(GroupConfig { batch_size_max: 600, ..GroupConfig::default() });
+    for number in 0..50 {
+        rig.run(&format!("topic many-topics-{number} 1"));
+    }
+    assert_eq!(rig.run("a show topics: regex:many.*").lines().last(), Some("a: InvalidRegex"));
+    rig.check();
+    rig.run("b show topics:many-topics-7");
+    rig.check();
+    assert_eq!(rig.run("b show full topics:many-topics-7"), "b: b in 2: many-topics-7/0\n");
+    assert_eq!(rig.run("a show regex:many-topics-0").lines().last(), Some("a: a in 3: many-topics-0/0"));
+    rig.check();
 }
