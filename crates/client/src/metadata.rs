@@ -176,21 +176,27 @@ impl Cluster {
         self.topics.iter().find(|(_, topic)| topic.id == id).map(|(name, _)| name)
     }
 
-    /// Takes over what a newer answer says about the topics it covers.
-    fn merge(&self, newer: Self) -> Self {
+    /// Takes over what a newer answer says about the topics it covers, except where more is known already.
+    fn merge(&self, newer: Self, seen: &BTreeMap<Arc<str>, SeenEpochs>) -> Self {
         let mut topics = self.topics.clone();
         let mut brokers = if newer.brokers.is_empty() { self.brokers.clone() } else { newer.brokers };
         for (name, mut topic) in newer.topics {
-            if let Some(known) = topics.get(&name).filter(|known| known.id == topic.id) {
-                for (partition, known) in topic.partitions.iter_mut().zip(&known.partitions) {
-                    if partition.leader_epoch < known.leader_epoch {
-                        *partition = known.clone();
-                        // Who answers may not have heard of the leader's broker either.
-                        let leader = known.leader.and_then(|leader| self.brokers.get_key_value(&leader));
-                        if let Some((&leader, address)) = leader {
-                            brokers.entry(leader).or_insert_with(|| address.clone());
-                        }
-                    }
+            let known = topics.remove(&name).filter(|known| known.id == topic.id);
+            let seen = seen.get(&name).filter(|seen| seen.topic_id == topic.id);
+            for (index, partition) in topic.partitions.iter_mut().enumerate() {
+                let epoch = seen.and_then(|seen| seen.epochs.get(index)).copied().unwrap_or(-1);
+                if epoch <= partition.leader_epoch {
+                    continue;
+                }
+                // Whoever leads by now is not the one that is told.
+                *partition =
+                    known.as_ref().and_then(|known| known.partitions.get(index)).cloned().unwrap_or(
+                        Partition { leader: None, leader_epoch: epoch, ..std::mem::take(partition) },
+                    );
+                // Who answers may not have heard of the leader's broker either.
+                let leader = partition.leader.and_then(|leader| self.brokers.get_key_value(&leader));
+                if let Some((&leader, address)) = leader {
+                    brokers.entry(leader).or_insert_with(|| address.clone());
                 }
             }
             topics.insert(name, topic);
@@ -201,6 +207,29 @@ impl Cluster {
             brokers,
             topics,
             all_told: self.all_told,
+        }
+    }
+}
+
+/// The newest epochs of a topic's leaders that anybody told, by partition: they are kept also while brokers say that there is no such topic, as one that
+/// does so may only lag behind, and the next one may tell of a leader that is gone.
+#[derive(Debug, Default)]
+struct SeenEpochs {
+    topic_id: TopicId,
+    epochs: Vec<i32>,
+}
+
+impl SeenEpochs {
+    fn note(&mut self, topic: &Topic) {
+        if topic.partitions.is_empty() {
+            return;
+        }
+        if self.topic_id != topic.id {
+            *self = Self { topic_id: topic.id, epochs: Vec::new() };
+        }
+        self.epochs.resize(self.epochs.len().max(topic.partitions.len()), -1);
+        for (seen, partition) in self.epochs.iter_mut().zip(&topic.partitions) {
+            *seen = (*seen).max(partition.leader_epoch);
         }
     }
 }
@@ -220,6 +249,7 @@ pub fn metadata_request(topics: Option<Vec<Arc<str>>>, allow_auto_topic_creation
 #[derive(Debug)]
 pub struct MetadataCache {
     cluster: Arc<Cluster>,
+    seen: BTreeMap<Arc<str>, SeenEpochs>,
     wanted: BTreeSet<Arc<str>>,
     unanswered: BTreeSet<Arc<str>>,
     /// How many want to know of all topics.
@@ -243,6 +273,7 @@ impl MetadataCache {
     pub fn new(backoff: Backoff, age_max_ms: u64, random: Random) -> Self {
         Self {
             cluster: Arc::default(),
+            seen: BTreeMap::new(),
             wanted: BTreeSet::new(),
             unanswered: BTreeSet::new(),
             all_wanted: 0,
@@ -294,6 +325,7 @@ impl MetadataCache {
     pub fn forget(&mut self, topic: &str) {
         self.wanted.remove(topic);
         self.unanswered.remove(topic);
+        self.seen.remove(topic);
         if self.cluster.topics.contains_key(topic) {
             Arc::make_mut(&mut self.cluster).topics.remove(topic);
         }
@@ -317,6 +349,7 @@ impl MetadataCache {
         let place = cluster.topics.get_mut(&topic).and_then(|it| it.partitions.get_mut(partition as usize));
         let place = place.expect("it was found above");
         (place.leader, place.leader_epoch) = (Some(leader), leader_epoch);
+        self.note_epochs();
         true
     }
 
@@ -350,7 +383,7 @@ impl MetadataCache {
         let newer = Cluster::from_response(response);
         let all: Option<BTreeSet<_>> =
             (self.state == State::Asking { all: true }).then(|| newer.topics.keys().cloned().collect());
-        let mut merged = self.cluster.merge(newer);
+        let mut merged = self.cluster.merge(newer, &self.seen);
         merged.all_told += u64::from(all.is_some());
         // What nobody asked for is not kept, or a broker that tells of ever new topics would fill our memory.
         merged.topics.retain(|name, _| {
@@ -365,10 +398,21 @@ impl MetadataCache {
             })
         });
         self.cluster = Arc::new(merged);
+        self.note_epochs();
         self.failures = if incomplete { self.failures.saturating_add(1) } else { 0 };
         let wait_us = self.backoff.wait_us(self.failures.max(1), &mut self.random);
         self.state = State::Resting { since: Some(now), not_before: Tick(now.0 + wait_us) };
         self.stale |= incomplete;
+    }
+
+    fn note_epochs(&mut self) {
+        self.seen.retain(|name, _| self.cluster.topics.contains_key(name));
+        for (name, topic) in &self.cluster.topics {
+            match self.seen.get_mut(name) {
+                Some(seen) => seen.note(topic),
+                None => self.seen.entry(name.clone()).or_default().note(topic),
+            }
+        }
     }
 
     /// Nobody answered.
@@ -420,6 +464,37 @@ mod tests {
         assert_eq!(cache.cluster().leader("t", 0), Some((BrokerId(2), 5)));
         cache.answered(Tick(2), answer(1, 6));
         assert_eq!(cache.cluster().leader("t", 0), Some((BrokerId(1), 6)));
+    }
+
+    /// A broker that was cut off told its old picture after another one had just begun and knew no topic: it was believed, and with it a leader that was gone.
+    #[test]
+    fn an_answer_that_knows_no_such_topic_does_not_make_an_old_leader_believed() {
+        let without = |error: ErrorCode| MetadataResponse {
+            topics: vec![MetadataResponseTopic {
+                name: Some("t".into()),
+                error_code: error.code(),
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        let with_id = |mut told: MetadataResponse, id: TopicId| {
+            told.topics[0].topic_id = id;
+            told
+        };
+        let (id, another) = (TopicId(uuid::Uuid::from_u128(7)), TopicId(uuid::Uuid::from_u128(8)));
+        for error in [ErrorCode::UnknownTopicOrPartition, ErrorCode::LeaderNotAvailable] {
+            let mut cache = cache();
+            cache.want("t");
+            cache.answered(Tick(0), with_id(answer(2, 5), id));
+            cache.answered(Tick(1), without(error));
+            assert_eq!(cache.cluster().leader("t", 0), None);
+            cache.answered(Tick(2), with_id(answer(1, 4), id));
+            assert_eq!(cache.cluster().leader("t", 0), None, "{error:?}");
+            cache.answered(Tick(3), with_id(answer(2, 5), id));
+            assert_eq!(cache.cluster().leader("t", 0), Some((BrokerId(2), 5)));
+            cache.answered(Tick(4), with_id(answer(1, 0), another));
+            assert_eq!(cache.cluster().leader("t", 0), Some((BrokerId(1), 0)), "that is another topic");
+        }
     }
 
     #[test]

@@ -381,7 +381,8 @@ impl Machine {
                 self.wake = Some(self.wake.map_or(slot.not_before, |wake| wake.min(slot.not_before)));
                 continue;
             }
-            let Some((leader, _)) = self.cluster.leader(&slot.topic, slot.partition) else {
+            let leader = self.cluster.leader(&slot.topic, slot.partition);
+            let Some((leader, _)) = leader.filter(|(_, epoch)| slot.may_ask(*epoch)) else {
                 lacks_leader |= self.wait_for_leader(now, place, out);
                 continue;
             };

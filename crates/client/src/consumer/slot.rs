@@ -99,6 +99,12 @@ impl Slot {
         self.partition == partition && *self.topic == *topic
     }
 
+    /// Whether a leader of this epoch may have all that was read: one from before its last record lacks it, and knows nothing of the leaders since
+    /// (KIP-320). Who does not say an epoch (-1) is believed.
+    pub(super) fn may_ask(&self, leader_epoch: i32) -> bool {
+        leader_epoch < 0 || self.read_epoch.is_none_or(|read| read.0 <= leader_epoch)
+    }
+
     /// Whether there is no need to wait though it could not be read, as there is news.
     pub(super) fn may_hurry(&mut self) -> bool {
         self.hurries = self.hurries.saturating_add(1);

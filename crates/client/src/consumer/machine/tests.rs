@@ -33,10 +33,11 @@ fn cluster_in_epoch(leaders: &[i32], leader_epoch: i32) -> Arc<Cluster> {
     Arc::new(Cluster { topics: BTreeMap::from([("t".into(), topic)]), ..Cluster::default() })
 }
 
-/// A batch as a log holds it: BASE+COUNT; in a transaction of producer 7 t7:BASE+COUNT, and the ends of transactions commit7:BASE+1 and
-/// abort7:BASE+1.
+/// A batch as a log holds it: BASE+COUNT, or BASE+COUNT@EPOCH of its leader; in a transaction of producer 7 t7:BASE+COUNT, and the ends of transactions
+/// commit7:BASE+1 and abort7:BASE+1.
 fn batch(word: &str) -> Vec<u8> {
     let (kind, extent) = word.split_once(':').unwrap_or(("", word));
+    let (extent, leader_epoch) = extent.split_once('@').unwrap_or((extent, "0"));
     let (base, count) = extent.split_once('+').expect("base+count");
     let (base, count): (i64, u32) = (base.parse().expect("a base"), count.parse().expect("a count"));
     let name = kind.trim_end_matches(|it: char| it.is_ascii_digit());
@@ -56,7 +57,7 @@ fn batch(word: &str) -> Vec<u8> {
     }
     let seal = Seal {
         base_offset: Offset::new(base),
-        leader_epoch: Some(LeaderEpoch(0)),
+        leader_epoch: Some(LeaderEpoch(leader_epoch.parse().expect("an epoch"))),
         producer,
         is_transactional: producer.is_some(),
         is_control: key.is_some(),
@@ -952,6 +953,32 @@ fn what_a_new_leader_lacks_is_told_and_what_it_has_is_not_read_twice() {
         );
         check_with(&config, &[1], &[Start::At(Offset::ZERO)], &script, &expected);
     }
+}
+
+/// A leader that was cut off knows nothing of those after it, and would say that the position is not in its log.
+#[test]
+fn a_leader_from_before_what_was_read_is_not_asked() {
+    check(
+        &[Start::At(Offset::ZERO)],
+        "0 epoch 5 2\n 1 fetched #0 0 9 0+2@5\n 2 take\n 3 broken #1\n 4 epoch 4 1\n 200 tick\n 301 epoch 5 2",
+        &expect![[r#"
+            0 epoch 5 2
+                fetch #0 of 2, waiting 0 ms: 0 from 0
+            1 fetched #0 0 9 0+2@5
+                readable
+                fetch #1 of 2, waiting 500 ms: 0 from 2
+            2 take
+                0: 0 1
+            3 broken #1
+                refresh
+            4 epoch 4 1
+                refresh
+            200 tick
+                refresh
+            301 epoch 5 2
+                ask #2 of 2: where 0 ends in epoch 5, leader since 5
+        "#]],
+    );
 }
 
 #[test]
