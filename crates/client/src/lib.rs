@@ -24,6 +24,7 @@ mod client;
 pub mod consumer;
 mod coordinators;
 mod format;
+pub mod group;
 pub mod metadata;
 mod metrics;
 mod net;
@@ -53,6 +54,7 @@ pub use consumer::{
 #[cfg(feature = "json")]
 pub use format::JsonFormat;
 pub use format::{Deserializer, FormatError, RawFormat, Serializer, TextFormat};
+pub use group::GroupMetadata;
 pub use metrics::{ClientMetrics, ConsumerMetrics, ProducerMetrics, Timing};
 pub use partitioner::{Partitioner, Random, murmur2, partition_of_key};
 pub use producer::{
