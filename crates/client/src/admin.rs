@@ -42,6 +42,7 @@ pub use group_offsets::CommittedOffset;
 pub use groups::{GroupDescription, GroupFilter, GroupMember, GroupState, GroupType, ListedGroup};
 pub use log_dirs::{LogDir, ReplicaOnDisk};
 pub use names::PartitionName;
+pub(crate) use names::by_topic;
 pub use offsets::{ListedOffset, OffsetQuestion, TrimTo};
 pub use placement::{Election, Reassignment};
 pub use producers::ActiveProducer;

@@ -120,6 +120,8 @@ impl Client {
             tls,
             sasl: config.sasl.clone(),
             counters: Counters::default(),
+            // Older than any picture: what does not tell of one has no such features.
+            transaction_level: Mutex::new((-1, 0)),
         };
         let pool = Pool::new(config.bootstrap.clone(), manner);
         let cache = MetadataCache::new(config.backoff, config.metadata_age_max_ms, seeded());

@@ -58,8 +58,9 @@ pub use group::GroupMetadata;
 pub use metrics::{ClientMetrics, ConsumerMetrics, ProducerMetrics, Timing};
 pub use partitioner::{Partitioner, Random, murmur2, partition_of_key};
 pub use producer::{
-    Acks, BatchReport, Cause, Config as ProducerConfig, Delivered, Delivery, OwnedRecord, Producer, Record,
-    SendError, TypedProducer, Unacknowledged,
+    Acks, BatchReport, Cause, Config as ProducerConfig, Delivered, Delivery, OwnedRecord, Producer,
+    Protocol as TransactionProtocol, Record, SendError, Transaction, TransactionError, TransactionalConfig,
+    TransactionalProducer, TypedProducer, Unacknowledged, Uncommitted,
 };
 pub use properties::{PropertyError, foreign_property, property_names, read_properties};
 pub use sasl::{Password, Sasl, Tokens};

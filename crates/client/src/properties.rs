@@ -18,7 +18,7 @@ use tracing::debug;
 use crate::tls::{NOT_PEM, read_store, with_lines};
 use crate::{
     Acks, ClientConfig, ConsumerConfig, Password, ProducerConfig, Sasl, ScramMechanism, Tls, TlsIdentity,
-    TlsVersion, Tokens,
+    TlsVersion, Tokens, TransactionalConfig,
 };
 
 /// Settings that can't be used.
@@ -103,12 +103,13 @@ type Set<C> = fn(&mut C, &str) -> Result<(), String>;
 enum Reader {
     Client(Set<ClientConfig>),
     Producer(Set<ProducerConfig>),
+    Transactions(Set<TransactionalConfig>),
     Consumer(Set<ConsumerConfig>),
     /// It is accepted and has no effect, for this reason.
     Nobody(&'static str),
 }
 
-use Reader::{Client, Consumer, Nobody, Producer};
+use Reader::{Client, Consumer, Nobody, Producer, Transactions};
 
 const JAAS: &str = "sasl.jaas.config";
 const KEY: &str = "ssl.keystore.key";
@@ -120,8 +121,9 @@ const SECRETS: [&str; 4] = [JAAS, KEY, CHAIN, ROOTS];
 const INT: i64 = i32::MAX as i64;
 const LONG: i64 = i64::MAX;
 const PROTOCOL: &str = "security.protocol";
+const ID: &str = "transactional.id";
 const WITH_GROUPS: &str = "there are no consumer groups yet";
-const WITH_TRANSACTIONS: &str = "there are no transactions yet";
+const WITH_TRANSACTIONS: &str = "a producer of transactions has it, and this is none";
 const IN_CODE: &str = "given in code, by type";
 const BY_ITSELF: &str = "sockets and addresses are looked after without settings";
 const OF_JAVA: &str = "only Java has such a thing";
@@ -261,8 +263,8 @@ const KEYS: &[(&str, Reader)] = &[
     ("ssl.truststore.type", Client(|_, value| refuse_unless(value == "PEM", NOT_PEM))),
     // It decides which of those above count.
     (PROTOCOL, Client(set_protocol)),
-    ("transaction.timeout.ms", Nobody(WITH_TRANSACTIONS)),
-    ("transactional.id", Producer(|_, _| refuse_unless(false, WITH_TRANSACTIONS))),
+    ("transaction.timeout.ms", Transactions(|config, value| set_ms(&mut config.timeout_ms, 1..=INT, value))),
+    (ID, Transactions(|config, value| set(&mut config.transactional_id, value))),
     ("value.deserializer", Nobody(IN_CODE)),
     ("value.serializer", Nobody(IN_CODE)),
 ];
@@ -274,7 +276,7 @@ impl ClientConfig {
         let given = last_of_each(properties);
         let config = read(config, &given, |reader| match reader {
             Client(set) => Some(*set),
-            Producer(_) | Consumer(_) | Nobody(_) => None,
+            Producer(_) | Transactions(_) | Consumer(_) | Nobody(_) => None,
         })?;
         // As Kafka's clients do without it: what stands there of TLS and SASL does not count.
         let config =
@@ -291,9 +293,17 @@ impl ProducerConfig {
     /// The defaults, changed by Kafka's settings: docs/CLIENT_CONFIG.md has the keys.
     pub fn from_properties(properties: &[(impl AsRef<str>, impl AsRef<str>)]) -> Result<Self, PropertyError> {
         let given = last_of_each(properties);
-        let config = read(Self::default(), &given, |reader| match reader {
+        // Whoever asks for transactions must not lose them without a word.
+        match given.get(ID) {
+            Some(id) => Err(invalid(ID, id, WITH_TRANSACTIONS)),
+            None => Self::of_transactions_or_not(&given),
+        }
+    }
+
+    fn of_transactions_or_not(given: &BTreeMap<&str, &str>) -> Result<Self, PropertyError> {
+        let config = read(Self::default(), given, |reader| match reader {
             Producer(set) => Some(*set),
-            Client(_) | Consumer(_) | Nobody(_) => None,
+            Client(_) | Transactions(_) | Consumer(_) | Nobody(_) => None,
         })?;
         match given.get_key_value("enable.idempotence") {
             // Whoever asks for it must not lose it by another setting.
@@ -305,12 +315,25 @@ impl ProducerConfig {
     }
 }
 
+impl TransactionalConfig {
+    /// The defaults, changed by Kafka's settings; `transactional.id` must be among them. docs/CLIENT_CONFIG.md has the keys.
+    pub fn from_properties(properties: &[(impl AsRef<str>, impl AsRef<str>)]) -> Result<Self, PropertyError> {
+        let given = last_of_each(properties);
+        let config = Self { producer: ProducerConfig::of_transactions_or_not(&given)?, ..Self::new("") };
+        let config = read(config, &given, |reader| match reader {
+            Transactions(set) => Some(*set),
+            Client(_) | Producer(_) | Consumer(_) | Nobody(_) => None,
+        })?;
+        if config.transactional_id.is_empty() { Err(PropertyError::Missing(ID)) } else { Ok(config) }
+    }
+}
+
 impl ConsumerConfig {
     /// The defaults, changed by Kafka's settings: docs/CLIENT_CONFIG.md has the keys.
     pub fn from_properties(properties: &[(impl AsRef<str>, impl AsRef<str>)]) -> Result<Self, PropertyError> {
         read(Self::default(), &last_of_each(properties), |reader| match reader {
             Consumer(set) => Some(*set),
-            Client(_) | Producer(_) | Nobody(_) => None,
+            Client(_) | Producer(_) | Transactions(_) | Nobody(_) => None,
         })
     }
 }

@@ -27,7 +27,7 @@ impl fmt::Display for PartitionName {
 }
 
 /// The partitions' numbers by topic, as requests want them.
-pub(super) fn by_topic<'a>(
+pub(crate) fn by_topic<'a>(
     partitions: impl IntoIterator<Item = &'a PartitionName>,
 ) -> BTreeMap<Arc<str>, Vec<i32>> {
     let mut topics: BTreeMap<Arc<str>, Vec<i32>> = BTreeMap::new();

@@ -13,3 +13,10 @@ pub struct GroupMetadata {
     /// The group's generation, in the consumer protocol the member's epoch; -1 as long as it is not in the group.
     pub generation: i32,
 }
+
+impl GroupMetadata {
+    /// Of who reads partitions of its own choice for the group and is no member.
+    pub fn without_member(group_id: impl Into<String>) -> Self {
+        Self { group_id: group_id.into(), member_id: String::new(), instance_id: None, generation: -1 }
+    }
+}

@@ -13,6 +13,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use klamm_model::{Tick, Timestamp};
+use klamm_wire::ApiVersionsResponse;
+use parking_lot::Mutex;
 
 use crate::metrics::Counters;
 use crate::partitioner::Random;
@@ -30,6 +32,21 @@ pub(crate) struct Manner {
     pub(crate) tls: Option<Arc<rustls::ClientConfig>>,
     pub(crate) sasl: Option<Sasl>,
     pub(crate) counters: Counters,
+    /// Of the newest picture of the cluster's features that a broker told: its number, and the level of `transaction.version` in it.
+    pub(crate) transaction_level: Mutex<(i64, i16)>,
+}
+
+impl Manner {
+    /// What the cluster has agreed on (KIP-584), if this broker knows it better than those before.
+    pub(crate) fn learn_features(&self, response: &ApiVersionsResponse) {
+        let features = &response.finalized_features;
+        let level =
+            features.iter().find(|it| it.name == "transaction.version").map_or(0, |it| it.max_version_level);
+        let mut known = self.transaction_level.lock();
+        if known.0 <= response.finalized_features_epoch {
+            *known = (response.finalized_features_epoch, level);
+        }
+    }
 }
 
 /// The client's own clock, and the wall clock for the timestamps of records.

@@ -101,6 +101,11 @@ impl Pool {
         self.shared.manner.counters.snapshot()
     }
 
+    /// The level of the feature `transaction.version` that the cluster has agreed on, as far as brokers have told.
+    pub(crate) fn transaction_level(&self) -> i16 {
+        self.shared.manner.transaction_level.lock().1
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.shared.state.lock().is_closed
     }
@@ -255,7 +260,7 @@ async fn open(address: &str, source: Source, manner: &Arc<Manner>) -> Result<Arc
     });
     let mut version = *ApiKey::ApiVersions.stable_versions().end();
     loop {
-        match hello(&connection, version, timeout).await? {
+        match hello(&connection, manner, version, timeout).await? {
             Hello::Known => break,
             Hello::AskInVersion(other) if other < version => version = other,
             Hello::AskInVersion(_) => {
@@ -276,7 +281,12 @@ enum Hello {
     AskInVersion(i16),
 }
 
-async fn hello(connection: &Connection, version: i16, timeout: Duration) -> Result<Hello, CallError> {
+async fn hello(
+    connection: &Connection,
+    manner: &Manner,
+    version: i16,
+    timeout: Duration,
+) -> Result<Hello, CallError> {
     let request = Request::ApiVersions(ApiVersionsRequest {
         client_software_name: "klamm".into(),
         client_software_version: env!("CARGO_PKG_VERSION").into(),
@@ -291,6 +301,7 @@ async fn hello(connection: &Connection, version: i16, timeout: Duration) -> Resu
         return Ok(Hello::AskInVersion(offered.map_or(0, |api| api.max_version)));
     }
     connection.learn_versions(&response);
+    manner.learn_features(&response);
     Ok(Hello::Known)
 }
 

@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use klamm_model::Compression;
 
+use super::question::Protocol;
 use crate::backoff::Backoff;
 use crate::partitioner::Partitioner;
 
@@ -99,6 +100,31 @@ impl Default for Config {
             delivery_timeout_ms: 120_000,
             request_timeout_ms: 30_000,
             block_max_ms: 60_000,
+        }
+    }
+}
+
+/// Settings of a producer of transactions.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TransactionalConfig {
+    /// The name that the producer keeps over restarts: who comes with it last fences all others, and what they left open is aborted.
+    pub transactional_id: String,
+    /// After so long the coordinator aborts a transaction that is still open, and fences its producer; in milliseconds.
+    pub timeout_ms: u64,
+    /// How transactions go; `None`: as the cluster has agreed. The older way goes with every cluster, and takes a round more for each partition.
+    pub protocol: Option<Protocol>,
+    /// How records are written. Needs [`Acks::All`] and numbered batches.
+    pub producer: Config,
+}
+
+impl TransactionalConfig {
+    /// The defaults of Kafka's Java client.
+    pub fn new(transactional_id: impl Into<String>) -> Self {
+        Self {
+            transactional_id: transactional_id.into(),
+            timeout_ms: 60_000,
+            protocol: None,
+            producer: Config::default(),
         }
     }
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use klamm_model::{BrokerId, Offset, Timestamp, TopicId};
 
 use super::error::{Cause, SendError};
+use super::question::Question;
 use crate::call::CallId;
 use crate::metadata::LeaderHint;
 use crate::trouble::CommonTrouble;
@@ -27,6 +28,18 @@ pub enum Effect<T> {
         /// The question's number.
         call: CallId,
     },
+    /// Ask a coordinator, or anybody where none is named; to be answered by [`Machine::coordinated`](super::machine::Machine::coordinated) or
+    /// [`Machine::call_failed`](super::machine::Machine::call_failed).
+    Ask {
+        /// The question's number.
+        call: CallId,
+        /// Whom.
+        coordinator: Option<BrokerId>,
+        /// What.
+        question: Question,
+    },
+    /// Whoever waits for a transaction's beginning or end, or for its offsets, may look again.
+    Progress,
     /// What is known of the cluster proved wrong.
     RefreshMetadata,
     /// A broker told who leads a partition now.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use klamm_model::ErrorCode;
 
+use super::transaction_error::TransactionError;
 use crate::call::CallError;
 use crate::trouble::Reason;
 
@@ -103,6 +104,12 @@ pub enum Cause {
         /// What the serializer said.
         problem: String,
     },
+    /// It belongs in a transaction, and that does not go on.
+    #[error("{0}")]
+    Transaction(Box<TransactionError>),
+    /// Its transaction was aborted before it was written.
+    #[error("its transaction was aborted")]
+    Aborted,
     /// The producer was closed before.
     #[error("the producer is closed")]
     Closed,
@@ -135,7 +142,7 @@ fn detail(message: &Option<String>) -> String {
     message.as_ref().map_or(String::new(), |message| format!(": {message}"))
 }
 
-fn last_cause(last: &Option<Box<Cause>>) -> String {
+pub(super) fn last_cause(last: &Option<Box<Cause>>) -> String {
     last.as_ref().map_or(String::new(), |cause| format!("; what stood in the way: {cause}"))
 }
 

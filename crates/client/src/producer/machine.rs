@@ -6,9 +6,11 @@
 //! are numbered and none is given up.
 
 mod answers;
+mod coordinator;
 #[cfg(test)]
 mod tests;
 mod topics;
+mod transactions;
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -19,10 +21,12 @@ use klamm_wire::{ApiKey, InitProducerIdResponse, ProduceResponse, produce::Leade
 use rustc_hash::FxHashMap;
 
 use self::topics::TopicSlots;
-use super::config::{Acks, Config};
+use self::transactions::Transactions;
+use super::config::{Acks, Config, TransactionalConfig};
 use super::effect::{Effect, TopicBatches, Written};
 use super::error::Cause;
-use super::queue::{BatchId, Identity, Next, PartitionQueue};
+use super::question::Identity;
+use super::queue::{BatchId, Next, PartitionQueue};
 use super::record::{Appended, Record, Refused, never};
 use crate::call::{CallError, CallId};
 use crate::metadata::{BrokerAddress, Cluster, LeaderHint};
@@ -39,7 +43,13 @@ struct Call {
 #[derive(Debug)]
 enum IdentityState {
     Off,
-    Unknown { asking: Option<CallId>, not_before: Tick, failing: Option<Failing<Cause>> },
+    Unknown {
+        asking: Option<CallId>,
+        not_before: Tick,
+        failing: Option<Failing<Cause>>,
+    },
+    /// The coordinator of our transactions gives it.
+    Awaited,
     Known(Identity),
 }
 
@@ -55,6 +65,7 @@ pub struct Machine<T> {
     is_active: Vec<bool>,
     active: Vec<usize>,
     identity: IdentityState,
+    transactions: Option<Transactions>,
     calls: BTreeMap<CallId, Call>,
     in_flight: BTreeMap<BrokerId, usize>,
     /// Of each batch that has not ended, the number of parts: more than one if it was cut.
@@ -88,6 +99,7 @@ impl<T: Clone + Default> Machine<T> {
             is_active: Vec::new(),
             active: Vec::new(),
             identity,
+            transactions: None,
             calls: BTreeMap::new(),
             in_flight: BTreeMap::new(),
             outstanding: BTreeMap::new(),
@@ -101,6 +113,12 @@ impl<T: Clone + Default> Machine<T> {
             wake: None,
             random,
         }
+    }
+
+    /// A producer whose records belong to transactions. Its settings number batches.
+    pub fn transactional(config: TransactionalConfig, cluster: Arc<Cluster>, random: Random) -> Self {
+        let transactions = Some(Transactions::new(config.transactional_id.into(), config.timeout_ms));
+        Self { identity: IdentityState::Awaited, transactions, ..Self::new(config.producer, cluster, random) }
     }
 
     /// What the producer was told.
@@ -141,6 +159,9 @@ impl<T: Clone + Default> Machine<T> {
     ) -> Result<Appended<'_, T>, Refused> {
         if self.is_closed {
             return Err(never(record, Cause::Closed));
+        }
+        if let Some(Err(error)) = self.transactions.as_ref().map(Transactions::check_open) {
+            return Err(never(record, Cause::Transaction(Box::new(error))));
         }
         let growth = record.size();
         let size_max = self.config.request_size_max.min(self.config.buffer_memory);
@@ -195,9 +216,11 @@ impl<T: Clone + Default> Machine<T> {
     pub fn advance(&mut self, now: Tick, out: &mut Vec<Effect<T>>) {
         self.wake = None;
         self.expire(now, out);
+        self.give_up_doomed(out);
         if !self.active.is_empty() && self.is_identified(now, out) {
             self.send_ready(now, out);
         }
+        self.coordinate(now, out);
         if self.told.is_due() {
             let all = self.slots_in_trouble(now).collect();
             out.extend(self.told.gather(all).into_iter().map(Effect::Trouble));
@@ -279,7 +302,7 @@ impl<T: Clone + Default> Machine<T> {
             for slot in slots {
                 self.not_answered(now, call, slot, error, out);
             }
-        } else {
+        } else if !self.not_coordinated(now, call, error, out) {
             self.not_identified(now, call, &Cause::Call(error.clone()), error.is_retriable(), out);
         }
     }
@@ -298,6 +321,7 @@ impl<T: Clone + Default> Machine<T> {
     /// Takes no more records. What was taken goes on its way.
     pub fn close(&mut self) -> BatchId {
         self.is_closed = true;
+        self.close_transactions();
         self.flush()
     }
 
@@ -314,12 +338,14 @@ impl<T: Clone + Default> Machine<T> {
 
     /// Whether nothing more will ever come of this producer.
     pub fn is_finished(&self) -> bool {
-        self.is_closed && self.outstanding.is_empty()
+        let is_settled = self.transactions.as_ref().is_none_or(Transactions::is_settled);
+        self.is_closed && self.outstanding.is_empty() && is_settled
     }
 
     /// Requests that have neither an answer nor an end.
     pub fn call_count(&self) -> usize {
         let is_asking = matches!(self.identity, IdentityState::Unknown { asking: Some(_), .. });
+        let is_asking = is_asking || self.transactions.as_ref().is_some_and(|it| it.asked.is_some());
         self.calls.len() + usize::from(is_asking)
     }
 
@@ -367,6 +393,9 @@ impl<T: Clone + Default> Machine<T> {
                 // The partition may have had nothing to send when that began.
                 let since = queue.oldest().map_or(failing.since, |oldest| oldest.max(failing.since));
                 Some(Failing { since, ..failing.clone() })
+            }
+            _ if let Some(failing) = self.transactions.as_ref().and_then(|it| it.stands_in_the_way(slot)) => {
+                Some(failing.clone())
             }
             _ if self.leader_of(slot).is_none() => {
                 let failing = queue.failing();
@@ -433,7 +462,9 @@ impl<T: Clone + Default> Machine<T> {
     /// Whether batches may be numbered now; asks for an identity if there is none.
     fn is_identified(&mut self, now: Tick, out: &mut Vec<Effect<T>>) -> bool {
         match &mut self.identity {
-            IdentityState::Off | IdentityState::Known(_) => true,
+            IdentityState::Off => true,
+            IdentityState::Known(_) => self.transactions.as_ref().is_none_or(Transactions::sends),
+            IdentityState::Awaited => false,
             IdentityState::Unknown { asking: Some(_), .. } => false,
             // What waited for it was given up meanwhile.
             _ if self.active.iter().all(|&slot| self.queues[slot].is_idle()) => false,
@@ -455,7 +486,7 @@ impl<T: Clone + Default> Machine<T> {
     fn identity(&self) -> Option<Identity> {
         match self.identity {
             IdentityState::Known(identity) => Some(identity),
-            IdentityState::Off | IdentityState::Unknown { .. } => None,
+            IdentityState::Off | IdentityState::Unknown { .. } | IdentityState::Awaited => None,
         }
     }
 
@@ -475,6 +506,7 @@ impl<T: Clone + Default> Machine<T> {
             match self.next_of(now, slot) {
                 Next::Blocked => {}
                 Next::At(moment) => self.wake_by(moment),
+                Next::Ready(_) if !self.is_covered(slot) => {}
                 Next::Ready(_) => match self.leader_of(slot) {
                     Some(leader) => ready.entry(leader).or_default().push(slot),
                     None => {
@@ -515,6 +547,7 @@ impl<T: Clone + Default> Machine<T> {
         let call = CallId(self.next_call);
         self.next_call += 1;
         let identity = self.identity();
+        let sealing = (self.config.compression, self.transactions.is_some());
         let mut topics: Vec<TopicBatches> = Vec::new();
         let mut taken = Vec::new();
         let mut size = 0;
@@ -526,7 +559,7 @@ impl<T: Clone + Default> Machine<T> {
                 continue;
             }
             size += batch_size;
-            let bytes = self.queues[slot].take(call, self.config.compression, identity);
+            let bytes = self.queues[slot].take(call, sealing, identity);
             if let Some(opened_at) = self.queues[slot].opened_first_sent(call) {
                 self.metrics.queue_time.add_us(now.0.saturating_sub(opened_at.0));
             }
@@ -545,6 +578,9 @@ impl<T: Clone + Default> Machine<T> {
             // Cannot be while something is ready; nothing may spin here in any case.
             slots.clear();
             return;
+        }
+        if let Some(it) = &mut self.transactions {
+            it.is_begun = true;
         }
         *self.in_flight.entry(broker).or_default() += 1;
         self.calls.insert(call, Call { broker, slots: taken });

@@ -13,11 +13,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use klamm_model::{
-    BatchBuilder, Compression, Producer, ProducerEpoch, ProducerId, RecordHeader, Seal, Tick, Timestamp,
-};
+use klamm_model::{BatchBuilder, Compression, Producer, RecordHeader, Seal, Tick, Timestamp};
 
 use super::error::Cause;
+use super::question::Identity;
 use super::reseal::{cut, restamped, sequence_after};
 use crate::backoff::HURRIES_MAX;
 use crate::call::CallId;
@@ -25,13 +24,6 @@ use crate::trouble::Failing;
 
 /// So often a broker is asked again that refuses the number of a batch which may be stored.
 const DOUBTS_MAX: u32 = 3;
-
-/// Who we are to the brokers. A new epoch lets every partition begin again at sequence 0.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Identity {
-    pub(crate) id: ProducerId,
-    pub(crate) epoch: ProducerEpoch,
-}
 
 /// Numbers the batches of a producer in the order they were opened.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -259,7 +251,7 @@ impl<T> PartitionQueue<T> {
     pub(crate) fn take(
         &mut self,
         call: CallId,
-        compression: Compression,
+        (compression, is_transactional): (Compression, bool),
         identity: Option<Identity>,
     ) -> Bytes {
         self.leaderless_since = None;
@@ -283,7 +275,8 @@ impl<T> PartitionQueue<T> {
         let base_sequence = self.next_sequence;
         let producer = self.stamp.map(|stamp| Producer { id: stamp.id, epoch: stamp.epoch, base_sequence });
         self.next_sequence = sequence_after(base_sequence, batch.record_count);
-        let bytes = batch.content.finish(&Seal { compression, producer, ..Seal::default() });
+        let bytes =
+            batch.content.finish(&Seal { compression, producer, is_transactional, ..Seal::default() });
         batch.tries = 1;
         let (state, ordinal) = (SentState::InFlight(call), self.next_ordinal);
         self.next_ordinal += 1;
@@ -424,6 +417,19 @@ impl<T> PartitionQueue<T> {
         if self.open.as_ref().is_some_and(|batch| batch.opened_at < opened_before) {
             self.open.take().into_iter().for_each(each);
         }
+        must_renumber
+    }
+
+    /// Removes every batch that is not under way. Says whether the numbers can't go on.
+    pub(crate) fn give_up_waiting(&mut self, each: impl FnMut(Batch<T>)) -> bool {
+        let (mut given_up, mut must_renumber) = (Vec::new(), false);
+        while let Some(place) = self.sent.iter().rposition(Sent::state_is_waiting) {
+            let (batch, renumber) = self.remove(place);
+            must_renumber |= renumber;
+            given_up.push(batch);
+        }
+        given_up.reverse();
+        given_up.into_iter().chain(self.closed.drain(..)).chain(self.open.take()).for_each(each);
         must_renumber
     }
 

@@ -37,11 +37,12 @@ pub(super) fn cut(batch: &Bytes, count: u32, compression: Compression) -> ([Byte
         let part = usize::from(parts[0].record_count() == count);
         parts[part].append(record.timestamp, record.key, record.value, &headers);
     }
+    let is_transactional = view.header().attributes.is_transactional();
     let mut producer = view.header().producer;
     let size = parts[1].size() - BATCH_HEADER_SIZE;
     let parts = parts.map(|mut part| {
         let record_count = part.record_count();
-        let bytes = part.finish(&Seal { compression, producer, ..Seal::default() });
+        let bytes = part.finish(&Seal { compression, producer, is_transactional, ..Seal::default() });
         producer = producer
             .map(|it| Producer { base_sequence: sequence_after(it.base_sequence, record_count), ..it });
         bytes

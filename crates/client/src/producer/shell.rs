@@ -16,7 +16,7 @@ use super::effect::{Done, Effect, Written};
 use super::error::{Cause, SendError};
 use super::machine::Machine;
 use super::record::{Appended, OwnedRecord, Record, Refused};
-use super::request::{identity_request, produce_request};
+use super::request::{coordinator_request, identity_request, produce_request};
 use crate::call::{CallError, CallId};
 use crate::client::Client;
 use crate::metrics::ProducerMetrics;
@@ -81,27 +81,30 @@ type Observer = Box<dyn Fn(BatchReport<'_>) + Send + Sync>;
 /// Dropping it blocks nobody: what was accepted is still sent in the background, as long as the runtime runs, and a warning tells how many
 /// records that are. [`close`](Self::close) waits for them.
 pub struct Producer {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
-struct Shared {
-    client: Client,
-    state: Mutex<State>,
+/// What is kept with each batch.
+pub(super) type Tag = Option<Arc<Slot>>;
+
+pub(super) struct Shared {
+    pub(super) client: Client,
+    pub(super) state: Mutex<State>,
     /// The driving task has something to do.
-    work: Notify,
+    pub(super) work: Notify,
     /// Somebody who waits may try again: there is room, or news of a topic.
     retry: Notify,
-    /// A batch ended.
-    ended: Notify,
+    /// A batch ended, or a transaction goes on.
+    pub(super) ended: Notify,
     observer: Option<Observer>,
     /// A batch was closed or begun since somebody last stepped back.
     owes_turn: AtomicBool,
 }
 
-struct State {
-    machine: Machine<Option<Arc<Slot>>>,
+pub(super) struct State {
+    pub(super) machine: Machine<Tag>,
     record_clock: RecordClock,
-    effects: Vec<Effect<Option<Arc<Slot>>>>,
+    effects: Vec<Effect<Tag>>,
 }
 
 impl Drop for Producer {
@@ -109,7 +112,8 @@ impl Drop for Producer {
         let records = {
             let mut state = self.shared.state.lock();
             state.machine.close();
-            state.machine.record_count()
+            // Those of a transaction are given up, as whoever let go of it was told.
+            if state.machine.transaction().is_some() { 0 } else { state.machine.record_count() }
         };
         if records > 0 {
             warn!(records, "a producer was dropped before they were acknowledged; they are still being sent");
@@ -140,7 +144,7 @@ impl Drop for Shared {
 impl Producer {
     /// A producer on the client's connections. Must be called within a tokio runtime.
     pub fn new(client: &Client, config: Config) -> Self {
-        Self::start(client, config, None)
+        Self::start(client, Machine::new(config, client.cluster(), seeded()), None)
     }
 
     /// The same; `observer` is called for every batch that was written or given up, in a task that must not be held up.
@@ -149,11 +153,10 @@ impl Producer {
         config: Config,
         observer: impl Fn(BatchReport<'_>) + Send + Sync + 'static,
     ) -> Self {
-        Self::start(client, config, Some(Box::new(observer)))
+        Self::start(client, Machine::new(config, client.cluster(), seeded()), Some(Box::new(observer)))
     }
 
-    fn start(client: &Client, config: Config, observer: Option<Observer>) -> Self {
-        let machine = Machine::new(config, client.cluster(), seeded());
+    pub(super) fn start(client: &Client, machine: Machine<Tag>, observer: Option<Observer>) -> Self {
         let shared = Arc::new(Shared {
             client: client.clone(),
             state: Mutex::new(State { machine, record_clock: RecordClock::default(), effects: Vec::new() }),
@@ -357,29 +360,31 @@ impl Shared {
         SendError::before_sending(record.topic, record.partition, cause)
     }
 
-    async fn close(&self) {
+    pub(super) async fn close(&self) {
         self.state.lock().machine.close();
         self.work.notify_one();
         self.until(|machine| machine.is_finished()).await;
     }
 
-    async fn until(&self, is_true: impl Fn(&Machine<Option<Arc<Slot>>>) -> bool) {
+    async fn until(&self, is_true: impl Fn(&Machine<Tag>) -> bool) {
+        self.found(|machine| is_true(machine).then_some(())).await;
+    }
+
+    /// Waits until the machine says something.
+    pub(super) async fn found<R>(&self, mut look: impl FnMut(&mut Machine<Tag>) -> Option<R>) -> R {
         loop {
             let ended = self.ended.notified();
             tokio::pin!(ended);
             ended.as_mut().enable();
-            if is_true(&self.state.lock().machine) {
-                return;
+            if let Some(found) = look(&mut self.state.lock().machine) {
+                return found;
             }
             ended.await;
         }
     }
 
     /// Feeds the machine and performs what comes out.
-    fn step(
-        self: &Arc<Self>,
-        feed: impl FnOnce(&mut Machine<Option<Arc<Slot>>>, Tick, &mut Vec<Effect<Option<Arc<Slot>>>>),
-    ) {
+    fn step(self: &Arc<Self>, feed: impl FnOnce(&mut Machine<Tag>, Tick, &mut Vec<Effect<Tag>>)) {
         let now = self.client.clock().now();
         let mut effects = {
             let mut state = self.state.lock();
@@ -389,7 +394,7 @@ impl Shared {
         };
         let mut something_ended = false;
         for effect in effects.drain(..) {
-            something_ended |= matches!(effect, Effect::Done(_));
+            something_ended |= matches!(effect, Effect::Done(_) | Effect::Progress);
             self.perform(effect);
         }
         self.state.lock().effects = effects;
@@ -398,26 +403,42 @@ impl Shared {
         }
     }
 
-    fn perform(self: &Arc<Self>, effect: Effect<Option<Arc<Slot>>>) {
+    fn perform(self: &Arc<Self>, effect: Effect<Tag>) {
         match effect {
             Effect::Produce { call, broker, topics } => {
-                let (request, version_limit) = produce_request(self.state.lock().machine.config(), topics);
+                let (request, version_limit) = {
+                    let machine = &self.state.lock().machine;
+                    produce_request(machine.config(), machine.transaction(), topics)
+                };
                 self.ask(call, Target::Broker(broker), request, version_limit);
             }
-            Effect::InitProducerId { call } => {
-                let (shared, request) = (self.clone(), identity_request());
-                let timeout_ms = self.client.config().request_timeout_ms;
-                tokio::spawn(async move {
-                    let response = shared.client.call_any(&request, i16::MAX, timeout_ms).await;
-                    shared.answered(call, response);
-                });
+            Effect::InitProducerId { call } => self.ask_any(call, identity_request(), i16::MAX),
+            Effect::Ask { call, coordinator, question } => {
+                let transaction = self.state.lock().machine.transaction();
+                let (id, _) = transaction.expect("only transactional producers ask coordinators");
+                let (request, version_limit) = coordinator_request(&id, question);
+                match coordinator {
+                    Some(broker) => self.ask(call, Target::Broker(broker), request, version_limit),
+                    None => self.ask_any(call, request, version_limit),
+                }
             }
+            // Told to those who wait when all is done.
+            Effect::Progress => {}
             Effect::RefreshMetadata => self.client.refresh_metadata(),
             Effect::LeaderHint(hint) => self.client.leader_hint(hint),
             Effect::Done(done) => self.report(done),
             Effect::Room => self.retry.notify_waiters(),
             Effect::Trouble(trouble) => warn!(%trouble, "can't be written, trying on"),
         }
+    }
+
+    fn ask_any(self: &Arc<Self>, call: CallId, request: Request, version_limit: i16) {
+        let shared = self.clone();
+        let timeout_ms = self.client.config().request_timeout_ms;
+        tokio::spawn(async move {
+            let response = shared.client.call_any(&request, version_limit, timeout_ms).await;
+            shared.answered(call, response);
+        });
     }
 
     fn ask(self: &Arc<Self>, call: CallId, target: Target, request: Request, version_limit: i16) {
@@ -435,14 +456,16 @@ impl Shared {
     fn answered(self: &Arc<Self>, call: CallId, response: Result<Response, CallError>) {
         self.step(|machine, now, out| match response {
             Ok(Response::Produce(response)) => machine.produced(now, call, response, out),
-            Ok(Response::InitProducerId(response)) => machine.identified(now, call, &response, out),
-            Ok(_) => unreachable!("answers are decoded as what was asked for"),
+            Ok(Response::InitProducerId(response)) if machine.transaction().is_none() => {
+                machine.identified(now, call, &response, out);
+            }
+            Ok(response) => machine.coordinated(now, call, response, out),
             Err(error) => machine.call_failed(now, call, &error, out),
         });
         self.work.notify_one();
     }
 
-    fn report(&self, done: Done<Option<Arc<Slot>>>) {
+    fn report(&self, done: Done<Tag>) {
         let Done { tag, topic, partition, first_place, record_count, size, outcome } = done;
         if let Some(observer) = &self.observer {
             let outcome = outcome.as_ref().copied();

@@ -17,17 +17,22 @@ fn a_setting_changes_what_it_is_about() {
         sasl.jaas.config Plain required username=\"me\" password=\"it\";\nsecurity.protocol SASL_SSL\n\
         ssl.cipher.suites TLS_A,TLS_B\nssl.enabled.protocols TLSv1.3\nssl.endpoint.identification.algorithm \n\
         ssl.keystore.certificate.chain -----BEGIN CERTIFICATE----- mine -----END CERTIFICATE-----\nssl.keystore.key secret\nssl.keystore.type PEM\n\
-        ssl.truststore.certificates -----BEGIN CERTIFICATE----- theirs -----END CERTIFICATE-----\nssl.truststore.type PEM\nsocket.connection.setup.timeout.ms 15";
+        ssl.truststore.certificates -----BEGIN CERTIFICATE----- theirs -----END CERTIFICATE-----\nssl.truststore.type PEM\nsocket.connection.setup.timeout.ms 15\ntransaction.timeout.ms 16";
     let given: Vec<_> = settings.lines().map(|line| line.split_once(' ').expect("key and value")).collect();
     for (key, reader) in KEYS {
         let is_given = given.iter().any(|(it, _)| it == key);
-        let is_elsewhere =
-            ["transactional.id", "ssl.keystore.location", "ssl.truststore.location"].contains(key);
+        // The first is given below: it is not for every producer.
+        let is_elsewhere = [ID, "ssl.keystore.location", "ssl.truststore.location"].contains(key);
         assert_eq!(is_given, !is_elsewhere && !matches!(reader, Nobody(_)), "{key}");
     }
     let mut told = String::new();
     tell(&mut told, "client", &ClientConfig::new("x"), &ClientConfig::from_properties(&given));
     tell(&mut told, "producer", &ProducerConfig::default(), &ProducerConfig::from_properties(&given));
+    let missing = TransactionalConfig::from_properties(&given).err();
+    assert_eq!(missing, Some(PropertyError::Missing(ID)));
+    let settings = [(ID, "me"), ("transaction.timeout.ms", "16"), ("linger.ms", "7")];
+    let default = TransactionalConfig::new("x");
+    tell(&mut told, "transactions", &default, &TransactionalConfig::from_properties(&settings));
     tell(&mut told, "consumer", &ConsumerConfig::default(), &ConsumerConfig::from_properties(&given));
     expect![[r#"
         client: "a:1"
@@ -83,6 +88,9 @@ fn a_setting_changes_what_it_is_about() {
         producer: delivery_timeout_ms: 3
         producer: request_timeout_ms: 12
         producer: block_max_ms: 3153600000000
+        transactions: transactional_id: "me"
+        transactions: timeout_ms: 16
+        transactions: linger_ms: 7
         consumer: bytes_min: 6
         consumer: bytes_max: 4
         consumer: partition_bytes_max: 9
@@ -162,7 +170,7 @@ fn what_is_not_understood_is_refused_and_named() {
         compression.gzip.level 10: compression.gzip.level=10: not a level from 1 to 9
         isolation.level serializable: isolation.level=serializable: neither read_uncommitted nor read_committed
         auto.offset.reset by_duration:PT1H: auto.offset.reset=by_duration:PT1H: not one of earliest, latest, none
-        transactional.id me: transactional.id=me: there are no transactions yet
+        transactional.id me: transactional.id=me: a producer of transactions has it, and this is none
         security.protocol TLS: security.protocol=TLS: not one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL
         security.protocol SSL, ssl.keystore.type JKS: ssl.keystore.type=JKS: only PEM is read. A truststore of Java's becomes PEM by keytool -list -rfc -keystore FILE > PEM; a keystore by keytool -importkeystore -srckeystore FILE -destkeystore P12 -deststoretype PKCS12, and openssl pkcs12 -in P12 -nodes -out PEM
         security.protocol SSL, ssl.keystore.key secret: security.protocol=SSL: of ssl.keystore.key and ssl.keystore.certificate.chain there is only one
@@ -258,8 +266,8 @@ fn the_page_about_settings_is_that_of_the_table() {
     let mut page = String::from(
         "# Settings of clients\n\n\
          *Written from the table in `crates/client/src/properties.rs`, by its tests with `UPDATE_EXPECT=1`. Do not edit.*\n\n\
-         `ClientConfig::from_properties` and the same of `ProducerConfig` and `ConsumerConfig` take settings by Kafka's names, from code or from\n\
-         a `.properties` file, which `read_properties` reads. Each of them\n\
+         `ClientConfig::from_properties` and the same of `ProducerConfig`, `TransactionalConfig` and `ConsumerConfig` take settings by Kafka's\n\
+         names, from code or from a `.properties` file, which `read_properties` reads. Each of them\n\
          takes what it reads and leaves alone what others read, so that one file may serve all. What stands in neither table is refused,\n\
          and so is a value that can't be.\n\n\
          | setting | read by |\n|---|---|\n",
@@ -269,6 +277,7 @@ fn the_page_about_settings_is_that_of_the_table() {
         let reader = match reader {
             Client(_) => "client",
             Producer(_) => "producer",
+            Transactions(_) => "producer of transactions",
             Consumer(_) => "consumer",
             Nobody(_) => continue,
         };

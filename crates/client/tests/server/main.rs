@@ -10,6 +10,7 @@ mod admin;
 mod consumer;
 mod groups;
 mod producer;
+mod transactions;
 
 use std::time::Duration;
 

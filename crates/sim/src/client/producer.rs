@@ -322,6 +322,7 @@ impl Producer {
             Effect::Room => (self.waits_for_room, self.next_send_at) = (false, scene.timeline.now()),
             Effect::Done(done) => self.done(done, scene),
             Effect::Trouble(_) => {}
+            Effect::Ask { .. } | Effect::Progress => unreachable!("its records belong to no transaction"),
         }
     }
 
@@ -340,7 +341,8 @@ impl Producer {
             }
         }
         self.sent.insert(call, sent);
-        let (request, version_limit) = produce_request(self.machine.config(), topics);
+        let (request, version_limit) =
+            produce_request(self.machine.config(), self.machine.transaction(), topics);
         let purpose = Purpose::Machine(Asker { generation: self.generation, call });
         let timeout_ms = self.machine.config().request_timeout_ms;
         self.pool.ask_broker(broker, PROMPT, Ask { request, version_limit, timeout_ms, purpose }, scene);

@@ -7,7 +7,8 @@ use klamm_wire::produce::PartitionProduceResponse;
 
 use super::super::effect::{Done, Effect, Written};
 use super::super::error::{Cause, SendError};
-use super::super::queue::{Batch, Identity};
+use super::super::question::Identity;
+use super::super::queue::Batch;
 use super::{IdentityState, Machine};
 use crate::backoff::HURRIES_MAX;
 use crate::call::{CallError, CallId};
@@ -36,6 +37,18 @@ impl<T: Clone + Default> Machine<T> {
             E::MessageTooLarge if self.queues[slot].can_be_cut(call) => {
                 let id = self.queues[slot].cut(call, self.config.compression);
                 *self.outstanding.get_mut(&id).expect("it has not ended") += 1;
+            }
+            // Another epoch is the coordinator's to give, and only for another transaction.
+            E::InvalidProducerEpoch if self.transactions.is_some() => {
+                self.refuse(call, slot, false, Cause::Refused { code, message: answer.error_message }, out);
+            }
+            E::OutOfOrderSequenceNumber | E::UnknownProducerId
+                if self.transactions.is_some()
+                    && self.queues[slot].is_first(call)
+                    && !self.queues[slot].is_first_and_maybe_written(call) =>
+            {
+                self.renumber(slot);
+                self.refuse(call, slot, false, Cause::Refused { code, message: answer.error_message }, out);
             }
             // It may be in the log, and would be stored once more under another number: rather an error, which says so.
             E::OutOfOrderSequenceNumber | E::UnknownProducerId | E::InvalidProducerEpoch
@@ -115,7 +128,7 @@ impl<T: Clone + Default> Machine<T> {
         if tries > self.config.retries_max {
             return self.refuse(call, slot, maybe_written == Some(true), cause, out);
         }
-        let wait_us = self.config.backoff.wait_us(tries, &mut self.random);
+        let wait_us = self.wait_us(tries, &cause);
         self.send_again((now, wait_us), call, slot, maybe_written, cause);
     }
 
@@ -158,6 +171,10 @@ impl<T: Clone + Default> Machine<T> {
         if !self.queues[slot].is_stamped(identity) {
             return;
         }
+        if let Some(it) = &mut self.transactions {
+            it.needs_epoch = true;
+            return;
+        }
         self.identity = match identity.epoch.0.checked_add(1) {
             Some(epoch) => IdentityState::Known(Identity { epoch: ProducerEpoch(epoch), ..identity }),
             None => IdentityState::Unknown { asking: None, not_before: Tick(0), failing: None },
@@ -189,6 +206,7 @@ impl<T: Clone + Default> Machine<T> {
             maybe_written,
             cause,
         };
+        self.fail_transaction(&error.cause, out);
         self.finish(slot, batch, Err(error), out);
     }
 
@@ -243,5 +261,6 @@ fn asks_for_metadata(code: ErrorCode) -> bool {
 /// Refusals that come before the log is touched, whatever the broker. Every other error may have come after the append, for example when
 /// the leader changed while the batch waited for its followers.
 fn may_have_been_written(code: ErrorCode) -> bool {
-    !matches!(code, ErrorCode::NotEnoughReplicas | ErrorCode::CorruptMessage)
+    use ErrorCode as E;
+    !matches!(code, E::NotEnoughReplicas | E::CorruptMessage | E::ConcurrentTransactions)
 }

@@ -1,7 +1,9 @@
 //! Scripts: each line is a moment in milliseconds and what happens then; below it stands what the machine wanted done.
 
+mod exactly_once;
 mod hostile;
 mod network;
+mod transactions;
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -11,6 +13,7 @@ use klamm_model::{BatchView, TopicId};
 use klamm_wire::produce::{LeaderIdAndEpoch, PartitionProduceResponse, TopicProduceResponse};
 
 use super::super::effect::Done;
+use super::super::question::Question;
 use super::*;
 use crate::backoff::Backoff;
 use crate::metadata::{Partition, Topic};
@@ -33,13 +36,18 @@ struct World {
     machine: Machine<u32>,
     effects: Vec<Effect<u32>>,
     sent: BTreeMap<CallId, Vec<i32>>,
+    asked: BTreeMap<CallId, Question>,
     log: String,
 }
 
 impl World {
     fn new(config: Config, leaders: &[i32]) -> Self {
-        let machine = Machine::new(config, cluster(leaders), Random::new(1));
-        Self { machine, effects: Vec::new(), sent: BTreeMap::new(), log: String::new() }
+        Self::of(Machine::new(config, cluster(leaders), Random::new(1)))
+    }
+
+    fn of(machine: Machine<u32>) -> Self {
+        let (effects, sent, asked) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+        Self { machine, effects, sent, asked, log: String::new() }
     }
 
     fn run(&mut self, script: &str) {
@@ -91,9 +99,7 @@ impl World {
                 let call = call_of(call);
                 let (error_code, base_offset) = match *kind {
                     "ok" => (0, what.parse().expect("an offset")),
-                    _ => {
-                        (ErrorCode::ALL.iter().find(|code| code.name() == *what).expect("a code").code(), -1)
-                    }
+                    _ => (code_of(what), -1),
                 };
                 let partition_responses =
                     self.sent.remove(&call).unwrap_or_default().into_iter().map(|index| {
@@ -145,7 +151,7 @@ impl World {
                 let troubles = self.machine.troubles(now);
                 troubles.iter().for_each(|trouble| self.note(&trouble.to_string()));
             }
-            other => panic!("what is {other:?}?"),
+            words => self.transact(now, words),
         }
     }
 
@@ -175,6 +181,8 @@ impl World {
                 text
             }
             Effect::InitProducerId { call } => format!("identify #{}", call.0),
+            Effect::Ask { call, coordinator, question } => self.asked(call, coordinator, question),
+            Effect::Progress => return,
             Effect::RefreshMetadata => "refresh".into(),
             Effect::LeaderHint(hint) => {
                 format!("{}-{} is led by {}", hint.topic, hint.partition, hint.leader)
@@ -217,6 +225,10 @@ fn described(batch: &[u8]) -> String {
         Some(it) => format!("{}/{}@{} [{}]", it.id, it.epoch, it.base_sequence, values.join(" ")),
         None => format!("[{}]", values.join(" ")),
     }
+}
+
+fn code_of(name: &str) -> i16 {
+    ErrorCode::ALL.iter().find(|code| code.name() == name).expect("a code").code()
 }
 
 fn call_of(word: &str) -> CallId {

@@ -10,8 +10,8 @@ use super::*;
 /// A broker remembers this many batches of a producer.
 const REMEMBERED: usize = 5;
 
-struct StoredPartition {
-    values: Vec<String>,
+pub(super) struct StoredPartition {
+    pub(super) values: Vec<String>,
     producer: Option<(ProducerId, ProducerEpoch)>,
     next_sequence: i32,
     recent: VecDeque<(i32, i64)>,
@@ -20,13 +20,21 @@ struct StoredPartition {
 }
 
 impl StoredPartition {
-    fn new(record_count_max: u32) -> Self {
+    pub(super) fn new(record_count_max: u32) -> Self {
         let (values, recent) = (Vec::new(), VecDeque::new());
         Self { values, producer: None, next_sequence: 0, recent, record_count_max }
     }
 
+    /// Who comes with an older epoch is refused from now on, and this one begins at the first number.
+    pub(super) fn fence(&mut self, id: ProducerId, epoch: ProducerEpoch) {
+        if self.producer != Some((id, epoch)) {
+            (self.producer, self.next_sequence) = (Some((id, epoch)), 0);
+            self.recent.clear();
+        }
+    }
+
     /// The error code and the base offset of the answer.
-    fn append(&mut self, batch: &[u8]) -> (ErrorCode, i64) {
+    pub(super) fn append(&mut self, batch: &[u8]) -> (ErrorCode, i64) {
         let view = BatchView::parse(batch).expect("a batch");
         view.verify_crc().expect("a whole batch");
         if view.record_count() > self.record_count_max {
@@ -121,6 +129,7 @@ impl Net {
                 }
                 Effect::InitProducerId { call } => self.identities.push_back(call),
                 Effect::RefreshMetadata | Effect::Trouble(_) | Effect::LeaderHint(_) | Effect::Room => {}
+                Effect::Ask { .. } | Effect::Progress => unreachable!("no transactions here"),
                 Effect::Done(done) => {
                     let written = done.outcome.expect("nothing is given up in this test");
                     self.written += done.record_count as usize;
