@@ -18,5 +18,7 @@ pub mod record;
 pub mod transaction;
 
 mod effects;
+mod pattern;
 
 pub use effects::{Append, Effects, Entry, RequestId};
+pub use pattern::Pattern;

@@ -147,7 +147,9 @@ impl Transactions {
             self.give_up_waiting(now, &id, out);
             match &self.slot(&id).task {
                 Some(Task::Abort(at)) if *at <= now.tick => self.time_out(now, &id, out),
-                Some(Task::Mark(marking)) if marking.again <= now.tick => self.send_markers(now, &id, out),
+                Some(Task::Mark(marking)) if marking.again.is_some_and(|again| again <= now.tick) => {
+                    self.send_markers(now, &id, out);
+                }
                 _ => {}
             }
             self.schedule(&id);
@@ -319,16 +321,17 @@ impl Transactions {
     }
 
     fn list(&self, now: Now, it: &List) -> Vec<Listed> {
-        let is_wanted = |known: &Known| {
-            let value = &known.value;
+        let is_wanted = |(id, slot): &(&Arc<str>, &Slot)| {
+            let value = &slot.known.value;
             // To Kafka, what never began began before all times.
             let age_ms =
                 value.started_at.map_or(u64::MAX, |at| now.wall.0.saturating_sub(at.0).max(0) as u64);
             (it.states.is_empty() || it.states.contains(&value.state))
                 && (it.producers.is_empty() || it.producers.contains(&value.producer))
                 && it.longer_than_ms.is_none_or(|least| least < age_ms)
+                && it.pattern.as_ref().is_none_or(|pattern| pattern.is_match(id))
         };
-        let wanted = self.ids.iter().filter(|(_, slot)| is_wanted(&slot.known));
+        let wanted = self.ids.iter().filter(is_wanted);
         let listed = |(id, slot): (&Arc<str>, &Slot)| Listed {
             transactional_id: id.to_string(),
             producer: slot.known.value.producer,
@@ -351,8 +354,8 @@ impl Transactions {
     /// Notes when something is next to be done for the id.
     fn schedule(&mut self, id: &Arc<str>) {
         let slot = self.ids.get_mut(id).expect("ids are scheduled while they are there");
-        let task = slot.task.as_ref().map(|task| match task {
-            Task::Abort(at) => *at,
+        let task = slot.task.as_ref().and_then(|task| match task {
+            Task::Abort(at) => Some(*at),
             Task::Mark(marking) => marking.again,
         });
         let due = slot.waiting.iter().map(|it| it.until).chain(task).min();

@@ -8,15 +8,16 @@
 //! Invariant: `synced <= written <= end`, `log_start <= written`, and nothing at or above `written` is readable. `end`, the segments, the epochs and the
 //! producers are those of everything appended, as if all queued disk work had been done; what is taken back is undone in all of them.
 
-use klamm_model::{LeaderEpoch, Offset, ProducerId, Tick, Timestamp, TopicPartition, ValidBatch};
+use klamm_model::{LeaderEpoch, Offset, Producer, ProducerId, Tick, Timestamp, TopicPartition, ValidBatch};
 
 use crate::compact::{Compacted, Pass};
 use crate::config::{Flush, LogConfig};
 use crate::disk::{DiskError, DiskOp, LogDir, SegmentId, SegmentVersion};
 use crate::epochs::Epochs;
+use crate::error::AppendError;
 use crate::moving::Moving;
 use crate::notes::{Draft, Notes};
-use crate::producers::{ProducerState, Producers, TransactionGuard};
+use crate::producers::{Part, ProducerState, Producers, TransactionGuard};
 use crate::quarantine::{DamagedRange, Quarantine};
 use crate::queue::{Barrier, Queue};
 use crate::retention::Leftovers;
@@ -307,6 +308,12 @@ impl Log {
     pub fn begins_transaction(&self, batch: &ValidBatch) -> Option<TransactionGuard> {
         let producer = batch.producer.filter(|_| batch.is_transactional && batch.mark.is_none())?;
         self.producers.begins_transaction(producer, batch.last_offset_delta)
+    }
+
+    /// The same of a batch without numbers, as a coordinator writes it for a producer. Refuses what the append would refuse.
+    pub fn begins_unnumbered(&self, producer: Producer) -> Result<Option<TransactionGuard>, AppendError> {
+        self.producers.check(producer, 0, Part::Member)?;
+        Ok(self.producers.begins_transaction(producer, 0))
     }
 
     /// What is known of a producer.

@@ -5,7 +5,7 @@ use klamm_cluster::controller::{
     IsrProposal as ProposedIsr, Layout, NewTopic, Register, Reply as Decided,
 };
 use klamm_cluster::record::{Listener, RegisterBroker};
-use klamm_coordinator::{record::Partitions, transaction::MarkersId};
+use klamm_coordinator::{RequestId, record::Partitions, transaction::MarkersId};
 use klamm_model::{BrokerEpoch, BrokerId, ErrorCode, TopicPartition};
 use klamm_replica::{FollowerFetch, IsrChange, IsrProposal, IsrRefused};
 use klamm_wire::{ApiKey, MetadataRequest, Request, Response};
@@ -13,7 +13,7 @@ use klamm_wire::{ApiKey, MetadataRequest, Request, Response};
 use crate::{
     ConnectionId, Effect, InternalTopic, Now, Origin, PeerFailure, ReplyTo,
     codec::{self, Shape},
-    coordinators::{Kind, find, held::Waiting},
+    coordinators::{Kind, find},
     errors::ToCode,
     handlers::{self, producer_ids},
     node::Node,
@@ -49,7 +49,7 @@ pub(crate) enum Own {
     },
     ProducerIds,
     /// A topic for coordinators' records, that clients wait for.
-    InternalTopic,
+    InternalTopic(Kind),
     /// Metadata asked for topics that are created on the way.
     AutoCreate(Box<AutoCreate>),
 }
@@ -71,7 +71,7 @@ impl Own {
             | Self::Heartbeat
             | Self::AlterPartition { .. }
             | Self::ProducerIds
-            | Self::InternalTopic => None,
+            | Self::InternalTopic(_) => None,
         }
     }
 }
@@ -90,8 +90,8 @@ pub(crate) enum Purpose {
         id: MarkersId,
         partitions: Partitions,
     },
-    /// Whether a transaction covers what is to be written here.
-    Verify(Box<Waiting>),
+    /// Whether a transaction covers what is to be written here, for whoever is held under this number.
+    Verify(RequestId),
     /// A client's request, passed on as it came; the answer goes back as it comes.
     Forward {
         to: ReplyTo,
@@ -138,7 +138,7 @@ impl Node {
                 self.fetched(now, leader, asked, answer, out);
             }
             Purpose::Markers { id, partitions } => self.markers_answered(now, id, partitions, answer),
-            Purpose::Verify(waiting) => self.verify_answered(now, *waiting, answer, out),
+            Purpose::Verify(id) => self.verify_answered(id, answer),
             Purpose::Call(own) => match answer.ok().and_then(codec::reply_of) {
                 Some(reply) => self.own_replied(now, own, Some(reply), out),
                 None => self.own_replied(now, own, None, out),
@@ -252,7 +252,7 @@ impl Node {
                 };
                 producer_ids::block(self, now, block, out);
             }
-            Own::InternalTopic => find::topic_made(self, now, reply, out),
+            Own::InternalTopic(kind) => find::topic_made(self, now, kind, reply, out),
             Own::AutoCreate(waiting) => handlers::topics::auto_created(self, &waiting, reply, out),
         }
     }
@@ -318,7 +318,7 @@ impl Node {
             configs: configs.map(|(name, value)| (name.to_owned(), Some(value))).into(),
         };
         let command = Command::CreateTopics(CreateTopics { topics: vec![topic], validate_only: false });
-        self.call(now, &command, Own::InternalTopic, out);
+        self.call(now, &command, Own::InternalTopic(kind), out);
     }
 
     pub(crate) fn call_auto_create(

@@ -13,7 +13,7 @@ use std::{
     sync::Arc,
 };
 
-use klamm_cluster::{controller::ProducerIdBlock, image::Topic};
+use klamm_cluster::{controller::ProducerIdBlock, image::Topic, topic_name};
 use klamm_coordinator::{
     RequestId,
     group::{self, GroupConfig, Groups},
@@ -82,6 +82,11 @@ impl Kind {
     pub(crate) fn of_topic(name: &str) -> Option<Self> {
         [Self::Groups, Self::Transactions].into_iter().find(|kind| kind.topic() == name)
     }
+}
+
+/// Whether transactions may write to a topic: of those that the cluster keeps for itself, groups' offsets alone are part of them.
+pub(crate) fn has_transactions(topic: &str) -> bool {
+    topic == Kind::Groups.topic() || !topic_name::is_internal(topic)
 }
 
 /// All shards, and who waits for them.
@@ -155,8 +160,6 @@ impl Node {
             (Some(_), Some(epoch)) => {
                 coordinators.shards.get_mut(&key).expect("it was just there").epoch = epoch;
                 self.load_on(now, key, out);
-                self.append_of_shard(now, key, out);
-                self.release_of_shard(now, key, out);
             }
             (Some(_), None) => self.drop_shard(key, ErrorCode::NotCoordinator, out),
             (None, Some(epoch)) => self.begin_shard(now, key, epoch, out),
@@ -216,7 +219,8 @@ impl Node {
     pub(crate) fn drop_shard(&mut self, key: TopicPartition, code: ErrorCode, out: &mut Vec<Effect>) {
         if self.coordinators.remove(key).is_some() {
             self.coordinators.answers.fail_all(key, code, out);
-            self.refuse_held_by(key, code, out);
+            self.coordinators.held.fail_all(key, code);
+            self.coordinators.marking.forget(key);
         }
     }
 
@@ -254,9 +258,8 @@ impl Node {
 
     /// No shard answers: whoever asked is told why.
     fn fail_asked(&mut self, id: RequestId, why: ErrorCode, out: &mut Vec<Effect>) {
-        match self.coordinators.held.take(id) {
-            Some(held) => self.refuse_held(held, why, out),
-            None => self.coordinators.answers.fail(id, why, out),
+        if !self.coordinators.held.fail(id, why) {
+            self.coordinators.answers.fail(id, why, out);
         }
     }
 
@@ -285,9 +288,12 @@ impl Node {
             return self.fail_asked(id, ErrorCode::NotCoordinator, out);
         };
         let hosted = &self.hosted[&key];
+        let log = hosted.replica.log();
+        let takes_writes =
+            hosted.replica.enough_in_sync() && shard.has_room(log) && !self.disks.is_full(log.log_dir());
         let refusal = if !shard.serves() {
             Some(ErrorCode::CoordinatorLoadInProgress)
-        } else if shard::writes(&asked) && !hosted.replica.enough_in_sync() {
+        } else if shard::writes(&asked) && !takes_writes {
             Some(ErrorCode::CoordinatorNotAvailable)
         } else {
             None
@@ -297,7 +303,7 @@ impl Node {
         }
         self.coordinators.answers.belongs_to(id, key);
         self.coordinators.held.belongs_to(id, key);
-        let end = hosted.replica.log().end();
+        let end = log.end();
         shard.ask(now, id, asked, end);
         self.append_of_shard(now, key, out);
         self.release_of_shard(now, key, out);
@@ -305,20 +311,33 @@ impl Node {
 
     /// Appends what the shard has decided, if nothing of it is still on its way to the file.
     fn append_of_shard(&mut self, now: Now, key: TopicPartition, out: &mut Vec<Effect>) {
-        let Some(shard) = self.coordinators.shards.get_mut(&key) else { return };
-        let Some(hosted) = self.hosted.get_mut(&key) else { return };
+        let Some(hosted) = self.hosted.get(&key) else { return };
         let log = hosted.replica.log();
+        if log.written() == log.end() {
+            self.flush_shard(now, key, out);
+        }
+    }
+
+    /// Appends it, behind what is on its way to the file: what comes next counts for it too. `false`: the shard is gone.
+    pub(super) fn flush_shard(&mut self, now: Now, key: TopicPartition, out: &mut Vec<Effect>) -> bool {
+        let Some(shard) = self.coordinators.shards.get_mut(&key) else { return false };
+        let Some(hosted) = self.hosted.get_mut(&key) else { return false };
         // Whoever stops has its logs at rest, and they stay so: nobody was told of what is not in them.
-        if self.stopping.is_some() || !shard.has_appends() || log.written() < log.end() {
-            return;
+        if self.stopping.is_some() {
+            return true;
         }
         let appended = shard.append(now, &mut hosted.replica, &mut self.ops);
         self.flush_ops(out);
-        if let Err(error) = appended {
+        if let Err(error) = &appended {
             tracing::error!(partition = %key, %error, "a coordinator's records cannot be appended; it begins anew");
             self.drop_shard(key, ErrorCode::NotCoordinator, out);
             self.moved.push(key);
         }
+        appended.is_ok()
+    }
+
+    pub(super) fn shard_serves(&self, key: TopicPartition) -> bool {
+        self.coordinators.shards.get(&key).is_some_and(Shard::serves)
     }
 
     /// Lets go what waited for the high watermark.
@@ -329,10 +348,11 @@ impl Node {
             && let Some(output) = shard.pop_committed(hosted.replica.high_watermark())
         {
             match output {
-                Output::Answer(id, said) => match self.coordinators.held.take(id) {
-                    Some(held) => self.verified(now, held, said, out),
-                    None => self.coordinators.answers.give(id, said, &self.image, out),
-                },
+                Output::Answer(id, said) => {
+                    if !self.coordinators.held.answer(id, &said) {
+                        self.coordinators.answers.give(id, said, &self.image, out);
+                    }
+                }
                 Output::WriteMarkers(markers) => self.write_markers(now, key, markers, out),
                 Output::NeedProducerIds => producer_ids::ask_for_shard(self, now, key, out),
             }
@@ -363,7 +383,9 @@ impl Node {
         if let Some(load) = shard.next_load(now, key, hosted.replica.log(), &self.image) {
             out.push(Effect::Load(load));
         }
-        self.coordinators.set_wake(key);
+        // What it has decided, as it began to serve perhaps, goes out.
+        self.append_of_shard(now, key, out);
+        self.release_of_shard(now, key, out);
     }
 
     /// A piece was read.
@@ -374,7 +396,6 @@ impl Node {
             self.scrubber.suspect(damaged);
         }
         self.load_on(now, key, out);
-        self.release_of_shard(now, key, out);
     }
 
     /// There are other topics or partitions than before: groups may have to share other work.

@@ -66,18 +66,15 @@ pub(crate) fn update(request: &UpdateFeaturesRequest, version: i16) -> UpdateFea
 
 fn refusal(it: &FeatureUpdateKey, version: i16) -> Option<(ErrorCode, String)> {
     let wanted = it.max_version_level;
-    let (min, max) = match FEATURES.iter().find(|feature| feature.name == it.feature) {
-        Some(feature) => (feature.min, feature.max),
-        // A feature that is not there is at level 0 and can stay so.
-        None => (0, 0),
-    };
+    // A feature that is not there is at level 0 and can stay so.
+    let level = FEATURES.iter().find(|feature| feature.name == it.feature).map_or(0, |feature| feature.max);
     let is_known_type = version == 0 || (1..=3).contains(&it.upgrade_type);
     let what = if !is_known_type {
         "the type of the upgrade is not known".to_owned()
-    } else if (min..=max).contains(&wanted) {
+    } else if wanted == level {
         return None;
     } else {
-        format!("this software has levels {min} to {max} of it")
+        format!("it is at level {level}, and stays there")
     };
     let message = format!("feature {} cannot be set to level {wanted}: {what}", it.feature);
     Some((ErrorCode::InvalidUpdateVersion, message))

@@ -83,8 +83,6 @@ pub(crate) struct Hosted {
     pub(crate) followers_saw: Offset,
     /// Marks of transactions that wait until they are committed, in the order of their offsets.
     pub(crate) marks: VecDeque<MarkWait>,
-    /// Marks that were appended here.
-    pub(crate) marks_count: u64,
     /// Requests that wait until their records are deleted everywhere.
     pub(crate) deletes: Vec<WaiterId>,
     /// What was acknowledged from here on may have been lost with an earlier process.
@@ -108,7 +106,6 @@ impl Hosted {
             followers: Vec::new(),
             followers_saw: Offset::ZERO,
             marks: VecDeque::new(),
-            marks_count: 0,
             deletes: Vec::new(),
             may_lack_from: None,
         }

@@ -395,17 +395,22 @@ impl Node {
     pub(crate) fn settle(&mut self, now: Now, out: &mut Vec<Effect>) {
         self.use_freed(now, out);
         self.tell_lost_marks(now, out);
-        while let Some(key) = self.moved.pop() {
-            self.note_active(now, key);
-            self.release_produce(key, out);
-            self.release_deletes(key, out);
-            self.coordinate(now, key, out);
-            self.release_marks(now, key, out);
-            self.wake_fetches(key, false);
-            if let Some(hosted) = self.hosted.get_mut(&key) {
-                self.followers.consider(key, hosted);
+        loop {
+            while let Some(key) = self.moved.pop() {
+                self.note_active(now, key);
+                self.release_produce(key, out);
+                self.release_deletes(key, out);
+                self.coordinate(now, key, out);
+                self.release_marks(now, key, out);
+                self.wake_fetches(key, false);
+                if let Some(hosted) = self.hosted.get_mut(&key) {
+                    self.followers.consider(key, hosted);
+                }
+                self.retry_woken(now, out);
             }
-            self.retry_woken(now, out);
+            if !self.go_on_with_held(now, out) {
+                break;
+            }
         }
         self.propose_isr_changes(now, out);
         self.send_fetches(now, out);

@@ -1,9 +1,13 @@
 //! Transactions within a node: their coordinator, the partitions they write to, and the offsets that come with them.
 
 use bytes::Bytes;
+use klamm_coordinator::record::{Transaction, TransactionRecord, TransactionState, TransactionVersion};
+use klamm_log::{Done, Log, LogConfig};
 use klamm_model::{
-    BatchBuilder, ErrorCode as Code, Producer, ProducerEpoch, ProducerId, Seal, Timestamp, TopicId,
+    BatchBuilder, ErrorCode as Code, LeaderEpoch, Offset, PartitionIndex, Producer, ProducerEpoch,
+    ProducerId, Seal, Timestamp, TopicId, TopicPartition,
 };
+use klamm_node::{Event, Listener};
 use klamm_wire::{
     AddPartitionsToTxnRequest, EndTxnRequest, EndTxnResponse, FetchRequest, FindCoordinatorRequest,
     InitProducerIdRequest, InitProducerIdResponse, ListTransactionsRequest, OffsetFetchRequest,
@@ -40,6 +44,10 @@ fn code(number: i16) -> Code {
     Code::from_code(number).expect("a known code")
 }
 
+fn offset(raw: i64) -> Offset {
+    Offset::from_wire(raw).expect("no sentinel")
+}
+
 /// A node with both kinds of coordinators and a topic `t`.
 fn with_coordinators() -> (World, TopicId) {
     let mut world = World::new();
@@ -47,7 +55,7 @@ fn with_coordinators() -> (World, TopicId) {
         let request = FindCoordinatorRequest { key: "any".into(), key_type, ..Default::default() };
         assert_eq!(code(ask!(world, 3, FindCoordinator(request)).error_code), Code::None);
     }
-    let topic = world.create("t", 1);
+    let topic = world.create("t", 2);
     (world, topic)
 }
 
@@ -76,15 +84,30 @@ fn records(who: &InitProducerIdResponse, base_sequence: i32) -> Bytes {
     builder.finish(&Seal { producer, is_transactional: true, ..Seal::default() })
 }
 
-/// The code and the base offset.
-fn produce(world: &mut World, topic: TopicId, version: i16, id: Option<&str>, records: Bytes) -> (Code, i64) {
-    let partition = PartitionProduceData { records: Some(Records::Bytes(records)), ..Default::default() };
-    let topic = TopicProduceData {
-        name: "t".into(),
-        topic_id: topic,
-        partition_data: vec![partition],
-        ..Default::default()
+/// A batch of one record for each of these partitions, by their sequence numbers.
+fn send(
+    world: &mut World,
+    topic: TopicId,
+    version: i16,
+    who: &InitProducerIdResponse,
+    to: &[(i32, i32)],
+) -> u64 {
+    let data = |(index, sequence): &(i32, i32)| PartitionProduceData {
+        index: *index,
+        records: Some(Records::Bytes(records(who, *sequence))),
     };
+    let partition_data = to.iter().map(data).collect();
+    send_data(world, topic, version, Some("x"), partition_data)
+}
+
+fn send_data(
+    world: &mut World,
+    topic_id: TopicId,
+    version: i16,
+    id: Option<&str>,
+    partition_data: Vec<PartitionProduceData>,
+) -> u64 {
+    let topic = TopicProduceData { name: "t".into(), topic_id, partition_data };
     let request = ProduceRequest {
         transactional_id: id.map(Into::into),
         acks: -1,
@@ -92,20 +115,38 @@ fn produce(world: &mut World, topic: TopicId, version: i16, id: Option<&str>, re
         topic_data: vec![topic],
         ..Default::default()
     };
-    let response = ask!(world, version, Produce(request));
-    let partition = &response.responses[0].partition_responses[0];
-    (code(partition.error_code), partition.base_offset)
+    world.send(Request::Produce(request), version)
 }
 
-fn add_partition(world: &mut World, who: &InitProducerIdResponse) -> Code {
-    let request = AddPartitionsToTxnRequest {
+/// The codes and the base offsets.
+fn sent(world: &mut World, sequence: u64) -> Vec<(Code, i64)> {
+    let response = taken!(world, sequence, Produce);
+    let partitions = response.responses[0].partition_responses.iter();
+    partitions.map(|it| (code(it.error_code), it.base_offset)).collect()
+}
+
+fn produce(world: &mut World, topic: TopicId, version: i16, id: Option<&str>, records: Bytes) -> (Code, i64) {
+    let data = PartitionProduceData { records: Some(Records::Bytes(records)), ..Default::default() };
+    let sequence = send_data(world, topic, version, id, vec![data]);
+    world.all_disk();
+    sent(world, sequence).remove(0)
+}
+
+fn adding(who: &InitProducerIdResponse, topic: &str, partitions: &[i32]) -> AddPartitionsToTxnRequest {
+    AddPartitionsToTxnRequest {
         v3_and_below_transactional_id: "x".into(),
         v3_and_below_producer_id: who.producer_id,
         v3_and_below_producer_epoch: who.producer_epoch,
-        v3_and_below_topics: vec![AddPartitionsToTxnTopic { name: "t".into(), partitions: vec![0] }],
+        v3_and_below_topics: vec![AddPartitionsToTxnTopic {
+            name: topic.into(),
+            partitions: partitions.to_vec(),
+        }],
         ..Default::default()
-    };
-    let response = ask!(world, 3, AddPartitionsToTxn(request));
+    }
+}
+
+fn add_partition(world: &mut World, who: &InitProducerIdResponse) -> Code {
+    let response = ask!(world, 3, AddPartitionsToTxn(adding(who, "t", &[0])));
     code(response.results_by_topic_v3_and_below[0].results_by_partition[0].partition_error_code)
 }
 
@@ -196,6 +237,16 @@ fn a_transaction_that_is_forgotten_is_aborted_in_time() {
 }
 
 fn commit_offsets(world: &mut World, version: i16, who: &InitProducerIdResponse, offset: i64) -> Code {
+    let sequence = send_offsets(world, version, who, offset);
+    world.all_disk();
+    offsets_sent(world, sequence)
+}
+
+fn offsets_sent(world: &mut World, sequence: u64) -> Code {
+    code(taken!(world, sequence, TxnOffsetCommit).topics[0].partitions[0].error_code)
+}
+
+fn send_offsets(world: &mut World, version: i16, who: &InitProducerIdResponse, offset: i64) -> u64 {
     let partition = TxnOffsetCommitRequestPartition {
         committed_offset: offset,
         committed_leader_epoch: -1,
@@ -212,8 +263,7 @@ fn commit_offsets(world: &mut World, version: i16, who: &InitProducerIdResponse,
         topics: vec![topic],
         ..Default::default()
     };
-    let response = ask!(world, version, TxnOffsetCommit(request));
-    code(response.topics[0].partitions[0].error_code)
+    world.send(Request::TxnOffsetCommit(request), version)
 }
 
 fn committed(world: &mut World, require_stable: bool) -> (Code, i64) {
@@ -263,22 +313,35 @@ fn an_operator_may_end_what_hangs() {
         ListTransactions(ListTransactionsRequest { duration_filter: -1, ..Default::default() })
     );
     assert_eq!(listed.transaction_states[0].transaction_state, "Ongoing");
-    let topics = vec![
-        WritableTxnMarkerTopic { name: "t".into(), partition_indexes: vec![0, 9] },
-        WritableTxnMarkerTopic { name: "none".into(), partition_indexes: vec![0] },
-    ];
-    let marker = WritableTxnMarker {
+    let abort = mark(&who, &[("t", &[0, 9]), ("none", &[0])]);
+    let unknown = Code::UnknownTopicOrPartition;
+    assert_eq!(write_mark(&mut world, Listener::Client, abort), [Code::None, unknown, unknown]);
+    assert_eq!(fetch(&mut world).last_stable_offset, 2);
+}
+
+/// An abort, by a coordinator of epoch 0.
+fn mark(who: &InitProducerIdResponse, topics: &[(&str, &[i32])]) -> WritableTxnMarker {
+    let topic = |(name, partitions): &(&str, &[i32])| WritableTxnMarkerTopic {
+        name: (*name).into(),
+        partition_indexes: partitions.to_vec(),
+    };
+    WritableTxnMarker {
         producer_id: who.producer_id,
         producer_epoch: who.producer_epoch,
-        coordinator_epoch: 0,
-        topics,
+        topics: topics.iter().map(topic).collect(),
         ..Default::default()
-    };
-    let response = ask!(world, 1, WriteTxnMarkers(WriteTxnMarkersRequest { markers: vec![marker] }));
-    let codes = response.markers[0].topics.iter().flat_map(|it| &it.partitions).map(|it| code(it.error_code));
-    let unknown = Code::UnknownTopicOrPartition;
-    assert_eq!(codes.collect::<Vec<_>>(), [Code::None, unknown, unknown]);
-    assert_eq!(fetch(&mut world).last_stable_offset, 2);
+    }
+}
+
+/// What is said of each partition, in their order.
+fn write_mark(world: &mut World, listener: Listener, marker: WritableTxnMarker) -> Vec<Code> {
+    let version = if marker.transaction_version == 0 { 1 } else { 2 };
+    let request = WriteTxnMarkersRequest { markers: vec![marker] };
+    let sequence = world.send_on(listener, Request::WriteTxnMarkers(request), version);
+    world.all_disk();
+    let response = taken!(world, sequence, WriteTxnMarkers);
+    let partitions = response.markers[0].topics.iter().flat_map(|it| &it.partitions);
+    partitions.map(|it| code(it.error_code)).collect()
 }
 
 #[test]
@@ -287,4 +350,191 @@ fn records_of_a_transaction_need_its_name() {
     let who = init(&mut world);
     let refused = produce(&mut world, topic, 13, None, records(&who, 0));
     assert_eq!(refused.0, Code::TransactionalIdAuthorizationFailed);
+}
+
+/// What `__consumer_offsets` has of the group `g`.
+const OFFSETS: (&str, &[i32]) = ("__consumer_offsets", &[3]);
+
+/// Between the coordinator's word and the append, the transaction may end: in the older protocol under its own epoch, in the newer one under the next.
+#[test]
+fn what_a_mark_has_overtaken_is_not_appended() {
+    for (bump, told, told_offsets) in [
+        (0, Code::NotEnoughReplicas, Code::CoordinatorLoadInProgress),
+        (1, Code::NotEnoughReplicas, Code::InvalidProducerEpoch),
+    ] {
+        for (place, told) in [(("t", &[0][..]), told), (OFFSETS, told_offsets)] {
+            let (mut world, topic) = with_coordinators();
+            let who = init(&mut world);
+            let request = match place {
+                OFFSETS => send_offsets(&mut world, 5, &who, 5),
+                _ => send(&mut world, topic, 13, &who, &[(0, 0)]),
+            };
+            let mut abort = mark(&who, &[place]);
+            (abort.transaction_version, abort.producer_epoch) =
+                (2 * bump, who.producer_epoch + i16::from(bump));
+            assert_eq!(write_mark(&mut world, Listener::Broker, abort), [Code::None]);
+            match place {
+                OFFSETS => assert_eq!(offsets_sent(&mut world, request), told),
+                _ => assert_eq!(sent(&mut world, request), [(told, -1)]),
+            }
+            world.hold_loads = true;
+            assert_eq!(committed(&mut world, true), (Code::None, -1), "the shard is as it was");
+        }
+    }
+}
+
+/// While a request waits for the coordinator's word, its partitions may come to need it that did not when it came.
+#[test]
+fn every_partition_in_which_a_transaction_begins_is_asked_about() {
+    let (mut world, topic) = with_coordinators();
+    let who = init(&mut world);
+    let first = send(&mut world, topic, 13, &who, &[(1, 0)]);
+    world.all_disk();
+    assert_eq!(sent(&mut world, first), [(Code::None, 0)]);
+    let both = send(&mut world, topic, 13, &who, &[(0, 0), (1, 1)]);
+    assert_eq!(write_mark(&mut world, Listener::Broker, mark(&who, &[("t", &[1])])), [Code::None]);
+    assert_eq!(sent(&mut world, both), [(Code::None, 0), (Code::NotEnoughReplicas, -1)]);
+}
+
+#[test]
+fn the_first_batch_of_a_transaction_of_the_newer_protocol_is_numbered_0() {
+    let (mut world, topic) = with_coordinators();
+    let who = init(&mut world);
+    let sent = produce(&mut world, topic, 12, Some("x"), records(&who, 5));
+    assert_eq!(sent, (Code::OutOfOrderSequenceNumber, -1));
+    // With the older one, what came before may have been deleted long ago.
+    assert_eq!(add_partition(&mut world, &who), Code::None);
+    assert_eq!(produce(&mut world, topic, 11, Some("x"), records(&who, 5)), (Code::None, 0));
+}
+
+/// Requests of one connection keep their order, though only the first has to wait for the coordinator.
+#[test]
+fn what_comes_behind_a_request_that_is_held_waits_for_it() {
+    let (mut world, topic) = with_coordinators();
+    let who = init(&mut world);
+    let opened = send(&mut world, topic, 13, &who, &[(1, 0)]);
+    world.all_disk();
+    assert_eq!(sent(&mut world, opened), [(Code::None, 0)]);
+    let held = send(&mut world, topic, 13, &who, &[(0, 0), (1, 1)]);
+    let behind = [send(&mut world, topic, 13, &who, &[(1, 2)]), send(&mut world, topic, 13, &who, &[(1, 3)])];
+    world.all_disk();
+    assert_eq!(sent(&mut world, held), [(Code::None, 0), (Code::None, 1)]);
+    assert_eq!(behind.map(|it| sent(&mut world, it)), [[(Code::None, 2)], [(Code::None, 3)]]);
+}
+
+/// What follows is missing its beginning, whatever the coordinator would say of it by now.
+#[test]
+fn what_comes_behind_a_request_that_is_refused_is_refused_in_the_same_partition() {
+    let (mut world, topic) = with_coordinators();
+    let who = init(&mut world);
+    // The coordinator's word waits for what it has decided before.
+    world.send(Request::AddPartitionsToTxn(adding(&who, "t", &[1])), 3);
+    let held = send(&mut world, topic, 9, &who, &[(0, 0)]);
+    world.send(Request::AddPartitionsToTxn(adding(&who, "t", &[0])), 3);
+    let behind = send(&mut world, topic, 9, &who, &[(0, 1), (1, 0)]);
+    world.all_disk();
+    assert_eq!(sent(&mut world, held), [(Code::InvalidTxnState, -1)]);
+    assert_eq!(sent(&mut world, behind), [(Code::InvalidTxnState, -1), (Code::None, 0)]);
+}
+
+/// The tools abort with a coordinator's epoch of their own choice, which must not be in the coordinator's way afterwards.
+#[test]
+fn a_client_may_abort_what_is_open_and_nothing_else() {
+    let (mut world, topic) = with_coordinators();
+    let who = init(&mut world);
+    assert_eq!(produce(&mut world, topic, 13, Some("x"), records(&who, 0)), (Code::None, 0));
+    let open = [("t", &[0][..])];
+    let later = InitProducerIdResponse { producer_epoch: who.producer_epoch + 1, ..who.clone() };
+    let stranger = InitProducerIdResponse { producer_id: 77, ..who.clone() };
+    let nobody = InitProducerIdResponse { producer_id: -1, ..who.clone() };
+    let commit = WritableTxnMarker { transaction_result: true, ..mark(&who, &open) };
+    let no_coordinator = WritableTxnMarker { coordinator_epoch: -1, ..mark(&who, &open) };
+    for (marker, refused) in [
+        (commit, Code::ClusterAuthorizationFailed),
+        (mark(&later, &open), Code::InvalidProducerEpoch),
+        (mark(&stranger, &open), Code::InvalidProducerEpoch),
+        (mark(&nobody, &open), Code::InvalidRequest),
+        (no_coordinator, Code::InvalidRequest),
+        (mark(&who, &[("__transaction_state", &[0])]), Code::UnknownTopicOrPartition),
+    ] {
+        assert_eq!(write_mark(&mut world, Listener::Client, marker), [refused]);
+    }
+    assert_eq!(fetch(&mut world).last_stable_offset, 0);
+    let forged = WritableTxnMarker { coordinator_epoch: i32::MAX, ..mark(&who, &open) };
+    assert_eq!(write_mark(&mut world, Listener::Client, forged), [Code::None]);
+    assert_eq!(fetch(&mut world).last_stable_offset, 2);
+    let ended = end(&mut world, 5, &who, false);
+    assert_eq!(code(ended.error_code), Code::None);
+    // It waits for the coordinator's marks.
+    init(&mut world);
+    assert_eq!(fetch(&mut world).last_stable_offset, 3);
+}
+
+#[test]
+fn clients_add_no_internal_topics() {
+    let (mut world, _) = with_coordinators();
+    let who = init(&mut world);
+    for topic in ["__consumer_offsets", "__transaction_state"] {
+        let response = ask!(world, 3, AddPartitionsToTxn(adding(&who, topic, &[0])));
+        let added = &response.results_by_topic_v3_and_below[0].results_by_partition[0];
+        assert_eq!(code(added.partition_error_code), Code::TopicAuthorizationFailed);
+    }
+}
+
+/// F49: the logs are at rest, and stay so.
+#[test]
+fn nothing_is_appended_while_the_process_stops() {
+    let (mut world, topic) = with_coordinators();
+    let who = init(&mut world);
+    let key = |partition| TopicPartition { topic, partition: PartitionIndex(partition) };
+    let opened = send(&mut world, topic, 13, &who, &[(0, 0)]);
+    world.all_disk();
+    assert_eq!(sent(&mut world, opened), [(Code::None, 0)]);
+    send(&mut world, topic, 13, &who, &[(1, 0)]);
+    let request = EndTxnRequest {
+        transactional_id: "x".into(),
+        producer_id: who.producer_id,
+        producer_epoch: who.producer_epoch,
+        committed: true,
+    };
+    world.send(Request::EndTxn(request), 5);
+    world.step(Event::Stopping);
+    world.all_disk();
+    let end = |world: &World, partition| world.node.replica(key(partition)).map(|it| it.log().end());
+    assert_eq!([end(&world, 0), end(&world, 1)], [Some(offset(1)), Some(offset(0))]);
+    assert!(world.rest.is_some_and(|rest| rest.is_whole));
+}
+
+/// An older version of a coordinator may have left one that ends nowhere.
+#[test]
+fn what_a_shard_decides_as_it_begins_to_serve_is_appended() {
+    let (mut world, _) = with_coordinators();
+    let topic = world.node.image().topic_named("__transaction_state").expect("it was made").id;
+    // The one of `x`.
+    let key = TopicPartition { topic, partition: PartitionIndex(20) };
+    let transaction = Transaction {
+        producer: ProducerId(5),
+        previous_producer: None,
+        next_producer: None,
+        epoch: ProducerEpoch(1),
+        timeout_ms: 60_000,
+        state: TransactionState::PrepareAbort,
+        partitions: [("t".to_owned(), [].into())].into(),
+        updated_at: world.wall,
+        started_at: Some(world.wall),
+        version: TransactionVersion::V2,
+    };
+    let record = TransactionRecord { transactional_id: "x".into(), value: Some(transaction) }.encode();
+    let mut builder = BatchBuilder::default();
+    builder.append(world.wall, Some(&record.key), record.value.as_deref(), &[]);
+    let (batch, bytes) = builder.finish_own(&Seal::default());
+    let mut ops = Vec::new();
+    let mut log = Log::create(key, "__transaction_state-20".to_owned(), LogConfig::default(), &mut ops);
+    log.append_as_leader(LeaderEpoch(0), &batch, bytes, &mut ops).expect("the first");
+    while let Some(op) = (!ops.is_empty()).then(|| ops.remove(0)) {
+        world.write(&op.action);
+        assert_eq!(log.done(op.id, Ok(Done::Nothing), &mut ops).error, None);
+    }
+    world.restart_with(|node| node.adopt(log));
+    assert_eq!(world.node.replica(key).map(|it| it.high_watermark()), Some(offset(2)));
 }

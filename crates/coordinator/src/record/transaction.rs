@@ -137,7 +137,7 @@ impl TryFrom<TransactionLogValue> for Transaction {
         let mut partitions = Partitions::new();
         // Before its first transaction an id has none, whatever stands there.
         let stored = it.transaction_partitions.filter(|_| state != TransactionState::Empty);
-        for topic in stored.unwrap_or_default() {
+        for topic in stored.unwrap_or_default().into_iter().filter(|topic| !topic.partition_ids.is_empty()) {
             partitions
                 .entry(topic.topic)
                 .or_default()

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use klamm_model::{Now, Tick};
+use tracing::warn;
 
 use super::{Markers, MarkersId, MarkersReport, Output, Task, Transactions, rules};
 use crate::Effects;
@@ -22,8 +23,8 @@ pub(super) struct Marking {
     /// Where they are missing.
     pub(super) left: Partitions,
     retry_ms: u64,
-    /// When they are to be sent again.
-    pub(super) again: Tick,
+    /// When they are to be sent again; `None`: a newer shard does it.
+    pub(super) again: Option<Tick>,
 }
 
 impl Transactions {
@@ -33,7 +34,7 @@ impl Transactions {
         if left.is_empty() {
             return self.complete(now, id, out);
         }
-        slot.task = Some(Task::Mark(Marking { sent: None, left, retry_ms: RETRY_MS_FIRST, again: now.tick }));
+        slot.task = Some(Task::Mark(Marking { sent: None, left, retry_ms: RETRY_MS_FIRST, again: None }));
         self.send_markers(now, id, out);
     }
 
@@ -45,7 +46,7 @@ impl Transactions {
             panic!("{id} has nothing to mark")
         };
         marking.sent = Some(number);
-        marking.again = now.tick.after_ms(REPORT_MS_MAX);
+        marking.again = Some(now.tick.after_ms(REPORT_MS_MAX));
         out.outputs.push(Output::WriteMarkers(Markers {
             id: number,
             transactional_id: id.to_string(),
@@ -76,7 +77,11 @@ impl Transactions {
         if marking.left.is_empty() {
             return self.complete(now, id, out);
         }
-        marking.again = now.tick.after_ms(marking.retry_ms);
+        if report.is_superseded {
+            warn!(transactional_id = %id, "a newer coordinator ends this transaction");
+            return marking.again = None;
+        }
+        marking.again = Some(now.tick.after_ms(marking.retry_ms));
         marking.retry_ms = (2 * marking.retry_ms).min(RETRY_MS_MAX);
     }
 

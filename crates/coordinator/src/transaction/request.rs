@@ -3,11 +3,13 @@
 //! Every request but [`List`] is about one transactional id: the node takes requests that name several apart. It has also seen to it that the partitions are
 //! there, and that whoever asks may.
 
+use std::collections::BTreeSet;
+
 use klamm_model::{ProducerEpoch, ProducerId, Timestamp};
 
 use super::TransactionError;
-use crate::RequestId;
 use crate::record::{Partitions, TransactionState, TransactionVersion};
+use crate::{Pattern, RequestId};
 
 /// What a shard of transactions can be asked.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -40,7 +42,7 @@ pub enum Reply {
     End(Result<Identity, TransactionError>),
     /// What the id is about.
     Describe(Result<Description, TransactionError>),
-    /// In the order of their ids. Patterns of ids are the node's business, as is who may see which.
+    /// In the order of their ids. Who may see which is the node's business.
     List(Vec<Listed>),
 }
 
@@ -56,7 +58,7 @@ pub enum Output {
 }
 
 /// A producer as partitions see it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Identity {
     /// Whose records these are.
     pub producer: ProducerId,
@@ -118,9 +120,11 @@ pub enum Outcome {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct List {
     /// Empty: whatever their state.
-    pub states: Vec<TransactionState>,
+    pub states: BTreeSet<TransactionState>,
     /// Empty: whoever has them.
-    pub producers: Vec<ProducerId>,
+    pub producers: BTreeSet<ProducerId>,
+    /// Only those whose names it stands for (KIP-1152).
+    pub pattern: Option<Pattern>,
     /// Only those whose transaction began longer ago than this (KIP-994).
     pub longer_than_ms: Option<u64>,
 }
@@ -179,8 +183,9 @@ pub struct MarkersReport {
     pub id: MarkersId,
     /// Whose transaction it was.
     pub transactional_id: String,
-    /// The partitions that have to be tried again: leader not known or another one, not enough replicas, no answer in time, a coordinator that is too old for the
-    /// partition, whatever it was. All others are done: the marker is committed there, or there is nothing that it could end, because the topic is gone
+    /// The partitions that have to be tried again: leader not known or another one, not enough replicas, no answer in time, whatever it was. All others are done: the marker is committed there, or there is nothing that it could end, because the topic is gone
     /// or the partition has seen a later epoch of the producer.
     pub failed: Partitions,
+    /// A partition has marks of this shard's successor, which sees to the rest.
+    pub is_superseded: bool,
 }

@@ -150,24 +150,24 @@ pub(super) fn init(
     Ok(Known { value, last_epoch })
 }
 
-/// What the transaction covers from now on; `None`: it does already.
+/// What the transaction covers from now on; `None`: it does already, or nothing is added, with which no transaction begins.
 pub(super) fn add_partitions(
     known: &Known,
     it: &AddPartitions,
     now: Timestamp,
 ) -> Result<Option<Known>, Refusal> {
     known.check_producer(it.producer)?;
-    let is_open = known.value.state == TransactionState::Ongoing;
-    if is_open && missing(known, &it.partitions).is_empty() {
+    let missing = missing(known, &it.partitions);
+    if missing.is_empty() {
         return Ok(None);
     }
     let mut value = known.in_state(TransactionState::Ongoing, now);
     value.version = it.version;
-    if !is_open {
+    if known.value.state != TransactionState::Ongoing {
         value.started_at = Some(now);
     }
-    for (topic, partitions) in &it.partitions {
-        value.partitions.entry(topic.clone()).or_default().extend(partitions);
+    for (topic, partitions) in missing {
+        value.partitions.entry(topic).or_default().extend(partitions);
     }
     Ok(Some(Known { value, last_epoch: known.last_epoch }))
 }

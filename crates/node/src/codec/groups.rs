@@ -41,15 +41,6 @@ pub(crate) enum Whom {
     All,
 }
 
-impl Whom {
-    pub(crate) fn name(self) -> Option<String> {
-        match self {
-            Self::Named(name) => Some(name),
-            Self::All => None,
-        }
-    }
-}
-
 /// A request, taken apart.
 pub(crate) struct Parts {
     /// The answer, with what is known already.

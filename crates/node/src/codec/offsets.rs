@@ -316,7 +316,12 @@ pub(super) fn deleted(
 /// From this version on, topics are named by their ids.
 const TXN_BY_ID: i16 = 6;
 
-pub(crate) fn txn_commit(request: TxnOffsetCommitRequest, version: i16, image: &Image) -> Parts {
+/// The answer so far, and what is left to do, if anything is.
+pub(crate) fn txn_commit(
+    request: TxnOffsetCommitRequest,
+    version: i16,
+    image: &Image,
+) -> (Response, Option<TxnCommit>) {
     let mut response = TxnOffsetCommitResponse::default();
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
@@ -349,21 +354,18 @@ pub(crate) fn txn_commit(request: TxnOffsetCommitRequest, version: i16, image: &
             partitions: answers,
         });
     }
-    let response = Response::TxnOffsetCommit(response);
-    if topics.is_empty() {
-        return Parts { response, parts: Vec::new() };
-    }
+    let is_empty = topics.is_empty();
     let asked = TxnCommit {
         producer: Producer {
             id: ProducerId(request.producer_id),
             epoch: ProducerEpoch(request.producer_epoch),
             base_sequence: Producer::NO_SEQUENCE,
         },
-        group: request.group_id.clone(),
+        group: request.group_id,
         member: identity(request.member_id, request.group_instance_id, request.generation_id_or_member_epoch),
         topics,
     };
-    Parts::one(response, &request.group_id, Asked::TxnCommit(asked))
+    (Response::TxnOffsetCommit(response), (!is_empty).then_some(asked))
 }
 
 pub(super) fn txn_committed(

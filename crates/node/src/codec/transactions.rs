@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use klamm_cluster::Image;
+use klamm_cluster::{Image, topic_name};
 use klamm_coordinator::{
+    Pattern,
     record::{Partitions, TransactionState, TransactionVersion},
     transaction::{
         AddPartitions, Description, End, Identity, Init, List, Listed, Outcome, Reply, Request as Asked,
@@ -12,7 +13,7 @@ use klamm_coordinator::{
 };
 use klamm_model::{ErrorCode, PartitionIndex, ProducerEpoch, ProducerId};
 use klamm_wire::{
-    AddOffsetsToTxnResponse, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse,
+    AddOffsetsToTxnRequest, AddOffsetsToTxnResponse, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse,
     DescribeTransactionsRequest, DescribeTransactionsResponse, EndTxnRequest, EndTxnResponse,
     InitProducerIdRequest, InitProducerIdResponse, ListTransactionsRequest, ListTransactionsResponse,
     Request, Response,
@@ -39,7 +40,7 @@ pub(crate) fn take_apart(request: Request, version: i16, image: &Image) -> Optio
     Some(match request {
         Request::InitProducerId(it) => init(it),
         Request::AddPartitionsToTxn(it) => add_partitions(it, version, image),
-        Request::EndTxn(it) => end(it, version),
+        Request::EndTxn(it) => end(&it, version),
         Request::DescribeTransactions(it) => describe(it),
         Request::ListTransactions(it) => list(&it),
         _ => return None,
@@ -63,7 +64,7 @@ fn init(request: InitProducerIdRequest) -> Parts {
     one(Response::InitProducerId(response), &transactional_id, Asked::Init(asked))
 }
 
-fn end(request: EndTxnRequest, version: i16) -> Parts {
+fn end(request: &EndTxnRequest, version: i16) -> Parts {
     let asked = End {
         transactional_id: request.transactional_id.clone(),
         producer: identity(request.producer_id, request.producer_epoch),
@@ -74,45 +75,55 @@ fn end(request: EndTxnRequest, version: i16) -> Parts {
     one(Response::EndTxn(response), &request.transactional_id, Asked::End(asked))
 }
 
-/// Partitions by topic, and a place in the answer for each. If one is not there, none is added.
+/// Partitions by topic, and a place in the answer for each. If one cannot be added, none is.
 fn places(
     topics: &[AddPartitionsToTxnTopic],
     image: &Image,
+    is_by_broker: bool,
 ) -> (Option<Partitions>, Vec<AddPartitionsToTxnTopicResult>) {
-    let is_there = |topic: &AddPartitionsToTxnTopic, index: i32| {
+    let why_not = |topic: &AddPartitionsToTxnTopic, index: i32| {
         let known = image.topic_named(&topic.name);
-        known.is_some_and(|known| known.partition(PartitionIndex(index)).is_some())
-    };
-    let all_there = topics.iter().all(|topic| topic.partitions.iter().all(|it| is_there(topic, *it)));
-    let result = |topic: &AddPartitionsToTxnTopic, index: i32| {
-        let code = if all_there {
-            ErrorCode::None
-        } else if is_there(topic, index) {
-            ErrorCode::OperationNotAttempted
-        } else {
+        if known.is_none_or(|known| known.partition(PartitionIndex(index)).is_none()) {
             ErrorCode::UnknownTopicOrPartition
-        };
-        AddPartitionsToTxnPartitionResult { partition_index: index, partition_error_code: code.code() }
+        } else if is_by_broker && coordinators::has_transactions(&topic.name)
+            || !topic_name::is_internal(&topic.name)
+        {
+            ErrorCode::None
+        } else {
+            // As with Kafka, whoever asks.
+            ErrorCode::TopicAuthorizationFailed
+        }
     };
-    let results = topics.iter().map(|topic| AddPartitionsToTxnTopicResult {
-        name: topic.name.clone(),
-        results_by_partition: topic.partitions.iter().map(|it| result(topic, *it)).collect(),
-    });
     let mut partitions = Partitions::new();
+    let mut is_refused = false;
+    let mut results = Vec::with_capacity(topics.len());
     for topic in topics {
-        let indexes = topic.partitions.iter().map(|it| PartitionIndex(*it));
-        partitions.entry(topic.name.clone()).or_insert_with(BTreeSet::new).extend(indexes);
+        let codes: Vec<_> = topic.partitions.iter().map(|it| why_not(topic, *it)).collect();
+        is_refused |= codes.iter().any(|code| *code != ErrorCode::None);
+        let result = |(index, code): (&i32, &ErrorCode)| AddPartitionsToTxnPartitionResult {
+            partition_index: *index,
+            partition_error_code: code.code(),
+        };
+        let results_by_partition = topic.partitions.iter().zip(&codes).map(result).collect();
+        results.push(AddPartitionsToTxnTopicResult { name: topic.name.clone(), results_by_partition });
+        if !topic.partitions.is_empty() {
+            let indexes = topic.partitions.iter().map(|it| PartitionIndex(*it));
+            partitions.entry(topic.name.clone()).or_default().extend(indexes);
+        }
     }
-    (all_there.then_some(partitions), results.collect())
+    if is_refused {
+        add_failed(&mut results, ErrorCode::OperationNotAttempted);
+    }
+    ((!is_refused).then_some(partitions), results)
 }
 
 fn add_partitions(request: AddPartitionsToTxnRequest, version: i16, image: &Image) -> Parts {
     let mut response = AddPartitionsToTxnResponse::default();
     let mut parts = Vec::new();
     if version < ADD_V2 {
-        let (partitions, results) = places(&request.v3_and_below_topics, image);
+        let (partitions, results) = places(&request.v3_and_below_topics, image, false);
         response.results_by_topic_v3_and_below = results;
-        if let Some(partitions) = partitions {
+        if let Some(partitions) = partitions.filter(|it| !it.is_empty()) {
             let id = request.v3_and_below_transactional_id;
             let asked = AddPartitions {
                 transactional_id: id.clone(),
@@ -125,10 +136,10 @@ fn add_partitions(request: AddPartitionsToTxnRequest, version: i16, image: &Imag
         return Parts { response: Response::AddPartitionsToTxn(response), parts };
     }
     for it in request.transactions {
-        let (partitions, topic_results) = places(&it.topics, image);
+        let (partitions, topic_results) = places(&it.topics, image, true);
         let transactional_id = it.transactional_id.clone();
         response.results_by_transaction.push(AddPartitionsToTxnResult { transactional_id, topic_results });
-        // Of a transaction without partitions that are there nothing is asked: its place is told by its codes.
+        // Where nothing can be added, whoever asks is told only whether the producer is who it says.
         let asked = AddPartitions {
             transactional_id: it.transactional_id.clone(),
             producer: identity(it.producer_id, it.producer_epoch),
@@ -164,22 +175,28 @@ fn describe(request: DescribeTransactionsRequest) -> Parts {
 
 fn list(request: &ListTransactionsRequest) -> Parts {
     let mut response = ListTransactionsResponse::default();
-    let mut states = Vec::new();
+    let mut states = BTreeSet::new();
     for name in &request.state_filters {
         match TransactionState::from_name(name) {
-            Some(state) => states.push(state),
+            Some(state) => drop(states.insert(state)),
             None => response.unknown_state_filters.push(name.clone()),
         }
     }
+    let pattern = request.transactional_id_pattern.as_deref().filter(|text| !text.is_empty());
+    let pattern = pattern.map(Pattern::new).transpose();
+    if pattern.is_err() {
+        response.error_code = ErrorCode::InvalidRegularExpression.code();
+    }
     let is_none_left = states.is_empty() && !request.state_filters.is_empty();
-    let asked = List {
+    let asked = |pattern| List {
         states,
         producers: request.producer_id_filters.iter().map(|id| ProducerId(*id)).collect(),
         longer_than_ms: u64::try_from(request.duration_filter).ok(),
+        pattern,
     };
-    let part = (Whom::All, coordinators::Asked::Transaction(Asked::List(asked)));
-    let parts = if is_none_left { Vec::new() } else { vec![part] };
-    Parts { response: Response::ListTransactions(response), parts }
+    let asked = pattern.ok().filter(|_| !is_none_left).map(asked);
+    let part = |asked| (Whom::All, coordinators::Asked::Transaction(Asked::List(asked)));
+    Parts { response: Response::ListTransactions(response), parts: asked.into_iter().map(part).collect() }
 }
 
 /// Puts the answer to a part in its place.
@@ -207,10 +224,10 @@ pub(crate) fn give(response: &mut Response, place: usize, version: i16, reply: R
         }
         (Response::AddPartitionsToTxn(it), Reply::AddPartitions(result)) => {
             if let Err(error) = result {
-                add_failed(it, place, fenced_as_of(&error, version, FENCED_IS_KNOWN));
+                failed_at(it, place, fenced_as_of(&error, version, FENCED_IS_KNOWN));
             }
         }
-        (Response::AddPartitionsToTxn(it), Reply::Verify(Err(error))) => add_failed(it, place, error.code()),
+        (Response::AddPartitionsToTxn(it), Reply::Verify(Err(error))) => failed_at(it, place, error.code()),
         (Response::AddPartitionsToTxn(it), Reply::Verify(Ok(missing))) => {
             for topic in &mut it.results_by_transaction[place].topic_results {
                 let missing = missing.get(&topic.name);
@@ -243,11 +260,15 @@ fn fenced_as_of(error: &TransactionError, version: i16, known_from: i16) -> Erro
     }
 }
 
-fn add_failed(response: &mut AddPartitionsToTxnResponse, place: usize, why: ErrorCode) {
+fn failed_at(response: &mut AddPartitionsToTxnResponse, place: usize, why: ErrorCode) {
     let topics = match response.results_by_transaction.get_mut(place) {
         Some(transaction) => &mut transaction.topic_results,
         None => &mut response.results_by_topic_v3_and_below,
     };
+    add_failed(topics, why);
+}
+
+fn add_failed(topics: &mut [AddPartitionsToTxnTopicResult], why: ErrorCode) {
     for partition in topics.iter_mut().flat_map(|topic| &mut topic.results_by_partition) {
         // What is said already is nearer to the point.
         if partition.partition_error_code == ErrorCode::None.code() {
@@ -293,20 +314,15 @@ pub(crate) fn fail(response: &mut Response, place: usize, why: ErrorCode) {
         Response::InitProducerId(it) => it.error_code = why.code(),
         Response::EndTxn(it) => it.error_code = why.code(),
         Response::AddOffsetsToTxn(it) => it.error_code = why.code(),
-        Response::AddPartitionsToTxn(it) => add_failed(it, place, why),
+        Response::AddPartitionsToTxn(it) => failed_at(it, place, why),
         Response::DescribeTransactions(it) => it.transaction_states[place].error_code = why.code(),
         Response::ListTransactions(it) => it.error_code = why.code(),
-        Response::WriteTxnMarkers(it) => {
-            let topics = it.markers.iter_mut().flat_map(|marker| &mut marker.topics);
-            let partition = topics.flat_map(|topic| &mut topic.partitions).nth(place);
-            partition.expect("there is a place for each partition").error_code = why.code();
-        }
         other => panic!("{other:?} is no answer about transactions"),
     }
 }
 
 /// The group's partition of the topic that offsets are kept in becomes part of the transaction.
-pub(crate) fn add_offsets(request: klamm_wire::AddOffsetsToTxnRequest, partition: PartitionIndex) -> Parts {
+pub(crate) fn add_offsets(request: &AddOffsetsToTxnRequest, partition: PartitionIndex) -> Parts {
     let topic = coordinators::Kind::Groups.topic().to_owned();
     let asked = AddPartitions {
         transactional_id: request.transactional_id.clone(),

@@ -6,7 +6,7 @@ use klamm_model::{ErrorCode, TopicPartition};
 use klamm_wire::Response;
 use rustc_hash::FxHashMap;
 
-use super::Said;
+use super::{Said, markers::MarkPlace};
 use crate::{
     ConnectionId, Effect, Reply, ReplyTo,
     codec::{groups, transactions},
@@ -77,8 +77,12 @@ impl Answers {
     }
 
     /// A partition has a transaction's mark, or will not get it.
-    pub(super) fn marked(&mut self, id: RequestId, code: ErrorCode, out: &mut Vec<Effect>) {
-        self.put(id, out, |response, place, _| transactions::fail(response, place, code));
+    pub(super) fn marked(&mut self, id: RequestId, place: MarkPlace, code: ErrorCode, out: &mut Vec<Effect>) {
+        self.put(id, out, |response, _, _| {
+            let Response::WriteTxnMarkers(it) = response else { panic!("{response:?} has no marks") };
+            let topic = &mut it.markers[place.marker].topics[place.topic];
+            topic.partitions[place.partition].error_code = code.code();
+        });
     }
 
     /// A number for a request of the node's own.
@@ -95,8 +99,7 @@ impl Answers {
             | Response::AddOffsetsToTxn(_)
             | Response::EndTxn(_)
             | Response::DescribeTransactions(_)
-            | Response::ListTransactions(_)
-            | Response::WriteTxnMarkers(_) => transactions::fail(response, place, why),
+            | Response::ListTransactions(_) => transactions::fail(response, place, why),
             _ => groups::fail(response, place, version, why),
         });
     }

@@ -1,6 +1,6 @@
 //! FindCoordinator: which broker keeps a group or a transactional id. Whoever asks first has the topic made.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use klamm_cluster::controller::{CreateTopicError, CreatedTopic, Reply as Decided};
 use klamm_model::{ErrorCode, PartitionIndex};
@@ -15,8 +15,8 @@ use crate::{Effect, LineLimit, Now, Origin, Reply, ReplyTo, View, node::Node, re
 #[derive(Default)]
 pub(crate) struct Finds {
     waiting: Vec<Find>,
-    /// The topic that the controller was asked for.
-    asked: Option<Kind>,
+    /// The topics that the controller was asked for.
+    asked: BTreeSet<Kind>,
     /// Clients ask again and again.
     refusals: LineLimit,
 }
@@ -114,7 +114,7 @@ pub(crate) fn handle(
     let Some(kind) = kind(request.key_type) else { unreachable!("the view answers what is no kind") };
     let finds = &mut node.coordinators.finds;
     finds.waiting.push(Find { to, origin: Arc::clone(origin), version, request });
-    if finds.asked.replace(kind).is_none() {
+    if finds.asked.insert(kind) {
         node.call_internal_topic(now, kind, out);
     }
 }
@@ -127,9 +127,15 @@ fn created(reply: Decided) -> Vec<(String, Result<CreatedTopic, CreateTopicError
 }
 
 /// The topic is made, or is not.
-pub(crate) fn topic_made(node: &mut Node, now: Now, reply: Option<Decided>, out: &mut Vec<Effect>) {
+pub(crate) fn topic_made(
+    node: &mut Node,
+    now: Now,
+    made: Kind,
+    reply: Option<Decided>,
+    out: &mut Vec<Effect>,
+) {
     let finds = &mut node.coordinators.finds;
-    finds.asked = None;
+    finds.asked.remove(&made);
     for (topic, result) in reply.into_iter().flat_map(created) {
         // Somebody else may have been first, which is as good.
         if let Err(error) = result
@@ -139,7 +145,9 @@ pub(crate) fn topic_made(node: &mut Node, now: Now, reply: Option<Decided>, out:
             tracing::error!(topic, %error, suppressed, "a coordinator's topic cannot be made, and without it there is no coordinator");
         }
     }
-    for Find { to, origin, version, request } in std::mem::take(&mut finds.waiting) {
+    let is_answered = |find: &mut Find| kind(find.request.key_type) == Some(made);
+    let answered: Vec<Find> = finds.waiting.extract_if(.., is_answered).collect();
+    for Find { to, origin, version, request } in answered {
         let none = |request: &FindCoordinatorRequest| {
             answer(version, request, |_| Err(ErrorCode::CoordinatorNotAvailable))
         };

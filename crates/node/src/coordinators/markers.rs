@@ -11,7 +11,7 @@ use klamm_model::{
     BrokerId, ErrorCode, LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, TopicPartition,
     TransactionEnd, TransactionMark,
 };
-use klamm_replica::EndTransaction;
+use klamm_replica::{EndTransaction, Role};
 use klamm_wire::{
     Request, Response, WriteTxnMarkersRequest, WriteTxnMarkersResponse,
     write_txn_markers::{
@@ -21,8 +21,8 @@ use klamm_wire::{
 };
 use rustc_hash::FxHashMap;
 
-use super::Kind;
-use crate::{Effect, Now, PeerFailure, ReplyTo, calls::Purpose, errors::ToCode, node::Node};
+use super::{Kind, has_transactions};
+use crate::{Effect, Listener, Now, PeerFailure, ReplyTo, calls::Purpose, errors::ToCode, node::Node};
 
 /// The version in which brokers ask one another.
 const VERSION: i16 = 2;
@@ -33,6 +33,13 @@ pub(crate) struct Marking {
     under_way: FxHashMap<MarkersId, UnderWay>,
     /// Marks of which nobody knows what becomes of them.
     lost: Vec<(MarkFor, ErrorCode)>,
+}
+
+impl Marking {
+    /// A shard is gone: nobody waits for its marks any more.
+    pub(super) fn forget(&mut self, shard: TopicPartition) {
+        self.under_way.retain(|_, it| it.shard != shard);
+    }
 }
 
 struct UnderWay {
@@ -48,7 +55,15 @@ pub(crate) enum MarkFor {
     /// A shard here.
     Shard { id: MarkersId, topic: String, partition: PartitionIndex },
     /// Whoever asked for it.
-    Request(RequestId),
+    Request(RequestId, MarkPlace),
+}
+
+/// A mark's place in an answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct MarkPlace {
+    pub(super) marker: usize,
+    pub(super) topic: usize,
+    pub(super) partition: usize,
 }
 
 /// A mark that waits until it is committed.
@@ -82,8 +97,11 @@ impl Node {
             bumps_epoch: version == TransactionVersion::V2,
         };
         let missing = partitions.values().map(BTreeSet::len).sum();
-        let report = MarkersReport { id, transactional_id, failed: Partitions::new() };
+        let report = MarkersReport { id, transactional_id, failed: Partitions::new(), is_superseded: false };
         self.coordinators.marking.under_way.insert(id, UnderWay { shard, report, missing });
+        if missing == 0 {
+            return self.all_marked(now, id);
+        }
         let mut elsewhere = BTreeMap::<BrokerId, Partitions>::new();
         for (topic, partitions) in partitions {
             for partition in partitions {
@@ -111,7 +129,7 @@ impl Node {
     }
 
     fn place_of(&self, topic: &str, partition: PartitionIndex) -> Option<(TopicPartition, Option<BrokerId>)> {
-        let topic = self.image.topic_named(topic)?;
+        let topic = self.image.topic_named(topic).filter(|_| has_transactions(topic))?;
         let key = TopicPartition { topic: topic.id, partition };
         Some((key, topic.partition(partition)?.leader))
     }
@@ -142,21 +160,23 @@ impl Node {
         it: &EndTransaction,
         out: &mut Vec<Effect>,
     ) -> Result<Offset, ErrorCode> {
-        let Some(hosted) = self.hosted.get_mut(&key) else { return Err(self.why_not_hosted(key, false)) };
+        let Some(hosted) = self.hosted.get(&key) else { return Err(self.why_not_hosted(key, false)) };
+        // Whoever stops has its logs at rest, and they stay so.
+        if self.stopping.is_some() {
+            return Err(ErrorCode::NotLeaderOrFollower);
+        }
         if hosted.settings.coordinates == Some(Kind::Groups) {
-            let shard = self.coordinators.shards.get_mut(&key).filter(|shard| shard.serves());
-            let shard = shard.ok_or(ErrorCode::CoordinatorLoadInProgress)?;
+            if !self.shard_serves(key) {
+                return Err(ErrorCode::CoordinatorLoadInProgress);
+            }
             // The mark counts for what the shard has decided before it.
-            if shard.append(now, &mut hosted.replica, &mut self.ops).is_err() {
-                self.flush_ops(out);
-                self.drop_shard(key, ErrorCode::NotCoordinator, out);
-                self.moved.push(key);
+            if !self.flush_shard(now, key, out) {
                 return Err(ErrorCode::NotLeaderOrFollower);
             }
         }
+        let hosted = self.hosted.get_mut(&key).expect("it was just there");
         let appended = hosted.replica.end_transaction(it, now.wall, &mut self.ops);
         let appended = appended.map_err(|error| error.code())?;
-        hosted.marks_count += 1;
         self.flush_ops(out);
         if let Some(shard) = self.coordinators.shards.get_mut(&key) {
             shard.end_transaction(it.producer, it.mark.end == TransactionEnd::Commit);
@@ -194,7 +214,7 @@ impl Node {
     fn mark_ended(&mut self, now: Now, whom: MarkFor, code: ErrorCode, out: &mut Vec<Effect>) {
         match whom {
             MarkFor::Shard { id, topic, partition } => self.marked(now, id, &topic, partition, code),
-            MarkFor::Request(id) => self.coordinators.answers.marked(id, code, out),
+            MarkFor::Request(id, place) => self.coordinators.answers.marked(id, place, code, out),
         }
     }
 
@@ -230,10 +250,15 @@ impl Node {
         if !matches!(code, ErrorCode::None | ErrorCode::InvalidProducerEpoch) {
             under_way.report.failed.entry(topic.to_owned()).or_default().insert(partition);
         }
+        under_way.report.is_superseded |= code == ErrorCode::TransactionCoordinatorFenced;
         under_way.missing -= 1;
-        if 0 < under_way.missing {
-            return;
+        if under_way.missing == 0 {
+            self.all_marked(now, id);
         }
+    }
+
+    /// Of all partitions it is known what became of their marks.
+    fn all_marked(&mut self, now: Now, id: MarkersId) {
         let UnderWay { shard: key, report, .. } =
             self.coordinators.marking.under_way.remove(&id).expect("it was just there");
         let Some(hosted) = self.hosted.get(&key) else { return };
@@ -250,49 +275,74 @@ impl Node {
         &mut self,
         now: Now,
         to: ReplyTo,
-        version: i16,
+        (listener, version): (Listener, i16),
         request: WriteTxnMarkersRequest,
         out: &mut Vec<Effect>,
     ) {
         let mut marks = Vec::new();
         let mut response = WriteTxnMarkersResponse::default();
-        for marker in request.markers {
-            let it = EndTransaction {
-                producer: ProducerId(marker.producer_id),
-                epoch: ProducerEpoch(marker.producer_epoch),
-                mark: TransactionMark {
-                    end: if marker.transaction_result {
-                        TransactionEnd::Commit
-                    } else {
-                        TransactionEnd::Abort
-                    },
-                    coordinator_epoch: LeaderEpoch(marker.coordinator_epoch),
-                },
-                bumps_epoch: 2 <= marker.transaction_version,
-            };
-            let mut topics = Vec::with_capacity(marker.topics.len());
-            for topic in marker.topics {
-                let place = |index: &i32| WritableTxnMarkerPartitionResult {
-                    partition_index: *index,
-                    error_code: ErrorCode::UnknownTopicOrPartition.code(),
-                };
-                let partitions = topic.partition_indexes.iter().map(place).collect();
-                for index in topic.partition_indexes {
-                    marks.push((it, self.place_of(&topic.name, PartitionIndex(index))));
+        for (marker, it) in request.markers.into_iter().enumerate() {
+            let end = asked(&it);
+            let mut topics = Vec::with_capacity(it.topics.len());
+            for (topic, WritableTxnMarkerTopic { name, partition_indexes }) in
+                it.topics.into_iter().enumerate()
+            {
+                for (partition, index) in partition_indexes.iter().enumerate() {
+                    let key = self.place_of(&name, PartitionIndex(*index)).map(|(key, _)| key);
+                    marks.push((end, key, MarkPlace { marker, topic, partition }));
                 }
-                topics.push(WritableTxnMarkerTopicResult { name: topic.name, partitions });
+                let place =
+                    |partition_index| WritableTxnMarkerPartitionResult { partition_index, error_code: 0 };
+                let partitions = partition_indexes.into_iter().map(place).collect();
+                topics.push(WritableTxnMarkerTopicResult { name, partitions });
             }
-            response.markers.push(WritableTxnMarkerResult { producer_id: marker.producer_id, topics });
+            response.markers.push(WritableTxnMarkerResult { producer_id: it.producer_id, topics });
         }
         let response = Response::WriteTxnMarkers(response);
         let ids = self.coordinators.answers.begin(to, version, response, marks.len(), out);
-        for (id, (it, place)) in ids.zip(marks) {
-            match place {
-                None => self.coordinators.answers.marked(id, ErrorCode::UnknownTopicOrPartition, out),
-                Some((key, _)) => self.mark_here(now, key, &it, MarkFor::Request(id), out),
+        for (id, (end, key, place)) in ids.zip(marks) {
+            let end = end.ok_or(ErrorCode::InvalidRequest);
+            let found = key.ok_or(ErrorCode::UnknownTopicOrPartition);
+            let checked = end.and_then(|end| Ok((found?, end))).and_then(|(key, end)| match listener {
+                Listener::Broker => Ok((key, end)),
+                Listener::Client => Ok((key, self.by_operator(key, end)?)),
+            });
+            match checked {
+                Ok((key, end)) => self.mark_here(now, key, &end, MarkFor::Request(id, place), out),
+                Err(code) => self.coordinators.answers.marked(id, place, code, out),
             }
         }
     }
+
+    /// What becomes of a mark that no coordinator has sent: an operator may abort what a producer has left open (KIP-664), under the very epoch that it is
+    /// open under, and no more. In particular, no coordinator's marks are refused afterwards because of the coordinator's epoch that was made up for it.
+    fn by_operator(&self, key: TopicPartition, it: EndTransaction) -> Result<EndTransaction, ErrorCode> {
+        if it.mark.end == TransactionEnd::Commit {
+            // That records count, their coordinator alone may say.
+            return Err(ErrorCode::ClusterAuthorizationFailed);
+        }
+        let Some(hosted) = self.hosted.get(&key) else { return Err(self.why_not_hosted(key, false)) };
+        if !matches!(hosted.replica.role(), Role::Leader { .. }) {
+            return Err(ErrorCode::NotLeaderOrFollower);
+        }
+        let known = hosted.replica.log().producer_state(it.producer).filter(|known| known.epoch == it.epoch);
+        let newest = known.ok_or(ErrorCode::InvalidProducerEpoch)?.coordinator_epoch;
+        let coordinator_epoch = it.mark.coordinator_epoch.min(newest.unwrap_or(LeaderEpoch(0)));
+        let mark = TransactionMark { coordinator_epoch, ..it.mark };
+        Ok(EndTransaction { mark, bumps_epoch: false, ..it })
+    }
+}
+
+/// `None`: of no producer, or no coordinator.
+fn asked(it: &WritableTxnMarker) -> Option<EndTransaction> {
+    let end = if it.transaction_result { TransactionEnd::Commit } else { TransactionEnd::Abort };
+    let is_sound = 0 <= it.producer_id && 0 <= it.producer_epoch && 0 <= it.coordinator_epoch;
+    is_sound.then_some(EndTransaction {
+        producer: ProducerId(it.producer_id),
+        epoch: ProducerEpoch(it.producer_epoch),
+        mark: TransactionMark { end, coordinator_epoch: LeaderEpoch(it.coordinator_epoch) },
+        bumps_epoch: 2 <= it.transaction_version,
+    })
 }
 
 fn asking(it: &EndTransaction, partitions: &Partitions) -> WriteTxnMarkersRequest {

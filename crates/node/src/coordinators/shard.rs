@@ -5,7 +5,7 @@ use std::{collections::VecDeque, mem, ops::Range};
 use bytes::Bytes;
 use klamm_cluster::{Image, controller::ProducerIdBlock};
 use klamm_coordinator::{
-    Append, Effects, RequestId,
+    Append, Effects, Entry, RequestId,
     group::Groups,
     transaction::{self, Markers, MarkersReport, Transactions},
 };
@@ -23,6 +23,9 @@ use super::{
 
 /// Before a piece that could not be read is tried again.
 const LOAD_AGAIN_MS: u64 = 200;
+
+/// What was decided and is not written, of one shard, because writes do not end. Less than a log's queue takes, so that what was decided can be appended.
+const UNWRITTEN_BYTES_MAX: u64 = 16 << 20;
 
 /// Who decides.
 pub(super) enum Machine {
@@ -47,6 +50,8 @@ pub(super) struct Shard {
     loading: Option<Loading>,
     /// Decided and applied, and not in the log yet.
     appends: Vec<Append>,
+    /// The size of it.
+    append_bytes: usize,
     batch_size_max: usize,
     /// How long an answer may wait for its records to be committed.
     commit_timeout_ms: u64,
@@ -103,17 +108,19 @@ impl Shard {
             machine,
             loading: Some(loading),
             appends: Vec::new(),
+            append_bytes: 0,
             owed: VecDeque::new(),
             wake: None,
         }
     }
 
-    pub(super) fn serves(&self) -> bool {
-        self.loading.is_none()
+    /// Whether more may be decided that has to be written. What goes on by itself, such as rebalances, does not ask.
+    pub(super) fn has_room(&self, log: &Log) -> bool {
+        log.queued_bytes() + self.append_bytes as u64 <= UNWRITTEN_BYTES_MAX
     }
 
-    pub(super) fn has_appends(&self) -> bool {
-        !self.appends.is_empty()
+    pub(super) fn serves(&self) -> bool {
+        self.loading.is_none()
     }
 
     pub(super) fn next_wake(&self) -> Option<Tick> {
@@ -304,6 +311,7 @@ impl Shard {
     }
 
     fn take<O: Into<Output>>(&mut self, now: Now, effects: Effects<O>, end: Offset) {
+        self.append_bytes += effects.appends.iter().flat_map(|it| &it.entries).map(size_bound).sum::<usize>();
         self.appends.extend(effects.appends);
         let waiting: usize = self.appends.iter().map(|append| append.entries.len()).sum();
         let end = end.advance(waiting as u32);
@@ -328,6 +336,7 @@ impl Shard {
         ops: &mut Vec<DiskOp>,
     ) -> Result<(), AppendError> {
         let mut batch = Batch::default();
+        self.append_bytes = 0;
         for append in mem::take(&mut self.appends) {
             if !batch.fits(&append, self.batch_size_max) {
                 batch.append(self.epoch, replica, ops)?;
@@ -336,6 +345,11 @@ impl Shard {
         }
         batch.append(self.epoch, replica, ops)
     }
+}
+
+/// What stands around a key and a value takes less.
+fn size_bound(entry: &Entry) -> usize {
+    40 + entry.key.len() + entry.value.as_ref().map_or(0, Bytes::len)
 }
 
 /// Decisions that go to the log together.
@@ -347,11 +361,7 @@ struct Batch {
 
 impl Batch {
     fn fits(&self, append: &Append, size_max: usize) -> bool {
-        let size = |entry: &klamm_coordinator::Entry| {
-            // What stands around a key and a value takes less.
-            40 + entry.key.len() + entry.value.as_ref().map_or(0, Bytes::len)
-        };
-        let added: usize = append.entries.iter().map(size).sum();
+        let added: usize = append.entries.iter().map(size_bound).sum();
         self.builder.is_empty()
             // Two transactional commits are never one batch: each has its own place in its producer's history.
             || self.transaction.is_none()

@@ -47,7 +47,7 @@ pub(crate) fn handle(
             groups::handle(node, now, to, (origin, client_id), version, request, out);
         }
         request if transactions::is_about_transactions(&request) => {
-            transactions::handle(node, now, to, version, request, out);
+            transactions::handle(node, now, to, (origin.listener, version), request, out);
         }
         Request::InitProducerId(it) => producer_ids::handle(node, now, to, &it, out),
         Request::ListOffsets(it) => begin(node, to, Work::Offsets(Listing::new(it, version)), out),
@@ -101,6 +101,13 @@ fn partitions_named(request: &Request) -> usize {
             it.dirs.iter().flat_map(|it| &it.topics).map(|it| it.partitions.len()).sum()
         }
         Request::AlterPartitionReassignments(it) => it.topics.iter().map(|it| it.partitions.len()).sum(),
+        Request::AddPartitionsToTxn(it) => {
+            let of_transactions = it.transactions.iter().flat_map(|it| &it.topics);
+            it.v3_and_below_topics.iter().chain(of_transactions).map(|it| it.partitions.len()).sum()
+        }
+        Request::WriteTxnMarkers(it) => {
+            it.markers.iter().flat_map(|it| &it.topics).map(|it| it.partition_indexes.len()).sum()
+        }
         Request::ListPartitionReassignments(it) => {
             it.topics.iter().flatten().map(|it| it.partition_indexes.len()).sum()
         }

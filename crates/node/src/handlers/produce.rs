@@ -1,11 +1,14 @@
 //! Produce: records become part of a log; the answer waits for what `acks` asks.
 
-use klamm_coordinator::{record::Partitions, transaction::Identity};
-use klamm_log::Appended;
+use std::collections::BTreeMap;
+
+use klamm_coordinator::transaction::Identity;
+use klamm_log::{Appended, TransactionGuard};
 use klamm_model::{
     Codec, ErrorCode, Offset, PartitionIndex, RuleError, Timestamp, TimestampRule, TopicId, TopicPartition,
+    ValidBatch,
 };
-use klamm_replica::Acks;
+use klamm_replica::{Acks, Role};
 use klamm_wire::{
     ProduceResponse, Response,
     produce::{BatchIndexAndErrorMessage, LeaderIdAndEpoch, PartitionProduceResponse, TopicProduceResponse},
@@ -14,7 +17,7 @@ use klamm_wire::{
 use super::held_ms;
 use crate::{
     Effect, Now, Reply, ReplyTo,
-    coordinators::held::{Then, Waiting},
+    coordinators::held::{Line, Refused, Then, Waiting},
     errors::ToCode,
     hosted::{Goal, ProduceWait},
     node::Node,
@@ -79,57 +82,58 @@ pub(crate) fn handle(
     produce: Produce,
     out: &mut Vec<Effect>,
 ) {
-    let Some(transactional_id) = produce.transactional_id.clone() else {
-        return append_all(node, now, to, version, produce, out);
+    let producer = match &produce.transactional_id {
+        Some(_) => producer_of(&produce),
+        None => Ok(None),
     };
-    match begun(node, &produce, version) {
-        Err(code) => out.push(refused(to, version, &produce, code)),
-        Ok(None) => append_all(node, now, to, version, produce, out),
-        Ok(Some(Begun { producer, partitions, marks })) => {
-            let then = Then::Produce { to, version, produce, marks };
-            let waiting = Waiting { then, adds: ADDS_PARTITIONS <= version };
-            node.hold(now, (&transactional_id, producer), partitions, waiting, out);
+    match (producer, produce.transactional_id.clone()) {
+        (Err(code), _) => out.push(refused(to, version, &produce, code)),
+        (Ok(Some(producer)), Some(transactional_id)) => {
+            let line = Line { connection: to.connection, producer };
+            let then = Then::Produce { to, version, produce };
+            let waiting = Waiting::new(line, transactional_id, then, ADDS_PARTITIONS <= version);
+            node.take_in_turn(now, waiting, out);
         }
+        (Ok(_), _) => append_all(node, now, to, version, produce, &Refused::new(), out),
     }
 }
 
-/// Partitions in which a transaction would begin.
-struct Begun {
-    producer: Identity,
-    partitions: Partitions,
-    /// How many marks each has.
-    marks: Vec<(TopicPartition, u64)>,
+/// Whose transaction the records are of. A transactional id has one producer.
+fn producer_of(produce: &Produce) -> Result<Option<Identity>, ErrorCode> {
+    let partitions = produce.topics.iter().flat_map(|topic| &topic.partitions);
+    let batches = partitions.filter_map(|it| it.batch.as_ref().ok()).map(|(batch, _)| batch);
+    let transactional = batches.filter(|batch| batch.is_transactional).filter_map(|batch| batch.producer);
+    let mut producers = transactional.map(|it| Identity { producer: it.id, epoch: it.epoch });
+    let first = producers.next();
+    if producers.all(|it| Some(it) == first) { Ok(first) } else { Err(ErrorCode::InvalidProducerIdMapping) }
 }
 
-fn begun(node: &Node, produce: &Produce, version: i16) -> Result<Option<Begun>, ErrorCode> {
-    let mut begun: Option<Begun> = None;
+/// Partitions in which a transaction begins with what a request brings, of those where it is going to be appended.
+pub(crate) fn begun(
+    node: &Node,
+    now: Now,
+    version: i16,
+    produce: &Produce,
+) -> BTreeMap<TopicPartition, TransactionGuard> {
+    let mut begun = BTreeMap::new();
+    let request = Request::new(node, now, version, produce);
     for topic in &produce.topics {
-        let id = if BY_ID <= version { Some(topic.id) } else { node.topic_id(&topic.name) };
-        let Some(id) = id else { continue };
+        let id = request.topic_id(node, topic);
         for partition in &topic.partitions {
             let Ok((batch, _)) = &partition.batch else { continue };
-            let Some(producer) = batch.producer.filter(|_| batch.is_transactional) else { continue };
-            let key = TopicPartition { topic: id, partition: partition.index };
-            let Some(hosted) = node.hosted.get(&key) else { continue };
-            let known = hosted.replica.log().producer_state(producer.id);
-            if known.is_some_and(|known| known.transaction.is_some() && known.epoch == producer.epoch) {
-                continue;
+            let Ok(key) = request.place(node, id, partition.index) else { continue };
+            let replica = &node.hosted[&key].replica;
+            let is_led = matches!(replica.role(), Role::Leader { .. })
+                && (request.acks != Some(Acks::All) || replica.enough_in_sync());
+            if let Some(guard) = replica.log().begins_transaction(batch)
+                && is_led
+                && request.admit(node, key, topic.rules_version, batch).is_ok()
+            {
+                begun.insert(key, guard);
             }
-            let identity = Identity { producer: producer.id, epoch: producer.epoch };
-            let begun = begun.get_or_insert_with(|| Begun {
-                producer: identity,
-                partitions: Partitions::new(),
-                marks: Vec::new(),
-            });
-            if begun.producer != identity {
-                // A transactional id has one producer.
-                return Err(ErrorCode::InvalidProducerIdMapping);
-            }
-            begun.partitions.entry(hosted.name.to_string()).or_default().insert(partition.index);
-            begun.marks.push((key, hosted.marks_count));
         }
     }
-    Ok(begun)
+    begun
 }
 
 /// What is said to a request of which nothing is appended.
@@ -151,29 +155,21 @@ pub(crate) fn refused(to: ReplyTo, version: i16, produce: &Produce, code: ErrorC
 /// From this version on, topics are named by their ids.
 const BY_ID: i16 = 13;
 
-/// Appends what a request brings; of transactions that begin with it, their coordinators know.
+/// Appends what a request brings, but to the partitions that are refused; of transactions that begin with it, their coordinators know.
 pub(crate) fn append_all(
     node: &mut Node,
     now: Now,
     to: ReplyTo,
     version: i16,
     produce: Produce,
+    refused: &Refused,
     out: &mut Vec<Effect>,
 ) {
-    let acks = match produce.acks {
-        0 => Some(Acks::None),
-        1 => Some(Acks::Leader),
-        -1 => Some(Acks::All),
-        _ => None,
-    };
-    let waiter = node.produce_waiters.next_id();
-    let transactional = produce.transactional_id.is_some();
-    let mut request =
-        Request { waiter, acks, transactional, now: now.wall, version, waiting: Vec::new(), failed: false };
+    let mut request = Request::new(node, now, version, &produce);
     let mut responses = Vec::with_capacity(produce.topics.len());
     for topic in produce.topics {
         let number = responses.len() as u32;
-        responses.push(append_topic(node, &mut request, number, topic, out));
+        responses.push(append_topic(node, &mut request, number, topic, refused, out));
     }
     let mut response = ProduceResponse { responses, ..ProduceResponse::default() };
     if request.failed && request.has_hints() {
@@ -191,7 +187,7 @@ pub(crate) fn append_all(
     } else {
         let parked = ProduceWaiter { to, response, waiting: request.waiting };
         let id = node.produce_waiters.park(now.tick.after_ms(held_ms(produce.timeout_ms)), parked);
-        assert_eq!(id, waiter, "the waiter was announced under another number");
+        assert_eq!(id, request.waiter, "the waiter was announced under another number");
     }
 }
 
@@ -208,6 +204,79 @@ struct Request {
 }
 
 impl Request {
+    fn new(node: &Node, now: Now, version: i16, produce: &Produce) -> Self {
+        let acks = match produce.acks {
+            0 => Some(Acks::None),
+            1 => Some(Acks::Leader),
+            -1 => Some(Acks::All),
+            _ => None,
+        };
+        let transactional = produce.transactional_id.is_some();
+        let waiter = node.produce_waiters.next_id();
+        Self { waiter, acks, transactional, now: now.wall, version, waiting: Vec::new(), failed: false }
+    }
+
+    fn topic_id(&self, node: &Node, topic: &ProduceTopic) -> Option<TopicId> {
+        if self.is_by_id() { Some(topic.id) } else { node.topic_id(&topic.name) }
+    }
+
+    /// The partition, if this node has it and clients may write to it.
+    fn place(
+        &self,
+        node: &Node,
+        topic: Option<TopicId>,
+        partition: PartitionIndex,
+    ) -> Result<TopicPartition, ErrorCode> {
+        if self.acks.is_none() {
+            return Err(ErrorCode::InvalidRequiredAcks);
+        }
+        let key = TopicPartition { topic: topic.ok_or(ErrorCode::UnknownTopicOrPartition)?, partition };
+        match node.hosted.get(&key) {
+            None => Err(node.why_not_hosted(key, self.is_by_id())),
+            Some(hosted) if hosted.settings.is_internal => Err(ErrorCode::InvalidTopicException),
+            Some(_) => Ok(key),
+        }
+    }
+
+    /// What keeps a batch from being appended, but for its place in its producer's history and the state of the replicas.
+    fn admit(
+        &self,
+        node: &Node,
+        key: TopicPartition,
+        rules_version: u64,
+        batch: &ValidBatch,
+    ) -> Result<(), Refusal> {
+        let hosted = &node.hosted[&key];
+        let ruled = &*hosted.settings.rules;
+        if rules_version != ruled.version && !ruled.rules.lets_through(self.now, batch)? {
+            // Its records would have to be unpacked while everybody waits for the lock: the client sends it again at once, and it is prepared for these rules.
+            let message = Some("the topic's configs have just changed: send the batch again".to_owned());
+            return Err(Refusal { message, ..ErrorCode::NotLeaderOrFollower.into() });
+        }
+        if batch.codec == Codec::Zstd && !self.has_zstd() && ruled.rules.compression.is_none() {
+            return Err(ErrorCode::UnsupportedCompressionType.into());
+        }
+        let log = hosted.replica.log();
+        if let Some(producer) = batch.producer.filter(|_| batch.is_transactional) {
+            if !self.transactional {
+                // Nobody could ask a coordinator about it.
+                return Err(ErrorCode::TransactionalIdAuthorizationFailed.into());
+            }
+            // Each transaction of the newer protocol numbers its records anew: whatever comes before this one is missing.
+            if ADDS_PARTITIONS <= self.version
+                && producer.base_sequence != 0
+                && log.producer_state(producer.id).is_none()
+            {
+                return Err(ErrorCode::OutOfOrderSequenceNumber.into());
+            }
+        }
+        if node.disks.is_full(log.log_dir()) {
+            let message = node.disks.why_full(log.log_dir());
+            return Err(Refusal { message, ..ErrorCode::KafkaStorageError.into() });
+        }
+        Ok(())
+    }
+
     fn is_by_id(&self) -> bool {
         self.version >= BY_ID
     }
@@ -260,21 +329,22 @@ fn append_topic(
     request: &mut Request,
     number: u32,
     topic: ProduceTopic,
+    refused: &Refused,
     out: &mut Vec<Effect>,
 ) -> TopicProduceResponse {
-    let id = if request.is_by_id() { Some(topic.id) } else { node.topic_id(&topic.name) };
+    let id = request.topic_id(node, &topic);
     let mut partition_responses = Vec::with_capacity(topic.partitions.len());
     for partition in topic.partitions {
         let slot = Slot { topic: number, partition: partition_responses.len() as u32 };
-        partition_responses.push(append_partition(
-            node,
-            request,
-            id,
-            topic.rules_version,
-            slot,
-            partition,
-            out,
-        ));
+        let key = id.map(|topic| TopicPartition { topic, partition: partition.index });
+        let response = match key.and_then(|key| refused.get(&key)) {
+            Some(code) => {
+                request.failed = true;
+                failed(partition.index, *code)
+            }
+            None => append_partition(node, request, id, topic.rules_version, slot, partition, out),
+        };
+        partition_responses.push(response);
     }
     TopicProduceResponse { name: topic.name, topic_id: topic.id, partition_responses, ..Default::default() }
 }
@@ -341,38 +411,15 @@ fn append(
     slot: Slot,
     out: &mut Vec<Effect>,
 ) -> Result<Taken, Refusal> {
-    let acks = request.acks.ok_or(ErrorCode::InvalidRequiredAcks)?;
-    let topic = topic.ok_or(ErrorCode::UnknownTopicOrPartition)?;
-    let key = TopicPartition { topic, partition: partition.index };
-    if !node.hosted.contains_key(&key) {
-        return Err(node.why_not_hosted(key, request.is_by_id()).into());
-    }
-    let hosted = node.hosted.get_mut(&key).expect("checked above");
-    if hosted.settings.is_internal {
-        return Err(ErrorCode::InvalidTopicException.into());
-    }
+    let key = request.place(node, topic, partition.index)?;
     let (mut batch, bytes) = partition.batch?;
-    let ruled = &*hosted.settings.rules;
-    if rules_version != ruled.version && !ruled.rules.lets_through(request.now, &batch)? {
-        // Its records would have to be unpacked while everybody waits for the lock: the client sends it again at once, and it is prepared for these rules.
-        let message = Some("the topic's configs have just changed: send the batch again".to_owned());
-        return Err(Refusal { message, ..ErrorCode::NotLeaderOrFollower.into() });
-    }
-    if batch.codec == Codec::Zstd && !request.has_zstd() && ruled.rules.compression.is_none() {
-        return Err(ErrorCode::UnsupportedCompressionType.into());
-    }
-    if batch.is_transactional && !request.transactional {
-        // Nobody could ask a coordinator about it.
-        return Err(ErrorCode::TransactionalIdAuthorizationFailed.into());
-    }
-    let is_stamped = ruled.rules.timestamps == TimestampRule::Append;
+    request.admit(node, key, rules_version, &batch)?;
+    let acks = request.acks.expect("a place was found");
+    let hosted = node.hosted.get_mut(&key).expect("a place was found");
+    let is_stamped = hosted.settings.rules.rules.timestamps == TimestampRule::Append;
     if is_stamped {
         hosted.stamped = hosted.stamped.max(request.now);
         batch = batch.stamped(hosted.stamped);
-    }
-    if node.disks.is_full(hosted.replica.log().log_dir()) {
-        let message = node.disks.why_full(hosted.replica.log().log_dir());
-        return Err(Refusal { message, ..ErrorCode::KafkaStorageError.into() });
     }
     let appended =
         hosted.replica.append(&batch, bytes, acks, None, &mut node.ops).map_err(|error| error.code())?;

@@ -1,6 +1,6 @@
 //! Requests about transactions: their coordinators' shards decide.
 
-use klamm_coordinator::{record::Partitions, transaction::Identity};
+use klamm_coordinator::transaction::Identity;
 use klamm_model::{ErrorCode, ProducerEpoch, ProducerId};
 use klamm_wire::{
     AddOffsetsToTxnRequest, AddOffsetsToTxnResponse, InitProducerIdResponse, Request, Response,
@@ -9,11 +9,11 @@ use klamm_wire::{
 
 use super::{groups, reply};
 use crate::{
-    Effect, Now, ReplyTo,
-    codec::{groups::Parts, offsets, transactions},
+    Effect, Listener, Now, ReplyTo,
+    codec::{offsets, transactions},
     coordinators::{
-        Asked, Kind, find,
-        held::{Then, Waiting},
+        Kind, find,
+        held::{Line, Then, Waiting},
     },
     node::Node,
 };
@@ -37,14 +37,14 @@ pub(super) fn handle(
     node: &mut Node,
     now: Now,
     to: ReplyTo,
-    version: i16,
+    (listener, version): (Listener, i16),
     request: Request,
     out: &mut Vec<Effect>,
 ) {
     match request {
-        Request::WriteTxnMarkers(it) => node.write_txn_markers(now, to, version, it, out),
+        Request::WriteTxnMarkers(it) => node.write_txn_markers(now, to, (listener, version), it, out),
         Request::TxnOffsetCommit(it) => commit_offsets(node, now, to, version, it, out),
-        Request::AddOffsetsToTxn(it) => add_offsets(node, now, to, version, it, out),
+        Request::AddOffsetsToTxn(it) => add_offsets(node, now, to, version, &it, out),
         Request::InitProducerId(it)
             if (it.producer_id == -1) != (it.producer_epoch == -1)
                 || it.transactional_id.as_deref() == Some("") =>
@@ -69,7 +69,7 @@ fn add_offsets(
     now: Now,
     to: ReplyTo,
     version: i16,
-    request: AddOffsetsToTxnRequest,
+    request: &AddOffsetsToTxnRequest,
     out: &mut Vec<Effect>,
 ) {
     let Some(topic) = node.image.topic_named(Kind::Groups.topic()) else {
@@ -97,19 +97,15 @@ fn commit_offsets(
     let transactional_id = request.transactional_id.clone();
     let producer =
         Identity { producer: ProducerId(request.producer_id), epoch: ProducerEpoch(request.producer_epoch) };
-    let Parts { response, parts } = offsets::txn_commit(request, version, &node.image);
-    let ids = node.coordinators.answers.begin(to, version, response, parts.len(), out);
-    for (id, (group, asked)) in
-        ids.zip(parts.into_iter().filter_map(|(whom, asked)| Some((whom.name()?, asked))))
-    {
-        let Asked::Group(asked) = asked else { unreachable!("offsets are a group's") };
-        let Ok(key) = node.shard_of(Kind::Groups, &group) else {
-            node.coordinators.answers.fail(id, ErrorCode::NotCoordinator, out);
-            continue;
-        };
-        let topic = Kind::Groups.topic().to_owned();
-        let partitions = Partitions::from([(topic, [key.partition].into())]);
-        let waiting = Waiting { then: Then::Offsets { id, version, group, asked }, adds: ADDS <= version };
-        node.hold(now, (&transactional_id, producer), partitions, waiting, out);
+    let line = Line { connection: to.connection, producer };
+    let (response, asked) = offsets::txn_commit(request, version, &node.image);
+    let mut ids = node.coordinators.answers.begin(to, version, response, usize::from(asked.is_some()), out);
+    let Some((id, asked)) = ids.next().zip(asked) else { return };
+    match node.shard_of(Kind::Groups, &asked.group) {
+        Ok(shard) => {
+            let then = Then::Offsets { id, version, shard, asked };
+            node.take_in_turn(now, Waiting::new(line, transactional_id, then, ADDS <= version), out);
+        }
+        Err(code) => node.coordinators.answers.fail(id, code, out),
     }
 }

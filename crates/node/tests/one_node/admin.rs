@@ -11,6 +11,7 @@ use klamm_wire::{
     ListPartitionReassignmentsRequest, ListTransactionsRequest, OffsetCommitRequest, OffsetDeleteRequest,
     OffsetFetchRequest, SyncGroupRequest, TxnOffsetCommitRequest, UnregisterBrokerRequest,
     UpdateFeaturesRequest, WriteTxnMarkersRequest,
+    add_partitions_to_txn::AddPartitionsToTxnTopic,
     alter_partition_reassignments::{ReassignablePartition, ReassignableTopic},
     create_partitions::{CreatePartitionsAssignment, CreatePartitionsTopic},
     create_topics::{CreatableReplicaAssignment, CreatableTopicConfig},
@@ -21,6 +22,7 @@ use klamm_wire::{
     elect_leaders::TopicPartitions,
     list_partition_reassignments::ListPartitionReassignmentsTopics,
     update_features::FeatureUpdateKey,
+    write_txn_markers::{WritableTxnMarker, WritableTxnMarkerTopic},
 };
 
 use super::*;
@@ -377,7 +379,18 @@ fn no_request_names_more_partitions_than_any_broker_has() {
         let partition_indexes = (0..count).collect();
         let topic = ListPartitionReassignmentsTopics { name: "t".into(), partition_indexes };
         let listing = ListPartitionReassignmentsRequest { topics: Some(vec![topic]), ..Default::default() };
+        let topic = WritableTxnMarkerTopic {
+            name: "t".into(),
+            partition_indexes: vec![0; count.unsigned_abs() as usize],
+        };
+        let marker = WritableTxnMarker { producer_id: 1, topics: vec![topic], ..Default::default() };
+        let marks = WriteTxnMarkersRequest { markers: vec![marker] };
+        let topic =
+            AddPartitionsToTxnTopic { name: "t".into(), partitions: vec![0; count.unsigned_abs() as usize] };
+        let adding = AddPartitionsToTxnRequest { v3_and_below_topics: vec![topic], ..Default::default() };
         for (request, version) in [
+            (Request::WriteTxnMarkers(marks), 1),
+            (Request::AddPartitionsToTxn(adding), 3),
             (Request::ElectLeaders(elections), 2),
             (Request::DeleteRecords(deletions), 2),
             (Request::ListPartitionReassignments(listing), 0),
@@ -452,8 +465,8 @@ fn features_that_work_are_told_and_no_level_changes() {
         ("metadata.version", 34, 1, Code::InvalidUpdateVersion),
         ("metadata.version", 1, 3, Code::InvalidUpdateVersion),
         ("metadata.version", 33, 0, Code::InvalidUpdateVersion),
-        ("transaction.version", 2, 1, Code::InvalidUpdateVersion),
-        ("transaction.version", 0, 2, Code::None),
+        ("transaction.version", 2, 1, Code::None),
+        ("transaction.version", 0, 2, Code::InvalidUpdateVersion),
     ] {
         let update = FeatureUpdateKey {
             feature: feature.into(),

@@ -4,23 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use klamm_cluster::Image;
 use klamm_model::{BrokerId, TopicId};
-use regex_lite::{Regex, RegexBuilder};
 
 use super::Consumer;
-use crate::Entry;
 use crate::group::GroupError;
 use crate::group::turn::{Turn, mix};
 use crate::record::{ConsumerMember, GroupRecord, ResolvedRegex};
+use crate::{Entry, Pattern};
 
-/// What a compiled expression may take: many times what any list of alternatives needs.
-const REGEX_SIZE_MAX: usize = 1 << 20;
-
-/// An expression that whole names are compared with, as by Kafka.
-pub(super) fn compiled(regex: &str) -> Result<Regex, GroupError> {
-    let invalid = |it: regex_lite::Error| GroupError::InvalidRegex { why: it.to_string() };
-    // By itself first: `a)|(b` is none.
-    RegexBuilder::new(regex).size_limit(REGEX_SIZE_MAX).build().map_err(invalid)?;
-    RegexBuilder::new(&format!("^(?:{regex})$")).size_limit(REGEX_SIZE_MAX).build().map_err(invalid)
+pub(super) fn compiled(regex: &str) -> Result<Pattern, GroupError> {
+    Pattern::new(regex).map_err(|it| GroupError::InvalidRegex { why: it.to_string() })
 }
 
 /// What a member wants.

@@ -176,7 +176,12 @@ impl World {
 
     fn report(&mut self, at: usize, failed: Partitions) {
         let it = &self.rig.markers[at];
-        let report = MarkersReport { id: it.id, transactional_id: it.transactional_id.clone(), failed };
+        let report = MarkersReport {
+            id: it.id,
+            transactional_id: it.transactional_id.clone(),
+            failed,
+            is_superseded: false,
+        };
         self.rig.step(|shard, now, out| shard.markers_written(now, &report, out));
         self.reports.push(report);
     }

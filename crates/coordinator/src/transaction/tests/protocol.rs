@@ -479,6 +479,8 @@ fn what_is_refused() {
          a add 1001/0 t/0
          a add 1000/1 t/0
          a verify 1000/0 t/0
+         a add 1000/0
+         a end 1000/0 commit
          a add 1000/0 t/0 u/1
          a verify 1000/0 t/0 t/1 u/1 v/0
          a verify 1000/1 t/0",
@@ -515,13 +517,17 @@ fn what_is_refused() {
               #14 Fenced
             a verify 1000/0 t/0
               #15 missing t/0
+            a add 1000/0
+              #16 ok
+            a end 1000/0 commit
+              #17 InvalidState { state: Empty }
             a add 1000/0 t/0 u/1
               + a Ongoing 1000/0 t/0 u/1
-              #16 ok
+              #18 ok
             a verify 1000/0 t/0 t/1 u/1 v/0
-              #17 missing t/1 v/0
+              #19 missing t/1 v/0
             a verify 1000/1 t/0
-              #18 Fenced
+              #20 Fenced
         "#]],
     );
     let config = TransactionConfig { batch_size_max: 370, ..TransactionConfig::default() };
@@ -564,7 +570,8 @@ fn a_list_tells_of_those_that_are_asked_for() {
          list state=Ongoing
          list state=Ongoing state=Empty producer=1000 producer=1002
          list longer=99
-         list longer=100",
+         list longer=100
+         list like=a|c.?",
         &expect![[r#"
             ids 1000 8
             a init
@@ -593,6 +600,8 @@ fn a_list_tells_of_those_that_are_asked_for() {
               #9 a 1000 Empty, b 1001 Ongoing
             list longer=100
               #10 a 1000 Empty
+            list like=a|c.?
+              #11 a 1000 Empty, c 1002 Ongoing
         "#]],
     );
 }

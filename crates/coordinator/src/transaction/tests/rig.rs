@@ -4,6 +4,7 @@ use klamm_cluster::controller::ProducerIdBlock;
 use klamm_model::{PartitionIndex, ProducerEpoch, ProducerId, Timestamp};
 
 use super::super::*;
+use crate::Pattern;
 use crate::record::{Partitions, Transaction};
 
 pub(super) struct Rig {
@@ -60,10 +61,13 @@ impl Rig {
                     states: option("state=").filter_map(TransactionState::from_name).collect(),
                     producers: option("producer=").map(|it| ProducerId(number(it))).collect(),
                     longer_than_ms: option("longer=").map(number).next(),
+                    pattern: option("like=").next().map(|it| Pattern::new(it).expect("an expression")),
                 }))
             }
-            [markers, "done"] => self.report(markers, &[]),
-            [markers, "failed", ref partitions @ ..] => self.report(markers, partitions),
+            [markers, "done"] => self.report(markers, &[], false),
+            [markers, how @ ("failed" | "superseded"), ref partitions @ ..] => {
+                self.report(markers, partitions, how == "superseded")
+            }
             [id, "init", ref rest @ ..] => {
                 let option = |name: &str| rest.iter().find_map(|it| it.strip_prefix(name));
                 self.ask(Request::Init(Init {
@@ -100,13 +104,14 @@ impl Rig {
     }
 
     /// `m1` are the first markers that were sent.
-    fn report(&mut self, markers: &str, failed: &[&str]) -> String {
+    fn report(&mut self, markers: &str, failed: &[&str], is_superseded: bool) -> String {
         let index: usize = number(markers.strip_prefix('m').expect("markers"));
         let markers = &self.markers[index - 1];
         let report = MarkersReport {
             id: markers.id,
             transactional_id: markers.transactional_id.clone(),
             failed: places(failed),
+            is_superseded,
         };
         self.step(|shard, now, out| shard.markers_written(now, &report, out))
     }

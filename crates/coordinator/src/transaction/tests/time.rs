@@ -78,7 +78,10 @@ fn a_decision_is_seen_through_by_the_next_shard() {
          a end 1000/1 abort
          restart
          m3 done
-         m4 done",
+         m4 superseded t/0
+         wait 100000
+         restart
+         m5 done",
         &expect![[r#"
             ids 1000 8
             a init
@@ -107,7 +110,11 @@ fn a_decision_is_seen_through_by_the_next_shard() {
             restart
               m4 Abort 1000/2 V2 t/0
             m3 done
-            m4 done
+            m4 superseded t/0
+            wait 100000
+            restart
+              m5 Abort 1000/2 V2 t/0
+            m5 done
               + a CompleteAbort 1000/2
         "#]],
     );
