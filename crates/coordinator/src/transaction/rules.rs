@@ -196,6 +196,12 @@ pub(super) fn end(known: &Known, it: &End) -> Result<bool, Refusal> {
         TransactionVersion::V1 => false,
         TransactionVersion::V2 => is_ended_by(known, it.producer),
     };
+    let has_new_epochs = it.version == TransactionVersion::V2;
+    // It ends its next transaction, which no record has reached, before the markers of this one are written. Apache Kafka calls it fenced (KIP-890), but whoever
+    // has the identity that is to come is the newest there is.
+    if has_new_epochs && known.outcome().is_some() && it.producer == known.next_identity() {
+        return Err(Refusal::MarkersUnderWay);
+    }
     if it.producer.producer != known.value.producer && !is_repeated {
         return Err(TransactionError::UnknownProducer.into());
     }
@@ -203,7 +209,6 @@ pub(super) fn end(known: &Known, it: &End) -> Result<bool, Refusal> {
         return Err(TransactionError::Fenced.into());
     }
     let invalid = Err(Refusal::Because(TransactionError::InvalidState { state: known.value.state }));
-    let has_new_epochs = it.version == TransactionVersion::V2;
     match (known.value.state, it.outcome) {
         // With the epoch from before its end: a late end of an earlier transaction.
         (TransactionState::Ongoing | TransactionState::Empty, _) if is_repeated => {

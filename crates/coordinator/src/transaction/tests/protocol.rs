@@ -160,7 +160,7 @@ fn a_late_end_never_ends_the_next_transaction() {
             a end 1000/0 abort
               #5 InvalidState { state: PrepareCommit }
             a end 1000/1 commit
-              #6 Fenced
+              #6 Concurrent
             m1 done
               + a CompleteCommit 1000/1
             a end 1000/0 commit
