@@ -39,6 +39,7 @@ pub use configs::{
 pub use error::AdminError;
 pub use features::{FeatureLevel, FeatureUpdate, Features};
 pub use group_offsets::CommittedOffset;
+pub(crate) use group_offsets::{fetch, fetch_of_one, told_offsets, topics_to_commit};
 pub use groups::{GroupDescription, GroupFilter, GroupMember, GroupState, GroupType, ListedGroup};
 pub use log_dirs::{LogDir, ReplicaOnDisk};
 pub use names::PartitionName;

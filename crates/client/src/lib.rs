@@ -1,8 +1,8 @@
 //! Producer, consumer and admin client.
 //!
-//! What is decided is decided in machines that know neither sockets nor clocks ([`producer::machine`], [`metadata`], [`consumer::machine`]);
-//! around them is a small tokio shell: connections shared by everybody (`net`), and the public [`Client`], [`Producer`], [`Consumer`] and
-//! [`Admin`]. It runs on any tokio runtime, a `current_thread` one included.
+//! What is decided is decided in machines that know neither sockets nor clocks ([`producer::machine`], [`metadata`], [`consumer::machine`],
+//! [`group::machine`]); around them is a small tokio shell: connections shared by everybody (`net`), and the public [`Client`], [`Producer`],
+//! [`Consumer`], [`GroupConsumer`] and [`Admin`]. It runs on any tokio runtime, a `current_thread` one included.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -54,7 +54,10 @@ pub use consumer::{
 #[cfg(feature = "json")]
 pub use format::JsonFormat;
 pub use format::{Deserializer, FormatError, RawFormat, Serializer, TextFormat};
-pub use group::GroupMetadata;
+pub use group::{
+    Assignor, Commit, CommitError, Config as GroupConfig, GroupConsumeError, GroupConsumer, GroupError,
+    GroupEvent, GroupMetadata, GroupProtocol, GroupRecords, Revocation,
+};
 pub use metrics::{ClientMetrics, ConsumerMetrics, ProducerMetrics, Timing};
 pub use partitioner::{Partitioner, Random, murmur2, partition_of_key};
 pub use producer::{

@@ -145,6 +145,11 @@ impl Told {
         self.numbers.remove(&number);
     }
 
+    /// They have other numbers from now on, or are of no interest any more.
+    pub(crate) fn renumber(&mut self, number: impl Fn(usize) -> Option<usize>) {
+        self.numbers = self.numbers.iter().filter_map(|&it| number(it)).collect();
+    }
+
     /// Whether there may be something to tell.
     pub(crate) fn is_due(&self) -> bool {
         self.is_due

@@ -70,6 +70,12 @@ impl Failure {
         Self::Refused { code: ErrorCode::UnknownServerError, message }
     }
 
+    /// An answer that carries an error.
+    pub(super) fn of(code: i16, message: Option<String>) -> Self {
+        let code = ErrorCode::from_code(code).unwrap_or(ErrorCode::UnknownServerError);
+        Self::Refused { code, message }
+    }
+
     pub(super) fn refused(code: ErrorCode) -> Self {
         Self::Refused { code, message: None }
     }
@@ -106,10 +112,7 @@ impl Failure {
 
 /// The error that an answer carries, if it does.
 pub(super) fn check(code: i16, message: Option<String>) -> Result<(), Failure> {
-    match ErrorCode::from_code(code).unwrap_or(ErrorCode::UnknownServerError) {
-        ErrorCode::None => Ok(()),
-        code => Err(Failure::Refused { code, message }),
-    }
+    if code == 0 { Ok(()) } else { Err(Failure::of(code, message)) }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use klamm_model::{ErrorCode, LeaderEpoch, Offset};
 use klamm_wire::{
-    OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, Request, Response,
+    OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, OffsetFetchResponse, Request, Response,
     offset_commit::{OffsetCommitRequestPartition, OffsetCommitRequestTopic},
     offset_delete::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic},
     offset_fetch::{OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics},
@@ -46,10 +46,11 @@ impl Admin {
         partitions: Option<&[PartitionName]>,
     ) -> Result<ByPartition<Option<CommittedOffset>>, AdminError> {
         let topics = partitions.map(by_topic);
-        let fetched = match self.ask_coordinator(group, &fetch(group, topics.as_ref()), read_offsets).await {
-            // Brokers before 3.0 are asked about one group, which travels elsewhere in the request.
+        let request = Request::OffsetFetch(fetch(group, topics.as_ref()));
+        let fetched = match self.ask_coordinator(group, &request, read_offsets).await {
             Err(AdminError::Call(CallError::Unencodable { .. })) => {
-                self.ask_coordinator(group, &fetch_of_one(group, topics.as_ref()), read_offsets).await
+                let request = Request::OffsetFetch(fetch_of_one(group, topics.as_ref()));
+                self.ask_coordinator(group, &request, read_offsets).await
             }
             fetched => fetched,
         };
@@ -63,25 +64,10 @@ impl Admin {
         group: &str,
         offsets: &BTreeMap<PartitionName, CommittedOffset>,
     ) -> Result<ByPartition<()>, AdminError> {
-        let partition_of = |name: &Arc<str>, partition_index| {
-            let committed = &offsets[&named(name, partition_index)];
-            OffsetCommitRequestPartition {
-                partition_index,
-                committed_offset: committed.offset.raw(),
-                committed_leader_epoch: committed.leader_epoch.map_or(-1, |epoch| epoch.0),
-                committed_metadata: Some(committed.metadata.clone()),
-            }
-        };
-        let topics =
-            by_topic(offsets.keys()).into_iter().map(|(name, partitions)| OffsetCommitRequestTopic {
-                partitions: partitions.into_iter().map(|partition| partition_of(&name, partition)).collect(),
-                name: name.to_string(),
-                ..Default::default()
-            });
         let request = Request::OffsetCommit(OffsetCommitRequest {
             group_id: group.to_owned(),
             generation_id_or_member_epoch: NO_GENERATION,
-            topics: topics.collect(),
+            topics: topics_to_commit(offsets),
             ..Default::default()
         });
         let read = |response| {
@@ -137,7 +123,29 @@ impl Admin {
 
 type Topics = BTreeMap<Arc<str>, Vec<i32>>;
 
-fn fetch(group: &str, topics: Option<&Topics>) -> Request {
+/// The offsets as OffsetCommit wants them.
+pub(crate) fn topics_to_commit(
+    offsets: &BTreeMap<PartitionName, CommittedOffset>,
+) -> Vec<OffsetCommitRequestTopic> {
+    let partition_of = |name: &Arc<str>, partition_index| {
+        let committed = &offsets[&named(name, partition_index)];
+        OffsetCommitRequestPartition {
+            partition_index,
+            committed_offset: committed.offset.raw(),
+            committed_leader_epoch: committed.leader_epoch.map_or(-1, |epoch| epoch.0),
+            committed_metadata: Some(committed.metadata.clone()),
+        }
+    };
+    let topics = by_topic(offsets.keys()).into_iter().map(|(name, partitions)| OffsetCommitRequestTopic {
+        partitions: partitions.into_iter().map(|partition| partition_of(&name, partition)).collect(),
+        name: name.to_string(),
+        ..Default::default()
+    });
+    topics.collect()
+}
+
+/// Asks what a group has committed for these partitions, or for all.
+pub(crate) fn fetch(group: &str, topics: Option<&Topics>) -> OffsetFetchRequest {
     let topic = |(name, partitions): (&Arc<str>, &Vec<i32>)| OffsetFetchRequestTopics {
         name: name.to_string(),
         partition_indexes: partitions.clone(),
@@ -148,37 +156,42 @@ fn fetch(group: &str, topics: Option<&Topics>) -> Request {
         topics: topics.map(|topics| topics.iter().map(topic).collect()),
         ..Default::default()
     }];
-    Request::OffsetFetch(OffsetFetchRequest { groups, ..Default::default() })
+    OffsetFetchRequest { groups, ..Default::default() }
 }
 
-fn fetch_of_one(group: &str, topics: Option<&Topics>) -> Request {
+/// The same for brokers before 3.0, which are asked about one group that travels elsewhere in the request.
+pub(crate) fn fetch_of_one(group: &str, topics: Option<&Topics>) -> OffsetFetchRequest {
     let topic = |(name, partitions): (&Arc<str>, &Vec<i32>)| OffsetFetchRequestTopic {
         name: name.to_string(),
         partition_indexes: partitions.clone(),
     };
     let topics = topics.map(|topics| topics.iter().map(topic).collect());
-    Request::OffsetFetch(OffsetFetchRequest { group_id: group.to_owned(), topics, ..Default::default() })
+    OffsetFetchRequest { group_id: group.to_owned(), topics, ..Default::default() }
 }
 
-fn read_offsets(response: Response) -> Result<Mentioned<Option<CommittedOffset>>, Failure> {
-    let answer = answer!(response, OffsetFetch);
-    check(answer.error_code, None)?;
-    let mut mentioned = Vec::new();
-    let mut mention = |topic: &Arc<str>, partition, error_code, (offset, leader_epoch, metadata)| {
+/// What an answer to either tells of each partition, or the error of all.
+pub(crate) fn told_offsets(answer: OffsetFetchResponse) -> Result<Vec<ToldOffset>, i16> {
+    if answer.error_code != 0 {
+        return Err(answer.error_code);
+    }
+    let mut told = Vec::new();
+    let mut tell = |topic: &Arc<str>, partition, error_code, (offset, leader_epoch, metadata)| {
         let committed = Offset::from_wire(offset).map(|offset| CommittedOffset {
             offset,
             leader_epoch: LeaderEpoch::from_wire(leader_epoch),
             metadata: Option::unwrap_or_default(metadata),
         });
-        mentioned.push((named(topic, partition), check(error_code, None).map(|()| committed)));
+        told.push((named(topic, partition), error_code, committed));
     };
     for group in answer.groups {
-        check(group.error_code, None)?;
+        if group.error_code != 0 {
+            return Err(group.error_code);
+        }
         for topic in group.topics {
             let name: Arc<str> = topic.name.into();
             for it in topic.partitions {
                 let committed = (it.committed_offset, it.committed_leader_epoch, it.metadata);
-                mention(&name, it.partition_index, it.error_code, committed);
+                tell(&name, it.partition_index, it.error_code, committed);
             }
         }
     }
@@ -186,10 +199,19 @@ fn read_offsets(response: Response) -> Result<Mentioned<Option<CommittedOffset>>
         let name: Arc<str> = topic.name.into();
         for it in topic.partitions {
             let committed = (it.committed_offset, it.committed_leader_epoch, it.metadata);
-            mention(&name, it.partition_index, it.error_code, committed);
+            tell(&name, it.partition_index, it.error_code, committed);
         }
     }
-    unless_elsewhere(mentioned)
+    Ok(told)
+}
+
+/// A partition, its error code, and what is committed for it, if anything is.
+pub(crate) type ToldOffset = (PartitionName, i16, Option<CommittedOffset>);
+
+fn read_offsets(response: Response) -> Result<Mentioned<Option<CommittedOffset>>, Failure> {
+    let told = told_offsets(answer!(response, OffsetFetch)).map_err(|code| Failure::of(code, None))?;
+    let mention = |(name, code, committed)| (name, check(code, None).map(|()| committed));
+    unless_elsewhere(told.into_iter().map(mention).collect())
 }
 
 /// A broker that does not keep the group, or not yet, says so of every partition.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use klamm_model::{BrokerId, ErrorCode};
 use klamm_wire::{
     ConsumerProtocolAssignment, ConsumerProtocolSubscription, DeleteGroupsRequest, DescribeGroupsRequest,
-    FindCoordinatorRequest, ListGroupsRequest, Message, Reader, Request, Response,
+    FindCoordinatorRequest, ListGroupsRequest, Request, Response,
     describe_groups::{DescribedGroup, DescribedGroupMember},
 };
 
@@ -16,6 +16,7 @@ use super::ask::{Attempts, ByItem, Located, Mentioned, answer};
 use super::error::{AdminError, Failure, check};
 use super::{Admin, PartitionName};
 use crate::call::CallError;
+use crate::group::understood;
 
 /// What FindCoordinator calls a group.
 const GROUP_KEY: i8 = 0;
@@ -364,18 +365,10 @@ fn member(member: DescribedGroupMember, is_consumer: bool) -> GroupMember {
     }
 }
 
-/// What a member said to the others, if it is what consumers say. Whatever stands in a newer version behind what we know is left aside, as it was
-/// made for that.
-fn understood<M: Message>(bytes: Bytes) -> Option<M> {
-    let mut reader = Reader::new(bytes);
-    let version = reader.i16().ok().filter(|version| 0 <= *version)?;
-    M::decode(&mut reader, version.min(*M::VERSIONS.end())).ok()
-}
-
 #[cfg(test)]
 mod tests {
-    use klamm_wire::Writer;
     use klamm_wire::consumer_protocol::AssignmentTopicPartition;
+    use klamm_wire::{Message, Writer};
 
     use super::*;
 

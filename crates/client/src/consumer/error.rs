@@ -47,6 +47,9 @@ pub enum Cause {
         /// Where reading would have gone on in the old one.
         read_to: Offset,
     },
+    /// The group has committed nothing for it, and the settings say to begin nowhere else.
+    #[error("the group has committed no offset for it")]
+    Uncommitted,
     /// The brokers know no such topic or partition.
     #[error("the topic or partition does not exist")]
     Unknown,

@@ -8,6 +8,7 @@
 //! ```
 
 mod answers;
+mod share;
 #[cfg(test)]
 mod tests;
 
@@ -279,14 +280,16 @@ impl Machine {
             self.readable.push_back(place);
         }
         let from = slot.handed_to;
-        let checked = BatchView::parse(&bytes)
-            .and_then(|view| view.verify_crc().map(|()| (view.next_offset(), view.record_count())));
+        let checked = BatchView::parse(&bytes).and_then(|view| {
+            view.verify_crc().map(|()| (view.next_offset(), view.record_count(), view.header().leader_epoch))
+        });
         match checked {
-            Ok((next, record_count)) => {
+            Ok((next, record_count, epoch)) => {
                 self.metrics.records += u64::from(record_count);
                 self.metrics.bytes += bytes.len() as u64;
                 self.metrics.batches += 1;
-                (slot.handed_to, slot.was_handed_out) = (next, true);
+                slot.epoch_before = slot.handed_epoch;
+                (slot.handed_to, slot.handed_epoch, slot.was_handed_out) = (next, epoch, true);
                 slot.note_end();
                 Ok(FetchedBatch {
                     topic: slot.topic.clone(),
@@ -374,7 +377,8 @@ impl Machine {
         let mut lacks_leader = false;
         for place in 0..self.slots.len() {
             let slot = &self.slots[place];
-            if slot.is_stopped || slot.is_paused || slot.call.is_some() {
+            if slot.is_stopped || slot.is_paused || slot.call.is_some() || slot.position == Position::Awaited
+            {
                 continue;
             }
             if now < slot.not_before {
@@ -387,6 +391,7 @@ impl Machine {
                 continue;
             };
             match slot.position {
+                Position::Awaited => {}
                 Position::Find(_) | Position::FindSince { .. } => {
                     lookups.entry(leader).or_default().push(place)
                 }
@@ -487,7 +492,9 @@ impl Machine {
                 Position::Find(Start::Earliest) => EARLIEST,
                 Position::Find(Start::Latest | Start::Last(_) | Start::Since(_)) => LATEST,
                 Position::FindSince { moment, .. } => moment.0.max(0),
-                Position::Find(Start::At(_)) => unreachable!("an offset needs not be found"),
+                Position::Find(Start::At(_)) | Position::Awaited => {
+                    unreachable!("an offset needs not be found")
+                }
                 Position::At(_) => slot.read_epoch.expect("only what was read can be validated").0.into(),
             };
             let leader_epoch =

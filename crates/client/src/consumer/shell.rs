@@ -292,13 +292,7 @@ impl Shared {
 
     fn answered(self: &Arc<Self>, call: CallId, response: Result<Response, CallError>) {
         self.step(|machine, now, out| {
-            match response {
-                Ok(Response::Fetch(response)) => machine.fetched(now, call, response, out),
-                Ok(Response::ListOffsets(response)) => machine.located(now, call, response, out),
-                Ok(Response::OffsetForLeaderEpoch(response)) => machine.validated(now, call, response, out),
-                Ok(_) => unreachable!("answers are decoded as what was asked for"),
-                Err(error) => machine.call_failed(now, call, &error, out),
-            }
+            machine.answered(now, call, response, out);
             // The next question goes out at once, from here.
             machine.advance(now, out);
         });

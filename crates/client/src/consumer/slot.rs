@@ -34,6 +34,10 @@ pub(super) struct Slot {
     pub(super) waiting_bytes: usize,
     /// Where the next record handed out will be at the earliest.
     pub(super) handed_to: Offset,
+    /// The leader's epoch in which the records before that were written, as far as is known.
+    pub(super) handed_epoch: Option<LeaderEpoch>,
+    /// The same of what is before the last batch that was handed out.
+    pub(super) epoch_before: Option<LeaderEpoch>,
     pub(super) was_handed_out: bool,
     pub(super) high_watermark: Option<Offset>,
     pub(super) has_reached_end: bool,
@@ -50,6 +54,8 @@ pub(super) struct Slot {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Position {
+    /// The group has to say where it has come to.
+    Awaited,
     Find(Start),
     /// The end was learnt; now the first record of that time or later is looked for. What is appended between the two questions is either found or
     /// lies behind that end: asked the other way round, records of that time would be passed over.
@@ -83,6 +89,8 @@ impl Slot {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             handed_to,
+            handed_epoch: None,
+            epoch_before: None,
             was_handed_out: false,
             high_watermark: None,
             has_reached_end: false,
@@ -139,7 +147,7 @@ impl Slot {
                 (end, Some(end))
             }
             (Position::Find(_) | Position::FindSince { .. }, Some(found)) => (found, None),
-            (Position::Find(_), None) | (Position::At(_), _) => return,
+            (Position::Find(_), None) | (Position::At(_) | Position::Awaited, _) => return,
         };
         self.high_watermark = end.or(self.high_watermark);
         self.position = Position::At(offset);
@@ -181,7 +189,7 @@ impl Slot {
         }
         self.position = Position::At(position);
         if self.waiting.is_empty() {
-            self.handed_to = position;
+            (self.handed_to, self.handed_epoch) = (position, self.read_epoch);
         }
         None
     }

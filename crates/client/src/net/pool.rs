@@ -40,6 +40,8 @@ pub(crate) enum Lane {
     Prompt,
     /// For what the broker may hold back.
     Parked,
+    /// For what the broker may hold back until others have asked, maybe by the same client: nobody else's questions may wait behind it.
+    Own(u64),
 }
 
 /// A request on its way.
@@ -69,6 +71,7 @@ struct Shared {
 struct State {
     cluster: Arc<Cluster>,
     links: BTreeMap<(Target, Lane), Link>,
+    own_lanes: u64,
     is_closed: bool,
 }
 
@@ -207,6 +210,25 @@ impl Pool {
         drop(state);
         let shared = Arc::downgrade(&self.shared);
         tokio::spawn(async move { up_or_down(&shared, link, opening.await) });
+    }
+
+    /// A lane for the caller alone, until it is [closed](Self::close_lane).
+    pub(crate) fn own_lane(&self) -> Lane {
+        let mut state = self.shared.state.lock();
+        state.own_lanes += 1;
+        Lane::Own(state.own_lanes)
+    }
+
+    /// Ends all connections of the lane; questions under way get an error.
+    pub(crate) fn close_lane(&self, lane: Lane) {
+        let mut state = self.shared.state.lock();
+        state.links.retain(|(_, it), link| match link {
+            Link::Up(connection) if *it == lane => {
+                connection.close(CallError::Closed);
+                false
+            }
+            Link::Up(_) | Link::Connecting(_) => true,
+        });
     }
 
     /// Asks and waits for the answer.

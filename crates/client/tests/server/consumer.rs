@@ -16,7 +16,7 @@ use klamm_model::{Offset, Timestamp};
 use crate::with_topic;
 
 /// Writes ten records to each partition: their values are their numbers, their times the numbers from 1000 on.
-async fn write_ten(client: &Client, topic: &str, partition_count: i32) {
+pub(crate) async fn write_ten(client: &Client, topic: &str, partition_count: i32) {
     let producer = Producer::new(client, ProducerConfig::default());
     for number in 0..10 {
         for partition in 0..partition_count {

@@ -9,6 +9,7 @@
 mod admin;
 mod consumer;
 mod groups;
+mod members;
 mod producer;
 mod transactions;
 
@@ -33,6 +34,8 @@ fn with_new_topic<T>(topic: NewTopic, question: impl AsyncFnOnce(Client, &str) -
     let directory = tempfile::tempdir().expect("a temporary directory");
     let mut config = Config::new(directory.path().join("data"), BrokerId(1));
     config.listeners = vec!["127.0.0.1:0".parse().expect("an address")];
+    // So that members hear soon of what is to change.
+    config.node.give("group.consumer.heartbeat.interval.ms", "50").expect("a setting");
     let server = Server::start(config).expect("starts");
     let answer = with_topic_at(&server.addresses()[0].to_string(), &topic, question);
     server.stop();

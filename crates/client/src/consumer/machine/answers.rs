@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use klamm_model::{BrokerId, ErrorCode, LeaderEpoch, Offset, Tick};
 use klamm_wire::fetch::{LeaderIdAndEpoch, PartitionData};
-use klamm_wire::{FetchResponse, ListOffsetsResponse, OffsetForLeaderEpochResponse, Records};
+use klamm_wire::{FetchResponse, ListOffsetsResponse, OffsetForLeaderEpochResponse, Records, Response};
 
 use super::super::aborted::Aborted;
 use super::super::config::{Isolation, OutOfRange, Start};
@@ -19,6 +19,23 @@ use crate::metadata::{BrokerAddress, LeaderHint};
 const NEAREST_MS: u64 = 300_000;
 
 impl Machine {
+    /// What came of any of the questions.
+    pub fn answered(
+        &mut self,
+        now: Tick,
+        call: CallId,
+        answer: Result<Response, CallError>,
+        out: &mut Vec<Effect>,
+    ) {
+        match answer {
+            Ok(Response::Fetch(answer)) => self.fetched(now, call, answer, out),
+            Ok(Response::ListOffsets(answer)) => self.located(now, call, answer, out),
+            Ok(Response::OffsetForLeaderEpoch(answer)) => self.validated(now, call, answer, out),
+            Ok(_) => unreachable!("answers are decoded as what was asked for"),
+            Err(error) => self.call_failed(now, call, &error, out),
+        }
+    }
+
     /// A broker answered an [`Effect::Fetch`].
     pub fn fetched(&mut self, now: Tick, call: CallId, response: FetchResponse, out: &mut Vec<Effect>) {
         let Some(Call { slots, ids, broker, .. }) = self.end_call(call) else { return };

@@ -1187,7 +1187,9 @@ fn a_subscription_reads_what_its_topics_have_and_get() {
         pictures.for_each(|picture| machine.cluster_changed(picture));
         let told = machine.slots.iter().map(|slot| match slot.position {
             Position::Find(start) => format!("{}-{} {start:?}", slot.topic, slot.partition),
-            Position::At(_) | Position::FindSince { .. } => panic!("nobody found anything"),
+            Position::Awaited | Position::At(_) | Position::FindSince { .. } => {
+                panic!("nobody found anything")
+            }
         });
         assert_eq!(told.collect::<Vec<_>>().join(", "), expected);
     }

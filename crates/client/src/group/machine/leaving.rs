@@ -1,0 +1,166 @@
+//! Giving up partitions, and the group as a whole.
+
+use std::collections::BTreeMap;
+
+use klamm_model::{ErrorCode, Tick};
+
+use super::super::assignor::Owned;
+use super::super::effect::{Effect, RevocationId, Taken};
+use super::hands::Place;
+use super::{Machine, Protocol, Purpose, code_of};
+use crate::PartitionName;
+
+/// Partitions that the application still has, and is to give up.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    revocation: RevocationId,
+    /// Up to where each was handed out, if anywhere.
+    partitions: BTreeMap<PartitionName, Option<Place>>,
+    /// The application has nothing more to do with them. What is to be committed of them may still be on its way.
+    is_acknowledged: bool,
+}
+
+/// How far the consumer is in leaving for good.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Closing {
+    /// Until then at most.
+    Committing(Tick),
+    Leaving(Tick),
+    Done,
+}
+
+impl Machine {
+    /// The application is to give up these partitions; nothing more is read of them.
+    pub(super) fn give_up(&mut self, partitions: &Owned, out: &mut Vec<Effect>) {
+        assert!(self.leaving.is_none(), "one after the other: {:?}", self.leaving);
+        let revocation = self.new_revocation();
+        let places = partitions.iter().map(|name| (name.clone(), self.take_place(name))).collect();
+        self.reader.drop_partitions(partitions);
+        // An answer about who had them before they went to others and came back must not count.
+        self.placing.partitions.retain(|name| !partitions.contains(name));
+        self.placing.asked.clear();
+        self.calls.retain(|_, purpose| *purpose != Purpose::Place);
+        self.leaving = Some(Leaving { revocation, partitions: places, is_acknowledged: false });
+        let partitions = partitions.iter().cloned().collect();
+        self.tell(Taken::Revoked { revocation, partitions }, out);
+    }
+
+    /// The application has nothing more to do with what was revoked. What it had been handed of that is done.
+    pub fn acknowledge(&mut self, now: Tick, revocation: RevocationId) {
+        let Some(leaving) = self.leaving.as_mut().filter(|it| it.revocation == revocation) else { return };
+        leaving.is_acknowledged = true;
+        let names: Vec<_> = leaving.partitions.keys().cloned().collect();
+        if self.config.auto_commit_interval_ms.is_some() {
+            let mut done = self.done();
+            done.retain(|name, _| names.contains(name));
+            self.commit_what_changed(now, done);
+        }
+    }
+
+    /// When all commits are through, the partitions are nobody's.
+    pub(super) fn finish_leaving(&mut self) {
+        if !self.commits.are_through() {
+            return;
+        }
+        let Some(leaving) = self.leaving.take_if(|it| it.is_acknowledged) else { return };
+        for name in leaving.partitions.keys() {
+            self.owned.remove(name);
+            self.commits.forget_partition(name);
+        }
+        match &mut self.protocol {
+            Protocol::Classic(it) => it.given_up(),
+            Protocol::Consumer(_) => {}
+        }
+    }
+
+    pub(super) fn is_leaving(&self, name: &PartitionName) -> bool {
+        self.leaving.as_ref().is_some_and(|leaving| leaving.partitions.contains_key(name))
+    }
+
+    /// Where a partition that is to be given up was handed out up to.
+    pub(super) fn leaving_place(&self, name: &PartitionName) -> Option<Place> {
+        *self.leaving.as_ref()?.partitions.get(name)?
+    }
+
+    /// Reads nothing more; commits by itself if it does that, and leaves the group. Whether everything that was handed out is done only the
+    /// application knows.
+    pub fn close(&mut self, now: Tick, is_all_done: bool, out: &mut Vec<Effect>) {
+        if self.closing.is_some() {
+            return;
+        }
+        if self.config.auto_commit_interval_ms.is_some() && self.failed.is_none() {
+            let places = if is_all_done { self.positions() } else { self.done() };
+            self.commit_what_changed(now, places);
+        }
+        self.closing = Some(Closing::Committing(now.after_ms(self.request_timeout_ms())));
+        self.leaving = None;
+        self.events.clear();
+        self.read(out, |reader, out| reader.close(out));
+    }
+
+    /// Nothing is left to be done for a consumer that was closed.
+    pub fn is_finished(&self) -> bool {
+        self.closing.is_some_and(|it| it == Closing::Done || self.failed.is_some())
+    }
+
+    pub(super) fn advance_closing(&mut self, now: Tick, out: &mut Vec<Effect>) {
+        if let Some(Closing::Committing(until)) = self.closing
+            && (self.commits.are_through() || until <= now)
+        {
+            self.fail_commits(&super::super::CommitError::Closed, out);
+            // Who can't tell the coordinator is found to be gone by its silence.
+            let is_told = self.leave_group("the consumer is closed", out);
+            self.closing = Some(if is_told { Closing::Leaving(until) } else { Closing::Done });
+        }
+        match self.closing {
+            Some(Closing::Leaving(until)) if until <= now => self.closing = Some(Closing::Done),
+            Some(Closing::Leaving(until) | Closing::Committing(until)) => self.wake_at(Some(until)),
+            Some(Closing::Done) | None => {}
+        }
+    }
+
+    pub(super) fn has_left(&mut self) {
+        if self.closing.is_some() {
+            self.closing = Some(Closing::Done);
+        }
+    }
+
+    /// Tells the coordinator that others may have our partitions at once. Says whether an answer will come.
+    pub(super) fn leave_group(&mut self, reason: &'static str, out: &mut Vec<Effect>) -> bool {
+        let timeout_ms = self.request_timeout_ms();
+        let versions = match &self.protocol {
+            Protocol::Classic(it) => it.leave_request(&self.config, reason),
+            Protocol::Consumer(it) => it.leave_request(&self.config),
+        };
+        let is_told = versions.is_some_and(|versions| self.ask(Purpose::Leave, versions, timeout_ms, out));
+        if let (Protocol::Classic(it), true) = (&mut self.protocol, is_told) {
+            // Nobody is known by that any more.
+            it.member_id.clear();
+        }
+        is_told
+    }
+
+    /// What went wrong with the membership as a whole, if that is what the code says; then it was dealt with.
+    pub(super) fn is_about_member(&mut self, code: ErrorCode, out: &mut Vec<Effect>) -> bool {
+        match code {
+            ErrorCode::FencedInstanceId | ErrorCode::UnreleasedInstanceId => {
+                let error = self.fenced();
+                self.fail(error, out);
+            }
+            ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration | ErrorCode::FencedMemberEpoch => {
+                self.lose(out);
+                // Who is not known by its id needs a new one.
+                if let (Protocol::Classic(it), ErrorCode::UnknownMemberId) = (&mut self.protocol, code) {
+                    it.member_id.clear();
+                }
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// An error that does not pass, whatever was asked for.
+    pub(super) fn refuse(&mut self, code: i16, message: Option<String>, out: &mut Vec<Effect>) {
+        self.fail(super::super::GroupError::Refused { code: code_of(code), message }, out);
+    }
+}
