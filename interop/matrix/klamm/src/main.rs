@@ -4,10 +4,12 @@
 use std::{error::Error, fs};
 
 use klamm::{
-    Admin, Assignment, Client, ClientConfig, Compression, ConsumedRecord, Consumer, ConsumerConfig,
-    Isolation, OffsetQuestion, OwnedRecord, PartitionName, Producer, ProducerConfig, Start, Timestamp,
+    Admin, Assignment, Assignor, Client, ClientConfig, CommitError, Compression, ConsumedRecord, Consumer,
+    ConsumerConfig, GroupConfig, GroupConsumer, GroupEvent, GroupProtocol, Isolation, OffsetQuestion,
+    OutOfRange, OwnedRecord, PartitionName, Producer, ProducerConfig, Start, Timestamp, Topics,
 };
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -26,6 +28,15 @@ async fn main() -> Outcome<()> {
             read(address, topic, partitions.parse()?, count.parse()?).await
         }
         ["times", address, topic, ref timestamps @ ..] => times(address, topic, timestamps).await,
+        ["member", address, topic, group, how, session_ms, heartbeat_ms] => {
+            println!("started");
+            let config = GroupConfig {
+                session_timeout_ms: session_ms.parse()?,
+                heartbeat_interval_ms: heartbeat_ms.parse()?,
+                ..group_config(group, how)?
+            };
+            member(address, topic, config).await
+        }
         ["version"] => {
             println!("{}", env!("CARGO_PKG_VERSION"));
             Ok(())
@@ -109,6 +120,61 @@ async fn times(address: &str, topic: &str, timestamps: &[&str]) -> Outcome<()> {
     }
     println!("{}", json!(found));
     Ok(())
+}
+
+fn group_config(group: &str, how: &str) -> Outcome<GroupConfig> {
+    let config = GroupConfig {
+        auto_commit_interval_ms: None,
+        uncommitted: OutOfRange::Earliest,
+        ..GroupConfig::new(group)
+    };
+    Ok(match how {
+        "consumer" => GroupConfig { protocol: GroupProtocol::Consumer, ..config },
+        "cooperative" => GroupConfig { assignors: vec![Assignor::CooperativeSticky], ..config },
+        assignor => GroupConfig { assignors: vec![assignor.parse()?], ..config },
+    })
+}
+
+async fn member(address: &str, topic: &str, config: GroupConfig) -> Outcome<()> {
+    let mut leave = signal(SignalKind::terminate())?;
+    let client = Client::connect(ClientConfig::new(address)).await?;
+    let consumer = GroupConsumer::new(&client, ConsumerConfig::default(), config);
+    consumer.subscribe(Topics::Named([topic.into()].into()));
+    loop {
+        let event = tokio::select! {
+            event = consumer.next() => event?,
+            _ = leave.recv() => break,
+        };
+        match event {
+            GroupEvent::Assigned(partitions) => tell("assigned", &partitions),
+            GroupEvent::Revoked(revocation) => tell("revoked", revocation.partitions()),
+            GroupEvent::Lost(partitions) => tell("revoked", &partitions),
+            GroupEvent::Batch(batch) => {
+                for record in batch.owned_records()? {
+                    let value = record.value.unwrap_or_default();
+                    println!(
+                        "record {} {} {}",
+                        record.partition,
+                        record.offset.raw(),
+                        String::from_utf8_lossy(&value)
+                    );
+                }
+                match consumer.commit().await {
+                    Ok(()) => println!("committed"),
+                    // What was lost others read again.
+                    Err(CommitError::RebalanceInProgress | CommitError::NotMember) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+    }
+    consumer.close().await;
+    Ok(())
+}
+
+fn tell(what: &str, partitions: &[PartitionName]) {
+    let numbers: Vec<_> = partitions.iter().map(|it| it.partition.to_string()).collect();
+    println!("{what} {}", numbers.join(","));
 }
 
 fn bytes(hex: &Value) -> Option<Vec<u8>> {
