@@ -1,7 +1,7 @@
 //! Questions to a cluster and changes of it.
 //!
 //! Every call goes to a broker that can answer it: anybody, the controller, the broker it is about, the leaders of its partitions, or the coordinators
-//! of its groups. Where that was the wrong one, because it has just changed, it is asked again after a while, until the time is up. A change whose
+//! of its groups and transactions. Where that was the wrong one, because it has just changed, it is asked again after a while, until the time is up. A change whose
 //! answer got lost is not asked for again: it may have been made, and the second answer would be wrong.
 //!
 //! AlterConfigs is not here: it takes away every setting that it does not name, and IncrementalAlterConfigs does better since Kafka 2.3 (KIP-339).
@@ -24,6 +24,7 @@ mod quotas;
 mod scram;
 mod tokens;
 mod topics;
+mod transactions;
 mod wire_enum;
 
 use std::time::Duration;
@@ -51,6 +52,9 @@ pub use quotas::{QuotaEntity, QuotaMatch, QuotaPart, Quotas};
 pub use scram::{ScramChange, ScramMechanism};
 pub use tokens::{DelegationToken, Principal};
 pub use topics::{CreatedTopic, DescribedPartition, DescribedTopic, NewTopic};
+pub use transactions::{
+    ListedTransaction, OpenTransaction, TransactionDescription, TransactionFilter, TransactionState,
+};
 
 /// How long a call may take, with all its attempts.
 const TIMEOUT: Duration = Duration::from_secs(30);

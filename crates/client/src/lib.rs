@@ -40,9 +40,10 @@ pub use admin::{
     ApiRange, BrokerDescription, ByItem, Change, ClusterDescription, CommittedOffset, ConfigChange,
     ConfigEntry, ConfigOperation, ConfigResource, ConfigSource, ConfigSynonym, ConfigType, CreatedTopic,
     DelegationToken, DescribedPartition, DescribedTopic, Election, FeatureLevel, FeatureUpdate, Features,
-    GroupDescription, GroupFilter, GroupMember, GroupState, GroupType, ListedGroup, ListedOffset, LogDir,
-    NewTopic, OffsetQuestion, PartitionName, Principal, Quorum, QuorumReplica, QuotaEntity, QuotaMatch,
-    QuotaPart, Quotas, Reassignment, ReplicaOnDisk, ScramChange, ScramMechanism, TrimTo,
+    GroupDescription, GroupFilter, GroupMember, GroupState, GroupType, ListedGroup, ListedOffset,
+    ListedTransaction, LogDir, NewTopic, OffsetQuestion, OpenTransaction, PartitionName, Principal, Quorum,
+    QuorumReplica, QuotaEntity, QuotaMatch, QuotaPart, Quotas, Reassignment, ReplicaOnDisk, ScramChange,
+    ScramMechanism, TransactionDescription, TransactionFilter, TransactionState, TrimTo,
 };
 pub use backoff::Backoff;
 pub use call::{CallError, CallId};

@@ -116,6 +116,25 @@ impl Admin {
         self.ask_brokers(partitions, locate, request, read).await
     }
 
+    /// Asks every broker of the cluster, each of which knows something that the others do not. Fails where one of them does not answer, as that would be
+    /// missing.
+    pub(super) async fn ask_all_brokers<T>(
+        &self,
+        request: &Request,
+        read: impl Fn(BrokerId, Response) -> Result<BTreeMap<String, T>, Failure>,
+    ) -> Result<BTreeMap<String, T>, AdminError> {
+        let brokers = self.metadata(Some(&[])).await?.brokers.into_keys();
+        let each = async |brokers: &BTreeSet<BrokerId>, _: &Attempts<'_>| {
+            Ok((brokers.iter().map(|&broker| (broker, vec![broker])).collect(), BTreeMap::new()))
+        };
+        let read = |broker, response| vec![(broker, read(broker, response))];
+        let mut all = BTreeMap::new();
+        for found in self.ask_brokers(brokers, each, |_| request.clone(), read).await?.into_values() {
+            all.extend(found?);
+        }
+        Ok(all)
+    }
+
     /// Asks the brokers that `locate` finds for the items, all at once, until every item has an answer or a failure that does not pass.
     pub(super) async fn ask_brokers<K: Ord + Clone + fmt::Display + Send + 'static, T>(
         &self,
@@ -261,6 +280,8 @@ fn is_question(api: ApiKey) -> bool {
             | ApiKey::ListGroups
             | ApiKey::DescribeGroups
             | ApiKey::OffsetFetch
+            | ApiKey::ListTransactions
+            | ApiKey::DescribeTransactions
     )
 }
 

@@ -47,6 +47,7 @@ fn explained(code: ErrorCode, message: &Option<String>) -> String {
         (ErrorCode::UnknownTopicOrPartition, _) => "there is no such topic or partition".into(),
         (ErrorCode::TopicAlreadyExists, _) => "the topic exists already".into(),
         (ErrorCode::GroupIdNotFound, _) => "there is no such group".into(),
+        (ErrorCode::TransactionalIdNotFound, _) => "there is no such transactional id".into(),
         (ErrorCode::NonEmptyGroup, _) => "the group has members".into(),
         (ErrorCode::GroupSubscribedToTopic, None) => "members of the group read the topic".into(),
         (ErrorCode::OffsetOutOfRange, None) => "the log has no such offset".into(),
@@ -104,6 +105,7 @@ impl Failure {
                     | ErrorCode::NotCoordinator
                     | ErrorCode::CoordinatorNotAvailable
                     | ErrorCode::CoordinatorLoadInProgress
+                    | ErrorCode::ConcurrentTransactions
             ),
             Self::Call(error) => error.is_retriable() && (is_question || error.was_not_sent()),
         }

@@ -1,8 +1,6 @@
 //! Groups: which there are, who is in them, and how they are asked for at their coordinators.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::convert::Infallible;
-use std::str::FromStr;
 
 use bytes::Bytes;
 use klamm_model::{BrokerId, ErrorCode};
@@ -14,44 +12,14 @@ use klamm_wire::{
 
 use super::ask::{Attempts, ByItem, Located, Mentioned, answer};
 use super::error::{AdminError, Failure, check};
+use super::wire_enum::{word, word_enum};
 use super::{Admin, PartitionName};
 use crate::call::CallError;
+use crate::coordinators::KeyType;
 use crate::group::understood;
 
-/// What FindCoordinator calls a group.
-const GROUP_KEY: i8 = 0;
 /// What groups of consumers call what they do.
 const CONSUMER: &str = "consumer";
-
-/// An enum whose variants are words in the protocol, where brokers may know more of them than we do.
-macro_rules! word_enum {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
-        $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-        pub enum $name {
-            $($(#[$variant_doc])* $variant,)+
-            /// Something else, in the broker's word; empty where the broker does not tell.
-            Other(String),
-        }
-
-        impl $name {
-            /// Kafka's word for it.
-            pub fn name(&self) -> &str {
-                match self { $(Self::$variant => $word,)+ Self::Other(word) => word }
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = Infallible;
-
-            /// By Kafka's word, in capitals or not.
-            fn from_str(word: &str) -> Result<Self, Infallible> {
-                $(if word.eq_ignore_ascii_case($word) { return Ok(Self::$variant); })+
-                Ok(Self::Other(word.to_owned()))
-            }
-        }
-    };
-}
 
 word_enum! {
     /// What a group is about.
@@ -163,14 +131,11 @@ impl Admin {
         &self,
         filter: &GroupFilter,
     ) -> Result<BTreeMap<String, ListedGroup>, AdminError> {
-        let brokers = self.metadata(Some(&[])).await?.brokers.into_keys();
-        let request = |_: &[BrokerId]| {
-            Request::ListGroups(ListGroupsRequest {
-                states_filter: filter.states.iter().map(|state| state.name().to_owned()).collect(),
-                types_filter: filter.types.iter().map(|kind| kind.name().to_owned()).collect(),
-            })
-        };
-        let read = |coordinator, response| {
+        let request = Request::ListGroups(ListGroupsRequest {
+            states_filter: filter.states.iter().map(|state| state.name().to_owned()).collect(),
+            types_filter: filter.types.iter().map(|kind| kind.name().to_owned()).collect(),
+        });
+        self.ask_all_brokers(&request, |coordinator, response| {
             let answer = answer!(response, ListGroups);
             let groups = answer.groups.into_iter().map(|group| {
                 let listed = ListedGroup {
@@ -181,17 +146,9 @@ impl Admin {
                 };
                 (group.group_id, listed)
             });
-            let groups: Vec<_> = groups.collect();
-            vec![(coordinator, check(answer.error_code, None).map(|()| groups))]
-        };
-        let each = async |brokers: &BTreeSet<BrokerId>, _: &Attempts<'_>| {
-            Ok((brokers.iter().map(|&broker| (broker, vec![broker])).collect(), BTreeMap::new()))
-        };
-        let mut listed = BTreeMap::new();
-        for groups in self.ask_brokers(brokers, each, request, read).await?.into_values() {
-            listed.extend(groups?);
-        }
-        Ok(listed)
+            check(answer.error_code, None).map(|()| groups.collect())
+        })
+        .await
     }
 
     /// These groups with their members. One that there is not fails with [`ErrorCode::GroupIdNotFound`], and so does one that is not led by
@@ -234,10 +191,21 @@ impl Admin {
         request: impl Fn(&[String]) -> Request,
         read: impl Fn(BrokerId, Response) -> Mentioned<T, String>,
     ) -> Result<ByItem<String, T>, AdminError> {
-        let locate = async |groups: &BTreeSet<String>, attempts: &Attempts<'_>| {
-            Ok(self.coordinators_of(groups, attempts).await)
+        self.ask_coordinators_of(KeyType::Group, groups, request, read).await
+    }
+
+    /// The same about whatever has coordinators.
+    pub(super) async fn ask_coordinators_of<T>(
+        &self,
+        kind: KeyType,
+        names: &[&str],
+        request: impl Fn(&[String]) -> Request,
+        read: impl Fn(BrokerId, Response) -> Mentioned<T, String>,
+    ) -> Result<ByItem<String, T>, AdminError> {
+        let locate = async |names: &BTreeSet<String>, attempts: &Attempts<'_>| {
+            Ok(self.coordinators_of(kind, names, attempts).await)
         };
-        self.ask_brokers(groups.iter().map(|&group| group.to_owned()), locate, request, read).await
+        self.ask_brokers(names.iter().map(|&name| name.to_owned()), locate, request, read).await
     }
 
     /// The same about one group.
@@ -252,25 +220,30 @@ impl Admin {
         outcomes.remove(group).expect("every group has an outcome")
     }
 
-    /// Whom to ask about which of the groups. What is known counts only until it proved wrong.
-    async fn coordinators_of(&self, groups: &BTreeSet<String>, attempts: &Attempts<'_>) -> Located<String> {
+    /// Whom to ask about which of them. What is known counts only until it proved wrong.
+    async fn coordinators_of(
+        &self,
+        kind: KeyType,
+        names: &BTreeSet<String>,
+        attempts: &Attempts<'_>,
+    ) -> Located<String> {
         let known = self.client.coordinators();
         let (mut by_coordinator, mut failed): Located<String> = Located::default();
         let mut unknown = Vec::new();
-        for group in groups {
-            match known.of_group(group).filter(|_| !attempts.is_again()) {
-                Some(coordinator) => by_coordinator.entry(coordinator).or_default().push(group.clone()),
-                None => unknown.push(group.clone()),
+        for name in names {
+            match known.of(kind, name).filter(|_| !attempts.is_again()) {
+                Some(coordinator) => by_coordinator.entry(coordinator).or_default().push(name.clone()),
+                None => unknown.push(name.clone()),
             }
         }
-        for (group, found) in self.find_coordinators(unknown, attempts).await {
+        for (name, found) in self.find_coordinators(kind, unknown, attempts).await {
             match found {
                 Ok(coordinator) => {
-                    known.learn(&group, coordinator);
-                    by_coordinator.entry(coordinator).or_default().push(group);
+                    known.learn(kind, &name, coordinator);
+                    by_coordinator.entry(coordinator).or_default().push(name);
                 }
                 Err(failure) => {
-                    failed.insert(group, failure);
+                    failed.insert(name, failure);
                 }
             }
         }
@@ -279,21 +252,23 @@ impl Admin {
 
     async fn find_coordinators(
         &self,
-        groups: Vec<String>,
+        kind: KeyType,
+        names: Vec<String>,
         attempts: &Attempts<'_>,
     ) -> BTreeMap<String, Result<BrokerId, Failure>> {
         let mut found: BTreeMap<_, _> =
-            groups.into_iter().map(|group| (group, Err(Failure::silent()))).collect();
+            names.into_iter().map(|name| (name, Err(Failure::silent()))).collect();
         if found.is_empty() {
             return found;
         }
+        let key_type = kind.number();
         let find = async |request| {
             let request = Request::FindCoordinator(request);
             let answer = self.client.call_any(&request, i16::MAX, attempts.left_ms()).await?;
             Ok::<_, CallError>(answer!(answer, FindCoordinator))
         };
         let coordinator_keys = found.keys().cloned().collect();
-        let all = FindCoordinatorRequest { key_type: GROUP_KEY, coordinator_keys, ..Default::default() };
+        let all = FindCoordinatorRequest { key_type, coordinator_keys, ..Default::default() };
         match find(all).await {
             Ok(answer) => {
                 for it in answer.coordinators {
@@ -304,12 +279,8 @@ impl Admin {
             }
             // Brokers before 3.0 are asked for one at a time.
             Err(CallError::Unencodable { .. }) => {
-                for (group, place) in &mut found {
-                    let one = FindCoordinatorRequest {
-                        key: group.clone(),
-                        key_type: GROUP_KEY,
-                        ..Default::default()
-                    };
+                for (name, place) in &mut found {
+                    let one = FindCoordinatorRequest { key: name.clone(), key_type, ..Default::default() };
                     *place = match find(one).await {
                         Ok(it) => check(it.error_code, it.error_message).map(|()| BrokerId(it.node_id)),
                         Err(error) => Err(Failure::Call(error)),
@@ -320,10 +291,6 @@ impl Admin {
         }
         found
     }
-}
-
-fn word<T: FromStr<Err = Infallible>>(word: &str) -> T {
-    word.parse().unwrap_or_else(|never| match never {})
 }
 
 fn described(group: DescribedGroup, coordinator: BrokerId) -> Result<GroupDescription, Failure> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use klamm_model::{Offset, ProducerId, Timestamp};
+use klamm_model::{LeaderEpoch, Offset, ProducerId, Timestamp};
 use klamm_wire::{DescribeProducersRequest, Request, describe_producers::TopicRequest};
 
 use super::ask::{ByPartition, answer, named};
@@ -23,6 +23,8 @@ pub struct ActiveProducer {
     pub last_timestamp: Option<Timestamp>,
     /// Where its open transaction begins, if it has one.
     pub transaction_start: Option<Offset>,
+    /// Under which leadership its transactions' coordinator last wrote a mark here, if it ever did.
+    pub coordinator_epoch: Option<LeaderEpoch>,
 }
 
 impl Admin {
@@ -50,6 +52,8 @@ impl Admin {
                             last_timestamp: (producer.last_timestamp >= 0)
                                 .then_some(Timestamp(producer.last_timestamp)),
                             transaction_start: Offset::from_wire(producer.current_txn_start_offset),
+                            coordinator_epoch: (producer.coordinator_epoch >= 0)
+                                .then_some(LeaderEpoch(producer.coordinator_epoch)),
                         })
                     });
                     let producers = producers.collect();

@@ -14,6 +14,7 @@ use super::config::Config;
 use super::effect::TopicBatches;
 use super::question::{GroupOffsets, Outcome, Protocol, Question};
 use crate::admin::{PartitionName, by_topic};
+use crate::coordinators::KeyType;
 
 /// Topic ids came with the next version; up to this one the name is sent.
 const PRODUCE_VERSION_BEFORE_IDS: i16 = 12;
@@ -27,9 +28,6 @@ const OFFSETS_VERSION_BY_NAME: i16 = 5;
 const ADD_PARTITIONS_VERSION_MAX: i16 = 3;
 /// The next version asks for several at once.
 const FIND_VERSION_MAX: i16 = 3;
-/// What FindCoordinator calls a group, and a transactional id.
-const GROUP_KEY: i8 = 0;
-const TRANSACTION_KEY: i8 = 1;
 
 /// What [`Effect::Produce`](super::Effect::Produce) asks for, and the highest version that says what is meant.
 pub fn produce_request(
@@ -77,13 +75,14 @@ pub fn identity_request() -> Request {
 /// What [`Effect::Ask`](super::Effect::Ask) asks for in the name of a transactional id, and the highest version that says what is meant.
 pub fn coordinator_request(transactional_id: &str, question: Question) -> (Request, i16) {
     let transactional_id = transactional_id.to_owned();
-    let find = |key, key_type| {
+    let find = |key, kind: KeyType| {
+        let key_type = kind.number();
         let request = FindCoordinatorRequest { key, key_type, ..FindCoordinatorRequest::default() };
         (Request::FindCoordinator(request), FIND_VERSION_MAX)
     };
     match question {
-        Question::FindCoordinator => find(transactional_id, TRANSACTION_KEY),
-        Question::FindGroupCoordinator(group) => find(group, GROUP_KEY),
+        Question::FindCoordinator => find(transactional_id, KeyType::Transaction),
+        Question::FindGroupCoordinator(group) => find(group, KeyType::Group),
         Question::Identify { current, timeout_ms } => {
             let request = InitProducerIdRequest {
                 transactional_id: Some(transactional_id),

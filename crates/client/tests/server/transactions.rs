@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use klamm_client::{
-    Admin, Assignment, ByItem, Client, CommittedOffset, Consumer, ConsumerConfig, GroupMetadata, Isolation,
-    NewTopic, PartitionName, ProducerConfig, Record, Start, TransactionError, TransactionProtocol,
-    TransactionalConfig, TransactionalProducer,
+    Admin, AdminError, Assignment, ByItem, Client, CommittedOffset, Consumer, ConsumerConfig, GroupMetadata,
+    Isolation, NewTopic, PartitionName, ProducerConfig, Record, Start, TransactionError, TransactionFilter,
+    TransactionProtocol, TransactionState, TransactionalConfig, TransactionalProducer,
 };
-use klamm_model::{ErrorCode, Offset};
+use klamm_model::{ErrorCode, Offset, ProducerId};
 use tokio::time::timeout;
 
-use crate::admin::until;
+use crate::admin::{code, until};
 use crate::{with_new_topic, with_topic};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -270,6 +270,69 @@ fn what_is_read_and_written_again_is_there_once_however_often_its_writer_dies() 
         expected.extend((0..COUNT).map(|number| format!("={:04}", number * number)));
         expected.sort();
         assert_eq!(committed(&client, topic, expected.len()).await, expected);
+    });
+}
+
+#[test]
+fn transactions_are_listed_described_and_taken_away() {
+    with_topic(2, async |client, topic| {
+        let (admin, me) = (Admin::new(&client), config(topic).transactional_id);
+        let producer = start(&client, config(topic)).await;
+        let mine = async |filter: TransactionFilter| {
+            let listed = admin.list_transactions(&filter).await?;
+            Ok::<_, AdminError>(listed.get(&me).map(|it| it.state.clone()))
+        };
+        let all = TransactionFilter::default;
+        assert_eq!(mine(all()).await, Ok(Some(TransactionState::Empty)));
+        let transaction = producer.begin().await.expect("begins");
+        transaction.send(record(topic, 1, "open")).await.expect("written");
+        let described = admin.describe_transactions(&[&me, "no-such-id"]).await.expect("answers");
+        let description = described[&me].as_ref().expect("described");
+        assert_eq!(description.state, TransactionState::Ongoing);
+        assert_eq!(description.timeout, Duration::from_secs(60));
+        assert!(description.started_at.is_some());
+        assert_eq!(Vec::from_iter(&description.partitions), [&PartitionName::new(topic, 1)]);
+        assert_eq!(code(&described["no-such-id"]), Some(ErrorCode::TransactionalIdNotFound));
+
+        let other = ProducerId(description.producer.0 + 1_000);
+        for (filter, found) in [
+            (TransactionFilter { states: vec![TransactionState::Ongoing], ..all() }, true),
+            (TransactionFilter { states: vec![TransactionState::Empty], ..all() }, false),
+            (TransactionFilter { producers: vec![other, description.producer], ..all() }, true),
+            (TransactionFilter { producers: vec![other], ..all() }, false),
+            (TransactionFilter { longer_than: Some(Duration::from_secs(600)), ..all() }, false),
+            (TransactionFilter { pattern: Some(format!("{topic}.*")), ..all() }, true),
+            (TransactionFilter { pattern: Some("nothing".into()), ..all() }, false),
+        ] {
+            let state = found.then_some(TransactionState::Ongoing);
+            assert_eq!(mine(filter.clone()).await, Ok(state), "{filter:?}");
+        }
+
+        let fenced = admin.fence_producers(&[&me]).await.expect("answers");
+        let (_, epoch) = fenced[&me].as_ref().expect("fenced");
+        assert!(*epoch > description.epoch, "{epoch} after {}", description.epoch);
+        let uncommitted = transaction.commit().await.expect_err("taken away");
+        assert!(matches!(uncommitted.cause, TransactionError::Fenced { .. }), "{uncommitted}");
+        assert_eq!(mine(all()).await, Ok(Some(TransactionState::Empty)));
+    });
+}
+
+#[test]
+fn a_transaction_is_ended_in_one_partition_by_force() {
+    with_topic(1, async |client, topic| {
+        let (admin, partition) = (Admin::new(&client), PartitionName::new(topic, 0));
+        let stuck = start(&client, config(topic)).await;
+        let transaction = stuck.begin().await.expect("begins");
+        transaction.send(record(topic, 0, "stuck")).await.expect("written");
+        let other = start(&client, TransactionalConfig::new(format!("{topic}-other"))).await;
+        let behind = other.begin().await.expect("begins");
+        behind.send(record(topic, 0, "behind")).await.expect("written");
+        behind.commit().await.expect("committed");
+        let nowhere = admin.open_transaction(&partition, Offset::new(1_000)).await;
+        assert_eq!(code(&nowhere), Some(ErrorCode::InvalidRequest));
+        let open = admin.open_transaction(&partition, Offset::ZERO).await.expect("found");
+        admin.abort_transaction(&open).await.expect("aborted");
+        assert_eq!(committed(&client, topic, 1).await, ["behind"]);
     });
 }
 
