@@ -2,15 +2,17 @@
 //!
 //! A group is two things that know little of one another: offsets, which anybody may use, and members, who share work by a protocol, one at a time: the classic one,
 //! in which a member distributes the work, or the consumer protocol (KIP-848), in which the coordinator does. A group without members changes its protocol when the
-//! first member of the other comes.
+//! first member of the other comes; one with members moves with them (`migration`).
 
 mod classic;
 mod commit;
 mod config;
 mod consumer;
 mod decide;
+mod embedded;
 mod error;
 mod expiry;
+mod migration;
 mod offsets;
 mod protocol;
 mod request;
@@ -25,7 +27,7 @@ use std::sync::Arc;
 use klamm_cluster::Image;
 use klamm_model::{Now, Producer, ProducerId, Tick, TopicId};
 
-pub use config::GroupConfig;
+pub use config::{GroupConfig, MigrationPolicy};
 pub use error::GroupError;
 pub use request::*;
 pub use turn::RebalanceCause;
@@ -120,12 +122,8 @@ impl Groups {
             | GroupRecord::Assignment { ref group, .. }
             | GroupRecord::Regex { ref group, .. } => {
                 let name: Arc<str> = group.as_str().into();
-                let group = obtain(&mut self.groups, &name);
-                group.replay(record);
-                // A log that was compacted may speak of a group of the consumer protocol before it says that there is one.
-                if group.consumer().is_none() {
-                    self.sweep(&name);
-                }
+                obtain(&mut self.groups, &name).replay(record);
+                self.sweep(&name);
             }
         }
     }
@@ -172,9 +170,9 @@ impl Groups {
             let (groups, mut turn) = self.split(now, out);
             match timer {
                 Timer::Expiry => self.expire(now, out),
-                Timer::Phase(ref name) | Timer::Session(ref name, _) | Timer::Revocation(ref name, _) => {
+                Timer::Phase(ref name) | Timer::Session(ref name, _) | Timer::Duty(ref name, _) => {
                     if let Some(group) = groups.get_mut(name) {
-                        group.protocol.timer_fired(&mut turn, &timer);
+                        group.timer_fired(&mut turn, &timer);
                         self.sweep(name);
                     }
                 }

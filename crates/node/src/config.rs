@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use klamm_cluster::config::{self, ConfigError, Layers, TopicConfig};
-use klamm_coordinator::{group::GroupConfig, transaction::TransactionConfig};
+use klamm_coordinator::{
+    group::{GroupConfig, MigrationPolicy},
+    transaction::TransactionConfig,
+};
 use klamm_model::{BrokerEpoch, BrokerId};
 use uuid::Uuid;
 
@@ -250,6 +253,9 @@ const SETTERS: &[(&str, Setter)] = &[
         it.groups.consumer_heartbeat_interval_ms = number(value);
     }),
     ("group.consumer.max.size", |it, value| it.groups.consumer_members_max = number(value)),
+    ("group.consumer.migration.policy", |it, value| {
+        it.groups.consumer_migration = MigrationPolicy::from_name(value).expect("one of the table's words");
+    }),
     ("group.consumer.session.timeout.ms", |it, value| {
         it.groups.consumer_session_timeout_ms = number(value);
     }),

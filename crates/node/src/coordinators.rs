@@ -293,7 +293,7 @@ impl Node {
             hosted.replica.enough_in_sync() && shard.has_room(log) && !self.disks.is_full(log.log_dir());
         let refusal = if !shard.serves() {
             Some(ErrorCode::CoordinatorLoadInProgress)
-        } else if shard::writes(&asked) && !takes_writes {
+        } else if shard.may_write(&asked) && !takes_writes {
             Some(ErrorCode::CoordinatorNotAvailable)
         } else {
             None

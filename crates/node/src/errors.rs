@@ -85,6 +85,7 @@ impl ToCode for GroupError {
             Self::IllegalGeneration { .. } => ErrorCode::IllegalGeneration,
             Self::FencedEpoch { .. } => ErrorCode::FencedMemberEpoch,
             Self::StaleEpoch { .. } => ErrorCode::StaleMemberEpoch,
+            Self::NoEpochs => ErrorCode::UnsupportedVersion,
             Self::UnreleasedInstance { .. } => ErrorCode::UnreleasedInstanceId,
             Self::UnsupportedAssignor { .. } => ErrorCode::UnsupportedAssignor,
             Self::InvalidRegex { .. } => ErrorCode::InvalidRegularExpression,

@@ -4,9 +4,9 @@ use bytes::Bytes;
 use klamm_log::{DiskAction, DiskError, Done};
 use klamm_model::{ErrorCode as Code, TopicId};
 use klamm_wire::{
-    DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest, HeartbeatRequest, JoinGroupRequest,
-    JoinGroupResponse, ListGroupsRequest, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest,
-    OffsetFetchResponse, Request, Response, SyncGroupRequest,
+    ConsumerGroupHeartbeatRequest, DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest,
+    HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, ListGroupsRequest, OffsetCommitRequest,
+    OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse, Request, Response, SyncGroupRequest,
     join_group::JoinGroupRequestProtocol,
     offset_commit::{OffsetCommitRequestPartition, OffsetCommitRequestTopic},
     offset_fetch::{OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics},
@@ -334,4 +334,36 @@ fn offsets_of_a_deleted_topic_are_forgotten() {
     ask!(world, 4, DeleteTopics(request));
     world.create("t", 1);
     assert_eq!(fetched(&ask!(world, 5, OffsetFetch(fetch("g", "t")))), (Code::None, -1, ""));
+}
+
+#[test]
+fn members_of_the_consumer_protocol_have_ids_and_commit_as_such() {
+    let mut world = with_groups();
+    world.create("t", 1);
+    let beat = |member_id: &str| ConsumerGroupHeartbeatRequest {
+        group_id: "g".into(),
+        member_id: member_id.into(),
+        rebalance_timeout_ms: 10_000,
+        subscribed_topic_names: Some(vec!["t".into()]),
+        topic_partitions: Some(Vec::new()),
+        ..Default::default()
+    };
+    let mut joined = |version, member_id| {
+        let request = Request::ConsumerGroupHeartbeat(Box::new(beat(member_id)));
+        let sequence = world.send(request, version);
+        world.all_disk();
+        let response = taken!(world, sequence, ConsumerGroupHeartbeat);
+        (code(response.error_code), response.member_epoch)
+    };
+    assert_eq!(joined(1, ""), (Code::InvalidRequest, 0));
+    assert_eq!(joined(0, ""), (Code::None, 1), "it is told its id");
+    assert_eq!(joined(1, "m"), (Code::None, 2));
+    let as_member = OffsetCommitRequest {
+        member_id: "m".into(),
+        generation_id_or_member_epoch: 2,
+        ..commit("g", "t", 0, 7)
+    };
+    for (version, expected) in [(8, Code::UnsupportedVersion), (9, Code::None)] {
+        assert_eq!(codes(&ask!(world, version, OffsetCommit(as_member.clone()))), [expected], "{version}");
+    }
 }

@@ -14,8 +14,9 @@ use std::sync::Arc;
 
 use klamm_model::Timestamp;
 
+use super::embedded::CONSUMER;
 use super::timers::{Deadline, Timer};
-use super::turn::Turn;
+use super::turn::{RebalanceCause, Turn};
 use super::{GroupError, GroupState, Identity, Reply};
 use crate::record::{ClassicGroup, GroupRecord};
 use crate::{Entry, RequestId};
@@ -26,18 +27,17 @@ mod describe;
 mod join;
 mod leave;
 mod member;
+mod migration;
 mod rebalance;
 mod sync;
 mod topics;
 
 #[cfg(test)]
 pub(super) use join::PENDING_MEMBERS_MAX;
-use member::{Member, Parked};
-use rebalance::Initial;
+pub(super) use member::Member;
+use member::Parked;
+use rebalance::{Initial, Reason};
 pub(super) use topics::Topics;
-
-/// What members of groups do that read topics; the only thing of which the coordinator knows a little.
-const CONSUMER: &str = "consumer";
 
 #[derive(Debug)]
 pub(super) struct Classic {
@@ -158,7 +158,7 @@ impl Classic {
         let entry = record.encode();
         // Nothing is smaller than a group without members.
         if !self.members.is_empty() {
-            turn.check_fits(&entry)?;
+            turn.check_fits([&entry])?;
         }
         turn.append(None, [entry]);
         if let GroupRecord::Classic { value: Some(record), .. } = record {
@@ -190,6 +190,14 @@ impl Classic {
         self.state.into()
     }
 
+    pub(super) fn generation(&self) -> i32 {
+        self.generation
+    }
+
+    pub(super) fn member_count(&self) -> usize {
+        self.members.len()
+    }
+
     pub(super) fn since(&self) -> Option<Timestamp> {
         self.since
     }
@@ -202,10 +210,16 @@ impl Classic {
         self.protocol_type() == Some(CONSUMER)
     }
 
-    /// Loading is over: whoever is a member may be silent for a whole session from now on.
+    /// Loading is over, or the group has just come from the consumer protocol: whoever is a member may be silent for a whole session from now on. Where nobody leads them
+    /// yet, they are to choose somebody.
     pub(super) fn start(&mut self, turn: &mut Turn<'_>) {
         for (id, member) in &mut self.members {
             member.begin_session(turn, &self.name, id);
+        }
+        if self.leader.is_none()
+            && let Some(first) = self.members.keys().next().cloned()
+        {
+            self.rebalance(turn, &Reason::new(RebalanceCause::ProtocolChanged, &first, None));
         }
     }
 

@@ -18,16 +18,27 @@ const TEXT_SIZE_MAX: usize = i16::MAX as usize;
 /// What came of each partition that was named.
 pub(super) type Results = Result<ByTopic<Result<(), GroupError>>, GroupError>;
 
+/// How offsets are committed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Manner {
+    /// At once. Whoever does may not know what an epoch is.
+    Plain {
+        knows_epochs: bool,
+    },
+    Transactional,
+}
+
 impl Group {
     pub(super) fn commit(&mut self, turn: &mut Turn<'_>, it: Commit) -> Results {
-        self.protocol.check_commit(turn, &it.member, &it.topics, false)?;
+        let manner = Manner::Plain { knows_epochs: it.knows_epochs };
+        self.protocol.check_commit(turn, &it.member, &it.topics, manner)?;
         let retention_ms = it.retention_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX));
         let expires_at = retention_ms.map(|ms| Timestamp(turn.now.wall.0.saturating_add(ms)));
         Ok(self.keep(turn, it.topics, expires_at, None))
     }
 
     pub(super) fn txn_commit(&mut self, turn: &mut Turn<'_>, it: TxnCommit) -> Results {
-        self.protocol.check_commit(turn, &it.member, &it.topics, true)?;
+        self.protocol.check_commit(turn, &it.member, &it.topics, Manner::Transactional)?;
         Ok(self.keep(turn, it.topics, None, Some(it.producer)))
     }
 
@@ -43,7 +54,7 @@ impl Group {
             let value = checked(turn, it, expires_at, id)?;
             let record = self.record(topic, partition, Some(value));
             let entry = record.encode();
-            turn.check_fits(&entry)?;
+            turn.check_fits([&entry])?;
             if let GroupRecord::Offset { value, .. } = record {
                 self.offsets.apply(topic, partition, value, transaction.map(|it| it.id));
             }

@@ -17,6 +17,8 @@ pub struct GroupConfig {
     pub consumer_heartbeat_interval_ms: u32,
     /// `group.consumer.max.size`: members of one group of the consumer protocol.
     pub consumer_members_max: usize,
+    /// `group.consumer.migration.policy`: which moves between the protocols groups make while they have members.
+    pub consumer_migration: MigrationPolicy,
     /// `offset.metadata.max.bytes`: of what is kept with an offset.
     pub offset_metadata_size_max: usize,
     /// `offsets.retention.minutes`, in milliseconds: how long offsets are kept that nobody uses.
@@ -37,10 +39,45 @@ impl Default for GroupConfig {
             consumer_session_timeout_ms: 45_000,
             consumer_heartbeat_interval_ms: 5_000,
             consumer_members_max: i32::MAX as usize,
+            consumer_migration: MigrationPolicy::Bidirectional,
             offset_metadata_size_max: 4_096,
             offsets_retention_ms: 10_080 * 60_000,
             offsets_check_interval_ms: 600_000,
             batch_size_max: 1_048_588,
         }
+    }
+}
+
+/// Which moves between the protocols groups make while they have members.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MigrationPolicy {
+    /// None: the first member decides.
+    Disabled,
+    /// To the consumer protocol, with the first member that speaks it.
+    Upgrade,
+    /// To the classic protocol, with the last member that spoke the other.
+    Downgrade,
+    /// Both.
+    Bidirectional,
+}
+
+impl MigrationPolicy {
+    /// By Kafka's word.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "disabled" => Self::Disabled,
+            "upgrade" => Self::Upgrade,
+            "downgrade" => Self::Downgrade,
+            "bidirectional" => Self::Bidirectional,
+            _ => return None,
+        })
+    }
+
+    pub(super) fn upgrades(self) -> bool {
+        matches!(self, Self::Upgrade | Self::Bidirectional)
+    }
+
+    pub(super) fn downgrades(self) -> bool {
+        matches!(self, Self::Downgrade | Self::Bidirectional)
     }
 }

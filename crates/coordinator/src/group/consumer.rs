@@ -17,6 +17,7 @@ use std::sync::Arc;
 use klamm_model::TopicPartition;
 use rustc_hash::FxHashMap;
 
+use super::commit::Manner;
 use super::timers::Timer;
 use super::turn::Turn;
 use super::{ByTopic, GroupError, GroupState, Identity, NewOffset};
@@ -26,16 +27,20 @@ use crate::record::{ConsumerGroup, ConsumerTarget, GroupRecord, ResolvedRegex};
 mod assignor;
 #[cfg(test)]
 mod audit;
+mod classics;
 mod describe;
 mod heartbeat;
 mod leave;
 mod member;
+mod migration;
 mod partitions;
 mod reconcile;
 mod target;
 mod topics;
 
+pub(super) use member::sorted;
 use member::{Holding, Member};
+pub(super) use partitions::by_topic;
 use partitions::{Partitions, flat};
 
 #[derive(Debug)]
@@ -160,27 +165,60 @@ impl Consumer {
         }
     }
 
-    /// What takes the group, which has no members, out of the log, if it is there.
+    /// What takes the group out of the log, if it is there.
     pub(super) fn tombstones(&self) -> Vec<Entry> {
-        assert!(self.members.is_empty(), "{} has members", self.name);
         if !self.is_recorded() {
             return Vec::new();
         }
         let group = self.name.to_string();
+        let members = self.members.keys().flat_map(|member| {
+            let (group, member) = (group.clone(), member.to_string());
+            [
+                GroupRecord::Assignment { group: group.clone(), member: member.clone(), value: None },
+                GroupRecord::MemberTarget { group: group.clone(), member: member.clone(), value: None },
+                GroupRecord::Member { group, member, value: None },
+            ]
+        });
         let regexes = self.regexes.keys().map(|regex| GroupRecord::Regex {
             group: group.clone(),
             regex: regex.clone(),
             value: None,
         });
-        let records = regexes.chain([
+        let records = members.chain(regexes).chain([
             GroupRecord::Target { group: group.clone(), value: None },
             GroupRecord::Consumer { group: group.clone(), value: None },
         ]);
         records.map(|it| it.encode()).collect()
     }
 
+    /// A log that was compacted may speak of it before it says that there is such a group.
     pub(super) fn is_recorded(&self) -> bool {
-        0 < self.epoch
+        0 < self.epoch || 0 < self.target.epoch || !self.regexes.is_empty() || !self.members.is_empty()
+    }
+
+    pub(super) fn name(&self) -> Arc<str> {
+        self.name.clone()
+    }
+
+    pub(super) fn member_count(&self) -> usize {
+        self.members.len()
+    }
+
+    /// There is none of its own protocol, and some of the classic one.
+    pub(super) fn has_only_classics(&self) -> bool {
+        !self.members.is_empty() && self.members.values().all(|it| it.said.upgraded.is_some())
+    }
+
+    /// It is no more.
+    pub(super) fn end_timers(&mut self, turn: &mut Turn<'_>) {
+        for (id, member) in &mut self.members {
+            member.end_timers(turn, &self.name, id);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn epoch_of(&self, id: &str) -> Option<i32> {
+        self.members.get(id).map(|it| it.has.epoch)
     }
 
     #[cfg(test)]
@@ -213,15 +251,18 @@ impl Consumer {
         &self,
         who: &Identity,
         topics: &ByTopic<NewOffset>,
-        is_transactional: bool,
+        manner: Manner,
     ) -> Result<(), GroupError> {
         let is_nobody = who.member_id.is_empty() && who.instance_id.is_none();
         let Some(epoch) = who.generation.or((!is_nobody).then_some(-1)) else {
             // Who resets offsets while nobody uses them; producers before version 3, which cannot say whom they commit for.
-            let may = self.members.is_empty() || is_transactional;
+            let may = self.members.is_empty() || manner == Manner::Transactional;
             return if may { Ok(()) } else { Err(GroupError::UnknownMember) };
         };
         let member = self.members.get(&*who.member_id).ok_or(GroupError::UnknownMember)?;
+        if member.said.upgraded.is_none() && manner == (Manner::Plain { knows_epochs: false }) {
+            return Err(GroupError::NoEpochs);
+        }
         let has = &member.has;
         let mut named = topics.iter().flat_map(|it| it.partitions.iter().map(|(at, _)| (it.id, *at)));
         let had_since_then = |(topic, partition)| {
@@ -231,14 +272,13 @@ impl Consumer {
         if has.epoch == epoch || 0 <= epoch && epoch < has.epoch && named.all(had_since_then) {
             return Ok(());
         }
-        Err(GroupError::StaleEpoch { epoch: has.epoch })
+        Err(member.is_elsewhere())
     }
 
     /// Whether whoever says it is this may be told offsets.
     pub(super) fn check_fetch(&self, who: &Identity) -> Result<(), GroupError> {
         let member = self.members.get(&*who.member_id).ok_or(GroupError::UnknownMember)?;
-        let epoch = member.has.epoch;
-        if who.generation == Some(epoch) { Ok(()) } else { Err(GroupError::StaleEpoch { epoch }) }
+        if who.generation == Some(member.has.epoch) { Ok(()) } else { Err(member.is_elsewhere()) }
     }
 
     fn record(&self, epoch: i32, metadata_hash: i64) -> GroupRecord {
@@ -253,6 +293,6 @@ fn session_timer(group: &Arc<str>, member: &Arc<str>) -> impl Fn() -> Timer {
     || Timer::Session(group.clone(), member.clone())
 }
 
-fn revocation_timer(group: &Arc<str>, member: &Arc<str>) -> impl Fn() -> Timer {
-    || Timer::Revocation(group.clone(), member.clone())
+fn duty_timer(group: &Arc<str>, member: &Arc<str>) -> impl Fn() -> Timer {
+    || Timer::Duty(group.clone(), member.clone())
 }

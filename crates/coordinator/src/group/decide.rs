@@ -3,16 +3,40 @@
 use klamm_model::Now;
 
 use super::commit::{Results, each};
-use super::protocol::Protocol;
 use super::{
-    Commit, ConsumerBeat, ConsumerHeartbeat, DeleteOffsets, GroupError, GroupState, Groups, Join, Leave,
-    Left, List, Listed, NAME_SIZE_MAX, Presence, Reply, Request, TxnCommit, obtain,
+    Commit, ConsumerBeat, ConsumerHeartbeat, DeleteOffsets, Group, GroupError, GroupState, Groups, Join,
+    Leave, Left, List, Listed, NAME_SIZE_MAX, Presence, Reply, Request, TxnCommit, obtain,
 };
 use crate::{Effects, RequestId};
 
 type Out = Effects<(RequestId, Reply)>;
 
 impl Groups {
+    /// Whether the answer to a request may rest on records that it makes.
+    pub fn may_write(&self, request: &Request) -> bool {
+        let image_count = self.shared.image_count;
+        let consumer = |group: &str| self.groups.get(group).and_then(|group| group.consumer());
+        match request {
+            Request::ConsumerHeartbeat(it) => {
+                !consumer(&it.group).is_some_and(|consumer| consumer.is_news_free(it, image_count))
+            }
+            Request::Heartbeat(it) => {
+                consumer(&it.group).is_some_and(|consumer| !consumer.has_seen(image_count))
+            }
+            Request::Join(_)
+            | Request::Sync(_)
+            | Request::Leave(_)
+            | Request::Commit(_)
+            | Request::TxnCommit(_)
+            | Request::DeleteOffsets(_)
+            | Request::DeleteGroup(_) => true,
+            Request::FetchOffsets(_)
+            | Request::Describe(_)
+            | Request::DescribeConsumer(_)
+            | Request::List(_) => false,
+        }
+    }
+
     /// `None`: it was answered, or waits for others.
     pub(super) fn decide(
         &mut self,
@@ -27,20 +51,17 @@ impl Groups {
                 Ok(()) => return None,
                 Err(why) => Reply::Join(Err(why)),
             },
-            Request::Sync(it) => match groups.get_mut(&*it.group).and_then(|group| group.classic()) {
-                Some(classic) => {
-                    classic.sync(&mut turn, id, &it);
+            Request::Sync(it) => match groups.get_mut(&*it.group) {
+                Some(group) => {
+                    group.sync(&mut turn, id, &it);
                     return None;
                 }
                 None => Reply::Sync(Err(no_member_of(&it.group))),
             },
-            Request::Heartbeat(it) => {
-                let classic = groups.get_mut(&*it.group).and_then(|group| group.classic());
-                Reply::Heartbeat(match classic {
-                    Some(classic) => classic.heartbeat(&mut turn, &it.member),
-                    None => Err(no_member_of(&it.group)),
-                })
-            }
+            Request::Heartbeat(it) => Reply::Heartbeat(match groups.get_mut(&*it.group) {
+                Some(group) => group.heartbeat(&mut turn, &it.member),
+                None => Err(no_member_of(&it.group)),
+            }),
             Request::ConsumerHeartbeat(it) => {
                 Reply::ConsumerHeartbeat(self.consumer_heartbeat(now, &it, out))
             }
@@ -82,11 +103,11 @@ impl Groups {
         }
         let (groups, mut turn) = self.split(now, out);
         // Only a client that is new may bring a group with it.
-        let is_classic = groups.get_mut(&*it.group).is_some_and(|group| group.classic().is_some());
-        if !it.member_id.is_empty() && !is_classic {
+        let is_there = |group: &Group| group.consumer().is_none() || !group.protocol.is_unused();
+        if !it.member_id.is_empty() && !groups.get(&*it.group).is_some_and(is_there) {
             return Err(GroupError::UnknownMember);
         }
-        obtain(groups, &it.group).become_classic(&mut turn)?.join(&mut turn, id, it);
+        obtain(groups, &it.group).join(&mut turn, id, it);
         self.sweep(&it.group);
         Ok(())
     }
@@ -120,10 +141,7 @@ impl Groups {
             };
             return Ok(it.members.into_iter().map(nobody).collect());
         };
-        let left = match &mut group.protocol {
-            Protocol::Classic(classic) => classic.leave(&mut turn, it.members),
-            Protocol::Consumer(consumer) => consumer.remove_all(&mut turn, it.members),
-        };
+        let left = group.leave(&mut turn, it.members);
         self.sweep(&it.group);
         Ok(left)
     }

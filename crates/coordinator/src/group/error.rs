@@ -47,6 +47,9 @@ pub enum GroupError {
         /// The epoch it is in.
         epoch: i32,
     },
+    /// A member of the consumer protocol commits as only those of the classic one may.
+    #[error("OffsetCommit version 9 or above must be used by members of the consumer group protocol")]
+    NoEpochs,
     /// A member that has not gone has the instance id (KIP-848).
     #[error("a member that has not left has the instance id {instance_id}")]
     UnreleasedInstance {

@@ -1,15 +1,16 @@
 //! By which protocol a group's members share their work.
 
 use super::classic::{Classic, Topics};
+use super::commit::Manner;
 use super::consumer::Consumer;
 use super::timers::Timer;
 use super::turn::Turn;
 use super::{
-    ByTopic, ConsumerBeat, ConsumerHeartbeat, Group, GroupError, GroupState, Identity, Listed, NewOffset,
-    Presence,
+    ByTopic, ConsumerBeat, ConsumerHeartbeat, Group, GroupError, GroupState, Identity, Join, Leaving, Left,
+    Listed, NewOffset, Presence, Reply, Sync,
 };
-use crate::Entry;
 use crate::record::{ClassicGroup, GroupRecord};
+use crate::{Entry, RequestId};
 
 #[derive(Debug)]
 pub(super) enum Protocol {
@@ -72,16 +73,6 @@ impl Protocol {
         }
     }
 
-    pub(super) fn timer_fired(&mut self, turn: &mut Turn<'_>, timer: &Timer) {
-        match (self, timer) {
-            (Self::Classic(it), Timer::Phase(_)) => it.phase_timer_fired(turn),
-            (Self::Classic(it), Timer::Session(_, member)) => it.session_timer_fired(turn, member),
-            (Self::Consumer(it), Timer::Session(_, member)) => it.session_timer_fired(turn, member),
-            (Self::Consumer(it), Timer::Revocation(_, member)) => it.revocation_timer_fired(turn, member),
-            (protocol, timer) => panic!("{timer:?} of {protocol:?}"),
-        }
-    }
-
     /// What takes the group, which has no members, out of the log, if it is there. Whoever was on the way need not come any more.
     pub(super) fn dissolve(&mut self, turn: &mut Turn<'_>) -> Vec<Entry> {
         match self {
@@ -99,18 +90,18 @@ impl Protocol {
         turn: &mut Turn<'_>,
         who: &Identity,
         topics: &ByTopic<NewOffset>,
-        is_transactional: bool,
+        manner: Manner,
     ) -> Result<(), GroupError> {
         match self {
             Self::Classic(it) => {
-                it.check_commit(who, is_transactional)?;
+                it.check_commit(who, manner == Manner::Transactional)?;
                 // Whoever commits is alive.
                 if matches!(it.state(), GroupState::Stable | GroupState::PreparingRebalance) {
                     it.renew(turn, &who.member_id);
                 }
                 Ok(())
             }
-            Self::Consumer(it) => it.check_commit(who, topics, is_transactional),
+            Self::Consumer(it) => it.check_commit(who, topics, manner),
         }
     }
 }
@@ -138,17 +129,59 @@ impl Group {
         }
     }
 
-    /// The group as one of the classic protocol, which it becomes if nobody is in it.
-    pub(super) fn become_classic(&mut self, turn: &mut Turn<'_>) -> Result<&mut Classic, GroupError> {
-        if let Protocol::Consumer(consumer) = &mut self.protocol {
-            if consumer.state() != GroupState::Empty {
-                return Err(GroupError::InconsistentProtocol);
+    /// A client of the classic protocol joins. Answers now, or when all have joined.
+    pub(super) fn join(&mut self, turn: &mut Turn<'_>, id: RequestId, it: &Join) {
+        match &mut self.protocol {
+            Protocol::Classic(classic) => classic.join(turn, id, it),
+            Protocol::Consumer(consumer) if consumer.state() == GroupState::Empty => {
+                let entries = consumer.tombstones();
+                turn.append(None, entries);
+                let mut classic = Classic::new(self.name.clone());
+                classic.join(turn, id, it);
+                self.protocol = Protocol::Classic(classic);
             }
-            let entries = consumer.tombstones();
-            turn.append(None, entries);
-            self.protocol = Protocol::Classic(Classic::new(self.name.clone()));
+            Protocol::Consumer(consumer) => {
+                let mut log = Vec::new();
+                let joined = consumer.join(turn, &mut log, it);
+                turn.answer(id, Reply::Join(joined));
+                self.conclude(turn, log);
+            }
         }
-        Ok(self.classic().expect("it became one"))
+    }
+
+    /// Answers now, or when the leader was there.
+    pub(super) fn sync(&mut self, turn: &mut Turn<'_>, id: RequestId, it: &Sync) {
+        match &mut self.protocol {
+            Protocol::Classic(classic) => classic.sync(turn, id, it),
+            Protocol::Consumer(consumer) => {
+                let synced = consumer.sync(turn, it);
+                turn.answer(id, Reply::Sync(synced));
+            }
+        }
+    }
+
+    pub(super) fn heartbeat(&mut self, turn: &mut Turn<'_>, who: &Identity) -> Result<(), GroupError> {
+        match &mut self.protocol {
+            Protocol::Classic(classic) => classic.heartbeat(turn, who),
+            Protocol::Consumer(consumer) => {
+                let mut log = Vec::new();
+                let beaten = consumer.beat(turn, &mut log, who);
+                turn.append(None, log);
+                beaten
+            }
+        }
+    }
+
+    pub(super) fn leave(&mut self, turn: &mut Turn<'_>, members: Vec<Leaving>) -> Vec<Left> {
+        match &mut self.protocol {
+            Protocol::Classic(classic) => classic.leave(turn, members),
+            Protocol::Consumer(consumer) => {
+                let mut log = Vec::new();
+                let left = consumer.remove_all(turn, &mut log, members);
+                self.conclude(turn, log);
+                left
+            }
+        }
     }
 
     pub(super) fn consumer_heartbeat(
@@ -156,21 +189,27 @@ impl Group {
         turn: &mut Turn<'_>,
         it: &ConsumerHeartbeat,
     ) -> Result<ConsumerBeat, GroupError> {
-        if let Protocol::Classic(classic) = &self.protocol {
-            if it.presence != Presence::Joins {
-                return Err(GroupError::UnknownMember);
-            }
-            if classic.state() != GroupState::Empty {
-                return Err(GroupError::NotConsumer { group: self.name.to_string() });
-            }
-            let entries = self.protocol.dissolve(turn);
-            turn.append(None, entries);
-            self.protocol = Protocol::Consumer(Consumer::new(self.name.clone()));
+        if it.presence != Presence::Joins && self.consumer().is_none() {
+            return Err(GroupError::UnknownMember);
         }
-        match &mut self.protocol {
-            Protocol::Consumer(consumer) => consumer.heartbeat(turn, it),
-            Protocol::Classic(_) => unreachable!("it became one"),
+        let mut log = Vec::new();
+        let beat = self.upgrade(turn, &mut log)?.heartbeat(turn, &mut log, it);
+        self.conclude(turn, log);
+        beat
+    }
+
+    pub(super) fn timer_fired(&mut self, turn: &mut Turn<'_>, timer: &Timer) {
+        let mut log = Vec::new();
+        match (&mut self.protocol, timer) {
+            (Protocol::Classic(it), Timer::Phase(_)) => it.phase_timer_fired(turn),
+            (Protocol::Classic(it), Timer::Session(_, member)) => it.session_timer_fired(turn, member),
+            (Protocol::Consumer(it), Timer::Session(_, member)) => {
+                it.session_timer_fired(turn, &mut log, member);
+            }
+            (Protocol::Consumer(it), Timer::Duty(_, member)) => it.duty_timer_fired(turn, &mut log, member),
+            (protocol, timer) => panic!("{timer:?} of {protocol:?}"),
         }
+        self.conclude(turn, log);
     }
 
     pub(super) fn replay_classic(&mut self, record: &ClassicGroup) {

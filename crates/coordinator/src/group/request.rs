@@ -232,6 +232,8 @@ pub struct Commit {
     pub group: String,
     /// By whom; nobody for those that use a group's offsets without being members.
     pub member: Identity,
+    /// Whoever asks can be told of epochs (from version 9).
+    pub knows_epochs: bool,
     /// How long to keep them, where the request says so (before version 5).
     pub retention_ms: Option<u64>,
     /// Each stands by itself.

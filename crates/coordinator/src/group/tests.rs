@@ -2,6 +2,7 @@
 
 mod consumers;
 mod members;
+mod migration;
 mod offsets;
 mod refusals;
 mod rig;
@@ -10,7 +11,7 @@ mod whatever;
 
 use expect_test::{Expect, expect};
 
-use super::GroupConfig;
+use super::{GroupConfig, MigrationPolicy};
 use rig::Rig;
 
 /// On one node: a new group does not wait.

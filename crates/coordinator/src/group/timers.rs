@@ -14,8 +14,8 @@ pub(super) enum Timer {
     Phase(Arc<str>),
     /// A session of the group's member ends.
     Session(Arc<str>, Arc<str>),
-    /// The time of the group's member to give partitions up is up.
-    Revocation(Arc<str>, Arc<str>),
+    /// The time of the group's member to do what it was told is up (consumer protocol).
+    Duty(Arc<str>, Arc<str>),
 }
 
 /// A moment that is noticed so late was slept through, by a paused process or a stalled machine. Whoever had to do something by then may have done it, unread.
@@ -64,6 +64,10 @@ impl Deadline {
             timers.set(at, timer());
             self.armed = Some(at);
         }
+    }
+
+    pub(super) fn is_set(&self) -> bool {
+        self.armed.is_some()
     }
 
     pub(super) fn cancel(&mut self, timers: &mut Timers, timer: impl Fn() -> Timer) {

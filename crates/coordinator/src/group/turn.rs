@@ -66,6 +66,8 @@ pub enum RebalanceCause {
     NotRevoked,
     /// Topics that members want came, went or grew.
     TopicsChanged,
+    /// The last member of the consumer protocol went.
+    ProtocolChanged,
 }
 
 impl RebalanceCause {
@@ -81,6 +83,7 @@ impl RebalanceCause {
             Self::StaticMemberReplaced => "static-member-replaced",
             Self::NotRevoked => "not-revoked",
             Self::TopicsChanged => "topics-changed",
+            Self::ProtocolChanged => "protocol-changed",
         }
     }
 }
@@ -98,8 +101,12 @@ impl Turn<'_> {
         self.out.outputs.push((id, reply));
     }
 
-    pub(super) fn check_fits(&self, entry: &Entry) -> Result<(), GroupError> {
-        let size = BATCH_HEADER_SIZE + size_in_batch(entry);
+    /// Whether all fit in one batch.
+    pub(super) fn check_fits<'e>(
+        &self,
+        entries: impl IntoIterator<Item = &'e Entry>,
+    ) -> Result<(), GroupError> {
+        let size = BATCH_HEADER_SIZE + entries.into_iter().map(size_in_batch).sum::<usize>();
         let max = self.config.batch_size_max;
         if size <= max { Ok(()) } else { Err(GroupError::TooLarge { size, max }) }
     }

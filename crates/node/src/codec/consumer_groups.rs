@@ -23,13 +23,24 @@ use crate::{
     unsecured::{GROUP_OPERATIONS, allowed},
 };
 
-pub(super) fn heartbeat(request: ConsumerGroupHeartbeatRequest, client: Client<'_>) -> Parts {
-    let mut response = ConsumerGroupHeartbeatResponse::default();
-    let Some(presence) = Presence::from_wire(request.member_epoch) else {
-        response.error_code = ErrorCode::InvalidRequest.code();
-        response.error_message = Some(format!("there is no member epoch {}", request.member_epoch));
-        return Parts { response: Response::ConsumerGroupHeartbeat(response), parts: Vec::new() };
+/// From this version on, members make their own ids.
+const MEMBERS_HAVE_IDS: i16 = 1;
+
+pub(super) fn heartbeat(request: ConsumerGroupHeartbeatRequest, version: i16, client: Client<'_>) -> Parts {
+    let refused = |why: String| {
+        let response = ConsumerGroupHeartbeatResponse {
+            error_code: ErrorCode::InvalidRequest.code(),
+            error_message: Some(why),
+            ..Default::default()
+        };
+        Parts { response: Response::ConsumerGroupHeartbeat(response), parts: Vec::new() }
     };
+    let Some(presence) = Presence::from_wire(request.member_epoch) else {
+        return refused(format!("there is no member epoch {}", request.member_epoch));
+    };
+    if MEMBERS_HAVE_IDS <= version && request.member_id.is_empty() {
+        return refused("MemberId can't be empty.".to_owned());
+    }
     let owned = |it: klamm_wire::consumer_group_heartbeat::RequestTopicPartitions| TopicPartitions {
         topic: it.topic_id,
         partitions: it.partitions.into_iter().map(PartitionIndex).collect(),
@@ -48,7 +59,7 @@ pub(super) fn heartbeat(request: ConsumerGroupHeartbeatRequest, client: Client<'
         assignor: request.server_assignor,
         owned: request.topic_partitions.map(|topics| topics.into_iter().map(owned).collect()),
     };
-    let response = Response::ConsumerGroupHeartbeat(response);
+    let response = Response::ConsumerGroupHeartbeat(ConsumerGroupHeartbeatResponse::default());
     Parts::one(response, &request.group_id, Asked::ConsumerHeartbeat(Box::new(asked)))
 }
 

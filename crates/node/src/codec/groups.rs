@@ -62,7 +62,7 @@ pub(crate) fn take_apart(request: Request, version: i16, client: Client<'_>, ima
         Request::SyncGroup(it) => sync(it),
         Request::Heartbeat(it) => heartbeat(it),
         Request::LeaveGroup(it) => leave(it, version),
-        Request::ConsumerGroupHeartbeat(it) => consumer_groups::heartbeat(*it, client),
+        Request::ConsumerGroupHeartbeat(it) => consumer_groups::heartbeat(*it, version, client),
         Request::ConsumerGroupDescribe(it) => consumer_groups::describe(it),
         Request::OffsetCommit(it) => offsets::commit(it, version, image),
         Request::OffsetFetch(it) => offsets::fetch(it, version, image),

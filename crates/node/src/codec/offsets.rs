@@ -32,8 +32,8 @@ use crate::{coordinators, errors::ToCode};
 /// From these versions on, topics are named by their ids.
 const COMMIT_BY_ID: i16 = 10;
 const FETCH_BY_ID: i16 = 10;
-/// From this version on, a member may be told that there is no such group (KIP-848).
-const COMMIT_KNOWS_GROUPS: i16 = 9;
+/// From this version on, members are in epochs, and may be told that there is no such group (KIP-848).
+const COMMIT_KNOWS_EPOCHS: i16 = 9;
 /// From this version on, several groups may be asked for at once (KIP-709).
 const FETCH_GROUPS: i16 = 8;
 
@@ -72,6 +72,7 @@ pub(super) fn commit(request: OffsetCommitRequest, version: i16, image: &Image) 
     let asked = Commit {
         group: request.group_id.clone(),
         member: identity(request.member_id, request.group_instance_id, request.generation_id_or_member_epoch),
+        knows_epochs: COMMIT_KNOWS_EPOCHS <= version,
         retention_ms: u64::try_from(request.retention_time_ms).ok(),
         topics,
     };
@@ -104,7 +105,7 @@ pub(super) fn committed(
     let told = match result {
         Ok(told) => told,
         // A member of a group that is not there is told of its generation, until it could be told of its group.
-        Err(GroupError::UnknownGroup { .. }) if version < COMMIT_KNOWS_GROUPS => {
+        Err(GroupError::UnknownGroup { .. }) if version < COMMIT_KNOWS_EPOCHS => {
             return not_committed(response, ErrorCode::IllegalGeneration.code());
         }
         Err(error) => return not_committed(response, error.code().code()),

@@ -250,6 +250,17 @@ impl Shard {
         }
     }
 
+    /// Whether the answer to a request rests on records that it makes: those need enough replicas in sync.
+    pub(super) fn may_write(&self, asked: &Asked) -> bool {
+        use klamm_coordinator::transaction::Request;
+        match (&self.machine, asked) {
+            (Machine::Groups(groups), Asked::Group(request)) => groups.may_write(request),
+            (_, Asked::Transaction(Request::Init(_) | Request::AddPartitions(_) | Request::End(_))) => true,
+            (_, Asked::Transaction(Request::Verify(_) | Request::Describe(_) | Request::List(_))) => false,
+            (_, asked) => panic!("{:?} has nothing to do with {asked:?}", self.kind),
+        }
+    }
+
     pub(super) fn forget_topics(&mut self, now: Now, topics: &[(String, TopicId)], end: Offset) {
         // One that is still read tells of them itself, and what is gone is found out later.
         if let (true, Machine::Groups(groups)) = (self.loading.is_none(), &mut self.machine) {
@@ -421,35 +432,5 @@ impl From<transaction::Output> for Output {
             transaction::Output::WriteMarkers(markers) => Self::WriteMarkers(markers),
             transaction::Output::NeedProducerIds => Self::NeedProducerIds,
         }
-    }
-}
-
-/// Whether the answer to a request rests on records that it makes: those need enough replicas in sync.
-pub(super) fn writes(asked: &Asked) -> bool {
-    use klamm_coordinator::group::Request;
-    use klamm_coordinator::transaction::Request as Transactional;
-    let request = match asked {
-        Asked::Group(request) => request,
-        Asked::Transaction(request) => {
-            return match request {
-                Transactional::Init(_) | Transactional::AddPartitions(_) | Transactional::End(_) => true,
-                Transactional::Verify(_) | Transactional::Describe(_) | Transactional::List(_) => false,
-            };
-        }
-    };
-    match request {
-        Request::Join(_)
-        | Request::Sync(_)
-        | Request::Leave(_)
-        | Request::ConsumerHeartbeat(_)
-        | Request::Commit(_)
-        | Request::TxnCommit(_)
-        | Request::DeleteOffsets(_)
-        | Request::DeleteGroup(_) => true,
-        Request::Heartbeat(_)
-        | Request::FetchOffsets(_)
-        | Request::Describe(_)
-        | Request::DescribeConsumer(_)
-        | Request::List(_) => false,
     }
 }

@@ -1,6 +1,6 @@
 //! The rows of keys that do something; those that are defaults of topics' keys come from the topics' table.
 
-use super::super::Kind::{self, Boolean, Double, List, SomeOf, Text};
+use super::super::Kind::{self, Boolean, Double, List, OneOf, SomeOf, Text};
 use super::Update::{self, ClusterWide, ReadOnly};
 use super::{BrokerKey, Effect};
 
@@ -100,6 +100,13 @@ pub(super) const KEYS: &[BrokerKey] = &[
         Some("2147483647"),
         ReadOnly,
         "Members of one group of the consumer protocol.",
+    ),
+    key(
+        "group.consumer.migration.policy",
+        OneOf(&["disabled", "upgrade", "downgrade", "bidirectional"]),
+        Some("bidirectional"),
+        ReadOnly,
+        "Which moves between the classic and the consumer protocol groups make while they have members.",
     ),
     key(
         "group.consumer.session.timeout.ms",

@@ -222,7 +222,6 @@ const WITHOUT_EFFECT: &[(&str, &[Row])] = &[
             ("group.consumer.max.assignment.interval.ms", NATURAL, Some("15000"), ReadOnly),
             ("group.consumer.max.heartbeat.interval.ms", POSITIVE, Some("15000"), ReadOnly),
             ("group.consumer.max.session.timeout.ms", POSITIVE, Some("60000"), ReadOnly),
-            ("group.consumer.migration.policy", Text, Some("bidirectional"), ReadOnly),
             ("group.consumer.min.assignment.interval.ms", NATURAL, Some("0"), ReadOnly),
             ("group.consumer.min.heartbeat.interval.ms", POSITIVE, Some("5000"), ReadOnly),
             ("group.consumer.min.session.timeout.ms", POSITIVE, Some("45000"), ReadOnly),

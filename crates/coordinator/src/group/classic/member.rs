@@ -30,7 +30,7 @@ pub(in crate::group) struct Member {
     pub(super) is_new: bool,
     /// It was told of a generation and has not asked for its work.
     pub(super) owes_sync: bool,
-    session: Deadline,
+    pub(super) session: Deadline,
 }
 
 /// A request that waits for others.
@@ -42,7 +42,7 @@ pub(super) enum Parked {
 
 impl Member {
     /// One that is new. Copies what is kept of the request: its bytes are a slice of a frame that may be large.
-    pub(super) fn of_join(it: &Join) -> Self {
+    pub(in crate::group) fn of_join(it: &Join) -> Self {
         Self {
             instance_id: it.instance_id.clone(),
             client_id: it.client_id.clone(),

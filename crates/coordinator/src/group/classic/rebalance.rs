@@ -48,7 +48,7 @@ impl Classic {
         }
     }
 
-    fn rebalance(&mut self, turn: &mut Turn<'_>, reason: &Reason<'_>) {
+    pub(super) fn rebalance(&mut self, turn: &mut Turn<'_>, reason: &Reason<'_>) {
         *turn.shared.rebalances.entry(reason.cause).or_default() += 1;
         tracing::info!(
             group = ?self.name,

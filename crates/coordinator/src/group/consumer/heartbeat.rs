@@ -60,25 +60,36 @@ impl ConsumerHeartbeat {
 }
 
 /// Who a request is from.
-struct Who {
-    id: Arc<str>,
+pub(super) struct Who {
+    pub(super) id: Arc<str>,
     /// The static member that was here under the same name.
-    replaces: Option<Arc<str>>,
+    pub(super) replaces: Option<Arc<str>>,
 }
 
 impl Consumer {
+    /// Nothing changes by this heartbeat: its member is where it is to be, says nothing new, and the topics are those that were looked at.
+    pub(in crate::group) fn is_news_free(&self, it: &ConsumerHeartbeat, image_count: u64) -> bool {
+        let Some(member) = self.members.get(&*it.member_id) else { return false };
+        it.presence == Presence::Stays(self.epoch)
+            && member.has.is_at(self.epoch)
+            && introduced(Some(&member.said), it) == member.said
+            && self.has_seen(image_count)
+    }
+
+    pub(in crate::group) fn has_seen(&self, image_count: u64) -> bool {
+        self.seen_image == Some(image_count)
+    }
+
     pub(in crate::group) fn heartbeat(
         &mut self,
         turn: &mut Turn<'_>,
+        log: &mut Vec<Entry>,
         it: &ConsumerHeartbeat,
     ) -> Result<ConsumerBeat, GroupError> {
-        let mut log = Vec::new();
-        let beat = match it.presence {
-            Presence::Joins | Presence::Stays(_) => self.show(turn, &mut log, it),
-            Presence::Leaves | Presence::Pauses => self.leave(turn, &mut log, it),
-        };
-        turn.append(None, log);
-        beat
+        match it.presence {
+            Presence::Joins | Presence::Stays(_) => self.show(turn, log, it),
+            Presence::Leaves | Presence::Pauses => self.leave(turn, log, it),
+        }
     }
 
     fn show(
@@ -89,21 +100,15 @@ impl Consumer {
     ) -> Result<ConsumerBeat, GroupError> {
         let owned = it.owned.as_deref().map(flat);
         let who = self.admit(turn, it, owned.as_ref())?;
-        let cause = self.hear(turn, log, &who, it)?;
+        let before = self.members.get(who.replaces.as_ref().unwrap_or(&who.id));
+        let said = introduced(before.map(|it| &it.said), it);
+        let cause = self.keep(turn, log, &who, said)?;
         let id = who.id;
         let name = self.name.clone();
         let member = self.member_mut(&id);
         member.confirmed_epoch = it.given_epoch();
         member.begin_session(turn, &name, &id);
-        if cause.is_some() || self.seen_image != Some(turn.shared.image_count) {
-            self.resolve(turn, log);
-            if let Some(cause) = cause.or_else(|| self.have_topics_changed(turn)) {
-                self.bump(turn, log, cause, &id);
-            }
-        }
-        if self.target.epoch < self.epoch {
-            self.assign(turn, log)?;
-        }
+        self.distribute(turn, log, cause, &id)?;
         self.check_is_resolved(&id)?;
         let before = self.members[&id].has.clone();
         self.reconcile(turn, log, &id, it.given_epoch(), owned.as_ref())?;
@@ -140,12 +145,19 @@ impl Consumer {
             if !joins {
                 return Err(GroupError::FencedInstance { instance_id });
             }
-            if self.members[static_id].has.epoch != PAUSED || self.members.contains_key(&*it.member_id) {
+            let old = &self.members[static_id];
+            // One of the classic protocol does not say that it only restarts.
+            let is_free = old.has.epoch == PAUSED || old.said.upgraded.is_some();
+            if !is_free || self.members.contains_key(&*it.member_id) {
                 return Err(GroupError::UnreleasedInstance { instance_id });
             }
-            return Ok(Who { id: new_id(turn, it), replaces: Some(static_id.clone()) });
+            let id = new_id(turn, &it.member_id, &it.client_id);
+            return Ok(Who { id, replaces: Some(static_id.clone()) });
         }
         if let Some((id, member)) = self.members.get_key_value(&*it.member_id) {
+            if member.said.upgraded.is_some() {
+                return Err(GroupError::UnknownMember);
+            }
             if joins && member.has.epoch == PAUSED {
                 return Ok(Who { id: id.clone(), replaces: Some(id.clone()) });
             }
@@ -158,33 +170,31 @@ impl Consumer {
         if turn.config.consumer_members_max <= self.members.len() {
             return Err(GroupError::Full);
         }
-        Ok(Who { id: new_id(turn, it), replaces: None })
+        Ok(Who { id: new_id(turn, &it.member_id, &it.client_id), replaces: None })
     }
 
     /// Keeps what a member says of itself. Tells why the work is worth distributing anew, if it is.
-    fn hear(
+    pub(super) fn keep(
         &mut self,
         turn: &mut Turn<'_>,
         log: &mut Vec<Entry>,
         who: &Who,
-        it: &ConsumerHeartbeat,
+        said: ConsumerMember,
     ) -> Result<Option<RebalanceCause>, GroupError> {
-        let old_id = who.replaces.as_ref().unwrap_or(&who.id);
-        let before = self.members.get(old_id).map(|member| member.said.clone());
-        let said = introduced(before.as_ref(), it);
-        let wants = |it: &ConsumerMember| {
-            (it.topics.clone(), it.topic_regex.clone(), it.assignor.clone(), it.rack.clone())
-        };
-        let cause = match &before {
+        let before = self.members.get(who.replaces.as_ref().unwrap_or(&who.id)).map(|it| &it.said);
+        if who.replaces.is_none() && before == Some(&said) {
+            return Ok(None);
+        }
+        fn wants(it: &ConsumerMember) -> impl PartialEq {
+            (&it.topics, &it.topic_regex, &it.assignor, &it.rack)
+        }
+        let cause = match before {
             None => Some(RebalanceCause::NewMember),
             Some(before) => (wants(before) != wants(&said)).then_some(RebalanceCause::ChangedMember),
         };
-        if who.replaces.is_none() && before.as_ref() == Some(&said) {
-            return Ok(cause);
-        }
         let (group, member) = (self.name.to_string(), who.id.to_string());
         let record = GroupRecord::Member { group, member, value: Some(said) };
-        turn.check_fits(&record.encode())?;
+        turn.check_fits([&record.encode()])?;
         if let Some(old) = who.replaces.as_ref().map(|id| &self.members[id]) {
             old.check_can_keep(turn, &self.name, &who.id, &old.target)?;
         }
@@ -215,13 +225,38 @@ impl Consumer {
         self.put(log, GroupRecord::Assignment { group, member, value: Some(has.record()) });
     }
 
-    fn have_topics_changed(&self, turn: &Turn<'_>) -> Option<RebalanceCause> {
-        let hash = self.hash_topics(&turn.shared.image);
-        (hash != self.topics_hash).then_some(RebalanceCause::TopicsChanged)
+    /// Distributes the work, if that is worth doing, for this cause or an earlier one.
+    pub(super) fn distribute(
+        &mut self,
+        turn: &mut Turn<'_>,
+        log: &mut Vec<Entry>,
+        cause: Option<RebalanceCause>,
+        id: &Arc<str>,
+    ) -> Result<(), GroupError> {
+        self.look_at_topics(turn, log, cause, id);
+        if self.target.epoch < self.epoch { self.assign(turn, log) } else { Ok(()) }
+    }
+
+    /// Other topics than before may be a cause too.
+    pub(super) fn look_at_topics(
+        &mut self,
+        turn: &mut Turn<'_>,
+        log: &mut Vec<Entry>,
+        cause: Option<RebalanceCause>,
+        id: &Arc<str>,
+    ) {
+        if cause.is_none() && self.has_seen(turn.shared.image_count) {
+            return;
+        }
+        self.resolve(turn, log);
+        let have_changed = || self.hash_topics(&turn.shared.image) != self.topics_hash;
+        if let Some(cause) = cause.or_else(|| have_changed().then_some(RebalanceCause::TopicsChanged)) {
+            self.bump(turn, log, cause, id);
+        }
     }
 
     /// Brings a member as close to what it is to get as others allow.
-    fn reconcile(
+    pub(super) fn reconcile(
         &mut self,
         turn: &mut Turn<'_>,
         log: &mut Vec<Entry>,
@@ -257,6 +292,6 @@ impl Member {
     }
 }
 
-fn new_id(turn: &mut Turn<'_>, it: &ConsumerHeartbeat) -> Arc<str> {
-    if it.member_id.is_empty() { turn.new_member_id(&it.client_id) } else { it.member_id.as_str().into() }
+pub(super) fn new_id(turn: &mut Turn<'_>, own: &str, client: &str) -> Arc<str> {
+    if own.is_empty() { turn.new_member_id(client) } else { own.into() }
 }

@@ -26,25 +26,27 @@ impl Consumer {
         Ok(ConsumerBeat { member_id, presence: it.presence, heartbeat_interval_ms: 0, assignment: None })
     }
 
-    /// An operator removes members. Each by itself.
-    pub(in crate::group) fn remove_all(&mut self, turn: &mut Turn<'_>, members: Vec<Leaving>) -> Vec<Left> {
-        let mut log = Vec::new();
-        let mut remove = |it: Leaving| {
+    /// Members of the classic protocol go, or an operator removes any. Each by itself.
+    pub(in crate::group) fn remove_all(
+        &mut self,
+        turn: &mut Turn<'_>,
+        log: &mut Vec<Entry>,
+        members: Vec<Leaving>,
+    ) -> Vec<Left> {
+        let remove = |it: Leaving| {
             let found = match it.instance_id.as_ref().filter(|_| it.member_id.is_empty()) {
                 Some(instance_id) => {
                     self.instances.get(instance_id).cloned().ok_or(GroupError::UnknownMember)
                 }
                 None => self.find(&it.member_id, it.instance_id.as_deref()),
             };
-            let result = found.map(|id| self.remove(turn, &mut log, &id, RebalanceCause::Left));
+            let result = found.map(|id| self.remove(turn, log, &id, RebalanceCause::Left));
             Left { member_id: it.member_id, instance_id: it.instance_id, result }
         };
-        let left = members.into_iter().map(&mut remove).collect();
-        turn.append(None, log);
-        left
+        members.into_iter().map(remove).collect()
     }
 
-    fn find(&self, member_id: &str, instance_id: Option<&str>) -> Result<Arc<str>, GroupError> {
+    pub(super) fn find(&self, member_id: &str, instance_id: Option<&str>) -> Result<Arc<str>, GroupError> {
         if let Some(instance_id) = instance_id {
             let id = self.instances.get(instance_id).ok_or(GroupError::UnknownMember)?;
             if **id != *member_id {
@@ -88,23 +90,32 @@ impl Consumer {
         self.put(log, GroupRecord::Member { group, member, value: None });
     }
 
-    pub(in crate::group) fn session_timer_fired(&mut self, turn: &mut Turn<'_>, id: &Arc<str>) {
+    pub(in crate::group) fn session_timer_fired(
+        &mut self,
+        turn: &mut Turn<'_>,
+        log: &mut Vec<Entry>,
+        id: &Arc<str>,
+    ) {
         let name = self.name.clone();
         if self.members.get_mut(id).is_some_and(|it| it.has_expired(turn, &name, id)) {
-            self.expel(turn, id, RebalanceCause::SessionEnded);
+            self.remove(turn, log, id, RebalanceCause::SessionEnded);
         }
     }
 
-    pub(in crate::group) fn revocation_timer_fired(&mut self, turn: &mut Turn<'_>, id: &Arc<str>) {
+    pub(in crate::group) fn duty_timer_fired(
+        &mut self,
+        turn: &mut Turn<'_>,
+        log: &mut Vec<Entry>,
+        id: &Arc<str>,
+    ) {
         let name = self.name.clone();
-        if self.members.get_mut(id).is_some_and(|it| it.has_not_revoked(turn, &name, id)) {
-            self.expel(turn, id, RebalanceCause::NotRevoked);
+        let Some(member) = self.members.get_mut(id) else { return };
+        let cause = match member.said.upgraded {
+            Some(_) => RebalanceCause::NoSync,
+            None => RebalanceCause::NotRevoked,
+        };
+        if member.is_overdue(turn, &name, id) {
+            self.remove(turn, log, id, cause);
         }
-    }
-
-    fn expel(&mut self, turn: &mut Turn<'_>, id: &Arc<str>, cause: RebalanceCause) {
-        let mut log = Vec::new();
-        self.remove(turn, &mut log, id, cause);
-        turn.append(None, log);
     }
 }

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use klamm_model::TopicPartition;
 
 use super::partitions::{Owned, Partitions, flat_owned, owned_by_topic};
-use super::{revocation_timer, session_timer};
-use crate::group::ConsumerHeartbeat;
+use super::{duty_timer, session_timer};
 use crate::group::timers::Deadline;
 use crate::group::turn::Turn;
+use crate::group::{ConsumerHeartbeat, GroupError};
 use crate::record::{ConsumerAssignment, ConsumerMember, Reconciliation};
 
 /// The epoch of a static member that has gone for a while: whoever comes under its name takes its place.
@@ -23,8 +24,11 @@ pub(super) struct Member {
     pub(super) target: Partitions,
     /// The newest epoch that it is known to know: older ones are of requests that were on their way for too long. Not recorded.
     pub(super) confirmed_epoch: i32,
+    /// One of the classic protocol has joined and not fetched its work.
+    pub(super) owes_sync: bool,
     session: Deadline,
-    revocation: Deadline,
+    /// When it must have done what it was told: given partitions up; of the classic protocol, joined again or fetched its work.
+    duty: Deadline,
 }
 
 impl Default for Member {
@@ -34,8 +38,9 @@ impl Default for Member {
             has: Holding::default(),
             target: Partitions::new(),
             confirmed_epoch: 0,
+            owes_sync: false,
             session: Deadline::default(),
-            revocation: Deadline::default(),
+            duty: Deadline::default(),
         }
     }
 }
@@ -107,19 +112,14 @@ impl Holding {
 /// What is known of a member after it has said this.
 pub(super) fn introduced(before: Option<&ConsumerMember>, it: &ConsumerHeartbeat) -> ConsumerMember {
     let kept = |said: &Option<String>, before: Option<&String>| said.as_ref().or(before).cloned();
-    let names = |topics: &Vec<String>| {
-        let mut topics = topics.clone();
-        topics.sort();
-        topics.dedup();
-        topics
-    };
+    let topics = it.topics.clone().map(sorted);
     let regex = kept(&it.topic_regex, before.and_then(|it| it.topic_regex.as_ref()));
     ConsumerMember {
         instance_id: kept(&it.instance_id, before.and_then(|it| it.instance_id.as_ref())),
         rack: kept(&it.rack, before.and_then(|it| it.rack.as_ref())),
         client_id: it.client_id.clone(),
         client_host: it.client_host.clone(),
-        topics: it.topics.as_ref().map(names).or_else(|| Some(before?.topics.clone())).unwrap_or_default(),
+        topics: topics.or_else(|| Some(before?.topics.clone())).unwrap_or_default(),
         topic_regex: regex.filter(|it| !it.is_empty()),
         rebalance_timeout_ms: it
             .rebalance_timeout_ms
@@ -130,9 +130,33 @@ pub(super) fn introduced(before: Option<&ConsumerMember>, it: &ConsumerHeartbeat
     }
 }
 
+/// Each name once.
+pub(in crate::group) fn sorted(mut topics: Vec<String>) -> Vec<String> {
+    topics.sort();
+    topics.dedup();
+    topics
+}
+
 impl Member {
+    /// Of one that speaks the classic protocol: what it likes best, and what it says for it.
+    pub(super) fn first_protocol(&self) -> Option<&(String, Bytes)> {
+        self.said.upgraded.as_ref()?.protocols.first()
+    }
+
+    /// It is not in the epoch that it speaks of.
+    pub(super) fn is_elsewhere(&self) -> GroupError {
+        match &self.said.upgraded {
+            Some(_) => GroupError::IllegalGeneration,
+            None => GroupError::StaleEpoch { epoch: self.has.epoch },
+        }
+    }
+
     pub(super) fn begin_session(&mut self, turn: &mut Turn<'_>, group: &Arc<str>, id: &Arc<str>) {
-        let ends = turn.now.tick.after_ms(u64::from(turn.config.consumer_session_timeout_ms).max(1));
+        let ms = match &self.said.upgraded {
+            Some(it) => u64::try_from(it.session_timeout_ms).unwrap_or(0),
+            None => u64::from(turn.config.consumer_session_timeout_ms),
+        };
+        let ends = turn.now.tick.after_ms(ms.max(1));
         self.session.set(&mut turn.shared.timers, ends, session_timer(group, id));
     }
 
@@ -140,22 +164,37 @@ impl Member {
         self.session.has_come(&mut turn.shared.timers, turn.now.tick, session_timer(group, id))
     }
 
-    /// While it has something to give up, its time runs; from now on, as it may have been told of more.
+    /// While it has something to give up, its time runs; from now on, as it may have been told of more. One of the classic protocol has it from when it was told.
     pub(super) fn time_revocation(&mut self, turn: &mut Turn<'_>, group: &Arc<str>, id: &Arc<str>) {
-        self.revocation.cancel(&mut turn.shared.timers, revocation_timer(group, id));
+        if self.said.upgraded.is_some() {
+            return;
+        }
+        self.release(turn, group, id);
         if self.has.state == Reconciliation::Revoking {
-            let ms = u64::try_from(self.said.rebalance_timeout_ms).unwrap_or(0).max(1);
-            let ends = turn.now.tick.after_ms(ms);
-            self.revocation.set(&mut turn.shared.timers, ends, revocation_timer(group, id));
+            self.expect(turn, group, id);
         }
     }
 
-    pub(super) fn has_not_revoked(&mut self, turn: &mut Turn<'_>, group: &Arc<str>, id: &Arc<str>) -> bool {
-        self.revocation.has_come(&mut turn.shared.timers, turn.now.tick, revocation_timer(group, id))
+    /// It was told to come and do something: its time runs from when it was told first.
+    pub(super) fn expect(&mut self, turn: &mut Turn<'_>, group: &Arc<str>, id: &Arc<str>) {
+        if !self.duty.is_set() {
+            let ms = u64::try_from(self.said.rebalance_timeout_ms).unwrap_or(0).max(1);
+            let ends = turn.now.tick.after_ms(ms);
+            self.duty.set(&mut turn.shared.timers, ends, duty_timer(group, id));
+        }
+    }
+
+    /// It has done what it was to do.
+    pub(super) fn release(&mut self, turn: &mut Turn<'_>, group: &Arc<str>, id: &Arc<str>) {
+        self.duty.cancel(&mut turn.shared.timers, duty_timer(group, id));
+    }
+
+    pub(super) fn is_overdue(&mut self, turn: &mut Turn<'_>, group: &Arc<str>, id: &Arc<str>) -> bool {
+        self.duty.has_come(&mut turn.shared.timers, turn.now.tick, duty_timer(group, id))
     }
 
     pub(super) fn end_timers(&mut self, turn: &mut Turn<'_>, group: &Arc<str>, id: &Arc<str>) {
         self.session.cancel(&mut turn.shared.timers, session_timer(group, id));
-        self.revocation.cancel(&mut turn.shared.timers, revocation_timer(group, id));
+        self.release(turn, group, id);
     }
 }

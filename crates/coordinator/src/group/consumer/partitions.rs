@@ -17,7 +17,9 @@ pub(super) fn flat(topics: &[TopicPartitions]) -> Partitions {
     each.map(|(topic, partition)| TopicPartition { topic, partition }).collect()
 }
 
-pub(super) fn by_topic<'a>(partitions: impl IntoIterator<Item = &'a TopicPartition>) -> Vec<TopicPartitions> {
+pub(in crate::group) fn by_topic<'a>(
+    partitions: impl IntoIterator<Item = &'a TopicPartition>,
+) -> Vec<TopicPartitions> {
     let mut topics: Vec<TopicPartitions> = Vec::new();
     for it in partitions {
         match topics.last_mut().filter(|last| last.topic == it.topic) {

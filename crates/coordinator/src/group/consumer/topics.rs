@@ -49,7 +49,7 @@ impl Consumer {
         changed.extend(self.regexes.keys().filter(|it| !wanted.contains(it)).map(|it| (it.clone(), None)));
         for (regex, value) in changed {
             let record = GroupRecord::Regex { group: self.name.to_string(), regex, value };
-            if turn.check_fits(&record.encode()).is_ok() {
+            if turn.check_fits([&record.encode()]).is_ok() {
                 self.put(log, record);
             } else {
                 tracing::warn!(group = ?self.name, "an expression stands for more topics than can be kept");

@@ -756,9 +756,6 @@ fn a_group_without_members_changes_its_protocol() {
          list
          describe g
          describe-consumer g
-         a join
-         a sync
-         a beat
          restart
          b show
          b quit
@@ -809,12 +806,6 @@ fn a_group_without_members_changes_its_protocol() {
             describe-consumer g
                 Stable 1/1 uniform
                 b in 1: t/0 -> t/0
-            a join
-                a: UnknownMember
-            a sync
-                a: UnknownMember
-            a beat
-                a: UnknownMember
             restart
             b show
                 b: b in 1
@@ -1129,4 +1120,42 @@ fn an_expression_that_stands_for_too_many_topics_concerns_only_who_has_it() {
     assert_eq!(rig.run("b show full topics:many-topics-7"), "b: b in 2: many-topics-7/0\n");
     assert_eq!(rig.run("a show regex:many-topics-0").lines().last(), Some("a: a in 3: many-topics-0/0"));
     rig.check();
+}
+
+/// A compacted log speaks of the expression first, then of the offset, and of the member and its group last.
+#[test]
+fn an_offset_that_is_forgotten_takes_nothing_else_with_it() {
+    check(
+        "topic t 2
+         a show regex:t
+         a commit reader t/0=1
+         drop-topic t
+         topic t 2
+         a show rack:x
+         compact",
+        expect![[r#"
+            topic t 2
+            a show regex:t
+                + a wants t like t
+                + t is t
+                + g epoch 1
+                + a is to get t/01
+                + target 1
+                + a in 1 Stable has t/01
+                a: a in 1: t/01
+            a commit reader t/0=1
+                + g t/0=1
+                a: t/0 ok
+            drop-topic t
+                + g t/0 forgotten
+            topic t 2
+            a show rack:x
+                + a wants t like t in x
+                + g epoch 2
+                + target 2
+                + a in 2 Stable has t/01
+                a: a in 2
+            compact
+        "#]],
+    );
 }

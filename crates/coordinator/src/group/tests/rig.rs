@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use bytes::Bytes;
-use klamm_model::{Offset, PartitionIndex, ProducerEpoch, Timestamp};
+use klamm_model::{Offset, PartitionIndex, ProducerEpoch, Timestamp, TopicPartition};
+use klamm_wire::consumer_protocol::SubscriptionTopicPartition;
+use klamm_wire::{ConsumerProtocolSubscription, Message, Writer};
 use uuid::Uuid;
 
 use super::super::*;
+use crate::group::consumer::{Consumer, by_topic};
 use crate::{Append, Entry};
 
 mod readers;
@@ -41,6 +44,8 @@ struct Client {
     member: Identity,
     /// What it said of itself, `NAME:VALUE`, and says again.
     said: BTreeMap<String, String>,
+    /// What it was given last, until it joins again.
+    reads: BTreeSet<TopicPartition>,
 }
 
 impl Rig {
@@ -177,6 +182,7 @@ impl Rig {
             of_topic(&topic, at, value)
         });
         let request = match verb {
+            // The cooperative keep what they say they have.
             "join" => Request::Join(Join {
                 group,
                 member_id: if rest.contains(&"anew") { String::new() } else { member.member_id },
@@ -186,15 +192,25 @@ impl Rig {
                 session_timeout_ms: said("session").map_or(10_000, number),
                 rebalance_timeout_ms: said("patience").map_or(60_000, number),
                 protocol_type: said("type").unwrap_or("consumer").to_owned(),
-                protocols: protocols(said("protocols").unwrap_or("range"), said("topics").unwrap_or("t")),
+                protocols: protocols(
+                    said("protocols").unwrap_or("range"),
+                    said("topics").unwrap_or("t"),
+                    option("has").unwrap_or_default(),
+                ),
                 reason: None,
                 can_learn_id: rest.contains(&"handshake"),
                 can_skip_assignment: rest.contains(&"skip"),
             }),
             "sync" => {
                 let id = |who: &str| self.clients.get(who).map(|it| it.member.member_id.clone());
+                let image = &self.topics.image;
                 let assignments = places.map(|(who, work)| {
-                    (id(who).unwrap_or_else(|| who.to_owned()), Bytes::copy_from_slice(work.as_bytes()))
+                    let work = if work.contains('/') {
+                        embedded::given(by_topic(&listed(work)), image, &Bytes::new())
+                    } else {
+                        Bytes::copy_from_slice(work.as_bytes())
+                    };
+                    (id(who).unwrap_or_else(|| who.to_owned()), work)
                 });
                 Request::Sync(Sync {
                     group,
@@ -222,7 +238,14 @@ impl Rig {
             }
             "commit" => {
                 let retention_ms = option("retention").map(number);
-                Request::Commit(Commit { group, member, retention_ms, topics: topics.collect() })
+                let knows_epochs = !rest.contains(&"old");
+                Request::Commit(Commit {
+                    group,
+                    member,
+                    knows_epochs,
+                    retention_ms,
+                    topics: topics.collect(),
+                })
             }
             "txn" => {
                 let id = ProducerId(number(option("producer").unwrap_or("7")));
@@ -238,7 +261,11 @@ impl Rig {
         self.requests += 1;
         let id = RequestId(self.requests);
         self.waiting.insert(id, who.to_owned());
-        self.step(|groups, now, out| groups.handle(now, id, request, out))
+        let may_write = self.groups.may_write(&request);
+        self.step(|groups, now, out| {
+            groups.handle(now, id, request, out);
+            assert!(may_write || out.appends.is_empty(), "nobody expected {:?}", out.appends);
+        })
     }
 
     fn wait(&mut self, ms: u64) -> String {
@@ -334,11 +361,19 @@ impl Rig {
         told
     }
 
-    /// Members of the consumer protocol show themselves until those that are stuck are out: everybody has then what it is to get.
+    /// Members of groups of the consumer protocol show themselves until those that are stuck are out: everybody has then what it is to get.
     pub(super) fn check_settles(&mut self) {
-        for _ in 0..20 {
+        // A session may have to end, and after that the patience with somebody who was told to come.
+        for _ in 0..30 {
             for who in self.readers.names() {
                 self.run(&format!("{who} show"));
+            }
+            let is_consumer = self.groups.groups.get("g").is_some_and(|it| it.consumer().is_some());
+            for who in self.clients.keys().filter(|_| is_consumer).cloned().collect::<Vec<_>>() {
+                if self.run(&format!("{who} beat")).contains("RebalanceInProgress") {
+                    self.run(&format!("{who} join"));
+                }
+                self.run(&format!("{who} sync"));
             }
             self.check();
             self.run("wait 5000");
@@ -346,7 +381,14 @@ impl Rig {
         let consumers = self.groups.groups.values().filter_map(Group::consumer);
         for consumer in consumers.filter(|it| it.state() != GroupState::Empty) {
             assert_eq!(consumer.state(), GroupState::Stable, "{consumer:?}");
-            self.readers.check_settled(consumer);
+            self.readers.check_settled(consumer, &self.classics(consumer));
+        }
+        for who in self.readers.names() {
+            let beat = self.readers.say(&who, "show", &[]);
+            let is_member = |it: &Group| it.consumer().is_some_and(|it| it.has_member(&beat.member_id));
+            if self.groups.groups.get(&*beat.group).is_some_and(is_member) {
+                assert!(!self.groups.may_write(&Request::ConsumerHeartbeat(Box::new(beat))), "{who}");
+            }
         }
     }
 
@@ -359,6 +401,14 @@ impl Rig {
         assert!(self.waiting.is_empty(), "still waiting: {:?}", self.waiting);
         assert!(self.groups.groups.is_empty(), "{:?}", self.groups.groups);
         assert_eq!(self.groups.shared.timers.len(), 1, "{:?}", self.groups.shared.timers);
+    }
+
+    /// Who speaks the classic protocol in a group of the other, and knows where it stands.
+    fn classics(&self, consumer: &Consumer) -> BTreeMap<&str, &BTreeSet<TopicPartition>> {
+        let is_one = |it: &&Client| consumer.epoch_of(&it.member.member_id) == it.member.generation;
+        let is_member = |it: &&Client| consumer.has_member(&it.member.member_id);
+        let members = self.clients.values().filter(is_member).filter(is_one);
+        members.map(|it| (it.member.member_id.as_str(), &it.reads)).collect()
     }
 
     /// The rules that hold after every line.
@@ -380,7 +430,7 @@ impl Rig {
                 }
                 Protocol::Consumer(consumer) => {
                     consumer.audit();
-                    self.readers.check(name, consumer);
+                    self.readers.check(name, consumer, &self.classics(consumer));
                     let other = other.and_then(Group::consumer).expect("the log knows of it");
                     other.audit();
                     assert_eq!(consumer.recorded(), other.recorded(), "{name} is another than its log says");
@@ -430,17 +480,30 @@ fn topic_id(topic: &str) -> TopicId {
     TopicId(Uuid::from_u128(topic.bytes().fold(1, |id, byte| id << 8 | u128::from(byte))))
 }
 
-/// `range+sticky`, each with a subscription to `t,u`; to `?` is nonsense.
-fn protocols(names: &str, topics: &str) -> Vec<(String, Bytes)> {
-    let mut subscription = vec![0, 0];
-    let topics: Vec<&str> = topics.split(',').collect();
-    if topics != ["?"] {
-        subscription.extend(u32::try_from(topics.len()).expect("few").to_be_bytes());
-        for topic in topics {
-            subscription.extend(u16::try_from(topic.len()).expect("short").to_be_bytes());
-            subscription.extend(topic.as_bytes());
-        }
+/// `t/01+u/2`, of topics that are there.
+fn listed(text: &str) -> BTreeSet<TopicPartition> {
+    let topics = text.split('+').filter_map(|it| it.split_once('/'));
+    let each = topics.flat_map(|(topic, digits)| digits.chars().map(move |digit| (topic_id(topic), digit)));
+    let index = |digit: char| PartitionIndex(number(&digit.to_string()));
+    each.map(|(topic, digit)| TopicPartition { topic, partition: index(digit) }).collect()
+}
+
+/// `range+sticky`, each with a subscription to `t,u` of somebody who has `t/01`; to `?` is nonsense.
+fn protocols(names: &str, topics: &str, has: &str) -> Vec<(String, Bytes)> {
+    let partitions = |(topic, digits): (&str, &str)| SubscriptionTopicPartition {
+        topic: topic.to_owned(),
+        partitions: digits.chars().map(|it| number(&it.to_string())).collect(),
+    };
+    let subscription = ConsumerProtocolSubscription {
+        topics: topics.split(',').map(str::to_owned).collect(),
+        owned_partitions: has.split('+').filter_map(|it| it.split_once('/')).map(partitions).collect(),
+        ..Default::default()
+    };
+    let mut writer = Writer::new();
+    writer.i16(1);
+    if topics != "?" {
+        subscription.encode(&mut writer, 1).expect("short");
     }
-    let names = names.split('+').filter(|it| !it.is_empty());
-    names.map(|it| (it.to_owned(), Bytes::from(subscription.clone()))).collect()
+    let said = writer.finish().to_bytes().expect("no holes");
+    names.split('+').filter(|it| !it.is_empty()).map(|it| (it.to_owned(), said.clone())).collect()
 }

@@ -41,8 +41,8 @@ fn lines() -> Vec<String> {
             "join protocols:sticky+range",
             "join protocols:sticky",
             "join anew skip protocols:range patience:100",
-            "sync a=1 b=2 c=3 d=4",
-            "sync a=1 b=2 c=3 d=4",
+            "sync a=t/0 b=t/1 c=t/2 d=t/34",
+            "sync a=t/01 b=t/2",
             "beat",
             "leave",
             "commit t/0=1",
@@ -52,9 +52,10 @@ fn lines() -> Vec<String> {
         }
     }
     // Chance alone rarely gets members to work.
-    for all in
-        ["a join; b join; c join; a join; b join", "a sync a=1 b=2 c=3; b sync a=3 b=2 c=1; c sync c=1 a=1"]
-    {
+    for all in [
+        "a join; b join; c join; a join; b join",
+        "a sync a=t/0 b=t/1 c=t/2; b sync a=t/2 b=t/1 c=t/0; c sync c=t/1 a=t/2",
+    ] {
         lines.extend(std::iter::repeat_n(all.to_owned(), 8));
     }
     lines.push(format!("a sync a={}", "x".repeat(600)));
@@ -127,11 +128,14 @@ proptest! {
         script in scripts(),
         initial_rebalance_delay_ms in prop::sample::select(vec![0, 3_000]),
         members_max in 2_usize..5,
+        batch_size_max in prop::sample::select(vec![600, 2_000]),
+        consumer_migration in prop::sample::select(vec![MigrationPolicy::Disabled, MigrationPolicy::Bidirectional]),
     ) {
         let mut rig = Rig::new(GroupConfig {
             initial_rebalance_delay_ms,
             members_max,
-            batch_size_max: 600,
+            batch_size_max,
+            consumer_migration,
             offsets_retention_ms: 60_000,
             offsets_check_interval_ms: 5_000,
             ..GroupConfig::default()

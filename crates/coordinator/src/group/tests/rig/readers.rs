@@ -185,23 +185,36 @@ impl Readers {
     }
 
     /// Every member reads what it has.
-    pub(super) fn check_settled(&self, consumer: &Consumer) {
+    pub(super) fn check_settled(
+        &self,
+        consumer: &Consumer,
+        classics: &BTreeMap<&str, &BTreeSet<TopicPartition>>,
+    ) {
         for record in consumer.recorded() {
             if let GroupRecord::Assignment { member, value: Some(has), .. } = record {
-                let reader = self.0.values().find(|it| it.id == member).expect("members are readers");
+                let reader = self.0.values().find(|it| it.id == member).map(|it| &it.reads);
+                let reads =
+                    reader.or(classics.get(&*member).copied()).expect("members are readers, or classic");
                 let owned =
                     has.assigned.iter().flat_map(|it| it.partitions.iter().map(|(at, _)| (it.topic, *at)));
-                let reads = reader.reads.iter().map(|it| (it.topic, it.partition));
-                assert!(reads.eq(owned), "{member}: {:?}, {consumer:?}", reader.reads);
+                let are_equal = reads.iter().map(|it| (it.topic, it.partition)).eq(owned);
+                assert!(are_equal, "{member}: {reads:?}, {consumer:?}");
             }
         }
     }
 
     /// No partition is read by two members, whatever answers got lost. Whoever is no member any more does not count: it will be told.
-    pub(super) fn check(&self, group: &str, consumer: &Consumer) {
+    pub(super) fn check(
+        &self,
+        group: &str,
+        consumer: &Consumer,
+        classics: &BTreeMap<&str, &BTreeSet<TopicPartition>>,
+    ) {
+        let members = self.0.values().filter(|it| it.group == group && consumer.has_member(&it.id));
+        let members = members.map(|it| (it.id.as_str(), &it.reads));
         let mut readers = BTreeMap::new();
-        for (who, it) in self.0.iter().filter(|(_, it)| it.group == group && consumer.has_member(&it.id)) {
-            for partition in &it.reads {
+        for (who, reads) in members.chain(classics.iter().map(|(who, reads)| (*who, *reads))) {
+            for partition in reads {
                 let other = readers.insert(*partition, who);
                 assert!(other.is_none(), "{partition} is read by {who} and {other:?}: {consumer:?}");
             }
@@ -227,6 +240,10 @@ impl Rig {
             GroupRecord::Member { member, value, .. } => match value {
                 Some(it) => {
                     let mut said = format!("{} wants {}", self.name(member), it.topics.join(","));
+                    if let Some(it) = &it.upgraded {
+                        let protocols = it.protocols.iter().map(|(name, _)| name.as_str());
+                        let _ = write!(said, ", speaks {}", protocols.collect::<Vec<_>>().join("+"));
+                    }
                     for (what, it) in
                         [(" like ", &it.topic_regex), (" in ", &it.rack), (" by ", &it.assignor)]
                     {

@@ -1,9 +1,10 @@
 //! What came of a line, in words that are short.
 
 use bytes::Bytes;
+use klamm_wire::consumer_protocol::AssignmentTopicPartition;
 
 use super::Rig;
-use crate::group::{ByTopic, GroupError, Reply};
+use crate::group::{ByTopic, GroupError, Reply, embedded};
 use crate::record::{ClassicGroup, CommittedOffset, GroupRecord};
 
 impl Rig {
@@ -33,6 +34,7 @@ impl Rig {
                 let client = self.clients.get_mut(who).expect("who asks is known");
                 client.member.member_id.clone_from(&it.member_id);
                 client.member.generation = Some(it.generation);
+                client.reads.clear();
                 let members = it.members.iter().map(|it| self.name(&it.id)).collect::<Vec<_>>().join(" ");
                 let (me, leader) = (self.name(&it.member_id), self.name(&it.leader));
                 let protocol = it.protocol.unwrap_or_default();
@@ -45,7 +47,14 @@ impl Rig {
                 self.clients.get_mut(who).expect("who asks is known").member.member_id = member_id;
                 format!("is {name}")
             }
-            Reply::Sync(Ok(it)) => format!("works on {}", text(&it.assignment)),
+            Reply::Sync(Ok(it)) => {
+                let given = embedded::assignment(&it.assignment).unwrap_or_default().assigned_partitions;
+                let image = &self.topics.image;
+                let given = given.iter().flat_map(|of| embedded::known(image, &of.topic, &of.partitions));
+                let client = self.clients.get_mut(who).expect("who asks is known");
+                client.reads = given.collect();
+                format!("works on {}", text(&it.assignment))
+            }
             Reply::Heartbeat(Ok(())) | Reply::DeleteGroup(Ok(())) => "ok".to_owned(),
             Reply::Leave(Ok(it)) => {
                 let left = it.iter().map(|it| result(it.result.as_ref().map(|()| "left".to_owned())));
@@ -110,8 +119,14 @@ impl Rig {
     }
 }
 
+/// What members are given is words, or partitions.
 fn text(bytes: &Bytes) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+    let Ok(given) = embedded::assignment(bytes) else { return String::from_utf8_lossy(bytes).into_owned() };
+    let of = |it: &AssignmentTopicPartition| {
+        let indexes = it.partitions.iter().map(ToString::to_string).collect::<String>();
+        format!("{}/{indexes}", it.topic)
+    };
+    given.assigned_partitions.iter().map(of).collect::<Vec<_>>().join("+")
 }
 
 fn offset(it: &CommittedOffset) -> String {
