@@ -17,8 +17,8 @@ use tracing::debug;
 
 use crate::tls::{NOT_PEM, read_store, with_lines};
 use crate::{
-    Acks, ClientConfig, ConsumerConfig, Password, ProducerConfig, Sasl, ScramMechanism, Tls, TlsIdentity,
-    TlsVersion, Tokens, TransactionalConfig,
+    Acks, Assignor, ClientConfig, ConsumerConfig, GroupConfig, GroupProtocol, Password, ProducerConfig, Sasl,
+    ScramMechanism, Tls, TlsIdentity, TlsVersion, Tokens, TransactionalConfig,
 };
 
 /// Settings that can't be used.
@@ -105,11 +105,12 @@ enum Reader {
     Producer(Set<ProducerConfig>),
     Transactions(Set<TransactionalConfig>),
     Consumer(Set<ConsumerConfig>),
+    Group(Set<GroupConfig>),
     /// It is accepted and has no effect, for this reason.
     Nobody(&'static str),
 }
 
-use Reader::{Client, Consumer, Nobody, Producer, Transactions};
+use Reader::{Client, Consumer, Group, Nobody, Producer, Transactions};
 
 const JAAS: &str = "sasl.jaas.config";
 const KEY: &str = "ssl.keystore.key";
@@ -122,7 +123,11 @@ const INT: i64 = i32::MAX as i64;
 const LONG: i64 = i64::MAX;
 const PROTOCOL: &str = "security.protocol";
 const ID: &str = "transactional.id";
-const WITH_GROUPS: &str = "there are no consumer groups yet";
+const PROTOCOL_OF_GROUP: &str = "group.protocol";
+/// Settings that only one of the protocols of groups has, and would be missed in the other.
+const OF_CLASSIC: [&str; 3] =
+    ["heartbeat.interval.ms", "partition.assignment.strategy", "session.timeout.ms"];
+const OF_CONSUMER: [&str; 1] = ["group.remote.assignor"];
 const WITH_TRANSACTIONS: &str = "a producer of transactions has it, and this is none";
 const IN_CODE: &str = "given in code, by type";
 const BY_ITSELF: &str = "sockets and addresses are looked after without settings";
@@ -135,8 +140,12 @@ const NO_METRICS: &str =
 const KEYS: &[(&str, Reader)] = &[
     ("acks", Producer(|config, value| set(&mut config.acks, value))),
     ("allow.auto.create.topics", Client(|config, value| set_flag(&mut config.auto_create_topics, value))),
-    ("auto.commit.interval.ms", Nobody(WITH_GROUPS)),
+    (
+        "auto.commit.interval.ms",
+        Group(|config, value| set_ms(config.auto_commit_interval_ms.insert(0), 0..=INT, value)),
+    ),
     ("auto.offset.reset", Consumer(|config, value| set(&mut config.out_of_range, value))),
+    ("auto.offset.reset", Group(|config, value| set(&mut config.uncommitted, value))),
     ("batch.size", Producer(|config, value| set_size(&mut config.batch_size, 0..=INT, value))),
     ("bootstrap.resolve.timeout.ms", Nobody(BY_ITSELF)),
     ("bootstrap.servers", Client(|config, value| set_list(&mut config.bootstrap, value))),
@@ -158,18 +167,24 @@ const KEYS: &[(&str, Reader)] = &[
         "delivery.timeout.ms",
         Producer(|config, value| set_ms(&mut config.delivery_timeout_ms, 1..=INT, value)),
     ),
-    ("enable.auto.commit", Nobody(WITH_GROUPS)),
+    ("enable.auto.commit", Group(set_auto_commit)),
     ("enable.idempotence", Producer(|config, value| set_flag(&mut config.idempotent, value))),
     ("enable.metrics.push", Nobody(NO_METRICS)),
     ("exclude.internal.topics", Nobody("topics are assigned by name")),
     ("fetch.max.bytes", Consumer(|config, value| set_size(&mut config.bytes_max, 0..=INT, value))),
     ("fetch.max.wait.ms", Consumer(|config, value| set_ms(&mut config.wait_max_ms, 0..=INT, value))),
     ("fetch.min.bytes", Consumer(|config, value| set_size(&mut config.bytes_min, 0..=INT, value))),
-    ("group.id", Nobody(WITH_GROUPS)),
-    ("group.instance.id", Nobody(WITH_GROUPS)),
-    ("group.protocol", Nobody(WITH_GROUPS)),
-    ("group.remote.assignor", Nobody(WITH_GROUPS)),
-    ("heartbeat.interval.ms", Nobody(WITH_GROUPS)),
+    ("group.id", Group(|config, value| set(&mut config.group_id, value))),
+    ("group.instance.id", Group(|config, value| set(config.instance_id.insert(String::new()), value))),
+    (PROTOCOL_OF_GROUP, Group(|config, value| set(&mut config.protocol, value))),
+    (
+        "group.remote.assignor",
+        Group(|config, value| set(config.server_assignor.insert(String::new()), value)),
+    ),
+    (
+        "heartbeat.interval.ms",
+        Group(|config, value| set_ms(&mut config.heartbeat_interval_ms, 1..=INT, value)),
+    ),
     ("interceptor.classes", Nobody(IN_CODE)),
     ("isolation.level", Consumer(|config, value| set(&mut config.isolation, value))),
     ("key.deserializer", Nobody(IN_CODE)),
@@ -184,7 +199,7 @@ const KEYS: &[(&str, Reader)] = &[
         "max.partition.fetch.bytes",
         Consumer(|config, value| set_size(&mut config.partition_bytes_max, 0..=INT, value)),
     ),
-    ("max.poll.interval.ms", Nobody(WITH_GROUPS)),
+    ("max.poll.interval.ms", Group(|config, value| set_ms(&mut config.poll_interval_max_ms, 1..=INT, value))),
     ("max.poll.records", Nobody("what waits to be read is bounded in bytes")),
     ("max.request.size", Producer(|config, value| set_size(&mut config.request_size_max, 1..=INT, value))),
     ("metadata.cluster.check.enable", Nobody(BY_ITSELF)),
@@ -196,7 +211,7 @@ const KEYS: &[(&str, Reader)] = &[
     ("metrics.num.samples", Nobody(NO_METRICS)),
     ("metrics.recording.level", Nobody(NO_METRICS)),
     ("metrics.sample.window.ms", Nobody(NO_METRICS)),
-    ("partition.assignment.strategy", Nobody(WITH_GROUPS)),
+    ("partition.assignment.strategy", Group(set_assignors)),
     (
         "partitioner.adaptive.partitioning.enable",
         Producer(|config, value| set_flag(&mut config.prefers_idle_partitions, value)),
@@ -226,7 +241,7 @@ const KEYS: &[(&str, Reader)] = &[
     (JAAS, Client(set_jaas)),
     ("security.providers", Nobody(OF_JAVA)),
     ("send.buffer.bytes", Nobody(BY_ITSELF)),
-    ("session.timeout.ms", Nobody(WITH_GROUPS)),
+    ("session.timeout.ms", Group(|config, value| set_ms(&mut config.session_timeout_ms, 1..=INT, value))),
     ("socket.connection.setup.timeout.max.ms", Nobody("every try has the same time")),
     (
         "socket.connection.setup.timeout.ms",
@@ -276,7 +291,7 @@ impl ClientConfig {
         let given = last_of_each(properties);
         let config = read(config, &given, |reader| match reader {
             Client(set) => Some(*set),
-            Producer(_) | Transactions(_) | Consumer(_) | Nobody(_) => None,
+            Producer(_) | Transactions(_) | Consumer(_) | Group(_) | Nobody(_) => None,
         })?;
         // As Kafka's clients do without it: what stands there of TLS and SASL does not count.
         let config =
@@ -303,7 +318,7 @@ impl ProducerConfig {
     fn of_transactions_or_not(given: &BTreeMap<&str, &str>) -> Result<Self, PropertyError> {
         let config = read(Self::default(), given, |reader| match reader {
             Producer(set) => Some(*set),
-            Client(_) | Transactions(_) | Consumer(_) | Nobody(_) => None,
+            Client(_) | Transactions(_) | Consumer(_) | Group(_) | Nobody(_) => None,
         })?;
         match given.get_key_value("enable.idempotence") {
             // Whoever asks for it must not lose it by another setting.
@@ -322,7 +337,7 @@ impl TransactionalConfig {
         let config = Self { producer: ProducerConfig::of_transactions_or_not(&given)?, ..Self::new("") };
         let config = read(config, &given, |reader| match reader {
             Transactions(set) => Some(*set),
-            Client(_) | Producer(_) | Consumer(_) | Nobody(_) => None,
+            Client(_) | Producer(_) | Consumer(_) | Group(_) | Nobody(_) => None,
         })?;
         if config.transactional_id.is_empty() { Err(PropertyError::Missing(ID)) } else { Ok(config) }
     }
@@ -333,8 +348,37 @@ impl ConsumerConfig {
     pub fn from_properties(properties: &[(impl AsRef<str>, impl AsRef<str>)]) -> Result<Self, PropertyError> {
         read(Self::default(), &last_of_each(properties), |reader| match reader {
             Consumer(set) => Some(*set),
-            Client(_) | Producer(_) | Transactions(_) | Nobody(_) => None,
+            Client(_) | Producer(_) | Transactions(_) | Group(_) | Nobody(_) => None,
         })
+    }
+}
+
+impl GroupConfig {
+    /// The defaults, changed by Kafka's settings; `group.id` must be among them. docs/CLIENT_CONFIG.md has the keys. What only the other protocol
+    /// of groups has is refused.
+    pub fn from_properties(properties: &[(impl AsRef<str>, impl AsRef<str>)]) -> Result<Self, PropertyError> {
+        let given = last_of_each(properties);
+        let config = read(Self::new(""), &given, |reader| match reader {
+            Group(set) => Some(*set),
+            Client(_) | Producer(_) | Transactions(_) | Consumer(_) | Nobody(_) => None,
+        })?;
+        if config.group_id.is_empty() {
+            return Err(PropertyError::Missing("group.id"));
+        }
+        let (others, problem) = match config.protocol {
+            GroupProtocol::Classic => (&OF_CONSUMER[..], "only with group.protocol=consumer"),
+            GroupProtocol::Consumer => {
+                (&OF_CLASSIC[..], "not with group.protocol=consumer, where brokers say it")
+            }
+        };
+        if let Some((key, value)) = others.iter().find_map(|key| given.get_key_value(key)) {
+            return Err(invalid(key, value, problem));
+        }
+        if config.heartbeat_interval_ms >= config.session_timeout_ms {
+            let value = config.heartbeat_interval_ms.to_string();
+            return Err(invalid("heartbeat.interval.ms", &value, "not less than session.timeout.ms"));
+        }
+        Ok(config)
     }
 }
 
@@ -413,6 +457,21 @@ fn set_ms(place: &mut u64, range: RangeInclusive<i64>, value: &str) -> Result<()
 fn set_list(place: &mut Vec<String>, value: &str) -> Result<(), String> {
     *place = value.split(',').map(str::trim).filter(|it| !it.is_empty()).map(str::to_owned).collect();
     Ok(())
+}
+
+fn set_auto_commit(config: &mut GroupConfig, value: &str) -> Result<(), String> {
+    let mut is_wanted = true;
+    set_flag(&mut is_wanted, value)?;
+    config.auto_commit_interval_ms = config.auto_commit_interval_ms.filter(|_| is_wanted);
+    Ok(())
+}
+
+fn set_assignors(config: &mut GroupConfig, value: &str) -> Result<(), String> {
+    let mut names = Vec::new();
+    set_list(&mut names, value)?;
+    let assignors: Result<Vec<Assignor>, _> = names.iter().map(|name| name.parse()).collect();
+    config.assignors = assignors?;
+    refuse_unless(!config.assignors.is_empty(), "none at all")
 }
 
 /// What must not be lost without a word.

@@ -143,3 +143,94 @@ pub(super) fn assigned(said: Bytes) -> Option<BTreeSet<PartitionName>> {
 pub(super) fn assignments(shares: BTreeMap<String, BTreeSet<PartitionName>>) -> Vec<(String, Bytes)> {
     shares.into_iter().map(|(member, partitions)| (member, assignment(&partitions))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(hex: &str) -> Bytes {
+        let digit = |at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hexadecimal");
+        (0..hex.len()).step_by(2).map(digit).collect()
+    }
+
+    fn me(owned: &Owned) -> Subscriber {
+        let topics = ["t", "u"].map(Into::into).into();
+        Subscriber { topics, owned: owned.clone(), generation: Some(7), ..Subscriber::default() }
+    }
+
+    fn had() -> Owned {
+        [("t", 0), ("t", 2), ("u", 1)].map(|(topic, number)| PartitionName::new(topic, number)).into()
+    }
+
+    /// The bytes are those of Kafka's Java client, 4.4.0.
+    #[test]
+    fn members_say_what_javas_say() {
+        let data = "00000002000174000000020000000000000002000175000000010000000100000007";
+        let none = "ffffffff";
+        let owned = "00000002000174000000020000000000000002000175000000010000000100000007";
+        for (assignor, rack, generation, expected) in [
+            (Assignor::Range, None, None, format!("000300000002000174000175{none}00000000ffffffffffff")),
+            (
+                Assignor::Sticky,
+                None,
+                Some(7),
+                format!("00030000000200017400017500000022{data}0000000000000007ffff"),
+            ),
+            (
+                Assignor::CooperativeSticky,
+                Some("r"),
+                Some(7),
+                format!("0003000000020001740001750000000400000007{owned}000172"),
+            ),
+        ] {
+            let member = Subscriber { rack: rack.map(Into::into), generation, ..me(&had()) };
+            let said = subscription(assignor, &member);
+            assert_eq!(said, bytes(&expected), "{assignor:?}");
+            let understood = subscriber(assignor, (String::new(), None), said).expect("it is understood");
+            let has = if assignor == Assignor::Range { Owned::new() } else { had() };
+            assert_eq!(understood, Subscriber { owned: has, ..member }, "{assignor:?}");
+        }
+        let said = "0003000000020001740000000200000000000000020001750000000100000001ffffffff";
+        assert_eq!(assignment(&had()), bytes(said));
+        assert_eq!(assigned(bytes(said)), Some(had()));
+        assert_eq!(assigned(Bytes::new()), Some(Owned::new()));
+    }
+
+    #[test]
+    fn older_members_are_understood_and_garbage_is_nothing() {
+        let nobody = || (String::new(), None);
+        for (assignor, said, owned, generation) in [
+            (Assignor::Range, "0000000000010001 74ffffffff", Owned::new(), None),
+            // Its data say only what it had, as before Kafka 2.3, or more than a newer one understands.
+            (
+                Assignor::Sticky,
+                "00000000000100017400000013 00000001000174000000020000000000000002",
+                part(),
+                None,
+            ),
+            (Assignor::Sticky, "000000000001000174 00000004 ffffffff", Owned::new(), None),
+            (Assignor::Sticky, "000000000001000174 00000004 7fffffff", Owned::new(), None),
+            // The generation stands in the data before version 2.
+            (
+                Assignor::CooperativeSticky,
+                "0001000000010001740000000400000009 00000001000174000000020000000000000002",
+                part(),
+                Some(9),
+            ),
+        ] {
+            let said = bytes(&said.replace(' ', ""));
+            let topics = ["t".into()].into();
+            let expected = Subscriber { topics, owned, generation, ..Subscriber::default() };
+            assert_eq!(subscriber(assignor, nobody(), said.clone()), Some(expected), "{said:?}");
+            for end in 0..8 {
+                assert_eq!(subscriber(assignor, nobody(), said.slice(..end)), None, "{said:?} up to {end}");
+            }
+        }
+        assert_eq!(assigned(bytes("0003000000")), None);
+        assert_eq!(assigned(bytes("ffff00000000ffffffff")), None);
+    }
+
+    fn part() -> Owned {
+        had().into_iter().filter(|name| &*name.topic == "t").collect()
+    }
+}

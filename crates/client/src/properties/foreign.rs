@@ -1,6 +1,6 @@
 //! Names that librdkafka has for settings, where Kafka's are others: whoever comes from there should not have to search.
 
-use super::{IN_CODE, NO_METRICS, WITH_GROUPS};
+use super::{IN_CODE, NO_METRICS};
 
 enum Meaning {
     /// It is set by this, maybe in another unit.
@@ -13,13 +13,15 @@ use Meaning::{Missing, Named};
 
 const OF_SOCKETS: &str = "sockets are looked after without settings";
 const OF_VERSIONS: &str = "brokers are asked what they speak";
+const OF_OFFSETS: &str =
+    "whoever asks for more is done with what came before, or commits what it says itself";
 const AHEAD: &str = "what is read ahead is bounded in bytes, in code";
 
 const NAMES: &[(&str, Meaning)] = &[
     ("api.version.request", Missing(OF_VERSIONS)),
     ("api.version.request.timeout.ms", Missing(OF_VERSIONS)),
-    ("auto.commit.enable", Missing(WITH_GROUPS)),
-    ("auto.offset.store", Missing(WITH_GROUPS)),
+    ("auto.commit.enable", Named("enable.auto.commit")),
+    ("auto.offset.store", Missing(OF_OFFSETS)),
     ("batch.num.messages", Named("batch.size, in bytes")),
     ("broker.address.family", Missing("all addresses of a name are tried")),
     ("broker.address.ttl", Missing("names are looked up for each connection")),
@@ -28,7 +30,7 @@ const NAMES: &[(&str, Meaning)] = &[
     ("compression.level", Named("compression.gzip.level or compression.zstd.level")),
     ("debug", Missing("events are told by `tracing`")),
     ("delivery.report.only.error", Missing(IN_CODE)),
-    ("enable.auto.offset.store", Missing(WITH_GROUPS)),
+    ("enable.auto.offset.store", Missing(OF_OFFSETS)),
     ("enable.gapless.guarantee", Missing("what is given up is an error, and the rest goes on")),
     ("enable.partition.eof", Missing("whoever reads to the end is told when that is reached")),
     ("enable.sasl.oauthbearer.unsecure.jwt", Named("sasl.jaas.config")),

@@ -7,9 +7,12 @@ use super::*;
 /// One value for each key that somebody reads, and what it changes.
 #[test]
 fn a_setting_changes_what_it_is_about() {
-    let settings = "acks 1\nallow.auto.create.topics false\nauto.offset.reset latest\nbatch.size 1\nbootstrap.servers a:1, b:2\n\
+    let settings = "acks 1\nallow.auto.create.topics false\nauto.commit.interval.ms 16\nauto.offset.reset earliest\nbatch.size 1\nbootstrap.servers a:1, b:2\n\
         buffer.memory 2\nclient.id me\nclient.rack here\ncompression.type gzip\ncompression.gzip.level 7\ncompression.zstd.level 7\n\
         delivery.timeout.ms 3\nenable.idempotence False\nfetch.max.bytes 4\nfetch.max.wait.ms 5\nfetch.min.bytes 6\n\
+        enable.auto.commit true\ngroup.id us\ngroup.instance.id one of us\ngroup.protocol CLASSIC\nheartbeat.interval.ms 17\n\
+        max.poll.interval.ms 18\npartition.assignment.strategy org.apache.kafka.clients.consumer.CooperativeStickyAssignor, range,sticky,roundrobin\n\
+        session.timeout.ms 19\n\
         isolation.level read_committed\nlinger.ms 7\nmax.block.ms 9223372036854775807\n\
         max.in.flight.requests.per.connection 8\nmax.partition.fetch.bytes 9\nmax.request.size 10\nmetadata.max.age.ms 11\n\
         partitioner.adaptive.partitioning.enable false\npartitioner.ignore.keys true\nrequest.timeout.ms 12\n\
@@ -21,8 +24,9 @@ fn a_setting_changes_what_it_is_about() {
     let given: Vec<_> = settings.lines().map(|line| line.split_once(' ').expect("key and value")).collect();
     for (key, reader) in KEYS {
         let is_given = given.iter().any(|(it, _)| it == key);
-        // The first is given below: it is not for every producer.
-        let is_elsewhere = [ID, "ssl.keystore.location", "ssl.truststore.location"].contains(key);
+        // These are given below.
+        let is_elsewhere =
+            [ID, "ssl.keystore.location", "ssl.truststore.location", "group.remote.assignor"].contains(key);
         assert_eq!(is_given, !is_elsewhere && !matches!(reader, Nobody(_)), "{key}");
     }
     let mut told = String::new();
@@ -34,6 +38,15 @@ fn a_setting_changes_what_it_is_about() {
     let default = TransactionalConfig::new("x");
     tell(&mut told, "transactions", &default, &TransactionalConfig::from_properties(&settings));
     tell(&mut told, "consumer", &ConsumerConfig::default(), &ConsumerConfig::from_properties(&given));
+    tell(&mut told, "group", &GroupConfig::new(""), &GroupConfig::from_properties(&given));
+    let given = [
+        ("group.id", "us"),
+        ("group.protocol", "consumer"),
+        ("group.remote.assignor", "uniform"),
+        ("auto.commit.interval.ms", "20"),
+        ("enable.auto.commit", "False"),
+    ];
+    tell(&mut told, "group", &GroupConfig::new(""), &GroupConfig::from_properties(&given));
     expect![[r#"
         client: "a:1"
         client: "b:2"
@@ -97,10 +110,25 @@ fn a_setting_changes_what_it_is_about() {
         consumer: wait_max_ms: 5
         consumer: isolation: ReadCommitted
         consumer: rack: "here"
-        consumer: out_of_range: Latest
+        consumer: out_of_range: Earliest
         consumer: first_ms: 13
         consumer: longest_ms: 14
         consumer: request_timeout_ms: 12
+        group: group_id: "us"
+        group: instance_id: Some(
+        group: "one of us"
+        group: session_timeout_ms: 19
+        group: heartbeat_interval_ms: 17
+        group: poll_interval_max_ms: 18
+        group: 16
+        group: Sticky
+        group: RoundRobin
+        group: uncommitted: Earliest
+        group: group_id: "us"
+        group: protocol: Consumer
+        group: auto_commit_interval_ms: None
+        group: server_assignor: Some(
+        group: "uniform"
     "#]]
     .assert_eq(&told);
 }
@@ -142,16 +170,25 @@ fn what_is_not_understood_is_refused_and_named() {
         "security.protocol SASL_PLAINTEXT",
         "security.protocol SASL_SSL, sasl.mechanism PLAIN",
         "sasl.mechanism GSSAPI",
+        "group.id ",
+        "group.protocol eager",
+        "partition.assignment.strategy range,uniform",
+        "partition.assignment.strategy  ,",
+        "session.timeout.ms 3000",
+        "group.protocol consumer, session.timeout.ms 10000",
+        "group.remote.assignor range",
         "sasl.jaas.config Plain required username=\"me\" password=\"it\";",
         "sasl.mechanism PLAIN, sasl.jaas.config Plain required my_username=\"me\" password=\"it\";",
     ] {
         let pairs = line.split(", ").map(|it| it.split_once(' ').expect("key and value"));
         // The last one counts.
-        let given: Vec<_> = [("bootstrap.servers", "a:1")].into_iter().chain(pairs).collect();
+        let given: Vec<_> =
+            [("bootstrap.servers", "a:1"), ("group.id", "us")].into_iter().chain(pairs).collect();
         let errors = [
             ClientConfig::from_properties(&given).err(),
             ProducerConfig::from_properties(&given).err(),
             ConsumerConfig::from_properties(&given).err(),
+            GroupConfig::from_properties(&given).err(),
         ];
         let first = errors.into_iter().flatten().next().expect("somebody refuses it");
         writeln!(told, "{line}: {first}").expect("writes to memory");
@@ -180,6 +217,13 @@ fn what_is_not_understood_is_refused_and_named() {
         security.protocol SASL_PLAINTEXT: security.protocol=SASL_PLAINTEXT: it needs a sasl.mechanism
         security.protocol SASL_SSL, sasl.mechanism PLAIN: security.protocol=SASL_SSL: it needs a sasl.jaas.config with a username
         sasl.mechanism GSSAPI: sasl.mechanism=GSSAPI: not one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER
+        group.id : group.id is not set
+        group.protocol eager: group.protocol=eager: neither classic nor consumer
+        partition.assignment.strategy range,uniform: partition.assignment.strategy=range,uniform: not some of range, roundrobin, sticky, cooperative-sticky
+        partition.assignment.strategy  ,: partition.assignment.strategy= ,: none at all
+        session.timeout.ms 3000: heartbeat.interval.ms=3000: not less than session.timeout.ms
+        group.protocol consumer, session.timeout.ms 10000: session.timeout.ms=10000: not with group.protocol=consumer, where brokers say it
+        group.remote.assignor range: group.remote.assignor=range: only with group.protocol=consumer
         sasl.jaas.config Plain required username="me" password="it";: sasl.jaas.config=(not shown): it needs a sasl.mechanism
         sasl.mechanism PLAIN, sasl.jaas.config Plain required my_username="me" password="it";: sasl.jaas.config=(not shown): it has no username="…"
     "#]]
@@ -189,6 +233,7 @@ fn what_is_not_understood_is_refused_and_named() {
 #[test]
 fn numbers_have_kafkas_bounds_and_are_large_enough_to_get_anywhere() {
     for (key, smallest, largest) in [
+        ("auto.commit.interval.ms", 0, INT),
         ("batch.size", 0, INT),
         ("buffer.memory", 1, LONG),
         ("delivery.timeout.ms", 1, INT),
@@ -199,19 +244,24 @@ fn numbers_have_kafkas_bounds_and_are_large_enough_to_get_anywhere() {
         ("max.block.ms", 0, LONG),
         ("max.in.flight.requests.per.connection", 1, INT),
         ("max.partition.fetch.bytes", 0, INT),
+        ("max.poll.interval.ms", 1, INT),
         ("max.request.size", 1, INT),
         ("metadata.max.age.ms", 0, LONG),
         ("request.timeout.ms", 1, INT),
         ("retries", 0, INT),
         ("retry.backoff.max.ms", 0, LONG),
         ("retry.backoff.ms", 0, LONG),
+        ("session.timeout.ms", 2, INT),
         ("socket.connection.setup.timeout.ms", 1, LONG),
     ] {
         let is_taken = |value: i128| {
-            let given = [("bootstrap.servers", "a:1"), (key, &value.to_string())];
+            let value = value.to_string();
+            let mut given = vec![("bootstrap.servers", "a:1"), ("group.id", "us"), (key, value.as_str())];
+            given.extend((key == "session.timeout.ms").then_some(("heartbeat.interval.ms", "1")));
             ClientConfig::from_properties(&given).is_ok()
                 && ProducerConfig::from_properties(&given).is_ok()
                 && ConsumerConfig::from_properties(&given).is_ok()
+                && GroupConfig::from_properties(&given).is_ok()
         };
         let (smallest, largest) = (i128::from(smallest), i128::from(largest));
         let taken = [smallest - 1, smallest, largest, largest + 1].map(is_taken);
@@ -266,8 +316,8 @@ fn the_page_about_settings_is_that_of_the_table() {
     let mut page = String::from(
         "# Settings of clients\n\n\
          *Written from the table in `crates/client/src/properties.rs`, by its tests with `UPDATE_EXPECT=1`. Do not edit.*\n\n\
-         `ClientConfig::from_properties` and the same of `ProducerConfig`, `TransactionalConfig` and `ConsumerConfig` take settings by Kafka's\n\
-         names, from code or from a `.properties` file, which `read_properties` reads. Each of them\n\
+         `ClientConfig::from_properties` and the same of `ProducerConfig`, `TransactionalConfig`, `ConsumerConfig` and `GroupConfig` take settings by\n\
+         Kafka's names, from code or from a `.properties` file, which `read_properties` reads. Each of them\n\
          takes what it reads and leaves alone what others read, so that one file may serve all. What stands in neither table is refused,\n\
          and so is a value that can't be.\n\n\
          | setting | read by |\n|---|---|\n",
@@ -279,6 +329,7 @@ fn the_page_about_settings_is_that_of_the_table() {
             Producer(_) => "producer",
             Transactions(_) => "producer of transactions",
             Consumer(_) => "consumer",
+            Group(_) => "group",
             Nobody(_) => continue,
         };
         readers.entry(key).or_default().push(reader);
