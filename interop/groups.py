@@ -21,6 +21,8 @@ import group_tools  # noqa: E402
 PARTITIONS = 6
 # Session time-outs are counted from the last heartbeat; librdkafka looks once in a second whether one is due.
 SESSION_S = (SESSION_MS / 1000 - 1.5, SESSION_MS / 1000 + 2)
+# Whoever goes by one protocol and comes by the other is waited for no longer than somebody who dies.
+UNOWNED_S_MAX = SESSION_MS / 1000 + 2
 # Far below the session time-out: somebody who leaves is not waited for.
 LEAVE_S_MAX = 3
 
@@ -82,21 +84,23 @@ def life(matrix, clients, how):
     return f"taken over {died_s:.2f} s after a kill ({twice} read twice), {left_s * 1000:.0f} ms after a leave; {sum(ends)} records"
 
 
-def replaced(matrix, client):
-    """Members of the old protocol make room one by one for members of the new one, in the same group."""
-    topic = matrix.topic(f"group-replaced-{client.name}", PARTITIONS)
+def replaced(matrix, client, before, after):
+    """Members of one protocol make room one by one for members of the other, in the same group."""
+    topic = matrix.topic(f"group-replaced-{client.name}-{before}-{after}", PARTITIONS)
     with Writer(matrix.address, topic, PARTITIONS) as writer, Group(matrix.address, topic, PARTITIONS, topic) as group:
-        members = [group.join(client, "range") for _ in range(3)]
+        members = [group.join(client, before) for _ in range(3)]
         group.wait_shared(members, 60, "three members share all partitions")
+        group.unowned_s = 0
         for at in range(3):
             group.leave(members[at])
-            members[at] = group.join(client, "consumer")
-            group.wait_shared(members, 60, f"{at + 1} of three members are of the new protocol")
+            members[at] = group.join(client, after)
+            group.wait_shared(members, 60, f"{at + 1} of three members are of the other protocol")
         ends = writer.stop()
         group.wait(lambda: group.read == ends, 60, f"everything is read, up to {ends}")
+        expect(group.unowned_s < UNOWNED_S_MAX, f"a partition was nobody's for {group.unowned_s:.1f} s")
         group.end()
         expect(group.twice == 0, f"{group.twice} records were read twice")
-    return f"{sum(ends)} records"
+    return f"{sum(ends)} records, no partition nobody's for more than {group.unowned_s * 1000:.0f} ms"
 
 
 def first_record(matrix, client):
@@ -147,7 +151,10 @@ def run(matrix, smoke=False, consumer_protocol=False):
     for how in ("range", "roundrobin", *(["consumer"] if consumer_protocol else [])):
         check(mixed, f"group-mixed-{how}", life, mixed, how)
     if consumer_protocol:
-        check([java4], "group-members-replaced", replaced, java4)
+        for client in mixed:
+            for how in ("range", "cooperative"):
+                check([client], f"group-{how}-members-replaced-by-new-protocol", replaced, client, how, "consumer")
+            check([client], "group-new-protocol-members-replaced-by-range", replaced, client, "consumer", "range")
     group_tools.run(matrix, confluent, ["range", *(["consumer"] if consumer_protocol else [])])
 
 

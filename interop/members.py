@@ -117,6 +117,8 @@ class Group:
         self.members, self.selector = [], selectors.DefaultSelector()
         self.read, self.committed, self.twice = [0] * partitions, [0] * partitions, 0
         self.started_at = self.first_record_s = None
+        # Since when a partition that was somebody's is nobody's, and the longest time of that.
+        self.lost_at, self.unowned_s = {}, 0
 
     def __enter__(self):
         return self
@@ -159,6 +161,8 @@ class Group:
 
     def forget(self, member):
         self.members.remove(member)
+        for partition in list(member.owned):
+            self.revoked(member, partition)
         self.selector.unregister(member.process.stdout)
         member.process.wait()
         member.process.stdout.close()
@@ -238,10 +242,13 @@ class Group:
                 expect(partition not in other.owned or other.leaving, f"partition {partition} goes to {member} while {other} owns it")
                 self.revoked(other, partition)
         member.owned.add(partition)
+        if lost_at := self.lost_at.pop(partition, None):
+            self.unowned_s = max(self.unowned_s, time.monotonic() - lost_at)
 
     def revoked(self, member, partition):
         member.owned.discard(partition)
         member.next.pop(partition, None)
+        self.lost_at[partition] = time.monotonic()
 
     def record(self, member, partition, offset, value):
         if self.first_record_s is None and self.started_at:

@@ -5,7 +5,7 @@
 //!                                  <-- the last member of the consumer protocol is out ---
 //! ```
 //!
-//! Everybody keeps what they have, and is told that there is a rebalance. What is appended for it is in one batch: there is no half of a group.
+//! Everybody keeps what they have, and is told that there is a rebalance; whoever waits to join has joined. What is appended for it is in one batch: there is no half of a group.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,9 +16,9 @@ use super::classic::Classic;
 use super::consumer::Consumer;
 use super::protocol::Protocol;
 use super::turn::Turn;
-use super::{Group, GroupError, GroupState};
-use crate::Entry;
+use super::{Group, GroupError, GroupState, Join};
 use crate::record::ConsumerMember;
+use crate::{Entry, RequestId};
 
 /// A member that moves with its group: one that speaks the classic protocol.
 pub(super) struct Migrant {
@@ -28,12 +28,13 @@ pub(super) struct Migrant {
 }
 
 impl Group {
-    /// The group as one of the consumer protocol, which it becomes if it may.
+    /// The group becomes one of the consumer protocol, if it may. Whoever waited to join it is to join now.
     pub(super) fn upgrade(
         &mut self,
         turn: &mut Turn<'_>,
         log: &mut Vec<Entry>,
-    ) -> Result<&mut Consumer, GroupError> {
+    ) -> Result<(&mut Consumer, Vec<(RequestId, Join)>), GroupError> {
+        let mut joining = Vec::new();
         if let Protocol::Classic(classic) = &mut self.protocol {
             let mut entries: Vec<Entry> = classic.tombstone().into_iter().collect();
             let mut consumer = Consumer::new(self.name.clone());
@@ -44,13 +45,13 @@ impl Group {
                 turn.check_fits(&entries)?;
                 tracing::info!(group = ?self.name, "a group moves to the consumer protocol");
             }
-            classic.end(turn);
+            joining = classic.end(turn);
             log.extend(entries);
             consumer.start(turn);
             self.protocol = Protocol::Consumer(consumer);
         }
         match &mut self.protocol {
-            Protocol::Consumer(consumer) => Ok(consumer),
+            Protocol::Consumer(consumer) => Ok((consumer, joining)),
             Protocol::Classic(_) => unreachable!("it became one"),
         }
     }

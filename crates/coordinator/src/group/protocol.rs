@@ -193,7 +193,12 @@ impl Group {
             return Err(GroupError::UnknownMember);
         }
         let mut log = Vec::new();
-        let beat = self.upgrade(turn, &mut log)?.heartbeat(turn, &mut log, it);
+        let (consumer, joining) = self.upgrade(turn, &mut log)?;
+        let beat = consumer.heartbeat(turn, &mut log, it);
+        for (id, join) in joining {
+            let joined = consumer.join(turn, &mut log, &join);
+            turn.answer(id, Reply::Join(joined));
+        }
         self.conclude(turn, log);
         beat
     }

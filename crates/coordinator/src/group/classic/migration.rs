@@ -7,14 +7,14 @@ use klamm_cluster::Image;
 use klamm_wire::DecodeError;
 use klamm_wire::consumer_protocol::SubscriptionTopicPartition;
 
-use super::{CONSUMER, Classic, Member, phase_timer};
-use crate::Entry;
-use crate::group::GroupError;
+use super::{CONSUMER, Classic, Member, Parked, phase_timer};
 use crate::group::consumer::{by_topic, sorted};
 use crate::group::embedded;
 use crate::group::migration::Migrant;
 use crate::group::turn::Turn;
+use crate::group::{GroupError, Join};
 use crate::record::{ConsumerMember, GroupRecord, UpgradedMember};
+use crate::{Entry, RequestId};
 
 impl Classic {
     /// Not among them is who never had work here: it comes again as a new one.
@@ -34,18 +34,23 @@ impl Classic {
         0 < self.generation && !member.is_new
     }
 
-    /// It is no more: whoever waits is told.
-    pub(in crate::group) fn end(&mut self, turn: &mut Turn<'_>) {
+    /// It is no more. Whoever waits for its work is told; whoever waits to join is to join what comes after it.
+    pub(in crate::group) fn end(&mut self, turn: &mut Turn<'_>) -> Vec<(RequestId, Join)> {
         self.dismiss(turn);
         self.phase.cancel(&mut turn.shared.timers, phase_timer(&self.name));
-        let is_new: Vec<bool> = self.members.values().map(|it| !self.has_had_work(it)).collect();
-        for ((id, member), is_new) in self.members.iter_mut().zip(is_new) {
-            member.end_session(turn, &self.name, id);
-            if let Some(parked) = member.parked.take() {
-                let why = if is_new { GroupError::UnknownMember } else { GroupError::RebalanceInProgress };
-                parked.refuse(turn, why);
+        let mut joining = Vec::new();
+        for (id, mut member) in std::mem::take(&mut self.members) {
+            member.end_session(turn, &self.name, &id);
+            match member.parked {
+                None => {}
+                Some(Parked::Join(request)) => {
+                    let id = if self.has_had_work(&member) { id.to_string() } else { String::new() };
+                    joining.push((request, member.join(self.name.to_string(), id)));
+                }
+                Some(sync @ Parked::Sync(_)) => sync.refuse(turn, GroupError::RebalanceInProgress),
             }
         }
+        joining
     }
 
     /// A group of these members, which have no leader yet. `None`: they have no protocol in common.
@@ -86,6 +91,22 @@ impl Classic {
 }
 
 impl Member {
+    /// What it asked for, as far as that is kept.
+    fn join(self, group: String, member_id: String) -> Join {
+        Join {
+            group,
+            member_id,
+            instance_id: self.instance_id,
+            client_id: self.client_id,
+            client_host: self.client_host,
+            session_timeout_ms: self.session_timeout_ms,
+            rebalance_timeout_ms: self.rebalance_timeout_ms,
+            protocol_type: CONSUMER.to_owned(),
+            protocols: self.protocols,
+            ..Join::default()
+        }
+    }
+
     /// What is known of it, in the words of the consumer protocol, and what it says that it has.
     pub(in crate::group) fn introduced(
         &self,

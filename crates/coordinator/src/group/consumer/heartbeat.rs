@@ -13,6 +13,11 @@ use crate::group::turn::{RebalanceCause, Turn};
 use crate::group::{ConsumerBeat, ConsumerHeartbeat, GroupError, NAME_SIZE_MAX, Presence};
 use crate::record::{ConsumerMember, GroupRecord, Reconciliation};
 
+/// How often a member shows itself that has not all it is to get, at most, and how much less often for each member of its group: a thousand members make a thousand
+/// requests a second.
+const UNSETTLED_INTERVAL_MS_MIN: u32 = 100;
+const UNSETTLED_INTERVAL_MS_PER_MEMBER: u32 = 1;
+
 impl ConsumerHeartbeat {
     /// Refuses what no member can mean, whatever group it is about.
     pub(in crate::group) fn check(&self) -> Result<(), GroupError> {
@@ -124,9 +129,20 @@ impl Consumer {
         Ok(ConsumerBeat {
             member_id: id.to_string(),
             presence: Presence::Stays(has.epoch),
-            heartbeat_interval_ms: turn.config.consumer_heartbeat_interval_ms,
+            heartbeat_interval_ms: self.interval_ms(turn, &self.members[&id]),
             assignment: is_told.then(|| by_topic(has.assigned.keys())),
         })
+    }
+
+    /// When the member is to come again: soon, while it waits for others or others wait for it, for so long is a partition nobody's. Of many members each waits
+    /// longer, so that they are not more than the coordinator needs.
+    fn interval_ms(&self, turn: &Turn<'_>, member: &Member) -> u32 {
+        let usual_ms = turn.config.consumer_heartbeat_interval_ms;
+        if member.has.is_at(self.target.epoch) {
+            return usual_ms;
+        }
+        let count = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
+        usual_ms.min(UNSETTLED_INTERVAL_MS_MIN.max(count.saturating_mul(UNSETTLED_INTERVAL_MS_PER_MEMBER)))
     }
 
     /// Who it is, if it may be here.

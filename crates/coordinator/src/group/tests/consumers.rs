@@ -40,12 +40,12 @@ fn members_take_over_what_others_have_given_up() {
                 + b is to get t/01
                 + target 2
                 + b in 2 Waiting has nothing
-                b: b in 2: nothing
+                b: b in 2: nothing, again in 100 ms
             a show busy
                 + a in 1 Revoking has t/23, gives up t/01
-                a: a in 1: t/23
+                a: a in 1: t/23, again in 100 ms
             b show
-                b: b in 2
+                b: b in 2, again in 100 ms
             a show
                 + a in 2 Stable has t/23
                 a: a in 2
@@ -67,7 +67,7 @@ fn members_take_over_what_others_have_given_up() {
                 + c is to get t/0
                 + target 3
                 + c in 3 Waiting has nothing
-                c: c in 3: nothing
+                c: c in 3: nothing, again in 100 ms
             list
                 g "consumer" Reconciling consumer
             b quit
@@ -136,7 +136,7 @@ fn a_lost_answer_is_told_again_and_who_is_behind_or_ahead_is_fenced() {
                 + b is to get t/0
                 + target 2
                 + b in 2 Waiting has nothing
-                b: b in 2: nothing
+                b: b in 2: nothing, again in 100 ms
             a show epoch:9
                 a: FencedEpoch
             a show
@@ -216,12 +216,12 @@ fn a_static_member_may_be_away_for_its_session_and_finds_its_work_again() {
                 + b is to get t/0
                 + target 2
                 + b in 2 Waiting has nothing
-                b: b in 2: nothing
+                b: b in 2: nothing, again in 100 ms
             a show
                 + a in 1 Revoking has t/1, gives up t/0
-                a: a in 1: t/1
+                a: a in 1: t/1, again in 100 ms
             b show
-                b: b in 2
+                b: b in 2, again in 100 ms
             x show instance:one
                 x: UnreleasedInstance
             x show instance:one epoch:2
@@ -331,17 +331,17 @@ fn who_does_not_give_up_in_time_or_is_silent_is_out() {
                 + b is to get t/0
                 + target 2
                 + b in 2 Waiting has nothing
-                b: b in 2: nothing
+                b: b in 2: nothing, again in 100 ms
             a show busy
                 + a in 1 Revoking has t/1, gives up t/0
-                a: a in 1: t/1
+                a: a in 1: t/1, again in 100 ms
             wait 5000
             a show busy
-                a: a in 1
+                a: a in 1, again in 100 ms
             restart
             wait 5000
             a show busy
-                a: a in 1
+                a: a in 1, again in 100 ms
             wait 4000
                 at 14000
                 + a has nothing
@@ -362,10 +362,10 @@ fn who_does_not_give_up_in_time_or_is_silent_is_out() {
                 + b is to get t/1
                 + target 4
                 + a in 4 Waiting has nothing
-                a: a in 4: nothing
+                a: a in 4: nothing, again in 100 ms
             wait 40000
             a show
-                a: a in 4
+                a: a in 4, again in 100 ms
             wait 5000
                 at 59000
                 + b has nothing
@@ -470,10 +470,10 @@ fn topics_that_come_go_or_grow_are_work_at_the_next_sign_of_life() {
                 + b is to get nothing
                 + target 5
                 + a in 4 Revoking has us/0, gives up t/1
-                a: a in 4: us/0
+                a: a in 4: us/0, again in 100 ms
             b show
                 + b in 4 Revoking has nothing, gives up t/02
-                b: b in 4: nothing
+                b: b in 4: nothing, again in 100 ms
             a show regex:
                 + a wants 
                 + [tu].? is no matter
@@ -481,7 +481,7 @@ fn topics_that_come_go_or_grow_are_work_at_the_next_sign_of_life() {
                 + a is to get nothing
                 + target 6
                 + a in 4 Revoking has nothing, gives up us/0
-                a: a in 4: nothing
+                a: a in 4: nothing, again in 100 ms
             a show topics:usa
                 + a wants usa
                 + g epoch 7
@@ -550,10 +550,10 @@ fn work_goes_to_where_it_is_near_and_by_the_assignor_that_most_want() {
                 + b is to get t/025
                 + target 2
                 + b in 2 Waiting has nothing
-                b: b in 2: nothing
+                b: b in 2: nothing, again in 100 ms
             a show
                 + a in 1 Revoking has t/134, gives up t/025
-                a: a in 1: t/134
+                a: a in 1: t/134, again in 100 ms
             a show
                 + a in 2 Stable has t/134
                 a: a in 2
@@ -591,12 +591,12 @@ fn work_goes_to_where_it_is_near_and_by_the_assignor_that_most_want() {
                 + b is to get t/345 u/23
                 + target 6
                 + b in 6 Waiting has nothing
-                b: b in 6: nothing
+                b: b in 6: nothing, again in 100 ms
             a show
                 + a in 5 Revoking has t/012 u/01, gives up t/345 u/23
-                a: a in 5: t/012 u/01
+                a: a in 5: t/012 u/01, again in 100 ms
             b show
-                b: b in 6
+                b: b in 6, again in 100 ms
             describe-consumer g
                 Reconciling 6/6 range
                 a in 5: t/012 u/01 -> t/012 u/01
@@ -606,7 +606,7 @@ fn work_goes_to_where_it_is_near_and_by_the_assignor_that_most_want() {
                 + g epoch 7
                 + target 7
                 + b in 7 Waiting has nothing
-                b: b in 7
+                b: b in 7, again in 100 ms
             c show topics: assignor:uniform
                 + c wants  by uniform
                 + g epoch 8
@@ -677,10 +677,10 @@ fn who_commits_must_have_had_the_partition_since_the_epoch_it_says() {
                 + b is to get t/0
                 + target 2
                 + b in 2 Waiting has nothing
-                b: b in 2: nothing
+                b: b in 2: nothing, again in 100 ms
             a show
                 + a in 1 Revoking has t/1, gives up t/0
-                a: a in 1: t/1
+                a: a in 1: t/1, again in 100 ms
             a show
                 + a in 2 Stable has t/1
                 a: a in 2
@@ -983,7 +983,7 @@ fn an_operator_removes_members_and_unused_groups_go() {
                 + b is to get t/0
                 + target 2
                 + b in 2 Waiting has nothing
-                b: b in 2: nothing
+                b: b in 2: nothing, again in 100 ms
             b commit reader t/0=1 u/0=1
                 + g t/0=1
                 + g u/0=1

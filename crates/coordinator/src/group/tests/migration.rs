@@ -69,7 +69,7 @@ fn a_group_moves_with_its_members_and_back_when_the_last_of_the_new_protocol_goe
                 + c is to get t/2
                 + target 3
                 + c in 3 Waiting has nothing
-                c: c in 3: nothing
+                c: c in 3: nothing, again in 100 ms
             list
                 g "consumer" Reconciling consumer
             a commit t/0=1
@@ -83,7 +83,7 @@ fn a_group_moves_with_its_members_and_back_when_the_last_of_the_new_protocol_goe
             a sync
                 a: works on t/01
             c show
-                c: c in 3
+                c: c in 3, again in 100 ms
             b beat
                 b: RebalanceInProgress
             restart
@@ -190,7 +190,7 @@ fn a_cooperative_member_keeps_what_it_may_and_comes_back_for_what_has_come_free(
                 + c is to get t/01
                 + target 2
                 + c in 2 Waiting has nothing
-                c: c in 2: nothing
+                c: c in 2: nothing, again in 100 ms
             a beat
                 a: RebalanceInProgress
             a join has:t/0123
@@ -202,7 +202,7 @@ fn a_cooperative_member_keeps_what_it_may_and_comes_back_for_what_has_come_free(
             a beat
                 a: RebalanceInProgress
             c show
-                c: c in 2
+                c: c in 2, again in 100 ms
             a join has:t/23
                 + a wants t, speaks cooperative
                 + a in 2 Stable has t/23
@@ -249,7 +249,7 @@ fn a_cooperative_member_keeps_what_it_may_and_comes_back_for_what_has_come_free(
 }
 
 #[test]
-fn whoever_waits_when_the_group_moves_is_told_and_what_a_member_has_stays_its_own() {
+fn whoever_waits_when_the_group_moves_has_joined_and_what_a_member_has_stays_its_own() {
     check(
         "topic t 4
          a join
@@ -260,6 +260,8 @@ fn whoever_waits_when_the_group_moves_is_told_and_what_a_member_has_stays_its_ow
          x join handshake
          a join
          c show
+         a sync
+         d sync
          b beat
          x join
          b join
@@ -297,22 +299,31 @@ fn whoever_waits_when_the_group_moves_is_told_and_what_a_member_has_stays_its_ow
                 + c is to get t/3
                 + target 3
                 + c in 3 Stable has t/3
-                a: RebalanceInProgress
-                d: UnknownMember
+                + a in 3 Stable has t/01
+                + d wants t, speaks range
+                + g epoch 4
+                + a is to get t/1
+                + d is to get t/0
+                + target 4
+                + d in 4 Waiting has nothing
+                a: a joined 3 range led by 
+                d: d joined 4 range led by 
                 c: c in 3: t/3
+            a sync
+                a: RebalanceInProgress
+            d sync
+                d: works on 
             b beat
                 b: RebalanceInProgress
             x join
                 + x wants t, speaks range
-                + g epoch 4
-                + a is to get t/1
-                + x is to get t/0
-                + target 4
-                + x in 4 Waiting has nothing
-                x: x joined 4 range led by 
+                + g epoch 5
+                + target 5
+                + x in 5 Stable has nothing
+                x: x joined 5 range led by 
             b join
-                + b in 4 Stable has t/2
-                b: b joined 4 range led by 
+                + b in 5 Stable has t/2
+                b: b joined 5 range led by 
             b sync
                 b: works on t/2
             a beat
@@ -324,15 +335,19 @@ fn whoever_waits_when_the_group_moves_is_told_and_what_a_member_has_stays_its_ow
                 + a has nothing
                 + a is to get nothing
                 + a is gone
-                + g epoch 5
+                + g epoch 6
                 + b has nothing
                 + b is to get nothing
                 + b is gone
-                + g epoch 6
+                + g epoch 7
+                + d has nothing
+                + d is to get nothing
+                + d is gone
+                + g epoch 8
                 + x has nothing
                 + x is to get nothing
                 + x is gone
-                + g epoch 7
+                + g epoch 9
         "#]],
     );
 }
@@ -374,14 +389,14 @@ fn a_member_that_is_told_to_come_and_does_not_is_out_in_time() {
                 + c is to get t/0
                 + target 2
                 + c in 2 Waiting has nothing
-                c: c in 2: nothing
+                c: c in 2: nothing, again in 100 ms
             a beat
                 a: RebalanceInProgress
             wait 15000
             a beat
                 a: RebalanceInProgress
             c show
-                c: c in 2
+                c: c in 2, again in 100 ms
             wait 5000
                 at 20000
                 + a has nothing
@@ -498,9 +513,9 @@ fn a_static_member_changes_its_protocol_with_its_next_start() {
                 + one' is to get t/1
                 + target 4
                 + b in 4 Waiting has nothing
-                b: b in 4: nothing
+                b: b in 4: nothing, again in 100 ms
             b show
-                b: b in 4
+                b: b in 4, again in 100 ms
             a join anew instance:two
                 + b has nothing
                 + b is to get nothing

@@ -294,7 +294,10 @@ impl Rig {
 
     pub(super) fn beat(&mut self, it: &ConsumerBeat) -> String {
         let has = it.assignment.as_ref().map_or(String::new(), |it| format!(": {}", partitions(it)));
-        format!("{} in {}{has}", self.name(&it.member_id), it.presence.to_wire())
+        let is_soon = (1..5_000).contains(&it.heartbeat_interval_ms);
+        let soon =
+            if is_soon { format!(", again in {} ms", it.heartbeat_interval_ms) } else { String::new() };
+        format!("{} in {}{has}{soon}", self.name(&it.member_id), it.presence.to_wire())
     }
 
     pub(super) fn consumer(&mut self, it: &ConsumerDescription) -> String {
