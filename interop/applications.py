@@ -99,9 +99,8 @@ class Reader:
         return came
 
     def rest(self, within_s=60):
-        """All that there is, when nobody writes any more."""
+        """All that there is, when nobody writes any more, and nothing was read before: librdkafka tells an end once."""
         deadline = time.monotonic() + within_s
-        self.ended.clear()
         while len(self.ended) < self.partitions:
             expect(time.monotonic() < deadline, f"partitions {sorted(self.ended)} of {self.partitions} came to an end within {within_s} s")
             yield from self.poll()
