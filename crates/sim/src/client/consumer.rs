@@ -336,6 +336,7 @@ impl Consumer {
             Cause::Damaged { .. } => scene.checker.garbage(&place, self.me, &error.to_string()),
             Cause::Leaderless
             | Cause::Refused(_)
+            | Cause::Uncommitted
             | Cause::Useless
             | Cause::Undeserializable { .. }
             | Cause::Call(_) => {
