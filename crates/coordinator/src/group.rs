@@ -22,10 +22,11 @@ mod timers;
 mod turn;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::{Included, Unbounded};
 use std::sync::Arc;
 
 use klamm_cluster::Image;
-use klamm_model::{Now, Producer, ProducerId, Tick, TopicId};
+use klamm_model::{Now, Offset, PartitionIndex, Producer, ProducerId, Tick, TopicId};
 
 pub use config::{GroupConfig, MigrationPolicy};
 pub use error::GroupError;
@@ -56,6 +57,19 @@ pub struct Groups {
     started: Option<Now>,
     /// The group before which all were looked at, while it is looked for unused offsets.
     expired_to: Option<Arc<str>>,
+}
+
+/// An offset that a group has committed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Committed<'a> {
+    /// Which group.
+    pub group: &'a Arc<str>,
+    /// In which topic.
+    pub topic: &'a str,
+    /// In which of its partitions.
+    pub partition: PartitionIndex,
+    /// What it reads next.
+    pub offset: Offset,
 }
 
 #[derive(Debug)]
@@ -207,6 +221,19 @@ impl Groups {
         let entries: Vec<_> = groups.values_mut().flat_map(forget).collect();
         turn.append(None, entries);
         groups.retain(|_, group| !group.is_nothing());
+    }
+
+    /// The offsets that count, by group, topic and partition: those behind one.
+    pub fn committed_after<'a>(
+        &'a self,
+        after: Option<(&'a str, &'a str, PartitionIndex)>,
+    ) -> impl Iterator<Item = Committed<'a>> {
+        let from = after.map_or(Unbounded, |(group, ..)| Included(group));
+        self.groups.range::<str, _>((from, Unbounded)).flat_map(move |(name, group)| {
+            let last = after.filter(|(last, ..)| *last == &**name).map(|(_, topic, index)| (topic, index));
+            let each = group.offsets.settled_after(last);
+            each.map(move |(topic, partition, offset)| Committed { group: name, topic, partition, offset })
+        })
     }
 
     /// How often groups were rebalanced since the shard was made.

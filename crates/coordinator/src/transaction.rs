@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use klamm_cluster::controller::ProducerIdBlock;
-use klamm_model::{Now, Tick};
+use klamm_model::{Now, Tick, Timestamp};
 use tracing::info;
 
 pub use config::TransactionConfig;
@@ -48,6 +48,8 @@ pub struct Transactions {
     ids: BTreeMap<Arc<str>, Slot>,
     /// When something is due for an id.
     due: BTreeSet<(Tick, Arc<str>)>,
+    /// Transactions that have begun and are not complete, by their age.
+    open: BTreeSet<(Timestamp, Arc<str>)>,
     stock: Stock,
     /// The last number of markers that were sent.
     markers: MarkersId,
@@ -81,6 +83,7 @@ impl Transactions {
             config,
             ids: BTreeMap::new(),
             due: BTreeSet::new(),
+            open: BTreeSet::new(),
             stock: Stock::default(),
             markers: MarkersId(seed),
             waiting_count: 0,
@@ -90,11 +93,14 @@ impl Transactions {
 
     /// Takes what the log has, in its order.
     pub fn replay(&mut self, record: TransactionRecord) {
-        let id = record.transactional_id.into();
-        match record.value {
-            Some(value) => drop(self.ids.insert(id, Slot::new(Known::read(value)))),
-            None => drop(self.ids.remove(&id)),
-        }
+        let id: Arc<str> = record.transactional_id.into();
+        let slot = record.value.map(|value| Slot::new(Known::read(value)));
+        let after = slot.as_ref().and_then(|slot| slot.known.open_since());
+        let before = match slot {
+            Some(slot) => self.ids.insert(id.clone(), slot),
+            None => self.ids.remove(&id),
+        };
+        self.note_open(&id, before.and_then(|slot| slot.known.open_since()), after);
     }
 
     /// All was read. What was decided is seen through.
@@ -155,6 +161,11 @@ impl Transactions {
             self.schedule(&id);
         }
         self.expire(now, out);
+    }
+
+    /// How many transactions have begun and are not complete, and since when the oldest is.
+    pub fn open(&self) -> (usize, Option<Timestamp>) {
+        (self.open.len(), self.open.first().map(|(since, _)| *since))
     }
 
     /// When [`Self::tick`] is due at the latest.
@@ -282,13 +293,22 @@ impl Transactions {
             return Err(TransactionError::TooLarge { size, max: self.config.batch_size_max }.into());
         }
         out.appends.push(Append { transaction: None, entries: vec![entry] });
-        match self.ids.get_mut(id) {
-            Some(slot) => slot.known = known,
-            None => drop(self.ids.insert(id.clone(), Slot::new(known))),
-        }
+        let after = known.open_since();
+        let before = match self.ids.get_mut(id) {
+            Some(slot) => std::mem::replace(&mut slot.known, known).open_since(),
+            None => self.ids.insert(id.clone(), Slot::new(known)).and_then(|slot| slot.known.open_since()),
+        };
+        self.note_open(id, before, after);
         self.see_through(now, id, out);
         self.schedule(id);
         Ok(())
+    }
+
+    fn note_open(&mut self, id: &Arc<str>, before: Option<Timestamp>, after: Option<Timestamp>) {
+        if before != after {
+            before.map(|since| self.open.remove(&(since, id.clone())));
+            after.map(|since| self.open.insert((since, id.clone())));
+        }
     }
 
     /// What is to be done now that things are as they are.

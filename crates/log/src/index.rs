@@ -112,6 +112,17 @@ impl Index {
         self.last_of(base, self.entries.partition_point(|entry| u64::from(entry.last) <= target))
     }
 
+    /// The highest timestamps that are known up to `target` and behind it, and where they are.
+    pub(crate) fn times_around(&self, base: Offset, target: Offset) -> [Option<Largest>; 2] {
+        let last = |entry: &Entry| base.advance(entry.largest_last);
+        let behind = self.entries.partition_point(|entry| last(entry) <= target);
+        let largest = |at: usize| {
+            let entry = self.entries.get(at)?;
+            Some(Largest { timestamp: entry.largest, last_offset: last(entry) })
+        };
+        [behind.checked_sub(1).and_then(largest), largest(behind)]
+    }
+
     /// Where a batch begins that nobody reads who wants so many bytes from the batch with `target` on; `None` if none is known.
     pub(crate) fn beyond(&self, base: Offset, target: Offset, max_bytes: u32) -> Option<Offset> {
         let target = target.since(base);

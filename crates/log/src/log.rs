@@ -15,6 +15,7 @@ use crate::config::{Flush, LogConfig};
 use crate::disk::{DiskError, DiskOp, LogDir, SegmentId, SegmentVersion};
 use crate::epochs::Epochs;
 use crate::error::AppendError;
+use crate::index::Largest;
 use crate::moving::Moving;
 use crate::notes::{Draft, Notes};
 use crate::producers::{Part, ProducerState, Producers, TransactionGuard};
@@ -365,6 +366,27 @@ impl Log {
     pub fn largest_timestamp(&self) -> Timestamp {
         let largest = self.segments.iter().map(|segment| segment.largest.timestamp).max();
         largest.expect("a log always has a segment")
+    }
+
+    /// When about the record at `offset` was written, by the timestamps, as far as that is known without a look into a file: between the nearest two
+    /// that are known, as if records had come at an even pace.
+    pub fn time_near(&self, offset: Offset) -> Option<Timestamp> {
+        let at = self.segment_at(offset);
+        let segment = &self.segments[at];
+        let before = at.checked_sub(1).map_or(Largest::NONE, |before| self.segments[before].largest);
+        let begin = before.timestamp.max(segment.first_timestamp);
+        let begin = Largest { timestamp: begin, last_offset: segment.base };
+        let [known, behind] =
+            segment.index.as_ref().map_or([None; 2], |index| index.times_around(segment.base, offset));
+        let (early, late) = (known.unwrap_or(begin), behind.unwrap_or(segment.largest));
+        if early.timestamp.0 < 0 || offset < self.log_start || self.end <= offset {
+            return None;
+        }
+        let span = late.last_offset.raw().saturating_sub(early.last_offset.raw());
+        let passed = offset.raw().saturating_sub(early.last_offset.raw()).clamp(0, span.max(0));
+        let time = i128::from(late.timestamp.0.saturating_sub(early.timestamp.0).max(0));
+        let since = if 0 < span { time * i128::from(passed) / i128::from(span) } else { 0 };
+        Some(Timestamp(early.timestamp.0 + i64::try_from(since).expect("a part of the time between them")))
     }
 
     /// Bytes appended that are not known to be on disk.

@@ -29,10 +29,12 @@ pub(crate) mod find;
 pub(crate) mod held;
 mod load;
 pub(crate) mod markers;
+pub(crate) mod report;
 mod shard;
 
 pub(crate) use answers::Answers;
 pub use load::{Load, Loaded};
+use report::Rebalances;
 use shard::{Machine, Output, Shard};
 
 /// How long a new group of a cluster waits for more members, where nobody said anything else.
@@ -101,6 +103,8 @@ pub(crate) struct Coordinators {
     /// Clients that wait for an internal topic.
     pub(crate) finds: find::Finds,
     next_token: u64,
+    /// By shards that are gone.
+    rebalances: Rebalances,
 }
 
 impl Coordinators {
@@ -114,6 +118,7 @@ impl Coordinators {
             marking: markers::Marking::default(),
             finds: find::Finds::default(),
             next_token: 0,
+            rebalances: Rebalances::new(),
         }
     }
 
@@ -145,6 +150,7 @@ impl Coordinators {
         if let Some(wake) = shard.wake {
             self.wakes.remove(&(wake, key));
         }
+        report::add(&mut self.rebalances, shard.groups());
         Some(shard)
     }
 }

@@ -38,7 +38,10 @@ mod walk;
 pub use config::{
     BROKER_LISTENER, CleanerConfig, Endpoint, Given, InternalTopic, NodeConfig, ScrubberConfig,
 };
-pub use coordinators::{Load, Loaded};
+pub use coordinators::{
+    Load, Loaded,
+    report::{Lag, LagWalk},
+};
 pub use event::{
     ConnectionId, Effect, Event, Incoming, Listener, Now, Origin, PeerFailure, ReplyTo, Rest, View,
 };

@@ -1,8 +1,9 @@
 //! Figures of a node, for whoever watches it.
 
+use klamm_model::Timestamp;
 use klamm_replica::Role;
 
-use crate::{node::Node, walk::Walk};
+use crate::{coordinators::report::Rebalances, node::Node, walk::Walk};
 
 /// What a node has done and has to do, as figures.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +42,12 @@ pub struct Report {
     pub log_bytes: u64,
     /// Bytes appended that are not known to be on disk.
     pub unsynced_bytes: u64,
+    /// Transactions that have begun and are not complete, of the coordinators here.
+    pub open_transactions: usize,
+    /// When the oldest of them began.
+    pub oldest_transaction: Option<Timestamp>,
+    /// How often groups of the coordinators here were rebalanced, and why.
+    pub rebalances: Rebalances,
     /// The data directories, by their numbers.
     pub log_dirs: Vec<LogDirReport>,
 }
@@ -68,7 +75,11 @@ pub(crate) struct Counters {
 impl Node {
     /// What there is to tell without a look at the partitions.
     pub fn report(&self) -> Report {
+        let (open_transactions, oldest_transaction) = self.coordinators.open_transactions();
         Report {
+            open_transactions,
+            oldest_transaction,
+            rebalances: self.coordinators.rebalances(),
             produced_records: self.counters.produced_records,
             produced_bytes: self.counters.produced_bytes,
             parked_produces: self.produce_waiters.len(),

@@ -1,8 +1,9 @@
 //! Coordinators of groups within a node: their topic, their answers, and what is left of them after a restart.
 
 use bytes::Bytes;
-use klamm_log::{DiskAction, DiskError, Done};
-use klamm_model::{ErrorCode as Code, TopicId};
+use klamm_log::{DiskAction, DiskError, Done, Space};
+use klamm_model::{BatchBuilder, ErrorCode as Code, Seal, Timestamp, TopicId};
+use klamm_node::{Event, LagWalk};
 use klamm_wire::{
     ConsumerGroupHeartbeatRequest, DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest,
     HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, ListGroupsRequest, OffsetCommitRequest,
@@ -319,7 +320,7 @@ fn a_connection_that_is_closed_takes_its_questions_along() {
     let mut world = with_groups();
     world.create("t", 1);
     let sequence = world.send(Request::OffsetCommit(commit("g", "t", 0, 1)), 8);
-    world.step(klamm_node::Event::Closed(world::CONNECTION));
+    world.step(Event::Closed(world::CONNECTION));
     world.all_disk();
     assert!(world.answer(sequence).is_none());
     assert_eq!(fetched(&ask!(world, 5, OffsetFetch(fetch("g", "t")))), (Code::None, 1, "as of 1"));
@@ -366,4 +367,67 @@ fn members_of_the_consumer_protocol_have_ids_and_commit_as_such() {
     for (version, expected) in [(8, Code::UnsupportedVersion), (9, Code::None)] {
         assert_eq!(codes(&ask!(world, version, OffsetCommit(as_member.clone()))), [expected], "{version}");
     }
+}
+
+/// On a full disk, or behind a write that does not end: whatever was decided would have to be kept in memory.
+#[test]
+fn what_cannot_be_written_is_not_decided() {
+    let mut world = with_groups();
+    world.create("t", 1);
+    for (free_bytes, told) in [(1, Code::CoordinatorNotAvailable), (50 << 30, Code::None)] {
+        world.step(Event::Space(vec![Some(Space { total_bytes: 100 << 30, free_bytes })]));
+        assert_eq!(codes(&ask!(world, 8, OffsetCommit(commit("g", "t", 0, 1)))), [told]);
+    }
+    let mut large = commit("g", "t", 0, 2);
+    large.topics[0].partitions[0].committed_metadata = Some("x".repeat(4096));
+    let refused = (0..5000).find_map(|_| {
+        let sequence = world.send(Request::OffsetCommit(large.clone()), 8);
+        world.replies.iter().any(|(to, _)| *to == sequence).then_some(sequence)
+    });
+    let refused = refused.expect("16 MiB were decided, and are not written");
+    assert_eq!(codes(&taken!(world, refused, OffsetCommit)), [Code::CoordinatorNotAvailable]);
+    world.all_disk();
+    assert_eq!(codes(&ask!(world, 8, OffsetCommit(commit("g", "t", 0, 3)))), [Code::None]);
+}
+
+#[test]
+fn how_far_groups_are_behind_and_why_they_were_rebalanced_is_told() {
+    let mut world = with_groups();
+    world.create("t", 300);
+    let at = |second: i64| Timestamp(1_700_000_000_000 + 1000 * second);
+    for second in 0..5 {
+        let mut builder = BatchBuilder::default();
+        builder.append(at(second), None, Some(b"value"), &[]);
+        world.produce("t", -1, builder.finish(&Seal::default()));
+        world.all_disk();
+    }
+    let mut request = commit("g", "t", 0, 2);
+    let first = request.topics[0].partitions[0].clone();
+    let others = (1..300).map(|partition_index| OffsetCommitRequestPartition {
+        partition_index,
+        committed_offset: 0,
+        ..first.clone()
+    });
+    request.topics[0].partitions.extend(others);
+    ask!(world, 8, OffsetCommit(request));
+    ask!(world, 8, OffsetCommit(commit("another", "t", 0, 5)));
+    joined_alone(&mut world, "members");
+    let (mut lags, mut walk, mut slices) = (Vec::new(), LagWalk::default(), 0);
+    while !walk.is_over() {
+        world.node.lags_next(&mut walk, &mut lags);
+        slices += 1;
+    }
+    assert_eq!((lags.len(), slices), (301, 2));
+    let behind: Vec<_> = lags.iter().filter(|lag| lag.messages != 0 || lag.since.is_some()).collect();
+    let told = behind.iter().map(|lag| (&*lag.group, &*lag.topic, lag.partition.0, lag.messages, lag.since));
+    assert_eq!(told.collect::<Vec<_>>(), [("g", "t", 0, 3, Some(at(2)))]);
+    let rebalances = |world: &World| {
+        let report = world.node.report();
+        report.rebalances.iter().map(|(cause, count)| (cause.name(), *count)).collect::<Vec<_>>()
+    };
+    let before = rebalances(&world);
+    assert_eq!(before, [("new-member", 1)]);
+    world.send(Request::OffsetCommit(commit("members", "t", 0, 2)), 8);
+    world.disk(|action| matches!(action, DiskAction::Write { .. }), &Err(DiskError::Full));
+    assert_eq!(rebalances(&world), before, "of a shard that is gone, too");
 }

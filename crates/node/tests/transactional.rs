@@ -4,20 +4,27 @@ use bytes::Bytes;
 use klamm_coordinator::record::{Transaction, TransactionRecord, TransactionState, TransactionVersion};
 use klamm_log::{Done, Log, LogConfig};
 use klamm_model::{
-    BatchBuilder, ErrorCode as Code, LeaderEpoch, Offset, PartitionIndex, Producer, ProducerEpoch,
+    BatchBuilder, BrokerId, ErrorCode as Code, LeaderEpoch, Offset, PartitionIndex, Producer, ProducerEpoch,
     ProducerId, Seal, Timestamp, TopicId, TopicPartition,
 };
-use klamm_node::{Event, Listener};
+use klamm_node::{Event, Listener, PeerFailure};
 use klamm_wire::{
-    AddPartitionsToTxnRequest, EndTxnRequest, EndTxnResponse, FetchRequest, FindCoordinatorRequest,
-    InitProducerIdRequest, InitProducerIdResponse, ListTransactionsRequest, OffsetFetchRequest,
-    ProduceRequest, Records, Request, Response, TxnOffsetCommitRequest, WriteTxnMarkersRequest,
-    add_partitions_to_txn::AddPartitionsToTxnTopic,
+    AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, EndTxnRequest, EndTxnResponse, FetchRequest,
+    FindCoordinatorRequest, InitProducerIdRequest, InitProducerIdResponse, ListTransactionsRequest,
+    OffsetFetchRequest, ProduceRequest, Records, Request, Response, TxnOffsetCommitRequest,
+    WriteTxnMarkersRequest, WriteTxnMarkersResponse,
+    add_partitions_to_txn::{
+        AddPartitionsToTxnPartitionResult, AddPartitionsToTxnResult, AddPartitionsToTxnTopic,
+        AddPartitionsToTxnTopicResult,
+    },
     fetch::{FetchPartition, FetchTopic, PartitionData},
     offset_fetch::OffsetFetchRequestTopic,
     produce::{PartitionProduceData, TopicProduceData},
     txn_offset_commit::{TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic},
-    write_txn_markers::{WritableTxnMarker, WritableTxnMarkerTopic},
+    write_txn_markers::{
+        WritableTxnMarker, WritableTxnMarkerPartitionResult, WritableTxnMarkerResult, WritableTxnMarkerTopic,
+        WritableTxnMarkerTopicResult,
+    },
 };
 
 mod world;
@@ -46,6 +53,12 @@ fn code(number: i16) -> Code {
 
 fn offset(raw: i64) -> Offset {
     Offset::from_wire(raw).expect("no sentinel")
+}
+
+/// The partition that has what is known of the transactional id `x`.
+fn coordinator_of_x(world: &World) -> TopicPartition {
+    let topic = world.node.image().topic_named("__transaction_state").expect("it was made").id;
+    TopicPartition { topic, partition: PartitionIndex(20) }
 }
 
 /// A node with both kinds of coordinators and a topic `t`.
@@ -313,6 +326,8 @@ fn an_operator_may_end_what_hangs() {
         ListTransactions(ListTransactionsRequest { duration_filter: -1, ..Default::default() })
     );
     assert_eq!(listed.transaction_states[0].transaction_state, "Ongoing");
+    let report = world.node.report();
+    assert_eq!((report.open_transactions, report.oldest_transaction), (1, Some(world.wall)));
     let abort = mark(&who, &[("t", &[0, 9]), ("none", &[0])]);
     let unknown = Code::UnknownTopicOrPartition;
     assert_eq!(write_mark(&mut world, Listener::Client, abort), [Code::None, unknown, unknown]);
@@ -509,9 +524,7 @@ fn nothing_is_appended_while_the_process_stops() {
 #[test]
 fn what_a_shard_decides_as_it_begins_to_serve_is_appended() {
     let (mut world, _) = with_coordinators();
-    let topic = world.node.image().topic_named("__transaction_state").expect("it was made").id;
-    // The one of `x`.
-    let key = TopicPartition { topic, partition: PartitionIndex(20) };
+    let key = coordinator_of_x(&world);
     let transaction = Transaction {
         producer: ProducerId(5),
         previous_producer: None,
@@ -537,4 +550,98 @@ fn what_a_shard_decides_as_it_begins_to_serve_is_appended() {
     }
     world.restart_with(|node| node.adopt(log));
     assert_eq!(world.node.replica(key).map(|it| it.high_watermark()), Some(offset(2)));
+}
+
+/// One of two partitions is not known to it yet.
+#[test]
+fn a_coordinator_on_another_broker_says_of_each_partition_what_is_in_its_way() {
+    let (mut world, topic) = with_coordinators();
+    let who = init(&mut world);
+    let key = coordinator_of_x(&world);
+    world.give_away(key);
+    for (codes, told) in [
+        (
+            [Code::OperationNotAttempted, Code::UnknownTopicOrPartition],
+            [(Code::NotEnoughReplicas, -1), (Code::UnknownTopicOrPartition, -1)],
+        ),
+        ([Code::None, Code::TransactionAbortable], [(Code::None, 0), (Code::TransactionAbortable, -1)]),
+    ] {
+        let held = send(&mut world, topic, 13, &who, &[(0, 0), (1, 0)]);
+        answer_added(&mut world, &codes);
+        assert_eq!(sent(&mut world, held), told);
+    }
+}
+
+/// The other broker has added the partitions, or not.
+fn answer_added(world: &mut World, codes: &[Code]) {
+    let Some((token, Request::AddPartitionsToTxn(_))) = world.sent.pop() else { panic!("nothing was asked") };
+    let result = |(index, code): (i32, &Code)| AddPartitionsToTxnPartitionResult {
+        partition_index: index,
+        partition_error_code: code.code(),
+    };
+    let results_by_partition = (0..).zip(codes).map(result).collect();
+    let topic_results = vec![AddPartitionsToTxnTopicResult { name: "t".into(), results_by_partition }];
+    let transaction = AddPartitionsToTxnResult { transactional_id: "x".into(), topic_results };
+    let response =
+        AddPartitionsToTxnResponse { results_by_transaction: vec![transaction], ..Default::default() };
+    let answer = Ok(Response::AddPartitionsToTxn(response));
+    world.step(Event::Peer { from: BrokerId(2), token, answer });
+    world.all_disk();
+}
+
+#[test]
+fn what_is_held_goes_with_its_connection() {
+    let (mut world, topic) = with_coordinators();
+    let who = init(&mut world);
+    let key = coordinator_of_x(&world);
+    world.give_away(key);
+    let requests = [0, 1].map(|sequence| send(&mut world, topic, 13, &who, &[(0, sequence)]));
+    world.step(Event::Closed(world::CONNECTION));
+    answer_added(&mut world, &[Code::None]);
+    assert!(requests.iter().all(|it| world.answer(*it).is_none()));
+    assert_eq!(fetch(&mut world).high_watermark, 0);
+}
+
+#[test]
+fn marks_of_a_coordinator_that_was_replaced_are_not_tried_again() {
+    let (mut world, topic) = with_coordinators();
+    let who = init(&mut world);
+    assert_eq!(produce(&mut world, topic, 13, Some("x"), records(&who, 0)), (Code::None, 0));
+    world.give_away(TopicPartition { topic, partition: PartitionIndex(0) });
+    assert_eq!(code(end(&mut world, 5, &who, true).error_code), Code::None);
+    let marks = |world: &mut World| {
+        let marks = std::mem::take(&mut world.sent).into_iter();
+        marks.filter(|(_, it)| matches!(it, Request::WriteTxnMarkers(_))).map(|(token, _)| token).collect()
+    };
+    let first: Vec<u64> = marks(&mut world);
+    world.step(Event::Peer { from: BrokerId(2), token: first[0], answer: Err(PeerFailure::TimedOut) });
+    world.wait_ms(100);
+    let second: Vec<u64> = marks(&mut world);
+    let result = WritableTxnMarkerPartitionResult {
+        partition_index: 0,
+        error_code: Code::TransactionCoordinatorFenced.code(),
+    };
+    let topics = vec![WritableTxnMarkerTopicResult { name: "t".into(), partitions: vec![result] }];
+    let marker = WritableTxnMarkerResult { producer_id: who.producer_id, topics };
+    let answer = Ok(Response::WriteTxnMarkers(WriteTxnMarkersResponse { markers: vec![marker] }));
+    world.step(Event::Peer { from: BrokerId(2), token: second[0], answer });
+    for _ in 0..10 {
+        world.wait_ms(10_000);
+    }
+    assert_eq!(marks(&mut world), Vec::<u64>::new());
+}
+
+#[test]
+fn the_topics_of_both_coordinators_are_made_at_once() {
+    let mut world = World::new();
+    world.hold_proposals = true;
+    let found = [0, 1].map(|key_type| {
+        let request = FindCoordinatorRequest { key: "any".into(), key_type, ..Default::default() };
+        world.send(Request::FindCoordinator(request), 3)
+    });
+    world.hold_proposals = false;
+    for entry in std::mem::take(&mut world.proposed) {
+        world.commit(entry);
+    }
+    assert_eq!(found.map(|it| code(taken!(world, it, FindCoordinator).error_code)), [Code::None; 2]);
 }

@@ -16,7 +16,8 @@ use std::{
 };
 
 use klamm_log::{DiskAction, DiskOp};
-use klamm_node::Report;
+use klamm_model::Timestamp;
+use klamm_node::{Lag, Report};
 use klamm_wire::{ApiKey, Response};
 
 pub(crate) use http::Http;
@@ -200,6 +201,7 @@ pub(crate) fn scrape(shared: &Shared) -> String {
     write_requests(&mut text, metrics);
     write_connections(&mut text, shared);
     write_node(&mut text, shared, &report);
+    write_coordinators(&mut text, shared, &report);
     write_disks(&mut text, shared, &report);
     write_lock(&mut text, &shared.monitor.times());
     process::write(&mut text);
@@ -263,6 +265,30 @@ fn write_node(text: &mut Text, shared: &Shared, report: &Report) {
     text.value(&family::UNSYNCED_BYTES, report.unsynced_bytes);
 }
 
+/// Groups and topics have the names that clients give them: without an end to the rows, they could fill whatever collects them (B36).
+const LAG_ROWS_MAX: usize = 10_000;
+
+fn write_coordinators(text: &mut Text, shared: &Shared, report: &Report) {
+    let (lags, now) = shared.monitor.lags(LAG_ROWS_MAX);
+    let seconds_since = |since: Timestamp| now.0.saturating_sub(since.0).max(0) as f64 / 1e3;
+    text.value(&family::OPEN_TRANSACTIONS, report.open_transactions);
+    text.value(&family::OLDEST_TRANSACTION, report.oldest_transaction.map_or(0.0, seconds_since));
+    let rebalances = report.rebalances.iter().map(|(cause, count)| ([cause.name()], *count));
+    text.values(&family::REBALANCES, rebalances);
+    let partitions: Vec<_> = lags.iter().map(|lag| lag.partition.to_string()).collect();
+    let rows = || {
+        lags.iter()
+            .zip(&partitions)
+            .map(|(lag, partition)| ([&*lag.group, &*lag.topic, partition.as_str()], lag))
+    };
+    text.values(&family::LAG, rows().map(|(labels, lag)| (labels, lag.messages)));
+    let seconds = |lag: &Lag| match (lag.messages, lag.since) {
+        (0, _) => Some(0.0),
+        (_, since) => since.map(seconds_since),
+    };
+    text.values(&family::LAG_SECONDS, rows().filter_map(|(labels, lag)| Some((labels, seconds(lag)?))));
+}
+
 fn write_disks(text: &mut Text, shared: &Shared, report: &Report) {
     let dirs = &report.log_dirs;
     let spaces: Vec<_> = shared
@@ -315,7 +341,8 @@ mod tests {
     fn the_list_in_the_documentation_is_the_table() {
         let mut text = "# Metrics\n\n\
             `klamm serve --metrics-listen HOST:PORT` answers `GET /metrics` in Prometheus' text format, and `GET /healthz` with 200 while the broker serves. \
-            A port alone is one of 127.0.0.1; whoever can reach it can read it. Nothing a client chooses becomes a label.\n\n\
+            A port alone is one of 127.0.0.1; whoever can reach it can read it. Of what clients choose, only groups and topics become labels, and of them \
+            no more than 10,000 rows.\n\n\
             | name | kind | labels | |\n|---|---|---|---|\n"
             .to_owned();
         for family in families::ALL {

@@ -9,8 +9,8 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use klamm_model::Tick;
-use klamm_node::{Effect, Event, Node, Report, Rest, View, Walk};
+use klamm_model::{Tick, Timestamp};
+use klamm_node::{Effect, Event, Lag, LagWalk, Node, Report, Rest, View, Walk};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::{clock::Clock, engines::Engine};
@@ -133,6 +133,16 @@ impl Monitor {
             self.inside.lock().node.report_next(&mut walk, &mut report);
         }
         report
+    }
+
+    /// How far groups are behind, at most so many of their partitions, and the time; the lock is let go again and again.
+    pub(crate) fn lags(&self, count_max: usize) -> (Vec<Lag>, Timestamp) {
+        let (mut lags, mut walk) = (Vec::new(), LagWalk::default());
+        while !walk.is_over() && lags.len() < count_max {
+            self.inside.lock().node.lags_next(&mut walk, &mut lags);
+        }
+        lags.truncate(count_max);
+        (lags, self.clock.now_at(Instant::now()).wall)
     }
 
     /// Lock times so far.

@@ -4,8 +4,9 @@
 //! committed after them stays. (Kafka compares places in the log too, or compaction could change which one is left.)
 
 use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Included, Unbounded};
 
-use klamm_model::{PartitionIndex, ProducerId};
+use klamm_model::{Offset, PartitionIndex, ProducerId};
 
 use crate::record::CommittedOffset;
 
@@ -76,6 +77,20 @@ impl Offsets {
     /// The partitions of which something counts, by topic.
     pub(super) fn settled(&self) -> impl Iterator<Item = (&str, impl Iterator<Item = PartitionIndex>)> {
         self.settled.iter().map(|(topic, partitions)| (topic.as_str(), partitions.keys().copied()))
+    }
+
+    /// What counts of the partitions behind one, by topic and partition.
+    pub(super) fn settled_after(
+        &self,
+        after: Option<(&str, PartitionIndex)>,
+    ) -> impl Iterator<Item = (&str, PartitionIndex, Offset)> {
+        let from = after.map_or(Unbounded, |(topic, _)| Included(topic));
+        self.settled.range::<str, _>((from, Unbounded)).flat_map(move |(topic, partitions)| {
+            let behind =
+                after.filter(|(last, _)| last == topic).map_or(Unbounded, |(_, last)| Excluded(last));
+            let each = partitions.range((behind, Unbounded));
+            each.map(move |(index, kept)| (topic.as_str(), *index, kept.value.offset))
+        })
     }
 
     /// The partitions of which anything is kept, by a transaction too; one may occur more than once.

@@ -72,6 +72,12 @@ impl Known {
         }
     }
 
+    /// When it began, if it is not complete.
+    pub(super) fn open_since(&self) -> Option<Timestamp> {
+        let is_open = self.value.state == TransactionState::Ongoing || self.outcome().is_some();
+        self.value.started_at.filter(|_| is_open)
+    }
+
     fn first(producer: ProducerId, timeout_ms: i32, now: Timestamp) -> Self {
         Self::read(Transaction {
             producer,

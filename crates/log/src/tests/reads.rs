@@ -257,3 +257,26 @@ fn an_idle_log_takes_less_than_a_kilobyte() {
     assert!(held < 1024, "{held} bytes, of which {} for the log itself", size_of::<Log>());
     assert_eq!(log.tail.iter().count(), 0);
 }
+
+/// By what is in memory: of each batch about, while there is an index; of closed segments as if records had come at an even pace.
+#[test]
+fn about_when_a_record_was_written_is_known_without_a_look_into_a_file() {
+    let mut bench = Bench::new(config());
+    for mark in 0..60 {
+        bench.append(2, mark);
+    }
+    bench.settle();
+    for is_forgotten in [false, true] {
+        for raw in 0..120 {
+            let near = bench.log.time_near(offset(raw)).expect("a time").0;
+            let exact = 1000 + raw / 2 * 10 + raw % 2;
+            assert!((near - exact).abs() <= 15, "{near} at {raw}, which was written at {exact}");
+        }
+        assert_eq!(bench.log.time_near(offset(120)), None, "nothing is there yet");
+        assert!(is_forgotten || bench.log.segments.iter().all(|segment| segment.index.is_some()));
+        bench.log.tail.clear();
+        bench.log.note_high_watermark(offset(120));
+    }
+    assert!(bench.log.segments[0].index.is_none());
+    assert_eq!(Bench::new(config()).log.time_near(offset(0)), None);
+}

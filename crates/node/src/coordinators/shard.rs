@@ -119,6 +119,20 @@ impl Shard {
         log.queued_bytes() + self.append_bytes as u64 <= UNWRITTEN_BYTES_MAX
     }
 
+    pub(super) fn groups(&self) -> Option<&Groups> {
+        match &self.machine {
+            Machine::Groups(groups) if self.serves() => Some(groups),
+            Machine::Groups(_) | Machine::Transactions(_) => None,
+        }
+    }
+
+    pub(super) fn transactions(&self) -> Option<&Transactions> {
+        match &self.machine {
+            Machine::Transactions(transactions) if self.serves() => Some(transactions),
+            Machine::Groups(_) | Machine::Transactions(_) => None,
+        }
+    }
+
     pub(super) fn serves(&self) -> bool {
         self.loading.is_none()
     }

@@ -4,18 +4,19 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
+use klamm_cluster::record::{self, PartitionChange, Record};
 use klamm_log::{
     DiskAction, DiskError, DiskOp, Done, FileKind, Log, LogConfig, LogFiles, SegmentId, SegmentVersion,
 };
 use klamm_model::{
-    BatchBuilder, BrokerId, ControllerEpoch, ErrorCode, Offset, Producer, ProducerEpoch, ProducerId, Seal,
-    Tick, Timestamp, TopicId,
+    BatchBuilder, BrokerId, ControllerEpoch, ErrorCode, LeaderEpoch, Offset, PartitionEpoch, Producer,
+    ProducerEpoch, ProducerId, Seal, Tick, Timestamp, TopicId, TopicPartition,
 };
 use klamm_node::{
     ConnectionId, Effect, Endpoint, Event, FileRange, Incoming, Listener, Load, Node, NodeConfig, Now,
     Origin, Reply, ReplyTo, Rest, View, prepare,
 };
-use klamm_quorum::{Entry, Output};
+use klamm_quorum::{Entry, Input, Output, Proposer};
 use klamm_replica::Sabotage;
 use klamm_wire::{
     CreateTopicsRequest, FetchRequest, IncrementalAlterConfigsRequest, ProduceRequest, Records, Request,
@@ -54,6 +55,11 @@ pub(crate) struct World {
     pub(crate) loads: Vec<Load>,
     /// How often the node wanted to know how much room there is.
     pub(crate) looks: usize,
+    /// What other brokers are asked, by the tokens of the questions.
+    pub(crate) sent: Vec<(u64, Request)>,
+    /// Proposals that are committed when the test says so.
+    pub(crate) hold_proposals: bool,
+    pub(crate) proposed: Vec<Entry>,
 }
 
 pub(crate) const CONNECTION: ConnectionId = ConnectionId(7);
@@ -87,6 +93,9 @@ impl World {
             hold_loads: false,
             loads: Vec::new(),
             looks: 0,
+            sent: Vec::new(),
+            hold_proposals: false,
+            proposed: Vec::new(),
         };
         world.step(Event::Quorum(Output::Leader { epoch: ControllerEpoch(1) }));
         world
@@ -141,6 +150,10 @@ impl World {
                     Effect::Disk(op) => self.disk.push_back(op),
                     Effect::Propose { epoch, payload } => {
                         let entry = Entry { index: self.entries.len() as u64, epoch, payload };
+                        if self.hold_proposals {
+                            self.proposed.push(entry);
+                            continue;
+                        }
                         self.entries.push(entry.clone());
                         events.push_back(Event::Quorum(Output::Committed(entry)));
                     }
@@ -154,10 +167,41 @@ impl World {
                     }
                     Effect::LookAtSpace => self.looks += 1,
                     Effect::AtRest(rest) => assert_eq!(self.rest.replace(rest), None, "told once"),
-                    Effect::Send { .. } => panic!("there is nobody to send to"),
+                    Effect::Send { token, request, .. } => self.sent.push((token, request)),
                 }
             }
         }
+    }
+
+    /// Another broker becomes the controller, and the only one with this partition.
+    pub(crate) fn give_away(&mut self, partition: TopicPartition) {
+        let (other, epoch) = (BrokerId(2), ControllerEpoch(2));
+        let before = self.node.image().partition(partition).expect("it is there");
+        let change = PartitionChange {
+            partition,
+            partition_epoch: PartitionEpoch(before.partition_epoch.0 + 1),
+            leader: Some(Some(other)),
+            leader_epoch: Some(LeaderEpoch(before.leader_epoch.0 + 1)),
+            isr: Some(vec![other]),
+            replicas: Some(vec![other]),
+            adding: None,
+            removing: None,
+        };
+        let records =
+            record::encode(&[Record::Begin { epoch, controller: other }, Record::PartitionChange(change)]);
+        let Input::Propose { epoch, payload } = Proposer::new(epoch).propose(&records) else {
+            panic!("a proposer proposes")
+        };
+        self.commit(Entry { index: 0, epoch, payload });
+        self.step(Event::Quorum(Output::LeaderIs { leader: Some(other), epoch }));
+        self.all_disk();
+        self.sent.clear();
+    }
+
+    pub(crate) fn commit(&mut self, entry: Entry) {
+        let entry = Entry { index: self.entries.len() as u64, ..entry };
+        self.entries.push(entry.clone());
+        self.step(Event::Quorum(Output::Committed(entry)));
     }
 
     /// Reads all that coordinators want to have read.

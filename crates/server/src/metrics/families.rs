@@ -16,7 +16,7 @@ pub(crate) enum Kind {
 pub(crate) struct Family {
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
-    /// Each has few values: the keys of the protocol, the data directories, and so on, and never what a client can choose (B36).
+    /// Each has few values: the keys of the protocol, the data directories, and so on. Where a client can choose them, there is an end to the rows (B36).
     pub(crate) labels: &'static [&'static str],
     pub(crate) help: &'static str,
 }
@@ -66,6 +66,11 @@ families! {
     LAST_STOP_CLEAN = Gauge "klamm_last_shutdown_clean" [] "1 if the process before left everything on disk, or there was none.";
     LOG_BYTES = Gauge "klamm_log_bytes" [] "Bytes of all logs.";
     UNSYNCED_BYTES = Gauge "klamm_unsynced_bytes" [] "Bytes appended that are not known to be on disk.";
+    OPEN_TRANSACTIONS = Gauge "klamm_open_transactions" [] "Transactions that have begun and are not complete, of the coordinators here.";
+    OLDEST_TRANSACTION = Gauge "klamm_oldest_open_transaction_seconds" [] "How long ago the oldest of them began.";
+    REBALANCES = Counter "klamm_group_rebalances_total" ["cause"] "How often groups of the coordinators here were rebalanced.";
+    LAG = Gauge "klamm_group_lag" ["group", "topic", "partition"] "Records behind the offset that a group of the coordinators here has committed, in partitions of which this broker has a replica.";
+    LAG_SECONDS = Gauge "klamm_group_lag_seconds" ["group", "topic", "partition"] "How long ago about the first of them was written.";
     DIR_BYTES = Gauge "klamm_log_dir_total_bytes" ["dir"] "Size of the data directory's file system.";
     DIR_FREE_BYTES = Gauge "klamm_log_dir_free_bytes" ["dir"] "What is free of it.";
     DIR_PARTITIONS = Gauge "klamm_log_dir_partitions" ["dir"] "Partitions in the data directory.";

@@ -50,6 +50,7 @@ fn a_scrape_counts_what_was_done() {
             ("klamm_leader_partitions", 3.0),
             ("klamm_offline_partitions", 0.0),
             ("klamm_under_replicated_partitions", 0.0),
+            ("klamm_open_transactions", 0.0),
             ("klamm_active_controller", 1.0),
             ("klamm_ready", 1.0),
             ("klamm_last_shutdown_clean", 1.0),

@@ -136,6 +136,9 @@ impl Rig {
             known.collect::<BTreeMap<_, _>>()
         };
         assert_eq!(values(&self.replayed()), values(&self.shard));
+        assert_eq!(self.replayed().open, self.shard.open);
+        let begun = self.shard.ids.values().filter(|slot| slot.known.open_since().is_some());
+        assert_eq!(begun.count(), self.shard.open.len());
     }
 
     pub(super) fn step(&mut self, act: impl FnOnce(&mut Transactions, Now, &mut Effects<Output>)) -> String {
