@@ -103,6 +103,11 @@ def replaced(matrix, client, before, after):
     return f"{sum(ends)} records, no partition nobody's for more than {group.unowned_s * 1000:.0f} ms"
 
 
+def subscriptions(matrix):
+    """Expressions, static members and racks of the new protocol (java/Subscriptions.java)."""
+    command(os.path.join(HERE, "java", "run.sh"), "Subscriptions", matrix.address, f"{matrix.topic('group-subscriptions', 1)}-")
+
+
 def first_record(matrix, client):
     """From a member that connects to a new group until it tells a record that was there before. Measured, and not judged."""
     topic = matrix.topic(f"group-first-record-{client.name}", 1)
@@ -151,6 +156,7 @@ def run(matrix, smoke=False, consumer_protocol=False):
     for how in ("range", "roundrobin", *(["consumer"] if consumer_protocol else [])):
         check(mixed, f"group-mixed-{how}", life, mixed, how)
     if consumer_protocol:
+        check([java4], "group-consumer-expressions-and-static-members", subscriptions)
         for client in mixed:
             for how in ("range", "cooperative"):
                 check([client], f"group-{how}-members-replaced-by-new-protocol", replaced, client, how, "consumer")

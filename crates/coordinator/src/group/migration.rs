@@ -33,27 +33,22 @@ impl Group {
         &mut self,
         turn: &mut Turn<'_>,
         log: &mut Vec<Entry>,
-    ) -> Result<(&mut Consumer, Vec<(RequestId, Join)>), GroupError> {
-        let mut joining = Vec::new();
-        if let Protocol::Classic(classic) = &mut self.protocol {
-            let mut entries: Vec<Entry> = classic.tombstone().into_iter().collect();
-            let mut consumer = Consumer::new(self.name.clone());
-            if classic.state() != GroupState::Empty {
-                let migrants = migrants(turn, classic)
-                    .ok_or_else(|| GroupError::NotConsumer { group: self.name.to_string() })?;
-                consumer.take_over(&mut entries, classic.generation(), migrants);
-                turn.check_fits(&entries)?;
-                tracing::info!(group = ?self.name, "a group moves to the consumer protocol");
-            }
-            joining = classic.end(turn);
-            log.extend(entries);
-            consumer.start(turn);
-            self.protocol = Protocol::Consumer(consumer);
+    ) -> Result<Vec<(RequestId, Join)>, GroupError> {
+        let Protocol::Classic(classic) = &mut self.protocol else { return Ok(Vec::new()) };
+        let mut entries: Vec<Entry> = classic.tombstone().into_iter().collect();
+        let mut consumer = Consumer::new(self.name.clone());
+        if classic.state() != GroupState::Empty {
+            let migrants = migrants(turn, classic)
+                .ok_or_else(|| GroupError::NotConsumer { group: self.name.to_string() })?;
+            consumer.take_over(&mut entries, classic.generation(), migrants);
+            turn.check_fits(&entries)?;
+            tracing::info!(group = ?self.name, "a group moves to the consumer protocol");
         }
-        match &mut self.protocol {
-            Protocol::Consumer(consumer) => Ok((consumer, joining)),
-            Protocol::Classic(_) => unreachable!("it became one"),
-        }
+        let joining = classic.end(turn);
+        log.extend(entries);
+        consumer.start(turn);
+        self.protocol = Protocol::Consumer(consumer);
+        Ok(joining)
     }
 
     /// Appends what was decided. Where nobody is left who speaks the consumer protocol, the group becomes one of the classic protocol, if it may.

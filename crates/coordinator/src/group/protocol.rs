@@ -193,7 +193,8 @@ impl Group {
             return Err(GroupError::UnknownMember);
         }
         let mut log = Vec::new();
-        let (consumer, joining) = self.upgrade(turn, &mut log)?;
+        let joining = self.upgrade(turn, &mut log)?;
+        let Protocol::Consumer(consumer) = &mut self.protocol else { unreachable!("it became one") };
         let beat = consumer.heartbeat(turn, &mut log, it);
         for (id, join) in joining {
             let joined = consumer.join(turn, &mut log, &join);
