@@ -106,14 +106,17 @@ class Reader:
             yield from self.poll()
 
 
+def transactions(address, *words):
+    """What kafka-transactions says: the table that it is, as a dictionary a row."""
+    done = subprocess.run([TOOL, "TransactionsCommand", "--bootstrap-server", address, *map(str, words)], capture_output=True, text=True, timeout=120,
+                          stdin=subprocess.DEVNULL)
+    expect(done.returncode == 0, f"kafka-transactions {' '.join(map(str, words))} ended with {done.returncode}: {(done.stdout + done.stderr)[-300:]}")
+    header, *rows = [line.split() for line in done.stdout.splitlines()] or [[]]
+    return [dict(zip(header, row)) for row in rows]
+
+
 def expect_no_transaction_open(address, within_s):
-    """By Kafka's own tool: whoever was killed left something that has to be ended by itself."""
+    """Whoever was killed left something that has to be ended by itself."""
     deadline = time.monotonic() + within_s
-    while True:
-        done = subprocess.run([TOOL, "TransactionsCommand", "--bootstrap-server", address, "list"], capture_output=True, text=True, timeout=60,
-                              stdin=subprocess.DEVNULL)
-        expect(done.returncode == 0, f"TransactionsCommand list ended with {done.returncode}: {done.stderr[-300:]}")
-        still = [line for line in done.stdout.splitlines()[1:] if line.split()[-1] not in ("CompleteCommit", "CompleteAbort", "Empty")]
-        if not still:
-            return
+    while still := [it for it in transactions(address, "list") if it["TransactionState"] not in ("CompleteCommit", "CompleteAbort", "Empty")]:
         expect(time.monotonic() < deadline, f"transactions are open {within_s} s after everything ended: {still}")

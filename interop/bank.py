@@ -9,10 +9,10 @@ Every client is a program that makes transfers until SIGTERM ends it:
 Transfer RUN-N (N counts from 0) takes an amount from one account to another, on another partition, by two records: the key is the number of the account, the
 value "RUN-N AMOUNT", less than 0 where it is taken; an account is kept on the partition that is the rest of its number over PARTITIONS. Every fifth (N = 4, 9
 ...) is flushed and aborted, the others are committed. It says "started" after it has its producer's id, then "committed RUN-N" or "aborted RUN-N" when it was
-told so, a line each, and when a newer producer has its transactional id "fenced", and ends. What it cannot know (the answer to a commit was lost) it asks again.
+told so, a line each, and when it is told that a newer producer has its transactional id "fenced", and ends. What it cannot know (the answer to a commit was lost) it asks again.
 
 Meanwhile the broker or a client is killed with -9 and started again, or a second client is started by the same transactional id, also while the first stands
-still, which is fenced as soon as it goes on. After every event all clients get on, and at what is committed then: every transfer has both halves, whatever
+still, which comes to its end as soon as it goes on. After every event all clients get on, and at what is committed then: every transfer has both halves, whatever
 was told to be committed is there, whatever was told to be aborted is not, and the total is what it was.
 """
 
@@ -44,7 +44,7 @@ def programs():
     tools = os.environ["KLAMM_TOOLS"]
     java = ["java", os.environ["KAFKA_JAVA_LOGGING"], "-Dklamm.log.level=ERROR", "-cp", f"{os.environ['KAFKA_HOME']}/tools/*:{tools}/applications-java", "Transfers"]
     return {"confluent": [sys.executable, os.path.join(HERE, "transfers.py")], "java": java, "franz": [os.path.join(tools, "bin", "matrix-bank")],
-            "klamm": [os.environ.get("BANK_KLAMM", "bank")]}
+            "klamm": [os.environ.get("MATRIX_KLAMM", "matrix-klamm"), "transfers"]}
 
 
 class Told:
@@ -125,7 +125,7 @@ class Bank:
 
     def __init__(self, address, clients, told):
         self.address, self.told, self.programs = address, told, programs()
-        self.runs, self.running, self.of = collections.Counter(), {}, {}
+        self.runs, self.running, self.of, self.fenced = collections.Counter(), {}, {}, collections.Counter()
         for number, client in enumerate(clients):
             self.of[f"{client}-{number}"] = client
             self.start(f"{client}-{number}")
@@ -137,7 +137,8 @@ class Bank:
         self.running[id] = Program(run, words, self.told.heed)
 
     def fence(self, id, standing_still):
-        """A second client by the same transactional id; the first is told so, whenever it asks."""
+        """A second client by the same transactional id. The first comes to its end, whenever it asks: fenced, or with an error. Who asks for a commit while what it
+        has open is aborted for the second is told of an invalid state, by Apache Kafka too."""
         first = self.running[id]
         if standing_still:
             first.signal(signal.SIGSTOP)
@@ -147,8 +148,8 @@ class Bank:
             self.told.wait(lambda: "started" in second.said or second.process.poll() is not None, PROGRESS_S_MAX, f"{second} starts beside {first}")
             if standing_still:
                 first.signal(signal.SIGCONT)
-            code = first.wait(PROGRESS_S_MAX)
-            expect(first.said[-1:] == ["fenced"] and code == 0, f"{first} was not fenced but ended with {code}; {first.last_words()}")
+            first.wait(PROGRESS_S_MAX)
+            self.fenced[first.said[-1:] == ["fenced"]] += 1
         finally:
             first.kill()
 
@@ -200,7 +201,8 @@ def attempt(options, broker):
     broker.start()
     expect(closed(broker.address, told).balances == before.balances, "the balances are others after a restart")
     unknown = len(before.halves.keys() - told.committed)
-    return f"{len(before.halves)} transfers, {len(told.aborted)} aborted, {unknown} committed without an answer, {dict(told_by_client(told))}"
+    return (f"{len(before.halves)} transfers, {len(told.aborted)} aborted, {unknown} committed without an answer, told by {dict(told_by_client(told))}; "
+            f"of {bank.fenced.total()} who had a successor {bank.fenced[True]} were told that they are fenced")
 
 
 def closed(address, told):

@@ -1,5 +1,6 @@
 """Transactions by librdkafka (confluent-kafka): what is committed is read, what is aborted is not, offsets count with their transaction, a newer producer fences
-the older one, and what nobody ends is aborted in time. One line a check; with_broker.py starts a broker for it.
+the older one, and what nobody ends is aborted in time. Then Kafka's own tool, kafka-transactions, tells of one that is open, and aborts it. One line a check;
+with_broker.py starts a broker for it.
 
     python3 interop/with_broker.py [--kafka] python3 interop/transactions.py HOST:PORT
 """
@@ -10,6 +11,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "bench"))
+from applications import transactions  # noqa: E402
 from checks import Checks, expect  # noqa: E402
 import harness  # noqa: E402
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition  # noqa: E402
@@ -140,15 +142,63 @@ class Transactions:
             expect(time.monotonic() < begun + WAIT_S, "it is never aborted")
         return f"aborted {time.monotonic() - begun:.1f} s later, with a time-out of 2 s"
 
+    # --- Kafka's tool
+
+    def told(self):
+        """A transaction from its begin to its end, as its coordinator and as its partition tell of it."""
+        topic, name = self.topic(), "told"
+        producer = self.producer(name, transaction_timeout_ms=345_000)
+        (fresh,) = transactions(self.address, "describe", "--transactional-id", name)
+        expect(fresh["TransactionState"] == "Empty" and fresh["TransactionTimeoutMs"] == "345000", f"before it begins: {fresh}")
+        producer.begin_transaction()
+        for number in range(2 * PARTITIONS):
+            producer.produce(topic, str(number), partition=number % PARTITIONS)
+        expect(producer.flush(WAIT_S) == 0, "not acknowledged")
+        (open_one,) = transactions(self.address, "describe", "--transactional-id", name)
+        partitions = [f"{topic}-{partition}" for partition in range(PARTITIONS)]
+        expect(open_one["TransactionState"] == "Ongoing" and sorted(open_one["TopicPartitions"].split(",")) == partitions, str(open_one))
+        expect(0 < int(open_one["TransactionDurationMs"]) < 345_000, str(open_one))
+        (row,) = [it for it in transactions(self.address, "list") if it["TransactionalId"] == name]
+        expect(row["TransactionState"] == "Ongoing" and row["ProducerId"] == open_one["ProducerId"], f"{row} and {open_one}")
+        (writer,) = transactions(self.address, "describe-producers", "--topic", topic, "--partition", 1)
+        wanted = {"ProducerId": open_one["ProducerId"], "ProducerEpoch": open_one["ProducerEpoch"], "LastSequence": "1", "CurrentTransactionStartOffset": "0"}
+        expect({key: writer[key] for key in wanted} == wanted, f"{writer}, not {wanted}")
+        listed = [it["TransactionalId"] for it in transactions(self.address, "list", "--duration-filter", 600_000)]
+        expect(name not in listed, "it is listed among those that are open for ten minutes")
+        expect(transactions(self.address, "find-hanging", "--broker-id", self.broker()) == [], "an open transaction is called hanging")
+        producer.commit_transaction(WAIT_S)
+        (done,) = transactions(self.address, "describe", "--transactional-id", name)
+        expect(done["TransactionState"] == "CompleteCommit" and "TopicPartitions" not in done, str(done))
+        (writer,) = transactions(self.address, "describe-producers", "--topic", topic, "--partition", 1)
+        expect(writer["CurrentTransactionStartOffset"] == "None", f"after the commit: {writer}")
+
+    def broker(self):
+        with harness.Wire(self.address) as wire:
+            return wire.metadata()["brokers"][0][0]
+
+    def aborted_by_tool(self):
+        topic, producer = self.topic(), self.producer("aborted by a tool")
+        producer.begin_transaction()
+        producer.produce(topic, "aborted", partition=0)
+        expect(producer.flush(WAIT_S) == 0, "not acknowledged")
+        other = Producer({"bootstrap.servers": self.address})
+        other.produce(topic, "behind", partition=0)
+        expect(other.flush(WAIT_S) == 0, "not acknowledged")
+        expect(self.read(topic, "read_committed") == [], "something behind an open transaction is read")
+        transactions(self.address, "abort", "--topic", topic, "--partition", 0, "--start-offset", 0)
+        expect(self.read(topic, "read_committed") == ["behind"], "what is behind it is not read, or it is")
+
 
 def main():
     address = sys.argv[1]
-    checks, transactions = Checks(), Transactions(address)
-    checks.check("transactions that are committed and aborted", transactions.ends)
-    checks.check("what is behind an open transaction", transactions.open_ones_hold_back)
-    checks.check("offsets in a transaction", transactions.offsets)
-    checks.check("a newer producer", transactions.fencing)
-    checks.check("a transaction that nobody ends", transactions.forgotten)
+    checks, they = Checks(), Transactions(address)
+    checks.check("transactions that are committed and aborted", they.ends)
+    checks.check("what is behind an open transaction", they.open_ones_hold_back)
+    checks.check("offsets in a transaction", they.offsets)
+    checks.check("a newer producer", they.fencing)
+    checks.check("a transaction that nobody ends", they.forgotten)
+    checks.check("kafka-transactions tells of one", they.told)
+    checks.check("kafka-transactions aborts one", they.aborted_by_tool)
     checks.end()
 
 

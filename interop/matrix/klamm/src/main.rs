@@ -1,12 +1,15 @@
 //! Our own client; the commands are those of ../python/records.py.
 #![allow(clippy::disallowed_methods, reason = "a program reads files")]
 
+mod transfers;
+
 use std::{error::Error, fs};
 
 use klamm::{
     Admin, Assignment, Assignor, Client, ClientConfig, CommitError, Compression, ConsumedRecord, Consumer,
     ConsumerConfig, GroupConfig, GroupConsumer, GroupEvent, GroupProtocol, Isolation, OffsetQuestion,
     OutOfRange, OwnedRecord, PartitionName, Producer, ProducerConfig, Start, Timestamp, Topics,
+    TransactionalConfig,
 };
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
@@ -36,6 +39,11 @@ async fn main() -> Outcome<()> {
                 ..group_config(group, how)?
             };
             member(address, topic, config).await
+        }
+        ["transfers", address, topic, partitions, accounts, transactional_id, run, timeout_ms] => {
+            let timeout_ms = timeout_ms.parse()?;
+            let config = TransactionalConfig { timeout_ms, ..TransactionalConfig::new(transactional_id) };
+            transfers::run(address, topic, [partitions, accounts], run, config).await
         }
         ["version"] => {
             println!("{}", env!("CARGO_PKG_VERSION"));
