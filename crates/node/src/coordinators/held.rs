@@ -4,7 +4,8 @@
 //! ```text
 //!  request ──▶ nothing begins with it ─────────────────────────────────────────────────▶ carried out
 //!         └──▶ a transaction begins: its coordinator is asked ──▶ it covers the partition, and no mark came since ──▶ carried out
-//!                                                            └──▶ refused, and with it what came behind for the same partition
+//!                                    ▲                       ├──▶ refused, and with it what came behind for the same partition
+//!                                    └───────────────────────┴──  it does, but a mark came since: that of the transaction before, if all is well
 //! ```
 //! As long as a request is held, its producer's later ones by the same connection wait behind it, so that sequence numbers and offsets keep their order.
 
@@ -32,6 +33,9 @@ use crate::{
 
 /// The version in which brokers ask one another.
 const VERSION: i16 = 5;
+
+/// So often a coordinator is asked again, as marks came while it was asked. After that the client is to send it again.
+const OVERTAKEN_MAX: u32 = 3;
 
 /// All that are held.
 #[derive(Default)]
@@ -63,6 +67,8 @@ pub(crate) struct Waiting {
     asked: BTreeMap<TopicPartition, TransactionGuard>,
     /// Partitions that are not written to, and why.
     refused: Refused,
+    /// How often the coordinator was asked in vain, as a mark came meanwhile.
+    overtaken: u32,
 }
 
 /// Partitions that are not written to, and what their producer is told.
@@ -153,7 +159,15 @@ impl Held {
 
 impl Waiting {
     pub(crate) fn new(line: Line, transactional_id: String, then: Then, adds: bool) -> Self {
-        Self { line, transactional_id, then, adds, asked: BTreeMap::new(), refused: Refused::new() }
+        Self {
+            line,
+            transactional_id,
+            then,
+            adds,
+            asked: BTreeMap::new(),
+            refused: Refused::new(),
+            overtaken: 0,
+        }
     }
 
     /// What the producer is told where its coordinator says this.
@@ -280,7 +294,9 @@ impl Node {
         {
             went_on = true;
             let line = waiting.line;
-            self.go_on(now, waiting, &word, out);
+            if self.go_on(now, waiting, &word, out) {
+                continue;
+            }
             while let Some(next) = self.coordinators.held.next_of(line) {
                 if self.attempt(now, next, out) {
                     break;
@@ -290,7 +306,8 @@ impl Node {
         went_on
     }
 
-    fn go_on(&mut self, now: Now, mut waiting: Waiting, word: &Word, out: &mut Vec<Effect>) {
+    /// Tells whether it is held again.
+    fn go_on(&mut self, now: Now, mut waiting: Waiting, word: &Word, out: &mut Vec<Effect>) -> bool {
         let asked = std::mem::take(&mut waiting.asked);
         for key in asked.keys() {
             let Some(hosted) = self.hosted.get(key) else { continue };
@@ -299,9 +316,19 @@ impl Node {
                 waiting.refused.insert(*key, waiting.told(code));
             }
         }
-        // Where the coordinator was not asked, or a mark came since, its word is worth nothing: the client sends it again, and it is looked anew.
-        for (key, guard) in self.begun(now, &waiting, out) {
-            if asked.get(&key) != Some(&guard) {
+        // Where the coordinator was not asked, or a mark came since, its word is worth nothing.
+        let begun = self.begun(now, &waiting, out);
+        let is_covered = |(key, guard): (&TopicPartition, &TransactionGuard)| asked.get(key) == Some(guard);
+        if !begun.iter().all(is_covered) {
+            // Who begins its next transaction at once is told of it only when the marks of the last one are written, and so they come in between. In the older
+            // protocol a transaction has no epoch of its own, and a mark may mean that the request is too late.
+            if waiting.adds && waiting.overtaken < OVERTAKEN_MAX {
+                waiting.overtaken += 1;
+                waiting.asked = begun;
+                self.hold(now, waiting, out);
+                return true;
+            }
+            for (key, _) in begun.into_iter().filter(|(key, guard)| !is_covered((key, guard))) {
                 waiting.refused.insert(key, waiting.told(ErrorCode::CoordinatorNotAvailable));
             }
         }
@@ -311,6 +338,7 @@ impl Node {
             }
         }
         self.carry_out(now, waiting, out);
+        false
     }
 
     fn carry_out(&mut self, now: Now, waiting: Waiting, out: &mut Vec<Effect>) {
