@@ -7,6 +7,7 @@ mod data;
 mod group;
 mod log;
 mod topic;
+mod txn;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,6 +22,7 @@ pub(crate) use data::*;
 pub(crate) use group::*;
 pub(crate) use log::{LogCommand, LogDumpArgs, LogVerifyArgs};
 pub(crate) use topic::*;
+pub(crate) use txn::*;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -54,6 +56,8 @@ pub(crate) enum Command {
     Consume(ConsumeArgs),
     #[command(subcommand)]
     Group(GroupCommand),
+    #[command(subcommand)]
+    Txn(TxnCommand),
     #[command(subcommand)]
     Config(ConfigCommand),
     #[command(subcommand)]

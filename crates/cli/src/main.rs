@@ -34,6 +34,7 @@ mod serve;
 mod template;
 mod time;
 mod topic;
+mod txn;
 mod waiting;
 
 use std::process::ExitCode;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         Command::Produce(args) => produce::run(&args),
         Command::Consume(args) => consume::run(&args),
         Command::Group(command) => group::run(&command),
+        Command::Txn(command) => txn::run(&command),
         Command::Config(command) => config::run(&command),
         Command::Cluster(command) => cluster::run(&command),
         Command::Log(command) => log::run(&command),

@@ -11,7 +11,10 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Error, Result, anyhow, bail};
-use klamm_client::{Client, Delivered, Delivery, Producer, ProducerConfig, Record};
+use klamm_client::{
+    Cause, Client, Delivered, Delivery, Producer, ProducerConfig, Record, SendError, Transaction,
+    TransactionalProducer, Trouble,
+};
 use klamm_model::{Offset, RecordHeader};
 use serde_json::json;
 use tokio::time::sleep_until;
@@ -50,13 +53,65 @@ pub(crate) fn run(args: &ProduceArgs) -> Result<()> {
             Ok(client)
         };
         let client = interrupt.unless(begun).await?;
-        let producer = Producer::new(&client, config);
-        let writer = Writer::new(args, &shape, &client, producer, settings.timeout());
+        let sink = interrupt.unless(Sink::open(args, &client, &settings, config)).await?;
+        let writer = Writer::new(args, &shape, &client, sink, settings.timeout());
         let written = interrupt.unless(writer.or_watch(writer.write_all())).await;
         // Whatever ended it: what was accepted is on its way, and is waited for.
         let finished = interrupt.despite(writer.or_watch(writer.finish()), || writer.tell_of_missing()).await;
-        writer.end(written.and(finished))
+        let done = writer.end(written.and(finished));
+        let ended = interrupt.unless(writer.sink.end(done.is_ok())).await;
+        done.and(ended)
     })
+}
+
+/// Where records go: each counts for itself, or all count together.
+enum Sink {
+    Alone(Producer),
+    Together { producer: TransactionalProducer, transaction: Transaction },
+}
+
+impl Sink {
+    async fn open(
+        args: &ProduceArgs,
+        client: &Client,
+        settings: &Settings,
+        config: ProducerConfig,
+    ) -> Result<Self> {
+        let Some(id) = &args.transactional_id else { return Ok(Self::Alone(Producer::new(client, config))) };
+        let producer = TransactionalProducer::start(client, settings.transactional(id, config)?).await?;
+        let transaction = producer.begin().await?;
+        Ok(Self::Together { producer, transaction })
+    }
+
+    async fn accept(&self, record: Record<'_>) -> Result<Delivery, SendError> {
+        match self {
+            Self::Alone(producer) => producer.accept(record).await,
+            Self::Together { transaction, .. } => transaction.accept(record).await,
+        }
+    }
+
+    async fn flush(&self) {
+        match self {
+            Self::Alone(producer) => producer.flush().await,
+            Self::Together { transaction, .. } => transaction.flush().await,
+        }
+    }
+
+    fn troubles(&self) -> Vec<Trouble<Cause>> {
+        match self {
+            Self::Alone(producer) => producer.troubles(),
+            Self::Together { producer, .. } => producer.troubles(),
+        }
+    }
+
+    /// Has all of it count if it is there as a whole, and nothing of it if not.
+    async fn end(self, is_whole: bool) -> Result<()> {
+        match self {
+            Self::Alone(_) => Ok(()),
+            Self::Together { transaction, .. } if is_whole => Ok(transaction.commit().await?),
+            Self::Together { transaction, .. } => Ok(transaction.abort().await?),
+        }
+    }
 }
 
 /// What the settings say, and the command line about writing.
@@ -78,7 +133,7 @@ struct Writer<'a> {
     client: &'a Client,
     /// How long brokers may take to tell of a topic.
     timeout: Duration,
-    producer: Producer,
+    sink: Sink,
     headers: Vec<RecordHeader<'a>>,
     /// Shared by those who write, who wait for answers, and who look on.
     ledger: RefCell<Ledger>,
@@ -104,7 +159,7 @@ impl<'a> Writer<'a> {
         args: &'a ProduceArgs,
         shape: &'a Shape,
         client: &'a Client,
-        producer: Producer,
+        sink: Sink,
         timeout: Duration,
     ) -> Self {
         let header = |(name, value): &'a (String, String)| RecordHeader {
@@ -123,7 +178,7 @@ impl<'a> Writer<'a> {
             report: is_told.then(|| Report::to(io::stdout())),
         };
         let headers = args.headers.iter().map(header).collect();
-        Self { args, shape, client, timeout, producer, headers, ledger: ledger.into() }
+        Self { args, shape, client, timeout, sink, headers, ledger: ledger.into() }
     }
 
     /// Does the work, and says what is waited for when it does not go on.
@@ -151,7 +206,7 @@ impl<'a> Writer<'a> {
         } else {
             // Not how many: that would be a new reason whenever one more is read.
             let unacknowledged = "what was sent is not acknowledged";
-            let trouble = Missing::lasting(self.producer.troubles());
+            let trouble = Missing::lasting(self.sink.troubles());
             Some(trouble.map_or_else(
                 || Missing::new(unacknowledged),
                 |it| Missing { text: format!("{unacknowledged}: {}", it.text), ..it },
@@ -259,7 +314,7 @@ impl<'a> Writer<'a> {
             headers,
             timestamp: record.timestamp,
         };
-        let delivery = self.meanwhile(self.producer.accept(record)).await?;
+        let delivery = self.meanwhile(self.sink.accept(record)).await?;
         let mut ledger = self.ledger.borrow_mut();
         ledger.accepted += 1;
         ledger.pending.push_back((place, delivery));
@@ -274,7 +329,7 @@ impl<'a> Writer<'a> {
             }
         };
         // Nothing has to linger any more.
-        tokio::join!(settled, self.producer.flush());
+        tokio::join!(settled, self.sink.flush());
         let told = self.ledger.borrow_mut().report.as_mut().map(Report::finish);
         match told {
             Some(told) => told.await.or_else(|error| match error.kind() {

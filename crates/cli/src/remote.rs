@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Error, Result, anyhow, bail};
 use klamm_client::{
     Acks, Admin, CallError, Client, ClientConfig, ConsumerConfig, ProducerConfig, PropertyError,
-    foreign_property, metadata::Topic, property_names, read_properties,
+    TransactionalConfig, foreign_property, metadata::Topic, property_names, read_properties,
 };
 use klamm_model::ErrorCode;
 
@@ -96,6 +96,14 @@ impl Settings {
         let block_max_ms =
             if is_set(&self.given, "max.block.ms") { config.block_max_ms } else { block_max_ms };
         Ok(ProducerConfig { block_max_ms, ..config })
+    }
+
+    /// For one that writes in transactions, as this producer does without.
+    pub(crate) fn transactional(&self, id: &str, producer: ProducerConfig) -> Result<TransactionalConfig> {
+        let mut given = self.given.clone();
+        given.push(("transactional.id".to_owned(), id.to_owned()));
+        let config = TransactionalConfig::from_properties(&given).map_err(|error| usage(&error))?;
+        Ok(TransactionalConfig { producer, ..config })
     }
 
     /// Who asks for it must not lose it by another setting without a word; Kafka's clients refuse that, too.

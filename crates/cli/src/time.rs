@@ -145,6 +145,17 @@ fn days_before_year(year: i64) -> i64 {
     (1970..year).map(days_of_year).sum()
 }
 
+/// A time for people, as long as the largest of its units needs.
+pub(crate) fn span_text(ms: i64) -> String {
+    let (seconds, minutes, hours) = (ms / 1_000, ms / 60_000, ms / 3_600_000);
+    match (hours / 24, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}.{} s", ms % 1_000 / 100),
+        (0, 0, _) => format!("{minutes}m{:02}s", seconds % 60),
+        (0, _, _) => format!("{hours}h{:02}m", minutes % 60),
+        (days, _, _) => format!("{days}d{:02}h", hours % 24),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,6 +176,20 @@ mod tests {
         assert_eq!(duration("1h2m3s4ms"), Ok(Duration::from_millis(3_723_004)));
         for wrong in ["", "s", "0s", "-1s", "1h2", "1.5s", "99999999999s", "1é"] {
             assert_eq!(duration(wrong), Err(EXPECTED_DURATION.to_owned()), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn spans_are_told_in_two_units() {
+        for (ms, text) in [
+            (0, "0.0 s"),
+            (59_999, "59.9 s"),
+            (60_000, "1m00s"),
+            (3_599_999, "59m59s"),
+            (3_600_000, "1h00m"),
+            (90_061_000, "1d01h"),
+        ] {
+            assert_eq!(span_text(ms), text);
         }
     }
 

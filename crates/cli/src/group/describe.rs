@@ -6,12 +6,13 @@ use anyhow::Result;
 use klamm_client::{Admin, Client, CommittedOffset, GroupDescription, GroupMember, PartitionName};
 use serde_json::{Value, json};
 
-use super::lag::{Lag, lags, span_text};
+use super::lag::{Lag, lags};
 use super::or_dash;
 use crate::args::{Format, GroupDescribeArgs};
 use crate::failure::{Told, tell};
 use crate::output::{counted, or_nothing, print_json, print_line, print_table};
 use crate::remote::{self, Settings};
+use crate::time::span_text;
 
 pub(super) async fn run(args: &GroupDescribeArgs) -> Result<()> {
     let settings = remote::settings(&args.remote)?;

@@ -106,34 +106,9 @@ async fn first_timestamps(
     }
 }
 
-/// A time for people, as long as the largest of its units needs.
-pub(super) fn span_text(ms: i64) -> String {
-    let (seconds, minutes, hours) = (ms / 1_000, ms / 60_000, ms / 3_600_000);
-    match (hours / 24, hours, minutes) {
-        (0, 0, 0) => format!("{seconds}.{} s", ms % 1_000 / 100),
-        (0, 0, _) => format!("{minutes}m{:02}s", seconds % 60),
-        (0, _, _) => format!("{hours}h{:02}m", minutes % 60),
-        (days, _, _) => format!("{days}d{:02}h", hours % 24),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn spans_are_told_in_two_units() {
-        for (ms, text) in [
-            (0, "0.0 s"),
-            (59_999, "59.9 s"),
-            (60_000, "1m00s"),
-            (3_599_999, "59m59s"),
-            (3_600_000, "1h00m"),
-            (90_061_000, "1d01h"),
-        ] {
-            assert_eq!(span_text(ms), text);
-        }
-    }
 
     #[test]
     fn what_is_not_known_is_not_counted() {

@@ -11,6 +11,7 @@ mod log;
 mod settings;
 mod start;
 mod topic;
+mod txn;
 
 use std::fs::File;
 use std::process::{Command, Stdio};

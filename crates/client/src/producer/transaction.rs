@@ -140,6 +140,11 @@ impl Transaction {
         self.producer.post(record).await
     }
 
+    /// As [`Producer::flush`].
+    pub async fn flush(&self) {
+        self.producer.flush().await;
+    }
+
     /// Commits offsets of a group of consumers with the transaction, if the member that has read up to them still is what it says.
     pub async fn send_offsets(
         &self,
