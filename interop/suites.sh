@@ -4,7 +4,7 @@
 #   interop/suites.sh [--binary KLAMM | --kafka] [--only PART OF A NAME]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
-broker=(--set num.partitions=4 --set group.min.session.timeout.ms=1000) options=()
+broker=(--set num.partitions=4 --set group.min.session.timeout.ms=3000) options=()
 while [ $# -gt 0 ]; do
   case $1 in
     --binary) broker+=("$1" "$2"); shift 2 ;;

@@ -1,6 +1,12 @@
 //! Transfers of our own client; the words are those of ../../../bank.py.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use klamm::{
     Client, ClientConfig, Random, Record, Transaction, TransactionError, TransactionalConfig,
@@ -18,7 +24,7 @@ struct Transfer {
     amount: u64,
 }
 
-pub async fn run(
+pub(crate) async fn run(
     address: &str,
     topic: &str,
     counts: [&str; 2],
@@ -27,12 +33,14 @@ pub async fn run(
 ) -> Outcome<()> {
     let [partitions, accounts] = counts.map(str::parse::<u64>);
     let (partitions, accounts) = (partitions?, accounts?);
-    let mut leave = signal(SignalKind::terminate())?;
+    let (mut leave, leaving) = (signal(SignalKind::terminate())?, Arc::new(AtomicBool::new(false)));
+    let seen = leaving.clone();
+    tokio::spawn(async move {
+        leave.recv().await;
+        seen.store(true, Ordering::Relaxed);
+    });
     let client = Client::connect(ClientConfig::new(address)).await?;
-    let told = tokio::select! {
-        told = go_on(&client, topic, partitions, accounts, run, config) => told,
-        _ = leave.recv() => Ok(()),
-    };
+    let told = go_on(&client, topic, partitions, accounts, run, config, &leaving).await;
     match told {
         Err(TransactionError::Fenced { .. }) => println!("fenced"),
         other => other?,
@@ -47,6 +55,7 @@ async fn go_on(
     accounts: u64,
     run: &str,
     config: TransactionalConfig,
+    leaving: &AtomicBool,
 ) -> Result<(), TransactionError> {
     let producer = loop {
         match TransactionalProducer::start(client, config.clone()).await {
@@ -55,12 +64,13 @@ async fn go_on(
         }
     };
     println!("started");
-    for number in 0_u64.. {
+    for number in (0_u64..).take_while(|_| !leaving.load(Ordering::Relaxed)) {
         let transfer = Transfer::drawn(format!("{run}-{number}"), partitions, accounts);
         let transaction = begun(&producer).await?;
         let is_committed = transfer.is_made(topic, partitions, transaction, number % 5 == 4).await?;
         println!("{} {}", if is_committed { "committed" } else { "aborted" }, transfer.name);
     }
+    producer.close().await;
     Ok(())
 }
 
