@@ -39,8 +39,10 @@ impl<T: Clone + Default> Machine<T> {
         let Some(question) = self.end_question(call) else { return };
         match self.understood(&question, response) {
             Ok(()) => {
-                let it = self.transactions_mut();
-                (it.failing, it.not_before) = (None, Tick(0));
+                // Who was found may know nothing of us: only what it says itself shows that things go on.
+                if !matches!(question, Question::FindCoordinator | Question::FindGroupCoordinator(_)) {
+                    self.transactions_mut().failing = None;
+                }
                 out.push(Effect::Progress);
             }
             Err(code) => self.refused_by_coordinator(now, &question, code, out),
@@ -112,7 +114,7 @@ impl<T: Clone + Default> Machine<T> {
         if matches!(question, Question::AddPartitions(..) | Question::AddGroup(..)) && !error.was_not_sent() {
             self.transactions_mut().unsure = Some(question);
         }
-        self.ask_again(now, cause, out);
+        self.ask_again(now, &cause, out);
         true
     }
 
@@ -238,8 +240,8 @@ impl<T: Clone + Default> Machine<T> {
                 it.added_groups.insert(group.clone());
             }
             (Question::CommitOffsets(..), Response::TxnOffsetCommit(answer)) => {
-                let partitions = answer.topics.into_iter().flat_map(|topic| topic.partitions);
-                partitions.map(|it| check(it.error_code)).collect::<Result<(), _>>()?;
+                let mut partitions = answer.topics.into_iter().flat_map(|topic| topic.partitions);
+                partitions.try_for_each(|it| check(it.error_code))?;
                 self.transactions_mut().offsets_done();
             }
             (Question::End(_, protocol, _), Response::EndTxn(answer)) => {
@@ -269,10 +271,10 @@ impl<T: Clone + Default> Machine<T> {
     ) {
         let cause = Cause::Refused { code, message: None };
         match verdict(question, code) {
-            Verdict::Again => self.ask_again(now, cause, out),
+            Verdict::Again => self.ask_again(now, &cause, out),
             Verdict::Elsewhere => {
                 self.forget_coordinator(question);
-                self.ask_again(now, cause, out);
+                self.ask_again(now, &cause, out);
             }
             Verdict::Fails => self.fail_transaction(&cause, out),
             Verdict::Forgotten => {
@@ -296,7 +298,7 @@ impl<T: Clone + Default> Machine<T> {
         }
     }
 
-    fn ask_again(&mut self, now: Tick, cause: Cause, out: &mut Vec<Effect<T>>) {
+    fn ask_again(&mut self, now: Tick, cause: &Cause, out: &mut Vec<Effect<T>>) {
         let it = self.transactions_mut();
         Failing::note(&mut it.failing, now, cause.clone());
         let (tries, lasts) =
@@ -305,7 +307,7 @@ impl<T: Clone + Default> Machine<T> {
             // Nobody waits for that any more, and what it left is aborted in time.
             return self.transactions_over(TransactionError::Closed, out);
         }
-        let wait_us = self.wait_us(tries, &cause);
+        let wait_us = self.wait_us(tries, cause);
         self.transactions_mut().not_before = Tick(now.0 + wait_us);
     }
 }

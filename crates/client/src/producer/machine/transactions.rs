@@ -313,7 +313,7 @@ impl<T: Clone + Default> Machine<T> {
     pub(super) fn transactions_over(&mut self, error: TransactionError, out: &mut Vec<Effect<T>>) {
         let it = self.transactions_mut();
         if !matches!(it.phase, Phase::Over(_)) {
-            it.phase = Phase::Over(error);
+            (it.phase, it.unsure) = (Phase::Over(error), None);
             out.push(Effect::Progress);
         }
     }

@@ -446,7 +446,7 @@ fn a_coordinator_that_moved_or_gave_no_answer_is_looked_for_and_asked_again() {
     check(
         2,
         "1 append 0 a\n 2 ok #2 0\n 3 commit\n 4 said #3 NOT_COORDINATOR\n 200 tick\n 201 said #4 6\n 202 broken #5\n 400 tick\n \
-         401 said #6 COORDINATOR_NOT_AVAILABLE\n 600 tick\n 601 said #7 5\n 602 said #8 CONCURRENT_TRANSACTIONS\n 650 tick\n 651 said #9 7 1\n 651 end?",
+         401 said #6 COORDINATOR_NOT_AVAILABLE\n 600 tick\n 601 said #7 5\n 602 said #8 CONCURRENT_TRANSACTIONS\n 730 tick\n 731 said #9 7 1\n 731 end?",
         &expect![[r#"
             1 append 0 a
                 send #2 to 1: t-0 7/0@0 [a]
@@ -469,10 +469,10 @@ fn a_coordinator_that_moved_or_gave_no_answer_is_looked_for_and_asked_again() {
             601 said #7 5
                 ask #8 5: Implicit Commit as 7/0
             602 said #8 CONCURRENT_TRANSACTIONS
-            650 tick
+            730 tick
                 ask #9 5: Implicit Commit as 7/0
-            651 said #9 7 1
-            651 end?
+            731 said #9 7 1
+            731 end?
                 Some(Ok(()))
         "#]],
     );
@@ -718,4 +718,23 @@ fn who_closes_aborts_what_is_open_and_does_not_wait_for_ever() {
         let ended = world.machine.transaction_end().expect("known");
         assert_eq!(ended, if is_at_once { Ok(()) } else { Err(TransactionError::Closed) });
     }
+}
+
+#[test]
+fn who_is_sent_from_one_coordinator_to_another_asks_at_leisure() {
+    let mut world = World::transactional(Config { delivery_timeout_ms: 60_000, ..eager() }, &[1]);
+    world.run("0 tick\n 0 said #0 5\n 0 said #1 7 0\n 0 begin 2\n 1 append 0 a\n 2 ok #2 0\n 3 commit");
+    for now in 4..10_000 {
+        world.run(&format!("{now} tick"));
+        while let Some((call, question)) = world.asked.first_key_value() {
+            let said = match question {
+                Question::FindCoordinator => format!("{}", 5 + now % 2),
+                _ => "NOT_COORDINATOR".to_owned(),
+            };
+            world.run(&format!("{now} said #{} {said}", call.0));
+        }
+    }
+    // Two questions a time.
+    assert!((150..=260).contains(&world.machine.next_call), "{}", world.machine.next_call);
+    assert!(world.machine.transaction_trouble().is_some());
 }
