@@ -71,7 +71,8 @@ CLIENTS = [
     Client("franz", "franz-go, Go", [f"{TOOLS}/bin/matrix-franz"], no_such_time=end_offset, hows=("range", "roundrobin", "cooperative", "consumer")),
     Client("sarama", "sarama, Go", [f"{TOOLS}/bin/matrix-sarama"], hows=("range", "roundrobin")),
     Client("segmentio", "segmentio kafka-go, Go", [f"{TOOLS}/bin/matrix-segmentio"], idempotent=False, null_or_empty=False, hows=("range", "roundrobin")),
-    Client("klamm", "Klamm's own, Rust", [os.environ.get("MATRIX_KLAMM", "matrix-klamm")], readers=("confluent",)),
+    Client("klamm", "Klamm's own, Rust", [os.environ.get("MATRIX_KLAMM", "matrix-klamm")], readers=("confluent",),
+           hows=("range", "roundrobin", "cooperative", "consumer")),
     Client("rskafka", "rskafka, Rust", [f"{TOOLS}/bin/matrix-rskafka"], idempotent=False, null_headers=False),
 ]
 REFERENCE = CLIENTS[0]
