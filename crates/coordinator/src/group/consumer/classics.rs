@@ -159,7 +159,7 @@ impl Consumer {
     fn find_classic(&self, who: &Identity) -> Result<Arc<str>, GroupError> {
         let id = self.find(&who.member_id, who.instance_id.as_deref())?;
         let member = &self.members[&id];
-        if member.said.upgraded.is_none() {
+        if member.first_protocol().is_none() {
             return Err(GroupError::UnknownMember);
         }
         if who.generation == Some(member.has.epoch) { Ok(id) } else { Err(GroupError::IllegalGeneration) }
