@@ -4,8 +4,8 @@
 #   bench/kafka/install.sh [tools] [broker] [admin] [streams] [java2]        default: tools broker
 #
 # `broker` is the server to compare with, `tools` are Kafka's own command-line clients, `admin` those that still live among the server's classes,
-# `streams` is Kafka Streams, `java2` is an old client. They are class paths of their own on purpose: their versions differ, and one JVM must never see two. Java >= 17 and
-# Maven are needed.
+# `streams` is Kafka Streams, `java2` is an old client. They are class paths of their own on purpose: their versions differ, and one JVM must never
+# see two. Java >= 17 and Maven are needed.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
