@@ -49,7 +49,7 @@ fn limit(key: ApiKey) -> Option<&'static str> {
             "a replica that is not in sync is never elected yet: ELIGIBLE_LEADERS_NOT_AVAILABLE"
         }
         ApiKey::UpdateFeatures => {
-            "`metadata.version` has the one level 33 (4.4-IV2); nothing can be raised or lowered"
+            "`metadata.version` 33 (4.4-IV2), `group.version` 1 and `transaction.version` 2: nothing can be raised or lowered"
         }
         ApiKey::DescribeCluster => "brokers only: controllers have no listener for clients",
         _ => return None,
@@ -59,26 +59,6 @@ fn limit(key: ApiKey) -> Option<&'static str> {
 /// Why a key is not served to clients.
 fn reason(key: ApiKey) -> Option<&'static str> {
     Some(match key {
-        ApiKey::OffsetCommit
-        | ApiKey::OffsetFetch
-        | ApiKey::JoinGroup
-        | ApiKey::Heartbeat
-        | ApiKey::LeaveGroup
-        | ApiKey::SyncGroup
-        | ApiKey::DescribeGroups
-        | ApiKey::ListGroups
-        | ApiKey::DeleteGroups
-        | ApiKey::OffsetDelete => "not yet: consumer groups",
-        ApiKey::ConsumerGroupHeartbeat | ApiKey::ConsumerGroupDescribe => {
-            "not yet: consumer groups of the new protocol (KIP-848)"
-        }
-        ApiKey::AddPartitionsToTxn
-        | ApiKey::AddOffsetsToTxn
-        | ApiKey::EndTxn
-        | ApiKey::WriteTxnMarkers
-        | ApiKey::TxnOffsetCommit
-        | ApiKey::DescribeTransactions
-        | ApiKey::ListTransactions => "not yet: transactions",
         ApiKey::ShareGroupHeartbeat
         | ApiKey::ShareGroupDescribe
         | ApiKey::ShareFetch
