@@ -18,7 +18,7 @@ fn status_is_one_page() {
             topics  1, and 0 internal
             partitions  3: 0 offline, 0 under-replicated, 0 not led by their preferred leader
             data  0 B
-            features  metadata.version 33
+            features  group.version 1, metadata.version 33, transaction.version 2
 
             BROKER  ADDRESS  RACK  STATE  LEADERS  REPLICAS  DATA  FREE
               1  <address>  -  in service  3  3  0 B  <size>
