@@ -24,7 +24,8 @@ use crate::metrics::ConsumerMetrics;
 use crate::net::{Lane, Question, Target, seeded};
 use crate::trouble::Trouble;
 
-/// Reads partitions that it is told to read, without a group. Batches are fetched ahead in the background, in order for each partition.
+/// Reads partitions that it is told to read, without a group (for one there is [`GroupConsumer`](crate::GroupConsumer)). Batches are fetched ahead in the
+/// background, in order for each partition.
 ///
 /// ```no_run
 /// # async fn example(client: klamm_client::Client) -> Result<(), Box<dyn std::error::Error>> {

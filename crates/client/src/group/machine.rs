@@ -38,6 +38,7 @@ use crate::consumer::machine::Machine as Reader;
 use crate::consumer::{Config as ReadConfig, Effect as ReadEffect, Topics};
 use crate::metadata::Cluster;
 use crate::partitioner::Random;
+use crate::trouble::LASTING_MS;
 use classic::Classic;
 use commits::Commits;
 use consumer_protocol::Member;
@@ -100,13 +101,17 @@ pub struct Machine {
     events: VecDeque<Taken>,
     /// Since when the application has something to do, unless it waits for more.
     busy_since: Option<Tick>,
+    /// It asked for something when there was nothing.
+    waits: bool,
     /// It was busy for too long, and is out of the group until it asks for more.
     is_idle: bool,
     closing: Option<Closing>,
     failed: Option<GroupError>,
     calls: BTreeMap<CallId, Purpose>,
-    /// Answers of the coordinator that brought nothing, in a row.
+    /// Answers of the coordinator that brought nothing, in a row, and since when; told once where it lasts.
     failures: u32,
+    failing_since: Tick,
+    is_told: bool,
     next_call: u64,
     next_revocation: u64,
     wake: Option<Tick>,
@@ -136,11 +141,14 @@ impl Machine {
             hands: BTreeMap::new(),
             events: VecDeque::new(),
             busy_since: None,
+            waits: false,
             is_idle: false,
             closing: None,
             failed: None,
             calls: BTreeMap::new(),
             failures: 0,
+            failing_since: Tick(0),
+            is_told: false,
             next_call: 0,
             next_revocation: 0,
             wake: None,
@@ -174,7 +182,9 @@ impl Machine {
 
     fn wish_for(&mut self, now: Tick, wish: Wish) {
         self.wish = wish;
-        self.busy_since.get_or_insert(now);
+        if !self.waits {
+            self.busy_since.get_or_insert(now);
+        }
         self.follow_topics();
     }
 
@@ -206,7 +216,7 @@ impl Machine {
         self.hands.remove(&reader);
         self.is_idle = false;
         let taken = self.next_taken(reader);
-        self.busy_since = taken.is_some().then_some(now);
+        (self.busy_since, self.waits) = (taken.is_some().then_some(now), taken.is_none());
         taken
     }
 
@@ -341,6 +351,10 @@ impl Machine {
 
     fn find_coordinator(&mut self, now: Tick, out: &mut Vec<Effect>) {
         let Coordinator::Sought { not_before } = self.coordinator else { return };
+        if !self.is_told && self.failures > 0 && LASTING_MS <= now.ms_since(self.failing_since) {
+            self.is_told = true;
+            out.push(Effect::Note("no broker coordinates the group, trying on"));
+        }
         if now < not_before {
             return self.wake_at(Some(not_before));
         }
@@ -376,6 +390,9 @@ impl Machine {
 
     /// When to try again what brought nothing.
     fn later(&mut self, now: Tick) -> Tick {
+        if self.failures == 0 {
+            (self.failing_since, self.is_told) = (now, false);
+        }
         self.failures = self.failures.saturating_add(1);
         let backoff = self.reader.config().backoff;
         Tick(now.0 + backoff.wait_us(self.failures, &mut self.random))

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use klamm_client::{
-    Assignor, Client, ConsumerConfig, GroupConfig, GroupConsumer, GroupEvent, GroupProtocol, OutOfRange,
-    PartitionName, Topics,
+    Assignor, Client, CommitError, CommittedOffset, ConsumerConfig, GroupConfig, GroupConsumeError,
+    GroupConsumer, GroupError, GroupEvent, GroupProtocol, OutOfRange, PartitionName, Revocation, Start,
+    Topics,
 };
+use klamm_model::Offset;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -138,5 +140,141 @@ fn members_share_a_topic_and_whoever_comes_back_goes_on_where_the_group_has_comm
                 assert_eq!(read.concat(), expected, "{group}: partition {partition}");
             }
         }
+    });
+}
+
+fn consumer(client: &Client, topic: &str, config: GroupConfig) -> GroupConsumer {
+    let consumer = GroupConsumer::new(client, ConsumerConfig::default(), config);
+    consumer.subscribe(Topics::Named([topic.into()].into()));
+    consumer
+}
+
+async fn until_assigned(consumer: &GroupConsumer) -> Vec<PartitionName> {
+    loop {
+        if let GroupEvent::Assigned(partitions) = consumer.next().await.expect("a member") {
+            return partitions;
+        }
+    }
+}
+
+async fn until_revoked(consumer: &GroupConsumer) -> Revocation {
+    loop {
+        if let GroupEvent::Revoked(revocation) = consumer.next().await.expect("a member") {
+            return revocation;
+        }
+    }
+}
+
+#[test]
+fn what_is_revoked_is_ours_until_that_is_dropped_and_can_be_committed() {
+    with_topic(2, async |client, topic| {
+        for protocol in [GroupProtocol::Classic, GroupProtocol::Consumer] {
+            let config = config(topic, protocol, &[Assignor::CooperativeSticky]);
+            let one = consumer(&client, topic, config.clone());
+            assert_eq!(until_assigned(&one).await.len(), 2);
+            let two = consumer(&client, topic, config.clone());
+            let revocation = until_revoked(&one).await;
+            let partition = revocation.partitions()[0].clone();
+            assert_eq!(revocation.partitions().len(), 1, "{config:?}");
+            let place = CommittedOffset { metadata: "so far".into(), ..Offset::new(5).into() };
+            let committed = one.commit_offsets([(partition.clone(), place.clone())].into()).await;
+            assert_eq!(committed, Ok(()), "{config:?}");
+            assert_eq!(two.assignment(), [], "nobody else has it yet");
+            assert!(!one.seek(&partition, Start::Earliest), "nothing more is read of it");
+            drop(revocation);
+            assert_eq!(until_assigned(&two).await, std::slice::from_ref(&partition));
+            let told = two.committed(std::slice::from_ref(&partition)).await.expect("answers");
+            assert_eq!(told, [(partition.clone(), Ok(Some(place)))].into());
+            let (old, new) = (one.metadata(), two.metadata());
+            assert_eq!((&old.group_id, old.generation > 0), (&config.group_id, true), "{old:?}");
+            assert!(old.member_id != new.member_id && !new.member_id.is_empty(), "{old:?} {new:?}");
+            tokio::join!(one.close(), two.close());
+        }
+    });
+}
+
+#[test]
+fn a_stream_that_ends_early_loses_nothing() {
+    with_topic(1, async |client, topic| {
+        write_ten(&client, topic, 1).await;
+        let config = config(topic, GroupProtocol::Classic, &[Assignor::Range]);
+        let one = consumer(&client, topic, config.clone());
+        let partition = PartitionName::new(topic, 0);
+        for expected in [0, 1, 2] {
+            let record = one.records().next().await.expect("goes on").expect("readable");
+            assert_eq!(record.offset, Offset::new(expected));
+        }
+        assert_eq!(one.handed_out()[&partition].offset, Offset::new(3));
+        let mut records = one.records();
+        let record = records.next().await.expect("goes on").expect("readable");
+        assert_eq!(record.offset, Offset::new(3));
+        assert_eq!(one.commit().await, Ok(()));
+        assert!(one.seek(&partition, Start::At(Offset::new(8))));
+        let record = records.next().await.expect("goes on").expect("readable");
+        assert_eq!(record.offset, Offset::new(8), "what was taken before does not count");
+        assert!(one.seek(&partition, Start::At(Offset::new(6))));
+        one.close().await;
+        assert!(records.next().await.is_none(), "it is closed");
+        // What was handed out last is done, as it was closed.
+        let two = consumer(&client, topic, config);
+        let record = two.records().next().await.expect("goes on").expect("readable");
+        assert_eq!(record.offset, Offset::new(6));
+    });
+}
+
+#[test]
+fn whoever_comes_by_the_same_name_takes_the_place() {
+    with_topic(1, async |client, topic| {
+        let config = config(topic, GroupProtocol::Classic, &[Assignor::Range]);
+        let named = GroupConfig { instance_id: Some("the one".into()), ..config };
+        let old = consumer(&client, topic, named.clone());
+        until_assigned(&old).await;
+        let new = consumer(&client, topic, named);
+        until_assigned(&new).await;
+        let error = loop {
+            match old.next().await {
+                Ok(GroupEvent::Lost(_)) => {}
+                Ok(other) => panic!("{other:?}"),
+                Err(error) => break error,
+            }
+        };
+        let fenced = GroupError::Fenced { instance_id: "the one".into() };
+        assert_eq!(error, GroupConsumeError::Group(fenced));
+        assert_eq!(old.commit().await, Err(CommitError::Fenced));
+        old.close().await;
+        new.close().await;
+    });
+}
+
+#[test]
+fn who_is_busy_for_too_long_has_no_part_until_it_asks_for_more() {
+    with_topic(1, async |client, topic| {
+        write_ten(&client, topic, 1).await;
+        let config = config(topic, GroupProtocol::Classic, &[Assignor::Range]);
+        let busy = consumer(&client, topic, GroupConfig { poll_interval_max_ms: 300, ..config.clone() });
+        until_assigned(&busy).await;
+        let GroupEvent::Batch(_) = busy.next().await.expect("a member") else { panic!("no records") };
+        let other = consumer(&client, topic, config);
+        assert_eq!(until_assigned(&other).await.len(), 1);
+        assert_eq!(busy.metadata().generation, -1, "it is out");
+        other.close().await;
+        assert_eq!(until_assigned(&busy).await.len(), 1);
+        busy.close().await;
+    });
+}
+
+#[test]
+fn brokers_know_which_topics_an_expression_means() {
+    with_topic(2, async |client, topic| {
+        let config = config(topic, GroupProtocol::Consumer, &[]);
+        let one = GroupConsumer::new(&client, ConsumerConfig::default(), config.clone());
+        one.subscribe_regex(format!("{}.*", topic.replace('.', "[.]")));
+        assert_eq!(until_assigned(&one).await.len(), 2);
+        one.close().await;
+        let two = GroupConsumer::new(&client, ConsumerConfig::default(), config);
+        two.subscribe_regex("(");
+        let error = two.next().await.expect_err("it can't be understood");
+        let GroupConsumeError::Group(GroupError::Refused { code, .. }) = error else { panic!("{error}") };
+        assert_eq!(code, klamm_model::ErrorCode::InvalidRegularExpression);
     });
 }

@@ -23,6 +23,8 @@ struct Commit {
     /// Who waits for it, if anybody does.
     id: Option<CommitId>,
     offsets: Offsets,
+    /// Up to where the application was done with those partitions.
+    done: BTreeMap<PartitionName, Offset>,
     until: Tick,
     /// What stood in the way last.
     problem: String,
@@ -34,8 +36,8 @@ pub(super) struct Commits {
     /// Those that are under way together, and in whose name.
     sent: Option<(GroupMetadata, Vec<Commit>)>,
     not_before: Tick,
-    /// What the group has committed for partitions that we have, as far as is known.
-    known: BTreeMap<PartitionName, Offset>,
+    /// What the group has committed for partitions that we have, as far as is known, and up to where the application was done then.
+    known: BTreeMap<PartitionName, (Offset, Offset)>,
     by_itself_at: Option<Tick>,
 }
 
@@ -51,8 +53,8 @@ impl Commits {
         self.waiting.is_empty() && self.sent.is_none()
     }
 
-    pub(super) fn is_committed(&mut self, name: &PartitionName, offset: Offset) {
-        self.known.insert(name.clone(), offset);
+    pub(super) fn is_committed(&mut self, name: &PartitionName, offset: Offset, done: Offset) {
+        self.known.insert(name.clone(), (offset, done));
     }
 
     pub(super) fn forget_partition(&mut self, name: &PartitionName) {
@@ -90,12 +92,19 @@ impl Machine {
     fn queue_commit(&mut self, now: Tick, id: Option<CommitId>, offsets: Offsets) {
         let until = now.after_ms(self.request_timeout_ms());
         let problem = "the coordinator is not known".to_owned();
-        self.commits.waiting.push_back(Commit { id, offsets, until, problem });
+        let done = self.done().into_iter().filter(|(name, _)| offsets.contains_key(name));
+        let done = done.map(|(name, place)| (name, place.offset)).collect();
+        self.commits.waiting.push_back(Commit { id, offsets, done, until, problem });
     }
 
-    /// The same, with nobody who waits for it, for what is not committed yet.
+    /// The same, with nobody who waits for it, for what is not committed yet. What the application has committed counts, be it another place,
+    /// until it has gone on.
     pub(super) fn commit_what_changed(&mut self, now: Tick, mut places: Offsets) {
-        places.retain(|name, place| self.commits.known.get(name) != Some(&place.offset));
+        let is_known = |name: &PartitionName, place: &CommittedOffset| {
+            let known = self.commits.known.get(name);
+            known.is_some_and(|(offset, done)| [offset, done].contains(&&place.offset))
+        };
+        places.retain(|name, place| !is_known(name, place));
         if !places.is_empty() && self.is_member() {
             self.queue_commit(now, None, places);
         }
@@ -154,7 +163,7 @@ impl Machine {
             _ if me.generation < 0 => Chance::Never(CommitError::NotMember),
             Protocol::Classic(it) if it.is_stable() => Chance::Now(me),
             // Members that keep what they have can commit that when it is settled what they keep.
-            Protocol::Classic(_) if self.config.is_cooperative() => Chance::Later,
+            Protocol::Classic(_) if self.config.is_cooperative() && self.closing.is_none() => Chance::Later,
             Protocol::Classic(_) => Chance::Never(CommitError::RebalanceInProgress),
             Protocol::Consumer(_) => Chance::Now(me),
         }
@@ -241,7 +250,8 @@ impl Machine {
                         .map(|name| CommitError::Refused { partition: name.clone(), code: code(name) });
                     for (name, place) in &commit.offsets {
                         if code(name) == ErrorCode::None && self.owned.contains(name) {
-                            self.commits.is_committed(name, place.offset);
+                            let done = commit.done.get(name).copied().unwrap_or(place.offset);
+                            self.commits.is_committed(name, place.offset, done);
                         }
                     }
                     end(&commit, refused.map_or(Ok(()), Err), out);

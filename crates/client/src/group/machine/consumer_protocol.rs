@@ -79,7 +79,8 @@ impl Member {
     }
 
     pub(super) fn leave_request(&self, config: &Config) -> Option<Versions> {
-        self.epoch?;
+        // The coordinator may have heard of who has not heard of it.
+        self.epoch.or(self.telling.is_some().then_some(JOINS))?;
         let member_epoch = if config.instance_id.is_some() { LEAVES_FOR_NOW } else { LEAVES };
         let request = self.heartbeat(config, member_epoch);
         Some((Request::ConsumerGroupHeartbeat(Box::new(request)), None))

@@ -95,6 +95,9 @@ impl Machine {
         self.closing = Some(Closing::Committing(now.after_ms(self.request_timeout_ms())));
         self.leaving = None;
         self.events.clear();
+        // Whatever it would still be given it does not want.
+        let is_wanted = |purpose: &Purpose| matches!(purpose, Purpose::FindCoordinator | Purpose::Commit);
+        self.calls.retain(|_, purpose| is_wanted(purpose));
         self.read(out, |reader, out| reader.close(out));
     }
 

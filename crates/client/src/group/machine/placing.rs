@@ -91,7 +91,7 @@ impl Machine {
                 OutOfRange::Fail => {}
             };
         };
-        self.commits.is_committed(name, committed.offset);
+        self.commits.is_committed(name, committed.offset, committed.offset);
         self.reader.begin(name, Start::At(committed.offset), committed.leader_epoch);
     }
 }

@@ -2,6 +2,7 @@
 
 mod classic;
 mod consumer_protocol;
+mod random;
 
 use std::fmt::Write;
 
@@ -364,6 +365,7 @@ fn answer(asked: &Request, kind: &str, words: &[&str]) -> Response {
                 partitions,
             };
             let assignment = match words {
+                _ if error_code != 0 => None,
                 [_] => None,
                 [_, "nothing"] => Some(beats::Assignment::default()),
                 [_, partitions @ ..] => {
@@ -377,7 +379,7 @@ fn answer(asked: &Request, kind: &str, words: &[&str]) -> Response {
                 error_code,
                 member_epoch: if error_code == 0 { number(words[0]) } else { 0 },
                 heartbeat_interval_ms: 500,
-                assignment: assignment.filter(|_| error_code == 0),
+                assignment,
                 ..Default::default()
             })
         }

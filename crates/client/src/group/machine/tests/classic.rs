@@ -231,6 +231,28 @@ fn an_eager_member_gives_up_everything_before_it_joins_again() {
 }
 
 #[test]
+fn what_the_application_commits_itself_is_not_overwritten() {
+    let script = "6 commit 1 t-0:40\n 7 committed #4\n 304 refused #5 REBALANCE_IN_PROGRESS\n 305 take\n 306 acknowledge 1";
+    check_settled(
+        eager(),
+        script,
+        &expect![[r#"
+        6 commit 1 t-0:40
+            #4 at 1: commit in 1: t-0@40
+        7 committed #4
+            commit 1 is done
+          302
+            #5 at 1: heartbeat of m in 1
+        304 refused #5 REBALANCE_IN_PROGRESS
+        305 take
+            revoked t-0 t-1 by 1
+        306 acknowledge 1
+            #6 at 1: join as "m", range of {"t"} with [] in 1: the group's partitions are shared anew
+    "#]],
+    );
+}
+
+#[test]
 fn a_cooperative_member_gives_up_what_moves_when_it_knows() {
     let script = "6 fetched #0 t-0 7+2\n 7 take\n 304 refused #4 REBALANCE_IN_PROGRESS\n 305 joined #5 2 cooperative-sticky m\n
         306 synced #6 t-1\n 307 take\n 308 fetched #1 t-1 0+1\n 309 take\n 310 acknowledge 1\n 311 committed #7\n
@@ -475,6 +497,17 @@ fn a_coordinator_that_is_gone_is_looked_for_and_nothing_is_lost() {
         501 beaten #9
     "#]],
     );
+}
+
+#[test]
+fn a_coordinator_that_stays_away_is_told_of_once() {
+    let mut world = World::new(by_hand(eager()));
+    world.run(&settled("range"));
+    for moment in 1..100 {
+        let call = *world.asked.keys().last().expect("something was asked");
+        world.run(&format!("{} take\n{} broken {call}", moment * 200, moment * 200 + 150));
+    }
+    assert_eq!(world.log.matches("note: no broker coordinates the group").count(), 1, "{}", world.log);
 }
 
 #[test]
