@@ -220,6 +220,7 @@ fn the_page_about_hostile_brokers_names_tests_that_are_there() {
         include_str!("../../src/sasl/tests.rs"),
         include_str!("../../src/consumer/machine/tests.rs"),
         include_str!("../../src/consumer/machine/tests/hostile.rs"),
+        include_str!("../../src/producer/machine/tests/hostile.rs"),
         include_str!("../../src/producer/machine/tests/transactions.rs"),
     ]
     .concat();
