@@ -513,16 +513,23 @@ pub(crate) fn request_of(command: &Command) -> (Request, i16) {
 }
 
 fn create_request(command: &CreateTopics) -> CreateTopicsRequest {
-    let topics = command
-        .topics
-        .iter()
-        .map(|topic| create_topics::CreatableTopic {
+    let topic = |topic: &NewTopic| {
+        let Layout::Counted { partitions, replication_factor } = topic.layout else {
+            panic!("a broker leaves to its controller where partitions go: {topic:?}")
+        };
+        let config = |(name, value): &(String, Option<String>)| create_topics::CreatableTopicConfig {
+            name: name.clone(),
+            value: value.clone(),
+        };
+        create_topics::CreatableTopic {
             name: topic.name.clone(),
-            num_partitions: -1,
-            replication_factor: -1,
+            num_partitions: partitions.unwrap_or(-1),
+            replication_factor: replication_factor.unwrap_or(-1),
+            configs: topic.configs.iter().map(config).collect(),
             ..Default::default()
-        })
-        .collect();
+        }
+    };
+    let topics = command.topics.iter().map(topic).collect();
     CreateTopicsRequest { topics, validate_only: command.validate_only, ..Default::default() }
 }
 
@@ -639,5 +646,22 @@ fn refused(key: TopicPartition, code: ErrorCode) -> AlterPartitionError {
         ErrorCode::UnknownTopicId => AlterPartitionError::UnknownTopic { id: key.topic },
         ErrorCode::UnknownTopicOrPartition => AlterPartitionError::UnknownPartition { partition: key },
         _ => AlterPartitionError::Impossible { what: code.name() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Or the coordinators' topics would have one partition, and never be compacted, in clusters whose controller is another broker.
+    #[test]
+    fn a_topic_that_a_broker_asks_its_controller_for_is_the_one_that_it_means() {
+        let topic = NewTopic {
+            name: "__consumer_offsets".to_owned(),
+            layout: Layout::Counted { partitions: Some(50), replication_factor: Some(3) },
+            configs: vec![("cleanup.policy".to_owned(), Some("compact".to_owned()))],
+        };
+        let asked = create_request(&CreateTopics { topics: vec![topic.clone()], validate_only: false });
+        assert_eq!(asked.topics.iter().map(new_topic).collect::<Vec<_>>(), [topic]);
     }
 }
