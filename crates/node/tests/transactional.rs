@@ -9,10 +9,10 @@ use klamm_model::{
 };
 use klamm_node::{Event, Listener, PeerFailure};
 use klamm_wire::{
-    AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, EndTxnRequest, EndTxnResponse, FetchRequest,
-    FindCoordinatorRequest, InitProducerIdRequest, InitProducerIdResponse, ListTransactionsRequest,
-    OffsetFetchRequest, ProduceRequest, Records, Request, Response, TxnOffsetCommitRequest,
-    WriteTxnMarkersRequest, WriteTxnMarkersResponse,
+    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, EndTxnRequest,
+    EndTxnResponse, FetchRequest, FindCoordinatorRequest, InitProducerIdRequest, InitProducerIdResponse,
+    ListTransactionsRequest, OffsetFetchRequest, ProduceRequest, Records, Request, Response,
+    TxnOffsetCommitRequest, WriteTxnMarkersRequest, WriteTxnMarkersResponse,
     add_partitions_to_txn::{
         AddPartitionsToTxnPartitionResult, AddPartitionsToTxnResult, AddPartitionsToTxnTopic,
         AddPartitionsToTxnTopicResult,
@@ -316,6 +316,26 @@ fn offsets_count_when_their_transaction_does_and_are_there_after_a_restart() {
     let ended = end(&mut world, 5, &who, true);
     assert_eq!(code(ended.error_code), Code::None);
     assert_eq!(committed(&mut world, true), (Code::None, 8));
+}
+
+/// Producers of the older protocol look for the group's coordinator, who has its topic made, only afterwards.
+#[test]
+fn a_group_is_added_to_a_transaction_before_anybody_has_looked_for_its_coordinator() {
+    let mut world = World::new();
+    let request = FindCoordinatorRequest { key: "x".into(), key_type: 1, ..Default::default() };
+    assert_eq!(code(ask!(world, 3, FindCoordinator(request)).error_code), Code::None);
+    let who = init(&mut world);
+    // The second time shows that the first transaction came to its end, with nothing there to mark.
+    for _ in 0..2 {
+        let request = AddOffsetsToTxnRequest {
+            transactional_id: "x".into(),
+            producer_id: who.producer_id,
+            producer_epoch: who.producer_epoch,
+            group_id: "g".into(),
+        };
+        assert_eq!(code(ask!(world, 3, AddOffsetsToTxn(request)).error_code), Code::None);
+        assert_eq!(code(end(&mut world, 4, &who, true).error_code), Code::None);
+    }
 }
 
 #[test]

@@ -2,10 +2,7 @@
 
 use klamm_coordinator::transaction::Identity;
 use klamm_model::{ErrorCode, ProducerEpoch, ProducerId};
-use klamm_wire::{
-    AddOffsetsToTxnRequest, AddOffsetsToTxnResponse, InitProducerIdResponse, Request, Response,
-    TxnOffsetCommitRequest,
-};
+use klamm_wire::{AddOffsetsToTxnRequest, InitProducerIdResponse, Request, Response, TxnOffsetCommitRequest};
 
 use super::{groups, reply};
 use crate::{
@@ -72,13 +69,11 @@ fn add_offsets(
     request: &AddOffsetsToTxnRequest,
     out: &mut Vec<Effect>,
 ) {
-    let Some(topic) = node.image.topic_named(Kind::Groups.topic()) else {
-        // Whoever looks for the group's coordinator has it made.
-        let error_code = ErrorCode::CoordinatorNotAvailable.code();
-        let response = AddOffsetsToTxnResponse { error_code, ..Default::default() };
-        return reply(to, Response::AddOffsetsToTxn(response), out);
-    };
-    let partition = find::partition_of(&request.group_id, topic.partitions.len());
+    // It need not be there yet: producers look for the group's coordinator, who has it made, after they have asked for this.
+    let topic = node.image.topic_named(Kind::Groups.topic());
+    let partition_count =
+        topic.map_or(node.config.offsets_topic.partition_count as usize, |it| it.partitions.len());
+    let partition = find::partition_of(&request.group_id, partition_count);
     let parts = transactions::add_offsets(request, partition);
     groups::ask_all(node, now, to, version, Kind::Transactions, parts, out);
 }
