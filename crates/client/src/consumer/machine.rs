@@ -289,6 +289,11 @@ impl Machine {
                 self.metrics.bytes += bytes.len() as u64;
                 self.metrics.batches += 1;
                 slot.epoch_before = slot.handed_epoch;
+                // Marks and what was aborted are not for the application: it is past them too.
+                let next = match slot.position {
+                    Position::At(position) if slot.waiting.is_empty() => position,
+                    _ => next,
+                };
                 (slot.handed_to, slot.handed_epoch, slot.was_handed_out) = (next, epoch, true);
                 slot.note_end();
                 Ok(FetchedBatch {

@@ -217,6 +217,13 @@ impl World {
             }
             ["close"] => self.machine.close(&mut self.effects),
             ["take"] => self.take(),
+            ["positions"] => {
+                for it in self.machine.positions() {
+                    let place = it.position.map_or(-1, Offset::raw);
+                    writeln!(self.log, "    {}: {place}, lag {:?}", it.partition, it.lag())
+                        .expect("writes to memory");
+                }
+            }
             ["troubles"] => {
                 for trouble in self.machine.troubles(now) {
                     writeln!(self.log, "    {trouble}").expect("writes to memory");
@@ -825,7 +832,7 @@ fn a_paused_partition_keeps_its_place_and_the_others_go_on() {
 fn nothing_is_read_of_aborted_transactions_nor_beyond_the_first_open_one() {
     let config = Config { isolation: Isolation::ReadCommitted, ..Config::default() };
     let script = "0 tick\n 1 fetched #0 0 12 t7:0+2 t8:2+1 3+1 abort7:4+1 t7:5+1 commit8:6+1 commit7:7+1 t9:8+2 aborted9@8 aborted7@0\n \
-        2 take\n 3 take\n 4 take\n 5 take\n 6 fetched #1 0 12 t9:10+1 abort9:11+1 aborted9@8\n 7 take";
+        2 take\n 3 take\n 3 positions\n 4 take\n 4 positions\n 5 take\n 6 fetched #1 0 12 t9:10+1 abort9:11+1 aborted9@8\n 7 take\n 8 positions";
     check_with(
         &config,
         &[1],
@@ -841,8 +848,12 @@ fn nothing_is_read_of_aborted_transactions_nor_beyond_the_first_open_one() {
                 0: 2
             3 take
                 0: 3
+            3 positions
+                0: 4, lag Some(8)
             4 take
                 0: 5
+            4 positions
+                0: 10, lag Some(2)
             5 take
                 nothing
             6 fetched #1 0 12 t9:10+1 abort9:11+1 aborted9@8
@@ -850,6 +861,8 @@ fn nothing_is_read_of_aborted_transactions_nor_beyond_the_first_open_one() {
                 fetch #2 of 1, waiting 500 ms: 0 from 12
             7 take
                 nothing, at the end
+            8 positions
+                0: 12, lag Some(0)
         "#]],
     );
 }
