@@ -20,7 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("node", &["model", "wire", "log", "quorum", "replica", "cluster", "coordinator"]),
     ("client", &["model", "wire"]),
     ("server", &["model", "wire", "log", "quorum", "replica", "cluster", "node"]),
-    ("sim", &["model", "wire", "log", "quorum", "replica", "cluster", "node", "client"]),
+    ("sim", &["model", "wire", "log", "quorum", "replica", "cluster", "coordinator", "node", "client"]),
     ("klamm", &["model", "client", "server"]),
     ("cli", &["model", "wire", "client", "server"]),
     ("fuzz-targets", &["model", "wire", "log", "quorum", "replica", "cluster", "node", "server"]),

@@ -4,11 +4,22 @@
 //! here is asked of the code under test, and nothing here stops it: a broken rule is noted, with the number of the invariant.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
+use klamm_client::Isolation;
+use klamm_coordinator::record::TransactionState;
 use klamm_model::{BrokerId, PartitionIndex, TopicPartition};
 
-use crate::{client::Place, outcomes::Outcomes, replicas::Replicas, timeline::Timeline};
+use crate::{
+    client::Place,
+    groups::Groups,
+    outcomes::Outcomes,
+    replicas::Replicas,
+    stored::{Commits, Ending, Fate, FinalRecord, Stored},
+    timeline::Timeline,
+    transfers::Transfers,
+};
 
 /// A broken invariant.
 #[derive(Clone, Debug)]
@@ -66,6 +77,12 @@ pub struct Checker {
     pub replicas: Replicas,
     /// What producers told.
     pub outcomes: Outcomes,
+    /// What transactional producers told.
+    pub transfers: Transfers,
+    /// What members of groups told.
+    pub groups: Groups,
+    passed_over: BTreeSet<(Place, bool, i64, i64, usize)>,
+    read_committed: BTreeSet<(Place, i64)>,
     read: BTreeMap<Place, BTreeMap<i64, Seen>>,
     topics: BTreeSet<String>,
     sessions: BTreeMap<i64, usize>,
@@ -148,10 +165,21 @@ impl Checker {
         self.findings.broken("I3", what);
     }
 
-    /// An application was handed another offset than the next one.
-    pub fn skipped(&mut self, place: &Place, client: usize, wanted: &str, given: i64) {
-        let what = format!("client {client}: {place:?}: {wanted} is next, {given} was given");
+    /// An application was handed an offset that it had been handed.
+    pub fn read_again(&mut self, place: &Place, client: usize, next: i64, given: i64) {
+        let what = format!("client {client}: {place:?}: {next} is next, {given} was given");
         self.findings.broken("I11", what);
+    }
+
+    /// An application was handed nothing at these offsets. It is looked at in the end whether there was something.
+    pub fn passed_over(&mut self, place: &Place, client: usize, isolation: Isolation, offsets: Range<i64>) {
+        let is_committed = isolation == Isolation::ReadCommitted;
+        self.passed_over.insert((place.clone(), is_committed, offsets.start, offsets.end, client));
+    }
+
+    /// A record was read by somebody who wants to read only what is committed.
+    pub fn read_committed(&mut self, place: &Place, offset: i64) {
+        self.read_committed.insert((place.clone(), offset));
     }
 
     /// A consumer was given a record that the same answer says is not committed.
@@ -182,7 +210,7 @@ impl Checker {
             );
             self.findings.broken("I2", what);
         }
-        if value.is_none_or(|value| !self.outcomes.knows(value)) {
+        if value.is_none_or(|value| !self.outcomes.knows(value) && !self.transfers.knows(value)) {
             let what =
                 format!("client {client}: {place:?}: offset {offset} holds {value:?}, which nobody sent");
             self.findings.broken("I2", what);
@@ -190,20 +218,91 @@ impl Checker {
     }
 
     /// Looks at everything once more when all is quiet: `logs` are the partitions as their leaders have them.
-    pub fn conclude(&mut self, logs: &BTreeMap<TopicPartition, Vec<FinalRecord>>) {
+    pub fn conclude(&mut self, logs: &BTreeMap<TopicPartition, Vec<u8>>) {
         let image = self.replicas.newest_image();
-        let mut named = BTreeMap::new();
-        for (partition, records) in logs {
-            let topic = image.topic(partition.topic).expect("it has partitions").name.clone();
-            let place = Place { topic: Arc::from(&*topic), partition: partition.partition.0 };
-            named.insert(place, (*partition, records.as_slice()));
+        let mut records = BTreeMap::new();
+        let mut commits = Commits::new();
+        let mut endings = BTreeSet::new();
+        for (partition, bytes) in logs {
+            let topic = &image.topic(partition.topic).expect("it has partitions").name;
+            let stored = Stored::read(bytes);
+            self.look_at_endings(*partition, &stored.endings, &mut endings);
+            match &**topic {
+                "__transaction_state" => self.look_at_transactions(&stored),
+                "__consumer_offsets" => commits.append(&mut stored.commits()),
+                _ => {
+                    let place = Place { topic: Arc::from(&**topic), partition: partition.partition.0 };
+                    records.insert(place, (*partition, stored.records()));
+                }
+            }
         }
+        let named = records.iter().map(|(place, (key, records))| (place.clone(), (*key, records.as_slice())));
+        let named = named.collect();
         self.outcomes.conclude(&named, &mut self.findings);
+        self.transfers.conclude(&named, &commits, &mut self.findings);
+        self.groups.conclude(&named, &mut self.findings);
         self.what_was_read_is_still_there(&named);
+        self.what_was_passed_over_does_not_count(&named);
         for name in &self.topics {
             if image.topic_named(name).is_none() {
                 self.findings
                     .broken("I18", format!("topic {name} was acknowledged as created and is not there"));
+            }
+        }
+    }
+
+    /// Marks end what is of their own epoch, or of the one before; those of one epoch that belongs to one transaction agree in all partitions.
+    fn look_at_endings(
+        &mut self,
+        partition: TopicPartition,
+        endings: &[Ending],
+        others: &mut BTreeSet<Ending>,
+    ) {
+        for ending in endings {
+            let bumps = ending.epoch - ending.of_epoch;
+            let disagrees = others.contains(&Ending { is_commit: !ending.is_commit, ..*ending });
+            if bumps == 1 && disagrees {
+                let what = format!("{partition}: {ending:?}, and the opposite in another partition");
+                self.findings.broken("I15", what);
+            }
+            if bumps < 0 {
+                self.findings.broken("I15", format!("{partition}: an older producer's mark: {ending:?}"));
+            }
+            others.insert(*ending);
+        }
+    }
+
+    fn look_at_transactions(&mut self, stored: &Stored<'_>) {
+        for (id, transaction) in stored.transactions() {
+            if is_under_way(transaction.state) {
+                self.findings.broken("I16", format!("transaction of {id} has no end: {transaction:?}"));
+            }
+        }
+    }
+
+    fn what_was_passed_over_does_not_count(
+        &mut self,
+        logs: &BTreeMap<Place, (TopicPartition, &[FinalRecord])>,
+    ) {
+        let fate_of = |place: &Place, offset: i64| {
+            let (_, records) = logs.get(place)?;
+            records.get(usize::try_from(offset).ok()?).map(|record| record.fate)
+        };
+        for (place, is_committed, from, to, client) in &self.passed_over {
+            let is_left_out = |fate| fate == Fate::Mark || (*is_committed && fate == Fate::Aborted);
+            if let Some(offset) =
+                (*from..*to).find(|offset| !fate_of(place, *offset).is_some_and(is_left_out))
+            {
+                let what =
+                    format!("client {client}: {place:?}: {from} is next, {to} was given; {offset} counts");
+                self.findings.broken("I11", what);
+            }
+        }
+        for (place, offset) in &self.read_committed {
+            let fate = fate_of(place, *offset);
+            if fate != Some(Fate::Counts) {
+                let what = format!("offset {offset} of {place:?} was read as committed, and is {fate:?}");
+                self.findings.broken("I10", what);
             }
         }
     }
@@ -223,13 +322,10 @@ impl Checker {
     }
 }
 
-/// A record as it is stored when all is quiet.
-#[derive(Clone, Copy, Debug)]
-pub struct FinalRecord {
-    /// Where.
-    pub offset: i64,
-    /// Of which leader.
-    pub epoch: i32,
-    /// What.
-    pub value: Option<u64>,
+/// Whether a transaction has not come to its end.
+pub fn is_under_way(state: TransactionState) -> bool {
+    matches!(
+        state,
+        TransactionState::Ongoing | TransactionState::PrepareCommit | TransactionState::PrepareAbort
+    )
 }

@@ -15,12 +15,16 @@ use crate::{
 
 pub mod admin;
 pub mod consumer;
+pub mod member;
 mod pool;
 pub mod producer;
+pub mod teller;
 
 pub use admin::Admin;
 pub use consumer::Consumer;
+pub use member::{GroupPlan, Member};
 pub use producer::Producer;
+pub use teller::Teller;
 
 /// What clients do wrong on purpose.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -95,8 +99,12 @@ pub struct Client {
 pub enum Kind {
     /// Writes.
     Producer(Box<Producer>),
+    /// Writes in transactions.
+    Teller(Box<Teller>),
     /// Reads.
     Consumer(Box<Consumer>),
+    /// Reads as one of a group.
+    Member(Box<Member>),
     /// Creates topics.
     Admin(Box<Admin>),
 }
@@ -119,7 +127,9 @@ impl Client {
         }
         match &mut self.kind {
             Kind::Producer(it) => it.wake(scene),
+            Kind::Teller(it) => it.wake(scene),
             Kind::Consumer(it) => it.wake(scene),
+            Kind::Member(it) => it.wake(scene),
             Kind::Admin(it) => it.wake(scene),
         }
         self.plan_wake(self.next_wake(), scene.timeline);
@@ -135,7 +145,9 @@ impl Client {
     ) {
         match &mut self.kind {
             Kind::Producer(it) => it.answered(scene, server, token, answer),
+            Kind::Teller(it) => it.answered(scene, server, token, answer),
             Kind::Consumer(it) => it.answered(scene, server, token, answer),
+            Kind::Member(it) => it.answered(scene, server, token, answer),
             Kind::Admin(it) => it.answered(scene, server, token, answer),
         }
         self.plan_wake(self.next_wake(), scene.timeline);
@@ -144,7 +156,9 @@ impl Client {
     fn next_wake(&self) -> Option<u64> {
         match &self.kind {
             Kind::Producer(it) => it.next_wake(),
+            Kind::Teller(it) => it.next_wake(),
             Kind::Consumer(it) => it.next_wake(),
+            Kind::Member(it) => it.next_wake(),
             Kind::Admin(it) => it.next_wake(),
         }
     }
@@ -161,7 +175,9 @@ impl Client {
     pub fn calm_down(&mut self, timeline: &mut Timeline) {
         match &mut self.kind {
             Kind::Producer(it) => it.calm_down(),
+            Kind::Teller(it) => it.calm_down(),
             Kind::Consumer(it) => it.calm_down(),
+            Kind::Member(it) => it.calm_down(),
             Kind::Admin(_) => {}
         }
         self.plan_wake(Some(timeline.now()), timeline);
@@ -171,8 +187,10 @@ impl Client {
     pub fn waits_for(&self) -> Option<String> {
         match &self.kind {
             Kind::Producer(it) if !it.is_done() => Some(it.waits_for()),
+            Kind::Teller(it) if !it.is_done() => Some(it.waits_for()),
             Kind::Admin(it) if !it.is_done() => Some(it.waits_for()),
-            Kind::Producer(_) | Kind::Consumer(_) | Kind::Admin(_) => None,
+            Kind::Member(it) => it.waits_for(),
+            Kind::Producer(_) | Kind::Teller(_) | Kind::Consumer(_) | Kind::Admin(_) => None,
         }
     }
 
@@ -180,7 +198,15 @@ impl Client {
     pub fn as_consumer(&self) -> Option<&Consumer> {
         match &self.kind {
             Kind::Consumer(it) => Some(it),
-            Kind::Producer(_) | Kind::Admin(_) => None,
+            Kind::Producer(_) | Kind::Teller(_) | Kind::Member(_) | Kind::Admin(_) => None,
+        }
+    }
+
+    /// The client as a member of a group.
+    pub fn as_member(&self) -> Option<&Member> {
+        match &self.kind {
+            Kind::Member(it) => Some(it),
+            Kind::Producer(_) | Kind::Teller(_) | Kind::Consumer(_) | Kind::Admin(_) => None,
         }
     }
 }

@@ -15,19 +15,22 @@ pub mod dice;
 pub mod disk;
 pub mod engine;
 pub mod faults;
+pub mod groups;
 pub mod machine;
 pub mod network;
 pub mod outcomes;
 pub mod replicas;
+pub mod stored;
 pub mod timeline;
 pub mod trace;
+pub mod transfers;
 pub mod world;
 
-pub use world::{Options, Outcome, Sabotage, run};
+pub use world::{BrokerSabotage, Options, Outcome, Sabotage, Workload, run};
 
 /// Machines in the world.
 pub const NODE_COUNT: usize = 3;
-/// Clients in the world: three producers, two consumers, one who creates topics.
+/// Clients in the world: three who write, two who read, one who creates topics.
 pub const CLIENT_COUNT: usize = 6;
 /// Everybody who is on the network.
 pub const PARTY_COUNT: usize = NODE_COUNT + CLIENT_COUNT;

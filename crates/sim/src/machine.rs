@@ -28,6 +28,10 @@ pub struct Settings {
     pub lag_time_max_ms: u64,
     /// `replica.fetch.wait.max.ms`
     pub fetch_wait_ms: u32,
+    /// `group.consumer.session.timeout.ms`, and what members of the other protocol ask for.
+    pub group_session_ms: u64,
+    /// Partitions of the coordinators' topics.
+    pub internal_partitions: u64,
     /// What replicas do wrong on purpose.
     pub sabotage: klamm_replica::Sabotage,
 }
@@ -164,6 +168,13 @@ impl Machine {
         for (name, value) in [
             ("log.roll.ms", settings.segment_ms.to_string()),
             ("log.index.interval.bytes", "500".to_owned()),
+            ("group.consumer.session.timeout.ms", settings.group_session_ms.to_string()),
+            ("group.consumer.heartbeat.interval.ms", (settings.group_session_ms / 5).to_string()),
+            ("group.min.session.timeout.ms", "100".to_owned()),
+            // Each replica compacts at its own time, and here they are compared with one another; see the world of one node.
+            ("log.cleaner.enable", "false".to_owned()),
+            ("offsets.topic.num.partitions", settings.internal_partitions.to_string()),
+            ("transaction.state.log.num.partitions", settings.internal_partitions.to_string()),
             // Clients put a number of theirs in the timestamp, and machines' clocks jump.
             ("log.message.timestamp.after.max.ms", i64::MAX.to_string()),
         ] {

@@ -64,6 +64,8 @@ pub enum Arrival {
         connection: u64,
         /// Header and body.
         frame: Bytes,
+        /// Its caller has given the connection up.
+        is_late: bool,
     },
     /// The server's end of a connection is closed.
     Closed {
@@ -368,11 +370,9 @@ impl Network {
                 self.send(id, ConnectionSide::Caller, Message::Close, timeline);
             }
             (ConnectionSide::Server, Message::Bytes(bytes)) if connection.server_open => {
+                let is_late = !connection.caller_open;
                 for frame in connection.to_server.receive(&bytes) {
-                    if !connection.caller_open {
-                        timeline.coverage.count("network: late request of an old connection");
-                    }
-                    out.push(Arrival::Request { life: server, connection: id, frame });
+                    out.push(Arrival::Request { life: server, connection: id, frame, is_late });
                 }
             }
             (ConnectionSide::Server, Message::Close) if connection.server_open => {

@@ -7,10 +7,7 @@ use std::collections::BTreeMap;
 
 use klamm_model::TopicPartition;
 
-use crate::{
-    check::{FinalRecord, Findings},
-    client::Place,
-};
+use crate::{check::Findings, client::Place, stored::FinalRecord};
 
 /// What a producer was promised by how it was set up.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

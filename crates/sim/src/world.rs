@@ -6,16 +6,21 @@ use std::{
     sync::Arc,
 };
 
+use klamm_client::group::GroupProtocol;
+use klamm_coordinator::record::TransactionState;
 use klamm_log::DiskOp;
-use klamm_model::{Batches, Tail, TopicPartition};
+use klamm_model::{PartitionIndex, TopicPartition};
 use klamm_node::{Body, Effect, Event, Incoming, Listener, Reply, ReplyTo, answer_from_view, prepare};
 use klamm_replica::Role;
 use klamm_wire::{ApiKey, Part, Reader, Request, RequestHeader, Response, encode_response};
 
 use crate::{
     CLIENT_COUNT, NODE_COUNT,
-    check::{Checker, FinalRecord, Violation},
-    client::{Admin, Client, ClientSabotage, Consumer, Kind, Place, Producer, Scene, TopicPlan},
+    check::{Checker, Violation},
+    client::{
+        Admin, Client, ClientSabotage, Consumer, GroupPlan, Kind, Member, Place, Producer, Scene, Teller,
+        TopicPlan,
+    },
     coverage::Coverage,
     dice::Dice,
     disk::{DiskSabotage, Loss},
@@ -25,6 +30,10 @@ use crate::{
     network::{Arrival, ConnectionSide, Network, Party, Question, joined},
     timeline::{Happening, Life, MS, SECOND, Timeline},
 };
+
+mod coordinators;
+
+pub use coordinators::BrokerSabotage;
 
 /// Before that nothing goes wrong: a cluster comes up, topics are created.
 const FAULTS_BEGIN: u64 = 2 * SECOND;
@@ -49,6 +58,8 @@ pub struct Sabotage {
     pub engine: EngineSabotage,
     /// By the clients.
     pub client: ClientSabotage,
+    /// By the brokers, of whom the simulator asks something else than their clients do.
+    pub broker: BrokerSabotage,
 }
 
 /// What to run.
@@ -62,6 +73,19 @@ pub struct Options {
     pub sabotage: Sabotage,
     /// The kinds of faults there are; where none is given, the seed decides.
     pub faults: &'static [&'static str],
+    /// What the clients do; where nothing is given, the seed decides.
+    pub workload: Option<Workload>,
+}
+
+/// What the clients do besides reading.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Workload {
+    /// All who write do it without transactions.
+    Records,
+    /// Two of them write in transactions.
+    Transfers,
+    /// One writes, and three read as members of groups.
+    Groups,
 }
 
 /// What a run came to.
@@ -164,7 +188,7 @@ struct World {
 
 impl World {
     fn new(options: Options) -> Self {
-        let Options { seed, printed, sabotage, faults } = options;
+        let Options { seed, printed, sabotage, faults, workload } = options;
         let mut timeline = Timeline::new(seed, printed);
         let dice = &mut timeline.dice;
         let settings = Settings {
@@ -172,10 +196,19 @@ impl World {
             session_timeout_ms: dice.between(400, 1000),
             lag_time_max_ms: dice.between(600, 3000),
             fetch_wait_ms: dice.between(50, 500) as u32,
+            // Decisions take as long as followers' fetches may be held, and heartbeats wait for them; and who is lost in a rebalance is found out late.
+            group_session_ms: dice.between(1200, 2000),
+            internal_partitions: dice.between(1, 3),
             sabotage: sabotage.replica,
         };
         let topics = draw_topics(&mut timeline);
-        let clients = draw_clients(&topics, sabotage.client, &mut timeline.dice);
+        let drawn = match timeline.dice.below(10) {
+            0..4 => Workload::Records,
+            4..7 => Workload::Transfers,
+            _ => Workload::Groups,
+        };
+        let workload = (workload.unwrap_or(drawn), settings.group_session_ms);
+        let clients = draw_clients(&topics, workload, sabotage.client, &mut timeline.dice);
         let drawn = Plan::draw(&mut timeline.dice);
         let plan = if faults.is_empty() { drawn } else { Plan::of(faults) };
         let mut engine = Engine::new(sabotage.engine);
@@ -218,12 +251,13 @@ impl World {
         let deadline = self.heals_at + RECOVERY_BOUND;
         let quiet = loop {
             self.live_until(self.timeline.now() + 200 * MS);
-            match self.what_is_not_quiet() {
+            let restless = self.what_is_not_quiet().map(|why| ("I25", why));
+            match restless.or_else(|| Some(("I16", self.what_is_not_decided()?))) {
                 None => break true,
-                Some(why) if deadline <= self.timeline.now() => {
+                Some((invariant, why)) if deadline <= self.timeline.now() => {
                     self.checker.set_now(&self.timeline);
                     let what = format!("{} ms after the last fault: {why}", RECOVERY_BOUND / MS);
-                    self.checker.findings.broken("I25", what);
+                    self.checker.findings.broken(invariant, what);
                     break false;
                 }
                 Some(_) => {}
@@ -527,7 +561,9 @@ impl World {
     fn arrived(&mut self, arrivals: Vec<Arrival>) {
         for arrival in arrivals {
             match arrival {
-                Arrival::Request { life, connection, frame } => self.request(life, connection, frame),
+                Arrival::Request { life, connection, frame, is_late } => {
+                    self.request(life, connection, frame, is_late);
+                }
                 Arrival::Closed { life, connection } => {
                     self.step(life, Event::Closed(klamm_node::ConnectionId(connection)));
                 }
@@ -545,13 +581,16 @@ impl World {
     }
 
     /// What a shell does with a frame.
-    fn request(&mut self, life: Life, connection: u64, frame: bytes::Bytes) {
+    fn request(&mut self, life: Life, connection: u64, frame: bytes::Bytes, is_late: bool) {
         let mut reader = Reader::new(frame);
         let header = RequestHeader::decode(&mut reader).expect("the header of a request can be read");
         let (key, version) = (header.api_key, header.api_version);
         let request = Request::decode(key, version, &mut reader);
-        let request = request.unwrap_or_else(|error| panic!("{key} {version}: {error}"));
+        let mut request = request.unwrap_or_else(|error| panic!("{key} {version}: {error}"));
         reader.finish().expect("a request has no bytes after it");
+        if is_late {
+            self.timeline.coverage.count(coordinators::late(&request));
+        }
         let (to, origin) = self.network.open(connection, header.correlation_id, version);
         let Some(process) = self.process(life) else { return };
         let is_open = process.is_open || origin.listener == Listener::Broker;
@@ -566,6 +605,10 @@ impl World {
             origin.listener == Listener::Broker || key.is_served(version),
             "{key} {version} is not served"
         );
+        if let Some(response) = self.tamper(life, &mut request) {
+            self.answer(life, to, &response, |_| None);
+            return;
+        }
         if let Some(response) = answer_from_view(&view, &origin, version, &request) {
             self.answer(life, to, &response, |_| None);
             return;
@@ -616,6 +659,14 @@ impl World {
     fn crash(&mut self, node: usize, loss: Loss, down: u64) {
         let Some(process) = self.machines[node].process.take() else { return };
         let life = process.life;
+        let is_prepared = |state| state != TransactionState::Ongoing;
+        if self.undecided_at(node, is_prepared).is_some() {
+            self.timeline.coverage.count("coordinator ends between a decision and its marks");
+        }
+        let is_waited_for = |it: &Client| it.as_member().is_some_and(Member::is_in_the_middle);
+        if self.keeps_groups(node) && self.clients.iter().any(is_waited_for) {
+            self.timeline.coverage.count("coordinator ends in a rebalance or a commit");
+        }
         self.timeline.note(format_args!("{life} ends: {loss:?}"));
         self.machines[node].resume(&mut self.timeline);
         self.machines[node].disk.crash(loss, &mut self.timeline.dice);
@@ -792,24 +843,30 @@ impl World {
     }
 
     fn clients_are_not_quiet(&self, image: &klamm_cluster::Image) -> Option<String> {
+        let mut readers: BTreeMap<Arc<str>, Vec<BTreeMap<Place, i64>>> = BTreeMap::new();
         for (number, client) in self.clients.iter().enumerate() {
             if let Some(why) = client.waits_for() {
                 return Some(format!("client {number}: {why}"));
             }
-            let Some(consumer) = client.as_consumer() else { continue };
-            let positions = consumer.positions();
-            for topic in &self.topics {
-                let known = image.topic_named(&topic.name).expect("checked before");
-                for (index, partition) in (0..).zip(&known.partitions) {
-                    let key =
-                        TopicPartition { topic: known.id, partition: klamm_model::PartitionIndex(index) };
-                    let leader = partition.leader.expect("checked before").0 as usize;
-                    let process = self.machines[leader].process.as_ref().expect("checked before");
-                    let end = process.node.replica(key).expect("checked before").high_watermark().raw();
-                    let place = Place { topic: topic.name.clone(), partition: index };
-                    let position = positions.get(&place).copied().unwrap_or(0);
-                    if position != end {
-                        return Some(format!("client {number} has read {place:?} up to {position} of {end}"));
+            if let Some(consumer) = client.as_consumer() {
+                readers.insert(format!("client {number}").into(), vec![consumer.positions()]);
+            }
+            if let Some((group, positions)) = client.as_member().map(Member::positions) {
+                readers.entry(group).or_default().push(positions);
+            }
+        }
+        for topic in &self.topics {
+            let known = image.topic_named(&topic.name).expect("checked before");
+            for (index, partition) in (0..).zip(&known.partitions) {
+                let key = TopicPartition { topic: known.id, partition: PartitionIndex(index) };
+                let leader = partition.leader.expect("checked before").0 as usize;
+                let process = self.machines[leader].process.as_ref().expect("checked before");
+                let end = process.node.replica(key).expect("checked before").high_watermark().raw();
+                let place = Place { topic: topic.name.clone(), partition: index };
+                for (reader, members) in &readers {
+                    let at: Vec<_> = members.iter().filter_map(|it| it.get(&place)).collect();
+                    if at != [&end] && !(at.is_empty() && end == 0 && members.len() == 1) {
+                        return Some(format!("{reader} has read {place:?} up to {at:?} of {end}"));
                     }
                 }
             }
@@ -822,14 +879,10 @@ impl World {
         let image = self.checker.replicas.newest_image();
         let mut logs = BTreeMap::new();
         for (partition, state) in image.partitions() {
-            let bytes_of = |id: &klamm_model::BrokerId| -> Vec<u8> {
-                let segments = self.machines[id.0 as usize].disk.segments(partition);
-                segments.into_iter().flat_map(|(_, bytes)| bytes.to_vec()).collect()
-            };
             let leader = state.leader.expect("all is quiet");
-            let own = bytes_of(&leader);
+            let own = self.bytes_at(leader.0 as usize, partition);
             for other in state.replicas.iter().filter(|id| **id != leader) {
-                if bytes_of(other) != own {
+                if self.bytes_at(other.0 as usize, partition) != own {
                     let what = format!(
                         "{partition}: the bytes on n{other} differ from those of its leader n{leader}"
                     );
@@ -837,28 +890,16 @@ impl World {
                 }
             }
             self.timeline.coverage.add("bytes stored", own.len() as u64);
-            logs.insert(partition, final_records(&own));
+            logs.insert(partition, own);
+        }
+        for consumer in self.clients.iter().filter_map(Client::as_consumer) {
+            consumer.leave(&mut self.checker);
+        }
+        for member in self.clients.iter().filter_map(Client::as_member) {
+            member.leave(&mut self.checker);
         }
         self.checker.conclude(&logs);
     }
-}
-
-fn final_records(bytes: &[u8]) -> Vec<FinalRecord> {
-    let mut records = Vec::new();
-    let mut scratch = Vec::new();
-    for batch in Batches::new(bytes, Tail::MustBeComplete) {
-        let Ok(batch) = batch else { break };
-        scratch.clear();
-        let Ok(found) = batch.records(&mut scratch, 1 << 20) else { break };
-        let header = batch.header();
-        let epoch = header.leader_epoch.map_or(-1, |epoch| epoch.0);
-        records.extend(found.map_while(Result::ok).map(|record| FinalRecord {
-            offset: record.offset.raw(),
-            epoch,
-            value: record.value.and_then(|value| value.first_chunk()).map(|value| u64::from_be_bytes(*value)),
-        }));
-    }
-    records
 }
 
 fn draw_topics(timeline: &mut Timeline) -> Vec<TopicPlan> {
@@ -884,14 +925,49 @@ fn draw_topics(timeline: &mut Timeline) -> Vec<TopicPlan> {
     topics
 }
 
-fn draw_clients(topics: &[TopicPlan], sabotage: ClientSabotage, dice: &mut Dice) -> Vec<Client> {
+fn draw_clients(
+    topics: &[TopicPlan],
+    (workload, session_timeout_ms): (Workload, u64),
+    sabotage: ClientSabotage,
+    dice: &mut Dice,
+) -> Vec<Client> {
     let topics = || topics.to_vec();
+    let steady: &[bool] = match workload {
+        Workload::Records => &[true, true, false],
+        Workload::Transfers | Workload::Groups => &[true],
+    };
     let mut kinds = Vec::new();
-    for is_steady in [true, true, false] {
-        let producer = Producer::new(kinds.len(), topics(), is_steady, sabotage, dice);
+    for is_steady in steady {
+        let producer = Producer::new(kinds.len(), topics(), *is_steady, sabotage, dice);
         kinds.push(Kind::Producer(Box::new(producer)));
     }
-    for is_restless in [false, true] {
+    if workload == Workload::Transfers {
+        let ids = if dice.chance(50) { ["both", "both"] } else { ["one", "other"] };
+        for id in ids {
+            kinds.push(Kind::Teller(Box::new(Teller::new(kinds.len(), topics(), id.into(), dice))));
+        }
+    }
+    let others: &[bool] = match workload {
+        Workload::Records | Workload::Transfers => &[false, true],
+        Workload::Groups => &[false],
+    };
+    if workload == Workload::Groups {
+        let mut plan = || GroupPlan {
+            name: "".into(),
+            protocol: if dice.chance(50) { GroupProtocol::Classic } else { GroupProtocol::Consumer },
+            session_timeout_ms,
+            is_cooperative: dice.chance(50),
+        };
+        let plans =
+            [GroupPlan { name: "first".into(), ..plan() }, GroupPlan { name: "second".into(), ..plan() }];
+        let of_first = if dice.chance(70) { 3 } else { 2 };
+        for member in 0..3 {
+            let plan = plans[usize::from(of_first <= member)].clone();
+            let member = Member::new(kinds.len(), topics(), plan, true, dice);
+            kinds.push(Kind::Member(Box::new(member)));
+        }
+    }
+    for is_restless in others.iter().copied() {
         let consumer = Consumer::new(kinds.len(), topics(), is_restless, sabotage, dice);
         kinds.push(Kind::Consumer(Box::new(consumer)));
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use klamm_log::compact::Sabotage as Compaction;
 use klamm_sim::{
-    Options, Outcome, Sabotage,
+    BrokerSabotage, Options, Outcome, Sabotage, Workload,
     alone::{
         self,
         points::{Point, live},
@@ -29,6 +29,8 @@ struct Case {
 #[derive(Clone, Copy)]
 enum Broken {
     Cluster(Sabotage),
+    /// The same, where only these clients could notice.
+    For(Workload, BrokerSabotage),
     Alone(alone::Sabotage),
     /// The process ends at a step of the disk, and the seed says at which: where the moment is a single one.
     AtEachStep(alone::Sabotage),
@@ -36,8 +38,15 @@ enum Broken {
 
 impl Broken {
     fn run(self, seed: u64, faults: &'static [&'static str]) -> Outcome {
+        let options = Options { seed, faults, ..Options::default() };
         match self {
-            Self::Cluster(sabotage) => run(Options { seed, printed: false, sabotage, faults }),
+            Self::Cluster(sabotage) => {
+                run(Options { sabotage, workload: Some(Workload::Records), ..options })
+            }
+            Self::For(workload, broker) => {
+                let sabotage = Sabotage { broker, ..Sabotage::default() };
+                run(Options { sabotage, workload: Some(workload), ..options })
+            }
             Self::Alone(sabotage) => alone::run(alone::Options { seed, printed: false, sabotage, faults }),
             Self::AtEachStep(sabotage) => {
                 let point = Point { step: 1 + seed, loss: Loss::Process, again: None };
@@ -79,6 +88,15 @@ fn cases() -> Vec<Case> {
         seeds_max: 20,
         faults: &["fault: connections broken", "fault: process killed"],
     };
+    let broker = |name, invariants, workload, broker| Case {
+        name,
+        sabotage: Broken::For(workload, broker),
+        invariants,
+        seeds_max: 40,
+        faults: &["fault: connections broken", "fault: process killed"],
+    };
+    let transfers = |name, invariants, broken| broker(name, invariants, Workload::Transfers, broken);
+    let groups = |name, invariants, broken| broker(name, invariants, Workload::Groups, broken);
     vec![
         replica("ack before synced", &["I1"], 60, Replica { ack_before_synced: true, ..off }),
         replica(
@@ -130,6 +148,13 @@ fn cases() -> Vec<Case> {
         client("client: bytes of the buffer not given back", &["I24"], ClientSabotage::KeepsBytes),
         client("client: batch passed over after a reset", &["I11"], ClientSabotage::SkipsAfterReset),
         client("client: batch handed out twice", &["I11"], ClientSabotage::HandsOutTwice),
+        transfers("EndTxn ends whatever is open", &["I15"], BrokerSabotage::EndsWhateverIsOpen),
+        transfers("mark says the opposite", &["I15"], BrokerSabotage::TurnsMarks),
+        transfers("mark lost", &["I16"], BrokerSabotage::LosesMarks),
+        transfers("unstable served as stable", &["I10"], BrokerSabotage::ServesUnstable),
+        groups("offsets of anybody taken", &["I13"], BrokerSabotage::TakesAnyCommit),
+        groups("offsets lost", &["I12"], BrokerSabotage::LosesCommits),
+        groups("members who are none told that they are", &["I13"], BrokerSabotage::FencesNobody),
         disk(
             "offsets forgotten",
             &["I3"],
@@ -299,8 +324,8 @@ fn every_broken_rule_is_noticed() {
     }
     println!("{report}");
     for wanted in [
-        "I1", "I2", "I3", "I4", "I5", "I6", "I7", "I9", "I10", "I11", "I14", "I18", "I19", "I20", "I21",
-        "I22", "I24", "I25", "I26", "F5",
+        "I1", "I2", "I3", "I4", "I5", "I6", "I7", "I9", "I10", "I11", "I12", "I13", "I14", "I15", "I16",
+        "I18", "I19", "I20", "I21", "I22", "I24", "I25", "I26", "F5",
     ] {
         assert!(
             cases().iter().chain(&cases_alone()).any(|case| case.invariants.contains(&wanted)),

@@ -49,11 +49,8 @@ impl Admin {
         for plan in self.to_create.extract_if(.., due).collect::<Vec<_>>() {
             let call = CallId(self.next_call);
             self.next_call += 1;
-            self.pool.ask_any(
-                Request::CreateTopics(request(&plan)),
-                Some(Asker { generation: 0, call }),
-                scene,
-            );
+            let asked = (Request::CreateTopics(request(&plan)), i16::MAX);
+            self.pool.ask_any(asked, Some(Asker { generation: 0, call }), scene);
             self.asked.insert(call, plan);
         }
         self.hear(scene);

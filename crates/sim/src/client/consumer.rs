@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     NODE_COUNT,
+    check::Checker,
     dice::Dice,
     timeline::{MS, SECOND},
 };
@@ -127,6 +128,18 @@ impl Consumer {
         known.collect()
     }
 
+    /// What it has read to the end without being given anything: that must have been right.
+    pub fn leave(&self, checker: &mut Checker) {
+        for (place, position) in self.positions() {
+            let reading = self.partitions.get(&place).copied().unwrap_or(START);
+            if let Next::At(next) = reading.next
+                && next < position
+            {
+                checker.passed_over(&place, self.me, self.machine.config().isolation, next..position);
+            }
+        }
+    }
+
     pub(super) fn next_wake(&self) -> Option<u64> {
         let takes_at = self.is_slow.then_some(self.takes_at);
         let others = [self.pool.next_wake(), self.machine.next_wake()];
@@ -214,6 +227,10 @@ impl Consumer {
         scene.timeline.coverage.count("client: consumer closed");
         let dice = &mut scene.timeline.dice;
         let (config, random) = (draw_config(dice), Random::new(dice.number()));
+        if config.isolation != self.machine.config().isolation {
+            // One of them sees further than the other.
+            self.partitions.values_mut().for_each(|reading| reading.high_watermark = 0);
+        }
         self.machine = Machine::new(config, self.pool.metadata().cluster().clone(), random);
         self.generation += 1;
         self.begin();
@@ -306,12 +323,15 @@ impl Consumer {
                 Err(error) => return scene.checker.garbage(&place, self.me, &error.to_string()),
             };
             let offset = record.offset.raw();
-            let is_next = match reading.next {
-                Next::At(next) => offset == next,
-                Next::From(first) => first <= offset,
-            };
-            if !is_next {
-                scene.checker.skipped(&place, self.me, &format!("{:?}", reading.next), offset);
+            match reading.next {
+                Next::At(next) if next < offset => {
+                    let isolation = self.machine.config().isolation;
+                    scene.checker.passed_over(&place, self.me, isolation, next..offset);
+                }
+                Next::At(first) | Next::From(first) if offset < first => {
+                    scene.checker.read_again(&place, self.me, first, offset);
+                }
+                Next::At(_) | Next::From(_) => {}
             }
             if high_watermark <= offset {
                 scene.checker.read_above_high_watermark(&place, self.me, offset, high_watermark);
@@ -319,6 +339,9 @@ impl Consumer {
             let value = record.value.and_then(|value| value.first_chunk());
             let value = value.map(|value| u64::from_be_bytes(*value));
             scene.checker.read(&place, offset, epoch, value, self.me);
+            if self.machine.config().isolation == Isolation::ReadCommitted {
+                scene.checker.read_committed(&place, offset);
+            }
             scene.timeline.coverage.count("record read");
             reading.next = Next::At(offset + 1);
         }
@@ -455,7 +478,7 @@ fn at(offset: i64) -> Offset {
     Offset::from_wire(offset).expect("offsets are not negative")
 }
 
-fn draw_config(dice: &mut Dice) -> Config {
+pub(super) fn draw_config(dice: &mut Dice) -> Config {
     Config {
         bytes_max: if dice.chance(20) { 300 } else { 20_000 },
         partition_bytes_max: dice.between(300, 3000) as usize,

@@ -25,6 +25,9 @@ pub(super) const PROMPT: Lane = 0;
 /// For what the broker may hold back.
 pub(super) const PARKED: Lane = 1;
 
+/// For what waits until the other members of a group have come.
+pub(super) const JOINING: Lane = 2;
+
 /// Which machine asked which of its questions. Machines come and go, and each numbers its questions from 0.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Asker {
@@ -71,6 +74,7 @@ pub(super) enum Purpose {
 #[derive(Debug)]
 pub(super) struct Errand {
     request: Request,
+    version_limit: i16,
     timeout_ms: u64,
     /// Those that are left to ask.
     brokers: VecDeque<usize>,
@@ -125,6 +129,40 @@ impl Pool {
         }
     }
 
+    /// The same for transactions, mostly by somebody who speaks of them as KIP-890 has it.
+    pub(super) fn for_transactions(me: usize, dice: &mut Dice) -> Self {
+        let mut pool = Self::new(me, dice);
+        // Before that, nobody could go on with a producer id.
+        pool.speaks(&[(ApiKey::InitProducerId, 3)], dice);
+        if dice.chance(65) {
+            pool.speaks(IMPLICIT, dice);
+        }
+        pool
+    }
+
+    /// The same for members of groups, by somebody who asks about many groups at once: older requests have to be written anew, which is a shell's to do.
+    pub(super) fn for_groups(me: usize, dice: &mut Dice) -> Self {
+        let mut pool = Self::new(me, dice);
+        pool.speaks(MEMBERS, dice);
+        pool
+    }
+
+    /// It is as young as that.
+    fn speaks(&mut self, floors: &[(ApiKey, i16)], dice: &mut Dice) {
+        for (key, oldest) in floors {
+            let newest = key.served().expect("it is served").max;
+            let ceiling = self.ceilings.get_mut(key).expect("all clients speak it");
+            if *ceiling < *oldest {
+                *ceiling = dice.between(*oldest as u64, newest as u64 + 1) as i16;
+            }
+        }
+    }
+
+    /// Whether it speaks of transactions as KIP-890 has it.
+    pub(super) fn has_implicit_transactions(&self) -> bool {
+        IMPLICIT.iter().all(|(key, oldest)| *oldest <= self.ceilings[key])
+    }
+
     /// What is known of the cluster, and the wishes for what is to be known.
     pub(super) fn metadata(&mut self) -> &mut MetadataCache {
         &mut self.cache
@@ -152,7 +190,7 @@ impl Pool {
     pub(super) fn turn(&mut self, scene: &mut Scene<'_>) {
         if let Some(topics) = self.cache.ask(Tick(scene.timeline.now())) {
             let topics = (!self.cache.wants_all()).then_some(topics);
-            self.ask_any(metadata_request(topics, false), None, scene);
+            self.ask_any((metadata_request(topics, false), i16::MAX), None, scene);
         }
     }
 
@@ -165,17 +203,23 @@ impl Pool {
     }
 
     /// Asks brokers in turn until one answers: those that are known, and one that was known at the start.
-    pub(super) fn ask_any(&mut self, request: Request, asker: Option<Asker>, scene: &mut Scene<'_>) {
+    pub(super) fn ask_any(
+        &mut self,
+        (request, version_limit): (Request, i16),
+        asker: Option<Asker>,
+        scene: &mut Scene<'_>,
+    ) {
         let known = self.cache.cluster().brokers.keys().map(|broker| broker.0 as usize);
         let brokers = known.chain([scene.timeline.dice.index(NODE_COUNT)]).collect();
         let timeout_ms = self.request_timeout_ms;
-        self.go_on(Box::new(Errand { request, timeout_ms, brokers, asker }), scene);
+        self.go_on(Box::new(Errand { request, version_limit, timeout_ms, brokers, asker }), scene);
     }
 
     fn go_on(&mut self, mut errand: Box<Errand>, scene: &mut Scene<'_>) {
         let node = errand.brokers.pop_front().expect("there is one left to ask");
-        let (request, timeout_ms) = (errand.request.clone(), errand.timeout_ms);
-        let ask = Ask { request, version_limit: i16::MAX, timeout_ms, purpose: Purpose::Errand(errand) };
+        let Errand { version_limit, timeout_ms, .. } = *errand;
+        let request = errand.request.clone();
+        let ask = Ask { request, version_limit, timeout_ms, purpose: Purpose::Errand(errand) };
         self.ask(node, PROMPT, ask, scene);
     }
 
@@ -308,6 +352,20 @@ impl Pool {
     }
 }
 
+/// From these versions on, whatever is written to becomes part of the transaction, and each has an epoch of its own (KIP-890).
+const IMPLICIT: &[(ApiKey, i16)] =
+    &[(ApiKey::Produce, 12), (ApiKey::TxnOffsetCommit, 5), (ApiKey::EndTxn, 5)];
+
+/// From these versions on, what members of groups ask can be said; in the consumer protocol commits are younger than the rest.
+const MEMBERS: &[(ApiKey, i16)] = &[
+    // What the coordinator gives it is told by topic ids.
+    (ApiKey::Metadata, 10),
+    (ApiKey::FindCoordinator, 4),
+    (ApiKey::OffsetCommit, 9),
+    (ApiKey::OffsetFetch, 9),
+    (ApiKey::LeaveGroup, 3),
+];
+
 /// The versions in which a client speaks: any that are served, but none that no broker has beside the others. Those before leader epochs came are of one
 /// time.
 fn draw_ceilings(dice: &mut Dice) -> Versions {
@@ -323,6 +381,8 @@ fn draw_ceilings(dice: &mut Dice) -> Versions {
             ApiKey::Metadata => 7,
             // Nor whose records it means.
             ApiKey::ListOffsets => 2,
+            // Nor whether it looks for a group's coordinator or a transactional id's.
+            ApiKey::FindCoordinator => 1,
             _ => served.min.max(*key.stable_versions().start()),
         };
         let newest = newest.unwrap_or(served.max);
@@ -339,6 +399,18 @@ fn draw_ceilings(dice: &mut Dice) -> Versions {
         ApiKey::ListOffsets,
         ApiKey::OffsetForLeaderEpoch,
         ApiKey::CreateTopics,
+        ApiKey::FindCoordinator,
+        ApiKey::AddPartitionsToTxn,
+        ApiKey::AddOffsetsToTxn,
+        ApiKey::TxnOffsetCommit,
+        ApiKey::EndTxn,
+        ApiKey::JoinGroup,
+        ApiKey::SyncGroup,
+        ApiKey::Heartbeat,
+        ApiKey::LeaveGroup,
+        ApiKey::OffsetCommit,
+        ApiKey::OffsetFetch,
+        ApiKey::ConsumerGroupHeartbeat,
     ];
     keys.into_iter().map(&mut draw).collect()
 }

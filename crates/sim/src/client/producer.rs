@@ -315,7 +315,7 @@ impl Producer {
             Effect::Produce { call, broker, topics } => self.produce(call, broker, topics, scene),
             Effect::InitProducerId { call } => {
                 let asker = Asker { generation: self.generation, call };
-                self.pool.ask_any(identity_request(), Some(asker), scene);
+                self.pool.ask_any((identity_request(), i16::MAX), Some(asker), scene);
             }
             Effect::RefreshMetadata => self.pool.metadata().mark_stale(),
             Effect::LeaderHint(hint) => self.pool.hint(hint, scene),
@@ -561,7 +561,7 @@ impl Producer {
     }
 }
 
-fn first_value(me: usize, generation: u64) -> u64 {
+pub(super) fn first_value(me: usize, generation: u64) -> u64 {
     ((me as u64) << 48) | (generation << 32)
 }
 
@@ -573,7 +573,7 @@ fn promise_of(config: &Config) -> Promise {
     }
 }
 
-fn draw_config(is_steady: bool, dice: &mut Dice) -> Config {
+pub(super) fn draw_config(is_steady: bool, dice: &mut Dice) -> Config {
     let (acks, idempotent) = match dice.below(6) {
         _ if is_steady => (Acks::All, true),
         0 => (Acks::All, true),
