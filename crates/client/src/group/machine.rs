@@ -94,6 +94,8 @@ pub struct Machine {
     protocol: Protocol,
     /// What it has, and what it is about to give up.
     owned: Owned,
+    /// Who it was when the group last went on without it.
+    was: Option<GroupMetadata>,
     leaving: Option<Leaving>,
     placing: Placing,
     commits: Commits,
@@ -135,6 +137,7 @@ impl Machine {
             coordinator: Coordinator::Sought { not_before: Tick(0) },
             protocol,
             owned: Owned::new(),
+            was: None,
             leaving: None,
             placing: Placing::default(),
             commits: Commits::default(),
@@ -248,6 +251,13 @@ impl Machine {
             instance_id: self.config.instance_id.clone(),
             generation,
         }
+    }
+
+    /// The same, to be shown by whoever commits for it: once the group has gone on without it, who it was, which is refused. As nobody it would be taken at its
+    /// word, though another member has its partitions by now.
+    pub fn shown(&self) -> GroupMetadata {
+        let me = self.metadata();
+        if me.generation < 0 { self.was.clone().unwrap_or(me) } else { me }
     }
 
     /// The partitions that it has and is not giving up.
@@ -485,6 +495,10 @@ impl Machine {
 
     /// The group goes on without this member: whatever it had may be somebody else's by now.
     fn lose(&mut self, out: &mut Vec<Effect>) {
+        let me = self.metadata();
+        if 0 <= me.generation {
+            self.was = Some(me);
+        }
         let lost = self.assignment();
         let all = mem::take(&mut self.owned);
         self.reader.drop_partitions(&all);

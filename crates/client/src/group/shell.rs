@@ -230,9 +230,10 @@ impl GroupConsumer {
         Admin::new(&self.shared.client).group_offsets(&group_id, Some(partitions)).await
     }
 
-    /// Who this consumer is to the group just now.
+    /// Who this consumer is to the group just now; once the group has gone on without it, who it was, so that what is committed for it in a transaction is
+    /// refused.
     pub fn metadata(&self) -> GroupMetadata {
-        self.shared.state.lock().machine.metadata()
+        self.shared.state.lock().machine.shown()
     }
 
     /// The partitions that it has now. The application may not have been told of all of them yet.

@@ -255,9 +255,9 @@ impl Consumer {
     ) -> Result<(), GroupError> {
         let is_nobody = who.member_id.is_empty() && who.instance_id.is_none();
         let Some(epoch) = who.generation.or((!is_nobody).then_some(-1)) else {
-            // Who resets offsets while nobody uses them; producers before version 3, which cannot say whom they commit for.
-            let may = self.members.is_empty() || manner == Manner::Transactional;
-            return if may { Ok(()) } else { Err(GroupError::UnknownMember) };
+            // Who resets offsets while nobody uses them. Producers before version 3 cannot say whom they commit for: only the classic protocol takes them at their
+            // word, as it did before they could.
+            return if self.members.is_empty() { Ok(()) } else { Err(GroupError::UnknownMember) };
         };
         let member = self.members.get(&*who.member_id).ok_or(GroupError::UnknownMember)?;
         if member.said.upgraded.is_none() && manner == (Manner::Plain { knows_epochs: false }) {

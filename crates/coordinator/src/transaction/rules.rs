@@ -110,8 +110,17 @@ impl Known {
         self.value.previous_producer == Some(it.producer) && EPOCH_LAST <= it.epoch
     }
 
+    /// It has heard of the end of its transaction, whose markers are under way. Apache Kafka refuses it where it takes the next producer id, and calls it fenced
+    /// where it ends its next transaction before a record has reached that (KIP-890), but whoever has the identity that is to come is the newest there is.
+    fn is_ahead(&self, it: Identity) -> bool {
+        self.outcome().is_some() && it == self.next_identity()
+    }
+
     /// The transaction is not one whose markers are under way, and the producer is who it says.
     fn check_producer(&self, it: Identity) -> Result<(), Refusal> {
+        if self.is_ahead(it) {
+            return Err(Refusal::MarkersUnderWay);
+        }
         if it.producer != self.value.producer {
             return Err(TransactionError::UnknownProducer.into());
         }
@@ -130,6 +139,9 @@ pub(super) fn init(
     fresh: impl FnOnce() -> Result<ProducerId, Refusal>,
 ) -> Result<Known, Refusal> {
     let Some(known) = known else { return Ok(Known::first(fresh()?, it.timeout_ms, now)) };
+    if it.current.is_some_and(|current| known.is_ahead(current)) {
+        return Err(Refusal::MarkersUnderWay);
+    }
     // Kafka aborts an open transaction for whoever has the producer id and fences it afterwards; here a zombie aborts nothing.
     if it.current.is_some_and(|current| !known.is_producer(current)) {
         return Err(TransactionError::Fenced.into());
@@ -203,9 +215,7 @@ pub(super) fn end(known: &Known, it: &End) -> Result<bool, Refusal> {
         TransactionVersion::V2 => is_ended_by(known, it.producer),
     };
     let has_new_epochs = it.version == TransactionVersion::V2;
-    // It ends its next transaction, which no record has reached, before the markers of this one are written. Apache Kafka calls it fenced (KIP-890), but whoever
-    // has the identity that is to come is the newest there is.
-    if has_new_epochs && known.outcome().is_some() && it.producer == known.next_identity() {
+    if has_new_epochs && known.is_ahead(it.producer) {
         return Err(Refusal::MarkersUnderWay);
     }
     if it.producer.producer != known.value.producer && !is_repeated {

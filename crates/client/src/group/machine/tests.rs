@@ -116,6 +116,10 @@ impl World {
     fn happen(&mut self, now: Tick, words: &[&str]) {
         match *words {
             ["tick" | "slept"] => {}
+            ["who"] => {
+                let GroupMetadata { member_id, generation, .. } = self.machine.shown();
+                writeln!(self.log, "    shown as {member_id:?} in {generation}").expect("writes to memory");
+            }
             ["subscribe", ref topics @ ..] => {
                 let topics = topics.iter().map(|&topic| topic.into()).collect();
                 self.machine.subscribe(now, Topics::Named(topics), &mut self.effects);

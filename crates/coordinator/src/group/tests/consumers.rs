@@ -707,17 +707,16 @@ fn who_commits_must_have_had_the_partition_since_the_epoch_it_says() {
             nobody commit t/0=4
                 nobody: UnknownMember
             nobody txn t/0=5
-                + g t/0=5 if 7 commits
-                nobody: t/0 ok
+                nobody: UnknownMember
             a txn reader producer:8 t/0=6
                 + g t/0=6 if 8 commits
                 a: t/0 ok
             end 7 commit
             end 8 abort
             fetch g t/0 t/1
-                t/0 5, t/1 4
+                t/0 3, t/1 4
             fetch g as:a t/0
-                t/0 5
+                t/0 3
             fetch g as:x t/0
                 UnknownMember
             c show topics:u
@@ -727,12 +726,12 @@ fn who_commits_must_have_had_the_partition_since_the_epoch_it_says() {
                 + c in 3 Stable has nothing
                 c: c in 3: nothing
             fetch g as:a t/0
-                t/0 5
+                t/0 3
             a show
                 + a in 3 Stable has t/1
                 a: a in 3
             fetch g as:a t/0
-                t/0 5
+                t/0 3
             forget g t/0 v/0
                 t/0 Subscribed, v/0 ok
             delete g

@@ -371,6 +371,9 @@ fn when_the_epochs_are_used_up_another_producer_id_takes_over() {
          a add 8/32766 t/0
          a end 8/32766 commit
          a end 8/32766 commit
+         a add 1000/0 t/0
+         a init as=1000/0
+         a end 1000/0 abort
          m1 done
          a end 8/32766 commit
          a end 8/32766 abort
@@ -399,34 +402,40 @@ fn when_the_epochs_are_used_up_another_producer_id_takes_over() {
               #3 1000/0
             a end 8/32766 commit
               #4 Concurrent
+            a add 1000/0 t/0
+              #5 Concurrent
+            a init as=1000/0
+              #6 Concurrent
+            a end 1000/0 abort
+              #7 Concurrent
             m1 done
               + a CompleteCommit 1000/0
             a end 8/32766 commit
-              #5 1000/0
+              #8 1000/0
             a end 8/32766 abort
-              #6 InvalidState { state: CompleteCommit }
+              #9 InvalidState { state: CompleteCommit }
             a init as=8/32766
               + a Empty 1000/0
-              #7 1000/0
+              #10 1000/0
             a add 1000/0 t/0
               + a Ongoing 1000/0 t/0
-              #8 ok
+              #11 ok
             a end 8/32766 commit
-              #9 UnknownProducer
+              #12 UnknownProducer
             put b Empty 9/32766
             b init
               producer ids?
             ids 2000 8
               + b Empty 2000/0
-              #10 2000/0
+              #13 2000/0
             put c Empty 10/32766
             ids 3000 8
             c init as=10/32766
               + c Empty 3000/0
-              #11 3000/0
+              #14 3000/0
             c init as=10/32766
               + c Empty 3000/0
-              #12 3000/0
+              #15 3000/0
         "#]],
     );
     // The transaction's producer hears of it later.

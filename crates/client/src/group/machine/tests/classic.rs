@@ -650,29 +650,33 @@ fn a_commit_that_comes_into_a_rebalance_waits_or_fails() {
 #[test]
 fn who_is_not_heard_of_for_too_long_has_lost_what_it_had() {
     // It slept: the answer to its next heartbeat says that the group went on.
-    let script = "6 fetched #0 t-0 7+2\n 7 take\n 60000 slept\n 60001 refused #4 UNKNOWN_MEMBER_ID\n 60002 commit 1 t-0:9\n 60003 take\n
-        60004 joined #5 9 range m2\n 60005 synced #6 t-1";
+    let script = "6 fetched #0 t-0 7+2\n 7 take\n 60000 slept\n 60001 refused #4 UNKNOWN_MEMBER_ID\n 60002 commit 1 t-0:9\n 60003 who\n 60003 take\n
+        60004 joined #5 9 range m2\n 60005 who\n 60005 synced #6 t-1";
     check_settled(
         Config { poll_interval_max_ms: 100_000, ..eager() },
         script,
         &expect![[r#"
-        6 fetched #0 t-0 7+2
-            fetch #1: t-0 from 9
-        7 take
-            t-0: 7 8
-        60000 slept
-            #4 at 1: heartbeat of m in 1
-        60001 refused #4 UNKNOWN_MEMBER_ID
-            #5 at 1: join as "", range of {"t"}: the group went on without it
-        60002 commit 1 t-0:9
-            commit 1: not a member of the group now
-        60003 take
-            lost t-0 t-1
-        60004 joined #5 9 range m2
-            #6 at 1: sync as m2 in 9 []
-        60005 synced #6 t-1
-            #7 at 1: what is committed: t-1
-    "#]],
+            6 fetched #0 t-0 7+2
+                fetch #1: t-0 from 9
+            7 take
+                t-0: 7 8
+            60000 slept
+                #4 at 1: heartbeat of m in 1
+            60001 refused #4 UNKNOWN_MEMBER_ID
+                #5 at 1: join as "", range of {"t"}: the group went on without it
+            60002 commit 1 t-0:9
+                commit 1: not a member of the group now
+            60003 who
+                shown as "m" in 1
+            60003 take
+                lost t-0 t-1
+            60004 joined #5 9 range m2
+                #6 at 1: sync as m2 in 9 []
+            60005 who
+                shown as "m2" in 9
+            60005 synced #6 t-1
+                #7 at 1: what is committed: t-1
+        "#]],
     );
 }
 
