@@ -253,8 +253,12 @@ pub(super) fn end(known: &Known, it: &End) -> Result<bool, Refusal> {
     }
 }
 
-/// An end that the producer asked for as `it` has given it the identity that is known.
+/// An end that the producer asked for as `it` has given it the identity that is known. Ends of the older protocol give none: there the epoch before is that of a
+/// producer that was fenced, and must not be told who the newest is.
 fn is_ended_by(known: &Known, it: Identity) -> bool {
+    if known.value.version != TransactionVersion::V2 {
+        return false;
+    }
     let next_epoch =
         it.producer == known.value.producer && it.epoch.0.checked_add(1) == Some(known.value.epoch.0);
     let rotated = known.value.previous_producer == Some(it.producer)

@@ -193,6 +193,53 @@ fn a_late_end_never_ends_the_next_transaction() {
     );
 }
 
+/// I15: two that share a transactional id, of which the newer one speaks the old protocol. The epoch before is not that of an end that was asked for twice.
+#[test]
+fn a_fenced_producer_is_not_told_who_has_fenced_it() {
+    check(
+        "ids 1000 8
+         a init
+         a init
+         a add 1000/1 t/0 v1
+         a end 1000/1 abort v1
+         a end 1000/0 abort
+         m1 done
+         a end 1000/0 abort
+         a end 1000/0 commit
+         a add 1000/1 t/0
+         a end 1000/0 abort",
+        &expect![[r#"
+            ids 1000 8
+            a init
+              + a Empty 1000/0
+              #1 1000/0
+            a init
+              + a Empty 1000/1
+              #2 1000/1
+            a add 1000/1 t/0 v1
+              + a Ongoing 1000/1 t/0
+              #3 ok
+            a end 1000/1 abort v1
+              + a PrepareAbort 1000/1 t/0
+              m1 Abort 1000/1 V1 t/0
+              #4 1000/1
+            a end 1000/0 abort
+              #5 Fenced
+            m1 done
+              + a CompleteAbort 1000/1
+            a end 1000/0 abort
+              #6 Fenced
+            a end 1000/0 commit
+              #7 Fenced
+            a add 1000/1 t/0
+              + a Ongoing 1000/1 t/0
+              #8 ok
+            a end 1000/0 abort
+              #9 Fenced
+        "#]],
+    );
+}
+
 /// The table of KIP-890: what abort and commit do where nothing is open.
 #[test]
 fn ends_where_nothing_is_open() {
