@@ -40,6 +40,8 @@ impl Classic {
                 self.note_sync(turn, member_id);
             }
             ClassicState::Stable => {
+                // A sign of life like a heartbeat: who has just been given work is not gone the next moment.
+                self.renew(turn, member_id);
                 self.note_sync(turn, member_id);
                 turn.answer(id, Reply::Sync(Ok(self.synced(member_id))));
             }

@@ -274,6 +274,47 @@ fn whoever_does_not_ask_for_its_work_in_time_is_gone() {
 }
 
 #[test]
+fn whoever_asks_for_its_work_late_has_a_whole_session_from_then_on() {
+    check(
+        "a join
+         a sync a=01
+         b join
+         a join
+         a sync a=0 b=1
+         wait 6000
+         a beat
+         b sync
+         wait 6000
+         a beat
+         b beat",
+        expect![[r#"
+            a join
+                a: a joined 1 range led by a of a
+            a sync a=01
+                + g generation 1 range led by a: a(01)
+                a: works on 01
+            b join
+            a join
+                a: a joined 2 range led by a of a b
+                b: b joined 2 range led by a
+            a sync a=0 b=1
+                + g generation 2 range led by a: a(0) b(1)
+                a: works on 0
+            wait 6000
+            a beat
+                a: ok
+            b sync
+                b: works on 1
+            wait 6000
+            a beat
+                a: ok
+            b beat
+                b: ok
+        "#]],
+    );
+}
+
+#[test]
 fn a_member_that_joins_again_without_news_is_told_what_holds() {
     check(
         "a join
