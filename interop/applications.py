@@ -3,10 +3,12 @@
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 
+import with_broker
 from checks import Different, expect
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -120,3 +122,20 @@ def expect_no_transaction_open(address, within_s):
     deadline = time.monotonic() + within_s
     while still := [it for it in transactions(address, "list") if it["TransactionState"] not in ("CompleteCommit", "CompleteAbort", "Empty")]:
         expect(time.monotonic() < deadline, f"transactions are open {within_s} s after everything ended: {still}")
+
+
+def run(name, options, attempt):
+    """Lets `attempt` go with a broker of its own, in a folder that is removed afterwards; says what came of it and ends the process."""
+    with tempfile.TemporaryDirectory(prefix=f"klamm-{name}-") as folder:
+        broker = with_broker.broker_for(options, os.path.join(folder, "data"))
+        try:
+            said, failure = attempt(broker, folder), None
+        except Different as different:
+            failure = different
+            with_broker.show_log(broker)
+        finally:
+            if broker.pid is not None:
+                broker.kill()
+    print("FAIL" if failure else "ok", name, failure or said)
+    print("0 passed, 1 failed" if failure else "1 passed, 0 failed", flush=True)
+    sys.exit(1 if failure else 0)

@@ -22,12 +22,11 @@ import os
 import random
 import signal
 import sys
-import tempfile
 import threading
 import time
 
 import with_broker
-from applications import Program, Reader, expect_no_transaction_open
+from applications import Program, Reader, expect_no_transaction_open, run
 from checks import Different, expect
 from harness import Wire
 
@@ -249,19 +248,7 @@ def main():
     parser.add_argument("--seed", type=int, default=int(time.time()))
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
-    with tempfile.TemporaryDirectory(prefix="klamm-bank-") as folder:
-        broker = with_broker.broker_for(options, os.path.join(folder, "data"))
-        try:
-            said, failure = attempt(options, broker), None
-        except Different as different:
-            failure = different
-            with_broker.show_log(broker)
-        finally:
-            if broker.pid is not None:
-                broker.kill()
-    print("FAIL" if failure else "ok", "bank", failure or said)
-    print("0 passed, 1 failed" if failure else "1 passed, 0 failed", flush=True)
-    sys.exit(1 if failure else 0)
+    run("bank", options, lambda broker, _: attempt(options, broker))
 
 
 if __name__ == "__main__":

@@ -12,14 +12,12 @@ import collections
 import os
 import random
 import signal
-import sys
-import tempfile
 import threading
 import time
 
 import with_broker
-from applications import Program, Reader, expect_no_transaction_open
-from checks import Different, expect
+from applications import Program, Reader, expect_no_transaction_open, run
+from checks import expect
 from confluent_kafka import Consumer, Producer, TopicPartition
 from harness import Wire
 
@@ -210,19 +208,7 @@ def main():
     parser.add_argument("--seed", type=int, default=int(time.time()))
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
-    with tempfile.TemporaryDirectory(prefix="klamm-streams-") as folder:
-        broker = with_broker.broker_for(options, os.path.join(folder, "data"))
-        try:
-            said, failure = attempt(options, broker, folder), None
-        except Different as different:
-            failure = different
-            with_broker.show_log(broker)
-        finally:
-            if broker.pid is not None:
-                broker.kill()
-    print("FAIL" if failure else "ok", "streams", failure or said)
-    print("0 passed, 1 failed" if failure else "1 passed, 0 failed", flush=True)
-    sys.exit(1 if failure else 0)
+    run("streams", options, lambda broker, folder: attempt(options, broker, folder))
 
 
 if __name__ == "__main__":

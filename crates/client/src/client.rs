@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use klamm_model::ErrorCode;
+use klamm_model::{ErrorCode, Tick};
 use klamm_wire::{MetadataResponse, Request, Response};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
@@ -210,6 +210,27 @@ impl Client {
     /// Tells of every newer picture.
     pub(crate) fn clusters(&self) -> watch::Receiver<Arc<Cluster>> {
         self.shared.metadata.newest.subscribe()
+    }
+
+    /// Waits for what drives a machine on: work that came, the moment at which it wants to be woken, or a newer picture of the cluster, which is returned.
+    /// An error: the client is gone.
+    pub(crate) async fn turn(
+        &self,
+        work: &Notify,
+        clusters: &mut watch::Receiver<Arc<Cluster>>,
+        wake: Option<Tick>,
+    ) -> Result<Option<Arc<Cluster>>, watch::error::RecvError> {
+        let due = async {
+            match wake {
+                Some(tick) => tokio::time::sleep_until(self.clock().instant(tick)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = work.notified() => Ok(None),
+            changed = clusters.changed() => changed.map(|()| Some(clusters.borrow_and_update().clone())),
+            () = due => Ok(None),
+        }
     }
 
     /// The topic's metadata is wanted from now on.

@@ -346,10 +346,10 @@ impl MetadataCache {
         }
         let cluster = Arc::make_mut(&mut self.cluster);
         cluster.brokers.extend(address.map(|address| (leader, address)));
-        let place = cluster.topics.get_mut(&topic).and_then(|it| it.partitions.get_mut(partition as usize));
-        let place = place.expect("it was found above");
+        let known = cluster.topics.get_mut(&topic).expect("it was found above");
+        let place = &mut known.partitions[partition as usize];
         (place.leader, place.leader_epoch) = (Some(leader), leader_epoch);
-        self.note_epochs();
+        self.seen.entry(topic).or_default().note(known);
         true
     }
 

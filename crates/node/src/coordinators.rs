@@ -242,8 +242,7 @@ impl Node {
             for request in late {
                 self.fail_asked(request, ErrorCode::CoordinatorNotAvailable, out);
             }
-            self.append_of_shard(now, key, out);
-            self.release_of_shard(now, key, out);
+            self.settle_shard(now, key, out);
         }
     }
 
@@ -311,6 +310,11 @@ impl Node {
         self.coordinators.held.belongs_to(id, key);
         let end = log.end();
         shard.ask(now, id, asked, end);
+        self.settle_shard(now, key, out);
+    }
+
+    /// After whatever a shard was told: what it has decided goes out, and what waited for that.
+    fn settle_shard(&mut self, now: Now, key: TopicPartition, out: &mut Vec<Effect>) {
         self.append_of_shard(now, key, out);
         self.release_of_shard(now, key, out);
     }
@@ -378,8 +382,7 @@ impl Node {
         let end = hosted.replica.log().end();
         let Some(shard) = self.coordinators.shards.get_mut(&key) else { return };
         shard.producer_ids(now, block, end);
-        self.append_of_shard(now, key, out);
-        self.release_of_shard(now, key, out);
+        self.settle_shard(now, key, out);
     }
 
     /// Reads the next piece of a shard's log, or lets it serve if that was all.
@@ -390,8 +393,7 @@ impl Node {
             out.push(Effect::Load(load));
         }
         // What it has decided, as it began to serve perhaps, goes out.
-        self.append_of_shard(now, key, out);
-        self.release_of_shard(now, key, out);
+        self.settle_shard(now, key, out);
     }
 
     /// A piece was read.

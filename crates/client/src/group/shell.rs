@@ -504,22 +504,10 @@ async fn drive(shared: Arc<Shared>) {
             }
             state.machine.next_wake()
         };
-        let due = async {
-            match wake {
-                Some(tick) => tokio::time::sleep_until(shared.client.clock().instant(tick)).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = shared.work.notified() => {}
-            changed = clusters.changed() => {
-                if changed.is_err() {
-                    break;
-                }
-                let cluster = clusters.borrow_and_update().clone();
-                shared.state.lock().machine.cluster_changed(cluster);
-            }
-            () = due => {}
+        match shared.client.turn(&shared.work, &mut clusters, wake).await {
+            Ok(None) => {}
+            Ok(Some(cluster)) => shared.state.lock().machine.cluster_changed(cluster),
+            Err(_) => break,
         }
     }
     shared.client.pool().close_lane(shared.lane);

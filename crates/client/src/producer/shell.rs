@@ -490,23 +490,13 @@ async fn drive(shared: Arc<Shared>) {
             }
             state.machine.next_wake()
         };
-        let due = async {
-            match wake {
-                Some(tick) => tokio::time::sleep_until(shared.client.clock().instant(tick)).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = shared.work.notified() => {}
-            changed = clusters.changed() => {
-                if changed.is_err() {
-                    break;
-                }
-                let cluster = clusters.borrow_and_update().clone();
+        match shared.client.turn(&shared.work, &mut clusters, wake).await {
+            Ok(None) => {}
+            Ok(Some(cluster)) => {
                 shared.state.lock().machine.cluster_changed(cluster);
                 shared.retry.notify_waiters();
             }
-            () = due => {}
+            Err(_) => break,
         }
     }
     shared.ended.notify_waiters();
