@@ -11,6 +11,7 @@
 
 mod api;
 mod frame;
+mod greeting;
 mod header;
 mod message;
 pub mod messages;
@@ -22,6 +23,7 @@ mod writer;
 
 pub use api::{ApiKey, Request, Response, SERVED, Served};
 pub use frame::{FrameBuffer, FrameError, FrameLimits, LooksLike, Peek, peek};
+pub use greeting::{GREETING_MARK, Greeting, GreetingPurpose};
 pub use header::{RequestHeader, ResponseHeader, encode_request, encode_response};
 pub use message::{Element, Message};
 pub use messages::*;
