@@ -7,7 +7,7 @@ use klamm_cluster::controller::{
 use klamm_cluster::record::{Listener, RegisterBroker};
 use klamm_coordinator::{RequestId, record::Partitions, transaction::MarkersId};
 use klamm_model::{BrokerEpoch, BrokerId, ErrorCode, TopicPartition};
-use klamm_replica::{FollowerFetch, IsrChange, IsrProposal, IsrRefused};
+use klamm_replica::{IsrChange, IsrProposal, IsrRefused};
 use klamm_wire::{ApiKey, MetadataRequest, Request, Response};
 
 use crate::{
@@ -81,7 +81,6 @@ impl Own {
 pub(crate) enum Purpose {
     Fetch {
         leader: BrokerId,
-        asked: Vec<(TopicPartition, FollowerFetch)>,
     },
     /// A request of this node's own.
     Call(Own),
@@ -130,12 +129,12 @@ impl Node {
             return;
         };
         match purpose {
-            Purpose::Fetch { leader, asked } => {
+            Purpose::Fetch { leader } => {
                 let answer = answer.and_then(|response| match response {
                     Response::Fetch(response) => Ok(response),
                     _ => Err(PeerFailure::Garbled),
                 });
-                self.fetched(now, leader, asked, answer, out);
+                self.fetched(now, leader, token, answer, out);
             }
             Purpose::Markers { id, partitions } => self.markers_answered(now, id, partitions, answer),
             Purpose::Verify(id) => self.verify_answered(id, answer),

@@ -20,9 +20,9 @@ const EVICTION_MS: u64 = 120_000;
 /// Partitions of all sessions together. A partition takes about 100 bytes; readers that find no room send whole requests.
 const PARTITIONS_MAX: usize = 1_000_000;
 
-/// Partitions of a client's session: a request of a few bytes goes through all of them. Who reads more sends whole requests, each of which costs its sender
+/// Partitions of a session: a request of a few bytes goes through all of them. Who reads more sends whole requests, each of which costs its sender
 /// something too.
-const CLIENT_PARTITIONS_MAX: usize = 10_000;
+const SESSION_PARTITIONS_MAX: usize = 10_000;
 
 /// Epoch of the request that opens a session.
 pub(crate) const EPOCH_FULL: i32 = 0;
@@ -47,8 +47,6 @@ struct Session {
     /// That the next request must have.
     epoch: i32,
     by_id: bool,
-    /// Followers' sessions push those of consumers out.
-    of_follower: bool,
     created: Tick,
     used: Tick,
     list: List,
@@ -102,20 +100,14 @@ impl FetchSessions {
     }
 
     /// Opens a session on what was just answered, if there is room or a session of less use.
-    pub(crate) fn open(
-        &mut self,
-        now: Tick,
-        of_follower: bool,
-        by_id: bool,
-        mut wanted: Wanted,
-    ) -> Option<SessionId> {
+    pub(crate) fn open(&mut self, now: Tick, by_id: bool, mut wanted: Wanted) -> Option<SessionId> {
         let partition_count = wanted.partitions.len();
-        if !of_follower && CLIENT_PARTITIONS_MAX < partition_count {
+        if SESSION_PARTITIONS_MAX < partition_count {
             return None;
         }
         let index = Index::new(&mut wanted, by_id);
         if self.session_count_max <= self.sessions.len() {
-            let victim = self.victim(now, of_follower, partition_count)?;
+            let victim = self.victim(now, partition_count)?;
             self.close(victim);
         }
         if PARTITIONS_MAX < self.partition_count + partition_count {
@@ -124,7 +116,7 @@ impl FetchSessions {
         self.partition_count += partition_count;
         let id = self.new_id();
         let list = List::Here(wanted);
-        let session = Session { epoch: 1, by_id, of_follower, created: now, used: now, list, index };
+        let session = Session { epoch: 1, by_id, created: now, used: now, list, index };
         self.sessions.insert(id, session);
         Some(id)
     }
@@ -136,19 +128,19 @@ impl FetchSessions {
     }
 
     /// Which session a new one may take the place of: one that is stale; or, of those that are not brand-new, the smallest, if it is smaller than the new one.
-    /// Followers also push out consumers' sessions of any age. Looks at all of them, but only when all places are taken.
-    fn victim(&self, now: Tick, of_follower: bool, partition_count: usize) -> Option<SessionId> {
+    /// Looks at all of them, but only when all places are taken.
+    fn victim(&self, now: Tick, partition_count: usize) -> Option<SessionId> {
         let is_past = |tick: Tick| tick.after_ms(EVICTION_MS) < now;
         let (id, oldest) = self.sessions.iter().min_by_key(|(id, session)| (session.used, **id))?;
         if is_past(oldest.used) {
             return Some(*id);
         }
-        let worth = |session: &Session| (session.of_follower, session.index.partitions.len());
+        let worth = |session: &Session| session.index.partitions.len();
         self.sessions
             .iter()
-            .filter(|(_, session)| is_past(session.created) || (of_follower && !session.of_follower))
+            .filter(|(_, session)| is_past(session.created))
             .min_by_key(|(id, session)| (worth(session), **id))
-            .filter(|(_, session)| worth(session) < (of_follower, partition_count))
+            .filter(|(_, session)| worth(session) < partition_count)
             .map(|(id, _)| *id)
     }
 
@@ -220,7 +212,7 @@ impl Node {
         sessions.partition_count = sessions.partition_count - before + after;
         session.epoch = if epoch == i32::MAX { 1 } else { epoch + 1 };
         session.used = now;
-        let is_too_large = !session.of_follower && CLIENT_PARTITIONS_MAX < after;
+        let is_too_large = SESSION_PARTITIONS_MAX < after;
         if is_too_large || PARTITIONS_MAX < sessions.partition_count {
             sessions.close(id);
             return Err(ErrorCode::FetchSessionIdNotFound);

@@ -1,67 +1,132 @@
-//! The following side: what is fetched from which leader, and when.
+//! The following side of replication: what is asked of which leader, and when.
 //!
-//! Every partition that this node follows is in one place at a time: busy with its own disk, in the queue of its leader, or part of a fetch under way
-//! ([`Fetching`]). A few fetches may be under way to one leader, over different partitions: a leader holds a fetch until one of *its* partitions has news,
-//! and those that become free meanwhile must not wait for that.
+//! A leader is asked by one session over one connection ([`crate::feeds`] is its other end). A partition that is free to take more is named once; the leader keeps the
+//! question until it has an answer. Then the partition is busy with its own disk, and named again when that is done. So that nobody waits for what others wait
+//! for, a second fetch may be under way: the leader answers the first one when it comes.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use klamm_model::{BrokerId, ErrorCode, LeaderEpoch, Offset, PartitionIndex, Tick, TopicPartition};
+use klamm_model::{
+    BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, Offset, PartitionIndex, Tick, TopicId, TopicPartition,
+};
 use klamm_replica::{Fetched, FollowerFetch};
 use klamm_wire::{
     FetchRequest, FetchResponse, Records, Request,
-    fetch::{FetchPartition, FetchTopic, PartitionData, ReplicaState},
+    fetch::{FetchPartition, FetchTopic, ForgottenTopic, PartitionData, ReplicaState},
 };
 
 use crate::{
     Effect, Now, PeerFailure,
     calls::Purpose,
+    fetch_sessions::EPOCH_FULL,
     hosted::{Fetching, Hosted},
     node::Node,
 };
 
-/// Fetches under way to one leader at most.
-const FETCHES_MAX: usize = 4;
-/// Partitions in one fetch at most: an answer's size and the time under the lock stay bounded.
+/// Fetches under way to one leader at most: the one that waits there, and the one that takes its place.
+const FETCHES_MAX: usize = 2;
+/// Partitions that one fetch names at most: its size and the leader's time under the lock stay bounded.
 const PARTITIONS_MAX: usize = 2_000;
 /// Before a partition that was refused, or a leader that did not answer, is asked again.
 const BACK_OFF_MS: u64 = 50;
-/// How long the leader may hold the last fetch that may be under way, so that partitions which become free never wait long for a turn.
-const LAST_WAIT_MS: i32 = 10;
 /// The version of Fetch that brokers speak among themselves.
 const VERSION: i16 = 17;
 
 #[derive(Debug, Default)]
 pub(crate) struct Followers {
-    leaders: BTreeMap<BrokerId, Queue>,
+    lines: BTreeMap<BrokerId, Line>,
     /// Refused partitions, by the time at which they are looked at again.
     backing_off: BTreeMap<(Tick, TopicPartition), ()>,
 }
 
+/// What is asked of one leader.
 #[derive(Debug, Default)]
-struct Queue {
+struct Line {
+    session: Session,
+    /// The registration that the leader knows this broker by.
+    broker_epoch: Option<BrokerEpoch>,
+    /// Answers to older requests belong to sessions that are no more.
+    first_token: u64,
+    /// To be named. May hold some that are not to be named here any more.
     ready: VecDeque<TopicPartition>,
+    /// Questions that the leader is to drop.
+    unasked: BTreeSet<TopicPartition>,
+    /// Questions that the leader has, or is about to get.
+    asked: BTreeSet<TopicPartition>,
     under_way: usize,
     not_before: Option<Tick>,
 }
 
+#[derive(Clone, Copy, Debug, Default)]
+enum Session {
+    #[default]
+    None,
+    /// Nothing can be asked before its number is known.
+    Opening,
+    Open {
+        id: i32,
+        next_epoch: i32,
+    },
+}
+
 impl Followers {
     pub(crate) fn next_wake(&self) -> Option<Tick> {
-        let leaders =
-            self.leaders.values().filter(|queue| !queue.ready.is_empty() && queue.under_way < FETCHES_MAX);
+        let lines = self.lines.values().filter(|line| line.wants_to_send());
         let refused = self.backing_off.keys().next().map(|(at, _)| *at);
-        leaders.filter_map(|queue| queue.not_before).chain(refused).min()
+        lines.filter_map(|line| line.not_before).chain(refused).min()
     }
 
-    /// Queues the partition if it is free to be fetched for.
+    /// Queues the partition if it is free to take more, and takes back a question that does not hold any more.
     pub(crate) fn consider(&mut self, key: TopicPartition, hosted: &mut Hosted) {
-        if hosted.fetching != Fetching::Idle {
-            return;
+        let next = hosted.replica.next_fetch();
+        match hosted.fetching {
+            // The leader that it is queued for may be out of reach: another one is not to wait for that.
+            Fetching::Queued { leader } if next.is_none_or(|next| next.leader == leader) => return,
+            Fetching::Queued { .. } => {}
+            Fetching::Asked { fetch, .. } if next == Some(fetch) => return,
+            Fetching::Asked { fetch, .. } => {
+                hosted.fetching = Fetching::Idle;
+                if next.is_none_or(|next| next.leader != fetch.leader) {
+                    self.take_back(key, fetch.leader);
+                }
+            }
+            Fetching::Idle => {}
         }
-        if let Some(fetch) = hosted.replica.next_fetch() {
-            hosted.fetching = Fetching::Queued;
-            self.leaders.entry(fetch.leader).or_default().ready.push_back(key);
+        if let Some(fetch) = next {
+            hosted.fetching = Fetching::Queued { leader: fetch.leader };
+            self.lines.entry(fetch.leader).or_default().ready.push_back(key);
         }
+    }
+
+    /// The partition is not here any more.
+    pub(crate) fn gone(&mut self, key: TopicPartition, hosted: &Hosted) {
+        if let Fetching::Asked { fetch, .. } = hosted.fetching {
+            self.take_back(key, fetch.leader);
+        }
+    }
+
+    fn take_back(&mut self, key: TopicPartition, leader: BrokerId) {
+        if let Some(line) = self.lines.get_mut(&leader)
+            && line.asked.remove(&key)
+        {
+            line.unasked.insert(key);
+        }
+    }
+}
+
+impl Line {
+    fn wants_to_send(&self) -> bool {
+        let may_ask = match self.session {
+            Session::None | Session::Open { .. } => self.under_way < FETCHES_MAX,
+            Session::Opening => false,
+        };
+        // While anything is asked, the leader has a fetch that it can answer.
+        let is_needed = self.under_way == 0 && !self.asked.is_empty();
+        may_ask && (is_needed || !self.ready.is_empty() || !self.unasked.is_empty())
+    }
+
+    fn may_send(&self, now: Tick) -> bool {
+        self.wants_to_send() && self.not_before.is_none_or(|at| at <= now)
     }
 }
 
@@ -78,50 +143,76 @@ impl Node {
                 self.followers.consider(key, hosted);
             }
         }
-        let leaders: Vec<BrokerId> = self.followers.leaders.keys().copied().collect();
+        let epoch = self.my_epoch();
+        let leaders: Vec<BrokerId> = self.followers.lines.keys().copied().collect();
         for leader in leaders {
-            self.send_fetch(now, leader, out);
+            let line = &self.followers.lines[&leader];
+            // Leaders count positions under the registration that was given to them.
+            if line.broker_epoch != epoch && !matches!(line.session, Session::None) {
+                self.break_session(leader);
+            }
+            while self.followers.lines[&leader].may_send(now.tick) {
+                self.send_fetch(leader, epoch, out);
+            }
         }
     }
 
-    fn send_fetch(&mut self, now: Now, leader: BrokerId, out: &mut Vec<Effect>) {
-        let queue = self.followers.leaders.get_mut(&leader).expect("listed by the caller");
-        let held_back = queue.not_before.is_some_and(|at| now.tick < at);
-        if queue.ready.is_empty() || queue.under_way >= FETCHES_MAX || held_back {
-            return;
-        }
-        queue.not_before = None;
-        let batch: Vec<TopicPartition> = queue.ready.drain(..queue.ready.len().min(PARTITIONS_MAX)).collect();
+    fn send_fetch(&mut self, leader: BrokerId, epoch: Option<BrokerEpoch>, out: &mut Vec<Effect>) {
+        let token = self.next_token;
+        let line = self.followers.lines.get_mut(&leader).expect("listed by the caller");
+        line.not_before = None;
+        let batch: Vec<TopicPartition> = line.ready.drain(..line.ready.len().min(PARTITIONS_MAX)).collect();
         let mut asked: Vec<(TopicPartition, FollowerFetch)> = Vec::with_capacity(batch.len());
         for key in batch {
             let Some(hosted) = self.hosted.get_mut(&key) else { continue };
+            // It may have been queued elsewhere since.
+            if hosted.fetching != (Fetching::Queued { leader }) {
+                continue;
+            }
             hosted.fetching = Fetching::Idle;
             match hosted.replica.next_fetch() {
                 Some(fetch) if fetch.leader == leader => {
-                    hosted.fetching = Fetching::Asked;
+                    hosted.fetching = Fetching::Asked { fetch, token };
                     asked.push((key, fetch));
                 }
-                // The leader changed while the partition was queued.
-                Some(_) => self.followers.consider(key, hosted),
-                None => {}
+                Some(_) | None => self.followers.consider(key, hosted),
             }
         }
-        if asked.is_empty() {
+        asked.sort_unstable_by_key(|(key, _)| *key);
+        let line = self.followers.lines.get_mut(&leader).expect("it was just there");
+        line.asked.extend(asked.iter().map(|(key, _)| *key));
+        let unasked = std::mem::take(&mut line.unasked);
+        if asked.is_empty() && unasked.is_empty() && (line.asked.is_empty() || line.under_way > 0) {
             return;
         }
-        asked.sort_unstable_by_key(|(key, _)| *key);
-        let queue = self.followers.leaders.get_mut(&leader).expect("it was just there");
-        queue.under_way += 1;
-        let wait_ms = if queue.under_way == FETCHES_MAX {
-            LAST_WAIT_MS
-        } else {
-            i32::try_from(self.config.replica_fetch_wait_ms).unwrap_or(i32::MAX)
+        let (session_id, session_epoch) = match line.session {
+            Session::Open { id, next_epoch } => {
+                let after = if next_epoch == i32::MAX { 1 } else { next_epoch + 1 };
+                line.session = Session::Open { id, next_epoch: after };
+                (id, next_epoch)
+            }
+            Session::None | Session::Opening => {
+                line.session = Session::Opening;
+                line.broker_epoch = epoch;
+                line.first_token = token;
+                (0, EPOCH_FULL)
+            }
         };
-        let request = self.fetch_request(&asked, wait_ms);
-        self.send(leader, Purpose::Fetch { leader, asked }, Request::Fetch(request), VERSION, out);
+        line.under_way += 1;
+        let request = FetchRequest {
+            session_id,
+            session_epoch,
+            forgotten_topics_data: forgotten(&unasked),
+            ..self.fetch_request(epoch, &asked)
+        };
+        self.send(leader, Purpose::Fetch { leader }, Request::Fetch(request), VERSION, out);
     }
 
-    fn fetch_request(&self, asked: &[(TopicPartition, FollowerFetch)], wait_ms: i32) -> FetchRequest {
+    fn fetch_request(
+        &self,
+        epoch: Option<BrokerEpoch>,
+        asked: &[(TopicPartition, FollowerFetch)],
+    ) -> FetchRequest {
         let partition_bytes_max = i32::try_from(self.config.replica_fetch_bytes_max).unwrap_or(i32::MAX);
         let mut topics: Vec<FetchTopic> = Vec::new();
         for (key, fetch) in asked {
@@ -146,9 +237,9 @@ impl Node {
         FetchRequest {
             replica_state: ReplicaState {
                 replica_id: self.config.broker_id.0,
-                replica_epoch: self.my_epoch().map_or(-1, |epoch| epoch.0),
+                replica_epoch: epoch.map_or(-1, |epoch| epoch.0),
             },
-            max_wait_ms: wait_ms,
+            max_wait_ms: i32::try_from(self.config.replica_fetch_wait_ms).unwrap_or(i32::MAX),
             min_bytes: 1,
             max_bytes: i32::try_from(self.config.fetch_bytes_max).unwrap_or(i32::MAX),
             topics,
@@ -161,38 +252,59 @@ impl Node {
         &mut self,
         now: Now,
         leader: BrokerId,
-        asked: Vec<(TopicPartition, FollowerFetch)>,
+        token: u64,
         answer: Result<FetchResponse, PeerFailure>,
         out: &mut Vec<Effect>,
     ) {
-        let queue = self.followers.leaders.entry(leader).or_default();
-        queue.under_way = queue.under_way.saturating_sub(1);
+        let line = self.followers.lines.entry(leader).or_default();
+        line.under_way = line.under_way.saturating_sub(1);
+        if token < line.first_token {
+            return;
+        }
         let response = match answer {
-            Ok(response) if response.error_code == ErrorCode::None.code() => response,
+            Ok(response) if response.error_code == ErrorCode::None.code() && response.session_id != 0 => {
+                response
+            }
             Ok(_) | Err(_) => {
-                queue.not_before = Some(now.tick.after_ms(BACK_OFF_MS));
-                FetchResponse::default()
+                line.not_before = Some(now.tick.after_ms(BACK_OFF_MS));
+                return self.break_session(leader);
             }
         };
-        let mut answers: BTreeMap<TopicPartition, PartitionData> = BTreeMap::new();
+        if matches!(line.session, Session::Opening) {
+            line.session = Session::Open { id: response.session_id, next_epoch: 1 };
+        }
         for topic in response.responses {
             for data in topic.partitions {
-                let partition = PartitionIndex(data.partition_index);
-                answers.insert(TopicPartition { topic: topic.topic_id, partition }, data);
+                let key =
+                    TopicPartition { topic: topic.topic_id, partition: PartitionIndex(data.partition_index) };
+                self.partition_fetched(now, (leader, token), key, data, out);
             }
         }
-        for (key, fetch) in asked {
-            let Some(hosted) = self.hosted.get_mut(&key) else { continue };
-            if hosted.fetching == Fetching::Asked {
-                hosted.fetching = Fetching::Idle;
-            }
-            match answers.remove(&key).map(fetched_of) {
-                Some(Ok(fetched)) => self.take_fetched(now, key, &fetch, fetched, out),
-                Some(Err(code)) => {
-                    tracing::debug!(partition = %key, %leader, %code, "fetch refused");
-                    self.followers.backing_off.insert((now.tick.after_ms(BACK_OFF_MS), key), ());
-                }
-                None => self.followers.consider(key, hosted),
+    }
+
+    fn partition_fetched(
+        &mut self,
+        now: Now,
+        (leader, token): (BrokerId, u64),
+        key: TopicPartition,
+        data: PartitionData,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(hosted) = self.hosted.get_mut(&key) else { return };
+        let fetch = match hosted.fetching {
+            // The answer to an older question may have been on its way when this one was asked.
+            Fetching::Asked { fetch, token: named } if fetch.leader == leader && named <= token => fetch,
+            Fetching::Asked { .. } | Fetching::Queued { .. } | Fetching::Idle => return,
+        };
+        if !is_news_only(&data) {
+            hosted.fetching = Fetching::Idle;
+            self.followers.lines.entry(leader).or_default().asked.remove(&key);
+        }
+        match fetched_of(data) {
+            Ok(fetched) => self.take_fetched(now, key, &fetch, fetched, out),
+            Err(code) => {
+                tracing::debug!(partition = %key, %leader, %code, "fetch refused");
+                self.followers.backing_off.insert((now.tick.after_ms(BACK_OFF_MS), key), ());
             }
         }
     }
@@ -216,6 +328,35 @@ impl Node {
             }
         }
     }
+
+    /// The leader has forgotten, or never got, what it was asked: everything is asked anew.
+    fn break_session(&mut self, leader: BrokerId) {
+        let Some(line) = self.followers.lines.get_mut(&leader) else { return };
+        line.session = Session::None;
+        line.first_token = self.next_token;
+        line.unasked.clear();
+        for key in std::mem::take(&mut line.asked) {
+            let Some(hosted) = self.hosted.get_mut(&key) else { continue };
+            if matches!(hosted.fetching, Fetching::Asked { fetch, .. } if fetch.leader == leader) {
+                hosted.fetching = Fetching::Idle;
+                self.followers.consider(key, hosted);
+            }
+        }
+    }
+}
+
+fn forgotten(keys: &BTreeSet<TopicPartition>) -> Vec<ForgottenTopic> {
+    let mut by_topic: BTreeMap<TopicId, Vec<i32>> = BTreeMap::new();
+    for key in keys {
+        by_topic.entry(key.topic).or_default().push(key.partition.0);
+    }
+    let topic = |(topic_id, partitions)| ForgottenTopic { topic_id, partitions, ..Default::default() };
+    by_topic.into_iter().map(topic).collect()
+}
+
+/// Only how far the leader has come; the question stays.
+fn is_news_only(data: &PartitionData) -> bool {
+    data.error_code == ErrorCode::None.code() && data.diverging_epoch.epoch < 0 && data.records.is_none()
 }
 
 fn fetched_of(data: PartitionData) -> Result<Fetched, ErrorCode> {

@@ -3,10 +3,11 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use klamm_log::LogDir;
-use klamm_model::{Offset, Timestamp};
-use klamm_replica::Replica;
+use klamm_model::{BrokerId, Offset, Timestamp};
+use klamm_replica::{FollowerFetch, Replica};
 
 use crate::{
+    ConnectionId,
     coordinators::{Kind, markers::MarkWait},
     handlers::produce::Slot,
     rules::Ruled,
@@ -48,10 +49,10 @@ pub(crate) struct Settings {
 pub(crate) enum Fetching {
     /// Not a follower, or busy with its disk.
     Idle,
-    /// In its leader's queue for the next fetch.
-    Queued,
-    /// Part of a fetch under way.
-    Asked,
+    /// To be named to this leader by the next fetch.
+    Queued { leader: BrokerId },
+    /// Named to the leader that the fetch says, which has it in mind until it answers; by the request with this token.
+    Asked { fetch: FollowerFetch, token: u64 },
 }
 
 /// Records whose producers gave their times themselves may be from any year. What is further ahead than this comes from them, and not from a clock that was set
@@ -77,10 +78,10 @@ pub(crate) struct Hosted {
     pub(crate) consumers: Vec<WaiterId>,
     /// The high watermark at which consumers were last woken.
     pub(crate) consumers_saw: Offset,
-    /// Fetches of followers, woken when more is written.
-    pub(crate) followers: Vec<WaiterId>,
-    /// How much was written when followers were last woken.
-    pub(crate) followers_saw: Offset,
+    /// Feeds with a question that waits until more is written.
+    pub(crate) feeds: Vec<ConnectionId>,
+    /// How much was written, and where the log started, when feeds were last woken.
+    pub(crate) feeds_saw: (Offset, Offset),
     /// Marks of transactions that wait until they are committed, in the order of their offsets.
     pub(crate) marks: VecDeque<MarkWait>,
     /// Requests that wait until their records are deleted everywhere.
@@ -103,8 +104,8 @@ impl Hosted {
             committed_waits: VecDeque::new(),
             consumers: Vec::new(),
             consumers_saw: Offset::ZERO,
-            followers: Vec::new(),
-            followers_saw: Offset::ZERO,
+            feeds: Vec::new(),
+            feeds_saw: (Offset::ZERO, Offset::ZERO),
             marks: VecDeque::new(),
             deletes: Vec::new(),
             may_lack_from: None,

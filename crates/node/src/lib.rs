@@ -12,6 +12,7 @@ mod disks;
 mod errors;
 mod event;
 mod features;
+mod feeds;
 mod fetch_sessions;
 mod follow;
 mod handlers;

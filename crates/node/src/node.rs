@@ -20,6 +20,7 @@ use crate::{
     cleaner::Cleaner,
     coordinators::Coordinators,
     disks::Disks,
+    feeds::Feeds,
     fetch_sessions::FetchSessions,
     follow::Followers,
     handlers::{
@@ -78,6 +79,7 @@ pub struct Node {
     pub(crate) ops: Vec<DiskOp>,
     pub(crate) metadata: Metadata,
     pub(crate) membership: Membership,
+    pub(crate) feeds: Feeds,
     pub(crate) followers: Followers,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) coordinators: Coordinators,
@@ -122,6 +124,7 @@ impl Node {
         Self {
             metadata: Metadata::new(seed),
             membership: Membership::default(),
+            feeds: Feeds::default(),
             followers: Followers::default(),
             producer_ids: ProducerIds::default(),
             coordinators: Coordinators::new(seed),
@@ -228,6 +231,7 @@ impl Node {
                 {
                     waiter.abandon(self, id);
                 }
+                self.close_feed(connection);
                 self.delete_waiters.take_where(|waiter| waiter.to.connection == connection);
                 self.metadata.forget(connection);
                 self.producer_ids.forget(connection);
@@ -266,6 +270,7 @@ impl Node {
             self.produce_waiters.next_deadline(),
             self.fetch_waiters.next_deadline(),
             self.delete_waiters.next_deadline(),
+            self.feeds.next_wake(),
             self.periodic_at,
             self.retention_at,
             self.walking_since,
@@ -340,6 +345,7 @@ impl Node {
         if progress.deleted {
             if let Some(gone) = self.hosted.remove(&key) {
                 self.disks.left(gone.counted_in);
+                self.followers.gone(key, &gone);
             }
             return self.free_directory(key);
         }
@@ -469,21 +475,18 @@ impl Node {
     pub(crate) fn wake_fetches(&mut self, key: TopicPartition, all: bool) {
         let Some(hosted) = self.hosted.get_mut(&key) else { return };
         let high_watermark = hosted.replica.high_watermark();
-        let written = hosted.replica.log().written();
         if all || hosted.consumers_saw != high_watermark {
             hosted.consumers_saw = high_watermark;
             self.woken.extend_from_slice(&hosted.consumers);
         }
-        if all || hosted.followers_saw != written {
-            hosted.followers_saw = written;
-            self.woken.extend_from_slice(&hosted.followers);
-        }
+        self.wake_feeds(key, all);
     }
 
     fn retry_woken(&mut self, now: Now, out: &mut Vec<Effect>) {
         while let Some(id) = self.woken.pop() {
             fetch::retry(self, now, id, false, out);
         }
+        self.answer_woken_feeds(now, out);
     }
 
     /// What is due because time passed.
@@ -495,6 +498,7 @@ impl Node {
         while let Some(id) = self.fetch_waiters.first_due(now.tick) {
             fetch::retry(self, now, id, true, out);
         }
+        self.feeds_time(now, out);
         self.time_out_deletes(now, out);
         self.membership_time(now, out);
         self.controller_time(now, out);

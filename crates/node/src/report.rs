@@ -83,7 +83,7 @@ impl Node {
             produced_records: self.counters.produced_records,
             produced_bytes: self.counters.produced_bytes,
             parked_produces: self.produce_waiters.len(),
-            parked_fetches: self.fetch_waiters.len(),
+            parked_fetches: self.fetch_waiters.len() + self.feeds.parked_count(),
             partitions: self.hosted.len(),
             offline: self.damaged.len(),
             damaged: self.damaged.len(),

@@ -16,10 +16,10 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use expect_test::{Expect, expect};
 use klamm_model::{ErrorCode, TopicId};
-use klamm_node::{Event, Listener, Reply};
+use klamm_node::{Event, Reply};
 use klamm_wire::{
     DeleteTopicsRequest, FetchRequest, FetchResponse, Records, Request, Response,
-    fetch::{FetchPartition, FetchTopic, ForgottenTopic, ReplicaState},
+    fetch::{FetchPartition, FetchTopic, ForgottenTopic},
 };
 use world::{CONNECTION, World, batch};
 
@@ -75,8 +75,8 @@ impl Script {
             "tick" => self.world.wait_ms(words[0].parse().expect("milliseconds")),
             "close" => self.world.step(Event::Closed(CONNECTION)),
             "fetch" => {
-                let (version, request, listener) = self.request(&words);
-                let sequence = self.world.send_on(listener, Request::Fetch(request), version);
+                let (version, request) = self.request(&words);
+                let sequence = self.world.send(Request::Fetch(request), version);
                 self.open.insert(sequence, self.next_fetch);
                 self.next_fetch += 1;
             }
@@ -84,7 +84,7 @@ impl Script {
         }
     }
 
-    fn request(&self, words: &[&str]) -> (i16, FetchRequest, Listener) {
+    fn request(&self, words: &[&str]) -> (i16, FetchRequest) {
         let version = words[0].trim_start_matches('v').parse().expect("a version");
         let (session, epoch) = words[1].split_once('/').expect("session/epoch");
         let mut request = FetchRequest {
@@ -97,7 +97,6 @@ impl Script {
             session_epoch: epoch.parse().expect("an epoch"),
             ..Default::default()
         };
-        let mut listener = Listener::Client;
         let id_of = |topic: &str| match version {
             13.. => (String::new(), self.topics.get(topic).copied().unwrap_or(TopicId::ZERO)),
             _ => (topic.to_owned(), TopicId::ZERO),
@@ -110,10 +109,6 @@ impl Script {
                     "min" => request.min_bytes = value,
                     "max" => request.max_bytes = value,
                     "isolation" => request.isolation_level = value as i8,
-                    "follower" => {
-                        listener = Listener::Broker;
-                        request.replica_state = ReplicaState { replica_id: value, replica_epoch: -1 };
-                    }
                     _ => panic!("{key}"),
                 }
             } else if let Some(forgotten) = word.strip_prefix('-') {
@@ -137,7 +132,7 @@ impl Script {
                 request.topics.push(FetchTopic { topic, topic_id, partitions: vec![asked] });
             }
         }
-        (version, request, listener)
+        (version, request)
     }
 
     fn answers(&mut self, transcript: &mut String) {
@@ -491,24 +486,6 @@ fn an_offset_inside_a_batch_gives_the_whole_batch() {
     }
 }
 
-#[test]
-fn followers_have_sessions_too() {
-    check(
-        "create t 1
-         produce t-0 1
-         fetch v17 0/0 t-0@0 follower=2
-         fetch v17 S1/1 follower=2",
-        &expect![[r#"
-            create t 1
-            produce t-0 1
-            fetch v17 0/0 t-0@0 follower=2
-              #1 S1 | t-0 ReplicaNotAvailable
-            fetch v17 S1/1 follower=2
-              #2 S1 | t-0 ReplicaNotAvailable
-        "#]],
-    );
-}
-
 /// A world that keeps two sessions.
 fn small() -> World {
     World::with(|config| config.fetch_session_count_max = 2)
@@ -603,39 +580,6 @@ fn a_larger_session_takes_the_place_of_an_old_smaller_one() {
           #7 FetchSessionIdNotFound
         fetch v12 S2/2
           #8 S2
-    "#]]
-    .assert_eq(&run(small(), script));
-}
-
-#[test]
-fn a_follower_takes_the_place_of_a_consumer() {
-    let script = "create t 2
-         fetch v17 0/0 t-0@0
-         fetch v17 0/0 t-0@0 t-1@0
-         fetch v17 0/0 t-0@0 follower=2
-         fetch v17 S1/1
-         fetch v17 S2/1
-         fetch v17 0/0 t-0@0 follower=3
-         fetch v17 0/0 t-0@0 follower=4
-         fetch v17 S3/1 follower=2";
-    expect![[r#"
-        create t 2
-        fetch v17 0/0 t-0@0
-          #1 S1 | t-0 hw 0
-        fetch v17 0/0 t-0@0 t-1@0
-          #2 S2 | t-0 hw 0 | t-1 hw 0
-        fetch v17 0/0 t-0@0 follower=2
-          #3 S3 | t-0 ReplicaNotAvailable
-        fetch v17 S1/1
-          #4 FetchSessionIdNotFound
-        fetch v17 S2/1
-          #5 S2
-        fetch v17 0/0 t-0@0 follower=3
-          #6 S4 | t-0 ReplicaNotAvailable
-        fetch v17 0/0 t-0@0 follower=4
-          #7 no session | t-0 ReplicaNotAvailable
-        fetch v17 S3/1 follower=2
-          #8 S3 | t-0 ReplicaNotAvailable
     "#]]
     .assert_eq(&run(small(), script));
 }

@@ -171,6 +171,13 @@ impl Follower {
         self.broker_epoch = broker_epoch.or(self.broker_epoch);
     }
 
+    /// It was there at `heard` and waited for more than it had.
+    pub(crate) fn waited(&mut self, heard: Tick) {
+        if self.end.is_some_and(|end| self.leader_end_then <= end) {
+            self.caught_up_at = self.caught_up_at.max(heard);
+        }
+    }
+
     /// Whether it has been behind for too long, or silent.
     pub(crate) fn lags(&self, now: Tick, leader_end: Offset, config: ReplicaConfig) -> bool {
         let level = self.end.is_some_and(|end| leader_end <= end);

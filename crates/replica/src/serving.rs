@@ -194,6 +194,15 @@ impl Replica {
         Ok((answer, progress))
     }
 
+    /// A follower that was level when its last fetch was looked at has waited since, and was heard of at `heard`: it did not begin to lag before that.
+    pub fn follower_waited(&mut self, follower: BrokerId, heard: Tick) {
+        if let Duty::Leader(leader) = &mut self.duty
+            && let Some(follower) = leader.follower_mut(follower)
+        {
+            follower.waited(heard);
+        }
+    }
+
     /// A consumer's fetch: committed records only.
     ///
     /// A new leader that does not know yet how far its predecessor's high watermark was answers `OffsetNotAvailable`, so that no

@@ -1,11 +1,11 @@
-//! Fetch: consumers read below the high watermark, or the last stable offset, followers up to what is written. A fetch that finds too little is parked.
+//! Fetch: consumers read below the high watermark, or the last stable offset. A fetch that finds too little is parked. Followers have feeds ([`crate::feeds`]).
 
 use klamm_model::{BrokerId, ErrorCode};
 use klamm_replica::Isolation;
 use klamm_wire::{FetchRequest, FetchResponse, Response};
 
 use crate::{
-    Effect, Listener, Now, Reply, ReplyTo,
+    Effect, Listener, Now, Reply, ReplyTo, feeds,
     fetch_sessions::{Continued, EPOCH_FINAL, EPOCH_FULL, SessionId},
     node::Node,
     waiters::WaiterId,
@@ -24,13 +24,6 @@ pub(crate) struct FetchWaiter {
     fetch: Fetch,
 }
 
-/// Who reads.
-#[derive(Clone, Copy, Debug)]
-enum Reader {
-    Consumer { isolation: Isolation },
-    Follower { broker: BrokerId, broker_epoch: i64 },
-}
-
 /// What becomes of the list of partitions after the answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Session {
@@ -44,7 +37,7 @@ enum Session {
 
 #[derive(Debug)]
 struct Fetch {
-    reader: Reader,
+    isolation: Isolation,
     version: i16,
     bytes_min: u64,
     bytes_max: u32,
@@ -61,9 +54,18 @@ pub(crate) fn handle(
     request: FetchRequest,
     out: &mut Vec<Effect>,
 ) {
+    let refused = match (follower_of(&request, version), listener) {
+        (None, _) => None,
+        (Some(follower), Listener::Broker) => return feeds::handle(node, now, to, follower, &request, out),
+        (Some(_), Listener::Client) => Some(ErrorCode::ClusterAuthorizationFailed),
+    };
     let wait_ms =
         u64::try_from(request.max_wait_ms).unwrap_or(0).min(u64::from(node.config.fetch_wait_max_ms));
-    let mut fetch = match Fetch::new(node, now, listener, version, request, out) {
+    let fetch = match refused {
+        Some(code) => Err(code),
+        None => Fetch::new(node, now, version, request, out),
+    };
+    let mut fetch = match fetch {
         Ok(fetch) => fetch,
         Err(error) => {
             let response = FetchResponse { error_code: error.code(), ..FetchResponse::default() };
@@ -71,11 +73,8 @@ pub(crate) fn handle(
             return;
         }
     };
-    let plan = Plan::new(&mut fetch, node, now);
-    node.flush_ops(out);
-    // A follower's position may have raised the high watermark; whoever waits for that is answered before this fetch is.
-    node.settle(now, out);
-    let parked_partitions = node.parked_partitions + fetch.client_partitions();
+    let plan = Plan::new(&mut fetch, node);
+    let parked_partitions = node.parked_partitions + fetch.wanted.partitions.len();
     let may_park = parked_partitions <= node.config.fetch_parked_partitions_max;
     if wait_ms == 0 || !may_park || fetch.wanted.partitions.is_empty() || plan.is_enough(&fetch) {
         plan.send(now, to, fetch, node, out);
@@ -93,8 +92,7 @@ pub(crate) fn handle(
 /// Tries a parked fetch again; `last` answers it with whatever there is.
 pub(crate) fn retry(node: &mut Node, now: Now, id: WaiterId, last: bool, out: &mut Vec<Effect>) {
     let Some((deadline, mut parked)) = node.fetch_waiters.take(id) else { return };
-    let plan = Plan::new(&mut parked.fetch, node, now);
-    node.flush_ops(out);
+    let plan = Plan::new(&mut parked.fetch, node);
     if last || plan.is_enough(&parked.fetch) {
         parked.unregister(node, id);
         let FetchWaiter { to, fetch } = parked;
@@ -109,25 +107,22 @@ pub(super) fn isolation(level: i8) -> Isolation {
     if level == 1 { Isolation::ReadCommitted } else { Isolation::ReadUncommitted }
 }
 
-/// Broker id and epoch of a fetching follower, -1 for a consumer; the field moved in version 15.
-fn follower_of(request: &FetchRequest, version: i16) -> (i32, i64) {
-    if version >= 15 {
-        (request.replica_state.replica_id, request.replica_state.replica_epoch)
-    } else {
-        (request.replica_id, -1)
-    }
+/// The follower that fetches, `None` for a consumer; the field moved in version 15.
+fn follower_of(request: &FetchRequest, version: i16) -> Option<BrokerId> {
+    let id = if version >= 15 { request.replica_state.replica_id } else { request.replica_id };
+    (id >= 0).then_some(BrokerId(id))
 }
 
 impl FetchWaiter {
     /// Enters it where it is to be woken.
     fn register(&self, node: &mut Node, id: WaiterId) {
-        node.parked_partitions += self.fetch.client_partitions();
+        node.parked_partitions += self.fetch.wanted.partitions.len();
         self.for_each_list(node, |list| list.push(id));
     }
 
     /// The opposite: lists hold only fetches that are parked.
     fn unregister(&self, node: &mut Node, id: WaiterId) {
-        node.parked_partitions -= self.fetch.client_partitions();
+        node.parked_partitions -= self.fetch.wanted.partitions.len();
         self.for_each_list(node, |list| list.retain(|it| *it != id));
     }
 
@@ -140,10 +135,9 @@ impl FetchWaiter {
     }
 
     fn for_each_list(&self, node: &mut Node, mut change: impl FnMut(&mut Vec<WaiterId>)) {
-        let follower = matches!(self.fetch.reader, Reader::Follower { .. });
         for key in self.fetch.wanted.keys() {
             if let Some(hosted) = node.hosted.get_mut(&key) {
-                change(if follower { &mut hosted.followers } else { &mut hosted.consumers });
+                change(&mut hosted.consumers);
             }
         }
     }
@@ -153,33 +147,16 @@ impl Fetch {
     fn new(
         node: &mut Node,
         now: Now,
-        listener: Listener,
         version: i16,
         request: FetchRequest,
         out: &mut Vec<Effect>,
     ) -> Result<Self, ErrorCode> {
-        let (replica, broker_epoch) = follower_of(&request, version);
-        if replica >= 0 && listener == Listener::Client {
-            return Err(ErrorCode::ClusterAuthorizationFailed);
-        }
-        let reader = if replica >= 0 {
-            Reader::Follower { broker: BrokerId(replica), broker_epoch }
-        } else {
-            Reader::Consumer { isolation: isolation(request.isolation_level) }
-        };
+        let isolation = isolation(request.isolation_level);
         let bytes_max = u32::try_from(request.max_bytes).unwrap_or(0).min(node.config.fetch_bytes_max);
         // Nobody gets more than the maximum, so nobody waits for more either.
         let bytes_min = u64::try_from(request.min_bytes).unwrap_or(0).min(u64::from(bytes_max));
         let (session, wanted) = wanted(node, now, version, request, out)?;
-        Ok(Self { reader, version, bytes_min, bytes_max, session, wanted })
-    }
-
-    /// What counts against the memory that clients' waiting fetches may take.
-    fn client_partitions(&self) -> usize {
-        match self.reader {
-            Reader::Consumer { .. } => self.wanted.partitions.len(),
-            Reader::Follower { .. } => 0,
-        }
+        Ok(Self { isolation, version, bytes_min, bytes_max, session, wanted })
     }
 }
 

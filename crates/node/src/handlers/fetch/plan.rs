@@ -1,15 +1,15 @@
 //! The answer to a fetch, as far as it goes now.
 
 use klamm_log::{AbortedLookup, ReadPlan};
-use klamm_model::{BrokerEpoch, ErrorCode, LeaderEpoch, Offset, PartitionIndex, TopicId, TopicPartition};
-use klamm_replica::{FetchAnswer, FetchError, FollowerFetchRequest, Isolation};
+use klamm_model::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, TopicId, TopicPartition};
+use klamm_replica::{FetchAnswer, Isolation};
 use klamm_wire::{
     FetchResponse, Records, Response,
     fetch::{EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, PartitionData},
 };
 
 use super::{
-    Fetch, Reader, Session,
+    Fetch, Session,
     wanted::{Told, WantedPartition},
 };
 use crate::{Effect, Now, Reply, ReplyTo, errors::ToCode, node::Node};
@@ -30,7 +30,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn new(fetch: &mut Fetch, node: &mut Node, now: Now) -> Self {
+    pub(super) fn new(fetch: &mut Fetch, node: &Node) -> Self {
         let topic_count = match fetch.session {
             Session::None | Session::New => fetch.wanted.topics.len(),
             Session::Kept(_) => 0,
@@ -48,7 +48,7 @@ impl Plan {
         for place in fetch.wanted.order() {
             let asked = fetch.wanted.partitions[place];
             let before = plan.reads.len();
-            let Some(data) = plan.partition(fetch, node, now, &asked) else { continue };
+            let Some(data) = plan.partition(fetch, node, &asked) else { continue };
             if before < plan.reads.len() {
                 plan.next_first = Some(place + 1);
             }
@@ -68,8 +68,7 @@ impl Plan {
     fn partition(
         &mut self,
         fetch: &mut Fetch,
-        node: &mut Node,
-        now: Now,
+        node: &Node,
         asked: &WantedPartition,
     ) -> Option<PartitionData> {
         let room = u64::from(fetch.bytes_max).saturating_sub(self.bytes);
@@ -79,7 +78,7 @@ impl Plan {
         let key = fetch.key(node, asked);
         let answer = key
             .ok_or(ErrorCode::UnknownTopicOrPartition)
-            .and_then(|key| fetch.read(node, now, key, asked, bytes_max).map(|answer| (key, answer)));
+            .and_then(|key| fetch.read(node, key, asked, bytes_max).map(|answer| (key, answer)));
         Some(match answer {
             Ok((_, FetchAnswer::Diverging { epoch, end })) => {
                 self.urgent = true;
@@ -164,7 +163,7 @@ fn keep(
     next_first: Option<usize>,
     node: &mut Node,
 ) -> i32 {
-    let Fetch { reader, version, session, mut wanted, .. } = fetch;
+    let Fetch { version, session, mut wanted, .. } = fetch;
     let answers = response.responses.iter().flat_map(|topic| &topic.partitions);
     for (place, data) in answered.iter().zip(answers) {
         wanted.partitions[*place].told = Told::by(data);
@@ -175,10 +174,7 @@ fn keep(
             node.fetch_sessions.give_back(id, wanted);
             id.0
         }
-        Session::New => {
-            let of_follower = matches!(reader, Reader::Follower { .. });
-            node.fetch_sessions.open(now.tick, of_follower, version >= 13, wanted).map_or(0, |id| id.0)
-        }
+        Session::New => node.fetch_sessions.open(now.tick, version >= 13, wanted).map_or(0, |id| id.0),
         Session::None => 0,
     }
 }
@@ -216,43 +212,16 @@ impl Fetch {
 
     fn read(
         &self,
-        node: &mut Node,
-        now: Now,
+        node: &Node,
         key: TopicPartition,
         asked: &WantedPartition,
         bytes_max: u32,
     ) -> Result<FetchAnswer, ErrorCode> {
-        let Some(hosted) = node.hosted.get_mut(&key) else {
-            return Err(node.why_not_hosted(key, self.version >= 13));
-        };
+        let replica = node.replica(key).ok_or_else(|| node.why_not_hosted(key, self.version >= 13))?;
         let from = Offset::from_wire(asked.offset).ok_or(ErrorCode::OffsetOutOfRange)?;
         let current_epoch = LeaderEpoch::from_wire(asked.current_leader_epoch);
         let last_epoch = LeaderEpoch::from_wire(asked.last_fetched_epoch);
-        let deletes_wait = !hosted.deletes.is_empty();
-        let replica = &mut hosted.replica;
-        let answer: Result<FetchAnswer, FetchError> = match self.reader {
-            Reader::Consumer { isolation } => {
-                replica.consumer_fetch(current_epoch, last_epoch, from, bytes_max, isolation)
-            }
-            Reader::Follower { broker, broker_epoch } => {
-                let request = FollowerFetchRequest {
-                    follower: broker,
-                    broker_epoch: (broker_epoch >= 0).then_some(BrokerEpoch(broker_epoch)),
-                    current_leader_epoch: current_epoch,
-                    fetch_offset: from,
-                    last_fetched_epoch: last_epoch,
-                    log_start: Offset::from_wire(asked.log_start),
-                    max_bytes: bytes_max,
-                };
-                replica.follower_fetch(now.tick, &request).map(|(answer, progress)| {
-                    if progress.high_watermark.is_some() || deletes_wait {
-                        node.moved.push(key);
-                    }
-                    node.isr_due.insert(key);
-                    answer
-                })
-            }
-        };
+        let answer = replica.consumer_fetch(current_epoch, last_epoch, from, bytes_max, self.isolation);
         answer.map_err(|error| error.code())
     }
 
@@ -260,10 +229,9 @@ impl Fetch {
     fn available(&self, node: &Node, key: TopicPartition, asked: &WantedPartition) -> u64 {
         let Some(replica) = node.replica(key) else { return 0 };
         let from = Offset::from_wire(asked.offset).unwrap_or(Offset::ZERO);
-        let end = match self.reader {
-            Reader::Consumer { isolation: Isolation::ReadUncommitted } => replica.high_watermark(),
-            Reader::Consumer { isolation: Isolation::ReadCommitted } => replica.last_stable(),
-            Reader::Follower { .. } => replica.log().written(),
+        let end = match self.isolation {
+            Isolation::ReadUncommitted => replica.high_watermark(),
+            Isolation::ReadCommitted => replica.last_stable(),
         };
         replica.log().bytes_between(from, end)
     }
@@ -285,10 +253,10 @@ impl Fetch {
     }
 
     fn empty(&self, index: PartitionIndex) -> PartitionData {
-        let aborted = match self.reader {
+        let aborted = match self.isolation {
             // A reader of committed records wants a list, not null.
-            Reader::Consumer { isolation: Isolation::ReadCommitted } => Some(Vec::new()),
-            Reader::Consumer { isolation: Isolation::ReadUncommitted } | Reader::Follower { .. } => None,
+            Isolation::ReadCommitted => Some(Vec::new()),
+            Isolation::ReadUncommitted => None,
         };
         PartitionData {
             partition_index: index.0,

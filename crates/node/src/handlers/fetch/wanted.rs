@@ -34,13 +34,11 @@ pub(crate) struct WantedPartition {
     /// Index into the topics.
     pub(crate) topic: u32,
     pub(crate) index: PartitionIndex,
-    /// The five as they were sent, not looked at yet.
+    /// The four as they were sent, not looked at yet.
     pub(crate) offset: i64,
     pub(crate) current_leader_epoch: i32,
     pub(crate) last_fetched_epoch: i32,
     pub(crate) bytes_max: i32,
-    /// Where a follower's log starts.
-    pub(crate) log_start: i64,
     pub(crate) told: Told,
 }
 
@@ -74,7 +72,6 @@ impl WantedPartition {
             current_leader_epoch: asked.current_leader_epoch,
             last_fetched_epoch: asked.last_fetched_epoch,
             bytes_max: asked.partition_max_bytes,
-            log_start: asked.log_start_offset,
             told: Told::NOTHING,
         }
     }

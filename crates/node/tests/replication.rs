@@ -1,0 +1,513 @@
+//! Both ends of replication: what a leader tells its follower, broker 2, and what a follower asks its leader, broker 2.
+//!
+//! A script has one action a line; what follows from it stands below.
+//!
+//! ```text
+//! lead t 2                       a topic with two partitions that this node leads; both brokers are in sync
+//! produce t-0 3                  one batch of three records, acks=all
+//! ask 0/0 t-0@5 -t-1 wait=9      broker 2 fetches: session/epoch, partitions with offsets, those to be forgotten
+//! follow t 2                     a topic that broker 2 leads
+//! leader t-0 3                   another broker leads
+//! tell 1 t-0 2                   the leader answers fetch 1 with records of t-0, two at an offset that follows, or "hw=5", "start=2", an error's name
+//! disk                           what was to be written is
+//! tick 500                       milliseconds pass
+//! ```
+
+mod world;
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use expect_test::{Expect, expect};
+use klamm_cluster::record::{self, PartitionChange, Record};
+use klamm_log::Done;
+use klamm_model::{
+    BrokerId, ControllerEpoch, ErrorCode, LeaderEpoch, Offset, PartitionEpoch, PartitionIndex, TopicId,
+    TopicPartition, patched_prefix,
+};
+use klamm_node::{Event, Listener, PeerFailure, Reply};
+use klamm_quorum::{Entry, Input, Proposer};
+use klamm_wire::{
+    FetchRequest, FetchResponse, Records, Request, Response,
+    fetch::{
+        FetchPartition, FetchTopic, FetchableTopicResponse, ForgottenTopic, PartitionData, ReplicaState,
+    },
+};
+use world::{CONNECTION, World, batch};
+
+const OTHER: BrokerId = BrokerId(2);
+
+struct Script {
+    world: World,
+    topics: BTreeMap<String, TopicId>,
+    /// Of requests that are not answered yet: what they are called.
+    open: BTreeMap<u64, String>,
+    asked: u64,
+    epoch: i32,
+    /// Tokens of this node's fetches, the first one's first.
+    tokens: Vec<u64>,
+}
+
+fn check(script: &str, expected: &Expect) {
+    let world = World::new();
+    let mut it = Script {
+        world,
+        topics: BTreeMap::new(),
+        open: BTreeMap::new(),
+        asked: 0,
+        epoch: 1,
+        tokens: Vec::new(),
+    };
+    let mut transcript = String::new();
+    for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        transcript.push_str(line);
+        transcript.push('\n');
+        it.act(line);
+        it.answers(&mut transcript);
+        it.questions(&mut transcript);
+    }
+    expected.assert_eq(&transcript);
+}
+
+fn number<T: std::str::FromStr>(text: &str) -> T {
+    text.parse().unwrap_or_else(|_| panic!("{text} is no number"))
+}
+
+impl Script {
+    fn act(&mut self, line: &str) {
+        let words: Vec<&str> = line.split(' ').collect();
+        match words[..] {
+            ["lead", topic, count] => self.create(topic, count, BrokerId(1)),
+            ["follow", topic, count] => self.create(topic, count, OTHER),
+            ["leader", partition, broker] => self.change(self.key(partition), BrokerId(number(broker))),
+            ["produce", partition, count] => {
+                let (topic, index) = partition.rsplit_once('-').expect("topic-partition");
+                let sequence = self.world.produce_to(topic, number(index), -1, batch(number(count), None));
+                self.open.insert(sequence, format!("produced to {partition}:"));
+                self.world.all_disk();
+            }
+            ["ask", ref words @ ..] => {
+                let request = self.request(words);
+                let sequence = self.world.send_on(Listener::Broker, Request::Fetch(request), 17);
+                self.asked += 1;
+                self.open.insert(sequence, format!("#{}", self.asked));
+            }
+            ["tell", fetch, ref words @ ..] => self.tell(self.tokens[number::<usize>(fetch) - 1], words),
+            ["disk"] => _ = self.world.disk(|_| true, &Ok(Done::Nothing)),
+            ["tick", ms] => self.world.wait_ms(number(ms)),
+            ["close"] => self.world.step(Event::Closed(CONNECTION)),
+            _ => panic!("{line}"),
+        }
+    }
+
+    fn key(&self, text: &str) -> TopicPartition {
+        let (topic, index) = text.rsplit_once('-').expect("topic-partition");
+        TopicPartition { topic: self.topics[topic], partition: PartitionIndex(number(index)) }
+    }
+
+    fn name(&self, topic: TopicId) -> &str {
+        self.topics.iter().find(|(_, id)| **id == topic).map_or("?", |(name, _)| name)
+    }
+
+    fn create(&mut self, topic: &str, count: &str, leader: BrokerId) {
+        let id = self.world.create(topic, number(count));
+        self.topics.insert(topic.to_owned(), id);
+        for index in 0..number(count) {
+            self.change(TopicPartition { topic: id, partition: PartitionIndex(index) }, leader);
+        }
+    }
+
+    /// Both brokers have the partition from now on, and this one leads it.
+    fn change(&mut self, partition: TopicPartition, leader: BrokerId) {
+        let before = self.world.node.image().partition(partition).expect("it is there");
+        let follower = if leader == BrokerId(1) { OTHER } else { BrokerId(1) };
+        let change = PartitionChange {
+            partition,
+            partition_epoch: PartitionEpoch(before.partition_epoch.0 + 1),
+            leader: Some(Some(leader)),
+            leader_epoch: Some(LeaderEpoch(before.leader_epoch.0 + 1)),
+            isr: Some(vec![leader, follower]),
+            replicas: Some(vec![BrokerId(1), BrokerId(2), BrokerId(3)]),
+            adding: None,
+            removing: None,
+        };
+        // Each by a controller of its own: a new proposer begins to count again.
+        self.epoch += 1;
+        let (epoch, controller) = (ControllerEpoch(self.epoch), BrokerId(9));
+        let records = record::encode(&[Record::Begin { epoch, controller }, Record::PartitionChange(change)]);
+        let Input::Propose { epoch, payload } = Proposer::new(epoch).propose(&records) else {
+            panic!("a proposer proposes")
+        };
+        self.world.commit(Entry { index: 0, epoch, payload });
+        self.world.all_disk();
+    }
+
+    fn request(&self, words: &[&str]) -> FetchRequest {
+        let (session, epoch) = words[0].split_once('/').expect("session/epoch");
+        let mut request = FetchRequest {
+            replica_state: ReplicaState { replica_id: OTHER.0, replica_epoch: 5 },
+            max_bytes: 1 << 20,
+            session_id: number(session),
+            session_epoch: number(epoch),
+            ..Default::default()
+        };
+        for word in &words[1..] {
+            if let Some(wait) = word.strip_prefix("wait=") {
+                request.max_wait_ms = number(wait);
+            } else if let Some(max) = word.strip_prefix("max=") {
+                request.max_bytes = number(max);
+            } else if let Some(forgotten) = word.strip_prefix('-') {
+                let TopicPartition { topic: topic_id, partition } = self.key(forgotten);
+                let partitions = vec![partition.0];
+                let forgotten = ForgottenTopic { topic_id, partitions, ..Default::default() };
+                request.forgotten_topics_data.push(forgotten);
+            } else {
+                let (key, offset) = word.split_once('@').expect("topic-partition@offset");
+                let key = self.key(key);
+                let led = self.world.node.image().partition(key).expect("it is there").leader_epoch;
+                let asked = FetchPartition {
+                    partition: key.partition.0,
+                    fetch_offset: number(offset),
+                    partition_max_bytes: 1 << 20,
+                    current_leader_epoch: led.0,
+                    log_start_offset: 0,
+                    ..Default::default()
+                };
+                let topic = FetchTopic { topic_id: key.topic, partitions: vec![asked], ..Default::default() };
+                request.topics.push(topic);
+            }
+        }
+        request
+    }
+
+    fn answers(&mut self, transcript: &mut String) {
+        for (sequence, what) in self.open.clone() {
+            let Some(reply) = self.world.answer(sequence) else { continue };
+            self.open.remove(&sequence);
+            let told = match &reply {
+                Reply::Ready(Response::Fetch(response)) | Reply::Fetch { response, .. } => {
+                    self.print(response)
+                }
+                Reply::Ready(Response::Produce(response)) => {
+                    code(response.responses[0].partition_responses[0].error_code)
+                }
+                _ => panic!("{reply:?}"),
+            };
+            writeln!(transcript, "  {what} {told}").expect("a string");
+        }
+    }
+
+    fn print(&self, response: &FetchResponse) -> String {
+        if response.error_code != 0 {
+            return code(response.error_code);
+        }
+        let mut text = format!("session {}", response.session_id);
+        for topic in &response.responses {
+            for it in &topic.partitions {
+                let what = match it.records {
+                    _ if it.error_code != 0 => code(it.error_code),
+                    Some(_) => format!("records, hw {}", it.high_watermark),
+                    None => format!("hw {}", it.high_watermark),
+                };
+                write!(text, " | {}-{} {what}", self.name(topic.topic_id), it.partition_index)
+                    .expect("a string");
+            }
+        }
+        text
+    }
+
+    /// What this node has asked its leaders.
+    fn questions(&mut self, transcript: &mut String) {
+        for (token, request) in std::mem::take(&mut self.world.sent) {
+            let Request::Fetch(request) = request else { continue };
+            self.tokens.push(token);
+            let (session, epoch) = (request.session_id, request.session_epoch);
+            let mut text = format!("  fetch {}: {session}/{epoch}", self.tokens.len());
+            for topic in &request.topics {
+                for it in &topic.partitions {
+                    let name = self.name(topic.topic_id);
+                    write!(text, " {name}-{}@{}", it.partition, it.fetch_offset).expect("a string");
+                }
+            }
+            for topic in &request.forgotten_topics_data {
+                for partition in &topic.partitions {
+                    write!(text, " -{}-{partition}", self.name(topic.topic_id)).expect("a string");
+                }
+            }
+            writeln!(transcript, "{text}").expect("a string");
+        }
+    }
+
+    fn tell(&mut self, token: u64, words: &[&str]) {
+        let mut response = FetchResponse { session_id: 1, ..Default::default() };
+        let mut failure = None;
+        for pair in words.chunks(2) {
+            match pair {
+                ["lost"] => failure = Some(PeerFailure::Disconnected),
+                ["unknown"] => response.error_code = ErrorCode::FetchSessionIdNotFound.code(),
+                [key, what] => {
+                    let key = self.key(key);
+                    let partitions = vec![self.data(key, what)];
+                    let topic =
+                        FetchableTopicResponse { topic_id: key.topic, partitions, ..Default::default() };
+                    response.responses.push(topic);
+                }
+                _ => panic!("{pair:?}"),
+            }
+        }
+        let answer = failure.map_or(Ok(Response::Fetch(response)), Err);
+        self.world.step(Event::Peer { from: OTHER, token, answer });
+    }
+
+    fn data(&self, key: TopicPartition, what: &str) -> PartitionData {
+        let log = self.world.node.replica(key).expect("it is here").log();
+        let mut data = PartitionData { partition_index: key.partition.0, ..Default::default() };
+        data.records = None;
+        if let Some(hw) = what.strip_prefix("hw=") {
+            data.high_watermark = number(hw);
+        } else if let Some(start) = what.strip_prefix("start=") {
+            (data.high_watermark, data.log_start_offset) = (number(start), number(start));
+        } else if let Ok(count) = what.parse() {
+            let mut records = batch(count, None).to_vec();
+            let prefix = patched_prefix(&records, log.end(), LeaderEpoch(0));
+            records[..prefix.len()].copy_from_slice(&prefix);
+            data.records = Some(Records::Bytes(records.into()));
+            data.high_watermark = Offset::ZERO.raw();
+        } else {
+            data.error_code = match what {
+                "NotLeader" => ErrorCode::NotLeaderOrFollower.code(),
+                _ => panic!("{what}"),
+            };
+        }
+        data
+    }
+}
+
+fn code(code: i16) -> String {
+    format!("{:?}", ErrorCode::from_code(code).expect("a known code"))
+}
+
+#[test]
+fn a_question_waits_for_records_and_is_answered_once() {
+    check(
+        "lead t 2
+         ask 0/0 t-0@0 t-1@0
+         ask 1/1 wait=500
+         produce t-0 2
+         ask 1/2 wait=500
+         produce t-0 1
+         ask 1/3 t-0@2 wait=500
+         ask 1/4 t-0@3 wait=500
+         tick 499
+         tick 1",
+        &expect![[r#"
+            lead t 2
+            ask 0/0 t-0@0 t-1@0
+              #1 session 1 | t-0 hw 0 | t-1 hw 0
+            ask 1/1 wait=500
+            produce t-0 2
+              #2 session 1 | t-0 records, hw 0
+            ask 1/2 wait=500
+            produce t-0 1
+            ask 1/3 t-0@2 wait=500
+              produced to t-0: None
+              #3 session 1
+              #4 session 1 | t-0 records, hw 2
+            ask 1/4 t-0@3 wait=500
+              produced to t-0: None
+            tick 499
+            tick 1
+              #5 session 1 | t-0 hw 3
+        "#]],
+    );
+}
+
+#[test]
+fn a_fetch_takes_the_place_of_the_one_that_waits() {
+    check(
+        "lead t 3
+         ask 0/0 t-0@0
+         ask 1/1 wait=500
+         ask 1/2 t-1@0 wait=500
+         ask 1/3 t-2@0 -t-0 wait=500
+         produce t-0 1
+         produce t-1 1
+         ask 1/4 wait=500
+         tick 500",
+        &expect![[r#"
+            lead t 3
+            ask 0/0 t-0@0
+              #1 session 1 | t-0 hw 0
+            ask 1/1 wait=500
+            ask 1/2 t-1@0 wait=500
+              #2 session 1
+            ask 1/3 t-2@0 -t-0 wait=500
+              #3 session 1 | t-1 hw 0
+            produce t-0 1
+            produce t-1 1
+              #4 session 1 | t-1 records, hw 0 | t-2 hw 0
+            ask 1/4 wait=500
+            tick 500
+              #5 session 1
+        "#]],
+    );
+}
+
+#[test]
+fn a_follower_that_begins_anew_or_is_not_known() {
+    check(
+        "lead t 1
+         ask 7/1 t-0@0
+         ask 0/0 t-0@0
+         ask 1/2 wait=500
+         ask 1/1 wait=500
+         ask 0/0 t-0@0
+         produce t-0 1
+         close
+         ask 2/1",
+        &expect![[r#"
+            lead t 1
+            ask 7/1 t-0@0
+              #1 FetchSessionIdNotFound
+            ask 0/0 t-0@0
+              #2 session 1 | t-0 hw 0
+            ask 1/2 wait=500
+              #3 InvalidFetchSessionEpoch
+            ask 1/1 wait=500
+            ask 0/0 t-0@0
+              #4 session 1
+              #5 session 2 | t-0 hw 0
+            produce t-0 1
+            close
+            ask 2/1
+              #6 FetchSessionIdNotFound
+        "#]],
+    );
+}
+
+#[test]
+fn what_finds_no_room_is_told_next() {
+    check(
+        "lead t 2
+         produce t-0 50
+         produce t-1 50
+         ask 0/0 t-0@0 t-1@0 max=100
+         ask 1/1 wait=500 max=100
+         ask 1/2 t-0@50 wait=500",
+        &expect![[r#"
+            lead t 2
+            produce t-0 50
+            produce t-1 50
+            ask 0/0 t-0@0 t-1@0 max=100
+              #1 session 1 | t-0 records, hw 0
+            ask 1/1 wait=500 max=100
+              #2 session 1 | t-1 records, hw 0
+            ask 1/2 t-0@50 wait=500
+              produced to t-0: None
+        "#]],
+    );
+}
+
+#[test]
+fn a_follower_hears_that_its_leader_leads_no_more() {
+    check(
+        "lead t 1
+         ask 0/0 t-0@0
+         ask 1/1 wait=500
+         leader t-0 3",
+        &expect![[r#"
+            lead t 1
+            ask 0/0 t-0@0
+              #1 session 1 | t-0 hw 0
+            ask 1/1 wait=500
+            leader t-0 3
+              #2 session 1 | t-0 FencedLeaderEpoch
+              fetch 1: 0/0 t-0@0
+        "#]],
+    );
+}
+
+#[test]
+fn a_partition_is_named_when_it_is_free_to_take_more() {
+    check(
+        "follow t 3
+         tell 1
+         tell 2 t-0 2
+         tell 3 t-1 1
+         disk
+         tell 4
+         tell 5 t-2 hw=0
+         tell 6 t-0 NotLeader
+         tick 50",
+        &expect![[r#"
+            follow t 3
+              fetch 1: 0/0 t-0@0
+            tell 1
+              fetch 2: 1/1 t-1@0 t-2@0
+            tell 2 t-0 2
+              fetch 3: 1/2
+            tell 3 t-1 1
+              fetch 4: 1/3
+            disk
+              fetch 5: 1/4 t-0@2
+            tell 4
+              fetch 6: 1/5 t-1@1
+            tell 5 t-2 hw=0
+            tell 6 t-0 NotLeader
+              fetch 7: 1/6
+            tick 50
+              fetch 8: 1/7 t-0@2
+        "#]],
+    );
+}
+
+#[test]
+fn a_session_that_ends_is_opened_again_with_everything() {
+    check(
+        "follow t 2
+         tell 1
+         tell 2 t-0 1
+         tell 3 lost
+         disk
+         tick 50
+         tell 4 unknown
+         tick 50",
+        &expect![[r#"
+            follow t 2
+              fetch 1: 0/0 t-0@0
+            tell 1
+              fetch 2: 1/1 t-1@0
+            tell 2 t-0 1
+              fetch 3: 1/2
+            tell 3 lost
+            disk
+            tick 50
+              fetch 4: 0/0 t-0@1 t-1@0
+            tell 4 unknown
+            tick 50
+              fetch 5: 0/0 t-0@1 t-1@0
+        "#]],
+    );
+}
+
+#[test]
+fn another_leader_is_asked_at_once_and_the_old_one_is_told_to_forget() {
+    check(
+        "follow t 2
+         tell 1
+         leader t-0 3
+         tell 2
+         leader t-1 3",
+        &expect![[r#"
+            follow t 2
+              fetch 1: 0/0 t-0@0
+            tell 1
+              fetch 2: 1/1 t-1@0
+            leader t-0 3
+              fetch 3: 1/2 -t-0
+              fetch 4: 0/0 t-0@0
+            tell 2
+            leader t-1 3
+              fetch 5: 1/3 -t-1
+        "#]],
+    );
+}
