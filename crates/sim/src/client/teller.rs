@@ -11,7 +11,7 @@ use klamm_client::producer::{
     produce_request,
 };
 use klamm_client::{
-    CallId, Cause, GroupMetadata, PartitionName, Random, Record, TransactionError, TransactionalConfig,
+    CallId, GroupMetadata, PartitionName, Random, Record, TransactionError, TransactionalConfig,
 };
 use klamm_model::{ErrorCode, Offset, Tick, Timestamp};
 use klamm_node::PeerFailure;
@@ -345,13 +345,6 @@ impl Teller {
     fn is_over(&mut self, error: &TransactionError, scene: &mut Scene<'_>) {
         match error {
             TransactionError::Fenced { .. } => scene.timeline.coverage.count("transactional producer fenced"),
-            // So a zombie is told that wants to abort what its successor has ended otherwise.
-            TransactionError::Fatal(cause)
-                if matches!(**cause, Cause::Refused { code: ErrorCode::InvalidTxnState, .. })
-                    && self.phase == Phase::Ends(Outcome::Abort) =>
-            {
-                scene.timeline.coverage.count("transactional producer fenced");
-            }
             error => scene.checker.unexpected(self.me, &format!("no fault explains this: {error}")),
         }
         let lasts = scene.timeline.dice.between(MS, self.timeout_ms * MS);
