@@ -242,7 +242,12 @@ impl Node {
                 let registered = matches!(reply, Some(Decided::RegisterBroker(Ok(_))));
                 self.membership.registration_ended(now.tick, registered);
             }
-            Own::Heartbeat => self.membership.heartbeat_ended(now.tick, self.config.heartbeat_interval_ms),
+            Own::Heartbeat => {
+                self.membership.heartbeat_ended(now.tick, self.config.heartbeat_interval_ms);
+                if matches!(reply, Some(Decided::Heartbeat(Ok(answer))) if answer.may_shut_down) {
+                    self.has_left(out);
+                }
+            }
             Own::AlterPartition { key, proposal } => self.isr_answered(now, key, &proposal, reply, out),
             Own::ProducerIds => {
                 let block = match reply {
@@ -283,7 +288,7 @@ impl Node {
             epoch,
             applied: self.image.applied(),
             wants_fence: false,
-            wants_shutdown: false,
+            wants_shutdown: self.membership.wants_shutdown(),
         });
         self.call(now, &command, Own::Heartbeat, out);
     }

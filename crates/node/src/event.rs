@@ -103,6 +103,8 @@ pub enum Event {
     Space(Vec<Option<Space>>),
     /// A data directory answers no more, or nothing that it answers can be believed.
     LogDirFailed(LogDir),
+    /// The process is to end: others take over what this broker leads, as long as it serves. [`Effect::HandedOver`] tells when they have.
+    Leaving,
     /// The process is going to end. No request comes after it; [`Effect::AtRest`] tells when the disks have everything.
     Stopping,
 }
@@ -169,6 +171,8 @@ pub enum Effect {
     Publish(Arc<View>),
     /// Look how much room the data directories have, then tell by [`Event::Space`].
     LookAtSpace,
+    /// After [`Event::Leaving`]: this broker leads nothing that another one could, and everybody knows.
+    HandedOver,
     /// After [`Event::Stopping`]: no log has an operation under way or wants one.
     AtRest(Rest),
 }

@@ -9,9 +9,13 @@ use crate::{Effect, LineLimit, Now, node::Node};
 /// Before a registration that failed is tried again.
 const REGISTER_AGAIN_MS: u64 = 100;
 
+/// How often a broker that leaves asks whether it may: others tell how far they are by their own signs of life.
+const LEAVE_AGAIN_MS: u64 = 50;
+
 /// When to register and when to show a sign of life.
 #[derive(Debug, Default)]
 pub(crate) struct Membership {
+    leaving: Leaving,
     under_way: bool,
     /// `None`: nothing to do until the controller changes.
     next: Option<Tick>,
@@ -19,7 +23,21 @@ pub(crate) struct Membership {
     pub(crate) refusals: LineLimit,
 }
 
+/// A controlled shutdown: the controller has others lead, and says when nobody comes to this broker any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Leaving {
+    #[default]
+    No,
+    Asks,
+    Left,
+}
+
 impl Membership {
+    /// What the next sign of life says.
+    pub(crate) fn wants_shutdown(&self) -> bool {
+        self.leaving != Leaving::No
+    }
+
     pub(crate) fn next_wake(&self) -> Option<Tick> {
         self.next.filter(|_| !self.under_way)
     }
@@ -42,6 +60,7 @@ impl Membership {
 
     pub(crate) fn heartbeat_ended(&mut self, now: Tick, interval_ms: u64) {
         self.under_way = false;
+        let interval_ms = if self.leaving == Leaving::Asks { LEAVE_AGAIN_MS } else { interval_ms };
         self.next = Some(now.after_ms(interval_ms));
     }
 
@@ -61,6 +80,24 @@ impl Node {
     pub(crate) fn is_active(&self) -> bool {
         self.my_epoch().is_some()
             && self.image.broker(self.config.broker_id).is_some_and(|broker| broker.is_active())
+    }
+
+    /// Has others take over. Where there is nobody else, or nobody to ask, there is nothing to wait for.
+    pub(crate) fn begin_to_leave(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let has_others = self.image.brokers().any(|it| it.id != self.config.broker_id && it.is_active());
+        if !has_others || self.metadata.controller_id().is_none() || !self.is_active() {
+            return self.has_left(out);
+        }
+        self.membership.leaving = Leaving::Asks;
+        self.membership.next = Some(now.tick);
+    }
+
+    /// The controller says that it may go.
+    pub(crate) fn has_left(&mut self, out: &mut Vec<Effect>) {
+        if self.membership.leaving != Leaving::Left {
+            self.membership.leaving = Leaving::Left;
+            out.push(Effect::HandedOver);
+        }
     }
 
     /// Registers, or shows a sign of life, when it is time.

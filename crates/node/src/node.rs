@@ -251,6 +251,7 @@ impl Node {
             Event::Tick => {}
             Event::Space(spaces) => self.space_seen(&spaces, now),
             Event::LogDirFailed(log_dir) => self.log_dir_failed(log_dir, out),
+            Event::Leaving => self.begin_to_leave(now, out),
             Event::Stopping => self.begin_to_stop(out),
         }
         self.time(now, out);

@@ -28,6 +28,7 @@ struct Inside {
     /// Told once, when the node serves.
     ready: Option<mpsc::Sender<Result<(), String>>>,
     /// Told when the node is at rest, once somebody wants to know.
+    handed_over: Option<mpsc::Sender<()>>,
     rest: Option<mpsc::Sender<Rest>>,
     plan: Plan,
     times: LockTimes,
@@ -44,6 +45,7 @@ impl Monitor {
             node,
             engine,
             ready: Some(ready),
+            handed_over: None,
             rest: None,
             plan: Plan::default(),
             times: LockTimes::default(),
@@ -107,6 +109,11 @@ impl Monitor {
                     }
                 }
                 Effect::Propose { epoch, payload } => inside.engine.propose(*epoch, payload.clone()),
+                Effect::HandedOver => {
+                    if let Some(wanted) = inside.handed_over.take() {
+                        let _ = wanted.send(());
+                    }
+                }
                 Effect::AtRest(rest) => {
                     if let Some(wanted) = inside.rest.take() {
                         // Whoever stops in a hurry does not wait for it.
@@ -116,6 +123,13 @@ impl Monitor {
                 _ => {}
             }
         }
+    }
+
+    /// Where it will be told, after [`Event::Leaving`], that others have taken over.
+    pub(crate) fn expect_handed_over(&self) -> mpsc::Receiver<()> {
+        let (wanted, handed_over) = mpsc::channel();
+        self.inside.lock().handed_over = Some(wanted);
+        handed_over
     }
 
     /// Where the node's [`Rest`] will be told, after [`Event::Stopping`].

@@ -233,7 +233,7 @@ impl Performer {
                 self.mail[thread].push(Mail::Send { to, token, request, version });
             }
             // Handed on under the lock, in order.
-            Effect::Publish(_) | Effect::Propose { .. } | Effect::AtRest(_) => {}
+            Effect::Publish(_) | Effect::Propose { .. } | Effect::HandedOver | Effect::AtRest(_) => {}
         }
     }
 

@@ -37,6 +37,9 @@ use crate::{
     shared::{IO_THREADS_MAX, Performer, Shared},
 };
 
+/// How long others may take to take over from a broker that stops.
+const HAND_OVER_PATIENCE: Duration = Duration::from_secs(5);
+
 /// How long a node may take until it serves. A node alone needs milliseconds.
 const READY_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -258,6 +261,7 @@ impl Server {
         if std::mem::replace(&mut self.is_stopped, true) {
             return Shutdown::Unclean;
         }
+        self.hand_over();
         self.metrics = None;
         self.shared.files.stop_background_work();
         for inbox in &self.shared.inboxes {
@@ -276,6 +280,17 @@ impl Server {
                 tracing::warn!("not everything is known to be on disk");
                 Shutdown::Unclean
             }
+        }
+    }
+
+    /// Has others lead what this broker leads, while it still serves. A cluster in trouble keeps nobody for long.
+    fn hand_over(&self) {
+        let handed_over = self.shared.monitor.expect_handed_over();
+        let mut performer = Performer::new(Arc::clone(&self.shared), None);
+        performer.events.push(Event::Leaving);
+        performer.run();
+        if handed_over.recv_timeout(HAND_OVER_PATIENCE).is_err() {
+            tracing::warn!("stopping before others have taken over everything that this broker leads");
         }
     }
 

@@ -363,6 +363,7 @@ impl Alone {
                 let delay = self.timeline.dice.between(50, 5 * MS);
                 self.timeline.after(delay, Happening::Looked { life });
             }
+            Effect::HandedOver => {}
             Effect::AtRest(rest) => {
                 if let Some(process) = &mut self.process {
                     process.rest = Some(rest);

@@ -436,6 +436,7 @@ impl World {
             Event::LogDirFailed(log_dir) => {
                 timeline.note(format_args!("{life} lost directory {}", log_dir.0))
             }
+            Event::Leaving => timeline.note(format_args!("{life} leaves")),
             Event::Stopping => timeline.note(format_args!("{life} stops")),
         }
     }
@@ -485,6 +486,7 @@ impl World {
             }
             // Its disks have room without end; those that have not say so when they are written to.
             Effect::LookAtSpace => {}
+            Effect::HandedOver => self.timeline.note(format_args!("{life} leads nothing any more")),
             Effect::AtRest(_) => self.timeline.note(format_args!("{life} is at rest")),
         }
     }

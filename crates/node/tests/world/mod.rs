@@ -49,6 +49,7 @@ pub(crate) struct World {
     pub(crate) aborted: Vec<(SegmentId, Vec<u8>)>,
     /// The segment that compaction has written and not swapped in yet.
     pub(crate) cleaned: Vec<u8>,
+    pub(crate) handed_over: usize,
     pub(crate) rest: Option<Rest>,
     /// Pieces of coordinators' logs that are read when the test says so.
     pub(crate) hold_loads: bool,
@@ -89,6 +90,7 @@ impl World {
             files: Vec::new(),
             aborted: Vec::new(),
             cleaned: Vec::new(),
+            handed_over: 0,
             rest: None,
             hold_loads: false,
             loads: Vec::new(),
@@ -166,6 +168,7 @@ impl World {
                         events.push_back(Event::Loaded(load.run(read)));
                     }
                     Effect::LookAtSpace => self.looks += 1,
+                    Effect::HandedOver => self.handed_over += 1,
                     Effect::AtRest(rest) => assert_eq!(self.rest.replace(rest), None, "told once"),
                     Effect::Send { token, request, .. } => self.sent.push((token, request)),
                 }
