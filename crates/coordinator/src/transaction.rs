@@ -220,7 +220,10 @@ impl Transactions {
                 Ok(identity)
             }
             Err(Refusal::Open) => {
-                self.abort(now, &id, out)?;
+                let known = &self.ids[&id].known;
+                // Whoever goes on after an error is not to be fenced.
+                let known = if it.current.is_some() { known.clone() } else { rules::fenced(known) };
+                self.abort(now, (&id, &known), out)?;
                 // Where nothing had been written, it is complete at once.
                 self.init(now, it, out)
             }
@@ -246,31 +249,37 @@ impl Transactions {
             return Ok(known.identity());
         }
         let id = it.transactional_id.as_str().into();
-        self.prepare(now, &id, it.outcome, it.version, out)
+        let known = known.clone();
+        self.prepare(now, (&id, &known), it.outcome, it.version, out)
     }
 
     fn time_out(&mut self, now: Now, id: &Arc<str>, out: &mut Effects<Output>) {
-        match self.abort(now, id, out) {
+        let known = rules::fenced(&self.ids[id].known);
+        match self.abort(now, (id, &known), out) {
             Ok(()) => info!(transactional_id = %id, "transaction was open for too long"),
             Err(_) => self.slot(id).task = Some(Task::Abort(now.tick.after_ms(ABORT_RETRY_MS))),
         }
         self.stock.ask(out);
     }
 
-    /// Aborts an open transaction, with a new epoch whatever its producer speaks: it is fenced.
-    fn abort(&mut self, now: Now, id: &Arc<str>, out: &mut Effects<Output>) -> Result<(), Refusal> {
-        self.prepare(now, id, Outcome::Abort, TransactionVersion::V2, out).map(drop)
+    /// Aborts an open transaction, with a new epoch whatever its producer speaks.
+    fn abort(
+        &mut self,
+        now: Now,
+        known: (&Arc<str>, &Known),
+        out: &mut Effects<Output>,
+    ) -> Result<(), Refusal> {
+        self.prepare(now, known, Outcome::Abort, TransactionVersion::V2, out).map(drop)
     }
 
     fn prepare(
         &mut self,
         now: Now,
-        id: &Arc<str>,
+        (id, known): (&Arc<str>, &Known),
         outcome: Outcome,
         version: TransactionVersion,
         out: &mut Effects<Output>,
     ) -> Result<Identity, Refusal> {
-        let known = &self.ids[id].known;
         let known = rules::prepare(known, outcome, version, now.wall, || self.stock.take())?;
         let identity = known.next_identity();
         self.put(now, id, known, out)?;

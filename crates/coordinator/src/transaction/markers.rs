@@ -14,6 +14,8 @@ const REPORT_MS_MAX: u64 = 30_000;
 /// Before markers are sent again for the first time, twice as long each time.
 const RETRY_MS_FIRST: u64 = 20;
 const RETRY_MS_MAX: u64 = 1_000;
+/// A partition has marks of this shard's successor, which sees to the rest: this one is soon told that it coordinates no more. Where it is not told, whoever wrote those marks was none.
+const SUPERSEDED_RETRY_MS: u64 = 30_000;
 
 /// What is known of markers. A new shard begins anew: a marker that is there twice does no harm.
 #[derive(Debug)]
@@ -23,7 +25,7 @@ pub(super) struct Marking {
     /// Where they are missing.
     pub(super) left: Partitions,
     retry_ms: u64,
-    /// When they are to be sent again; `None`: a newer shard does it.
+    /// When they are to be sent again.
     pub(super) again: Option<Tick>,
 }
 
@@ -79,7 +81,7 @@ impl Transactions {
         }
         if report.is_superseded {
             warn!(transactional_id = %id, "a newer coordinator ends this transaction");
-            return marking.again = None;
+            return marking.again = Some(now.tick.after_ms(SUPERSEDED_RETRY_MS));
         }
         marking.again = Some(now.tick.after_ms(marking.retry_ms));
         marking.retry_ms = (2 * marking.retry_ms).min(RETRY_MS_MAX);

@@ -267,6 +267,16 @@ fn is_ended_by(known: &Known, it: Identity) -> bool {
     next_epoch || rotated
 }
 
+/// The coordinator ends the transaction, not its producer. That one's epoch is not the one before the end's, so that it is not taken for whoever has asked for the end: it is fenced, as
+/// with Apache Kafka. In the last epoch of a producer id there is no room for that.
+pub(super) fn fenced(known: &Known) -> Known {
+    let mut value = known.value.clone();
+    if value.epoch < EPOCH_LAST {
+        value.epoch.0 += 1;
+    }
+    Known { value, last_epoch: None }
+}
+
 /// The end is decided.
 pub(super) fn prepare(
     known: &Known,

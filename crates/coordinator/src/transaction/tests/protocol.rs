@@ -312,11 +312,13 @@ fn a_new_producer_fences_the_old_one_and_aborts_what_it_left() {
          a init
          a init
          a add 1000/0 t/1
+         a end 1000/0 commit
          m1 done
+         a end 1000/0 commit
          a init
          a end 1000/0 abort
-         a add 1000/1 t/1
-         a verify 1000/2 t/1",
+         a add 1000/2 t/1
+         a verify 1000/3 t/1",
         &expect![[r#"
             ids 1000 8
             a init
@@ -326,24 +328,28 @@ fn a_new_producer_fences_the_old_one_and_aborts_what_it_left() {
               + a Ongoing 1000/0 t/0
               #2 ok
             a init
-              + a PrepareAbort 1000/1 t/0
-              m1 Abort 1000/1 V2 t/0
+              + a PrepareAbort 1000/2 t/0
+              m1 Abort 1000/2 V2 t/0
               #3 Concurrent
             a init
               #4 Concurrent
             a add 1000/0 t/1
               #5 Fenced
+            a end 1000/0 commit
+              #6 Fenced
             m1 done
-              + a CompleteAbort 1000/1
-            a init
-              + a Empty 1000/2
-              #6 1000/2
-            a end 1000/0 abort
+              + a CompleteAbort 1000/2
+            a end 1000/0 commit
               #7 Fenced
-            a add 1000/1 t/1
-              #8 Fenced
-            a verify 1000/2 t/1
-              #9 missing t/1
+            a init
+              + a Empty 1000/3
+              #8 1000/3
+            a end 1000/0 abort
+              #9 Fenced
+            a add 1000/2 t/1
+              #10 Fenced
+            a verify 1000/3 t/1
+              #11 missing t/1
         "#]],
     );
 }

@@ -19,7 +19,7 @@ fn a_transaction_that_is_open_for_too_long_is_aborted() {
          m1 done
          a end 1000/0 abort
          a add 1000/0 t/0
-         a add 1000/1 t/0
+         a add 1000/2 t/0
          wait 499
          restart
          wait 499
@@ -37,27 +37,27 @@ fn a_transaction_that_is_open_for_too_long_is_aborted() {
               + a Ongoing 1000/0 t/0 t/1
               #3 ok
             wait 1
-              + a PrepareAbort 1000/1 t/0 t/1
-              m1 Abort 1000/1 V2 t/0 t/1
+              + a PrepareAbort 1000/2 t/0 t/1
+              m1 Abort 1000/2 V2 t/0 t/1
             a end 1000/0 commit v1
               #4 Fenced
             a end 1000/0 commit
-              #5 InvalidState { state: PrepareAbort }
+              #5 Fenced
             m1 done
-              + a CompleteAbort 1000/1
+              + a CompleteAbort 1000/2
             a end 1000/0 abort
-              #6 1000/1
+              #6 Fenced
             a add 1000/0 t/0
               #7 Fenced
-            a add 1000/1 t/0
-              + a Ongoing 1000/1 t/0
+            a add 1000/2 t/0
+              + a Ongoing 1000/2 t/0
               #8 ok
             wait 499
             restart
             wait 499
             wait 1
-              + a PrepareAbort 1000/2 t/0
-              m2 Abort 1000/2 V2 t/0
+              + a PrepareAbort 1000/4 t/0
+              m2 Abort 1000/4 V2 t/0
         "#]],
     );
 }
@@ -79,9 +79,10 @@ fn a_decision_is_seen_through_by_the_next_shard() {
          restart
          m3 done
          m4 superseded t/0
-         wait 100000
+         wait 29999
+         wait 1
          restart
-         m5 done",
+         m6 done",
         &expect![[r#"
             ids 1000 8
             a init
@@ -111,10 +112,12 @@ fn a_decision_is_seen_through_by_the_next_shard() {
               m4 Abort 1000/2 V2 t/0
             m3 done
             m4 superseded t/0
-            wait 100000
-            restart
+            wait 29999
+            wait 1
               m5 Abort 1000/2 V2 t/0
-            m5 done
+            restart
+              m6 Abort 1000/2 V2 t/0
+            m6 done
               + a CompleteAbort 1000/2
         "#]],
     );
@@ -184,11 +187,11 @@ fn requests_wait_for_the_markers_of_the_transaction_before() {
          m1 done
          a init
          m2 done
-         a add 1000/3 t/0
-         a end 1000/3 abort
          a add 1000/4 t/0
+         a end 1000/4 abort
+         a add 1000/5 t/0
          wait 60
-         a add 1000/4 t/0
+         a add 1000/5 t/0
          wait 40
          wait 59
          wait 1
@@ -217,29 +220,29 @@ fn requests_wait_for_the_markers_of_the_transaction_before() {
               #5 ok
               #6 missing t/1
             a init
-              + a PrepareAbort 1000/2 t/0
-              m2 Abort 1000/2 V2 t/0
+              + a PrepareAbort 1000/3 t/0
+              m2 Abort 1000/3 V2 t/0
             m2 done
-              + a CompleteAbort 1000/2
-              + a Empty 1000/3
-              #8 1000/3
-            a add 1000/3 t/0
-              + a Ongoing 1000/3 t/0
+              + a CompleteAbort 1000/3
+              + a Empty 1000/4
+              #8 1000/4
+            a add 1000/4 t/0
+              + a Ongoing 1000/4 t/0
               #9 ok
-            a end 1000/3 abort
-              + a PrepareAbort 1000/4 t/0
-              m3 Abort 1000/4 V2 t/0
-              #10 1000/4
-            a add 1000/4 t/0
+            a end 1000/4 abort
+              + a PrepareAbort 1000/5 t/0
+              m3 Abort 1000/5 V2 t/0
+              #10 1000/5
+            a add 1000/5 t/0
             wait 60
-            a add 1000/4 t/0
+            a add 1000/5 t/0
             wait 40
               #11 Concurrent
             wait 59
             wait 1
               #12 Concurrent
             m3 done
-              + a CompleteAbort 1000/4
+              + a CompleteAbort 1000/5
         "#]],
     );
 }
