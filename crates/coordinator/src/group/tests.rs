@@ -1,6 +1,7 @@
 //! Scripts of what happens to a shard, one event a line, and what it makes of it.
 
 mod consumers;
+mod late;
 mod members;
 mod migration;
 mod offsets;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::heartbeat::{Who, new_id};
 use super::member::Member;
 use super::partitions::{Partitions, by_topic};
+use super::reconcile::Voice;
 use super::{Consumer, GroupError};
 use crate::Entry;
 use crate::group::classic;
@@ -44,8 +45,7 @@ impl Consumer {
         member.expect(turn, &name, &id);
         member.owes_sync = true;
         self.distribute(turn, log, cause, &id)?;
-        let epoch = self.members[&id].has.epoch;
-        self.reconcile(turn, log, &id, epoch, Some(&owned))?;
+        self.reconcile(turn, log, &id, Voice::Classic, Some(&owned))?;
         let member = &self.members[&id];
         Ok(Joined {
             generation: member.has.epoch,

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use super::assignor::Assignor;
 use super::member::{Holding, PAUSED, introduced};
 use super::partitions::{Partitions, by_topic, flat};
-use super::reconcile::Aim;
+use super::reconcile::{Aim, Voice};
 use super::topics::compiled;
 use super::{Consumer, Member};
 use crate::Entry;
 use crate::group::turn::{RebalanceCause, Turn};
 use crate::group::{ConsumerBeat, ConsumerHeartbeat, GroupError, NAME_SIZE_MAX, Presence};
-use crate::record::{ConsumerMember, GroupRecord, Reconciliation};
+use crate::record::{ConsumerMember, GroupRecord};
 
 /// How often a member shows itself that has not all it is to get, at most, and how much less often for each member of its group: a thousand members make a thousand
 /// requests a second.
@@ -110,19 +110,23 @@ impl Consumer {
         let cause = self.keep(turn, log, &who, said)?;
         let id = who.id;
         let name = self.name.clone();
+        let voice = Voice::Epoch(it.given_epoch());
+        let target_epoch = self.target.epoch;
         let member = self.member_mut(&id);
-        member.confirmed_epoch = it.given_epoch();
+        member.hear(it.given_epoch(), owned.as_ref());
         member.begin_session(turn, &name, &id);
+        // There must be an epoch that it has not heard of.
+        let needs_epoch = member.has.must_begin_anew(voice) && target_epoch <= member.has.epoch;
+        let cause = cause.or(needs_epoch.then_some(RebalanceCause::ChangedMember));
         self.distribute(turn, log, cause, &id)?;
         self.check_is_resolved(&id)?;
         let before = self.members[&id].has.clone();
-        self.reconcile(turn, log, &id, it.given_epoch(), owned.as_ref())?;
-        let has = &self.members[&id].has;
+        self.reconcile(turn, log, &id, voice, owned.as_ref())?;
+        let member = &self.members[&id];
+        let has = &member.has;
         let has_changed = !before.assigned.keys().eq(has.assigned.keys());
-        // It may not have got the answer that told of the epoch it is in, or of something that came free in it.
-        let lacks = owned.is_some_and(|it| !it.iter().eq(has.assigned.keys()));
         let is_told = has_changed
-            || lacks
+            || member.may_lack_answer()
             || before.epoch != it.given_epoch()
             || it.presence == Presence::Joins
             || it.is_full();
@@ -277,11 +281,11 @@ impl Consumer {
         turn: &mut Turn<'_>,
         log: &mut Vec<Entry>,
         id: &Arc<str>,
-        given_epoch: i32,
+        voice: Voice,
         owned: Option<&Partitions>,
     ) -> Result<(), GroupError> {
         let member = &self.members[id];
-        let aim = Aim { target: &member.target, target_epoch: self.target.epoch, given_epoch, owned };
+        let aim = Aim { target: &member.target, target_epoch: self.target.epoch, voice, owned };
         let is_free = |it: &_| self.owners.get(it).is_none_or(|owner| owner == id);
         let Some(next) = member.has.next(&aim, is_free)? else { return Ok(()) };
         let (group, member) = (self.name.to_string(), id.to_string());
@@ -293,18 +297,30 @@ impl Consumer {
 }
 
 impl Member {
-    /// Whether the member is where it believes to be, or would be there had it got the last answer.
+    /// Whether the member is where it believes to be, or would be there had it got the last answer. Whoever joins has nothing, and may come at any time.
     fn check_epoch(&self, given: i32, owned: Option<&Partitions>) -> Result<(), GroupError> {
         let epoch = self.has.epoch;
-        let has_only_its_own =
-            || owned.is_some_and(|it| it.iter().all(|it| self.has.assigned.contains_key(it)));
-        let may_have_lost_answer = given == self.has.previous_epoch && self.confirmed_epoch < epoch;
-        // One in a state that only a newer version knows is fenced until it has begun anew.
-        let begins_anew = given == 0 && self.has.state == Reconciliation::Unknown;
-        if given == epoch || begins_anew || given < epoch && may_have_lost_answer && has_only_its_own() {
+        let may_have_lost_answer =
+            given == self.has.previous_epoch && given < epoch && self.confirmed_epoch < epoch;
+        // In the epoch before it has nothing that is another's by now.
+        let has_only_its_own = || owned.is_none_or(|it| it.iter().all(|it| self.has.since(it).is_some()));
+        if given == 0 || given == epoch || may_have_lost_answer && has_only_its_own() {
             return Ok(());
         }
         Err(GroupError::FencedEpoch { epoch })
+    }
+
+    /// What it says tells which answers it has got.
+    fn hear(&mut self, given_epoch: i32, owned: Option<&Partitions>) {
+        self.confirmed_epoch = self.confirmed_epoch.max(given_epoch);
+        if let Some(owned) = owned {
+            self.reported = Some(owned.clone());
+        }
+    }
+
+    /// It may not have got the answer that told of something that came free, or that it is to give up: it is told until it says that it has what it is to have.
+    fn may_lack_answer(&self) -> bool {
+        self.reported.as_ref().is_some_and(|it| !it.iter().eq(self.has.assigned.keys()))
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) struct Member {
     pub(super) target: Partitions,
     /// The newest epoch that it is known to know: older ones are of requests that were on their way for too long. Not recorded.
     pub(super) confirmed_epoch: i32,
+    /// What it last said that it has. Not recorded.
+    pub(super) reported: Option<Partitions>,
     /// One of the classic protocol has joined and not fetched its work.
     pub(super) owes_sync: bool,
     session: Deadline,
@@ -38,6 +40,7 @@ impl Default for Member {
             has: Holding::default(),
             target: Partitions::new(),
             confirmed_epoch: 0,
+            reported: None,
             owes_sync: false,
             session: Deadline::default(),
             duty: Deadline::default(),

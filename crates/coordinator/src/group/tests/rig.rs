@@ -1,6 +1,6 @@
 //! A shard of groups with its log in a test, driven by lines of text.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write;
 
 use bytes::Bytes;
@@ -28,6 +28,8 @@ pub(super) struct Rig {
     waiting: BTreeMap<RequestId, String>,
     clients: BTreeMap<String, Client>,
     readers: Readers,
+    /// Requests that their members have given up, and that are still on their way.
+    late: VecDeque<(String, ConsumerHeartbeat)>,
     topics: Topics,
     /// What members are called here: their ids are long.
     names: BTreeMap<String, String>,
@@ -59,6 +61,7 @@ impl Rig {
             waiting: BTreeMap::new(),
             clients: BTreeMap::new(),
             readers: Readers::default(),
+            late: VecDeque::new(),
             topics: Topics::new(),
             names: BTreeMap::new(),
             taken: BTreeSet::new(),
@@ -86,6 +89,10 @@ impl Rig {
                 self.step(Groups::tick)
             }
             ["restart"] => self.restart(),
+            ["limit", count] => {
+                self.config.members_max = number(count);
+                self.restart()
+            }
             ["compact"] => self.compact(),
             ["newer-version", who] => {
                 let entry = self.readers.in_unknown_state(who, &self.groups).encode();
@@ -145,7 +152,21 @@ impl Rig {
             }
             [who, verb @ ("show" | "quit" | "pause"), ref rest @ ..] => {
                 let request = self.readers.say(who, verb, rest);
+                if rest.contains(&"late") {
+                    self.late.push_back((who.to_owned(), request));
+                    return String::new();
+                }
                 self.ask(who, Request::ConsumerHeartbeat(Box::new(request)))
+            }
+            ["arrive", ref rest @ ..] => {
+                let is_it = |(who, _): &(String, _)| rest.is_empty() || rest.contains(&who.as_str());
+                let Some(at) = self.late.iter().position(is_it) else { return String::new() };
+                let (who, request) = self.late.remove(at).expect("found there");
+                // It comes twice.
+                if rest.contains(&"twice") {
+                    self.late.push_back((who, request.clone()));
+                }
+                self.ask("", Request::ConsumerHeartbeat(Box::new(request)))
             }
             [who, verb, ref rest @ ..] => self.member(who, verb, rest),
             _ => panic!("no such line: {line}"),
@@ -351,13 +372,16 @@ impl Rig {
         }
         for (id, reply) in out.outputs {
             let who = self.waiting.remove(&id).unwrap_or_else(|| panic!("nobody waits for {reply:?}"));
-            if let Reply::ConsumerHeartbeat(result) = &reply {
+            if let Reply::ConsumerHeartbeat(result) = &reply
+                && !who.is_empty()
+            {
                 self.readers.hear(&who, result);
             }
             let line = self.reply(&who, reply);
             let separator = if who.is_empty() { "" } else { ": " };
             let _ = writeln!(told, "{who}{separator}{line}");
         }
+        self.readers.note_who_is_out(&self.groups);
         told
     }
 

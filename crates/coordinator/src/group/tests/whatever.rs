@@ -73,6 +73,8 @@ fn reader_lines() -> Vec<String> {
         "restart",
         "compact",
         "delete g",
+        "arrive",
+        "arrive twice",
     ]
     .map(str::to_owned)
     .into();
@@ -82,8 +84,13 @@ fn reader_lines() -> Vec<String> {
             "show",
             "show",
             "show",
+            "show quiet",
+            "show busy",
             "show busy",
             "show lost",
+            "show late",
+            "show quiet late",
+            "show busy late",
             "show full",
             "show topics:t,u",
             "show topics:t",
@@ -91,6 +98,7 @@ fn reader_lines() -> Vec<String> {
             "show regex:",
             "show assignor:range",
             "show epoch:0",
+            "show epoch:0 late",
             "show epoch:2",
             "show rack:x",
             "quit",
@@ -100,6 +108,7 @@ fn reader_lines() -> Vec<String> {
             lines.push(format!("{who} {what}{instance}"));
         }
         lines.push(format!("{who} show as:{who}2{instance}"));
+        lines.extend(std::iter::repeat_n(format!("arrive {who}"), 5));
     }
     for all in [
         "topic t 5; topic u 2",

@@ -76,8 +76,13 @@ struct Reader {
     assigned: BTreeSet<TopicPartition>,
     /// What it may read at this moment: also what it is giving up.
     reads: BTreeSet<TopicPartition>,
+    /// What the coordinator has answered to hearing that it has.
+    acknowledged: Option<BTreeSet<TopicPartition>>,
+    telling: Option<BTreeSet<TopicPartition>>,
     /// The answer to its last request gets lost.
     is_deaf: bool,
+    /// It is no member any more, and will be told so.
+    is_out: bool,
 }
 
 impl Readers {
@@ -90,7 +95,8 @@ impl Readers {
         Identity { member_id: it.id.clone(), instance_id: None, generation: Some(it.epoch) }
     }
 
-    /// `show` says what changed since, all of it with `full` or if it is new; with `busy` it has not given up anything yet; `lost` gets no answer.
+    /// `show` says what changed since, all of it with `full` or if it is new; with `busy` it has not given up anything yet; with `quiet` it says what it has only if that is news;
+    /// `lost` gets no answer, `late` is on its way until it is to `arrive`.
     pub(super) fn say(&mut self, who: &str, verb: &str, rest: &[&str]) -> ConsumerHeartbeat {
         let it = self.0.entry(who.to_owned()).or_default();
         let option = |name: &str| rest.iter().find_map(|it| it.strip_prefix(name)?.strip_prefix(':'));
@@ -109,7 +115,7 @@ impl Readers {
             it.id = who.to_owned();
         }
         it.instance_id = text("instance").or(it.instance_id.take());
-        it.is_deaf = rest.contains(&"lost");
+        it.is_deaf = rest.contains(&"lost") || rest.contains(&"late");
         let presence = match verb {
             "quit" => Presence::Leaves,
             "pause" => Presence::Pauses,
@@ -127,6 +133,10 @@ impl Readers {
             it.reads.clear();
             it.epoch = 0;
         }
+        let is_news = it.acknowledged.as_ref() != Some(&it.assigned);
+        let owned = Some(it.assigned.clone())
+            .filter(|_| !is_busy && (is_full || is_news || !rest.contains(&"quiet")));
+        it.telling.clone_from(&owned);
         let topics = text("topics").or(is_full.then(|| "t".to_owned()));
         ConsumerHeartbeat {
             group: it.group.clone(),
@@ -142,15 +152,18 @@ impl Readers {
             topics: topics.map(|it| it.split(',').filter(|it| !it.is_empty()).map(str::to_owned).collect()),
             topic_regex: text("regex"),
             assignor: text("assignor"),
-            owned: (!is_busy).then(|| listed(&it.assigned)),
+            owned: owned.as_ref().map(listed),
         }
     }
 
     pub(super) fn hear(&mut self, who: &str, result: &Result<ConsumerBeat, GroupError>) {
         let it = self.0.get_mut(who).expect("who asks is known");
         match result {
-            _ if it.is_deaf => {}
+            // It has to begin again with what it tells.
+            _ if it.is_deaf => it.acknowledged = None,
             Ok(beat) => {
+                it.acknowledged = it.telling.take().or(it.acknowledged.take());
+                it.is_out = false;
                 it.id.clone_from(&beat.member_id);
                 if let Presence::Stays(epoch) = beat.presence {
                     it.epoch = epoch;
@@ -169,6 +182,14 @@ impl Readers {
                 };
             }
             Err(_) => {}
+        }
+    }
+
+    /// Whoever is no member for a moment is none any more until it joins, though its name may come back by a request that is late.
+    pub(super) fn note_who_is_out(&mut self, groups: &Groups) {
+        for it in self.0.values_mut().filter(|it| it.epoch != 0) {
+            let consumer = groups.groups.get(&*it.group).and_then(Group::consumer);
+            it.is_out |= !consumer.is_some_and(|consumer| consumer.has_member(&it.id));
         }
     }
 
@@ -210,7 +231,8 @@ impl Readers {
         consumer: &Consumer,
         classics: &BTreeMap<&str, &BTreeSet<TopicPartition>>,
     ) {
-        let members = self.0.values().filter(|it| it.group == group && consumer.has_member(&it.id));
+        let members = self.0.values().filter(|it| it.group == group && !it.is_out);
+        let members = members.filter(|it| consumer.has_member(&it.id));
         let members = members.map(|it| (it.id.as_str(), &it.reads));
         let mut readers = BTreeMap::new();
         for (who, reads) in members.chain(classics.iter().map(|(who, reads)| (*who, *reads))) {
