@@ -16,39 +16,55 @@ use super::classic::Classic;
 use super::consumer::Consumer;
 use super::protocol::Protocol;
 use super::turn::Turn;
-use super::{Group, GroupError, GroupState, Join};
+use super::{ConsumerBeat, ConsumerHeartbeat, Group, GroupError, GroupState, Reply};
+use crate::Entry;
 use crate::record::ConsumerMember;
-use crate::{Entry, RequestId};
 
 /// A member that moves with its group: one that speaks the classic protocol.
 pub(super) struct Migrant {
     pub(super) id: Arc<str>,
     pub(super) said: ConsumerMember,
     pub(super) has: BTreeSet<TopicPartition>,
+    /// What it had before, and has not given up: nobody else may have it yet.
+    pub(super) gives_up: BTreeSet<TopicPartition>,
 }
 
 impl Group {
-    /// The group becomes one of the consumer protocol, if it may. Whoever waited to join it is to join now.
+    /// The first member of the consumer protocol joins. The group becomes one of that protocol, if it may; a group that has members only if the new one is taken.
     pub(super) fn upgrade(
         &mut self,
         turn: &mut Turn<'_>,
-        log: &mut Vec<Entry>,
-    ) -> Result<Vec<(RequestId, Join)>, GroupError> {
-        let Protocol::Classic(classic) = &mut self.protocol else { return Ok(Vec::new()) };
-        let mut entries: Vec<Entry> = classic.tombstone().into_iter().collect();
+        it: &ConsumerHeartbeat,
+    ) -> Result<ConsumerBeat, GroupError> {
+        let Protocol::Classic(classic) = &mut self.protocol else { unreachable!("it has another protocol") };
+        let mut log: Vec<Entry> = classic.tombstone().into_iter().collect();
         let mut consumer = Consumer::new(self.name.clone());
-        if classic.state() != GroupState::Empty {
+        let has_members = classic.state() != GroupState::Empty;
+        if has_members {
             let migrants = migrants(turn, classic)
                 .ok_or_else(|| GroupError::NotConsumer { group: self.name.to_string() })?;
-            consumer.take_over(&mut entries, classic.generation(), migrants);
-            turn.check_fits(&entries)?;
+            consumer.take_over(&mut log, classic.generation(), migrants);
+            turn.check_fits(&log)?;
+        }
+        let rebalances = turn.shared.rebalances.clone();
+        let beat = consumer.heartbeat(turn, &mut log, it);
+        if has_members {
+            if beat.is_err() {
+                consumer.end_timers(turn);
+                turn.shared.rebalances = rebalances;
+                return beat;
+            }
             tracing::info!(group = ?self.name, "a group moves to the consumer protocol");
         }
         let joining = classic.end(turn);
-        log.extend(entries);
         consumer.start(turn);
+        for (id, join) in joining {
+            let joined = consumer.join(turn, &mut log, &join);
+            turn.answer(id, Reply::Join(joined));
+        }
         self.protocol = Protocol::Consumer(consumer);
-        Ok(joining)
+        self.conclude(turn, log);
+        beat
     }
 
     /// Appends what was decided. Where nobody is left who speaks the consumer protocol, the group becomes one of the classic protocol, if it may.

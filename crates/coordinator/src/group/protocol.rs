@@ -192,14 +192,9 @@ impl Group {
         if it.presence != Presence::Joins && self.consumer().is_none() {
             return Err(GroupError::UnknownMember);
         }
+        let Protocol::Consumer(consumer) = &mut self.protocol else { return self.upgrade(turn, it) };
         let mut log = Vec::new();
-        let joining = self.upgrade(turn, &mut log)?;
-        let Protocol::Consumer(consumer) = &mut self.protocol else { unreachable!("it became one") };
         let beat = consumer.heartbeat(turn, &mut log, it);
-        for (id, join) in joining {
-            let joined = consumer.join(turn, &mut log, &join);
-            turn.answer(id, Reply::Join(joined));
-        }
         self.conclude(turn, log);
         beat
     }

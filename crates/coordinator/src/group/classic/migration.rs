@@ -20,14 +20,23 @@ impl Classic {
     /// Not among them is who never had work here: it comes again as a new one.
     pub(in crate::group) fn migrants(&self, image: &Image) -> Result<Vec<Migrant>, DecodeError> {
         let mut taken = BTreeSet::new();
-        let migrant = |(id, member): (&Arc<str>, &Member)| {
+        let mut migrants = Vec::new();
+        let mut all_owned = Vec::new();
+        for (id, member) in self.members.iter().filter(|(_, it)| self.has_had_work(it)) {
             let given = embedded::assignment(&member.assignment)?.assigned_partitions;
             let given = given.iter().flat_map(|of| embedded::known(image, &of.topic, &of.partitions));
             // What a leader gave to two is the first one's.
             let has = given.filter(|it| taken.insert(*it)).collect();
-            Ok(Migrant { id: id.clone(), said: member.introduced()?.0, has })
-        };
-        self.members.iter().filter(|(_, it)| self.has_had_work(it)).map(migrant).collect()
+            let (said, owned) = member.introduced()?;
+            all_owned.push(owned);
+            migrants.push(Migrant { id: id.clone(), said, has, gives_up: BTreeSet::new() });
+        }
+        // A cooperative member joined with what it had, and may just be giving up what its leader takes from it: that is nobody's until it comes again.
+        for (migrant, owned) in migrants.iter_mut().zip(all_owned) {
+            let owned = owned.iter().flat_map(|of| embedded::known(image, &of.topic, &of.partitions));
+            migrant.gives_up = owned.filter(|it| taken.insert(*it)).collect();
+        }
+        Ok(migrants)
     }
 
     fn has_had_work(&self, member: &Member) -> bool {
@@ -62,7 +71,7 @@ impl Classic {
         log: &mut Vec<Entry>,
     ) -> Option<Self> {
         let mut it = Self::new(name);
-        for Migrant { id, said, has } in members {
+        for Migrant { id, said, has, .. } in members {
             let classic = said.upgraded?;
             let like = classic.protocols.first()?.1.clone();
             it.enlist(

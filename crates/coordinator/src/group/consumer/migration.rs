@@ -1,7 +1,7 @@
 //! The group comes from the classic protocol, or goes over to it, with all its members.
 
 use super::member::Holding;
-use super::partitions::{Owned, by_topic};
+use super::partitions::by_topic;
 use super::{Consumer, Partitions};
 use crate::Entry;
 use crate::group::migration::Migrant;
@@ -15,18 +15,19 @@ impl Consumer {
         }
         self.put(log, self.record(epoch, 0));
         let group = self.name.to_string();
-        for Migrant { id, said, has } in members {
+        for Migrant { id, said, has, gives_up } in members {
             let (group, member) = (group.clone(), id.to_string());
             let value = Some(said);
             self.put(log, GroupRecord::Member { group: group.clone(), member: member.clone(), value });
             let value = Some(by_topic(&has));
             self.put(log, GroupRecord::MemberTarget { group: group.clone(), member: member.clone(), value });
+            let is_stable = gives_up.is_empty();
             let has = Holding {
                 epoch,
                 previous_epoch: epoch,
-                state: Reconciliation::Stable,
+                state: if is_stable { Reconciliation::Stable } else { Reconciliation::Revoking },
                 assigned: has.into_iter().map(|it| (it, epoch)).collect(),
-                revoking: Owned::new(),
+                revoking: gives_up.into_iter().map(|it| (it, epoch)).collect(),
             };
             self.put(log, GroupRecord::Assignment { group, member, value: Some(has.record()) });
         }
@@ -38,6 +39,7 @@ impl Consumer {
             id: id.clone(),
             said: member.said.clone(),
             has: member.has.partitions().collect::<Partitions>(),
+            gives_up: Partitions::new(),
         })
     }
 

@@ -753,3 +753,113 @@ fn groups_that_cannot_move_stay_what_they_are() {
         "#]],
     );
 }
+
+#[test]
+fn what_a_cooperative_member_has_not_given_up_is_nobodys_when_its_group_moves() {
+    check(
+        "topic t 3
+         a join protocols:cooperative
+         a sync a=t/012
+         b join protocols:cooperative
+         a join has:t/012
+         a sync a=t/0 b=
+         b sync
+         c show
+         b beat
+         b join
+         b sync
+         restart
+         a beat
+         a join has:t/0
+         a sync
+         b beat
+         b join
+         b sync
+         c show",
+        expect![[r#"
+            topic t 3
+            a join protocols:cooperative
+                a: a joined 1 cooperative led by a of a
+            a sync a=t/012
+                + g generation 1 cooperative led by a: a(t/012)
+                a: works on t/012
+            b join protocols:cooperative
+            a join has:t/012
+                a: a joined 2 cooperative led by a of a b
+                b: b joined 2 cooperative led by a
+            a sync a=t/0 b=
+                + g generation 2 cooperative led by a: a(t/0) b()
+                a: works on t/0
+            b sync
+                b: works on 
+            c show
+                + g is gone
+                + g epoch 2
+                + a wants t, speaks cooperative
+                + a is to get t/0
+                + a in 2 Revoking has t/0, gives up t/12
+                + b wants t, speaks cooperative
+                + b is to get nothing
+                + b in 2 Stable has nothing
+                + target 2
+                + c wants t
+                + g epoch 3
+                + b is to get t/1
+                + c is to get t/2
+                + target 3
+                + c in 3 Waiting has nothing
+                c: c in 3: nothing, again in 100 ms
+            b beat
+                b: RebalanceInProgress
+            b join
+                + b in 3 Waiting has nothing
+                b: b joined 3 cooperative led by 
+            b sync
+                b: works on 
+            restart
+            a beat
+                a: RebalanceInProgress
+            a join has:t/0
+                + a wants t, speaks cooperative
+                + a in 3 Stable has t/0
+                a: a joined 3 cooperative led by 
+            a sync
+                a: works on t/0
+            b beat
+                b: RebalanceInProgress
+            b join
+                + b in 3 Stable has t/1
+                b: b joined 3 cooperative led by 
+            b sync
+                b: works on t/1
+            c show
+                + c in 3 Stable has t/2
+                c: c in 3: t/2
+        "#]],
+    );
+}
+
+#[test]
+fn a_group_stays_classic_if_the_first_of_the_other_protocol_is_refused() {
+    let config = GroupConfig { batch_size_max: 600, initial_rebalance_delay_ms: 0, ..GroupConfig::default() };
+    let mut rig = Rig::new(config);
+    for number in 0..50 {
+        rig.run(&format!("topic many-topics-{number} 1"));
+    }
+    rig.run("a join");
+    rig.run("a sync a=t/0");
+    rig.check();
+    let stays = |rig: &mut Rig, line: &str, told: &str| {
+        assert_eq!(rig.run(line), told);
+        rig.check();
+        assert_eq!(rig.run("list"), "g \"consumer\" Stable classic\n");
+    };
+    stays(&mut rig, &format!("c show topics:{}", "x".repeat(600)), "c: TooLarge\n");
+    stays(&mut rig, "c show topics: regex:many.*", "c: InvalidRegex\n");
+    stays(&mut rig, "wait 9999", "");
+    stays(&mut rig, "a beat", "a: ok\n");
+    assert_eq!(rig.run("causes"), "1 new-member\n");
+    assert!(rig.run("c show topics:t").contains("a is to get"));
+    rig.check();
+    assert_eq!(rig.run("list"), "g \"consumer\" Reconciling consumer\n");
+}
