@@ -68,6 +68,8 @@ pub enum RebalanceCause {
     TopicsChanged,
     /// The last member of the consumer protocol went.
     ProtocolChanged,
+    /// There are more members than there may be since the shard was loaded.
+    OverCapacity,
 }
 
 impl RebalanceCause {
@@ -84,6 +86,7 @@ impl RebalanceCause {
             Self::NotRevoked => "not-revoked",
             Self::TopicsChanged => "topics-changed",
             Self::ProtocolChanged => "protocol-changed",
+            Self::OverCapacity => "over-capacity",
         }
     }
 }

@@ -586,3 +586,56 @@ fn a_shard_that_slept_blames_nobody_before_it_has_read_what_came_meanwhile() {
         "#]],
     );
 }
+
+#[test]
+fn a_group_that_is_larger_than_it_may_be_is_rebalanced_once_it_is_loaded() {
+    check(
+        "a join
+         b join
+         c join
+         a join
+         b join
+         a sync a=x b=y c=z
+         limit 3
+         a beat
+         limit 2
+         a beat
+         a join
+         b join
+         c join
+         a sync a=x b=y
+         causes",
+        expect![[r#"
+            a join
+                a: a joined 1 range led by a of a
+            b join
+            c join
+            a join
+                a: a joined 2 range led by a of a b c
+                b: b joined 2 range led by a
+                c: c joined 2 range led by a
+            b join
+                b: b joined 2 range led by a
+            a sync a=x b=y c=z
+                + g generation 2 range led by a: a(x) b(y) c(z)
+                a: works on x
+            limit 3
+            a beat
+                a: ok
+            limit 2
+            a beat
+                a: RebalanceInProgress
+            a join
+            b join
+            c join
+                a: a joined 3 range led by a of a b
+                b: b joined 3 range led by a
+                c: Full
+            a sync a=x b=y
+                + g generation 3 range led by a: a(x) b(y)
+                a: works on x
+            causes
+                1 over-capacity
+        "#]],
+    );
+}
