@@ -29,6 +29,7 @@ use klamm_cluster::Image;
 use klamm_model::{Now, Offset, PartitionIndex, Producer, ProducerId, Tick, TopicId};
 
 pub use config::{GroupConfig, MigrationPolicy};
+pub use consumer::Assignor;
 pub use error::GroupError;
 pub use request::*;
 pub use turn::RebalanceCause;
@@ -107,6 +108,11 @@ impl Groups {
             started: None,
             expired_to: None,
         }
+    }
+
+    /// What an operator has set is another now. How much a batch holds is not the operator's here, and stays.
+    pub fn configure(&mut self, config: GroupConfig) {
+        self.config = GroupConfig { batch_size_max: self.config.batch_size_max, ..config };
     }
 
     /// Takes what the log has, in its order.

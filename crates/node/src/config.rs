@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use klamm_cluster::config::{self, ConfigError, Layers, TopicConfig};
 use klamm_coordinator::{
-    group::{GroupConfig, MigrationPolicy},
+    group::{Assignor, GroupConfig, MigrationPolicy},
     transaction::TransactionConfig,
 };
 use klamm_model::{BrokerEpoch, BrokerId};
@@ -249,6 +249,13 @@ const SETTERS: &[(&str, Setter)] = &[
     ("default.replication.factor", |it, value| it.default_replication_factor = Some(number(value))),
     ("delete.topic.enable", |it, value| it.delete_topics = truth(value)),
     ("fetch.max.bytes", |it, value| it.fetch_bytes_max = number(value)),
+    ("group.consumer.assignment.interval.ms", |it, value| {
+        it.groups.consumer_assignment_interval_ms = number(value);
+    }),
+    ("group.consumer.assignors", |it, value| {
+        let named = config::items(value).filter_map(Assignor::from_name).collect::<Vec<_>>();
+        it.groups.consumer_assignors = if named.is_empty() { Assignor::ALL.to_vec() } else { named };
+    }),
     ("group.consumer.heartbeat.interval.ms", |it, value| {
         it.groups.consumer_heartbeat_interval_ms = number(value);
     }),

@@ -406,6 +406,14 @@ impl Node {
         self.load_on(now, key, out);
     }
 
+    /// What an operator has set may be another.
+    pub(crate) fn configure_shards(&mut self) {
+        let groups = self.group_config();
+        for shard in self.coordinators.shards.values_mut() {
+            shard.configure(groups.clone());
+        }
+    }
+
     /// There are other topics or partitions than before: groups may have to share other work.
     pub(crate) fn tell_shards_of_topics(&mut self) {
         for shard in self.coordinators.shards.values_mut() {

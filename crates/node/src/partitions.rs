@@ -305,6 +305,7 @@ impl Node {
         let layers = layers(&self.image, self.config.broker_id, &self.config.given);
         self.topic_defaults = NodeConfig::topic_defaults(layers);
         self.rules.set_common(&self.topic_defaults);
+        self.configure_shards();
         self.view_is_stale = true;
     }
 

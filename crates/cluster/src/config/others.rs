@@ -21,7 +21,7 @@ pub const GROUP_CONFIGS: &[ConfigKey] = &[
     key(
         "consumer.assignment.interval.ms",
         NATURAL,
-        "1000",
+        "0",
         Some("group.consumer.assignment.interval.ms"),
         "The time between two assignments of a consumer group.",
     ),

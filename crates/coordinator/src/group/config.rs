@@ -1,5 +1,7 @@
 //! What an operator may set for groups.
 
+use super::Assignor;
+
 /// What an operator may set for groups.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct GroupConfig {
@@ -15,6 +17,10 @@ pub struct GroupConfig {
     pub consumer_session_timeout_ms: u32,
     /// `group.consumer.heartbeat.interval.ms`: how often it is to show itself.
     pub consumer_heartbeat_interval_ms: u32,
+    /// `group.consumer.assignors`: how the work of a group may be distributed; the first where members do not care. There is one at least.
+    pub consumer_assignors: Vec<Assignor>,
+    /// `group.consumer.assignment.interval.ms`: how long the work stays as it is distributed, at least.
+    pub consumer_assignment_interval_ms: u32,
     /// `group.consumer.max.size`: members of one group of the consumer protocol.
     pub consumer_members_max: usize,
     /// `group.consumer.migration.policy`: which moves between the protocols groups make while they have members.
@@ -38,6 +44,8 @@ impl Default for GroupConfig {
             members_max: i32::MAX as usize,
             consumer_session_timeout_ms: 45_000,
             consumer_heartbeat_interval_ms: 5_000,
+            consumer_assignors: Assignor::ALL.to_vec(),
+            consumer_assignment_interval_ms: 0,
             consumer_members_max: i32::MAX as usize,
             consumer_migration: MigrationPolicy::Bidirectional,
             offset_metadata_size_max: 4_096,

@@ -38,6 +38,7 @@ mod reconcile;
 mod target;
 mod topics;
 
+pub use assignor::Assignor;
 pub(super) use member::sorted;
 use member::{Holding, Member};
 pub(super) use partitions::by_topic;

@@ -81,7 +81,10 @@ impl Groups {
                 })
             }
             Request::DescribeConsumer(group) => Reply::DescribeConsumer(match groups.get(&*group) {
-                Some(it) => it.consumer().map(|it| it.describe()).ok_or(GroupError::NotConsumer { group }),
+                Some(it) => match it.consumer() {
+                    Some(it) => Ok(it.describe(turn.config)),
+                    None => Err(GroupError::NotConsumer { group }),
+                },
                 None => Err(GroupError::UnknownGroup { group }),
             }),
             Request::List(it) => Reply::List(self.list(&it)),
@@ -119,7 +122,7 @@ impl Groups {
         out: &mut Out,
     ) -> Result<ConsumerBeat, GroupError> {
         check_id(&it.group)?;
-        it.check()?;
+        it.check(&self.config.consumer_assignors)?;
         let (groups, mut turn) = self.split(now, out);
         // Whoever was a member of a group that is gone may join again, which it would not if it were told that there is no such group.
         if it.presence != Presence::Joins && !groups.contains_key(&*it.group) {

@@ -57,10 +57,12 @@ pub enum GroupError {
         instance_id: String,
     },
     /// The work cannot be distributed so.
-    #[error("ServerAssignor {assignor} is not supported. Supported assignors: uniform, range.")]
+    #[error("ServerAssignor {assignor} is not supported. Supported assignors: {supported}.")]
     UnsupportedAssignor {
         /// How it was to be distributed.
         assignor: String,
+        /// How it can be.
+        supported: String,
     },
     /// No topic's name could be compared with it.
     #[error("SubscribedTopicRegex is not a valid regular expression: {why}.")]

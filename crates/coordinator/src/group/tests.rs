@@ -12,7 +12,7 @@ mod whatever;
 
 use expect_test::{Expect, expect};
 
-use super::{GroupConfig, MigrationPolicy};
+use super::{Assignor, GroupConfig, MigrationPolicy};
 use rig::Rig;
 
 /// On one node: a new group does not wait.

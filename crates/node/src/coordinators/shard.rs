@@ -6,7 +6,7 @@ use bytes::Bytes;
 use klamm_cluster::{Image, controller::ProducerIdBlock};
 use klamm_coordinator::{
     Append, Effects, Entry, RequestId,
-    group::Groups,
+    group::{GroupConfig, Groups},
     transaction::{self, Markers, MarkersReport, Transactions},
 };
 use klamm_log::{DiskOp, Log, ReadError, SegmentId};
@@ -235,6 +235,13 @@ impl Shard {
                     _ => None,
                 }
             }
+        }
+    }
+
+    /// What an operator has set for groups.
+    pub(super) fn configure(&mut self, config: GroupConfig) {
+        if let Machine::Groups(groups) = &mut self.machine {
+            groups.configure(config);
         }
     }
 

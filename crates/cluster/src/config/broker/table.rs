@@ -88,6 +88,20 @@ pub(super) const KEYS: &[BrokerKey] = &[
         "The largest answer to a fetch, whatever the client asks for.",
     ),
     key(
+        "group.consumer.assignment.interval.ms",
+        NATURAL,
+        Some("0"),
+        ClusterWide,
+        "How long the work of a group of the consumer protocol stays as it is distributed, at least.",
+    ),
+    key(
+        "group.consumer.assignors",
+        SomeOf(&["uniform", "range"]),
+        Some("uniform,range"),
+        ReadOnly,
+        "How the work of a group of the consumer protocol may be distributed; the first where its members do not care.",
+    ),
+    key(
         "group.consumer.heartbeat.interval.ms",
         POSITIVE,
         Some("5000"),
@@ -447,6 +461,11 @@ pub const BROKER_DEFAULTS_OF_OUR_OWN: &[(&str, &str, &str)] = &[
         "default.replication.factor",
         "1",
         "Records are kept on as many brokers as make them safe, with no setting.",
+    ),
+    (
+        "group.consumer.assignment.interval.ms",
+        "1000",
+        "A partition waits for its next reader no longer than it must.",
     ),
     ("listeners", "PLAINTEXT://:9092", "Nobody on the network reaches a broker before somebody says so."),
     (

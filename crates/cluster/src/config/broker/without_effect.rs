@@ -215,16 +215,19 @@ const WITHOUT_EFFECT: &[(&str, &[Row])] = &[
         ],
     ),
     (
-        "Nobody needs to set this of groups here.",
+        "It bounds what a group's own configs may say, and those can't be set yet.",
         &[
-            ("group.consumer.assignment.interval.ms", NATURAL, Some("1000"), ClusterWide),
-            ("group.consumer.assignors", List, Some("uniform,range"), ReadOnly),
             ("group.consumer.max.assignment.interval.ms", NATURAL, Some("15000"), ReadOnly),
             ("group.consumer.max.heartbeat.interval.ms", POSITIVE, Some("15000"), ReadOnly),
             ("group.consumer.max.session.timeout.ms", POSITIVE, Some("60000"), ReadOnly),
             ("group.consumer.min.assignment.interval.ms", NATURAL, Some("0"), ReadOnly),
             ("group.consumer.min.heartbeat.interval.ms", POSITIVE, Some("5000"), ReadOnly),
             ("group.consumer.min.session.timeout.ms", POSITIVE, Some("45000"), ReadOnly),
+        ],
+    ),
+    (
+        "Nobody needs to set this of groups here.",
+        &[
             (
                 "group.coordinator.append.linger.ms",
                 Kind::Int { min: -1, max: i32::MAX },

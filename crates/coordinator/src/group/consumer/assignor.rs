@@ -13,9 +13,9 @@ mod range;
 mod tests;
 mod uniform;
 
-/// A way to distribute the work.
+/// A way to distribute the work of a group of the consumer protocol.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Assignor {
+pub enum Assignor {
     /// As many partitions for each as for any other, and as few moves as that takes. Of those that move, as many as possible to where a replica is.
     Uniform,
     /// A run of neighbours of each topic for each: partitions of equal numbers of equal topics go to the same member.
@@ -23,17 +23,19 @@ pub(super) enum Assignor {
 }
 
 impl Assignor {
-    /// The first is for whoever does not care.
-    pub(super) const ALL: [Self; 2] = [Self::Uniform, Self::Range];
+    /// All that there are.
+    pub const ALL: [Self; 2] = [Self::Uniform, Self::Range];
 
-    pub(super) fn name(self) -> &'static str {
+    /// Kafka's word for it.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Uniform => "uniform",
             Self::Range => "range",
         }
     }
 
-    pub(super) fn from_name(name: &str) -> Option<Self> {
+    /// By Kafka's word.
+    pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|it| it.name() == name)
     }
 

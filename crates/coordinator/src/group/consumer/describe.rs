@@ -2,10 +2,10 @@
 
 use super::Consumer;
 use super::partitions::by_topic;
-use crate::group::{ConsumerDescription, DescribedConsumer, GroupType, Listed};
+use crate::group::{ConsumerDescription, DescribedConsumer, GroupConfig, GroupType, Listed};
 
 impl Consumer {
-    pub(in crate::group) fn describe(&self) -> ConsumerDescription {
+    pub(in crate::group) fn describe(&self, config: &GroupConfig) -> ConsumerDescription {
         let members = self.members.iter().map(|(id, member)| DescribedConsumer {
             id: id.to_string(),
             epoch: member.has.epoch,
@@ -17,7 +17,7 @@ impl Consumer {
             state: self.state(),
             epoch: self.epoch,
             assignment_epoch: self.target.epoch,
-            assignor: self.assignor().name(),
+            assignor: self.assignor(&config.consumer_assignors).name(),
             members: members.collect(),
         }
     }

@@ -20,7 +20,7 @@ const UNSETTLED_INTERVAL_MS_PER_MEMBER: u32 = 1;
 
 impl ConsumerHeartbeat {
     /// Refuses what no member can mean, whatever group it is about.
-    pub(in crate::group) fn check(&self) -> Result<(), GroupError> {
+    pub(in crate::group) fn check(&self, assignors: &[Assignor]) -> Result<(), GroupError> {
         let check = |holds: bool, why| if holds { Ok(()) } else { Err(GroupError::InvalidRequest { why }) };
         let is_in = |presence: fn(&Presence) -> bool| presence(&self.presence);
         let is_empty = |it: &Option<String>| it.as_ref().is_some_and(String::is_empty);
@@ -47,8 +47,10 @@ impl ConsumerHeartbeat {
         let names = [&self.instance_id, &self.rack, &self.assignor, &self.topic_regex].into_iter().flatten();
         let mut names = names.chain(self.topics.iter().flatten()).chain([&self.member_id]);
         check(names.all(|it| it.len() <= NAME_SIZE_MAX), "A name is too long.")?;
-        if let Some(assignor) = self.assignor.as_ref().filter(|it| Assignor::from_name(it).is_none()) {
-            return Err(GroupError::UnsupportedAssignor { assignor: assignor.clone() });
+        let names = || assignors.iter().map(|it| it.name());
+        if let Some(assignor) = self.assignor.clone().filter(|it| !names().any(|name| name == it)) {
+            let supported = names().collect::<Vec<_>>().join(", ");
+            return Err(GroupError::UnsupportedAssignor { assignor, supported });
         }
         self.topic_regex.as_deref().map_or(Ok(()), |it| compiled(it).map(drop))
     }
@@ -118,7 +120,11 @@ impl Consumer {
         // There must be an epoch that it has not heard of.
         let needs_epoch = member.has.must_begin_anew(voice) && target_epoch <= member.has.epoch;
         let cause = cause.or(needs_epoch.then_some(RebalanceCause::ChangedMember));
-        self.distribute(turn, log, cause, &id)?;
+        if needs_epoch || self.assignment_stays_ms(turn) == 0 {
+            self.distribute(turn, log, cause, &id)?;
+        } else {
+            self.look_at_topics(turn, log, cause, &id);
+        }
         self.check_is_resolved(&id)?;
         let before = self.members[&id].has.clone();
         self.reconcile(turn, log, &id, voice, owned.as_ref())?;
@@ -138,15 +144,17 @@ impl Consumer {
         })
     }
 
-    /// When the member is to come again: soon, while it waits for others or others wait for it, for so long is a partition nobody's. Of many members each waits
+    /// When the member is to come again: soon, while it waits for others or others wait for it, for so long is a partition nobody's, or until the work is distributed anew. Of many members each waits
     /// longer, so that they are not more than the coordinator needs.
     fn interval_ms(&self, turn: &Turn<'_>, member: &Member) -> u32 {
         let usual_ms = turn.config.consumer_heartbeat_interval_ms;
-        if member.has.is_at(self.target.epoch) {
+        if member.has.is_at(self.epoch) {
             return usual_ms;
         }
         let count = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
-        usual_ms.min(UNSETTLED_INTERVAL_MS_MIN.max(count.saturating_mul(UNSETTLED_INTERVAL_MS_PER_MEMBER)))
+        let soon_ms = UNSETTLED_INTERVAL_MS_MIN.max(count.saturating_mul(UNSETTLED_INTERVAL_MS_PER_MEMBER));
+        let is_assigned = self.target.epoch == self.epoch;
+        usual_ms.min(if is_assigned { soon_ms } else { soon_ms.max(self.assignment_stays_ms(turn)) })
     }
 
     /// Who it is, if it may be here.

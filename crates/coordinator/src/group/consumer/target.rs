@@ -60,7 +60,8 @@ impl Consumer {
             topics: &wanted[&Wish::of(&member.said)],
             has: &member.target,
         });
-        let shares = self.assignor().assign(&topics, &subscribers.collect::<Vec<_>>());
+        let shares =
+            self.assignor(&turn.config.consumer_assignors).assign(&topics, &subscribers.collect::<Vec<_>>());
         let changed: Vec<(Arc<str>, Partitions)> = self
             .members
             .iter()
@@ -84,15 +85,21 @@ impl Consumer {
         Ok(())
     }
 
-    /// The one that most members want, of those that want one.
-    pub(super) fn assignor(&self) -> Assignor {
+    /// How long the work is to stay as it is distributed. A clock that was set back holds nobody up.
+    pub(super) fn assignment_stays_ms(&self, turn: &Turn<'_>) -> u32 {
+        let interval_ms = turn.config.consumer_assignment_interval_ms;
+        let passed_ms = self.target.at.and_then(|at| u32::try_from(turn.now.wall.0 - at.0).ok());
+        passed_ms.map_or(0, |passed_ms| interval_ms.saturating_sub(passed_ms))
+    }
+
+    /// The one of these that most members want, of those that want one.
+    pub(super) fn assignor(&self, allowed: &[Assignor]) -> Assignor {
         let mut votes = BTreeMap::<&str, usize>::new();
         for name in self.members.values().filter_map(|it| it.said.assignor.as_deref()) {
             *votes.entry(name).or_default() += 1;
         }
-        let best =
-            Assignor::ALL.into_iter().rev().max_by_key(|it| votes.get(it.name()).copied().unwrap_or(0));
-        best.expect("there are some")
+        let best = allowed.iter().rev().max_by_key(|it| votes.get(it.name()).copied().unwrap_or(0));
+        *best.expect("there is one at least")
     }
 }
 

@@ -1154,3 +1154,109 @@ fn an_offset_that_is_forgotten_takes_nothing_else_with_it() {
         "#]],
     );
 }
+
+#[test]
+fn the_work_is_distributed_only_as_the_operator_allows() {
+    let config = GroupConfig { consumer_assignors: vec![Assignor::Range], ..GroupConfig::default() };
+    check_with(
+        config,
+        "topic t 4
+         a show assignor:uniform
+         a show
+         b show assignor:range
+         describe-consumer g",
+        expect![[r#"
+            topic t 4
+            a show assignor:uniform
+                a: UnsupportedAssignor
+            a show
+                + a wants t
+                + g epoch 1
+                + a is to get t/0123
+                + target 1
+                + a in 1 Stable has t/0123
+                a: a in 1: t/0123
+            b show assignor:range
+                + b wants t by range
+                + g epoch 2
+                + a is to get t/01
+                + b is to get t/23
+                + target 2
+                + b in 2 Waiting has nothing
+                b: b in 2: nothing, again in 100 ms
+            describe-consumer g
+                Reconciling 2/2 range
+                a in 1: t/0123 -> t/01
+                b in 2: nothing -> t/23
+        "#]],
+    );
+}
+
+#[test]
+fn the_work_stays_as_it_is_distributed_for_a_while_if_the_operator_wants_that() {
+    let config = GroupConfig { consumer_assignment_interval_ms: 1_000, ..GroupConfig::default() };
+    check_with(
+        config,
+        "topic t 2
+         wait 100
+         a show
+         wait 300
+         b show
+         a show
+         wait 699
+         c show
+         wait 1
+         a show
+         clock -100000
+         c quit
+         a show
+         describe-consumer g",
+        expect![[r#"
+            topic t 2
+            wait 100
+            a show
+                + a wants t
+                + g epoch 1
+                + a is to get t/01
+                + target 1
+                + a in 1 Stable has t/01
+                a: a in 1: t/01
+            wait 300
+            b show
+                + b wants t
+                + g epoch 2
+                + b in 1 Stable has nothing
+                b: b in 1: nothing, again in 700 ms
+            a show
+                a: a in 1, again in 700 ms
+            wait 699
+            c show
+                + c wants t
+                + g epoch 3
+                + c in 1 Stable has nothing
+                c: c in 1: nothing, again in 100 ms
+            wait 1
+            a show
+                + a is to get t/1
+                + b is to get t/0
+                + target 3
+                + a in 2 Revoking has t/1, gives up t/0
+                a: a in 2: t/1, again in 100 ms
+            clock -100000
+            c quit
+                + c has nothing
+                + c is to get nothing
+                + c is gone
+                + g epoch 4
+                c: c in -1
+            a show
+                + target 4
+                + a in 4 Stable has t/1
+                a: a in 4
+            describe-consumer g
+                Reconciling 4/4 uniform
+                a in 4: t/1 -> t/1
+                b in 1: nothing -> t/0
+        "#]],
+    );
+}
