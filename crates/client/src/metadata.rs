@@ -2,7 +2,11 @@
 //!
 //! [`Cluster`] is an immutable picture; [`MetadataCache`] owns the newest one and decides when to ask. It knows no sockets and no clock.
 //! Invariant: the leader epoch of a partition never goes back while its topic stays the same, so that a late answer from a broker that
-//! lags cannot send the client back to a leader which is gone (KIP-320).
+//! lags cannot send the client back to a leader which is gone (KIP-320); nor is a topic that was replaced by one of the same name soon taken for the newer one.
+
+mod seen;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,6 +17,7 @@ use klamm_wire::{MetadataRequest, MetadataResponse, Request, metadata::MetadataR
 
 use crate::backoff::Backoff;
 use crate::partitioner::Random;
+use seen::Seen;
 
 /// The cluster as the brokers described it last.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -177,14 +182,14 @@ impl Cluster {
     }
 
     /// Takes over what a newer answer says about the topics it covers, except where more is known already.
-    fn merge(&self, newer: Self, seen: &BTreeMap<Arc<str>, SeenEpochs>) -> Self {
+    fn merge(&self, newer: Self, seen: &BTreeMap<Arc<str>, Seen>) -> Self {
         let mut topics = self.topics.clone();
         let mut brokers = if newer.brokers.is_empty() { self.brokers.clone() } else { newer.brokers };
         for (name, mut topic) in newer.topics {
             let known = topics.remove(&name).filter(|known| known.id == topic.id);
-            let seen = seen.get(&name).filter(|seen| seen.topic_id == topic.id);
+            let seen = seen.get(&name);
             for (index, partition) in topic.partitions.iter_mut().enumerate() {
-                let epoch = seen.and_then(|seen| seen.epochs.get(index)).copied().unwrap_or(-1);
+                let epoch = seen.map_or(-1, |seen| seen.epoch(topic.id, index));
                 if epoch <= partition.leader_epoch {
                     continue;
                 }
@@ -211,29 +216,6 @@ impl Cluster {
     }
 }
 
-/// The newest epochs of a topic's leaders that anybody told, by partition: they are kept also while brokers say that there is no such topic, as one that
-/// does so may only lag behind, and the next one may tell of a leader that is gone.
-#[derive(Debug, Default)]
-struct SeenEpochs {
-    topic_id: TopicId,
-    epochs: Vec<i32>,
-}
-
-impl SeenEpochs {
-    fn note(&mut self, topic: &Topic) {
-        if topic.partitions.is_empty() {
-            return;
-        }
-        if self.topic_id != topic.id {
-            *self = Self { topic_id: topic.id, epochs: Vec::new() };
-        }
-        self.epochs.resize(self.epochs.len().max(topic.partitions.len()), -1);
-        for (seen, partition) in self.epochs.iter_mut().zip(&topic.partitions) {
-            *seen = (*seen).max(partition.leader_epoch);
-        }
-    }
-}
-
 fn broker_ids(raw: Vec<i32>) -> Vec<BrokerId> {
     raw.into_iter().map(BrokerId).collect()
 }
@@ -249,7 +231,7 @@ pub fn metadata_request(topics: Option<Vec<Arc<str>>>, allow_auto_topic_creation
 #[derive(Debug)]
 pub struct MetadataCache {
     cluster: Arc<Cluster>,
-    seen: BTreeMap<Arc<str>, SeenEpochs>,
+    seen: BTreeMap<Arc<str>, Seen>,
     wanted: BTreeSet<Arc<str>>,
     unanswered: BTreeSet<Arc<str>>,
     /// How many want to know of all topics.
@@ -380,9 +362,14 @@ impl MetadataCache {
 
     /// An answer came. Topics that are about to exist (no leader yet, just created) are asked for again soon.
     pub fn answered(&mut self, now: Tick, response: MetadataResponse) {
-        let newer = Cluster::from_response(response);
+        let mut newer = Cluster::from_response(response);
         let all: Option<BTreeSet<_>> =
             (self.state == State::Asking { all: true }).then(|| newer.topics.keys().cloned().collect());
+        let told_count = newer.topics.len();
+        newer
+            .topics
+            .retain(|name, topic| !self.seen.get_mut(name).is_some_and(|seen| seen.distrusts(now, topic)));
+        let is_late = newer.topics.len() < told_count;
         let mut merged = self.cluster.merge(newer, &self.seen);
         merged.all_told += u64::from(all.is_some());
         // What nobody asked for is not kept, or a broker that tells of ever new topics would fill our memory.
@@ -390,13 +377,14 @@ impl MetadataCache {
             let is_told = all.as_ref().map_or(self.wants_all(), |all| all.contains(name));
             is_told || self.wanted.contains(name)
         });
-        let incomplete = self.wanted.iter().any(|name| {
-            merged.topics.get(name).is_none_or(|topic| {
-                topic.error.is_retriable()
-                    || topic.error == ErrorCode::UnknownTopicOrPartition
-                    || topic.partitions.iter().any(|partition| partition.leader.is_none())
-            })
-        });
+        let incomplete = is_late
+            || self.wanted.iter().any(|name| {
+                merged.topics.get(name).is_none_or(|topic| {
+                    topic.error.is_retriable()
+                        || topic.error == ErrorCode::UnknownTopicOrPartition
+                        || topic.partitions.iter().any(|partition| partition.leader.is_none())
+                })
+            });
         self.cluster = Arc::new(merged);
         self.note_epochs();
         self.failures = if incomplete { self.failures.saturating_add(1) } else { 0 };
@@ -421,189 +409,5 @@ impl MetadataCache {
         let wait_us = self.backoff.wait_us(self.failures, &mut self.random);
         self.state = State::Resting { since: Some(now), not_before: Tick(now.0 + wait_us) };
         self.stale = true;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use klamm_wire::metadata::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic};
-
-    use super::*;
-
-    fn cache() -> MetadataCache {
-        MetadataCache::new(Backoff::default(), 300_000, Random::new(1))
-    }
-
-    fn answer(leader: i32, leader_epoch: i32) -> MetadataResponse {
-        MetadataResponse {
-            brokers: vec![MetadataResponseBroker {
-                node_id: 1,
-                host: "one".into(),
-                port: 9092,
-                ..Default::default()
-            }],
-            topics: vec![MetadataResponseTopic {
-                name: Some("t".into()),
-                partitions: vec![MetadataResponsePartition {
-                    leader_id: leader,
-                    leader_epoch,
-                    ..Default::default()
-                }],
-                ..Default::default()
-            }],
-            ..Default::default()
-        }
-    }
-
-    #[test]
-    fn a_late_answer_does_not_bring_an_old_leader_back() {
-        let mut cache = cache();
-        cache.want("t");
-        cache.answered(Tick(0), answer(2, 5));
-        cache.answered(Tick(1), answer(1, 4));
-        assert_eq!(cache.cluster().leader("t", 0), Some((BrokerId(2), 5)));
-        cache.answered(Tick(2), answer(1, 6));
-        assert_eq!(cache.cluster().leader("t", 0), Some((BrokerId(1), 6)));
-    }
-
-    /// A broker that was cut off told its old picture after another one had just begun and knew no topic: it was believed, and with it a leader that was gone.
-    #[test]
-    fn an_answer_that_knows_no_such_topic_does_not_make_an_old_leader_believed() {
-        let without = |error: ErrorCode| MetadataResponse {
-            topics: vec![MetadataResponseTopic {
-                name: Some("t".into()),
-                error_code: error.code(),
-                ..Default::default()
-            }],
-            ..Default::default()
-        };
-        let with_id = |mut told: MetadataResponse, id: TopicId| {
-            told.topics[0].topic_id = id;
-            told
-        };
-        let (id, another) = (TopicId(uuid::Uuid::from_u128(7)), TopicId(uuid::Uuid::from_u128(8)));
-        for error in [ErrorCode::UnknownTopicOrPartition, ErrorCode::LeaderNotAvailable] {
-            let mut cache = cache();
-            cache.want("t");
-            cache.answered(Tick(0), with_id(answer(2, 5), id));
-            cache.answered(Tick(1), without(error));
-            assert_eq!(cache.cluster().leader("t", 0), None);
-            cache.answered(Tick(2), with_id(answer(1, 4), id));
-            assert_eq!(cache.cluster().leader("t", 0), None, "{error:?}");
-            cache.answered(Tick(3), with_id(answer(2, 5), id));
-            assert_eq!(cache.cluster().leader("t", 0), Some((BrokerId(2), 5)));
-            cache.answered(Tick(4), with_id(answer(1, 0), another));
-            assert_eq!(cache.cluster().leader("t", 0), Some((BrokerId(1), 0)), "that is another topic");
-        }
-    }
-
-    #[test]
-    fn a_hint_is_believed_if_it_is_newer_and_leads_anywhere() {
-        let address = BrokerAddress { host: "two".into(), port: 9, rack: None };
-        for (leader, epoch, address, is_believed) in [
-            (2, 6, Some(address.clone()), true),
-            (1, 6, None, true),
-            (2, 6, None, false),
-            (2, 5, Some(address), false),
-        ] {
-            let mut cache = cache();
-            cache.want("t");
-            cache.answered(Tick(0), answer(1, 5));
-            let hint = LeaderHint::from_wire(&"t".into(), 0, (leader, epoch), address.clone());
-            assert_eq!(cache.hint(hint.expect("it says something")), is_believed, "{leader} {epoch}");
-            if is_believed {
-                assert_eq!(cache.cluster().leader("t", 0), Some((BrokerId(leader), epoch)));
-                assert!(
-                    address.is_none() || cache.cluster().brokers.get(&BrokerId(leader)) == address.as_ref()
-                );
-            }
-        }
-        assert_eq!(LeaderHint::from_wire(&"t".into(), 0, (-1, 6), None), None);
-    }
-
-    #[test]
-    fn asks_at_once_for_a_new_topic_and_then_rests() {
-        let mut cache = cache();
-        assert_eq!(cache.ask(Tick(0)), Some(vec![]));
-        assert_eq!(cache.ask(Tick(0)), None, "one question at a time");
-        cache.answered(Tick(10), MetadataResponse::default());
-        assert_eq!(cache.ask(Tick(20)), None);
-        assert!(cache.want("t"));
-        assert_eq!(cache.ask(Tick(20)), Some(vec!["t".into()]));
-        cache.answered(Tick(30), answer(1, 0));
-        assert!(!cache.want("t"));
-        assert_eq!(cache.next_wake(), Some(Tick(30).after_ms(300_000)));
-    }
-
-    #[test]
-    fn asks_again_after_a_back_off_when_stale_or_without_a_leader() {
-        let mut cache = cache();
-        cache.want("t");
-        cache.ask(Tick(0));
-        cache.answered(Tick(0), answer(-1, 0));
-        let again = cache.next_wake().expect("resting");
-        assert!((Tick(0).after_ms(80)..=Tick(0).after_ms(120)).contains(&again), "{again:?}");
-        assert!(cache.ask(again).is_some());
-        cache.answered(again, answer(1, 1));
-        cache.want_all();
-        assert_eq!(cache.next_wake(), Some(Tick(0)), "all topics are asked for at once");
-        assert!(cache.ask(again).is_some() && cache.wants_all());
-        cache.want_all_no_more();
-        assert!(!cache.wants_all());
-        cache.answered(again, answer(1, 1));
-        cache.mark_stale();
-        let stale = cache.next_wake().expect("resting");
-        assert!(stale >= again.after_ms(80) && stale <= again.after_ms(120), "{stale:?}");
-    }
-
-    #[test]
-    fn what_nobody_asked_for_is_not_kept_nor_what_nobody_can_reach() {
-        let mut cache = cache();
-        cache.want("t");
-        let topic = |name: String| MetadataResponseTopic { name: Some(name), ..Default::default() };
-        for number in 0..10 {
-            assert!(cache.ask(Tick(number * 1_000_000)).is_some());
-            let mut told = answer(1, 0);
-            told.topics.push(topic(format!("new{number}")));
-            let nowhere = [0, -1, 65_536].map(|port| MetadataResponseBroker {
-                node_id: 9 + port,
-                port,
-                ..Default::default()
-            });
-            told.brokers.extend(nowhere);
-            cache.answered(Tick(number * 1_000_000), told);
-            cache.mark_stale();
-        }
-        assert_eq!(cache.cluster().topics.keys().map(|name| &**name).collect::<Vec<_>>(), ["t"]);
-        assert_eq!(cache.cluster().brokers.keys().collect::<Vec<_>>(), [&BrokerId(1)]);
-        assert_eq!(cache.cluster().all_told, 0);
-        // Who wants all topics has those that there are now.
-        cache.want_all();
-        for number in 0..2 {
-            assert!(cache.ask(Tick(20_000_000 + number * 1_000_000)).is_some());
-            let topics = vec![topic("t".into()), topic(format!("new{number}"))];
-            cache.answered(
-                Tick(20_000_000 + number * 1_000_000),
-                MetadataResponse { topics, ..Default::default() },
-            );
-            cache.mark_stale();
-        }
-        assert_eq!(cache.cluster().topics.keys().map(|name| &**name).collect::<Vec<_>>(), ["new1", "t"]);
-        assert_eq!(cache.cluster().all_told, 2);
-    }
-
-    #[test]
-    fn a_failure_is_tried_again_later_and_later() {
-        let mut cache = cache();
-        let mut now = Tick(0);
-        let mut waits = Vec::new();
-        for _ in 0..5 {
-            assert!(cache.ask(now).is_some());
-            cache.failed(now);
-            let next = cache.next_wake().expect("resting");
-            waits.push(next.ms_since(now));
-            now = next;
-        }
-        assert!(waits[4] > 3 * waits[0], "{waits:?}");
     }
 }
