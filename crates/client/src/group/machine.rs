@@ -24,7 +24,7 @@ use std::mem;
 use std::sync::Arc;
 
 use klamm_model::{BrokerId, ErrorCode, Tick};
-use klamm_wire::{FindCoordinatorResponse, Response};
+use klamm_wire::{ConsumerGroupHeartbeatResponse, FindCoordinatorResponse, LeaveGroupResponse, Response};
 
 use super::assignor::Owned;
 use super::config::{Config, GroupProtocol};
@@ -332,7 +332,10 @@ impl Machine {
             }
             Ok(Response::OffsetCommit(answer)) => self.committed(now, answer, out),
             Ok(Response::OffsetFetch(answer)) => self.placed(now, answer, out),
-            Ok(Response::LeaveGroup(_) | Response::ConsumerGroupHeartbeat(_)) => self.has_left(),
+            Ok(
+                Response::LeaveGroup(LeaveGroupResponse { error_code, .. })
+                | Response::ConsumerGroupHeartbeat(ConsumerGroupHeartbeatResponse { error_code, .. }),
+            ) => self.left(now, !code_of(error_code).is_retriable(), out),
             Ok(_) => unreachable!("answers are decoded as what was asked for"),
             Err(error) => self.call_failed(now, purpose, error, out),
         }
@@ -342,7 +345,7 @@ impl Machine {
         let is_passing = error.is_retriable();
         match purpose {
             Purpose::FindCoordinator if is_passing => self.seek_coordinator(now, out),
-            Purpose::Leave => self.has_left(),
+            Purpose::Leave => self.left(now, !is_passing, out),
             Purpose::Commit => self.commit_failed(now, &error, out),
             _ if is_passing => {
                 match purpose {

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use klamm_client::{
-    Assignor, Client, CommitError, CommittedOffset, ConsumerConfig, GroupConfig, GroupConsumeError,
-    GroupConsumer, GroupError, GroupEvent, GroupProtocol, OutOfRange, PartitionName, Revocation, Start,
-    Topics,
+    Admin, Assignor, Client, CommitError, CommittedOffset, ConsumerConfig, GroupConfig, GroupConsumeError,
+    GroupConsumer, GroupError, GroupEvent, GroupFilter, GroupProtocol, GroupState, OutOfRange, PartitionName,
+    Revocation, Start, Topics,
 };
 use klamm_model::Offset;
 use tokio::sync::{oneshot, watch};
@@ -281,5 +281,25 @@ fn brokers_know_which_topics_an_expression_means() {
         let error = two.next().await.expect_err("it can't be understood");
         let GroupConsumeError::Group(GroupError::Refused { code, .. }) = error else { panic!("{error}") };
         assert_eq!(code, klamm_model::ErrorCode::InvalidRegularExpression);
+    });
+}
+
+/// However far it is in joining: nobody is left in the group for whom others would wait.
+#[test]
+fn who_closes_at_any_moment_is_gone() {
+    with_topic(1, async |client, topic| {
+        for protocol in [GroupProtocol::Classic, GroupProtocol::Consumer] {
+            let config = config(topic, protocol, &[Assignor::Range]);
+            for turns in 0..60 {
+                let one = consumer(&client, topic, config.clone());
+                for _ in 0..turns {
+                    tokio::task::yield_now().await;
+                }
+                one.close().await;
+            }
+            let groups = Admin::new(&client).list_groups(&GroupFilter::default()).await.expect("answers");
+            let state = groups.get(&config.group_id).map(|group| &group.state);
+            assert!(matches!(state, None | Some(GroupState::Empty)), "{protocol:?}: {groups:?}");
+        }
     });
 }

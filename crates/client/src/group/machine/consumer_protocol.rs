@@ -28,8 +28,10 @@ type ById = BTreeSet<(TopicId, i32)>;
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) member_id: String,
-    /// `None` as long as the coordinator does not count on us.
+    /// `None` as long as we don't know that the coordinator counts on us.
     pub(super) epoch: Option<i32>,
+    /// It was asked to, and may do so even if no answer came: it is to be told when we go.
+    may_count: bool,
     /// What it is to have, as long as it has something else.
     target: Option<ById>,
     /// Topics by the ids that the coordinator calls them by.
@@ -54,6 +56,7 @@ impl Member {
         Self {
             member_id: format!("{:016x}{:016x}", random.next_u64(), random.next_u64()),
             epoch: None,
+            may_count: false,
             target: None,
             ids: BTreeMap::new(),
             acknowledged: ById::new(),
@@ -78,12 +81,16 @@ impl Member {
         (self.telling, self.tells_all, self.due) = (None, true, Tick(0));
     }
 
+    /// What says good-bye for us, if anybody may count on us. Who does not knows no such member, which is as good.
     pub(super) fn leave_request(&self, config: &Config) -> Option<Versions> {
-        // The coordinator may have heard of who has not heard of it.
-        self.epoch.or(self.telling.is_some().then_some(JOINS))?;
         let member_epoch = if config.instance_id.is_some() { LEAVES_FOR_NOW } else { LEAVES };
-        let request = self.heartbeat(config, member_epoch);
-        Some((Request::ConsumerGroupHeartbeat(Box::new(request)), None))
+        let request = || Request::ConsumerGroupHeartbeat(Box::new(self.heartbeat(config, member_epoch)));
+        self.may_count.then(|| (request(), None))
+    }
+
+    /// Nobody counts on us.
+    pub(super) fn is_unknown(&mut self) {
+        self.may_count = false;
     }
 
     fn heartbeat(&self, config: &Config, member_epoch: i32) -> ConsumerGroupHeartbeatRequest {
@@ -150,6 +157,7 @@ impl Machine {
             let had = member.regex.is_some();
             request.subscribed_topic_regex = regex.clone().or_else(|| had.then(String::new));
         }
+        member.may_count = true;
         let has = member.by_id(&has);
         if tells_all || has != member.acknowledged {
             request.topic_partitions = Some(by_topic(&has));

@@ -117,7 +117,7 @@ impl Machine {
         }
         self.is_idle = true;
         out.push(Effect::Note("the application was busy for longer than max.poll.interval.ms allows, and is out of its group until it asks for more"));
-        self.leave_group("max.poll.interval.ms is over", out);
+        self.leave_for_now("max.poll.interval.ms is over", out);
         self.lose(out);
     }
 }

@@ -6,6 +6,7 @@ use klamm_model::{ErrorCode, Tick};
 
 use super::super::assignor::Owned;
 use super::super::effect::{Effect, RevocationId, Taken};
+use super::super::request::Versions;
 use super::hands::Place;
 use super::{Machine, Protocol, Purpose, code_of};
 use crate::PartitionName;
@@ -20,11 +21,14 @@ pub(super) struct Leaving {
     is_acknowledged: bool,
 }
 
+const CLOSES: &str = "the consumer is closed";
+
 /// How far the consumer is in leaving for good.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Closing {
-    /// Until then at most.
+    /// Until then at most, also while the coordinator is looked for.
     Committing(Tick),
+    /// Until then at most.
     Leaving(Tick),
     Done,
 }
@@ -108,11 +112,11 @@ impl Machine {
 
     pub(super) fn advance_closing(&mut self, now: Tick, out: &mut Vec<Effect>) {
         if let Some(Closing::Committing(until)) = self.closing
-            && (self.commits.are_through() || until <= now)
+            && (until <= now || (self.commits.are_through() && self.can_leave()))
         {
             self.fail_commits(&super::super::CommitError::Closed, out);
             // Who can't tell the coordinator is found to be gone by its silence.
-            let is_told = self.leave_group("the consumer is closed", out);
+            let is_told = self.leave_group(CLOSES, out);
             self.closing = Some(if is_told { Closing::Leaving(until) } else { Closing::Done });
         }
         match self.closing {
@@ -122,25 +126,44 @@ impl Machine {
         }
     }
 
-    pub(super) fn has_left(&mut self) {
-        if self.closing.is_some() {
-            self.closing = Some(Closing::Done);
+    /// The coordinator was told, or could not be: then it, or the next one, is told once more if time is left.
+    pub(super) fn left(&mut self, now: Tick, is_heard: bool, out: &mut Vec<Effect>) {
+        let Some(Closing::Leaving(until)) = self.closing else { return };
+        self.closing = Some(if is_heard { Closing::Done } else { Closing::Committing(until) });
+        if !is_heard {
+            self.seek_coordinator(now, out);
         }
     }
 
-    /// Tells the coordinator that others may have our partitions at once. Says whether an answer will come.
-    pub(super) fn leave_group(&mut self, reason: &'static str, out: &mut Vec<Effect>) -> bool {
+    /// There is somebody to be told that we go, or nobody who has to know.
+    fn can_leave(&self) -> bool {
+        self.coordinator().is_some() || self.leave_request(CLOSES).is_none()
+    }
+
+    /// Others may have our partitions at once: the coordinator is told, if it can be.
+    pub(super) fn leave_for_now(&mut self, reason: &'static str, out: &mut Vec<Effect>) {
+        if !self.leave_group(reason, out) {
+            return;
+        }
+        // Nobody is known by that any more.
+        match &mut self.protocol {
+            Protocol::Classic(it) => it.member_id.clear(),
+            Protocol::Consumer(it) => it.is_unknown(),
+        }
+    }
+
+    /// Says whether an answer will come.
+    fn leave_group(&mut self, reason: &'static str, out: &mut Vec<Effect>) -> bool {
         let timeout_ms = self.request_timeout_ms();
-        let versions = match &self.protocol {
+        let versions = self.leave_request(reason);
+        versions.is_some_and(|versions| self.ask(Purpose::Leave, versions, timeout_ms, out))
+    }
+
+    fn leave_request(&self, reason: &'static str) -> Option<Versions> {
+        match &self.protocol {
             Protocol::Classic(it) => it.leave_request(&self.config, reason),
             Protocol::Consumer(it) => it.leave_request(&self.config),
-        };
-        let is_told = versions.is_some_and(|versions| self.ask(Purpose::Leave, versions, timeout_ms, out));
-        if let (Protocol::Classic(it), true) = (&mut self.protocol, is_told) {
-            // Nobody is known by that any more.
-            it.member_id.clear();
         }
-        is_told
     }
 
     /// What went wrong with the membership as a whole, if that is what the code says; then it was dealt with.
@@ -152,9 +175,11 @@ impl Machine {
             }
             ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration | ErrorCode::FencedMemberEpoch => {
                 self.lose(out);
-                // Who is not known by its id needs a new one.
-                if let (Protocol::Classic(it), ErrorCode::UnknownMemberId) = (&mut self.protocol, code) {
-                    it.member_id.clear();
+                match &mut self.protocol {
+                    _ if code != ErrorCode::UnknownMemberId => {}
+                    // Who is not known by its id needs a new one.
+                    Protocol::Classic(it) => it.member_id.clear(),
+                    Protocol::Consumer(it) => it.is_unknown(),
                 }
             }
             _ => return false,

@@ -284,3 +284,85 @@ fn topics_can_be_meant_by_an_expression() {
     "#]],
     );
 }
+
+/// A member left a ghost behind when the answer to its first heartbeat was lost before it closed: others waited for it until its session ended.
+#[test]
+fn who_may_be_counted_on_says_good_bye_as_soon_as_there_is_somebody_to_tell() {
+    let joining = "0 subscribe t\n 1 found #0 1\n";
+    check(
+        config(),
+        &format!("{joining} 2 close\n 3 beaten #1 1\n 4 beaten #2 -1"),
+        &expect![[r#"
+            0 subscribe t
+                want {"t"}
+                #0 find the coordinator
+            1 found #0 1
+                #1 at 1: heartbeat in 0, wants ["t"], has []
+            2 close
+                #2 at 1: heartbeat in -1
+            3 beaten #1 1
+            4 beaten #2 -1
+        "#]],
+    );
+    check(
+        config(),
+        &format!("{joining} 2 broken #1\n 3 close\n 200 found #2 2\n 201 beaten #3 -1\n 9999 tick"),
+        &expect![[r#"
+            0 subscribe t
+                want {"t"}
+                #0 find the coordinator
+            1 found #0 1
+                #1 at 1: heartbeat in 0, wants ["t"], has []
+            2 broken #1
+                refresh
+            3 close
+              99
+                #2 find the coordinator
+            200 found #2 2
+                #3 at 2: heartbeat in -1
+            201 beaten #3 -1
+            9999 tick
+        "#]],
+    );
+    check_settled(
+        config(),
+        "6 close\n 7 refused #4 NOT_COORDINATOR\n 200 found #5 2\n 201 refused #6 UNKNOWN_MEMBER_ID\n 9999 tick",
+        &expect![[r#"
+            6 close
+                #4 at 1: heartbeat in -1
+            7 refused #4 NOT_COORDINATOR
+                refresh
+              104
+                #5 find the coordinator
+            200 found #5 2
+                #6 at 2: heartbeat in -1
+            201 refused #6 UNKNOWN_MEMBER_ID
+            9999 tick
+        "#]],
+    );
+    check_settled(
+        config(),
+        "6 close\n 1007 tick\n 9999 tick",
+        &expect![[r#"
+        6 close
+            #4 at 1: heartbeat in -1
+        1007 tick
+        9999 tick
+    "#]],
+    );
+    // Nobody has to know.
+    check(
+        config(),
+        &format!("{joining} 2 refused #1 UNKNOWN_MEMBER_ID\n 3 close\n 9999 tick"),
+        &expect![[r#"
+        0 subscribe t
+            want {"t"}
+            #0 find the coordinator
+        1 found #0 1
+            #1 at 1: heartbeat in 0, wants ["t"], has []
+        2 refused #1 UNKNOWN_MEMBER_ID
+        3 close
+        9999 tick
+    "#]],
+    );
+}
