@@ -63,8 +63,8 @@ pub use metrics::{ClientMetrics, ConsumerMetrics, ProducerMetrics, Timing};
 pub use partitioner::{Partitioner, Random, murmur2, partition_of_key};
 pub use producer::{
     Acks, BatchReport, Cause, Config as ProducerConfig, Delivered, Delivery, OwnedRecord, Producer,
-    Protocol as TransactionProtocol, Record, SendError, Transaction, TransactionError, TransactionalConfig,
-    TransactionalProducer, TypedProducer, Unacknowledged, Uncommitted,
+    Protocol as TransactionProtocol, Record, RecordFormat, SendError, Transaction, TransactionError,
+    TransactionalConfig, TransactionalProducer, TypedProducer, TypedTransaction, Unacknowledged, Uncommitted,
 };
 pub use properties::{PropertyError, foreign_property, property_names, read_properties};
 pub use sasl::{Password, Sasl, Tokens};

@@ -28,4 +28,4 @@ pub use request::{coordinator_request, identity_request, produce_request};
 pub use shell::{BatchReport, Producer, Unacknowledged};
 pub use transaction::{Transaction, TransactionalProducer, Uncommitted};
 pub use transaction_error::TransactionError;
-pub use typed::TypedProducer;
+pub use typed::{RecordFormat, TypedProducer, TypedTransaction};

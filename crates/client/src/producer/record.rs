@@ -11,7 +11,7 @@ use super::error::{Cause, SendError};
 const RECORD_OVERHEAD: usize = 36;
 
 /// One record to write. It only borrows: the bytes are copied once, into the batch. Keys and values are bytes, unless a
-/// [`TypedProducer`](super::TypedProducer) makes bytes of them.
+/// [`TypedProducer`](super::TypedProducer) or a [`TypedTransaction`](super::TypedTransaction) makes bytes of them.
 #[derive(Debug)]
 pub struct Record<'a, K: ?Sized = [u8], V: ?Sized = [u8]> {
     /// The topic.

@@ -1,12 +1,14 @@
 //! Transactions, as those who write them and those who read them see it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use klamm_client::{
-    Admin, AdminError, Assignment, ByItem, Client, CommittedOffset, Consumer, ConsumerConfig, GroupMetadata,
-    Isolation, NewTopic, PartitionName, ProducerConfig, Record, Start, TransactionError, TransactionFilter,
-    TransactionProtocol, TransactionState, TransactionalConfig, TransactionalProducer,
+    Admin, AdminError, Assignment, ByItem, Client, CommittedOffset, Consumer, ConsumerConfig, FormatError,
+    GroupMetadata, Isolation, NewTopic, PartitionName, ProducerConfig, RawFormat, Record, RecordFormat,
+    Serializer, Start, TextFormat, TransactionError, TransactionFilter, TransactionProtocol,
+    TransactionState, TransactionalConfig, TransactionalProducer,
 };
 use klamm_model::{ErrorCode, Offset, ProducerId};
 use tokio::time::timeout;
@@ -351,5 +353,41 @@ fn settings_that_cannot_keep_a_promise_are_refused() {
         let producer = start(&client, config(topic)).await;
         producer.begin().await.expect("begins").abort().await.expect("aborted");
         producer.close().await;
+    });
+}
+
+/// Counts, in decimal; not every one.
+struct Count;
+
+impl Serializer<u64> for Count {
+    fn serialize<'a>(&self, topic: &str, item: &'a u64) -> Result<Cow<'a, [u8]>, FormatError> {
+        if *item == 13 {
+            Err(format!("{topic} has no 13").into())
+        } else {
+            Ok(item.to_string().into_bytes().into())
+        }
+    }
+}
+
+#[test]
+fn records_in_a_transaction_may_have_types() {
+    with_topic(1, async |client, topic| {
+        let producer = start(&client, config(topic)).await;
+        let (counts, texts) = (
+            RecordFormat::<str, u64>::new(TextFormat, Count),
+            RecordFormat::<[u8], str>::new(RawFormat, TextFormat),
+        );
+        let count = |value| Record { topic, key: Some("key"), value: Some(value), ..Record::default() };
+        let text = Record { topic, key: Some(&b"\0"[..]), value: Some("text"), ..Record::default() };
+        let aborted = producer.begin().await.expect("begins");
+        aborted.typed(&counts).send(count(&1)).await.expect("written");
+        aborted.abort().await.expect("aborted");
+        let transaction = producer.begin().await.expect("begins");
+        transaction.typed(&counts).post(count(&2)).await.expect("taken");
+        transaction.typed(&texts).accept(text).await.expect("taken").await.expect("written");
+        let refused = transaction.typed(&counts).send(count(&13)).await.expect_err("no 13");
+        assert!(refused.to_string().contains("has no 13"), "{refused}");
+        transaction.commit().await.expect("that was no part of it");
+        assert_eq!(committed(&client, topic, 2).await, ["2", "text"]);
     });
 }
