@@ -22,6 +22,9 @@ pub(crate) enum Bound {
 }
 
 impl Range {
+    /// From the oldest record on, for ever.
+    pub(crate) const ALL: Self = Self { from: Bound::Place(Start::Earliest), to: None };
+
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         Self::parse_at(text, now_ms())
     }

@@ -1,15 +1,16 @@
 //! Reaching the brokers.
 
 use std::fs;
-use std::future::Future;
+use std::future::{Future, pending};
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Error, Result, anyhow, bail};
 use klamm_client::{
-    Acks, Admin, CallError, Client, ClientConfig, ConsumerConfig, ProducerConfig, PropertyError,
-    TransactionalConfig, foreign_property, metadata::Topic, property_names, read_properties,
+    Acks, Admin, CallError, Client, ClientConfig, ConsumerConfig, GroupConfig, GroupProtocol, ProducerConfig,
+    PropertyError, TransactionalConfig, foreign_property, metadata::Topic, property_names, read_properties,
 };
 use klamm_model::ErrorCode;
 
@@ -21,6 +22,7 @@ const DEFAULT_PORT: u16 = 9092;
 const DEFAULT_ADDRESS: &str = "127.0.0.1";
 const BOOTSTRAP: &str = "bootstrap.servers";
 const ACKS: &str = "acks";
+const BEGINS: &str = "auto.offset.reset";
 /// A person waits: whoever takes no connection by then is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// By then a topic has leaders or has none.
@@ -33,6 +35,16 @@ pub(crate) fn run<T>(command: impl Future<Output = Result<T>>) -> Result<T> {
     crate::output::log_to_stderr("warn");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     runtime.block_on(command)
+}
+
+/// The same where the command may stand still, in a write that nobody reads for example, while what it has spawned goes on.
+pub(crate) fn run_beside<T>(command: impl Future<Output = Result<T>>) -> Result<T> {
+    crate::output::log_to_stderr("warn");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+    let handle = runtime.handle().clone();
+    // It ends with the process.
+    thread::spawn(move || runtime.block_on(pending::<()>()));
+    handle.block_on(command)
 }
 
 /// What clients are told. There are secrets among it: it is never printed.
@@ -133,6 +145,24 @@ impl Settings {
 
     pub(crate) fn consumer(&self) -> Result<ConsumerConfig> {
         Ok(ConsumerConfig::from_properties(&self.given).map_err(|error| usage(&error))?)
+    }
+
+    /// For a member of the group. `begins`: where it does if the group has committed nothing, or nothing that is there, if that is said.
+    pub(crate) fn member(
+        &self,
+        group: &str,
+        protocol: Option<GroupProtocol>,
+        begins: Option<&str>,
+    ) -> Result<(ConsumerConfig, GroupConfig)> {
+        let set = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let mut given = vec![set(BEGINS, "earliest")];
+        given.extend(self.given.iter().cloned());
+        given.extend(begins.map(|begins| set(BEGINS, begins)));
+        given.push(set("group.id", group));
+        given.extend(protocol.map(|protocol| set("group.protocol", protocol.name())));
+        let read = ConsumerConfig::from_properties(&given).map_err(|error| usage(&error))?;
+        let member = GroupConfig::from_properties(&given).map_err(|error| usage(&error))?;
+        Ok((read, member))
     }
 
     /// How long brokers may take to answer.

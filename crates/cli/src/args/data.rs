@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use klamm_client::Acks;
+use klamm_client::{Acks, GroupProtocol};
 use klamm_model::Compression;
 
 use super::{RemoteArgs, compression, key_value};
@@ -159,6 +159,10 @@ Which records (-o): FROM or FROM..TO, where TO is one past the last
   +10         all but the first 10 of each partition
   @TIME       the first record since TIME: milliseconds since 1970, 2026-11-23T22:30:00Z, now, or a time ago such as @-90s, @-15m, @-2h, @-1d
   10..20, 10..+10, start..-10, @-2h..@-1h, @now..@+10s, -100..end; an end that is still to come is waited for, unless -e says not to
+  With --group: start or end, for partitions of which the group has committed nothing
+
+Group (-g): its members share the partitions, and each goes on where the group was. What was written to the standard output is committed, every
+  auto.commit.interval.ms and at the end (-X enable.auto.commit=false: never); whatever ends it, it leaves the group.
 
 Format (-f):
 {FIELDS}
@@ -171,17 +175,24 @@ Examples:
   klamm consume orders -o end                        what comes from now on
   klamm consume orders -p 0 -o -10 -e -f '%o %k=%s\\n'
   klamm consume orders payments -n 100 --json
+  klamm consume orders,payments -g billing           as a member of a group
   klamm consume '^logs-.*' -o @-15m --grep 'ERROR|WARN'"))]
 pub(crate) struct ConsumeArgs {
-    /// The topics; what begins with ^ is a regular expression that a whole name matches
+    /// The topics, also separated by commas; what begins with ^ is a regular expression that a whole name matches
     #[arg(required = true, value_name = "TOPIC")]
     pub(crate) topics: Vec<String>,
+    /// Read as a member of this group
+    #[arg(short, long, value_name = "GROUP", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) group: Option<String>,
+    /// How the group shares its partitions: classic, by its members, or consumer, by the broker [default: classic]
+    #[arg(long, value_name = "PROTOCOL", requires = "group")]
+    pub(crate) group_protocol: Option<GroupProtocol>,
     /// Every TOPIC is a regular expression
     #[arg(short, long)]
     pub(crate) regex: bool,
-    /// Which records: from start, end, N, +N, -N or @TIME on; FROM..TO
-    #[arg(short = 'o', long = "offset", value_name = "OFFSET", default_value = "start", allow_hyphen_values = true, value_parser = Range::parse)]
-    pub(crate) range: Range,
+    /// Which records: from start, end, N, +N, -N or @TIME on; FROM..TO [default: start]
+    #[arg(short = 'o', long = "offset", value_name = "OFFSET", allow_hyphen_values = true, value_parser = Range::parse)]
+    pub(crate) range: Option<Range>,
     /// Only these partitions; may be repeated
     #[arg(short, long = "partition", value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(i32).range(0..))]
     pub(crate) partitions: Vec<i32>,
@@ -214,4 +225,19 @@ pub(crate) struct ConsumeArgs {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) remote: RemoteArgs,
+}
+
+impl ConsumeArgs {
+    /// Which records are meant of each partition.
+    pub(crate) fn range(&self) -> Range {
+        self.range.unwrap_or(Range::ALL)
+    }
+
+    /// The topics that are named, and those that are patterns: all of them or, as with kcat, what begins with ^.
+    pub(crate) fn names_and_patterns(&self) -> (Vec<&str>, Vec<String>) {
+        let (patterns, names): (Vec<_>, Vec<_>) =
+            self.topics.iter().partition(|topic| self.regex || topic.starts_with('^'));
+        let names = names.iter().flat_map(|topic| topic.split(',')).collect();
+        (names, patterns.into_iter().cloned().collect())
+    }
 }

@@ -1,6 +1,7 @@
 //! `klamm consume`.
 
 mod beginning;
+mod member;
 mod printer;
 mod reading;
 
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use klamm_client::{Admin, Client, Consumer, Isolation, PartitionName, Start, Topics};
+use klamm_client::{Admin, Client, Consumer, Isolation, PartitionName, Topics};
 use regex_lite::Regex;
 
 use crate::args::{ConsumeArgs, Format};
@@ -27,11 +28,14 @@ pub(crate) fn run(args: &ConsumeArgs) -> Result<()> {
             Usage("--format json is a format of its own: no --template and no --null".to_owned()).into()
         );
     }
-    let patterns = patterns(args)?;
+    let patterns = select::patterns(&args.names_and_patterns().1)?;
     let grep = args.grep.as_deref().map(Regex::new).transpose();
     let grep = grep.map_err(|error| Usage(format!("--grep: {error}")))?;
     if args.count == Some(0) {
         return Ok(());
+    }
+    if let Some(group) = &args.group {
+        return member::run(args, group, &patterns, grep);
     }
     remote::run(async {
         let mut interrupt = Interrupt::listen()?;
@@ -46,16 +50,6 @@ pub(crate) fn run(args: &ConsumeArgs) -> Result<()> {
     })
 }
 
-/// Those of the topics that are patterns: all of them, or, as with kcat, what begins with ^.
-fn patterns(args: &ConsumeArgs) -> Result<Vec<Regex>, Usage> {
-    let patterns = args.topics.iter().filter(|topic| is_pattern(args, topic));
-    select::patterns(&patterns.cloned().collect::<Vec<_>>())
-}
-
-fn is_pattern(args: &ConsumeArgs, topic: &str) -> bool {
-    args.regex || topic.starts_with('^')
-}
-
 async fn read(args: &ConsumeArgs, patterns: &[Regex], printer: &mut Printer<'_>) -> Result<()> {
     let settings = remote::settings(&args.remote)?;
     let mut config = settings.consumer()?;
@@ -68,9 +62,9 @@ async fn read(args: &ConsumeArgs, patterns: &[Regex], printer: &mut Printer<'_>)
     let admin = Admin::new(&client).with_timeout(settings.timeout());
     let mut reading = Reading::new(&consumer, admin, args);
     let mut limit = args.exit.then(|| settings.timeout());
-    match args.range {
+    match args.range() {
         Range { from: Bound::Place(start), to: None } if !args.exit && args.partitions.is_empty() => {
-            follow(args, patterns, topics, &consumer, start);
+            consumer.subscribe(to_follow(args, patterns, topics), start);
         }
         _ => {
             let partitions = partitions(args, topics)?;
@@ -98,9 +92,9 @@ async fn topics(
     timeout: Duration,
 ) -> Result<BTreeMap<Arc<str>, i32>> {
     let mut topics = BTreeMap::new();
-    for name in args.topics.iter().filter(|topic| !is_pattern(args, topic)) {
+    for name in args.names_and_patterns().0 {
         let topic = remote::topic(client, name, timeout).await?;
-        topics.insert(name.as_str().into(), topic.partitions.len() as i32);
+        topics.insert(name.into(), topic.partitions.len() as i32);
     }
     if !patterns.is_empty() {
         let there = Admin::new(client).list_topics().await?;
@@ -112,27 +106,19 @@ async fn topics(
     Ok(topics)
 }
 
-/// Reads all partitions of the topics and those that they get later, and topics that match later.
-fn follow(
-    args: &ConsumeArgs,
-    patterns: &[Regex],
-    topics: BTreeMap<Arc<str>, i32>,
-    consumer: &Consumer,
-    start: Start,
-) {
+/// All partitions of the topics and those that they get later, and topics that match later.
+fn to_follow(args: &ConsumeArgs, patterns: &[Regex], topics: BTreeMap<Arc<str>, i32>) -> Topics {
     if topics.is_empty() {
         tell(&format!("waiting: no topic matches {} yet", args.topics.join(" or ")));
     }
     let names: BTreeSet<Arc<str>> = topics.into_keys().collect();
-    let topics = if patterns.is_empty() {
-        Topics::Named(names)
-    } else {
-        let patterns = patterns.to_vec();
-        Topics::Matching(Arc::new(move |name| {
-            names.contains(name) || patterns.iter().any(|pattern| pattern.is_match(name))
-        }))
-    };
-    consumer.subscribe(topics, start);
+    if patterns.is_empty() {
+        return Topics::Named(names);
+    }
+    let patterns = patterns.to_vec();
+    Topics::Matching(Arc::new(move |name| {
+        names.contains(name) || patterns.iter().any(|pattern| pattern.is_match(name))
+    }))
 }
 
 /// The partitions that are meant, of those there are now.

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, StdoutLock, Write};
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
-use klamm_client::{Consumer, FetchedBatch, PartitionPosition};
+use klamm_client::{FetchedBatch, PartitionPosition};
 use klamm_model::{BatchHeader, RecordView};
 use regex_lite::Regex;
 
@@ -27,6 +27,7 @@ pub(super) struct Printer<'a> {
     /// Whole records, which are still to be written.
     out: Vec<u8>,
     stdout: StdoutLock<'static>,
+    has_failed: bool,
     progress: Option<Progress>,
     pace: Option<Pace>,
     scratch: Vec<u8>,
@@ -43,6 +44,7 @@ impl<'a> Printer<'a> {
             template: args.template.clone().unwrap_or_default(),
             out: Vec::with_capacity(OUT_SIZE),
             stdout: io::stdout().lock(),
+            has_failed: false,
             // On a terminal the records themselves show how far it is.
             progress: (!io::stdout().is_terminal()).then(Progress::new),
             pace: args.rate,
@@ -60,7 +62,13 @@ impl<'a> Printer<'a> {
     pub(super) fn flush(&mut self) -> Result<()> {
         let written = self.stdout.write_all(&self.out).and_then(|()| self.stdout.flush());
         self.out.clear();
+        self.has_failed |= written.is_err();
         written.context("standard output")
+    }
+
+    /// Whether something that was printed could not be written: where it ends nobody knows.
+    pub(super) fn has_failed(&self) -> bool {
+        self.has_failed
     }
 
     /// The end of printing. Says how many records that were.
@@ -113,10 +121,10 @@ impl<'a> Printer<'a> {
         if OUT_SIZE <= self.out.len() { self.flush() } else { Ok(()) }
     }
 
-    pub(super) fn show_progress(&mut self, consumer: &Consumer) {
+    pub(super) fn show_progress(&mut self, positions: impl FnOnce() -> Vec<PartitionPosition>) {
         let Some(progress) = &mut self.progress else { return };
         progress.show(|| {
-            let left: u64 = consumer.positions().iter().filter_map(PartitionPosition::lag).sum();
+            let left: u64 = positions().iter().filter_map(PartitionPosition::lag).sum();
             format!("{}, {left} to go", counted(self.printed, "record", "records"))
         });
     }

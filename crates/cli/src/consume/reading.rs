@@ -46,7 +46,7 @@ impl<'a> Reading<'a> {
             consumer,
             admin,
             is_exit: args.exit,
-            beginning: Beginning::new(args.range.from),
+            beginning: Beginning::new(args.range().from),
             ends: None,
             ends_at: Cell::new(None),
             seen: Cell::new(0),
@@ -65,13 +65,14 @@ impl<'a> Reading<'a> {
             partition: name.partition,
             start,
         };
-        let from = args.range.from;
-        let Some(to) = args.range.to else {
+        let range = args.range();
+        let from = range.from;
+        let Some(to) = range.to else {
             self.consumer.assign(self.starts(partitions, from).await?.into_iter().map(assign));
             return Ok(args.exit);
         };
         let mut ends = BTreeMap::new();
-        let (starts, is_bounded) = match args.range.ends_later().filter(|_| !args.exit) {
+        let (starts, is_bounded) = match range.ends_later().filter(|_| !args.exit) {
             Some(moment) => {
                 self.ends_at.set(Some(moment));
                 if let Bound::Place(Start::At(from)) = from {
@@ -246,7 +247,7 @@ impl<'a> Reading<'a> {
             printer.print(batch, view.header(), &record).await?;
         }
         printer.give_scratch(scratch);
-        printer.show_progress(self.consumer);
+        printer.show_progress(|| self.consumer.positions());
         Ok(end.is_some_and(|end| end <= view.next_offset()))
     }
 }

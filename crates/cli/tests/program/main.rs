@@ -8,6 +8,7 @@ mod data;
 mod disks;
 mod group;
 mod log;
+mod members;
 mod settings;
 mod start;
 mod topic;
