@@ -63,7 +63,7 @@ impl Described {
         for (partition, offset) in admin.group_offsets(&name, None).await? {
             committed.insert(partition, offset?);
         }
-        let lags = lags(client, admin, settings.consumer()?, committed, settings.timeout()).await?;
+        let lags = lags(client, admin, settings.consumer()?, &name, committed, settings.timeout()).await?;
         Ok(Self { name, group, lags })
     }
 
@@ -86,8 +86,17 @@ impl Described {
         if !self.lags.is_empty() {
             print_line("")?;
             let rows: Vec<_> = self.lags.iter().map(|(name, lag)| self.partition_row(name, lag)).collect();
-            const HEADS: [&str; 8] =
-                ["TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "BEHIND", "MEMBER", "CLIENT"];
+            const HEADS: [&str; 9] = [
+                "TOPIC",
+                "PARTITION",
+                "COMMITTED",
+                "END",
+                "LAG",
+                "BEHIND",
+                "STUCK SINCE",
+                "MEMBER",
+                "CLIENT",
+            ];
             print_table(&HEADS, &rows)?;
         }
         Ok(())
@@ -102,6 +111,7 @@ impl Described {
             or_nothing(lag.end),
             or_nothing(lag.count()),
             or_nothing(lag.behind_ms.map(span_text)),
+            lag.standstill.text(),
             or_nothing(owner.map(|owner| &owner.id)),
             or_nothing(owner.map(|owner| &owner.client_id)),
         ]
@@ -133,6 +143,8 @@ impl Described {
                 "end": lag.end.map(|end| end.raw()),
                 "lag": lag.count(),
                 "behind_ms": lag.behind_ms,
+                "stuck": lag.standstill.word(),
+                "stuck_since_ms": lag.standstill.since_ms(),
                 "member": owner.map(|owner| &owner.id),
                 "client": owner.map(|owner| &owner.client_id),
             })

@@ -10,6 +10,7 @@ use klamm_client::{
 };
 use klamm_model::{Offset, Timestamp};
 
+use super::standstill::{self, Commits, Standstill};
 use crate::time::now_ms;
 
 /// Of each partition one record is looked at.
@@ -21,6 +22,7 @@ pub(super) struct Lag {
     pub(super) end: Option<Offset>,
     /// How long ago the first record was written that is not done; 0 where all are.
     pub(super) behind_ms: Option<i64>,
+    pub(super) standstill: Standstill,
 }
 
 impl Lag {
@@ -37,6 +39,7 @@ pub(super) async fn lags(
     client: &Client,
     admin: &Admin,
     config: ConsumerConfig,
+    group: &str,
     committed: BTreeMap<PartitionName, Option<CommittedOffset>>,
     timeout: Duration,
 ) -> Result<BTreeMap<PartitionName, Lag>, AdminError> {
@@ -45,7 +48,7 @@ pub(super) async fn lags(
         .into_iter()
         .map(|(name, committed)| {
             let end = ends.remove(&name).and_then(|end| end.ok()?.offset);
-            (name, Lag { committed, end, behind_ms: None })
+            (name, Lag { committed, end, behind_ms: None, standstill: Standstill::No })
         })
         .collect();
     let unread = lags.iter_mut().filter_map(|(name, lag)| match lag.count()? {
@@ -58,13 +61,19 @@ pub(super) async fn lags(
     let unread: BTreeMap<_, _> = unread.collect();
     // What no broker tells in time is not known.
     let mut written = BTreeMap::new();
-    let _ = tokio::time::timeout(timeout, first_timestamps(client, config, &unread, &mut written)).await;
+    let first = first_timestamps(client, config.clone(), &unread, &mut written);
+    let _ = tokio::time::timeout(timeout, first).await;
+    let commits = match unread.is_empty() {
+        true => Commits::default(),
+        false => standstill::commits(client, admin, config, group, timeout).await.unwrap_or_default(),
+    };
     let now_ms = now_ms();
-    for (name, timestamp) in written {
-        if let Some(lag) = lags.get_mut(&name) {
-            // Clocks differ, and producers may say any time.
-            lag.behind_ms = Some(now_ms.saturating_sub(timestamp.0).max(0));
-        }
+    for (name, committed) in unread {
+        let Some(lag) = lags.get_mut(&name) else { continue };
+        let first_open = written.get(&name).copied();
+        // Clocks differ, and producers may say any time.
+        lag.behind_ms = first_open.map(|moment| now_ms.saturating_sub(moment.0).max(0));
+        lag.standstill = commits.standstill(&name, committed, first_open, now_ms);
     }
     Ok(lags)
 }
@@ -120,7 +129,8 @@ mod tests {
             (Some(3), None, None),
         ] {
             let committed = committed.map(|offset| Offset::new(offset).into());
-            let lag = Lag { committed, end: end.map(Offset::new), behind_ms: None };
+            let lag =
+                Lag { committed, end: end.map(Offset::new), behind_ms: None, standstill: Standstill::No };
             assert_eq!(lag.count(), count);
         }
     }

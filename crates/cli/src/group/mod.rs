@@ -5,6 +5,7 @@ mod describe;
 mod lag;
 mod list;
 mod seek;
+mod standstill;
 
 use anyhow::Result;
 

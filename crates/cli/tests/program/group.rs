@@ -58,6 +58,8 @@ fn groups_are_listed_by_state_and_described_with_what_they_have_not_read() {
     assert!((0..3_600_000).contains(&of("behind_ms")[0].expect("known")), "{described}");
     assert!((3_660_000..7_200_000).contains(&of("behind_ms")[1].expect("known")), "{described}");
     assert_eq!(described[0]["behind_ms"], partitions[1]["behind_ms"]);
+    // The group has moved just now, as its log tells.
+    assert!(partitions.iter().all(|it| it["stuck"] == "no" && it["stuck_since_ms"].is_null()), "{described}");
     broker.ok(&["group", "seek", "billing", "--to", "end"]);
     broker.run_anyway(&["group", "describe", "billing", "nothing"]).expect(
         &[],
@@ -69,9 +71,9 @@ fn groups_are_listed_by_state_and_described_with_what_they_have_not_read() {
             members  0
             lag  0 records, 0.0 s behind
 
-            TOPIC  PARTITION  COMMITTED  END  LAG  BEHIND  MEMBER  CLIENT
-            orders  0  5  5  0  0.0 s  -  -
-            orders  1  1  1  0  0.0 s  -  -
+            TOPIC  PARTITION  COMMITTED  END  LAG  BEHIND  STUCK SINCE  MEMBER  CLIENT
+            orders  0  5  5  0  0.0 s  -  -  -
+            orders  1  1  1  0  0.0 s  -  -  -
             klamm: nothing: there is no such group
             exit code 1
         "#]],
@@ -234,9 +236,9 @@ fn members_are_shown_with_what_they_read_and_not_moved_under_their_feet() {
             MEMBER  INSTANCE  CLIENT  HOST  PARTITIONS
             <member>  -  till  127.0.0.1  1
 
-            TOPIC  PARTITION  COMMITTED  END  LAG  BEHIND  MEMBER  CLIENT
-            orders  0  5  5  0  0.0 s  <member>  till
-            orders  1  1  1  0  0.0 s  -  -
+            TOPIC  PARTITION  COMMITTED  END  LAG  BEHIND  STUCK SINCE  MEMBER  CLIENT
+            orders  0  5  5  0  0.0 s  -  <member>  till
+            orders  1  1  1  0  0.0 s  -  -  -
         "#]],
     );
     let described = broker.ok(&["group", "describe", "billing", "--format", "json"]).json();
