@@ -24,7 +24,10 @@ fn write(broker: &Broker, range: std::ops::Range<u32>) {
 }
 
 fn with_lines(range: std::ops::Range<u32>) -> Broker {
-    let broker = Broker::start();
+    with_lines_at(Broker::start(), range)
+}
+
+fn with_lines_at(broker: Broker, range: std::ops::Range<u32>) -> Broker {
     broker.ok(&["topic", "create", "t", "-p", "2"]);
     write(&broker, range);
     broker
@@ -143,9 +146,17 @@ fn what_nobody_could_read_is_not_committed() {
 fn members_share_what_there_is_and_hand_it_on() {
     let broker = with_lines(0..10);
     let consume = [&["consume", "t", "-g", "g", "-f", "%s\\n"], &BRISK[..]].concat();
-    let mut one = start(&broker, &consume);
+    hand_on(&broker, &consume);
+    // The broker says how often it wants to hear of members of the newer protocol.
+    let serve = ["dev", "--listen", "127.0.0.1:0", "--set", "group.consumer.heartbeat.interval.ms=50"];
+    let broker = with_lines_at(Broker::with(&serve, &[]), 0..10);
+    hand_on(&broker, &["consume", "t", "-g", "g", "-f", "%s\\n", "--group-protocol", "consumer"]);
+}
+
+fn hand_on(broker: &Broker, consume: &[&str]) {
+    let mut one = start(broker, consume);
     let mut read: Vec<u32> = (0..10).map(|_| one.line()).collect();
-    let mut two = start(&broker, &consume);
+    let mut two = start(broker, consume);
     let members = || {
         let described = broker.ok(&["group", "describe", "g", "--format", "json"]).json();
         let members = described[0]["members"].as_array().expect("a list").clone();
@@ -153,13 +164,13 @@ fn members_share_what_there_is_and_hand_it_on() {
         members.iter().filter(|it| owns(it)).count()
     };
     while members() < 2 {}
-    write(&broker, 10..20);
+    write(broker, 10..20);
     let mut of_one: Vec<u32> = (0..5).map(|_| one.line()).collect();
     let of_two: Vec<u32> = (0..5).map(|_| two.line()).collect();
     let parity = |numbers: &[u32]| numbers.iter().map(|number| number % 2).collect::<BTreeSet<_>>();
     assert_eq!(parity(&of_one).len() + parity(&of_two).len(), 2, "{of_one:?} {of_two:?}");
     assert!(two.stop("-TERM", 143).is_empty());
-    write(&broker, 20..30);
+    write(broker, 20..30);
     of_one.extend((0..10).map(|_| one.line()));
     assert!(one.stop("-TERM", 143).is_empty());
     read.extend(of_one);

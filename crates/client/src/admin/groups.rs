@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use klamm_model::{BrokerId, ErrorCode};
 use klamm_wire::{
-    ConsumerProtocolAssignment, ConsumerProtocolSubscription, DeleteGroupsRequest, DescribeGroupsRequest,
-    FindCoordinatorRequest, ListGroupsRequest, Request, Response,
+    ConsumerGroupDescribeRequest, ConsumerProtocolAssignment, ConsumerProtocolSubscription,
+    DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest, ListGroupsRequest, Request, Response,
+    consumer_group_describe,
     describe_groups::{DescribedGroup, DescribedGroupMember},
 };
 
@@ -151,9 +152,26 @@ impl Admin {
         .await
     }
 
-    /// These groups with their members. One that there is not fails with [`ErrorCode::GroupIdNotFound`], and so does one that is not led by
-    /// the classic protocol.
+    /// These groups with their members, whether they are led by the classic or the consumer protocol. One that there is not fails with
+    /// [`ErrorCode::GroupIdNotFound`], and so does one of another protocol.
     pub async fn describe_groups(
+        &self,
+        groups: &[&str],
+    ) -> Result<ByItem<String, GroupDescription>, AdminError> {
+        let mut described = self.describe_classic(groups).await?;
+        let is_open = |it: &Result<_, AdminError>| {
+            it.as_ref().is_err_and(|error| error.code() == Some(ErrorCode::GroupIdNotFound))
+        };
+        let open: Vec<String> =
+            described.iter().filter(|(_, it)| is_open(it)).map(|(name, _)| name.clone()).collect();
+        let open: Vec<&str> = open.iter().map(String::as_str).collect();
+        // Brokers before 3.7 have no such groups, and say so in a way of their own.
+        let others = if open.is_empty() { Ok(ByItem::new()) } else { self.describe_consumer(&open).await };
+        described.extend(others.unwrap_or_default().into_iter().filter(|(_, it)| it.is_ok()));
+        Ok(described)
+    }
+
+    async fn describe_classic(
         &self,
         groups: &[&str],
     ) -> Result<ByItem<String, GroupDescription>, AdminError> {
@@ -167,6 +185,26 @@ impl Admin {
         self.ask_coordinators(groups, request, |coordinator, response| {
             let groups = answer!(response, DescribeGroups).groups.into_iter();
             groups.map(|group| (group.group_id.clone(), described(group, coordinator))).collect()
+        })
+        .await
+    }
+
+    /// Those of the consumer protocol (KIP-848).
+    async fn describe_consumer(
+        &self,
+        groups: &[&str],
+    ) -> Result<ByItem<String, GroupDescription>, AdminError> {
+        let request = |groups: &[String]| {
+            let include_authorized_operations = false;
+            let group_ids = groups.to_vec();
+            Request::ConsumerGroupDescribe(ConsumerGroupDescribeRequest {
+                group_ids,
+                include_authorized_operations,
+            })
+        };
+        self.ask_coordinators(groups, request, |coordinator, response| {
+            let groups = answer!(response, ConsumerGroupDescribe).groups.into_iter();
+            groups.map(|group| (group.group_id.clone(), consumer_group(group, coordinator))).collect()
         })
         .await
     }
@@ -308,6 +346,36 @@ fn described(group: DescribedGroup, coordinator: BrokerId) -> Result<GroupDescri
         coordinator,
         members: group.members.into_iter().map(|it| member(it, is_consumer)).collect(),
     })
+}
+
+fn consumer_group(
+    group: consumer_group_describe::DescribedGroup,
+    coordinator: BrokerId,
+) -> Result<GroupDescription, Failure> {
+    check(group.error_code, group.error_message)?;
+    Ok(GroupDescription {
+        protocol_type: CONSUMER.to_owned(),
+        protocol: Some(group.assignor_name).filter(|assignor| !assignor.is_empty()),
+        state: word(&group.group_state),
+        coordinator,
+        members: group.members.into_iter().map(consumer_member).collect(),
+    })
+}
+
+fn consumer_member(member: consumer_group_describe::Member) -> GroupMember {
+    let topics = member.assignment.topic_partitions.into_iter();
+    let assignment = topics.flat_map(|topic| {
+        let name = topic.topic_name;
+        topic.partitions.into_iter().map(move |number| PartitionName::new(name.as_str(), number))
+    });
+    GroupMember {
+        id: member.member_id,
+        instance_id: member.instance_id,
+        client_id: member.client_id,
+        host: member.client_host,
+        topics: Some(member.subscribed_topic_names.into_iter().collect()),
+        assignment: Some(assignment.collect()),
+    }
 }
 
 fn member(member: DescribedGroupMember, is_consumer: bool) -> GroupMember {
