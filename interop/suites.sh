@@ -13,5 +13,5 @@ while [ $# -gt 0 ]; do
   esac
 done
 "$INTEROP/install.sh" suites
-export KLAMM_TOOLS
+export INTEROP_TOOLS
 exec "$PYTHON" "$INTEROP/with_broker.py" "${broker[@]}" "$PYTHON" "$INTEROP/suites.py" "${options[@]}"

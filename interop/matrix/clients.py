@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass, field
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-TOOLS = os.environ["KLAMM_TOOLS"]
+TOOLS = os.environ["INTEROP_TOOLS"]
 PYTHON = [os.environ["PYTHON"]]
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
 
