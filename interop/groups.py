@@ -84,6 +84,11 @@ def life(matrix, clients, how):
     return f"taken over {died_s:.2f} s after a kill ({twice} read twice), {left_s * 1000:.0f} ms after a leave; {sum(ends)} records"
 
 
+def turns(clients):
+    """Each of them is once the second, which `life` kills."""
+    return [clients[at:] + clients[:at] for at in range(len(clients))]
+
+
 def replaced(matrix, client, before, after):
     """Members of one protocol make room one by one for members of the other, in the same group."""
     topic = matrix.topic(f"group-replaced-{client.name}-{before}-{after}", PARTITIONS)
@@ -155,6 +160,8 @@ def run(matrix, smoke=False, consumer_protocol=False):
         return
     for how in ("range", "roundrobin", *(["consumer"] if consumer_protocol else [])):
         check(mixed, f"group-mixed-{how}", life, mixed, how)
+        for turned in turns([NAMED[name] for name in ("klamm", "confluent", "java4")]):
+            check(turned, f"group-mixed-{how}-{turned[1].name}-killed", life, turned, how)
     if consumer_protocol:
         check([java4], "group-consumer-expressions-and-static-members", subscriptions)
         for client in mixed:
