@@ -28,11 +28,6 @@ SIZES = {"members": 1000, "at_once": 100, "commit_groups": 100, "commits": 50_00
 CASES = ["first-record", "leave-classic", "leave-consumer", "death-classic", "death-consumer", "restart-classic", "restart-consumer", "commits",
          "start-with-groups"]
 CONSUMER = [f"group.consumer.{least}{what}" for least in ("", "min.") for what in (f"session.timeout.ms={SESSION_MS}", f"heartbeat.interval.ms={BEAT_MS}")]
-# What each system is told so that offsets are synced for each answer, or not.
-DURABILITY = {
-    ("klamm", "durable"): [], ("klamm", "relaxed"): [f"log.flush.interval.messages={run.NEVER}"],
-    ("kafka", "durable"): ["log.flush.interval.messages=1"], ("kafka", "relaxed"): [],
-}
 
 
 def about():
@@ -53,11 +48,7 @@ def about():
 class Measured(run.Bench):
     def begin(self, broker, durability):
         """Anew, with its settings and without data."""
-        broker.stop()
-        broker.remove_data()
-        ours = {"klamm": [], "kafka": ["log.initial.task.delay.ms=0"]}[broker.name]
-        broker.settings = [*ours, *CONSUMER, *DURABILITY[broker.name, durability]]
-        self.start(broker)
+        self.restart_empty(broker, [*CONSUMER, *run.ALL_TOPICS[broker.name, durability]])
         with Wire(broker.address) as wire:
             wire.create_topic("t", PARTITIONS)
             wire.create_topic("wide", SIZES["members"])

@@ -17,6 +17,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -48,6 +49,11 @@ ABOUT = {
     "latency-acks-1": "1,000 requests/s of one record of 100 B, acks=1, timed from the intended moment",
     "latency-acks-all": "one record of 100 B after the other, acks=all, durable everywhere; `disk` is write + fdatasync of 200 B",
     "start": "from the start of the process to its first answer, and what it takes when idle",
+}
+# What each system is told so that all topics, also those of the coordinators, are synced for each answer, or not.
+ALL_TOPICS = {
+    ("klamm", "durable"): [], ("klamm", "relaxed"): [f"log.flush.interval.messages={NEVER}"],
+    ("kafka", "durable"): ["log.flush.interval.messages=1"], ("kafka", "relaxed"): [],
 }
 # What is left free when the page cache has been filled: the kernel keeps about this much itself.
 FREE_BYTES = 256 << 20
@@ -87,6 +93,13 @@ class Bench:
             raise SystemExit(f"{broker.address} is not answered by the {broker.name} started here")
         with Wire(broker.address) as wire:
             return wire.metadata()["cluster"]
+
+    def restart_empty(self, broker, settings):
+        """Anew, with these settings and without data."""
+        broker.stop()
+        broker.remove_data()
+        broker.settings = [*{"klamm": [], "kafka": ["log.initial.task.delay.ms=0"]}[broker.name], *settings]
+        self.start(broker)
 
     def restart_floor(self, broker, partitions=16, sync="none"):
         """The floor deletes no topics: it starts anew, which takes milliseconds."""
@@ -352,8 +365,11 @@ def add_options(parser, systems, cases, rounds, gigabytes):
 
 
 def report(bench, options):
+    # Whoever is told to end ends its brokers first.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     bench.run()
-    text = f"{machine()}; {options.rounds} rounds of {options.gigabytes} GB; median (least–most).\n" + table(bench.results)
+    of = f" of {options.gigabytes} GB" if options.gigabytes else ""
+    text = f"{machine()}; {options.rounds} rounds{of}; median (least–most).\n" + table(bench.results)
     print("\n" + text)
     if options.table:
         with open(options.table, "w", encoding="utf-8") as file:

@@ -187,7 +187,7 @@ pub(crate) fn fsync(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn connect(options: &Options) -> Result<TcpStream> {
+pub(crate) fn connect(options: &Options) -> Result<TcpStream> {
     let address = options.target()?;
     let stream = TcpStream::connect(address).with_context(|| format!("connect to {address}"))?;
     stream.set_nodelay(true)?;
@@ -216,7 +216,7 @@ fn read_produced(stream: &mut TcpStream, reply: &mut Vec<u8>) -> Result<()> {
     body.skip(4 + 4)?.error()
 }
 
-fn read_frame(stream: &mut TcpStream, frame: &mut Vec<u8>) -> Result<()> {
+pub(crate) fn read_frame(stream: &mut TcpStream, frame: &mut Vec<u8>) -> Result<()> {
     let mut length = [0; 4];
     match stream.read_exact(&mut length) {
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
@@ -228,11 +228,11 @@ fn read_frame(stream: &mut TcpStream, frame: &mut Vec<u8>) -> Result<()> {
     Ok(stream.read_exact(frame)?)
 }
 
-fn micros(time: Duration) -> f64 {
+pub(crate) fn micros(time: Duration) -> f64 {
     time.as_nanos() as f64 / 1e3
 }
 
-fn quantiles(mut values: Vec<f64>) -> String {
+pub(crate) fn quantiles(mut values: Vec<f64>) -> String {
     values.sort_by(f64::total_cmp);
     let at = |share: f64| {
         values

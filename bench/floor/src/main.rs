@@ -6,6 +6,7 @@
 
 mod clients;
 mod serve;
+mod transactions;
 mod wire;
 
 use anyhow::{Context, Result, bail};
@@ -19,6 +20,7 @@ bench-floor load    HOST:PORT --topic T [--partitions 16] [--batch-bytes 262144]
 bench-floor drain   HOST:PORT --topic T [--partitions 16] --records N [--fetch-bytes 1048576]
 bench-floor latency HOST:PORT --topic T [--rate 1000] [--count 10000] [--warm-up 2000] [--record-bytes 100] [--acks 1]
                     --rate 0 sends each request when the one before was answered
+bench-floor transactions HOST:PORT --topic T [--partitions 16] [--producers 1] [--seconds 5] [--warm-up 1] [--record-bytes 100] [--protocol 2]
 bench-floor fsync   DIR [--count 500] [--bytes 200]
 --stdin of serve: each line read prints the CPU time used, the end of it prints and ends the program.";
 
@@ -31,6 +33,7 @@ fn main() -> Result<()> {
         "load" => clients::load(&options),
         "drain" => clients::drain(&options),
         "latency" => clients::latency(&options),
+        "transactions" => transactions::transactions(&options),
         "fsync" => clients::fsync(&options),
         _ => bail!("{USAGE}"),
     }

@@ -55,10 +55,32 @@ impl Out {
     }
 
     pub(crate) fn begin_request(&mut self, key: i16, correlation: i32) -> usize {
-        let begin = self.begin_frame();
         let version = SPOKEN.iter().find(|spoken| spoken.0 == key).map_or(0, |spoken| spoken.1);
+        self.begin_request_of(key, version, correlation)
+    }
+    pub(crate) fn begin_request_of(&mut self, key: i16, version: i16, correlation: i32) -> usize {
+        let begin = self.begin_frame();
         self.i16(key).i16(version).i32(correlation).text("bench-floor");
         begin
+    }
+
+    // --- the flexible encoding
+
+    pub(crate) fn uvarint(&mut self, mut value: usize) -> &mut Self {
+        while value >= 0x80 {
+            self.0.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.0.push(value as u8);
+        self
+    }
+    /// Text, or a run of bytes.
+    pub(crate) fn compact(&mut self, value: &[u8]) -> &mut Self {
+        self.uvarint(value.len() + 1).0.extend(value);
+        self
+    }
+    pub(crate) fn no_tags(&mut self) -> &mut Self {
+        self.uvarint(0)
     }
 }
 
@@ -94,6 +116,18 @@ impl<'a> In<'a> {
     pub(crate) fn text(&mut self) -> Result<&'a str> {
         let size = usize::try_from(self.i16()?).unwrap_or(0);
         Ok(std::str::from_utf8(self.take(size)?)?)
+    }
+    /// Of the flexible encoding.
+    pub(crate) fn uvarint(&mut self) -> Result<usize> {
+        let (mut value, mut shift) = (0, 0);
+        loop {
+            let byte = self.take(1)?[0];
+            value |= usize::from(byte & 0x7f) << shift;
+            shift += 7;
+            if byte < 0x80 || shift > 28 {
+                return Ok(value);
+            }
+        }
     }
     pub(crate) fn error(&mut self) -> Result<()> {
         match self.i16()? {
@@ -144,6 +178,17 @@ pub(crate) fn build_batch(batch_bytes: usize, record_bytes: usize) -> (Vec<u8>, 
     (batch.0, count)
 }
 
+/// Makes a batch the next one of a transaction.
+pub(crate) fn stamp_batch(batch: &mut [u8], producer_id: i64, epoch: i16, sequence: i32) {
+    const TRANSACTIONAL: i16 = 0x10;
+    batch[21..23].copy_from_slice(&TRANSACTIONAL.to_be_bytes());
+    batch[43..51].copy_from_slice(&producer_id.to_be_bytes());
+    batch[51..53].copy_from_slice(&epoch.to_be_bytes());
+    batch[53..57].copy_from_slice(&sequence.to_be_bytes());
+    let crc = checksum(CrcAlgorithm::Crc32Iscsi, &batch[21..]) as u32;
+    batch[17..21].copy_from_slice(&crc.to_be_bytes());
+}
+
 fn varint(out: &mut Vec<u8>, value: i32) {
     let mut rest = ((value << 1) ^ (value >> 31)) as u32;
     while rest >= 0x80 {
@@ -162,6 +207,8 @@ mod tests {
         let (mut batch, count) = build_batch(16 * 1024, 100);
         assert!(batch.len() <= 16 * 1024);
         assert_eq!(check_batch(&batch).expect("whole"), i64::from(count));
+        stamp_batch(&mut batch, 7, 1, 3);
+        assert_eq!(check_batch(&batch).expect("stamped"), i64::from(count));
         batch[200] ^= 1;
         assert!(check_batch(&batch).is_err());
     }
