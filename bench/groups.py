@@ -25,6 +25,8 @@ from harness import Wire, text
 
 PARTITIONS = 4
 SIZES = {"members": 1000, "at_once": 100, "commit_groups": 100, "commits": 50_000, "groups": 100_000, "firsts": 20, "deaths": 3}
+# How long one round goes on beginning anew: for Kafka a new group takes three seconds and more.
+AGAIN_S_MAX = 10
 CASES = ["first-record", "leave-classic", "leave-consumer", "death-classic", "death-consumer", "restart-classic", "restart-consumer", "commits",
          "start-with-groups"]
 CONSUMER = [f"group.consumer.{least}{what}" for least in ("", "min.") for what in (f"session.timeout.ms={SESSION_MS}", f"heartbeat.interval.ms={BEAT_MS}")]
@@ -45,22 +47,29 @@ def about():
     }
 
 
+def again(times, once_ms):
+    took_ms, began = [], time.monotonic()
+    while len(took_ms) < times and time.monotonic() < began + AGAIN_S_MAX:
+        took_ms.append(once_ms())
+    took_ms.sort()
+    return {"p50_ms": took_ms[len(took_ms) // 2], "most_ms": took_ms[-1]}
+
+
 class Measured(run.Bench):
-    def begin(self, broker, durability):
-        """Anew, with its settings and without data."""
+    def begin(self, broker, durability, wide=False):
+        """Anew, with its settings and without data; with the topic of many partitions, which takes Kafka long, or without."""
         self.restart_empty(broker, [*CONSUMER, *run.ALL_TOPICS[broker.name, durability]])
         with Wire(broker.address) as wire:
             wire.create_topic("t", PARTITIONS)
-            wire.create_topic("wide", SIZES["members"])
+            if wide:
+                wire.create_topic("wide", SIZES["members"])
             wire.call(0, 7, harness.produce_body("t", 0, harness.record_batch([b"x"]))).take(4)
             group_members.await_coordinator(wire)
 
     # --- cases: each gives one round's figures of one broker
 
     def first_record(self, broker):
-        took_ms = [group_members.first_record(broker.address, f"first-{self.named()}") * 1000 for _ in range(SIZES["firsts"])]
-        took_ms.sort()
-        return {"p50_ms": took_ms[len(took_ms) // 2], "most_ms": took_ms[-1]}
+        return again(SIZES["firsts"], lambda: group_members.first_record(broker.address, f"first-{self.named()}") * 1000)
 
     def named(self):
         self.topics += 1
@@ -77,8 +86,7 @@ class Measured(run.Bench):
             await two.leave()
             return took_ms - (SESSION_MS if dies else 0)
 
-        took_ms = sorted(asyncio.run(once()) for _ in range(SIZES["deaths" if dies else "firsts"]))
-        return {"p50_ms": took_ms[len(took_ms) // 2], "most_ms": took_ms[-1]}
+        return again(SIZES["deaths" if dies else "firsts"], lambda: asyncio.run(once()))
 
     def restart_members(self, broker, how):
         async def roll():
@@ -147,7 +155,7 @@ class Measured(run.Bench):
 
     def all_rounds(self, case, durability, measure):
         for broker in self.brokers.values():
-            self.begin(broker, durability)
+            self.begin(broker, durability, wide=case.startswith("restart"))
         self.rounds(case, durability, measure)
 
     def run(self):
