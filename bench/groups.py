@@ -24,7 +24,7 @@ from group_members import BEAT_MS, SESSION_MS, Hub, members_of
 from harness import Wire, text
 
 PARTITIONS = 4
-SIZES = {"members": 1000, "at_once": 100, "commit_groups": 100, "commits": 50_000, "groups": 100_000, "firsts": 20, "deaths": 3}
+SIZES = {"members": 1000, "at_once": 100, "commit_groups": 100, "commits": {"durable": 10_000, "relaxed": 50_000}, "groups": 100_000, "firsts": 20, "deaths": 3}
 # How long one round goes on beginning anew: for Kafka a new group takes three seconds and more.
 AGAIN_S_MAX = 10
 CASES = ["first-record", "leave-classic", "leave-consumer", "death-classic", "death-consumer", "restart-classic", "restart-consumer", "commits",
@@ -107,8 +107,8 @@ class Measured(run.Bench):
 
         return asyncio.run(roll())
 
-    def commits(self, broker):
-        count, commits = SIZES["commit_groups"], SIZES["commits"]
+    def commits(self, broker, durability):
+        count, commits = SIZES["commit_groups"], SIZES["commits"][durability]
         before = sum(broker.cpu_s())
         took_s = self.commit_all(broker, [f"commits-{at}" for at in range(count)], commits // count)
         return {"commits_per_s": commits / took_s, "broker_us_per_commit": (sum(broker.cpu_s()) - before) / commits * 1e6}
@@ -170,7 +170,7 @@ class Measured(run.Bench):
                     self.all_rounds(case, "durable", lambda broker: self.restart_members(broker, how))
                 elif case == "commits":
                     for durability in self.options.durability:
-                        self.all_rounds(case, durability, self.commits)
+                        self.all_rounds(case, durability, lambda broker: self.commits(broker, durability))
                 else:
                     for broker in self.brokers.values():
                         self.begin(broker, "relaxed")
@@ -187,7 +187,7 @@ def main():
     options = parser.parse_args()
     if options.quick:
         options.rounds = 1
-        SIZES.update(members=60, at_once=20, commits=2000, groups=2000, firsts=2, deaths=1)
+        SIZES.update(members=60, at_once=20, commits={"durable": 1000, "relaxed": 2000}, groups=2000, firsts=2, deaths=1)
     run.ABOUT.update(about())
     run.LEAD.update({case: "p50_ms" for case in CASES})
     run.LEAD.update({"restart-classic": "restart_s", "restart-consumer": "restart_s", "commits": "commits_per_s", "start-with-groups": "start_ms"})
