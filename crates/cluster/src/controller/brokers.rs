@@ -54,7 +54,8 @@ impl Controller {
             }
         };
         self.sessions.heard(now, it.id, it.applied);
-        let is_caught_up = it.applied.is_some_and(|applied| broker.epoch.0.unsigned_abs() <= applied);
+        let knows_itself = it.applied.is_some_and(|applied| broker.epoch.0.unsigned_abs() <= applied);
+        let is_caught_up = knows_itself && self.sessions.knows_of_its_fence(it.id);
         let only = BTreeSet::from([it.id]);
         let becomes = |state| Record::BrokerState { id: it.id, epoch: it.epoch, state };
         let (records, state) = match broker.state {

@@ -28,6 +28,8 @@ struct Session {
     applied: Option<u64>,
     /// The metadata offset by which it lost what it led, if it is draining.
     drained_at: Option<u64>,
+    /// The metadata offset by which it was fenced last.
+    fenced_at: Option<u64>,
 }
 
 impl Sessions {
@@ -57,6 +59,12 @@ impl Sessions {
         }
     }
 
+    /// Whether a fenced broker knows that it was. One that does not may still believe that it leads what others lead by now, and must not be taken for one that
+    /// serves.
+    pub(super) fn knows_of_its_fence(&self, id: BrokerId) -> bool {
+        self.by_broker.get(&id).is_some_and(|session| session.fenced_at <= session.applied)
+    }
+
     /// The image has another state of this broker.
     pub(super) fn broker_changed(&mut self, now: Tick, id: BrokerId, image: &Image) {
         let Some(broker) = image.broker(id) else {
@@ -68,9 +76,16 @@ impl Sessions {
             heard: now,
             applied: None,
             drained_at: None,
+            fenced_at: None,
         });
         if session.epoch != broker.epoch {
-            *session = Session { epoch: broker.epoch, heard: now, applied: None, drained_at: None };
+            *session =
+                Session { epoch: broker.epoch, heard: now, applied: None, drained_at: None, fenced_at: None };
+        }
+        if broker.state == BrokerState::Fenced {
+            session.fenced_at = session.fenced_at.or(image.applied());
+        } else {
+            session.fenced_at = None;
         }
         if broker.state == BrokerState::Draining {
             session.drained_at = session.drained_at.or(image.applied());

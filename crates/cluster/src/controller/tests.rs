@@ -346,6 +346,30 @@ fn heartbeats_of_another_registration_are_refused() {
     );
 }
 
+/// The simulator's seed 2366: one that heard nothing of the metadata was taken for alive, and told old clients that what they had read was not there.
+#[test]
+fn who_does_not_know_that_it_was_fenced_does_not_come_back() {
+    check_with_three(
+        "wait 700 1 3
+         beat 2 stuck
+         takeover
+         beat 2 stuck
+         beat 2",
+        expect![[r#"
+            wait 700 1 3
+                + broker 2 is Fenced
+            beat 2 stuck
+                Fenced, not caught up
+            takeover
+            beat 2 stuck
+                Fenced, not caught up
+            beat 2
+                + broker 2 is Active
+                Active
+        "#]],
+    );
+}
+
 #[test]
 fn a_controller_that_was_asleep_blames_nobody() {
     check_with_three(

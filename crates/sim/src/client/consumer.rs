@@ -353,6 +353,9 @@ impl Consumer {
         let place = Place { topic: error.topic.clone(), partition: error.partition };
         match &error.cause {
             Cause::Unknown => scene.timeline.coverage.count("client: topic unknown for long"),
+            Cause::OutOfRange { .. } if !self.pool.knows_epochs() => {
+                scene.timeline.coverage.count("client: position refused, maybe by an old leader");
+            }
             Cause::OutOfRange { .. } | Cause::Truncated { .. } | Cause::MadeAnew { .. } => {
                 scene.checker.position_refused(self.me, &error.to_string());
             }

@@ -158,6 +158,11 @@ impl Pool {
         }
     }
 
+    /// Whether it is told under which epoch a leader leads. Who is not takes the word of one that is cut off from the others.
+    pub(super) fn knows_epochs(&self) -> bool {
+        LEADER_EPOCHS.iter().all(|(key, oldest)| *oldest <= self.ceilings[key])
+    }
+
     /// Whether it speaks of transactions as KIP-890 has it.
     pub(super) fn has_implicit_transactions(&self) -> bool {
         IMPLICIT.iter().all(|(key, oldest)| *oldest <= self.ceilings[key])
@@ -351,6 +356,9 @@ impl Pool {
         keys.collect()
     }
 }
+
+/// From these versions on, leaders are known with their epochs (KIP-320).
+const LEADER_EPOCHS: &[(ApiKey, i16)] = &[(ApiKey::Metadata, 7), (ApiKey::Fetch, 9)];
 
 /// From these versions on, whatever is written to becomes part of the transaction, and each has an epoch of its own (KIP-890).
 const IMPLICIT: &[(ApiKey, i16)] =

@@ -160,6 +160,7 @@ impl Rig {
         match manner {
             None => {}
             Some("behind") => heartbeat.applied = Some(0),
+            Some("stuck") => heartbeat.applied = Some(heartbeat.epoch.0.unsigned_abs()),
             Some("fence") => heartbeat.wants_fence = true,
             Some("stop") => heartbeat.wants_shutdown = true,
             Some(other) => panic!("no manner {other}"),
