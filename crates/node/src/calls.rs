@@ -1,5 +1,7 @@
 //! Commands for the controller: from clients and brokers, decided here if this node is the controller, passed on to it if not.
 
+use std::collections::BTreeMap;
+
 use klamm_cluster::controller::{
     AllocateProducerIds, AlterPartitionError, AlterPartitions, Command, CreateTopics, Heartbeat,
     IsrProposal as ProposedIsr, Layout, NewTopic, Register, Reply as Decided,
@@ -19,6 +21,9 @@ use crate::{
     node::Node,
     partitions::layers,
 };
+
+/// In-sync sets that one request proposes at most: what the controller makes of them has to fit into one entry of the metadata.
+const PROPOSALS_MAX: usize = 1_000;
 
 /// Who waits for the controller's answer.
 #[derive(Debug)]
@@ -44,8 +49,7 @@ pub(crate) enum Own {
     Register,
     Heartbeat,
     AlterPartition {
-        key: TopicPartition,
-        proposal: IsrProposal,
+        proposals: Vec<(TopicPartition, IsrProposal)>,
     },
     ProducerIds,
     /// A topic for coordinators' records, that clients wait for.
@@ -248,7 +252,7 @@ impl Node {
                     self.has_left(out);
                 }
             }
-            Own::AlterPartition { key, proposal } => self.isr_answered(now, key, &proposal, reply, out),
+            Own::AlterPartition { proposals } => self.isr_answered(now, &proposals, reply.as_ref(), out),
             Own::ProducerIds => {
                 let block = match reply {
                     Some(Decided::AllocateProducerIds(Ok(block))) => Some(block),
@@ -346,59 +350,79 @@ impl Node {
 
     /// Asks the controller for the in-sync sets that leaders here want.
     pub(crate) fn propose_isr_changes(&mut self, now: Now, out: &mut Vec<Effect>) {
-        while let Some(key) = self.isr_due.pop_first() {
+        while !self.isr_due.is_empty() {
             let Some(epoch) = self.my_epoch() else { return };
-            let Some(hosted) = self.hosted.get_mut(&key) else { continue };
-            let Some(proposal) = hosted.replica.isr_proposal(now.tick) else { continue };
+            let mut proposals: Vec<(TopicPartition, IsrProposal)> = Vec::new();
+            while proposals.len() < PROPOSALS_MAX
+                && let Some(key) = self.isr_due.pop_first()
+            {
+                let Some(hosted) = self.hosted.get_mut(&key) else { continue };
+                proposals.extend(hosted.replica.isr_proposal(now.tick).map(|proposal| (key, proposal)));
+            }
+            if proposals.is_empty() {
+                return;
+            }
             let me = self.config.broker_id;
-            let isr = proposal
-                .isr
-                .iter()
-                .map(|member| (member.id, if member.id == me { Some(epoch) } else { member.broker_epoch }));
+            let partitions = proposals.iter().map(|(key, proposal)| proposed(me, epoch, *key, proposal));
             let command = Command::AlterPartitions(AlterPartitions {
                 broker: me,
                 broker_epoch: epoch,
-                partitions: vec![ProposedIsr {
-                    partition: key,
-                    leader_epoch: proposal.leader_epoch,
-                    partition_epoch: proposal.partition_epoch,
-                    isr: isr.collect(),
-                }],
+                partitions: partitions.collect(),
             });
-            self.call(now, &command, Own::AlterPartition { key, proposal }, out);
+            self.call(now, &command, Own::AlterPartition { proposals }, out);
         }
     }
 
     fn isr_answered(
         &mut self,
         now: Now,
-        key: TopicPartition,
-        proposal: &IsrProposal,
-        reply: Option<Decided>,
+        proposals: &[(TopicPartition, IsrProposal)],
+        reply: Option<&Decided>,
         out: &mut Vec<Effect>,
     ) {
-        let Some(hosted) = self.hosted.get_mut(&key) else { return };
-        let answer = match reply {
+        let answers: BTreeMap<_, _> = match reply {
             Some(Decided::AlterPartitions(Ok(answers))) => {
-                match answers.into_iter().find(|(it, _)| *it == key) {
-                    Some((_, Ok(answer))) => Ok(IsrChange {
-                        isr: answer.isr,
-                        leader_epoch: answer.leader_epoch,
-                        partition_epoch: answer.partition_epoch,
-                    }),
-                    // It was taken: those whom it made members count until the image tells who leads now.
-                    Some((_, Err(AlterPartitionError::NewLeader))) => Err(IsrRefused::Unknown),
-                    Some((_, Err(error))) => {
-                        tracing::debug!(partition = %key, code = %error.code(), "in-sync set refused");
-                        Err(IsrRefused::NotApplied)
-                    }
-                    None => Err(IsrRefused::Unknown),
-                }
+                answers.iter().map(|(key, answer)| (*key, answer)).collect()
             }
-            Some(Decided::AlterPartitions(Err(_))) => Err(IsrRefused::NotApplied),
-            _ => Err(IsrRefused::Unknown),
+            _ => BTreeMap::new(),
         };
-        let progress = hosted.replica.isr_answered(now.tick, proposal, answer);
-        self.progressed(key, &progress, out);
+        for (key, proposal) in proposals {
+            let Some(hosted) = self.hosted.get_mut(key) else { continue };
+            let answer = match (answers.get(key), reply) {
+                (Some(Ok(answer)), _) => Ok(IsrChange {
+                    isr: answer.isr.clone(),
+                    leader_epoch: answer.leader_epoch,
+                    partition_epoch: answer.partition_epoch,
+                }),
+                // It was taken: those whom it made members count until the image tells who leads now.
+                (Some(Err(AlterPartitionError::NewLeader)), _) => Err(IsrRefused::Unknown),
+                (Some(Err(error)), _) => {
+                    tracing::debug!(partition = %key, code = %error.code(), "in-sync set refused");
+                    Err(IsrRefused::NotApplied)
+                }
+                (None, Some(Decided::AlterPartitions(Err(_)))) => Err(IsrRefused::NotApplied),
+                (None, _) => Err(IsrRefused::Unknown),
+            };
+            let progress = hosted.replica.isr_answered(now.tick, proposal, answer);
+            self.progressed(*key, &progress, out);
+        }
+    }
+}
+
+fn proposed(
+    me: BrokerId,
+    epoch: BrokerEpoch,
+    partition: TopicPartition,
+    proposal: &IsrProposal,
+) -> ProposedIsr {
+    let isr = proposal
+        .isr
+        .iter()
+        .map(|member| (member.id, if member.id == me { Some(epoch) } else { member.broker_epoch }));
+    ProposedIsr {
+        partition,
+        leader_epoch: proposal.leader_epoch,
+        partition_epoch: proposal.partition_epoch,
+        isr: isr.collect(),
     }
 }

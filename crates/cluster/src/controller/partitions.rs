@@ -1,5 +1,7 @@
 //! Leaders change their in-sync sets (KIP-497), by rules that keep late and mistaken ones out (KIP-903).
 
+use std::collections::BTreeSet;
+
 use klamm_model::{BrokerEpoch, BrokerId, TopicPartition};
 
 use super::{
@@ -16,11 +18,11 @@ impl Controller {
         }
         let mut records = Vec::new();
         let mut answers: Vec<(TopicPartition, PartitionResult)> = Vec::new();
+        let mut seen = BTreeSet::new();
         for proposal in &it.partitions {
             let at = proposal.partition;
             // A second proposal for a partition rests on the state before the first.
-            let is_repeated = answers.iter().any(|(earlier, _)| *earlier == at);
-            let result = if is_repeated {
+            let result = if !seen.insert(at) {
                 Err(AlterPartitionError::Impossible { what: "the request names the partition twice" })
             } else {
                 self.new_isr(it.broker, proposal)
