@@ -6,8 +6,10 @@ use klamm_model::{BatchBuilder, ErrorCode as Code, Seal, Timestamp, TopicId};
 use klamm_node::{Event, LagWalk};
 use klamm_wire::{
     ConsumerGroupHeartbeatRequest, DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest,
-    HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, ListGroupsRequest, OffsetCommitRequest,
-    OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse, Request, Response, SyncGroupRequest,
+    HeartbeatRequest, IncrementalAlterConfigsRequest, JoinGroupRequest, JoinGroupResponse, ListGroupsRequest,
+    OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse, Request, Response,
+    SyncGroupRequest,
+    incremental_alter_configs::{AlterConfigsResource, AlterableConfig},
     join_group::JoinGroupRequestProtocol,
     offset_commit::{OffsetCommitRequestPartition, OffsetCommitRequestTopic},
     offset_fetch::{OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics},
@@ -367,6 +369,41 @@ fn members_of_the_consumer_protocol_have_ids_and_commit_as_such() {
     for (version, expected) in [(8, Code::UnsupportedVersion), (9, Code::None)] {
         assert_eq!(codes(&ask!(world, version, OffsetCommit(as_member.clone()))), [expected], "{version}");
     }
+}
+
+#[test]
+fn what_an_operator_sets_for_groups_holds_for_those_that_there_are() {
+    let mut world = with_groups();
+    world.create("t", 1);
+    let set = |world: &mut World, value: &str| {
+        let config = AlterableConfig {
+            name: "group.consumer.assignment.interval.ms".into(),
+            config_operation: 0,
+            value: Some(value.into()),
+        };
+        let resource =
+            AlterConfigsResource { resource_type: 4, resource_name: String::new(), configs: vec![config] };
+        let request = IncrementalAlterConfigsRequest { resources: vec![resource], validate_only: false };
+        let answer = ask!(world, 1, IncrementalAlterConfigs(request));
+        assert_eq!(code(answer.responses[0].error_code), Code::None);
+    };
+    let epoch = |world: &mut World, member_id: &str, member_epoch| {
+        let beat = ConsumerGroupHeartbeatRequest {
+            group_id: "g".into(),
+            member_id: member_id.into(),
+            member_epoch,
+            rebalance_timeout_ms: 10_000,
+            subscribed_topic_names: Some(vec!["t".into()]),
+            topic_partitions: Some(Vec::new()),
+            ..Default::default()
+        };
+        ask!(world, 1, ConsumerGroupHeartbeat(Box::new(beat))).member_epoch
+    };
+    assert_eq!(epoch(&mut world, "m", 0), 1);
+    set(&mut world, "60000");
+    assert_eq!(epoch(&mut world, "n", 0), 1, "the work stays as it is distributed");
+    set(&mut world, "0");
+    assert_eq!(epoch(&mut world, "n", 1), 2);
 }
 
 /// On a full disk, or behind a write that does not end: whatever was decided would have to be kept in memory.
