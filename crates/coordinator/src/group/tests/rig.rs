@@ -30,6 +30,8 @@ pub(super) struct Rig {
     readers: Readers,
     /// Requests that their members have given up, and that are still on their way.
     late: VecDeque<(String, ConsumerHeartbeat)>,
+    /// There is a group `g`.
+    has_group: bool,
     topics: Topics,
     /// What members are called here: their ids are long.
     names: BTreeMap<String, String>,
@@ -62,6 +64,7 @@ impl Rig {
             clients: BTreeMap::new(),
             readers: Readers::default(),
             late: VecDeque::new(),
+            has_group: false,
             topics: Topics::new(),
             names: BTreeMap::new(),
             taken: BTreeSet::new(),
@@ -382,6 +385,11 @@ impl Rig {
             let _ = writeln!(told, "{who}{separator}{line}");
         }
         self.readers.note_who_is_out(&self.groups);
+        let has_group = self.groups.groups.contains_key("g");
+        // No request is late by as much as it takes to forget a group, with which epochs begin anew.
+        if std::mem::replace(&mut self.has_group, has_group) && !has_group {
+            self.late.clear();
+        }
         told
     }
 
