@@ -46,44 +46,8 @@ impl PartitionPosition {
 /// What the machine wants done.
 #[derive(Debug)]
 pub enum Effect {
-    /// Ask for records; to be answered by [`Machine::fetched`](super::machine::Machine::fetched) or [`Machine::call_failed`](super::machine::Machine::call_failed).
-    Fetch {
-        /// The question's number.
-        call: CallId,
-        /// The leader of all of the partitions, or a replica that serves readers.
-        broker: BrokerId,
-        /// How long the broker may hold the answer back.
-        wait_ms: u64,
-        /// Most bytes of the answer.
-        bytes_max: usize,
-        /// What to read.
-        session: SessionStep,
-    },
-    /// Tell a broker that nobody goes on with a session. Nothing depends on its answer.
-    EndSession {
-        /// The broker.
-        broker: BrokerId,
-        /// How it is said.
-        session: SessionStep,
-    },
-    /// Ask for offsets; to be answered by [`Machine::located`](super::machine::Machine::located) or [`Machine::call_failed`](super::machine::Machine::call_failed).
-    ListOffsets {
-        /// The question's number.
-        call: CallId,
-        /// The leader of all of the partitions.
-        broker: BrokerId,
-        /// What to find.
-        topics: Vec<TopicLookup>,
-    },
-    /// Ask where leaders' epochs end; to be answered by [`Machine::validated`](super::machine::Machine::validated) or [`Machine::call_failed`](super::machine::Machine::call_failed).
-    OffsetForLeaderEpoch {
-        /// The question's number.
-        call: CallId,
-        /// The leader of all of the partitions.
-        broker: BrokerId,
-        /// What to find.
-        topics: Vec<TopicLookup>,
-    },
+    /// Ask a broker.
+    Ask(Ask),
     /// A broker told who leads a partition now.
     LeaderHint(LeaderHint),
     /// What is known of the cluster proved wrong or is missing.
@@ -92,6 +56,37 @@ pub enum Effect {
     Readable,
     /// Partitions have not been readable for a while. Told once, until they were read again.
     Trouble(CommonTrouble<Cause>),
+}
+
+/// A question to a broker. [`Asked::question`] puts it in the protocol's words.
+#[derive(Debug)]
+pub struct Ask {
+    /// The question's number, for [`Machine::answered`](super::machine::Machine::answered). `None`: nothing depends on an answer.
+    pub call: Option<CallId>,
+    /// The leader of all of the partitions, or a replica that serves readers.
+    pub broker: BrokerId,
+    /// What.
+    pub what: Asked,
+}
+
+/// What a broker is asked.
+#[derive(Debug)]
+pub enum Asked {
+    /// For records.
+    Fetch {
+        /// How long the broker may hold the answer back.
+        wait_ms: u64,
+        /// Most bytes of the answer.
+        bytes_max: usize,
+        /// What to read.
+        session: SessionStep,
+    },
+    /// To forget a session: nobody goes on with it.
+    EndSession(SessionStep),
+    /// For offsets.
+    ListOffsets(Vec<TopicLookup>),
+    /// Where leaders' epochs end.
+    OffsetForLeaderEpoch(Vec<TopicLookup>),
 }
 
 /// What a Fetch says, given what the broker knows from those before (KIP-227).

@@ -21,7 +21,7 @@ use klamm_model::{BatchView, BrokerId, ErrorCode, Tick, TopicId};
 
 use super::batch::FetchedBatch;
 use super::config::{Config, OutOfRange, Start};
-use super::effect::{Assignment, Effect, PartitionFetch, PartitionPosition, TopicLookup};
+use super::effect::{Ask, Asked, Assignment, Effect, PartitionFetch, PartitionPosition, TopicLookup};
 use super::error::{Cause, ConsumeError};
 use super::session::Session;
 use super::slot::{Position, Slot};
@@ -122,7 +122,9 @@ impl Machine {
     pub fn close(&mut self, out: &mut Vec<Effect>) {
         self.assign([]);
         for (broker, session) in mem::take(&mut self.sessions) {
-            out.extend(session.end().map(|session| Effect::EndSession { broker, session }));
+            let ends =
+                session.end().map(|session| Ask { call: None, broker, what: Asked::EndSession(session) });
+            out.extend(ends.map(Effect::Ask));
         }
     }
 
@@ -419,11 +421,15 @@ impl Machine {
         }
         for (broker, places) in lookups {
             let (call, topics) = self.look_up(broker, places);
-            out.push(Effect::ListOffsets { call, broker, topics });
+            out.push(Effect::Ask(Ask { call: Some(call), broker, what: Asked::ListOffsets(topics) }));
         }
         for (broker, places) in validations {
             let (call, topics) = self.look_up(broker, places);
-            out.push(Effect::OffsetForLeaderEpoch { call, broker, topics });
+            out.push(Effect::Ask(Ask {
+                call: Some(call),
+                broker,
+                what: Asked::OffsetForLeaderEpoch(topics),
+            }));
         }
         for (broker, places) in fetches {
             let room = self.config.prefetch_bytes_max.max(1).saturating_sub(self.waiting_bytes);
@@ -477,13 +483,8 @@ impl Machine {
         }
         self.calls.insert(call, Call { broker, is_fetch: true, slots: places, ids });
         self.fetching.insert(broker, call);
-        out.push(Effect::Fetch {
-            call,
-            broker,
-            wait_ms,
-            bytes_max: self.config.bytes_max.min(room),
-            session,
-        });
+        let what = Asked::Fetch { wait_ms, bytes_max: self.config.bytes_max.min(room), session };
+        out.push(Effect::Ask(Ask { call: Some(call), broker, what }));
     }
 
     /// Asks about partitions whose position has to be found, or is to be looked at again.

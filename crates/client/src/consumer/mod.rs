@@ -18,10 +18,10 @@ mod subscription;
 pub use batch::{ConsumedRecord, FetchedBatch};
 pub use config::{Config, Isolation, OutOfRange, Start};
 pub use effect::{
-    Assignment, Effect, PartitionFetch, PartitionPosition, SessionStep, TopicFetch, TopicLookup,
+    Ask, Asked, Assignment, Effect, PartitionFetch, PartitionPosition, SessionStep, TopicFetch, TopicLookup,
 };
 pub use error::{Cause, ConsumeError};
-pub use request::{epoch_end_request, fetch_request, list_offsets_request};
+pub use request::Question;
 pub use shell::Consumer;
 pub use stream::{RecordStream, TypedStream};
 pub use subscription::Topics;

@@ -4,24 +4,23 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use klamm_model::{BrokerId, Tick};
-use klamm_wire::{Request, Response};
+use klamm_model::Tick;
+use klamm_wire::Response;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tracing::warn;
 
 use super::batch::FetchedBatch;
 use super::config::{Config, Start};
-use super::effect::{Assignment, Effect, PartitionPosition};
+use super::effect::{Ask, Assignment, Effect, PartitionPosition};
 use super::error::{Cause, ConsumeError};
 use super::machine::Machine;
-use super::request::{epoch_end_request, fetch_request, list_offsets_request};
 use super::stream::RecordStream;
 use super::subscription::Topics;
 use crate::call::{CallError, CallId};
 use crate::client::{AllTopics, Client};
 use crate::metrics::ConsumerMetrics;
-use crate::net::{Lane, Question, Target, seeded};
+use crate::net::seeded;
 use crate::trouble::Trouble;
 
 /// Reads partitions that it is told to read, without a group (for one there is [`GroupConsumer`](crate::GroupConsumer)). Batches are fetched ahead in the
@@ -234,27 +233,7 @@ impl Shared {
 
     fn perform(self: &Arc<Self>, effect: Effect) {
         match effect {
-            Effect::Fetch { call, broker, wait_ms, bytes_max, session } => {
-                let config = self.config();
-                let timeout_ms = config.request_timeout_ms + wait_ms;
-                let (request, version_limit) = fetch_request(config, wait_ms, bytes_max, session);
-                self.ask(call, broker, Lane::Parked, request, version_limit, timeout_ms);
-            }
-            Effect::EndSession { broker, session } => {
-                let config = self.config();
-                let timeout_ms = config.request_timeout_ms + config.wait_max_ms;
-                let (request, version_limit) = fetch_request(config, 0, 0, session);
-                let question = Question { request, version_limit, timeout_ms, answer: Box::new(|_| {}) };
-                // The connection that has the session, so that none is made for this.
-                self.client.pool().ask(Target::Broker(broker), Lane::Parked, question);
-            }
-            Effect::ListOffsets { call, broker, topics } => {
-                let request = list_offsets_request(self.state.lock().machine.config(), topics);
-                self.ask_promptly(call, broker, request);
-            }
-            Effect::OffsetForLeaderEpoch { call, broker, topics } => {
-                self.ask_promptly(call, broker, epoch_end_request(topics));
-            }
+            Effect::Ask(ask) => self.ask(ask),
             Effect::RefreshMetadata => self.client.refresh_metadata(),
             Effect::LeaderHint(hint) => self.client.leader_hint(hint),
             Effect::Readable => self.wake_readers(),
@@ -262,33 +241,16 @@ impl Shared {
         }
     }
 
-    fn config(&self) -> Config {
-        self.state.lock().machine.config().clone()
-    }
-
-    fn ask_promptly(self: &Arc<Self>, call: CallId, broker: BrokerId, request: Request) {
-        let timeout_ms = self.state.lock().machine.config().request_timeout_ms;
-        self.ask(call, broker, Lane::Prompt, request, i16::MAX, timeout_ms);
-    }
-
-    fn ask(
-        self: &Arc<Self>,
-        call: CallId,
-        broker: BrokerId,
-        lane: Lane,
-        request: Request,
-        version_limit: i16,
-        timeout_ms: u64,
-    ) {
+    fn ask(self: &Arc<Self>, Ask { call, broker, what }: Ask) {
+        let question = what.question(self.state.lock().machine.config());
         // Only the driving task keeps the consumer alive: a question that is never answered must not.
         let shared = Arc::downgrade(self);
         let answer = Box::new(move |response| {
-            if let Some(shared) = shared.upgrade() {
+            if let (Some(call), Some(shared)) = (call, shared.upgrade()) {
                 shared.answered(call, response);
             }
         });
-        let question = Question { request, version_limit, timeout_ms, answer };
-        self.client.pool().ask(Target::Broker(broker), lane, question);
+        self.client.pool().ask_to_read(broker, question, answer);
     }
 
     fn answered(self: &Arc<Self>, call: CallId, response: Result<Response, CallError>) {

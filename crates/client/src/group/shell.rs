@@ -21,10 +21,7 @@ use super::stream::GroupRecords;
 use crate::admin::{AdminError, ByItem, CommittedOffset};
 use crate::call::{CallError, CallId};
 use crate::client::{AllTopics, Client};
-use crate::consumer::{
-    self, Config as ReadConfig, FetchedBatch, PartitionPosition, Start, Topics, epoch_end_request,
-    fetch_request, list_offsets_request,
-};
+use crate::consumer::{self, Ask, Config as ReadConfig, FetchedBatch, PartitionPosition, Start, Topics};
 use crate::metrics::ConsumerMetrics;
 use crate::net::{Lane, Question, Target, seeded};
 use crate::trouble::Trouble;
@@ -417,29 +414,14 @@ impl Shared {
 
     fn perform_read(self: &Arc<Self>, effect: consumer::Effect) {
         use consumer::Effect as Read;
-        let config = self.state.lock().machine.reader().config().clone();
-        let timeout_ms = config.request_timeout_ms;
-        let (call, broker, lane, (request, version_limit), timeout_ms) = match effect {
-            Read::Fetch { call, broker, wait_ms, bytes_max, session } => {
-                let request = fetch_request(config, wait_ms, bytes_max, session);
-                (Some(call), broker, Lane::Parked, request, timeout_ms + wait_ms)
-            }
-            Read::EndSession { broker, session } => {
-                let timeout_ms = timeout_ms + config.wait_max_ms;
-                (None, broker, Lane::Parked, fetch_request(config, 0, 0, session), timeout_ms)
-            }
-            Read::ListOffsets { call, broker, topics } => {
-                let request = (list_offsets_request(&config, topics), i16::MAX);
-                (Some(call), broker, Lane::Prompt, request, timeout_ms)
-            }
-            Read::OffsetForLeaderEpoch { call, broker, topics } => {
-                (Some(call), broker, Lane::Prompt, (epoch_end_request(topics), i16::MAX), timeout_ms)
-            }
+        let Ask { call, broker, what } = match effect {
+            Read::Ask(ask) => ask,
             Read::RefreshMetadata => return self.client.refresh_metadata(),
             Read::LeaderHint(hint) => return self.client.leader_hint(hint),
             Read::Readable => return self.wake_readers(),
             Read::Trouble(trouble) => return warn!(%trouble, "can't be read, trying on"),
         };
+        let question = what.question(self.state.lock().machine.reader().config());
         // Only the driving task keeps the consumer alive: a question that is never answered must not.
         let shared = Arc::downgrade(self);
         let answer = Box::new(move |response| {
@@ -447,8 +429,7 @@ impl Shared {
                 shared.read_answered(call, response);
             }
         });
-        let question = Question { request, version_limit, timeout_ms, answer };
-        self.client.pool().ask(Target::Broker(broker), lane, question);
+        self.client.pool().ask_to_read(broker, question, answer);
     }
 
     fn ask(self: &Arc<Self>, asked: Asked, request: Request, older: Option<Box<Request>>) {

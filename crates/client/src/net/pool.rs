@@ -20,6 +20,7 @@ use super::connection::{Answer, Connection};
 use super::transport::Source;
 use super::{Manner, seeded};
 use crate::call::{CallError, answer};
+use crate::consumer;
 use crate::metadata::Cluster;
 use crate::metrics::{ClientMetrics, add};
 use crate::sasl::{Exchange, Sasl};
@@ -210,6 +211,13 @@ impl Pool {
         drop(state);
         let shared = Arc::downgrade(&self.shared);
         tokio::spawn(async move { up_or_down(&shared, link, opening.await) });
+    }
+
+    /// Asks what a reader wants to know.
+    pub(crate) fn ask_to_read(&self, broker: BrokerId, question: consumer::Question, answer: Answer) {
+        let consumer::Question { request, version_limit, timeout_ms, is_parked } = question;
+        let lane = if is_parked { Lane::Parked } else { Lane::Prompt };
+        self.ask(Target::Broker(broker), lane, Question { request, version_limit, timeout_ms, answer });
     }
 
     /// A lane for the caller alone, until it is [closed](Self::close_lane).

@@ -5,20 +5,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use klamm_client::consumer::{
-    Effect, SessionStep, epoch_end_request, fetch_request, list_offsets_request, machine::Machine,
-};
+use klamm_client::consumer::{self, Effect, machine::Machine};
 use klamm_client::{
     Assignment, Backoff, CallId, ConsumeError, ConsumerConfig as Config, FetchedBatch, Isolation, Random,
     Start, Topics,
 };
-use klamm_model::{Batches, BrokerId, Offset, Tail, Tick};
+use klamm_model::{Batches, Offset, Tail, Tick};
 use klamm_node::PeerFailure;
-use klamm_wire::{FetchResponse, Records, Request, Response};
+use klamm_wire::{FetchResponse, Records, Response};
 
 use super::{
     ClientSabotage, Place, Scene, TopicPlan,
-    pool::{Ask, Asker, News, PARKED, PROMPT, Pool, Purpose},
+    pool::{Asker, News, Pool, Purpose},
 };
 use crate::{
     NODE_COUNT,
@@ -426,16 +424,7 @@ impl Consumer {
 
     fn perform(&mut self, effect: Effect, scene: &mut Scene<'_>) {
         match effect {
-            Effect::Fetch { call, broker, wait_ms, bytes_max, session } => {
-                self.fetch(Some(call), broker, (wait_ms, bytes_max, session), scene);
-            }
-            Effect::EndSession { broker, session } => self.fetch(None, broker, (0, 0, session), scene),
-            Effect::ListOffsets { call, broker, topics } => {
-                self.ask(call, broker, list_offsets_request(self.machine.config(), topics), scene);
-            }
-            Effect::OffsetForLeaderEpoch { call, broker, topics } => {
-                self.ask(call, broker, epoch_end_request(topics), scene);
-            }
+            Effect::Ask(ask) => self.ask(ask, scene),
             Effect::LeaderHint(hint) => self.pool.hint(hint, scene),
             Effect::RefreshMetadata => self.pool.metadata().mark_stale(),
             // It looks after every event.
@@ -443,24 +432,9 @@ impl Consumer {
         }
     }
 
-    fn fetch(
-        &mut self,
-        call: Option<CallId>,
-        broker: BrokerId,
-        (wait_ms, bytes_max, session): (u64, usize, SessionStep),
-        scene: &mut Scene<'_>,
-    ) {
-        let config = self.machine.config().clone();
-        let timeout_ms = config.request_timeout_ms + wait_ms;
-        let (request, version_limit) = fetch_request(config, wait_ms, bytes_max, session);
+    fn ask(&mut self, consumer::Ask { call, broker, what }: consumer::Ask, scene: &mut Scene<'_>) {
         let purpose = call.map_or(Purpose::Nothing, |call| self.purpose(call));
-        self.pool.ask_broker(broker, PARKED, Ask { request, version_limit, timeout_ms, purpose }, scene);
-    }
-
-    fn ask(&mut self, call: CallId, broker: BrokerId, request: Request, scene: &mut Scene<'_>) {
-        let timeout_ms = self.machine.config().request_timeout_ms;
-        let ask = Ask { request, version_limit: i16::MAX, timeout_ms, purpose: self.purpose(call) };
-        self.pool.ask_broker(broker, PROMPT, ask, scene);
+        self.pool.ask_to_read(broker, what.question(self.machine.config()), purpose, scene);
     }
 
     fn purpose(&self, call: CallId) -> Purpose {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use klamm_client::consumer::{self, epoch_end_request, fetch_request, list_offsets_request};
+use klamm_client::consumer;
 use klamm_client::group::{
     Assignor, CommitId, Config as GroupConfig, Effect, GroupProtocol, ReaderId, RevocationId, Taken, Whom,
     machine::Machine,
@@ -15,19 +15,19 @@ use klamm_client::{
     CallId, ConsumerConfig, FetchedBatch, GroupConsumeError, Isolation, OutOfRange, PartitionName, Random,
     Topics,
 };
-use klamm_model::{BrokerId, Offset, Tick};
+use klamm_model::{Offset, Tick};
 use klamm_node::PeerFailure;
 use klamm_wire::{OffsetCommitRequest, Request, Response};
 
 use super::{
     Place, Scene, TopicPlan,
     consumer::draw_config,
-    pool::{Ask, Asker, JOINING, News, PARKED, PROMPT, Pool, Purpose},
+    pool::{Ask, Asker, JOINING, News, PROMPT, Pool, Purpose},
 };
 use crate::{
     check::Checker,
     dice::Dice,
-    network::{Arrival, Lane, Party},
+    network::{Arrival, Party},
     timeline::{MS, SECOND},
 };
 
@@ -531,25 +531,8 @@ impl Member {
 
     fn perform_read(&mut self, effect: consumer::Effect, scene: &mut Scene<'_>) {
         use consumer::Effect as Read;
-        let config = self.machine.reader().config().clone();
-        let timeout_ms = config.request_timeout_ms;
         match effect {
-            Read::Fetch { call, broker, wait_ms, bytes_max, session } => {
-                let request = fetch_request(config, wait_ms, bytes_max, session);
-                self.ask_to_read(Some(call), (broker, PARKED), request, timeout_ms + wait_ms, scene);
-            }
-            Read::EndSession { broker, session } => {
-                let request = fetch_request(config, 0, 0, session);
-                self.ask_to_read(None, (broker, PARKED), request, timeout_ms, scene);
-            }
-            Read::ListOffsets { call, broker, topics } => {
-                let request = (list_offsets_request(&config, topics), i16::MAX);
-                self.ask_to_read(Some(call), (broker, PROMPT), request, timeout_ms, scene);
-            }
-            Read::OffsetForLeaderEpoch { call, broker, topics } => {
-                let request = (epoch_end_request(topics), i16::MAX);
-                self.ask_to_read(Some(call), (broker, PROMPT), request, timeout_ms, scene);
-            }
+            Read::Ask(ask) => self.ask_to_read(ask, scene),
             Read::RefreshMetadata => self.pool.metadata().mark_stale(),
             Read::LeaderHint(hint) => self.pool.hint(hint, scene),
             // It looks after every event.
@@ -557,20 +540,13 @@ impl Member {
         }
     }
 
-    fn ask_to_read(
-        &mut self,
-        call: Option<CallId>,
-        (broker, lane): (BrokerId, Lane),
-        (request, version_limit): (Request, i16),
-        timeout_ms: u64,
-        scene: &mut Scene<'_>,
-    ) {
+    fn ask_to_read(&mut self, consumer::Ask { call, broker, what }: consumer::Ask, scene: &mut Scene<'_>) {
         let generation = self.generation;
         let purpose = match call {
             Some(call) => Purpose::Machine(Asker { generation, call: CallId(call.0 + OF_READER) }),
             None => Purpose::Nothing,
         };
-        self.pool.ask_broker(broker, lane, Ask { request, version_limit, timeout_ms, purpose }, scene);
+        self.pool.ask_to_read(broker, what.question(self.machine.reader().config()), purpose, scene);
     }
 }
 

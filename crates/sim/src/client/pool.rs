@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use klamm_client::consumer;
 use klamm_client::metadata::{Cluster, LeaderHint, MetadataCache, metadata_request};
 use klamm_client::{Backoff, CallError, CallId, Random};
 use klamm_model::{BrokerId, Tick};
@@ -205,6 +206,19 @@ impl Pool {
             return self.end(ask.purpose, Err(CallError::UnknownBroker(broker)), scene);
         }
         self.ask(broker.0 as usize, lane, ask, scene);
+    }
+
+    /// Asks what a reader wants to know.
+    pub(super) fn ask_to_read(
+        &mut self,
+        broker: BrokerId,
+        question: consumer::Question,
+        purpose: Purpose,
+        scene: &mut Scene<'_>,
+    ) {
+        let consumer::Question { request, version_limit, timeout_ms, is_parked } = question;
+        let lane = if is_parked { PARKED } else { PROMPT };
+        self.ask_broker(broker, lane, Ask { request, version_limit, timeout_ms, purpose }, scene);
     }
 
     /// Asks brokers in turn until one answers: those that are known, and one that was known at the start.

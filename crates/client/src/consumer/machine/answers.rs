@@ -36,7 +36,7 @@ impl Machine {
         }
     }
 
-    /// A broker answered an [`Effect::Fetch`].
+    /// A broker answered an [`Asked::Fetch`].
     pub fn fetched(&mut self, now: Tick, call: CallId, response: FetchResponse, out: &mut Vec<Effect>) {
         let Some(Call { slots, ids, broker, .. }) = self.end_call(call) else { return };
         let code = ErrorCode::from_code(response.error_code).unwrap_or(ErrorCode::UnknownServerError);
@@ -83,7 +83,7 @@ impl Machine {
         self.settle(now, call, &slots);
     }
 
-    /// A broker answered an [`Effect::ListOffsets`].
+    /// A broker answered an [`Asked::ListOffsets`].
     pub fn located(&mut self, now: Tick, call: CallId, response: ListOffsetsResponse, out: &mut Vec<Effect>) {
         let Some(Call { slots, .. }) = self.end_call(call) else { return };
         for topic in response.topics {
@@ -111,7 +111,7 @@ impl Machine {
         self.settle(now, call, &slots);
     }
 
-    /// A broker answered an [`Effect::OffsetForLeaderEpoch`].
+    /// A broker answered an [`Asked::OffsetForLeaderEpoch`].
     pub fn validated(
         &mut self,
         now: Tick,

@@ -272,34 +272,7 @@ impl World {
 
     fn tell(&mut self, effect: &Effect) {
         let text = match effect {
-            Effect::Fetch { call, broker, wait_ms, session, .. } => {
-                let partitions = session.topics.iter().flat_map(|topic| &topic.partitions);
-                let mut words: Vec<_> =
-                    partitions.map(|fetch| format!("{} from {}", fetch.partition, fetch.offset)).collect();
-                let forgotten = session.forgotten.iter().flat_map(|topic| &topic.partitions);
-                words.extend(forgotten.map(|fetch| format!("{} no more", fetch.partition)));
-                if session.id != 0 {
-                    words.push(format!("in session {}/{}", session.id, session.epoch));
-                }
-                format!("fetch #{} of {broker}, waiting {wait_ms} ms: {}", call.0, words.join(", "))
-            }
-            Effect::ListOffsets { call, broker, topics } => {
-                let partitions: Vec<_> = topics
-                    .iter()
-                    .flat_map(|topic| &topic.partitions)
-                    .map(|(partition, _, time)| format!("{partition} at {time}"))
-                    .collect();
-                format!("locate #{} at {broker}: {}", call.0, partitions.join(", "))
-            }
-            Effect::OffsetForLeaderEpoch { call, broker, topics } => {
-                let (partition, leader_epoch, epoch) = topics[0].partitions[0];
-                let question =
-                    format!("where {partition} ends in epoch {epoch}, leader since {leader_epoch}");
-                format!("ask #{} of {broker}: {question}", call.0)
-            }
-            Effect::EndSession { broker, session } => {
-                format!("end session {}/{} of {broker}", session.id, session.epoch)
-            }
+            Effect::Ask(ask) => asked_text(ask),
             Effect::LeaderHint(hint) => {
                 format!("{}-{} is led by {}", hint.topic, hint.partition, hint.leader)
             }
@@ -1300,4 +1273,38 @@ fn what_is_still_to_be_read_is_known() {
     };
     assert_eq!((told(0), told(1)), ((Some(2), Some(7), false), (Some(40), Some(0), true)));
     assert!(!world.machine.seek("t", 2, Start::Earliest) && !world.machine.pause("u", 0, true));
+}
+
+/// For the log.
+fn asked_text(Ask { call, broker, what }: &Ask) -> String {
+    let number = call.map(|call| call.0).unwrap_or_default();
+    match what {
+        Asked::Fetch { wait_ms, session, .. } => {
+            let partitions = session.topics.iter().flat_map(|topic| &topic.partitions);
+            let mut words: Vec<_> =
+                partitions.map(|fetch| format!("{} from {}", fetch.partition, fetch.offset)).collect();
+            let forgotten = session.forgotten.iter().flat_map(|topic| &topic.partitions);
+            words.extend(forgotten.map(|fetch| format!("{} no more", fetch.partition)));
+            if session.id != 0 {
+                words.push(format!("in session {}/{}", session.id, session.epoch));
+            }
+            format!("fetch #{number} of {broker}, waiting {wait_ms} ms: {}", words.join(", "))
+        }
+        Asked::ListOffsets(topics) => {
+            let partitions: Vec<_> = topics
+                .iter()
+                .flat_map(|topic| &topic.partitions)
+                .map(|(partition, _, time)| format!("{partition} at {time}"))
+                .collect();
+            format!("locate #{number} at {broker}: {}", partitions.join(", "))
+        }
+        Asked::OffsetForLeaderEpoch(topics) => {
+            let (partition, leader_epoch, epoch) = topics[0].partitions[0];
+            let question = format!("where {partition} ends in epoch {epoch}, leader since {leader_epoch}");
+            format!("ask #{number} of {broker}: {question}")
+        }
+        Asked::EndSession(session) => {
+            format!("end session {}/{} of {broker}", session.id, session.epoch)
+        }
+    }
 }

@@ -27,6 +27,7 @@ use super::super::{format, subscription};
 use super::*;
 use crate::admin::{CommittedOffset, by_topic};
 use crate::backoff::Backoff;
+use crate::consumer::{Ask, Asked};
 use crate::metadata::{BrokerAddress, Partition, Topic};
 
 /// Topics with so many partitions, all led by broker 1. Their ids are the codes of their first letters.
@@ -207,7 +208,11 @@ impl World {
 
     fn tell(&mut self, effect: Effect) {
         let text = match effect {
-            Effect::Read(ReadEffect::Fetch { session, call, .. }) => {
+            Effect::Read(ReadEffect::Ask(Ask {
+                call: Some(call),
+                what: Asked::Fetch { session, .. },
+                ..
+            })) => {
                 let topics = session.topics.iter();
                 let all: Vec<_> = topics
                     .flat_map(|topic| topic.partitions.iter().map(move |it| (&topic.name, it)))
@@ -215,7 +220,7 @@ impl World {
                     .collect();
                 format!("fetch #{}: {}", call.0, all.join(", "))
             }
-            Effect::Read(ReadEffect::ListOffsets { topics, .. }) => {
+            Effect::Read(ReadEffect::Ask(Ask { what: Asked::ListOffsets(topics), .. })) => {
                 let all =
                     topics.iter().flat_map(|topic| topic.partitions.iter().map(move |it| (&topic.name, it)));
                 let all: Vec<_> =

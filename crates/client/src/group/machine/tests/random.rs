@@ -161,7 +161,11 @@ impl Chaos {
                 Effect::Committed { commit, .. } => {
                     assert!(self.commits.remove(&commit.0), "{commit:?} has two outcomes");
                 }
-                Effect::Read(ReadEffect::Fetch { call, session, .. }) => {
+                Effect::Read(ReadEffect::Ask(Ask {
+                    call: Some(call),
+                    what: Asked::Fetch { session, .. },
+                    ..
+                })) => {
                     let first =
                         session.topics.first().and_then(|topic| Some((topic, topic.partitions.first()?)));
                     self.fetches.extend(first.map(|(topic, it)| {
