@@ -152,7 +152,7 @@ impl Cluster {
                         offline: broker_ids(partition.offline_replicas),
                     };
                 }
-                let error = ErrorCode::from_code(topic.error_code).unwrap_or(ErrorCode::UnknownServerError);
+                let error = ErrorCode::told(topic.error_code);
                 Some((name, Topic { id: topic.topic_id, error, is_internal: topic.is_internal, partitions }))
             })
             .collect();

@@ -25,6 +25,11 @@ macro_rules! error_codes {
                 }
             }
 
+            /// What an answer tells. A number that is not known is an error that is not known.
+            pub fn told(code: i16) -> Self {
+                Self::from_code(code).unwrap_or(Self::UnknownServerError)
+            }
+
             /// The name as Kafka's documentation and tools print it.
             pub fn name(self) -> &'static str {
                 match self {

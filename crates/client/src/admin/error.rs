@@ -73,7 +73,7 @@ impl Failure {
 
     /// An answer that carries an error.
     pub(super) fn of(code: i16, message: Option<String>) -> Self {
-        let code = ErrorCode::from_code(code).unwrap_or(ErrorCode::UnknownServerError);
+        let code = ErrorCode::told(code);
         Self::Refused { code, message }
     }
 

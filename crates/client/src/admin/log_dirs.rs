@@ -97,8 +97,7 @@ impl Admin {
                 });
                 LogDir {
                     path: directory.log_dir,
-                    error: ErrorCode::from_code(directory.error_code)
-                        .unwrap_or(ErrorCode::UnknownServerError),
+                    error: ErrorCode::told(directory.error_code),
                     total_bytes: u64::try_from(directory.total_bytes).ok(),
                     usable_bytes: u64::try_from(directory.usable_bytes).ok(),
                     is_cordoned: directory.is_cordoned,

@@ -253,8 +253,7 @@ impl Admin {
                     is_news = true;
                     DescribedTopic {
                         id: topic.topic_id,
-                        error: ErrorCode::from_code(topic.error_code)
-                            .unwrap_or(ErrorCode::UnknownServerError),
+                        error: ErrorCode::told(topic.error_code),
                         is_internal: topic.is_internal,
                         partitions: BTreeMap::new(),
                     }

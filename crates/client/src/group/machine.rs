@@ -335,7 +335,7 @@ impl Machine {
             Ok(
                 Response::LeaveGroup(LeaveGroupResponse { error_code, .. })
                 | Response::ConsumerGroupHeartbeat(ConsumerGroupHeartbeatResponse { error_code, .. }),
-            ) => self.left(now, !code_of(error_code).is_retriable(), out),
+            ) => self.left(now, !ErrorCode::told(error_code).is_retriable(), out),
             Ok(_) => unreachable!("answers are decoded as what was asked for"),
             Err(error) => self.call_failed(now, purpose, error, out),
         }
@@ -381,7 +381,7 @@ impl Machine {
             Some(it) => (it.error_code, it.error_message, it.node_id),
             None => (answer.error_code, answer.error_message, answer.node_id),
         };
-        match code_of(code) {
+        match ErrorCode::told(code) {
             ErrorCode::None => {
                 self.coordinator = Coordinator::Known(BrokerId(broker));
                 if !self.cluster.brokers.contains_key(&BrokerId(broker)) {
@@ -554,10 +554,6 @@ impl Machine {
             (wake, tick) => wake.or(tick),
         };
     }
-}
-
-fn code_of(code: i16) -> ErrorCode {
-    ErrorCode::from_code(code).unwrap_or(ErrorCode::UnknownServerError)
 }
 
 /// The topic's partition, for who has only its number.

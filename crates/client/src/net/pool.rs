@@ -354,7 +354,7 @@ async fn show(connection: &Connection, sasl: &Sasl, timeout: Duration) -> Result
     let request = Request::SaslHandshake(SaslHandshakeRequest { mechanism: mechanism.to_owned() });
     let answer = answer_to(|answer| connection.ask(&request, i16::MAX, timeout_ms, answer)).await?;
     let answer = answer!(answer, SaslHandshake);
-    match ErrorCode::from_code(answer.error_code).unwrap_or(ErrorCode::UnknownServerError) {
+    match ErrorCode::told(answer.error_code) {
         ErrorCode::None => {}
         ErrorCode::UnsupportedSaslMechanism => {
             return Err(unbelieved(format!(
@@ -370,7 +370,7 @@ async fn show(connection: &Connection, sasl: &Sasl, timeout: Duration) -> Result
         let request = Request::SaslAuthenticate(SaslAuthenticateRequest { auth_bytes: message.into() });
         let answer = answer_to(|answer| connection.ask(&request, i16::MAX, timeout_ms, answer)).await?;
         let answer = answer!(answer, SaslAuthenticate);
-        match ErrorCode::from_code(answer.error_code).unwrap_or(ErrorCode::UnknownServerError) {
+        match ErrorCode::told(answer.error_code) {
             ErrorCode::None => {}
             code => return Err(unbelieved(answer.error_message.unwrap_or_else(|| code.to_string()))),
         }

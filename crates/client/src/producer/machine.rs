@@ -279,7 +279,7 @@ impl<T: Clone + Default> Machine<T> {
         response: &InitProducerIdResponse,
         out: &mut Vec<Effect<T>>,
     ) {
-        let code = ErrorCode::from_code(response.error_code).unwrap_or(ErrorCode::UnknownServerError);
+        let code = ErrorCode::told(response.error_code);
         match (code, ProducerId::from_wire(response.producer_id)) {
             (ErrorCode::None, Some(id)) => {
                 self.identity =

@@ -39,7 +39,7 @@ impl Machine {
     /// A broker answered an [`Asked::Fetch`].
     pub fn fetched(&mut self, now: Tick, call: CallId, response: FetchResponse, out: &mut Vec<Effect>) {
         let Some(Call { slots, ids, broker, .. }) = self.end_call(call) else { return };
-        let code = ErrorCode::from_code(response.error_code).unwrap_or(ErrorCode::UnknownServerError);
+        let code = ErrorCode::told(response.error_code);
         let session = self.sessions.entry(broker).or_default();
         if code != ErrorCode::None {
             let was_session = session.begin_anew() && is_about_session(code);
@@ -90,7 +90,7 @@ impl Machine {
             let name: Arc<str> = topic.name.into();
             for answer in topic.partitions {
                 let Some(place) = self.asked(call, &name, answer.partition_index) else { continue };
-                match ErrorCode::from_code(answer.error_code).unwrap_or(ErrorCode::UnknownServerError) {
+                match ErrorCode::told(answer.error_code) {
                     // Only a time may be later than all records: everything else is somewhere.
                     ErrorCode::None
                         if answer.offset < 0
@@ -124,7 +124,7 @@ impl Machine {
             let name: Arc<str> = topic.topic.into();
             for answer in topic.partitions {
                 let Some(place) = self.asked(call, &name, answer.partition) else { continue };
-                match ErrorCode::from_code(answer.error_code).unwrap_or(ErrorCode::UnknownServerError) {
+                match ErrorCode::told(answer.error_code) {
                     ErrorCode::None => {
                         let epoch = LeaderEpoch::from_wire(answer.leader_epoch);
                         let end = Offset::from_wire(answer.end_offset).unwrap_or(Offset::ZERO);
@@ -201,7 +201,7 @@ impl Machine {
         answer: PartitionData,
         out: &mut Vec<Effect>,
     ) {
-        let code = ErrorCode::from_code(answer.error_code).unwrap_or(ErrorCode::UnknownServerError);
+        let code = ErrorCode::told(answer.error_code);
         let log_start = Offset::from_wire(answer.log_start_offset);
         let end = Offset::from_wire(match self.config.isolation {
             Isolation::ReadUncommitted => answer.high_watermark,

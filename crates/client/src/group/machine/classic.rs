@@ -16,7 +16,7 @@ use super::super::effect::Effect;
 use super::super::metadata::GroupMetadata;
 use super::super::request::{self, CONSUMER, Versions};
 use super::super::{assigned, assignments, subscriber, subscription};
-use super::{Machine, Protocol, Purpose, code_of, is_of_topics};
+use super::{Machine, Protocol, Purpose, is_of_topics};
 use crate::backoff::HURRIES_MAX;
 use crate::metadata::Cluster;
 
@@ -220,7 +220,7 @@ impl Machine {
     }
 
     pub(super) fn joined(&mut self, now: Tick, answer: JoinGroupResponse, out: &mut Vec<Effect>) {
-        match code_of(answer.error_code) {
+        match ErrorCode::told(answer.error_code) {
             ErrorCode::None => self.take_part(now, answer, out),
             // It is to come again by the name it is given (KIP-394).
             ErrorCode::MemberIdRequired => {
@@ -331,7 +331,7 @@ impl Machine {
     }
 
     pub(super) fn synced(&mut self, now: Tick, answer: SyncGroupResponse, out: &mut Vec<Effect>) {
-        match code_of(answer.error_code) {
+        match ErrorCode::told(answer.error_code) {
             ErrorCode::None => match assigned(answer.assignment) {
                 Some(share) => self.take_over(&share, out),
                 None => self.fail(GroupError::Useless("the group's leader gave something unreadable"), out),
@@ -358,7 +358,7 @@ impl Machine {
     }
 
     pub(super) fn heartbeat_answered(&mut self, now: Tick, code: i16, out: &mut Vec<Effect>) {
-        match code_of(code) {
+        match ErrorCode::told(code) {
             ErrorCode::None => self.failures = 0,
             ErrorCode::RebalanceInProgress => self.rejoin("the group's partitions are shared anew"),
             code if self.is_elsewhere(now, code, out) || self.is_about_member(code, out) => {}

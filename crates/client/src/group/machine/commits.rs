@@ -11,7 +11,7 @@ use super::super::CommitError;
 use super::super::effect::{CommitId, Effect};
 use super::super::metadata::GroupMetadata;
 use super::super::request;
-use super::{Machine, Protocol, Purpose, code_of};
+use super::{Machine, Protocol, Purpose};
 use crate::PartitionName;
 use crate::admin::CommittedOffset;
 use crate::call::CallError;
@@ -208,7 +208,7 @@ impl Machine {
             let name: std::sync::Arc<str> = topic.name.into();
             for it in topic.partitions {
                 let partition = PartitionName { topic: name.clone(), partition: it.partition_index };
-                codes.insert(partition, code_of(it.error_code));
+                codes.insert(partition, ErrorCode::told(it.error_code));
             }
         }
         let code = |name: &PartitionName| codes.get(name).copied().unwrap_or(ErrorCode::UnknownServerError);

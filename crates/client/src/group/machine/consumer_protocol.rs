@@ -12,7 +12,7 @@ use super::super::assignor::Owned;
 use super::super::config::Config;
 use super::super::effect::Effect;
 use super::super::request::{Versions, clamped_ms};
-use super::{Machine, Protocol, Purpose, code_of};
+use super::{Machine, Protocol, Purpose};
 use crate::PartitionName;
 use crate::consumer::Effect as ReadEffect;
 use crate::partitioner::Random;
@@ -176,7 +176,7 @@ impl Machine {
         answer: ConsumerGroupHeartbeatResponse,
         out: &mut Vec<Effect>,
     ) {
-        let code = code_of(answer.error_code);
+        let code = ErrorCode::told(answer.error_code);
         if code != ErrorCode::None {
             return self.member_refused(now, code, answer.error_message, out);
         }

@@ -8,7 +8,7 @@ use super::super::assignor::Owned;
 use super::super::effect::{Effect, RevocationId, Taken};
 use super::super::request::Versions;
 use super::hands::Place;
-use super::{Machine, Protocol, Purpose, code_of};
+use super::{Machine, Protocol, Purpose};
 use crate::PartitionName;
 
 /// Partitions that the application still has, and is to give up.
@@ -189,6 +189,6 @@ impl Machine {
 
     /// An error that does not pass, whatever was asked for.
     pub(super) fn refuse(&mut self, code: i16, message: Option<String>, out: &mut Vec<Effect>) {
-        self.fail(super::super::GroupError::Refused { code: code_of(code), message }, out);
+        self.fail(super::super::GroupError::Refused { code: ErrorCode::told(code), message }, out);
     }
 }

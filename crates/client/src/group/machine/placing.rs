@@ -8,7 +8,7 @@ use klamm_wire::OffsetFetchResponse;
 use super::super::config::GroupProtocol;
 use super::super::effect::Effect;
 use super::super::request;
-use super::{Machine, Purpose, code_of};
+use super::{Machine, Purpose};
 use crate::PartitionName;
 use crate::admin::{CommittedOffset, told_offsets};
 use crate::consumer::{Cause, OutOfRange, Start};
@@ -41,13 +41,13 @@ impl Machine {
         let asked = std::mem::take(&mut self.placing.asked);
         let told = match told_offsets(answer) {
             Ok(told) => told,
-            Err(code) => return self.not_placed(now, code_of(code), out),
+            Err(code) => return self.not_placed(now, ErrorCode::told(code), out),
         };
         for (name, code, committed) in told {
             if !asked.contains(&name) || !self.placing.partitions.contains(&name) {
                 continue;
             }
-            match code_of(code) {
+            match ErrorCode::told(code) {
                 ErrorCode::None => {
                     self.placing.partitions.remove(&name);
                     self.begin(&name, committed, out);

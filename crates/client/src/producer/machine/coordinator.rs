@@ -341,7 +341,7 @@ fn verdict(question: &Question, code: ErrorCode) -> Verdict {
 }
 
 fn check(code: i16) -> Result<(), ErrorCode> {
-    match ErrorCode::from_code(code).unwrap_or(ErrorCode::UnknownServerError) {
+    match ErrorCode::told(code) {
         ErrorCode::None => Ok(()),
         code => Err(code),
     }
