@@ -222,8 +222,10 @@ class Group:
                         self.assigned(member, partition)
                 case ["revoked", partitions]:
                     for partition in map(int, partitions.split(",")):
-                        expect(partition in member.owned, f"{member} gives up partition {partition}, which it does not own")
-                        self.revoked(member, partition)
+                        # kafka-python gives up twice what it had when it leaves while it joins again.
+                        expect(partition in member.owned or member.leaving, f"{member} gives up partition {partition}, which it does not own")
+                        if partition in member.owned:
+                            self.revoked(member, partition)
                 case ["record", partition, offset, value]:
                     self.record(member, int(partition), int(offset), value)
                 case ["committed"]:

@@ -80,9 +80,15 @@ public final class Subscriptions {
                 if (!one.assignment().equals(had)) throw new IllegalStateException(one.assignment() + ", and before it had " + had);
                 twin.subscribe(List.of(prefix + "re-a"));
                 expect(UnreleasedInstanceIdException.class, twin);
+                // It keeps its name and its partitions; one that lives would come back by itself when it is removed.
+                two.close();
                 var gone = new RemoveMembersFromConsumerGroupOptions(List.of(new MemberToRemove("two")));
                 admin.removeMembersFromConsumerGroup(prefix + "static", gone).all().get();
+                long removed = System.currentTimeMillis();
                 await(4, one);
+                // Its session would end later.
+                long took = System.currentTimeMillis() - removed;
+                if (3_000 < took) throw new IllegalStateException(took + " ms after a member was removed");
             }
         }
     }
