@@ -592,6 +592,9 @@ impl World {
         reader.finish().expect("a request has no bytes after it");
         if is_late {
             self.timeline.coverage.count(coordinators::late(&request));
+            if let Request::OffsetCommit(commit) = &request {
+                self.checker.transfers.commit_came_late(&commit.group_id);
+            }
         }
         let (to, origin) = self.network.open(connection, header.correlation_id, version);
         let Some(process) = self.process(life) else { return };
