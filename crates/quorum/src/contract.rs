@@ -66,20 +66,25 @@ impl Witness {
                 *delivered = to;
             }
             Output::Leader { epoch } => {
-                if let Some((highest, (leader, has_restarted))) = self.epochs.last_key_value() {
-                    let is_unused = *leader == node
-                        && *has_restarted
-                        && self.committed.iter().all(|it| it.epoch < *epoch);
-                    assert!(
-                        highest < epoch || (highest == epoch && is_unused),
-                        "node {node}: epoch {epoch} after epoch {highest}"
-                    );
-                }
+                let last = self.epochs.get(epoch);
+                assert!(
+                    last.is_none_or(|(leader, has_restarted)| {
+                        *leader == node && *has_restarted && self.committed.iter().all(|it| it.epoch < *epoch)
+                    }),
+                    "node {node}: epoch {epoch} was given to {last:?}"
+                );
+                let own = self.epochs.iter().rfind(|(_, (leader, _))| *leader == node);
+                assert!(
+                    own.is_none_or(|(own, _)| own <= epoch),
+                    "node {node}: epoch {epoch} after its epoch {own:?}"
+                );
                 assert!(ControllerEpoch(0) < *epoch, "node {node}: the first epoch is 1, not {epoch}");
-                assert_eq!(
-                    *delivered,
-                    self.committed.len() as u64,
-                    "node {node}: a leader has been told all that anybody was told"
+                // Who was deposed without knowing may be told of its epoch after a later one's leader was: it is behind then, and harmless. But what was
+                // committed before anything of its own epoch or a later one, it was told.
+                let before = self.committed.iter().position(|it| *epoch <= it.epoch);
+                assert!(
+                    before.unwrap_or(self.committed.len()) as u64 <= *delivered,
+                    "node {node}: the leader of epoch {epoch} was told {delivered} entries, not all that came before"
                 );
                 self.epochs.insert(*epoch, (node, false));
                 self.leading.insert(node, *epoch);
@@ -87,12 +92,8 @@ impl Witness {
             Output::NoLongerLeader => {
                 assert!(self.leading.remove(&node).is_some(), "node {node}: was not leader");
             }
-            Output::LeaderIs { leader, epoch } => {
-                assert!(
-                    leader.is_none() || self.epochs.contains_key(epoch),
-                    "node {node}: nobody led epoch {epoch}"
-                );
-            }
+            // A hint, which others may have before the leader itself; the leader may even have died before it was told.
+            Output::LeaderIs { .. } => {}
         }
     }
 

@@ -7,7 +7,8 @@
 //! - `Committed` entries come in index order, without gaps, from 0 or from a `Snapshot`; the entry of an index is the same on every node and after every restart.
 //! - After a restart of the node the engine delivers again, from the start or from a snapshot.
 //! - `Leader { epoch }` is given to one node at most per epoch, and epochs only grow, from 1. (A node that restarted may get its last epoch again if nothing that
-//!   was proposed under it can ever be committed.) Whatever any node had delivered by then was delivered to the new leader before.
+//!   was proposed under it can ever be committed.) Whatever was committed before the epoch began was delivered to its leader before. A node that was deposed
+//!   without knowing may be told of its epoch late, after another was told of a higher one.
 //! - While a node is leader, its proposals are committed in the order they were made, each at least once. An engine that lost or reordered one must say
 //!   `NoLongerLeader`. A proposal may be committed **twice** (a client of an ensemble that lost its connection cannot know), and **late**: after another node
 //!   became leader, even after that one's first entries.
@@ -19,8 +20,12 @@ use bytes::Bytes;
 use klamm_model::{BrokerId, ControllerEpoch};
 
 pub mod contract;
+pub mod raft_log;
 pub mod rules;
 pub mod solo;
+pub mod stored;
+#[cfg(test)]
+mod test_disk;
 
 pub use rules::{Accepted, EngineFault, Filter, Ignored, Position, Proposer, Verdict};
 

@@ -1,35 +1,21 @@
 //! The engine of a cluster of one: a log on this node's disk. What is synced is committed.
 //!
-//! An entry is one batch with one record: the record's value is the payload, the batch's leader epoch the proposer's epoch, and its offset the index. Kafka's
-//! segment dump tool can read it. A start delivers what the log holds, once that is known to be on disk, and then leads under the next epoch.
+//! An entry is stored under the proposer's epoch ([`stored`](crate::stored)). A start delivers what the log holds, once that is known to be on disk, and then leads
+//! under the next epoch.
 //!
 //! Deterministic like all engines' inner parts: disk work goes out as values, and its end comes back in.
 
 use std::collections::VecDeque;
-use std::io;
 
-use bytes::{Bytes, BytesMut};
-use klamm_log::{
-    AppendError, DiskError, DiskOp, Done, FileKind, Flush, Log, LogConfig, OpId, ReadError, Retention,
-    SegmentVersion, resolve,
+use bytes::Bytes;
+use klamm_log::{AppendError, DiskError, DiskOp, Done, Log, OpId};
+use klamm_model::{BrokerId, ControllerEpoch, LeaderEpoch, ProduceLimits, Tick, validate_produce};
+
+pub use crate::stored::{DIRECTORY, PARTITION, ReadFile, StoredError as SoloError, log_config};
+use crate::{
+    Entry, Input, Output, PAYLOAD_BYTES_MAX,
+    stored::{Stored, batch, index, offset, read_all},
 };
-use klamm_model::{
-    BatchBuilder, BatchError, Batches, BrokerId, ControllerEpoch, LeaderEpoch, Offset, PartitionIndex,
-    ProduceLimits, Seal, Tail, Tick, Timestamp, TopicId, TopicPartition, validate_produce,
-};
-use thiserror::Error;
-
-use crate::{Entry, Input, Output, PAYLOAD_BYTES_MAX};
-
-/// The log's directory, Kafka's name for it.
-pub const DIRECTORY: &str = "__cluster_metadata-0";
-
-/// The log's identity, the same in every cluster: no topic that a cluster creates has it. Kafka's metadata log has the same.
-pub const PARTITION: TopicPartition =
-    TopicPartition { topic: TopicId(uuid::Uuid::from_u128(1)), partition: PartitionIndex(0) };
-
-/// How much is read from the log at once when it starts; larger batches are read whole.
-const READ_BYTES: u32 = 1 << 20;
 
 /// What a [`Solo`] wants.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -43,33 +29,6 @@ pub enum Effect {
     /// The disk failed. What the log holds is not known, so the node must stop; nothing more will come of this engine.
     Fatal(DiskError),
 }
-
-/// The log cannot be read back.
-#[derive(Clone, PartialEq, Eq, Debug, Error)]
-pub enum SoloError {
-    /// Where a batch must be, there is none.
-    #[error("metadata log: {0}")]
-    Read(#[from] ReadError),
-    /// A batch does not parse.
-    #[error("metadata log: batch at offset {at} is damaged: {problem}")]
-    Batch {
-        /// Its offset.
-        at: Offset,
-        /// What is wrong.
-        problem: BatchError,
-    },
-    /// A batch is none that we wrote.
-    #[error("metadata log: batch at offset {at} is no entry: {what}")]
-    NoEntry {
-        /// Its offset.
-        at: Offset,
-        /// In what way.
-        what: &'static str,
-    },
-}
-
-/// Reads from a segment's file, less than asked only at its end.
-pub type ReadFile<'a> = &'a mut dyn FnMut(SegmentVersion, FileKind, u64, &mut [u8]) -> io::Result<usize>;
 
 /// The engine.
 ///
@@ -90,18 +49,6 @@ enum State {
     Paused,
     Leading,
     Failed,
-}
-
-/// How the metadata log is kept: synced always, never deleted.
-pub fn log_config() -> LogConfig {
-    LogConfig {
-        segment_bytes: 64 << 20,
-        segment_ms: u64::MAX,
-        retention: Retention::FOR_EVER,
-        flush: Flush::Synced,
-        producer_count_max: 1,
-        ..LogConfig::default()
-    }
 }
 
 impl Solo {
@@ -238,59 +185,16 @@ impl Solo {
     }
 }
 
-fn index(offset: Offset) -> u64 {
-    offset.raw().unsigned_abs()
-}
-
-fn batch(payload: &Bytes) -> Bytes {
-    let mut builder = BatchBuilder::with_capacity(payload.len() + 128);
-    // No clock in here: the log has no use for timestamps.
-    builder.append(Timestamp(0), None, Some(payload), &[]);
-    builder.finish(&Seal::default())
-}
-
 fn read_entries(log: &Log, read: ReadFile<'_>) -> Result<VecDeque<Entry>, SoloError> {
-    let mut entries = VecDeque::new();
-    let mut from = log.log_start();
-    while let Some(plan) = log.read(from, log.end(), READ_BYTES)? {
-        let segment = plan.segment;
-        let range = resolve(&plan, &mut |kind, position, buffer| read(segment, kind, position, buffer))?;
-        let mut run = BytesMut::zeroed((range.end - range.start) as usize);
-        let count = read(segment, FileKind::Log, range.start.into(), &mut run)
-            .map_err(|error| ReadError::Io { base: segment.id.base, problem: error.to_string() })?;
-        run.truncate(count);
-        let next = read_run(&run.freeze(), from, &mut entries)?;
-        if next == from {
-            return Err(SoloError::NoEntry { at: from, what: "it is not there" });
+    let entry = |Stored { index, term, payload }| {
+        // A sequence number begins every payload, and none is as high as what a Raft's entries begin with.
+        if payload.first() != Some(&0) {
+            let what = "it is of a cluster of several nodes, whose vote is missing beside it";
+            return Err(SoloError::NoEntry { at: offset(index), what });
         }
-        from = next;
-    }
-    Ok(entries)
-}
-
-/// Gives the offset after the last batch.
-fn read_run(run: &Bytes, mut at: Offset, entries: &mut VecDeque<Entry>) -> Result<Offset, SoloError> {
-    let mut scratch = Vec::new();
-    for view in Batches::new(run, Tail::MustBeComplete) {
-        let damaged = |problem| SoloError::Batch { at, problem };
-        let none = |what| SoloError::NoEntry { at, what };
-        let view = view.map_err(damaged)?;
-        view.verify_crc().map_err(damaged)?;
-        if view.base_offset() != at || view.record_count() != 1 {
-            return Err(none("it is not one record at this offset"));
-        }
-        let epoch = view.header().leader_epoch.ok_or(none("it has no epoch"))?;
-        let record = view.records(&mut scratch, PAYLOAD_BYTES_MAX).map_err(damaged)?.next();
-        let record = record.ok_or(none("it is empty"))?.map_err(damaged)?;
-        let payload = record.value.ok_or(none("its record has no value"))?;
-        entries.push_back(Entry {
-            index: index(at),
-            epoch: ControllerEpoch(epoch.0),
-            payload: Bytes::copy_from_slice(payload),
-        });
-        at = view.next_offset();
-    }
-    Ok(at)
+        Ok(Entry { index, epoch: ControllerEpoch(term.0), payload })
+    };
+    read_all(log, read)?.into_iter().map(entry).collect()
 }
 
 #[cfg(test)]

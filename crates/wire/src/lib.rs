@@ -15,6 +15,7 @@ mod greeting;
 mod header;
 mod message;
 pub mod messages;
+mod quorum;
 mod reader;
 mod records;
 #[cfg(test)]
@@ -27,6 +28,9 @@ pub use greeting::{GREETING_MARK, Greeting, GreetingPurpose};
 pub use header::{RequestHeader, ResponseHeader, encode_request, encode_response};
 pub use message::{Element, Message};
 pub use messages::*;
+pub use quorum::{
+    AppendOutcome, Ballot, LogPoint, QUORUM_FRAME_BYTES_MAX, QuorumEntry, QuorumFrame, QuorumMessage,
+};
 pub use reader::{DecodeError, DecodeProblem, Limits, Reader};
 pub use records::Records;
 pub use writer::{EncodeError, Encoded, Part, Tags, Writer};
