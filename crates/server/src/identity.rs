@@ -185,7 +185,7 @@ pub(crate) fn store(data_dir: &Path, identity: &Identity) -> io::Result<()> {
 }
 
 /// For the owner alone, and never through a symbolic link.
-fn options() -> fs::OpenOptions {
+pub(crate) fn options() -> fs::OpenOptions {
     let mut options = fs::OpenOptions::new();
     options.mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
     options

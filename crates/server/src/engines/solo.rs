@@ -11,7 +11,7 @@ use klamm_node::Event;
 use klamm_quorum::solo::{Effect, Solo, SoloError};
 
 use crate::{
-    engines::Order,
+    engines::{Order, with_waiting},
     shared::{Performer, Shared},
 };
 
@@ -65,7 +65,7 @@ impl Driver {
     fn run(mut self, orders: &mpsc::Receiver<Order>) -> bool {
         loop {
             self.carry_out();
-            let mut order = match self.next_wake() {
+            let order = match self.next_wake() {
                 None => match orders.recv() {
                     Ok(order) => Some(order),
                     Err(mpsc::RecvError) => Some(Order::Stop),
@@ -76,13 +76,13 @@ impl Driver {
                     Err(mpsc::RecvTimeoutError::Disconnected) => Some(Order::Stop),
                 },
             };
-            for _ in 0..BATCH_MAX {
+            for order in with_waiting(order, || orders.try_recv().ok(), BATCH_MAX) {
                 match order {
-                    Some(Order::Input(input)) => self.engine.step(input, &mut self.effects),
-                    Some(Order::Stop) => return self.stop(),
-                    None => break,
+                    Order::Input(input) => self.engine.step(input, &mut self.effects),
+                    Order::Stop => return self.stop(),
+                    #[cfg(test)]
+                    Order::Crash => return false,
                 }
-                order = orders.try_recv().ok();
             }
             self.look_at_time();
         }

@@ -1,0 +1,502 @@
+//! Who is alive, and when to elect: the decisions, without clock and network.
+//!
+//! openraft's own timers only know silence, and count from the last vote; here a connection that is refused counts at once, a pause of this process counts for
+//! nothing, and nobody becomes a candidate, which would depose a healthy leader, before a majority has said that it would vote for it (pre-vote).
+//!
+//! ```text
+//!   leader    beats --------> followers: "heard", and an answer
+//!             no answers of a majority for a second: leads no more, says so in its beats, until answers come again
+//!   follower  silence, or the leader's port refuses ---> pre-vote ---majority---> elect
+//! ```
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use klamm_model::BrokerId;
+use klamm_wire::LogPoint;
+
+const fn ms(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+/// Between a leader's signs of life.
+pub(super) const BEAT: Duration = ms(100);
+/// A leader may be silent for a time drawn from this range.
+const SILENCE: (u64, u64) = (300, 600);
+/// Votes are refused by openraft for so long after entries, or its own rare heartbeats, came from a leader.
+pub(super) const LEASE: Duration = ms(250);
+/// A pre-vote round may take this long.
+pub(super) const ROUND: Duration = ms(150);
+/// Until the next round after one that failed: so that two nodes do not keep getting in each other's way.
+const AGAIN: (u64, u64) = (30, 90);
+/// Whoever said yes to another stands back for so long.
+const STAND_BACK: (u64, u64) = (150, 300);
+/// A leader without answers of a majority for so long leads no more.
+pub(super) const QUORUM_PATIENCE: Duration = ms(1000);
+/// Who is woken later than this had no processor, and has missed more than others have.
+const LATE: Duration = ms(100);
+
+/// The Raft as it is now.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Situation {
+    pub(super) term: u64,
+    /// Who was elected in this term.
+    pub(super) leader: Option<BrokerId>,
+    /// A majority of each of these sets decides.
+    pub(super) voters: Vec<BTreeSet<BrokerId>>,
+}
+
+/// What the detector wants.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Wish {
+    /// Ask all voters for a pre-vote; answers come back with this number.
+    Ask { round: u64 },
+    /// Become a candidate.
+    Elect,
+    /// Send a sign of life to everybody.
+    Beat { leads: bool },
+}
+
+/// See the module. Times are since the start of the process.
+#[derive(Debug)]
+pub(super) struct Detector {
+    me: BrokerId,
+    dice: u64,
+    situation: Situation,
+    /// The leader was heard.
+    heard: bool,
+    /// Silence counts from here.
+    quiet_since: Duration,
+    patience: Duration,
+    /// The leader's port refuses.
+    leader_is_gone: bool,
+    /// When entries came last.
+    appended: Option<Duration>,
+    round: Option<Round>,
+    round_count: u64,
+    no_round_before: Duration,
+    /// When each node's last answer was sent for, and when this node began to lead.
+    acked: BTreeMap<BrokerId, Duration>,
+    led_since: Duration,
+    next_beat: Duration,
+    /// The disk does not answer: somebody else may do better.
+    is_stalled: bool,
+    due: Duration,
+    pub(super) elections: u64,
+}
+
+#[derive(Debug)]
+struct Round {
+    number: u64,
+    ends: Duration,
+    granted: BTreeSet<BrokerId>,
+    denied: BTreeSet<BrokerId>,
+}
+
+impl Detector {
+    pub(super) fn new(me: BrokerId, seed: u64, now: Duration) -> Self {
+        let mut detector = Self {
+            me,
+            dice: seed,
+            situation: Situation::default(),
+            heard: false,
+            quiet_since: now,
+            patience: Duration::ZERO,
+            leader_is_gone: false,
+            appended: None,
+            round: None,
+            round_count: 0,
+            no_round_before: Duration::ZERO,
+            acked: BTreeMap::new(),
+            led_since: now,
+            next_beat: now,
+            is_stalled: false,
+            due: now,
+            elections: 0,
+        };
+        detector.patience = detector.draw(SILENCE);
+        detector
+    }
+
+    /// How the Raft is now.
+    pub(super) fn is_now(&mut self, now: Duration, situation: &Situation) {
+        let has_turned = (situation.term, situation.leader) != (self.situation.term, self.situation.leader);
+        self.situation = situation.clone();
+        if has_turned {
+            self.leader_is_gone = false;
+            self.round = None;
+            self.heard = false;
+            self.quiet_since = now;
+            self.patience = self.draw(SILENCE);
+            self.acked.clear();
+            (self.led_since, self.next_beat) = (now, now);
+        }
+    }
+
+    /// Whether the disk does not answer.
+    pub(super) fn stalls(&mut self, is_stalled: bool) {
+        self.is_stalled = is_stalled;
+    }
+
+    /// A sign of life of somebody who leads in `term`, or did.
+    pub(super) fn beat(&mut self, now: Duration, from: BrokerId, term: u64, leads: bool) {
+        let is_newer = self.situation.term < term;
+        if leads && (is_newer || (self.situation.term == term && self.situation.leader == Some(from))) {
+            self.heard = true;
+            self.quiet_since = now;
+            self.leader_is_gone = false;
+            self.round = None;
+        }
+    }
+
+    /// Entries came from a leader, be they none.
+    pub(super) fn appended(&mut self, now: Duration) {
+        self.appended = Some(now);
+    }
+
+    /// A connection broke, and a new one was refused.
+    pub(super) fn refused(&mut self, now: Duration, peer: BrokerId) {
+        if self.situation.leader == Some(peer) && !std::mem::replace(&mut self.leader_is_gone, true) {
+            (self.no_round_before, self.due) = (now, self.due.min(now));
+        }
+    }
+
+    /// There is a connection.
+    pub(super) fn connected(&mut self, peer: BrokerId) {
+        if self.situation.leader == Some(peer) {
+            self.leader_is_gone = false;
+        }
+    }
+
+    /// An answer to a beat that was sent at `sent`, by a node that knows no later term than `term`.
+    pub(super) fn acked(&mut self, peer: BrokerId, term: u64, sent: Duration) {
+        if term <= self.situation.term {
+            let acked = self.acked.entry(peer).or_default();
+            *acked = sent.max(*acked);
+        }
+    }
+
+    /// This node was elected.
+    pub(super) fn is_elected(&self) -> bool {
+        self.situation.leader == Some(self.me)
+    }
+
+    /// This node was elected, a majority hears it, and its disk answers.
+    pub(super) fn leads(&self, now: Duration) -> bool {
+        let is_heard = |node: &BrokerId| {
+            let acked = self.acked.get(node).copied().unwrap_or_default().max(self.led_since);
+            *node == self.me || now.saturating_sub(acked) < QUORUM_PATIENCE
+        };
+        self.is_elected() && !self.is_stalled && self.is_majority(is_heard)
+    }
+
+    /// Somebody would like to be a candidate. `last` is its last entry, `own` this node's.
+    pub(super) fn asked(
+        &mut self,
+        now: Duration,
+        from: BrokerId,
+        last: Option<LogPoint>,
+        own: Option<LogPoint>,
+    ) -> bool {
+        self.forgive(now);
+        // A majority has to suspect the leader: one whose connection is slow does not do.
+        let hears_leader = self.leads(now) || (self.heard && !self.suspects(now));
+        let lease_holds = self.appended.is_some_and(|at| now <= at + LEASE);
+        // Of two that ask at the same time one has to give way.
+        let goes_first = self.round.is_some() && (last, self.me) <= (own, from);
+        if hears_leader || lease_holds || last < own || goes_first {
+            return false;
+        }
+        self.round = None;
+        self.no_round_before = self.no_round_before.max(now + self.draw(STAND_BACK));
+        true
+    }
+
+    /// An answer of a voter.
+    pub(super) fn answered(
+        &mut self,
+        now: Duration,
+        round: u64,
+        from: BrokerId,
+        is_granted: bool,
+        wishes: &mut Vec<Wish>,
+    ) {
+        let Some(own) = self.round.as_mut().filter(|it| it.number == round) else { return };
+        if is_granted {
+            own.granted.insert(from);
+            return self.elect_if_granted(now, wishes);
+        }
+        own.denied.insert(from);
+        let denied = own.denied.clone();
+        if !self.is_majority(|node| !denied.contains(node)) {
+            self.round = None;
+            self.no_round_before = now + self.draw(AGAIN);
+            self.due = self.due.min(self.no_round_before);
+        }
+    }
+
+    /// Time has come, or may have.
+    pub(super) fn wake(&mut self, now: Duration, wishes: &mut Vec<Wish>) {
+        self.forgive(now);
+        if self.is_elected() {
+            if self.next_beat <= now {
+                self.next_beat = now + BEAT;
+                wishes.push(Wish::Beat { leads: self.leads(now) });
+            }
+        } else if self.is_voter() {
+            self.look_for_silence(now, wishes);
+        }
+        self.due = self.next_wake(now);
+    }
+
+    /// When to wake it next.
+    pub(super) fn due(&self) -> Duration {
+        self.due
+    }
+
+    /// What passed while this process did not run is nobody's silence: what was sent meanwhile is only about to be read.
+    fn forgive(&mut self, now: Duration) {
+        let late = now.saturating_sub(self.due);
+        if late <= LATE {
+            return;
+        }
+        self.quiet_since = (self.quiet_since + late).min(now);
+        self.led_since = (self.led_since + late).min(now);
+        self.appended = self.appended.map(|it| (it + late).min(now));
+        self.acked.values_mut().for_each(|it| *it = (*it + late).min(now));
+        if let Some(round) = &mut self.round {
+            round.ends += late;
+        }
+        self.due = now;
+    }
+
+    fn look_for_silence(&mut self, now: Duration, wishes: &mut Vec<Wish>) {
+        if self.round.as_ref().is_some_and(|it| it.ends <= now) {
+            self.round = None;
+            self.no_round_before = now + self.draw(AGAIN);
+        }
+        if self.round.is_none() && self.suspects(now) && self.no_round_before <= now && !self.is_stalled {
+            self.round_count += 1;
+            let number = self.round_count;
+            self.round =
+                Some(Round { number, ends: now + ROUND, granted: [self.me].into(), denied: BTreeSet::new() });
+            wishes.push(Wish::Ask { round: number });
+            self.elect_if_granted(now, wishes);
+        }
+    }
+
+    fn suspects(&self, now: Duration) -> bool {
+        let is_alone = self.situation.leader.is_none() && self.is_majority(|node| *node == self.me);
+        is_alone || self.leader_is_gone || self.patience <= now.saturating_sub(self.quiet_since)
+    }
+
+    fn elect_if_granted(&mut self, now: Duration, wishes: &mut Vec<Wish>) {
+        if self.round.as_ref().is_some_and(|round| self.is_majority(|node| round.granted.contains(node))) {
+            self.round = None;
+            self.elections += 1;
+            // The election may take its time, as voters' disks do.
+            self.no_round_before = now + self.draw(SILENCE);
+            wishes.push(Wish::Elect);
+        }
+    }
+
+    fn next_wake(&self, now: Duration) -> Duration {
+        let next = if self.is_elected() {
+            self.next_beat
+        } else if let Some(round) = &self.round {
+            round.ends
+        } else if self.suspects(now) && self.is_voter() {
+            self.no_round_before
+        } else {
+            self.quiet_since + self.patience
+        };
+        // Also without anything to do, so that a pause is seen.
+        next.clamp(now + ms(1), now + BEAT)
+    }
+
+    fn is_voter(&self) -> bool {
+        self.situation.voters.iter().any(|it| it.contains(&self.me))
+    }
+
+    fn is_majority(&self, has: impl Fn(&BrokerId) -> bool) -> bool {
+        let sets = &self.situation.voters;
+        !sets.is_empty() && sets.iter().all(|set| set.len() / 2 < set.iter().filter(|it| has(it)).count())
+    }
+
+    fn draw(&mut self, (from, to): (u64, u64)) -> Duration {
+        // SplitMix64.
+        self.dice = self.dice.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.dice;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ms(from + (mixed ^ (mixed >> 31)) % (to - from))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ME: BrokerId = BrokerId(1);
+    const OTHER: BrokerId = BrokerId(2);
+    const LEADER: BrokerId = BrokerId(3);
+
+    fn voters() -> Vec<BTreeSet<BrokerId>> {
+        vec![[ME, OTHER, LEADER].into()]
+    }
+
+    fn point(index: u64) -> Option<LogPoint> {
+        Some(LogPoint { term: 1, index })
+    }
+
+    fn following(seed: u64) -> Detector {
+        let mut detector = Detector::new(ME, seed, ms(0));
+        let situation = Situation { term: 4, leader: Some(LEADER), voters: voters() };
+        detector.is_now(ms(0), &situation);
+        detector
+    }
+
+    /// Wakes it as it wants to be woken, until it wants something or time is up.
+    fn run(detector: &mut Detector, from: u64, until: u64, beats: bool) -> Option<(u64, Wish)> {
+        let mut next_beat = from;
+        for now in from..until {
+            if beats && next_beat == now {
+                detector.beat(ms(now), LEADER, 4, true);
+                next_beat += 100;
+            }
+            let mut wishes = Vec::new();
+            if detector.due() <= ms(now) {
+                detector.wake(ms(now), &mut wishes);
+            }
+            if let Some(wish) = wishes.first() {
+                return Some((now, *wish));
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn silence_leads_to_a_round_and_a_majority_of_yes_to_an_election() {
+        for seed in 0..50 {
+            let mut detector = following(seed);
+            assert_eq!(run(&mut detector, 0, 5_000, true), None, "seed {seed}: the leader was heard");
+            let (at, wish) = run(&mut detector, 5_000, 6_000, false).expect("silence");
+            assert!((5_200..5_610).contains(&at), "seed {seed}: {at}");
+            assert_eq!(wish, Wish::Ask { round: 1 });
+            let mut wishes = Vec::new();
+            detector.answered(ms(at + 1), 0, OTHER, true, &mut wishes);
+            detector.answered(ms(at + 1), 1, LEADER, false, &mut wishes);
+            assert_eq!(wishes, [], "another round's, or a no");
+            detector.answered(ms(at + 1), 1, OTHER, true, &mut wishes);
+            assert_eq!(wishes, [Wish::Elect]);
+        }
+    }
+
+    #[test]
+    fn a_refused_connection_counts_at_once_and_a_pause_of_the_own_process_for_nothing() {
+        let mut detector = following(1);
+        run(&mut detector, 0, 1_000, true);
+        detector.refused(ms(1_000), OTHER);
+        assert_eq!(run(&mut detector, 1_000, 1_100, true), None, "it is not the leader");
+        detector.refused(ms(1_100), LEADER);
+        let (at, _) = run(&mut detector, 1_100, 2_000, false).expect("it is gone");
+        assert!(at <= 1_200, "{at}");
+
+        let mut paused = following(1);
+        run(&mut paused, 0, 1_000, true);
+        let mut wishes = Vec::new();
+        paused.wake(ms(60_000), &mut wishes);
+        assert_eq!(wishes, [], "nobody is blamed");
+        assert_eq!(run(&mut paused, 60_001, 60_190, false), None);
+        assert!(run(&mut paused, 60_190, 61_000, false).is_some(), "but silence goes on to count");
+    }
+
+    #[test]
+    fn yes_is_said_only_by_who_hears_no_leader_and_has_no_newer_entries() {
+        let ask = |detector: &mut Detector, now, last| detector.asked(ms(now), OTHER, point(last), point(5));
+        let mut detector = following(1);
+        detector.beat(ms(1_000), LEADER, 4, true);
+        detector.due = ms(1_000);
+        assert!(!ask(&mut detector, 1_050, 9), "the leader is heard");
+        assert!(!ask(&mut detector, 5_000, 9), "this process did not run");
+        assert!(run(&mut detector, 5_000, 6_000, false).is_some(), "it would like to be a candidate itself");
+        detector.round = None;
+        let now = detector.due.as_millis() as u64;
+        assert!(!ask(&mut detector, now, 4), "its log is shorter");
+        assert!(ask(&mut detector, now, 5));
+        detector.appended(ms(now));
+        assert!(!ask(&mut detector, now + 50, 5), "the lease holds");
+        detector.appended = None;
+        detector.beat(ms(now + 60), LEADER, 4, true);
+        assert!(!ask(&mut detector, now + 61, 5), "the leader is heard again");
+        detector.refused(ms(now + 62), LEADER);
+        assert!(ask(&mut detector, now + 63, 5), "the leader is gone");
+        detector.beat(ms(now + 64), LEADER, 4, false);
+        assert!(ask(&mut detector, now + 65, 5), "it says itself that it leads no more");
+    }
+
+    #[test]
+    fn of_two_that_ask_at_the_same_time_one_gives_way() {
+        let mut low = following(1);
+        let mut high = Detector::new(OTHER, 2, ms(0));
+        high.is_now(ms(0), &Situation { term: 4, leader: Some(LEADER), voters: voters() });
+        for detector in [&mut low, &mut high] {
+            detector.refused(ms(10), LEADER);
+            assert_eq!(run(detector, 10, 20, false), Some((10, Wish::Ask { round: 1 })));
+        }
+        assert!(!low.asked(ms(11), OTHER, point(5), point(5)), "the lower number goes first");
+        assert!(high.asked(ms(11), ME, point(5), point(5)));
+        assert!(high.round.is_none(), "and the other waits");
+        let mut longer = following(3);
+        longer.refused(ms(10), LEADER);
+        run(&mut longer, 10, 20, false).expect("it asks");
+        assert!(longer.asked(ms(11), OTHER, point(6), point(5)), "unless the other has more entries");
+    }
+
+    #[test]
+    fn a_round_that_cannot_succeed_any_more_is_followed_soon_by_another() {
+        let mut detector = following(1);
+        detector.refused(ms(10), LEADER);
+        run(&mut detector, 10, 20, false).expect("it asks");
+        let mut wishes = Vec::new();
+        detector.answered(ms(12), 1, LEADER, false, &mut wishes);
+        detector.answered(ms(12), 1, OTHER, false, &mut wishes);
+        let (at, wish) = run(&mut detector, 12, 200, false).expect("it asks again");
+        assert!((42..103).contains(&at), "{at}");
+        assert_eq!(wish, Wish::Ask { round: 2 });
+    }
+
+    #[test]
+    fn a_leader_without_a_majority_leads_no_more_until_answers_come_again() {
+        let mut detector = Detector::new(ME, 1, ms(0));
+        detector.is_now(ms(0), &Situation { term: 4, leader: Some(ME), voters: voters() });
+        assert_eq!(run(&mut detector, 0, 10, false), Some((0, Wish::Beat { leads: true })));
+        detector.acked(OTHER, 4, ms(500));
+        for now in (100..1_500).step_by(100) {
+            detector.wake(ms(now), &mut Vec::new());
+            assert!(detector.leads(ms(now)), "at {now}");
+        }
+        let mut wishes = Vec::new();
+        detector.wake(ms(1_500), &mut wishes);
+        assert_eq!(wishes, [Wish::Beat { leads: false }]);
+        detector.acked(OTHER, 5, ms(1_500));
+        assert!(!detector.leads(ms(1_501)), "who knows a later term does not follow");
+        detector.acked(OTHER, 4, ms(1_500));
+        assert!(detector.leads(ms(1_501)));
+        assert!(!detector.asked(ms(1_501), OTHER, point(9), None), "and votes for nobody else");
+    }
+
+    #[test]
+    fn who_is_alone_elects_itself_at_once_and_who_is_no_voter_never() {
+        let mut alone = Detector::new(ME, 1, ms(0));
+        alone.is_now(ms(0), &Situation { term: 0, leader: None, voters: vec![[ME].into()] });
+        let mut wishes = Vec::new();
+        alone.wake(ms(0), &mut wishes);
+        assert_eq!(wishes.last(), Some(&Wish::Elect));
+        let mut learner = Detector::new(ME, 1, ms(0));
+        learner.is_now(ms(0), &Situation { term: 0, leader: None, voters: vec![[OTHER, LEADER].into()] });
+        assert_eq!(run(&mut learner, 0, 5_000, false), None);
+    }
+}

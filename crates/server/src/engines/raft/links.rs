@@ -1,0 +1,365 @@
+//! Connections to the other members. Each node dials each: questions go out and answers come back on the connection that the asker made.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    io,
+    rc::Rc,
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use klamm_model::BrokerId;
+use klamm_wire::{Greeting, GreetingPurpose, QUORUM_FRAME_BYTES_MAX, QuorumFrame, QuorumMessage};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    sync::{Notify, mpsc, oneshot},
+    task::AbortHandle,
+    time::{sleep, timeout},
+};
+
+use super::{Greet, driver::Event, types::Address};
+
+/// Messages that wait to be written to one node. openraft has a few open questions at a time; more means that nobody reads.
+const QUEUED_MAX: usize = 64;
+/// Of a connection, until the other node has greeted.
+const CONNECT_PATIENCE: Duration = Duration::from_millis(500);
+/// Before a node that refused is tried again, at first and at last.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
+/// What was sent has to be received within this time, or the connection is given up.
+const SENT_PATIENCE: Duration = Duration::from_secs(2);
+/// Greetings are short.
+const GREETING_BYTES_MAX: usize = 4096;
+
+/// There is no answer, and none will come.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection to node {0} broke")]
+pub(super) struct Broken(pub(super) BrokerId);
+
+/// Whether nothing gets through to a node; for tests.
+pub(super) type Cut = Rc<dyn Fn(BrokerId) -> bool>;
+
+/// What all connections share.
+pub(super) struct Links {
+    greet: Greet,
+    events: mpsc::UnboundedSender<Event>,
+    cut: Cut,
+    peers: RefCell<BTreeMap<BrokerId, Rc<Peer>>>,
+}
+
+/// Another member, and the connection that was made to it.
+pub(super) struct Peer {
+    id: BrokerId,
+    address: Address,
+    /// While there is a connection.
+    out: RefCell<Option<mpsc::Sender<Bytes>>>,
+    is_up: Notify,
+    waiting: RefCell<BTreeMap<u64, oneshot::Sender<QuorumMessage>>>,
+    next_number: Cell<u64>,
+    dialer: RefCell<Option<AbortHandle>>,
+    /// It has connected itself, so it is there.
+    is_there: Notify,
+}
+
+impl Links {
+    pub(super) fn new(greet: Greet, events: mpsc::UnboundedSender<Event>, cut: Cut) -> Rc<Self> {
+        Rc::new(Self { greet, events, cut, peers: RefCell::default() })
+    }
+
+    /// These are the other members now.
+    pub(super) fn set(self: &Rc<Self>, members: impl Iterator<Item = (BrokerId, Address)>) {
+        let mut peers = self.peers.borrow_mut();
+        let mut before = std::mem::take(&mut *peers);
+        for (id, address) in members {
+            let peer = match before.remove(&id) {
+                Some(known) if known.address == address => known,
+                elsewhere => {
+                    elsewhere.inspect(|it| it.hang_up());
+                    Peer::dial(self, id, address)
+                }
+            };
+            peers.insert(id, peer);
+        }
+        before.into_values().for_each(|it| it.hang_up());
+    }
+
+    pub(super) fn peer(&self, id: BrokerId) -> Option<Rc<Peer>> {
+        self.peers.borrow().get(&id).cloned()
+    }
+
+    /// Whether this disk is that member's.
+    pub(super) fn is_member(&self, id: BrokerId, directory: uuid::Uuid) -> bool {
+        self.peer(id).is_some_and(|it| it.address.directory == directory)
+    }
+
+    /// Nobody is known yet: the first that writes tells who is.
+    pub(super) fn is_empty(&self) -> bool {
+        self.peers.borrow().is_empty()
+    }
+
+    /// Writes to everybody there is a connection to; who does not read misses it.
+    pub(super) fn tell_all(&self, message: &QuorumMessage) {
+        for peer in self.peers.borrow().values() {
+            let _ = peer.send(peer.number(), message);
+        }
+    }
+
+    pub(super) fn hang_up(&self) {
+        std::mem::take(&mut *self.peers.borrow_mut()).into_values().for_each(|it| it.hang_up());
+    }
+
+    async fn keep_dialing(self: Rc<Self>, peer: Rc<Peer>) {
+        let mut pause = BACK_OFF.0;
+        let mut last_problem = String::new();
+        loop {
+            match self.connect(&peer).await {
+                Ok(stream) => {
+                    last_problem.clear();
+                    let began = tokio::time::Instant::now();
+                    self.talk(&peer, stream).await;
+                    if began.elapsed() >= BACK_OFF.1 {
+                        pause = BACK_OFF.0;
+                        // At once: whether the port refuses now tells whether the process is gone.
+                        continue;
+                    }
+                }
+                Err(error) => {
+                    if error.kind() == io::ErrorKind::ConnectionRefused {
+                        let _ = self.events.send(Event::Refused(peer.id));
+                    }
+                    let problem = error.to_string();
+                    if problem != last_problem {
+                        let Peer { id, address: Address { host, port, .. }, .. } = &*peer;
+                        tracing::info!(peer = %id, host, port, %error, "no connection to a member of the quorum");
+                        last_problem = problem;
+                    }
+                }
+            }
+            tokio::select! {
+                () = sleep(pause) => pause = (pause * 2).min(BACK_OFF.1),
+                () = peer.is_there.notified() => pause = BACK_OFF.0,
+            }
+        }
+    }
+
+    async fn connect(&self, peer: &Peer) -> io::Result<Wired> {
+        let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+        timeout(CONNECT_PATIENCE, self.greet(peer)).await.map_err(late)?
+    }
+
+    async fn greet(&self, peer: &Peer) -> io::Result<Wired> {
+        let Address { host, port, directory } = &peer.address;
+        let stream = TcpStream::connect((host.as_str(), *port)).await?;
+        let mut wired = Wired::new(stream, BytesMut::new())?;
+        let other = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
+        let greeting = (self.greet)(GreetingPurpose::Quorum).encode();
+        wired.stream.write_all(&greeting.map_err(|error| other(error.to_string()))?).await?;
+        let frame = wired.frames.next(&mut wired.stream, GREETING_BYTES_MAX).await?;
+        let answer = Greeting::decode(frame).map_err(|error| other(error.to_string()))?;
+        if let Some(why) = answer.refused {
+            return Err(other(why));
+        }
+        if (answer.node, answer.directory) != (peer.id, *directory) {
+            let (node, found) = (answer.node, answer.directory);
+            return Err(other(format!("node {node} with the disk {found} answers there, not the member's")));
+        }
+        Ok(wired)
+    }
+
+    /// Until the connection breaks.
+    async fn talk(&self, peer: &Rc<Peer>, wired: Wired) {
+        let (out, queued) = mpsc::channel(QUEUED_MAX);
+        *peer.out.borrow_mut() = Some(out);
+        peer.is_up.notify_waiters();
+        let _ = self.events.send(Event::Up(peer.id));
+        let (mut read, mut write) = wired.stream.into_split();
+        let mut frames = wired.frames;
+        let reading = async {
+            loop {
+                let frame = frames.next(&mut read, QUORUM_FRAME_BYTES_MAX).await?;
+                let frame = QuorumFrame::decode(frame)
+                    .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
+                self.answered(peer, frame);
+            }
+        };
+        let ended: io::Result<()> = tokio::select! {
+            ended = reading => ended,
+            ended = write_all(queued, &mut write, || (self.cut)(peer.id)) => ended,
+        };
+        peer.went_down();
+        let error = ended.err().map(|error| error.to_string()).unwrap_or_default();
+        tracing::info!(peer = %peer.id, error, "the connection to a member of the quorum broke");
+    }
+
+    fn answered(&self, peer: &Peer, frame: QuorumFrame) {
+        let QuorumFrame { number, message } = frame;
+        if let QuorumMessage::Beaten { term, sent_ms } = message {
+            let _ = self.events.send(Event::Beaten { from: peer.id, term, sent_ms });
+        } else if let Some(asker) = peer.waiting.borrow_mut().remove(&number) {
+            // Who asked may have given up.
+            let _ = asker.send(message);
+        }
+    }
+
+    /// Serves a connection that another node made. `answer` gets each question, and the queue for what comes of it.
+    pub(super) async fn serve(
+        self: Rc<Self>,
+        from: BrokerId,
+        mut wired: Wired,
+        answer: impl Fn(QuorumFrame, mpsc::Sender<Bytes>) -> bool,
+    ) {
+        if let Some(peer) = self.peer(from).filter(|it| it.out.borrow().is_none()) {
+            peer.is_there.notify_one();
+        }
+        let (out, queued) = mpsc::channel(QUEUED_MAX);
+        let (mut read, mut write) = wired.stream.into_split();
+        let reading = async {
+            loop {
+                let frame = wired.frames.next(&mut read, QUORUM_FRAME_BYTES_MAX).await?;
+                let frame = QuorumFrame::decode(frame)
+                    .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
+                if !answer(frame, out.clone()) {
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, "no engine says such a thing"));
+                }
+            }
+        };
+        let ended: io::Result<()> = tokio::select! {
+            ended = reading => ended,
+            ended = write_all(queued, &mut write, || (self.cut)(from)) => ended,
+        };
+        let error = ended.err().map(|error| error.to_string()).unwrap_or_default();
+        tracing::debug!(peer = %from, error, "a connection of a member of the quorum ended");
+    }
+}
+
+async fn write_all(
+    mut queued: mpsc::Receiver<Bytes>,
+    write: &mut (impl tokio::io::AsyncWrite + Unpin),
+    is_cut: impl Fn() -> bool,
+) -> io::Result<()> {
+    while let Some(frame) = queued.recv().await {
+        if !is_cut() {
+            write.write_all(&frame).await?;
+        }
+    }
+    Ok(())
+}
+
+impl Peer {
+    fn dial(links: &Rc<Links>, id: BrokerId, address: Address) -> Rc<Self> {
+        let peer = Rc::new(Self {
+            id,
+            address,
+            out: RefCell::default(),
+            is_up: Notify::new(),
+            waiting: RefCell::default(),
+            next_number: Cell::new(0),
+            dialer: RefCell::default(),
+            is_there: Notify::new(),
+        });
+        let dialing = tokio::task::spawn_local(Rc::clone(links).keep_dialing(Rc::clone(&peer)));
+        *peer.dialer.borrow_mut() = Some(dialing.abort_handle());
+        peer
+    }
+
+    fn hang_up(&self) {
+        if let Some(dialer) = self.dialer.take() {
+            dialer.abort();
+        }
+        self.went_down();
+    }
+
+    fn went_down(&self) {
+        *self.out.borrow_mut() = None;
+        self.waiting.borrow_mut().clear();
+    }
+
+    fn number(&self) -> u64 {
+        self.next_number.replace(self.next_number.get() + 1)
+    }
+
+    fn send(&self, number: u64, message: &QuorumMessage) -> Result<(), Broken> {
+        let frame = QuorumFrame { number, message: message.clone() };
+        let frame = frame.encode().map_err(|_| Broken(self.id))?;
+        let out = self.out.borrow();
+        let sent = out.as_ref().map(|out| out.try_send(frame).is_ok());
+        sent.filter(|sent| *sent).map(drop).ok_or(Broken(self.id))
+    }
+
+    /// Waits for a connection if there is none, and for the answer. Whoever gives up drops this.
+    pub(super) async fn ask(self: Rc<Self>, message: QuorumMessage) -> Result<QuorumMessage, Broken> {
+        loop {
+            let comes_up = self.is_up.notified();
+            if self.out.borrow().is_some() {
+                break;
+            }
+            comes_up.await;
+        }
+        let number = self.number();
+        let (asker, answer) = oneshot::channel();
+        self.waiting.borrow_mut().insert(number, asker);
+        // Also when this is dropped while it waits.
+        let _forget = Forget { peer: &self, number };
+        self.send(number, &message)?;
+        answer.await.map_err(|_| Broken(self.id))
+    }
+}
+
+struct Forget<'a> {
+    peer: &'a Peer,
+    number: u64,
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.peer.waiting.borrow_mut().remove(&self.number);
+    }
+}
+
+/// A connection, and what was read of it already.
+pub(super) struct Wired {
+    stream: TcpStream,
+    frames: Frames,
+}
+
+impl Wired {
+    pub(super) fn new(stream: TcpStream, read: BytesMut) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        let socket = socket2::SockRef::from(&stream);
+        // A machine that is gone says nothing; so do not wait for it longer than for one that is slow.
+        socket.set_tcp_user_timeout(Some(SENT_PATIENCE))?;
+        let keepalive = socket2::TcpKeepalive::new().with_time(SENT_PATIENCE).with_interval(SENT_PATIENCE);
+        socket.set_tcp_keepalive(&keepalive.with_retries(2))?;
+        Ok(Self { stream, frames: Frames { buffer: read } })
+    }
+}
+
+/// Cuts what is read into frames.
+struct Frames {
+    buffer: BytesMut,
+}
+
+impl Frames {
+    /// The next frame, without its size. Memory is taken for what came, not for what is announced.
+    async fn next(
+        &mut self,
+        from: &mut (impl tokio::io::AsyncRead + Unpin),
+        bytes_max: usize,
+    ) -> io::Result<Bytes> {
+        loop {
+            if let Some(size) = self.buffer.first_chunk::<4>() {
+                let size = usize::try_from(i32::from_be_bytes(*size)).ok().filter(|size| *size <= bytes_max);
+                let size =
+                    size.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a frame of no size"))?;
+                if 4 + size <= self.buffer.len() {
+                    return Ok(self.buffer.split_to(4 + size).freeze().slice(4..));
+                }
+            }
+            self.buffer.reserve(16 << 10);
+            if from.read_buf(&mut self.buffer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+}

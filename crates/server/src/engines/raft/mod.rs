@@ -1,0 +1,250 @@
+//! The engine of a cluster of several nodes: openraft, on a log and a network of our own (`docs/decisions/0005-openraft.md`).
+//!
+//! ```text
+//!   node --orders--> driver --> openraft --> store --jobs--> disk thread --> log, vote
+//!    ^                 |  \        |
+//!    |             detector \      +--> network --> links --> other members
+//!    '--- teller <--- seat <-'--- machine (applied)
+//! ```
+//! All of it but the writing is on one thread, which never waits for the node's lock: a thread of its own tells the node.
+
+mod detector;
+mod disk;
+mod driver;
+mod links;
+mod machine;
+mod network;
+mod seat;
+mod store;
+#[cfg(test)]
+mod tests;
+mod types;
+mod vote;
+
+use std::{
+    collections::VecDeque,
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, mpsc},
+    thread,
+};
+
+use klamm_log::{Files, FilesError, Log, LogDir};
+use klamm_model::BrokerId;
+use klamm_node::Event;
+use klamm_quorum::{
+    Output,
+    raft_log::{DIRECTORY, PARTITION, RaftLog, log_config},
+};
+use klamm_wire::{Ballot, Greeting, GreetingPurpose};
+use openraft::entry::RaftPayload;
+use uuid::Uuid;
+
+use self::{
+    types::{Address, Entry, broker, from_stored},
+    vote::{Kept, VoteError},
+};
+use super::RaftEnds;
+use crate::{
+    identity,
+    shared::{Performer, Shared},
+};
+
+/// How this node greets.
+pub(crate) type Greet = Arc<dyn Fn(GreetingPurpose) -> Greeting + Send + Sync>;
+
+/// Whose log, and where.
+pub(crate) struct RaftConfig {
+    pub(crate) me: BrokerId,
+    /// The log is in the first data directory, and the vote beside it.
+    pub(crate) files: Arc<Files>,
+}
+
+/// A node that votes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Member {
+    pub(crate) id: BrokerId,
+    /// The disk with its log and vote.
+    pub(crate) directory: Uuid,
+    /// Of the listener that is for nodes.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+/// An engine that has read its disk, and has not written anything.
+pub(crate) struct OpenedRaft {
+    me: BrokerId,
+    files: Arc<Files>,
+    log: Option<RaftLog>,
+    entries: VecDeque<Entry>,
+    kept: Kept,
+}
+
+/// What is on the disk cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RaftError {
+    #[error(transparent)]
+    Files(#[from] FilesError),
+    #[error(transparent)]
+    Vote(#[from] VoteError),
+    #[error(
+        "the metadata log is there, but not the file {0} that says whom this node voted for: without it the node could vote twice; bring it back, or start as a new node",
+        vote::FILE_NAME
+    )]
+    VoteLost,
+    #[error(
+        "the file {0} is there, but not the metadata log that belongs to it: the node may have forgotten what it promised; bring it back, or start as a new node",
+        vote::FILE_NAME
+    )]
+    LogLost,
+    #[error(
+        "the metadata log has entries of term {log}, the file {name} is of term {kept}: it is an old copy", name = vote::FILE_NAME
+    )]
+    VoteOld { log: u64, kept: u64 },
+    #[error("the metadata log is not in the first of log.dirs")]
+    Elsewhere,
+    #[error("{0}")]
+    Log(String),
+    #[error("metadata entry {index}: {problem}")]
+    Entry { index: u64, problem: String },
+}
+
+/// Whether there is such an engine's log in the first data directory, and not a lone node's or none.
+pub(crate) fn is_here(data_dir: &Path) -> bool {
+    std::fs::symlink_metadata(data_dir.join(vote::FILE_NAME)).is_ok()
+}
+
+/// Reads log and vote.
+pub(crate) fn open(config: RaftConfig) -> Result<OpenedRaft, RaftError> {
+    let RaftConfig { me, files } = config;
+    let kept = vote::read(&data_dir(&files))?;
+    let found = files.partitions()?.into_iter().find(|it| it.directory == DIRECTORY);
+    if found.as_ref().is_some_and(|it| it.log_dir != LogDir::default()) {
+        return Err(RaftError::Elsewhere);
+    }
+    let opened = match (kept, found) {
+        (None, Some(_)) => return Err(RaftError::VoteLost),
+        (Some(kept), None) if kept != Kept::default() => return Err(RaftError::LogLost),
+        (_, None) => OpenedRaft { me, files, log: None, entries: VecDeque::new(), kept: Kept::default() },
+        (Some(kept), Some(_)) => recover(me, files, kept)?,
+    };
+    let log = opened.entries.back().map_or(0, |it| it.log_id.leader_id.term);
+    let kept = opened.kept.vote.term;
+    if kept < log { Err(RaftError::VoteOld { log, kept }) } else { Ok(opened) }
+}
+
+fn recover(me: BrokerId, files: Arc<Files>, kept: Kept) -> Result<OpenedRaft, RaftError> {
+    let problem = |error: &dyn std::fmt::Display| RaftError::Log(error.to_string());
+    let directory = files.adopt(PARTITION, DIRECTORY);
+    let (log, report) = Log::recover(PARTITION, DIRECTORY.to_owned(), log_config(), &directory)
+        .map_err(|error| problem(&error))?;
+    if let Some(range) = report.damaged.first() {
+        // Entries that this node told others it has are gone: another may rely on them.
+        return Err(RaftError::Log(format!("the metadata log: {range}")));
+    }
+    if report.cut_bytes > 0 {
+        tracing::warn!(?report, "a torn tail is cut off the metadata log");
+    }
+    let mut read =
+        |segment, kind, position, buffer: &mut [u8]| files.read_at(segment, kind, position, buffer);
+    let (log, stored) = RaftLog::recovered(log, &mut read).map_err(|error| problem(&error))?;
+    let entry = |stored: klamm_quorum::raft_log::Stored| {
+        let index = stored.index;
+        from_stored(stored).map_err(|error| RaftError::Entry { index, problem: error.to_string() })
+    };
+    let entries = stored.into_iter().map(entry).collect::<Result<_, _>>()?;
+    Ok(OpenedRaft { me, files, log: Some(log), entries, kept })
+}
+
+fn data_dir(files: &Files) -> PathBuf {
+    files.data_dirs()[0].path().to_owned()
+}
+
+impl OpenedRaft {
+    /// It has never voted and has no entries: it belongs to no cluster yet, as far as this engine knows.
+    pub(crate) fn is_pristine(&self) -> bool {
+        self.kept.vote == Ballot::default() && self.entries.is_empty()
+    }
+}
+
+impl OpenedRaft {
+    /// The members as its log has them, committed or not.
+    pub(crate) fn members(&self) -> Vec<Member> {
+        let memberships = self.entries.iter().rev().filter_map(RaftPayload::get_membership);
+        let nodes = memberships.take(1).flat_map(|it| it.nodes());
+        nodes.map(|(id, address)| Member::at(broker(*id), address)).collect()
+    }
+}
+
+impl Member {
+    fn at(id: BrokerId, Address { directory, host, port }: &Address) -> Self {
+        Self { id, directory: *directory, host: host.clone(), port: *port }
+    }
+}
+
+/// Everything that the engine's own thread needs.
+struct Setup {
+    opened: OpenedRaft,
+    found: Option<Vec<Member>>,
+    greet: Greet,
+    ends: RaftEnds,
+    tell: Box<dyn FnMut(Output) + Send>,
+    world: disk::World,
+    seed: u64,
+    /// Nothing gets through to these nodes.
+    cut: Option<Arc<dyn Fn(BrokerId) -> bool + Send + Sync>>,
+}
+
+/// Starts the engine on threads of its own. `found` is for the founder alone: the cluster begins with exactly these voters. The thread ends by telling whether all
+/// of the log is on disk.
+pub(crate) fn start_raft(
+    shared: Arc<Shared>,
+    opened: OpenedRaft,
+    found: Option<Vec<Member>>,
+    greet: Greet,
+    ends: RaftEnds,
+) -> io::Result<thread::JoinHandle<bool>> {
+    let seed = identity::random_uuid()?.as_u64_pair().0;
+    // Whoever greets before the engine has begun is answered right.
+    ends.members.lock().extend(opened.members().into_iter().map(|it| (it.id, it.directory)));
+    let (tell, told) = mpsc::channel();
+    let teller = Arc::clone(&shared);
+    let teller =
+        thread::Builder::new().name("metadata".to_owned()).spawn(move || tell_node(teller, &told))?;
+    let (operated, fail) = (Arc::clone(&shared), shared);
+    let setup = Setup {
+        world: disk::World {
+            files: Arc::clone(&opened.files),
+            data_dir: data_dir(&opened.files),
+            operated: Box::new(move |op, took| operated.metrics.operated(op, took)),
+            fail: Box::new(move |reason| fail.fail(reason)),
+        },
+        opened,
+        found,
+        greet,
+        ends,
+        // The teller ends only after this.
+        tell: Box::new(move |output| drop(tell.send(output))),
+        seed,
+        cut: None,
+    };
+    thread::Builder::new().name("quorum".to_owned()).spawn(move || {
+        let is_whole = driver::run(setup);
+        if teller.join().is_err() {
+            tracing::error!("the thread that tells the node of metadata had panicked");
+        }
+        is_whole
+    })
+}
+
+/// Steps the node with what the engine says, which takes its lock, and performs what comes of it.
+fn tell_node(shared: Arc<Shared>, told: &mpsc::Receiver<Output>) {
+    /// Entries that are told under one lock.
+    const TOLD_MAX: usize = 256;
+    let mut performer = Performer::new(shared, None);
+    while let Ok(output) = told.recv() {
+        let outputs = std::iter::once(output).chain(told.try_iter().take(TOLD_MAX));
+        performer.events.extend(outputs.map(Event::Quorum));
+        performer.run();
+    }
+}

@@ -1,0 +1,402 @@
+//! What the tests of several engines stand on.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc as sync,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use klamm_log::Files;
+use klamm_model::{BrokerId, ControllerEpoch};
+use klamm_quorum::{
+    Entry, Input, Output, Proposer,
+    contract::{Engines, Witness},
+};
+use klamm_wire::{Greeting, GreetingPurpose};
+use uuid::Uuid;
+
+use crate::engines::{
+    Engine, Order, Orders, QuorumLink,
+    raft::{Greet, Member, OpenedRaft, RaftConfig, RaftError, Setup, data_dir, disk, driver, open, vote},
+};
+
+/// Nothing that a test waits for takes longer, also on a machine with other things to do.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(super) fn open_at(path: &std::path::Path, me: BrokerId) -> Result<OpenedRaft, RaftError> {
+    let files = Arc::new(Files::open(path).expect("the directory can be used"));
+    open(RaftConfig { me, files })
+}
+
+/// A node's place: its directory and its port stay while its processes come and go.
+struct Site {
+    place: tempfile::TempDir,
+    port: u16,
+    running: Option<Running>,
+    incarnation: u64,
+    /// How much longer than it should each operation of its disk takes.
+    slow_ms: Arc<AtomicU64>,
+}
+
+struct Running {
+    engine: Engine,
+    thread: thread::JoinHandle<bool>,
+    listener: thread::JoinHandle<()>,
+    is_closing: Arc<AtomicBool>,
+}
+
+/// Pairs of which nothing gets from the one to the other.
+type Cuts = Arc<Mutex<BTreeSet<(BrokerId, BrokerId)>>>;
+
+/// What a node was told since it started.
+#[derive(Default)]
+pub(super) struct Told {
+    pub(super) leads: Option<ControllerEpoch>,
+    pub(super) leader: Option<BrokerId>,
+    pub(super) entries: Vec<Entry>,
+    /// How many entries it had been told when it first heard whom to ask.
+    pub(super) live_at: Option<usize>,
+    pub(super) resigned_count: usize,
+    proposer: Option<Proposer>,
+}
+
+pub(super) struct Cluster {
+    sites: BTreeMap<BrokerId, Site>,
+    cuts: Cuts,
+    outputs: sync::Receiver<(BrokerId, u64, Output)>,
+    told_to: sync::Sender<(BrokerId, u64, Output)>,
+    pub(super) witness: Witness,
+    pub(super) told: BTreeMap<BrokerId, Told>,
+    seed: u64,
+}
+
+fn directory(id: BrokerId) -> Uuid {
+    Uuid::from_u128(id.0.unsigned_abs().into())
+}
+
+impl Cluster {
+    /// The first founds it.
+    pub(super) fn new(count: i32, seed: u64) -> Self {
+        let (told_to, outputs) = sync::channel();
+        let mut listeners = BTreeMap::new();
+        let mut sites = BTreeMap::new();
+        for id in (1..=count).map(BrokerId) {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+            let port = listener.local_addr().expect("an address").port();
+            listeners.insert(id, listener);
+            let place = tempfile::tempdir().expect("a directory");
+            sites.insert(id, Site { place, port, running: None, incarnation: 0, slow_ms: Arc::default() });
+        }
+        let mut cluster = Self {
+            sites,
+            cuts: Cuts::default(),
+            outputs,
+            told_to,
+            witness: Witness::default(),
+            told: BTreeMap::new(),
+            seed,
+        };
+        let members: Vec<Member> = cluster.members();
+        for (id, listener) in listeners {
+            let found = (id == BrokerId(1)).then(|| members.clone());
+            cluster.start_on(id, listener, found);
+        }
+        cluster
+    }
+
+    fn members(&self) -> Vec<Member> {
+        let member = |(id, site): (&BrokerId, &Site)| Member {
+            id: *id,
+            directory: directory(*id),
+            host: "127.0.0.1".to_owned(),
+            port: site.port,
+        };
+        self.sites.iter().map(member).collect()
+    }
+
+    pub(super) fn ids(&self) -> Vec<BrokerId> {
+        self.sites.keys().copied().collect()
+    }
+
+    /// All but some.
+    pub(super) fn others(&self, but: &[BrokerId]) -> Vec<BrokerId> {
+        self.ids().into_iter().filter(|id| !but.contains(id)).collect()
+    }
+
+    pub(super) fn path(&self, id: BrokerId) -> PathBuf {
+        self.sites[&id].place.path().to_owned()
+    }
+
+    /// Starts a node that is not running.
+    pub(super) fn start(&mut self, id: BrokerId) {
+        let port = self.sites[&id].port;
+        let listener = TcpListener::bind(("127.0.0.1", port)).expect("its port is free again");
+        self.start_on(id, listener, None);
+    }
+
+    fn start_on(&mut self, id: BrokerId, listener: TcpListener, found: Option<Vec<Member>>) {
+        let site = self.sites.get_mut(&id).expect("a node");
+        assert!(site.running.is_none(), "node {id} runs");
+        site.incarnation += 1;
+        let incarnation = site.incarnation;
+        let opened = open_at(site.place.path(), id).expect("what is on its disk can be used");
+        let greet: Greet = Arc::new(move |purpose| Greeting {
+            purpose,
+            node: id,
+            directory: directory(id),
+            incarnation: Uuid::from_u128(incarnation.into()),
+            cluster_id: Some("c".to_owned()),
+            level: 0,
+            refused: None,
+        });
+        let (engine, ends) = Engine::raft();
+        let (told_to, cuts) = (self.told_to.clone(), Arc::clone(&self.cuts));
+        let slow_ms = Arc::clone(&site.slow_ms);
+        self.seed += 1;
+        let setup = Setup {
+            world: disk::World {
+                files: Arc::clone(&opened.files),
+                data_dir: data_dir(&opened.files),
+                operated: Box::new(move |_, _| {
+                    thread::sleep(Duration::from_millis(slow_ms.load(Ordering::Relaxed)));
+                }),
+                fail: Box::new(move |reason| panic!("node {id}: {reason}")),
+            },
+            opened,
+            found,
+            greet: Arc::clone(&greet),
+            ends,
+            tell: Box::new(move |output| drop(told_to.send((id, incarnation, output)))),
+            seed: self.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15),
+            cut: Some(Arc::new(move |to| cuts.lock().expect("nobody panics with it").contains(&(id, to)))),
+        };
+        let thread = thread::spawn(move || driver::run(setup));
+        let is_closing = Arc::new(AtomicBool::new(false));
+        let (closing, taker) = (Arc::clone(&is_closing), engine.clone());
+        let listener = thread::spawn(move || accept(&listener, &closing, &greet, &taker));
+        self.sites.get_mut(&id).expect("a node").running =
+            Some(Running { engine, thread, listener, is_closing });
+        self.told.insert(id, Told::default());
+        self.witness.restarted(id);
+    }
+
+    fn end(&mut self, id: BrokerId, order: Order) -> bool {
+        let site = self.sites.get_mut(&id).expect("a node");
+        let port = site.port;
+        let Running { engine, thread, listener, is_closing } = site.running.take().expect("it runs");
+        // From now on its port refuses.
+        is_closing.store(true, Ordering::SeqCst);
+        drop(TcpStream::connect(("127.0.0.1", port)));
+        listener.join().expect("the listener does not panic");
+        engine.tell(order);
+        let is_whole = thread.join().expect("the engine does not panic");
+        // What it said last died with it.
+        site.incarnation += 1;
+        is_whole
+    }
+
+    /// As a crash of the process.
+    pub(super) fn kill(&mut self, id: BrokerId) {
+        self.end(id, Order::Crash);
+        self.told.remove(&id);
+    }
+
+    /// In order.
+    pub(super) fn stop(&mut self, id: BrokerId) {
+        assert!(self.end(id, Order::Stop), "all of its log is on disk");
+        self.told.remove(&id);
+    }
+
+    /// From now on each operation of the node's disk takes so much longer.
+    pub(super) fn slow_disk(&self, id: BrokerId, by_ms: u64) {
+        self.sites[&id].slow_ms.store(by_ms, Ordering::Relaxed);
+    }
+
+    /// Nothing gets from the one to the other any more.
+    pub(super) fn cut(&mut self, from: &[BrokerId], to: &[BrokerId]) {
+        let mut cuts = self.cuts.lock().expect("nobody panics with it");
+        cuts.extend(from.iter().flat_map(|from| to.iter().map(|to| (*from, *to))));
+    }
+
+    pub(super) fn heal(&mut self) {
+        self.cuts.lock().expect("nobody panics with it").clear();
+    }
+
+    /// The next that an engine says.
+    fn hear(&mut self, patience: Duration) -> Option<(BrokerId, Output)> {
+        let until = Instant::now() + patience;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let (id, incarnation, output) = self.outputs.recv_timeout(left).ok()?;
+            if self.sites[&id].incarnation == incarnation {
+                return Some((id, output));
+            }
+        }
+    }
+
+    /// Takes what engines say until it is as it should be.
+    pub(super) fn until(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let began = Instant::now();
+        while !is_so(self) {
+            let left = PATIENCE.saturating_sub(began.elapsed());
+            let heard = self.hear(left);
+            let (id, output) = heard.unwrap_or_else(|| panic!("{what}: not after {PATIENCE:?}"));
+            self.witness.saw(id, &output);
+            self.note(id, output);
+        }
+    }
+
+    fn note(&mut self, id: BrokerId, output: Output) {
+        let told = self.told.get_mut(&id).expect("it runs");
+        match output {
+            Output::Leader { epoch } => {
+                told.leads = Some(epoch);
+                let mut proposer = Proposer::new(epoch);
+                let first = proposer.propose(b"begin");
+                told.proposer = Some(proposer);
+                self.input(id, first);
+            }
+            Output::NoLongerLeader => {
+                (told.leads, told.proposer) = (None, None);
+                told.resigned_count += 1;
+            }
+            Output::LeaderIs { leader, .. } => {
+                told.leader = leader;
+                if leader.is_some() {
+                    told.live_at.get_or_insert(told.entries.len());
+                }
+            }
+            Output::Committed(entry) => told.entries.push(entry),
+            Output::Snapshot(_) => panic!("nobody makes snapshots"),
+        }
+    }
+
+    fn input(&self, id: BrokerId, input: Input) {
+        self.sites[&id].running.as_ref().expect("it runs").engine.tell(Order::Input(input));
+    }
+
+    /// Somebody leads; who.
+    pub(super) fn leader(&mut self) -> BrokerId {
+        self.leader_of(&self.ids())
+    }
+
+    /// One of these leads.
+    pub(super) fn leader_of(&mut self, ids: &[BrokerId]) -> BrokerId {
+        let leads = |it: &Self, id: &BrokerId| it.told.get(id).is_some_and(|told| told.leads.is_some());
+        self.until("somebody leads", |it| ids.iter().any(|id| leads(it, id)));
+        *ids.iter().find(|id| leads(self, id)).expect("one does")
+    }
+
+    /// The leader proposes something.
+    pub(super) fn propose(&mut self, leader: BrokerId, records: &[u8]) {
+        let told = self.told.get_mut(&leader).expect("it runs");
+        let input = told.proposer.as_mut().expect("it leads").propose(records);
+        self.input(leader, input);
+    }
+
+    /// Some number of entries, each known to these nodes before the next.
+    pub(super) fn work(&mut self, leader: BrokerId, ids: &[BrokerId], count: usize) {
+        for number in 0..count {
+            let records = format!("{leader} {number}").into_bytes();
+            self.propose(leader, &records);
+            let wanted: &[u8] = &records;
+            self.until("an entry is committed everywhere", |it| {
+                let knows = |id: &BrokerId| {
+                    let last = it.told[id].entries.last();
+                    last.is_some_and(|entry| &entry.payload[8..] == wanted)
+                };
+                ids.iter().all(knows) || it.told[&leader].leads.is_none()
+            });
+            assert!(self.told[&leader].leads.is_some(), "node {leader} leads no more");
+        }
+    }
+
+    /// As it is on the disk.
+    pub(super) fn term(&self, id: BrokerId) -> u64 {
+        vote::read(&self.path(id)).expect("it can be read").expect("it is there").vote.term
+    }
+
+    pub(super) fn last_term(&self) -> u64 {
+        self.ids().into_iter().map(|id| self.term(id)).max().expect("there are nodes")
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for id in self.ids() {
+            if self.sites[&id].running.is_some() && !thread::panicking() {
+                self.kill(id);
+            }
+        }
+    }
+}
+
+impl Engine {
+    pub(super) fn is_raft(&self) -> bool {
+        matches!(self.orders, Orders::Raft { .. })
+    }
+}
+
+/// Greets whoever connects, and hands the connection on.
+fn accept(listener: &TcpListener, is_closing: &AtomicBool, greet: &Greet, engine: &Engine) {
+    assert!(engine.is_raft());
+    while let Ok((mut socket, _)) = listener.accept() {
+        if is_closing.load(Ordering::SeqCst) {
+            return;
+        }
+        if let Some(link) = greeted(&mut socket, greet) {
+            socket.set_nonblocking(true).expect("a socket can be");
+            let (from, directory) = link;
+            engine.take_link(QuorumLink { socket, from, directory, read: Vec::new() });
+        }
+    }
+}
+
+fn greeted(socket: &mut TcpStream, greet: &Greet) -> Option<(BrokerId, Uuid)> {
+    socket.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    let mut size = [0; 4];
+    socket.read_exact(&mut size).ok()?;
+    let mut frame = vec![0; i32::from_be_bytes(size).unsigned_abs().min(4096) as usize];
+    socket.read_exact(&mut frame).ok()?;
+    let greeting = Greeting::decode(Bytes::from(frame)).ok()?;
+    assert_eq!(greeting.purpose, GreetingPurpose::Quorum);
+    socket.write_all(&greet(greeting.purpose).encode().ok()?).ok()?;
+    Some((greeting.node, greeting.directory))
+}
+
+impl Engines for Cluster {
+    fn nodes(&self) -> Vec<BrokerId> {
+        self.ids()
+    }
+
+    fn input(&mut self, node: BrokerId, input: Input) {
+        Self::input(self, node, input);
+    }
+
+    fn next(&mut self) -> Option<(BrokerId, Output)> {
+        // While somebody leads, whoever drives this has things to propose; else it has to wait for an election.
+        let somebody_leads = self.told.values().any(|it| it.leads.is_some());
+        let (id, output) = self.hear(Duration::from_millis(if somebody_leads { 8 } else { 5_000 }))?;
+        let told = self.told.get_mut(&id).expect("it runs");
+        match &output {
+            Output::Leader { epoch } => told.leads = Some(*epoch),
+            Output::NoLongerLeader => told.leads = None,
+            _ => {}
+        }
+        Some((id, output))
+    }
+
+    fn restart(&mut self, node: BrokerId) {
+        self.kill(node);
+        self.start(node);
+    }
+}

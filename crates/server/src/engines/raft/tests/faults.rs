@@ -1,0 +1,223 @@
+use std::time::Instant;
+
+use klamm_model::BrokerId;
+use klamm_quorum::contract;
+
+use super::cluster::Cluster;
+
+#[test]
+fn the_contract_holds_over_crashes_of_any_node() {
+    let mut epochs = 0;
+    for seed in 0..3 {
+        let outcome = contract::run(&mut Cluster::new(3, seed), seed, 120);
+        let (accepted, proposed) = (outcome.accepted.len(), outcome.proposed);
+        eprintln!("seed {seed}: {accepted} of {proposed} accepted, {} epochs", outcome.epochs);
+        assert!(0 < accepted, "seed {seed}: nothing was tried");
+        epochs += outcome.epochs;
+    }
+    assert!(3 < epochs, "no leader ever crashed");
+}
+
+#[test]
+fn when_the_leader_dies_another_leads_soon() {
+    let mut cluster = Cluster::new(3, 100);
+    let mut took = Vec::new();
+    for _ in 0..6 {
+        let leader = cluster.leader();
+        let all = cluster.ids();
+        cluster.work(leader, &all, 3);
+        let others = cluster.others(&[leader]);
+        let began = Instant::now();
+        cluster.kill(leader);
+        let next = cluster.leader_of(&others);
+        took.push(began.elapsed().as_millis());
+        cluster.work(next, &others, 3);
+        cluster.start(leader);
+        cluster.until("the one that died is told all again", |it| {
+            it.told[&leader].entries.len() == it.told[&next].entries.len()
+                && it.told[&leader].leader == Some(next)
+        });
+    }
+    took.sort_unstable();
+    eprintln!("a leader that dies, milliseconds until another is told that it leads: {took:?}");
+    assert!(took[took.len() / 2] <= 500, "{took:?}");
+}
+
+#[test]
+fn a_leader_that_is_cut_off_leads_no_more_another_does_and_nobody_fights_when_it_is_back() {
+    let mut cluster = Cluster::new(3, 200);
+    let mut took = Vec::new();
+    for _ in 0..4 {
+        let leader = cluster.leader();
+        let all = cluster.ids();
+        cluster.work(leader, &all, 1);
+        let others = cluster.others(&[leader]);
+        let before = cluster.last_term();
+        let began = Instant::now();
+        cluster.cut(&[leader], &others);
+        cluster.cut(&others, &[leader]);
+        let next = cluster.leader_of(&others);
+        took.push(began.elapsed().as_millis());
+        cluster.until("it knows that it leads no more", |it| it.told[&leader].leads.is_none());
+        cluster.work(next, &others, 3);
+        let after = cluster.last_term();
+        assert!(after <= before + 2, "{} elections for one leader that was cut off", after - before);
+        cluster.heal();
+        cluster.until("the one that was cut off follows", |it| {
+            it.told[&leader].leader == Some(next)
+                && it.told[&leader].entries.len() == it.told[&next].entries.len()
+        });
+        cluster.work(next, &all, 20);
+        assert_eq!(cluster.last_term(), after, "an election although all hear their leader");
+    }
+    took.sort_unstable();
+    eprintln!("a leader that is silent, milliseconds until another is told that it leads: {took:?}");
+    assert!(took[took.len() / 2] <= 1_000, "{took:?}");
+}
+
+#[test]
+fn a_leader_that_is_only_not_heard_or_only_does_not_hear_is_replaced_too() {
+    for hears in [true, false] {
+        let mut cluster = Cluster::new(3, 300);
+        let leader = cluster.leader();
+        let all = cluster.ids();
+        cluster.work(leader, &all, 1);
+        let others = cluster.others(&[leader]);
+        let began = Instant::now();
+        if hears {
+            cluster.cut(&[leader], &others);
+        } else {
+            cluster.cut(&others, &[leader]);
+        }
+        let next = cluster.leader_of(&others);
+        eprintln!("hears: {hears}: another leads after {} ms", began.elapsed().as_millis());
+        cluster.until("it knows that it leads no more", |it| it.told[&leader].leads.is_none());
+        let after = cluster.last_term();
+        cluster.heal();
+        cluster.until("it follows", |it| it.told[&leader].leader == Some(next));
+        cluster.work(next, &all, 20);
+        assert_eq!(cluster.last_term(), after, "an election although all hear their leader");
+    }
+}
+
+#[test]
+fn a_follower_that_hears_nothing_disturbs_nobody() {
+    let mut cluster = Cluster::new(3, 400);
+    let leader = cluster.leader();
+    let all = cluster.ids();
+    cluster.work(leader, &all, 1);
+    let before = cluster.last_term();
+    let deaf = cluster.others(&[leader])[0];
+    let rest = cluster.others(&[deaf]);
+    cluster.cut(&[leader], &[deaf]);
+    // Longer than it is patient.
+    let began = Instant::now();
+    while began.elapsed().as_millis() < 2_000 {
+        cluster.work(leader, &rest, 1);
+    }
+    assert_eq!((cluster.term(deaf), cluster.last_term()), (before, before), "it stood for an election");
+    cluster.heal();
+    cluster.until("it is told what it missed", |it| {
+        it.told[&deaf].entries.len() == it.told[&leader].entries.len()
+    });
+    cluster.work(leader, &all, 5);
+    assert_eq!(cluster.last_term(), before);
+    assert_eq!(cluster.told[&leader].resigned_count, 0);
+}
+
+#[test]
+fn a_slow_disk_costs_nobody_the_lead_and_one_that_does_not_answer_does() {
+    let mut cluster = Cluster::new(3, 450);
+    let leader = cluster.leader();
+    let all = cluster.ids();
+    cluster.work(leader, &all, 1);
+    let before = cluster.last_term();
+    // A write and a sync: longer than a leader may be silent.
+    all.iter().for_each(|id| cluster.slow_disk(*id, 500));
+    cluster.work(leader, &all, 2);
+    assert_eq!((cluster.told[&leader].resigned_count, cluster.last_term()), (0, before));
+    all.iter().for_each(|id| cluster.slow_disk(*id, 0));
+    cluster.work(leader, &all, 1);
+
+    cluster.slow_disk(leader, 4_500);
+    cluster.propose(leader, b"it is not known what becomes of this");
+    cluster.until("it leads no more", |it| it.told[&leader].leads.is_none());
+    let others = cluster.others(&[leader]);
+    let next = cluster.leader_of(&others);
+    cluster.slow_disk(leader, 0);
+    cluster.work(next, &all, 2);
+}
+
+#[test]
+fn without_a_majority_nobody_leads_and_with_it_all_goes_on() {
+    let mut cluster = Cluster::new(3, 500);
+    let leader = cluster.leader();
+    let all = cluster.ids();
+    cluster.work(leader, &all, 2);
+    let others = cluster.others(&[leader]);
+    others.iter().for_each(|id| cluster.kill(*id));
+    cluster.until("it knows that it leads no more", |it| it.told[&leader].leads.is_none());
+    let had = cluster.told[&leader].entries.clone();
+    cluster.start(others[0]);
+    let two = [leader, others[0]];
+    let next = cluster.leader_of(&two);
+    cluster.work(next, &two, 2);
+    assert!(cluster.told[&others[0]].entries.starts_with(&had), "what was committed is there");
+    cluster.start(others[1]);
+    cluster.work(next, &all, 2);
+}
+
+#[test]
+fn after_a_restart_of_all_everything_is_told_again_before_anybody_is_told_whom_to_ask() {
+    let mut cluster = Cluster::new(3, 600);
+    let leader = cluster.leader();
+    let all = cluster.ids();
+    cluster.work(leader, &all, 10);
+    let had = cluster.told[&leader].entries.clone();
+    all.iter().for_each(|id| cluster.stop(*id));
+    all.iter().for_each(|id| cluster.start(*id));
+    let next = cluster.leader();
+    cluster.work(next, &all, 2);
+    for id in &all {
+        let told = &cluster.told[id];
+        assert!(told.entries.starts_with(&had), "node {id} was told something else");
+        assert!(Some(had.len()) <= told.live_at, "node {id} was told too early whom to ask");
+    }
+}
+
+#[test]
+fn one_node_alone_is_a_quorum_and_is_told_its_past_again() {
+    let mut cluster = Cluster::new(1, 700);
+    let me = BrokerId(1);
+    assert_eq!(cluster.leader(), me);
+    cluster.work(me, &[me], 5);
+    let had = cluster.told[&me].entries.clone();
+    cluster.kill(me);
+    cluster.start(me);
+    assert_eq!(cluster.leader(), me);
+    assert_eq!(cluster.told[&me].entries, had);
+    cluster.work(me, &[me], 1);
+}
+
+#[test]
+fn proposals_that_come_faster_than_they_are_committed_keep_their_order() {
+    let mut cluster = Cluster::new(3, 800);
+    let leader = cluster.leader();
+    let began = Instant::now();
+    for number in 0..3_000_u32 {
+        cluster.propose(leader, &number.to_be_bytes());
+    }
+    cluster.propose(leader, &vec![7; klamm_quorum::rules::RECORDS_BYTES_MAX]);
+    cluster.propose(leader, &vec![8; klamm_quorum::rules::RECORDS_BYTES_MAX]);
+    cluster.propose(leader, b"end");
+    cluster.until("all of them are told everywhere", |it| {
+        it.told.values().all(|told| told.entries.last().is_some_and(|it| &it.payload[8..] == b"end"))
+    });
+    eprintln!("3,000 proposals and two of the largest size: {} ms", began.elapsed().as_millis());
+    let numbers: Vec<u32> = cluster.told[&leader]
+        .entries
+        .iter()
+        .filter_map(|it| Some(u32::from_be_bytes(it.payload[8..].try_into().ok()?)))
+        .collect();
+    assert!(numbers.into_iter().eq(0..3_000), "a proposal is missing, or out of order");
+}

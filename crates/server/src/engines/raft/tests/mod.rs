@@ -1,0 +1,5 @@
+//! Several engines in one process, each with files and sockets of its own.
+
+mod cluster;
+mod faults;
+mod files;
