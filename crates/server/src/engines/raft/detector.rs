@@ -27,6 +27,8 @@ pub(super) const BEAT: Duration = ms(100);
 const SILENCE: (u64, u64) = (300, 600);
 /// Votes are refused by openraft for so long after entries, or its own rare heartbeats, came from a leader.
 pub(super) const LEASE: Duration = ms(250);
+/// After so many elections in vain, each of which doubles the time until the next, it stays as it is.
+const VAIN_MAX: u32 = 3;
 /// A pre-vote round may take this long.
 pub(super) const ROUND: Duration = ms(150);
 /// Until the next round after one that failed: so that two nodes do not keep getting in each other's way.
@@ -70,6 +72,8 @@ pub(super) struct Detector {
     /// Silence counts from here.
     quiet_since: Duration,
     patience: Duration,
+    /// Terms without a leader since there was one.
+    vain_terms: u32,
     /// The leader's port refuses.
     leader_is_gone: bool,
     /// When entries came last.
@@ -104,6 +108,7 @@ impl Detector {
             heard: false,
             quiet_since: now,
             patience: Duration::ZERO,
+            vain_terms: 0,
             leader_is_gone: false,
             appended: None,
             round: None,
@@ -129,7 +134,9 @@ impl Detector {
             self.round = None;
             self.heard = false;
             self.quiet_since = now;
-            self.patience = self.draw(SILENCE);
+            self.vain_terms = if situation.leader.is_some() { 0 } else { self.vain_terms + 1 };
+            // Where disks are slow votes take longer: the next candidate must not come before they are there.
+            self.patience = self.draw(SILENCE) * (1 << self.vain_terms.saturating_sub(1).min(VAIN_MAX));
             self.acked.clear();
             (self.led_since, self.next_beat) = (now, now);
         }
@@ -296,7 +303,7 @@ impl Detector {
         if self.round.as_ref().is_some_and(|round| self.is_majority(|node| round.granted.contains(node))) {
             self.round = None;
             self.elections += 1;
-            // The election may take its time, as voters' disks do.
+            // Until the own vote is there the situation is the old one.
             self.no_round_before = now + self.draw(SILENCE);
             wishes.push(Wish::Elect);
         }
@@ -486,6 +493,24 @@ mod tests {
         detector.acked(OTHER, 4, ms(1_500));
         assert!(detector.leads(ms(1_501)));
         assert!(!detector.asked(ms(1_501), OTHER, point(9), None), "and votes for nobody else");
+    }
+
+    #[test]
+    fn elections_in_vain_come_less_and_less_often() {
+        let mut detector = following(1);
+        let mut at = 0;
+        for (term, patience) in
+            [(5, 300..610), (6, 600..1_210), (7, 1_200..2_410), (8, 2_400..4_810), (9, 2_400..4_810)]
+        {
+            detector.is_now(ms(at), &Situation { term, leader: None, voters: voters() });
+            let (asks, _) = run(&mut detector, at, at + 10_000, false).expect("it asks");
+            assert!(patience.contains(&(asks - at)), "term {term}: after {} ms", asks - at);
+            detector.answered(ms(asks), detector.round_count, OTHER, true, &mut Vec::new());
+            at = asks + 20;
+        }
+        detector.is_now(ms(at), &Situation { term: 10, leader: Some(LEADER), voters: voters() });
+        detector.is_now(ms(at), &Situation { term: 11, leader: None, voters: voters() });
+        assert!(detector.patience <= ms(600), "as at first once there was a leader");
     }
 
     #[test]

@@ -1,49 +1,33 @@
 //! The thread on which the Raft runs, and what holds its parts together.
 
-use std::{
-    cell::{Cell, RefCell},
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    future::pending,
-    rc::Rc,
-    sync::Arc,
-    time::Duration,
-};
+use std::{cell::RefCell, collections::VecDeque, future::pending, rc::Rc, sync::Arc, time::Duration};
 
-use bytes::{Bytes, BytesMut};
 use klamm_model::{BrokerId, ControllerEpoch};
-use klamm_quorum::Input;
-use klamm_wire::{AppendOutcome, QuorumFrame, QuorumMessage};
-use openraft::{
-    Config, Raft, ServerState, SnapshotPolicy,
-    metrics::RaftServerMetrics,
-    raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest},
-};
+use klamm_quorum::{Input, PAYLOAD_BYTES_MAX};
+use klamm_wire::QuorumMessage;
+use openraft::{Config, Raft, ServerState, SnapshotPolicy, metrics::RaftServerMetrics};
 use tokio::{
-    net::TcpStream,
     sync::{mpsc, watch},
-    task::{LocalSet, spawn_local},
-    time::{Instant, sleep_until, timeout},
+    task::LocalSet,
+    time::{Instant, sleep_until},
 };
 
 use super::{
-    Member, Setup,
-    detector::{Detector, LEASE, ROUND, Situation, Wish},
+    Setup,
+    detector::{Detector, LEASE, Situation, Wish},
     disk::{self, Busy, Job},
-    links::{Links, Wired},
+    hub::Hub,
+    links::Links,
     machine::Machine,
     network::Network,
     seat::{Seat, View},
     store::{Memory, Store},
-    types::{
-        Address, Command, PROPOSAL_BYTES, Proposal, Types, broker, from_ballot, from_point, from_wire,
-        raft_id, to_ballot, to_point,
-    },
+    types::{Address, Command, PROPOSAL_BYTES, Proposal, broker, raft_id},
 };
-use crate::engines::{Members, Order, QuorumLink, RaftEnds, with_waiting};
+use crate::engines::{Order, QuorumLink, RaftEnds, with_waiting};
 
-/// An answer to entries is waited for so long, the other node's sync included. It is also the time between openraft's own heartbeats, by which a follower that was
-/// away is found; the signs of life that matter are the detector's.
-const ANSWER_MS: u64 = 500;
+/// Between openraft's own heartbeats, by which a follower that missed something is found; the signs of life that matter are the detector's.
+const HEARTBEAT_MS: u64 = 500;
 /// Writes that are under way at the same time. What comes meanwhile goes together in the next.
 const WRITES_MAX: usize = 4;
 /// Of one write, unless a single proposal has more.
@@ -54,9 +38,6 @@ const CLAIM_PAUSE: Duration = Duration::from_millis(50);
 const DISK_PATIENCE: Duration = Duration::from_secs(3);
 /// Orders that are taken at once.
 const ORDERS_MAX: usize = 256;
-/// Questions of one connection that are not answered yet. openraft asks one thing after another, and repeats what took too long.
-const QUESTIONS_MAX: usize = 32;
-
 /// Something happened on this thread.
 #[derive(Debug)]
 pub(super) enum Event {
@@ -162,201 +143,18 @@ async fn drive(setup: Setup, jobs: std::sync::mpsc::Sender<Job>, busy: Arc<Busy>
     }
 }
 
-/// What the timers mean is in the detector: elections come from there alone, so `election_timeout_min` is how long an answer to a vote is waited for, and
-/// `election_timeout_max` the lease.
+/// Elections come from the detector alone, so of `election_timeout` only the maximum means something: the lease.
 fn config() -> Config {
     let lease_ms = LEASE.as_millis() as u64;
     Config {
         cluster_name: "klamm".to_owned(),
-        heartbeat_interval: ANSWER_MS,
+        heartbeat_interval: HEARTBEAT_MS,
         election_timeout_min: lease_ms - 1,
         election_timeout_max: lease_ms,
         max_payload_entries: 4096,
         snapshot_policy: SnapshotPolicy::Never,
         enable_elect: false,
         ..Config::default()
-    }
-}
-
-/// The parts, for tasks that answer other nodes too.
-struct Hub {
-    me: BrokerId,
-    start: Instant,
-    raft: Raft<Types>,
-    metrics: watch::Receiver<RaftServerMetrics<u64, Address>>,
-    store: Store,
-    seat: Rc<RefCell<Seat>>,
-    detector: RefCell<Detector>,
-    links: Rc<Links>,
-    members: Members,
-    events: mpsc::UnboundedSender<Event>,
-}
-
-impl Hub {
-    fn now(&self) -> Duration {
-        self.start.elapsed()
-    }
-
-    fn happened(&self, event: Event) {
-        // Nobody listens only when all of it ends.
-        let _ = self.events.send(event);
-    }
-
-    async fn found(&self, members: Vec<Member>) {
-        let nodes: BTreeMap<u64, Address> = members
-            .into_iter()
-            .map(|it| (raft_id(it.id), Address { directory: it.directory, host: it.host, port: it.port }))
-            .collect();
-        // The first election is asked for at once.
-        self.know(nodes.iter());
-        match self.raft.initialize(nodes).await {
-            Ok(()) => tracing::info!("the quorum is founded"),
-            Err(error) => tracing::warn!(%error, "the quorum was founded before"),
-        }
-    }
-
-    /// These are the members.
-    fn know<'a>(&self, nodes: impl Iterator<Item = (&'a u64, &'a Address)>) {
-        let nodes: BTreeMap<BrokerId, Address> =
-            nodes.map(|(id, address)| (broker(*id), address.clone())).collect();
-        *self.members.lock() = nodes.iter().map(|(id, address)| (*id, address.directory)).collect();
-        self.links.set(nodes.into_iter().filter(|(id, _)| *id != self.me));
-    }
-
-    async fn end(&self) {
-        self.links.hang_up();
-        if let Err(error) = self.raft.shutdown().await {
-            tracing::error!(%error, "the quorum's engine had panicked");
-        }
-    }
-
-    fn take_link(self: &Rc<Self>, link: QuorumLink) {
-        let QuorumLink { socket, from, directory, read } = link;
-        if !self.links.is_empty() && !self.links.is_member(from, directory) {
-            tracing::warn!(node = %from, %directory, "it is no member of the quorum, or has another disk: not listened to");
-            return;
-        }
-        let wired = TcpStream::from_std(socket).and_then(|it| Wired::new(it, BytesMut::from(&read[..])));
-        match wired {
-            Ok(wired) => {
-                let (hub, open) = (Rc::clone(self), Rc::new(Cell::new(0)));
-                let answer = move |frame, out| hub.answer(from, frame, out, &open);
-                spawn_local(Rc::clone(&self.links).serve(from, wired, answer));
-            }
-            Err(error) => tracing::warn!(node = %from, %error, "its connection cannot be used"),
-        }
-    }
-
-    /// Answers a question of another node, at once or from a task. `false` if no engine would ask that.
-    fn answer(
-        self: &Rc<Self>,
-        from: BrokerId,
-        frame: QuorumFrame,
-        out: mpsc::Sender<Bytes>,
-        open: &Rc<Cell<usize>>,
-    ) -> bool {
-        let QuorumFrame { number, message } = frame;
-        match message {
-            QuorumMessage::Beat { term, leads, sent_ms } => {
-                self.detector.borrow_mut().beat(self.now(), from, term, leads);
-                let term = self.metrics.borrow().vote.leader_id.term;
-                send(&out, number, QuorumMessage::Beaten { term, sent_ms });
-            }
-            QuorumMessage::PreVote { last, .. } => {
-                let own = self.store.last();
-                let is_granted = self.detector.borrow_mut().asked(self.now(), from, last, own);
-                send(&out, number, QuorumMessage::PreVoted { is_granted });
-            }
-            QuorumMessage::Vote { vote, last } => {
-                let request = VoteRequest::new(from_ballot(vote), last.map(from_point));
-                self.in_a_task(number, out, open, async |hub: &Self| {
-                    let answer = hub.raft.vote(request).await.ok()?;
-                    Some(QuorumMessage::Voted {
-                        vote: to_ballot(&answer.vote),
-                        is_granted: answer.vote_granted,
-                        last: answer.last_log_id.map(to_point),
-                    })
-                });
-            }
-            QuorumMessage::Append { vote, previous, committed, entries } => {
-                let Ok(entries) = entries.into_iter().map(from_wire).collect::<Result<Vec<_>, _>>() else {
-                    return false;
-                };
-                let request = AppendEntriesRequest {
-                    vote: from_ballot(vote),
-                    prev_log_id: previous.map(from_point),
-                    entries,
-                    leader_commit: committed.map(from_point),
-                };
-                self.in_a_task(number, out, open, async |hub: &Self| hub.append(request).await);
-            }
-            _ => return false,
-        }
-        open.get() <= QUESTIONS_MAX
-    }
-
-    fn in_a_task<F>(self: &Rc<Self>, number: u64, out: mpsc::Sender<Bytes>, open: &Rc<Cell<usize>>, answer: F)
-    where
-        F: AsyncFnOnce(&Self) -> Option<QuorumMessage> + 'static,
-    {
-        let (hub, open) = (Rc::clone(self), Rc::clone(open));
-        open.set(open.get() + 1);
-        spawn_local(async move {
-            send(&out, number, answer(&hub).await.unwrap_or(QuorumMessage::Failed));
-            open.set(open.get() - 1);
-        });
-    }
-
-    async fn append(&self, request: AppendEntriesRequest<Types>) -> Option<QuorumMessage> {
-        if let Some(committed) = request.leader_commit {
-            self.seat.borrow_mut().heard_of_committed(committed.index);
-        }
-        let outcome = match self.raft.append_entries(request).await.ok()? {
-            AppendEntriesResponse::Success => AppendOutcome::Done,
-            AppendEntriesResponse::PartialSuccess(upto) => AppendOutcome::Partly(upto.map(to_point)),
-            AppendEntriesResponse::Conflict => AppendOutcome::Conflict,
-            AppendEntriesResponse::HigherVote(vote) => AppendOutcome::Deposed(to_ballot(&vote)),
-        };
-        if !matches!(outcome, AppendOutcome::Deposed(_)) {
-            self.detector.borrow_mut().appended(self.now());
-        }
-        Some(QuorumMessage::Appended(outcome))
-    }
-
-    fn ask_for_pre_votes(self: &Rc<Self>, round: u64, situation: &Situation) {
-        let voters: BTreeSet<BrokerId> = situation.voters.iter().flatten().copied().collect();
-        let message = QuorumMessage::PreVote { term: situation.term, last: self.store.last() };
-        for peer in voters.into_iter().filter(|it| *it != self.me) {
-            let (hub, message) = (Rc::clone(self), message.clone());
-            spawn_local(async move {
-                let Some(link) = hub.links.peer(peer) else { return };
-                let answer = timeout(ROUND, link.ask(message)).await;
-                if let Ok(Ok(QuorumMessage::PreVoted { is_granted })) = answer {
-                    hub.happened(Event::PreVoted { from: peer, round, is_granted });
-                }
-            });
-        }
-    }
-
-    /// Writes a command; openraft orders commands as they are given to it here.
-    async fn write(&self, command: Command, told: impl FnOnce(bool) -> Event + 'static) {
-        let events = self.events.clone();
-        match self.raft.client_write_ff(command).await {
-            Ok(answer) => {
-                spawn_local(async move {
-                    let is_done = matches!(answer.await, Ok(Ok(_)));
-                    let _ = events.send(told(is_done));
-                });
-            }
-            Err(_) => self.happened(told(false)),
-        }
-    }
-}
-
-fn send(out: &mpsc::Sender<Bytes>, number: u64, message: QuorumMessage) {
-    if let Ok(frame) = (QuorumFrame { number, message }).encode() {
-        // Who does not read gets no answer, and asks again by another connection.
-        let _ = out.try_send(frame);
     }
 }
 
@@ -414,6 +212,9 @@ impl Driver {
     }
 
     fn take(&mut self, input: Input) {
+        if let Input::Propose { payload, .. } = &input {
+            assert!(payload.len() <= PAYLOAD_BYTES_MAX, "a proposal of {} bytes", payload.len());
+        }
         match input {
             Input::Propose { epoch, payload } if self.hub.seat.borrow().leading() == Some(epoch) => {
                 self.pending.push_back(Proposal { epoch, payload });

@@ -11,6 +11,7 @@
 mod detector;
 mod disk;
 mod driver;
+mod hub;
 mod links;
 mod machine;
 mod network;

@@ -3,13 +3,17 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    time::Duration,
 };
 
 use bytes::{Buf, BufMut, Bytes, BytesMut, TryGetError};
 use klamm_model::{BrokerId, ControllerEpoch, LeaderEpoch};
 use klamm_quorum::raft_log::Stored;
 use klamm_wire::{Ballot, LogPoint, QuorumEntry};
-use openraft::{CommittedLeaderId, EntryPayload, LeaderId, LogId, Membership, RaftLogId as _, Vote};
+use openraft::{
+    AsyncRuntime, CommittedLeaderId, EntryPayload, LeaderId, LogId, Membership, OptionalSend, RaftLogId as _,
+    TokioRuntime, Vote,
+};
 use uuid::Uuid;
 
 openraft::declare_raft_types!(
@@ -20,7 +24,71 @@ openraft::declare_raft_types!(
         NodeId = u64,
         Node = Address,
         SnapshotData = Bytes,
+        AsyncRuntime = Patient,
 );
+
+/// Tokio, but answers of other nodes are waited for longer than openraft's timers say: it waits for a vote no longer than its lease is, and that has to be short,
+/// while a vote that counts was synced twice.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Patient;
+
+/// A disk that takes longer than this is of no use to a quorum. A connection that is of none ends by itself.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
+
+impl AsyncRuntime for Patient {
+    type JoinError = <TokioRuntime as AsyncRuntime>::JoinError;
+    type JoinHandle<T: OptionalSend + 'static> = <TokioRuntime as AsyncRuntime>::JoinHandle<T>;
+    type Sleep = <TokioRuntime as AsyncRuntime>::Sleep;
+    type Instant = <TokioRuntime as AsyncRuntime>::Instant;
+    type TimeoutError = <TokioRuntime as AsyncRuntime>::TimeoutError;
+    type Timeout<R, T: Future<Output = R> + OptionalSend> = <TokioRuntime as AsyncRuntime>::Timeout<R, T>;
+    type ThreadLocalRng = <TokioRuntime as AsyncRuntime>::ThreadLocalRng;
+    type OneshotSender<T: OptionalSend> = <TokioRuntime as AsyncRuntime>::OneshotSender<T>;
+    type OneshotReceiverError = <TokioRuntime as AsyncRuntime>::OneshotReceiverError;
+    type OneshotReceiver<T: OptionalSend> = <TokioRuntime as AsyncRuntime>::OneshotReceiver<T>;
+
+    fn spawn<T>(future: T) -> Self::JoinHandle<T::Output>
+    where
+        T: Future + OptionalSend + 'static,
+        T::Output: OptionalSend + 'static,
+    {
+        TokioRuntime::spawn(future)
+    }
+
+    fn sleep(duration: Duration) -> Self::Sleep {
+        TokioRuntime::sleep(duration)
+    }
+
+    fn sleep_until(deadline: Self::Instant) -> Self::Sleep {
+        TokioRuntime::sleep_until(deadline)
+    }
+
+    fn timeout<R, F: Future<Output = R> + OptionalSend>(
+        duration: Duration,
+        future: F,
+    ) -> Self::Timeout<R, F> {
+        TokioRuntime::timeout(duration.max(ANSWER_PATIENCE), future)
+    }
+
+    fn timeout_at<R, F: Future<Output = R> + OptionalSend>(
+        deadline: Self::Instant,
+        future: F,
+    ) -> Self::Timeout<R, F> {
+        TokioRuntime::timeout_at(deadline, future)
+    }
+
+    fn is_panic(join_error: &Self::JoinError) -> bool {
+        TokioRuntime::is_panic(join_error)
+    }
+
+    fn thread_rng() -> Self::ThreadLocalRng {
+        TokioRuntime::thread_rng()
+    }
+
+    fn oneshot<T: OptionalSend>() -> (Self::OneshotSender<T>, Self::OneshotReceiver<T>) {
+        TokioRuntime::oneshot()
+    }
+}
 
 pub(crate) type Entry = openraft::Entry<Types>;
 
