@@ -30,7 +30,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const PURE: &[&str] = &["model", "wire", "log", "quorum", "replica", "cluster", "coordinator", "node"];
 
 /// Packages that bring the world with them.
-const WORLD: &[&str] = &["tokio", "mio", "socket2", "rand", "getrandom", "arc-swap", "parking_lot"];
+const WORLD: &[&str] =
+    &["tokio", "openraft", "mio", "socket2", "rand", "getrandom", "arc-swap", "parking_lot"];
 
 /// The one file of a deciding crate that touches the world.
 const FILES: &str = "crates/log/src/files.rs";

@@ -29,6 +29,8 @@ const SILENCE: (u64, u64) = (300, 600);
 pub(super) const LEASE: Duration = ms(250);
 /// After so many elections in vain, each of which doubles the time until the next, it stays as it is.
 const VAIN_MAX: u32 = 3;
+/// Until a leader is heard, there are so many writes one after another: the votes of both, that it is elected, and its first entry.
+const ELECTION_WRITES: u32 = 4;
 /// A pre-vote round may take this long.
 pub(super) const ROUND: Duration = ms(150);
 /// Until the next round after one that failed: so that two nodes do not keep getting in each other's way.
@@ -87,6 +89,8 @@ pub(super) struct Detector {
     next_beat: Duration,
     /// The disk does not answer: somebody else may do better.
     is_stalled: bool,
+    /// What the disk needed of late for one thing.
+    disk_took: Duration,
     due: Duration,
     pub(super) elections: u64,
 }
@@ -118,6 +122,7 @@ impl Detector {
             led_since: now,
             next_beat: now,
             is_stalled: false,
+            disk_took: Duration::ZERO,
             due: now,
             elections: 0,
         };
@@ -134,17 +139,21 @@ impl Detector {
             self.round = None;
             self.heard = false;
             self.quiet_since = now;
+            self.patience = self.draw(SILENCE);
             self.vain_terms = if situation.leader.is_some() { 0 } else { self.vain_terms + 1 };
-            // Where disks are slow votes take longer: the next candidate must not come before they are there.
-            self.patience = self.draw(SILENCE) * (1 << self.vain_terms.saturating_sub(1).min(VAIN_MAX));
+            if 0 < self.vain_terms {
+                // The next candidate must not come before the votes for this one are on disk, and its first entry.
+                self.patience *= 1 << (self.vain_terms - 1).min(VAIN_MAX);
+                self.patience += (self.disk_took * ELECTION_WRITES).min(ms(SILENCE.1 << VAIN_MAX));
+            }
             self.acked.clear();
             (self.led_since, self.next_beat) = (now, now);
         }
     }
 
-    /// Whether the disk does not answer.
-    pub(super) fn stalls(&mut self, is_stalled: bool) {
-        self.is_stalled = is_stalled;
+    /// How this node's disk does, as others' disks are likely to do.
+    pub(super) fn disk(&mut self, is_stalled: bool, took: Duration) {
+        (self.is_stalled, self.disk_took) = (is_stalled, took);
     }
 
     /// A sign of life of somebody who leads in `term`, or did.
@@ -511,6 +520,11 @@ mod tests {
         detector.is_now(ms(at), &Situation { term: 10, leader: Some(LEADER), voters: voters() });
         detector.is_now(ms(at), &Situation { term: 11, leader: None, voters: voters() });
         assert!(detector.patience <= ms(600), "as at first once there was a leader");
+        detector.disk(false, ms(500));
+        detector.is_now(ms(at), &Situation { term: 12, leader: Some(LEADER), voters: voters() });
+        assert!(detector.patience <= ms(600), "a leader need not write to be heard");
+        detector.is_now(ms(at), &Situation { term: 13, leader: None, voters: voters() });
+        assert!(ms(2_300) <= detector.patience, "an election on such disks takes its time");
     }
 
     #[test]

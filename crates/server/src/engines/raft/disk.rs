@@ -58,11 +58,13 @@ pub(super) struct Busy {
     start: Instant,
     /// Milliseconds since the start, and 1; 0 is idle.
     since: AtomicU64,
+    /// Milliseconds that a job took of late: the longest, which counts half with each that comes after.
+    took: AtomicU64,
 }
 
 impl Busy {
     fn new() -> Self {
-        Self { start: Instant::now(), since: AtomicU64::new(0) }
+        Self { start: Instant::now(), since: AtomicU64::new(0), took: AtomicU64::new(0) }
     }
 
     pub(super) fn for_how_long(&self) -> Duration {
@@ -72,12 +74,20 @@ impl Busy {
         }
     }
 
+    pub(super) fn of_late(&self) -> Duration {
+        Duration::from_millis(self.took.load(Ordering::Relaxed))
+    }
+
     fn begin(&self) {
         self.since.store(self.start.elapsed().as_millis() as u64 + 1, Ordering::Relaxed);
     }
 
     fn end(&self) {
-        self.since.store(0, Ordering::Relaxed);
+        let took = self.for_how_long().as_millis() as u64;
+        if self.since.swap(0, Ordering::Relaxed) != 0 {
+            let before = self.took.load(Ordering::Relaxed);
+            self.took.store(took.max(before / 2), Ordering::Relaxed);
+        }
     }
 }
 
@@ -89,6 +99,8 @@ pub(super) struct World {
     pub(super) files: Arc<Files>,
     pub(super) data_dir: PathBuf,
     pub(super) operated: Operated,
+    /// Writing a vote took that long.
+    pub(super) voted: Box<dyn Fn(Duration) + Send>,
     /// The disk has failed.
     pub(super) fail: Box<dyn Fn(String) + Send>,
 }
@@ -218,8 +230,12 @@ impl Worker {
     /// Whether it is on disk. A full disk is waited for.
     fn keep(&mut self, kept: &Kept) -> bool {
         loop {
+            let began = Instant::now();
             match vote::store(&self.world.data_dir, kept) {
-                Ok(()) => return true,
+                Ok(()) => {
+                    (self.world.voted)(began.elapsed());
+                    return true;
+                }
                 Err(error) if error.kind() == io::ErrorKind::StorageFull => {
                     tracing::error!("the disk is full: this node cannot vote");
                     thread::sleep(PAUSE);

@@ -61,6 +61,7 @@ pub(super) fn run(mut setup: Setup) -> bool {
     let world = disk::World {
         fail: Box::new(|_| {}),
         operated: Box::new(|_, _| {}),
+        voted: Box::new(|_| {}),
         files: Arc::clone(&setup.world.files),
         data_dir: setup.world.data_dir.clone(),
     };
@@ -75,9 +76,11 @@ pub(super) fn run(mut setup: Setup) -> bool {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     match runtime {
         Ok(runtime) => {
-            // All tasks end with it, and with them whoever could give the disk more to do.
             let local = LocalSet::new();
             local.block_on(&runtime, drive(setup, disk.jobs, disk.busy));
+            // All tasks end with it, and with them whoever could give the disk more to do. Whoever looks up a name may stay for a while.
+            drop(local);
+            runtime.shutdown_background();
         }
         Err(error) => tracing::error!(%error, "cannot start the thread of the quorum"),
     }
@@ -296,7 +299,7 @@ impl Driver {
         let mut wishes = Vec::new();
         let view = {
             let mut detector = self.hub.detector.borrow_mut();
-            detector.stalls(DISK_PATIENCE < self.busy.for_how_long());
+            detector.disk(DISK_PATIENCE < self.busy.for_how_long(), self.busy.of_late());
             if detector.due() <= now {
                 detector.wake(now, &mut wishes);
             }

@@ -4,6 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
     io,
+    net::SocketAddr,
     rc::Rc,
     time::Duration,
 };
@@ -13,7 +14,7 @@ use klamm_model::BrokerId;
 use klamm_wire::{Greeting, GreetingPurpose, QUORUM_FRAME_BYTES_MAX, QuorumFrame, QuorumMessage};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpStream, lookup_host},
     sync::{Notify, mpsc, oneshot},
     task::AbortHandle,
     time::{sleep, timeout},
@@ -25,6 +26,8 @@ use super::{Greet, driver::Event, types::Address};
 const QUEUED_MAX: usize = 64;
 /// Of a connection, until the other node has greeted.
 const CONNECT_PATIENCE: Duration = Duration::from_millis(500);
+/// Of a name.
+const RESOLVE_PATIENCE: Duration = Duration::from_secs(5);
 /// Before a node that refused is tried again, at first and at last.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 /// What was sent has to be received within this time, or the connection is given up.
@@ -143,14 +146,24 @@ impl Links {
         }
     }
 
+    /// By the first of its addresses that is good for it.
     async fn connect(&self, peer: &Peer) -> io::Result<Wired> {
         let late = |_| io::Error::from(io::ErrorKind::TimedOut);
-        timeout(CONNECT_PATIENCE, self.greet(peer)).await.map_err(late)?
+        let Address { host, port, .. } = &peer.address;
+        let addresses =
+            timeout(RESOLVE_PATIENCE, lookup_host((host.as_str(), *port))).await.map_err(late)??;
+        let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        for address in addresses {
+            match timeout(CONNECT_PATIENCE, self.greet(peer, address)).await.map_err(late).flatten() {
+                Ok(wired) => return Ok(wired),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
     }
 
-    async fn greet(&self, peer: &Peer) -> io::Result<Wired> {
-        let Address { host, port, directory } = &peer.address;
-        let stream = TcpStream::connect((host.as_str(), *port)).await?;
+    async fn greet(&self, peer: &Peer, address: SocketAddr) -> io::Result<Wired> {
+        let stream = TcpStream::connect(address).await?;
         let mut wired = Wired::new(stream, BytesMut::new())?;
         let other = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
         let greeting = (self.greet)(GreetingPurpose::Quorum).encode();
@@ -160,7 +173,7 @@ impl Links {
         if let Some(why) = answer.refused {
             return Err(other(why));
         }
-        if (answer.node, answer.directory) != (peer.id, *directory) {
+        if (answer.node, answer.directory) != (peer.id, peer.address.directory) {
             let (node, found) = (answer.node, answer.directory);
             return Err(other(format!("node {node} with the disk {found} answers there, not the member's")));
         }

@@ -218,6 +218,7 @@ pub(crate) fn start_raft(
             files: Arc::clone(&opened.files),
             data_dir: data_dir(&opened.files),
             operated: Box::new(move |op, took| operated.metrics.operated(op, took)),
+            voted: Box::new(|took| tracing::debug!(ms = took.as_millis() as u64, "a vote was written")),
             fail: Box::new(move |reason| fail.fail(reason)),
         },
         opened,

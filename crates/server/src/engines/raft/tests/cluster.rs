@@ -160,15 +160,20 @@ impl Cluster {
         });
         let (engine, ends) = Engine::raft();
         let (told_to, cuts) = (self.told_to.clone(), Arc::clone(&self.cuts));
-        let slow_ms = Arc::clone(&site.slow_ms);
+        let pause = {
+            let slow_ms = Arc::clone(&site.slow_ms);
+            move || thread::sleep(Duration::from_millis(slow_ms.load(Ordering::Relaxed)))
+        };
         self.seed += 1;
         let setup = Setup {
             world: disk::World {
                 files: Arc::clone(&opened.files),
                 data_dir: data_dir(&opened.files),
-                operated: Box::new(move |_, _| {
-                    thread::sleep(Duration::from_millis(slow_ms.load(Ordering::Relaxed)));
+                operated: Box::new({
+                    let pause = pause.clone();
+                    move |_, _| pause()
                 }),
+                voted: Box::new(move |_| pause()),
                 fail: Box::new(move |reason| panic!("node {id}: {reason}")),
             },
             opened,

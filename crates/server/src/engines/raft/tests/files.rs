@@ -34,6 +34,7 @@ impl StoreBuilder<Types, Store, Machine, tempfile::TempDir> for Builder {
             data_dir: data_dir(&files),
             files,
             operated: Box::new(|_, _| {}),
+            voted: Box::new(|_| {}),
             // The suite drops its directory first.
             fail: Box::new(|_| {}),
         };
