@@ -8,6 +8,7 @@ mod offsets;
 mod refusals;
 mod rig;
 mod statics;
+mod storms;
 mod whatever;
 
 use expect_test::{Expect, expect};
