@@ -24,7 +24,7 @@ from group_members import BEAT_MS, SESSION_MS, Hub, members_of
 from harness import Wire, text
 
 PARTITIONS = 4
-SIZES = {"members": 1000, "at_once": 100, "commit_groups": 100, "commits": {"durable": 10_000, "relaxed": 50_000}, "groups": 100_000, "firsts": 20, "deaths": 3}
+SIZES = {"members": 1000, "at_once": 100, "commit_groups": 100, "commits": {"durable": 30_000, "relaxed": 50_000}, "groups": 100_000, "firsts": 20, "deaths": 3}
 # How long one round goes on beginning anew: for Kafka a new group takes three seconds and more.
 AGAIN_S_MAX = 10
 CASES = ["first-record", "leave-classic", "leave-consumer", "death-classic", "death-consumer", "restart-classic", "restart-consumer", "commits",
