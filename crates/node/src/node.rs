@@ -92,7 +92,7 @@ pub struct Node {
     /// Partitions whose logs here cannot be used: those that are damaged, and those that have failed.
     offline: Arc<BTreeSet<TopicPartition>>,
     /// Directories, by topic name and partition, whose deletion is under way; a new partition of that name has to wait.
-    pub(crate) leaving: BTreeMap<(Arc<str>, PartitionIndex), TopicPartition>,
+    pub(crate) leaving: BTreeMap<(Arc<str>, PartitionIndex), BTreeSet<TopicPartition>>,
     /// Directories that are free again.
     freed: Vec<(Arc<str>, PartitionIndex)>,
     /// Directories with records of which it is not known whose they are.
@@ -380,7 +380,8 @@ impl Node {
         if self.offline.contains(&key) {
             Arc::make_mut(&mut self.offline).remove(&key);
         }
-        let freed: Vec<_> = self.leaving.extract_if(.., |_, leaving| *leaving == key).collect();
+        let freed: Vec<_> =
+            self.leaving.extract_if(.., |_, left| left.remove(&key) && left.is_empty()).collect();
         self.freed.extend(freed.into_iter().map(|(directory, _)| directory));
     }
 

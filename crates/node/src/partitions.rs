@@ -104,6 +104,12 @@ impl Node {
         partition.leader.map(|leader| (leader, partition.leader_epoch))
     }
 
+    /// Whether a partition that is hosted here is so only until its log is gone: what is under way to a slow disk may take long.
+    pub(crate) fn is_deleted(&self, key: TopicPartition) -> bool {
+        let is_idle = self.hosted.get(&key).is_some_and(|it| matches!(it.replica.role(), Role::Idle));
+        is_idle && self.image.topic(key.topic).is_none()
+    }
+
     /// What to tell somebody who asks for a partition that this node does not have.
     pub(crate) fn why_not_hosted(&self, key: TopicPartition, by_id: bool) -> ErrorCode {
         match (self.image.topic(key.topic), self.image.partition(key)) {
@@ -256,7 +262,7 @@ impl Node {
     /// A partition left this node by a committed decision: its topic was deleted, or it moved to others. Its log goes, and whoever waits is told `code`.
     pub(crate) fn delete_partition(&mut self, key: TopicPartition, code: ErrorCode, out: &mut Vec<Effect>) {
         let Some(hosted) = self.hosted.get_mut(&key) else { return };
-        self.leaving.insert((Arc::clone(&hosted.name), key.partition), key);
+        self.leaving.entry((Arc::clone(&hosted.name), key.partition)).or_default().insert(key);
         let progress = hosted.replica.delete(&mut self.ops);
         self.flush_ops(out);
         self.fail_waits(key, None, code, out);
@@ -270,7 +276,7 @@ impl Node {
     /// in the way of a topic of the same name.
     pub(crate) fn delete_unhosted(&mut self, name: &Arc<str>, key: TopicPartition, out: &mut Vec<Effect>) {
         if self.damaged.remove(&key) | self.found.remove(&key).is_some() {
-            self.leaving.insert((Arc::clone(name), key.partition), key);
+            self.leaving.entry((Arc::clone(name), key.partition)).or_default().insert(key);
             self.ops.push(DiskOp { partition: key, id: OpId(1), action: DiskAction::DeletePartition });
             self.flush_ops(out);
         }

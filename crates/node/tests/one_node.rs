@@ -554,6 +554,32 @@ fn a_topic_created_again_waits_for_the_directory_of_the_deleted_one() {
 }
 
 #[test]
+fn a_topic_is_gone_for_whoever_names_its_id_while_its_log_still_is_on_the_way_out() {
+    let mut world = World::new();
+    let id = world.create("t", 1);
+    let delete = klamm_wire::DeleteTopicsRequest { topic_names: vec!["t".into()], ..Default::default() };
+    let sequence = world.send(Request::DeleteTopics(delete), 5);
+    world.response(sequence);
+    assert_eq!(world.disk.len(), 1, "the disk has not deleted it yet");
+
+    let partition =
+        produce::PartitionProduceData { records: Some(Records::Bytes(batch(1, None))), ..Default::default() };
+    let topic =
+        produce::TopicProduceData { topic_id: id, partition_data: vec![partition], ..Default::default() };
+    let request = ProduceRequest { acks: -1, topic_data: vec![topic], ..Default::default() };
+    let sequence = world.send(Request::Produce(request), 13);
+    assert_eq!(world.produced(sequence).0, ErrorCode::UnknownTopicId);
+
+    let partition =
+        fetch::FetchPartition { current_leader_epoch: -1, last_fetched_epoch: -1, ..Default::default() };
+    let topic = fetch::FetchTopic { topic_id: id, partitions: vec![partition], ..Default::default() };
+    let request = FetchRequest { session_epoch: -1, topics: vec![topic], ..Default::default() };
+    let sequence = world.send(Request::Fetch(request), 13);
+    let Response::Fetch(fetched) = world.response(sequence) else { panic!("another answer") };
+    assert_eq!(fetched.responses[0].partitions[0].error_code, ErrorCode::UnknownTopicId.code());
+}
+
+#[test]
 fn the_shortest_rests_leave_time_for_everything_else() {
     let mut world = World::with(|config| {
         for (key, value) in [("log.cleaner.backoff.ms", "0"), ("log.scrub.interval.ms", "1")] {

@@ -233,6 +233,7 @@ impl Request {
         let key = TopicPartition { topic: topic.ok_or(ErrorCode::UnknownTopicOrPartition)?, partition };
         match node.hosted.get(&key) {
             None => Err(node.why_not_hosted(key, self.is_by_id())),
+            Some(_) if node.is_deleted(key) => Err(node.why_not_hosted(key, self.is_by_id())),
             Some(hosted) if hosted.settings.is_internal => Err(ErrorCode::InvalidTopicException),
             Some(_) => Ok(key),
         }

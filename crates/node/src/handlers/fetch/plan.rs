@@ -217,7 +217,8 @@ impl Fetch {
         asked: &WantedPartition,
         bytes_max: u32,
     ) -> Result<FetchAnswer, ErrorCode> {
-        let replica = node.replica(key).ok_or_else(|| node.why_not_hosted(key, self.version >= 13))?;
+        let replica = node.replica(key).filter(|_| !node.is_deleted(key));
+        let replica = replica.ok_or_else(|| node.why_not_hosted(key, self.version >= 13))?;
         let from = Offset::from_wire(asked.offset).ok_or(ErrorCode::OffsetOutOfRange)?;
         let current_epoch = LeaderEpoch::from_wire(asked.current_leader_epoch);
         let last_epoch = LeaderEpoch::from_wire(asked.last_fetched_epoch);
