@@ -19,8 +19,8 @@ use klamm_coordinator::{
     group::{self, GroupConfig, Groups},
     transaction::{self, TransactionConfig, Transactions},
 };
-use klamm_model::{ErrorCode, LeaderEpoch, Tick, TopicPartition};
-use klamm_replica::Role;
+use klamm_model::{ErrorCode, LeaderEpoch, Offset, Tick, TopicPartition};
+use klamm_replica::{Replica, Role, Sabotage};
 
 use crate::{ConnectionId, Effect, Now, handlers::producer_ids, node::Node};
 
@@ -89,6 +89,11 @@ impl Kind {
 /// Whether transactions may write to a topic: of those that the cluster keeps for itself, groups' offsets alone are part of them.
 pub(crate) fn has_transactions(topic: &str) -> bool {
     topic == Kind::Groups.topic() || !topic_name::is_internal(topic)
+}
+
+/// Below that, what waits may leave.
+fn released_below(replica: &Replica, sabotage: Sabotage) -> Offset {
+    if sabotage.answer_before_committed { replica.log().end() } else { replica.high_watermark() }
 }
 
 /// All shards, and who waits for them.
@@ -355,7 +360,7 @@ impl Node {
         // What is let go may make the shard decide on more.
         while let Some(shard) = self.coordinators.shards.get_mut(&key)
             && let Some(hosted) = self.hosted.get(&key)
-            && let Some(output) = shard.pop_committed(hosted.replica.high_watermark())
+            && let Some(output) = shard.pop_committed(released_below(&hosted.replica, self.sabotage))
         {
             match output {
                 Output::Answer(id, said) => {

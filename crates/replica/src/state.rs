@@ -56,6 +56,8 @@ pub struct Sabotage {
     pub forget_producer_state: bool,
     /// What was found to be damaged is served like everything else.
     pub forget_damage: bool,
+    /// Coordinators answer when their records are appended, and not when they are committed.
+    pub answer_before_committed: bool,
     /// Every record is old enough to be deleted, those of the segment that grows too.
     pub retention_ignores_age: bool,
 }

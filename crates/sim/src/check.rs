@@ -15,6 +15,7 @@ use crate::{
     client::Place,
     groups::Groups,
     outcomes::Outcomes,
+    renewals::{self, Renewals},
     replicas::Replicas,
     stored::{Commits, Ending, Fate, FinalRecord, Stored},
     timeline::Timeline,
@@ -79,6 +80,8 @@ pub struct Checker {
     pub outcomes: Outcomes,
     /// What transactional producers told.
     pub transfers: Transfers,
+    /// What became of a topic that is made anew.
+    pub renewals: Renewals,
     /// What members of groups told.
     pub groups: Groups,
     passed_over: BTreeSet<(Place, bool, i64, i64, usize)>,
@@ -221,6 +224,7 @@ impl Checker {
     pub fn conclude(&mut self, logs: &BTreeMap<TopicPartition, Vec<u8>>) {
         let image = self.replicas.newest_image();
         let mut records = BTreeMap::new();
+        let mut renewed = BTreeMap::new();
         let mut commits = Commits::new();
         let mut endings = BTreeSet::new();
         for (partition, bytes) in logs {
@@ -230,6 +234,7 @@ impl Checker {
             match &**topic {
                 "__transaction_state" => self.look_at_transactions(&stored),
                 "__consumer_offsets" => commits.append(&mut stored.commits()),
+                renewals::NAME => _ = renewed.insert(*partition, stored.records()),
                 _ => {
                     let place = Place { topic: Arc::from(&**topic), partition: partition.partition.0 };
                     records.insert(place, (*partition, stored.records()));
@@ -241,6 +246,7 @@ impl Checker {
         self.outcomes.conclude(&named, &mut self.findings);
         self.transfers.conclude(&named, &commits, &mut self.findings);
         self.groups.conclude(&named, &mut self.findings);
+        self.renewals.conclude(&renewed, &self.replicas, &mut self.findings);
         self.what_was_read_is_still_there(&named);
         self.what_was_passed_over_does_not_count(&named);
         for name in &self.topics {

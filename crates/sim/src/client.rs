@@ -18,12 +18,14 @@ pub mod consumer;
 pub mod member;
 mod pool;
 pub mod producer;
+pub mod renewer;
 pub mod teller;
 
 pub use admin::Admin;
 pub use consumer::Consumer;
 pub use member::{GroupPlan, Member};
 pub use producer::Producer;
+pub use renewer::Renewer;
 pub use teller::Teller;
 
 /// What clients do wrong on purpose.
@@ -107,6 +109,8 @@ pub enum Kind {
     Member(Box<Member>),
     /// Creates topics.
     Admin(Box<Admin>),
+    /// Deletes its topic and makes it anew.
+    Renewer(Box<Renewer>),
 }
 
 impl Client {
@@ -131,6 +135,7 @@ impl Client {
             Kind::Consumer(it) => it.wake(scene),
             Kind::Member(it) => it.wake(scene),
             Kind::Admin(it) => it.wake(scene),
+            Kind::Renewer(it) => it.wake(scene),
         }
         self.plan_wake(self.next_wake(), scene.timeline);
     }
@@ -149,6 +154,7 @@ impl Client {
             Kind::Consumer(it) => it.answered(scene, server, token, answer),
             Kind::Member(it) => it.answered(scene, server, token, answer),
             Kind::Admin(it) => it.answered(scene, server, token, answer),
+            Kind::Renewer(it) => it.answered(scene, server, token, answer),
         }
         self.plan_wake(self.next_wake(), scene.timeline);
     }
@@ -160,6 +166,7 @@ impl Client {
             Kind::Consumer(it) => it.next_wake(),
             Kind::Member(it) => it.next_wake(),
             Kind::Admin(it) => it.next_wake(),
+            Kind::Renewer(it) => it.next_wake(),
         }
     }
 
@@ -178,6 +185,7 @@ impl Client {
             Kind::Teller(it) => it.calm_down(),
             Kind::Consumer(it) => it.calm_down(),
             Kind::Member(it) => it.calm_down(),
+            Kind::Renewer(it) => it.calm_down(),
             Kind::Admin(_) => {}
         }
         self.plan_wake(Some(timeline.now()), timeline);
@@ -189,8 +197,9 @@ impl Client {
             Kind::Producer(it) if !it.is_done() => Some(it.waits_for()),
             Kind::Teller(it) if !it.is_done() => Some(it.waits_for()),
             Kind::Admin(it) if !it.is_done() => Some(it.waits_for()),
+            Kind::Renewer(it) if !it.is_done() => Some(it.waits_for()),
             Kind::Member(it) => it.waits_for(),
-            Kind::Producer(_) | Kind::Teller(_) | Kind::Consumer(_) | Kind::Admin(_) => None,
+            _ => None,
         }
     }
 
@@ -198,7 +207,7 @@ impl Client {
     pub fn as_consumer(&self) -> Option<&Consumer> {
         match &self.kind {
             Kind::Consumer(it) => Some(it),
-            Kind::Producer(_) | Kind::Teller(_) | Kind::Member(_) | Kind::Admin(_) => None,
+            _ => None,
         }
     }
 
@@ -206,7 +215,7 @@ impl Client {
     pub fn as_member(&self) -> Option<&Member> {
         match &self.kind {
             Kind::Member(it) => Some(it),
-            Kind::Producer(_) | Kind::Teller(_) | Kind::Consumer(_) | Kind::Admin(_) => None,
+            _ => None,
         }
     }
 }

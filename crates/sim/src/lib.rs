@@ -19,6 +19,7 @@ pub mod groups;
 pub mod machine;
 pub mod network;
 pub mod outcomes;
+pub mod renewals;
 pub mod replicas;
 pub mod stored;
 pub mod timeline;
@@ -30,8 +31,8 @@ pub use world::{BrokerSabotage, Options, Outcome, Sabotage, Workload, run};
 
 /// Machines in the world.
 pub const NODE_COUNT: usize = 3;
-/// Clients in the world: three who write, two who read, one who creates topics.
-pub const CLIENT_COUNT: usize = 6;
+/// Clients in the world: five who write and read, one who creates topics, one who deletes its own and makes it anew.
+pub const CLIENT_COUNT: usize = 7;
 /// Everybody who is on the network.
 pub const PARTY_COUNT: usize = NODE_COUNT + CLIENT_COUNT;
 

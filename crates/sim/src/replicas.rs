@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use klamm_cluster::{Image, record};
 use klamm_log::{DiskAction, DiskOp, Prefix};
-use klamm_model::{BatchHeader, LeaderEpoch, Offset, TopicPartition};
+use klamm_model::{BatchHeader, LeaderEpoch, Offset, TopicId, TopicPartition};
 use klamm_node::Node;
 use klamm_quorum::{Entry, Filter, Output, Verdict};
 use klamm_replica::{Replica, Role};
@@ -17,6 +17,7 @@ use crate::{
     check::Findings,
     coverage::Coverage,
     disk::Disk,
+    renewals,
     timeline::{Life, SECOND, Timeline},
 };
 
@@ -70,6 +71,8 @@ pub struct Replicas {
     controllers: BTreeMap<i32, Life>,
     /// How many batches of a partition were committed when the leader of an epoch was elected.
     committed_at_election: BTreeMap<(TopicPartition, LeaderEpoch), usize>,
+    /// The topics that were made one after the other under one name, and the metadata offsets at which they were.
+    renewed: Vec<(TopicId, u64)>,
     /// When a partition last had too few replicas in sync, where it has enough now.
     lacked_until: BTreeMap<TopicPartition, u64>,
     entries: usize,
@@ -92,6 +95,7 @@ impl Default for Replicas {
             image_seen: [None; NODE_COUNT],
             controllers: BTreeMap::new(),
             committed_at_election: BTreeMap::new(),
+            renewed: Vec::new(),
             lacked_until: BTreeMap::new(),
             entries: 0,
         }
@@ -232,6 +236,11 @@ impl Replicas {
             ));
             self.count(&records, &mut timeline.coverage);
             for record in &records {
+                if let record::Record::Topic { name, id } = record
+                    && name == renewals::NAME
+                {
+                    self.renewed.push((*id, accepted.offset));
+                }
                 let record::Record::PartitionChange(change) = record else { continue };
                 if self.lacks_replicas(change.partition) {
                     self.lacked_until.insert(change.partition, timeline.now());
@@ -267,6 +276,21 @@ impl Replicas {
     /// The metadata after everything that was committed.
     pub fn newest_image(&self) -> Image {
         self.image.clone()
+    }
+
+    /// The metadata that a node has applied, if it runs.
+    pub fn image_of(&self, node: usize) -> Option<&Image> {
+        self.images.get(self.image_seen[node]? as usize)
+    }
+
+    /// The topics that were made one after the other under one name, and the metadata offsets at which they were.
+    pub fn renewed(&self) -> &[(TopicId, u64)] {
+        &self.renewed
+    }
+
+    /// Whether it is one of them.
+    pub fn is_renewed(&self, id: TopicId) -> bool {
+        self.renewed.iter().any(|(it, _)| *it == id)
     }
 
     /// Whether fewer replicas are in sync than the topic asks for.

@@ -8,7 +8,7 @@ use std::{
 
 use klamm_client::group::GroupProtocol;
 use klamm_coordinator::record::TransactionState;
-use klamm_log::DiskOp;
+use klamm_log::{DiskAction, DiskOp};
 use klamm_model::{PartitionIndex, TopicPartition};
 use klamm_node::{Body, Effect, Event, Incoming, Listener, Reply, ReplyTo, answer_from_view, prepare};
 use klamm_replica::Role;
@@ -18,8 +18,8 @@ use crate::{
     CLIENT_COUNT, NODE_COUNT,
     check::{Checker, Violation},
     client::{
-        Admin, Client, ClientSabotage, Consumer, GroupPlan, Kind, Member, Place, Producer, Scene, Teller,
-        TopicPlan,
+        Admin, Client, ClientSabotage, Consumer, GroupPlan, Kind, Member, Place, Producer, Renewer, Scene,
+        Teller, TopicPlan,
     },
     coverage::Coverage,
     dice::Dice,
@@ -196,8 +196,7 @@ impl World {
             session_timeout_ms: dice.between(400, 1000),
             lag_time_max_ms: dice.between(600, 3000),
             fetch_wait_ms: dice.between(50, 500) as u32,
-            // Decisions take as long as followers' fetches may be held, and heartbeats wait for them; and who is lost in a rebalance is found out late.
-            group_session_ms: dice.between(1200, 2000),
+            group_session_ms: dice.between(600, 1500),
             internal_partitions: dice.between(1, 3),
             sabotage: sabotage.replica,
         };
@@ -418,8 +417,9 @@ impl World {
             }
             Event::Closed(connection) => timeline.note(format_args!("{life} closed {}", connection.0)),
             Event::Disk { partition, op, result } => {
-                let outcome = if result.is_ok() { "done" } else { "FAILED" };
-                timeline.note(format_args!("{life} disk {}/{} {outcome}", partition.partition, op.0));
+                let outcome =
+                    result.as_ref().map_or_else(|error| format!("FAILED: {error}"), |_| "done".into());
+                timeline.note(format_args!("{life} disk {partition}/{} {outcome}", op.0));
             }
             Event::Quorum(output) => timeline.note(format_args!("{life} quorum {}", Shown(output))),
             Event::Peer { from, token, answer } => {
@@ -492,9 +492,21 @@ impl World {
     }
 
     fn begin_disk_work(&mut self, life: Life, op: DiskOp) {
+        if op.action == DiskAction::DeletePartition {
+            self.look_at_renewed(life.node, op.partition);
+        }
         self.checker.replicas.asked(life.node, &op, &mut self.timeline.coverage);
         let (job, duration) = self.machines[life.node].disk.begin(op, &mut self.timeline);
         self.timeline.after(duration, Happening::DiskEnds { life, job });
+    }
+
+    /// No replica of a topic that was made anew has anything of the ones before it.
+    fn look_at_renewed(&mut self, node: usize, partition: TopicPartition) {
+        if self.checker.replicas.is_renewed(partition.topic) {
+            let bytes = self.bytes_at(node, partition);
+            let Checker { renewals, replicas, findings, .. } = &mut self.checker;
+            renewals.stored(node, partition, &bytes, replicas, findings);
+        }
     }
 
     fn disk_ends(&mut self, life: Life, job: u64) {
@@ -645,6 +657,10 @@ impl World {
         self.timeline.note(format_args!("{life} starts with {} logs", recovered.len()));
         for (partition, end) in recovered {
             self.checker.replicas.recovered(node, partition, &self.machines[node].disk, end);
+            self.look_at_renewed(node, partition);
+            if self.checker.replicas.newest_image().topic(partition.topic).is_none() {
+                self.timeline.coverage.count("renewed topic: start finds one that is gone");
+            }
         }
         for damage in damaged {
             self.timeline.note(format_args!("{life} {} is damaged: {}", damage.partition, damage.why));
@@ -897,6 +913,7 @@ impl World {
             self.timeline.coverage.add("bytes stored", own.len() as u64);
             logs.insert(partition, own);
         }
+        self.nothing_is_left_of_what_was_deleted(&image);
         for consumer in self.clients.iter().filter_map(Client::as_consumer) {
             consumer.leave(&mut self.checker);
         }
@@ -904,6 +921,19 @@ impl World {
             member.leave(&mut self.checker);
         }
         self.checker.conclude(&logs);
+    }
+
+    fn nothing_is_left_of_what_was_deleted(&mut self, image: &klamm_cluster::Image) {
+        for (node, machine) in self.machines.iter().enumerate() {
+            for found in machine.disk.found() {
+                let is_left = found.partition.is_none_or(|it| image.topic(it.topic).is_none());
+                if is_left {
+                    let (directory, partition) = (found.directory, found.partition);
+                    let what = format!("n{node} still has {directory} of {partition:?}");
+                    self.checker.findings.broken("I22", what);
+                }
+            }
+        }
     }
 }
 
@@ -977,6 +1007,7 @@ fn draw_clients(
         kinds.push(Kind::Consumer(Box::new(consumer)));
     }
     kinds.push(Kind::Admin(Box::new(Admin::new(kinds.len(), topics(), dice))));
+    kinds.push(Kind::Renewer(Box::new(Renewer::new(kinds.len(), dice))));
     assert_eq!(kinds.len(), CLIENT_COUNT, "every client has its place on the network");
     kinds.into_iter().enumerate().map(|(number, kind)| Client::new(number, kind)).collect()
 }

@@ -30,7 +30,7 @@ struct Case {
 enum Broken {
     Cluster(Sabotage),
     /// The same, where only these clients could notice.
-    For(Workload, BrokerSabotage),
+    For(Workload, Sabotage),
     Alone(alone::Sabotage),
     /// The process ends at a step of the disk, and the seed says at which: where the moment is a single one.
     AtEachStep(alone::Sabotage),
@@ -43,10 +43,7 @@ impl Broken {
             Self::Cluster(sabotage) => {
                 run(Options { sabotage, workload: Some(Workload::Records), ..options })
             }
-            Self::For(workload, broker) => {
-                let sabotage = Sabotage { broker, ..Sabotage::default() };
-                run(Options { sabotage, workload: Some(workload), ..options })
-            }
+            Self::For(workload, sabotage) => run(Options { sabotage, workload: Some(workload), ..options }),
             Self::Alone(sabotage) => alone::run(alone::Options { seed, printed: false, sabotage, faults }),
             Self::AtEachStep(sabotage) => {
                 let point = Point { step: 1 + seed, loss: Loss::Process, again: None };
@@ -90,13 +87,23 @@ fn cases() -> Vec<Case> {
     };
     let broker = |name, invariants, workload, broker| Case {
         name,
-        sabotage: Broken::For(workload, broker),
+        sabotage: Broken::For(workload, Sabotage { broker, ..Sabotage::default() }),
         invariants,
         seeds_max: 40,
         faults: &["fault: connections broken", "fault: process killed"],
     };
     let transfers = |name, invariants, broken| broker(name, invariants, Workload::Transfers, broken);
     let groups = |name, invariants, broken| broker(name, invariants, Workload::Groups, broken);
+    let early = |name, invariants, workload| Case {
+        name,
+        sabotage: Broken::For(
+            workload,
+            Sabotage { replica: Replica { answer_before_committed: true, ..off }, ..Sabotage::default() },
+        ),
+        invariants,
+        seeds_max: 60,
+        faults: &["fault: power lost", "fault: leaders crash in quick succession"],
+    };
     vec![
         replica("ack before synced", &["I1"], 60, Replica { ack_before_synced: true, ..off }),
         replica(
@@ -155,6 +162,23 @@ fn cases() -> Vec<Case> {
         groups("offsets of anybody taken", &["I13"], BrokerSabotage::TakesAnyCommit),
         groups("offsets lost", &["I12"], BrokerSabotage::LosesCommits),
         groups("members who are none told that they are", &["I13"], BrokerSabotage::FencesNobody),
+        early("a commit of offsets answered before it is committed", &["I12"], Workload::Groups),
+        early("EndTxn answered before it is committed", &["I15"], Workload::Transfers),
+        broker(
+            "whatever topic is named by its id, the one of its name is meant",
+            &["I22"],
+            Workload::Records,
+            BrokerSabotage::TakesAnyTopicId,
+        ),
+        Case {
+            faults: &["fault: process killed", "fault: power lost"],
+            ..disk(
+                "a deleted topic's files left to the next one of its name",
+                &["I22"],
+                40,
+                DiskSabotage { keeps_deleted: true, ..DiskSabotage::default() },
+            )
+        },
         disk(
             "offsets forgotten",
             &["I3"],

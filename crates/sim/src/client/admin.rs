@@ -49,7 +49,7 @@ impl Admin {
         for plan in self.to_create.extract_if(.., due).collect::<Vec<_>>() {
             let call = CallId(self.next_call);
             self.next_call += 1;
-            let asked = (Request::CreateTopics(request(&plan)), i16::MAX);
+            let asked = (request(&plan), i16::MAX);
             self.pool.ask_any(asked, Some(Asker { generation: 0, call }), scene);
             self.asked.insert(call, plan);
         }
@@ -97,7 +97,7 @@ impl Admin {
     }
 }
 
-fn request(plan: &TopicPlan) -> CreateTopicsRequest {
+pub(super) fn request(plan: &TopicPlan) -> Request {
     let config = |name: &str, value: String| CreatableTopicConfig {
         name: name.to_owned(),
         value: Some(value),
@@ -110,5 +110,6 @@ fn request(plan: &TopicPlan) -> CreateTopicsRequest {
         configs: vec![config("min.insync.replicas", plan.min_isr.to_string())],
         ..Default::default()
     };
-    CreateTopicsRequest { topics: vec![topic], timeout_ms: 1000, ..Default::default() }
+    let topics = vec![topic];
+    Request::CreateTopics(CreateTopicsRequest { topics, timeout_ms: 1000, ..Default::default() })
 }

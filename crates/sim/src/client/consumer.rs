@@ -22,6 +22,7 @@ use crate::{
     NODE_COUNT,
     check::Checker,
     dice::Dice,
+    renewals,
     timeline::{MS, SECOND},
 };
 
@@ -254,7 +255,8 @@ impl Consumer {
             Wish::Names => {
                 self.pool.metadata().want_all_no_more();
                 self.pool.metadata().want_all();
-                self.machine.subscribe(Topics::Matching(Arc::new(|_| true)), Start::Earliest);
+                self.machine
+                    .subscribe(Topics::Matching(Arc::new(|name| name != renewals::NAME)), Start::Earliest);
             }
         }
         for (place, reading) in &mut self.partitions {

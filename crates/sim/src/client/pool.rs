@@ -149,7 +149,7 @@ impl Pool {
     }
 
     /// It is as young as that.
-    fn speaks(&mut self, floors: &[(ApiKey, i16)], dice: &mut Dice) {
+    pub(super) fn speaks(&mut self, floors: &[(ApiKey, i16)], dice: &mut Dice) {
         for (key, oldest) in floors {
             let newest = key.served().expect("it is served").max;
             let ceiling = self.ceilings.get_mut(key).expect("all clients speak it");
@@ -172,6 +172,11 @@ impl Pool {
     /// What is known of the cluster, and the wishes for what is to be known.
     pub(super) fn metadata(&mut self) -> &mut MetadataCache {
         &mut self.cache
+    }
+
+    /// The cluster as it is known.
+    pub(super) fn cluster(&self) -> &Cluster {
+        self.cache.cluster()
     }
 
     /// A broker says who leads a partition.
@@ -421,6 +426,7 @@ fn draw_ceilings(dice: &mut Dice) -> Versions {
         ApiKey::ListOffsets,
         ApiKey::OffsetForLeaderEpoch,
         ApiKey::CreateTopics,
+        ApiKey::DeleteTopics,
         ApiKey::FindCoordinator,
         ApiKey::AddPartitionsToTxn,
         ApiKey::AddOffsetsToTxn,

@@ -1,7 +1,7 @@
 //! What the world knows of coordinators: which transactions have no end yet, and what brokers make of requests on purpose.
 
 use klamm_coordinator::record::TransactionState;
-use klamm_model::{PartitionIndex, TopicPartition};
+use klamm_model::{PartitionIndex, TopicId, TopicPartition};
 use klamm_wire::{
     ConsumerGroupHeartbeatResponse, HeartbeatResponse, OffsetCommitRequest, OffsetCommitResponse, Request,
     Response, WriteTxnMarkersRequest, WriteTxnMarkersResponse,
@@ -13,7 +13,7 @@ use klamm_wire::{
 };
 
 use super::World;
-use crate::{NODE_COUNT, broker_id, check::is_under_way, stored::Stored, timeline::Life};
+use crate::{NODE_COUNT, broker_id, check::is_under_way, renewals, stored::Stored, timeline::Life};
 
 /// Where the coordinators keep what they know.
 const TRANSACTIONS: &str = "__transaction_state";
@@ -37,6 +37,8 @@ pub enum BrokerSabotage {
     TakesAnyCommit,
     /// Commits of groups are said to be taken, and are not.
     LosesCommits,
+    /// Whoever names a topic that is gone by its id is taken to mean the one of its name that there is.
+    TakesAnyTopicId,
     /// Members of groups are told that they are some, whatever became of them.
     FencesNobody,
 }
@@ -92,6 +94,13 @@ impl World {
         segments.into_iter().flat_map(|(_, bytes)| bytes.to_vec()).collect()
     }
 
+    /// The id of the topic that goes by the name of this one now, as far as this node knows.
+    fn present_id(&self, life: Life, id: TopicId) -> TopicId {
+        let replicas = &self.checker.replicas;
+        let present = replicas.image_of(life.node).and_then(|image| image.topic_named(renewals::NAME));
+        present.filter(|_| replicas.is_renewed(id)).map_or(id, |topic| topic.id)
+    }
+
     /// Changes what a broker is asked, or answers in its place.
     pub(super) fn tamper(&self, life: Life, request: &mut Request) -> Option<Response> {
         match (self.sabotage.broker, request) {
@@ -133,6 +142,10 @@ impl World {
                     heartbeat_interval_ms: 200,
                     ..ConsumerGroupHeartbeatResponse::default()
                 }))
+            }
+            (BrokerSabotage::TakesAnyTopicId, Request::Produce(produce)) => {
+                produce.topic_data.iter_mut().for_each(|it| it.topic_id = self.present_id(life, it.topic_id));
+                None
             }
             (BrokerSabotage::ServesUnstable, Request::Fetch(fetch)) => {
                 fetch.isolation_level = 0;
