@@ -186,7 +186,8 @@ impl Node {
         if accepted.begins && accepted.epoch == leading.proposer.epoch() && leading.controller.is_none() {
             let mut controller = Controller::new(config, me, seed, now.tick, self.image.clone());
             if self.image.cluster_id().is_none() {
-                let founding = [Record::Cluster { id: new_cluster_id(seed) }];
+                let id = self.config.cluster_id.clone().unwrap_or_else(|| new_cluster_id(seed));
+                let founding = [Record::Cluster { id }];
                 controller.append(now.tick, &founding);
                 propose(&mut leading.proposer, &record::encode(&founding), out);
             }

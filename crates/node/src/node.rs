@@ -221,6 +221,13 @@ impl Node {
         self.unclaimed.insert(directory);
     }
 
+    /// The cluster that this node has become a member of, or founds. Told before the engine starts, where it was not known at construction.
+    pub fn belong(&mut self, cluster_id: &str) {
+        for config in [&mut self.config, &mut self.started_with] {
+            config.cluster_id = Some(cluster_id.to_owned());
+        }
+    }
+
     /// The one way in.
     pub fn step(&mut self, now: Now, event: Event, out: &mut Vec<Effect>) {
         match event {

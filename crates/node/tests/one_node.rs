@@ -30,6 +30,15 @@ fn a_node_alone_founds_its_cluster_and_serves() {
 }
 
 #[test]
+fn a_node_that_was_told_its_cluster_founds_no_other() {
+    let mut world = World::new();
+    // The first begins the epoch; the second founds the cluster.
+    world.entries.truncate(1);
+    world.restart_with(|node| node.belong("told"));
+    assert_eq!(world.node.image().cluster_id().map(|id| &**id), Some("told"));
+}
+
+#[test]
 fn acks_1_waits_for_the_write_and_acks_all_for_the_sync() {
     let mut world = World::new();
     world.create("t", 1);

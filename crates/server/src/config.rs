@@ -23,8 +23,12 @@ pub struct Config {
     pub data_dirs: Vec<PathBuf>,
     /// Addresses that clients connect to; port 0 takes a free one.
     pub listeners: Vec<SocketAddr>,
-    /// The address that other brokers connect to, if there are to be any.
-    pub broker_listener: Option<SocketAddr>,
+    /// `node.listener`: the address that other nodes of the cluster connect to. `None`: beside the first of the listeners. A node alone opens none.
+    pub node_listener: Option<SocketAddr>,
+    /// `node.advertised.listener`: host and port that other nodes are told.
+    pub node_advertised: Option<(String, u16)>,
+    /// `node.join`: where the nodes that are to be one cluster listen for each other. Without a cluster on its disk and without these a node is a cluster of its own.
+    pub join: Vec<(String, u16)>,
     /// Where metrics are served by HTTP, if they are.
     pub metrics_listener: Option<SocketAddr>,
     /// `advertised.listeners`: host and port that clients are told, in place of the address they came in by.
@@ -93,7 +97,9 @@ impl Config {
         Self {
             data_dirs: vec![data_dir],
             listeners: vec![SocketAddr::from(([127, 0, 0, 1], 9092))],
-            broker_listener: None,
+            node_listener: None,
+            node_advertised: None,
+            join: Vec::new(),
             metrics_listener: None,
             advertised: None,
             network_threads: std::thread::available_parallelism().map_or(1, usize::from),
@@ -127,7 +133,7 @@ impl Config {
     }
 
     /// Tells the node what the defaults are that depend on this machine, for whoever asks.
-    pub(crate) fn tell_defaults(&mut self, addresses: &[SocketAddr]) {
+    pub(crate) fn tell_defaults(&mut self, addresses: &[SocketAddr], node_address: Option<SocketAddr>) {
         let listeners: Vec<_> = addresses.iter().map(|it| format!("PLAINTEXT://{it}")).collect();
         let data_dirs: Vec<_> = self.data_dirs.iter().map(|path| path.display().to_string()).collect();
         let defaults = [
@@ -136,7 +142,8 @@ impl Config {
             ("num.network.threads", self.network_threads.to_string()),
             ("num.recovery.threads.per.data.dir", self.recovery_threads.to_string()),
         ];
-        Arc::make_mut(&mut self.node.given).defaults.extend(defaults);
+        let of_several = node_address.map(|address| ("node.listener", address.to_string()));
+        Arc::make_mut(&mut self.node.given).defaults.extend(defaults.into_iter().chain(of_several));
     }
 }
 
@@ -192,6 +199,9 @@ const READ_ELSEWHERE: &[&str] = &[
     "max.connections",
     "max.connections.per.ip",
     "max.request.partition.size.limit",
+    "node.advertised.listener",
+    "node.join",
+    "node.listener",
 ];
 
 fn put<T>(place: &mut T, value: Result<T, String>) -> Result<(), String> {

@@ -5,13 +5,14 @@
 use std::{
     collections::VecDeque,
     io,
+    os::fd::AsFd,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use klamm_log::{Files, SegmentId};
-use klamm_node::{ConnectionId, Found, Origin, Pipeline, Reply};
+use klamm_node::{ConnectionId, Found, Listener, Origin, Pipeline, Reply};
 use klamm_wire::{ApiKey, EncodeError, FrameLimits};
 use mio::net::TcpStream;
 
@@ -60,6 +61,8 @@ pub(crate) struct Connection {
     pub(crate) is_warming: bool,
     /// A disk thread unpacks what it sent: what came after it is taken when that has reached the node.
     pub(crate) is_unpacking: bool,
+    /// How far it may be trusted.
+    pub(crate) standing: Standing,
     /// The client sends nothing more; once all but fetches is answered, the connection ends.
     pub(crate) is_half_closed: bool,
     /// What it asked for in its last turn took long or may have: others come first.
@@ -67,6 +70,17 @@ pub(crate) struct Connection {
     /// Already in the list of connections that want a turn.
     pub(crate) is_queued: bool,
     progress: Progress,
+}
+
+/// What may come by a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Standing {
+    /// Another node's, so far as it says: its greeting comes first.
+    Strange,
+    /// Requests.
+    Welcome,
+    /// Nothing more: it is closed when it has its answer.
+    Dismissed,
 }
 
 /// When a connection last got on, for the deadlines.
@@ -99,11 +113,16 @@ impl Connection {
         unsent: Arc<Budget>,
         now: Instant,
     ) -> Self {
+        let standing = match origin.listener {
+            Listener::Client => Standing::Welcome,
+            Listener::Broker => Standing::Strange,
+        };
         Self {
             id,
             socket,
             _place: place,
             origin,
+            standing,
             input: Input::new(FrameLimits::requests(frame_size_max)),
             output: Output::default(),
             charged: (0, unsent),
@@ -185,6 +204,24 @@ impl Connection {
     /// The client has announced that it sends nothing more.
     pub(crate) fn expect_end(&mut self) {
         self.input.expect_end();
+    }
+
+    /// Sends the answer to a greeting; nothing was asked before it.
+    pub(crate) fn greet(&mut self, answer: Bytes) {
+        self.output.push(Piece::Bytes(answer));
+        self.charge_output();
+    }
+
+    /// Nothing that comes is looked at any more.
+    pub(crate) fn dismiss(&mut self) {
+        self.standing = Standing::Dismissed;
+        self.is_half_closed = true;
+    }
+
+    /// The socket once more, for whoever takes it over, and what was read of it beyond the frames that were handed out. The poll must not know it any more.
+    pub(crate) fn hand_over(&mut self) -> io::Result<(std::net::TcpStream, Vec<u8>)> {
+        let socket = self.socket.as_fd().try_clone_to_owned()?;
+        Ok((socket.into(), self.input.take_held()))
     }
 
     /// A request was read; its answer is owed in this place.

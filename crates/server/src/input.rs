@@ -119,6 +119,12 @@ impl Input {
         }
     }
 
+    /// What was received of a frame that is not finished.
+    pub(crate) fn take_held(&mut self) -> Vec<u8> {
+        self.large_size = None;
+        self.held.take().map_or_else(Vec::new, |held| held.filled().to_vec())
+    }
+
     /// Takes what the socket has and appends the finished frames to `frames`, without their lengths.
     pub(crate) fn receive(
         &mut self,

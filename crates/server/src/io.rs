@@ -5,7 +5,7 @@
 //! work that blocks.
 
 use std::{
-    io::ErrorKind,
+    io::{ErrorKind, Write},
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use klamm_node::{ConnectionId, Event, Found, Incoming, LineLimit, Listener, Origin, Reply, ReplyTo};
-use klamm_wire::ApiKey;
+use klamm_wire::{ApiKey, Greeting, GreetingPurpose};
 use mio::{
     Events, Interest, Poll, Token,
     net::{TcpListener, TcpStream},
@@ -22,8 +22,9 @@ use rustc_hash::FxHashMap;
 
 use crate::{
     buffer::Pool,
-    connection::{Connection, Overdue},
+    connection::{Connection, Overdue, Standing},
     disk::Job,
+    engines::QuorumLink,
     inbox::Mail,
     input::{self, InputError},
     metrics,
@@ -66,7 +67,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a stopping server waits for answers it owes.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
-/// A listening socket and the door it is.
+/// A socket that is bound to an address, and the door it is.
 pub(crate) struct Door {
     pub(crate) socket: TcpListener,
     pub(crate) listener: Listener,
@@ -125,7 +126,7 @@ impl IoThread {
             index,
             poll,
             performer: Performer::new(Arc::clone(&shared), Some(index)),
-            peers: Peers::new(Arc::clone(&pool)),
+            peers: Peers::new(Arc::clone(&pool), Arc::clone(&shared.greeter)),
             pool,
             scratch: Scratch::default(),
             connections: FxHashMap::default(),
@@ -156,6 +157,8 @@ impl IoThread {
     pub(crate) fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS_MAX);
         let mut mail = Vec::new();
+        // Other nodes are served before clients are: without them this one may never be ready.
+        self.open_doors(Listener::Broker);
         loop {
             let timeout = self.timeout();
             if let Err(error) = self.poll.poll(&mut events, timeout) {
@@ -309,8 +312,11 @@ impl IoThread {
         if self.frames.is_empty() {
             return;
         }
+        if !self.take_greeting(id) {
+            return self.frames.clear();
+        }
         let view = self.shared.monitor.view().load();
-        let Some(view) = view.as_ref() else { return self.frames.clear() };
+        let view = view.as_ref().expect("there is a view before there are connections");
         let mut frames = std::mem::take(&mut self.frames);
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let mut refused = None;
@@ -363,6 +369,86 @@ impl IoThread {
         if let Some(error) = refused {
             self.frames.clear();
             self.close_with_line(id, &error.to_string());
+        }
+    }
+
+    /// The first frame of a node's connection is its greeting. Tells whether what comes behind it are requests.
+    fn take_greeting(&mut self, id: ConnectionId) -> bool {
+        let Some(connection) = self.connections.get_mut(&id) else { return false };
+        match connection.standing {
+            Standing::Welcome => return true,
+            Standing::Dismissed => return false,
+            Standing::Strange => {}
+        }
+        let greeting = match Greeting::decode(self.frames.remove(0)) {
+            Ok(greeting) => greeting,
+            Err(error) => {
+                metrics::count(&self.shared.metrics.malformed);
+                self.close_with_line(id, &format!("only nodes of the cluster may connect here: {error}"));
+                return false;
+            }
+        };
+        let answer = self.answer_to(&greeting);
+        if let Some(why) = &answer.refused
+            && let Some(suppressed) = self.may_write_line()
+        {
+            tracing::warn!(node = %greeting.node, why, suppressed, "another node was refused");
+        }
+        let Some(connection) = self.connections.get_mut(&id) else { return false };
+        let bytes = match answer.encode() {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                tracing::error!(%error, "a greeting cannot be encoded");
+                return false;
+            }
+        };
+        match greeting.purpose {
+            GreetingPurpose::Quorum if answer.refused.is_none() => self.hand_over(id, &greeting, &bytes),
+            GreetingPurpose::Requests if answer.refused.is_none() => {
+                connection.standing = Standing::Welcome;
+                connection.greet(bytes);
+                return true;
+            }
+            _ => {
+                connection.greet(bytes);
+                connection.dismiss();
+            }
+        }
+        false
+    }
+
+    fn answer_to(&self, greeting: &Greeting) -> Greeting {
+        let Greeting { node, directory, .. } = *greeting;
+        let Shared { engine, greeter, monitor, .. } = &*self.shared;
+        let view = monitor.view().load();
+        let registered = || Some(view.as_ref()?.image.broker(node)?.directory);
+        let mut answer = greeter.answer(greeting, engine.disk_of(node).or_else(registered));
+        if greeting.purpose == GreetingPurpose::Quorum && answer.refused.is_none() {
+            answer.refused = engine.refuses(node, directory);
+        }
+        answer
+    }
+
+    /// The rest of a connection is the engine's.
+    fn hand_over(&mut self, id: ConnectionId, greeting: &Greeting, answer: &[u8]) {
+        let Some(mut connection) = self.connections.remove(&id) else { return };
+        let mut read = Vec::new();
+        for frame in self.frames.drain(..) {
+            read.extend(u32::try_from(frame.len()).expect("it was announced so").to_be_bytes());
+            read.extend(&frame);
+        }
+        let handed_over = self.poll.registry().deregister(&mut connection.socket).and_then(|()| {
+            // It is the first that is sent: there is room for it.
+            connection.socket.write_all(answer)?;
+            connection.hand_over()
+        });
+        match handed_over {
+            Ok((socket, held)) => {
+                read.extend(held);
+                let Greeting { node: from, directory, .. } = *greeting;
+                self.shared.engine.take_link(QuorumLink { socket, from, directory, read });
+            }
+            Err(error) => tracing::debug!(node = %greeting.node, %error, "a connection broke"),
         }
     }
 
@@ -444,7 +530,7 @@ impl IoThread {
             Mail::Timer { wake } => {
                 self.performer.wake = Some(self.performer.wake.map_or(wake, |own| own.min(wake)))
             }
-            Mail::Open => self.open_doors(),
+            Mail::Open => self.open_doors(Listener::Client),
             Mail::Stop => self.begin_to_stop(),
         }
     }
@@ -666,9 +752,10 @@ impl IoThread {
         }
     }
 
-    fn open_doors(&mut self) {
+    fn open_doors(&mut self, listener: Listener) {
         for (number, door) in self.doors.iter_mut().enumerate() {
-            if !std::mem::replace(&mut door.is_open, true)
+            if door.listener == listener
+                && !std::mem::replace(&mut door.is_open, true)
                 && let Err(error) = self.poll.registry().register(
                     &mut door.socket,
                     Token(LISTENER_TOKEN - number),

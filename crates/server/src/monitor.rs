@@ -132,6 +132,11 @@ impl Monitor {
         handed_over
     }
 
+    /// The node belongs to this cluster; told once, before the engine starts.
+    pub(crate) fn belong(&self, cluster_id: &str) {
+        self.inside.lock().node.belong(cluster_id);
+    }
+
     /// Where the node's [`Rest`] will be told, after [`Event::Stopping`].
     pub(crate) fn expect_rest(&self) -> mpsc::Receiver<Rest> {
         let (wanted, rest) = mpsc::channel();

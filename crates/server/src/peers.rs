@@ -1,10 +1,12 @@
 //! Connections to other brokers, for what the node asks of them.
 //!
 //! Each broker has two: one for fetches, which the other side may park, and one for everything else, so that a heartbeat never waits behind a
-//! fetch. Invariant: every [`Send`] ends in exactly one [`Event::Peer`].
+//! fetch. A connection begins with a greeting: nothing is asked before the answer shows that the broker that was meant is there, and not another one, or another
+//! cluster's, that has its address now. Invariant: every [`Send`] ends in exactly one [`Event::Peer`].
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
@@ -14,13 +16,14 @@ use bytes::Bytes;
 use klamm_model::BrokerId;
 use klamm_node::{BROKER_LISTENER, Event, PeerFailure, View};
 use klamm_wire::{
-    ApiKey, FrameLimits, Limits, Part, Reader, Request, RequestHeader, Response, ResponseHeader,
-    encode_request,
+    ApiKey, FrameLimits, Greeting, GreetingPurpose, Limits, Part, Reader, Request, RequestHeader, Response,
+    ResponseHeader, encode_request,
 };
 use mio::{Interest, Registry, Token, net::TcpStream};
 
 use crate::{
     buffer::Pool,
+    greet::Greeter,
     input::{self, Input, Quota},
     output::{self, Output, Piece, Scratch},
 };
@@ -35,8 +38,14 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(1);
 
+/// How long an address may take to answer at all, where the name has others.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Answers of brokers are larger than requests of clients only by what frames them.
 const ANSWER_SIZE_MAX: u32 = 256 << 20;
+
+/// Brokers are read for as long as there is something.
+const EVERYTHING: Quota = Quota { frame_count: usize::MAX / 2, bytes: u64::MAX / 2, may_exceed_budget: true };
 
 /// Something to ask of a broker.
 #[derive(Debug)]
@@ -67,6 +76,7 @@ enum Lane {
 /// The outgoing connections of one I/O thread.
 pub(crate) struct Peers {
     pool: Arc<Pool>,
+    greeter: Arc<Greeter>,
     scratch: Scratch,
     peers: BTreeMap<(BrokerId, Lane), Peer>,
     tokens: BTreeMap<usize, (BrokerId, Lane)>,
@@ -86,6 +96,10 @@ struct Peer {
     retry_after: Duration,
     /// Host and port, as the metadata last had them.
     address: (String, u16),
+    /// What else the host's name stands for, the next one last.
+    others: Vec<SocketAddr>,
+    /// Why it was refused last, so that the log says it once.
+    refusal: Option<String>,
 }
 
 enum Link {
@@ -97,7 +111,13 @@ enum Link {
         token: usize,
         socket: TcpStream,
         input: Box<Input>,
+        /// What goes out before anything else: this node's greeting.
+        greeting: Output,
         is_connected: bool,
+        /// It answered the greeting.
+        is_greeted: bool,
+        /// When the next of the addresses is tried, if this one has not answered.
+        connect_by: Instant,
         may_read: bool,
         may_write: bool,
     },
@@ -112,9 +132,10 @@ struct AskedPeer {
 }
 
 impl Peers {
-    pub(crate) fn new(pool: Arc<Pool>) -> Self {
+    pub(crate) fn new(pool: Arc<Pool>, greeter: Arc<Greeter>) -> Self {
         Self {
             pool,
+            greeter,
             scratch: Scratch::default(),
             peers: BTreeMap::new(),
             tokens: BTreeMap::new(),
@@ -145,6 +166,8 @@ impl Peers {
             correlation_id: 0,
             retry_after: RETRY_FIRST,
             address: address.clone(),
+            others: Vec::new(),
+            refusal: None,
         });
         if peer.address != address {
             // The broker moved. What was asked at the old place is not answered there.
@@ -208,11 +231,9 @@ impl Peers {
         events: &mut Vec<Event>,
     ) {
         for lane in [Lane::Fetches, Lane::Everything] {
-            if let Some(Peer { link: Link::Resolving, .. }) = self.peers.get(&(to, lane)) {
-                match addresses.first() {
-                    Some(address) => self.connect((to, lane), *address, registry, now, events),
-                    None => self.fail((to, lane), PeerFailure::Disconnected, now, events),
-                }
+            if let Some(peer @ Peer { link: Link::Resolving, .. }) = self.peers.get_mut(&(to, lane)) {
+                peer.others = addresses.iter().rev().copied().collect();
+                self.connect_next((to, lane), registry, now, events);
             }
         }
     }
@@ -232,6 +253,9 @@ impl Peers {
                 let answer = peer.asked.front()?.deadline;
                 Some(match peer.link {
                     Link::Down { retry_at } => answer.min(retry_at),
+                    Link::Up { is_connected: false, connect_by, .. } if !peer.others.is_empty() => {
+                        answer.min(connect_by)
+                    }
                     Link::Resolving | Link::Up { .. } => answer,
                 })
             })
@@ -247,8 +271,16 @@ impl Peers {
             if first.deadline <= now {
                 // Answers come in order: behind one that is missing, none will come.
                 self.fail(at, PeerFailure::TimedOut, now, events);
-            } else if matches!(peer.link, Link::Down { retry_at } if retry_at <= now) {
-                self.get_on(at, registry, now, events);
+                continue;
+            }
+            match peer.link {
+                Link::Down { retry_at } if retry_at <= now => self.get_on(at, registry, now, events),
+                Link::Up { is_connected: false, connect_by, .. }
+                    if connect_by <= now && !peer.others.is_empty() =>
+                {
+                    self.connect_next(at, registry, now, events);
+                }
+                _ => {}
             }
         }
     }
@@ -261,7 +293,8 @@ impl Peers {
             Link::Down { .. } => {
                 let (host, port) = peer.address.clone();
                 if let Ok(ip) = host.parse::<IpAddr>() {
-                    return self.connect(at, SocketAddr::new(ip, port), registry, now, events);
+                    peer.others = vec![SocketAddr::new(ip, port)];
+                    return self.connect_next(at, registry, now, events);
                 }
                 peer.link = Link::Resolving;
                 self.lookups.push((at.0, host, port));
@@ -273,7 +306,7 @@ impl Peers {
                         (Ok(None), Err(_)) => *may_write = false,
                         (Ok(Some(error)) | Err(error), _) => {
                             tracing::debug!(broker = %at.0, %error, "could not connect");
-                            return self.fail(at, PeerFailure::Disconnected, now, events);
+                            return self.connect_next(at, registry, now, events);
                         }
                     }
                 }
@@ -284,41 +317,39 @@ impl Peers {
         }
     }
 
-    fn connect(
+    /// Tries the next of a peer's addresses, until one can be tried.
+    fn connect_next(
         &mut self,
         at: (BrokerId, Lane),
-        address: SocketAddr,
         registry: &Registry,
         now: Instant,
         events: &mut Vec<Event>,
     ) {
         let Some(peer) = self.peers.get_mut(&at) else { return };
-        let token = self.token_serial | PEER_BIT;
-        self.token_serial += 1;
-        let connected = TcpStream::connect(address).and_then(|mut socket| {
-            socket.set_nodelay(true)?;
-            registry.register(&mut socket, Token(token), Interest::READABLE | Interest::WRITABLE)?;
-            Ok(socket)
-        });
-        match connected {
-            Ok(socket) => {
-                let input = Box::new(Input::new(FrameLimits::responses(ANSWER_SIZE_MAX)));
-                peer.link =
-                    Link::Up { token, socket, input, is_connected: false, may_read: false, may_write: false };
-                self.tokens.insert(token, at);
-            }
-            Err(error) => {
-                tracing::debug!(broker = %at.0, %error, "could not connect");
-                self.fail(at, PeerFailure::Disconnected, now, events);
+        if let Link::Up { token, .. } = &peer.link {
+            self.tokens.remove(token);
+        }
+        while let Some(address) = peer.others.pop() {
+            let token = self.token_serial | PEER_BIT;
+            self.token_serial += 1;
+            match connect(address, Token(token), registry, &self.greeter, now) {
+                Ok(link) => {
+                    peer.link = link;
+                    self.tokens.insert(token, at);
+                    return;
+                }
+                Err(error) => tracing::debug!(broker = %at.0, %address, %error, "could not connect"),
             }
         }
+        self.fail(at, PeerFailure::Disconnected, now, events);
     }
 
     fn exchange(&mut self, at: (BrokerId, Lane), events: &mut Vec<Event>) -> Result<(), PeerFailure> {
+        self.greet(at)?;
         let Some(Peer { link, output, asked, retry_after, .. }) = self.peers.get_mut(&at) else {
             return Ok(());
         };
-        let Link::Up { socket, input, is_connected: true, may_read, may_write, .. } = link else {
+        let Link::Up { socket, input, is_greeted: true, may_read, may_write, .. } = link else {
             return Ok(());
         };
         while *may_write && !output.is_empty() {
@@ -329,8 +360,7 @@ impl Peers {
             }
         }
         while *may_read {
-            let quota = Quota { frame_count: usize::MAX / 2, bytes: u64::MAX / 2, may_exceed_budget: true };
-            let stop = input.receive(socket, &self.pool, quota, &mut self.frames);
+            let stop = input.receive(socket, &self.pool, EVERYTHING, &mut self.frames);
             for frame in self.frames.drain(..) {
                 let asked = asked.pop_front().ok_or(PeerFailure::Garbled)?;
                 let answer = read_answer(frame, &asked);
@@ -350,6 +380,46 @@ impl Peers {
         Ok(())
     }
 
+    /// Says who this is, and looks who answers.
+    fn greet(&mut self, at: (BrokerId, Lane)) -> Result<(), PeerFailure> {
+        let Some(Peer { link, refusal, .. }) = self.peers.get_mut(&at) else { return Ok(()) };
+        let Link::Up { socket, input, greeting, is_connected: true, is_greeted, may_read, may_write, .. } =
+            link
+        else {
+            return Ok(());
+        };
+        while *may_write && !greeting.is_empty() {
+            match greeting.write(socket, &mut self.scratch, u64::MAX / 2) {
+                Ok(output::Stop::Blocked) => *may_write = false,
+                Ok(_) => {}
+                Err(_) => return Err(PeerFailure::Disconnected),
+            }
+        }
+        while *may_read && !*is_greeted {
+            let quota = Quota { frame_count: 1, ..EVERYTHING };
+            let stop = input.receive(socket, &self.pool, quota, &mut self.frames);
+            if let Some(frame) = self.frames.pop() {
+                let checked = Greeting::decode(frame)
+                    .map_err(|error| format!("what answers there is no node: {error}"))
+                    .and_then(|answer| self.greeter.check_answer(at.0, &answer));
+                if let Err(why) = checked {
+                    if refusal.as_ref() != Some(&why) {
+                        tracing::warn!(broker = %at.0, why, "a broker is not reached; it is tried again");
+                    }
+                    *refusal = Some(why);
+                    return Err(PeerFailure::Disconnected);
+                }
+                (*is_greeted, *refusal) = (true, None);
+            }
+            match stop {
+                Ok(input::Stop::Drained) => *may_read = false,
+                Ok(input::Stop::Closed) | Err(_) => return Err(PeerFailure::Disconnected),
+                Ok(input::Stop::Turn | input::Stop::Enough | input::Stop::NoBudget) => {}
+            }
+        }
+        Ok(())
+    }
+
     /// The connection is given up: nothing that was asked will be answered.
     fn fail(&mut self, at: (BrokerId, Lane), failure: PeerFailure, now: Instant, events: &mut Vec<Event>) {
         self.frames.clear();
@@ -357,6 +427,7 @@ impl Peers {
         if let Link::Up { token, .. } = &peer.link {
             self.tokens.remove(token);
         }
+        peer.others.clear();
         peer.link = Link::Down { retry_at: now + peer.retry_after };
         peer.retry_after = (peer.retry_after * 2).min(RETRY_MAX);
         peer.output = Output::default();
@@ -366,6 +437,33 @@ impl Peers {
             answer: Err(failure),
         }));
     }
+}
+
+/// Begins to connect to one address.
+fn connect(
+    address: SocketAddr,
+    token: Token,
+    registry: &Registry,
+    greeter: &Greeter,
+    now: Instant,
+) -> io::Result<Link> {
+    let mut socket = TcpStream::connect(address)?;
+    socket.set_nodelay(true)?;
+    registry.register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
+    let mut greeting = Output::default();
+    greeting
+        .push(Piece::Bytes(greeter.greeting(GreetingPurpose::Requests).encode().map_err(io::Error::other)?));
+    Ok(Link::Up {
+        token: token.0,
+        socket,
+        input: Box::new(Input::new(FrameLimits::responses(ANSWER_SIZE_MAX))),
+        greeting,
+        is_connected: false,
+        is_greeted: false,
+        connect_by: now + CONNECT_PATIENCE,
+        may_read: false,
+        may_write: false,
+    })
 }
 
 fn read_answer(frame: Bytes, asked: &AskedPeer) -> Result<Response, PeerFailure> {
@@ -399,7 +497,10 @@ mod tests {
     use mio::{Events, Poll};
 
     use super::*;
-    use crate::buffer::Budget;
+    use crate::{
+        buffer::Budget,
+        greet::tests::{greeter, greeting},
+    };
 
     const BROKER: BrokerId = BrokerId(7);
 
@@ -412,7 +513,7 @@ mod tests {
 
     impl World {
         fn new() -> Self {
-            let peers = Peers::new(Pool::new(Budget::new(1 << 20), 8 << 20));
+            let peers = Peers::new(Pool::new(Budget::new(1 << 20), 8 << 20), greeter(Some("A")));
             Self { poll: Poll::new().expect("a poll"), peers, events: Vec::new(), now: Instant::now() }
         }
 
@@ -456,13 +557,28 @@ mod tests {
         (listener, port)
     }
 
+    fn read_frame(socket: &mut Socket) -> Bytes {
+        let mut length = [0; 4];
+        socket.read_exact(&mut length).expect("a frame");
+        let mut frame = vec![0; u32::from_be_bytes(length) as usize];
+        socket.read_exact(&mut frame).expect("a frame");
+        frame.into()
+    }
+
+    /// Takes a connection, and answers its greeting as a node of that cluster.
+    fn accept(listener: &TcpListener, cluster_id: &str) -> Socket {
+        let (mut socket, _) = listener.accept().expect("a connection");
+        let theirs = Greeting::decode(read_frame(&mut socket)).expect("a greeting");
+        assert_eq!(theirs.cluster_id.as_deref(), Some("A"));
+        let answer = greeting(theirs.purpose, BROKER.0, Some(cluster_id));
+        socket.write_all(&answer.encode().expect("short fields")).expect("to be sent");
+        socket
+    }
+
     /// Reads one request and returns its correlation id.
     fn read_request(socket: &mut Socket) -> i32 {
-        let mut length = [0; 4];
-        socket.read_exact(&mut length).expect("a request");
-        let mut frame = vec![0; u32::from_be_bytes(length) as usize];
-        socket.read_exact(&mut frame).expect("a request");
-        RequestHeader::decode(&mut Reader::new(frame.into())).expect("a header").correlation_id
+        let mut reader = Reader::new(read_frame(socket));
+        RequestHeader::decode(&mut reader).expect("a header").correlation_id
     }
 
     fn answer(socket: &mut Socket, correlation_id: i32) {
@@ -478,7 +594,7 @@ mod tests {
         world.ask(10, "127.0.0.1", port);
         world.ask(11, "127.0.0.1", port);
         let broker = std::thread::spawn(move || {
-            let (mut socket, _) = listener.accept().expect("a connection");
+            let mut socket = accept(&listener, "A");
             for _ in 0..2 {
                 let correlation_id = read_request(&mut socket);
                 answer(&mut socket, correlation_id);
@@ -498,10 +614,10 @@ mod tests {
         let mut world = World::new();
         world.ask(1, "127.0.0.1", port);
         let broker = std::thread::spawn(move || {
-            let (mut socket, _) = listener.accept().expect("a connection");
+            let mut socket = accept(&listener, "A");
             read_request(&mut socket);
             drop(socket);
-            let (mut socket, _) = listener.accept().expect("another connection");
+            let mut socket = accept(&listener, "A");
             let correlation_id = read_request(&mut socket);
             answer(&mut socket, correlation_id);
             (listener, socket)
@@ -534,12 +650,88 @@ mod tests {
         world.ask(1, "127.0.0.1", port);
         world.ask(2, "127.0.0.1", port);
         let broker = std::thread::spawn(move || {
-            let (mut socket, _) = listener.accept().expect("a connection");
+            let mut socket = accept(&listener, "A");
             let correlation_id = read_request(&mut socket);
             answer(&mut socket, correlation_id + 1);
             socket
         });
         assert_eq!(world.run_until(2), [(1, Err(PeerFailure::Garbled)), (2, Err(PeerFailure::Garbled))]);
+        drop(broker.join().expect("no panic"));
+    }
+
+    #[test]
+    fn nothing_is_asked_of_another_clusters_broker_at_an_old_address() {
+        let (listener, port) = listener();
+        let mut world = World::new();
+        world.ask(1, "127.0.0.1", port);
+        let broker = std::thread::spawn(move || {
+            let mut socket = accept(&listener, "B");
+            let mut rest = Vec::new();
+            socket.read_to_end(&mut rest).expect("closed");
+            assert_eq!(rest, []);
+            let mut socket = accept(&listener, "A");
+            let correlation_id = read_request(&mut socket);
+            answer(&mut socket, correlation_id);
+            socket
+        });
+        assert_eq!(world.run_until(1), [(1, Err(PeerFailure::Disconnected))]);
+        let peer = world.peers.peers.get(&(BROKER, Lane::Everything)).expect("it is known");
+        assert_eq!(peer.refusal.as_deref(), Some("a node of cluster B answers there"));
+        // It is its own again.
+        world.ask(2, "127.0.0.1", port);
+        world.pass(RETRY_FIRST);
+        assert_eq!(world.run_until(1), [(2, Ok(()))]);
+        drop(broker.join().expect("no panic"));
+    }
+
+    #[test]
+    fn all_addresses_of_a_name_are_tried() {
+        let (listener, port) = listener();
+        let refusing = {
+            let (closed, port) = self::listener();
+            drop(closed);
+            SocketAddr::from(([127, 0, 0, 1], port))
+        };
+        let mut world = World::new();
+        world.ask(1, "broker.example", port);
+        world.peers.lookups.clear();
+        let addresses = [refusing, SocketAddr::from(([127, 0, 0, 1], port))];
+        world.peers.resolved(BROKER, &addresses, world.poll.registry(), world.now, &mut world.events);
+        let broker = std::thread::spawn(move || {
+            let mut socket = accept(&listener, "A");
+            let correlation_id = read_request(&mut socket);
+            answer(&mut socket, correlation_id);
+            socket
+        });
+        assert_eq!(world.run_until(1), [(1, Ok(()))]);
+        drop(broker.join().expect("no panic"));
+    }
+
+    #[test]
+    fn an_address_that_does_not_answer_at_all_is_left_for_the_next() {
+        let (listener, port) = listener();
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let mut world = World::new();
+        world.ask(1, "broker.example", port);
+        world.peers.lookups.clear();
+        world.peers.resolved(
+            BROKER,
+            &[address, address],
+            world.poll.registry(),
+            world.now,
+            &mut world.events,
+        );
+        // As if the network had swallowed it: the poll never tells of the first.
+        assert_eq!(world.peers.next_deadline(), Some(world.now + CONNECT_PATIENCE));
+        world.pass(CONNECT_PATIENCE);
+        let broker = std::thread::spawn(move || {
+            drop(listener.accept().expect("the first"));
+            let mut socket = accept(&listener, "A");
+            let correlation_id = read_request(&mut socket);
+            answer(&mut socket, correlation_id);
+            socket
+        });
+        assert_eq!(world.run_until(1), [(1, Ok(()))]);
         drop(broker.join().expect("no panic"));
     }
 

@@ -18,6 +18,8 @@ use crate::{
     clock::Clock,
     config::Config,
     disk::{DiskThreads, Job},
+    engines::Engine,
+    greet::Greeter,
     inbox::{Inbox, Mail},
     metrics::Metrics,
     monitor::Monitor,
@@ -30,6 +32,9 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) clock: Clock,
     pub(crate) monitor: Monitor,
+    /// What orders the cluster's metadata, as the node's side holds it.
+    pub(crate) engine: Engine,
+    pub(crate) greeter: Arc<Greeter>,
     pub(crate) files: Arc<Files>,
     pub(crate) disk: DiskThreads,
     pub(crate) inboxes: Vec<Inbox>,

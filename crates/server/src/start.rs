@@ -1,5 +1,7 @@
 //! Starting and stopping a server.
 
+mod metadata;
+
 use std::{
     io,
     net::SocketAddr,
@@ -14,12 +16,12 @@ use std::{
 };
 
 use klamm_cluster::config::TopicConfig;
-use klamm_log::{CleanShutdown, DataDir, Files, FilesError, FoundPartition, Log, LogDir};
+use klamm_log::{CleanShutdown, DataDir, Files, FilesError, FoundPartition, Log};
 use klamm_model::{BrokerEpoch, TopicPartition};
-use klamm_node::{BROKER_LISTENER, Endpoint, Event, Listener, Node, Rest, log_config};
+use klamm_node::{Event, Node, Rest, log_config};
 use klamm_quorum::solo;
 use klamm_replica::Sabotage;
-use mio::{Poll, Waker, net::TcpListener};
+use mio::{Poll, Waker};
 use parking_lot::Mutex;
 
 use crate::{
@@ -27,14 +29,16 @@ use crate::{
     clock::Clock,
     config::Config,
     disk::DiskThreads,
-    engines::{self, Engine, Opened},
+    doors::{Doors, listen_on},
+    greet::{Greeter, Me},
     identity::{self, IdentityError},
     inbox::{Inbox, Mail},
-    io::{Door, IoThread, WAKER_TOKEN},
+    io::{IoThread, WAKER_TOKEN},
     metrics::{self, Http, Metrics},
     monitor::{LockTimes, Monitor},
     places::Places,
     shared::{IO_THREADS_MAX, Performer, Shared},
+    start::metadata::{Kind, Watch},
 };
 
 /// How long others may take to take over from a broker that stops.
@@ -47,9 +51,8 @@ const READY_PATIENCE: Duration = Duration::from_secs(60);
 pub struct Server {
     shared: Arc<Shared>,
     addresses: Vec<SocketAddr>,
-    broker_address: Option<SocketAddr>,
+    node_address: Option<SocketAddr>,
     io_threads: Vec<thread::JoinHandle<()>>,
-    engine: Engine,
     engine_thread: Option<thread::JoinHandle<bool>>,
     metrics: Option<Http>,
     is_stopped: bool,
@@ -103,6 +106,14 @@ pub enum StartError {
     /// It came up against something that it cannot do without.
     #[error("{0}")]
     Failed(String),
+    /// The cluster that it was to join does not take it.
+    #[error("the cluster refuses this node: {0}")]
+    Refused(String),
+    /// It was to join a cluster before, and did not come to it.
+    #[error(
+        "this node was to join a cluster (--join) and has not; --join tells where that is, another --data-dir makes it a cluster of its own"
+    )]
+    NotJoined,
     /// The node did not come to serve.
     #[error("the node was not ready after {} s", READY_PATIENCE.as_secs())]
     NotReady,
@@ -113,10 +124,21 @@ impl Server {
     ///
     /// # Errors
     /// If the data directory, an address or the metadata log cannot be used.
-    pub fn start(mut config: Config) -> Result<Self, StartError> {
+    pub fn start(config: Config) -> Result<Self, StartError> {
+        Self::start_telling(config, |_| {})
+    }
+
+    /// The same. A node of several tells where other nodes connect to; for the rest it waits for them, as long as it takes.
+    ///
+    /// # Errors
+    /// As above, or if the cluster refuses this node.
+    pub fn start_telling(
+        mut config: Config,
+        tell_node_address: impl FnOnce(SocketAddr),
+    ) -> Result<Self, StartError> {
         let began = Instant::now();
-        // Listening comes first: what arrives before the node is ready waits in the backlog, and an address that is taken is known at once.
-        let (mut doors, addresses, broker_address) = listen(&config)?;
+        // Taken first: an address that is taken by somebody else is known at once.
+        let mut doors = Doors::take(&config)?;
         let metrics_listener =
             config.metrics_listener.map(|address| listen_on(address, config.backlog)).transpose()?;
         // Before it is decided how many of them the logs' files may take.
@@ -124,9 +146,18 @@ impl Server {
         let files = Arc::new(Files::open_all(&config.data_dirs)?);
         let found = files.partitions()?;
         refuse_unclaimed(&files, &found)?;
-        let was_left_clean = prepare_node_config(&mut config, &files, &addresses, broker_address)?;
+        let kind = Kind::of(&config, &files, &found)?;
+        if kind == Kind::OneOfSeveral {
+            doors.take_for_nodes(&config)?;
+        }
+        let was_left_clean = prepare_node_config(&mut config, &files, &doors)?;
         refuse_twins(&files, &found)?;
-        let opened = open_metadata(&config, &files, &found)?;
+        let (engine, opened) = metadata::open(kind, &config, &files, &found)?;
+        let later = doors.listen(&config)?;
+        let Doors { mut doors, addresses, node_address } = doors;
+        if let Some(address) = node_address {
+            tell_node_address(address);
+        }
         let seed = match config.seed {
             0 => identity::random_uuid().map_err(system("draw a random number"))?.as_u64_pair().0,
             seed => seed,
@@ -139,7 +170,6 @@ impl Server {
         }
 
         let clock = Clock::new();
-        let (engine, orders) = Engine::new();
         let (ready, is_ready) = mpsc::channel();
         let thread_count = config.network_threads.clamp(1, IO_THREADS_MAX);
         let mut polls = Vec::new();
@@ -150,9 +180,18 @@ impl Server {
             inboxes.push(Inbox::new(waker));
             polls.push(poll);
         }
+        let me = Me {
+            node: config.node.broker_id,
+            directory: config.node.directory,
+            incarnation: config.node.incarnation,
+        };
+        let data_dirs = files.data_dirs().iter().map(|it| it.path().to_owned()).collect();
+        let greeter = Greeter::new(me, data_dirs, config.node.cluster_id.clone());
         let shared = Arc::new(Shared {
             clock,
             monitor: Monitor::new(node, engine.clone(), clock, ready.clone()),
+            engine,
+            greeter,
             files,
             disk: DiskThreads::new(config.disk_threads.max(1), config.network_threads.div_ceil(2).max(1)),
             inboxes,
@@ -169,39 +208,38 @@ impl Server {
         let mut server = Self {
             shared: Arc::clone(&shared),
             addresses,
-            broker_address,
+            node_address,
             io_threads: Vec::new(),
-            engine,
             engine_thread: None,
             metrics: None,
             is_stopped: false,
         };
+        // Its first view is published before anybody can ask for something.
+        let mut performer = Performer::new(Arc::clone(&shared), None);
+        performer.events.push(Event::Tick);
+        performer.run();
         for (index, poll) in polls.into_iter().enumerate() {
             let doors = if index == 0 { std::mem::take(&mut doors) } else { Vec::new() };
             let io_thread = IoThread::new(index, Arc::clone(&shared), poll, doors);
             let spawned = thread::Builder::new().name(format!("io-{index}")).spawn(move || io_thread.run());
             server.io_threads.push(spawned.map_err(system("start an I/O thread"))?);
         }
-        server.engine_thread = Some(
-            engines::start_solo(Arc::clone(&shared), opened, orders)
-                .map_err(system("start the metadata thread"))?,
-        );
+        let metadata::Begun { thread, watch } = metadata::begin(&shared, opened)?;
+        server.engine_thread = Some(thread);
         // Nobody listens any more once it is ready.
         shared.on_failure(move |reason| drop(ready.send(Err(reason))));
-        let ready = is_ready.recv_timeout(READY_PATIENCE).map_err(|_| StartError::NotReady)?;
-        ready.map_err(StartError::Failed)?;
+        wait_until_ready(&is_ready, watch)?;
         if let Some(view) = shared.monitor.view().load().as_ref()
             && let Some(cluster_id) = view.image.cluster_id()
         {
-            for data_dir in shared.files.data_dirs() {
-                identity::join(data_dir.path(), view.me, cluster_id)?;
-            }
+            shared.greeter.belong(cluster_id)?;
         }
         if let Some(listener) = metrics_listener {
             let asked = Arc::downgrade(&shared);
             let pages = Arc::new(move |path: &str| metrics::page(&asked, path));
             server.metrics = Some(Http::start(listener, pages).map_err(system("serve metrics"))?);
         }
+        later.listen()?;
         shared.inboxes[0].deliver(&mut vec![Mail::Open]);
         tracing::info!(addresses = ?server.addresses, data_dirs = ?shared.config.data_dirs, started_ms = began.elapsed().as_millis() as u64, "serving");
         Ok(server)
@@ -212,9 +250,9 @@ impl Server {
         &self.addresses
     }
 
-    /// Where other brokers connect to.
-    pub fn broker_address(&self) -> Option<SocketAddr> {
-        self.broker_address
+    /// Where other nodes connect to; a node that is a cluster of its own has no such address.
+    pub fn node_address(&self) -> Option<SocketAddr> {
+        self.node_address
     }
 
     /// Where metrics are served.
@@ -270,16 +308,19 @@ impl Server {
         for thread in self.io_threads.drain(..) {
             join(thread);
         }
-        self.engine.stop();
+        self.shared.engine.stop();
+        let has_begun = self.engine_thread.is_some();
         let metadata_is_whole = self.engine_thread.take().and_then(join).unwrap_or(false);
         let rest = self.bring_to_rest();
         self.shared.disk.stop();
         match rest.broker_epoch.filter(|_| metadata_is_whole && rest.is_whole) {
             Some(broker_epoch) => self.leave(broker_epoch),
-            None => {
+            None if has_begun => {
                 tracing::warn!("not everything is known to be on disk");
                 Shutdown::Unclean
             }
+            // It was given up before it belonged to a cluster.
+            None => Shutdown::Unclean,
         }
     }
 
@@ -328,6 +369,19 @@ impl Drop for Server {
     }
 }
 
+/// A node alone needs milliseconds until it serves. One of several waits for as long as the others take.
+fn wait_until_ready(
+    is_ready: &mpsc::Receiver<Result<(), String>>,
+    watch: Option<Watch>,
+) -> Result<(), StartError> {
+    let ready = match watch {
+        None => is_ready.recv_timeout(READY_PATIENCE).map_err(|_| StartError::NotReady)?,
+        Some(_) => is_ready.recv().map_err(|_| StartError::NotReady)?,
+    };
+    drop(watch);
+    ready.map_err(StartError::Failed)
+}
+
 fn join<T>(thread: thread::JoinHandle<T>) -> Option<T> {
     let name = thread.thread().name().unwrap_or_default().to_owned();
     let ended = thread.join();
@@ -337,7 +391,7 @@ fn join<T>(thread: thread::JoinHandle<T>) -> Option<T> {
     ended.ok()
 }
 
-fn system(operation: &'static str) -> impl FnOnce(io::Error) -> StartError {
+pub(crate) fn system(operation: &'static str) -> impl FnOnce(io::Error) -> StartError {
     move |error| StartError::System { operation, error }
 }
 
@@ -351,43 +405,8 @@ fn file_descriptors_max() -> usize {
     limit.map_or(usize::MAX, |limit| usize::try_from(limit / 8 * 3).unwrap_or(usize::MAX))
 }
 
-type Doors = (Vec<Door>, Vec<SocketAddr>, Option<SocketAddr>);
-
-fn listen(config: &Config) -> Result<Doors, StartError> {
-    let mut doors = Vec::new();
-    let mut open = |address: SocketAddr, listener| {
-        let socket = listen_on(address, config.backlog)?;
-        let local = socket.local_addr().map_err(system("find out an address"))?;
-        doors.push(Door { socket, listener, is_open: false });
-        Ok::<_, StartError>(local)
-    };
-    let addresses =
-        config.listeners.iter().map(|address| open(*address, Listener::Client)).collect::<Result<_, _>>()?;
-    let broker_address = config.broker_listener.map(|address| open(address, Listener::Broker)).transpose()?;
-    Ok((doors, addresses, broker_address))
-}
-
-fn listen_on(address: SocketAddr, backlog: i32) -> Result<TcpListener, StartError> {
-    listening_socket(address, backlog).map_err(|error| StartError::Listen { address, error })
-}
-
-fn listening_socket(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
-    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
-    // A restarted server finds connections of its former life on the port.
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(backlog)?;
-    Ok(TcpListener::from_std(socket.into()))
-}
-
 /// Tells whether the data directories are as a clean stop leaves them.
-fn prepare_node_config(
-    config: &mut Config,
-    files: &Files,
-    addresses: &[SocketAddr],
-    broker_address: Option<SocketAddr>,
-) -> Result<bool, StartError> {
+fn prepare_node_config(config: &mut Config, files: &Files, doors: &Doors) -> Result<bool, StartError> {
     let paths: Vec<PathBuf> = files.data_dirs().iter().map(|it| it.path().to_owned()).collect();
     let identity = identity::claim_all(&paths, config.node.broker_id)?;
     let is_new = identity.cluster_id.is_none();
@@ -400,17 +419,8 @@ fn prepare_node_config(
     if !was_left_clean {
         tracing::warn!("the broker was not stopped cleanly: looking for what the crash left");
     }
-    let endpoint = |name: &str, (host, port): (String, u16)| Endpoint { name: name.to_owned(), host, port };
-    let told = |address: &SocketAddr| {
-        config.advertised.clone().unwrap_or_else(|| (address.ip().to_string(), address.port()))
-    };
-    let mut endpoints: Vec<Endpoint> =
-        addresses.iter().take(1).map(|address| endpoint("PLAINTEXT", told(address))).collect();
-    endpoints.extend(
-        broker_address.map(|address| endpoint(BROKER_LISTENER, (address.ip().to_string(), address.port()))),
-    );
-    config.node.endpoints = endpoints;
-    config.tell_defaults(addresses);
+    config.node.endpoints = doors.endpoints(config);
+    config.tell_defaults(&doors.addresses, doors.node_address);
     Ok(was_left_clean)
 }
 
@@ -450,31 +460,6 @@ fn refuse_twins(files: &Files, found: &[FoundPartition]) -> Result<(), StartErro
         }
     }
     Ok(())
-}
-
-fn open_metadata(config: &Config, files: &Files, found: &[FoundPartition]) -> Result<Opened, StartError> {
-    let me = config.node.broker_id;
-    let refuse = |error: &dyn std::fmt::Display| StartError::Metadata(error.to_string());
-    let Some(found) = found.iter().find(|found| found.directory == solo::DIRECTORY) else {
-        return Ok(Opened::create(me));
-    };
-    if found.log_dir != LogDir::default() {
-        return Err(refuse(&"it is not in the first of log.dirs"));
-    }
-    let directory = files.adopt(solo::PARTITION, solo::DIRECTORY);
-    let (log, report) =
-        Log::recover(solo::PARTITION, solo::DIRECTORY.to_owned(), solo::log_config(), &directory)
-            .map_err(|error| refuse(&error))?;
-    if let Some(range) = report.damaged.first() {
-        // Whoever reads on behind it would take another history for the cluster's.
-        return Err(refuse(range));
-    }
-    if report.cut_bytes > 0 {
-        tracing::warn!(?report, "a torn tail is cut off the metadata log");
-    } else {
-        tracing::debug!(?report, "metadata log recovered");
-    }
-    Opened::recovered(me, log, files).map_err(|error| refuse(&error))
 }
 
 /// Recovers all logs, several at a time, and hands them to the node.
@@ -541,6 +526,7 @@ fn recover_partition(files: &Files, partition: TopicPartition, found: &FoundPart
 
 #[cfg(test)]
 mod tests {
+    use klamm_log::LogDir;
     use klamm_model::{PartitionIndex, TopicId};
 
     use super::*;

@@ -45,6 +45,8 @@ pub struct Greeting {
     pub incarnation: Uuid,
     /// The cluster it belongs to; `None` before it belongs to one.
     pub cluster_id: Option<String>,
+    /// The disk of the node that it would let found a cluster; `None` where it has heard of none, or has a cluster. Two nodes that were told different ones found nothing.
+    pub founder: Option<Uuid>,
     /// The newest records of metadata that it understands.
     pub level: i16,
     /// Of an answer: why nothing more may come by this connection.
@@ -66,6 +68,7 @@ impl Greeting {
         writer.uuid(self.directory);
         writer.uuid(self.incarnation);
         writer.nullable_string(&self.cluster_id)?;
+        writer.uuid(self.founder.unwrap_or_default());
         writer.i16(self.level);
         writer.nullable_string(&self.refused)?;
         Ok(writer.finish_frame()?.to_bytes().expect("no records, so no holes"))
@@ -99,6 +102,7 @@ impl Greeting {
             directory: reader.uuid()?,
             incarnation: reader.uuid()?,
             cluster_id: reader.nullable_string(true)?,
+            founder: Some(reader.uuid()?).filter(|it| !it.is_nil()),
             level: reader.i16()?,
             refused: reader.nullable_string(true)?,
         };
@@ -119,6 +123,7 @@ mod tests {
             directory: Uuid::from_u128(1),
             incarnation: Uuid::from_u128(2),
             cluster_id: Some("c".to_owned()),
+            founder: Some(Uuid::from_u128(1)),
             level: 1,
             refused: None,
         };

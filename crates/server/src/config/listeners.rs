@@ -31,20 +31,46 @@ impl Config {
             }
             self.listeners = found;
         }
-        let advertised = self.addresses("advertised.listeners")?;
-        if let Some(first) = advertised.into_iter().next() {
-            if matches!(first.host.as_str(), "" | "0.0.0.0" | "::") {
-                let reason = format!("no client can connect to {:?}", first.host);
-                return Err(self.unusable("advertised.listeners", reason));
-            }
-            if first.port == 0 {
-                return Err(
-                    self.unusable("advertised.listeners", "no client can connect to port 0".to_owned())
-                );
-            }
-            self.advertised = Some((first.host, first.port));
+        if let Some(first) = self.addresses("advertised.listeners")?.into_iter().next() {
+            self.advertised = Some(self.reachable("advertised.listeners", first)?);
+        }
+        if let Some(own) = self.node_addresses("node.listener")?.first() {
+            let found = own.find().map_err(|reason| self.unusable("node.listener", reason))?;
+            self.node_listener = Some(found);
+        }
+        if let Some(own) = self.node_addresses("node.advertised.listener")?.into_iter().next() {
+            self.node_advertised = Some(self.reachable("node.advertised.listener", own)?);
+        }
+        let joined = self.node_addresses("node.join")?;
+        self.join = joined.into_iter().map(|it| self.reachable("node.join", it)).collect::<Result<_, _>>()?;
+        if let Some(twice) = self.join.iter().enumerate().find(|(at, it)| self.join[..*at].contains(it)) {
+            let (host, port) = twice.1;
+            return Err(self.unusable("node.join", format!("{host}:{port} is there twice")));
         }
         Ok(())
+    }
+
+    /// An address that others are to connect to.
+    fn reachable(&self, key: &'static str, address: Address) -> Result<(String, u16), SetError> {
+        if matches!(address.host.as_str(), "" | "0.0.0.0" | "::") {
+            return Err(self.unusable(key, format!("nobody can connect to {:?}", address.host)));
+        }
+        if address.port == 0 {
+            return Err(self.unusable(key, "nobody can connect to port 0".to_owned()));
+        }
+        Ok((address.host, address.port))
+    }
+
+    /// The addresses of nodes that a key names; they have no names of listeners before them.
+    fn node_addresses(&self, key: &'static str) -> Result<Vec<Address>, SetError> {
+        let parse = |item: &str| {
+            if item.contains("://") {
+                return Err(format!("{item:?} is not HOST:PORT"));
+            }
+            Address::parse(item)
+        };
+        let given = items(self.given(key).unwrap_or_default());
+        given.map(parse).collect::<Result<_, _>>().map_err(|reason| self.unusable(key, reason))
     }
 
     /// The addresses that a key names, without those that are meant for KRaft's controllers.

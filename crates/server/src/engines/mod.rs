@@ -1,6 +1,5 @@
 //! What orders the cluster's metadata: engines behind the seam of `klamm_quorum`.
 
-#[allow(dead_code, reason = "the start of a cluster of several nodes is not there yet")]
 pub(crate) mod raft;
 mod solo;
 
@@ -80,7 +79,6 @@ impl Engine {
     }
 
     /// Of a cluster of several.
-    #[allow(dead_code, reason = "the start of a cluster of several nodes is not there yet")]
     pub(crate) fn raft() -> (Self, RaftEnds) {
         let (orders, received) = queue::unbounded_channel();
         let (links, connected) = queue::channel(LINKS_MAX);
@@ -89,9 +87,16 @@ impl Engine {
         (Self { orders: Orders::Raft { orders, links, members } }, ends)
     }
 
+    /// The disk of a member, as far as this node knows.
+    pub(crate) fn disk_of(&self, node: BrokerId) -> Option<Uuid> {
+        match &self.orders {
+            Orders::Solo(_) => None,
+            Orders::Raft { members, .. } => members.lock().get(&node).copied(),
+        }
+    }
+
     /// Why this node does not talk to that one, if so: it is no member of the quorum, or has another disk than the member. A node that knows no members yet
     /// talks to any.
-    #[allow(dead_code, reason = "the start of a cluster of several nodes is not there yet")]
     pub(crate) fn refuses(&self, node: BrokerId, directory: Uuid) -> Option<String> {
         let Orders::Raft { members, .. } = &self.orders else {
             return Some("this node is a cluster of its own".to_owned());
@@ -113,7 +118,6 @@ impl Engine {
     }
 
     /// The engine goes on with this connection, or closes it.
-    #[allow(dead_code, reason = "the start of a cluster of several nodes is not there yet")]
     pub(crate) fn take_link(&self, link: QuorumLink) {
         if let Orders::Raft { links, .. } = &self.orders {
             // Whoever dialed tries again.

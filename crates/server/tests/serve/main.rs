@@ -6,6 +6,7 @@ mod client;
 mod damage;
 mod limits;
 mod metrics;
+mod nodes;
 
 use std::{
     io::{Read, Write},

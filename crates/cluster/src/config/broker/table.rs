@@ -280,7 +280,28 @@ pub(super) const KEYS: &[BrokerKey] = &[
         ReadOnly,
         "How many partitions one answer to DescribeTopicPartitions describes at most.",
     ),
+    key(
+        "node.advertised.listener",
+        Text,
+        None,
+        ReadOnly,
+        "The address, HOST:PORT, by which the other nodes of the cluster reach this one. By default that of `node.listener`, or the machine's name where that is every address of the machine. A key of Klamm's own.",
+    ),
     key("node.id", NATURAL, Some("1"), ReadOnly, "The node's number in its cluster."),
+    key(
+        "node.join",
+        List,
+        None,
+        ReadOnly,
+        "Addresses, HOST:PORT, of the `node.listener` of all nodes that are to be one cluster, the same list on each; the first founds it. Without it a new node is a cluster of its own; with a cluster on its disk a node does not look at it. A key of Klamm's own.",
+    ),
+    key(
+        "node.listener",
+        Text,
+        None,
+        ReadOnly,
+        "The address, HOST:PORT, that the other nodes of the cluster connect to; no client does. By default the host of the first of `listeners`, and the port after that one's. A node that is a cluster of its own has none. A key of Klamm's own.",
+    ),
     key(
         "num.network.threads",
         POSITIVE,

@@ -138,12 +138,27 @@ fn mistakes_are_named_with_their_lines() {
         (
             "a.properties",
             "advertised.listeners=PLAINTEXT://0.0.0.0:9092",
-            r#"advertised.listeners cannot be "PLAINTEXT://0.0.0.0:9092": no client can connect to "0.0.0.0""#,
+            r#"advertised.listeners cannot be "PLAINTEXT://0.0.0.0:9092": nobody can connect to "0.0.0.0""#,
         ),
         (
             "a.properties",
             "advertised.listeners=PLAINTEXT://here:0",
-            r#"advertised.listeners cannot be "PLAINTEXT://here:0": no client can connect to port 0"#,
+            r#"advertised.listeners cannot be "PLAINTEXT://here:0": nobody can connect to port 0"#,
+        ),
+        (
+            "a.properties",
+            "node.join=a:9093,b:9093,a:9093",
+            r#"node.join cannot be "a:9093,b:9093,a:9093": a:9093 is there twice"#,
+        ),
+        (
+            "a.properties",
+            "node.join=PLAINTEXT://a:9093",
+            r#"node.join cannot be "PLAINTEXT://a:9093": "PLAINTEXT://a:9093" is not HOST:PORT"#,
+        ),
+        (
+            "a.properties",
+            "node.listener=nowhere",
+            r#"node.listener cannot be "nowhere": "nowhere" has no port; expected HOST:PORT or NAME://HOST:PORT"#,
         ),
         (
             "a.properties",

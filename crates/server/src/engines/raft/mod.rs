@@ -166,6 +166,11 @@ impl OpenedRaft {
     pub(crate) fn is_pristine(&self) -> bool {
         self.kept.vote == Ballot::default() && self.entries.is_empty()
     }
+
+    /// Says on the disk that it is this engine's, before anything is promised to anybody: if the files are gone later, they were lost.
+    pub(crate) fn keep(&self) -> io::Result<()> {
+        vote::store(&data_dir(&self.files), &self.kept)
+    }
 }
 
 impl OpenedRaft {

@@ -155,6 +155,7 @@ impl Cluster {
             directory: directory(id),
             incarnation: Uuid::from_u128(incarnation.into()),
             cluster_id: Some("c".to_owned()),
+            founder: None,
             level: 0,
             refused: None,
         });

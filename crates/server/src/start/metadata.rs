@@ -1,0 +1,196 @@
+//! The metadata of the cluster at a start: which engine has them, what is on the disk, and how a node without a cluster comes to one.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, mpsc},
+    thread,
+};
+
+use klamm_log::{Files, FoundPartition, Log, LogDir};
+use klamm_quorum::solo;
+
+use crate::{
+    config::Config,
+    engines::{
+        self, Engine, Order, RaftEnds,
+        raft::{self, Greet, Member, OpenedRaft, RaftConfig},
+    },
+    joining::{self, Found, SAY_EVERY},
+    shared::Shared,
+    start::{StartError, system},
+};
+
+/// What a node is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    /// A cluster of its own.
+    Alone,
+    /// One of several that are a cluster, or are to become one.
+    OneOfSeveral,
+}
+
+/// An engine that has read its log, and what it will be told by.
+pub(super) enum Opened {
+    Alone(Box<engines::Opened>, mpsc::Receiver<Order>),
+    OneOfSeveral(Box<OpenedRaft>, RaftEnds),
+}
+
+/// Tells from time to time what a node of several waits for, until this is dropped.
+pub(super) struct Watch {
+    _is_over: mpsc::Sender<()>,
+}
+
+/// A running engine.
+pub(super) struct Begun {
+    pub(super) thread: thread::JoinHandle<bool>,
+    pub(super) watch: Option<Watch>,
+}
+
+impl Kind {
+    /// What is on the disk counts, and only without a cluster there what it was told to join.
+    pub(super) fn of(config: &Config, files: &Files, found: &[FoundPartition]) -> Result<Self, StartError> {
+        if raft::is_here(files.data_dirs()[0].path()) {
+            return Ok(Self::OneOfSeveral);
+        }
+        let is_alone = found.iter().any(|it| it.directory == solo::DIRECTORY);
+        if is_alone && !config.join.is_empty() {
+            tracing::warn!("--join is not looked at: this node is a cluster of its own already");
+        }
+        Ok(if is_alone || config.join.is_empty() { Self::Alone } else { Self::OneOfSeveral })
+    }
+}
+
+/// Where the metadata are: in the first of the data directories.
+fn directory(files: &Files) -> PathBuf {
+    files.data_dirs()[0].path().join(solo::DIRECTORY)
+}
+
+/// Reads what is on the disk.
+pub(super) fn open(
+    kind: Kind,
+    config: &Config,
+    files: &Arc<Files>,
+    found: &[FoundPartition],
+) -> Result<(Engine, Opened), StartError> {
+    Ok(match kind {
+        Kind::Alone => {
+            let opened = open_alone(config, files, found)?;
+            let (engine, orders) = Engine::new();
+            (engine, Opened::Alone(Box::new(opened), orders))
+        }
+        Kind::OneOfSeveral => {
+            let opened = open_one_of_several(config, files)?;
+            let (engine, ends) = Engine::raft();
+            (engine, Opened::OneOfSeveral(Box::new(opened), ends))
+        }
+    })
+}
+
+fn open_one_of_several(config: &Config, files: &Arc<Files>) -> Result<OpenedRaft, StartError> {
+    if !raft::is_here(files.data_dirs()[0].path()) {
+        refuse_lost(config, files)?;
+    }
+    let opened = raft::open(RaftConfig { me: config.node.broker_id, files: Arc::clone(files) })
+        .map_err(|error| StartError::Metadata(error.to_string()))?;
+    let has_begun = !opened.is_pristine() || config.node.cluster_id.is_some();
+    if !has_begun && config.join.is_empty() {
+        return Err(StartError::NotJoined);
+    }
+    if !opened.is_pristine() && !config.join.is_empty() {
+        tracing::debug!("--join is not looked at: this node belongs to a cluster");
+    }
+    Ok(opened)
+}
+
+/// A directory that belongs to a cluster has its metadata: begun anew, they would be another history under the same name, and votes would be given twice.
+fn refuse_lost(config: &Config, files: &Files) -> Result<(), StartError> {
+    let Some(cluster) = &config.node.cluster_id else { return Ok(()) };
+    let dir = directory(files);
+    Err(StartError::Metadata(format!(
+        "this directory belongs to cluster {cluster}, but {} is gone",
+        dir.display()
+    )))
+}
+
+fn open_alone(
+    config: &Config,
+    files: &Files,
+    found: &[FoundPartition],
+) -> Result<engines::Opened, StartError> {
+    let me = config.node.broker_id;
+    let refuse = |error: &dyn std::fmt::Display| StartError::Metadata(error.to_string());
+    let Some(found) = found.iter().find(|found| found.directory == solo::DIRECTORY) else {
+        refuse_lost(config, files)?;
+        return Ok(engines::Opened::create(me));
+    };
+    if found.log_dir != LogDir::default() {
+        return Err(refuse(&"it is not in the first of log.dirs"));
+    }
+    let directory = files.adopt(solo::PARTITION, solo::DIRECTORY);
+    let (log, report) =
+        Log::recover(solo::PARTITION, solo::DIRECTORY.to_owned(), solo::log_config(), &directory)
+            .map_err(|error| refuse(&error))?;
+    if let Some(range) = report.damaged.first() {
+        // Whoever reads on behind it would take another history for the cluster's.
+        return Err(refuse(range));
+    }
+    if report.cut_bytes > 0 {
+        tracing::warn!(?report, "a torn tail is cut off the metadata log");
+    } else {
+        tracing::debug!(?report, "metadata log recovered");
+    }
+    engines::Opened::recovered(me, log, files).map_err(|error| refuse(&error))
+}
+
+/// Starts the engine, once it is known which cluster's it is: for a node that is to join one this takes as long as the others take.
+pub(super) fn begin(shared: &Arc<Shared>, opened: Opened) -> Result<Begun, StartError> {
+    let cannot = system("start the metadata thread");
+    match opened {
+        Opened::Alone(opened, orders) => {
+            let thread = engines::start_solo(Arc::clone(shared), *opened, orders).map_err(cannot)?;
+            Ok(Begun { thread, watch: None })
+        }
+        Opened::OneOfSeveral(opened, ends) => {
+            let found = if opened.is_pristine() { come_to_a_cluster(shared, &opened)? } else { None };
+            let members = found.clone().unwrap_or_else(|| opened.members());
+            if let Some(cluster_id) = shared.greeter.cluster_id() {
+                shared.monitor.belong(&cluster_id);
+            }
+            let watch = watch(shared, &members)?;
+            let greeter = Arc::clone(&shared.greeter);
+            let greet: Greet = Arc::new(move |purpose| greeter.greeting(purpose));
+            let thread = raft::start_raft(Arc::clone(shared), *opened, found, greet, ends);
+            Ok(Begun { thread: thread.map_err(cannot)?, watch: Some(watch) })
+        }
+    }
+}
+
+/// Waits until this node belongs to a cluster. Gives the voters if it is to found it.
+fn come_to_a_cluster(shared: &Arc<Shared>, opened: &OpenedRaft) -> Result<Option<Vec<Member>>, StartError> {
+    opened.keep().map_err(system("write the vote"))?;
+    let list = &shared.config.join;
+    if list.is_empty() {
+        // A member that was interrupted before its engine had heard anything: the others will call it.
+        return Ok(None);
+    }
+    Ok(match joining::join(shared, list)? {
+        Found::Founder(voters) => Some(voters),
+        Found::Member => None,
+    })
+}
+
+/// Says every few seconds whom the start waits for: it cannot be ready without a majority of the voters.
+fn watch(shared: &Arc<Shared>, members: &[Member]) -> Result<Watch, StartError> {
+    let known: Vec<_> = members.iter().map(|it| (it.host.clone(), it.port)).collect();
+    let list = if known.is_empty() { shared.config.join.clone() } else { known };
+    let greeter = Arc::clone(&shared.greeter);
+    let (watching, is_over) = mpsc::channel();
+    let say = move || {
+        while let Err(mpsc::RecvTimeoutError::Timeout) = is_over.recv_timeout(SAY_EVERY) {
+            let silent = joining::silent(&list, &greeter);
+            tracing::warn!("waiting for a controller, which a majority of the voters elects: {silent}");
+        }
+    };
+    let spawned = thread::Builder::new().name("watch".to_owned()).spawn(say);
+    spawned.map(|_| Watch { _is_over: watching }).map_err(system("start a thread"))
+}

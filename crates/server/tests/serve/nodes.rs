@@ -1,0 +1,98 @@
+//! The listener that nodes have for each other.
+
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::{SocketAddr, TcpListener},
+};
+
+use klamm_model::BrokerId;
+use klamm_server::{Config, Server};
+use klamm_wire::{ApiKey, BrokerHeartbeatRequest, Greeting, GreetingPurpose, Request, Response};
+use uuid::Uuid;
+
+use crate::{api_versions, client::Client, config};
+
+/// A cluster of several that has one node yet.
+fn with_node(test: impl FnOnce(&Server, SocketAddr)) {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port");
+    let mut told = None;
+    let join = vec![("127.0.0.1".to_owned(), free.port())];
+    let config = Config { node_listener: Some(free), join, ..config(directory.path()) };
+    let server = Server::start_telling(config, |address| told = Some(address)).expect("to start");
+    assert_eq!((server.node_address(), told), (Some(free), Some(free)));
+    test(&server, free);
+    server.stop();
+}
+
+fn greeting(purpose: GreetingPurpose, node: i32, cluster_id: Option<&str>) -> Greeting {
+    Greeting {
+        purpose,
+        node: BrokerId(node),
+        directory: Uuid::from_u128(7),
+        incarnation: Uuid::from_u128(8),
+        cluster_id: cluster_id.map(str::to_owned),
+        founder: None,
+        level: 0,
+        refused: None,
+    }
+}
+
+/// The answer to a greeting, and the connection.
+fn greet(address: SocketAddr, greeting: &Greeting) -> (Greeting, Client) {
+    let mut client = Client::connect(address);
+    client.stream.write_all(&greeting.encode().expect("short fields")).expect("to be sent");
+    let answer = Greeting::decode(client.receive_frame().expect("an answer")).expect("a greeting");
+    (answer, client)
+}
+
+fn is_closed(mut client: Client) -> bool {
+    match client.stream.read(&mut [0]) {
+        Ok(size) => size == 0,
+        Err(error) => error.kind() == ErrorKind::ConnectionReset,
+    }
+}
+
+#[test]
+fn nobody_is_served_there_before_he_has_greeted_as_a_node_of_the_cluster() {
+    with_node(|server, nodes| {
+        let (me, asker) = greet(nodes, &greeting(GreetingPurpose::Question, 2, None));
+        assert_eq!((me.node, me.refused), (BrokerId(1), None));
+        let cluster = me.cluster_id.expect("it founded one");
+        assert!(is_closed(asker), "nothing follows a question");
+
+        let mut client = Client::connect(nodes);
+        client.send(3, &api_versions());
+        assert!(is_closed(client), "a client's request is no greeting");
+
+        let (answer, stranger) = greet(nodes, &greeting(GreetingPurpose::Requests, 2, Some("another")));
+        let told = format!("node 1 belongs to cluster {cluster}, not to cluster another");
+        assert_eq!(answer.refused, Some(told));
+        assert!(is_closed(stranger));
+
+        let (answer, copy) = greet(nodes, &greeting(GreetingPurpose::Question, 1, None));
+        assert!(
+            answer
+                .refused
+                .is_some_and(|why| why.contains("node 1 of cluster") && why.contains("another disk"))
+        );
+        assert!(is_closed(copy));
+
+        let (answer, unknown) = greet(nodes, &greeting(GreetingPurpose::Quorum, 2, Some(&cluster)));
+        assert_eq!(answer.refused.as_deref(), Some("node 2 is no member of the quorum"));
+        assert!(is_closed(unknown));
+
+        // A broker that is not known yet is to be able to register.
+        let heartbeat =
+            Request::BrokerHeartbeat(BrokerHeartbeatRequest { broker_id: 2, ..Default::default() });
+        let (answer, mut broker) = greet(nodes, &greeting(GreetingPurpose::Requests, 2, Some(&cluster)));
+        assert_eq!((answer.refused, answer.cluster_id), (None, Some(cluster)));
+        broker.send(1, &heartbeat);
+        let (_, response) = broker.receive(ApiKey::BrokerHeartbeat, 1);
+        assert!(matches!(response, Response::BrokerHeartbeat(_)), "{response:?}");
+
+        let mut client = Client::connect(server.addresses()[0]);
+        client.send(1, &heartbeat);
+        assert!(is_closed(client), "brokers are not served where clients are");
+    });
+}
