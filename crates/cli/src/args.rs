@@ -75,6 +75,7 @@ pub(crate) enum Command {
 Examples:
   klamm serve
   klamm serve --data-dir /srv/klamm --listen 0.0.0.0:9092 --set num.partitions=6
+  klamm serve --node-id 2 --join a:9093,b:9093,c:9093        one of three, which are given the same list
   klamm serve --config server.properties                    Kafka's own file loads
   KLAMM_NUM_PARTITIONS=6 KLAMM_LOG=debug klamm serve
 
@@ -88,6 +89,12 @@ pub(crate) struct ServeArgs {
     /// This node's number in its cluster [default: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
     pub(crate) node_id: Option<i32>,
+    /// Become one cluster with the nodes at these addresses, the same list on each; with a cluster on its disk a node does not look at it
+    #[arg(long, value_name = "HOST:PORT,...")]
+    pub(crate) join: Option<String>,
+    /// Address for the other nodes of a cluster [default: beside that for clients, the port after it]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) node_listen: Option<String>,
 }
 
 /// Run a throw-away broker in a temporary directory, which is removed when it stops.
@@ -95,8 +102,15 @@ pub(crate) struct ServeArgs {
 #[command(after_help = "\
 Examples:
   klamm dev
-  klamm dev --listen 127.0.0.1:0          takes a free port and says which")]
+  klamm dev --listen 127.0.0.1:0          takes a free port and says which
+  klamm dev --nodes 3                     a cluster of three in one process, clients at ports 9092 to 9094")]
 pub(crate) struct DevArgs {
+    /// So many nodes, which are one cluster; they take twice as many ports, from that of --listen on
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=9))]
+    pub(crate) nodes: u16,
+    /// Keep the data here, and do not remove them
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) broker: BrokerArgs,
 }

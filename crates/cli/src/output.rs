@@ -7,15 +7,15 @@ use tracing_subscriber::prelude::*;
 
 use crate::failure::tell;
 
-/// Logs to the standard error, from the level in `KLAMM_LOG` (`debug`, or `info,klamm_server=trace`) or `level_default`.
-pub(crate) fn log_to_stderr(level_default: &str) {
+/// Logs to the standard error, from the level in `KLAMM_LOG` (`debug`, or `info,klamm_server=trace`) or what is given.
+pub(crate) fn log_to_stderr(default: &str) {
     let wanted = std::env::var("KLAMM_LOG").unwrap_or_default();
-    let wanted = if wanted.is_empty() { level_default } else { &wanted };
+    let wanted = if wanted.is_empty() { default } else { &wanted };
     let targets: Targets = match wanted.parse() {
         Ok(targets) => targets,
         Err(error) => {
-            tell(&format!("KLAMM_LOG={wanted}: {error}; using {level_default}"));
-            level_default.parse().unwrap_or_default()
+            tell(&format!("KLAMM_LOG={wanted}: {error}; using {default}"));
+            default.parse().unwrap_or_default()
         }
     };
     let lines =

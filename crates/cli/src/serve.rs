@@ -1,41 +1,128 @@
 //! `klamm serve` and `klamm dev`.
 
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use klamm_model::BrokerId;
-use klamm_server::{Config, LoadError, Server, Sources};
+use klamm_server::{Config, LoadError, Server, Sources, StartError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::{BrokerArgs, DevArgs, ServeArgs};
 use crate::failure::Usage;
 use crate::output::{log_to_stderr, print_line};
 
+/// What a broker writes to the standard error by itself. The library of the consensus protocol warns of every election and of every node that is away; what of it matters
+/// the broker says itself.
+const LOG: &str = "warn,openraft=off";
+
 pub(crate) fn serve(args: &ServeArgs, began: Instant) -> Result<()> {
+    log_to_stderr(LOG);
     let mut options = Vec::new();
     if let Some(data_dir) = &args.data_dir {
-        let unusable = || Usage(format!("--data-dir {}: the path is not UTF-8", data_dir.display()));
-        let path = data_dir.to_str().ok_or_else(unusable)?;
+        let path = text_of(data_dir)?;
         options.push(("log.dirs".to_owned(), path.to_owned(), format!("--data-dir {path}")));
     }
     if let Some(node_id) = args.node_id {
         options.push(("node.id".to_owned(), node_id.to_string(), format!("--node-id {node_id}")));
     }
+    if let Some(list) = &args.join {
+        options.push(("node.join".to_owned(), list.clone(), format!("--join {list}")));
+    }
+    if let Some(listen) = &args.node_listen {
+        options.push(("node.listener".to_owned(), listen.clone(), format!("--node-listen {listen}")));
+    }
+    options.extend(args.broker.listen.as_deref().map(listeners));
     let config = settings(&args.broker, options, default_data_dir)?;
-    run(config, began)
+    let data_dirs: Vec<String> = config.data_dirs.iter().map(|path| path.display().to_string()).collect();
+    run(vec![config], &data_dirs.join(","), began)
+}
+
+fn text_of(path: &Path) -> Result<&str, Usage> {
+    path.to_str().ok_or_else(|| Usage(format!("--data-dir {}: the path is not UTF-8", path.display())))
+}
+
+fn listeners(listen: &str) -> Given {
+    let uri = if listen.contains("://") { listen.to_owned() } else { format!("PLAINTEXT://{listen}") };
+    ("listeners".to_owned(), uri, format!("--listen {listen}"))
 }
 
 pub(crate) fn dev(args: &DevArgs, began: Instant) -> Result<()> {
+    log_to_stderr(LOG);
+    if let Some(data_dir) = &args.data_dir {
+        return dev_in(data_dir, args, began);
+    }
     let directory =
         tempfile::Builder::new().prefix("klamm-dev-").tempdir().context("no temporary directory")?;
     let path = directory.path().to_owned();
-    let own = path.to_str().context("the path of the temporary directory is not UTF-8")?.to_owned();
-    let options = vec![("log.dirs".to_owned(), own, "the temporary directory".to_owned())];
-    let done = settings(&args.broker, options, || Ok(path.clone())).and_then(|config| run(config, began));
+    let done = dev_in(&path, args, began);
     directory.close().with_context(|| format!("{} was not removed", path.display()))?;
     done
+}
+
+fn dev_in(directory: &Path, args: &DevArgs, began: Instant) -> Result<()> {
+    let told = text_of(directory)?;
+    let given = |key: &str, value: String| (key.to_owned(), value, format!("{key} of klamm dev"));
+    let mut configs = Vec::new();
+    if args.nodes == 1 {
+        let mut options = vec![given("log.dirs", told.to_owned())];
+        options.extend(args.broker.listen.as_deref().map(listeners));
+        configs.push(settings(&args.broker, options, || Ok(directory.to_owned()))?);
+    } else {
+        let Ports { host, clients, nodes } = Ports::of(args)?;
+        let join: Vec<String> = nodes.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        for (number, (client, node)) in clients.iter().zip(&join).enumerate() {
+            let options = vec![
+                given("log.dirs", format!("{told}/node-{}", number + 1)),
+                given("node.id", (number + 1).to_string()),
+                given("listeners", format!("PLAINTEXT://{host}:{client}")),
+                given("node.listener", node.clone()),
+                given("node.join", join.join(",")),
+            ];
+            let mut config = settings(&args.broker, options, || Ok(directory.to_owned()))?;
+            if let Some(address) = &mut config.metrics_listener
+                && address.port() != 0
+            {
+                address.set_port(address.port() + number as u16);
+            }
+            configs.push(config);
+        }
+    }
+    run(configs, told, began)
+}
+
+/// Where several nodes of one process listen: for clients, and, on this machine only, for each other.
+struct Ports {
+    host: String,
+    clients: Vec<u16>,
+    nodes: Vec<u16>,
+}
+
+impl Ports {
+    fn of(args: &DevArgs) -> Result<Self> {
+        let listen = args.broker.listen.as_deref().unwrap_or("127.0.0.1:9092");
+        let unusable = || Usage(format!("--listen {listen}: expected HOST:PORT"));
+        let address = listen.strip_prefix("PLAINTEXT://").unwrap_or(listen);
+        let (host, port) = address.rsplit_once(':').ok_or_else(unusable)?;
+        let first: u16 = port.parse().map_err(|_| unusable())?;
+        let count = 2 * args.nodes;
+        let ports: Vec<u16> = if first == 0 {
+            free_ports(count).context("no free ports")?
+        } else {
+            let last = first.checked_add(count - 1).ok_or_else(unusable)?;
+            (first..=last).collect()
+        };
+        let (clients, nodes) = ports.split_at(usize::from(args.nodes));
+        Ok(Self { host: host.to_owned(), clients: clients.to_vec(), nodes: nodes.to_vec() })
+    }
+}
+
+/// Ports that nobody has: what the nodes are told of each other has to be known before they start.
+fn free_ports(count: u16) -> std::io::Result<Vec<u16>> {
+    let taken: Vec<TcpListener> =
+        (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
+    taken.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
 }
 
 /// A key, its value, and how that was given.
@@ -44,14 +131,9 @@ type Given = (String, String, String);
 /// What the file, the environment, `--set` and the other options say, each stronger than the one before.
 fn settings(
     args: &BrokerArgs,
-    mut options: Vec<Given>,
+    options: Vec<Given>,
     data_dir: impl FnOnce() -> Result<PathBuf>,
 ) -> Result<Config> {
-    log_to_stderr("warn");
-    if let Some(listen) = &args.listen {
-        let uri = if listen.contains("://") { listen.clone() } else { format!("PLAINTEXT://{listen}") };
-        options.push(("listeners".to_owned(), uri, format!("--listen {listen}")));
-    }
     let set = args.set.iter().map(|(key, value)| (key.clone(), value.clone(), format!("--set {key}")));
     let unusable = |error: LoadError| Usage(error.to_string());
     let mut sources = Sources::default();
@@ -88,20 +170,19 @@ fn announce(line: &str) {
     let _ = print_line(line);
 }
 
-fn run(config: Config, began: Instant) -> Result<()> {
+/// Runs these nodes, most often one, until they are told to stop.
+fn run(configs: Vec<Config>, data_dirs: &str, began: Instant) -> Result<()> {
     // Signals are listened to before anything has to be cleaned up.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().context("no runtime")?;
     let mut stops = {
         let _context = runtime.enter();
         Stops::listen().context("no signals")?
     };
-    let data_dirs: Vec<String> = config.data_dirs.iter().map(|path| path.display().to_string()).collect();
-    let data_dirs = data_dirs.join(",");
     announce(&format!("data directory {data_dirs}"));
     let (tell, told) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
         // Nobody listens if it was told to stop meanwhile.
-        let _ = tell.send(Server::start(config));
+        let _ = tell.send(start_all(configs));
     });
     let started = runtime.block_on(async {
         tokio::select! {
@@ -114,30 +195,37 @@ fn run(config: Config, began: Instant) -> Result<()> {
         announce("told to stop before it was ready");
         return Ok(());
     };
-    let server = started.with_context(|| format!("the broker did not start (data directory {data_dirs})"))?;
-    let (tell_failure, failed) = tokio::sync::oneshot::channel();
-    server.on_failure(move |reason| {
-        // Nobody listens if the stop has begun.
-        let _ = tell_failure.send(reason);
-    });
-    for address in server.addresses() {
+    let servers =
+        started.with_context(|| format!("the broker did not start (data directory {data_dirs})"))?;
+    let (tell_failure, mut failed) = tokio::sync::mpsc::unbounded_channel();
+    for server in &servers {
+        let tell_failure = tell_failure.clone();
+        server.on_failure(move |reason| {
+            // Nobody listens if the stop has begun.
+            let _ = tell_failure.send(reason);
+        });
+    }
+    for address in servers.iter().flat_map(Server::addresses) {
         announce(&format!("listening on {address}"));
     }
-    if let Some(address) = server.metrics_address() {
+    for address in servers.iter().filter_map(Server::metrics_address) {
         announce(&format!("metrics on http://{address}/metrics"));
     }
     announce(&format!("ready in {} ms", began.elapsed().as_millis()));
     runtime.block_on(async {
         let failure = tokio::select! {
             () = stops.any() => None,
-            reason = failed => reason.ok(),
+            reason = failed.recv() => reason,
         };
         let (tell, told) = tokio::sync::oneshot::channel();
         let stop_began = Instant::now();
-        std::thread::spawn(move || tell.send(server.stop()));
+        std::thread::spawn(move || {
+            stop_all(servers);
+            tell.send(())
+        });
         tokio::select! {
             // What went wrong it has said itself.
-            ended = told => ended.map(|_| ()).context("the broker did not stop as it should")?,
+            ended = told => ended.context("the broker did not stop as it should")?,
             () = insisted(&mut stops.interrupt, stop_began) => {
                 bail!("interrupted again while it stopped: the next start goes about it as after a crash")
             }
@@ -147,6 +235,36 @@ fn run(config: Config, began: Instant) -> Result<()> {
             None => Ok(()),
         }
     })
+}
+
+/// Starts all at the same time: each of several waits for the others. Gives up with the first that fails.
+fn start_all(configs: Vec<Config>) -> Result<Vec<Server>, StartError> {
+    let count = configs.len();
+    let (tell, told) = std::sync::mpsc::channel();
+    for (number, config) in configs.into_iter().enumerate() {
+        let tell = tell.clone();
+        std::thread::spawn(move || {
+            let nodes = |address| announce(&format!("listening for other nodes on {address}"));
+            // Nobody listens if another one has failed.
+            let _ = tell.send((number, Server::start_telling(config, nodes)));
+        });
+    }
+    drop(tell);
+    let mut servers: Vec<(usize, Server)> = Vec::with_capacity(count);
+    for (number, started) in told {
+        servers.push((number, started?));
+    }
+    servers.sort_by_key(|(number, _)| *number);
+    Ok(servers.into_iter().map(|(_, server)| server).collect())
+}
+
+fn stop_all(servers: Vec<Server>) {
+    let stopping: Vec<_> =
+        servers.into_iter().map(|server| std::thread::spawn(move || server.stop())).collect();
+    for thread in stopping {
+        // A panic has been told where it happened.
+        let _ = thread.join();
+    }
 }
 
 /// The signals by which it is told to stop.

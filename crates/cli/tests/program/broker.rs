@@ -76,7 +76,7 @@ pub(crate) fn klamm_with(arguments: &[&str], variables: &[(&str, &str)]) -> Answ
     run(command, arguments, "")
 }
 
-fn command(arguments: &[&str]) -> Command {
+pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_klamm"));
     command
         .args(arguments)
@@ -88,7 +88,7 @@ fn command(arguments: &[&str]) -> Command {
     command
 }
 
-fn run(mut command: Command, arguments: &[&str], input: &str) -> Answer {
+pub(crate) fn run(mut command: Command, arguments: &[&str], input: &str) -> Answer {
     let mut child = command.spawn().expect("the program starts");
     let mut stdin = child.stdin.take().expect("piped");
     // The program may end without reading everything.

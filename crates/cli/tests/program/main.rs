@@ -10,6 +10,7 @@ mod group;
 mod log;
 mod members;
 mod settings;
+mod several;
 mod start;
 mod topic;
 mod txn;

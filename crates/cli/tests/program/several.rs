@@ -1,0 +1,291 @@
+//! Several processes that are one cluster.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use super::broker::{Answer, command, run, send_signal};
+
+/// Far longer than anything takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Cluster {
+    place: tempfile::TempDir,
+    /// Of clients, and of the nodes among themselves.
+    ports: Vec<(u16, u16)>,
+    running: Vec<Option<Running>>,
+    /// Whether starts are told the list.
+    tells_list: bool,
+}
+
+struct Running {
+    child: Child,
+    /// What it says, on either output.
+    lines: mpsc::Receiver<String>,
+    said: String,
+}
+
+impl Cluster {
+    fn new(count: usize) -> Self {
+        let taken: Vec<TcpListener> =
+            (0..2 * count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
+        let ports: Vec<u16> = taken.iter().map(|it| it.local_addr().expect("an address").port()).collect();
+        Self {
+            place: tempfile::tempdir().expect("a temporary directory"),
+            ports: ports.chunks(2).map(|pair| (pair[0], pair[1])).collect(),
+            running: (0..count).map(|_| None).collect(),
+            tells_list: true,
+        }
+    }
+
+    fn data_dir(&self, id: usize) -> PathBuf {
+        self.place.path().join(format!("node-{id}"))
+    }
+
+    fn start(&mut self, id: usize) {
+        let (client, node) = self.ports[id - 1];
+        let join: Vec<String> = self.ports.iter().map(|(_, node)| format!("127.0.0.1:{node}")).collect();
+        let mut command = command(&["serve"]);
+        command.arg("--data-dir").arg(self.data_dir(id)).args(["--node-id", &id.to_string()]);
+        command.args(["--listen", &format!("127.0.0.1:{client}")]);
+        command.args(["--node-listen", &format!("127.0.0.1:{node}")]);
+        if self.tells_list {
+            command.args(["--join", &join.join(",")]);
+        }
+        command.env("KLAMM_LOG_DIRS_MIN_FREE_BYTES", "0").stdin(Stdio::null());
+        let mut child = command.spawn().expect("the program starts");
+        let (tell, lines) = mpsc::channel();
+        let (out, err) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
+        let other = tell.clone();
+        std::thread::spawn(move || pass_on(out, &tell));
+        std::thread::spawn(move || pass_on(err, &other));
+        self.running[id - 1] = Some(Running { child, lines, said: String::new() });
+    }
+
+    fn node(&mut self, id: usize) -> &mut Running {
+        self.running[id - 1].as_mut().expect("it was started")
+    }
+
+    fn ready(&mut self, ids: &[usize]) {
+        for id in ids {
+            self.node(*id).says("ready in ");
+        }
+    }
+
+    fn kill(&mut self, id: usize) {
+        let mut killed = self.running[id - 1].take().expect("it was started");
+        killed.child.kill().expect("killed");
+        killed.child.wait().expect("it ends");
+    }
+
+    /// A tool that may ask any of those that run.
+    #[track_caller]
+    fn ok_with_input(&self, arguments: &[&str], input: &str) -> Answer {
+        let running = self.ports.iter().zip(&self.running).filter(|(_, it)| it.is_some());
+        let bootstrap: Vec<String> = running.map(|((client, _), _)| format!("127.0.0.1:{client}")).collect();
+        let mut command = command(arguments);
+        command.env("KLAMM_BOOTSTRAP", bootstrap.join(","));
+        run(command, arguments, input).code(0)
+    }
+
+    #[track_caller]
+    fn ok(&self, arguments: &[&str]) -> Answer {
+        self.ok_with_input(arguments, "")
+    }
+
+    /// Asks until the answer is what was waited for.
+    #[track_caller]
+    fn until(&self, arguments: &[&str], is_so: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.ok(arguments).json();
+            if is_so(&answer) {
+                return answer;
+            }
+            assert!(Instant::now() < until, "klamm {arguments:?} still says {answer}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn all_in_sync(&self, topic: &str, count: usize) -> serde_json::Value {
+        self.until(&["topic", "describe", topic, "--format", "json"], |answer| {
+            let partitions = answer[0]["partitions"].as_array().expect("partitions");
+            partitions.iter().all(|it| it["in_sync"].as_array().map(Vec::len) == Some(count))
+        })
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for running in self.running.iter_mut().flatten() {
+            // It may be gone already.
+            let _ = running.child.kill();
+            let _ = running.child.wait();
+        }
+    }
+}
+
+impl Running {
+    #[track_caller]
+    fn says(&mut self, wanted: &str) {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let Ok(line) = self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) else {
+                panic!("it never said {wanted:?}:\n{}", self.said)
+            };
+            self.said += &line;
+            self.said.push('\n');
+            if line.contains(wanted) {
+                return;
+            }
+        }
+    }
+
+    fn has_said(&mut self, text: &str) -> bool {
+        while let Ok(line) = self.lines.try_recv() {
+            self.said += &line;
+            self.said.push('\n');
+        }
+        self.said.contains(text)
+    }
+}
+
+fn pass_on(from: impl std::io::Read, to: &mpsc::Sender<String>) {
+    for line in BufReader::new(from).lines().map_while(Result::ok) {
+        if to.send(line).is_err() {
+            return;
+        }
+    }
+}
+
+/// The records of one partition, as they are on a node's disk.
+fn segments(partition: &Path) -> Vec<(String, Vec<u8>)> {
+    let files = fs::read_dir(partition).expect("the partition is there").map(|file| file.expect("a file"));
+    let mut logs: Vec<_> = files
+        .filter(|file| file.path().extension().is_some_and(|it| it == "log"))
+        .map(|file| {
+            (file.file_name().into_string().expect("a plain name"), fs::read(file.path()).expect("read"))
+        })
+        .collect();
+    logs.sort();
+    logs
+}
+
+fn lines(from: usize, end: usize) -> String {
+    (from..end).map(|number| format!("{number}\n")).collect()
+}
+
+#[test]
+fn three_nodes_started_in_any_order_are_one_cluster_that_bears_the_loss_of_each() {
+    let mut cluster = Cluster::new(3);
+    cluster.start(3);
+    cluster.start(2);
+    let first = format!("127.0.0.1:{}: Connection refused", cluster.ports[0].1);
+    for id in [2, 3] {
+        cluster.node(id).says("waiting to be one cluster");
+        assert!(cluster.node(id).has_said(&first), "{}", cluster.node(id).said);
+        assert!(!cluster.node(id).has_said("ready in"));
+    }
+    cluster.start(1);
+    cluster.ready(&[1, 2, 3]);
+    cluster.until(&["cluster", "status", "--format", "json"], |it| it["brokers_in_service"] == 3);
+    cluster.ok(&["topic", "create", "t", "--partitions", "3", "--replication-factor", "3"]);
+    cluster.ok_with_input(&["produce", "t", "--acks", "all"], &lines(0, 1000));
+    let mut end = 1000;
+    for victim in [1, 2, 3] {
+        cluster.kill(victim);
+        cluster.ok_with_input(&["produce", "t", "--acks", "all"], &lines(end, end + 500));
+        end += 500;
+        assert_eq!(cluster.ok(&["consume", "t", "-e"]).stdout.lines().count(), end);
+        cluster.start(victim);
+        cluster.ready(&[victim]);
+        cluster.all_in_sync("t", 3);
+    }
+    let mut read: Vec<usize> =
+        cluster.ok(&["consume", "t", "-e"]).stdout.lines().map(|it| it.parse().expect("a number")).collect();
+    read.sort_unstable();
+    assert_eq!(read, (0..end).collect::<Vec<_>>());
+    for partition in ["t-0", "t-1", "t-2"] {
+        let of = |id| segments(&cluster.data_dir(id).join(partition));
+        assert!(of(1) == of(2) && of(2) == of(3), "{partition} is not the same everywhere");
+    }
+    for id in [3, 1, 2] {
+        send_signal(&cluster.node(id).child, "-TERM");
+        let code = cluster.node(id).child.wait().expect("it ends").code();
+        assert_eq!(code, Some(0), "{}", cluster.node(id).said);
+    }
+}
+
+#[test]
+fn a_node_that_lost_its_disk_is_refused_under_its_number() {
+    let mut cluster = Cluster::new(3);
+    for id in [1, 2, 3] {
+        cluster.start(id);
+    }
+    cluster.ready(&[1, 2, 3]);
+    for id in [2, 1] {
+        cluster.kill(id);
+        let aside = cluster.place.path().join("aside");
+        fs::rename(cluster.data_dir(id), &aside).expect("renamed");
+        cluster.start(id);
+        cluster.node(id).says("the cluster refuses this node");
+        assert!(cluster.node(id).has_said("has another disk"), "{}", cluster.node(id).said);
+        assert_eq!(cluster.node(id).child.wait().expect("it ends").code(), Some(1));
+        // It is found again.
+        fs::remove_dir_all(cluster.data_dir(id)).expect("removed");
+        fs::rename(aside, cluster.data_dir(id)).expect("renamed");
+        cluster.start(id);
+        cluster.ready(&[id]);
+    }
+}
+
+#[test]
+fn a_cluster_that_was_stopped_starts_again_without_the_list_once_a_majority_is_there() {
+    let mut cluster = Cluster::new(3);
+    for id in [1, 2, 3] {
+        cluster.start(id);
+    }
+    cluster.ready(&[1, 2, 3]);
+    cluster.ok(&["topic", "create", "t", "--replication-factor", "3"]);
+    cluster.ok_with_input(&["produce", "t", "--acks", "all"], "kept\n");
+    for id in [1, 2, 3] {
+        cluster.kill(id);
+    }
+    cluster.tells_list = false;
+    cluster.start(2);
+    cluster.node(2).says("waiting for a controller");
+    assert!(!cluster.node(2).has_said("ready in"));
+    cluster.start(3);
+    cluster.ready(&[2, 3]);
+    cluster.start(1);
+    cluster.ready(&[1]);
+    cluster.all_in_sync("t", 3);
+    cluster.ok(&["consume", "t", "-e"]).prints("kept\n");
+}
+
+#[test]
+fn three_nodes_in_one_process_are_a_cluster_too() {
+    let mut child = command(&["dev", "--nodes", "3", "--listen", "127.0.0.1:0"])
+        .env("KLAMM_LOG_DIRS_MIN_FREE_BYTES", "0")
+        .stderr(Stdio::inherit())
+        .spawn()
+        .expect("the program starts");
+    let mut addresses = Vec::new();
+    for line in BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok) {
+        addresses.extend(line.strip_prefix("listening on ").map(str::to_owned));
+        if line.starts_with("ready in") {
+            break;
+        }
+    }
+    let mut status = command(&[]);
+    let arguments = ["cluster", "status", "--format", "json"];
+    status.args(arguments).env("KLAMM_BOOTSTRAP", addresses.join(","));
+    let answer = run(status, &arguments, "").code(0).json();
+    assert_eq!((addresses.len(), &answer["brokers_known"]), (3, &serde_json::json!(3)), "{answer}");
+    send_signal(&child, "-TERM");
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+}
