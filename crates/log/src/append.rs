@@ -9,6 +9,7 @@ use klamm_model::{
 };
 use rustc_hash::FxHasher;
 
+use crate::compact::{filler, is_filler};
 use crate::disk::{DiskAction, DiskOp};
 use crate::error::AppendError;
 use crate::index::Indexed;
@@ -133,6 +134,7 @@ impl Log {
     pub fn append_as_follower(&mut self, run: Bytes, out: &mut Vec<DiskOp>) -> Result<Appended, AppendError> {
         self.refuse_if_closed()?;
         let base = self.end;
+        let run = self.without_what_is_here(run);
         self.check_run(&run)?;
         self.refuse_if_full(run.len())?;
 
@@ -173,6 +175,20 @@ impl Log {
         self.pump(out);
         self.after_change();
         Ok(Appended { base, end: self.end, duplicate: false, max_timestamp })
+    }
+
+    /// Where compaction has dropped everything, one batch without records may take the offsets of several, some of which are here: only the others follow.
+    /// Refused, a log that ends in the middle of such a batch could never go on.
+    fn without_what_is_here(&self, run: Bytes) -> Bytes {
+        let Some(Ok(first)) = Batches::new(&run, RunEnd::MustBeComplete).next() else { return run };
+        let (header, next) = (first.header(), first.next_offset());
+        let is_across = first.base_offset() < self.end && self.end < next;
+        if !is_across || !is_filler(header) || first.verify_crc().is_err() {
+            return run;
+        }
+        let left = u32::try_from(next.raw() - self.end.raw() - 1).expect("less than the batch had");
+        let filler = filler(self.end, left, header.leader_epoch);
+        [&filler[..], &run[first.size()..]].concat().into()
     }
 
     fn check_run(&self, run: &Bytes) -> Result<(), AppendError> {

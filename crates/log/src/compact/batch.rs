@@ -232,7 +232,7 @@ pub(super) fn is_aborted(header: &BatchHeader, aborted: &AbortedRecords) -> bool
 }
 
 /// A batch without records that takes offsets, and says whose epoch they were.
-pub(super) fn filler(base: Offset, last_offset_delta: u32, leader_epoch: Option<LeaderEpoch>) -> Vec<u8> {
+pub(crate) fn filler(base: Offset, last_offset_delta: u32, leader_epoch: Option<LeaderEpoch>) -> Vec<u8> {
     let header = BatchHeader {
         base_offset: base,
         size: BATCH_HEADER_SIZE,
@@ -249,7 +249,7 @@ pub(super) fn filler(base: Offset, last_offset_delta: u32, leader_epoch: Option<
 }
 
 /// Whether a batch is one that [`filler`] made.
-pub(super) fn is_filler(header: &BatchHeader) -> bool {
+pub(crate) fn is_filler(header: &BatchHeader) -> bool {
     header.record_count == 0 && header.producer.is_none()
 }
 

@@ -24,6 +24,7 @@ mod tests;
 mod work;
 
 pub use batch::{Rules, Sabotage};
+pub(crate) use batch::{filler, is_filler};
 pub use keys::Keys;
 pub(crate) use pass::Pass;
 pub use pass::{Compacted, Compaction, MILLION};

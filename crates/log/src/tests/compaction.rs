@@ -645,3 +645,24 @@ fn a_damaged_segment_is_left_as_it_is_and_what_was_deleted_in_it_stays_deleted()
         assert!(bench.log.size_bytes() < 2000, "the rest is compacted: {}", bench.log.size_bytes());
     }
 }
+
+/// A reader's finding: who was away while its leader compacted asks from the middle of a batch that stands for several dropped ones.
+#[test]
+fn a_follower_goes_on_in_the_middle_of_what_compaction_has_dropped() {
+    use crate::compact::filler;
+    let mut follower = Bench::new(LogConfig::default());
+    follower.append(3, 0);
+    follower.settle();
+    let mut leader = filler(Offset::ZERO, 5, Some(LeaderEpoch(0)));
+    leader.extend(filler(offset(6), 0, Some(LeaderEpoch(1))));
+    let appended =
+        follower.log.append_as_follower(leader.into(), &mut follower.under_way).expect("it follows");
+    assert_eq!((appended.base, appended.end), (offset(3), offset(7)));
+    follower.settle();
+    let again = filler(Offset::ZERO, 6, Some(LeaderEpoch(0)));
+    let refused = follower.log.append_as_follower(again.into(), &mut follower.under_way);
+    assert!(matches!(refused, Err(AppendError::NotContiguous { .. })), "{refused:?}");
+    let ahead = filler(offset(8), 6, Some(LeaderEpoch(1)));
+    let refused = follower.log.append_as_follower(ahead.into(), &mut follower.under_way);
+    assert!(matches!(refused, Err(AppendError::NotContiguous { .. })), "{refused:?}");
+}
