@@ -210,8 +210,10 @@ impl Node {
         for topic in &request.forgotten_topics_data {
             for partition in &topic.partitions {
                 let key = TopicPartition { topic: topic.topic_id, partition: PartitionIndex(*partition) };
-                if feed.questions.remove(&key).is_some_and(|question| !question.is_ready) {
-                    unasked.push(key);
+                match feed.questions.remove(&key) {
+                    Some(question) if question.is_ready => feed.ready.retain(|it| *it != key),
+                    Some(_) => unasked.push(key),
+                    None => {}
                 }
             }
         }
@@ -318,7 +320,12 @@ impl Node {
                     None => return Some(self.wait(connection, key, told, answer)),
                 }
             }
-            Err(code) => PartitionData { error_code: code.code(), ..nothing(key.partition) },
+            Err(code) => PartitionData {
+                error_code: code.code(),
+                // A follower that has nothing the leader still has begins there.
+                log_start_offset: self.replica(key).map_or(-1, |it| it.log().log_start().raw()),
+                ..nothing(key.partition)
+            },
         };
         answer.is_due = true;
         answer.push(key, data);
@@ -362,13 +369,14 @@ impl Node {
         let Some(hosted) = self.hosted.get_mut(&key) else {
             return Err(self.why_not_hosted(key, true));
         };
-        let (answer, progress) =
-            hosted.replica.follower_fetch(now.tick, request).map_err(|error| error.code())?;
-        if progress.high_watermark.is_some() || !hosted.deletes.is_empty() {
+        let before = hosted.replica.high_watermark();
+        let answer = hosted.replica.follower_fetch(now.tick, request);
+        // Also where nothing could be read: where the follower stands counts all the same.
+        if hosted.replica.high_watermark() != before || !hosted.deletes.is_empty() {
             self.moved.push(key);
         }
         self.isr_due.insert(key);
-        Ok(answer)
+        answer.map(|(answer, _)| answer).map_err(|error| error.code())
     }
 
     /// Sends an answer, and with it how far the partitions have come of which the follower knows less.

@@ -82,7 +82,8 @@ impl Followers {
         match hosted.fetching {
             // The leader that it is queued for may be out of reach: another one is not to wait for that.
             Fetching::Queued { leader } if next.is_none_or(|next| next.leader == leader) => return,
-            Fetching::Queued { .. } => {}
+            // It may have been asked there before, under an older epoch.
+            Fetching::Queued { leader } => self.take_back(key, leader),
             Fetching::Asked { fetch, .. } if next == Some(fetch) => return,
             Fetching::Asked { fetch, .. } => {
                 hosted.fetching = Fetching::Idle;
@@ -100,8 +101,10 @@ impl Followers {
 
     /// The partition is not here any more.
     pub(crate) fn gone(&mut self, key: TopicPartition, hosted: &Hosted) {
-        if let Fetching::Asked { fetch, .. } = hosted.fetching {
-            self.take_back(key, fetch.leader);
+        match hosted.fetching {
+            Fetching::Asked { fetch, .. } => self.take_back(key, fetch.leader),
+            Fetching::Queued { leader } => self.take_back(key, leader),
+            Fetching::Idle => {}
         }
     }
 
@@ -360,10 +363,12 @@ fn is_news_only(data: &PartitionData) -> bool {
 }
 
 fn fetched_of(data: PartitionData) -> Result<Fetched, ErrorCode> {
-    let log_start = Offset::from_wire(data.log_start_offset).unwrap_or(Offset::ZERO);
+    let log_start = Offset::from_wire(data.log_start_offset);
     match ErrorCode::from_code(data.error_code).unwrap_or(ErrorCode::UnknownServerError) {
         ErrorCode::None => {}
-        ErrorCode::OffsetOutOfRange => return Ok(Fetched::OutOfRange { log_start }),
+        code @ ErrorCode::OffsetOutOfRange => {
+            return log_start.map(|log_start| Fetched::OutOfRange { log_start }).ok_or(code);
+        }
         code => return Err(code),
     }
     let diverging = LeaderEpoch::from_wire(data.diverging_epoch.epoch)
@@ -376,5 +381,6 @@ fn fetched_of(data: PartitionData) -> Result<Fetched, ErrorCode> {
         Some(Records::Hole { .. }) | None => bytes::Bytes::new(),
     };
     let high_watermark = Offset::from_wire(data.high_watermark).unwrap_or(Offset::ZERO);
+    let log_start = log_start.unwrap_or(Offset::ZERO);
     Ok(Fetched::Data { records, high_watermark, log_start })
 }

@@ -362,6 +362,8 @@ impl Node {
             self.fail_waits(key, Some(kept), ErrorCode::KafkaStorageError, out);
             self.lose_marks(key, Some(kept), ErrorCode::KafkaStorageError);
             self.drop_shard(key, ErrorCode::NotCoordinator, out);
+            // A follower that has what is lost here waits for more: it is told where the logs part now.
+            self.wake_fetches(key, true);
         }
         if progress.resigned {
             let kept = self.hosted.get(&key).map(|hosted| hosted.replica.high_watermark());

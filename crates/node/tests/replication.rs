@@ -8,7 +8,8 @@
 //! ask 0/0 t-0@5 -t-1 wait=9      broker 2 fetches: session/epoch, partitions with offsets, those to be forgotten
 //! follow t 2                     a topic that broker 2 leads
 //! leader t-0 3                   another broker leads
-//! tell 1 t-0 2                   the leader answers fetch 1 with records of t-0, two at an offset that follows, or "hw=5", "start=2", an error's name
+//! tell 1 t-0 2                   the leader answers fetch 1 with records of t-0, two at an offset that follows, or "hw=5", "start=2", "gone=2", an error's name
+//! delete t-0 3                   records before offset 3 are deleted
 //! disk                           what was to be written is
 //! tick 500                       milliseconds pass
 //! ```
@@ -27,7 +28,8 @@ use klamm_model::{
 use klamm_node::{Event, Listener, PeerFailure, Reply};
 use klamm_quorum::{Entry, Input, Proposer};
 use klamm_wire::{
-    FetchRequest, FetchResponse, Records, Request, Response,
+    DeleteRecordsRequest, FetchRequest, FetchResponse, Records, Request, Response,
+    delete_records::{DeleteRecordsPartition, DeleteRecordsTopic},
     fetch::{
         FetchPartition, FetchTopic, FetchableTopicResponse, ForgottenTopic, PartitionData, ReplicaState,
     },
@@ -92,6 +94,19 @@ impl Script {
                 self.open.insert(sequence, format!("#{}", self.asked));
             }
             ["tell", fetch, ref words @ ..] => self.tell(self.tokens[number::<usize>(fetch) - 1], words),
+            ["delete", partition, to] => {
+                let TopicPartition { partition: PartitionIndex(index), .. } = self.key(partition);
+                let partitions = vec![DeleteRecordsPartition {
+                    partition_index: index,
+                    offset: number(to),
+                    ..Default::default()
+                }];
+                let (name, _) = partition.rsplit_once('-').expect("topic-partition");
+                let topics = vec![DeleteRecordsTopic { name: name.into(), partitions, ..Default::default() }];
+                let request = DeleteRecordsRequest { topics, timeout_ms: 1000, ..Default::default() };
+                self.world.send(Request::DeleteRecords(request), 2);
+                self.world.all_disk();
+            }
             ["disk"] => _ = self.world.disk(|_| true, &Ok(Done::Nothing)),
             ["tick", ms] => self.world.wait_ms(number(ms)),
             ["close"] => self.world.step(Event::Closed(CONNECTION)),
@@ -204,6 +219,9 @@ impl Script {
         for topic in &response.responses {
             for it in &topic.partitions {
                 let what = match it.records {
+                    _ if it.error_code != 0 && it.log_start_offset > 0 => {
+                        format!("{}, start {}", code(it.error_code), it.log_start_offset)
+                    }
                     _ if it.error_code != 0 => code(it.error_code),
                     Some(_) => format!("records, hw {}", it.high_watermark),
                     None => format!("hw {}", it.high_watermark),
@@ -272,6 +290,8 @@ impl Script {
             records[..prefix.len()].copy_from_slice(&prefix);
             data.records = Some(Records::Bytes(records.into()));
             data.high_watermark = Offset::ZERO.raw();
+        } else if let Some(start) = what.strip_prefix("gone=") {
+            (data.error_code, data.log_start_offset) = (ErrorCode::OffsetOutOfRange.code(), number(start));
         } else {
             data.error_code = match what {
                 "NotLeader" => ErrorCode::NotLeaderOrFollower.code(),
@@ -403,6 +423,44 @@ fn what_finds_no_room_is_told_next() {
               #2 session 1 | t-1 records, hw 0
             ask 1/2 t-0@50 wait=500
               produced to t-0: None
+        "#]],
+    );
+}
+
+/// A new replica begins where the leader's log does, or it never would.
+#[test]
+fn who_asks_for_what_is_deleted_is_told_where_the_log_begins() {
+    check(
+        "lead t 1
+         produce t-0 5
+         ask 0/0 t-0@5
+         delete t-0 3
+         ask 1/1 t-0@0 wait=500",
+        &expect![[r#"
+            lead t 1
+            produce t-0 5
+            ask 0/0 t-0@5
+              produced to t-0: None
+              #1 session 1 | t-0 hw 5
+            delete t-0 3
+            ask 1/1 t-0@0 wait=500
+              #2 session 1 | t-0 OffsetOutOfRange, start 3
+        "#]],
+    );
+}
+
+#[test]
+fn a_follower_begins_where_its_leaders_log_does() {
+    check(
+        "follow t 1
+         tell 1 t-0 gone=100
+         disk",
+        &expect![[r#"
+            follow t 1
+              fetch 1: 0/0 t-0@0
+            tell 1 t-0 gone=100
+              fetch 2: 1/1 t-0@100
+            disk
         "#]],
     );
 }
