@@ -71,7 +71,7 @@ fn transactions_are_listed_described_and_aborted_by_their_ids() {
         &expect![[r#"
             transactional id  till
             state  Empty
-            producer  0, epoch 2
+            producer  0, epoch 3
             coordinator  1
             time-out  0.0 s
             began  -

@@ -216,7 +216,7 @@ fn the_page_about_hostile_brokers_names_tests_that_are_there() {
         include_str!("main.rs"),
         include_str!("producer.rs"),
         include_str!("tls.rs"),
-        include_str!("../../src/metadata.rs"),
+        include_str!("../../src/metadata/tests.rs"),
         include_str!("../../src/sasl/tests.rs"),
         include_str!("../../src/consumer/machine/tests.rs"),
         include_str!("../../src/consumer/machine/tests/hostile.rs"),

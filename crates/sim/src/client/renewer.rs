@@ -127,7 +127,8 @@ impl Renewer {
         let has_read = |(partition, to): (&i32, &i64)| *to <= self.position(*partition);
         !self.is_working
             && matches!(self.phase, Phase::Lives { .. })
-            && self.asked.is_empty()
+            // A read that finds nothing more is no reason to go on; it is asked again and again.
+            && self.asked.values().all(|asked| matches!(asked, Asked::Read { .. }))
             && self.acked_to.iter().all(has_read)
     }
 
