@@ -18,6 +18,7 @@ pub mod faults;
 pub mod groups;
 pub mod machine;
 pub mod network;
+pub mod originals;
 pub mod outcomes;
 pub mod renewals;
 pub mod replicas;

@@ -171,8 +171,9 @@ impl Machine {
             ("group.consumer.session.timeout.ms", settings.group_session_ms.to_string()),
             ("group.consumer.heartbeat.interval.ms", (settings.group_session_ms / 5).to_string()),
             ("group.min.session.timeout.ms", "100".to_owned()),
-            // Each replica compacts at its own time, and here they are compared with one another; see the world of one node.
-            ("log.cleaner.enable", "false".to_owned()),
+            // Of what is compacted here, see the world of one node too.
+            ("log.cleaner.backoff.ms", "150".to_owned()),
+            ("log.cleaner.min.cleanable.ratio", "0.05".to_owned()),
             ("offsets.topic.num.partitions", settings.internal_partitions.to_string()),
             ("transaction.state.log.num.partitions", settings.internal_partitions.to_string()),
             // Clients put a number of theirs in the timestamp, and machines' clocks jump.

@@ -17,6 +17,7 @@ use crate::{
     check::Findings,
     coverage::Coverage,
     disk::Disk,
+    originals::Originals,
     renewals,
     timeline::{Life, SECOND, Timeline},
 };
@@ -73,6 +74,8 @@ pub struct Replicas {
     committed_at_election: BTreeMap<(TopicPartition, LeaderEpoch), usize>,
     /// The topics that were made one after the other under one name, and the metadata offsets at which they were.
     renewed: Vec<(TopicId, u64)>,
+    /// Of coordinators' logs.
+    originals: Originals,
     /// When a partition last had too few replicas in sync, where it has enough now.
     lacked_until: BTreeMap<TopicPartition, u64>,
     entries: usize,
@@ -96,6 +99,7 @@ impl Default for Replicas {
             controllers: BTreeMap::new(),
             committed_at_election: BTreeMap::new(),
             renewed: Vec::new(),
+            originals: Originals::default(),
             lacked_until: BTreeMap::new(),
             entries: 0,
         }
@@ -126,6 +130,19 @@ impl Shelf {
 fn batches_between(batches: &[Batch], from: i64, to: i64) -> impl Iterator<Item = Batch> + Clone {
     let first = batches.partition_point(|batch| batch.next <= from);
     batches[first..].iter().copied().take_while(move |batch| batch.next <= to)
+}
+
+/// A batch, or those that it is left of.
+fn originals_of(
+    originals: &Originals,
+    is_compacted: bool,
+    partition: TopicPartition,
+    header: &BatchHeader,
+) -> Vec<Batch> {
+    if !is_compacted {
+        return vec![Batch::of(header)];
+    }
+    originals.of(partition, header).iter().map(Batch::of).collect()
 }
 
 /// The headers of a run of batches.
@@ -163,17 +180,23 @@ impl Batch {
 impl Replicas {
     /// A node asks for a disk operation.
     pub fn asked(&mut self, node: usize, op: &DiskOp, coverage: &mut Coverage) {
+        let is_compacted = self.is_compacted(op.partition);
         let shelf = self.shelves.entry((node, op.partition)).or_default();
         match &op.action {
             DiskAction::Write { segment, position, prefix, body } => {
                 for (at, header) in headers(body, *prefix) {
-                    shelf.stored.push(Stored {
-                        batch: Batch::of(&header),
-                        segment: segment.base.raw(),
-                        position: position + at as u32,
-                    });
+                    let (segment, position) = (segment.base.raw(), position + at as u32);
+                    if let Some(prefix) = prefix.as_ref().filter(|_| is_compacted && at == 0) {
+                        self.originals.note(op.partition, &header, &body[..header.size], prefix);
+                    }
+                    let batches = originals_of(&self.originals, is_compacted, op.partition, &header);
+                    if batches != [Batch::of(&header)] {
+                        coverage.count("coordinators: follower is given what is compacted");
+                    }
+                    shelf.stored.extend(batches.into_iter().map(|batch| Stored { batch, segment, position }));
                 }
             }
+            DiskAction::Swap { .. } => coverage.count("coordinators: log compacted"),
             DiskAction::Truncate { segment, size, .. } => {
                 let (segment, size) = (segment.base.raw(), *size);
                 let gone =
@@ -194,7 +217,6 @@ impl Replicas {
             | DiskAction::Retire { .. }
             | DiskAction::MapKeys(_)
             | DiskAction::Rewrite(_)
-            | DiskAction::Swap { .. }
             | DiskAction::Move(_)
             | DiskAction::Scrub(_)
             | DiskAction::Remove { .. } => {}
@@ -202,15 +224,27 @@ impl Replicas {
     }
 
     /// A node starts: its shelves hold what recovery finds.
-    pub fn recovered(&mut self, node: usize, partition: TopicPartition, disk: &Disk, end: Offset) {
+    pub fn recovered(
+        &mut self,
+        node: usize,
+        partition: TopicPartition,
+        disk: &Disk,
+        end: Offset,
+        coverage: &mut Coverage,
+    ) {
+        let is_compacted = self.is_compacted(partition);
         let mut shelf = Shelf::default();
+        let mut has_lost_records = false;
         for (segment, bytes) in disk.segments(partition) {
-            let found = headers(bytes, None).into_iter().map(|(at, header)| Stored {
-                batch: Batch::of(&header),
-                segment,
-                position: at as u32,
-            });
-            shelf.stored.extend(found);
+            for (at, header) in headers(bytes, None) {
+                let batches = originals_of(&self.originals, is_compacted, partition, &header);
+                has_lost_records |= batches != [Batch::of(&header)];
+                let position = at as u32;
+                shelf.stored.extend(batches.into_iter().map(|batch| Stored { batch, segment, position }));
+            }
+        }
+        if has_lost_records {
+            coverage.count("coordinators: start from a log that was compacted");
         }
         // What recovery did not take, it cuts off.
         shelf.stored.retain(|it| it.batch.next <= end.raw());
@@ -276,6 +310,18 @@ impl Replicas {
     /// The metadata after everything that was committed.
     pub fn newest_image(&self) -> Image {
         self.image.clone()
+    }
+
+    /// Whether it is a coordinator's, and so compacted.
+    pub fn is_compacted(&self, partition: TopicPartition) -> bool {
+        self.image.topic(partition.topic).is_some_and(|topic| topic.name.starts_with("__"))
+    }
+
+    /// Everything that was ever committed in a coordinator's log.
+    pub fn whole_log(&self, partition: TopicPartition) -> Vec<u8> {
+        let committed = self.ledgers.get(&partition).into_iter().flatten();
+        let bytes = committed.filter_map(|batch| self.originals.bytes(partition, batch.base, batch.epoch));
+        bytes.flatten().copied().collect()
     }
 
     /// The metadata that a node has applied, if it runs.

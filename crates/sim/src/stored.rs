@@ -36,6 +36,17 @@ pub struct FinalRecord {
     pub fate: Fate,
 }
 
+/// A record of a log whose records have keys.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Keyed {
+    /// What it is about.
+    pub key: Vec<u8>,
+    /// What it says; without, that there is nothing.
+    pub value: Option<Vec<u8>>,
+    /// Whether it counts.
+    pub fate: Fate,
+}
+
 /// A mark that ended something.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Ending {
@@ -112,6 +123,18 @@ impl<'a> Stored<'a> {
             let value = record.value.and_then(|value| value.first_chunk());
             let value = value.map(|value| u64::from_be_bytes(*value)).filter(|_| fate != Fate::Mark);
             records.push(FinalRecord { offset: record.offset.raw(), epoch, value, fate });
+        });
+        records
+    }
+
+    /// Records by their offsets, but for marks.
+    pub fn keyed(&self) -> BTreeMap<i64, Keyed> {
+        let mut records = BTreeMap::new();
+        self.each(|record, _, fate| {
+            if let Some(key) = record.key.filter(|_| fate != Fate::Mark) {
+                let value = record.value.map(<[u8]>::to_vec);
+                records.insert(record.offset.raw(), Keyed { key: key.to_vec(), value, fate });
+            }
         });
         records
     }

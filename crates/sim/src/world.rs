@@ -9,7 +9,7 @@ use std::{
 use klamm_client::group::GroupProtocol;
 use klamm_coordinator::record::TransactionState;
 use klamm_log::{DiskAction, DiskOp};
-use klamm_model::{PartitionIndex, TopicPartition};
+use klamm_model::{BrokerId, PartitionIndex, TopicPartition};
 use klamm_node::{Body, Effect, Event, Incoming, Listener, Reply, ReplyTo, answer_from_view, prepare};
 use klamm_replica::Role;
 use klamm_wire::{ApiKey, Part, Reader, Request, RequestHeader, Response, encode_response};
@@ -28,6 +28,7 @@ use crate::{
     faults::{Fault, Plan},
     machine::{Machine, Settings},
     network::{Arrival, ConnectionSide, Network, Party, Question, joined},
+    originals,
     timeline::{Happening, Life, MS, SECOND, Timeline},
 };
 
@@ -656,7 +657,8 @@ impl World {
         let (life, recovered, damaged) = self.machines[node].boot(&self.settings, &mut self.timeline);
         self.timeline.note(format_args!("{life} starts with {} logs", recovered.len()));
         for (partition, end) in recovered {
-            self.checker.replicas.recovered(node, partition, &self.machines[node].disk, end);
+            let coverage = &mut self.timeline.coverage;
+            self.checker.replicas.recovered(node, partition, &self.machines[node].disk, end, coverage);
             self.look_at_renewed(node, partition);
             if self.checker.replicas.newest_image().topic(partition.topic).is_none() {
                 self.timeline.coverage.count("renewed topic: start finds one that is gone");
@@ -901,6 +903,12 @@ impl World {
         let mut logs = BTreeMap::new();
         for (partition, state) in image.partitions() {
             let leader = state.leader.expect("all is quiet");
+            if self.checker.replicas.is_compacted(partition) {
+                let whole = self.checker.replicas.whole_log(partition);
+                self.look_at_compacted(partition, &whole, &state.replicas);
+                logs.insert(partition, whole);
+                continue;
+            }
             let own = self.bytes_at(leader.0 as usize, partition);
             for other in state.replicas.iter().filter(|id| **id != leader) {
                 if self.bytes_at(other.0 as usize, partition) != own {
@@ -921,6 +929,19 @@ impl World {
             member.leave(&mut self.checker);
         }
         self.checker.conclude(&logs);
+    }
+
+    /// Every replica has what counts of a log that is compacted.
+    fn look_at_compacted(&mut self, partition: TopicPartition, whole: &[u8], replicas: &[BrokerId]) {
+        for id in replicas {
+            let left = self.bytes_at(id.0 as usize, partition);
+            if let Some(what) = originals::problem(whole, &left) {
+                self.checker.findings.broken("I21", format!("n{id} {partition}: {what}"));
+            }
+            self.timeline
+                .coverage
+                .add("coordinators: bytes compacted", (whole.len() - left.len().min(whole.len())) as u64);
+        }
     }
 
     fn nothing_is_left_of_what_was_deleted(&mut self, image: &klamm_cluster::Image) {

@@ -179,6 +179,23 @@ fn cases() -> Vec<Case> {
                 DiskSabotage { keeps_deleted: true, ..DiskSabotage::default() },
             )
         },
+        Case {
+            sabotage: Broken::For(
+                Workload::Groups,
+                Sabotage {
+                    disk: DiskSabotage {
+                        compaction: Some(Compaction::KeepsOlder),
+                        ..DiskSabotage::default()
+                    },
+                    ..Sabotage::default()
+                },
+            ),
+            ..groups(
+                "compaction of coordinators' logs keeps the older value",
+                &["I21"],
+                BrokerSabotage::Nothing,
+            )
+        },
         disk(
             "offsets forgotten",
             &["I3"],
