@@ -130,7 +130,6 @@ impl Log {
     }
 
     /// Appends batches as the leader stored them. They have to be whole and undamaged, and to follow what is here: all of them, or none is taken.
-    #[expect(clippy::needless_pass_by_value, reason = "the queue keeps parts of it")]
     pub fn append_as_follower(&mut self, run: Bytes, out: &mut Vec<DiskOp>) -> Result<Appended, AppendError> {
         self.refuse_if_closed()?;
         let base = self.end;
