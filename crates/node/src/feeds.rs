@@ -178,9 +178,10 @@ impl Node {
     ) -> Result<(), ErrorCode> {
         if matches!(request.session_epoch, EPOCH_FULL | EPOCH_FINAL) {
             // Who begins anew has given up whatever it had asked for before.
-            let earlier: Vec<_> =
-                self.feeds.feeds.iter().filter(|(_, feed)| feed.follower == follower).collect();
-            let earlier: Vec<ConnectionId> = earlier.into_iter().map(|(connection, _)| *connection).collect();
+            let is_its = |(connection, feed): (&ConnectionId, &Feed)| {
+                (feed.follower == follower).then_some(*connection)
+            };
+            let earlier: Vec<ConnectionId> = self.feeds.feeds.iter().filter_map(is_its).collect();
             for connection in earlier.into_iter().chain([to.connection]) {
                 self.answer_parked(now, connection, out);
                 self.close_feed(connection);

@@ -364,7 +364,7 @@ fn is_news_only(data: &PartitionData) -> bool {
 
 fn fetched_of(data: PartitionData) -> Result<Fetched, ErrorCode> {
     let log_start = Offset::from_wire(data.log_start_offset);
-    match ErrorCode::from_code(data.error_code).unwrap_or(ErrorCode::UnknownServerError) {
+    match ErrorCode::told(data.error_code) {
         ErrorCode::None => {}
         code @ ErrorCode::OffsetOutOfRange => {
             return log_start.map(|log_start| Fetched::OutOfRange { log_start }).ok_or(code);

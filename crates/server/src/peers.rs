@@ -587,6 +587,14 @@ mod tests {
         socket.write_all(&encoded.to_bytes().expect("no holes")).expect("to be sent");
     }
 
+    /// A node of cluster `A` that answers one request by the next connection.
+    fn serve_one(listener: &TcpListener) -> Socket {
+        let mut socket = accept(listener, "A");
+        let correlation_id = read_request(&mut socket);
+        answer(&mut socket, correlation_id);
+        socket
+    }
+
     #[test]
     fn answers_find_their_questions() {
         let (listener, port) = listener();
@@ -617,9 +625,7 @@ mod tests {
             let mut socket = accept(&listener, "A");
             read_request(&mut socket);
             drop(socket);
-            let mut socket = accept(&listener, "A");
-            let correlation_id = read_request(&mut socket);
-            answer(&mut socket, correlation_id);
+            let socket = serve_one(&listener);
             (listener, socket)
         });
         assert_eq!(world.run_until(1), [(1, Err(PeerFailure::Disconnected))]);
@@ -669,10 +675,7 @@ mod tests {
             let mut rest = Vec::new();
             socket.read_to_end(&mut rest).expect("closed");
             assert_eq!(rest, []);
-            let mut socket = accept(&listener, "A");
-            let correlation_id = read_request(&mut socket);
-            answer(&mut socket, correlation_id);
-            socket
+            serve_one(&listener)
         });
         assert_eq!(world.run_until(1), [(1, Err(PeerFailure::Disconnected))]);
         let peer = world.peers.peers.get(&(BROKER, Lane::Everything)).expect("it is known");
@@ -697,12 +700,7 @@ mod tests {
         world.peers.lookups.clear();
         let addresses = [refusing, SocketAddr::from(([127, 0, 0, 1], port))];
         world.peers.resolved(BROKER, &addresses, world.poll.registry(), world.now, &mut world.events);
-        let broker = std::thread::spawn(move || {
-            let mut socket = accept(&listener, "A");
-            let correlation_id = read_request(&mut socket);
-            answer(&mut socket, correlation_id);
-            socket
-        });
+        let broker = std::thread::spawn(move || serve_one(&listener));
         assert_eq!(world.run_until(1), [(1, Ok(()))]);
         drop(broker.join().expect("no panic"));
     }
@@ -726,10 +724,7 @@ mod tests {
         world.pass(CONNECT_PATIENCE);
         let broker = std::thread::spawn(move || {
             drop(listener.accept().expect("the first"));
-            let mut socket = accept(&listener, "A");
-            let correlation_id = read_request(&mut socket);
-            answer(&mut socket, correlation_id);
-            socket
+            serve_one(&listener)
         });
         assert_eq!(world.run_until(1), [(1, Ok(()))]);
         drop(broker.join().expect("no panic"));

@@ -28,6 +28,8 @@ pub use producer::Producer;
 pub use renewer::Renewer;
 pub use teller::Teller;
 
+use pool::Pool;
+
 /// What clients do wrong on purpose.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum ClientSabotage {
@@ -137,6 +139,7 @@ impl Client {
             Kind::Admin(it) => it.wake(scene),
             Kind::Renewer(it) => it.wake(scene),
         }
+        self.go_on(scene);
         self.plan_wake(self.next_wake(), scene.timeline);
     }
 
@@ -148,15 +151,33 @@ impl Client {
         token: u64,
         answer: Result<Response, PeerFailure>,
     ) {
-        match &mut self.kind {
-            Kind::Producer(it) => it.answered(scene, server, token, answer),
-            Kind::Teller(it) => it.answered(scene, server, token, answer),
-            Kind::Consumer(it) => it.answered(scene, server, token, answer),
-            Kind::Member(it) => it.answered(scene, server, token, answer),
-            Kind::Admin(it) => it.answered(scene, server, token, answer),
-            Kind::Renewer(it) => it.answered(scene, server, token, answer),
-        }
+        self.pool().answered(server, token, answer, scene);
+        self.go_on(scene);
         self.plan_wake(self.next_wake(), scene.timeline);
+    }
+
+    /// Its connections.
+    fn pool(&mut self) -> &mut Pool {
+        match &mut self.kind {
+            Kind::Producer(it) => &mut it.pool,
+            Kind::Teller(it) => &mut it.pool,
+            Kind::Consumer(it) => &mut it.pool,
+            Kind::Member(it) => &mut it.pool,
+            Kind::Admin(it) => &mut it.pool,
+            Kind::Renewer(it) => &mut it.pool,
+        }
+    }
+
+    /// It does what follows from its news, and from what it wants.
+    fn go_on(&mut self, scene: &mut Scene<'_>) {
+        match &mut self.kind {
+            Kind::Producer(it) => it.go_on(scene),
+            Kind::Teller(it) => it.go_on(scene),
+            Kind::Consumer(it) => it.go_on(scene),
+            Kind::Member(it) => it.go_on(scene),
+            Kind::Admin(it) => it.go_on(scene),
+            Kind::Renewer(it) => it.go_on(scene),
+        }
     }
 
     fn next_wake(&self) -> Option<u64> {

@@ -271,14 +271,13 @@ impl Node {
     pub(crate) fn verify_answered(&mut self, id: RequestId, answer: Result<Response, PeerFailure>) {
         let mut word = Word::all(ErrorCode::CoordinatorNotAvailable);
         if let Ok(Response::AddPartitionsToTxn(response)) = answer {
-            let code = |raw| ErrorCode::from_code(raw).unwrap_or(ErrorCode::UnknownServerError);
             if response.error_code != 0 {
-                word.of_all = code(response.error_code);
+                word.of_all = ErrorCode::told(response.error_code);
             }
             for topic in response.results_by_transaction.into_iter().flat_map(|it| it.topic_results) {
                 let codes = topic.results_by_partition.into_iter();
-                let codes =
-                    codes.map(|it| (PartitionIndex(it.partition_index), code(it.partition_error_code)));
+                let codes = codes
+                    .map(|it| (PartitionIndex(it.partition_index), ErrorCode::told(it.partition_error_code)));
                 word.but.insert(topic.name, codes.collect());
             }
         }

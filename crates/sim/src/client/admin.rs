@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use klamm_client::{CallError, CallId};
 use klamm_model::ErrorCode;
-use klamm_node::PeerFailure;
 use klamm_wire::{
     CreateTopicsRequest, Request, Response,
     create_topics::{CreatableTopic, CreatableTopicConfig},
@@ -18,7 +17,7 @@ use crate::{dice::Dice, timeline::MS};
 
 /// See the module.
 pub struct Admin {
-    pool: Pool,
+    pub(super) pool: Pool,
     to_create: Vec<TopicPlan>,
     asked: BTreeMap<CallId, TopicPlan>,
     next_call: u64,
@@ -53,21 +52,9 @@ impl Admin {
             self.pool.ask_any(asked, Some(Asker { generation: 0, call }), scene);
             self.asked.insert(call, plan);
         }
-        self.hear(scene);
     }
 
-    pub(super) fn answered(
-        &mut self,
-        scene: &mut Scene<'_>,
-        server: usize,
-        token: u64,
-        answer: Result<Response, PeerFailure>,
-    ) {
-        self.pool.answered(server, token, answer, scene);
-        self.hear(scene);
-    }
-
-    fn hear(&mut self, scene: &mut Scene<'_>) {
+    pub(super) fn go_on(&mut self, scene: &mut Scene<'_>) {
         while let Some(News::Answer(Asker { call, .. }, answer)) = self.pool.next_news() {
             self.created(call, answer, scene);
         }

@@ -11,7 +11,6 @@ use klamm_client::{
     Start, Topics,
 };
 use klamm_model::{Batches, Offset, Tail, Tick};
-use klamm_node::PeerFailure;
 use klamm_wire::{FetchResponse, Records, Response};
 
 use super::{
@@ -32,7 +31,7 @@ const BATCH_SIZE_MAX: usize = 20_000;
 /// See the module.
 pub struct Consumer {
     me: usize,
-    pool: Pool,
+    pub(super) pool: Pool,
     topics: Vec<TopicPlan>,
     sabotage: ClientSabotage,
     wish: Wish,
@@ -149,18 +148,6 @@ impl Consumer {
         if self.acts_at.is_some_and(|at| at <= scene.timeline.now()) {
             self.act(scene);
         }
-        self.go_on(scene);
-    }
-
-    pub(super) fn answered(
-        &mut self,
-        scene: &mut Scene<'_>,
-        server: usize,
-        token: u64,
-        answer: Result<Response, PeerFailure>,
-    ) {
-        self.pool.answered(server, token, answer, scene);
-        self.go_on(scene);
     }
 
     // ---- the application ----
@@ -377,7 +364,7 @@ impl Consumer {
     // ---- the shell ----
 
     /// Does what there is to do, until there is nothing left at this moment.
-    fn go_on(&mut self, scene: &mut Scene<'_>) {
+    pub(super) fn go_on(&mut self, scene: &mut Scene<'_>) {
         let now = Tick(scene.timeline.now());
         let mut effects = Vec::new();
         loop {

@@ -16,7 +16,6 @@ use klamm_client::{
     Topics,
 };
 use klamm_model::{Offset, Tick};
-use klamm_node::PeerFailure;
 use klamm_wire::{OffsetCommitRequest, Request, Response};
 
 use super::{
@@ -52,7 +51,7 @@ pub struct GroupPlan {
 /// See the module.
 pub struct Member {
     me: usize,
-    pool: Pool,
+    pub(super) pool: Pool,
     topics: Vec<TopicPlan>,
     plan: GroupPlan,
     /// Whether it comes and goes.
@@ -187,18 +186,6 @@ impl Member {
 
     pub(super) fn wake(&mut self, scene: &mut Scene<'_>) {
         self.act(scene);
-        self.go_on(scene);
-    }
-
-    pub(super) fn answered(
-        &mut self,
-        scene: &mut Scene<'_>,
-        server: usize,
-        token: u64,
-        answer: Result<Response, PeerFailure>,
-    ) {
-        self.pool.answered(server, token, answer, scene);
-        self.go_on(scene);
     }
 
     // ---- the application ----
@@ -407,7 +394,7 @@ impl Member {
     // ---- the shell ----
 
     /// Does what there is to do, until there is nothing left at this moment.
-    fn go_on(&mut self, scene: &mut Scene<'_>) {
+    pub(super) fn go_on(&mut self, scene: &mut Scene<'_>) {
         let now = Tick(scene.timeline.now());
         let mut effects = Vec::new();
         // Whoever stands still hears nothing either.

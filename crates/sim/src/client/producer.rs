@@ -31,7 +31,7 @@ const STANDSTILL_MAX: u64 = 5 * SECOND;
 /// See the module.
 pub struct Producer {
     me: usize,
-    pool: Pool,
+    pub(super) pool: Pool,
     topics: Vec<TopicPlan>,
     sabotage: ClientSabotage,
     /// Whether it makes new records.
@@ -164,18 +164,6 @@ impl Producer {
             Phase::Closed { until } if until <= now && self.is_producing => self.begin_anew(scene),
             _ => {}
         }
-        self.go_on(scene);
-    }
-
-    pub(super) fn answered(
-        &mut self,
-        scene: &mut Scene<'_>,
-        server: usize,
-        token: u64,
-        answer: Result<Response, klamm_node::PeerFailure>,
-    ) {
-        self.pool.answered(server, token, answer, scene);
-        self.go_on(scene);
     }
 
     // ---- the application ----
@@ -264,7 +252,7 @@ impl Producer {
     // ---- the shell ----
 
     /// Does what there is to do, until there is nothing left at this moment.
-    fn go_on(&mut self, scene: &mut Scene<'_>) {
+    pub(super) fn go_on(&mut self, scene: &mut Scene<'_>) {
         let now = Tick(scene.timeline.now());
         let mut effects = Vec::new();
         loop {

@@ -9,7 +9,6 @@ use klamm_client::{CallError, CallId};
 use klamm_model::{
     BatchBuilder, BrokerId, ErrorCode, PartitionIndex, Seal, Timestamp, TopicId, TopicPartition,
 };
-use klamm_node::PeerFailure;
 use klamm_wire::{
     ApiKey, DeleteTopicsRequest, FetchRequest, ProduceRequest, Records, Request, Response,
     delete_topics::DeleteTopicState,
@@ -41,7 +40,7 @@ const FIRST_VALUE: u64 = 0xF42 << 48;
 /// See the module.
 pub struct Renewer {
     me: usize,
-    pool: Pool,
+    pub(super) pool: Pool,
     plan: TopicPlan,
     pace: u64,
     /// Whether it writes and deletes.
@@ -148,21 +147,9 @@ impl Renewer {
             self.acts_at = now + scene.timeline.dice.between(self.pace / 2, self.pace);
             self.act(scene);
         }
-        self.go_on(scene);
     }
 
-    pub(super) fn answered(
-        &mut self,
-        scene: &mut Scene<'_>,
-        server: usize,
-        token: u64,
-        answer: Result<Response, PeerFailure>,
-    ) {
-        self.pool.answered(server, token, answer, scene);
-        self.go_on(scene);
-    }
-
-    fn go_on(&mut self, scene: &mut Scene<'_>) {
+    pub(super) fn go_on(&mut self, scene: &mut Scene<'_>) {
         self.pool.turn(scene);
         while let Some(news) = self.pool.next_news() {
             match news {

@@ -14,7 +14,6 @@ use klamm_client::{
     CallId, GroupMetadata, PartitionName, Random, Record, TransactionError, TransactionalConfig,
 };
 use klamm_model::{ErrorCode, Offset, Tick, Timestamp};
-use klamm_node::PeerFailure;
 use klamm_wire::Response;
 
 use super::{
@@ -32,7 +31,7 @@ use crate::{
 /// See the module.
 pub struct Teller {
     me: usize,
-    pool: Pool,
+    pub(super) pool: Pool,
     topics: Vec<TopicPlan>,
     id: Arc<str>,
     /// Whether it begins new transactions.
@@ -157,18 +156,6 @@ impl Teller {
 
     pub(super) fn wake(&mut self, scene: &mut Scene<'_>) {
         self.act(scene);
-        self.go_on(scene);
-    }
-
-    pub(super) fn answered(
-        &mut self,
-        scene: &mut Scene<'_>,
-        server: usize,
-        token: u64,
-        answer: Result<Response, PeerFailure>,
-    ) {
-        self.pool.answered(server, token, answer, scene);
-        self.go_on(scene);
     }
 
     // ---- the application ----
@@ -403,7 +390,7 @@ impl Teller {
     // ---- the shell ----
 
     /// Does what there is to do, until there is nothing left at this moment.
-    fn go_on(&mut self, scene: &mut Scene<'_>) {
+    pub(super) fn go_on(&mut self, scene: &mut Scene<'_>) {
         let now = Tick(scene.timeline.now());
         let mut effects = Vec::new();
         // Whoever stands still hears nothing either.
