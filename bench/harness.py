@@ -9,22 +9,27 @@ import socket
 import struct
 import subprocess
 import time
+import typing
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 TARGET = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-START_S_MAX = 60
+START_S_MAX, STOP_S_MAX = 60, 60
+GIVEN_PORTS = set()
 
 
 def free_port(count=2):
-    """A port that is free, and those behind it too (Kafka's controller takes the next one)."""
+    """A port that is free, and those behind it too (Kafka's controller takes the next one); never given out before."""
     while True:
         port = random.randrange(20_000, 32_000)
+        if GIVEN_PORTS.intersection(range(port, port + count)):
+            continue
         try:
             for number in range(port, port + count):
                 with socket.socket() as probe:
                     probe.bind(("127.0.0.1", number))
+            GIVEN_PORTS.update(range(port, port + count))
             return port
         except OSError:
             continue
@@ -55,13 +60,15 @@ def memory_bytes(pid, kind):
 class Broker:
     """A broker on 127.0.0.1 that we start, measure and stop. `name` is what the tables call it."""
 
+    host = "127.0.0.1"
+
     def __init__(self, name, data_dir):
         self.name, self.data_dir, self.port, self.pid = name, data_dir, free_port(), None
         self.process = None
 
     @property
     def address(self):
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     def spawn(self):
         raise NotImplementedError
@@ -97,6 +104,22 @@ class Broker:
     def alive(self):
         return self.process is None or self.process.poll() is None
 
+    def runs(self):
+        """Whether there is a process, also one that stands still."""
+        if self.pid is None or not self.alive():
+            return False
+        try:
+            with open(f"/proc/{self.pid}/stat") as file:
+                return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+        except FileNotFoundError:
+            return False
+
+    def pause(self):
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self):
+        os.kill(self.pid, signal.SIGCONT)
+
     def kill(self):
         """The crash: no goodbye to anyone."""
         os.kill(self.pid, signal.SIGKILL)
@@ -114,7 +137,7 @@ class Broker:
     def reap(self):
         if self.process is not None:
             try:
-                self.process.wait(30)
+                self.process.wait(STOP_S_MAX)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -154,8 +177,8 @@ class Kafka(Broker):
         super().__init__(name, data_dir)
         self.settings, self.heap = list(settings), heap
 
-    def spawn(self):
-        environment = dict(os.environ, KAFKA_SETTINGS="\n".join(self.settings), KAFKA_HEAP=self.heap)
+    def spawn(self, **more):
+        environment = dict(os.environ, KAFKA_SETTINGS="\n".join(self.settings), KAFKA_HEAP=self.heap, **more)
         script = os.path.join(HERE, "kafka", "start.sh")
         done = subprocess.run([script, str(self.port), self.data_dir], env=environment, capture_output=True, text=True)
         if done.returncode != 0:
@@ -168,9 +191,11 @@ class Kafka(Broker):
 
     def reap(self):
         # Not our child: the start script's.
-        deadline = time.monotonic() + 60
-        while os.path.exists(f"/proc/{self.pid}") and time.monotonic() < deadline:
+        deadline = time.monotonic() + STOP_S_MAX
+        while self.runs() and time.monotonic() < deadline:
             time.sleep(0.02)
+        if self.runs():
+            os.kill(self.pid, signal.SIGKILL)
         self.pid = None
 
 
@@ -222,9 +247,9 @@ class Wire:
     def __exit__(self, *_):
         self.socket.close()
 
-    def send(self, key, version, body):
+    def send(self, key, version, body, flexible=False):
         self.correlation += 1
-        frame = struct.pack(">hhih", key, version, self.correlation, 7) + b"harness" + body
+        frame = struct.pack(">hhih", key, version, self.correlation, 7) + b"harness" + b"\0" * flexible + body
         self.socket.sendall(struct.pack(">i", len(frame)) + frame)
 
     def receive(self):
@@ -244,8 +269,8 @@ class Wire:
             size -= len(part)
         return b"".join(parts)
 
-    def call(self, key, version, body):
-        self.send(key, version, body)
+    def call(self, key, version, body, flexible=False):
+        self.send(key, version, body, flexible)
         return self.receive()
 
     def api_versions(self):
@@ -254,30 +279,30 @@ class Wire:
         return {key: (least, most) for key, least, most in (answer.unpack(">hhh") for _ in range(answer.i32()))}
 
     def metadata(self, topics=()):
-        answer = self.call(3, 7, struct.pack(">i", len(topics)) + b"".join(map(text, topics)) + b"\0")
+        """Of these topics; `None` asks for all."""
+        asked = struct.pack(">i", -1) if topics is None else struct.pack(">i", len(topics)) + b"".join(map(text, topics))
+        answer = self.call(3, 7, asked + b"\0")
         answer.i32()
         brokers = [(answer.i32(), answer.text(), answer.i32(), answer.text())[:3] for _ in range(answer.i32())]
-        cluster, _controller, found = answer.text(), answer.i32(), {}
+        cluster, controller, found, partitions = answer.text(), answer.i32(), {}, {}
         for _ in range(answer.i32()):
             error, name, _internal = answer.i16(), answer.text(), answer.unpack(">b")
-            leaders = []
-            for _ in range(answer.i32()):
-                partition_error, _index, leader, _epoch = answer.unpack(">hiii")
-                for _list in range(3):
-                    answer.take(4 * answer.i32())
-                leaders.append(leader if partition_error == 0 else -1)
-            found[name] = (error, leaders)
-        return {"brokers": brokers, "cluster": cluster, "topics": found}
+            partitions[name] = sorted(Partition.read(answer) for _ in range(answer.i32()))
+            found[name] = (error, [it.leader for it in partitions[name]])
+        return {"brokers": brokers, "cluster": cluster, "controller": controller, "topics": found, "partitions": partitions}
 
-    def create_topic(self, name, partitions, **settings):
+    def create_topic(self, name, partitions, replication_factor=1, **settings):
         """Returns when every partition has a leader."""
+        self.request_topic(name, partitions, replication_factor, **settings)
+        self.wait_for_leaders(name, partitions)
+
+    def request_topic(self, name, partitions, replication_factor, **settings):
         configs = b"".join(text(key.replace("_", ".")) + text(str(value)) for key, value in settings.items())
-        topic = text(name) + struct.pack(">ihi", partitions, 1, 0) + struct.pack(">i", len(settings)) + configs
+        topic = text(name) + struct.pack(">ihi", partitions, replication_factor, 0) + struct.pack(">i", len(settings)) + configs
         answer = self.call(19, 2, struct.pack(">i", 1) + topic + struct.pack(">ib", 30_000, 0))
         answer.take(4 + 4)
         answer.text()
         answer.error(f"CreateTopics {name}")
-        self.wait_for_leaders(name, partitions)
 
     def wait_for_leaders(self, name, partitions):
         """Until the metadata names them and they themselves know: Kafka says the first before the second."""
@@ -300,8 +325,13 @@ class Wire:
         answer.error(f"DeleteTopics {name}")
 
     def end_offsets(self, name, partitions):
-        asked = b"".join(struct.pack(">iq", index, -1) for index in range(partitions))
-        answer = self.call(2, 1, struct.pack(">ii", -1, 1) + text(name) + struct.pack(">i", partitions) + asked)
+        ends = self.ends_of(name, range(partitions))
+        return [ends[index] for index in range(partitions)]
+
+    def ends_of(self, name, partitions):
+        """By partition; each must be led here."""
+        asked = b"".join(struct.pack(">iq", index, -1) for index in partitions)
+        answer = self.call(2, 1, struct.pack(">ii", -1, 1) + text(name) + struct.pack(">i", len(partitions)) + asked)
         answer.i32()
         answer.text()
         ends = {}
@@ -309,7 +339,33 @@ class Wire:
             index = answer.i32()
             answer.error(f"ListOffsets {name}-{index}")
             ends[index] = answer.unpack(">qq")[1]
-        return [ends[index] for index in range(partitions)]
+        return ends
+
+    def quorum_leader(self):
+        """Who leads the metadata log, or -1. (Kafka's Metadata names any broker as the controller.)"""
+        answer = self.call(55, 0, b"\2" + b"\x13__cluster_metadata\2" + struct.pack(">i", 0) + b"\0\0\0", flexible=True)
+        answer.take(1)
+        answer.error("DescribeQuorum")
+        answer.take(1 + 1 + 18 + 1 + 4)
+        answer.error("DescribeQuorum")
+        return answer.i32()
+
+
+class Partition(typing.NamedTuple):
+    """What a broker's Metadata says of one."""
+
+    index: int
+    leader: int
+    leader_epoch: int
+    replicas: tuple
+    in_sync: tuple
+
+    @classmethod
+    def read(cls, answer):
+        error, index, leader, epoch = answer.unpack(">hiii")
+        replicas, in_sync, _offline = (answer.unpack(f">{answer.i32()}i") for _ in range(3))
+        # 9, REPLICA_NOT_AVAILABLE, is said of a partition that has a leader.
+        return cls(index, leader if error in (0, 9) else -1, epoch, replicas, in_sync)
 
 
 class Fields:

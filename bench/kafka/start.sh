@@ -4,7 +4,8 @@
 #   bench/kafka/start.sh PORT DATA_DIR        prints the process id
 #
 # The node's controller listens on PORT+1. A data folder never used before is formatted first. Returns at once: whoever measures the
-# start polls the port. KAFKA_HEAP (default -Xms1g -Xmx1g); KAFKA_SETTINGS: further lines of server.properties.
+# start polls the port. KAFKA_HEAP (default -Xms1g -Xmx1g); KAFKA_SETTINGS: further lines of server.properties. For one of several nodes:
+# KAFKA_NODE_ID, KAFKA_VOTERS (all nodes' ID@HOST:PORT of their controllers) and KAFKA_CLUSTER_ID, the same for all.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 port=${1:?port} data=${2:?data folder}
@@ -13,8 +14,8 @@ data=$(cd "$data" && pwd)
 
 cat >"$data/server.properties" <<PROPERTIES
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:$((port + 1))
+node.id=${KAFKA_NODE_ID:-1}
+controller.quorum.voters=${KAFKA_VOTERS:-1@127.0.0.1:$((port + 1))}
 controller.listener.names=CONTROLLER
 listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$((port + 1))
 advertised.listeners=PLAINTEXT://127.0.0.1:$port
@@ -32,7 +33,7 @@ PROPERTIES
 
 kafka_java=(java "$KAFKA_JAVA_LOGGING" -cp "$KAFKA_HOME/broker/*")
 if [ ! -s "$data/logs/meta.properties" ]; then
-  cluster=$("${kafka_java[@]}" -Dklamm.log.level=ERROR kafka.tools.StorageTool random-uuid)
+  cluster=${KAFKA_CLUSTER_ID:-$("${kafka_java[@]}" -Dklamm.log.level=ERROR kafka.tools.StorageTool random-uuid)}
   "${kafka_java[@]}" -Dklamm.log.level=WARN kafka.tools.StorageTool format -t "$cluster" -c "$data/server.properties" \
     >"$data/format.log" 2>&1 </dev/null || { cat "$data/format.log" >&2; exit 1; }
 fi
