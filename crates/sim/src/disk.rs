@@ -422,7 +422,8 @@ impl Disk {
             let Job { op, changes_before, fails } = job;
             let is_known = self.names.contains_key(&op.partition)
                 || matches!(op.action, DiskAction::CreatePartition { .. });
-            if is_known && fails.is_none() {
+            // What would be refused is not begun either: a directory that is another topic's is not touched.
+            if is_known && fails.is_none() && self.hindrance(&op).is_none() {
                 let steps = self.steps(&op);
                 let count = dice.index(steps.len() + 1);
                 self.take_some(op.partition, &steps, count, changes_before, dice);
@@ -569,5 +570,45 @@ impl LogFiles for DirectoryView<'_> {
 
     fn read_at(&self, name: &str, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
         read(self.0, name, position, buffer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use klamm_model::{Offset, PartitionIndex, TopicId};
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// A node that goes live on an old image wants to make the directory of a topic that is gone, and another one of the same name has it.
+    #[test]
+    fn a_crash_does_not_let_a_topic_take_the_directory_of_another() {
+        for seed in 0..20 {
+            let mut timeline: Timeline<()> = Timeline::new(seed, false);
+            let mut disk = Disk::new(DiskSabotage::default());
+            let [one, other] = [1, 2].map(|id| TopicPartition {
+                topic: TopicId(Uuid::from_u128(id)),
+                partition: PartitionIndex(0),
+            });
+            let create = |partition: TopicPartition| DiskAction::CreatePartition {
+                log_dir: LogDir(0),
+                directory: "renewed-0".to_owned(),
+                topic: partition.topic,
+                base: Offset::ZERO,
+            };
+            let segment = SegmentId { partition: one, base: Offset::ZERO };
+            let body = Bytes::from_static(b"records");
+            let write = DiskAction::Write { segment, position: 0, prefix: None, body };
+            for (id, action) in [(1, create(one)), (2, write)] {
+                let (job, _) = disk.begin(DiskOp { partition: one, id: OpId(id), action }, &mut timeline);
+                assert!(disk.end(job, &mut timeline.dice).2.is_ok());
+            }
+            disk.begin(DiskOp { partition: other, id: OpId(1), action: create(other) }, &mut timeline);
+            disk.crash(Loss::Process, &mut timeline.dice);
+            let found = disk.found();
+            assert_eq!(found.iter().map(|it| it.partition).collect::<Vec<_>>(), [Some(one)]);
+            disk.adopt(one, LogDir(0), "renewed-0");
+            assert_eq!(disk.segments(one), [(0, &b"records"[..])]);
+        }
     }
 }
