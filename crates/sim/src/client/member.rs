@@ -6,14 +6,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use klamm_client::consumer;
+use klamm_client::consumer::{self, Cause};
 use klamm_client::group::{
     Assignor, CommitId, Config as GroupConfig, Effect, GroupProtocol, ReaderId, RevocationId, Taken, Whom,
     machine::Machine,
 };
 use klamm_client::{
-    CallId, ConsumerConfig, FetchedBatch, GroupConsumeError, Isolation, OutOfRange, PartitionName, Random,
-    Topics,
+    CallId, ConsumeError, ConsumerConfig, FetchedBatch, GroupConsumeError, Isolation, OutOfRange,
+    PartitionName, Random, Start, Topics,
 };
 use klamm_model::{Offset, Tick};
 use klamm_wire::{OffsetCommitRequest, Request, Response};
@@ -300,15 +300,26 @@ impl Member {
                 scene.timeline.coverage.count("group: partitions lost");
                 self.lost(&partitions, scene);
             }
-            Err(GroupConsumeError::Partition(error)) => {
-                scene.checker.unexpected(self.me, &format!("no fault explains this: {error}"));
-            }
+            Err(GroupConsumeError::Partition(error)) => self.stopped(&error, scene),
             Err(error) => {
                 scene.checker.unexpected(self.me, &format!("no fault explains this: {error}"));
                 self.kill(scene);
             }
         }
         true
+    }
+
+    /// A partition can't be read. Who knows no epochs takes the word of an old leader, which has not got what was committed since: it asks again, until it
+    /// finds the one that has.
+    fn stopped(&mut self, error: &ConsumeError, scene: &mut Scene<'_>) {
+        match error.cause {
+            Cause::OutOfRange { wanted, .. } if !self.pool.knows_epochs() => {
+                scene.timeline.coverage.count("group: position refused, maybe by an old leader");
+                let name = PartitionName::new(error.topic.clone(), error.partition);
+                self.machine.seek(&name, Start::At(wanted));
+            }
+            _ => scene.checker.unexpected(self.me, &format!("no fault explains this: {error}")),
+        }
     }
 
     fn assigned(&mut self, partitions: &[PartitionName], scene: &mut Scene<'_>) {
