@@ -6,7 +6,7 @@ use klamm_cluster::controller::{
     AllocateProducerIds, AlterPartitionError, AlterPartitions, Command, CreateTopics, Heartbeat,
     IsrProposal as ProposedIsr, Layout, NewTopic, Register, Reply as Decided,
 };
-use klamm_cluster::record::{Listener, RegisterBroker};
+use klamm_cluster::record::{BrokerState, Listener, RegisterBroker};
 use klamm_coordinator::{RequestId, record::Partitions, transaction::MarkersId};
 use klamm_model::{BrokerEpoch, BrokerId, ErrorCode, TopicPartition};
 use klamm_replica::{IsrChange, IsrProposal, IsrRefused};
@@ -248,7 +248,11 @@ impl Node {
             }
             Own::Heartbeat => {
                 self.membership.heartbeat_ended(now.tick, self.config.heartbeat_interval_ms);
-                if matches!(reply, Some(Decided::Heartbeat(Ok(answer))) if answer.may_shut_down) {
+                let Some(Decided::Heartbeat(Ok(answer))) = reply else { return };
+                if answer.state != BrokerState::Fenced && !self.metadata.is_controller() {
+                    self.membership.was_acknowledged();
+                }
+                if answer.may_shut_down {
                     self.has_left(out);
                 }
             }

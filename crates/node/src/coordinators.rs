@@ -273,6 +273,11 @@ impl Node {
         }
     }
 
+    /// Whether this broker may speak as a coordinator. What that of transactions says rests on records, and whoever writes for them looks at the marks.
+    fn may_speak(&self, now: Now, kind: Kind) -> bool {
+        kind == Kind::Transactions || self.may_speak_for_groups(now.tick)
+    }
+
     /// The partition whose shard has this group or transactional id.
     pub(crate) fn shard_of(&self, kind: Kind, name: &str) -> Result<TopicPartition, ErrorCode> {
         let topic = self.image.topic_named(kind.topic()).ok_or(ErrorCode::NotCoordinator)?;
@@ -294,6 +299,7 @@ impl Node {
         asked: Asked,
         out: &mut Vec<Effect>,
     ) {
+        let speaks = self.may_speak(now, asked.kind());
         let Some(shard) = self.coordinators.shards.get_mut(&key) else {
             return self.fail_asked(id, ErrorCode::NotCoordinator, out);
         };
@@ -301,7 +307,9 @@ impl Node {
         let log = hosted.replica.log();
         let takes_writes =
             hosted.replica.enough_in_sync() && shard.has_room(log) && !self.disks.is_full(log.log_dir());
-        let refusal = if !shard.serves() {
+        let refusal = if !speaks {
+            Some(ErrorCode::CoordinatorNotAvailable)
+        } else if !shard.serves() {
             Some(ErrorCode::CoordinatorLoadInProgress)
         } else if shard.may_write(&asked) && !takes_writes {
             Some(ErrorCode::CoordinatorNotAvailable)
@@ -357,12 +365,17 @@ impl Node {
 
     /// Lets go what waited for the high watermark.
     fn release_of_shard(&mut self, now: Now, key: TopicPartition, out: &mut Vec<Effect>) {
+        let speaks = self.may_speak_for_groups(now.tick);
         // What is let go may make the shard decide on more.
         while let Some(shard) = self.coordinators.shards.get_mut(&key)
             && let Some(hosted) = self.hosted.get(&key)
             && let Some(output) = shard.pop_committed(released_below(&hosted.replica, self.sabotage))
         {
             match output {
+                // It waited here, and others may have the group by now: whoever asked asks again.
+                Output::Answer(id, Said::Group(_)) if !speaks => {
+                    self.coordinators.answers.fail(id, ErrorCode::CoordinatorNotAvailable, out);
+                }
                 Output::Answer(id, said) => {
                     if !self.coordinators.held.answer(id, &said) {
                         self.coordinators.answers.give(id, said, &self.image, out);
@@ -392,9 +405,10 @@ impl Node {
 
     /// Reads the next piece of a shard's log, or lets it serve if that was all.
     fn load_on(&mut self, now: Now, key: TopicPartition, out: &mut Vec<Effect>) {
+        let doubt_ms = self.doubt_ms();
         let Some(shard) = self.coordinators.shards.get_mut(&key) else { return };
         let Some(hosted) = self.hosted.get(&key) else { return };
-        if let Some(load) = shard.next_load(now, key, hosted.replica.log(), &self.image) {
+        if let Some(load) = shard.next_load(now, key, hosted.replica.log(), &self.image, doubt_ms) {
             out.push(Effect::Load(load));
         }
         // What it has decided, as it began to serve perhaps, goes out.

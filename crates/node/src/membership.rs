@@ -21,6 +21,13 @@ pub(crate) struct Membership {
     next: Option<Tick>,
     /// A broker that is refused asks again ten times a second, and may do so for days.
     pub(crate) refusals: LineLimit,
+    /// When the last sign of life was sent.
+    sent: Tick,
+    /// When the last one was sent of which another node, as the controller, said that this broker takes part.
+    acknowledged: Option<Tick>,
+    /// The last moment that this process saw, and until when it does not know what it missed, as it stood still before.
+    observed: Option<Tick>,
+    in_doubt_until: Tick,
 }
 
 /// A controlled shutdown: the controller has others lead, and says when nobody comes to this broker any more.
@@ -58,6 +65,19 @@ impl Membership {
         self.next = Some(if registered { now } else { now.after_ms(REGISTER_AGAIN_MS) });
     }
 
+    /// Another node, as the controller, says that this broker takes part, or took part when it last showed that it lives.
+    pub(crate) fn was_acknowledged(&mut self) {
+        self.acknowledged = Some(self.sent);
+    }
+
+    /// Time passed. Whoever stood still (a paused process, a stalled machine) has not heard what happened meanwhile.
+    pub(crate) fn observe(&mut self, now: Tick, session_timeout_ms: u64) {
+        if self.observed.is_some_and(|before| session_timeout_ms / 2 < now.ms_since(before)) {
+            self.in_doubt_until = now.after_ms(session_timeout_ms);
+        }
+        self.observed = self.observed.max(Some(now));
+    }
+
     pub(crate) fn heartbeat_ended(&mut self, now: Tick, interval_ms: u64) {
         self.under_way = false;
         let interval_ms = if self.leaving == Leaving::Asks { LEAVE_AGAIN_MS } else { interval_ms };
@@ -80,6 +100,25 @@ impl Node {
     pub(crate) fn is_active(&self) -> bool {
         self.my_epoch().is_some()
             && self.image.broker(self.config.broker_id).is_some_and(|broker| broker.is_active())
+    }
+
+    /// For how long a broker that is cut off may still speak for groups of which others have the coordinator by now: see [`Self::may_speak_for_groups`].
+    pub(crate) fn doubt_ms(&self) -> u64 {
+        if self.image.brokers().len() == 1 { 0 } else { self.config.session_timeout_ms }
+    }
+
+    /// Whether what this broker says as the coordinator of a group can be relied on. Most of it changes nothing and so waits for no other replica: a broker
+    /// that is cut off could go on for ever telling members that they are, while another coordinator gives away what they have. So it speaks for a
+    /// session after the last sign of life that the controller has taken, as of when that was *sent*; the controller, which has that later, has nobody else
+    /// lead before. What moves without that (an operator's election, a controller that is deposed and does not know it yet) is why a new coordinator lets
+    /// members be silent for [`Self::doubt_ms`] longer.
+    pub(crate) fn may_speak_for_groups(&self, now: Tick) -> bool {
+        let membership = &self.membership;
+        let is_acknowledged =
+            membership.acknowledged.is_some_and(|at| now.ms_since(at) <= self.config.session_timeout_ms);
+        // A controller has no session with itself. After it stood still another may be the controller.
+        let decides = self.metadata.is_controller() && membership.in_doubt_until <= now;
+        self.image.brokers().len() == 1 || decides || is_acknowledged
     }
 
     /// Has others take over. Where there is nobody else, or nobody to ask, there is nothing to wait for.
@@ -116,7 +155,7 @@ impl Node {
             self.membership.next = None;
             return;
         }
-        self.membership.under_way = true;
+        (self.membership.under_way, self.membership.sent) = (true, now.tick);
         match self.my_epoch() {
             None => self.call_register(now, out),
             Some(epoch) => self.call_heartbeat(now, epoch, out),

@@ -230,6 +230,7 @@ impl Node {
 
     /// The one way in.
     pub fn step(&mut self, now: Now, event: Event, out: &mut Vec<Effect>) {
+        self.membership.observe(now.tick, self.config.session_timeout_ms);
         match event {
             Event::Request(incoming) => self.request(now, incoming, out),
             Event::Closed(connection) => {

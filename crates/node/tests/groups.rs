@@ -1,20 +1,24 @@
 //! Coordinators of groups within a node: their topic, their answers, and what is left of them after a restart.
 
 use bytes::Bytes;
+use klamm_cluster::record::{Record, RegisterBroker};
 use klamm_log::{DiskAction, DiskError, Done, Space};
-use klamm_model::{BatchBuilder, ErrorCode as Code, Seal, Timestamp, TopicId};
+use klamm_model::{BatchBuilder, BrokerId, ControllerEpoch, ErrorCode as Code, Seal, Timestamp, TopicId};
 use klamm_node::{Event, LagWalk};
+use klamm_quorum::Output;
 use klamm_wire::{
-    ConsumerGroupHeartbeatRequest, DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest,
-    HeartbeatRequest, IncrementalAlterConfigsRequest, JoinGroupRequest, JoinGroupResponse, ListGroupsRequest,
-    OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse, Request, Response,
-    SyncGroupRequest,
+    BrokerHeartbeatResponse, ConsumerGroupHeartbeatRequest, DeleteGroupsRequest, DescribeGroupsRequest,
+    FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest, JoinGroupRequest,
+    JoinGroupResponse, ListGroupsRequest, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest,
+    OffsetFetchResponse, Request, Response, SyncGroupRequest,
     incremental_alter_configs::{AlterConfigsResource, AlterableConfig},
     join_group::JoinGroupRequestProtocol,
     offset_commit::{OffsetCommitRequestPartition, OffsetCommitRequestTopic},
     offset_fetch::{OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics},
     sync_group::SyncGroupRequestAssignment,
 };
+
+use uuid::Uuid;
 
 mod world;
 use world::World;
@@ -158,6 +162,91 @@ fn a_member_joins_syncs_commits_and_beats() {
         ..commit("g", "t", 0, 2)
     };
     assert_eq!(codes(&ask!(world, 8, OffsetCommit(of_member))), [Code::None]);
+}
+
+/// Another broker is the controller, and has heard of this one. Gives the number of the sign of life that this one shows.
+fn another_decides(world: &mut World) -> u64 {
+    world.decides(BrokerId(2), ControllerEpoch(2), Record::RegisterBroker(another()));
+    sign_of_life(world)
+}
+
+fn another() -> RegisterBroker {
+    RegisterBroker {
+        id: BrokerId(2),
+        incarnation: Uuid::from_u128(20),
+        directory: Uuid::from_u128(21),
+        listeners: Vec::new(),
+        rack: None,
+    }
+}
+
+fn sign_of_life(world: &mut World) -> u64 {
+    let sent = std::mem::take(&mut world.sent);
+    let is_sign =
+        |(token, request): (u64, Request)| matches!(request, Request::BrokerHeartbeat(_)).then_some(token);
+    sent.into_iter().find_map(is_sign).expect("it shows that it lives")
+}
+
+fn takes_sign_of_life(world: &mut World, token: u64, is_fenced: bool) {
+    let answer = BrokerHeartbeatResponse { is_fenced, ..Default::default() };
+    let answer = Ok(Response::BrokerHeartbeat(answer));
+    world.step(Event::Peer { from: BrokerId(2), token, answer });
+}
+
+/// Others may have the coordinator once the controller has not heard of this broker for a session: seed 5937 of the simulator.
+#[test]
+fn a_coordinator_speaks_for_a_session_after_the_sign_of_life_that_was_taken() {
+    let mut world = with_groups();
+    world.create("t", 1);
+    let joined = joined_alone(&mut world, "g");
+    let beat = HeartbeatRequest {
+        group_id: "g".into(),
+        generation_id: joined.generation_id,
+        member_id: joined.member_id,
+        ..Default::default()
+    };
+    let beats = |world: &mut World| code(ask!(world, 4, Heartbeat(beat.clone())).error_code);
+    assert_eq!(beats(&mut world), Code::None);
+
+    let token = another_decides(&mut world);
+    assert_eq!(beats(&mut world), Code::CoordinatorNotAvailable, "the new controller has said nothing yet");
+    world.wait_ms(400);
+    takes_sign_of_life(&mut world, token, false);
+    assert_eq!(beats(&mut world), Code::None);
+    world.wait_ms(600);
+    assert_eq!(beats(&mut world), Code::None, "a session after it was sent");
+
+    let committed = world.send(Request::OffsetCommit(commit("other", "t", 0, 7)), 8);
+    world.wait_ms(1);
+    assert_eq!(beats(&mut world), Code::CoordinatorNotAvailable);
+    let told = codes(&taken!(world, committed, OffsetCommit));
+    assert_eq!(told, [Code::CoordinatorNotAvailable], "it was asked before and is answered now");
+
+    let token = sign_of_life(&mut world);
+    takes_sign_of_life(&mut world, token, true);
+    assert_eq!(beats(&mut world), Code::CoordinatorNotAvailable, "whoever is fenced leads nothing");
+}
+
+/// Its own word is that of a controller, unless it stood still and has not heard that another is.
+#[test]
+fn a_controller_that_stood_still_does_not_speak_for_groups_at_once() {
+    let mut world = with_groups();
+    let list = |world: &mut World| code(ask!(world, 4, ListGroups(ListGroupsRequest::default())).error_code);
+    world.wait_ms(700);
+    assert_eq!(list(&mut world), Code::None, "there is nobody else");
+    let other = Record::RegisterBroker(another());
+    world.decides(BrokerId(1), ControllerEpoch(2), other);
+    world.step(Event::Quorum(Output::Leader { epoch: ControllerEpoch(3) }));
+    for (slept_ms, told) in [
+        (500, Code::CoordinatorNotAvailable),
+        (500, Code::None),
+        (501, Code::CoordinatorNotAvailable),
+        (500, Code::CoordinatorNotAvailable),
+        (500, Code::None),
+    ] {
+        world.wait_ms(slept_ms);
+        assert_eq!(list(&mut world), told);
+    }
 }
 
 #[test]

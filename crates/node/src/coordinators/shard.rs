@@ -150,13 +150,14 @@ impl Shard {
         }
     }
 
-    /// What is to be read next. Without anything left it serves from now on.
+    /// What is to be read next. Without anything left it serves from now on; for so long the coordinator before it may still be believed.
     pub(super) fn next_load(
         &mut self,
         now: Now,
         key: TopicPartition,
         log: &Log,
         image: &Image,
+        doubt_ms: u64,
     ) -> Option<Load> {
         let loading = self.loading.as_mut()?;
         if loading.is_reading || loading.again.is_some_and(|again| now.tick < again) {
@@ -182,18 +183,21 @@ impl Shard {
                 }
             }
         }
-        self.begin_to_serve(now, key, log.end(), image);
+        self.begin_to_serve(now, key, log.end(), image, doubt_ms);
         None
     }
 
-    fn begin_to_serve(&mut self, now: Now, key: TopicPartition, end: Offset, image: &Image) {
+    fn begin_to_serve(&mut self, now: Now, key: TopicPartition, end: Offset, image: &Image, doubt_ms: u64) {
         let Some(loading) = self.loading.take() else { return };
         if loading.strange_count > 0 {
             tracing::warn!(partition = %key, records = loading.strange_count, "records of a coordinator's log are not understood here, and left alone");
         }
         tracing::debug!(partition = %key, records = loading.record_count, us = now.tick.0 - loading.began.0, "a coordinator serves");
         match &mut self.machine {
-            Machine::Groups(groups) => groups.start(now, image.clone()),
+            // The sessions of members begin when nobody else can tell them any more that they are members.
+            Machine::Groups(groups) => {
+                groups.start(Now { tick: now.tick.after_ms(doubt_ms), ..now }, image.clone());
+            }
             Machine::Transactions(transactions) => {
                 let mut effects = Effects::default();
                 transactions.start(now, &mut effects);

@@ -190,15 +190,19 @@ impl World {
             adding: None,
             removing: None,
         };
-        let records =
-            record::encode(&[Record::Begin { epoch, controller: other }, Record::PartitionChange(change)]);
+        self.decides(other, epoch, Record::PartitionChange(change));
+        self.all_disk();
+        self.sent.clear();
+    }
+
+    /// Another broker becomes the controller, and decides that.
+    pub(crate) fn decides(&mut self, other: BrokerId, epoch: ControllerEpoch, record: Record) {
+        let records = record::encode(&[Record::Begin { epoch, controller: other }, record]);
         let Input::Propose { epoch, payload } = Proposer::new(epoch).propose(&records) else {
             panic!("a proposer proposes")
         };
         self.commit(Entry { index: 0, epoch, payload });
         self.step(Event::Quorum(Output::LeaderIs { leader: Some(other), epoch }));
-        self.all_disk();
-        self.sent.clear();
     }
 
     pub(crate) fn commit(&mut self, entry: Entry) {
