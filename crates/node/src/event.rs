@@ -43,9 +43,9 @@ pub enum Listener {
 pub struct Origin {
     /// Which door.
     pub listener: Listener,
-    /// Host of the local address the client connected to.
+    /// By which host this client finds this node: the local address it connected to, or what is advertised in its place.
     pub local_host: String,
-    /// Port of the local address the client connected to.
+    /// The port of that.
     pub local_port: u16,
     /// Where the client is.
     pub peer_host: String,

@@ -697,12 +697,10 @@ impl IoThread {
             Ok((socket.local_addr()?, socket.peer_addr()?))
         });
         let Some((local, peer)) = prepared.ok().filter(|_| !self.is_stopping) else { return };
-        let origin = Arc::new(Origin {
-            listener,
-            local_host: local.ip().to_string(),
-            local_port: local.port(),
-            peer_host: peer.ip().to_string(),
-        });
+        // Who set what clients are told means it: behind a forwarded port, localhost:29092 is the only way in, and not the address that was connected to here.
+        let advertised = self.shared.config.advertised.clone();
+        let (local_host, local_port) = advertised.unwrap_or_else(|| (local.ip().to_string(), local.port()));
+        let origin = Arc::new(Origin { listener, local_host, local_port, peer_host: peer.ip().to_string() });
         let request_bytes_max = self.shared.config.request_bytes_max;
         let unsent = Arc::clone(&self.shared.unsent);
         let connection = Connection::new(id, socket, place, origin, request_bytes_max, unsent, self.now);

@@ -67,6 +67,21 @@ fn a_client_learns_which_versions_are_served() {
 }
 
 #[test]
+fn an_advertised_address_is_told_also_where_it_is_of_this_machine() {
+    with_server(
+        |config| config.advertised = Some(("localhost".to_owned(), 29092)),
+        |_, address| {
+            let request = Request::Metadata(MetadataRequest::default());
+            let Response::Metadata(response) = Client::connect(address).call(5, &request) else {
+                panic!("another answer")
+            };
+            let told: Vec<_> = response.brokers.iter().map(|it| (&*it.host, it.port)).collect();
+            assert_eq!(told, [("localhost", 29092)]);
+        },
+    );
+}
+
+#[test]
 fn a_version_of_the_future_is_answered_in_the_oldest_form() {
     with_server(
         |_| {},
