@@ -87,7 +87,10 @@ pub(crate) enum Purpose {
         leader: BrokerId,
     },
     /// A request of this node's own.
-    Call(Own),
+    Call {
+        controller: BrokerId,
+        own: Own,
+    },
     /// Marks of a transaction that this node's coordinator has ended.
     Markers {
         id: MarkersId,
@@ -97,10 +100,23 @@ pub(crate) enum Purpose {
     Verify(RequestId),
     /// A client's request, passed on as it came; the answer goes back as it comes.
     Forward {
+        controller: BrokerId,
         to: ReplyTo,
         key: ApiKey,
         shape: Shape,
     },
+    /// Whatever the answer is, nobody waits for it any more.
+    GivenUp,
+}
+
+impl Purpose {
+    /// Which node was asked, where it was as the controller.
+    fn controller(&self) -> Option<BrokerId> {
+        match self {
+            Self::Call { controller, .. } | Self::Forward { controller, .. } => Some(*controller),
+            Self::Fetch { .. } | Self::Markers { .. } | Self::Verify(_) | Self::GivenUp => None,
+        }
+    }
 }
 
 impl Node {
@@ -142,16 +158,37 @@ impl Node {
             }
             Purpose::Markers { id, partitions } => self.markers_answered(now, id, partitions, answer),
             Purpose::Verify(id) => self.verify_answered(id, answer),
-            Purpose::Call(own) => match answer.ok().and_then(codec::reply_of) {
+            Purpose::Call { own, .. } => match answer.ok().and_then(codec::reply_of) {
                 Some(reply) => self.own_replied(now, own, Some(reply), out),
                 None => self.own_replied(now, own, None, out),
             },
-            Purpose::Forward { to, key, shape } => {
+            Purpose::Forward { to, key, shape, .. } => {
                 let response = match answer {
                     Ok(response) if response.api_key() == key => response,
                     Ok(_) | Err(_) => shape.failed(ErrorCode::RequestTimedOut),
                 };
                 out.push(Effect::Reply { to, reply: crate::Reply::Ready(response) });
+            }
+            Purpose::GivenUp => {}
+        }
+    }
+
+    /// Another node is the controller now. The one before may stand still or be cut off, and whoever waited for its answer would not ask its successor: which would
+    /// take this broker for dead, since it hears nothing of it.
+    pub(crate) fn give_up_earlier_controllers(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let Some(newest) = self.metadata.controller_id() else { return };
+        let is_earlier = |purpose: &Purpose| purpose.controller().is_some_and(|asked| asked != newest);
+        let mut tokens: Vec<u64> =
+            self.sent.iter().filter(|(_, purpose)| is_earlier(purpose)).map(|(token, _)| *token).collect();
+        tokens.sort_unstable();
+        for token in tokens {
+            match self.sent.insert(token, Purpose::GivenUp) {
+                Some(Purpose::Call { own, .. }) => self.own_replied(now, own, None, out),
+                Some(Purpose::Forward { to, shape, .. }) => {
+                    let reply = crate::Reply::Ready(shape.failed(ErrorCode::RequestTimedOut));
+                    out.push(Effect::Reply { to, reply });
+                }
+                _ => unreachable!("only these ask a controller"),
             }
         }
     }
@@ -182,7 +219,7 @@ impl Node {
         match self.metadata.controller_id().filter(|id| *id != self.config.broker_id) {
             Some(controller) if shape.may_be_forwarded() => {
                 let key = request.api_key();
-                self.send(controller, Purpose::Forward { to, key, shape }, request, version, out);
+                self.send(controller, Purpose::Forward { controller, to, key, shape }, request, version, out);
             }
             _ => {
                 let reply = crate::Reply::Ready(shape.failed(ErrorCode::NotController));
@@ -199,7 +236,7 @@ impl Node {
         match self.metadata.controller_id().filter(|id| *id != self.config.broker_id) {
             Some(controller) => {
                 let (request, version) = codec::request_of(command);
-                self.send(controller, Purpose::Call(own), request, version, out);
+                self.send(controller, Purpose::Call { controller, own }, request, version, out);
             }
             None => self.own_replied(now, own, None, out),
         }

@@ -29,13 +29,15 @@ const FETCHES_MAX: usize = 2;
 const PARTITIONS_MAX: usize = 2_000;
 /// Before a partition that was refused, or a leader that did not answer, is asked again.
 const BACK_OFF_MS: u64 = 50;
+/// Before records are asked for again that could not be written. A full disk stays full for a while, and the leader would read and send the same records some thousand times a second.
+const DISK_BACK_OFF_MS: u64 = 500;
 /// The version of Fetch that brokers speak among themselves.
 const VERSION: i16 = 17;
 
 #[derive(Debug, Default)]
 pub(crate) struct Followers {
     lines: BTreeMap<BrokerId, Line>,
-    /// Refused partitions, by the time at which they are looked at again.
+    /// Partitions that were refused, or whose disk took nothing, by the time at which they are looked at again.
     backing_off: BTreeMap<(Tick, TopicPartition), ()>,
 }
 
@@ -82,6 +84,7 @@ impl Followers {
         match hosted.fetching {
             // The leader that it is queued for may be out of reach: another one is not to wait for that.
             Fetching::Queued { leader } if next.is_none_or(|next| next.leader == leader) => return,
+            Fetching::Resting => return,
             // It may have been asked there before, under an older epoch.
             Fetching::Queued { leader } => self.take_back(key, leader),
             Fetching::Asked { fetch, .. } if next == Some(fetch) => return,
@@ -104,8 +107,15 @@ impl Followers {
         match hosted.fetching {
             Fetching::Asked { fetch, .. } => self.take_back(key, fetch.leader),
             Fetching::Queued { leader } => self.take_back(key, leader),
-            Fetching::Idle => {}
+            Fetching::Idle | Fetching::Resting => {}
         }
+    }
+
+    /// What the leader sent could not be written.
+    pub(crate) fn rest(&mut self, now: Now, key: TopicPartition, hosted: &mut Hosted) {
+        self.gone(key, hosted);
+        hosted.fetching = Fetching::Resting;
+        self.backing_off.insert((now.tick.after_ms(DISK_BACK_OFF_MS), key), ());
     }
 
     fn take_back(&mut self, key: TopicPartition, leader: BrokerId) {
@@ -143,6 +153,9 @@ impl Node {
             let key = *key;
             self.followers.backing_off.pop_first();
             if let Some(hosted) = self.hosted.get_mut(&key) {
+                if hosted.fetching == Fetching::Resting {
+                    hosted.fetching = Fetching::Idle;
+                }
                 self.followers.consider(key, hosted);
             }
         }
@@ -297,7 +310,7 @@ impl Node {
         let fetch = match hosted.fetching {
             // The answer to an older question may have been on its way when this one was asked.
             Fetching::Asked { fetch, token: named } if fetch.leader == leader && named <= token => fetch,
-            Fetching::Asked { .. } | Fetching::Queued { .. } | Fetching::Idle => return,
+            Fetching::Asked { .. } | Fetching::Queued { .. } | Fetching::Idle | Fetching::Resting => return,
         };
         if !is_news_only(&data) {
             hosted.fetching = Fetching::Idle;

@@ -49,6 +49,8 @@ pub(crate) struct Settings {
 pub(crate) enum Fetching {
     /// Not a follower, or busy with its disk.
     Idle,
+    /// Its disk could not take what the leader sent, and would not take it at once either.
+    Resting,
     /// To be named to this leader by the next fetch.
     Queued { leader: BrokerId },
     /// Named to the leader that the fetch says, which has it in mind until it answers; by the request with this token.

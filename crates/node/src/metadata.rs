@@ -124,7 +124,7 @@ impl Node {
                 let is_news = self.image.epoch() <= epoch && self.metadata.leader != leader;
                 if is_news {
                     self.metadata.leader = leader;
-                    self.membership.controller_changed(now.tick);
+                    self.controller_changed(now, out);
                     self.view_is_stale = true;
                 }
                 self.go_live(now, out);
@@ -173,7 +173,7 @@ impl Node {
         if is_over {
             self.resign(now, out);
             self.metadata.leader = self.image.controller();
-            self.membership.controller_changed(now.tick);
+            self.controller_changed(now, out);
         }
     }
 
@@ -192,9 +192,14 @@ impl Node {
                 propose(&mut leading.proposer, &record::encode(&founding), out);
             }
             leading.controller = Some(controller);
-            self.membership.controller_changed(now.tick);
+            self.controller_changed(now, out);
             tracing::info!(epoch = %accepted.epoch, "this node is the controller");
         }
+    }
+
+    fn controller_changed(&mut self, now: Now, out: &mut Vec<Effect>) {
+        self.give_up_earlier_controllers(now, out);
+        self.membership.controller_changed(now.tick);
     }
 
     fn release_owed(&mut self, now: Now, out: &mut Vec<Effect>) {

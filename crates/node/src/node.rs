@@ -344,6 +344,9 @@ impl Node {
         {
             tell_left(key, error);
         }
+        if progress.lost_from.is_some() && matches!(hosted.replica.role(), Role::Follower { .. }) {
+            self.followers.rest(now, key, hosted);
+        }
         self.flush_ops(out);
         self.note_scrubbed(now, key, &progress);
         self.progressed(key, &progress, out);

@@ -11,6 +11,7 @@
 //! tell 1 t-0 2                   the leader answers fetch 1 with records of t-0, two at an offset that follows, or "hw=5", "start=2", "gone=2", an error's name
 //! delete t-0 3                   records before offset 3 are deleted
 //! disk                           what was to be written is
+//! full                           what was to be written is not: there is no room
 //! tick 500                       milliseconds pass
 //! ```
 
@@ -20,7 +21,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use expect_test::{Expect, expect};
 use klamm_cluster::record::{self, PartitionChange, Record};
-use klamm_log::Done;
+use klamm_log::{DiskAction, DiskError, Done};
 use klamm_model::{
     BrokerId, ControllerEpoch, ErrorCode, LeaderEpoch, Offset, PartitionEpoch, PartitionIndex, TopicId,
     TopicPartition, patched_prefix,
@@ -108,6 +109,10 @@ impl Script {
                 self.world.all_disk();
             }
             ["disk"] => _ = self.world.disk(|_| true, &Ok(Done::Nothing)),
+            ["full"] => {
+                let is_write = |action: &DiskAction| matches!(action, DiskAction::Write { .. });
+                self.world.disk(is_write, &Err(DiskError::Full));
+            }
             ["tick", ms] => self.world.wait_ms(number(ms)),
             ["close"] => self.world.step(Event::Closed(CONNECTION)),
             _ => panic!("{line}"),
@@ -514,6 +519,31 @@ fn a_partition_is_named_when_it_is_free_to_take_more() {
               fetch 7: 1/6
             tick 50
               fetch 8: 1/7 t-0@2
+        "#]],
+    );
+}
+
+#[test]
+fn what_a_full_disk_could_not_take_is_asked_for_again_after_a_while() {
+    check(
+        "follow t 1
+         tell 1 t-0 2
+         full
+         tick 499
+         tick 1
+         tell 2 t-0 2
+         disk",
+        &expect![[r#"
+            follow t 1
+              fetch 1: 0/0 t-0@0
+            tell 1 t-0 2
+            full
+            tick 499
+            tick 1
+              fetch 2: 1/1 t-0@0
+            tell 2 t-0 2
+            disk
+              fetch 3: 1/2 t-0@2
         "#]],
     );
 }
