@@ -48,7 +48,8 @@ interop-full *ARGS:
     cargo build --release
     interop/full.sh --report docs/COMPATIBILITY.md {{ ARGS }}
 
-# A real process through kills, stops, full disks and damaged files, under load (interop/chaos.py); `just chaos --seed 7 --rounds 40`.
+# One real process, then three that are a cluster, through kills, stops, cut links, full and damaged disks, under load (interop/chaos.py, interop/chaos_cluster.py); `just chaos --seed 7 --rounds 40`.
 chaos *ARGS:
     cargo build --release
     interop/chaos.sh {{ ARGS }}
+    interop/chaos_cluster.sh {{ ARGS }}

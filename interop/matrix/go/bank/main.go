@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -75,7 +76,7 @@ func main() {
 	id, run, timeout := os.Args[5], os.Args[6], time.Duration(number(os.Args[7]))*time.Millisecond
 	leaving, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	producer, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.TransactionalID(id), kgo.TransactionTimeout(timeout),
+	producer, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(address, ",")...), kgo.TransactionalID(id), kgo.TransactionTimeout(timeout),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err == nil {
 		_, _, err = producer.ProducerID(context.Background())

@@ -39,7 +39,8 @@ pub(crate) async fn run(
         leave.recv().await;
         seen.store(true, Ordering::Relaxed);
     });
-    let client = Client::connect(ClientConfig::new(address)).await?;
+    let bootstrap = address.split(',').map(str::to_owned).collect();
+    let client = Client::connect(ClientConfig { bootstrap, ..ClientConfig::new(address) }).await?;
     let told = go_on(&client, topic, partitions, accounts, run, config, &leaving).await;
     match told {
         Err(TransactionError::Fenced { .. }) => println!("fenced"),
