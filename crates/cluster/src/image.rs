@@ -22,11 +22,17 @@ use crate::record::{BrokerState, ConfigResource, Listener};
 use crate::topic_name::metric_name;
 
 mod apply;
+mod difference;
+mod snapshot;
 
 pub use apply::{Changes, ImageError};
+pub use snapshot::SnapshotError;
 
 /// Configs that were set, by key. What is not here has its default.
 pub type Overrides = Arc<BTreeMap<String, String>>;
+
+/// So many removed topics are remembered. A log of one that was removed before these is left alone by a broker that was not there then.
+pub const REMOVED_TOPICS_MAX: usize = 10_000;
 
 /// The cluster after some metadata offset.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -41,6 +47,8 @@ pub struct Image {
     names: OrdMap<Arc<str>, TopicId>,
     /// How the names look that could look like others.
     metric_names: OrdSet<(Arc<str>, TopicId)>,
+    /// Topics that were removed, the last at the end.
+    removed_topics: Vector<(TopicId, Arc<str>)>,
     partition_count: u64,
     broker_configs: OrdMap<ConfigResource, Overrides>,
     quotas: OrdMap<QuotaEntity, Arc<BTreeMap<String, QuotaValue>>>,
@@ -184,6 +192,11 @@ impl Image {
         let looks: Arc<str> = metric_name(name)?.into();
         let (found, id) = self.metric_names.range((Arc::clone(&looks), TopicId::ZERO)..).next()?;
         self.topics.get(id).filter(|_| *found == looks)
+    }
+
+    /// Topics that were removed, the last [`REMOVED_TOPICS_MAX`] of them: whoever finds a log of one may delete it, however long it was away.
+    pub fn removed_topics(&self) -> impl Iterator<Item = (TopicId, &Arc<str>)> {
+        self.removed_topics.iter().map(|(id, name)| (*id, name))
     }
 
     /// All topics by name.

@@ -12,5 +12,5 @@ pub mod record;
 pub mod topic_name;
 
 pub use controller::{Command, Controller, ControllerConfig, Decision, Reply};
-pub use image::{Broker, Changes, Image, ImageError, Partition, Topic};
+pub use image::{Broker, Changes, Image, ImageError, Partition, SnapshotError, Topic};
 pub use record::{BrokerState, ConfigResource, Listener, Record, RecordError, RegisterBroker};

@@ -19,7 +19,7 @@ use coding::{Reader, Writer};
 
 use crate::quota::{EntityKind, QuotaEntity, QuotaValue};
 
-mod coding;
+pub(crate) mod coding;
 
 /// One change of cluster metadata.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -245,10 +245,7 @@ pub fn decode(payload: &[u8]) -> Result<Vec<Record>, RecordError> {
     while !rest.is_empty() {
         let at = payload.len() - rest.remaining();
         let damaged = |what| RecordError::Damaged { at, what };
-        let kind = rest.byte().map_err(damaged)?;
-        let _version = rest.byte().map_err(damaged)?;
-        let size = rest.size().map_err(damaged)?;
-        let mut fields = Reader::new(rest.take(size).map_err(damaged)?);
+        let (kind, mut fields) = rest.record().map_err(damaged)?;
         let record = Record::read(kind, &mut fields).map_err(damaged)?;
         records.push(record.ok_or(RecordError::UnknownType { kind, at })?);
     }
@@ -267,21 +264,13 @@ impl Record {
                 out.number(it.id.0);
                 out.uuid(it.incarnation);
                 out.uuid(it.directory);
-                out.list(&it.listeners, |out, listener| {
-                    out.text(&listener.name);
-                    out.text(&listener.host);
-                    out.number(listener.port);
-                });
+                out.list(&it.listeners, Writer::listener);
                 out.option(it.rack.as_deref(), Writer::text);
             }),
             Self::BrokerState { id, epoch, state } => out.record(3, 0, |out| {
                 out.number(id.0);
                 out.number(epoch.0);
-                out.byte(match state {
-                    BrokerState::Fenced => 0,
-                    BrokerState::Active => 1,
-                    BrokerState::Draining => 2,
-                });
+                out.broker_state(*state);
             }),
             Self::UnregisterBroker { id, epoch } => out.record(4, 0, |out| {
                 out.number(id.0);
@@ -309,17 +298,7 @@ impl Record {
                 out.option(it.removing.as_deref(), Writer::brokers);
             }),
             Self::Config { resource, key, value } => out.record(9, 0, |out| {
-                match resource {
-                    ConfigResource::Topic(id) => {
-                        out.byte(0);
-                        out.uuid(id.0);
-                    }
-                    ConfigResource::Broker(id) => {
-                        out.byte(1);
-                        out.number(id.0);
-                    }
-                    ConfigResource::BrokerDefault => out.byte(2),
-                }
+                out.resource(*resource);
                 out.text(key);
                 out.option(value.as_deref(), Writer::text);
             }),
@@ -329,15 +308,7 @@ impl Record {
                 out.number(next.0);
             }),
             Self::ClientQuota { entity, key, value } => out.record(11, 0, |out| {
-                let parts: Vec<_> = entity.0.iter().collect();
-                out.list(&parts, |out, (kind, name)| {
-                    out.byte(match kind {
-                        EntityKind::User => 0,
-                        EntityKind::ClientId => 1,
-                        EntityKind::Ip => 2,
-                    });
-                    out.option(name.as_deref(), Writer::text);
-                });
+                out.entity(entity);
                 out.text(key);
                 out.option(*value, |out, value| out.fixed(value.bits()));
             }),
@@ -353,20 +324,13 @@ impl Record {
                 id: fields.broker()?,
                 incarnation: fields.uuid()?,
                 directory: fields.uuid()?,
-                listeners: fields.list(|fields| {
-                    Ok(Listener { name: fields.text()?, host: fields.text()?, port: fields.number()? })
-                })?,
+                listeners: fields.list(Reader::listener)?,
                 rack: fields.option(Reader::text)?,
             }),
             3 => Self::BrokerState {
                 id: fields.broker()?,
                 epoch: BrokerEpoch(fields.number()?),
-                state: match fields.byte()? {
-                    0 => BrokerState::Fenced,
-                    1 => BrokerState::Active,
-                    2 => BrokerState::Draining,
-                    _ => return Err("unknown broker state"),
-                },
+                state: fields.broker_state()?,
             },
             4 => Self::UnregisterBroker { id: fields.broker()?, epoch: BrokerEpoch(fields.number()?) },
             5 => Self::Topic { name: fields.text()?, id: TopicId(fields.uuid()?) },
@@ -389,12 +353,7 @@ impl Record {
                 removing: fields.added_option(|fields| fields.list(Reader::broker))?,
             }),
             9 => Self::Config {
-                resource: match fields.byte()? {
-                    0 => ConfigResource::Topic(TopicId(fields.uuid()?)),
-                    1 => ConfigResource::Broker(fields.broker()?),
-                    2 => ConfigResource::BrokerDefault,
-                    _ => return Err("unknown config resource"),
-                },
+                resource: fields.resource()?,
                 key: fields.text()?,
                 value: fields.option(Reader::text)?,
             },
@@ -403,30 +362,20 @@ impl Record {
                 broker_epoch: BrokerEpoch(fields.number()?),
                 next: ProducerId(fields.number()?),
             },
-            11 => {
-                let parts = fields.list(|fields| {
-                    let kind = match fields.byte()? {
-                        0 => EntityKind::User,
-                        1 => EntityKind::ClientId,
-                        2 => EntityKind::Ip,
-                        _ => return Err("unknown kind of entity"),
-                    };
-                    Ok((kind, fields.option(Reader::text)?))
-                })?;
-                Self::ClientQuota {
-                    entity: QuotaEntity(parts.into_iter().collect()),
-                    key: fields.text()?,
-                    value: fields.option(Reader::fixed)?.map(QuotaValue::from_bits),
-                }
-            }
+            11 => Self::ClientQuota {
+                entity: fields.entity()?,
+                key: fields.text()?,
+                value: fields.option(Reader::fixed)?.map(QuotaValue::from_bits),
+            },
             _ => return Ok(None),
         };
         Ok(Some(record))
     }
 }
 
+/// What records share with the bytes of a whole image.
 impl Writer {
-    fn brokers(&mut self, brokers: &[BrokerId]) {
+    pub(crate) fn brokers(&mut self, brokers: &[BrokerId]) {
         self.list(brokers, |out, id| out.number(id.0));
     }
 
@@ -434,15 +383,90 @@ impl Writer {
         self.uuid(partition.topic.0);
         self.number(partition.partition.0);
     }
+
+    pub(crate) fn listener(&mut self, Listener { name, host, port }: &Listener) {
+        self.text(name);
+        self.text(host);
+        self.number(*port);
+    }
+
+    pub(crate) fn broker_state(&mut self, state: BrokerState) {
+        self.byte(match state {
+            BrokerState::Fenced => 0,
+            BrokerState::Active => 1,
+            BrokerState::Draining => 2,
+        });
+    }
+
+    pub(crate) fn resource(&mut self, resource: ConfigResource) {
+        match resource {
+            ConfigResource::Topic(id) => {
+                self.byte(0);
+                self.uuid(id.0);
+            }
+            ConfigResource::Broker(id) => {
+                self.byte(1);
+                self.number(id.0);
+            }
+            ConfigResource::BrokerDefault => self.byte(2),
+        }
+    }
+
+    pub(crate) fn entity(&mut self, QuotaEntity(parts): &QuotaEntity) {
+        let parts: Vec<_> = parts.iter().collect();
+        self.list(&parts, |out, (kind, name)| {
+            out.byte(match kind {
+                EntityKind::User => 0,
+                EntityKind::ClientId => 1,
+                EntityKind::Ip => 2,
+            });
+            out.option(name.as_deref(), Writer::text);
+        });
+    }
 }
 
 impl Reader<'_> {
-    fn broker(&mut self) -> Result<BrokerId, &'static str> {
+    pub(crate) fn broker(&mut self) -> Result<BrokerId, &'static str> {
         Ok(BrokerId(self.number()?))
     }
 
     fn partition(&mut self) -> Result<TopicPartition, &'static str> {
         Ok(TopicPartition { topic: TopicId(self.uuid()?), partition: PartitionIndex(self.number()?) })
+    }
+
+    pub(crate) fn listener(&mut self) -> Result<Listener, &'static str> {
+        Ok(Listener { name: self.text()?, host: self.text()?, port: self.number()? })
+    }
+
+    pub(crate) fn broker_state(&mut self) -> Result<BrokerState, &'static str> {
+        match self.byte()? {
+            0 => Ok(BrokerState::Fenced),
+            1 => Ok(BrokerState::Active),
+            2 => Ok(BrokerState::Draining),
+            _ => Err("unknown broker state"),
+        }
+    }
+
+    pub(crate) fn resource(&mut self) -> Result<ConfigResource, &'static str> {
+        match self.byte()? {
+            0 => Ok(ConfigResource::Topic(TopicId(self.uuid()?))),
+            1 => Ok(ConfigResource::Broker(self.broker()?)),
+            2 => Ok(ConfigResource::BrokerDefault),
+            _ => Err("unknown config resource"),
+        }
+    }
+
+    pub(crate) fn entity(&mut self) -> Result<QuotaEntity, &'static str> {
+        let parts = self.list(|fields| {
+            let kind = match fields.byte()? {
+                0 => EntityKind::User,
+                1 => EntityKind::ClientId,
+                2 => EntityKind::Ip,
+                _ => return Err("unknown kind of entity"),
+            };
+            Ok((kind, fields.option(Reader::text)?))
+        })?;
+        Ok(QuotaEntity(parts.into_iter().collect()))
     }
 }
 

@@ -9,7 +9,7 @@ use klamm_model::{
 };
 use thiserror::Error;
 
-use super::{Broker, Image, Overrides, Partition, Topic};
+use super::{Broker, Image, Overrides, Partition, REMOVED_TOPICS_MAX, Topic};
 use crate::quota::{QuotaEntity, QuotaValue};
 use crate::record::{BrokerState, ConfigResource, PartitionChange, Record, RegisterBroker};
 use crate::topic_name::metric_name;
@@ -180,7 +180,12 @@ impl Image {
         Ok(())
     }
 
-    fn create_topic(&mut self, name: &str, id: TopicId, changes: &mut Changes) -> Result<(), &'static str> {
+    pub(super) fn create_topic(
+        &mut self,
+        name: &str,
+        id: TopicId,
+        changes: &mut Changes,
+    ) -> Result<(), &'static str> {
         let name: Arc<str> = name.into();
         if self.names.contains_key(&name) || self.topics.contains_key(&id) || id.is_zero() {
             return Err("the name or the id is taken");
@@ -196,6 +201,7 @@ impl Image {
     fn remove_topic(&mut self, id: TopicId, changes: &mut Changes) -> Result<(), &'static str> {
         let topic = self.topics.remove(&id).ok_or("no such topic")?;
         self.names.remove(&topic.name);
+        self.remember_removed(id, &topic.name);
         if let Some(looks) = metric_name(&topic.name) {
             self.metric_names.remove(&(looks.into(), id));
         }
@@ -205,6 +211,13 @@ impl Image {
         changes.configs.remove(&ConfigResource::Topic(id));
         changes.topics_removed.push(topic);
         Ok(())
+    }
+
+    pub(super) fn remember_removed(&mut self, id: TopicId, name: &Arc<str>) {
+        self.removed_topics.push_back((id, Arc::clone(name)));
+        if REMOVED_TOPICS_MAX < self.removed_topics.len() {
+            self.removed_topics.pop_front();
+        }
     }
 
     fn create_partition(
@@ -301,7 +314,7 @@ impl Image {
     }
 }
 
-fn check_partition(it: &Partition) -> Result<(), &'static str> {
+pub(super) fn check_partition(it: &Partition) -> Result<(), &'static str> {
     let distinct = |brokers: &[BrokerId]| brokers.iter().collect::<BTreeSet<_>>().len() == brokers.len();
     if it.isr.is_empty() || !it.isr.iter().all(|id| it.replicas.contains(id)) {
         return Err("the in-sync set is not a part of the replicas");

@@ -248,3 +248,16 @@ fn names_that_look_alike_are_found_as_long_as_they_are_there() {
     image.apply_entry(6, ControllerEpoch(1), &removed).expect("removed");
     assert_eq!(found(&image, "a_b"), None);
 }
+
+#[test]
+fn the_last_topics_that_were_removed_are_remembered() {
+    let mut image = begun();
+    let removed = |image: &Image| image.removed_topics().map(|(id, _)| id).collect::<Vec<_>>();
+    for number in 1..=REMOVED_TOPICS_MAX as u128 + 2 {
+        apply(&mut image, &[named("t", number)]).expect("it fits");
+        apply(&mut image, &[Record::RemoveTopic { id: topic(number) }]).expect("it fits");
+    }
+    let all = removed(&image);
+    assert_eq!((all.len(), all[0]), (REMOVED_TOPICS_MAX, topic(3)));
+    assert_eq!(Image::from_bytes(&image.to_bytes()), Ok(image));
+}

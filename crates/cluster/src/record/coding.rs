@@ -6,20 +6,20 @@ use bytes::{BufMut, Bytes, BytesMut};
 use uuid::Uuid;
 
 #[derive(Default)]
-pub(super) struct Writer {
+pub(crate) struct Writer {
     bytes: BytesMut,
 }
 
 impl Writer {
-    pub(super) fn finish(self) -> Bytes {
+    pub(crate) fn finish(self) -> Bytes {
         self.bytes.freeze()
     }
 
-    pub(super) fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.bytes.len()
     }
 
-    pub(super) fn record(&mut self, kind: u8, version: u8, fields: impl FnOnce(&mut Self)) {
+    pub(crate) fn record(&mut self, kind: u8, version: u8, fields: impl FnOnce(&mut Self)) {
         let mut body = Self::default();
         fields(&mut body);
         self.byte(kind);
@@ -28,11 +28,11 @@ impl Writer {
         self.bytes.put_slice(&body.bytes);
     }
 
-    pub(super) fn byte(&mut self, byte: u8) {
+    pub(crate) fn byte(&mut self, byte: u8) {
         self.bytes.put_u8(byte);
     }
 
-    pub(super) fn number(&mut self, number: impl Into<i64>) {
+    pub(crate) fn number(&mut self, number: impl Into<i64>) {
         let number = number.into();
         let mut rest =
             u64::try_from(number).unwrap_or_else(|_| panic!("negative number {number} in a metadata record"));
@@ -43,25 +43,25 @@ impl Writer {
         self.bytes.put_u8(rest as u8);
     }
 
-    fn length(&mut self, length: usize) {
+    pub(crate) fn length(&mut self, length: usize) {
         self.number(i64::try_from(length).expect("fits in memory"));
     }
 
     /// Eight bytes, for what is no count.
-    pub(super) fn fixed(&mut self, bits: u64) {
+    pub(crate) fn fixed(&mut self, bits: u64) {
         self.bytes.put_u64(bits);
     }
 
-    pub(super) fn uuid(&mut self, uuid: Uuid) {
+    pub(crate) fn uuid(&mut self, uuid: Uuid) {
         self.bytes.put_slice(uuid.as_bytes());
     }
 
-    pub(super) fn text(&mut self, text: &str) {
+    pub(crate) fn text(&mut self, text: &str) {
         self.length(text.len());
         self.bytes.put_slice(text.as_bytes());
     }
 
-    pub(super) fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
+    pub(crate) fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
         match value {
             None => self.byte(0),
             Some(value) => {
@@ -71,7 +71,7 @@ impl Writer {
         }
     }
 
-    pub(super) fn list<T>(&mut self, list: &[T], mut write: impl FnMut(&mut Self, &T)) {
+    pub(crate) fn list<T>(&mut self, list: &[T], mut write: impl FnMut(&mut Self, &T)) {
         self.length(list.len());
         for one in list {
             write(self, one);
@@ -79,31 +79,39 @@ impl Writer {
     }
 }
 
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
-    pub(super) fn remaining(&self) -> usize {
+    pub(crate) fn remaining(&self) -> usize {
         self.rest.len()
     }
 
-    pub(super) fn take(&mut self, size: usize) -> Result<&'a [u8], &'static str> {
+    pub(crate) fn take(&mut self, size: usize) -> Result<&'a [u8], &'static str> {
         let (taken, rest) = self.rest.split_at_checked(size).ok_or("it ends too early")?;
         self.rest = rest;
         Ok(taken)
     }
 
-    pub(super) fn byte(&mut self) -> Result<u8, &'static str> {
+    pub(crate) fn byte(&mut self) -> Result<u8, &'static str> {
         Ok(self.take(1)?[0])
+    }
+
+    /// What [`Writer::record`] wrote: its type, and its fields, of which an older reader may leave some.
+    pub(crate) fn record(&mut self) -> Result<(u8, Self), &'static str> {
+        let kind = self.byte()?;
+        let _version = self.byte()?;
+        let size = self.size()?;
+        Ok((kind, Self::new(self.take(size)?)))
     }
 
     fn varint(&mut self) -> Result<u64, &'static str> {
@@ -118,32 +126,32 @@ impl<'a> Reader<'a> {
         Err("a number is too long")
     }
 
-    pub(super) fn number<T: TryFrom<u64>>(&mut self) -> Result<T, &'static str> {
+    pub(crate) fn number<T: TryFrom<u64>>(&mut self) -> Result<T, &'static str> {
         T::try_from(self.varint()?).map_err(|_| "a number is out of range")
     }
 
     /// A number of bytes or elements. No element is smaller than a byte, so what follows bounds both.
-    pub(super) fn size(&mut self) -> Result<usize, &'static str> {
+    pub(crate) fn size(&mut self) -> Result<usize, &'static str> {
         let size = self.number()?;
         if self.rest.len() < size { Err("a length goes beyond the end") } else { Ok(size) }
     }
 
-    pub(super) fn fixed(&mut self) -> Result<u64, &'static str> {
+    pub(crate) fn fixed(&mut self) -> Result<u64, &'static str> {
         let bytes = self.take(8)?;
         Ok(u64::from_be_bytes(bytes.try_into().expect("eight bytes")))
     }
 
-    pub(super) fn uuid(&mut self) -> Result<Uuid, &'static str> {
+    pub(crate) fn uuid(&mut self) -> Result<Uuid, &'static str> {
         Uuid::from_slice(self.take(16)?).map_err(|_| "an id is too short")
     }
 
-    pub(super) fn text(&mut self) -> Result<String, &'static str> {
+    pub(crate) fn text(&mut self) -> Result<String, &'static str> {
         let size = self.size()?;
         let text = std::str::from_utf8(self.take(size)?).map_err(|_| "a text is not UTF-8")?;
         Ok(text.to_owned())
     }
 
-    pub(super) fn option<T>(
+    pub(crate) fn option<T>(
         &mut self,
         read: impl FnOnce(&mut Self) -> Result<T, &'static str>,
     ) -> Result<Option<T>, &'static str> {
@@ -155,14 +163,14 @@ impl<'a> Reader<'a> {
     }
 
     /// An option that an older version of the record does not have.
-    pub(super) fn added_option<T>(
+    pub(crate) fn added_option<T>(
         &mut self,
         read: impl FnOnce(&mut Self) -> Result<T, &'static str>,
     ) -> Result<Option<T>, &'static str> {
         if self.is_empty() { Ok(None) } else { self.option(read) }
     }
 
-    pub(super) fn list<T>(
+    pub(crate) fn list<T>(
         &mut self,
         mut read: impl FnMut(&mut Self) -> Result<T, &'static str>,
     ) -> Result<Vec<T>, &'static str> {

@@ -45,6 +45,7 @@ impl Rig {
         }
         let image = self.controller.image();
         assert_eq!(&rebuilt, image, "the image is not the sum of the log");
+        assert_eq!(Image::from_bytes(&image.to_bytes()).as_ref(), Ok(image), "a snapshot is not the image");
 
         let is_active = |id: &BrokerId| image.broker(*id).is_some_and(|it| it.is_active());
         let mut count = 0;
