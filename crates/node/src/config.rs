@@ -65,6 +65,10 @@ pub struct NodeConfig {
     pub heartbeat_interval_ms: u64,
     /// `broker.session.timeout.ms`.
     pub session_timeout_ms: u64,
+    /// `metadata.log.max.record.bytes.between.snapshots`.
+    pub snapshot_bytes: u64,
+    /// `metadata.log.max.snapshot.interval.ms`: how long after a change there is a snapshot with it at the latest; 0: never for that reason.
+    pub snapshot_interval_ms: u64,
     /// `fetch.max.bytes`: no fetch answer is planned larger, whatever the client asks.
     pub fetch_bytes_max: u32,
     /// Longest time a fetch may be parked; larger wishes are cut to it.
@@ -180,6 +184,8 @@ impl NodeConfig {
             replica_fetch_bytes_max: 1 << 20,
             heartbeat_interval_ms: 250,
             session_timeout_ms: 1_000,
+            snapshot_bytes: 20 << 20,
+            snapshot_interval_ms: 3_600_000,
             fetch_bytes_max: 55 << 20,
             fetch_wait_max_ms: 300_000,
             fetch_parked_partitions_max: 1_000_000,
@@ -286,6 +292,8 @@ const SETTERS: &[(&str, Setter)] = &[
         it.scrubber.interval_ms = number::<u64>(value).max(SCRUB_INTERVAL_MS_MIN)
     }),
     ("max.incremental.fetch.session.cache.slots", |it, value| it.fetch_session_count_max = number(value)),
+    ("metadata.log.max.record.bytes.between.snapshots", |it, value| it.snapshot_bytes = number(value)),
+    ("metadata.log.max.snapshot.interval.ms", |it, value| it.snapshot_interval_ms = number(value)),
     ("node.id", |it, value| it.broker_id = BrokerId(number(value))),
     ("num.partitions", |it, value| it.default_partition_count = number(value)),
     ("offset.metadata.max.bytes", |it, value| it.groups.offset_metadata_size_max = number(value)),

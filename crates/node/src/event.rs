@@ -10,6 +10,7 @@ use klamm_cluster::{
 use klamm_log::{DiskError, DiskOp, Done, LogDir, OpId, SegmentId, Space};
 pub use klamm_model::Now;
 use klamm_model::{BrokerEpoch, BrokerId, ControllerEpoch, TopicPartition};
+use klamm_quorum::Position;
 use klamm_wire::{Request, Response};
 
 use crate::{
@@ -166,6 +167,13 @@ pub enum Effect {
         epoch: ControllerEpoch,
         /// The records.
         payload: Bytes,
+    },
+    /// Tell the consensus engine what the metadata come to up to here, once they are written as bytes.
+    OfferSnapshot {
+        /// Up to where.
+        position: Position,
+        /// What they come to.
+        image: Image,
     },
     /// The newest committed view, for what is answered outside the lock.
     Publish(Arc<View>),

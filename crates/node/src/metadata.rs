@@ -1,6 +1,7 @@
 //! Committed metadata comes in, and, while this node leads the quorum, decisions go out.
 //!
 //! An answer to a command leaves when the entry that it rests on was applied here (`Owed`): whoever is told "created" finds the topic, on this broker too.
+//! A snapshot comes in place of many entries, and every so often the node offers one of its own (`snapshots`).
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -13,10 +14,13 @@ use klamm_cluster::{
     image::Changes,
     record::{self, Record},
 };
-use klamm_model::{BrokerId, ErrorCode, PartitionEpoch, Tick, TopicId, TopicPartition};
+use klamm_model::{BrokerId, ControllerEpoch, ErrorCode, PartitionEpoch, Tick, TopicId, TopicPartition};
 use klamm_quorum::{Accepted, Filter, Input, Output, Proposer, Verdict};
 
 use crate::{ConnectionId, Effect, Now, calls::Caller, node::Node};
+use snapshots::Snapshots;
+
+mod snapshots;
 
 /// What a node knows of the quorum.
 #[derive(Debug)]
@@ -27,8 +31,7 @@ pub(crate) struct Metadata {
     live: bool,
     leader: Option<BrokerId>,
     leading: Option<Leading>,
-    /// Topics removed before this start; their logs may be deleted, unlike those of topics nobody knows. Empty once live.
-    removed: BTreeMap<TopicId, Arc<str>>,
+    snapshots: Snapshots,
 }
 
 /// This node's leadership of the quorum.
@@ -56,7 +59,7 @@ impl Metadata {
             live: false,
             leader: None,
             leading: None,
-            removed: BTreeMap::new(),
+            snapshots: Snapshots::default(),
         }
     }
 
@@ -71,7 +74,9 @@ impl Metadata {
     }
 
     pub(crate) fn next_wake(&self) -> Option<Tick> {
-        self.leading.as_ref()?.controller.as_ref()?.next_wake()
+        let controller = self.leading.as_ref().and_then(|it| it.controller.as_ref());
+        let offer = self.snapshots.next_wake().filter(|_| self.live);
+        controller.and_then(Controller::next_wake).into_iter().chain(offer).min()
     }
 
     /// A closed connection wants no answers.
@@ -91,14 +96,17 @@ impl Node {
     /// News from the consensus engine.
     pub(crate) fn quorum(&mut self, now: Now, output: Output, out: &mut Vec<Effect>) {
         match output {
-            Output::Committed(entry) => match self.metadata.filter.take(&entry) {
-                Ok(Verdict::Accept(accepted)) => self.accept(now, &accepted, out),
-                Ok(Verdict::Ignore(why)) => {
-                    tracing::debug!(index = entry.index, ?why, "metadata entry ignored")
+            Output::Committed(entry) => {
+                match self.metadata.filter.take(&entry) {
+                    Ok(Verdict::Accept(accepted)) => self.accept(now, &accepted, out),
+                    Ok(Verdict::Ignore(why)) => {
+                        tracing::debug!(index = entry.index, ?why, "metadata entry ignored")
+                    }
+                    // Going on would make this node's metadata differ from the others'.
+                    Err(fault) => panic!("the metadata log is broken: {fault}"),
                 }
-                // Going on would make this node's metadata differ from the others'.
-                Err(fault) => panic!("the metadata log is broken: {fault}"),
-            },
+                self.metadata.snapshots.grown(now.tick, entry.payload.len() as u64);
+            }
             Output::Leader { epoch } => {
                 self.resign(now, out);
                 let me = self.config.broker_id;
@@ -129,10 +137,7 @@ impl Node {
                 }
                 self.go_live(now, out);
             }
-            // No engine offers snapshots yet, since no node makes them.
-            Output::Snapshot(snapshot) => {
-                panic!("a metadata snapshot at {:?} was delivered, but none was ever made", snapshot.position)
-            }
+            Output::Snapshot(snapshot) => self.take_snapshot(now, &snapshot, out),
         }
     }
 
@@ -154,12 +159,9 @@ impl Node {
             Err(error) => panic!("metadata entry {} does not fit what came before: {error}", accepted.offset),
         };
         self.view_is_stale = true;
-        self.depose(now, accepted, out);
+        self.depose(now, accepted.epoch, out);
         if self.metadata.live {
             self.apply_changes(now, &changes, out);
-        } else {
-            let removed = changes.topics_removed.iter().map(|topic| (topic.id, Arc::clone(&topic.name)));
-            self.metadata.removed.extend(removed);
         }
         self.begin_deciding(now, accepted, out);
         self.release_owed(now, out);
@@ -167,9 +169,8 @@ impl Node {
 
     /// An entry of a newer epoch was applied: nothing that this node proposed can be any more, though its engine may not have said so yet. Metadata offsets
     /// from here on are another controller's, and would release answers to decisions that were never committed.
-    fn depose(&mut self, now: Now, accepted: &Accepted, out: &mut Vec<Effect>) {
-        let is_over =
-            self.metadata.leading.as_ref().is_some_and(|leading| leading.proposer.epoch() < accepted.epoch);
+    fn depose(&mut self, now: Now, epoch: ControllerEpoch, out: &mut Vec<Effect>) {
+        let is_over = self.metadata.leading.as_ref().is_some_and(|leading| leading.proposer.epoch() < epoch);
         if is_over {
             self.resign(now, out);
             self.metadata.leader = self.image.controller();
@@ -257,18 +258,27 @@ impl Node {
             .filter(|(_, partition)| partition.replicas.contains(&self.config.broker_id))
             .map(|(key, _)| key)
             .collect();
-        let removed = std::mem::take(&mut self.metadata.removed);
-        let here: Vec<TopicPartition> = self.found.keys().chain(&self.damaged).copied().collect();
-        for key in here {
-            if let Some(name) = removed.get(&key.topic) {
-                self.delete_unhosted(name, key, out);
-            }
-        }
+        self.delete_removed(out);
         for key in mine {
             self.apply_partition(now, key, out);
         }
         for key in self.found.keys() {
             tracing::warn!(partition = %key, "a log on this disk belongs to no known topic; it is left alone");
+        }
+    }
+
+    /// Logs here of topics that were removed while nobody here was told; those of topics that nobody knows stay.
+    fn delete_removed(&mut self, out: &mut Vec<Effect>) {
+        if self.found.is_empty() && self.damaged.is_empty() {
+            return;
+        }
+        let removed: BTreeMap<TopicId, Arc<str>> =
+            self.image.removed_topics().map(|(id, name)| (id, Arc::clone(name))).collect();
+        let here: Vec<TopicPartition> = self.found.keys().chain(&self.damaged).copied().collect();
+        for key in here {
+            if let Some(name) = removed.get(&key.topic) {
+                self.delete_unhosted(name, key, out);
+            }
         }
     }
 
@@ -290,6 +300,7 @@ impl Node {
         };
         // Racks are the brokers'.
         if !changes.topics_removed.is_empty()
+            || !changes.topics_created.is_empty()
             || !changes.brokers.is_empty()
             || changes.partitions.iter().any(is_new)
         {

@@ -517,6 +517,7 @@ impl Node {
         self.time_out_deletes(now, out);
         self.membership_time(now, out);
         self.controller_time(now, out);
+        self.offer_snapshot_if_due(now, out);
         self.coordinators_time(now, out);
         while self.removals.first().is_some_and(|(at, _)| *at <= now.tick) {
             self.active.extend(self.removals.pop_first().map(|(_, key)| key));

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use klamm_model::{BrokerId, ControllerEpoch};
 
-use crate::{Entry, Filter, Input, Output, Proposer, Verdict};
+use crate::{Entry, Filter, Input, Output, Proposer, Snapshot, Verdict};
 
 /// Sees everything that the engines of one cluster tell their nodes, and asserts the contract.
 #[derive(Debug, Default)]
@@ -129,10 +129,43 @@ pub struct Outcome {
     pub proposed: u64,
     /// How many leaderships there were.
     pub epochs: usize,
+    /// How often a node was told a snapshot.
+    pub snapshots: usize,
 }
 
-/// Proposes numbers at whoever leads, restarts nodes now and then as `seed` says, and asserts that every number whose commit was seen is in the end accepted
-/// once and in order.
+/// What a node of [`run`] has made of what it was told.
+#[derive(Clone, Default)]
+struct Follower {
+    filter: Filter,
+    accepted: Vec<u64>,
+}
+
+impl Follower {
+    fn told(&mut self, output: &Output) {
+        match output {
+            Output::Committed(entry) => {
+                if let Verdict::Accept(it) = self.filter.take(entry).expect("entries are in order") {
+                    self.accepted.extend(it.records.first_chunk::<8>().map(|it| u64::from_be_bytes(*it)));
+                }
+            }
+            Output::Snapshot(Snapshot { position, state }) => {
+                self.filter = Filter::at(*position);
+                let (numbers, rest) = state.as_chunks();
+                assert!(rest.is_empty(), "a snapshot is not what was offered");
+                self.accepted = numbers.iter().map(|it| u64::from_be_bytes(*it)).collect();
+            }
+            Output::Leader { .. } | Output::NoLongerLeader | Output::LeaderIs { .. } => {}
+        }
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let state: Vec<u8> = self.accepted.iter().flat_map(|it| it.to_be_bytes()).collect();
+        Snapshot { position: self.filter.position(), state: state.into() }
+    }
+}
+
+/// Proposes numbers at whoever leads, offers snapshots and restarts nodes now and then as `seed` says, and asserts that every number whose commit was seen is in
+/// the end accepted once and in order, by every node.
 ///
 /// # Panics
 /// If the contract is broken.
@@ -140,7 +173,9 @@ pub fn run(engines: &mut dyn Engines, seed: u64, proposals: u64) -> Outcome {
     let mut witness = Witness::default();
     let mut dice = Dice(seed);
     let mut proposers: BTreeMap<BrokerId, Proposer> = BTreeMap::new();
+    let mut followers: BTreeMap<BrokerId, Follower> = BTreeMap::new();
     let mut proposed = 0;
+    let mut snapshots = 0;
     let mut idle_rounds = 0;
     while proposed < proposals {
         let mut spoke = false;
@@ -151,6 +186,8 @@ pub fn run(engines: &mut dyn Engines, seed: u64, proposals: u64) -> Outcome {
             };
             spoke = true;
             witness.saw(node, &output);
+            followers.entry(node).or_default().told(&output);
+            snapshots += usize::from(matches!(output, Output::Snapshot(_)));
             match output {
                 Output::Leader { epoch } => {
                     let mut proposer = Proposer::new(epoch);
@@ -171,21 +208,34 @@ pub fn run(engines: &mut dyn Engines, seed: u64, proposals: u64) -> Outcome {
                 proposed += 1;
             }
         }
+        for (node, follower) in &followers {
+            if dice.below(12) == 0 {
+                engines.input(*node, Input::OfferSnapshot(follower.snapshot()));
+            }
+        }
         if dice.below(20) == 0 {
             let nodes = engines.nodes();
             let node = nodes[usize::try_from(dice.below(nodes.len() as u64)).expect("few nodes")];
             engines.restart(node);
             witness.restarted(node);
             proposers.remove(&node);
+            followers.remove(&node);
         }
     }
     while let Some((node, output)) = engines.next() {
         witness.saw(node, &output);
+        followers.entry(node).or_default().told(&output);
+        snapshots += usize::from(matches!(output, Output::Snapshot(_)));
     }
-    outcome(&witness, proposed)
+    let outcome = outcome(&witness, proposed, snapshots);
+    for (node, follower) in followers {
+        let told = follower.accepted;
+        assert!(outcome.accepted.starts_with(&told), "node {node} has accepted {told:?} of {outcome:?}");
+    }
+    outcome
 }
 
-fn outcome(witness: &Witness, proposed: u64) -> Outcome {
+fn outcome(witness: &Witness, proposed: u64, snapshots: usize) -> Outcome {
     let mut filter = Filter::default();
     let mut accepted: Vec<u64> = Vec::new();
     for entry in witness.committed() {
@@ -197,7 +247,7 @@ fn outcome(witness: &Witness, proposed: u64) -> Outcome {
         accepted.is_sorted_by(|one, next| one < next),
         "proposals were accepted twice or out of order: {accepted:?}"
     );
-    Outcome { accepted, proposed, epochs: witness.epochs.len() }
+    Outcome { accepted, proposed, epochs: witness.epochs.len(), snapshots }
 }
 
 /// Enough randomness for a test that must repeat (SplitMix64).

@@ -13,6 +13,8 @@
 //!   `NoLongerLeader`. A proposal may be committed **twice** (a client of an ensemble that lost its connection cannot know), and **late**: after another node
 //!   became leader, even after that one's first entries.
 //! - A proposal is at most [`PAYLOAD_BYTES_MAX`].
+//! - A `Snapshot` is one that a node offered, at a position that this node has not passed, and never comes to a leader that was not deposed. Entries are given
+//!   up only when a snapshot that has them is as durable as they were.
 //!
 //! What is late or double is dropped when it is applied, by [`rules`], in the same way on every node. So an engine needs no terms of its own.
 
@@ -22,6 +24,7 @@ use klamm_model::{BrokerId, ControllerEpoch};
 pub mod contract;
 pub mod raft_log;
 pub mod rules;
+pub mod snapshot;
 pub mod solo;
 pub mod stored;
 #[cfg(test)]

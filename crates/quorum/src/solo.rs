@@ -1,7 +1,7 @@
 //! The engine of a cluster of one: a log on this node's disk. What is synced is committed.
 //!
-//! An entry is stored under the proposer's epoch ([`stored`](crate::stored)). A start delivers what the log holds, once that is known to be on disk, and then leads
-//! under the next epoch.
+//! An entry is stored under the proposer's epoch ([`stored`](crate::stored)). A start delivers the snapshot and what the log holds behind it, once that is known to
+//! be on disk, and then leads under the next epoch. A snapshot that the node offers is written beside the log; when it is on disk, the entries before it go.
 //!
 //! Deterministic like all engines' inner parts: disk work goes out as values, and its end comes back in.
 
@@ -13,8 +13,9 @@ use klamm_model::{BrokerId, ControllerEpoch, LeaderEpoch, ProduceLimits, Tick, v
 
 pub use crate::stored::{DIRECTORY, PARTITION, ReadFile, StoredError as SoloError, log_config};
 use crate::{
-    Entry, Input, Output, PAYLOAD_BYTES_MAX,
-    stored::{Stored, batch, index, offset, read_all},
+    Entry, Input, Output, PAYLOAD_BYTES_MAX, Snapshot,
+    snapshot::{self, Kept},
+    stored::{SnapshotEnd, Stored, batch, index, offset, read_all},
 };
 
 /// What a [`Solo`] wants.
@@ -39,6 +40,10 @@ pub struct Solo {
     epoch: ControllerEpoch,
     state: State,
     waiting: VecDeque<Entry>,
+    /// The entries before this one are in the snapshot on disk.
+    kept: u64,
+    /// The same of a snapshot on its way to the disk.
+    keeping: Option<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,25 +62,37 @@ impl Solo {
         let mut ops = Vec::new();
         let log = Log::create(PARTITION, DIRECTORY.to_owned(), log_config(), &mut ops);
         out.extend(ops.into_iter().map(Effect::Disk));
-        let mut solo =
-            Self { me, log, epoch: ControllerEpoch(0), state: State::Starting, waiting: VecDeque::new() };
+        let mut solo = Self::new(me, log, ControllerEpoch(0));
         solo.advance(out);
         solo
     }
 
-    /// For a node whose metadata log was recovered with [`log_config`], before `Log::start`. Reads it all, so this is a job for the start.
+    fn new(me: BrokerId, log: Log, epoch: ControllerEpoch) -> Self {
+        Self { me, log, epoch, state: State::Starting, waiting: VecDeque::new(), kept: 0, keeping: None }
+    }
+
+    /// For a node whose metadata log was recovered with [`log_config`], before `Log::start`, and the snapshot beside it. Reads it all, so this is a job for
+    /// the start.
     pub fn recovered(
         me: BrokerId,
         log: Log,
+        kept: Option<Kept>,
         read: ReadFile<'_>,
         out: &mut Vec<Effect>,
     ) -> Result<Self, SoloError> {
-        let waiting = read_entries(&log, read)?;
-        let epoch = waiting.back().map_or(ControllerEpoch(0), |it| it.epoch);
-        let mut solo = Self { me, log, epoch, state: State::Starting, waiting };
-        let mut ops = Vec::new();
-        solo.log.start(&mut ops);
-        out.extend(ops.into_iter().map(Effect::Disk));
+        check_snapshot(&log, kept.as_ref())?;
+        let mut solo = Self::new(me, log, ControllerEpoch(0));
+        if let Some(Kept { snapshot, .. }) = kept {
+            solo.kept = snapshot.position.next_index;
+            solo.epoch = snapshot.position.epoch;
+            out.push(Effect::Tell(Output::Snapshot(snapshot)));
+        }
+        solo.waiting = read_entries(&solo.log, read)?;
+        // A crash came between the snapshot and the end of what it has.
+        while solo.waiting.pop_front_if(|it| it.index < solo.kept).is_some() {}
+        solo.epoch = solo.waiting.back().map_or(solo.epoch, |it| it.epoch.max(solo.epoch));
+        solo.with_ops(out, |log, ops| log.start(ops));
+        solo.purge(out);
         solo.advance(out);
         Ok(solo)
     }
@@ -84,13 +101,55 @@ impl Solo {
     pub fn step(&mut self, input: Input, out: &mut Vec<Effect>) {
         match input {
             Input::Propose { epoch, payload } => self.propose(epoch, payload, out),
-            // Nobody is behind, and the log is kept whole.
-            Input::OfferSnapshot(_) => {}
+            Input::OfferSnapshot(snapshot) => self.keep(snapshot, out),
         }
+    }
+
+    /// One at a time: a node offers the next one when it has more to say.
+    fn keep(&mut self, snapshot: Snapshot, out: &mut Vec<Effect>) {
+        let end = snapshot.position.next_index;
+        if self.keeping.is_none() && self.kept < end && self.state != State::Failed {
+            assert!(end <= index(self.log.synced()), "a snapshot of {end} entries, which were not all told");
+            self.keeping = Some(end);
+            let kept = Kept { snapshot, engine: Bytes::new() };
+            out.push(Effect::Disk(snapshot::keep(&kept)));
+        }
+    }
+
+    /// The file with a snapshot was written, or was not.
+    fn was_kept(&mut self, result: Result<Done, DiskError>, out: &mut Vec<Effect>) {
+        let end = self.keeping.take().expect("nothing else is written under this number");
+        match result {
+            Ok(_) => {
+                self.kept = end;
+                self.purge(out);
+            }
+            // The one before is there still, and the entries behind it.
+            Err(DiskError::Full) => {}
+            Err(error) => {
+                self.give_up(State::Failed, out);
+                self.waiting.clear();
+                out.push(Effect::Fatal(error));
+            }
+        }
+    }
+
+    fn purge(&mut self, out: &mut Vec<Effect>) {
+        let kept = offset(self.kept);
+        self.with_ops(out, |log, ops| log.advance_log_start(kept, ops));
+    }
+
+    fn with_ops(&mut self, out: &mut Vec<Effect>, act: impl FnOnce(&mut Log, &mut Vec<DiskOp>)) {
+        let mut ops = Vec::new();
+        act(&mut self.log, &mut ops);
+        out.extend(ops.into_iter().map(Effect::Disk));
     }
 
     /// A disk operation has ended.
     pub fn disk_done(&mut self, op: OpId, result: Result<Done, DiskError>, out: &mut Vec<Effect>) {
+        if op == snapshot::KEEP {
+            return self.was_kept(result, out);
+        }
         let mut ops = Vec::new();
         let progress = self.log.done(op, result, &mut ops);
         out.extend(ops.into_iter().map(Effect::Disk));
@@ -116,9 +175,7 @@ impl Solo {
 
     /// The process ends: what the log has comes to disk. Nothing may be proposed afterwards.
     pub fn stop(&mut self, out: &mut Vec<Effect>) {
-        let mut ops = Vec::new();
-        self.log.stop(&mut ops);
-        out.extend(ops.into_iter().map(Effect::Disk));
+        self.with_ops(out, Log::stop);
     }
 
     /// Whether [`Self::periodic`] has anything to do.
@@ -128,9 +185,7 @@ impl Solo {
 
     /// Once a second or so: housekeeping of the log.
     pub fn periodic(&mut self, now: Tick, out: &mut Vec<Effect>) {
-        let mut ops = Vec::new();
-        self.log.periodic(now, &mut ops);
-        out.extend(ops.into_iter().map(Effect::Disk));
+        self.with_ops(out, |log, ops| log.periodic(now, ops));
     }
 
     /// The log, to look at.
@@ -182,6 +237,19 @@ impl Solo {
         if self.state != State::Failed {
             self.state = next;
         }
+    }
+}
+
+/// Whether the log goes on where the snapshot ends.
+fn check_snapshot(log: &Log, kept: Option<&Kept>) -> Result<(), SoloError> {
+    let (start, end) = (index(log.log_start()), index(log.end()));
+    let snapshot = kept.map(|it| it.snapshot.position.next_index);
+    let apart = |what| Err(SoloError::Apart { start, end, snapshot: SnapshotEnd(snapshot), what });
+    match kept {
+        Some(it) if !it.engine.is_empty() => apart("that is of a cluster of several nodes"),
+        _ if snapshot.unwrap_or(0) < start => apart("the snapshot that belongs to this log is gone"),
+        _ if Some(end) < snapshot => apart("the log is an old copy, or has lost its end"),
+        _ => Ok(()),
     }
 }
 

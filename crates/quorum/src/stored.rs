@@ -2,7 +2,7 @@
 //! entry's epoch or term, its offset the index. Kafka's segment dump tool can read it.
 
 use std::collections::VecDeque;
-use std::io;
+use std::{fmt, io};
 
 use bytes::{Bytes, BytesMut};
 use klamm_log::{FileKind, Flush, Log, LogConfig, ReadError, Retention, SegmentVersion, resolve};
@@ -11,6 +11,8 @@ use klamm_model::{
     TopicPartition, patched_prefix,
 };
 use thiserror::Error;
+
+use crate::snapshot::SnapshotError;
 
 /// The log's directory, Kafka's name for it.
 pub const DIRECTORY: &str = "__cluster_metadata-0";
@@ -39,6 +41,21 @@ pub enum StoredError {
         /// What is wrong.
         problem: BatchError,
     },
+    /// The snapshot beside the log is of no use.
+    #[error("metadata log: {0}")]
+    Snapshot(#[from] SnapshotError),
+    /// The log does not go on where the snapshot ends.
+    #[error("metadata log: it has the entries from {start} to {end}, and {snapshot}: {what}")]
+    Apart {
+        /// Its first entry.
+        start: u64,
+        /// After its last.
+        end: u64,
+        /// What there is of a snapshot.
+        snapshot: SnapshotEnd,
+        /// What must have happened.
+        what: &'static str,
+    },
     /// A batch is none that we wrote.
     #[error("metadata log: batch at offset {at} is no entry: {what}")]
     NoEntry {
@@ -47,6 +64,19 @@ pub enum StoredError {
         /// In what way.
         what: &'static str,
     },
+}
+
+/// Where a snapshot ends, if there is one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SnapshotEnd(pub Option<u64>);
+
+impl fmt::Display for SnapshotEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(end) => write!(f, "the snapshot beside it ends before entry {end}"),
+            None => write!(f, "there is no snapshot of what came before"),
+        }
+    }
 }
 
 /// Reads from a segment's file, less than asked only at its end.
@@ -63,10 +93,10 @@ pub struct Stored {
     pub payload: Bytes,
 }
 
-/// How the metadata log is kept: synced always, never deleted.
+/// How the metadata log is kept: synced always, deleted only before a snapshot. Of that, whole segments go, so they are not large.
 pub fn log_config() -> LogConfig {
     LogConfig {
-        segment_bytes: 64 << 20,
+        segment_bytes: 8 << 20,
         segment_ms: u64::MAX,
         retention: Retention::FOR_EVER,
         flush: Flush::Synced,

@@ -31,7 +31,8 @@ impl Disk {
         if self.is_broken {
             return Some((op.id, Err(DiskError::Io("broken".into()))));
         }
-        if self.is_full && matches!(op.action, DiskAction::Write { .. }) {
+        if self.is_full && matches!(op.action, DiskAction::Write { .. } | DiskAction::WriteCheckpoint { .. })
+        {
             return Some((op.id, Err(DiskError::Full)));
         }
         self.perform(op.action);
@@ -75,7 +76,7 @@ impl Disk {
                 self.replace(FileKind::Aborted.file_name(segment.base), &aborted);
             }
             DiskAction::WriteCheckpoint { name, contents } => self.replace(name.to_owned(), &contents),
-            DiskAction::WriteBeside { .. } => panic!("the metadata log has no producers"),
+            DiskAction::WriteBeside { kind, at, contents } => self.replace(kind.file_name(at), &contents),
             // Notes on the records are of no use to an engine that reads all of them.
             DiskAction::Note { .. } => {}
             DiskAction::MapKeys(_) | DiskAction::Rewrite(_) | DiskAction::Swap { .. } => {
@@ -83,9 +84,15 @@ impl Disk {
             }
             DiskAction::Move(_) => panic!("nobody moves the metadata log"),
             DiskAction::Scrub(_) => panic!("all of it is read at each start"),
-            DiskAction::Retire { .. } | DiskAction::Remove { .. } | DiskAction::DeletePartition => {
-                panic!("nobody deletes anything of the metadata log")
+            DiskAction::Retire { segments } => {
+                for segment in segments {
+                    for kind in FileKind::ALL {
+                        self.files.remove(&kind.file_name(segment.base));
+                    }
+                }
             }
+            DiskAction::Remove { .. } => {}
+            DiskAction::DeletePartition => panic!("nobody deletes the metadata log"),
         }
     }
 

@@ -5,9 +5,11 @@
 
 use std::{collections::VecDeque, net::ToSocketAddrs, sync::Arc, thread, time::Instant};
 
+use klamm_cluster::Image;
 use klamm_log::{DataDir, DiskOp, Space};
 use klamm_model::BrokerId;
 use klamm_node::{ConnectionId, Event, Incoming, Load, Reply, ReplyTo};
+use klamm_quorum::{Position, Snapshot};
 use parking_lot::{Condvar, Mutex};
 
 use crate::{
@@ -33,6 +35,8 @@ pub(crate) enum Job {
     Load(Load),
     /// Look how much room the data directories have.
     LookAtSpace,
+    /// Write the metadata as bytes, for the engine.
+    Snapshot { position: Position, image: Box<Image> },
     /// Look a broker's name up, for an I/O thread.
     Resolve { to: BrokerId, host: String, port: u16, thread: usize },
 }
@@ -206,6 +210,9 @@ fn work(shared: &Arc<Shared>) {
             Job::LookAtSpace => {
                 performer.events.push(Event::Space(look_at_space(shared)));
                 performer.run();
+            }
+            Job::Snapshot { position, image } => {
+                shared.engine.offer(Snapshot { position, state: image.to_bytes() });
             }
             Job::Resolve { to, host, port, thread } => {
                 let addresses = (host.as_str(), port).to_socket_addrs().map_or_else(

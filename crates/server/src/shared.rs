@@ -233,6 +233,9 @@ impl Performer {
             Effect::Disk(op) => self.shared.disk.submit(&self.shared, Job::Op(op)),
             Effect::Load(load) => self.shared.disk.submit(&self.shared, Job::Load(load)),
             Effect::LookAtSpace => self.shared.disk.submit(&self.shared, Job::LookAtSpace),
+            Effect::OfferSnapshot { position, image } => {
+                self.shared.disk.submit(&self.shared, Job::Snapshot { position, image: Box::new(image) });
+            }
             Effect::Send { to, token, request, version } => {
                 let thread = to.0 as usize % self.mail.len();
                 self.mail[thread].push(Mail::Send { to, token, request, version });

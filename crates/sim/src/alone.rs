@@ -11,7 +11,7 @@ use klamm_node::{
     ConnectionId, Effect, Event, Incoming, Listener, Load, Node, Now, Origin, Reply, ReplyTo, Rest, View,
     answer_from_view, prepare,
 };
-use klamm_quorum::{Input, solo, solo::Solo};
+use klamm_quorum::{Input, Snapshot, solo, solo::Solo};
 use klamm_wire::{Records, Request, Response};
 use uuid::Uuid;
 
@@ -347,12 +347,10 @@ impl Alone {
                 self.timeline.after(delay, Happening::Loads { life, load });
             }
             Effect::Send { to, .. } => panic!("there is no broker {to}"),
-            Effect::Propose { epoch, payload } => {
-                let mut effects = Vec::new();
-                if let Some(process) = &mut self.process {
-                    process.engine.step(Input::Propose { epoch, payload }, &mut effects);
-                }
-                self.engine_wants(effects);
+            Effect::Propose { epoch, payload } => self.tell_engine(Input::Propose { epoch, payload }),
+            Effect::OfferSnapshot { position, image } => {
+                self.timeline.coverage.count("alone: metadata snapshot offered");
+                self.tell_engine(Input::OfferSnapshot(Snapshot { position, state: image.to_bytes() }));
             }
             Effect::Publish(view) => {
                 if let Some(process) = &mut self.process {
@@ -370,6 +368,14 @@ impl Alone {
                 }
             }
         }
+    }
+
+    fn tell_engine(&mut self, input: Input) {
+        let mut effects = Vec::new();
+        if let Some(process) = &mut self.process {
+            process.engine.step(input, &mut effects);
+        }
+        self.engine_wants(effects);
     }
 
     fn engine_wants(&mut self, effects: Vec<solo::Effect>) {

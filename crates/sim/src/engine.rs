@@ -2,13 +2,15 @@
 //!
 //! One durable sequence, which survives everything. Leadership goes to any live node and is lost at bad moments; a deposed leader hears of it late; what it
 //! proposed is committed, forgotten, or committed after the next leader's first entries; some entries are committed twice; every node is told at its own pace,
-//! and after a restart everything again from the start, with hints about the leader thrown in anywhere.
+//! and after a restart everything again from the start, with hints about the leader thrown in anywhere. Who starts or is behind gets a snapshot in place of
+//! entries, any node's, or has to, because the engine has given the entries up.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use klamm_cluster::Image;
 use klamm_model::{BrokerId, ControllerEpoch};
-use klamm_quorum::{Entry, Output, contract::Witness};
+use klamm_quorum::{Entry, Filter, Output, Snapshot, Verdict, contract::Witness};
 
 use crate::{
     NODE_COUNT, broker_id,
@@ -20,7 +22,14 @@ use crate::{
 pub struct EngineSabotage {
     /// Tells two nodes that they lead under one epoch.
     pub two_leaders: bool,
+    /// Gives snapshots that miss the last of the entries that they say they have.
+    pub snapshots_miss_an_entry: bool,
 }
+
+/// Snapshots that the engine has at a time. Other nodes' may be older than what is given up.
+const SNAPSHOTS_MAX: usize = 4;
+/// A node that misses fewer entries gets them.
+const FEW: u64 = 4;
 
 /// What the engine does next.
 #[derive(Debug)]
@@ -67,6 +76,10 @@ pub struct Engine {
     /// Proposals of the leader that are not committed, in order.
     proposed: VecDeque<Bytes>,
     seats: [Seat; NODE_COUNT],
+    /// The newest that nodes have offered, in rising order.
+    snapshots: VecDeque<Snapshot>,
+    /// Entries before this one are not to be had any more, but for whoever leads.
+    given_up: u64,
     witness: Witness,
     sabotage: EngineSabotage,
     /// Between leaderships, on average; `None` where they last.
@@ -96,6 +109,8 @@ impl Engine {
             leader: None,
             proposed: VecDeque::new(),
             seats: Default::default(),
+            snapshots: VecDeque::new(),
+            given_up: 0,
             witness: Witness::default(),
             sabotage,
             unrest: None,
@@ -228,7 +243,7 @@ impl Engine {
                 if timeline.now() < stalled_until {
                     timeline.at(stalled_until, Happening::Engine(Step::Tell { life, to }));
                 } else {
-                    self.tell(life, to, &mut told);
+                    self.tell(life, to, timeline, &mut told);
                 }
             }
             Step::Hint { life, leader, epoch } if self.lives(life) => {
@@ -257,11 +272,68 @@ impl Engine {
         }
     }
 
-    fn tell(&mut self, life: Life, to: u64, told: &mut Vec<Told>) {
+    fn tell(&mut self, life: Life, to: u64, timeline: &mut Timeline, told: &mut Vec<Told>) {
+        self.give_snapshot(life, to, timeline, told);
         for index in self.seats[life.node].told..to {
             let entry = self.sequence[index as usize].clone();
             self.seats[life.node].told += 1;
             self.say(life, Output::Committed(entry), told);
+        }
+    }
+
+    /// A node offers a snapshot.
+    pub fn offer(&mut self, snapshot: Snapshot, timeline: &mut Timeline) {
+        timeline.coverage.count("engine: snapshot offered");
+        let end = snapshot.position.next_index;
+        let at = self.snapshots.partition_point(|it| it.position.next_index <= end);
+        self.snapshots.insert(at, snapshot);
+        if SNAPSHOTS_MAX < self.snapshots.len() {
+            self.snapshots.pop_front();
+        }
+        if timeline.dice.chance(50) {
+            self.given_up = self.given_up.max(end);
+        }
+    }
+
+    fn give_snapshot(&mut self, life: Life, to: u64, timeline: &mut Timeline, told: &mut Vec<Told>) {
+        let seat = &self.seats[life.node];
+        if self.leader.is_some_and(|(leader, _)| leader == life) {
+            return;
+        }
+        let must = seat.told < to.min(self.given_up);
+        let least = if must { self.given_up } else { seat.told + FEW };
+        let possible = self.snapshots.iter().filter(|it| {
+            let end = it.position.next_index;
+            least <= end && seat.told < end && (must || end <= to)
+        });
+        let possible: Vec<Snapshot> = possible.cloned().collect();
+        if possible.is_empty() || !(must || timeline.dice.chance(40)) {
+            return;
+        }
+        timeline.coverage.count(match seat.told {
+            0 => "engine: snapshot at a start",
+            _ => "engine: snapshot for a node that is behind",
+        });
+        let mut snapshot = possible[timeline.dice.index(possible.len())].clone();
+        if self.sabotage.snapshots_miss_an_entry {
+            snapshot = self.without_an_entry(snapshot);
+        }
+        self.seats[life.node].told = snapshot.position.next_index;
+        timeline.note(format_args!("engine: {life} gets a snapshot up to {:?}", snapshot.position));
+        self.say(life, Output::Snapshot(snapshot), told);
+    }
+
+    /// One that says that it has an entry more than it has.
+    fn without_an_entry(&self, snapshot: Snapshot) -> Snapshot {
+        let mut filter = Filter::at(snapshot.position);
+        let mut image = Image::from_bytes(&snapshot.state).expect("a node wrote it");
+        let next = self.sequence.get(snapshot.position.next_index as usize);
+        match next.map(|it| filter.take(it).expect("in order")) {
+            Some(Verdict::Accept(it)) if !it.begins => {
+                image.apply_entry(it.offset, it.epoch, &[]).expect("it comes next");
+                Snapshot { position: filter.position(), state: image.to_bytes() }
+            }
+            _ => snapshot,
         }
     }
 
@@ -336,7 +408,7 @@ impl Engine {
         if let Some(old) = self.seats[life.node].leads {
             self.depose(life, old, told);
         }
-        self.tell(life, self.sequence.len() as u64, told);
+        self.tell(life, self.sequence.len() as u64, timeline, told);
         self.say(life, Output::Leader { epoch }, told);
         self.seats[life.node].leads = Some(epoch);
         self.leader = Some((life, epoch));

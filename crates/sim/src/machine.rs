@@ -32,6 +32,8 @@ pub struct Settings {
     pub group_session_ms: u64,
     /// Partitions of the coordinators' topics.
     pub internal_partitions: u64,
+    /// `metadata.log.max.record.bytes.between.snapshots`
+    pub snapshot_bytes: u64,
     /// What replicas do wrong on purpose.
     pub sabotage: klamm_replica::Sabotage,
 }
@@ -162,6 +164,7 @@ impl Machine {
             session_timeout_ms: settings.session_timeout_ms,
             replica_lag_time_max_ms: settings.lag_time_max_ms,
             replica_fetch_wait_ms: settings.fetch_wait_ms,
+            snapshot_bytes: settings.snapshot_bytes,
             auto_create_topics: false,
             ..NodeConfig::new(broker_id(self.number), self.directory, incarnation)
         };

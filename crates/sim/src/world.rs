@@ -199,6 +199,7 @@ impl World {
             fetch_wait_ms: dice.between(50, 500) as u32,
             group_session_ms: dice.between(600, 1500),
             internal_partitions: dice.between(1, 3),
+            snapshot_bytes: if dice.chance(70) { dice.between(200, 4000) } else { 20 << 20 },
             sabotage: sabotage.replica,
         };
         let topics = draw_topics(&mut timeline);
@@ -475,6 +476,10 @@ impl World {
                     patience: PEER_PATIENCE,
                 };
                 self.network.ask(&question, &mut self.timeline);
+            }
+            Effect::OfferSnapshot { position, image } => {
+                let snapshot = klamm_quorum::Snapshot { position, state: image.to_bytes() };
+                self.engine.offer(snapshot, &mut self.timeline);
             }
             Effect::Propose { epoch, payload } => {
                 self.engine.propose(life, epoch, payload, &mut self.timeline)

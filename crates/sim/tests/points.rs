@@ -49,6 +49,7 @@ fn a_crash_at_any_step_leaves_a_log_that_is_right() {
         "records deleted",
         "partition deleted",
         "partition moved",
+        "alone: metadata snapshot offered",
         "alone: stopped clean",
     ] {
         assert!(0 < whole.outcome.coverage.of(what), "{what}: not in this life, {}", whole.outcome);

@@ -205,12 +205,22 @@ fn cases() -> Vec<Case> {
         Case {
             name: "two controllers",
             sabotage: Broken::Cluster(Sabotage {
-                engine: EngineSabotage { two_leaders: true },
+                engine: EngineSabotage { two_leaders: true, ..EngineSabotage::default() },
                 ..Sabotage::default()
             }),
             invariants: &["I5"],
             seeds_max: 20,
             faults: &[],
+        },
+        Case {
+            name: "snapshots that miss an entry",
+            sabotage: Broken::Cluster(Sabotage {
+                engine: EngineSabotage { snapshots_miss_an_entry: true, ..EngineSabotage::default() },
+                ..Sabotage::default()
+            }),
+            invariants: &["I17"],
+            seeds_max: 20,
+            faults: &["fault: process killed"],
         },
     ]
 }

@@ -102,8 +102,19 @@ pub enum QuorumMessage {
         term: u64,
         sent_ms: u64,
     },
-    /// The engine asked is about to end.
+    /// The engine asked is about to end, or what came makes no sense to it.
     Failed,
+    /// From the leader: a piece of a snapshot, for who is too far behind. It is asked for in order, and begins at 0.
+    Snapshot {
+        vote: Ballot,
+        size: u64,
+        at: u64,
+        bytes: Bytes,
+    },
+    /// The piece came, and with the last one the snapshot is in its place.
+    SnapshotTaken {
+        vote: Ballot,
+    },
 }
 
 /// A message and the number of the question.
@@ -155,6 +166,8 @@ impl QuorumMessage {
             Self::Beat { .. } => 6,
             Self::Beaten { .. } => 7,
             Self::Failed => 8,
+            Self::Snapshot { .. } => 9,
+            Self::SnapshotTaken { .. } => 10,
         }
     }
 
@@ -207,6 +220,13 @@ impl QuorumMessage {
                 put_u64(writer, *sent_ms);
             }
             Self::Failed => {}
+            Self::Snapshot { vote, size, at, bytes } => {
+                put_ballot(writer, *vote);
+                put_u64(writer, *size);
+                put_u64(writer, *at);
+                writer.bytes(bytes)?;
+            }
+            Self::SnapshotTaken { vote } => put_ballot(writer, *vote),
         }
         Ok(())
     }
@@ -237,6 +257,13 @@ impl QuorumMessage {
             6 => Self::Beat { term: get_term(reader)?, leads: reader.bool()?, sent_ms: get_u64(reader)? },
             7 => Self::Beaten { term: get_term(reader)?, sent_ms: get_u64(reader)? },
             8 => Self::Failed,
+            9 => Self::Snapshot {
+                vote: get_ballot(reader)?,
+                size: get_u64(reader)?,
+                at: get_u64(reader)?,
+                bytes: reader.bytes()?,
+            },
+            10 => Self::SnapshotTaken { vote: get_ballot(reader)? },
             unknown => return Err(reader.error(DecodeProblem::UnsupportedVersion(unknown.into()))),
         })
     }
@@ -324,6 +351,8 @@ mod tests {
             QuorumMessage::Beat { term: 7, leads: true, sent_ms: 12 },
             QuorumMessage::Beaten { term: 7, sent_ms: 12 },
             QuorumMessage::Failed,
+            QuorumMessage::Snapshot { vote, size: 90, at: 7, bytes: Bytes::from_static(b"piece") },
+            QuorumMessage::SnapshotTaken { vote },
         ]
     }
 

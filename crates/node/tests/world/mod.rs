@@ -16,7 +16,7 @@ use klamm_node::{
     ConnectionId, Effect, Endpoint, Event, FileRange, Incoming, Listener, Load, Node, NodeConfig, Now,
     Origin, Reply, ReplyTo, Rest, View, prepare,
 };
-use klamm_quorum::{Entry, Input, Output, Proposer};
+use klamm_quorum::{Entry, Input, Output, Proposer, Snapshot};
 use klamm_replica::Sabotage;
 use klamm_wire::{
     CreateTopicsRequest, FetchRequest, IncrementalAlterConfigsRequest, ProduceRequest, Records, Request,
@@ -58,6 +58,10 @@ pub(crate) struct World {
     pub(crate) looks: usize,
     /// What other brokers are asked, by the tokens of the questions.
     pub(crate) sent: Vec<(u64, Request)>,
+    /// Whose directories were deleted.
+    pub(crate) deleted: Vec<TopicPartition>,
+    /// What it offered to nodes that are behind, and to its next start.
+    pub(crate) snapshots: Vec<Snapshot>,
     /// Proposals that are committed when the test says so.
     pub(crate) hold_proposals: bool,
     pub(crate) proposed: Vec<Entry>,
@@ -96,6 +100,8 @@ impl World {
             loads: Vec::new(),
             looks: 0,
             sent: Vec::new(),
+            deleted: Vec::new(),
+            snapshots: Vec::new(),
             hold_proposals: false,
             proposed: Vec::new(),
         };
@@ -103,7 +109,7 @@ impl World {
         world
     }
 
-    /// The process ends and starts again, with no log on its disk.
+    /// The process ends and starts again, with no log on its disk, from the last snapshot if there is one.
     pub(crate) fn restart(&mut self) {
         self.restart_with(|_| ());
     }
@@ -113,7 +119,10 @@ impl World {
         self.node = Node::new(self.config.clone(), 4, Sabotage::default());
         adopt(&mut self.node);
         self.disk.clear();
-        for entry in self.entries.clone() {
+        let from = self.snapshots.last().cloned();
+        let first = from.as_ref().map_or(0, |it| it.position.next_index);
+        from.into_iter().for_each(|it| self.step(Event::Quorum(Output::Snapshot(it))));
+        for entry in self.entries.clone().into_iter().skip(first as usize) {
             self.step(Event::Quorum(Output::Committed(entry)));
         }
         let epoch = self.entries.last().expect("something was committed").epoch;
@@ -166,6 +175,9 @@ impl World {
                             self.read(segment, kind, position, buffer)
                         };
                         events.push_back(Event::Loaded(load.run(read)));
+                    }
+                    Effect::OfferSnapshot { position, image } => {
+                        self.snapshots.push(Snapshot { position, state: image.to_bytes() });
                     }
                     Effect::LookAtSpace => self.looks += 1,
                     Effect::HandedOver => self.handed_over += 1,
@@ -234,6 +246,7 @@ impl World {
             let mut result = result.clone();
             if result.is_ok() {
                 self.write(&op.action);
+                self.deleted.extend(matches!(op.action, DiskAction::DeletePartition).then_some(op.partition));
             }
             if let (DiskAction::Scrub(job), Ok(done)) = (&op.action, &mut result) {
                 let mut read =

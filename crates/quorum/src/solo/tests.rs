@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use klamm_log::{FileKind, LogFiles, RecoverError, SegmentVersion};
 
 use super::*;
@@ -74,7 +76,8 @@ impl Rig {
         let mut read = |segment: SegmentVersion, kind: FileKind, position: u64, buffer: &mut [u8]| {
             disk.read_at(&kind.file_name(segment.id.base), position, buffer)
         };
-        self.solo = Solo::recovered(ME, log, &mut read, &mut effects).expect("the log reads back");
+        let kept = snapshot::read(disk).expect("the snapshot is whole");
+        self.solo = Solo::recovered(ME, log, kept, &mut read, &mut effects).expect("the log reads back");
         self.told.clear();
         self.take(effects);
         Ok(())
@@ -111,7 +114,10 @@ fn leads(epoch: i32) -> [Output; 2] {
 }
 
 fn accepted(outputs: &[Output]) -> Vec<Accepted> {
-    let mut filter = Filter::default();
+    accepted_from(Filter::default(), outputs)
+}
+
+fn accepted_from(mut filter: Filter, outputs: &[Output]) -> Vec<Accepted> {
     let entries = outputs.iter().filter_map(|it| match it {
         Output::Committed(entry) => Some(entry),
         _ => None,
@@ -126,10 +132,13 @@ fn accepted(outputs: &[Output]) -> Vec<Accepted> {
 
 #[test]
 fn the_contract_holds_over_restarts_with_power_failures() {
+    let mut snapshots = 0;
     for seed in 0..60 {
         let outcome = contract::run(&mut Rig::new(seed), seed, 60);
         assert!(!outcome.accepted.is_empty() && 1 < outcome.epochs, "seed {seed}: nothing was tried");
+        snapshots += outcome.snapshots;
     }
+    assert!(60 < snapshots, "starts from a snapshot were hardly tried: {snapshots}");
 }
 
 #[test]
@@ -212,4 +221,136 @@ fn a_broken_disk_is_the_end() {
     assert!(rig.fatal.is_some());
     rig.propose(Proposer::new(ControllerEpoch(1)).propose(b"lost"));
     assert_eq!(rig.settle(), []);
+}
+
+/// The node's state after all it was told, of which a snapshot says how many entries there were.
+fn offer(told: &[Output], state: &'static [u8]) -> Input {
+    let mut filter = Filter::default();
+    for output in told {
+        match output {
+            Output::Committed(entry) => drop(filter.take(entry).expect("in order")),
+            Output::Snapshot(snapshot) => filter = Filter::at(snapshot.position),
+            _ => {}
+        }
+    }
+    Input::OfferSnapshot(Snapshot { position: filter.position(), state: Bytes::from_static(state) })
+}
+
+#[test]
+fn a_start_tells_the_snapshot_and_what_came_behind_it() {
+    let mut rig = Rig::new(6);
+    rig.settle();
+    let mut proposer = Proposer::new(ControllerEpoch(1));
+    rig.propose(proposer.propose(b"begin"));
+    rig.propose(proposer.propose(b"in it"));
+    let told = rig.settle();
+    let offered = offer(&told, b"both");
+    rig.propose(offered.clone());
+    rig.propose(proposer.propose(b"behind it"));
+    let behind = rig.settle();
+    assert_eq!(index(rig.solo.log().log_start()), 2, "what the snapshot has is given up");
+
+    let Input::OfferSnapshot(snapshot) = offered else { unreachable!("it was made above") };
+    rig.start_again().expect("the log recovers");
+    let expected = [vec![Output::Snapshot(snapshot.clone())], behind, leads(2).to_vec()].concat();
+    assert_eq!(rig.settle(), expected);
+
+    // Nothing behind it, and nothing of the log at all.
+    let offered = offer(&expected, b"all");
+    rig.propose(offered.clone());
+    rig.settle();
+    rig.start_again().expect("the log recovers");
+    let Input::OfferSnapshot(all) = offered else { unreachable!("it was made above") };
+    assert_eq!(rig.settle(), [vec![Output::Snapshot(all)], leads(2).to_vec()].concat());
+    rig.propose(Input::OfferSnapshot(snapshot));
+    assert!(rig.disk.queue.is_empty(), "an older one is of no use");
+}
+
+#[test]
+fn whatever_a_power_failure_leaves_of_a_snapshot_and_of_what_goes_for_it_nothing_is_lost() {
+    let (mut cut, mut purged) = (0, 0);
+    for seed in 0..120 {
+        let mut rig = Rig::new(seed);
+        let mut told = rig.settle();
+        let mut proposer = Proposer::new(ControllerEpoch(1));
+        rig.propose(proposer.propose(b"begin"));
+        // Segments of 8 MB come to their end.
+        for number in 0..10_u8 {
+            rig.propose(proposer.propose(&vec![number; 950_000]));
+        }
+        told.extend(rig.settle());
+        rig.propose(offer(&told, b"state"));
+        for _ in 0..seed % 6 {
+            rig.step();
+        }
+        cut += usize::from(!rig.disk.queue.is_empty());
+        rig.start_again().expect("the log recovers");
+        let after = rig.settle();
+        let accepted = match &after[0] {
+            Output::Snapshot(snapshot) => {
+                assert_eq!(snapshot.state, Bytes::from_static(b"state"), "seed {seed}");
+                let from = snapshot.position.next_offset;
+                from + u64::try_from(accepted_from(Filter::at(snapshot.position), &after).len()).expect("few")
+            }
+            _ => accepted(&after).len() as u64,
+        };
+        assert_eq!(accepted, 11, "seed {seed}");
+        purged += usize::from(!rig.disk.files.contains_key(&FileKind::Log.file_name(offset(0))));
+    }
+    assert!(40 < cut && 10 < purged, "{cut} were interrupted, {purged} gave up a segment");
+}
+
+#[test]
+fn a_snapshot_that_finds_no_room_leaves_the_one_before() {
+    let mut rig = Rig::new(7);
+    rig.settle();
+    rig.propose(Proposer::new(ControllerEpoch(1)).propose(b"begin"));
+    let told = rig.settle();
+    rig.disk.is_full = true;
+    rig.propose(offer(&told, b"no room"));
+    assert_eq!(rig.settle(), [], "who leads goes on");
+    assert_eq!(index(rig.solo.log().log_start()), 0);
+    rig.disk.is_full = false;
+    rig.propose(offer(&told, b"room"));
+    rig.settle();
+    assert_eq!(index(rig.solo.log().log_start()), 1);
+}
+
+#[test]
+fn a_start_refuses_a_snapshot_and_a_log_that_do_not_belong_together() {
+    let mut rig = Rig::new(8);
+    let mut told = rig.settle();
+    let mut proposer = Proposer::new(ControllerEpoch(1));
+    let mut copies = Vec::new();
+    for records in [b"begin".as_slice(), b"one", b"two"] {
+        rig.propose(proposer.propose(records));
+        told.extend(rig.settle());
+        rig.propose(offer(&told, b"state"));
+        rig.settle();
+        copies.push(rig.disk.files.clone());
+    }
+    let last = copies.pop().expect("three");
+    let refused = |files: BTreeMap<String, crate::test_disk::File>| {
+        let disk = Disk { files, ..Disk::default() };
+        let (log, _) = Log::recover(PARTITION, DIRECTORY.to_owned(), log_config(), &disk).expect("a log");
+        let mut read = |segment: SegmentVersion, kind: FileKind, position: u64, buffer: &mut [u8]| {
+            disk.read_at(&kind.file_name(segment.id.base), position, buffer)
+        };
+        let kept = snapshot::read(&disk).map_err(SoloError::from);
+        let recovered = kept.and_then(|it| Solo::recovered(ME, log, it, &mut read, &mut Vec::new()));
+        recovered.map(drop).expect_err("they do not belong together").to_string()
+    };
+    let mut without = last.clone();
+    without.remove(snapshot::FILE_NAME);
+    let mut old_snapshot = last.clone();
+    old_snapshot.insert(snapshot::FILE_NAME.to_owned(), copies[0][snapshot::FILE_NAME].clone());
+    let mut old_log = copies[0].clone();
+    old_log.insert(snapshot::FILE_NAME.to_owned(), last[snapshot::FILE_NAME].clone());
+    let mut damaged = last;
+    damaged.get_mut(snapshot::FILE_NAME).expect("it is there").bytes[40] ^= 1;
+    expect_test::expect![[r#"
+        metadata log: it has the entries from 3 to 3, and there is no snapshot of what came before: the snapshot that belongs to this log is gone
+        metadata log: it has the entries from 3 to 3, and the snapshot beside it ends before entry 1: the snapshot that belongs to this log is gone
+        metadata log: it has the entries from 1 to 1, and the snapshot beside it ends before entry 3: the log is an old copy, or has lost its end
+        metadata log: metadata-snapshot is damaged: its checksum is another; bring it back from a copy of the same moment as the log, or start as a new node"#]].assert_eq(&[without, old_snapshot, old_log, damaged].map(refused).join("\n"));
 }

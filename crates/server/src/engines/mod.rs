@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use klamm_model::{BrokerId, ControllerEpoch};
-use klamm_quorum::Input;
+use klamm_quorum::{Input, Snapshot};
 use parking_lot::Mutex;
 
 use tokio::sync::mpsc as queue;
@@ -115,6 +115,11 @@ impl Engine {
     /// Called under the node's lock, so that proposals keep their order.
     pub(crate) fn propose(&self, epoch: ControllerEpoch, payload: Bytes) {
         self.tell(Order::Input(Input::Propose { epoch, payload }));
+    }
+
+    /// The node's state up to a position.
+    pub(crate) fn offer(&self, snapshot: Snapshot) {
+        self.tell(Order::Input(Input::OfferSnapshot(snapshot)));
     }
 
     /// The engine goes on with this connection, or closes it.

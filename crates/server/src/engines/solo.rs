@@ -8,7 +8,10 @@ use std::{
 use klamm_log::{Files, Log};
 use klamm_model::BrokerId;
 use klamm_node::Event;
-use klamm_quorum::solo::{Effect, Solo, SoloError};
+use klamm_quorum::{
+    snapshot::Kept,
+    solo::{Effect, Solo, SoloError},
+};
 
 use crate::{
     engines::{Order, with_waiting},
@@ -29,12 +32,17 @@ impl Opened {
         Self { engine, effects }
     }
 
-    /// Any other start: all entries are told to the node again.
-    pub(crate) fn recovered(me: BrokerId, log: Log, files: &Files) -> Result<Self, SoloError> {
+    /// Any other start: the snapshot and all entries behind it are told to the node again.
+    pub(crate) fn recovered(
+        me: BrokerId,
+        log: Log,
+        kept: Option<Kept>,
+        files: &Files,
+    ) -> Result<Self, SoloError> {
         let mut effects = Vec::new();
         let mut read =
             |segment, kind, position, buffer: &mut [u8]| files.read_at(segment, kind, position, buffer);
-        let engine = Solo::recovered(me, log, &mut read, &mut effects)?;
+        let engine = Solo::recovered(me, log, kept, &mut read, &mut effects)?;
         Ok(Self { engine, effects })
     }
 }

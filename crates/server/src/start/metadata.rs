@@ -6,8 +6,9 @@ use std::{
     thread,
 };
 
+use klamm_cluster::Image;
 use klamm_log::{Files, FoundPartition, Log, LogDir};
-use klamm_quorum::solo;
+use klamm_quorum::{snapshot, solo};
 
 use crate::{
     config::Config,
@@ -92,6 +93,7 @@ fn open_one_of_several(config: &Config, files: &Arc<Files>) -> Result<OpenedRaft
     }
     let opened = raft::open(RaftConfig { me: config.node.broker_id, files: Arc::clone(files) })
         .map_err(|error| StartError::Metadata(error.to_string()))?;
+    check_state(opened.state())?;
     let has_begun = !opened.is_pristine() || config.node.cluster_id.is_some();
     if !has_begun && config.join.is_empty() {
         return Err(StartError::NotJoined);
@@ -139,7 +141,16 @@ fn open_alone(
     } else {
         tracing::debug!(?report, "metadata log recovered");
     }
-    engines::Opened::recovered(me, log, files).map_err(|error| refuse(&error))
+    let kept = snapshot::read(&directory).map_err(|error| refuse(&error))?;
+    check_state(kept.as_ref().map(|it| &*it.snapshot.state))?;
+    engines::Opened::recovered(me, log, kept, files).map_err(|error| refuse(&error))
+}
+
+/// Whether the node can read what the snapshot says. It would panic later if not.
+fn check_state(state: Option<&[u8]>) -> Result<(), StartError> {
+    let read = state.map(Image::from_bytes).transpose();
+    let refused = |error| StartError::Metadata(format!("{}: {error}", snapshot::FILE_NAME));
+    read.map(drop).map_err(refused)
 }
 
 /// Starts the engine, once it is known which cluster's it is: for a node that is to join one this takes as long as the others take.

@@ -7,6 +7,7 @@ mod damage;
 mod limits;
 mod metrics;
 mod nodes;
+mod snapshots;
 
 use std::{
     io::{Read, Write},

@@ -4,7 +4,10 @@ use klamm_cluster::config::TopicConfig;
 use klamm_log::{CleanShutdown, DURABLE_POINT, Log, LogConfig, LogDir, RecoverError};
 use klamm_model::BrokerId;
 use klamm_node::{Endpoint, Event, Node, NodeConfig, log_config};
-use klamm_quorum::{solo, solo::Solo};
+use klamm_quorum::{
+    snapshot, solo,
+    solo::{Solo, SoloError},
+};
 use uuid::Uuid;
 
 use super::{
@@ -77,7 +80,14 @@ impl Alone {
             let disk = &self.disk;
             let mut read =
                 |segment, kind, position, buffer: &mut [u8]| disk.read_at(segment, kind, position, buffer);
-            match Solo::recovered(BrokerId(0), log, &mut read, &mut effects) {
+            let kept = disk.view(solo::PARTITION).map_or(Ok(None), |files| snapshot::read(&files));
+            let recovered = kept.map_err(SoloError::from).and_then(|kept| {
+                if kept.is_some() {
+                    self.timeline.coverage.count("alone: start from a metadata snapshot");
+                }
+                Solo::recovered(BrokerId(0), log, kept, &mut read, &mut effects)
+            });
+            match recovered {
                 Ok(it) => engine = Some(it),
                 // The broker does not start. Whoever looks after it tries again.
                 Err(_) if self.disk.illness.fails_reads => return self.start_ends(),
@@ -242,6 +252,7 @@ fn configured(mut config: NodeConfig) -> NodeConfig {
         // Machines' clocks jump, and clients' do not.
         ("log.message.timestamp.after.max.ms", "9223372036854775807"),
         ("auto.create.topics.enable", "false"),
+        ("metadata.log.max.record.bytes.between.snapshots", "600"),
     ] {
         config.give(name, value).expect("a config of a broker");
     }

@@ -303,6 +303,20 @@ pub(super) const KEYS: &[BrokerKey] = &[
         "The address, HOST:PORT, that the other nodes of the cluster connect to; no client does. By default the host of the first of `listeners`, and the port after that one's. A node that is a cluster of its own has none. A key of Klamm's own.",
     ),
     key(
+        "metadata.log.max.record.bytes.between.snapshots",
+        POSITIVE_LONG,
+        Some("20971520"),
+        ReadOnly,
+        "Bytes of changes of the metadata after which there is a new snapshot of them; the changes before it are given up.",
+    ),
+    key(
+        "metadata.log.max.snapshot.interval.ms",
+        NATURAL_LONG,
+        Some("3600000"),
+        ReadOnly,
+        "How long after a change of the metadata there is a new snapshot of them at the latest, however little changed. 0: never for that reason.",
+    ),
+    key(
         "num.network.threads",
         POSITIVE,
         None,

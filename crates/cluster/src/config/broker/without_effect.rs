@@ -118,7 +118,7 @@ const WITHOUT_EFFECT: &[(&str, &[Row])] = &[
         ],
     ),
     (
-        "The metadata log is not KRaft's: it has no listener, election or snapshots of that kind.",
+        "The metadata log is not KRaft's: it has no listener or election of that kind, and is kept up to its newest snapshot.",
         &[
             ("controller.listener.names", List, Some("CONTROLLER"), ReadOnly),
             ("controller.quorum.append.linger.ms", NATURAL, Some("25"), ReadOnly),
@@ -134,8 +134,6 @@ const WITHOUT_EFFECT: &[(&str, &[Row])] = &[
             ("controller.quorum.voters", List, Some(""), ReadOnly),
             ("early.start.listeners", List, None, ReadOnly),
             ("metadata.log.dir", Text, None, ReadOnly),
-            ("metadata.log.max.record.bytes.between.snapshots", POSITIVE_LONG, Some("20971520"), ReadOnly),
-            ("metadata.log.max.snapshot.interval.ms", NATURAL_LONG, Some("3600000"), ReadOnly),
             ("metadata.log.segment.bytes", ANY_INT, Some("1073741824"), ReadOnly),
             ("metadata.log.segment.ms", ANY_LONG, Some("604800000"), ReadOnly),
             ("metadata.max.idle.interval.ms", NATURAL, Some("500"), ReadOnly),

@@ -15,8 +15,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use klamm_log::{DiskOp, Files};
-use klamm_quorum::raft_log::{Effect, RaftLog, Stored};
+use klamm_log::{DiskError, DiskOp, Files};
+use klamm_quorum::{
+    raft_log::{Effect, RaftLog, Stored},
+    snapshot,
+};
 use openraft::storage::LogFlushed;
 use tokio::sync::oneshot;
 
@@ -46,6 +49,13 @@ pub(super) enum Job {
     },
     Committed {
         end: u64,
+    },
+    /// A snapshot that has the Raft's entries before `end`. It is told whether there was room for it.
+    Snapshot {
+        kept: snapshot::Kept,
+        end: u64,
+        waits: bool,
+        done: oneshot::Sender<bool>,
     },
     /// As a crash would: whatever was not asked for yet stays undone.
     #[cfg(test)]
@@ -99,6 +109,8 @@ pub(super) struct World {
     pub(super) files: Arc<Files>,
     pub(super) data_dir: PathBuf,
     pub(super) operated: Operated,
+    /// The snapshot that was found has the entries before this one.
+    pub(super) snapshot_end: u64,
     /// Writing a vote took that long.
     pub(super) voted: Box<dyn Fn(Duration) + Send>,
     /// The disk has failed.
@@ -126,6 +138,7 @@ pub(super) fn start(log: Option<RaftLog>, world: World) -> io::Result<DiskThread
         is_full: false,
         has_failed: false,
         busy: Arc::clone(&busy),
+        deferred: None,
     };
     let thread =
         thread::Builder::new().name("quorum-disk".to_owned()).spawn(move || worker.run(&received))?;
@@ -142,6 +155,8 @@ struct Worker {
     is_full: bool,
     has_failed: bool,
     busy: Arc<Busy>,
+    /// Entries that are to go once a snapshot that has them is on disk: openraft asks for the one while it still is at the other.
+    deferred: Option<Job>,
 }
 
 impl Worker {
@@ -202,6 +217,7 @@ impl Worker {
                 self.carry_out();
                 self.answer(done);
             }
+            Job::Purge { below, .. } if self.world.snapshot_end < below => self.deferred = Some(job),
             Job::Purge { kept, below, done } => {
                 // What is gone must be known before it is.
                 if self.keep(&kept) {
@@ -211,6 +227,17 @@ impl Worker {
                 }
             }
             Job::Committed { end } => self.with_log(|log, _| log.note_committed(end)),
+            Job::Snapshot { kept, end, waits, done } => {
+                let Some(is_kept) = self.keep_snapshot(&kept, waits) else { return };
+                if is_kept {
+                    self.world.snapshot_end = self.world.snapshot_end.max(end);
+                }
+                // Who asked may have given up.
+                let _ = done.send(is_kept);
+                if let Some(job) = self.deferred.take() {
+                    self.perform(job);
+                }
+            }
             #[cfg(test)]
             Job::Crash => unreachable!("looked at before"),
         }
@@ -243,6 +270,28 @@ impl Worker {
                 Err(error) => {
                     self.give_up(&format!("{}: {error}", vote::FILE_NAME));
                     return false;
+                }
+            }
+        }
+    }
+
+    /// Whether there was room for it; `None`: the disk has failed.
+    fn keep_snapshot(&mut self, kept: &snapshot::Kept, waits: bool) -> Option<bool> {
+        let op = snapshot::keep(kept);
+        loop {
+            let began = Instant::now();
+            let result = self.world.files.perform(&op);
+            (self.world.operated)(&op, began.elapsed());
+            match result {
+                Ok(_) => return Some(true),
+                Err(DiskError::Full) if waits => {
+                    tracing::error!("the disk is full: there is no room for a snapshot of the metadata");
+                    thread::sleep(PAUSE);
+                }
+                Err(DiskError::Full) => return Some(false),
+                Err(error) => {
+                    self.give_up(&error.to_string());
+                    return None;
                 }
             }
         }

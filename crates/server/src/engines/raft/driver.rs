@@ -32,6 +32,8 @@ const HEARTBEAT_MS: u64 = 500;
 const WRITES_MAX: usize = 4;
 /// Of one write, unless a single proposal has more.
 const WRITE_BYTES_MAX: usize = 1 << 20;
+/// Entries that are kept though a snapshot has them, for members that are not far behind.
+const ENTRIES_KEPT: u64 = 100;
 /// After a claim that failed.
 const CLAIM_PAUSE: Duration = Duration::from_millis(50);
 /// A leader whose disk is at one job for so long leaves the lead to others.
@@ -60,6 +62,7 @@ pub(super) fn run(mut setup: Setup) -> bool {
     let log = setup.opened.log.take();
     let world = disk::World {
         fail: Box::new(|_| {}),
+        snapshot_end: 0,
         operated: Box::new(|_, _| {}),
         voted: Box::new(|_| {}),
         files: Arc::clone(&setup.world.files),
@@ -102,7 +105,7 @@ async fn drive(setup: Setup, jobs: std::sync::mpsc::Sender<Job>, busy: Arc<Busy>
         None => Rc::new(|_| false),
     };
     let links = Links::new(greet, events.clone(), cut);
-    let machine = Machine::new(Rc::clone(&seat));
+    let machine = Machine::new(Rc::clone(&seat), store.clone(), opened.snapshot);
     let started = async {
         store.ask(Job::Start).await.map_err(|error| error.to_string())?;
         let network = Network(Rc::clone(&links));
@@ -155,7 +158,10 @@ fn config() -> Config {
         election_timeout_min: lease_ms - 1,
         election_timeout_max: lease_ms,
         max_payload_entries: 4096,
+        // The node offers them.
         snapshot_policy: SnapshotPolicy::Never,
+        max_in_snapshot_log_to_keep: ENTRIES_KEPT,
+        purge_batch_size: 1,
         enable_elect: false,
         ..Config::default()
     }
@@ -190,7 +196,7 @@ impl Driver {
                     let first = order.or(Some(Order::Stop));
                     for order in with_waiting(first, || orders.try_recv().ok(), ORDERS_MAX) {
                         match order {
-                            Order::Input(input) => self.take(input),
+                            Order::Input(input) => self.take(input).await,
                             Order::Stop => return,
                             #[cfg(test)]
                             Order::Crash => return self.hub.store.crash(),
@@ -214,7 +220,7 @@ impl Driver {
         }
     }
 
-    fn take(&mut self, input: Input) {
+    async fn take(&mut self, input: Input) {
         if let Input::Propose { payload, .. } = &input {
             assert!(payload.len() <= PAYLOAD_BYTES_MAX, "a proposal of {} bytes", payload.len());
         }
@@ -223,7 +229,13 @@ impl Driver {
                 self.pending.push_back(Proposal { epoch, payload });
             }
             Input::Propose { .. } => {}
-            Input::OfferSnapshot(snapshot) => self.hub.seat.borrow_mut().offer(snapshot),
+            Input::OfferSnapshot(snapshot) => {
+                let is_newer = self.hub.seat.borrow_mut().offer(snapshot);
+                if is_newer {
+                    // It fails only where all of the Raft has, which is told elsewhere.
+                    let _ = self.hub.raft.trigger().snapshot().await;
+                }
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use klamm_model::BrokerId;
-use klamm_wire::{AppendOutcome, QuorumFrame, QuorumMessage};
+use klamm_wire::{AppendOutcome, Ballot, QuorumFrame, QuorumMessage};
 use openraft::{
     Raft,
     metrics::RaftServerMetrics,
@@ -28,6 +28,7 @@ use super::{
     driver::Event,
     links::{Links, Wired},
     seat::Seat,
+    snapshot::{Gathered, RaftSnapshot},
     store::Store,
     types::{
         Address, Command, Types, broker, from_ballot, from_point, from_wire, raft_id, to_ballot, to_point,
@@ -100,7 +101,8 @@ impl Hub {
         match wired {
             Ok(wired) => {
                 let (hub, open) = (Rc::clone(self), Rc::new(Cell::new(0)));
-                let answer = move |frame, out| hub.answer(from, frame, out, &open);
+                let gathered = RefCell::new(Gathered::default());
+                let answer = move |frame, out| hub.answer(from, frame, out, &open, &gathered);
                 spawn_local(Rc::clone(&self.links).serve(from, wired, answer));
             }
             Err(error) => tracing::warn!(node = %from, %error, "its connection cannot be used"),
@@ -114,6 +116,7 @@ impl Hub {
         frame: QuorumFrame,
         out: mpsc::Sender<Bytes>,
         open: &Rc<Cell<usize>>,
+        gathered: &RefCell<Gathered>,
     ) -> bool {
         let QuorumFrame { number, message } = frame;
         match message {
@@ -150,6 +153,17 @@ impl Hub {
                 };
                 self.in_a_task(number, out, open, async |hub: &Self| hub.append(request).await);
             }
+            QuorumMessage::Snapshot { vote, size, at, bytes } => {
+                let mut gathered = gathered.borrow_mut();
+                if gathered.take(size, at, &bytes).is_none() {
+                    send(&out, number, QuorumMessage::Failed);
+                } else if let Some(whole) = gathered.whole() {
+                    self.in_a_task(number, out, open, async move |hub: &Self| hub.install(vote, whole).await);
+                } else {
+                    let vote = to_ballot(&self.metrics.borrow().vote);
+                    send(&out, number, QuorumMessage::SnapshotTaken { vote });
+                }
+            }
             _ => return false,
         }
         open.get() <= QUESTIONS_MAX
@@ -181,6 +195,16 @@ impl Hub {
             self.detector.borrow_mut().appended(self.now());
         }
         Some(QuorumMessage::Appended(outcome))
+    }
+
+    async fn install(&self, vote: Ballot, bytes: Bytes) -> Option<QuorumMessage> {
+        let read = RaftSnapshot::from_bytes(bytes);
+        let read = read.inspect_err(|error| tracing::error!(%error, "a snapshot came that is none")).ok()?;
+        if let Some(last) = read.applied {
+            self.seat.borrow_mut().heard_of_committed(last.index);
+        }
+        let answer = self.raft.install_full_snapshot(from_ballot(vote), read.to_openraft()).await.ok()?;
+        Some(QuorumMessage::SnapshotTaken { vote: to_ballot(&answer.vote) })
     }
 
     pub(super) fn ask_for_pre_votes(self: &Rc<Self>, round: u64, situation: &Situation) {

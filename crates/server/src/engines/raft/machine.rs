@@ -1,4 +1,4 @@
-//! The "state machine" of this Raft: entries go to the node's seat as they are applied.
+//! The "state machine" of this Raft: entries go to the node's seat as they are applied, and snapshots from there to the disk and back.
 
 use std::{cell::RefCell, rc::Rc};
 
@@ -10,19 +10,27 @@ use openraft::{
 
 use super::{
     seat::Seat,
+    snapshot::RaftSnapshot,
+    store::Store,
     types::{Address, Entry, Types},
 };
 
-/// Snapshots are made when the node offers its state, and are in memory only: nothing is purged yet, so nobody needs one.
+/// A snapshot is made when the node has offered its state, and counts once it is on disk. The newest is in memory, for nodes that are behind.
 #[derive(Clone)]
 pub(super) struct Machine {
     seat: Rc<RefCell<Seat>>,
+    store: Store,
     current: Rc<RefCell<Option<Snapshot<Types>>>>,
 }
 
 impl Machine {
-    pub(super) fn new(seat: Rc<RefCell<Seat>>) -> Self {
-        Self { seat, current: Rc::default() }
+    /// With the snapshot that was on the disk.
+    pub(super) fn new(seat: Rc<RefCell<Seat>>, store: Store, found: Option<RaftSnapshot>) -> Self {
+        let current = Rc::new(RefCell::new(found.as_ref().map(RaftSnapshot::to_openraft)));
+        if let Some(found) = found {
+            seat.borrow_mut().install(found);
+        }
+        Self { seat, store, current }
     }
 }
 
@@ -33,7 +41,7 @@ impl RaftStateMachine<Types> for Machine {
         &mut self,
     ) -> Result<(Option<LogId<u64>>, StoredMembership<u64, Address>), StorageError<u64>> {
         let seat = self.seat.borrow();
-        Ok((seat.applied, seat.membership.clone()))
+        Ok((seat.applied(), seat.membership()))
     }
 
     async fn apply<I>(&mut self, entries: I) -> Result<Vec<()>, StorageError<u64>>
@@ -57,12 +65,13 @@ impl RaftStateMachine<Types> for Machine {
         meta: &SnapshotMeta<u64, Address>,
         snapshot: Box<Bytes>,
     ) -> Result<(), StorageError<u64>> {
-        let mut seat = self.seat.borrow_mut();
-        let installed = seat.install(meta.last_log_id, meta.last_membership.clone(), (*snapshot).clone());
-        installed.ok_or_else(|| {
-            let what = AnyError::error("it is no snapshot of ours");
-            StorageError::from(StorageIOError::read_snapshot(Some(meta.signature()), what))
-        })?;
+        let failed =
+            |error| StorageError::from(StorageIOError::write_snapshot(Some(meta.signature()), error));
+        let read = RaftSnapshot::from_bytes((*snapshot).clone());
+        let read = read.map_err(|error| failed(AnyError::new(&error)))?;
+        // On disk before anything rests on it; there is no going on without, so a full disk is waited for.
+        self.store.keep_snapshot(&read, true).await.map_err(failed)?;
+        self.seat.borrow_mut().install(read);
         *self.current.borrow_mut() = Some(Snapshot { meta: meta.clone(), snapshot });
         Ok(())
     }
@@ -74,19 +83,19 @@ impl RaftStateMachine<Types> for Machine {
 
 impl RaftSnapshotBuilder<Types> for Machine {
     async fn build_snapshot(&mut self) -> Result<Snapshot<Types>, StorageError<u64>> {
-        let seat = self.seat.borrow();
-        let data = seat.snapshot().ok_or_else(|| {
-            let what = AnyError::error("the node has offered none of what was applied last");
-            StorageError::from(StorageIOError::read_snapshot(None, what))
-        })?;
-        let last = seat.applied.map_or_else(String::new, |it| format!("{}-{}", it.leader_id.term, it.index));
-        let meta = SnapshotMeta {
-            last_log_id: seat.applied,
-            last_membership: seat.membership.clone(),
-            snapshot_id: last,
-        };
-        let snapshot = Snapshot { meta, snapshot: Box::new(data) };
-        *self.current.borrow_mut() = Some(snapshot.clone());
-        Ok(snapshot)
+        let failed = |error| StorageError::from(StorageIOError::write_snapshot(None, error));
+        let made = self.seat.borrow_mut().snapshot();
+        let made = made.ok_or_else(|| failed(AnyError::error("the node has offered none")))?;
+        let before = self.current.borrow().clone();
+        let is_kept = self.store.keep_snapshot(&made, before.is_none()).await.map_err(failed)?;
+        match before {
+            // There was no room for it: what there was counts on.
+            Some(before) if !is_kept => Ok(before),
+            _ => {
+                let snapshot = made.to_openraft();
+                *self.current.borrow_mut() = Some(snapshot.clone());
+                Ok(snapshot)
+            }
+        }
     }
 }

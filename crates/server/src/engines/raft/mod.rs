@@ -16,6 +16,7 @@ mod links;
 mod machine;
 mod network;
 mod seat;
+mod snapshot;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -36,12 +37,15 @@ use klamm_node::Event;
 use klamm_quorum::{
     Output,
     raft_log::{DIRECTORY, PARTITION, RaftLog, log_config},
+    snapshot::{self as snapshot_file, FILE_NAME},
+    stored::SnapshotEnd,
 };
 use klamm_wire::{Ballot, Greeting, GreetingPurpose};
 use openraft::entry::RaftPayload;
 use uuid::Uuid;
 
 use self::{
+    snapshot::{RaftSnapshot, RaftSnapshotError},
     types::{Address, Entry, broker, from_stored},
     vote::{Kept, VoteError},
 };
@@ -79,6 +83,7 @@ pub(crate) struct OpenedRaft {
     log: Option<RaftLog>,
     entries: VecDeque<Entry>,
     kept: Kept,
+    snapshot: Option<RaftSnapshot>,
 }
 
 /// What is on the disk cannot be used.
@@ -102,6 +107,13 @@ pub(crate) enum RaftError {
         "the metadata log has entries of term {log}, the file {name} is of term {kept}: it is an old copy", name = vote::FILE_NAME
     )]
     VoteOld { log: u64, kept: u64 },
+    #[error(
+        "the metadata log has no entries before {start}, and {snapshot}: the file {name} that belongs to it is gone; bring it back, or start as a new node",
+        name = FILE_NAME
+    )]
+    SnapshotLost { start: u64, snapshot: SnapshotEnd },
+    #[error(transparent)]
+    Snapshot(#[from] RaftSnapshotError),
     #[error("the metadata log is not in the first of log.dirs")]
     Elsewhere,
     #[error("{0}")]
@@ -126,10 +138,19 @@ pub(crate) fn open(config: RaftConfig) -> Result<OpenedRaft, RaftError> {
     let opened = match (kept, found) {
         (None, Some(_)) => return Err(RaftError::VoteLost),
         (Some(kept), None) if kept != Kept::default() => return Err(RaftError::LogLost),
-        (_, None) => OpenedRaft { me, files, log: None, entries: VecDeque::new(), kept: Kept::default() },
+        (_, None) => OpenedRaft {
+            me,
+            files,
+            log: None,
+            entries: VecDeque::new(),
+            kept: Kept::default(),
+            snapshot: None,
+        },
         (Some(kept), Some(_)) => recover(me, files, kept)?,
     };
-    let log = opened.entries.back().map_or(0, |it| it.log_id.leader_id.term);
+    let of_log = opened.entries.back().map(|it| it.log_id);
+    let newest = of_log.max(opened.snapshot.as_ref().and_then(|it| it.applied));
+    let log = newest.map_or(0, |it| it.leader_id.term);
     let kept = opened.kept.vote.term;
     if kept < log { Err(RaftError::VoteOld { log, kept }) } else { Ok(opened) }
 }
@@ -154,7 +175,14 @@ fn recover(me: BrokerId, files: Arc<Files>, kept: Kept) -> Result<OpenedRaft, Ra
         from_stored(stored).map_err(|error| RaftError::Entry { index, problem: error.to_string() })
     };
     let entries = stored.into_iter().map(entry).collect::<Result<_, _>>()?;
-    Ok(OpenedRaft { me, files, log: Some(log), entries, kept })
+    let kept_snapshot = snapshot_file::read(&directory).map_err(RaftSnapshotError::from)?;
+    let snapshot = kept_snapshot.map(RaftSnapshot::from_kept).transpose()?;
+    let start = log.start_index().max(kept.purged.map_or(0, |it| it.index + 1));
+    let end = snapshot.as_ref().map(|it| it.applied.map_or(0, |it| it.index + 1));
+    if end.unwrap_or(0) < start {
+        return Err(RaftError::SnapshotLost { start, snapshot: SnapshotEnd(end) });
+    }
+    Ok(OpenedRaft { me, files, log: Some(log), entries, kept, snapshot })
 }
 
 fn data_dir(files: &Files) -> PathBuf {
@@ -164,7 +192,7 @@ fn data_dir(files: &Files) -> PathBuf {
 impl OpenedRaft {
     /// It has never voted and has no entries: it belongs to no cluster yet, as far as this engine knows.
     pub(crate) fn is_pristine(&self) -> bool {
-        self.kept.vote == Ballot::default() && self.entries.is_empty()
+        self.kept.vote == Ballot::default() && self.entries.is_empty() && self.snapshot.is_none()
     }
 
     /// Says on the disk that it is this engine's, before anything is promised to anybody: if the files are gone later, they were lost.
@@ -174,10 +202,21 @@ impl OpenedRaft {
 }
 
 impl OpenedRaft {
+    /// The node's state as of its snapshot.
+    pub(crate) fn state(&self) -> Option<&[u8]> {
+        self.snapshot.as_ref().map(|it| &*it.snapshot.state)
+    }
+
+    /// Its snapshot has the entries of the Raft before this one.
+    fn snapshot_end(&self) -> u64 {
+        self.snapshot.as_ref().and_then(|it| it.applied).map_or(0, |it| it.index + 1)
+    }
+
     /// The members as its log has them, committed or not.
     pub(crate) fn members(&self) -> Vec<Member> {
-        let memberships = self.entries.iter().rev().filter_map(RaftPayload::get_membership);
-        let nodes = memberships.take(1).flat_map(|it| it.nodes());
+        let mut in_log = self.entries.iter().rev().filter_map(RaftPayload::get_membership);
+        let in_snapshot = self.snapshot.as_ref().map(|it| it.membership.membership());
+        let nodes = in_log.next().or(in_snapshot).into_iter().flat_map(|it| it.nodes());
         nodes.map(|(id, address)| Member::at(broker(*id), address)).collect()
     }
 }
@@ -222,6 +261,7 @@ pub(crate) fn start_raft(
         world: disk::World {
             files: Arc::clone(&opened.files),
             data_dir: data_dir(&opened.files),
+            snapshot_end: opened.snapshot_end(),
             operated: Box::new(move |op, took| operated.metrics.operated(op, took)),
             voted: Box::new(|took| tracing::debug!(ms = took.as_millis() as u64, "a vote was written")),
             fail: Box::new(move |reason| fail.fail(reason)),

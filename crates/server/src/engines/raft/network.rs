@@ -2,6 +2,7 @@
 
 use std::{future::Future, rc::Rc, time::Duration};
 
+use bytes::Bytes;
 use klamm_wire::{AppendOutcome, QuorumMessage};
 use openraft::{
     OptionalSend, RaftNetwork, RaftNetworkFactory, Snapshot, Vote,
@@ -10,6 +11,8 @@ use openraft::{
     raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse},
 };
 
+use tokio::time::timeout;
+
 use super::{
     links::{Broken, Links},
     types::{Address, Types, broker, from_ballot, from_point, to_ballot, to_point, to_wire},
@@ -17,6 +20,11 @@ use super::{
 
 /// Before a node that cannot be reached is tried again. Questions wait for a connection anyway, so this is for one that breaks at once.
 const BACK_OFF: Duration = Duration::from_millis(100);
+
+/// Of a snapshot that are sent at once.
+const PIECE_BYTES: usize = 1 << 20;
+/// With the last piece of a snapshot, the other node writes all of it.
+const PIECE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Makes the ends for openraft.
 pub(super) struct Network(pub(super) Rc<Links>);
@@ -47,6 +55,37 @@ impl To {
         let id = broker(self.id);
         let peer = self.links.peer(id).ok_or_else(|| Unreachable::new(&Broken(id)))?;
         Ok(peer.ask(message).await.map_err(|error| Unreachable::new(&error))?)
+    }
+}
+
+impl To {
+    /// Piece by piece, each when the one before has come: what else is to be said goes between them.
+    async fn send_snapshot(
+        &self,
+        vote: &Vote<u64>,
+        bytes: Bytes,
+    ) -> Result<SnapshotResponse<u64>, StreamingError<Types, Fatal<u64>>> {
+        let size = bytes.len() as u64;
+        let mut at = 0;
+        loop {
+            let end = bytes.len().min(at + PIECE_BYTES);
+            let message = QuorumMessage::Snapshot {
+                vote: to_ballot(vote),
+                size,
+                at: at as u64,
+                bytes: bytes.slice(at..end),
+            };
+            let answer = timeout(PIECE_PATIENCE, self.ask(message)).await;
+            let answer = answer.map_err(|late| Unreachable::new(&late))?;
+            let Ok(QuorumMessage::SnapshotTaken { vote: other }) = answer else {
+                return Err(Unreachable::new(&NoAnswer).into());
+            };
+            let other = from_ballot(other);
+            at = end;
+            if end == bytes.len() || *vote < other {
+                return Ok(SnapshotResponse::new(other));
+            }
+        }
     }
 }
 
@@ -83,15 +122,17 @@ impl RaftNetwork<Types> for To {
         }
     }
 
-    // Nothing is purged yet, so every node can have all entries.
     async fn full_snapshot(
         &mut self,
-        _: Vote<u64>,
-        _: Snapshot<Types>,
-        _: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        vote: Vote<u64>,
+        snapshot: Snapshot<Types>,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         _: RPCOption,
     ) -> Result<SnapshotResponse<u64>, StreamingError<Types, Fatal<u64>>> {
-        Err(Unreachable::new(&NoAnswer).into())
+        tokio::select! {
+            closed = cancel => Err(StreamingError::Closed(closed)),
+            sent = self.send_snapshot(&vote, *snapshot.snapshot) => sent,
+        }
     }
 
     fn backoff(&self) -> Backoff {

@@ -3,12 +3,16 @@
 //! A controller's epoch is the number of claims that were applied up to its own: the same on every node, whatever terms there were. Its claim applied, a
 //! leader has been told all that came before; and one that lost its majority and found it again leads anew in the same term, by another claim.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use std::{collections::VecDeque, rc::Rc};
+
 use klamm_model::{BrokerId, ControllerEpoch};
-use klamm_quorum::{Entry as Told, Output, Position, Snapshot};
+use klamm_quorum::{Entry as Told, Output, Snapshot};
 use openraft::{EntryPayload, LogId, StoredMembership};
 
-use super::types::{Address, Command, Entry};
+use super::{
+    snapshot::{LastClaim, RaftSnapshot},
+    types::{Address, Command, Entry},
+};
 
 /// How this node sees the Raft.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -27,12 +31,15 @@ struct Pending {
     term: u64,
 }
 
-/// A claim that was applied.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Applied {
-    term: u64,
-    node: BrokerId,
-    epoch: ControllerEpoch,
+/// How things stood after an entry of the Raft.
+#[derive(Clone, Debug, Default)]
+struct Mark {
+    applied: Option<LogId<u64>>,
+    membership: Rc<StoredMembership<u64, Address>>,
+    claims: i32,
+    last_claim: Option<LastClaim>,
+    /// Of the seam's next entry.
+    next_index: u64,
 }
 
 /// The node's place at the quorum.
@@ -46,12 +53,11 @@ pub(super) struct Seat {
     told_leader: Option<BrokerId>,
     /// What was committed before this start reaches up to here, as a leader said first. Nobody is told whom to ask before it was delivered.
     behind_until: Option<u64>,
-    pub(super) applied: Option<LogId<u64>>,
-    pub(super) membership: StoredMembership<u64, Address>,
-    /// How many claims were applied, and the last of them.
-    claims: i32,
-    last_claim: Option<Applied>,
-    next_index: u64,
+    now: Mark,
+    /// From the newest snapshot on, oldest first, and never none: a snapshot of the node's becomes one of the Raft's at the newest that is not beyond it.
+    marks: VecDeque<Mark>,
+    /// Entries of the seam before this one are in the snapshot that the node was told last.
+    told_until: u64,
     /// The node's newest.
     offered: Option<Snapshot>,
 }
@@ -66,13 +72,21 @@ impl Seat {
             leading: None,
             told_leader: None,
             behind_until: None,
-            applied: None,
-            membership: StoredMembership::default(),
-            claims: 0,
-            last_claim: None,
-            next_index: 0,
+            now: Mark::default(),
+            marks: VecDeque::from([Mark::default()]),
+            told_until: 0,
             offered: None,
         }
+    }
+
+    /// The last entry of the Raft's that was applied.
+    pub(super) fn applied(&self) -> Option<LogId<u64>> {
+        self.now.applied
+    }
+
+    /// The members as of then.
+    pub(super) fn membership(&self) -> StoredMembership<u64, Address> {
+        StoredMembership::clone(&self.now.membership)
     }
 
     /// The epoch that the node may propose under.
@@ -121,31 +135,42 @@ impl Seat {
     pub(super) fn apply(&mut self, entries: impl IntoIterator<Item = Entry>) -> usize {
         let mut count = 0;
         for Entry { log_id, payload } in entries {
-            self.applied = Some(log_id);
+            self.now.applied = Some(log_id);
             count += 1;
             match payload {
                 EntryPayload::Blank => {}
                 EntryPayload::Membership(membership) => {
-                    self.membership = StoredMembership::new(Some(log_id), membership);
+                    self.now.membership = Rc::new(StoredMembership::new(Some(log_id), membership));
                 }
                 EntryPayload::Normal(Command::Claim { node, token }) => {
-                    self.claims += 1;
-                    let epoch = ControllerEpoch(self.claims);
-                    self.last_claim = Some(Applied { term: log_id.leader_id.term, node, epoch });
-                    self.claimed(token, log_id.leader_id.term, epoch);
+                    self.now.claims += 1;
+                    let (term, epoch) = (log_id.leader_id.term, ControllerEpoch(self.now.claims));
+                    self.now.last_claim = Some(LastClaim { term, node, epoch });
+                    self.claimed(token, term, epoch);
                 }
                 EntryPayload::Normal(Command::Proposals(proposals)) => {
                     for proposal in proposals {
-                        let index = self.next_index;
-                        self.next_index += 1;
-                        let (epoch, payload) = (proposal.epoch, proposal.payload);
-                        (self.tell)(Output::Committed(Told { index, epoch, payload }));
+                        let index = self.now.next_index;
+                        self.now.next_index += 1;
+                        if self.told_until <= index {
+                            let (epoch, payload) = (proposal.epoch, proposal.payload);
+                            (self.tell)(Output::Committed(Told { index, epoch, payload }));
+                        }
                     }
                 }
             }
+            self.mark();
         }
         self.tell_leader();
         count
+    }
+
+    fn mark(&mut self) {
+        // The newest of those that a snapshot could be at is the one that counts.
+        if 1 < self.marks.len() {
+            self.marks.pop_back_if(|it| it.next_index == self.now.next_index);
+        }
+        self.marks.push_back(self.now.clone());
     }
 
     /// Only a claim of this process, in a term that it still leads, is its own: under an older one it may have proposed.
@@ -163,59 +188,51 @@ impl Seat {
     }
 
     fn tell_leader(&mut self) {
-        let applied = self.applied.map(|it| it.index);
+        let applied = self.now.applied.map(|it| it.index);
         let is_there = self.behind_until.is_none_or(|until| Some(until) <= applied);
-        let is_current = |it: &Applied| {
+        let is_current = |it: &LastClaim| {
             Some(it.node) == self.view.leader
                 && it.term == self.view.term
                 && (it.node != self.me || self.leading.is_some())
         };
-        let leader = self.last_claim.filter(|_| is_there).filter(is_current).map(|it| it.node);
+        let leader = self.now.last_claim.filter(|_| is_there).filter(is_current).map(|it| it.node);
         if leader != self.told_leader {
             self.told_leader = leader;
-            (self.tell)(Output::LeaderIs { leader, epoch: ControllerEpoch(self.claims) });
+            (self.tell)(Output::LeaderIs { leader, epoch: ControllerEpoch(self.now.claims) });
         }
     }
 
-    /// The node's state, from which a snapshot of the Raft can be made as long as nothing was applied since.
-    pub(super) fn offer(&mut self, snapshot: Snapshot) {
+    /// The node's state. Tells whether a snapshot of the Raft can be made of it that is newer than the last.
+    pub(super) fn offer(&mut self, snapshot: Snapshot) -> bool {
+        let is_newer = self.newest_mark(&snapshot).is_some_and(|at| 0 < at);
         self.offered = Some(snapshot);
+        is_newer
     }
 
-    /// All that others need who have none of the entries: what is counted here, and the node's state.
-    pub(super) fn snapshot(&self) -> Option<Bytes> {
-        let Snapshot { position, state } =
-            self.offered.as_ref().filter(|it| it.position.next_index == self.next_index)?;
-        let mut out = BytesMut::with_capacity(state.len() + 32);
-        out.put_i32(self.claims);
-        out.put_u64(position.next_index);
-        out.put_u64(position.next_offset);
-        out.put_i32(position.epoch.0);
-        out.put_u64(position.next_sequence);
-        out.put_slice(state);
-        Some(out.freeze())
+    fn newest_mark(&self, snapshot: &Snapshot) -> Option<usize> {
+        let end = snapshot.position.next_index;
+        self.marks.partition_point(|it| it.next_index <= end).checked_sub(1)
     }
 
-    /// Everything up to `applied` is replaced by a snapshot. Tells whether it is one.
-    pub(super) fn install(
-        &mut self,
-        applied: Option<LogId<u64>>,
-        membership: StoredMembership<u64, Address>,
-        mut from: Bytes,
-    ) -> Option<()> {
-        let claims = from.try_get_i32().ok()?;
-        let position = Position {
-            next_index: from.try_get_u64().ok()?,
-            next_offset: from.try_get_u64().ok()?,
-            epoch: ControllerEpoch(from.try_get_i32().ok()?),
-            next_sequence: from.try_get_u64().ok()?,
-        };
-        (self.claims, self.next_index, self.last_claim) = (claims, position.next_index, None);
-        (self.applied, self.membership) = (applied, membership);
-        let snapshot = Snapshot { position, state: from };
+    /// All that others need who have none of the entries: what is counted here, and the node's state, which may be further by a part of one entry.
+    pub(super) fn snapshot(&mut self) -> Option<RaftSnapshot> {
+        let snapshot = self.offered.clone()?;
+        let at = self.newest_mark(&snapshot)?;
+        self.marks.drain(..at);
+        let Mark { applied, membership, claims, last_claim, next_index } = self.marks[0].clone();
+        let membership = StoredMembership::clone(&membership);
+        Some(RaftSnapshot { applied, membership, claims, last_claim, next_index, snapshot })
+    }
+
+    /// Everything so far is replaced by a snapshot.
+    pub(super) fn install(&mut self, from: RaftSnapshot) {
+        let RaftSnapshot { applied, membership, claims, last_claim, next_index, snapshot } = from;
+        self.now = Mark { applied, membership: Rc::new(membership), claims, last_claim, next_index };
+        self.marks = VecDeque::from([self.now.clone()]);
+        self.told_until = snapshot.position.next_index;
         self.offered = Some(snapshot.clone());
         (self.tell)(Output::Snapshot(snapshot));
-        Some(())
+        self.tell_leader();
     }
 }
 
@@ -223,12 +240,20 @@ impl Seat {
 mod tests {
     use std::{cell::RefCell, rc::Rc};
 
+    use bytes::Bytes;
     use expect_test::{Expect, expect};
+    use klamm_quorum::Position;
 
     use super::*;
     use crate::engines::raft::types::{Proposal, log_id};
 
-    /// Lines: `view TERM LEADER [leads]`, `claim` (with the next token), `apply TERM KIND…` with kinds `cNODE.TOKEN` and `pEPOCH`, `behind INDEX`, `failed EPOCH`.
+    fn at(next_index: u64) -> Snapshot {
+        let position = Position { next_index, ..Position::default() };
+        Snapshot { position, state: bytes::Bytes::new() }
+    }
+
+    /// Lines: `view TERM LEADER [leads]`, `claim` (with the next token), `apply TERM KIND…` with kinds `cNODE.TOKEN` and `pEPOCH` (`pEPOCH.COUNT` for more than one proposal), `behind INDEX`, `failed EPOCH`,
+    /// `offer INDEX`, and `reborn`: the snapshot that comes of the offer is all that another seat knows.
     #[allow(clippy::needless_pass_by_value)]
     fn check(script: &str, expected: Expect) {
         let told = Rc::new(RefCell::new(Vec::new()));
@@ -252,6 +277,14 @@ mod tests {
                 }
                 "behind" => seat.heard_of_committed(number(1)),
                 "failed" => seat.proposal_failed(ControllerEpoch(number(1) as i32)),
+                "offer" => text += &format!("newer {}: ", seat.offer(at(number(1)))),
+                "reborn" => {
+                    let made = RaftSnapshot::from_bytes(seat.snapshot().expect("it was offered").to_bytes());
+                    let sink = Rc::clone(&told);
+                    seat = Seat::new(BrokerId(1), Box::new(move |output| sink.borrow_mut().push(output)));
+                    seat.install(made.expect("it was written here"));
+                    text += &format!("at {:?}: ", seat.applied().map(|it| it.index));
+                }
                 _ => {
                     let mut entries = Vec::new();
                     for kind in &words[2..] {
@@ -262,10 +295,12 @@ mod tests {
                                 node: BrokerId(node),
                                 token: token.parse().expect("a number"),
                             },
-                            _ => Command::Proposals(vec![Proposal {
-                                epoch: ControllerEpoch(node),
-                                payload: Bytes::new(),
-                            }]),
+                            _ => {
+                                let proposal =
+                                    Proposal { epoch: ControllerEpoch(node), payload: Bytes::new() };
+                                let count = token.parse::<usize>().expect("a number").max(1);
+                                Command::Proposals(vec![proposal; count])
+                            }
                         };
                         let payload = EntryPayload::Normal(command);
                         entries.push(Entry { log_id: log_id(number(1), index), payload });
@@ -283,7 +318,7 @@ mod tests {
                     Output::LeaderIs { leader: Some(leader), epoch } => format!("it is {leader} in {epoch}"),
                     Output::LeaderIs { leader: None, .. } => "it is nobody".to_owned(),
                     Output::Committed(entry) => format!("{} of {}", entry.index, entry.epoch),
-                    Output::Snapshot(_) => "snapshot".to_owned(),
+                    Output::Snapshot(it) => format!("snapshot to {}", it.position.next_index),
                 })
                 .collect();
             text += &format!("{line}: {}\n", shown.join(", "));
@@ -359,6 +394,36 @@ mod tests {
                 view 4 none: it is nobody
                 view 4 3: 
                 apply 4 c3.0: it is 3 in 3
+            "#]],
+        );
+    }
+
+    #[test]
+    fn a_snapshot_is_at_an_entry_of_the_raft_and_what_the_node_has_beyond_it_is_not_told_again() {
+        check(
+            "view 3 2
+             apply 3 c2.0 p1.3 p1.2
+             offer 2
+             offer 4
+             reborn
+             view 3 2
+             apply 3 p1.2
+             apply 3 p1
+             offer 6
+             reborn
+             offer 6",
+            expect![[r#"
+                view 3 2: 
+                apply 3 c2.0 p1.3 p1.2: 0 of 1, 1 of 1, 2 of 1, 3 of 1, 4 of 1, it is 2 in 1
+                newer true: offer 2: 
+                newer true: offer 4: 
+                at Some(1): reborn: snapshot to 4
+                view 3 2: it is 2 in 1
+                apply 3 p1.2: 4 of 1
+                apply 3 p1: 5 of 1
+                newer true: offer 6: 
+                at Some(4): reborn: snapshot to 6
+                newer false: offer 6: 
             "#]],
         );
     }

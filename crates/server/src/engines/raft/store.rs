@@ -1,6 +1,6 @@
 //! The Raft's log and vote as openraft wants them: readable at once from memory, on disk when it is told so.
 //!
-//! All entries since the last snapshot are in memory. Metadata are small, and followers that were away read them from here.
+//! All entries since the last snapshot, and a few before, are in memory. Metadata are small, and followers that were away read them from here.
 
 use std::{
     cell::RefCell,
@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 
 use super::{
     disk::Job,
+    snapshot::RaftSnapshot,
     types::{Entry, Types, from_ballot, from_point, size_of, to_ballot, to_point, to_stored},
     vote::Kept,
 };
@@ -37,8 +38,10 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    pub(super) fn new(entries: VecDeque<Entry>, kept: Kept) -> Self {
+    pub(super) fn new(mut entries: VecDeque<Entry>, kept: Kept) -> Self {
         let after_purged = kept.purged.map_or(0, |it| it.index + 1);
+        // It was noted that they are given up, and a crash came before they were.
+        while entries.pop_front_if(|it| it.log_id.index < after_purged).is_some() {}
         Self { first: entries.front().map_or(after_purged, |it| it.log_id.index), entries, kept }
     }
 
@@ -110,6 +113,16 @@ impl Store {
     #[cfg(test)]
     pub(super) fn crash(&self) {
         let _ = self.disk.send(Job::Crash);
+    }
+
+    /// Waits until a snapshot is on disk. Tells whether there was room for it, which `waits` waits for.
+    pub(super) async fn keep_snapshot(&self, snapshot: &RaftSnapshot, waits: bool) -> Result<bool, AnyError> {
+        let end = snapshot.applied.map_or(0, |it| it.index + 1);
+        let (done, is_done) = oneshot::channel();
+        let gone = || AnyError::error("the disk of the metadata log has failed");
+        let job = Job::Snapshot { kept: snapshot.to_kept(), end, waits, done };
+        self.disk.send(job).map_err(|_| gone())?;
+        is_done.await.map_err(|_| gone())
     }
 
     /// Waits until it is done; the disk has failed if it is not.

@@ -158,21 +158,7 @@ fn encode(payload: &EntryPayload<Types>) -> Bytes {
         EntryPayload::Blank => out.put_u8(BLANK),
         EntryPayload::Membership(membership) => {
             out.put_u8(MEMBERSHIP);
-            let configs = membership.get_joint_config();
-            out.put_u32(configs.len() as u32);
-            for config in configs {
-                out.put_u32(config.len() as u32);
-                config.iter().for_each(|id| out.put_u64(*id));
-            }
-            let nodes: Vec<_> = membership.nodes().collect();
-            out.put_u32(nodes.len() as u32);
-            for (id, address) in nodes {
-                out.put_u64(*id);
-                out.put_slice(address.directory.as_bytes());
-                out.put_u16(address.port);
-                out.put_u32(address.host.len() as u32);
-                out.put_slice(address.host.as_bytes());
-            }
+            encode_membership(&mut out, membership);
         }
         EntryPayload::Normal(Command::Claim { node, token }) => {
             out.put_u8(CLAIM);
@@ -191,6 +177,24 @@ fn encode(payload: &EntryPayload<Types>) -> Bytes {
         }
     }
     out.freeze()
+}
+
+pub(crate) fn encode_membership(out: &mut BytesMut, membership: &Membership<u64, Address>) {
+    let configs = membership.get_joint_config();
+    out.put_u32(configs.len() as u32);
+    for config in configs {
+        out.put_u32(config.len() as u32);
+        config.iter().for_each(|id| out.put_u64(*id));
+    }
+    let nodes: Vec<_> = membership.nodes().collect();
+    out.put_u32(nodes.len() as u32);
+    for (id, address) in nodes {
+        out.put_u64(*id);
+        out.put_slice(address.directory.as_bytes());
+        out.put_u16(address.port);
+        out.put_u32(address.host.len() as u32);
+        out.put_slice(address.host.as_bytes());
+    }
 }
 
 fn decode(mut from: Bytes) -> Result<EntryPayload<Types>, EntryError> {
@@ -218,7 +222,7 @@ fn decode(mut from: Bytes) -> Result<EntryPayload<Types>, EntryError> {
     Ok(payload)
 }
 
-fn decode_membership(from: &mut Bytes) -> Result<Membership<u64, Address>, EntryError> {
+pub(crate) fn decode_membership(from: &mut Bytes) -> Result<Membership<u64, Address>, EntryError> {
     let mut configs = Vec::new();
     for _ in 0..from.try_get_u32()? {
         let mut config = BTreeSet::new();

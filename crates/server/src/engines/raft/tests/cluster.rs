@@ -18,15 +18,20 @@ use bytes::Bytes;
 use klamm_log::Files;
 use klamm_model::{BrokerId, ControllerEpoch};
 use klamm_quorum::{
-    Entry, Input, Output, Proposer,
+    Entry, Filter, Input, Output, Proposer, Snapshot,
     contract::{Engines, Witness},
+    raft_log::DIRECTORY,
+    snapshot::FILE_NAME,
 };
 use klamm_wire::{Greeting, GreetingPurpose};
 use uuid::Uuid;
 
 use crate::engines::{
     Engine, Order, Orders, QuorumLink,
-    raft::{Greet, Member, OpenedRaft, RaftConfig, RaftError, Setup, data_dir, disk, driver, open, vote},
+    raft::{
+        Greet, Member, OpenedRaft, RaftConfig, RaftError, Setup, data_dir, disk, driver, open,
+        snapshot::RaftSnapshot, vote,
+    },
 };
 
 /// Nothing that a test waits for takes longer, also on a machine with other things to do.
@@ -66,6 +71,9 @@ pub(super) struct Told {
     /// How many entries it had been told when it first heard whom to ask.
     pub(super) live_at: Option<usize>,
     pub(super) resigned_count: usize,
+    /// The newest snapshot.
+    pub(super) snapshot: Option<Snapshot>,
+    filter: Filter,
     proposer: Option<Proposer>,
 }
 
@@ -170,6 +178,7 @@ impl Cluster {
             world: disk::World {
                 files: Arc::clone(&opened.files),
                 data_dir: data_dir(&opened.files),
+                snapshot_end: opened.snapshot_end(),
                 operated: Box::new({
                     let pause = pause.clone();
                     move |_, _| pause()
@@ -261,6 +270,18 @@ impl Cluster {
         }
     }
 
+    /// Looks again and again, for nobody tells of it.
+    pub(super) fn until_on_disk(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let began = Instant::now();
+        while !is_so(self) {
+            assert!(began.elapsed() < PATIENCE, "{what}: not after {PATIENCE:?}");
+            if let Some((id, output)) = self.hear(Duration::from_millis(10)) {
+                self.witness.saw(id, &output);
+                self.note(id, output);
+            }
+        }
+    }
+
     fn note(&mut self, id: BrokerId, output: Output) {
         let told = self.told.get_mut(&id).expect("it runs");
         match output {
@@ -281,13 +302,39 @@ impl Cluster {
                     told.live_at.get_or_insert(told.entries.len());
                 }
             }
-            Output::Committed(entry) => told.entries.push(entry),
-            Output::Snapshot(_) => panic!("nobody makes snapshots"),
+            Output::Committed(entry) => {
+                told.filter.take(&entry).expect("entries are in order");
+                told.entries.push(entry);
+            }
+            Output::Snapshot(snapshot) => {
+                told.filter = Filter::at(snapshot.position);
+                told.snapshot = Some(snapshot);
+            }
         }
     }
 
     fn input(&self, id: BrokerId, input: Input) {
         self.sites[&id].running.as_ref().expect("it runs").engine.tell(Order::Input(input));
+    }
+
+    /// A node offers this as its state after all that it was told.
+    pub(super) fn offer(&self, id: BrokerId, state: &[u8]) {
+        let position = self.told[&id].filter.position();
+        let state = Bytes::copy_from_slice(state);
+        self.input(id, Input::OfferSnapshot(Snapshot { position, state }));
+    }
+
+    /// Where a node is.
+    pub(super) fn next_index(&self, id: BrokerId) -> u64 {
+        self.told[&id].filter.position().next_index
+    }
+
+    /// The first entry of the Raft that a node has on its disk, and the first that is not in its snapshot, as soon as the snapshot is another than before.
+    pub(super) fn kept(&self, id: BrokerId) -> Option<(u64, u64)> {
+        let purged = vote::read(&self.path(id)).expect("it can be read")?.purged;
+        let contents = std::fs::read(self.path(id).join(DIRECTORY).join(FILE_NAME)).ok()?;
+        let snapshot = RaftSnapshot::from_bytes(contents.into()).expect("it is whole");
+        Some((purged.map_or(0, |it| it.index + 1), snapshot.meta().last_log_id.map_or(0, |it| it.index + 1)))
     }
 
     /// Somebody leads; who.

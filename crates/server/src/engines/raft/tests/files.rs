@@ -33,6 +33,8 @@ impl StoreBuilder<Types, Store, Machine, tempfile::TempDir> for Builder {
         let world = disk::World {
             data_dir: data_dir(&files),
             files,
+            // The suite gives up entries of which there is no snapshot.
+            snapshot_end: u64::MAX,
             operated: Box::new(|_, _| {}),
             voted: Box::new(|_| {}),
             // The suite drops its directory first.
@@ -43,7 +45,7 @@ impl StoreBuilder<Types, Store, Machine, tempfile::TempDir> for Builder {
         store.ask(Job::Start).await.expect("it starts");
         let mut seat = Seat::new(BrokerId(0), Box::new(|_| {}));
         seat.offer(Snapshot { position: Position::default(), state: bytes::Bytes::new() });
-        let machine = Machine::new(std::rc::Rc::new(std::cell::RefCell::new(seat)));
+        let machine = Machine::new(std::rc::Rc::new(std::cell::RefCell::new(seat)), store.clone(), None);
         Ok((place, store, machine))
     }
 }
