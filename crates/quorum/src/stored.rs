@@ -153,10 +153,10 @@ pub(crate) fn read_all(log: &Log, read: ReadFile<'_>) -> Result<VecDeque<Stored>
     Ok(entries)
 }
 
-/// Gives the offset after the last batch.
+/// Gives the offset after the last whole batch: a read ends anywhere in one, and the next begins with it.
 fn read_run(run: &Bytes, mut at: Offset, entries: &mut VecDeque<Stored>) -> Result<Offset, StoredError> {
     let mut scratch = Vec::new();
-    for view in Batches::new(run, Tail::MustBeComplete) {
+    for view in Batches::new(run, Tail::MayBeTruncated) {
         let damaged = |problem| StoredError::Batch { at, problem };
         let none = |what| StoredError::NoEntry { at, what };
         let view = view.map_err(damaged)?;

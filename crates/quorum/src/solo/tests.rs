@@ -174,6 +174,26 @@ fn a_start_tells_everything_again_and_leads_under_the_next_epoch() {
 }
 
 #[test]
+fn a_log_that_is_read_in_several_pieces_is_read_whole() {
+    let mut rig = Rig::new(10);
+    rig.settle();
+    let mut proposer = Proposer::new(ControllerEpoch(1));
+    for number in 0..200_u8 {
+        rig.propose(proposer.propose(&vec![number; 27_000 + usize::from(number)]));
+    }
+    let before = rig.settle();
+    // A stop in order: the start has no reason to look at the batches, and so does not know where they end.
+    let mut effects = Vec::new();
+    rig.solo.stop(&mut effects);
+    rig.take(effects);
+    rig.settle();
+    rig.start_again().expect("the log recovers");
+    let mut after = rig.settle();
+    assert_eq!(after.split_off(after.len() - 2), leads(2));
+    assert_eq!(before, after);
+}
+
+#[test]
 fn proposals_of_an_older_epoch_are_forgotten() {
     let mut rig = Rig::new(3);
     rig.settle();
