@@ -17,6 +17,7 @@ use crate::record::{self, Record};
 mod brokers;
 mod command;
 mod configs;
+mod durability;
 mod elections;
 mod leaders;
 mod new_partitions;
@@ -31,6 +32,7 @@ pub use brokers::PRODUCER_ID_BLOCK;
 pub use command::*;
 pub use topics::PARTITIONS_OF_REQUEST_MAX;
 
+use elections::Elections;
 use sessions::Sessions;
 
 /// What an operator may set.
@@ -117,13 +119,19 @@ impl Controller {
         self.sessions.observe(now);
         let expired = self.sessions.expired(now, &self.image);
         if !expired.is_empty() {
-            return elections::fence(&self.image, &expired);
+            self.sessions.gave_up(&expired);
+            return self.elections().fence(&expired);
         }
         // An earlier controller may have failed between two entries of one decision.
         if std::mem::replace(&mut self.is_checked, true) {
             return Vec::new();
         }
-        elections::elect(&self.image)
+        self.elections().elect()
+    }
+
+    /// The rules of elections, for the cluster after everything appended.
+    fn elections(&self) -> Elections<'_> {
+        Elections::new(&self.image, &self.config.given)
     }
 
     /// Takes decided records for given, and gives the payloads to propose, in this order and before those of any later decision. There is more than one only where

@@ -3,8 +3,8 @@
 //! A clone is a few counted pointers, whatever the cluster's size, and never changes afterwards: whoever holds one reads a consistent cluster without a lock. A
 //! change copies only the path to what it changes. Equal records in equal order give equal images on every node; nothing else goes in.
 //!
-//! Invariants: a partition's leader, if any, is in its in-sync set; the in-sync set is never empty and within the replicas, and so is what a reassignment adds
-//! and removes; a topic's partitions are numbered without gaps; a name belongs to one topic.
+//! Invariants: a partition's leader, if any, is in its in-sync set; the in-sync set and those eligible beside it have nobody in common and are within the
+//! replicas, and so is what a reassignment adds and removes; a topic's partitions are numbered without gaps; a name belongs to one topic.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -43,6 +43,8 @@ pub struct Image {
     cluster_id: Option<Arc<str>>,
     next_producer_id: ProducerId,
     brokers: OrdMap<BrokerId, Arc<Broker>>,
+    /// The data directories of brokers that were unregistered, as they were then.
+    unregistered: OrdMap<BrokerId, Uuid>,
     topics: OrdMap<TopicId, Arc<Topic>>,
     names: OrdMap<Arc<str>, TopicId>,
     /// How the names look that could look like others.
@@ -52,6 +54,8 @@ pub struct Image {
     partition_count: u64,
     broker_configs: OrdMap<ConfigResource, Overrides>,
     quotas: OrdMap<QuotaEntity, Arc<BTreeMap<String, QuotaValue>>>,
+    /// Where somebody last changed when brokers sync, for topics that do not say so themselves.
+    flush_changed: Option<u64>,
 }
 
 /// A registered broker.
@@ -69,6 +73,8 @@ pub struct Broker {
     pub listeners: Vec<Listener>,
     /// Where it stands.
     pub rack: Option<String>,
+    /// By what it was given at start, it waits for no disk where a topic does not ask for that.
+    pub is_relaxed: bool,
     /// Whether it takes part.
     pub state: BrokerState,
 }
@@ -96,6 +102,8 @@ pub struct Topic {
     pub partitions: Vector<Arc<Partition>>,
     /// What was set for it.
     pub configs: Overrides,
+    /// The metadata offset at which somebody last changed when it is synced, since it was created.
+    pub flush_changed: Option<u64>,
 }
 
 impl Topic {
@@ -115,9 +123,15 @@ impl Topic {
 pub struct Partition {
     /// Where its replicas are, the preferred leader first.
     pub replicas: Vec<BrokerId>,
-    /// Which of them have all committed records. The last one stays here when it dies, because nobody else may lead in its place.
+    /// Which of them are in sync: a record is committed when they all have it. Empty at times where nobody leads.
     pub isr: Vec<BrokerId>,
-    /// Who leads; `None` while no member of the in-sync set can.
+    /// Which others have all committed records (KIP-966): they left when fewer than `min.insync.replicas` stayed, and without that many nothing is committed.
+    pub elr: Vec<BrokerId>,
+    /// Who had all committed records when last somebody had; the last leader, where nobody leads.
+    pub last_known_elr: Vec<BrokerId>,
+    /// A leader was elected that may lack committed records, and not all replicas have come to follow it or its successors.
+    pub recovering: bool,
+    /// Who leads; `None` while nobody can who is in sync or eligible.
     pub leader: Option<BrokerId>,
     /// Counts the leaders.
     pub leader_epoch: LeaderEpoch,
@@ -170,6 +184,11 @@ impl Image {
     /// One registered broker.
     pub fn broker(&self, id: BrokerId) -> Option<&Arc<Broker>> {
         self.brokers.get(&id)
+    }
+
+    /// The data directory of a broker that was unregistered, if it has not come back.
+    pub fn unregistered(&self, id: BrokerId) -> Option<Uuid> {
+        self.unregistered.get(&id).copied()
     }
 
     /// All registered brokers by number, the fenced ones too.
@@ -243,6 +262,11 @@ impl Image {
     /// How many partitions there are.
     pub fn partition_count(&self) -> u64 {
         self.partition_count
+    }
+
+    /// The metadata offset at which somebody last changed when brokers sync.
+    pub fn flush_changed(&self) -> Option<u64> {
+        self.flush_changed
     }
 
     /// What was set for a topic, a broker or all brokers.

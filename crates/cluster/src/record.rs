@@ -121,6 +121,8 @@ pub struct RegisterBroker {
     pub listeners: Vec<Listener>,
     /// Where it stands.
     pub rack: Option<String>,
+    /// By what it was given at start, it waits for no disk where a topic does not ask for that.
+    pub is_relaxed: bool,
 }
 
 /// An address of a broker.
@@ -164,6 +166,12 @@ pub struct PartitionChange {
     pub adding: Option<Vec<BrokerId>>,
     /// Which of the replicas are to go by a reassignment.
     pub removing: Option<Vec<BrokerId>>,
+    /// Who is out of the in-sync set and has all committed records nevertheless.
+    pub elr: Option<Vec<BrokerId>>,
+    /// Who was eligible last.
+    pub last_known_elr: Option<Vec<BrokerId>>,
+    /// Whether a leader was elected that may lack committed records, and not everybody follows it yet.
+    pub recovering: Option<bool>,
 }
 
 /// What a config belongs to.
@@ -260,12 +268,13 @@ impl Record {
                 out.number(controller.0);
             }),
             Self::Cluster { id } => out.record(1, 0, |out| out.text(id)),
-            Self::RegisterBroker(it) => out.record(2, 0, |out| {
+            Self::RegisterBroker(it) => out.record(2, 1, |out| {
                 out.number(it.id.0);
                 out.uuid(it.incarnation);
                 out.uuid(it.directory);
                 out.list(&it.listeners, Writer::listener);
                 out.option(it.rack.as_deref(), Writer::text);
+                out.byte(it.is_relaxed.into());
             }),
             Self::BrokerState { id, epoch, state } => out.record(3, 0, |out| {
                 out.number(id.0);
@@ -287,7 +296,7 @@ impl Record {
                 out.brokers(isr);
                 out.option(*leader, |out, leader| out.number(leader.0));
             }),
-            Self::PartitionChange(it) => out.record(8, 1, |out| {
+            Self::PartitionChange(it) => out.record(8, 2, |out| {
                 out.partition(it.partition);
                 out.number(it.partition_epoch.0);
                 out.option(it.leader, |out, leader| out.option(leader, |out, leader| out.number(leader.0)));
@@ -296,6 +305,9 @@ impl Record {
                 out.option(it.replicas.as_deref(), Writer::brokers);
                 out.option(it.adding.as_deref(), Writer::brokers);
                 out.option(it.removing.as_deref(), Writer::brokers);
+                out.option(it.elr.as_deref(), Writer::brokers);
+                out.option(it.last_known_elr.as_deref(), Writer::brokers);
+                out.option(it.recovering, |out, it| out.byte(it.into()));
             }),
             Self::Config { resource, key, value } => out.record(9, 0, |out| {
                 out.resource(*resource);
@@ -326,6 +338,8 @@ impl Record {
                 directory: fields.uuid()?,
                 listeners: fields.list(Reader::listener)?,
                 rack: fields.option(Reader::text)?,
+                // Since version 1.
+                is_relaxed: !fields.is_empty() && fields.flag()?,
             }),
             3 => Self::BrokerState {
                 id: fields.broker()?,
@@ -351,6 +365,10 @@ impl Record {
                 // Since version 1.
                 adding: fields.added_option(|fields| fields.list(Reader::broker))?,
                 removing: fields.added_option(|fields| fields.list(Reader::broker))?,
+                // Since version 2.
+                elr: fields.added_option(|fields| fields.list(Reader::broker))?,
+                last_known_elr: fields.added_option(|fields| fields.list(Reader::broker))?,
+                recovering: fields.added_option(Reader::flag)?,
             }),
             9 => Self::Config {
                 resource: fields.resource()?,

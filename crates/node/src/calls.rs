@@ -320,11 +320,17 @@ impl Node {
                 directory: self.config.directory,
                 listeners,
                 rack: self.config.rack.clone(),
+                is_relaxed: self.is_relaxed_at_start(),
             },
             cluster_id: self.config.cluster_id.clone(),
-            previous_epoch: self.config.previous_epoch,
+            previous_epoch: self.previous_epoch(),
         });
         self.call(now, &command, Own::Register, out);
+    }
+
+    fn previous_epoch(&self) -> Option<BrokerEpoch> {
+        let known = self.image.broker(self.config.broker_id).map(|it| it.epoch);
+        self.config.previous_epoch.or(known.filter(|_| self.sabotage.crash_counts_as_stop))
     }
 
     pub(crate) fn call_heartbeat(&mut self, now: Now, epoch: BrokerEpoch, out: &mut Vec<Effect>) {
@@ -428,8 +434,16 @@ impl Node {
             _ => BTreeMap::new(),
         };
         for (key, proposal) in proposals {
+            let applied = self.image.partition(*key).map(|it| it.partition_epoch);
             let Some(hosted) = self.hosted.get_mut(key) else { continue };
             let answer = match (answers.get(key), reply) {
+                // Whoever left may be eligible, and nothing be committed without them: that is told by the metadata only.
+                (Some(Ok(answer)), _)
+                    if answer.isr.len() < hosted.replica.in_sync().len()
+                        && applied < Some(answer.partition_epoch) =>
+                {
+                    Err(IsrRefused::Unknown)
+                }
                 (Some(Ok(answer)), _) => Ok(IsrChange {
                     isr: answer.isr.clone(),
                     leader_epoch: answer.leader_epoch,

@@ -412,6 +412,7 @@ fn register(request: &BrokerRegistrationRequest) -> Result<Register, ErrorCode> 
                 .map(|it| Listener { name: it.name.clone(), host: it.host.clone(), port: it.port })
                 .collect(),
             rack: request.rack.clone(),
+            is_relaxed: request.features.iter().any(|it| it.name == RELAXED),
         },
         cluster_id: Some(request.cluster_id.clone()).filter(|id| !id.is_empty()),
         previous_epoch: (request.previous_broker_epoch >= 0)
@@ -533,6 +534,9 @@ fn create_request(command: &CreateTopics) -> CreateTopicsRequest {
     CreateTopicsRequest { topics, validate_only: command.validate_only, ..Default::default() }
 }
 
+/// Said among the features of a broker that was started with settings by which topics are not synced at once: the request has no other place for it.
+const RELAXED: &str = "klamm.relaxed";
+
 fn registration_request(register: &Register) -> BrokerRegistrationRequest {
     let broker = &register.broker;
     BrokerRegistrationRequest {
@@ -552,7 +556,16 @@ fn registration_request(register: &Register) -> BrokerRegistrationRequest {
         rack: broker.rack.clone(),
         log_dirs: vec![broker.directory],
         previous_broker_epoch: register.previous_epoch.map_or(-1, |epoch| epoch.0),
+        features: broker.is_relaxed.then(relaxed).into_iter().collect(),
         ..Default::default()
+    }
+}
+
+fn relaxed() -> broker_registration::Feature {
+    broker_registration::Feature {
+        name: RELAXED.to_owned(),
+        min_supported_version: 1,
+        max_supported_version: 1,
     }
 }
 

@@ -72,8 +72,8 @@ enum Session {
 }
 
 impl Followers {
-    pub(crate) fn next_wake(&self) -> Option<Tick> {
-        let lines = self.lines.values().filter(|line| line.wants_to_send());
+    pub(crate) fn next_wake(&self, is_registered: bool) -> Option<Tick> {
+        let lines = self.lines.values().filter(|line| is_registered && line.wants_to_send());
         let refused = self.backing_off.keys().next().map(|(at, _)| *at);
         lines.filter_map(|line| line.not_before).chain(refused).min()
     }
@@ -160,6 +160,10 @@ impl Node {
             }
         }
         let epoch = self.my_epoch();
+        // What this process says it has, it says under its registration: the controller goes by what held from there on (docs/decisions/0006).
+        if epoch.is_none() {
+            return;
+        }
         let leaders: Vec<BrokerId> = self.followers.lines.keys().copied().collect();
         for leader in leaders {
             let line = &self.followers.lines[&leader];

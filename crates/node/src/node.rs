@@ -290,7 +290,7 @@ impl Node {
             // Without a controller there is nobody to show a sign of life to; a new one is told of by an event.
             self.membership.next_wake().filter(|_| self.metadata.controller_id().is_some()),
             self.metadata.next_wake(),
-            self.followers.next_wake(),
+            self.followers.next_wake(self.my_epoch().is_some()),
             self.coordinators.next_wake(),
         ]
         .into_iter()

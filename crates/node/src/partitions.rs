@@ -81,8 +81,8 @@ fn state(partition: &Partition) -> PartitionState {
         partition_epoch: partition.partition_epoch,
         isr: partition.isr.clone(),
         replicas: partition.replicas.clone(),
-        // No unclean leader is ever elected yet.
-        unclean: false,
+        others_eligible: !partition.elr.is_empty(),
+        unclean: partition.recovering,
     }
 }
 
@@ -137,6 +137,12 @@ impl Node {
             self.cleaner.expect_work();
         }
         log_config
+    }
+
+    /// Whether what was given at start has topics synced only by and by, where nothing else says when.
+    pub(crate) fn is_relaxed_at_start(&self) -> bool {
+        let given = Layers { broker: None, cluster: None, given: &self.config.given.set };
+        NodeConfig::topic_defaults(given).flush != FlushSetting::Synced
     }
 
     pub(crate) fn topic_config(&self, topic: &Topic) -> TopicConfig {
@@ -207,7 +213,8 @@ impl Node {
         let log_config = self.log_config(&config);
         let mut may_lack_from = None;
         let replica_count = partition.replicas.len();
-        let others_have_all = partition.isr.iter().any(|replica| *replica != self.config.broker_id);
+        let mut have_all = partition.isr.iter().chain(&partition.elr);
+        let others_have_all = have_all.any(|replica| *replica != self.config.broker_id);
         if others_have_all && self.found.get(&key).is_some_and(|log| !log.damaged().is_empty()) {
             // They have what is missing here: it must neither lead nor be counted.
             self.found.remove(&key);

@@ -445,8 +445,8 @@ fn describe_partition(
         leader_epoch: partition.leader_epoch.0,
         replica_nodes: numbers(&partition.replicas),
         isr_nodes: numbers(&partition.isr),
-        eligible_leader_replicas: Some(Vec::new()),
-        last_known_elr: Some(Vec::new()),
+        eligible_leader_replicas: Some(numbers(&partition.elr)),
+        last_known_elr: Some(numbers(&partition.last_known_elr)),
         offline_replicas: standing.offline,
     }
 }

@@ -177,6 +177,7 @@ fn another() -> RegisterBroker {
         directory: Uuid::from_u128(21),
         listeners: Vec::new(),
         rack: None,
+        is_relaxed: false,
     }
 }
 

@@ -149,6 +149,9 @@ impl Script {
             replicas: Some(vec![BrokerId(1), BrokerId(2), BrokerId(3)]),
             adding: None,
             removing: None,
+            elr: None,
+            last_known_elr: None,
+            recovering: None,
         };
         // Each by a controller of its own: a new proposer begins to count again.
         self.epoch += 1;

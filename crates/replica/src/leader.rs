@@ -17,6 +17,8 @@ pub(crate) struct Leader {
     pub(crate) epoch_start: Offset,
     pub(crate) partition_epoch: PartitionEpoch,
     pub(crate) isr: Vec<BrokerId>,
+    /// Others have all committed records, as the metadata say.
+    others_eligible: bool,
     /// How many replicas there are, this one included.
     pub(crate) replica_count: usize,
     /// Empty where the partition has one replica: everything is committed as soon as it is on this disk.
@@ -50,12 +52,14 @@ impl Leader {
             epoch_start,
             partition_epoch: state.partition_epoch,
             isr: Vec::new(),
+            others_eligible: false,
             replica_count: 0,
             followers: Vec::new(),
             proposals: Proposals::default(),
         };
         leader.adopt_replicas(me, now, &state.replicas);
         leader.adopt_isr(now, state.partition_epoch, &state.isr);
+        leader.adopt_eligible(state.others_eligible);
         leader
     }
 
@@ -89,6 +93,12 @@ impl Leader {
         }
     }
 
+    /// Whether others have all committed records, under the partition epoch that was adopted last. Whoever says that they have means that nothing is committed
+    /// now; which `min.insync.replicas` this broker goes by does not matter then.
+    pub(crate) fn adopt_eligible(&mut self, others_eligible: bool) {
+        self.others_eligible = others_eligible;
+    }
+
     /// The log ends here, perhaps lower than before: records copied as a follower may fail to be written after this replica
     /// took over. Its epoch then starts lower; and those who hold the lost records do not hold what gets their offsets next.
     pub(crate) fn forget_above(&mut self, end: Offset) {
@@ -108,7 +118,7 @@ impl Leader {
     }
 
     pub(crate) fn enough_in_sync(&self, config: ReplicaConfig) -> bool {
-        self.in_sync_needed(config) <= self.isr.len()
+        self.in_sync_needed(config) <= self.isr.len() && !self.others_eligible
     }
 
     /// Below this every member of the maximal in-sync set has everything, `own_end` being what counts on this replica's disk.

@@ -139,6 +139,7 @@ impl Replica {
         if leader.partition_epoch < state.partition_epoch {
             leader.adopt_isr(now, state.partition_epoch, &state.isr);
         }
+        leader.adopt_eligible(state.others_eligible);
         self.progress_of_high_watermark()
     }
 

@@ -13,6 +13,8 @@ pub struct PartitionState {
     pub partition_epoch: PartitionEpoch,
     /// The committed in-sync replicas.
     pub isr: Vec<BrokerId>,
+    /// Others, who are not in sync, have all committed records too (KIP-966): as long as they are told to, nothing more is committed without them.
+    pub others_eligible: bool,
     /// Every broker that is to hold the partition.
     pub replicas: Vec<BrokerId>,
     /// Whether this leader was elected although it may lack committed records. Followers then cut their logs back even below
@@ -58,6 +60,8 @@ pub struct Sabotage {
     pub forget_damage: bool,
     /// Coordinators answer when their records are appended, and not when they are committed.
     pub answer_before_committed: bool,
+    /// A process that crashed says that it was stopped.
+    pub crash_counts_as_stop: bool,
     /// Every record is old enough to be deleted, those of the segment that grows too.
     pub retention_ignores_age: bool,
 }

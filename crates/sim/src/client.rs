@@ -67,6 +67,8 @@ pub struct TopicPlan {
     pub replication_factor: i16,
     /// `min.insync.replicas`.
     pub min_isr: u32,
+    /// Nobody waits for the disk: `flush.messages` is large.
+    pub is_relaxed: bool,
     /// When it is created.
     pub created_at: u64,
 }

@@ -60,6 +60,8 @@ pub struct Machine {
 pub struct Process {
     /// Which run of which machine.
     pub life: Life,
+    /// What it registers with.
+    pub incarnation: Uuid,
     /// The code under test.
     pub node: Node,
     /// What it published last.
@@ -138,6 +140,7 @@ impl Machine {
         }
         self.process = Some(Process {
             life,
+            incarnation,
             node,
             view: None,
             is_open: false,

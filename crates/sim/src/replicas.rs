@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use klamm_cluster::{Image, record};
+use klamm_cluster::{Image, image::Partition, record};
 use klamm_log::{DiskAction, DiskOp, Prefix};
-use klamm_model::{BatchHeader, LeaderEpoch, Offset, TopicId, TopicPartition};
+use klamm_model::{BatchHeader, BrokerId, LeaderEpoch, Offset, TopicId, TopicPartition};
 use klamm_node::Node;
 use klamm_quorum::{Entry, Filter, Output, Verdict};
 use klamm_replica::{Replica, Role};
@@ -298,7 +298,21 @@ impl Replicas {
                 Some(None) => coverage.count("leader lost"),
                 None => {}
             }
-            let before = self.image.partition(change.partition).map_or(0, |partition| partition.isr.len());
+            let partition = self.image.partition(change.partition);
+            if let Some(Some(leader)) = change.leader {
+                let is = |set: fn(&Partition) -> &Vec<BrokerId>| {
+                    partition.is_some_and(|it| set(it).contains(&leader))
+                };
+                match (is(|it| &it.isr), is(|it| &it.elr)) {
+                    (true, _) => {}
+                    (false, true) => coverage.count("leader elected who was eligible"),
+                    (false, false) => coverage.count("leader elected who may lack records"),
+                }
+            }
+            if change.elr.as_ref().is_some_and(|elr| !elr.is_empty()) {
+                coverage.count("eligible leader replicas");
+            }
+            let before = partition.map_or(0, |partition| partition.isr.len());
             match change.isr.as_ref().map(Vec::len) {
                 Some(now) if now < before => coverage.count("in-sync set shrunk"),
                 Some(now) if before < now => coverage.count("in-sync set grown"),
@@ -322,6 +336,11 @@ impl Replicas {
         let committed = self.ledgers.get(&partition).into_iter().flatten();
         let bytes = committed.filter_map(|batch| self.originals.bytes(partition, batch.base, batch.epoch));
         bytes.flatten().copied().collect()
+    }
+
+    /// Whether the controller knows this process of a machine, and not an earlier one.
+    pub fn is_registered(&self, node: usize, incarnation: uuid::Uuid) -> bool {
+        self.image.broker(crate::broker_id(node)).is_some_and(|it| it.incarnation == incarnation)
     }
 
     /// The metadata that a node has applied, if it runs.

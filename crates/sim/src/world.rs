@@ -25,7 +25,7 @@ use crate::{
     dice::Dice,
     disk::{DiskSabotage, Loss},
     engine::{Engine, EngineSabotage, Step},
-    faults::{Fault, Plan},
+    faults::{AWAY, Fault, Plan},
     machine::{Machine, Settings},
     network::{Arrival, ConnectionSide, Network, Party, Question, joined},
     originals,
@@ -181,6 +181,8 @@ struct World {
     topics: Vec<TopicPlan>,
     heals_at: u64,
     is_healed: bool,
+    /// Until then nothing goes wrong that has not already.
+    calm_until: u64,
     sabotage: Sabotage,
     event_count: u64,
     /// How much has happened at this moment.
@@ -212,6 +214,8 @@ impl World {
         let clients = draw_clients(&topics, workload, sabotage.client, &mut timeline.dice);
         let drawn = Plan::draw(&mut timeline.dice);
         let plan = if faults.is_empty() { drawn } else { Plan::of(faults) };
+        let is_relaxed = topics.iter().any(|plan| plan.is_relaxed);
+        let plan = if is_relaxed { plan.without_failed_syncs() } else { plan };
         let mut engine = Engine::new(sabotage.engine);
         if timeline.dice.chance(60) {
             engine.set_unrest(Some(timeline.dice.between(SECOND, 6 * SECOND)));
@@ -231,6 +235,7 @@ impl World {
             topics,
             heals_at,
             is_healed: false,
+            calm_until: 0,
             sabotage,
             event_count: 0,
             crowd: (0, 0),
@@ -391,7 +396,7 @@ impl World {
                 self.perform(life, effect, &mut events);
             }
         }
-        let running = std::array::from_fn(|node| self.machines[node].process.is_some());
+        let running = self.with_what_they_had();
         let Self { machines, checker: Checker { replicas, findings, .. }, timeline, .. } = self;
         if let Some(process) = &machines[life.node].process {
             replicas.observe(life, &process.node, running, findings, &mut timeline.coverage);
@@ -684,7 +689,48 @@ impl World {
         self.step(life, Event::Tick);
     }
 
+    /// Which machines run a process that has all that its replicas ever said they have, as far as the metadata know.
+    fn with_what_they_had(&self) -> [bool; NODE_COUNT] {
+        let is_relaxed = self.topics.iter().any(|plan| plan.is_relaxed);
+        std::array::from_fn(|node| {
+            let process = self.machines[node].process.as_ref();
+            process.is_some_and(|process| {
+                !is_relaxed || self.checker.replicas.is_registered(node, process.incarnation)
+            })
+        })
+    }
+
+    /// Whether a machine may end: not where the last one that did is missing still, and topics are relaxed.
+    fn may_end(&self) -> bool {
+        let image = self.checker.replicas.newest_image();
+        let relaxed =
+            self.topics.iter().filter(|plan| plan.is_relaxed).filter_map(|it| image.topic_named(&it.name));
+        let mut partitions = relaxed.flat_map(|topic| &topic.partitions).peekable();
+        if partitions.peek().is_none() {
+            return true;
+        }
+        let takes_part = |node: usize| image.broker(crate::broker_id(node)).is_some_and(|it| it.is_active());
+        let running = self.with_what_they_had();
+        (0..NODE_COUNT).all(|node| running[node] && takes_part(node))
+            && partitions.all(|it| it.isr.len() == it.replicas.len())
+    }
+
+    /// Somebody leads wherever somebody runs who has all committed records.
+    fn look_for_leaders(&mut self) {
+        let image = self.checker.replicas.newest_image();
+        for (at, partition) in image.partitions().filter(|(_, it)| it.leader.is_none()) {
+            let mut have_all = partition.isr.iter().chain(&partition.elr);
+            if have_all.any(|id| self.machines[id.0 as usize].process.is_some()) {
+                let what = format!("{at} has no leader long after the power came back: {partition:?}");
+                self.checker.findings.broken("I25", what);
+            }
+        }
+    }
+
     fn crash(&mut self, node: usize, loss: Loss, down: u64) {
+        if !self.may_end() {
+            return self.timeline.coverage.count("relaxed: a crash too many is left out");
+        }
         let Some(process) = self.machines[node].process.take() else { return };
         let life = process.life;
         let is_prepared = |state| state != TransactionState::Ongoing;
@@ -720,16 +766,25 @@ impl World {
         if self.is_healed && !is_end {
             return;
         }
+        let is_calm = self.timeline.now() < self.calm_until;
+        if is_calm && !is_end && !matches!(fault, Fault::Next | Fault::LookForLeaders) {
+            return;
+        }
         self.timeline.note(format_args!("{fault:?}"));
         match fault {
             Fault::Next => self.next_fault(),
             Fault::Crash { node, loss, down } => self.crash(node, loss, down),
-            Fault::CrashAll { loss } => {
+            Fault::CrashAll { loss, away } => {
+                if away.is_some() {
+                    self.calm_until = self.timeline.now() + AWAY;
+                    self.engine.set_unrest(None);
+                }
                 for node in 0..NODE_COUNT {
                     let down = self.timeline.dice.between(20 * MS, SECOND);
-                    self.crash(node, loss, down);
+                    self.crash(node, loss, if away == Some(node) { AWAY } else { down });
                 }
             }
+            Fault::LookForLeaders => self.look_for_leaders(),
             Fault::CrashLeader { times } => self.crash_leader(times),
             Fault::Pause { node } => self.machines[node].is_paused = self.machines[node].process.is_some(),
             Fault::Resume { node } => self.machines[node].resume(&mut self.timeline),
@@ -782,7 +837,8 @@ impl World {
     fn next_fault(&mut self) {
         let (plan, dice) = (&self.plan, &mut self.timeline.dice);
         let pause = plan.pause(dice);
-        if let Some((name, steps)) = plan.next(dice) {
+        let next = plan.next(dice).filter(|_| self.calm_until <= self.timeline.now());
+        if let Some((name, steps)) = next {
             self.timeline.coverage.count(name);
             for (delay, fault) in steps {
                 self.timeline.after(delay, Happening::Fault(fault));
@@ -970,6 +1026,7 @@ fn draw_topics(timeline: &mut Timeline) -> Vec<TopicPlan> {
         partition_count,
         replication_factor,
         min_isr,
+        is_relaxed: false,
         created_at,
     };
     let min_isr = dice.between(1, 3) as u32;
@@ -982,6 +1039,11 @@ fn draw_topics(timeline: &mut Timeline) -> Vec<TopicPlan> {
     }
     if dice.chance(50) {
         topics.push(plan("late", 1, 3, 1, dice.between(4 * SECOND, 15 * SECOND)));
+    }
+    if dice.chance(25) {
+        for topic in topics.iter_mut().filter(|topic| 1 < topic.replication_factor) {
+            topic.is_relaxed = dice.chance(70);
+        }
     }
     topics
 }

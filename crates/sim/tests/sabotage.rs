@@ -144,6 +144,10 @@ fn cases() -> Vec<Case> {
             60,
             Replica { serve_above_high_watermark: true, ..off },
         ),
+        Case {
+            faults: &["fault: power lost", "fault: leaders crash in quick succession"],
+            ..replica("a crash counts as a stop", &["I7"], 200, Replica { crash_counts_as_stop: true, ..off })
+        },
         replica("forget producer state", &["I14"], 20, Replica { forget_producer_state: true, ..off }),
         disk("sync lies", &["I1"], 60, DiskSabotage { fsync_lies: true, ..DiskSabotage::default() }),
         client("client: number forgotten at a retry", &["I14"], ClientSabotage::ForgetsNumberAtRetry),

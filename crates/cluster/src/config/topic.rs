@@ -149,7 +149,7 @@ impl TopicConfig {
         for (name, value) in overrides {
             config.set(name, value).unwrap_or_else(|error| panic!("a committed config is wrong: {error}"));
         }
-        config.set_flush(overrides, defaults);
+        config.flush = Self::flush(overrides, defaults.flush);
         config
     }
 
@@ -211,15 +211,18 @@ impl TopicConfig {
             "unclean.leader.election.enable" => {
                 self.unclean_leader_election = parse_bool(value) == Some(true)
             }
-            // `flush.*` hold together, see `set_flush`. The others have no reader yet.
+            // `flush.*` hold together, see `flush`. The others have no reader yet.
             _ => {}
         }
         Ok(())
     }
 
     /// The two flush keys make one decision: where each record is to be synced (`flush.messages=1`), an answer waits for that.
-    fn set_flush(&mut self, overrides: &BTreeMap<String, String>, defaults: &Self) {
-        let (default_messages, default_interval_ms) = match defaults.flush {
+    ///
+    /// # Panics
+    /// If an override does not pass [`check`].
+    pub fn flush(overrides: &BTreeMap<String, String>, default: Flush) -> Flush {
+        let (default_messages, default_interval_ms) = match default {
             Flush::Synced => (1, None),
             Flush::Relaxed { messages, interval_ms } => (messages, interval_ms),
         };
@@ -229,7 +232,7 @@ impl TopicConfig {
             None => default_interval_ms,
         };
         let is_synced = messages == 1 || interval_ms == Some(0);
-        self.flush = if is_synced { Flush::Synced } else { Flush::Relaxed { messages, interval_ms } };
+        if is_synced { Flush::Synced } else { Flush::Relaxed { messages, interval_ms } }
     }
 }
 

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use klamm_model::{BrokerEpoch, BrokerId, ProducerId, Tick};
 
+use super::durability::Durability;
 use super::{
     AllocateError, AllocateProducerIds, Controller, Decision, Heartbeat, HeartbeatAnswer, ProducerIdBlock,
-    Register, RegisterError, Reply, StaleBroker, UnknownBroker, elections,
+    Register, RegisterError, Reply, StaleBroker, UnknownBroker,
 };
 use crate::image::Broker;
 use crate::record::{BrokerState, Record};
@@ -29,18 +30,22 @@ impl Controller {
         {
             return Err(RegisterError::OtherCluster { given: given.clone(), ours: ours.to_string() });
         }
-        let mut records = Vec::new();
-        if let Some(known) = self.image.broker(it.broker.id) {
-            if known.directory != it.broker.directory {
+        let mut records = match self.image.broker(it.broker.id) {
+            Some(known) if known.directory != it.broker.directory => {
                 return Err(RegisterError::OtherDirectory { id: known.id });
             }
-            if is_repeated(known, it) {
-                return Ok((records, known.epoch));
+            Some(known) if is_repeated(known, it) => return Ok((Vec::new(), known.epoch)),
+            Some(known) => {
+                // The same data directory, which a lock keeps to one process: the process known so far is gone, and with it whatever it led.
+                let was_stopped = it.previous_epoch == Some(known.epoch);
+                let durability = Durability::of(&self.image, known);
+                self.elections().restart(known.id, |topic| was_stopped || durability.is_synced(topic))
             }
-            // The same data directory, which a lock keeps to one process: the process known so far is gone, and with it whatever it led. Its successor may
-            // have lost records that were not synced, so it comes back under new leader epochs and joins the in-sync sets again once it has caught up.
-            records = elections::leave(&self.image, &BTreeSet::from([known.id]));
-        }
+            // It lives on, or is back with the disk it had: what is known of it may still be of use.
+            None if self.image.unregistered(it.broker.id) == Some(it.broker.directory) => Vec::new(),
+            // Its data directory is another one, and empty.
+            None => self.elections().forget(it.broker.id),
+        };
         records.push(Record::RegisterBroker(it.broker.clone()));
         let offset = self.offset_after(&records);
         Ok((records, BrokerEpoch(i64::try_from(offset).expect("a metadata offset"))))
@@ -61,19 +66,19 @@ impl Controller {
         let (records, state) = match broker.state {
             BrokerState::Fenced if is_caught_up && !it.wants_fence && !it.wants_shutdown => {
                 let mut records = vec![becomes(BrokerState::Active)];
-                records.extend(elections::elect_with(&self.image, it.id));
+                records.extend(self.elections().elect_with(it.id));
                 (records, BrokerState::Active)
             }
             BrokerState::Active | BrokerState::Draining if it.wants_fence => {
-                (elections::fence(&self.image, &only), BrokerState::Fenced)
+                (self.elections().fence(&only), BrokerState::Fenced)
             }
             BrokerState::Active if it.wants_shutdown => {
-                let mut records = elections::leave(&self.image, &only);
+                let mut records = self.elections().leave(&only);
                 records.push(becomes(BrokerState::Draining));
                 (records, BrokerState::Draining)
             }
             BrokerState::Draining if self.sessions.is_drained(it.id, &self.image) => {
-                (elections::fence(&self.image, &only), BrokerState::Fenced)
+                (self.elections().fence(&only), BrokerState::Fenced)
             }
             unchanged => (Vec::new(), unchanged),
         };
@@ -87,7 +92,8 @@ impl Controller {
     pub(super) fn unregister_broker(&self, id: BrokerId) -> Decision {
         let (records, result) = match self.image.broker(id) {
             Some(broker) => {
-                let mut records = elections::leave(&self.image, &BTreeSet::from([id]));
+                // It stays known as one that had records: nobody else may have them.
+                let mut records = self.elections().restart(id, |_| false);
                 records.push(Record::UnregisterBroker { id, epoch: broker.epoch });
                 (records, Ok(()))
             }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::elections::Elections;
 use super::{
     AlterConfigError, AlterConfigs, ConfigChange, ConfigOperation, ConfigTarget, Controller, Decision, Reply,
 };
@@ -36,7 +37,30 @@ impl Controller {
         if it.validate_only {
             records.clear();
         }
+        let settled = self.eligible_after(&records);
+        records.extend(settled);
         Decision { records, reply: Reply::AlterConfigs(answers) }
+    }
+
+    /// Where fewer have to be in sync from now on, records are committed again that those who are eligible do not have.
+    fn eligible_after(&self, changes: &[Record]) -> Vec<Record> {
+        let mut after = self.image.clone();
+        let mut topics = BTreeSet::new();
+        for change in changes {
+            let Record::Config { resource, key, .. } = change else { continue };
+            match resource {
+                _ if key != "min.insync.replicas" => {}
+                ConfigResource::Topic(id) => _ = topics.insert(*id),
+                ConfigResource::BrokerDefault => topics.extend(self.image.topics().map(|it| it.id)),
+                ConfigResource::Broker(_) => {}
+            }
+        }
+        if topics.is_empty() {
+            return Vec::new();
+        }
+        after.apply_entry(self.appended() + 1, self.image.epoch(), changes).expect("they were decided on");
+        Elections::new(&after, &self.config.given)
+            .settle(topics.iter().filter_map(|id| Some(&**after.topic(*id)?)))
     }
 
     fn config_records(&self, change: &ConfigChange) -> Result<Vec<Record>, AlterConfigError> {

@@ -1,108 +1,279 @@
-//! Who leads when brokers come and go. Clean elections only: nobody leads a partition who is not in its in-sync set.
+//! Who leads when brokers come and go, and who else could.
 //!
-//! - A broker that goes leaves the in-sync sets that have other members; of what it led, the first of the replicas that is in sync and takes part becomes leader.
-//! - Where nobody would remain in sync, the set stays as it is and the partition has no leader, until one of the set comes back.
-//! - A new leader starts with those of the in-sync set that take part: everybody in the set has all committed records, so that nothing is lost by it.
+//! Everybody in the in-sync set (ISR) has all committed records. Those who leave it while fewer than `min.insync.replicas` stay still have them all, because
+//! from then on nothing more is committed: they are eligible (ELR, KIP-966). Only one of these two sets leads, so that nothing is lost by an election.
+//!
+//! - A broker that goes leaves the in-sync sets; of what it led, the first of the replicas that is in sync and takes part becomes leader, or else the first that
+//!   is eligible. Where nobody is, the partition has no leader until one of the two sets comes back.
+//! - A process that comes back after a crash keeps its places where it can have lost nothing (docs/decisions/0006), and is out of both sets where it can.
+//! - Where both sets are empty, for all who were in them have crashed and may have lost records, the last leader leads again when it is back: nobody has more.
+//!   The partition is recovering then, until everybody follows: replicas cut back even what they know to be committed.
 //!
 //! Looks at all partitions on each such change: some tens of nanoseconds each, on a rare occasion.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use klamm_model::{BrokerId, LeaderEpoch, PartitionEpoch, TopicPartition};
 
-use crate::image::{Image, Partition};
-use crate::record::{BrokerState, PartitionChange, Record};
+use crate::config::{Layers, TopicConfig};
+use crate::image::{Image, Partition, Topic};
+use crate::record::{BrokerState, ConfigResource, PartitionChange, Record};
 
-/// What makes these brokers fenced. Their state comes last: if a controller fails half-way, the next one finds brokers that take part and are silent.
-pub(super) fn fence(image: &Image, ids: &BTreeSet<BrokerId>) -> Vec<Record> {
-    let mut records = leave(image, ids);
-    let brokers = ids.iter().filter_map(|id| image.broker(*id));
-    records.extend(brokers.map(|it| Record::BrokerState {
-        id: it.id,
-        epoch: it.epoch,
-        state: BrokerState::Fenced,
-    }));
-    records
+/// The rules, for one state of the cluster.
+pub(super) struct Elections<'a> {
+    image: &'a Image,
+    /// Of topics that have no value of their own, where brokers have one.
+    min_isr: Option<u32>,
 }
 
-/// What takes leadership and in-sync membership from these brokers.
-pub(super) fn leave(image: &Image, ids: &BTreeSet<BrokerId>) -> Vec<Record> {
-    image.partitions().filter_map(|(at, partition)| leave_partition(image, ids, at, partition)).collect()
-}
-
-fn leave_partition(
-    image: &Image,
-    ids: &BTreeSet<BrokerId>,
-    at: TopicPartition,
-    partition: &Partition,
-) -> Option<Record> {
-    let leader = partition.leader?;
-    if !partition.isr.iter().any(|id| ids.contains(id)) {
-        return None;
+impl<'a> Elections<'a> {
+    pub(super) fn new(image: &'a Image, given: &BTreeMap<String, String>) -> Self {
+        let cluster = image.configs(ConfigResource::BrokerDefault).map(|it| &**it);
+        let min_isr = Layers { broker: None, cluster, given }.topic_default(MIN_ISR);
+        Self { image, min_isr: min_isr.and_then(|it| it.trim().parse().ok()) }
     }
-    let takes_part = |id: BrokerId| !ids.contains(&id) && is_active(image, id);
-    let staying: Vec<_> = partition.isr.iter().copied().filter(|id| !ids.contains(id)).collect();
-    let next = partition.replicas.iter().copied().find(|id| staying.contains(id) && takes_part(*id));
-    let change = Change {
-        isr: (!staying.is_empty()).then_some(staying),
-        leader: ids.contains(&leader).then_some(next),
-        ..Change::default()
+
+    /// What makes these brokers fenced. Their state comes last: if a controller fails half-way, the next one finds brokers that take part and are silent.
+    pub(super) fn fence(&self, ids: &BTreeSet<BrokerId>) -> Vec<Record> {
+        let mut records = self.leave(ids);
+        let brokers = ids.iter().filter_map(|id| self.image.broker(*id));
+        let taking_part = brokers.filter(|it| it.state != BrokerState::Fenced);
+        records.extend(taking_part.map(|it| Record::BrokerState {
+            id: it.id,
+            epoch: it.epoch,
+            state: BrokerState::Fenced,
+        }));
+        records
+    }
+
+    /// What takes leadership and in-sync membership from these brokers.
+    pub(super) fn leave(&self, ids: &BTreeSet<BrokerId>) -> Vec<Record> {
+        self.change_all(|_, before| {
+            if !before.isr.iter().any(|id| ids.contains(id)) {
+                return None;
+            }
+            let after = Partition { isr: without(&before.isr, ids), ..before.clone() };
+            Some((after, Gone { out: ids.clone(), ..Gone::default() }))
+        })
+    }
+
+    /// What it makes of a broker that its process has ended and another one comes. Of the topics where it is `trusted` it has all that it ever said it has:
+    /// it keeps its places, and leads nothing until it takes part.
+    pub(super) fn restart(&self, id: BrokerId, trusted: impl Fn(&Topic) -> bool) -> Vec<Record> {
+        let only = BTreeSet::from([id]);
+        self.change_all(|topic, before| {
+            if !before.isr.contains(&id) && !before.elr.contains(&id) {
+                return None;
+            }
+            let mut after = before.clone();
+            let mut gone = Gone { out: only.clone(), ..Gone::default() };
+            if trusted(topic) {
+                after.leader = before.leader.filter(|leader| *leader != id);
+            } else {
+                (after.isr, after.elr) = (without(&before.isr, &only), without(&before.elr, &only));
+                gone.lost = Some(id);
+            }
+            Some((after, gone))
+        })
+    }
+
+    /// What this broker had is gone, and who registers under its number is another one.
+    pub(super) fn forget(&self, id: BrokerId) -> Vec<Record> {
+        let only = BTreeSet::from([id]);
+        self.change_all(|_, before| {
+            let mut known = before.isr.iter().chain(&before.elr).chain(&before.last_known_elr);
+            if known.all(|it| *it != id) {
+                return None;
+            }
+            let after = Partition {
+                isr: without(&before.isr, &only),
+                elr: without(&before.elr, &only),
+                last_known_elr: without(&before.last_known_elr, &only),
+                ..before.clone()
+            };
+            Some((after, Gone { out: only.clone(), lost: Some(id), is_forgotten: true }))
+        })
+    }
+
+    /// What gives leaders to partitions that have none and could.
+    pub(super) fn elect(&self) -> Vec<Record> {
+        self.elect_when(|id| is_active(self.image, id))
+    }
+
+    /// The same, as if this broker took part already.
+    pub(super) fn elect_with(&self, joining: BrokerId) -> Vec<Record> {
+        self.elect_when(|id| id == joining || is_active(self.image, id))
+    }
+
+    /// Who is eligible where `min.insync.replicas` has become another: where enough are in sync now, records are committed without the others.
+    pub(super) fn settle(&self, topics: impl Iterator<Item = &'a Topic>) -> Vec<Record> {
+        let partitions = topics.flat_map(|topic| places(topic).map(move |(at, it)| (topic, at, it)));
+        let uneven = partitions.filter(|(_, _, it)| !it.elr.is_empty() || !it.last_known_elr.is_empty());
+        let records = uneven.filter_map(|(topic, at, before)| {
+            difference(at, before, self.settled(topic, before, before.clone(), &Gone::default()))
+        });
+        records.collect()
+    }
+
+    fn elect_when(&self, takes_part: impl Fn(BrokerId) -> bool) -> Vec<Record> {
+        let all = self.image.topics().flat_map(|topic| places(topic).map(move |(at, it)| (topic, at, it)));
+        let leaderless = all.filter(|(_, _, partition)| partition.leader.is_none());
+        leaderless.filter_map(|(topic, at, it)| self.elect_partition(at, topic, it, &takes_part)).collect()
+    }
+
+    /// What gives a leader to a partition that has none; `None` if nobody can lead.
+    pub(super) fn elect_partition(
+        &self,
+        at: TopicPartition,
+        topic: &Topic,
+        before: &Partition,
+        takes_part: impl Fn(BrokerId) -> bool,
+    ) -> Option<Record> {
+        let after = led(before.clone(), takes_part);
+        after.leader?;
+        difference(at, before, self.settled(topic, before, after, &Gone::default()))
+    }
+
+    /// What makes a partition what it is to be, with the sets and the leader that follow from that.
+    pub(super) fn change(
+        &self,
+        at: TopicPartition,
+        topic: &Topic,
+        before: &Partition,
+        after: Partition,
+    ) -> (Partition, Option<Record>) {
+        let after = led(after, |id| is_active(self.image, id));
+        let after = self.settled(topic, before, after, &Gone::default());
+        (after.clone(), difference(at, before, after))
+    }
+
+    fn change_all(&self, change: impl Fn(&Topic, &Partition) -> Option<(Partition, Gone)>) -> Vec<Record> {
+        let mut records = Vec::new();
+        for topic in self.image.topics() {
+            for (at, before) in places(topic) {
+                let Some((after, gone)) = change(topic, before) else { continue };
+                let after = led(after, |id| !gone.out.contains(&id) && is_active(self.image, id));
+                records.extend(difference(at, before, self.settled(topic, before, after, &gone)));
+            }
+        }
+        records
+    }
+
+    /// Who is eligible and who was, once the in-sync set is what it is to be.
+    fn settled(&self, topic: &Topic, before: &Partition, mut after: Partition, gone: &Gone) -> Partition {
+        if after.isr.len() == after.replicas.len() {
+            after.recovering = false;
+        }
+        if self.min_isr(topic, &after) <= after.isr.len() {
+            (after.elr, after.last_known_elr) = (Vec::new(), Vec::new());
+            return after;
+        }
+        let had_all = |id: &BrokerId| before.isr.contains(id) || before.elr.contains(id);
+        let has_all = |id: &BrokerId| had_all(id) && gone.lost != Some(*id) && !after.isr.contains(id);
+        let elr: Vec<_> = after.replicas.iter().copied().filter(has_all).collect();
+        let known = |id: &BrokerId| after.last_known_elr.contains(id) || had_all(id);
+        let is_out = |id: &BrokerId| !after.isr.contains(id) && !elr.contains(id);
+        let last_leader = before.leader.filter(|id| after.isr.is_empty() && after.replicas.contains(id));
+        after.last_known_elr = match last_leader {
+            Some(last) => vec![last],
+            // It stays known who led last.
+            None if after.isr.is_empty() => after.last_known_elr,
+            None => after.replicas.iter().copied().filter(|id| known(id) && is_out(id)).collect(),
+        };
+        let is_forgotten = |id: &BrokerId| gone.is_forgotten && gone.lost == Some(*id);
+        after.last_known_elr.retain(|id| after.replicas.contains(id) && !is_forgotten(id));
+        after.elr = elr;
+        after
+    }
+
+    /// How many must be in sync before anything is committed.
+    fn min_isr(&self, topic: &Topic, partition: &Partition) -> usize {
+        let own = topic.configs.get("min.insync.replicas").and_then(|it| it.trim().parse().ok());
+        let set = own.or(self.min_isr);
+        TopicConfig { min_insync_replicas: set, ..TopicConfig::default() }
+            .min_insync_replicas(partition.target().len())
+    }
+}
+
+/// Whom a change is about.
+#[derive(Default)]
+struct Gone {
+    /// Those who do not take part.
+    out: BTreeSet<BrokerId>,
+    /// It may lack what it had.
+    lost: Option<BrokerId>,
+    /// And nobody will ask it any more.
+    is_forgotten: bool,
+}
+
+/// The broker's key that topics have their default from.
+const MIN_ISR: &str = "min.insync.replicas";
+
+/// A leader who is not in sync any more gives way; where nobody leads, somebody does who can.
+fn led(mut it: Partition, takes_part: impl Fn(BrokerId) -> bool) -> Partition {
+    if it.leader.is_some_and(|leader| it.isr.contains(&leader)) {
+        return it;
+    }
+    let first_of = |it: &Partition, set: &[BrokerId]| {
+        it.replicas.iter().copied().find(|id| set.contains(id) && takes_part(*id))
     };
-    Some(change.record(at, partition))
-}
-
-/// What gives leaders to partitions that have none and could.
-pub(super) fn elect(image: &Image) -> Vec<Record> {
-    elect_when(image, |id| is_active(image, id))
-}
-
-/// The same, as if this broker took part already.
-pub(super) fn elect_with(image: &Image, joining: BrokerId) -> Vec<Record> {
-    elect_when(image, |id| id == joining || is_active(image, id))
-}
-
-fn elect_when(image: &Image, takes_part: impl Fn(BrokerId) -> bool) -> Vec<Record> {
-    let leaderless = image.partitions().filter(|(_, partition)| partition.leader.is_none());
-    leaderless.filter_map(|(at, partition)| elect_partition(at, partition, &takes_part)).collect()
-}
-
-/// What gives a leader to a partition that has none; `None` if nobody in sync can lead.
-pub(super) fn elect_partition(
-    at: TopicPartition,
-    partition: &Partition,
-    takes_part: impl Fn(BrokerId) -> bool,
-) -> Option<Record> {
-    let next = partition.replicas.iter().find(|id| partition.isr.contains(id) && takes_part(**id))?;
-    let isr: Vec<_> = partition.isr.iter().copied().filter(|id| takes_part(*id)).collect();
-    let isr = (isr != partition.isr).then_some(isr);
-    Some(Change { isr, leader: Some(Some(*next)), ..Change::default() }.record(at, partition))
+    it.leader = first_of(&it, &it.isr);
+    if it.leader.is_some() {
+        return it;
+    }
+    it.leader = first_of(&it, &it.elr);
+    if it.leader.is_none() && it.isr.is_empty() && it.elr.is_empty() && it.last_known_elr.len() == 1 {
+        it.leader = first_of(&it, &it.last_known_elr);
+        it.recovering |= it.leader.is_some();
+    }
+    if let Some(next) = it.leader {
+        it.isr = vec![next];
+    }
+    it
 }
 
 pub(super) fn is_active(image: &Image, id: BrokerId) -> bool {
     image.broker(id).is_some_and(|it| it.is_active())
 }
 
-/// A change of a partition, its epochs left to be counted.
-#[derive(PartialEq, Default)]
-pub(super) struct Change {
-    pub(super) isr: Option<Vec<BrokerId>>,
-    pub(super) leader: Option<Option<BrokerId>>,
-    pub(super) replicas: Option<Vec<BrokerId>>,
-    pub(super) adding: Option<Vec<BrokerId>>,
-    pub(super) removing: Option<Vec<BrokerId>>,
+fn places(topic: &Topic) -> impl Iterator<Item = (TopicPartition, &Partition)> {
+    let at = |index| TopicPartition { topic: topic.id, partition: klamm_model::PartitionIndex(index) };
+    (0..).map(at).zip(topic.partitions.iter().map(|it| &**it))
 }
 
-impl Change {
-    pub(super) fn record(self, at: TopicPartition, before: &Partition) -> Record {
-        Record::PartitionChange(PartitionChange {
-            partition: at,
-            partition_epoch: PartitionEpoch(before.partition_epoch.0 + 1),
-            leader_epoch: self.leader.map(|_| LeaderEpoch(before.leader_epoch.0 + 1)),
-            leader: self.leader,
-            isr: self.isr,
-            replicas: self.replicas,
-            adding: self.adding,
-            removing: self.removing,
-        })
-    }
+/// What makes one state of a partition out of another.
+fn difference(at: TopicPartition, before: &Partition, after: Partition) -> Option<Record> {
+    let changed = |old: &[BrokerId], new: Vec<BrokerId>| (old != new).then_some(new);
+    let leader = (before.leader != after.leader).then_some(after.leader);
+    let change = PartitionChange {
+        partition: at,
+        partition_epoch: PartitionEpoch(before.partition_epoch.0 + 1),
+        leader,
+        leader_epoch: leader.map(|_| LeaderEpoch(before.leader_epoch.0 + 1)),
+        isr: changed(&before.isr, after.isr),
+        replicas: changed(&before.replicas, after.replicas),
+        adding: changed(&before.adding, after.adding),
+        removing: changed(&before.removing, after.removing),
+        elr: changed(&before.elr, after.elr),
+        last_known_elr: changed(&before.last_known_elr, after.last_known_elr),
+        recovering: (before.recovering != after.recovering).then_some(after.recovering),
+    };
+    let nothing = PartitionChange {
+        partition: at,
+        partition_epoch: change.partition_epoch,
+        leader: None,
+        leader_epoch: None,
+        isr: None,
+        replicas: None,
+        adding: None,
+        removing: None,
+        elr: None,
+        last_known_elr: None,
+        recovering: None,
+    };
+    (change != nothing).then_some(Record::PartitionChange(change))
+}
+
+fn without(brokers: &[BrokerId], others: &BTreeSet<BrokerId>) -> Vec<BrokerId> {
+    brokers.iter().copied().filter(|id| !others.contains(id)).collect()
 }

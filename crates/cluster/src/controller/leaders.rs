@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use klamm_model::{PartitionIndex, TopicPartition};
 
-use super::elections::{self, Change};
+use super::elections;
 use super::{ByTopic, Controller, Decision, ElectLeaderError, ElectLeaders, Election, Reply};
+use crate::image::Partition;
 use crate::record::Record;
 
 impl Controller {
@@ -74,13 +75,14 @@ impl Controller {
                 if !partition.isr.contains(&preferred) || !elections::is_active(&self.image, preferred) {
                     return Err(ElectLeaderError::PreferredNotAvailable);
                 }
-                let change = Change { leader: Some(Some(preferred)), ..Change::default() };
-                Ok((at, change.record(at, partition)))
+                let after = Partition { leader: Some(preferred), ..Partition::clone(partition) };
+                let (_, record) = self.elections().change(at, topic, partition, after);
+                Ok((at, record.expect("another leads")))
             }
             Election::Unclean if partition.leader.is_some() => Err(ElectLeaderError::NotNeeded),
             Election::Unclean => {
                 let takes_part = |id| elections::is_active(&self.image, id);
-                let record = elections::elect_partition(at, partition, takes_part);
+                let record = self.elections().elect_partition(at, topic, partition, takes_part);
                 Ok((at, record.ok_or(ElectLeaderError::EligibleNotAvailable)?))
             }
         }

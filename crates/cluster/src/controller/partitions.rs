@@ -50,13 +50,14 @@ impl Controller {
             .ok_or(AlterPartitionError::UnknownPartition { partition: it.partition })?;
         check_epochs(proposer, partition, it)?;
         check_members(proposer, partition, it)?;
-        for (id, epoch) in &it.isr {
-            if !self.is_eligible(*id, *epoch) {
-                return Err(AlterPartitionError::Ineligible { id: *id });
-            }
+        // Who is in sync already may be: a broker that restarts is, where it has lost nothing, before it takes part again.
+        let joining = it.isr.iter().filter(|(id, _)| !partition.isr.contains(id));
+        if let Some((id, _)) = joining.into_iter().find(|(id, epoch)| !self.is_eligible(*id, *epoch)) {
+            return Err(AlterPartitionError::Ineligible { id: *id });
         }
         let isr = it.isr.iter().map(|(id, _)| *id).collect();
-        let after = reassign::completed(&self.image, Partition { isr, ..Partition::clone(partition) });
+        let after = reassign::completed(Partition { isr, ..Partition::clone(partition) });
+        let (after, record) = self.elections().change(it.partition, topic, partition, after);
         let mut answer = PartitionAnswer {
             leader: proposer,
             leader_epoch: partition.leader_epoch,
@@ -64,7 +65,6 @@ impl Controller {
             isr: after.isr.clone(),
         };
         let is_led_by_proposer = after.leader == Some(proposer);
-        let record = reassign::difference(it.partition, partition, after);
         answer.partition_epoch.0 += i32::from(record.is_some());
         let answer = if is_led_by_proposer { Ok(answer) } else { Err(AlterPartitionError::NewLeader) };
         Ok((record, answer))

@@ -83,6 +83,7 @@ mod tests {
                 directory: Uuid::nil(),
                 listeners: Vec::new(),
                 rack: rack.map(str::to_owned),
+                is_relaxed: false,
             }));
             records.push(Record::BrokerState { id, epoch: BrokerEpoch(0), state: BrokerState::Active });
         }

@@ -11,11 +11,9 @@ use std::collections::BTreeSet;
 
 use klamm_model::{BrokerId, PartitionIndex, TopicPartition};
 
-use super::elections::{self, Change};
 use super::new_partitions::check_replicas;
 use super::{AlterReassignments, ByTopic, Controller, Decision, ReassignError, Reassignment, Reply};
-use crate::image::{Image, Partition, Topic};
-use crate::record::Record;
+use crate::image::{Partition, Topic};
 
 impl Controller {
     pub(super) fn alter_reassignments(&self, it: &AlterReassignments) -> Decision {
@@ -25,16 +23,16 @@ impl Controller {
         for (topic, partitions) in &it.partitions {
             let mut of_topic = Vec::new();
             for (index, target) in partitions {
-                let result = self.partition(topic, *index).and_then(|(at, partition)| {
+                let result = self.partition(topic, *index).and_then(|(topic, at, partition)| {
                     // A second change would rest on the state before the first.
                     if !seen.insert(at) {
                         return Err(ReassignError::Repeated);
                     }
                     let after = match target {
                         Some(target) => self.reassigned(partition, target, it.may_change_factor)?,
-                        None => called_off(&self.image, partition)?,
+                        None => called_off(partition)?,
                     };
-                    records.extend(difference(at, partition, after));
+                    records.extend(self.elections().change(at, topic, partition, after).1);
                     Ok(())
                 });
                 of_topic.push((*index, result));
@@ -74,11 +72,11 @@ impl Controller {
         &self,
         name: &str,
         index: PartitionIndex,
-    ) -> Result<(TopicPartition, &Partition), ReassignError> {
+    ) -> Result<(&Topic, TopicPartition, &Partition), ReassignError> {
         let unknown = || ReassignError::UnknownPartition { topic: name.to_owned(), partition: index };
         let topic = self.image.topic_named(name).ok_or_else(unknown)?;
         let partition = topic.partition(index).ok_or_else(unknown)?;
-        Ok((TopicPartition { topic: topic.id, partition: index }, partition))
+        Ok((topic, TopicPartition { topic: topic.id, partition: index }, partition))
     }
 
     fn reassigned(
@@ -96,58 +94,38 @@ impl Controller {
         let adding = without(target, &partition.replicas);
         let replicas = target.iter().chain(&removing).copied().collect();
         let after = Partition { replicas, adding, removing, ..partition.clone() };
-        Ok(completed(&self.image, after))
+        Ok(completed(after))
     }
 }
 
 /// The replicas that were to come do not, and those that were to go stay.
-fn called_off(image: &Image, partition: &Partition) -> Result<Partition, ReassignError> {
+fn called_off(partition: &Partition) -> Result<Partition, ReassignError> {
     if !partition.is_reassigning() {
         return Err(ReassignError::NotUnderWay);
     }
     let after = Partition {
         replicas: without(&partition.replicas, &partition.adding),
         isr: without(&partition.isr, &partition.adding),
+        elr: without(&partition.elr, &partition.adding),
         adding: Vec::new(),
         removing: Vec::new(),
         ..partition.clone()
     };
-    if after.isr.is_empty() {
+    if after.isr.is_empty() && after.elr.is_empty() {
         let what = "only replicas that were added are in sync".to_owned();
         return Err(ReassignError::Replicas { what });
     }
-    Ok(with_leader(image, after))
+    Ok(after)
 }
 
 /// Ends a reassignment if everybody who is to stay is in sync.
-pub(super) fn completed(image: &Image, it: Partition) -> Partition {
+pub(super) fn completed(it: Partition) -> Partition {
     let target = it.target();
     if !it.is_reassigning() || target.is_empty() || !target.iter().all(|id| it.isr.contains(id)) {
         return it;
     }
-    let isr = without(&it.isr, &it.removing);
-    with_leader(image, Partition { replicas: target, isr, adding: Vec::new(), removing: Vec::new(), ..it })
-}
-
-/// A leader that is not in sync any more gives way to the first of the replicas that is.
-fn with_leader(image: &Image, it: Partition) -> Partition {
-    let is_gone = it.leader.is_some_and(|leader| !it.isr.contains(&leader));
-    let can = |id: &BrokerId| it.isr.contains(id) && elections::is_active(image, *id);
-    let leader = if is_gone { it.replicas.iter().copied().find(can) } else { it.leader };
-    Partition { leader, ..it }
-}
-
-/// What makes one state of a partition out of another.
-pub(super) fn difference(at: TopicPartition, before: &Partition, after: Partition) -> Option<Record> {
-    let changed = |old: &[BrokerId], new: Vec<BrokerId>| (old != new).then_some(new);
-    let change = Change {
-        leader: (before.leader != after.leader).then_some(after.leader),
-        isr: changed(&before.isr, after.isr),
-        replicas: changed(&before.replicas, after.replicas),
-        adding: changed(&before.adding, after.adding),
-        removing: changed(&before.removing, after.removing),
-    };
-    (change != Change::default()).then(|| change.record(at, before))
+    let (isr, elr) = (without(&it.isr, &it.removing), without(&it.elr, &it.removing));
+    Partition { replicas: target, isr, elr, adding: Vec::new(), removing: Vec::new(), ..it }
 }
 
 fn without(brokers: &[BrokerId], others: &[BrokerId]) -> Vec<BrokerId> {

@@ -30,6 +30,8 @@ struct Session {
     drained_at: Option<u64>,
     /// The metadata offset by which it was fenced last.
     fenced_at: Option<u64>,
+    /// It is fenced, and may be about to take part: meanwhile it may be in sync, where it was before it restarted, and must not stay so for ever.
+    is_starting: bool,
 }
 
 impl Sessions {
@@ -77,22 +79,37 @@ impl Sessions {
             applied: None,
             drained_at: None,
             fenced_at: None,
+            is_starting: true,
         });
         if session.epoch != broker.epoch {
-            *session =
-                Session { epoch: broker.epoch, heard: now, applied: None, drained_at: None, fenced_at: None };
+            *session = Session {
+                epoch: broker.epoch,
+                heard: now,
+                applied: None,
+                drained_at: None,
+                fenced_at: None,
+                is_starting: true,
+            };
         }
         if broker.state == BrokerState::Fenced {
             session.fenced_at = session.fenced_at.or(image.applied());
         } else {
             session.fenced_at = None;
+            session.is_starting = false;
         }
         if broker.state == BrokerState::Draining {
             session.drained_at = session.drained_at.or(image.applied());
         }
     }
 
-    /// Brokers that take part and were not heard of for too long.
+    /// Their sessions have ended, and what follows from that is decided.
+    pub(super) fn gave_up(&mut self, ids: &BTreeSet<BrokerId>) {
+        for (_, session) in self.by_broker.iter_mut().filter(|(id, _)| ids.contains(id)) {
+            session.is_starting = false;
+        }
+    }
+
+    /// Brokers that take part, or are about to, and were not heard of for too long.
     pub(super) fn expired(&self, now: Tick, image: &Image) -> BTreeSet<BrokerId> {
         self.watched(image)
             .filter(|(_, session)| self.timeout_ms < now.ms_since(session.heard))
@@ -121,8 +138,10 @@ impl Sessions {
     }
 
     fn watched(&self, image: &Image) -> impl Iterator<Item = (BrokerId, &Session)> {
-        self.by_broker.iter().map(|(id, session)| (*id, session)).filter(|(id, _)| {
-            *id != self.me && image.broker(*id).is_some_and(|it| it.state != BrokerState::Fenced)
-        })
+        let takes_part = |id| image.broker(id).is_some_and(|it| it.state != BrokerState::Fenced);
+        self.by_broker
+            .iter()
+            .map(|(id, session)| (*id, session))
+            .filter(move |(id, session)| *id != self.me && (session.is_starting || takes_part(*id)))
     }
 }

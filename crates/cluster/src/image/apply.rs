@@ -114,8 +114,9 @@ impl Image {
                 self.set_broker_state(*id, *epoch, *state, changes)?
             }
             Record::UnregisterBroker { id, epoch } => {
-                self.registration(*id, *epoch)?;
+                let directory = self.registration(*id, *epoch)?.directory;
                 self.brokers.remove(id);
+                self.unregistered.insert(*id, directory);
                 changes.brokers.insert(*id);
             }
             Record::Topic { name, id } => self.create_topic(name, *id, changes)?,
@@ -124,6 +125,9 @@ impl Image {
                 let state = Partition {
                     replicas: replicas.clone(),
                     isr: isr.clone(),
+                    elr: Vec::new(),
+                    last_known_elr: Vec::new(),
+                    recovering: false,
                     leader: *leader,
                     leader_epoch: LeaderEpoch(0),
                     partition_epoch: PartitionEpoch(0),
@@ -134,7 +138,7 @@ impl Image {
             }
             Record::PartitionChange(change) => self.change_partition(change, changes)?,
             Record::Config { resource, key, value } => {
-                self.set_config(*resource, key, value.as_deref(), changes)?
+                self.set_config(offset, *resource, key, value.as_deref(), changes)?
             }
             Record::ProducerIds { broker, broker_epoch, next } => {
                 self.registration(*broker, *broker_epoch)?;
@@ -156,9 +160,11 @@ impl Image {
             directory: it.directory,
             listeners: it.listeners.clone(),
             rack: it.rack.clone(),
+            is_relaxed: it.is_relaxed,
             state: BrokerState::Fenced,
         };
         self.brokers.insert(it.id, Arc::new(broker));
+        self.unregistered.remove(&it.id);
         changes.brokers.insert(it.id);
     }
 
@@ -192,7 +198,8 @@ impl Image {
         }
         self.names.insert(Arc::clone(&name), id);
         self.metric_names.extend(metric_name(&name).map(|looks| (looks.into(), id)));
-        let topic = Topic { id, name, partitions: Vector::new(), configs: Overrides::default() };
+        let topic =
+            Topic { id, name, partitions: Vector::new(), configs: Overrides::default(), flush_changed: None };
         self.topics.insert(id, Arc::new(topic));
         changes.topics_created.push(id);
         Ok(())
@@ -227,6 +234,9 @@ impl Image {
         changes: &mut Changes,
     ) -> Result<(), &'static str> {
         check_partition(&partition)?;
+        if partition.isr.is_empty() {
+            return Err("nobody is in sync at the beginning");
+        }
         let topic = Arc::make_mut(self.topics.get_mut(&at.topic).ok_or("no such topic")?);
         if usize::try_from(at.partition.0) != Ok(topic.partitions.len()) {
             return Err("it is not the topic's next partition");
@@ -263,6 +273,13 @@ impl Image {
         if let Some(isr) = &change.isr {
             partition.isr.clone_from(isr);
         }
+        if let Some(elr) = &change.elr {
+            partition.elr.clone_from(elr);
+        }
+        if let Some(known) = &change.last_known_elr {
+            partition.last_known_elr.clone_from(known);
+        }
+        partition.recovering = change.recovering.unwrap_or(partition.recovering);
         if let Some(adding) = &change.adding {
             partition.adding.clone_from(adding);
         }
@@ -288,6 +305,7 @@ impl Image {
 
     fn set_config(
         &mut self,
+        offset: u64,
         resource: ConfigResource,
         key: &str,
         value: Option<&str>,
@@ -295,9 +313,16 @@ impl Image {
     ) -> Result<(), &'static str> {
         let overrides = match resource {
             ConfigResource::Topic(id) => {
-                &mut Arc::make_mut(self.topics.get_mut(&id).ok_or("no such topic")?).configs
+                let topic = Arc::make_mut(self.topics.get_mut(&id).ok_or("no such topic")?);
+                if key.starts_with("flush.") && !changes.topics_created.contains(&id) {
+                    topic.flush_changed = Some(offset);
+                }
+                &mut topic.configs
             }
             ConfigResource::Broker(_) | ConfigResource::BrokerDefault => {
+                if key.starts_with("log.flush.") {
+                    self.flush_changed = Some(offset);
+                }
                 self.broker_configs.entry(resource).or_default()
             }
         };
@@ -316,10 +341,12 @@ impl Image {
 
 pub(super) fn check_partition(it: &Partition) -> Result<(), &'static str> {
     let distinct = |brokers: &[BrokerId]| brokers.iter().collect::<BTreeSet<_>>().len() == brokers.len();
-    if it.isr.is_empty() || !it.isr.iter().all(|id| it.replicas.contains(id)) {
-        return Err("the in-sync set is not a part of the replicas");
+    let known = it.isr.iter().chain(&it.elr).chain(&it.last_known_elr);
+    if !known.copied().all(|id| it.replicas.contains(&id)) {
+        return Err("who is in sync or eligible is not one of the replicas");
     }
-    if !distinct(&it.replicas) || !distinct(&it.isr) {
+    let have_all: Vec<_> = it.isr.iter().chain(&it.elr).copied().collect();
+    if !distinct(&it.replicas) || !distinct(&have_all) || !distinct(&it.last_known_elr) {
         return Err("a replica is named twice");
     }
     let moving: Vec<_> = it.adding.iter().chain(&it.removing).copied().collect();

@@ -66,6 +66,7 @@ impl Image {
             cluster_id,
             next_producer_id,
             brokers,
+            unregistered,
             topics,
             names: _,
             metric_names: _,
@@ -73,20 +74,27 @@ impl Image {
             partition_count: _,
             broker_configs,
             quotas,
+            flush_changed,
         } = self;
         let mut out = Writer::default();
-        out.record(HEAD, 0, |out| {
-            out.option(*applied, |out, it| out.number(i64::try_from(it).expect("a metadata offset")));
+        out.record(HEAD, 1, |out| {
+            write_offset(out, *applied);
             out.number(epoch.0);
             out.option(*controller, |out, it| out.number(it.0));
             out.option(cluster_id.as_deref(), Writer::text);
             out.number(next_producer_id.0);
+            write_offset(out, *flush_changed);
+            let unregistered: Vec<_> = unregistered.iter().collect();
+            out.list(&unregistered, |out, (id, directory)| {
+                out.number(id.0);
+                out.uuid(**directory);
+            });
         });
         for broker in brokers.values() {
-            out.record(BROKER, 0, |out| write_broker(out, broker));
+            out.record(BROKER, 1, |out| write_broker(out, broker));
         }
         for topic in topics.values() {
-            out.record(TOPIC, 0, |out| write_topic(out, topic));
+            out.record(TOPIC, 1, |out| write_topic(out, topic));
         }
         for (resource, configs) in broker_configs {
             out.record(CONFIGS, 0, |out| {
@@ -176,12 +184,19 @@ fn read_head(fields: &mut Reader<'_>) -> Result<Image, &'static str> {
         controller: fields.option(Reader::broker)?,
         cluster_id: fields.option(Reader::text)?.map(Into::into),
         next_producer_id: ProducerId(fields.number()?),
+        // Since version 1.
+        flush_changed: fields.added_option(Reader::number)?,
+        unregistered: fields.added_list(|it| Ok((it.broker()?, it.uuid()?)))?.into_iter().collect(),
         ..Image::default()
     })
 }
 
+fn write_offset(out: &mut Writer, offset: Option<u64>) {
+    out.option(offset, |out, it| out.number(i64::try_from(it).expect("a metadata offset")));
+}
+
 fn write_broker(out: &mut Writer, broker: &Broker) {
-    let Broker { id, epoch, incarnation, directory, listeners, rack, state } = broker;
+    let Broker { id, epoch, incarnation, directory, listeners, rack, is_relaxed, state } = broker;
     out.number(id.0);
     out.number(epoch.0);
     out.uuid(*incarnation);
@@ -189,6 +204,7 @@ fn write_broker(out: &mut Writer, broker: &Broker) {
     out.list(listeners, Writer::listener);
     out.option(rack.as_deref(), Writer::text);
     out.broker_state(*state);
+    out.byte((*is_relaxed).into());
 }
 
 fn read_broker(fields: &mut Reader<'_>) -> Result<Broker, &'static str> {
@@ -200,18 +216,21 @@ fn read_broker(fields: &mut Reader<'_>) -> Result<Broker, &'static str> {
         listeners: fields.list(Reader::listener)?,
         rack: fields.option(Reader::text)?,
         state: fields.broker_state()?,
+        // Since version 1.
+        is_relaxed: !fields.is_empty() && fields.flag()?,
     })
 }
 
 fn write_topic(out: &mut Writer, topic: &Topic) {
-    let Topic { id, name, partitions, configs } = topic;
+    let Topic { id, name, partitions, configs, flush_changed } = topic;
     out.uuid(id.0);
     out.text(name);
     write_configs(out, configs);
     out.length(partitions.len());
     for partition in partitions {
-        out.record(PARTITION, 0, |out| write_partition(out, partition));
+        out.record(PARTITION, 1, |out| write_partition(out, partition));
     }
+    write_offset(out, *flush_changed);
 }
 
 fn read_topic(fields: &mut Reader<'_>) -> Result<Topic, &'static str> {
@@ -227,11 +246,24 @@ fn read_topic(fields: &mut Reader<'_>) -> Result<Topic, &'static str> {
             }
             partitions
         },
+        // Since version 1.
+        flush_changed: fields.added_option(Reader::number)?,
     })
 }
 
 fn write_partition(out: &mut Writer, partition: &Partition) {
-    let Partition { replicas, isr, leader, leader_epoch, partition_epoch, adding, removing } = partition;
+    let Partition {
+        replicas,
+        isr,
+        elr,
+        last_known_elr,
+        recovering,
+        leader,
+        leader_epoch,
+        partition_epoch,
+        adding,
+        removing,
+    } = partition;
     out.brokers(replicas);
     out.brokers(isr);
     out.option(*leader, |out, it| out.number(it.0));
@@ -239,6 +271,9 @@ fn write_partition(out: &mut Writer, partition: &Partition) {
     out.number(partition_epoch.0);
     out.brokers(adding);
     out.brokers(removing);
+    out.brokers(elr);
+    out.brokers(last_known_elr);
+    out.byte((*recovering).into());
 }
 
 fn read_partition(fields: &mut Reader<'_>) -> Result<Partition, &'static str> {
@@ -250,6 +285,10 @@ fn read_partition(fields: &mut Reader<'_>) -> Result<Partition, &'static str> {
         partition_epoch: PartitionEpoch(fields.number()?),
         adding: fields.list(Reader::broker)?,
         removing: fields.list(Reader::broker)?,
+        // Since version 1.
+        elr: fields.added_list(Reader::broker)?,
+        last_known_elr: fields.added_list(Reader::broker)?,
+        recovering: !fields.is_empty() && fields.flag()?,
     };
     check_partition(&partition)?;
     Ok(partition)

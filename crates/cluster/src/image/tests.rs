@@ -34,6 +34,9 @@ fn change(number: u128, index: i32, partition_epoch: i32) -> PartitionChange {
         replicas: None,
         adding: None,
         removing: None,
+        elr: None,
+        last_known_elr: None,
+        recovering: None,
     }
 }
 
@@ -48,6 +51,7 @@ fn register(id: i32) -> Record {
         directory: Uuid::nil(),
         listeners: Vec::new(),
         rack: None,
+        is_relaxed: false,
     })
 }
 
@@ -177,16 +181,16 @@ fn what_does_not_fit_is_refused_as_a_whole() {
         no such topic: RemoveTopic { id: AAAAAAAAAAAAAAAAAAAACQ }
         no such topic: Partition { partition: TopicPartition { topic: AAAAAAAAAAAAAAAAAAAACQ, partition: PartitionIndex(0) }, replicas: [BrokerId(1)], isr: [BrokerId(1)], leader: Some(BrokerId(1)) }
         it is not the topic's next partition: Partition { partition: TopicPartition { topic: AAAAAAAAAAAAAAAAAAAABw, partition: PartitionIndex(3) }, replicas: [BrokerId(1)], isr: [BrokerId(1)], leader: Some(BrokerId(1)) }
-        the in-sync set is not a part of the replicas: Partition { partition: TopicPartition { topic: AAAAAAAAAAAAAAAAAAAABw, partition: PartitionIndex(2) }, replicas: [BrokerId(1)], isr: [], leader: None }
-        the in-sync set is not a part of the replicas: Partition { partition: TopicPartition { topic: AAAAAAAAAAAAAAAAAAAABw, partition: PartitionIndex(2) }, replicas: [BrokerId(1)], isr: [BrokerId(2)], leader: Some(BrokerId(2)) }
+        nobody is in sync at the beginning: Partition { partition: TopicPartition { topic: AAAAAAAAAAAAAAAAAAAABw, partition: PartitionIndex(2) }, replicas: [BrokerId(1)], isr: [], leader: None }
+        who is in sync or eligible is not one of the replicas: Partition { partition: TopicPartition { topic: AAAAAAAAAAAAAAAAAAAABw, partition: PartitionIndex(2) }, replicas: [BrokerId(1)], isr: [BrokerId(2)], leader: Some(BrokerId(2)) }
         a replica is named twice: Partition { partition: TopicPartition { topic: AAAAAAAAAAAAAAAAAAAABw, partition: PartitionIndex(2) }, replicas: [BrokerId(1), BrokerId(1)], isr: [BrokerId(1)], leader: Some(BrokerId(1)) }
         the leader is not in sync: Partition { partition: TopicPartition { topic: AAAAAAAAAAAAAAAAAAAABw, partition: PartitionIndex(2) }, replicas: [BrokerId(1), BrokerId(2)], isr: [BrokerId(1)], leader: Some(BrokerId(2)) }
-        no such partition: PartitionChange(PartitionChange { partition: TopicPartition { topic: AAAAAAAAAAAAAAAAAAAABw, partition: PartitionIndex(2) }, partition_epoch: PartitionEpoch(1), leader: None, leader_epoch: None, isr: None, replicas: None, adding: None, removing: None })
-        the partition has changed since: PartitionChange(PartitionChange { partition: TopicPartition { topic: AAAAAAAAAAAAAAAAAAAABw, partition: PartitionIndex(0) }, partition_epoch: PartitionEpoch(2), leader: None, leader_epoch: None, isr: None, replicas: None, adding: None, removing: None })
-        the partition has changed since: PartitionChange(PartitionChange { partition: TopicPartition { topic: AAAAAAAAAAAAAAAAAAAABw, partition: PartitionIndex(0) }, partition_epoch: PartitionEpoch(0), leader: None, leader_epoch: None, isr: None, replicas: None, adding: None, removing: None })
-        the leader epoch is not the next one: PartitionChange(PartitionChange { partition: TopicPartition { topic: AAAAAAAAAAAAAAAAAAAABw, partition: PartitionIndex(0) }, partition_epoch: PartitionEpoch(1), leader: Some(None), leader_epoch: Some(LeaderEpoch(2)), isr: None, replicas: None, adding: None, removing: None })
-        the leader is not in sync: PartitionChange(PartitionChange { partition: TopicPartition { topic: AAAAAAAAAAAAAAAAAAAABw, partition: PartitionIndex(0) }, partition_epoch: PartitionEpoch(1), leader: Some(Some(BrokerId(3))), leader_epoch: Some(LeaderEpoch(1)), isr: None, replicas: None, adding: None, removing: None })
-        a leader and its epoch change together: PartitionChange(PartitionChange { partition: TopicPartition { topic: AAAAAAAAAAAAAAAAAAAABw, partition: PartitionIndex(0) }, partition_epoch: PartitionEpoch(1), leader: Some(None), leader_epoch: None, isr: None, replicas: None, adding: None, removing: None })
+        no such partition: PartitionChange(PartitionChange { partition: TopicPartition { topic: AAAAAAAAAAAAAAAAAAAABw, partition: PartitionIndex(2) }, partition_epoch: PartitionEpoch(1), leader: None, leader_epoch: None, isr: None, replicas: None, adding: None, removing: None, elr: None, last_known_elr: None, recovering: None })
+        the partition has changed since: PartitionChange(PartitionChange { partition: TopicPartition { topic: AAAAAAAAAAAAAAAAAAAABw, partition: PartitionIndex(0) }, partition_epoch: PartitionEpoch(2), leader: None, leader_epoch: None, isr: None, replicas: None, adding: None, removing: None, elr: None, last_known_elr: None, recovering: None })
+        the partition has changed since: PartitionChange(PartitionChange { partition: TopicPartition { topic: AAAAAAAAAAAAAAAAAAAABw, partition: PartitionIndex(0) }, partition_epoch: PartitionEpoch(0), leader: None, leader_epoch: None, isr: None, replicas: None, adding: None, removing: None, elr: None, last_known_elr: None, recovering: None })
+        the leader epoch is not the next one: PartitionChange(PartitionChange { partition: TopicPartition { topic: AAAAAAAAAAAAAAAAAAAABw, partition: PartitionIndex(0) }, partition_epoch: PartitionEpoch(1), leader: Some(None), leader_epoch: Some(LeaderEpoch(2)), isr: None, replicas: None, adding: None, removing: None, elr: None, last_known_elr: None, recovering: None })
+        the leader is not in sync: PartitionChange(PartitionChange { partition: TopicPartition { topic: AAAAAAAAAAAAAAAAAAAABw, partition: PartitionIndex(0) }, partition_epoch: PartitionEpoch(1), leader: Some(Some(BrokerId(3))), leader_epoch: Some(LeaderEpoch(1)), isr: None, replicas: None, adding: None, removing: None, elr: None, last_known_elr: None, recovering: None })
+        a leader and its epoch change together: PartitionChange(PartitionChange { partition: TopicPartition { topic: AAAAAAAAAAAAAAAAAAAABw, partition: PartitionIndex(0) }, partition_epoch: PartitionEpoch(1), leader: Some(None), leader_epoch: None, isr: None, replicas: None, adding: None, removing: None, elr: None, last_known_elr: None, recovering: None })
         no such broker: BrokerState { id: BrokerId(3), epoch: BrokerEpoch(1), state: Active }
         another registration of the broker holds: BrokerState { id: BrokerId(1), epoch: BrokerEpoch(2), state: Active }
         these producer ids were given out before: ProducerIds { broker: BrokerId(1), broker_epoch: BrokerEpoch(1), next: ProducerId(0) }

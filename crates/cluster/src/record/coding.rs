@@ -114,6 +114,14 @@ impl<'a> Reader<'a> {
         Ok((kind, Self::new(self.take(size)?)))
     }
 
+    pub(crate) fn flag(&mut self) -> Result<bool, &'static str> {
+        match self.byte()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err("a flag is neither set nor not"),
+        }
+    }
+
     fn varint(&mut self) -> Result<u64, &'static str> {
         let mut number = 0;
         for shift in (0..63).step_by(7) {
@@ -168,6 +176,14 @@ impl<'a> Reader<'a> {
         read: impl FnOnce(&mut Self) -> Result<T, &'static str>,
     ) -> Result<Option<T>, &'static str> {
         if self.is_empty() { Ok(None) } else { self.option(read) }
+    }
+
+    /// A list that an older version of the record does not have.
+    pub(crate) fn added_list<T>(
+        &mut self,
+        read: impl FnMut(&mut Self) -> Result<T, &'static str>,
+    ) -> Result<Vec<T>, &'static str> {
+        if self.is_empty() { Ok(Vec::new()) } else { self.list(read) }
     }
 
     pub(crate) fn list<T>(

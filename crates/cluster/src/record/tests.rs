@@ -36,11 +36,11 @@ fn record() -> impl Strategy<Value = Record> {
         any::<u128>(),
         any::<u128>(),
         prop::collection::vec(listener, 0..3),
-        prop::option::of(".*"),
+        (prop::option::of(".*"), any::<bool>()),
     )
-        .prop_map(|(id, incarnation, directory, listeners, rack)| {
+        .prop_map(|(id, incarnation, directory, listeners, (rack, is_relaxed))| {
             let (incarnation, directory) = (Uuid::from_u128(incarnation), Uuid::from_u128(directory));
-            Record::RegisterBroker(RegisterBroker { id, incarnation, directory, listeners, rack })
+            Record::RegisterBroker(RegisterBroker { id, incarnation, directory, listeners, rack, is_relaxed })
         });
     let change = (
         partition(),
@@ -50,21 +50,24 @@ fn record() -> impl Strategy<Value = Record> {
         prop::option::of(brokers()),
         prop::option::of(brokers()),
         (prop::option::of(brokers()), prop::option::of(brokers())),
+        (prop::option::of(brokers()), prop::option::of(brokers()), prop::option::of(any::<bool>())),
     )
-        .prop_map(
-            |(partition, partition_epoch, leader, leader_epoch, isr, replicas, (adding, removing))| {
-                Record::PartitionChange(PartitionChange {
-                    partition,
-                    partition_epoch,
-                    leader,
-                    leader_epoch,
-                    isr,
-                    replicas,
-                    adding,
-                    removing,
-                })
-            },
-        );
+        .prop_map(|(partition, partition_epoch, leader, leader_epoch, isr, replicas, moving, others)| {
+            let ((adding, removing), (elr, last_known_elr, recovering)) = (moving, others);
+            Record::PartitionChange(PartitionChange {
+                partition,
+                partition_epoch,
+                leader,
+                leader_epoch,
+                isr,
+                replicas,
+                adding,
+                removing,
+                elr,
+                last_known_elr,
+                recovering,
+            })
+        });
     let kind = prop::sample::select(EntityKind::ALL.to_vec());
     prop_oneof![
         (0..i32::MAX, broker())
@@ -170,10 +173,13 @@ fn the_bytes_of_a_record_stay_as_they_are() {
         replicas: None,
         adding: None,
         removing: None,
+        elr: None,
+        last_known_elr: None,
+        recovering: None,
     });
     let records = [change];
     expect![
-        "[8, 1, 29, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 171, 205, 172, 2, 5, 1, 0, 1, 2, 1, 1, 1, 0, 0, 0]"
+        "[8, 2, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 171, 205, 172, 2, 5, 1, 0, 1, 2, 1, 1, 1, 0, 0, 0, 0, 0, 0]"
     ]
     .assert_eq(&format!("{:?}", encode(&records).as_ref()));
     let of_version_0 =

@@ -201,6 +201,9 @@ impl World {
             replicas: Some(vec![other]),
             adding: None,
             removing: None,
+            elr: None,
+            last_known_elr: None,
+            recovering: None,
         };
         self.decides(other, epoch, Record::PartitionChange(change));
         self.all_disk();

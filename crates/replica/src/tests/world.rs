@@ -51,6 +51,7 @@ impl World {
                 partition_epoch: PartitionEpoch(0),
                 isr: ids.to_vec(),
                 replicas: ids.to_vec(),
+                others_eligible: false,
                 unclean: false,
             },
             brokers: ids

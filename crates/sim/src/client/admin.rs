@@ -90,11 +90,13 @@ pub(super) fn request(plan: &TopicPlan) -> Request {
         value: Some(value),
         ..Default::default()
     };
+    let mut configs = vec![config("min.insync.replicas", plan.min_isr.to_string())];
+    configs.extend(plan.is_relaxed.then(|| config("flush.messages", "100000".to_owned())));
     let topic = CreatableTopic {
         name: plan.name.to_string(),
         num_partitions: plan.partition_count,
         replication_factor: plan.replication_factor,
-        configs: vec![config("min.insync.replicas", plan.min_isr.to_string())],
+        configs,
         ..Default::default()
     };
     let topics = vec![topic];

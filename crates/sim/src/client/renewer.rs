@@ -94,6 +94,7 @@ impl Renewer {
             name: NAME.into(),
             partition_count: dice.between(1, 3) as i32,
             replication_factor: dice.between(2, 4) as i16,
+            is_relaxed: false,
             min_isr: dice.between(1, 3) as u32,
             created_at: 0,
         };

@@ -86,7 +86,7 @@ fn a_topic_does_not_grow_when_asked_for_nonsense() {
                 + broker 1 is Fenced
                 Fenced
             beat 2 fence
-                + t/0 change 2 leader nobody in epoch 2
+                + t/0 change 2 in sync nobody eligible 2 known 2 leader nobody in epoch 2
                 + t/1 change 1 in sync 3 leader 3 in epoch 1
                 + broker 2 is Fenced
                 Fenced
@@ -182,7 +182,7 @@ fn nobody_out_of_sync_is_elected() {
                 + t/0 change 1 in sync 2
                 + broker 3 is Fenced
             wait 700 1
-                + t/0 change 2 leader nobody in epoch 1
+                + t/0 change 2 in sync nobody eligible 2 known 2 leader nobody in epoch 1
                 + broker 2 is Fenced
             beat 3
                 + broker 3 is Active
@@ -191,7 +191,7 @@ fn nobody_out_of_sync_is_elected() {
                 t/0: no replica that is in sync can lead now
             beat 2
                 + broker 2 is Active
-                + t/0 change 3 leader 2 in epoch 2
+                + t/0 change 3 in sync 2 eligible nobody known nobody leader 2 in epoch 2
                 Active
             show
                 t/0 on 2,3 in sync 2 leader 2 epochs 2.3

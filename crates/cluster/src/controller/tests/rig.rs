@@ -54,9 +54,12 @@ impl Rig {
             match it.leader {
                 Some(leader) => {
                     assert!(it.isr.contains(&leader), "{at}: the leader is not in sync: {it:?}");
-                    assert!(it.isr.iter().all(is_active), "{at}: in sync without taking part: {it:?}");
+                    assert!(is_active(&leader), "{at}: the leader does not take part: {it:?}");
                 }
-                None => assert!(!it.isr.iter().any(is_active), "{at}: somebody could lead: {it:?}"),
+                None => {
+                    assert!(!it.isr.iter().any(is_active), "{at}: somebody could lead: {it:?}");
+                    assert!(!it.elr.iter().any(is_active), "{at}: somebody eligible could lead: {it:?}");
+                }
             }
         }
         assert_eq!(count, image.partition_count());
@@ -139,9 +142,11 @@ impl Rig {
             directory: Uuid::from_u128(directory),
             listeners: Vec::new(),
             rack: words.iter().find_map(|it| it.strip_prefix("rack=")).map(str::to_owned),
+            is_relaxed: has("relaxed"),
         };
+        let previous_epoch = self.controller.image().broker(id).map(|it| it.epoch).filter(|_| has("stopped"));
         let cluster_id = Some(if has("other-cluster") { "elsewhere".to_owned() } else { "here".to_owned() });
-        self.decide(&Command::RegisterBroker(Register { broker, cluster_id, previous_epoch: None }))
+        self.decide(&Command::RegisterBroker(Register { broker, cluster_id, previous_epoch }))
     }
 
     fn heartbeat(&self, id: &str) -> Heartbeat {
@@ -356,10 +361,11 @@ impl Rig {
                 let moving = moving(&it.adding, &it.removing);
                 writeln!(
                     told,
-                    "{}/{index} on {}{moving} in sync {} leader {leader} epochs {}.{}",
+                    "{}/{index} on {}{moving} in sync {}{} leader {leader} epochs {}.{}",
                     topic.name,
                     list(&it.replicas),
-                    list(&it.isr),
+                    somebody(&it.isr),
+                    beside(&it.elr, &it.last_known_elr, it.recovering),
                     it.leader_epoch,
                     it.partition_epoch
                 )
@@ -387,6 +393,18 @@ fn moving(adding: &[BrokerId], removing: &[BrokerId]) -> String {
         if ids.is_empty() { String::new() } else { format!(" {what} {}", list(ids)) }
     };
     told("adding", adding) + &told("removing", removing)
+}
+
+fn somebody(brokers: &[BrokerId]) -> String {
+    if brokers.is_empty() { "nobody".to_owned() } else { list(brokers) }
+}
+
+/// Who counts besides those in sync.
+fn beside(elr: &[BrokerId], last_known_elr: &[BrokerId], recovering: bool) -> String {
+    let of = |what: &str, ids: &[BrokerId]| {
+        if ids.is_empty() { String::new() } else { format!(" {what} {}", list(ids)) }
+    };
+    of("eligible", elr) + &of("known", last_known_elr) + if recovering { " recovering" } else { "" }
 }
 
 /// `<topic>/<partition>`
@@ -427,7 +445,7 @@ fn describe(record: &Record, images: [&Image; 2]) -> String {
         Record::Partition { partition, replicas, isr, leader } => {
             let leader = leader.map_or("nobody".to_owned(), |it| it.to_string());
             let at = format!("{}/{}", name(partition.topic, images), partition.partition);
-            format!("{at} on {} in sync {} leader {leader}", list(replicas), list(isr))
+            format!("{at} on {} in sync {} leader {leader}", list(replicas), somebody(isr))
         }
         Record::PartitionChange(it) => {
             let mut told = format!(
@@ -446,7 +464,13 @@ fn describe(record: &Record, images: [&Image; 2]) -> String {
                 }
             }
             if let Some(isr) = &it.isr {
-                told += &format!(" in sync {}", list(isr));
+                told += &format!(" in sync {}", somebody(isr));
+            }
+            for (what, ids) in [("eligible", &it.elr), ("known", &it.last_known_elr)] {
+                told += &ids.as_ref().map_or(String::new(), |ids| format!(" {what} {}", somebody(ids)));
+            }
+            if let Some(recovering) = it.recovering {
+                told += if recovering { " recovering" } else { " recovered" };
             }
             if let (Some(leader), Some(epoch)) = (it.leader, it.leader_epoch) {
                 told += &format!(

@@ -30,6 +30,7 @@ fn record(image: &Image, [kind, a, b, c]: [u8; 4]) -> Record {
                 .map(|it| Listener { name: text(it), host: text(b), port: c.into() })
                 .collect(),
             rack: (c % 2 == 0).then(|| text(c)),
+            is_relaxed: c % 3 == 1,
         }),
         2 => {
             let states = [BrokerState::Fenced, BrokerState::Active, BrokerState::Draining];
@@ -61,6 +62,9 @@ fn record(image: &Image, [kind, a, b, c]: [u8; 4]) -> Record {
                 replicas: before.map(|it| [it.replicas[..1].to_vec(), ids([7, 8, 9])].concat()),
                 adding: (c % 3 == 0).then(|| ids([7])),
                 removing: (c % 3 == 1).then(|| ids([8, 9])),
+                elr: (c % 4 == 1).then(|| ids([8])),
+                last_known_elr: (c % 5 == 1).then(|| ids([9, 7])),
+                recovering: (c % 3 == 1).then_some(true),
             })
         }
         9 => Record::Config {
@@ -69,7 +73,9 @@ fn record(image: &Image, [kind, a, b, c]: [u8; 4]) -> Record {
                 ConfigResource::Broker(broker),
                 ConfigResource::BrokerDefault,
             ][usize::from(b % 3)],
-            key: text(c % 3),
+            key: ["flush.ms", "log.flush.interval.ms"]
+                .get(usize::from(c % 5))
+                .map_or_else(|| text(c % 3), |it| (*it).to_owned()),
             value: (c % 4 != 0).then(|| text(c)),
         },
         10 => Record::ProducerIds {
@@ -131,21 +137,22 @@ fn the_bytes_are_what_they_are() {
         lines.map(|line: String| line.trim_end().to_owned() + "\n").collect::<String>()
     };
     expect![[r#"
-        01 04 c4 be b4 00 00 0e 01 0b 01 01 01 01 06 74
-        65 78 74 2d 33 64 01 00 4a 01 01 00 00 00 00 00
-        00 00 00 00 00 00 00 00 00 00 02 00 00 00 00 00
-        00 00 00 00 00 00 00 00 00 00 04 02 06 74 65 78
-        74 2d 30 06 74 65 78 74 2d 32 04 06 74 65 78 74
-        2d 31 06 74 65 78 74 2d 32 04 01 06 74 65 78 74
-        2d 34 01 02 00 33 00 00 00 00 00 00 00 00 00 00
-        00 00 00 00 00 01 03 74 2e 30 01 06 74 65 78 74
-        2d 31 06 74 65 78 74 2d 31 01 03 00 0c 02 01 02
-        02 01 02 01 01 00 00 00 00 04 00 11 01 01 01 06
-        74 65 78 74 2d 32 06 74 65 78 74 2d 32 05 00 1a
-        01 00 01 06 74 65 78 74 2d 32 01 06 74 65 78 74
-        2d 31 3f f0 00 00 00 00 00 00 06 00 14 00 00 00
-        00 00 00 00 00 00 00 00 00 00 00 00 05 03 74 2e
-        34
+        01 9a 72 34 ba 00 01 10 01 0b 01 01 01 01 06 74
+        65 78 74 2d 33 64 00 00 01 01 4b 01 01 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 02 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 04 02 06 74
+        65 78 74 2d 30 06 74 65 78 74 2d 32 04 06 74 65
+        78 74 2d 31 06 74 65 78 74 2d 32 04 01 06 74 65
+        78 74 2d 34 01 01 02 01 46 00 00 00 00 00 00 00
+        00 00 00 00 00 00 00 00 01 03 74 2e 30 01 15 6c
+        6f 67 2e 66 6c 75 73 68 2e 69 6e 74 65 72 76 61
+        6c 2e 6d 73 06 74 65 78 74 2d 31 01 03 01 0f 02
+        01 02 02 01 02 01 01 00 00 00 00 00 00 00 00 04
+        00 11 01 01 01 06 74 65 78 74 2d 32 06 74 65 78
+        74 2d 32 05 00 1a 01 00 01 06 74 65 78 74 2d 32
+        01 06 74 65 78 74 2d 31 3f f0 00 00 00 00 00 00
+        06 00 14 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 05 03 74 2e 34
     "#]]
     .assert_eq(&hex(&image.to_bytes()));
     let everything = [

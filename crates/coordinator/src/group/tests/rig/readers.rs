@@ -28,6 +28,7 @@ impl Topics {
                 directory: Uuid::nil(),
                 listeners: Vec::new(),
                 rack: Some(rack.to_owned()),
+                is_relaxed: false,
             })
         };
         let begin = Record::Begin { epoch: ControllerEpoch(1), controller: BrokerId(0) };
