@@ -128,10 +128,11 @@ impl Renewals {
         node: usize,
         key: TopicPartition,
         bytes: &[u8],
+        end: i64,
         replicas: &Replicas,
         findings: &mut Findings,
     ) {
-        for record in Stored::read(bytes).records() {
+        for record in Stored::read(bytes).records().into_iter().filter(|it| it.offset < end) {
             self.look_at(&format!("n{node} has"), key, &record, replicas, findings);
         }
     }

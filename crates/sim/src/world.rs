@@ -504,19 +504,22 @@ impl World {
 
     fn begin_disk_work(&mut self, life: Life, op: DiskOp) {
         if op.action == DiskAction::DeletePartition {
-            self.look_at_renewed(life.node, op.partition);
+            let replica =
+                self.machines[life.node].process.as_ref().and_then(|it| it.node.replica(op.partition));
+            let end = replica.map_or(i64::MAX, |it| it.log().end().raw());
+            self.look_at_renewed(life.node, op.partition, end);
         }
         self.checker.replicas.asked(life.node, &op, &mut self.timeline.coverage);
         let (job, duration) = self.machines[life.node].disk.begin(op, &mut self.timeline);
         self.timeline.after(duration, Happening::DiskEnds { life, job });
     }
 
-    /// No replica of a topic that was made anew has anything of the ones before it.
-    fn look_at_renewed(&mut self, node: usize, partition: TopicPartition) {
+    /// No replica of a topic that was made anew has anything of the ones before it. Beyond its end a log may have what a crash left of a batch.
+    fn look_at_renewed(&mut self, node: usize, partition: TopicPartition, end: i64) {
         if self.checker.replicas.is_renewed(partition.topic) {
             let bytes = self.bytes_at(node, partition);
             let Checker { renewals, replicas, findings, .. } = &mut self.checker;
-            renewals.stored(node, partition, &bytes, replicas, findings);
+            renewals.stored(node, partition, &bytes, end, replicas, findings);
         }
     }
 
@@ -669,7 +672,7 @@ impl World {
         for (partition, end) in recovered {
             let coverage = &mut self.timeline.coverage;
             self.checker.replicas.recovered(node, partition, &self.machines[node].disk, end, coverage);
-            self.look_at_renewed(node, partition);
+            self.look_at_renewed(node, partition, end.raw());
             if self.checker.replicas.newest_image().topic(partition.topic).is_none() {
                 self.timeline.coverage.count("renewed topic: start finds one that is gone");
             }
