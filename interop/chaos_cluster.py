@@ -98,12 +98,14 @@ class Chaos:
                 did.append(f"{name}: {next(fault)}" if kind == COMBINED else next(fault))
                 running.append(fault)
             time.sleep(SMOKE_HOLD_S if self.options.smoke else max(hold_s(it, self.world.dice) for it in names))
+        except FAILURES as error:
+            raise Different(f"{names}, {did}: {error}") from error
         finally:
             for fault in self.world.dice.sample(running, len(running)):
                 next(fault, None)
             self.world.heal()
         begun = time.monotonic()
-        self.wait_progress(f"after {kind}")
+        self.wait_progress(f"after {', '.join(did)}")
         self.cluster.wait_for_brokers(3, IN_SYNC_S_MAX)
         self.world.tidy_up()
         self.cluster.wait_in_sync(within_s=IN_SYNC_S_MAX)
@@ -121,7 +123,7 @@ class Chaos:
             stuck += [run for run, count in transfers.items() if self.told.by_run[run] <= count]
             if not stuck:
                 return
-            expect(not self.failures(), "; ".join(self.failures()))
+            expect(not self.failures(), f"{what}: {'; '.join(self.failures())}")
             for it in self.bank.running.values():
                 it.expect_alive()
             for node in self.cluster:

@@ -351,7 +351,7 @@ class World:
 
     def tool(self, *words, must=False):
         """klamm's own, against whichever node answers. What cannot be done while something else is broken is no anomaly."""
-        words = [self.cluster[1].binary, *words, "-b", self.address, "--timeout", "20s", "--format", "json"]
+        words = [self.cluster[1].binary, *words, "-b", self.address, "--timeout", "30s" if must else "2s", "--format", "json"]
         done = subprocess.run(words, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL, check=False)
         if must:
             expect(done.returncode == 0, f"{' '.join(words[1:])} ended with {done.returncode}: {(done.stdout + done.stderr)[-500:]}")

@@ -90,9 +90,15 @@ class Librdkafka(Writer):
 
     def delivered(self, error, message, number):
         if error is not None:
-            self.failures.append(f"{number} to {message.partition()}: {error}")
+            self.give_up(f"{number} to {message.partition()}: {error}")
         else:
             self.acknowledged(message.partition(), number, message.offset())
+
+    def give_up(self, why):
+        """Nothing more is sent: librdkafka goes on under another epoch, where what it sends again may be there already."""
+        if not self.failures:
+            self.failures.append(why)
+            self.producer.purge()
 
     def finish(self):
         self.stopping.set()
@@ -149,6 +155,12 @@ class Klamm(Writer):
             self.process.kill()
             code = "a kill after 60 s"
         self.listener.join()
+        if code:
+            # It tells where records are, and leaves out those that failed: which is which is not known.
+            for it in range(self.partitions):
+                acknowledged = self.history.acknowledged[place(self.topic, it)]
+                for value in [value for value in acknowledged if value[0] == self.name]:
+                    del acknowledged[value]
         if code or sum(self.answers) != sum(self.history.sent[place(self.topic, it)][self.name] for it in range(self.partitions)):
             self.failures.append(f"klamm produce ended with {code} and {sum(self.answers)} answers: {self.last_words()}")
 
@@ -201,7 +213,7 @@ class Member(threading.Thread):
         super().__init__(daemon=True)
         self.name, self.history, self.topic = name, history, topic
         self.stopping, self.failures, self.assigned_at, self.session, self.read_up_to = threading.Event(), [], {}, 0, {}
-        self.fresh, self.commits, self.refused = set(), 0, 0
+        self.fresh, self.commits, self.refused, self.committing_since = set(), 0, 0, None
         self.consumer = Consumer({"bootstrap.servers": address, "group.id": group, "enable.auto.commit": False, "isolation.level": "read_committed", "auto.offset.reset": "earliest",
                                   "session.timeout.ms": SESSION_MS, "heartbeat.interval.ms": 500, "client.id": name, "fetch.wait.max.ms": 100, **RECONNECT})
         self.consumer.subscribe([topic], on_assign=self.assign, on_revoke=self.revoke, on_lost=self.revoke)
@@ -246,12 +258,15 @@ class Member(threading.Thread):
 
     def commit(self):
         asked, asked_at = dict(self.read_up_to), time.monotonic()
+        self.committing_since = asked_at
         try:
             answer = self.consumer.commit(offsets=[TopicPartition(self.topic, *it) for it in asked.items()], asynchronous=False)
         except KafkaException:
             # What was read is committed with what is read next, or read again.
             self.refused += 1
             return
+        finally:
+            self.committing_since = None
         answered_at = time.monotonic()
         for it in answer:
             if it.error is None:
@@ -264,7 +279,11 @@ class Member(threading.Thread):
         self.stopping.set()
         self.join(60)
         if self.is_alive():
-            self.failures.append("does not end within 60 s")
+            self.failures.append(f"does not end within 60 s; {self.what_it_does()}")
+
+    def what_it_does(self):
+        since = self.committing_since
+        return f"waits for the answer to a commit since {time.monotonic() - since:.0f} s" if since else "waits for no commit"
 
 
 class Inquirer(threading.Thread):
