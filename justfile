@@ -48,6 +48,11 @@ interop-full *ARGS:
     cargo build --release
     interop/full.sh --report docs/COMPATIBILITY.md {{ ARGS }}
 
+# An hour of full load on three processes, stopped for moments, cut off and slow: no failover; `just calm --seconds 45` is what .ci/run does.
+calm *ARGS="--seconds 3600":
+    cargo build --release
+    interop/calm.sh {{ ARGS }}
+
 # One real process, then three that are a cluster, through kills, stops, cut links, full and damaged disks, under load (interop/chaos.py, interop/chaos_cluster.py); `just chaos --seed 7 --rounds 40`.
 chaos *ARGS:
     cargo build --release

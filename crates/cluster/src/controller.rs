@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use klamm_model::{BrokerId, ControllerEpoch, Tick};
+use uuid::Uuid;
 
 use crate::image::Image;
 use crate::record::{self, Record};
@@ -55,7 +56,7 @@ pub struct ControllerConfig {
 impl Default for ControllerConfig {
     fn default() -> Self {
         Self {
-            session_timeout_ms: 600,
+            session_timeout_ms: 1_000,
             num_partitions: 1,
             default_replication_factor: None,
             entry_bytes_max: 900_000,
@@ -63,6 +64,19 @@ impl Default for ControllerConfig {
             given: BTreeMap::new(),
         }
     }
+}
+
+/// Another node, as the consensus engine's connection to it shows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sighting {
+    /// Whom.
+    pub id: BrokerId,
+    /// Which process of it.
+    pub incarnation: Uuid,
+    /// How long ago it last showed that it is there.
+    pub silent_ms: u64,
+    /// There is no such process any more.
+    pub is_gone: bool,
 }
 
 /// Records to append, and the answer once everything appended so far is committed.
@@ -112,6 +126,12 @@ impl Controller {
             Command::UnregisterBroker(id) => self.unregister_broker(*id),
             Command::AlterQuotas(it) => self.alter_quotas(it),
         }
+    }
+
+    /// The engine tells how it sees the other nodes. [`Self::tick`], due at once if one of them is gone, draws the consequences.
+    pub fn sighted(&mut self, now: Tick, sightings: &[Sighting]) {
+        self.sessions.observe(now);
+        self.sessions.sighted(now, sightings, &self.image);
     }
 
     /// What time alone brings about: brokers that fell silent are fenced, and others lead in their place.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use klamm_cluster::controller::{
     AllocateProducerIds, AlterPartitionError, AlterPartitions, Command, CreateTopics, Heartbeat,
-    IsrProposal as ProposedIsr, Layout, NewTopic, Register, Reply as Decided,
+    IsrProposal as ProposedIsr, Layout, NewTopic, Register, RegisterError, Reply as Decided,
 };
 use klamm_cluster::record::{BrokerState, Listener, RegisterBroker};
 use klamm_coordinator::{RequestId, record::Partitions, transaction::MarkersId};
@@ -275,10 +275,10 @@ impl Node {
     fn own_replied(&mut self, now: Now, own: Own, reply: Option<Decided>, out: &mut Vec<Effect>) {
         match own {
             Own::Register => {
-                if let Some(Decided::RegisterBroker(Err(error))) = &reply
-                    && let Some(suppressed) = self.membership.refusals.allow(now.tick)
-                {
-                    tracing::error!(%error, suppressed, "the controller refuses this broker");
+                if let Some(Decided::RegisterBroker(Err(error))) = &reply {
+                    // Neither passes by asking again.
+                    out.push(Effect::Refused(self.why_refused(error)));
+                    return self.membership.refused();
                 }
                 let registered = matches!(reply, Some(Decided::RegisterBroker(Ok(_))));
                 self.membership.registration_ended(now.tick, registered);
@@ -303,6 +303,19 @@ impl Node {
             }
             Own::InternalTopic(kind) => find::topic_made(self, now, kind, reply, out),
             Own::AutoCreate(waiting) => handlers::topics::auto_created(self, &waiting, reply, out),
+        }
+    }
+
+    /// In this broker's own words: of what the controller knows, the answer of another node carries a code only.
+    fn why_refused(&self, error: &RegisterError) -> String {
+        let own = self.config.cluster_id.as_deref().unwrap_or("none");
+        match error {
+            RegisterError::OtherDirectory { .. } => {
+                RegisterError::OtherDirectory { id: self.config.broker_id }.to_string()
+            }
+            RegisterError::OtherCluster { .. } => {
+                format!("this broker belongs to cluster {own}, and its controller to another")
+            }
         }
     }
 

@@ -107,11 +107,11 @@ impl Shape {
         let error_code = code.code();
         match self {
             Self::CreateTopics { names } => Response::CreateTopics(CreateTopicsResponse {
-                topics: names.iter().map(|name| not_created(name.clone(), code, None)).collect(),
+                topics: names.iter().map(|name| not_created(name.clone(), code, why(code))).collect(),
                 ..Default::default()
             }),
             Self::DeleteTopics { topics, .. } => Response::DeleteTopics(DeleteTopicsResponse {
-                responses: topics.iter().map(|topic| delete_result(topic, code, None)).collect(),
+                responses: topics.iter().map(|topic| delete_result(topic, code, why(code))).collect(),
                 ..Default::default()
             }),
             Self::CreatePartitions { names } => {
@@ -130,21 +130,23 @@ impl Shape {
             Self::ListReassignments => {
                 Response::ListPartitionReassignments(ListPartitionReassignmentsResponse {
                     error_code,
-                    error_message: None,
+                    error_message: why(code),
                     ..Default::default()
                 })
             }
             Self::UnregisterBroker => Response::UnregisterBroker(UnregisterBrokerResponse {
                 error_code,
-                error_message: None,
+                error_message: why(code),
                 ..Default::default()
             }),
             Self::AlterQuotas { entities } => {
                 Response::AlterClientQuotas(quotas::not_altered(entities, code))
             }
-            Self::DescribeQuorum => {
-                Response::DescribeQuorum(DescribeQuorumResponse { error_code, ..Default::default() })
-            }
+            Self::DescribeQuorum => Response::DescribeQuorum(DescribeQuorumResponse {
+                error_code,
+                error_message: why(code),
+                ..Default::default()
+            }),
             Self::Registration => {
                 Response::BrokerRegistration(BrokerRegistrationResponse { error_code, ..Default::default() })
             }
@@ -158,7 +160,7 @@ impl Shape {
                 error_code,
                 ..Default::default()
             }),
-            Self::AlterConfigs(asked) => asked.response(asked.resources().map(|_| (code, None))),
+            Self::AlterConfigs(asked) => asked.response(asked.resources().map(|_| (code, why(code)))),
         }
     }
 
@@ -259,6 +261,13 @@ fn topics_to_delete(request: &DeleteTopicsRequest, version: i16) -> Vec<TopicRef
     } else {
         request.topic_names.iter().cloned().map(TopicRef::Name).collect()
     }
+}
+
+/// What an administrator is told besides the code, where that alone leaves one guessing.
+fn why(code: ErrorCode) -> Option<String> {
+    let text =
+        "no node is the controller now: one is elected as soon as a majority of the quorum's voters is there";
+    (code == ErrorCode::NotController).then(|| text.to_owned())
 }
 
 fn delete_result(
@@ -605,6 +614,10 @@ pub(crate) fn reply_of(response: Response) -> Option<Decided> {
                 given: String::new(),
                 ours: String::new(),
             })),
+            // The number is that of whoever asked.
+            ErrorCode::DuplicateBrokerRegistration => {
+                Decided::RegisterBroker(Err(RegisterError::OtherDirectory { id: BrokerId(-1) }))
+            }
             _ => return None,
         },
         Response::BrokerHeartbeat(it) if it.error_code == 0 => Decided::Heartbeat(Ok(HeartbeatAnswer {

@@ -179,6 +179,8 @@ pub enum Effect {
     Publish(Arc<View>),
     /// Look how much room the data directories have, then tell by [`Event::Space`].
     LookAtSpace,
+    /// The cluster does not take this broker, and never will as it is: nobody is served by its going on. Tells why.
+    Refused(String),
     /// After [`Event::Leaving`]: this broker leads nothing that another one could, and everybody knows.
     HandedOver,
     /// After [`Event::Stopping`]: no log has an operation under way or wants one.

@@ -4,7 +4,7 @@ use klamm_cluster::Image;
 use klamm_model::{BrokerEpoch, BrokerId, Tick};
 use uuid::Uuid;
 
-use crate::{Effect, LineLimit, Now, node::Node};
+use crate::{Effect, Now, node::Node};
 
 /// Before a registration that failed is tried again.
 const REGISTER_AGAIN_MS: u64 = 100;
@@ -19,8 +19,6 @@ pub(crate) struct Membership {
     under_way: bool,
     /// `None`: nothing to do until the controller changes.
     next: Option<Tick>,
-    /// A broker that is refused asks again ten times a second, and may do so for days.
-    pub(crate) refusals: LineLimit,
     /// When the last sign of life was sent.
     sent: Tick,
     /// When the last one was sent of which another node, as the controller, said that this broker takes part.
@@ -76,6 +74,11 @@ impl Membership {
             self.in_doubt_until = now.after_ms(session_timeout_ms);
         }
         self.observed = self.observed.max(Some(now));
+    }
+
+    /// Only another controller may say something else.
+    pub(crate) fn refused(&mut self) {
+        (self.under_way, self.next) = (false, None);
     }
 
     pub(crate) fn heartbeat_ended(&mut self, now: Tick, interval_ms: u64) {

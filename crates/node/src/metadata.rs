@@ -10,12 +10,12 @@ use std::{
 
 use bytes::Bytes;
 use klamm_cluster::{
-    controller::{Command, Controller, ControllerConfig, Decision, Reply as Decided},
+    controller::{Command, Controller, ControllerConfig, Decision, Reply as Decided, Sighting},
     image::Changes,
-    record::{self, Record},
+    record::{self, BrokerState, Record},
 };
 use klamm_model::{BrokerId, ControllerEpoch, ErrorCode, PartitionEpoch, Tick, TopicId, TopicPartition};
-use klamm_quorum::{Accepted, Filter, Input, Output, Proposer, Verdict};
+use klamm_quorum::{Accepted, Filter, Input, Output, Peer, Proposer, Verdict};
 
 use crate::{ConnectionId, Effect, Now, calls::Caller, node::Node};
 use snapshots::Snapshots;
@@ -32,6 +32,8 @@ pub(crate) struct Metadata {
     leader: Option<BrokerId>,
     leading: Option<Leading>,
     snapshots: Snapshots,
+    /// How the engine saw the other nodes when it last told since this node leads the quorum: for the controller that is about to begin.
+    seen: Vec<Peer>,
 }
 
 /// This node's leadership of the quorum.
@@ -60,6 +62,7 @@ impl Metadata {
             leader: None,
             leading: None,
             snapshots: Snapshots::default(),
+            seen: Vec::new(),
         }
     }
 
@@ -115,6 +118,7 @@ impl Node {
                 propose(&mut proposer, &begin, out);
                 self.metadata.leading = Some(Leading { proposer, controller: None, owed: VecDeque::new() });
                 self.metadata.leader = Some(me);
+                self.metadata.seen.clear();
                 self.view_is_stale = true;
                 self.go_live(now, out);
             }
@@ -138,6 +142,17 @@ impl Node {
                 self.go_live(now, out);
             }
             Output::Snapshot(snapshot) => self.take_snapshot(now, &snapshot, out),
+            Output::Peers(peers) => self.sighted(now, peers),
+        }
+    }
+
+    /// The controller decides on it when this step looks at the time.
+    fn sighted(&mut self, now: Now, peers: Vec<Peer>) {
+        let leading = self.metadata.leading.as_mut();
+        if let Some(controller) = leading.and_then(|leading| leading.controller.as_mut()) {
+            controller.sighted(now.tick, &sightings(&peers));
+        } else {
+            self.metadata.seen = peers;
         }
     }
 
@@ -186,6 +201,7 @@ impl Node {
         let Some(leading) = &mut self.metadata.leading else { return };
         if accepted.begins && accepted.epoch == leading.proposer.epoch() && leading.controller.is_none() {
             let mut controller = Controller::new(config, me, seed, now.tick, self.image.clone());
+            controller.sighted(now.tick, &sightings(&self.metadata.seen));
             if self.image.cluster_id().is_none() {
                 let id = self.config.cluster_id.clone().unwrap_or_else(|| new_cluster_id(seed));
                 let founding = [Record::Cluster { id }];
@@ -306,6 +322,13 @@ impl Node {
         {
             self.tell_shards_of_topics();
         }
+        for id in &changes.brokers {
+            match self.image.broker(*id).map(|it| it.state) {
+                Some(BrokerState::Fenced) => tracing::info!(broker = %id, "a broker is fenced"),
+                Some(state) => tracing::info!(broker = %id, ?state, "a broker takes part"),
+                None => tracing::info!(broker = %id, "a broker is no more"),
+            }
+        }
         if !changes.brokers.is_empty() {
             self.membership.cluster_changed(now.tick);
         }
@@ -327,6 +350,16 @@ impl Node {
             ..ControllerConfig::default()
         }
     }
+}
+
+fn sightings(peers: &[Peer]) -> Vec<Sighting> {
+    let sighting = |it: &Peer| Sighting {
+        id: it.id,
+        incarnation: it.incarnation,
+        silent_ms: it.silent_ms,
+        is_gone: it.is_gone,
+    };
+    peers.iter().map(sighting).collect()
 }
 
 fn propose(proposer: &mut Proposer, records: &Bytes, out: &mut Vec<Effect>) {

@@ -1,11 +1,14 @@
-//! A controlled shutdown: others lead before the broker goes.
+//! How brokers go: by a controlled shutdown, after which others lead, by dying, and because the cluster does not take them.
 
 mod world;
 
-use klamm_model::{BrokerId, PartitionIndex, TopicPartition};
-use klamm_node::{Event, Listener};
+use klamm_model::{BrokerId, ControllerEpoch, ErrorCode, PartitionIndex, Tick, Timestamp, TopicPartition};
+use klamm_node::{Effect, Event, Listener, Node, NodeConfig, Now};
+use klamm_quorum::{Output, Peer};
+use klamm_replica::Sabotage;
 use klamm_wire::{
-    AlterPartitionReassignmentsRequest, BrokerHeartbeatRequest, BrokerRegistrationRequest, Request, Response,
+    AlterPartitionReassignmentsRequest, BrokerHeartbeatRequest, BrokerRegistrationRequest,
+    BrokerRegistrationResponse, Request, Response,
     alter_partition_reassignments::{ReassignablePartition, ReassignableTopic},
     broker_registration::Listener as Registered,
 };
@@ -70,6 +73,77 @@ fn who_leads_goes_when_others_lead_and_all_know() {
     assert_eq!(world.handed_over, 1);
     world.wait_ms(50);
     assert_eq!(world.handed_over, 1, "it is told once");
+}
+
+/// The engine tells how it sees the other broker's process.
+fn is_seen(incarnation: u128, is_gone: bool) -> Event {
+    let incarnation = Uuid::from_u128(incarnation);
+    Event::Quorum(Output::Peers(vec![Peer { id: OTHER, incarnation, silent_ms: 0, is_gone }]))
+}
+
+#[test]
+fn a_broker_whose_process_is_gone_is_fenced_at_once() {
+    let mut world = World::new();
+    let epoch = registers(&mut world);
+    shows_life(&mut world, epoch);
+    let takes_part = |world: &World| world.node.image().broker(OTHER).expect("it is known").is_active();
+    world.step(is_seen(20, false));
+    world.step(is_seen(19, true));
+    assert!(takes_part(&world), "it is another process that is gone");
+    world.step(is_seen(20, true));
+    assert!(!takes_part(&world));
+    shows_life(&mut world, epoch);
+    assert!(takes_part(&world), "it was not so");
+}
+
+#[test]
+fn a_new_controller_begins_with_what_it_was_told_before_it_could_decide() {
+    let mut world = World::new();
+    let epoch = registers(&mut world);
+    shows_life(&mut world, epoch);
+    world.hold_proposals = true;
+    // What it was told in an earlier epoch is forgotten.
+    world.step(is_seen(20, false));
+    world.step(Event::Quorum(Output::NoLongerLeader));
+    world.step(Event::Quorum(Output::Leader { epoch: ControllerEpoch(9) }));
+    world.step(is_seen(20, true));
+    assert!(world.node.image().broker(OTHER).expect("it is known").is_active());
+    world.hold_proposals = false;
+    for entry in std::mem::take(&mut world.proposed) {
+        world.commit(entry);
+    }
+    assert!(!world.node.image().broker(OTHER).expect("it is known").is_active());
+}
+
+#[test]
+fn a_broker_that_the_cluster_knows_with_another_disk_gives_up() {
+    let config = NodeConfig::new(BrokerId(1), Uuid::from_u128(7), Uuid::from_u128(8));
+    let mut node = Node::new(config, 1, Sabotage::default());
+    let now = Now { tick: Tick(0), wall: Timestamp(0) };
+    let mut effects = Vec::new();
+    let leader = Output::LeaderIs { leader: Some(OTHER), epoch: ControllerEpoch(1) };
+    node.step(now, Event::Quorum(leader), &mut effects);
+    let token = effects.iter().find_map(|it| match it {
+        Effect::Send { token, request: Request::BrokerRegistration(_), .. } => Some(*token),
+        _ => None,
+    });
+    let refused = BrokerRegistrationResponse {
+        error_code: ErrorCode::DuplicateBrokerRegistration.code(),
+        ..Default::default()
+    };
+    effects.clear();
+    let answer = Ok(Response::BrokerRegistration(refused));
+    node.step(now, Event::Peer { from: OTHER, token: token.expect("it registers"), answer }, &mut effects);
+    let why = effects.iter().find_map(|it| match it {
+        Effect::Refused(why) => Some(why.as_str()),
+        _ => None,
+    });
+    let wanted = "broker 1 is known with another data directory; unregister it first if that one is lost";
+    assert_eq!(why, Some(wanted));
+    effects.clear();
+    node.step(Now { tick: Tick(0).after_ms(5_000), ..now }, Event::Tick, &mut effects);
+    let asks = effects.iter().any(|it| matches!(it, Effect::Send { .. }));
+    assert!(!asks, "nothing is gained by asking again");
 }
 
 /// The other broker is to have the partition too.

@@ -15,11 +15,14 @@
 //! - A proposal is at most [`PAYLOAD_BYTES_MAX`].
 //! - A `Snapshot` is one that a node offered, at a position that this node has not passed, and never comes to a leader that was not deposed. Entries are given
 //!   up only when a snapshot that has them is as durable as they were.
+//! - `Peers` is what the engine's connections show, now and then and whenever one of them shows that a process is gone, to whoever leads. It orders nothing: an engine
+//!   without connections never says it, and it may come late, twice, to somebody who leads no more, and be wrong. Nothing but time may hang on it.
 //!
 //! What is late or double is dropped when it is applied, by [`rules`], in the same way on every node. So an engine needs no terms of its own.
 
 use bytes::Bytes;
 use klamm_model::{BrokerId, ControllerEpoch};
+use uuid::Uuid;
 
 pub mod contract;
 pub mod raft_log;
@@ -81,6 +84,21 @@ pub enum Output {
     Committed(Entry),
     /// The node's state is replaced by this one; entries go on at `position.next_index`.
     Snapshot(Snapshot),
+    /// The other nodes that the engine has had a connection to.
+    Peers(Vec<Peer>),
+}
+
+/// Another node, as the engine's connection to it shows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Peer {
+    /// Whom.
+    pub id: BrokerId,
+    /// The process that was at the other end.
+    pub incarnation: Uuid,
+    /// How long ago it last showed that it is there, without times at which the process here stood still itself.
+    pub silent_ms: u64,
+    /// The connection to it broke, and its port refuses another one: there is no such process any more.
+    pub is_gone: bool,
 }
 
 /// A node's whole metadata state after a prefix of the entries.

@@ -240,6 +240,7 @@ impl Performer {
                 let thread = to.0 as usize % self.mail.len();
                 self.mail[thread].push(Mail::Send { to, token, request, version });
             }
+            Effect::Refused(why) => self.shared.fail(format!("the cluster refuses this node: {why}")),
             // Handed on under the lock, in order.
             Effect::Publish(_) | Effect::Propose { .. } | Effect::HandedOver | Effect::AtRest(_) => {}
         }

@@ -10,10 +10,12 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use klamm_cluster::Image;
 use klamm_model::{BrokerId, ControllerEpoch};
-use klamm_quorum::{Entry, Filter, Output, Snapshot, Verdict, contract::Witness};
+use klamm_quorum::{Entry, Filter, Output, Peer, Snapshot, Verdict, contract::Witness};
+use uuid::Uuid;
 
 use crate::{
     NODE_COUNT, broker_id,
+    sightings::{Hears, REPORT, Sightings},
     timeline::{Happening, Life, MS, SECOND, Timeline},
 };
 
@@ -61,6 +63,22 @@ pub enum Step {
     },
     /// The engine looks whether it wants another leader.
     Look,
+    /// It is looked how the nodes are, for the one that leads.
+    Report {
+        /// Which.
+        life: Life,
+        /// Under which epoch.
+        epoch: ControllerEpoch,
+        /// And again after a while.
+        is_regular: bool,
+    },
+    /// A node is told how the others are, or were.
+    Sight {
+        /// Which.
+        life: Life,
+        /// What.
+        peers: Vec<Peer>,
+    },
     /// Something is committed late, or twice.
     Late {
         /// What; its index is given out then.
@@ -80,6 +98,7 @@ pub struct Engine {
     snapshots: VecDeque<Snapshot>,
     /// Entries before this one are not to be had any more, but for whoever leads.
     given_up: u64,
+    sightings: Sightings,
     witness: Witness,
     sabotage: EngineSabotage,
     /// Between leaderships, on average; `None` where they last.
@@ -111,6 +130,7 @@ impl Engine {
             seats: Default::default(),
             snapshots: VecDeque::new(),
             given_up: 0,
+            sightings: Sightings::default(),
             witness: Witness::default(),
             sabotage,
             unrest: None,
@@ -146,8 +166,21 @@ impl Engine {
         self.seats[node].stalled_until = until;
     }
 
+    /// A process that lives is said to be gone, for a while.
+    pub fn say_gone(&mut self, node: usize, until: u64, timeline: &mut Timeline) {
+        self.sightings.say_gone(node, until);
+        self.plan_report(0, false, timeline);
+    }
+
+    fn plan_report(&mut self, delay: u64, is_regular: bool, timeline: &mut Timeline) {
+        if let Some((life, epoch)) = self.leader {
+            timeline.after(delay, Happening::Engine(Step::Report { life, epoch, is_regular }));
+        }
+    }
+
     /// A process starts: it is told everything from the start.
-    pub fn started(&mut self, life: Life, timeline: &mut Timeline) {
+    pub fn started(&mut self, life: Life, incarnation: Uuid, timeline: &mut Timeline) {
+        self.sightings.started(life.node, incarnation, timeline.now());
         self.seats[life.node] = Seat { life: Some(life), ..Seat::default() };
         self.witness.restarted(broker_id(life.node));
         let end = self.sequence.len() as u64;
@@ -163,9 +196,11 @@ impl Engine {
         timeline.after(150 * MS, Happening::Engine(Step::Look));
     }
 
-    /// A process is gone.
-    pub fn stopped(&mut self, life: Life, timeline: &mut Timeline) {
+    /// A process is gone. `refuses`: its machine runs, and says so.
+    pub fn stopped(&mut self, life: Life, refuses: bool, timeline: &mut Timeline) {
         self.seats[life.node] = Seat::default();
+        self.sightings.stopped(life, refuses, timeline);
+        self.plan_report(100 * MS, false, timeline);
         if self.leader.is_some_and(|(leader, _)| leader == life) {
             let delay = timeline.dice.between(20 * MS, 1500 * MS);
             timeline.after(delay, Happening::Engine(Step::Look));
@@ -212,13 +247,18 @@ impl Engine {
     /// Whose event this is, if it is one node's: a paused process hears nothing.
     pub fn node_of(step: &Step) -> Option<usize> {
         match step {
-            Step::Tell { life, .. } | Step::Hint { life, .. } | Step::Depose { life, .. } => Some(life.node),
+            Step::Tell { life, .. }
+            | Step::Hint { life, .. }
+            | Step::Depose { life, .. }
+            | Step::Report { life, .. }
+            | Step::Sight { life, .. } => Some(life.node),
             Step::Commit | Step::Look | Step::Late { .. } => None,
         }
     }
 
-    /// The engine goes on. `may_lead`: nodes that can be told at once that they lead.
-    pub fn step(&mut self, step: Step, may_lead: [bool; NODE_COUNT], timeline: &mut Timeline) -> Vec<Told> {
+    /// The engine goes on. `hears`: which nodes hear which; those that hear themselves can be told at once that they lead.
+    pub fn step(&mut self, step: Step, hears: &Hears, timeline: &mut Timeline) -> Vec<Told> {
+        let may_lead = std::array::from_fn(|node| hears[node][node]);
         let mut told = Vec::new();
         match step {
             Step::Commit => {
@@ -254,9 +294,33 @@ impl Engine {
             }
             Step::Depose { life, epoch } if self.lives(life) => self.depose(life, epoch, &mut told),
             Step::Look => self.look(may_lead, timeline, &mut told),
-            Step::Tell { .. } | Step::Hint { .. } | Step::Depose { .. } => {}
+            Step::Report { life, epoch, is_regular } if self.leader == Some((life, epoch)) => {
+                self.report(life, hears, timeline);
+                if is_regular {
+                    self.plan_report(REPORT, true, timeline);
+                }
+            }
+            Step::Sight { life, peers } if self.lives(life) => {
+                self.say(life, Output::Peers(peers), &mut told)
+            }
+            Step::Tell { .. }
+            | Step::Hint { .. }
+            | Step::Depose { .. }
+            | Step::Report { .. }
+            | Step::Sight { .. } => {}
         }
         told
+    }
+
+    /// Who hears nothing of the quorum is not heard either.
+    fn report(&mut self, life: Life, hears: &Hears, timeline: &mut Timeline) {
+        let is_stalled = |node: usize| timeline.now() < self.seats[node].stalled_until;
+        let hears = std::array::from_fn(|one| {
+            std::array::from_fn(|other| hears[one][other] && !is_stalled(one) && !is_stalled(other))
+        });
+        let peers = self.sightings.report(life.node, &hears, timeline);
+        let delay = Sightings::delay(timeline);
+        timeline.after(delay, Happening::Engine(Step::Sight { life, peers }));
     }
 
     fn commit(&mut self, entry: Entry, timeline: &mut Timeline) {
@@ -412,6 +476,7 @@ impl Engine {
         self.say(life, Output::Leader { epoch }, told);
         self.seats[life.node].leads = Some(epoch);
         self.leader = Some((life, epoch));
+        self.plan_report(0, true, timeline);
         self.remind(timeline);
     }
 

@@ -115,6 +115,13 @@ pub enum Fault {
     },
     /// The quorum gets another leader.
     MoveController,
+    /// Whoever leads the quorum is told that a process is gone that is not.
+    SaidGone {
+        /// Which.
+        node: usize,
+        /// For how long.
+        lasts: u64,
+    },
     /// A node hears nothing of the quorum.
     Stall {
         /// Which.
@@ -152,6 +159,7 @@ pub const KINDS: &[&str] = &[
     "fault: wall clock jumps",
     "fault: controller moves",
     "fault: node hears nothing of the quorum",
+    "fault: process said to be gone",
 ];
 
 /// How long a machine stays away; nothing else goes wrong meanwhile.
@@ -182,6 +190,11 @@ impl Plan {
     pub fn without_failed_syncs(mut self) -> Self {
         self.kinds.retain(|kind| KINDS[*kind] != "fault: sync fails");
         self
+    }
+
+    /// Nothing goes wrong in this run.
+    pub fn is_calm(&self) -> bool {
+        self.kinds.is_empty()
     }
 
     /// Until the next fault.
@@ -261,6 +274,7 @@ fn steps(kind: &str, dice: &mut Dice) -> Vec<(u64, Fault)> {
         "fault: wall clock jumps" => vec![(0, Fault::Clock { node })],
         "fault: controller moves" => vec![(0, Fault::MoveController)],
         "fault: node hears nothing of the quorum" => vec![(0, Fault::Stall { node, lasts })],
+        "fault: process said to be gone" => vec![(0, Fault::SaidGone { node, lasts })],
         other => unreachable!("{other} is no kind of fault"),
     }
 }

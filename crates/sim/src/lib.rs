@@ -22,6 +22,7 @@ pub mod originals;
 pub mod outcomes;
 pub mod renewals;
 pub mod replicas;
+pub mod sightings;
 pub mod stored;
 pub mod timeline;
 pub mod trace;

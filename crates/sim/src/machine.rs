@@ -52,6 +52,8 @@ pub struct Machine {
     pub held_back: Vec<Happening>,
     /// Added to the wall clock, in milliseconds.
     pub wall_jump_ms: i64,
+    /// Of the process that runs, or ran last.
+    pub incarnation: Uuid,
     starts: u64,
     directory: Uuid,
 }
@@ -92,6 +94,7 @@ impl Machine {
             wall_jump_ms: 0,
             starts: 0,
             directory: Uuid::from_u64_pair(timeline.dice.number(), timeline.dice.number()),
+            incarnation: Uuid::nil(),
         }
     }
 
@@ -110,6 +113,7 @@ impl Machine {
         let life = Life { node: self.number, number: self.starts };
         let dice = &mut timeline.dice;
         let incarnation = Uuid::from_u64_pair(dice.number(), dice.number());
+        self.incarnation = incarnation;
         let config = self.config(incarnation, settings);
         let mut node = Node::new(config, dice.number(), settings.sabotage);
         let mut recovered = Vec::new();

@@ -216,6 +216,11 @@ impl Default for Network {
 }
 
 impl Network {
+    /// Whether nothing gets from one party to another.
+    pub fn is_cut(&self, from: usize, to: usize) -> bool {
+        self.cut[from][to]
+    }
+
     /// Cuts or mends one direction.
     pub fn set_cut(&mut self, from: usize, to: usize, is_cut: bool) {
         self.cut[from][to] = is_cut;

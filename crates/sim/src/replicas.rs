@@ -5,7 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use klamm_cluster::{Image, image::Partition, record};
+use klamm_cluster::{
+    Image,
+    image::Partition,
+    record::{self, BrokerState},
+};
 use klamm_log::{DiskAction, DiskOp, Prefix};
 use klamm_model::{BatchHeader, BrokerId, LeaderEpoch, Offset, TopicId, TopicPartition};
 use klamm_node::Node;
@@ -78,6 +82,7 @@ pub struct Replicas {
     originals: Originals,
     /// When a partition last had too few replicas in sync, where it has enough now.
     lacked_until: BTreeMap<TopicPartition, u64>,
+    fenced: Vec<BrokerId>,
     entries: usize,
 }
 
@@ -101,6 +106,7 @@ impl Default for Replicas {
             renewed: Vec::new(),
             originals: Originals::default(),
             lacked_until: BTreeMap::new(),
+            fenced: Vec::new(),
             entries: 0,
         }
     }
@@ -290,8 +296,16 @@ impl Replicas {
         }
     }
 
-    fn count(&self, records: &[record::Record], coverage: &mut Coverage) {
+    /// Brokers that were fenced since this was asked last.
+    pub fn take_fenced(&mut self) -> Vec<BrokerId> {
+        std::mem::take(&mut self.fenced)
+    }
+
+    fn count(&mut self, records: &[record::Record], coverage: &mut Coverage) {
         for record in records {
+            if let record::Record::BrokerState { id, state: BrokerState::Fenced, .. } = record {
+                self.fenced.push(*id);
+            }
             let record::Record::PartitionChange(change) = record else { continue };
             match change.leader {
                 Some(Some(_)) => coverage.count("leader elected"),

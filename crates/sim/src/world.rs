@@ -497,6 +497,7 @@ impl World {
             }
             // Its disks have room without end; those that have not say so when they are written to.
             Effect::LookAtSpace => {}
+            Effect::Refused(why) => panic!("{life} is refused: {why}"),
             Effect::HandedOver => self.timeline.note(format_args!("{life} leads nothing any more")),
             Effect::AtRest(_) => self.timeline.note(format_args!("{life} is at rest")),
         }
@@ -652,9 +653,27 @@ impl World {
     }
 
     fn engine_goes_on(&mut self, step: Step) {
-        let may_lead = std::array::from_fn(|node| !self.machines[node].is_paused);
-        let told = self.engine.step(step, may_lead, &mut self.timeline);
+        let runs = |node: usize| !self.machines[node].is_paused && self.machines[node].process.is_some();
+        let hears = std::array::from_fn(|one| {
+            std::array::from_fn(|other| match one == other {
+                true => !self.machines[one].is_paused,
+                false => {
+                    let is_cut = self.network.is_cut(one, other) || self.network.is_cut(other, one);
+                    runs(one) && runs(other) && !is_cut
+                }
+            })
+        });
+        let told = self.engine.step(step, &hears, &mut self.timeline);
         self.checker.replicas.committed(self.engine.sequence(), &mut self.timeline);
+        for id in self.checker.replicas.take_fenced() {
+            let machine = &self.machines[id.0 as usize];
+            if machine.process.is_some() && !machine.is_paused {
+                self.timeline.coverage.count("broker fenced that lives");
+            }
+            if self.plan.is_calm() {
+                self.timeline.coverage.count("needless failover");
+            }
+        }
         for (life, output) in told {
             self.checker.replicas.told(life, &output, &mut self.checker.findings);
             self.step(life, Event::Quorum(output));
@@ -688,7 +707,8 @@ impl World {
                 self.checker.findings.broken("I19", what);
             }
         }
-        self.engine.started(life, &mut self.timeline);
+        let incarnation = self.machines[node].incarnation;
+        self.engine.started(life, incarnation, &mut self.timeline);
         self.step(life, Event::Tick);
     }
 
@@ -749,7 +769,7 @@ impl World {
         self.machines[node].disk.crash(loss, &mut self.timeline.dice);
         let quietly = loss != Loss::Process && self.timeline.dice.chance(50);
         self.network.process_ended(life, quietly, &mut self.timeline);
-        self.engine.stopped(life, &mut self.timeline);
+        self.engine.stopped(life, !quietly, &mut self.timeline);
         self.checker.replicas.stopped(node);
         self.timeline.after(down, Happening::Boots { node });
     }
@@ -827,6 +847,9 @@ impl World {
             Fault::MoveController => {
                 self.engine.end_leadership();
                 self.engine_goes_on(Step::Look);
+            }
+            Fault::SaidGone { node, lasts } => {
+                self.engine.say_gone(node, self.timeline.now() + lasts, &mut self.timeline);
             }
             Fault::Stall { node, lasts } => self.engine.stall(node, self.timeline.now() + lasts),
             Fault::Heal => self.heal(),
@@ -1115,6 +1138,10 @@ impl std::fmt::Display for Shown<'_> {
             Output::LeaderIs { leader, epoch } => write!(f, "{leader:?} leads under {epoch}"),
             Output::Committed(entry) => write!(f, "entry {} of {}", entry.index, entry.epoch),
             Output::Snapshot(snapshot) => write!(f, "snapshot {:?}", snapshot.position),
+            Output::Peers(peers) => {
+                let shown = peers.iter().map(|it| (it.id.0, it.silent_ms, it.is_gone));
+                write!(f, "peers {:?}", shown.collect::<Vec<_>>())
+            }
         }
     }
 }

@@ -92,6 +92,13 @@ impl Cluster {
         run(command, arguments, input).code(0)
     }
 
+    /// A tool that is told of one node alone.
+    fn ask_at(&self, id: usize, arguments: &[&str], input: &str) -> Answer {
+        let mut command = command(arguments);
+        command.env("KLAMM_BOOTSTRAP", format!("127.0.0.1:{}", self.ports[id - 1].0));
+        run(command, arguments, input)
+    }
+
     #[track_caller]
     fn ok(&self, arguments: &[&str]) -> Answer {
         self.ok_with_input(arguments, "")
@@ -265,6 +272,51 @@ fn a_cluster_that_was_stopped_starts_again_without_the_list_once_a_majority_is_t
     cluster.ready(&[1]);
     cluster.all_in_sync("t", 3);
     cluster.ok(&["consume", "t", "-e"]).prints("kept\n");
+}
+
+/// Two of three are gone, or stand still: the third leads what it led, and what needs a controller fails in time and says why.
+fn without_a_majority(cluster: &mut Cluster, survivor: usize, lose: impl Fn(&mut Cluster, usize)) {
+    let described = cluster.ok(&["topic", "describe", "t", "--format", "json"]).json();
+    let partitions = described[0]["partitions"].as_array().expect("partitions");
+    let own = partitions.iter().find(|it| it["leader"] == survivor).expect("each leads one of the three");
+    let own = own["partition"].to_string();
+    for id in [1, 2, 3].into_iter().filter(|id| *id != survivor) {
+        lose(cluster, id);
+    }
+    let began = Instant::now();
+    let answer = cluster.ask_at(survivor, &["topic", "create", "u", "--timeout", "4s"], "");
+    assert!(began.elapsed() < Duration::from_secs(8), "after {:?}", began.elapsed());
+    answer.code(1).says("no node is the controller now");
+    let produce = ["produce", "t", "-p", &own, "--acks", "all"];
+    cluster.ask_at(survivor, &produce, "written\n").code(0);
+    let consume = ["consume", "t", "-p", &own, "--offset=-1", "-n", "1"];
+    cluster.ask_at(survivor, &consume, "").code(0).prints("written\n");
+}
+
+#[test]
+fn without_a_majority_leaders_go_on_and_what_needs_a_controller_says_why_it_fails() {
+    let mut cluster = Cluster::new(3);
+    for id in [1, 2, 3] {
+        cluster.start(id);
+    }
+    cluster.ready(&[1, 2, 3]);
+    cluster.until(&["cluster", "status", "--format", "json"], |it| it["brokers_in_service"] == 3);
+    cluster.ok(&["topic", "create", "t", "--partitions", "3", "--replication-factor", "1"]);
+    let controller = cluster.ok(&["cluster", "status", "--format", "json"]).json()["controller"].clone();
+    let controller = controller.as_u64().expect("there is one") as usize;
+    without_a_majority(&mut cluster, controller, |it, id| it.kill(id));
+    for id in [1, 2, 3].into_iter().filter(|id| *id != controller) {
+        cluster.start(id);
+        cluster.ready(&[id]);
+    }
+    cluster.until(&["cluster", "status", "--format", "json"], |it| it["brokers_in_service"] == 3);
+    let follower = [1, 2, 3].into_iter().find(|id| *id != controller).expect("there are three");
+    without_a_majority(&mut cluster, follower, |it, id| send_signal(&it.node(id).child, "-STOP"));
+    for id in [1, 2, 3].into_iter().filter(|id| *id != follower) {
+        send_signal(&cluster.node(id).child, "-CONT");
+    }
+    cluster.until(&["cluster", "status", "--format", "json"], |it| it["brokers_in_service"] == 3);
+    cluster.ok(&["topic", "create", "v", "--replication-factor", "3"]);
 }
 
 #[test]

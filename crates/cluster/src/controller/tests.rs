@@ -10,13 +10,17 @@ use klamm_model::Tick;
 use super::*;
 use rig::Rig;
 
+fn config() -> ControllerConfig {
+    ControllerConfig { session_timeout_ms: 600, ..ControllerConfig::default() }
+}
+
 fn check(script: &str, expected: Expect) {
-    check_on(Rig::new(ControllerConfig::default(), 0), script, expected);
+    check_on(Rig::new(config(), 0), script, expected);
 }
 
 /// The same, with three brokers that take part already.
 fn check_with_three(script: &str, expected: Expect) {
-    let mut rig = Rig::new(ControllerConfig::default(), 0);
+    let mut rig = Rig::new(config(), 0);
     for line in ["register 1", "register 2", "register 3", "beat 1", "beat 2", "beat 3"] {
         rig.run(line);
     }
@@ -94,6 +98,154 @@ fn a_silent_leader_is_replaced_by_a_replica_in_sync() {
                 t/0 on 1,2,3 in sync 1,3 leader 1 epochs 0.1
                 t/1 on 2,3,1 in sync 3,1 leader 3 epochs 1.1
                 t/2 on 3,1,2 in sync 3,1 leader 3 epochs 0.1
+        "#]],
+    );
+}
+
+#[test]
+fn a_process_that_is_gone_is_fenced_at_once_and_old_news_of_another_fences_nobody() {
+    check_with_three(
+        "assign t 2,3
+             sees 2 gone-of-another 3 0
+             sees 2 0 3 0
+             sees 2 gone 3 0
+             sees 2 gone 3 0
+             register 2
+             sees 2 gone-of-another 3 0
+             beat 2
+             show",
+        expect![[r#"
+            assign t 2,3
+                + topic t
+                + t/0 on 2,3 in sync 2,3 leader 2
+                t: created, 1 x 2, {}
+            sees 2 gone-of-another 3 0
+            sees 2 0 3 0
+            sees 2 gone 3 0
+                + t/0 change 1 in sync 3 leader 3 in epoch 1
+                + broker 2 is Fenced
+            sees 2 gone 3 0
+            register 2
+                + broker 2 registers
+                broker epoch 9
+            sees 2 gone-of-another 3 0
+            beat 2
+                + broker 2 is Active
+                Active
+            show
+                t/0 on 2,3 in sync 3 leader 3 epochs 1.1
+        "#]],
+    );
+}
+
+#[test]
+fn a_broker_that_is_said_to_be_gone_and_is_not_loses_its_lead_once() {
+    check_with_three(
+        "assign t 2,3
+             sees 2 gone 3 0
+             beat 2 stuck
+             sees 2 gone 3 0
+             beat 2
+             sees 2 gone 3 0
+             wait 500 1 2 3
+             sees 2 gone 3 0
+             sees 2 0 3 0
+             sees 2 gone 3 0",
+        expect![[r#"
+            assign t 2,3
+                + topic t
+                + t/0 on 2,3 in sync 2,3 leader 2
+                t: created, 1 x 2, {}
+            sees 2 gone 3 0
+                + t/0 change 1 in sync 3 leader 3 in epoch 1
+                + broker 2 is Fenced
+            beat 2 stuck
+                Fenced, not caught up
+            sees 2 gone 3 0
+            beat 2
+                + broker 2 is Active
+                Active
+            sees 2 gone 3 0
+            wait 500 1 2 3
+            sees 2 gone 3 0
+            sees 2 0 3 0
+            sees 2 gone 3 0
+                + broker 2 is Fenced
+        "#]],
+    );
+}
+
+#[test]
+fn silence_is_of_both_ways_and_a_process_that_answers_has_longer_for_its_heartbeat() {
+    check_with_three(
+        "assign t 2,3
+             wait 2500 1 ~2 3
+             beat 2
+             wait 2000 1 ~2 3
+             wait 600 1 3
+             wait 100 1 3
+             beat 2
+             wait 3000 1 ~2 3
+             wait 100 1 ~2 3",
+        expect![[r#"
+            assign t 2,3
+                + topic t
+                + t/0 on 2,3 in sync 2,3 leader 2
+                t: created, 1 x 2, {}
+            wait 2500 1 ~2 3
+            beat 2
+                Active
+            wait 2000 1 ~2 3
+            wait 600 1 3
+            wait 100 1 3
+                + t/0 change 1 in sync 3 leader 3 in epoch 1
+                + broker 2 is Fenced
+            beat 2
+                + broker 2 is Active
+                Active
+            wait 3000 1 ~2 3
+            wait 100 1 ~2 3
+                + broker 2 is Fenced
+        "#]],
+    );
+}
+
+#[test]
+fn a_new_controller_knows_who_is_gone_and_who_has_been_silent_and_gives_the_others_time() {
+    check_with_three(
+        "assign t 1,2,3
+             assign u 2,3
+             wait 1000 1 2 3
+             takeover-seeing 1 gone 2 500 3 0
+             wait 100 ~3
+             wait 100 ~3
+             wait 2700 ~3
+             wait 100 ~3
+             wait 100 ~3",
+        expect![[r#"
+            assign t 1,2,3
+                + topic t
+                + t/0 on 1,2,3 in sync 1,2,3 leader 1
+                t: created, 1 x 3, {}
+            assign u 2,3
+                + topic u
+                + u/0 on 2,3 in sync 2,3 leader 2
+                u: created, 1 x 2, {}
+            wait 1000 1 2 3
+            takeover-seeing 1 gone 2 500 3 0
+                + t/0 change 1 in sync 2,3 leader 2 in epoch 1
+                + broker 1 is Fenced
+            wait 100 ~3
+            wait 100 ~3
+                + t/0 change 2 in sync 3 eligible 2 leader 3 in epoch 2
+                + u/0 change 1 in sync 3 leader 3 in epoch 1
+                + broker 2 is Fenced
+            wait 2700 ~3
+            wait 100 ~3
+            wait 100 ~3
+                + t/0 change 3 in sync nobody eligible 2,3 known 3 leader nobody in epoch 3
+                + u/0 change 2 in sync nobody eligible 3 known 3 leader nobody in epoch 2
+                + broker 3 is Fenced
         "#]],
     );
 }
@@ -1000,10 +1152,10 @@ fn one_broker_alone_needs_no_timer() {
     assert_eq!(rig.controller.next_wake(), None);
     rig.run("register 1");
     assert!(rig.controller.next_wake().is_some(), "where it was in sync, it must take part soon");
-    rig.run("wait 700");
+    rig.run("wait 1100");
     assert_eq!(rig.controller.next_wake(), None, "a fenced broker has nothing to lose");
     rig.run("beat 1");
-    assert!(rig.controller.next_wake().is_some_and(|it| it <= Tick(0).after_ms(1000)));
+    assert!(rig.controller.next_wake().is_some_and(|it| it <= Tick(0).after_ms(1400)));
 }
 
 #[test]

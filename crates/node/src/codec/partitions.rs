@@ -68,7 +68,7 @@ pub(super) fn partitions_not_created(names: &[String], code: ErrorCode) -> Creat
     let result = |name: &String| CreatePartitionsTopicResult {
         name: name.clone(),
         error_code: code.code(),
-        error_message: None,
+        error_message: super::why(code),
     };
     CreatePartitionsResponse { results: names.iter().map(result).collect(), ..Default::default() }
 }
@@ -111,7 +111,7 @@ pub(super) fn leaders_not_elected(
     let partition = |(index, ()): &(PartitionIndex, ())| PartitionResult {
         partition_id: index.0,
         error_code: code.code(),
-        error_message: None,
+        error_message: super::why(code),
     };
     let topic = |(topic, partitions): &(String, Vec<_>)| ReplicaElectionResult {
         topic: topic.clone(),
@@ -172,7 +172,7 @@ pub(super) fn reassignments_not_altered(
     let partition = |(index, ()): &(PartitionIndex, ())| ReassignablePartitionResponse {
         partition_index: index.0,
         error_code: code.code(),
-        error_message: None,
+        error_message: super::why(code),
     };
     let topic = |(name, partitions): &(String, Vec<_>)| ReassignableTopicResponse {
         name: name.clone(),

@@ -44,7 +44,7 @@ pub(super) fn altered(entities: Vec<(NamedEntity, Result<(), QuotaError>)>) -> A
 }
 
 pub(super) fn not_altered(entities: &[NamedEntity], code: ErrorCode) -> AlterClientQuotasResponse {
-    let entry = |entity: &NamedEntity| told(entity.clone(), code, None);
+    let entry = |entity: &NamedEntity| told(entity.clone(), code, super::why(code));
     AlterClientQuotasResponse { entries: entities.iter().map(entry).collect(), ..Default::default() }
 }
 

@@ -181,6 +181,7 @@ impl World {
                     }
                     Effect::LookAtSpace => self.looks += 1,
                     Effect::HandedOver => self.handed_over += 1,
+                    Effect::Refused(why) => panic!("{why}"),
                     Effect::AtRest(rest) => assert_eq!(self.rest.replace(rest), None, "told once"),
                     Effect::Send { token, request, .. } => self.sent.push((token, request)),
                 }

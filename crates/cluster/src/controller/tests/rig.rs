@@ -80,7 +80,12 @@ impl Rig {
                 self.now = self.now.after_ms(number(rest[0]));
                 self.tick()
             }
-            "takeover" => self.take_over(),
+            "takeover" => self.take_over(&[]),
+            "takeover-seeing" => self.take_over(rest),
+            "sees" => {
+                self.controller.sighted(self.now, &self.sightings(rest));
+                self.tick()
+            }
             "create" => self.create(&rest[..1], rest[1], rest[2], &rest[3..], false),
             "would-create" => self.create(&rest[..1], rest[1], rest[2], &rest[3..], true),
             "create-all" => self.create(rest, "1", "1", &[], false),
@@ -174,12 +179,16 @@ impl Rig {
         self.decide(&Command::Heartbeat(heartbeat))
     }
 
-    /// Time passes in small steps, in which some brokers give signs of life.
+    /// Time passes in small steps, in which some brokers give signs of life: by heartbeats, or with a `~` by the engine's connection only.
     fn wait(&mut self, time_ms: u64, alive: &[&str]) -> String {
         let mut told = String::new();
         for _ in 0..time_ms / 100 {
             self.now = self.now.after_ms(100);
             for id in alive {
+                if let Some(id) = id.strip_prefix('~') {
+                    self.controller.sighted(self.now, &self.sightings(&[id, "0"]));
+                    continue;
+                }
                 let is_known =
                     self.controller.image().broker(BrokerId(number(id))).is_some_and(|it| it.is_active());
                 if is_known {
@@ -196,15 +205,37 @@ impl Rig {
         self.append(&records)
     }
 
-    fn take_over(&mut self) -> String {
+    /// `<broker> gone|gone-of-another|<silent for how many ms>`…; another process than the one that is registered.
+    fn sightings(&self, words: &[&str]) -> Vec<Sighting> {
+        let one = |words: &[&str]| {
+            let id = BrokerId(number(words[0]));
+            let known = self.controller.image().broker(id).map_or(Uuid::nil(), |it| it.incarnation);
+            Sighting {
+                id,
+                incarnation: if words[1].ends_with("-of-another") { Uuid::max() } else { known },
+                silent_ms: words[1].parse().unwrap_or(0),
+                is_gone: words[1].starts_with("gone"),
+            }
+        };
+        words.chunks(2).map(one).collect()
+    }
+
+    fn take_over(&mut self, seen: &[&str]) -> String {
         let mut image = self.controller.image().clone();
         let epoch = ControllerEpoch(image.epoch().0 + 1);
         let records = [Record::Begin { epoch, controller: ME }];
         image.apply_entry(self.controller.appended() + 1, epoch, &records).expect("an epoch begins");
         self.log.push((epoch, record::encode(&records)));
+        let sightings = self.sightings(seen);
         self.controller =
             Controller::new(self.controller.config.clone(), ME, self.controller.seed, self.now, image);
-        self.tick()
+        self.controller.sighted(self.now, &sightings);
+        let mut told = String::new();
+        // What a new controller finds, it does not find all at once.
+        while self.controller.next_wake().is_some_and(|at| at <= self.now) {
+            told += &self.tick();
+        }
+        told
     }
 
     fn create(

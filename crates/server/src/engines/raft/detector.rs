@@ -7,6 +7,7 @@
 //!   leader    beats --------> followers: "heard", and an answer
 //!             no answers of a majority for a second: leads no more, says so in its beats, until answers come again
 //!   follower  silence, or the leader's port refuses ---> pre-vote ---majority---> elect
+//!   everybody beats too, less often, so that whoever comes to lead knows how the others are (`sightings.rs`)
 //! ```
 
 use std::{
@@ -16,6 +17,9 @@ use std::{
 
 use klamm_model::BrokerId;
 use klamm_wire::LogPoint;
+use uuid::Uuid;
+
+use super::sightings::Sightings;
 
 const fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
@@ -23,10 +27,12 @@ const fn ms(count: u64) -> Duration {
 
 /// Between a leader's signs of life.
 pub(super) const BEAT: Duration = ms(100);
+/// Between those of others.
+const FOLLOWER_BEAT: Duration = ms(250);
 /// A leader may be silent for a time drawn from this range.
 const SILENCE: (u64, u64) = (300, 600);
 /// Votes are refused by openraft for so long after entries, or its own rare heartbeats, came from a leader.
-pub(super) const LEASE: Duration = ms(250);
+pub(super) const LEASE: Duration = ms(100);
 /// After so many elections in vain, each of which doubles the time until the next, it stays as it is.
 const VAIN_MAX: u32 = 3;
 /// Until a leader is heard, there are so many writes one after another: the votes of both, that it is elected, and its first entry.
@@ -39,6 +45,8 @@ const AGAIN: (u64, u64) = (30, 90);
 const STAND_BACK: (u64, u64) = (150, 300);
 /// A leader without answers of a majority for so long leads no more.
 pub(super) const QUORUM_PATIENCE: Duration = ms(1000);
+/// Nobody is told to ask a leader that is silent for so long, even where there is no majority to elect another.
+const LEADER_PATIENCE: Duration = ms(1000);
 /// Who is woken later than this had no processor, and has missed more than others have.
 const LATE: Duration = ms(100);
 
@@ -93,6 +101,8 @@ pub(super) struct Detector {
     disk_took: Duration,
     due: Duration,
     pub(super) elections: u64,
+    /// How the other nodes are.
+    pub(super) sightings: Sightings,
 }
 
 #[derive(Debug)]
@@ -125,6 +135,7 @@ impl Detector {
             disk_took: Duration::ZERO,
             due: now,
             elections: 0,
+            sightings: Sightings::default(),
         };
         detector.patience = detector.draw(SILENCE);
         detector
@@ -158,6 +169,8 @@ impl Detector {
 
     /// A sign of life of somebody who leads in `term`, or did.
     pub(super) fn beat(&mut self, now: Duration, from: BrokerId, term: u64, leads: bool) {
+        self.forgive(now);
+        self.sightings.heard(now, from);
         let is_newer = self.situation.term < term;
         if leads && (is_newer || (self.situation.term == term && self.situation.leader == Some(from))) {
             self.heard = true;
@@ -174,20 +187,25 @@ impl Detector {
 
     /// A connection broke, and a new one was refused.
     pub(super) fn refused(&mut self, now: Duration, peer: BrokerId) {
+        self.sightings.refused(peer);
         if self.situation.leader == Some(peer) && !std::mem::replace(&mut self.leader_is_gone, true) {
             (self.no_round_before, self.due) = (now, self.due.min(now));
         }
     }
 
-    /// There is a connection.
-    pub(super) fn connected(&mut self, peer: BrokerId) {
+    /// There is a connection, to this process.
+    pub(super) fn connected(&mut self, now: Duration, peer: BrokerId, incarnation: Uuid) {
+        self.forgive(now);
+        self.sightings.connected(now, peer, incarnation);
         if self.situation.leader == Some(peer) {
             self.leader_is_gone = false;
         }
     }
 
     /// An answer to a beat that was sent at `sent`, by a node that knows no later term than `term`.
-    pub(super) fn acked(&mut self, peer: BrokerId, term: u64, sent: Duration) {
+    pub(super) fn acked(&mut self, now: Duration, peer: BrokerId, term: u64, sent: Duration) {
+        self.forgive(now);
+        self.sightings.heard(now, peer);
         if term <= self.situation.term {
             let acked = self.acked.entry(peer).or_default();
             *acked = sent.max(*acked);
@@ -197,6 +215,12 @@ impl Detector {
     /// This node was elected.
     pub(super) fn is_elected(&self) -> bool {
         self.situation.leader == Some(self.me)
+    }
+
+    /// Whoever was elected may still lead, as far as this node hears.
+    pub(super) fn has_leader(&self, now: Duration) -> bool {
+        let is_silent = LEADER_PATIENCE <= now.saturating_sub(self.quiet_since);
+        self.is_elected() || !(self.leader_is_gone || is_silent)
     }
 
     /// This node was elected, a majority hears it, and its disk answers.
@@ -256,12 +280,11 @@ impl Detector {
     /// Time has come, or may have.
     pub(super) fn wake(&mut self, now: Duration, wishes: &mut Vec<Wish>) {
         self.forgive(now);
-        if self.is_elected() {
-            if self.next_beat <= now {
-                self.next_beat = now + BEAT;
-                wishes.push(Wish::Beat { leads: self.leads(now) });
-            }
-        } else if self.is_voter() {
+        if self.next_beat <= now {
+            self.next_beat = now + if self.is_elected() { BEAT } else { FOLLOWER_BEAT };
+            wishes.push(Wish::Beat { leads: self.leads(now) });
+        }
+        if !self.is_elected() && self.is_voter() {
             self.look_for_silence(now, wishes);
         }
         self.due = self.next_wake(now);
@@ -282,6 +305,7 @@ impl Detector {
         self.led_since = (self.led_since + late).min(now);
         self.appended = self.appended.map(|it| (it + late).min(now));
         self.acked.values_mut().for_each(|it| *it = (*it + late).min(now));
+        self.sightings.forgive(now, late);
         if let Some(round) = &mut self.round {
             round.ends += late;
         }
@@ -329,7 +353,7 @@ impl Detector {
             self.quiet_since + self.patience
         };
         // Also without anything to do, so that a pause is seen.
-        next.clamp(now + ms(1), now + BEAT)
+        next.min(self.next_beat).clamp(now + ms(1), now + BEAT)
     }
 
     fn is_voter(&self) -> bool {
@@ -386,6 +410,8 @@ mod tests {
             if detector.due() <= ms(now) {
                 detector.wake(ms(now), &mut wishes);
             }
+            // Whoever follows beats only to show that it is there.
+            wishes.retain(|it| detector.is_elected() || *it != Wish::Beat { leads: false });
             if let Some(wish) = wishes.first() {
                 return Some((now, *wish));
             }
@@ -424,7 +450,7 @@ mod tests {
         run(&mut paused, 0, 1_000, true);
         let mut wishes = Vec::new();
         paused.wake(ms(60_000), &mut wishes);
-        assert_eq!(wishes, [], "nobody is blamed");
+        assert_eq!(wishes, [Wish::Beat { leads: false }], "nobody is blamed");
         assert_eq!(run(&mut paused, 60_001, 60_190, false), None);
         assert!(run(&mut paused, 60_190, 61_000, false).is_some(), "but silence goes on to count");
     }
@@ -489,7 +515,7 @@ mod tests {
         let mut detector = Detector::new(ME, 1, ms(0));
         detector.is_now(ms(0), &Situation { term: 4, leader: Some(ME), voters: voters() });
         assert_eq!(run(&mut detector, 0, 10, false), Some((0, Wish::Beat { leads: true })));
-        detector.acked(OTHER, 4, ms(500));
+        detector.acked(ms(500), OTHER, 4, ms(500));
         for now in (100..1_500).step_by(100) {
             detector.wake(ms(now), &mut Vec::new());
             assert!(detector.leads(ms(now)), "at {now}");
@@ -497,11 +523,24 @@ mod tests {
         let mut wishes = Vec::new();
         detector.wake(ms(1_500), &mut wishes);
         assert_eq!(wishes, [Wish::Beat { leads: false }]);
-        detector.acked(OTHER, 5, ms(1_500));
+        detector.acked(ms(1_500), OTHER, 5, ms(1_500));
         assert!(!detector.leads(ms(1_501)), "who knows a later term does not follow");
-        detector.acked(OTHER, 4, ms(1_500));
+        detector.acked(ms(1_500), OTHER, 4, ms(1_500));
         assert!(detector.leads(ms(1_501)));
         assert!(!detector.asked(ms(1_501), OTHER, point(9), None), "and votes for nobody else");
+    }
+
+    #[test]
+    fn a_leader_that_is_silent_or_gone_is_nobody_to_ask() {
+        let mut detector = following(1);
+        run(&mut detector, 0, 1_000, true);
+        run(&mut detector, 1_000, 1_500, false);
+        assert!(detector.has_leader(ms(1_500)), "it may only be slow");
+        assert!(!detector.has_leader(ms(2_000)));
+        detector.beat(ms(2_000), LEADER, 4, true);
+        assert!(detector.has_leader(ms(2_001)));
+        detector.refused(ms(2_002), LEADER);
+        assert!(!detector.has_leader(ms(2_002)));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use tokio::{
     task::LocalSet,
     time::{Instant, sleep_until},
 };
+use uuid::Uuid;
 
 use super::{
     Setup,
@@ -43,8 +44,8 @@ const ORDERS_MAX: usize = 256;
 /// Something happened on this thread.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// There is a connection to a node.
-    Up(BrokerId),
+    /// There is a connection to a node, and this process of it at the other end.
+    Up(BrokerId, Uuid),
     /// The node's port refuses: there is no such process.
     Refused(BrokerId),
     /// An answer to a beat.
@@ -137,6 +138,7 @@ async fn drive(setup: Setup, jobs: std::sync::mpsc::Sender<Job>, busy: Arc<Busy>
                 token: seed,
                 no_claim_before: Duration::ZERO,
                 situation: Situation::default(),
+                told_peers: None,
             };
             driver.run(orders, new_links, happened).await;
             hub.end().await;
@@ -176,6 +178,8 @@ struct Driver {
     token: u64,
     no_claim_before: Duration,
     situation: Situation,
+    /// The epoch for which the node was told of others.
+    told_peers: Option<ControllerEpoch>,
 }
 
 impl Driver {
@@ -268,10 +272,10 @@ impl Driver {
     async fn note(&mut self, event: Event) {
         let (hub, now) = (&self.hub, self.hub.now());
         match event {
-            Event::Up(peer) => {
+            Event::Up(peer, incarnation) => {
                 let is_elected = {
                     let mut detector = hub.detector.borrow_mut();
-                    detector.connected(peer);
+                    detector.connected(now, peer, incarnation);
                     detector.is_elected()
                 };
                 if is_elected {
@@ -281,7 +285,7 @@ impl Driver {
             }
             Event::Refused(peer) => hub.detector.borrow_mut().refused(now, peer),
             Event::Beaten { from, term, sent_ms } => {
-                hub.detector.borrow_mut().acked(from, term, Duration::from_millis(sent_ms));
+                hub.detector.borrow_mut().acked(now, from, term, Duration::from_millis(sent_ms));
             }
             Event::PreVoted { from, round, is_granted } => {
                 let mut wishes = Vec::new();
@@ -315,7 +319,8 @@ impl Driver {
             if detector.due() <= now {
                 detector.wake(now, &mut wishes);
             }
-            View { term: self.situation.term, leader: self.situation.leader, leads: detector.leads(now) }
+            let leader = self.situation.leader.filter(|_| detector.has_leader(now));
+            View { term: self.situation.term, leader, leads: detector.leads(now) }
         };
         self.hub.seat.borrow_mut().look(view);
         self.fulfil(wishes).await;
@@ -331,6 +336,20 @@ impl Driver {
             self.hub.write(claim, move |is_done| Event::Claimed { token, is_done }).await;
         }
         self.propose().await;
+        self.tell_of_peers(now);
+    }
+
+    /// Whoever leads hears how the others are: when it begins to, now and then, and when one of them is gone.
+    fn tell_of_peers(&mut self, now: Duration) {
+        let mut seat = self.hub.seat.borrow_mut();
+        let leading = seat.leading();
+        let is_first = leading != std::mem::replace(&mut self.told_peers, leading);
+        if leading.is_some() {
+            let mut detector = self.hub.detector.borrow_mut();
+            if let Some(peers) = detector.sightings.report(now, is_first) {
+                seat.tell_peers(peers);
+            }
+        }
     }
 
     async fn fulfil(&mut self, wishes: Vec<Wish>) {

@@ -81,6 +81,7 @@ impl Hub {
         let nodes: BTreeMap<BrokerId, Address> =
             nodes.map(|(id, address)| (broker(*id), address.clone())).collect();
         *self.members.lock() = nodes.iter().map(|(id, address)| (*id, address.directory)).collect();
+        self.detector.borrow_mut().sightings.keep(|id| nodes.contains_key(&id));
         self.links.set(nodes.into_iter().filter(|(id, _)| *id != self.me));
     }
 

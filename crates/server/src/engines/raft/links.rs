@@ -19,6 +19,7 @@ use tokio::{
     task::AbortHandle,
     time::{sleep, timeout},
 };
+use uuid::Uuid;
 
 use super::{Greet, driver::Event, types::Address};
 
@@ -92,7 +93,7 @@ impl Links {
     }
 
     /// Whether this disk is that member's.
-    pub(super) fn is_member(&self, id: BrokerId, directory: uuid::Uuid) -> bool {
+    pub(super) fn is_member(&self, id: BrokerId, directory: Uuid) -> bool {
         self.peer(id).is_some_and(|it| it.address.directory == directory)
     }
 
@@ -117,10 +118,10 @@ impl Links {
         let mut last_problem = String::new();
         loop {
             match self.connect(&peer).await {
-                Ok(stream) => {
+                Ok((wired, incarnation)) => {
                     last_problem.clear();
                     let began = tokio::time::Instant::now();
-                    self.talk(&peer, stream).await;
+                    self.talk(&peer, wired, incarnation).await;
                     if began.elapsed() >= BACK_OFF.1 {
                         pause = BACK_OFF.0;
                         // At once: whether the port refuses now tells whether the process is gone.
@@ -146,23 +147,27 @@ impl Links {
         }
     }
 
-    /// By the first of its addresses that is good for it.
-    async fn connect(&self, peer: &Peer) -> io::Result<Wired> {
+    /// By the first of its addresses that is good for it, to the process that greets there. Refused is only who refuses at all of them.
+    async fn connect(&self, peer: &Peer) -> io::Result<(Wired, Uuid)> {
         let late = |_| io::Error::from(io::ErrorKind::TimedOut);
         let Address { host, port, .. } = &peer.address;
         let addresses =
             timeout(RESOLVE_PATIENCE, lookup_host((host.as_str(), *port))).await.map_err(late)??;
-        let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        let mut failed: Option<io::Error> = None;
         for address in addresses {
             match timeout(CONNECT_PATIENCE, self.greet(peer, address)).await.map_err(late).flatten() {
-                Ok(wired) => return Ok(wired),
-                Err(error) => failed = error,
+                Ok(connected) => return Ok(connected),
+                Err(error) => {
+                    let says_more =
+                        failed.as_ref().is_none_or(|it| it.kind() == io::ErrorKind::ConnectionRefused);
+                    failed = if says_more { Some(error) } else { failed };
+                }
             }
         }
-        Err(failed)
+        Err(failed.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address")))
     }
 
-    async fn greet(&self, peer: &Peer, address: SocketAddr) -> io::Result<Wired> {
+    async fn greet(&self, peer: &Peer, address: SocketAddr) -> io::Result<(Wired, Uuid)> {
         let stream = TcpStream::connect(address).await?;
         let mut wired = Wired::new(stream, BytesMut::new())?;
         let other = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
@@ -177,15 +182,15 @@ impl Links {
             let (node, found) = (answer.node, answer.directory);
             return Err(other(format!("node {node} with the disk {found} answers there, not the member's")));
         }
-        Ok(wired)
+        Ok((wired, answer.incarnation))
     }
 
     /// Until the connection breaks.
-    async fn talk(&self, peer: &Rc<Peer>, wired: Wired) {
+    async fn talk(&self, peer: &Rc<Peer>, wired: Wired, incarnation: Uuid) {
         let (out, queued) = mpsc::channel(QUEUED_MAX);
         *peer.out.borrow_mut() = Some(out);
         peer.is_up.notify_waiters();
-        let _ = self.events.send(Event::Up(peer.id));
+        let _ = self.events.send(Event::Up(peer.id, incarnation));
         let (mut read, mut write) = wired.stream.into_split();
         let mut frames = wired.frames;
         let reading = async {

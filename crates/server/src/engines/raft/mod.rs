@@ -16,6 +16,7 @@ mod links;
 mod machine;
 mod network;
 mod seat;
+mod sightings;
 mod snapshot;
 mod store;
 #[cfg(test)]

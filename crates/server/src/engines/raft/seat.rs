@@ -6,7 +6,7 @@
 use std::{collections::VecDeque, rc::Rc};
 
 use klamm_model::{BrokerId, ControllerEpoch};
-use klamm_quorum::{Entry as Told, Output, Snapshot};
+use klamm_quorum::{Entry as Told, Output, Peer, Snapshot};
 use openraft::{EntryPayload, LogId, StoredMembership};
 
 use super::{
@@ -202,6 +202,11 @@ impl Seat {
         }
     }
 
+    /// How others are seen.
+    pub(super) fn tell_peers(&mut self, peers: Vec<Peer>) {
+        (self.tell)(Output::Peers(peers));
+    }
+
     /// The node's state. Tells whether a snapshot of the Raft can be made of it that is newer than the last.
     pub(super) fn offer(&mut self, snapshot: Snapshot) -> bool {
         let is_newer = self.newest_mark(&snapshot).is_some_and(|at| 0 < at);
@@ -319,6 +324,7 @@ mod tests {
                     Output::LeaderIs { leader: None, .. } => "it is nobody".to_owned(),
                     Output::Committed(entry) => format!("{} of {}", entry.index, entry.epoch),
                     Output::Snapshot(it) => format!("snapshot to {}", it.position.next_index),
+                    Output::Peers(peers) => format!("{} peers", peers.len()),
                 })
                 .collect();
             text += &format!("{line}: {}\n", shown.join(", "));

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    net::{Shutdown, TcpListener, TcpStream},
     path::PathBuf,
     sync::{
         Arc, Mutex,
@@ -18,7 +18,7 @@ use bytes::Bytes;
 use klamm_log::Files;
 use klamm_model::{BrokerId, ControllerEpoch};
 use klamm_quorum::{
-    Entry, Filter, Input, Output, Proposer, Snapshot,
+    Entry, Filter, Input, Output, Peer, Proposer, Snapshot,
     contract::{Engines, Witness},
     raft_log::DIRECTORY,
     snapshot::FILE_NAME,
@@ -62,6 +62,9 @@ struct Running {
 /// Pairs of which nothing gets from the one to the other.
 type Cuts = Arc<Mutex<BTreeSet<(BrokerId, BrokerId)>>>;
 
+/// Connections, and who took them.
+type Sockets = Arc<Mutex<Vec<(BrokerId, TcpStream)>>>;
+
 /// What a node was told since it started.
 #[derive(Default)]
 pub(super) struct Told {
@@ -74,12 +77,17 @@ pub(super) struct Told {
     /// The newest snapshot.
     pub(super) snapshot: Option<Snapshot>,
     filter: Filter,
+    /// How it sees the others, as it was told last.
+    pub(super) peers: Vec<Peer>,
+    /// The longest that one of them was silent for while this one led.
+    pub(super) silent_ms: u64,
     proposer: Option<Proposer>,
 }
 
 pub(super) struct Cluster {
     sites: BTreeMap<BrokerId, Site>,
     cuts: Cuts,
+    sockets: Sockets,
     outputs: sync::Receiver<(BrokerId, u64, Output)>,
     told_to: sync::Sender<(BrokerId, u64, Output)>,
     pub(super) witness: Witness,
@@ -107,6 +115,7 @@ impl Cluster {
         let mut cluster = Self {
             sites,
             cuts: Cuts::default(),
+            sockets: Sockets::default(),
             outputs,
             told_to,
             witness: Witness::default(),
@@ -197,7 +206,12 @@ impl Cluster {
         let thread = thread::spawn(move || driver::run(setup));
         let is_closing = Arc::new(AtomicBool::new(false));
         let (closing, taker) = (Arc::clone(&is_closing), engine.clone());
-        let listener = thread::spawn(move || accept(&listener, &closing, &greet, &taker));
+        let sockets = Arc::clone(&self.sockets);
+        let keep = move |socket: &TcpStream| {
+            let kept = socket.try_clone().map(|it| (id, it));
+            sockets.lock().expect("nobody panics with it").extend(kept);
+        };
+        let listener = thread::spawn(move || accept(&listener, &closing, &greet, &taker, &keep));
         self.sites.get_mut(&id).expect("a node").running =
             Some(Running { engine, thread, listener, is_closing });
         self.told.insert(id, Told::default());
@@ -214,6 +228,7 @@ impl Cluster {
         listener.join().expect("the listener does not panic");
         engine.tell(order);
         let is_whole = thread.join().expect("the engine does not panic");
+        self.sockets.lock().expect("nobody panics with it").retain(|(taker, _)| *taker != id);
         // What it said last died with it.
         site.incarnation += 1;
         is_whole
@@ -240,6 +255,13 @@ impl Cluster {
     pub(super) fn cut(&mut self, from: &[BrokerId], to: &[BrokerId]) {
         let mut cuts = self.cuts.lock().expect("nobody panics with it");
         cuts.extend(from.iter().flat_map(|from| to.iter().map(|to| (*from, *to))));
+    }
+
+    /// Of all that there are.
+    pub(super) fn break_connections(&self) {
+        let sockets = std::mem::take(&mut *self.sockets.lock().expect("nobody panics with it"));
+        // Some are gone already.
+        sockets.iter().for_each(|(_, it)| drop(it.shutdown(Shutdown::Both)));
     }
 
     pub(super) fn heal(&mut self) {
@@ -310,6 +332,10 @@ impl Cluster {
                 told.filter = Filter::at(snapshot.position);
                 told.snapshot = Some(snapshot);
             }
+            Output::Peers(peers) => {
+                told.silent_ms = peers.iter().map(|it| it.silent_ms).fold(told.silent_ms, u64::max);
+                told.peers = peers;
+            }
         }
     }
 
@@ -373,6 +399,16 @@ impl Cluster {
         }
     }
 
+    /// Whether this one was told that the process of that one that runs now, or ran last, is gone.
+    pub(super) fn sees_gone(&self, id: BrokerId, other: BrokerId) -> bool {
+        self.told[&id].peers.iter().any(|it| it.id == other && it.is_gone)
+    }
+
+    /// How long that one has been silent for, as this one was told last.
+    pub(super) fn sees_silent_ms(&self, id: BrokerId, other: BrokerId) -> Option<u64> {
+        self.told[&id].peers.iter().find(|it| it.id == other).map(|it| it.silent_ms)
+    }
+
     /// As it is on the disk.
     pub(super) fn term(&self, id: BrokerId) -> u64 {
         vote::read(&self.path(id)).expect("it can be read").expect("it is there").vote.term
@@ -400,7 +436,13 @@ impl Engine {
 }
 
 /// Greets whoever connects, and hands the connection on.
-fn accept(listener: &TcpListener, is_closing: &AtomicBool, greet: &Greet, engine: &Engine) {
+fn accept(
+    listener: &TcpListener,
+    is_closing: &AtomicBool,
+    greet: &Greet,
+    engine: &Engine,
+    keep: &dyn Fn(&TcpStream),
+) {
     assert!(engine.is_raft());
     while let Ok((mut socket, _)) = listener.accept() {
         if is_closing.load(Ordering::SeqCst) {
@@ -409,6 +451,7 @@ fn accept(listener: &TcpListener, is_closing: &AtomicBool, greet: &Greet, engine
         if let Some(link) = greeted(&mut socket, greet) {
             socket.set_nonblocking(true).expect("a socket can be");
             let (from, directory) = link;
+            keep(&socket);
             engine.take_link(QuorumLink { socket, from, directory, read: Vec::new() });
         }
     }

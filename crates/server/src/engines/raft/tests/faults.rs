@@ -126,6 +126,82 @@ fn a_follower_that_hears_nothing_disturbs_nobody() {
 }
 
 #[test]
+fn a_follower_that_dies_is_seen_to_be_gone_at_once_and_one_that_died_with_the_leader_when_another_leads() {
+    let mut cluster = Cluster::new(5, 420);
+    let leader = cluster.leader();
+    let all = cluster.ids();
+    cluster.work(leader, &all, 1);
+    cluster.until("all are seen", |it| it.told[&leader].peers.len() == 4);
+    let victim = cluster.others(&[leader])[0];
+    let mut took = Vec::new();
+    for _ in 0..3 {
+        let began = Instant::now();
+        cluster.kill(victim);
+        cluster.until("it is seen to be gone", |it| it.sees_gone(leader, victim));
+        took.push(began.elapsed().as_millis());
+        cluster.start(victim);
+        cluster.until("it is seen again", |it| !it.sees_gone(leader, victim));
+        // A connection that breaks at once again is not taken for news at once.
+        let rest = cluster.ids();
+        cluster
+            .until("it has caught up", |it| it.told[&victim].entries.len() == it.told[&leader].entries.len());
+        cluster.work(leader, &rest, 5);
+    }
+    took.sort_unstable();
+    eprintln!("a follower that dies, milliseconds until the leader is told: {took:?}");
+    assert!(took[1] <= 200, "{took:?}");
+
+    cluster.kill(leader);
+    cluster.kill(victim);
+    let others = cluster.others(&[leader, victim]);
+    let next = cluster.leader_of(&others);
+    cluster.until("both are seen to be gone by who leads now", |it| {
+        it.sees_gone(next, leader) && it.sees_gone(next, victim)
+    });
+}
+
+#[test]
+fn a_node_that_is_silent_is_not_gone_and_who_comes_to_lead_knows_for_how_long_it_was() {
+    let mut cluster = Cluster::new(5, 430);
+    let leader = cluster.leader();
+    let all = cluster.ids();
+    cluster.work(leader, &all, 1);
+    let silent = cluster.others(&[leader])[0];
+    let rest = cluster.others(&[silent]);
+    cluster.cut(&[silent], &rest);
+    cluster.cut(&rest, &[silent]);
+    cluster.until("it is silent", |it| it.sees_silent_ms(leader, silent).is_some_and(|ms| 1_000 < ms));
+    let seen: Vec<_> = cluster.told[&leader].peers.iter().filter(|it| it.id != silent).collect();
+    assert!(seen.iter().all(|it| it.silent_ms < 1_000 && !it.is_gone), "{seen:?}");
+    cluster.kill(leader);
+    let others = cluster.others(&[leader, silent]);
+    let next = cluster.leader_of(&others);
+    cluster.until("it is told how the others are", |it| it.sees_silent_ms(next, silent).is_some());
+    let known = cluster.sees_silent_ms(next, silent);
+    assert!(known.is_some_and(|ms| 1_000 < ms), "it begins to count anew: {known:?}");
+    assert!(cluster.sees_gone(next, leader) && !cluster.sees_gone(next, silent));
+}
+
+#[test]
+fn connections_that_break_and_can_be_made_again_and_slow_disks_make_nobody_silent() {
+    let mut cluster = Cluster::new(3, 440);
+    let leader = cluster.leader();
+    let all = cluster.ids();
+    cluster.work(leader, &all, 1);
+    let others = cluster.others(&[leader]);
+    cluster.told.get_mut(&leader).expect("it runs").silent_ms = 0;
+    others.iter().for_each(|id| cluster.slow_disk(*id, 300));
+    let began = Instant::now();
+    while began.elapsed().as_millis() < 2_000 {
+        cluster.break_connections();
+        cluster.work(leader, &all, 1);
+    }
+    let told = &cluster.told[&leader];
+    assert!(told.silent_ms < 1_000 && told.resigned_count == 0, "{} ms", told.silent_ms);
+    assert!(told.peers.iter().all(|it| !it.is_gone), "{:?}", told.peers);
+}
+
+#[test]
 fn a_slow_disk_costs_nobody_the_lead_and_one_that_does_not_answer_does() {
     let mut cluster = Cluster::new(3, 450);
     let leader = cluster.leader();
