@@ -278,7 +278,7 @@ impl Node {
         for key in mine {
             self.apply_partition(now, key, out);
         }
-        for key in self.found.keys() {
+        for key in self.found.keys().filter(|it| self.image.partition(**it).is_none()) {
             tracing::warn!(partition = %key, "a log on this disk belongs to no known topic; it is left alone");
         }
     }
@@ -331,6 +331,9 @@ impl Node {
         }
         if !changes.brokers.is_empty() {
             self.membership.cluster_changed(now.tick);
+        }
+        if changes.brokers.contains(&self.config.broker_id) && self.my_epoch().is_some() {
+            self.leave_what_moved(out);
         }
         for key in &changes.partitions {
             self.apply_partition(now, *key, out);

@@ -165,8 +165,13 @@ impl Node {
         };
         let (topic, partition) = (Arc::clone(topic), Arc::clone(partition));
         if !partition.replicas.contains(&self.config.broker_id) {
+            // What was decided before this process registered may be undone by what comes: the replica may be back, and in sync, as of what is on disk.
+            if self.my_epoch().is_none() {
+                return;
+            }
             // A reassignment takes a replica away only once those that stay are in sync.
-            return self.delete_partition(key, ErrorCode::NotLeaderOrFollower, out);
+            self.delete_partition(key, ErrorCode::NotLeaderOrFollower, out);
+            return self.delete_unhosted(&topic.name, key, out);
         }
         if !self.hosted.contains_key(&key) {
             if self.leaving.contains_key(&(Arc::clone(&topic.name), key.partition)) {
@@ -286,6 +291,23 @@ impl Node {
             self.leaving.entry((Arc::clone(name), key.partition)).or_default().insert(key);
             self.ops.push(DiskOp { partition: key, id: OpId(1), action: DiskAction::DeletePartition });
             self.flush_ops(out);
+        }
+    }
+
+    /// This process has just been registered, which is later than everything that an earlier one knew. Partitions that moved to others before are not to stay.
+    pub(crate) fn leave_what_moved(&mut self, out: &mut Vec<Effect>) {
+        let (image, me) = (self.image.clone(), self.config.broker_id);
+        let has_moved =
+            |key: &TopicPartition| image.partition(*key).is_some_and(|it| !it.replicas.contains(&me));
+        let hosted: Vec<_> = self.hosted.keys().copied().filter(has_moved).collect();
+        for key in hosted {
+            self.delete_partition(key, ErrorCode::NotLeaderOrFollower, out);
+        }
+        let found: Vec<_> = self.found.keys().chain(&self.damaged).copied().filter(has_moved).collect();
+        for key in found {
+            if let Some(topic) = image.topic(key.topic) {
+                self.delete_unhosted(&topic.name, key, out);
+            }
         }
     }
 
