@@ -82,7 +82,9 @@ impl Controller {
             }
             unchanged => (Vec::new(), unchanged),
         };
-        let may_shut_down = it.wants_shutdown && state == BrokerState::Fenced;
+        // One that was fenced because it was silent is believed to lead by whoever has not heard of that yet.
+        let may_shut_down =
+            it.wants_shutdown && state == BrokerState::Fenced && self.sessions.is_drained(it.id, &self.image);
         Decision {
             records,
             reply: Reply::Heartbeat(Ok(HeartbeatAnswer { state, is_caught_up, may_shut_down })),

@@ -163,8 +163,10 @@ impl Sessions {
                 session.process = Process::SaidGone;
             }
         }
-        if broker.state == BrokerState::Draining {
-            session.drained_at = session.drained_at.or(image.applied());
+        match broker.state {
+            BrokerState::Draining => session.drained_at = session.drained_at.or(image.applied()),
+            BrokerState::Active => session.drained_at = None,
+            BrokerState::Fenced => {}
         }
     }
 
@@ -192,9 +194,10 @@ impl Sessions {
         Some(ends.min(self.observed.after_ms(self.timeout_ms / 4)))
     }
 
-    /// Whether everybody else who takes part knows by now that this broker leads nothing.
+    /// Whether everybody else who takes part knows by now that this broker leads nothing, be it drained or fenced.
     pub(super) fn is_drained(&self, id: BrokerId, image: &Image) -> bool {
-        let Some(drained_at) = self.by_broker.get(&id).and_then(|it| it.drained_at) else {
+        let lost_all_at = |session: &Session| session.drained_at.or(session.fenced_at);
+        let Some(drained_at) = self.by_broker.get(&id).and_then(lost_all_at) else {
             return false;
         };
         image.brokers().filter(|it| it.id != id && it.is_active() && it.id != self.me).all(|it| {

@@ -397,6 +397,33 @@ fn a_broker_with_another_disk_or_of_another_cluster_is_refused() {
 }
 
 #[test]
+fn a_broker_that_was_fenced_stops_when_others_know_of_it() {
+    check_with_three(
+        "assign t 2,3
+             wait 700 3
+             beat 2 stop
+             beat 3
+             beat 2 stop",
+        expect![[r#"
+            assign t 2,3
+                + topic t
+                + t/0 on 2,3 in sync 2,3 leader 2
+                t: created, 1 x 2, {}
+            wait 700 3
+                + t/0 change 1 in sync 3 leader 3 in epoch 1
+                + broker 1 is Fenced
+                + broker 2 is Fenced
+            beat 2 stop
+                Fenced
+            beat 3
+                Active
+            beat 2 stop
+                Fenced, may stop
+        "#]],
+    );
+}
+
+#[test]
 fn a_broker_that_wants_to_stop_hands_over_first() {
     check_with_three(
         "assign t 2,3
