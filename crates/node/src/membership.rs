@@ -107,7 +107,8 @@ impl Node {
 
     /// For how long a broker that is cut off may still speak for groups of which others have the coordinator by now: see [`Self::may_speak_for_groups`].
     pub(crate) fn doubt_ms(&self) -> u64 {
-        if self.image.brokers().len() == 1 { 0 } else { self.config.session_timeout_ms }
+        let is_alone = self.image.brokers().len() == 1;
+        if is_alone || self.sabotage.speak_when_cut_off { 0 } else { self.config.session_timeout_ms }
     }
 
     /// Whether what this broker says as the coordinator of a group can be relied on. Most of it changes nothing and so waits for no other replica: a broker
@@ -121,7 +122,7 @@ impl Node {
             membership.acknowledged.is_some_and(|at| now.ms_since(at) <= self.config.session_timeout_ms);
         // A controller has no session with itself. After it stood still another may be the controller.
         let decides = self.metadata.is_controller() && membership.in_doubt_until <= now;
-        self.image.brokers().len() == 1 || decides || is_acknowledged
+        self.image.brokers().len() == 1 || decides || is_acknowledged || self.sabotage.speak_when_cut_off
     }
 
     /// Has others take over. Where there is nobody else, or nobody to ask, there is nothing to wait for.

@@ -14,6 +14,7 @@ use klamm_model::{BrokerId, PartitionIndex, TopicPartition};
 use crate::{
     client::Place,
     groups::Groups,
+    orders::Orders,
     outcomes::Outcomes,
     renewals::{self, Renewals},
     replicas::Replicas,
@@ -84,6 +85,8 @@ pub struct Checker {
     pub renewals: Renewals,
     /// What members of groups told.
     pub groups: Groups,
+    /// What an operator was told.
+    pub orders: Orders,
     passed_over: BTreeSet<(Place, bool, i64, i64, usize)>,
     read_committed: BTreeSet<(Place, i64)>,
     read: BTreeMap<Place, BTreeMap<i64, Seen>>,

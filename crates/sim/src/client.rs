@@ -16,6 +16,7 @@ use crate::{
 pub mod admin;
 pub mod consumer;
 pub mod member;
+mod operator;
 mod pool;
 pub mod producer;
 pub mod renewer;
@@ -111,7 +112,7 @@ pub enum Kind {
     Consumer(Box<Consumer>),
     /// Reads as one of a group.
     Member(Box<Member>),
-    /// Creates topics.
+    /// Creates topics, and operates the cluster.
     Admin(Box<Admin>),
     /// Deletes its topic and makes it anew.
     Renewer(Box<Renewer>),
@@ -209,7 +210,7 @@ impl Client {
             Kind::Consumer(it) => it.calm_down(),
             Kind::Member(it) => it.calm_down(),
             Kind::Renewer(it) => it.calm_down(),
-            Kind::Admin(_) => {}
+            Kind::Admin(it) => it.calm_down(),
         }
         self.plan_wake(Some(timeline.now()), timeline);
     }

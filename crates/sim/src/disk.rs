@@ -286,6 +286,9 @@ impl Disk {
         if let DiskAction::CreateSegment { segment } = &op.action {
             self.versions.remove(segment);
         }
+        if op.action == DiskAction::DeletePartition {
+            self.versions.retain(|segment, _| segment.partition != op.partition);
+        }
         self.take(op.partition, steps, changes_before);
         let is_halted = self.is_halted();
         let directory = self.names.get(&op.partition).and_then(|name| self.directories.get_mut(name));

@@ -12,7 +12,7 @@ use crate::{
     CLIENT_COUNT, NODE_COUNT, PARTY_COUNT,
     dice::Dice,
     disk::Loss,
-    timeline::{MS, SECOND},
+    timeline::{Life, MS, SECOND},
 };
 
 /// A fault that begins or ends.
@@ -42,6 +42,18 @@ pub enum Fault {
     CrashLeader {
         /// So many more times.
         times: u64,
+    },
+    /// A process is told to stop, has others take over, and is started again after a while.
+    Stop {
+        /// Which.
+        node: usize,
+        /// Until it starts again.
+        down: u64,
+    },
+    /// Nobody waits any longer for others to take over from it.
+    StopWaiting {
+        /// From whom.
+        life: Life,
     },
     /// A process stands still.
     Pause {
@@ -142,6 +154,8 @@ pub const KINDS: &[&str] = &[
     "fault: power lost everywhere",
     "fault: power lost everywhere, and one stays away",
     "fault: leaders crash in quick succession",
+    "fault: process stopped",
+    "fault: rolling restart",
     "fault: process paused",
     "fault: node cut off from everybody",
     "fault: node cut off from the other nodes",
@@ -227,6 +241,12 @@ fn steps(kind: &str, dice: &mut Dice) -> Vec<(u64, Fault)> {
         }
         "fault: leaders crash in quick succession" => {
             vec![(0, Fault::CrashLeader { times: dice.between(2, 5) })]
+        }
+        "fault: process stopped" => vec![(0, Fault::Stop { node, down })],
+        "fault: rolling restart" => {
+            let pause = dice.between(SECOND, 3 * SECOND);
+            let stop = |at: usize| Fault::Stop { node: (node + at) % NODE_COUNT, down: down.min(300 * MS) };
+            (0..NODE_COUNT).map(|at| (at as u64 * pause, stop(at))).collect()
         }
         "fault: process paused" => vec![(0, Fault::Pause { node }), (lasts, Fault::Resume { node })],
         "fault: node cut off from everybody" => cut_off(node, 0..PARTY_COUNT, lasts, dice),

@@ -18,6 +18,7 @@ pub mod faults;
 pub mod groups;
 pub mod machine;
 pub mod network;
+pub mod orders;
 pub mod originals;
 pub mod outcomes;
 pub mod renewals;
@@ -33,7 +34,7 @@ pub use world::{BrokerSabotage, Options, Outcome, Sabotage, Workload, run};
 
 /// Machines in the world.
 pub const NODE_COUNT: usize = 3;
-/// Clients in the world: five who write and read, one who creates topics, one who deletes its own and makes it anew.
+/// Clients in the world: five who write and read, one who creates topics and operates the cluster, one who deletes its own and makes it anew.
 pub const CLIENT_COUNT: usize = 7;
 /// Everybody who is on the network.
 pub const PARTY_COUNT: usize = NODE_COUNT + CLIENT_COUNT;

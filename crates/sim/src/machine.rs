@@ -12,6 +12,7 @@ use crate::{
     broker_id,
     disk::{Disk, DiskSabotage},
     timeline::{Happening, Life, MS, Timeline},
+    world::Exit,
 };
 
 /// Where the wall clocks of all machines begin, in milliseconds.
@@ -70,6 +71,10 @@ pub struct Process {
     pub view: Option<Arc<View>>,
     /// It served at some time: clients may connect.
     pub is_open: bool,
+    /// It was told to stop.
+    pub(crate) exit: Option<Exit>,
+    /// Some operation of its disk failed: it does not say that it stopped clean.
+    pub has_failures: bool,
     wakes_at: Option<u64>,
     clock_offset: u64,
 }
@@ -98,9 +103,15 @@ impl Machine {
         }
     }
 
-    /// The process that runs.
+    /// The process that runs, as long as others can reach it.
     pub fn life(&self) -> Option<Life> {
-        self.process.as_ref().map(|process| process.life)
+        let is_deaf = |it: &Process| it.exit.is_some_and(|exit| exit.is_deaf);
+        self.process.as_ref().filter(|it| !is_deaf(it)).map(|process| process.life)
+    }
+
+    /// Whether a process runs, and goes on.
+    pub fn runs(&self) -> bool {
+        self.process.as_ref().is_some_and(|process| process.exit.is_none())
     }
 
     /// Starts a process: recovers the logs on the disk and hands them to a new node. The second part are the ends of what was recovered.
@@ -114,7 +125,9 @@ impl Machine {
         let dice = &mut timeline.dice;
         let incarnation = Uuid::from_u64_pair(dice.number(), dice.number());
         self.incarnation = incarnation;
-        let config = self.config(incarnation, settings);
+        let marker = self.disk.take_markers(1);
+        let previous_epoch = marker.map(|it| it.broker_epoch);
+        let config = NodeConfig { previous_epoch, ..self.config(incarnation, settings) };
         let mut node = Node::new(config, dice.number(), settings.sabotage);
         let mut recovered = Vec::new();
         let mut damaged = Vec::new();
@@ -129,6 +142,10 @@ impl Machine {
                 Ok((log, report)) => {
                     if 0 < report.cut_bytes {
                         timeline.coverage.count("disk: torn tail cut off");
+                    }
+                    if marker.is_some() && (0 < report.cut_bytes || !report.rebuilt.is_empty()) {
+                        let why = format!("the last stop was clean, and the start makes good: {report:?}");
+                        damaged.push(Damage { partition, why });
                     }
                     if let Some(range) = report.damaged.first() {
                         damaged.push(Damage { partition, why: range.to_string() });
@@ -148,6 +165,8 @@ impl Machine {
             node,
             view: None,
             is_open: false,
+            exit: None,
+            has_failures: false,
             wakes_at: None,
             clock_offset: timeline.dice.below(1 << 40),
         });

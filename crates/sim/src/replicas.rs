@@ -214,8 +214,9 @@ impl Replicas {
                 shelf.cut(|it| it.segment == segment.base.raw());
             }
             DiskAction::DeletePartition => drop(self.shelves.remove(&(node, op.partition))),
-            DiskAction::CreatePartition { .. }
-            | DiskAction::Sync { .. }
+            // It may have had another one before, that moved elsewhere.
+            DiskAction::CreatePartition { .. } => drop(self.observed.remove(&(node, op.partition))),
+            DiskAction::Sync { .. }
             | DiskAction::Seal { .. }
             | DiskAction::Note { .. }
             | DiskAction::WriteBeside { .. }

@@ -15,7 +15,7 @@ use klamm_replica::Role;
 use klamm_wire::{ApiKey, Part, Reader, Request, RequestHeader, Response, encode_response};
 
 use crate::{
-    CLIENT_COUNT, NODE_COUNT,
+    CLIENT_COUNT, NODE_COUNT, broker_id,
     check::{Checker, Violation},
     client::{
         Admin, Client, ClientSabotage, Consumer, GroupPlan, Kind, Member, Place, Producer, Renewer, Scene,
@@ -33,8 +33,10 @@ use crate::{
 };
 
 mod coordinators;
+mod stops;
 
 pub use coordinators::BrokerSabotage;
+pub(crate) use stops::Exit;
 
 /// Before that nothing goes wrong: a cluster comes up, topics are created.
 const FAULTS_BEGIN: u64 = 2 * SECOND;
@@ -298,6 +300,7 @@ impl World {
             }
             Happening::Engine(step) => Engine::node_of(step),
             Happening::ClientWakes { client } => Some(NODE_COUNT + client),
+            Happening::Fault(Fault::StopWaiting { life }) => Some(life.node),
             Happening::Boots { .. } | Happening::Fault(_) => None,
         }
     }
@@ -402,6 +405,7 @@ impl World {
             replicas.observe(life, &process.node, running, findings, &mut timeline.coverage);
         }
         self.plan_wake(life);
+        self.may_have_stopped(life);
     }
 
     fn plan_wake(&mut self, life: Life) {
@@ -468,6 +472,8 @@ impl World {
                 let delay = self.timeline.dice.between(50, 5 * MS);
                 self.timeline.after(delay, Happening::Loads { life, load });
             }
+            // Whoever stops asks nobody any more.
+            Effect::Send { .. } if self.machines[life.node].life().is_none() => {}
             Effect::Send { to, token, request, version } => {
                 let node = to.0 as usize;
                 let question = Question {
@@ -498,8 +504,8 @@ impl World {
             // Its disks have room without end; those that have not say so when they are written to.
             Effect::LookAtSpace => {}
             Effect::Refused(why) => panic!("{life} is refused: {why}"),
-            Effect::HandedOver => self.timeline.note(format_args!("{life} leads nothing any more")),
-            Effect::AtRest(_) => self.timeline.note(format_args!("{life} is at rest")),
+            Effect::HandedOver => self.handed_over(life, events),
+            Effect::AtRest(rest) => self.came_to_rest(life, rest),
         }
     }
 
@@ -507,8 +513,10 @@ impl World {
         if op.action == DiskAction::DeletePartition {
             let replica =
                 self.machines[life.node].process.as_ref().and_then(|it| it.node.replica(op.partition));
-            let end = replica.map_or(i64::MAX, |it| it.log().end().raw());
-            self.look_at_renewed(life.node, op.partition, end);
+            // What no replica was made of was looked at when the process started.
+            if let Some(end) = replica.map(|it| it.log().end().raw()) {
+                self.look_at_renewed(life.node, op.partition, end);
+            }
         }
         self.checker.replicas.asked(life.node, &op, &mut self.timeline.coverage);
         let (job, duration) = self.machines[life.node].disk.begin(op, &mut self.timeline);
@@ -529,6 +537,9 @@ impl World {
             return;
         }
         let (partition, op, result) = self.machines[life.node].disk.end(job, &mut self.timeline.dice);
+        if let (Err(_), Some(process)) = (&result, self.process(life)) {
+            process.has_failures = true;
+        }
         self.step(life, Event::Disk { partition, op, result });
     }
 
@@ -653,7 +664,7 @@ impl World {
     }
 
     fn engine_goes_on(&mut self, step: Step) {
-        let runs = |node: usize| !self.machines[node].is_paused && self.machines[node].process.is_some();
+        let runs = |node: usize| !self.machines[node].is_paused && self.machines[node].life().is_some();
         let hears = std::array::from_fn(|one| {
             std::array::from_fn(|other| match one == other {
                 true => !self.machines[one].is_paused,
@@ -783,6 +794,7 @@ impl World {
                 | Fault::Slow { times: 0, .. }
                 | Fault::Full { is_full: false, .. }
                 | Fault::Resume { .. }
+                | Fault::StopWaiting { .. }
                 | Fault::Heal
                 | Fault::CalmClients
         );
@@ -809,6 +821,8 @@ impl World {
             }
             Fault::LookForLeaders => self.look_for_leaders(),
             Fault::CrashLeader { times } => self.crash_leader(times),
+            Fault::Stop { node, down } => self.begin_to_stop(node, down),
+            Fault::StopWaiting { life } => self.stop_waiting(life),
             Fault::Pause { node } => self.machines[node].is_paused = self.machines[node].process.is_some(),
             Fault::Resume { node } => self.machines[node].resume(&mut self.timeline),
             Fault::Cut { from, to, is_cut } => self.network.set_cut(from, to, is_cut && !self.is_healed),
@@ -914,20 +928,18 @@ impl World {
     /// Why the world has not come to rest.
     fn what_is_not_quiet(&self) -> Option<String> {
         let image = self.checker.replicas.newest_image();
-        if let Some(node) = (0..NODE_COUNT).find(|node| self.machines[*node].process.is_none()) {
+        if let Some(node) = (0..NODE_COUNT).find(|node| !self.machines[*node].runs()) {
             return Some(format!("n{node} does not run"));
         }
         for topic in &self.topics {
-            let Some(known) = image.topic_named(&topic.name) else {
+            if image.topic_named(&topic.name).is_none() {
                 return Some(format!("topic {} is not there", topic.name));
-            };
-            for (index, partition) in known.partitions.iter().enumerate() {
-                if partition.leader.is_none() || partition.isr.len() != partition.replicas.len() {
-                    return Some(format!("{}-{index}: {partition:?}", topic.name));
-                }
             }
         }
         for (partition, state) in image.partitions() {
+            if state.leader.is_none() || state.isr.len() != state.replicas.len() || state.is_reassigning() {
+                return Some(format!("{partition}: {state:?}"));
+            }
             let mut ends = Vec::new();
             for id in &state.replicas {
                 let process = self.machines[id.0 as usize].process.as_ref().expect("checked above");
@@ -1008,7 +1020,8 @@ impl World {
             self.timeline.coverage.add("bytes stored", own.len() as u64);
             logs.insert(partition, own);
         }
-        self.nothing_is_left_of_what_was_deleted(&image);
+        self.nothing_is_left_of_what_went(&image);
+        self.checker.orders.conclude(&image, &mut self.checker.findings);
         for consumer in self.clients.iter().filter_map(Client::as_consumer) {
             consumer.leave(&mut self.checker);
         }
@@ -1031,10 +1044,11 @@ impl World {
         }
     }
 
-    fn nothing_is_left_of_what_was_deleted(&mut self, image: &klamm_cluster::Image) {
+    fn nothing_is_left_of_what_went(&mut self, image: &klamm_cluster::Image) {
         for (node, machine) in self.machines.iter().enumerate() {
             for found in machine.disk.found() {
-                let is_left = found.partition.is_none_or(|it| image.topic(it.topic).is_none());
+                let state = found.partition.and_then(|it| image.partition(it));
+                let is_left = state.is_none_or(|it| !it.replicas.contains(&broker_id(node)));
                 if is_left {
                     let (directory, partition) = (found.directory, found.partition);
                     let what = format!("n{node} still has {directory} of {partition:?}");

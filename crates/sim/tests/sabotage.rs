@@ -166,6 +166,16 @@ fn cases() -> Vec<Case> {
         groups("offsets of anybody taken", &["I13"], BrokerSabotage::TakesAnyCommit),
         groups("offsets lost", &["I12"], BrokerSabotage::LosesCommits),
         groups("members who are none told that they are", &["I13"], BrokerSabotage::FencesNobody),
+        Case {
+            name: "a coordinator that is cut off goes on",
+            sabotage: Broken::For(
+                Workload::Groups,
+                Sabotage { replica: Replica { speak_when_cut_off: true, ..off }, ..Sabotage::default() },
+            ),
+            invariants: &["I13"],
+            seeds_max: 600,
+            faults: &["fault: node cut off from the other nodes"],
+        },
         early("a commit of offsets answered before it is committed", &["I12"], Workload::Groups),
         early("EndTxn answered before it is committed", &["I15"], Workload::Transfers),
         broker(
@@ -174,6 +184,22 @@ fn cases() -> Vec<Case> {
             Workload::Records,
             BrokerSabotage::TakesAnyTopicId,
         ),
+        broker(
+            "orders are acknowledged and not carried out",
+            &["I18"],
+            Workload::Records,
+            BrokerSabotage::AltersNothing,
+        ),
+        Case {
+            faults: &["fault: rolling restart"],
+            seeds_max: 5,
+            ..broker(
+                "a broker that stops hands nothing over",
+                &["F17"],
+                Workload::Records,
+                BrokerSabotage::HandsNothingOver,
+            )
+        },
         Case {
             faults: &["fault: process killed", "fault: power lost"],
             ..disk(
@@ -380,7 +406,7 @@ fn every_broken_rule_is_noticed() {
     println!("{report}");
     for wanted in [
         "I1", "I2", "I3", "I4", "I5", "I6", "I7", "I9", "I10", "I11", "I12", "I13", "I14", "I15", "I16",
-        "I18", "I19", "I20", "I21", "I22", "I24", "I25", "I26", "F5",
+        "I18", "I19", "I20", "I21", "I22", "I24", "I25", "I26", "F5", "F17",
     ] {
         assert!(
             cases().iter().chain(&cases_alone()).any(|case| case.invariants.contains(&wanted)),

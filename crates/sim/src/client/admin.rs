@@ -1,4 +1,4 @@
-//! Creates the topics of a run, whatever it takes.
+//! Creates the topics of a run, whatever it takes, and operates the cluster.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +11,16 @@ use klamm_wire::{
 
 use super::{
     Scene, TopicPlan, code,
+    operator::{GROWING, Operator},
     pool::{Asker, News, Pool},
 };
-use crate::{dice::Dice, timeline::MS};
+use crate::{
+    dice::Dice,
+    timeline::{MS, SECOND},
+};
+
+/// The operator's questions are numbered by themselves.
+const ORDERS: u64 = 1 << 32;
 
 /// See the module.
 pub struct Admin {
@@ -21,17 +28,33 @@ pub struct Admin {
     to_create: Vec<TopicPlan>,
     asked: BTreeMap<CallId, TopicPlan>,
     next_call: u64,
+    operator: Operator,
 }
 
 impl Admin {
     /// With topics to create at their times.
     pub fn new(me: usize, topics: Vec<TopicPlan>, dice: &mut Dice) -> Self {
-        Self { pool: Pool::new(me, dice), to_create: topics, asked: BTreeMap::new(), next_call: 0 }
+        let operator = Operator::new(topics.clone(), dice);
+        let growing = TopicPlan {
+            name: GROWING.into(),
+            partition_count: 1,
+            replication_factor: 3,
+            min_isr: 1,
+            is_relaxed: false,
+            created_at: SECOND,
+        };
+        let to_create = topics.into_iter().chain([growing]).collect();
+        Self { pool: Pool::new(me, dice), to_create, asked: BTreeMap::new(), next_call: 0, operator }
+    }
+
+    /// Orders nothing more.
+    pub(super) fn calm_down(&mut self) {
+        self.operator.calm_down();
     }
 
     /// Whether every topic is there.
     pub fn is_done(&self) -> bool {
-        self.to_create.is_empty() && self.asked.is_empty()
+        self.to_create.is_empty() && self.asked.is_empty() && self.operator.is_done()
     }
 
     pub(super) fn waits_for(&self) -> String {
@@ -39,7 +62,7 @@ impl Admin {
     }
 
     pub(super) fn next_wake(&self) -> Option<u64> {
-        self.to_create.iter().map(|plan| plan.created_at).min()
+        self.to_create.iter().map(|plan| plan.created_at).chain(self.operator.next_wake()).min()
     }
 
     pub(super) fn wake(&mut self, scene: &mut Scene<'_>) {
@@ -52,11 +75,14 @@ impl Admin {
             self.pool.ask_any(asked, Some(Asker { generation: 0, call }), scene);
             self.asked.insert(call, plan);
         }
+        self.operator.wake(ORDERS, &mut self.pool, scene);
     }
 
     pub(super) fn go_on(&mut self, scene: &mut Scene<'_>) {
         while let Some(News::Answer(Asker { call, .. }, answer)) = self.pool.next_news() {
-            self.created(call, answer, scene);
+            if !self.operator.answered(call, &answer, scene) {
+                self.created(call, answer, scene);
+            }
         }
     }
 

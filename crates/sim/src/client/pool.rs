@@ -247,6 +247,11 @@ impl Pool {
         self.ask(node, PROMPT, ask, scene);
     }
 
+    /// Asks this node and no other.
+    pub(super) fn ask_node(&mut self, node: usize, ask: Ask, scene: &mut Scene<'_>) {
+        self.ask(node, PROMPT, ask, scene);
+    }
+
     fn ask(&mut self, node: usize, lane: Lane, ask: Ask, scene: &mut Scene<'_>) {
         match self.links.get_mut(&(node, lane)) {
             Some(Link::Connecting(asks)) => asks.push(ask),
@@ -427,6 +432,10 @@ fn draw_ceilings(dice: &mut Dice) -> Versions {
         ApiKey::OffsetForLeaderEpoch,
         ApiKey::CreateTopics,
         ApiKey::DeleteTopics,
+        ApiKey::IncrementalAlterConfigs,
+        ApiKey::CreatePartitions,
+        ApiKey::ElectLeaders,
+        ApiKey::AlterPartitionReassignments,
         ApiKey::FindCoordinator,
         ApiKey::AddPartitionsToTxn,
         ApiKey::AddOffsetsToTxn,

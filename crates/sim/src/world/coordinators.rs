@@ -41,6 +41,10 @@ pub enum BrokerSabotage {
     TakesAnyTopicId,
     /// Members of groups are told that they are some, whatever became of them.
     FencesNobody,
+    /// Configs are said to be altered, and are only looked at.
+    AltersNothing,
+    /// Whoever is told to stop does so at once.
+    HandsNothingOver,
 }
 
 impl World {
@@ -145,6 +149,10 @@ impl World {
             }
             (BrokerSabotage::TakesAnyTopicId, Request::Produce(produce)) => {
                 produce.topic_data.iter_mut().for_each(|it| it.topic_id = self.present_id(life, it.topic_id));
+                None
+            }
+            (BrokerSabotage::AltersNothing, Request::IncrementalAlterConfigs(alter)) => {
+                alter.validate_only = true;
                 None
             }
             (BrokerSabotage::ServesUnstable, Request::Fetch(fetch)) => {

@@ -1,0 +1,261 @@
+//! An operator: alters configs, makes partitions, has leaders elected and moves replicas about, whatever else happens (F43).
+//!
+//! Each order is given once, to one broker. Where there is no answer, or one that is no success, nobody knows what becomes of it.
+
+use std::sync::Arc;
+
+use klamm_client::{CallError, CallId};
+use klamm_model::{BrokerId, ErrorCode};
+use klamm_wire::{
+    AlterPartitionReassignmentsRequest, CreatePartitionsRequest, ElectLeadersRequest,
+    IncrementalAlterConfigsRequest, Request, Response,
+    alter_partition_reassignments::{ReassignablePartition, ReassignableTopic},
+    create_partitions::CreatePartitionsTopic,
+    elect_leaders::TopicPartitions,
+    incremental_alter_configs::{AlterConfigsResource, AlterableConfig},
+};
+
+use super::{
+    Place, Scene, TopicPlan, code,
+    pool::{Ask, Asker, Pool, Purpose},
+};
+use crate::{
+    NODE_COUNT, broker_id,
+    dice::Dice,
+    orders::{self, ALTERED, Subject, Value},
+    timeline::{MS, SECOND},
+};
+
+/// The topic that gets more and more partitions. Nobody writes to it.
+pub(super) const GROWING: &str = "growing";
+/// How many it has in the end, at most.
+const PARTITIONS_MAX: usize = 6;
+/// How long an answer is waited for.
+const PATIENCE_MS: u64 = 1500;
+/// The kind of a config's resource that is a topic.
+const TOPIC: i8 = 2;
+
+/// See the module.
+pub(super) struct Operator {
+    topics: Vec<TopicPlan>,
+    is_working: bool,
+    acts_at: u64,
+    asked: Option<(CallId, Order)>,
+    count: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Order {
+    /// Something is to be so.
+    Make(Subject, Value),
+    /// Replicas are to stay where they were before they began to move.
+    CallOff(Subject),
+    /// The preferred replica is to lead.
+    Elect,
+}
+
+impl Operator {
+    /// Of a run with these topics.
+    pub(super) fn new(topics: Vec<TopicPlan>, dice: &mut Dice) -> Self {
+        let is_working = dice.chance(60);
+        Self { topics, is_working, acts_at: dice.between(2 * SECOND, 5 * SECOND), asked: None, count: 0 }
+    }
+
+    /// Gives no more orders.
+    pub(super) fn calm_down(&mut self) {
+        self.is_working = false;
+    }
+
+    /// Whether every order has its end.
+    pub(super) fn is_done(&self) -> bool {
+        self.asked.is_none()
+    }
+
+    pub(super) fn next_wake(&self) -> Option<u64> {
+        (self.is_working && self.is_done()).then_some(self.acts_at)
+    }
+
+    /// Gives an order, if it is time. Their numbers begin with `first`.
+    pub(super) fn wake(&mut self, first: u64, pool: &mut Pool, scene: &mut Scene<'_>) {
+        if self.next_wake().is_none_or(|at| scene.timeline.now() < at) {
+            return;
+        }
+        self.acts_at = scene.timeline.now() + scene.timeline.dice.between(300 * MS, 3 * SECOND);
+        let Some((order, request)) = self.draw(scene) else { return };
+        scene.timeline.note(format_args!("the operator orders {order:?}"));
+        if let Order::Make(subject, _) | Order::CallOff(subject) = &order {
+            let image = scene.checker.replicas.newest_image();
+            scene.checker.orders.given(subject, &image);
+        }
+        self.count += 1;
+        let call = CallId(first + self.count);
+        self.asked = Some((call, order));
+        let purpose = Purpose::Machine(Asker { generation: 0, call });
+        let ask = Ask { request, version_limit: i16::MAX, timeout_ms: PATIENCE_MS, purpose };
+        let node = scene.timeline.dice.index(NODE_COUNT);
+        pool.ask_node(node, ask, scene);
+    }
+
+    fn draw(&self, scene: &mut Scene<'_>) -> Option<(Order, Request)> {
+        let image = scene.checker.replicas.newest_image();
+        let dice = &mut scene.timeline.dice;
+        let kind = dice.below(10);
+        if kind < 2 {
+            let topic = self.topics[dice.index(self.topics.len())].name.clone();
+            let value = 1_000_000 + self.count;
+            return Some((Order::Make(Subject::Config(topic.clone()), vec![value]), altered(&topic, value)));
+        }
+        if kind < 4 {
+            let count = image.topic_named(GROWING)?.partitions.len() + 1;
+            let order = Order::Make(Subject::Count(GROWING.into()), vec![count as u64]);
+            return (count <= PARTITIONS_MAX).then(|| (order, grown(count)));
+        }
+        // Those of coordinators too.
+        let topics: Vec<_> = image
+            .topics()
+            .filter(|it| it.name.starts_with("__") || self.topics.iter().any(|plan| plan.name == it.name))
+            .collect();
+        if topics.is_empty() {
+            return None;
+        }
+        let topic = topics[dice.index(topics.len())];
+        let index = dice.index(topic.partitions.len());
+        let place = Place { topic: topic.name.clone(), partition: index as i32 };
+        if kind < 6 {
+            return Some((Order::Elect, elected(&place)));
+        }
+        let subject = Subject::Replicas(place.clone());
+        if topic.partitions[index].is_reassigning() && dice.chance(30) {
+            return Some((Order::CallOff(subject), moved(&place, None)));
+        }
+        // As many as before, or one more or less.
+        let count = topic.partitions[index].replicas.len();
+        let count = if dice.chance(70) { count } else { dice.between(count.max(2) as u64 - 1, 4) as usize };
+        let to = some_brokers(count.clamp(1, NODE_COUNT), dice);
+        Some((Order::Make(subject, orders::replicas(&to)), moved(&place, Some(&to))))
+    }
+
+    /// An order has its end. `false`: it is another's.
+    pub(super) fn answered(
+        &mut self,
+        call: CallId,
+        answer: &Result<Response, CallError>,
+        scene: &mut Scene<'_>,
+    ) -> bool {
+        let Some((_, order)) = self.asked.take_if(|(asked, _)| *asked == call) else { return false };
+        let code = answer.as_ref().map_or(ErrorCode::NetworkException, told);
+        scene.timeline.note(format_args!("the operator is told {code} of {order:?}"));
+        let image = scene.checker.replicas.newest_image();
+        let checker = &mut *scene.checker;
+        let coverage = &mut scene.timeline.coverage;
+        match order {
+            Order::Elect if code == ErrorCode::None => coverage.count("operator: preferred leader elected"),
+            Order::Elect => {}
+            Order::Make(subject, value) if code == ErrorCode::None => {
+                coverage.count(match subject {
+                    Subject::Config(_) => "operator: config altered",
+                    Subject::Count(_) => "operator: partitions made",
+                    Subject::Replicas(_) => "operator: replicas on their way",
+                });
+                checker.orders.acknowledged(&subject, value, &image, &mut checker.findings);
+            }
+            Order::Make(subject, value) => {
+                coverage.count("operator: nobody knows what becomes of an order");
+                checker.orders.doubted(&subject, value);
+            }
+            Order::CallOff(subject) => {
+                if code == ErrorCode::None {
+                    coverage.count("operator: move called off");
+                }
+                checker.orders.called_off(&subject);
+            }
+        }
+        true
+    }
+}
+
+/// The one thing that was asked for.
+fn told(answer: &Response) -> ErrorCode {
+    match answer {
+        Response::IncrementalAlterConfigs(it) => code(it.responses[0].error_code),
+        Response::CreatePartitions(it) => code(it.results[0].error_code),
+        Response::ElectLeaders(it) => {
+            let of_partition =
+                it.replica_election_results.first().and_then(|topic| topic.partition_result.first());
+            code(of_partition.map_or(it.error_code, |it| it.error_code))
+        }
+        Response::AlterPartitionReassignments(it) => {
+            let of_partition = it.responses.first().and_then(|topic| topic.partitions.first());
+            code(of_partition.map_or(it.error_code, |it| it.error_code))
+        }
+        other => panic!("an answer of another kind: {other:?}"),
+    }
+}
+
+fn some_brokers(count: usize, dice: &mut Dice) -> Vec<BrokerId> {
+    let mut left: Vec<BrokerId> = (0..NODE_COUNT).map(broker_id).collect();
+    (0..count).map(|_| left.remove(dice.index(left.len()))).collect()
+}
+
+fn altered(topic: &Arc<str>, value: u64) -> Request {
+    let config = AlterableConfig {
+        name: ALTERED.to_owned(),
+        config_operation: 0,
+        value: Some(value.to_string()),
+        ..AlterableConfig::default()
+    };
+    let resource = AlterConfigsResource {
+        resource_type: TOPIC,
+        resource_name: topic.to_string(),
+        configs: vec![config],
+        ..AlterConfigsResource::default()
+    };
+    Request::IncrementalAlterConfigs(IncrementalAlterConfigsRequest {
+        resources: vec![resource],
+        ..IncrementalAlterConfigsRequest::default()
+    })
+}
+
+fn grown(count: usize) -> Request {
+    let topic = CreatePartitionsTopic {
+        name: GROWING.to_owned(),
+        count: count as i32,
+        ..CreatePartitionsTopic::default()
+    };
+    Request::CreatePartitions(CreatePartitionsRequest {
+        topics: vec![topic],
+        timeout_ms: 1000,
+        ..CreatePartitionsRequest::default()
+    })
+}
+
+fn elected(place: &Place) -> Request {
+    let topic = TopicPartitions {
+        topic: place.topic.to_string(),
+        partitions: vec![place.partition],
+        ..TopicPartitions::default()
+    };
+    Request::ElectLeaders(ElectLeadersRequest {
+        topic_partitions: Some(vec![topic]),
+        timeout_ms: 1000,
+        ..ElectLeadersRequest::default()
+    })
+}
+
+fn moved(place: &Place, to: Option<&[BrokerId]>) -> Request {
+    let partition = ReassignablePartition {
+        partition_index: place.partition,
+        replicas: to.map(|to| to.iter().map(|id| id.0).collect()),
+        ..ReassignablePartition::default()
+    };
+    let topic = ReassignableTopic {
+        name: place.topic.to_string(),
+        partitions: vec![partition],
+        ..ReassignableTopic::default()
+    };
+    Request::AlterPartitionReassignments(AlterPartitionReassignmentsRequest {
+        timeout_ms: 1000,
+        topics: vec![topic],
+        ..AlterPartitionReassignmentsRequest::default()
+    })
+}

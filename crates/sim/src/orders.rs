@@ -1,0 +1,128 @@
+//! What an operator was told, and what must hold of it (I18): what was acknowledged is in the metadata, and stays there until something else is ordered.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use klamm_cluster::Image;
+use klamm_model::BrokerId;
+
+use crate::{check::Findings, client::Place};
+
+/// The config that is altered; it means nothing to topics that are not compacted.
+pub const ALTERED: &str = "delete.retention.ms";
+
+/// What orders are about.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Subject {
+    /// A config of a topic.
+    Config(Arc<str>),
+    /// How many partitions a topic has.
+    Count(Arc<str>),
+    /// Where a partition's replicas are, or are to come to.
+    Replicas(Place),
+}
+
+/// See the module.
+#[derive(Default)]
+pub struct Orders {
+    known: BTreeMap<Subject, Known>,
+}
+
+/// What a config, or a count, is; or the replicas, the preferred one first. Nothing where there is no such thing.
+pub type Value = Vec<u64>;
+
+#[derive(Default)]
+struct Known {
+    /// What was acknowledged last, or was there at first.
+    is: Value,
+    /// What was there at some time.
+    was: BTreeSet<Value>,
+    /// What was ordered and had no answer: it may come late.
+    may_come: BTreeSet<Value>,
+    /// Something that was ordered was called off, or may be yet.
+    is_called_off: bool,
+}
+
+impl Known {
+    /// What was called off leaves the replicas that there were, as Apache Kafka does, in the order in which they were when the move began.
+    fn allows(&self, value: &Value) -> bool {
+        let sorted = |it: &Value| BTreeSet::from_iter(it.clone());
+        let may_return = || self.was.iter().chain(&self.may_come).chain([&self.is]);
+        *value == self.is
+            || self.may_come.contains(value)
+            || self.is_called_off && may_return().any(|it| sorted(it) == sorted(value))
+    }
+}
+
+impl Subject {
+    fn of(&self, image: &Image) -> Value {
+        match self {
+            Self::Config(topic) => {
+                let value = image.topic_named(topic).and_then(|it| it.configs.get(ALTERED));
+                value.map(|it| it.parse().expect("a number was ordered")).into_iter().collect()
+            }
+            Self::Count(topic) => {
+                image.topic_named(topic).map(|it| it.partitions.len() as u64).into_iter().collect()
+            }
+            Self::Replicas(Place { topic, partition }) => {
+                let topic = image.topic_named(topic);
+                let partition = topic.and_then(|it| it.partitions.get(*partition as usize));
+                partition.map_or(Value::new(), |it| replicas(&it.target()))
+            }
+        }
+    }
+}
+
+/// Replicas as a value.
+pub fn replicas(ids: &[BrokerId]) -> Value {
+    ids.iter().map(|id| id.0 as u64).collect()
+}
+
+impl Orders {
+    /// An order is given.
+    pub fn given(&mut self, subject: &Subject, image: &Image) {
+        let is = subject.of(image);
+        self.known.entry(subject.clone()).or_insert_with(|| Known { is, ..Known::default() });
+    }
+
+    /// It was carried out, by what the broker says.
+    pub fn acknowledged(&mut self, subject: &Subject, value: Value, image: &Image, findings: &mut Findings) {
+        if let Some(known) = self.known.get_mut(subject) {
+            let before = std::mem::replace(&mut known.is, value);
+            known.was.insert(before);
+        }
+        self.look(subject, image, findings);
+    }
+
+    /// Nobody knows whether it was carried out, or will be.
+    pub fn doubted(&mut self, subject: &Subject, value: Value) {
+        if let Some(known) = self.known.get_mut(subject) {
+            known.may_come.insert(value);
+        }
+    }
+
+    /// It is, or may come to be, as it was at some time.
+    pub fn called_off(&mut self, subject: &Subject) {
+        if let Some(known) = self.known.get_mut(subject) {
+            known.is_called_off = true;
+        }
+    }
+
+    fn look(&self, subject: &Subject, image: &Image, findings: &mut Findings) {
+        let (is, known) = (subject.of(image), &self.known[subject]);
+        if !known.allows(&is) {
+            let what = format!(
+                "{subject:?} is {is:?}; {:?} was acknowledged, and of {:?} nobody knows",
+                known.is, known.may_come
+            );
+            findings.broken("I18", what);
+        }
+    }
+
+    /// In the end everything is as it was said to be.
+    pub fn conclude(&self, image: &Image, findings: &mut Findings) {
+        self.known.keys().for_each(|subject| self.look(subject, image, findings));
+    }
+}
