@@ -173,7 +173,9 @@ impl<'a> Elections<'a> {
         let elr: Vec<_> = after.replicas.iter().copied().filter(has_all).collect();
         let known = |id: &BrokerId| after.last_known_elr.contains(id) || had_all(id);
         let is_out = |id: &BrokerId| !after.isr.contains(id) && !elr.contains(id);
-        let last_leader = before.leader.filter(|id| after.isr.is_empty() && after.replicas.contains(id));
+        // Who is back and crashes again before it leads was the last in sync, and is the last one that there is to wait for.
+        let last = before.leader.or(gone.lost.filter(|id| before.isr.contains(id)));
+        let last_leader = last.filter(|id| after.isr.is_empty() && after.replicas.contains(id));
         after.last_known_elr = match last_leader {
             Some(last) => vec![last],
             // It stays known who led last.

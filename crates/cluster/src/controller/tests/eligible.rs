@@ -259,6 +259,47 @@ fn a_leader_takes_nobody_in_who_only_restarts_but_keeps_those_who_are() {
 }
 
 #[test]
+fn the_only_replica_leads_again_when_it_crashed_twice_before_it_led() {
+    check_with_three(
+        "assign t 2
+         set t flush.messages=1000
+         register 2 stopped
+         show
+         register 2
+         show
+         beat 2
+         show",
+        expect![[r#"
+            assign t 2
+                + topic t
+                + t/0 on 2 in sync 2 leader 2
+                t: created, 1 x 1, {}
+            set t flush.messages=1000
+                + t flush.messages = Some("1000")
+                set
+            register 2 stopped
+                + t/0 change 1 leader nobody in epoch 1
+                + broker 2 registers
+                broker epoch 9
+            show
+                t/0 on 2 in sync 2 leader nobody epochs 1.1
+            register 2
+                + t/0 change 2 in sync nobody known 2
+                + broker 2 registers
+                broker epoch 10
+            show
+                t/0 on 2 in sync nobody known 2 leader nobody epochs 1.2
+            beat 2
+                + broker 2 is Active
+                + t/0 change 3 in sync 2 known nobody leader 2 in epoch 2
+                Active
+            show
+                t/0 on 2 in sync 2 leader 2 epochs 2.3
+        "#]],
+    );
+}
+
+#[test]
 fn who_crashed_is_out_where_nobody_waits_for_the_disk() {
     check_with_three(
         "create t 1 3 flush.messages=1000
