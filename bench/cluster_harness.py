@@ -21,7 +21,7 @@ WAIT_S = 60
 
 
 class KlammNode(harness.Klamm):
-    """`node_address` is where the others find it: whoever puts something in between sets it before the start, and `prefix` if the process is to begin with other words."""
+    """`node_address` is where the others find it: who puts something in between sets it before the start, and `prefix` for words before the program's."""
 
     def __init__(self, number, data_dir, binary=None, settings=()):
         super().__init__(data_dir, binary, f"klamm {number}", settings)
@@ -209,7 +209,7 @@ class Cluster:
     def wait_for_leaders(self, topic, within_s=WAIT_S):
         """That run, and know themselves that they lead."""
         numbers = {it.number for it in self.running()}
-        led = lambda partitions: partitions and all(it.leader in numbers for it in partitions)
+        led = lambda partitions: len(partitions) > 0 and all(it.leader in numbers for it in partitions)
         begun = time.monotonic()
         self.wait(lambda wire: led(wire.metadata([topic])["partitions"][topic]), f"leaders of {topic}", within_s)
         while True:

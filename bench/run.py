@@ -242,9 +242,9 @@ class Bench:
 
     # --- all of it
 
-    def rounds(self, case, durability, run, others=()):
-        """`others`: (name, run) pairs that are measured in the same rounds and are no brokers."""
-        for number in range(0, self.options.rounds + 1):
+    def rounds(self, case, durability, run, others=(), count=None):
+        """`others`: (name, run) pairs that are measured in the same rounds and are no brokers. `count`: as many, and none is thrown away."""
+        for number in range(1, count + 1) if count else range(0, self.options.rounds + 1):
             if number == 0 and self.options.quick:
                 continue
             for name, what in [*((broker.name, lambda broker=broker: run(broker)) for broker in self.brokers.values()), *others]:
@@ -325,7 +325,7 @@ def table(results):
         lead = LEAD.get(case, "cpu_s_per_gb")
         yardsticks = [name for name in ("floor", "kafka", "disk", "librdkafka", "kcat") if name in systems]
         lines += ["", f"### {case}, {durability}", "", ABOUT[case] + ".", "",
-                  "| system | " + " | ".join(keys) + " | " + " | ".join(f"{lead} / {name}" for name in yardsticks) + " |",
+                  "| " + " | ".join(["system", *keys, *(f"{lead} / {name}" for name in yardsticks)]) + " |",
                   "|---" * (1 + len(keys) + len(yardsticks)) + "|"]
         for system in systems:
             mine = {line["round"]: line for line in chosen if line["system"] == system}
@@ -354,7 +354,7 @@ def machine():
 def add_options(parser, systems, cases, rounds, gigabytes):
     parser.add_argument("--klamm", help="the binary (default: target/release/klamm)")
     parser.add_argument("--systems", nargs="+", default=systems, choices=systems)
-    parser.add_argument("--cases", nargs="+", default=cases, choices=cases)
+    parser.add_argument("--cases", "--only", nargs="+", default=cases, choices=cases)
     parser.add_argument("--durability", nargs="+", default=["durable", "relaxed"], choices=["durable", "relaxed"])
     parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--gigabytes", type=float, default=gigabytes, help="bytes of values of one round")
