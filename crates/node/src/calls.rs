@@ -9,7 +9,7 @@ use klamm_cluster::controller::{
 use klamm_cluster::record::{BrokerState, Listener, RegisterBroker};
 use klamm_coordinator::{RequestId, record::Partitions, transaction::MarkersId};
 use klamm_model::{BrokerEpoch, BrokerId, ErrorCode, TopicPartition};
-use klamm_replica::{IsrChange, IsrProposal, IsrRefused};
+use klamm_replica::{IsrChange, IsrMember, IsrProposal, IsrRefused};
 use klamm_wire::{ApiKey, MetadataRequest, Request, Response};
 
 use crate::{
@@ -412,12 +412,18 @@ impl Node {
     pub(crate) fn propose_isr_changes(&mut self, now: Now, out: &mut Vec<Effect>) {
         while !self.isr_due.is_empty() {
             let Some(epoch) = self.my_epoch() else { return };
+            let image = &self.image;
+            let may_join = |it: &IsrMember| {
+                let broker = image.broker(it.id).filter(|broker| broker.is_active());
+                broker.is_some_and(|broker| it.broker_epoch.is_none_or(|epoch| epoch == broker.epoch))
+            };
             let mut proposals: Vec<(TopicPartition, IsrProposal)> = Vec::new();
             while proposals.len() < PROPOSALS_MAX
                 && let Some(key) = self.isr_due.pop_first()
             {
                 let Some(hosted) = self.hosted.get_mut(&key) else { continue };
-                proposals.extend(hosted.replica.isr_proposal(now.tick).map(|proposal| (key, proposal)));
+                proposals
+                    .extend(hosted.replica.isr_proposal(now.tick, may_join).map(|proposal| (key, proposal)));
             }
             if proposals.is_empty() {
                 return;

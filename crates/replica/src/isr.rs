@@ -66,8 +66,9 @@ pub(crate) struct Proposals {
 
 impl Replica {
     /// The change of the in-sync set that is due, if any and if none is under way. Cheap where there is nothing to do; call it
-    /// after a follower's fetch and now and then.
-    pub fn isr_proposal(&mut self, now: Tick) -> Option<IsrProposal> {
+    /// after a follower's fetch and now and then. `may_join` is the controller's rule as far as it is known here: one member that may not be
+    /// in sync has the whole set refused, so that somebody dead, who has all that a quiet log has, would keep everybody else out.
+    pub fn isr_proposal(&mut self, now: Tick, may_join: impl Fn(&IsrMember) -> bool) -> Option<IsrProposal> {
         let (high_watermark, leader_end) = (self.high_watermark, self.log.written());
         let (me, config, sabotage) = (self.me, self.config, self.sabotage);
         let Duty::Leader(leader) = &mut self.duty else {
@@ -84,7 +85,7 @@ impl Replica {
             follower.in_sync
                 || follower.end.is_some_and(|end| {
                     high_watermark <= end && (epoch_start <= end || sabotage.isr_join_below_epoch_start)
-                })
+                }) && may_join(&follower.as_member())
         };
         let changed = leader.followers.iter().any(|follower| belongs(follower) != follower.in_sync);
         if !changed && !leader.proposals.unsettled {
@@ -93,7 +94,7 @@ impl Replica {
         let mut isr = vec![IsrMember { id: me, broker_epoch: None }];
         for follower in leader.followers.iter_mut().filter(|follower| belongs(follower)) {
             follower.proposed = true;
-            isr.push(IsrMember { id: follower.id, broker_epoch: follower.broker_epoch });
+            isr.push(follower.as_member());
         }
         leader.proposals.asked = true;
         Some(IsrProposal { isr, leader_epoch: leader.epoch, partition_epoch: leader.partition_epoch })
@@ -131,6 +132,12 @@ impl Replica {
             }
         }
         self.progress_of_high_watermark()
+    }
+}
+
+impl Follower {
+    fn as_member(&self) -> IsrMember {
+        IsrMember { id: self.id, broker_epoch: self.broker_epoch }
     }
 }
 

@@ -243,7 +243,7 @@ impl Story {
         let now = self.world.now;
         let broker = self.world.broker(id);
         let epoch = broker.epoch;
-        if let Some(proposal) = broker.replica.isr_proposal(now) {
+        if let Some(proposal) = broker.replica.isr_proposal(now, |_| true) {
             self.proposals.push((id, epoch, proposal));
         }
         "propose"

@@ -8,8 +8,8 @@ use klamm_model::{
 use super::disk::Stored;
 use super::world::{Settings, World, numbered};
 use crate::{
-    Acks, EndTransaction, FetchAnswer, Fetched, FollowerFetch, Isolation, IsrChange, IsrProposal, IsrRefused,
-    PartitionState, Progress, ReplicaConfig, Role,
+    Acks, EndTransaction, FetchAnswer, Fetched, FollowerFetch, Isolation, IsrChange, IsrMember, IsrProposal,
+    IsrRefused, PartitionState, Progress, ReplicaConfig, Role,
 };
 
 /// Runs a script and gives it back with outcomes.
@@ -30,7 +30,7 @@ use crate::{
 /// latest BROKER
 /// stale BROKER                       asks as before its last crash
 /// moved BROKER OFFSET                its leader says that its log starts there
-/// propose BROKER, answer BROKER yes|no|lost [WHICH]
+/// propose BROKER [without FENCED], answer BROKER yes|no|lost [WHICH]
 /// replicas REPLICAS                  commits who is to have the partition, and tells the leader
 /// sleep MS, crash BROKER, show
 /// ```
@@ -162,7 +162,9 @@ impl Scene {
             }
             "propose" => {
                 let now = self.world.now;
-                match self.world.broker(broker(1)).replica.isr_proposal(now) {
+                let fenced = after("without").map_or_else(Vec::new, brokers);
+                let may_join = |member: &IsrMember| !fenced.contains(&member.id);
+                match self.world.broker(broker(1)).replica.isr_proposal(now, may_join) {
                     Some(proposal) => {
                         let text = format!(" -> {} under {}", members(&proposal), proposal.partition_epoch);
                         self.proposed.push(proposal);

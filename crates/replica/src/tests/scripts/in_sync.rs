@@ -55,6 +55,44 @@ fn a_silent_follower_leaves_and_one_that_caught_up_returns() {
 }
 
 #[test]
+fn who_may_not_join_keeps_nobody_else_out() {
+    check(
+        "elect 1 1 1,2,3
+         append 1 3 all
+         disk 1
+         fetch 2
+         disk 2
+         fetch 2
+         fetch 3
+         disk 3
+         fetch 3
+         isr 1
+         propose 1 without 2,3
+         propose 1 without 2
+         answer 1 yes
+         sleep 90000
+         propose 1 without 2",
+        expect![[r#"
+            elect 1 1 1,2,3
+            append 1 3 all -> 0..3
+            disk 1 -> written
+            fetch 2 -> asks from 0 after no epoch: 0..3, high watermark 0
+            disk 2 -> written
+            fetch 2 -> asks from 3 after epoch 1: nothing, high watermark 0
+            fetch 3 -> asks from 0 after no epoch: 0..3, high watermark 0
+            disk 3 -> written
+            fetch 3 -> asks from 3 after epoch 1, moving the high watermark to 3: nothing, high watermark 3 -> high watermark 3
+            isr 1
+            propose 1 without 2,3 -> nothing
+            propose 1 without 2 -> 1,3 under 2
+            answer 1 yes
+            sleep 90000
+            propose 1 without 2 -> nothing
+        "#]],
+    );
+}
+
+#[test]
 fn a_follower_joins_at_the_start_of_the_leaders_epoch_and_not_before() {
     check(
         "elect 1 1 1,2
