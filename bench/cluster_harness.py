@@ -71,6 +71,10 @@ class Cluster:
         """All of them, for clients."""
         return ",".join(it.address for it in self)
 
+    @property
+    def log_paths(self):
+        return [it.log_path for it in self]
+
     def running(self):
         return [it for it in self if it.runs() and it.number not in self.paused]
 
@@ -178,6 +182,27 @@ class Cluster:
         """Of those that run; waits until there is one."""
         numbers = {it.number for it in self.running()}
         return self.ask(lambda wire: leader if (leader := wire.quorum_leader()) in numbers else None, why="controller")
+
+    def coordinator(self, key, kind):
+        """Of those that run; `kind` is 0 for a group, 1 for a transactional id."""
+        numbers = {it.number for it in self.running()}
+        return self.ask(lambda wire: number if (number := wire.coordinator(key, kind)) in numbers else None, why=f"coordinator of {key}")
+
+    def troubles(self):
+        """For whoever looks into a failure: what each says of partitions that are not led, or not in sync."""
+        for node in self:
+            if not node.runs() or node.number in self.paused:
+                yield f"{node.name} does not run"
+                continue
+            try:
+                with Wire(node.address, timeout_s=5) as wire:
+                    said, leader = wire.metadata(None), wire.quorum_leader()
+            except (OSError, WireError) as error:
+                yield f"{node.name} does not answer: {error}"
+                continue
+            yield f"{node.name} knows the brokers {[it[0] for it in said['brokers']]}, controller {leader}"
+            for topic, partitions in said["partitions"].items():
+                yield from (f"{node.name} says of {topic}: {it}" for it in partitions if not (self.nodes.get(it.leader) and self[it.leader].runs()) or set(it.in_sync) != set(it.replicas))
 
     # --- what is waited for: all that run have to say so
 

@@ -125,6 +125,11 @@ class Broker:
         os.kill(self.pid, signal.SIGKILL)
         self.reap()
 
+    def end(self):
+        """Whatever state it is in; its data stay."""
+        if self.pid is not None:
+            self.kill()
+
     def stop(self):
         if self.pid is None:
             return
@@ -145,6 +150,15 @@ class Broker:
 
     def remove_data(self):
         shutil.rmtree(self.data_dir, ignore_errors=True)
+
+    def create_topic(self, topic, partitions, **settings):
+        with Wire(self.address) as wire:
+            wire.create_topic(topic, partitions, **settings)
+
+    def ends(self, topic):
+        """Where the partitions end."""
+        with Wire(self.address) as wire:
+            return wire.end_offsets(topic, len(wire.metadata([topic])["partitions"][topic]))
 
     def cpu_s(self):
         return cpu_s(self.pid)
@@ -340,6 +354,14 @@ class Wire:
             answer.error(f"ListOffsets {name}-{index}")
             ends[index] = answer.unpack(">qq")[1]
         return ends
+
+    def coordinator(self, key, kind):
+        """Whose id it is; `kind` is 0 for a group, 1 for a transactional id."""
+        answer = self.call(10, 1, text(key) + struct.pack(">b", kind))
+        answer.i32()
+        answer.error(f"FindCoordinator {key}")
+        answer.text()
+        return answer.i32()
 
     def quorum_leader(self):
         """Who leads the metadata log, or -1. (Kafka's Metadata names any broker as the controller.)"""

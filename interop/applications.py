@@ -134,8 +134,7 @@ def run(name, options, attempt):
             failure = different
             with_broker.show_log(broker)
         finally:
-            if broker.pid is not None:
-                broker.kill()
+            broker.end()
     print("FAIL" if failure else "ok", name, failure or said)
     print("0 passed, 1 failed" if failure else "1 passed, 0 failed", flush=True)
     sys.exit(1 if failure else 0)

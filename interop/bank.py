@@ -1,6 +1,6 @@
 """Bank transfers: each is a transaction over two partitions, and whatever is killed, no money appears or is lost.
 
-    interop/bank.sh [--rounds 20] [--clients confluent,java,franz,klamm] [--seed N] [--binary KLAMM | --kafka]
+    interop/bank.sh [--rounds 20] [--clients confluent,java,franz,klamm] [--seed N] [--binary KLAMM | --kafka] [--cluster]
 
 Every client is a program that makes transfers until SIGTERM ends it:
 
@@ -11,7 +11,7 @@ value "RUN-N AMOUNT", less than 0 where it is taken; an account is kept on the p
 ...) is flushed and aborted, the others are committed. It says "started" after it has its producer's id, then "committed RUN-N" or "aborted RUN-N" when it was
 told so, a line each, and when it is told that a newer producer has its transactional id "fenced", and ends. What it cannot know (the answer to a commit was lost) it asks again.
 
-Meanwhile the broker or a client is killed with -9 and started again, or a second client is started by the same transactional id, also while the first stands
+Meanwhile the broker (with --cluster one of three: the coordinator of a client's transactions, the controller, any) or a client is killed with -9 and started again, or a second client is started by the same transactional id, also while the first stands
 still, which comes to its end as soon as it goes on. After every event all clients get on, and at what is committed then: every transfer has both halves, whatever
 was told to be committed is there, whatever was told to be aborted is not, and the total is what it was.
 """
@@ -28,7 +28,6 @@ import time
 import with_broker
 from applications import Program, Reader, expect_no_transaction_open, run
 from checks import Different, expect
-from harness import Wire
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOPIC, PARTITIONS, ACCOUNTS, OPENING = "bank", 4, 20, 1000
@@ -180,8 +179,7 @@ class Bank:
 def attempt(options, broker):
     dice, told, ledger = random.Random(options.seed), Told(), Ledger()
     broker.start()
-    with Wire(broker.address) as wire:
-        wire.create_topic(TOPIC, PARTITIONS)
+    broker.create_topic(TOPIC, PARTITIONS)
     bank = Bank(broker.address, options.clients, told)
     try:
         with Reader(broker.address, TOPIC, PARTITIONS) as reader:
@@ -197,8 +195,7 @@ def attempt(options, broker):
     expect_no_transaction_open(broker.address, 30)
     before = closed(broker.address, told)
     # Once more, so that what is read comes from the disk's account of it.
-    broker.kill()
-    broker.start()
+    with_broker.restart(broker)
     expect(closed(broker.address, told).balances == before.balances, "the balances are others after a restart")
     unknown = len(before.halves.keys() - told.committed)
     return (f"{len(before.halves)} transfers, {len(told.aborted)} aborted, {unknown} committed without an answer, told by {dict(told_by_client(told))}; "
@@ -228,16 +225,16 @@ def disturb(dice, event, broker, bank, number):
     # At any point of a transaction.
     time.sleep(dice.uniform(0, 1))
     id, begun = dice.choice(sorted(bank.running)), time.monotonic()
+    goes_on = lambda: bank.wait_progress(f"after {event} {id}")
     if event == "broker":
-        broker.kill()
-        broker.start()
+        id = with_broker.crash(broker, dice, goes_on, (id, 1))
     elif event == "client":
         bank.running[id].kill()
         bank.start(id)
     else:
         bank.fence(id, event == "zombie")
-    bank.wait_progress(f"after {event} {'' if event == 'broker' else id}")
-    print(f"round {number + 1}: {event} {'' if event == 'broker' else id}, {len(bank.told.committed)} transfers, {time.monotonic() - begun:.1f} s", flush=True)
+    goes_on()
+    print(f"round {number + 1}: {event} {id}, {len(bank.told.committed)} transfers, {time.monotonic() - begun:.1f} s", flush=True)
 
 
 def main():

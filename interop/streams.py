@@ -1,9 +1,9 @@
 """Kafka Streams counts words exactly once, whatever is killed: the last count of every word is how often it was written.
 
-    interop/streams.sh [--kills 20] [--broker-kills 5] [--pauses 2] [--instances 2] [--seed N] [--binary KLAMM | --kafka]
+    interop/streams.sh [--kills 20] [--broker-kills 5] [--pauses 2] [--instances 2] [--seed N] [--binary KLAMM | --kafka] [--cluster]
 
 The application (java/WordCount.java) has a store with a changelog and a topic of its own in the middle. Words are written all the while; an instance is
-killed with -9 and started again, the broker is killed with -9 and started again, or an instance stands still until the others have its work and then goes on
+killed with -9 and started again, the broker (with --cluster one of three: the coordinator of the group, the controller, any) is killed with -9 and started again, or an instance stands still until the others have its work and then goes on
 as if nothing had happened. Of what is committed, the counts of a word grow with every record: nothing aborted is read, nothing is counted twice.
 """
 
@@ -19,7 +19,6 @@ import with_broker
 from applications import Program, Reader, expect_no_transaction_open, run
 from checks import expect
 from confluent_kafka import Consumer, Producer, TopicPartition
-from harness import Wire
 
 FROM, TO, APPLICATION, PARTITIONS = "words", "counts", "word-count", 3
 VOCABULARY, WORDS_A_LINE, LINES_PER_S = 100, 5, 300
@@ -123,9 +122,8 @@ class Application:
 def attempt(options, broker, folder):
     dice = random.Random(options.seed)
     broker.start()
-    with Wire(broker.address) as wire:
-        wire.create_topic(FROM, PARTITIONS)
-        wire.create_topic(TO, PARTITIONS)
+    broker.create_topic(FROM, PARTITIONS)
+    broker.create_topic(TO, PARTITIONS)
     words = Words(broker.address, options.seed)
     application = Application(broker.address, folder, os.environ["KAFKA_HOME"], os.environ["INTEROP_TOOLS"], options.instances)
     try:
@@ -138,13 +136,12 @@ def attempt(options, broker, folder):
         application.kill()
     expect_no_transaction_open(broker.address, 60)
     # Once more, so that what is read comes from the disk's account of it.
-    broker.kill()
-    broker.start()
+    with_broker.restart(broker)
     with Reader(broker.address, TO, PARTITIONS) as reader:
         counts = Counts(reader)
         counts.take(reader.rest())
     expect(counts.last == words.true, f"after a restart: {difference(counts.last, words.true)}")
-    expect_all_committed(broker.address)
+    expect_all_committed(broker)
     return f"{words.true.total()} words; threads replaced: {dict(application.replaced)}"
 
 
@@ -164,8 +161,7 @@ def disturbed(options, dice, broker, words, application, counts):
             it.kill()
             application.start(number)
         elif event == "broker":
-            broker.kill()
-            broker.start()
+            number = with_broker.crash(broker, dice, lambda: progress(50, f"while broker event {at} lasts"), (APPLICATION, 0))
         else:
             it.signal(signal.SIGSTOP)
             end = time.monotonic() + 1.5 * SESSION_MS / 1000
@@ -174,7 +170,7 @@ def disturbed(options, dice, broker, words, application, counts):
         # Sometimes the next comes before this one is got over.
         if dice.random() < 0.7:
             progress(500, f"after event {at}, {event} {number}")
-        print(f"event {at}: {event} {number if event != 'broker' else ''}, {counts.total()} words counted, {time.monotonic() - begun:.1f} s", flush=True)
+        print(f"event {at}: {event} {number}, {counts.total()} words counted, {time.monotonic() - begun:.1f} s", flush=True)
         end = time.monotonic() + dice.uniform(0, 3)
         counts.wait(lambda: time.monotonic() > end, f"after event {at}, {event} {number}", application.expect_alive)
     words.finish()
@@ -188,13 +184,12 @@ def difference(found, true):
     return f"{len(wrong)} words are counted wrongly: {some}"
 
 
-def expect_all_committed(address):
+def expect_all_committed(broker):
     """The offsets of its group are where the words end."""
-    consumer = Consumer({"bootstrap.servers": address, "group.id": APPLICATION})
+    consumer = Consumer({"bootstrap.servers": broker.address, "group.id": APPLICATION})
     committed = {it.partition: it.offset for it in consumer.committed([TopicPartition(FROM, partition) for partition in range(PARTITIONS)], 30)}
     consumer.close()
-    with Wire(address) as wire:
-        ends = dict(enumerate(wire.end_offsets(FROM, PARTITIONS)))
+    ends = dict(enumerate(broker.ends(FROM)))
     expect(committed == ends, f"the group's offsets are {committed}, and the words end at {ends}")
 
 

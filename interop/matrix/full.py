@@ -30,7 +30,7 @@ PARTITIONS = 3
 def command(*words, timeout_s=120, **more):
     done = subprocess.run([str(word) for word in words], capture_output=True, timeout=timeout_s, stdin=subprocess.DEVNULL, text=True, **more)
     if done.returncode != 0:
-        raise Different(f"{os.path.basename(str(words[0]))} ended with {done.returncode}: {(done.stdout + done.stderr)[-300:]}")
+        raise Different(f"{os.path.basename(str(words[0]))} ended with {done.returncode}: {(done.stdout + done.stderr)[:200]} … {(done.stdout + done.stderr)[-300:]}")
     return done.stdout
 
 
@@ -173,6 +173,10 @@ SCRIPTS = [
      [os.environ["PYTHON"], os.path.join(HERE, "..", "with_broker.py"), *BROKER, os.environ["PYTHON"], os.path.join(HERE, "..", "transactions.py")]),
     ("Kafka Streams", "4.3.1", "word-count-exactly-once", [os.path.join(HERE, "..", "streams.sh"), *BROKER]),
     ("librdkafka, Java, franz-go, ours", "", "bank-transfers", [os.path.join(HERE, "..", "bank.sh"), *BROKER]),
+    ("Java, librdkafka, franz-go, ours; Kafka's tools", "", "three-brokers", [os.path.join(HERE, "..", "cluster.sh"), *BROKER]),
+    ("Kafka Streams", "4.3.1", "three-brokers-word-count-exactly-once",
+     [os.path.join(HERE, "..", "streams.sh"), *BROKER, "--cluster", "--kills", "6", "--broker-kills", "10"]),
+    ("librdkafka, Java, franz-go, ours", "", "three-brokers-bank-transfers", [os.path.join(HERE, "..", "bank.sh"), *BROKER, "--cluster"]),
     ("tests by others", "", "suites", [os.path.join(HERE, "..", "suites.sh"), *BROKER]),
 ]
 
@@ -194,6 +198,7 @@ def report(path, results, broker):
         "In a group three members share a topic while records are written; one is killed, a new one joins, one leaves, all stop and one comes back: no",
         "partition has two owners, each is read in order and without a gap, and nothing twice but what a killed member had not committed.",
         "Kafka Streams counts words and clients transfer money in transactions while they and the broker are killed: every count and the total are right.",
+        "With three brokers each is killed in turn, and all stopped one after the other, while clients write and read; the replicas' files are the same afterwards.",
         f"Made by `just interop-full` on {datetime.date.today()} against {broker}: {passed} passed, {len(results) - passed} failed.", "",
         "| client | version | check | result | detail |", "|---|---|---|---|---|",
     ]

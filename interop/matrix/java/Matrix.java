@@ -4,6 +4,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collection;
 import java.util.HashMap;
 import java.util.List;
@@ -11,6 +12,7 @@ import java.util.Map;
 import java.util.Properties;
 import java.util.concurrent.Future;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
@@ -43,6 +45,7 @@ public class Matrix {
             case "read" -> read(words[1], words[2], Integer.parseInt(words[3]), Integer.parseInt(words[4]));
             case "times" -> times(words);
             case "member" -> member(words[1], words[2], words[3], words[4], words[5], words[6]);
+            case "load" -> load(words[1], words[2], Integer.parseInt(words[3]), Integer.parseInt(words[4]));
             case "version" -> System.out.println(version());
             default -> throw new IllegalArgumentException("unknown command " + words[0]);
         }
@@ -134,17 +137,46 @@ public class Matrix {
         }
     }
 
-    private static void member(String address, String topic, String group, String how, String sessionMs, String heartbeatMs) {
-        AtomicBoolean leaving = new AtomicBoolean();
-        Thread reading = Thread.currentThread();
+    /** Ends with 1 when a record is refused. */
+    private static void load(String address, String topic, int partitions, int rate) throws Exception {
+        Map<String, Object> settings = Map.of("bootstrap.servers", address, "enable.idempotence", "true", "acks", "all");
+        AtomicBoolean stopping = stopping();
+        AtomicReference<Exception> refused = new AtomicReference<>();
+        long[] sent = new long[partitions];
+        try (var producer = new KafkaProducer<>(settings, new ByteArraySerializer(), new ByteArraySerializer())) {
+            long begun = System.nanoTime();
+            for (long count = 0; !stopping.get() && refused.get() == null; count++) {
+                int partition = (int) (count % partitions);
+                byte[] value = (partition + "-" + sent[partition]++).getBytes(StandardCharsets.US_ASCII);
+                producer.send(new ProducerRecord<>(topic, partition, null, value), (it, failure) -> {
+                    if (failure != null) refused.set(failure);
+                    else tell("acknowledged " + it.partition() + " " + it.offset());
+                });
+                long aheadMs = count * 1000 / rate - (System.nanoTime() - begun) / 1_000_000;
+                if (aheadMs > 0) Thread.sleep(aheadMs);
+            }
+        }
+        if (refused.get() != null) throw refused.get();
+        tell("sent " + Arrays.stream(sent).mapToObj(String::valueOf).collect(Collectors.joining(",")));
+    }
+
+    /** Whether SIGTERM has come; the machine ends when the calling thread has. */
+    private static AtomicBoolean stopping() {
+        AtomicBoolean stopping = new AtomicBoolean();
+        Thread caller = Thread.currentThread();
         Runtime.getRuntime().addShutdownHook(new Thread(() -> {
-            leaving.set(true);
+            stopping.set(true);
             try {
-                reading.join();
+                caller.join();
             } catch (InterruptedException interrupted) {
-                reading.interrupt();
+                caller.interrupt();
             }
         }));
+        return stopping;
+    }
+
+    private static void member(String address, String topic, String group, String how, String sessionMs, String heartbeatMs) {
+        AtomicBoolean leaving = stopping();
         tell("started");
         Map<String, String> settings = new HashMap<>(Map.of("group.id", group, "auto.offset.reset", "earliest"));
         if (how.equals("consumer")) {

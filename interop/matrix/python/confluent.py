@@ -9,6 +9,12 @@ import records
 
 # Between two commits.
 RECORDS_MAX = 500
+# Whoever reads is told of them and goes on; a broker may be away for a while.
+LIVE_THROUGH = {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._RESOLVE}
+# The coordinator is away or another's; what is uncommitted is committed with what comes next.
+COMMIT_LATER = LIVE_THROUGH | {KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION, KafkaError.NOT_COORDINATOR,
+                               KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError._WAIT_COORD,
+                               KafkaError.REQUEST_TIMED_OUT}
 
 
 def write(address, topic, codec, idempotent, wanted):
@@ -67,7 +73,7 @@ def member(address, topic, group, how, session_ms, heartbeat_ms):
             member.committed()
         except KafkaException as refused:
             # During a rebalance a member that keeps its partitions cannot commit; those that it then gives up are committed before.
-            if refused.args[0].code() not in (KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION):
+            if refused.args[0].code() not in COMMIT_LATER:
                 raise
 
     def revoked(_consumer, partitions):
@@ -82,6 +88,8 @@ def member(address, topic, group, how, session_ms, heartbeat_ms):
             it = consumer.poll(0 if at else 0.1)
             if it is None:
                 break
+            if it.error() and it.error().code() in LIVE_THROUGH:
+                continue
             if it.error():
                 raise KafkaException(it.error())
             member.record(it.partition(), it.offset(), it.value())
@@ -89,4 +97,25 @@ def member(address, topic, group, how, session_ms, heartbeat_ms):
     consumer.close()
 
 
-records.run(sys.argv[1:], write, read, times, member, f"{confluent_kafka.__version__} (librdkafka {confluent_kafka.libversion()[0]})")
+def load(address, topic, load):
+    producer = Producer({"bootstrap.servers": address, "enable.idempotence": True, "log_level": 2})
+    refused = []
+
+    def delivered(error, message):
+        if error:
+            refused.append(error)
+        else:
+            load.acknowledged(message.partition(), message.offset())
+
+    while not load.stopping and not refused:
+        partition, value = load.next()
+        producer.produce(topic, value, partition=partition, on_delivery=delivered)
+        producer.poll(load.ahead_s())
+    left = producer.flush(120)
+    if refused or left:
+        raise SystemExit(f"{len(refused)} refused ({refused[:1]}), {left} unanswered")
+    load.end()
+
+
+version = f"{confluent_kafka.__version__} (librdkafka {confluent_kafka.libversion()[0]})"
+records.run(sys.argv[1:], write, read, times, member, version, load)

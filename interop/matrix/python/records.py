@@ -3,6 +3,7 @@
     write HOST:PORT TOPIC CODEC idempotent|plain FILE       sends every record of FILE to its partition, with its timestamp; ends when all are acknowledged
     read HOST:PORT TOPIC PARTITIONS COUNT                   prints the first COUNT records of the partitions it is told, with their offsets
     times HOST:PORT TOPIC TIMESTAMP...                      prints the offset in partition 0 for each timestamp, -1 where there is none
+    load HOST:PORT,... TOPIC PARTITIONS RATE                writes so many records a second to the partitions in turn, idempotent, until SIGTERM
     version                                                 prints the version of the client library
     member HOST:PORT TOPIC GROUP HOW SESSION_MS HEARTBEAT_MS
                                                             reads TOPIC as a member of GROUP until SIGTERM, then leaves it
@@ -15,10 +16,14 @@ A member tells what happens to it, a line each, at once:
     revoked P,P                 what it does not read any more, before anyone else can be given it
     record P OFFSET VALUE
     committed                   every record it has told before is committed: after each poll, and before it gives up a partition
+
+`load` gives record N of partition P (both count from 0) the value P-N, and says `acknowledged P OFFSET` of each, `sent N,N` at its end: how many of each partition. OFFSET is
+less than 0 where the broker only remembers having the record. It ends with an error when a record is refused after the client's own retries.
 """
 
 import json
 import signal
+import time
 
 
 def from_hex(text):
@@ -75,7 +80,35 @@ class Member:
         self.tell("committed")
 
 
-def run(words, write, read, times, member, version):
+class Load:
+    """When the next record is due, and what its value is."""
+
+    def __init__(self, partitions, rate):
+        self.rate, self.sent, self.stopping = rate, [0] * partitions, False
+        self.begun = time.monotonic()
+        signal.signal(signal.SIGTERM, self.stop)
+
+    def stop(self, *_signal):
+        self.stopping = True
+
+    def next(self):
+        """Partition and value."""
+        partition = sum(self.sent) % len(self.sent)
+        number = self.sent[partition]
+        self.sent[partition] += 1
+        return partition, f"{partition}-{number}".encode()
+
+    def ahead_s(self):
+        return max(0.0, sum(self.sent) / self.rate - (time.monotonic() - self.begun))
+
+    def acknowledged(self, partition, offset):
+        print("acknowledged", partition, offset, flush=True)
+
+    def end(self):
+        print("sent", ",".join(map(str, self.sent)), flush=True)
+
+
+def run(words, write, read, times, member, version, load_on=None):
     match words:
         case ["write", address, topic, codec, kind, path]:
             write(address, topic, codec, kind == "idempotent", load(path))
@@ -85,6 +118,8 @@ def run(words, write, read, times, member, version):
             print(json.dumps(times(address, topic, [int(it) for it in timestamps])))
         case ["member", address, topic, group, how, session_ms, heartbeat_ms]:
             member(address, topic, group, how, int(session_ms), int(heartbeat_ms))
+        case ["load", address, topic, partitions, rate] if load_on:
+            load_on(address, topic, Load(int(partitions), int(rate)))
         case ["version"]:
             print(version)
         case _:

@@ -5,7 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -24,7 +27,7 @@ var codecs = map[string]kgo.CompressionCodec{
 
 func (client) Write(address, topic, codec string, idempotent bool, wanted []records.Record) error {
 	options := []kgo.Opt{
-		kgo.SeedBrokers(address), kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.SeedBrokers(strings.Split(address, ",")...), kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchCompression(codecs[codec]), kgo.ProducerLinger(5 * time.Millisecond), kgo.ProducerBatchMaxBytes(2_500_000),
 	}
 	if !idempotent {
@@ -51,7 +54,7 @@ func (client) Read(address, topic string, partitions int32, count int) error {
 	for partition := range partitions {
 		offsets[partition] = kgo.NewOffset().AtStart()
 	}
-	it, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: offsets}))
+	it, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(address, ",")...), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: offsets}))
 	if err != nil {
 		return err
 	}
@@ -80,7 +83,7 @@ func (client) Read(address, topic string, partitions int32, count int) error {
 }
 
 func (client) Times(address, topic string, timestamps []int64) ([]int64, error) {
-	it, err := kgo.NewClient(kgo.SeedBrokers(address))
+	it, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(address, ",")...))
 	if err != nil {
 		return nil, err
 	}
@@ -98,6 +101,37 @@ func (client) Times(address, topic string, timestamps []int64) ([]int64, error) 
 	return found, nil
 }
 
+func (client) Load(address string, load *records.Load) error {
+	it, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(address, ",")...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		return err
+	}
+	defer it.Close()
+	refused := make(chan error, 1)
+	for load.Stopping.Err() == nil && len(refused) == 0 {
+		partition, value := load.Next()
+		it.Produce(context.Background(), &kgo.Record{Topic: load.Topic, Partition: partition, Value: value}, func(record *kgo.Record, err error) {
+			if err == nil {
+				load.Acknowledged(record.Partition, record.Offset)
+				return
+			}
+			select {
+			case refused <- err:
+			default:
+			}
+		})
+	}
+	if err := it.Flush(context.Background()); err != nil {
+		return err
+	}
+	select {
+	case err := <-refused:
+		return err
+	default:
+		return nil
+	}
+}
+
 func (client) Member(leaving context.Context, address string, group records.Group) error {
 	lost := func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
 		records.Revoked(partitions[group.Topic])
@@ -110,7 +144,7 @@ func (client) Member(leaving context.Context, address string, group records.Grou
 		lost(ctx, it, partitions)
 	}
 	options := []kgo.Opt{
-		kgo.SeedBrokers(address), kgo.ConsumerGroup(group.Name), kgo.ConsumeTopics(group.Topic), kgo.SessionTimeout(group.Session),
+		kgo.SeedBrokers(strings.Split(address, ",")...), kgo.ConsumerGroup(group.Name), kgo.ConsumeTopics(group.Topic), kgo.SessionTimeout(group.Session),
 		kgo.HeartbeatInterval(group.Heartbeat), kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(), kgo.OnPartitionsRevoked(revoked),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.OnPartitionsLost(lost),
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
@@ -134,7 +168,7 @@ func (client) Member(leaving context.Context, address string, group records.Grou
 	defer it.CloseAllowingRebalance()
 	for leaving.Err() == nil {
 		fetches := it.PollFetches(leaving)
-		if err := fetches.Err0(); err != nil && leaving.Err() == nil {
+		if err := fetches.Err0(); errors.Is(err, kgo.ErrClientClosed) && leaving.Err() == nil {
 			return err
 		}
 		fetches.EachRecord(func(record *kgo.Record) { records.Tell(record.Partition, record.Offset, record.Value) })
@@ -148,13 +182,14 @@ func (client) Member(leaving context.Context, address string, group records.Grou
 	return nil
 }
 
-// During a rebalance a member that keeps its partitions cannot commit; those that it then gives up are committed before.
+// During a rebalance a member that keeps its partitions cannot commit; those that it then gives up are committed before. Where the coordinator is away, what is
+// uncommitted is committed with what comes next.
 func commit(it *kgo.Client) error {
 	switch err := it.CommitUncommittedOffsets(context.Background()); {
 	case err == nil:
 		records.Committed()
 		return nil
-	case errors.Is(err, kerr.RebalanceInProgress):
+	case errors.Is(err, kerr.RebalanceInProgress), errors.As(err, new(*net.OpError)), errors.Is(err, io.EOF), kerr.IsRetriable(err):
 		return nil
 	default:
 		return err

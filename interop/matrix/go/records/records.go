@@ -40,6 +40,53 @@ type Client interface {
 	Member(leaving context.Context, address string, group Group) error
 }
 
+// Loader is a client that goes on writing.
+type Loader interface {
+	Load(address string, load *Load) error
+}
+
+// Load is what to write next, and when.
+type Load struct {
+	Topic string
+	sent  []int64
+	rate  float64
+	begun time.Time
+	// Stopping is done when it is enough.
+	Stopping context.Context
+}
+
+// Next waits until a record is due, and gives its partition and value.
+func (it *Load) Next() (int32, []byte) {
+	var count int64
+	for _, sent := range it.sent {
+		count += sent
+	}
+	time.Sleep(time.Until(it.begun.Add(time.Duration(float64(count) / it.rate * float64(time.Second)))))
+	partition := count % int64(len(it.sent))
+	value := fmt.Sprintf("%d-%d", partition, it.sent[partition])
+	it.sent[partition]++
+	return int32(partition), []byte(value)
+}
+
+// Acknowledged tells of a record.
+func (it *Load) Acknowledged(partition int32, offset int64) { tell("acknowledged", partition, offset) }
+
+func load(client Client, words []string) {
+	loader, able := client.(Loader)
+	if !able {
+		check(fmt.Errorf("this client does not load"))
+	}
+	partitions, err := strconv.Atoi(words[2])
+	check(err)
+	rate, err := strconv.ParseFloat(words[3], 64)
+	check(err)
+	stopping, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	it := &Load{Topic: words[1], sent: make([]int64, partitions), rate: rate, begun: time.Now(), Stopping: stopping}
+	check(loader.Load(words[0], it))
+	tell("sent", strings.Trim(strings.ReplaceAll(fmt.Sprint(it.sent), " ", ","), "[]"))
+}
+
 // Group is what a member has to know of its group.
 type Group struct {
 	Name, Topic, How   string
@@ -75,7 +122,7 @@ func toHex(data []byte) *string {
 	return &text
 }
 
-func load(path string) []Record {
+func recordsOf(path string) []Record {
 	file, err := os.Open(path)
 	check(err)
 	defer file.Close()
@@ -148,7 +195,7 @@ func Run(module string, client Client) {
 	words := os.Args[1:]
 	switch {
 	case len(words) == 6 && words[0] == "write":
-		check(client.Write(words[1], words[2], words[3], words[4] == "idempotent", load(words[5])))
+		check(client.Write(words[1], words[2], words[3], words[4] == "idempotent", recordsOf(words[5])))
 	case len(words) == 5 && words[0] == "read":
 		partitions, err := strconv.Atoi(words[3])
 		check(err)
@@ -167,6 +214,8 @@ func Run(module string, client Client) {
 		check(json.NewEncoder(output).Encode(found))
 	case len(words) == 7 && words[0] == "member":
 		member(client, words[1:])
+	case len(words) == 5 && words[0] == "load":
+		load(client, words[1:])
 	case len(words) == 1 && words[0] == "version":
 		info, _ := debug.ReadBuildInfo()
 		for _, dependency := range info.Deps {

@@ -1,6 +1,7 @@
 //! Our own client; the commands are those of ../python/records.py.
 #![allow(clippy::disallowed_methods, reason = "a program reads files")]
 
+mod load;
 mod transfers;
 
 use std::{error::Error, fs};
@@ -40,6 +41,9 @@ async fn main() -> Outcome<()> {
             };
             member(address, topic, config).await
         }
+        ["load", address, topic, partitions, rate] => {
+            load::run(address, topic, partitions.parse()?, rate.parse()?).await
+        }
         ["transfers", address, topic, partitions, accounts, transactional_id, run, timeout_ms] => {
             let timeout_ms = timeout_ms.parse()?;
             let config = TransactionalConfig { timeout_ms, ..TransactionalConfig::new(transactional_id) };
@@ -53,8 +57,14 @@ async fn main() -> Outcome<()> {
     }
 }
 
+/// By one of the addresses, which are separated by commas.
+async fn connect(addresses: &str) -> Outcome<Client> {
+    let bootstrap = addresses.split(',').map(str::to_owned).collect();
+    Ok(Client::connect(ClientConfig { bootstrap, ..ClientConfig::new(addresses) }).await?)
+}
+
 async fn write(address: &str, topic: &str, codec: &str, idempotent: bool, path: &str) -> Outcome<()> {
-    let client = Client::connect(ClientConfig::new(address)).await?;
+    let client = connect(address).await?;
     let config = ProducerConfig {
         idempotent,
         compression: Compression::of(codec.parse()?),
@@ -90,7 +100,7 @@ fn record(topic: &str, line: &Value) -> Option<OwnedRecord> {
 }
 
 async fn read(address: &str, topic: &str, partitions: i32, count: usize) -> Outcome<()> {
-    let client = Client::connect(ClientConfig::new(address)).await?;
+    let client = connect(address).await?;
     let config = ConsumerConfig { isolation: Isolation::ReadCommitted, ..ConsumerConfig::default() };
     let consumer = Consumer::new(&client, config);
     consumer.assign((0..partitions).map(|partition| Assignment {
@@ -117,7 +127,7 @@ async fn read(address: &str, topic: &str, partitions: i32, count: usize) -> Outc
 }
 
 async fn times(address: &str, topic: &str, timestamps: &[&str]) -> Outcome<()> {
-    let admin = Admin::new(&Client::connect(ClientConfig::new(address)).await?);
+    let admin = Admin::new(&connect(address).await?);
     let mut found = Vec::new();
     for timestamp in timestamps {
         let since = OffsetQuestion::Since(Timestamp(timestamp.parse()?));
@@ -145,7 +155,7 @@ fn group_config(group: &str, how: &str) -> Outcome<GroupConfig> {
 
 async fn member(address: &str, topic: &str, config: GroupConfig) -> Outcome<()> {
     let mut leave = signal(SignalKind::terminate())?;
-    let client = Client::connect(ClientConfig::new(address)).await?;
+    let client = connect(address).await?;
     let consumer = GroupConsumer::new(&client, ConsumerConfig::default(), config);
     consumer.subscribe(Topics::Named([topic.into()].into()));
     loop {

@@ -9,12 +9,12 @@ use std::{
 };
 
 use klamm::{
-    Client, ClientConfig, Random, Record, Transaction, TransactionError, TransactionalConfig,
-    TransactionalProducer, Uncommitted,
+    Client, Random, Record, Transaction, TransactionError, TransactionalConfig, TransactionalProducer,
+    Uncommitted,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::Outcome;
+use crate::{Outcome, connect};
 
 /// How much goes from which account to which.
 struct Transfer {
@@ -39,8 +39,7 @@ pub(crate) async fn run(
         leave.recv().await;
         seen.store(true, Ordering::Relaxed);
     });
-    let bootstrap = address.split(',').map(str::to_owned).collect();
-    let client = Client::connect(ClientConfig { bootstrap, ..ClientConfig::new(address) }).await?;
+    let client = connect(address).await?;
     let told = go_on(&client, topic, partitions, accounts, run, config, &leaving).await;
     match told {
         Err(TransactionError::Fenced { .. }) => println!("fenced"),

@@ -1,0 +1,262 @@
+"""Real clients and three brokers: what they say of one another, Kafka's tools, and clients that write and read while brokers are killed one after the other. One line a check.
+
+    interop/cluster.sh [--smoke] [--only PART OF A NAME] [--clients java,confluent,franz,klamm] [--binary KLAMM | --kafka]
+"""
+
+import argparse
+import glob
+import json
+import os
+import re
+import struct
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(HERE, "matrix"), os.path.join(HERE, "..", "bench")]
+import with_broker  # noqa: E402
+import harness  # noqa: E402
+from checks import Checks, expect  # noqa: E402
+from clients import CLIENTS, java  # noqa: E402
+from full import command  # noqa: E402
+from harness import Wire  # noqa: E402
+from witness import Progress, Witness  # noqa: E402
+
+TOOL = os.path.join(HERE, "..", "bench", "kafka", "tool.sh")
+NAMED = {it.name: it for it in CLIENTS}
+NAMED["java"] = java("java", "Kafka's Java client", f"{os.environ['KAFKA_HOME']}/tools", hows=("range", "cooperative"))
+NOT_LEADER_OR_FOLLOWER = 6
+QUIET_S_MAX = 60
+
+
+class Several:
+    def __init__(self, cluster):
+        self.cluster = cluster
+
+    def tool(self, name, *words, address=None):
+        return command(TOOL, name, "--bootstrap-server", address or self.cluster.address, *words)
+
+    # --- what they say
+
+    def metadata_agrees(self):
+        self.cluster.create_topic("told", 6)
+        told = {}
+        for node in self.cluster:
+            with Wire(node.address) as wire:
+                said = wire.metadata(None)
+            told[node.number] = (sorted(said["brokers"]), said["cluster"], said["partitions"])
+            if self.cluster.name == "klamm":
+                # Of Kafka any broker calls itself the controller: each passes on what is the controller's.
+                expect(said["controller"] == self.cluster.controller(), f"broker {node.number} says that {said['controller']} is the controller")
+        first = told[1]
+        expect(all(it == first for it in told.values()), f"they say {told}")
+        expect([it[0] for it in first[0]] == [1, 2, 3], f"the brokers are {first[0]}")
+        leaders = [it.leader for it in first[2]["told"]]
+        expect(sorted(leaders) == [1, 1, 2, 2, 3, 3], f"the leaders of 6 partitions are {leaders}")
+
+    def wrong_broker(self):
+        self.cluster.create_topic("led", 1)
+        leader = self.cluster.leader("led", 0)
+        for node in self.cluster:
+            codes = asked_of(node.address, "led")
+            wanted = 0 if node.number == leader else NOT_LEADER_OR_FOLLOWER
+            # Followers serve consumers that fetch by a version that could name one; this one is older.
+            expect(codes == {"Produce": wanted, "Fetch": wanted, "ListOffsets": wanted}, f"broker {node.number} answers {codes}; the leader is {leader}")
+
+    # --- Kafka's tools
+
+    def described(self):
+        self.cluster.create_topic("described", 4)
+        lines = set()
+        for node in self.cluster:
+            said = self.tool("TopicCommand", "--describe", "--topic", "described", address=node.address)
+            expect("ReplicationFactor: 3" in said, said)
+            rows = tuple(sorted(re.findall(r"Partition: (\d+)\s+Leader: (\d)\s+Replicas: (\S+)\s+Isr: (\S+)", said)))
+            lines.add(rows)
+        expect(len(lines) == 1 and len(rows) == 4, f"{lines}")
+        expect(all(leader == replicas.split(",")[0] and sorted(replicas.split(",")) == sorted(in_sync.split(",")) == ["1", "2", "3"]
+                   for _, leader, replicas, in_sync in rows), f"{rows}")
+
+    def reassigned(self):
+        """From one to two others, with records, as the tool plans it, and back to three."""
+        self.cluster.create_topic("moved", 3, 1)
+        batch = harness.record_batch([b"x" * 500] * 100)
+        for it in self.cluster.partitions("moved"):
+            with Wire(self.cluster[it.leader].address) as wire:
+                for _ in range(20):
+                    wire.call(0, 7, harness.produce_body("moved", it.index, batch))
+        ends = self.cluster.ends("moved")
+        expect(ends == [2000] * 3, f"{ends}")
+        name = "org.apache.kafka.tools.reassign.ReassignPartitionsCommand"
+        for replicas in ([[2, 3], [3, 1], [1, 2]], [[1, 2, 3], [2, 3, 1], [3, 1, 2]], [[3], [1], [2]]):
+            plan = {"version": 1, "partitions": [{"topic": "moved", "partition": at, "replicas": it} for at, it in enumerate(replicas)]}
+            with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+                json.dump(plan, file)
+                file.flush()
+                self.tool(name, "--reassignment-json-file", file.name, "--execute")
+                self.until(lambda: "still in progress" not in (said := self.tool(name, "--reassignment-json-file", file.name, "--verify")) and "is completed" in said, "completed")
+            found = [list(it.replicas) for it in self.cluster.partitions("moved")]
+            expect(found == replicas, f"the replicas are {found}, not {replicas}")
+            self.cluster.wait_in_sync("moved")
+            self.cluster.wait_for_leaders("moved")
+            expect(self.cluster.ends("moved") == ends, f"the ends are {self.cluster.ends('moved')}")
+        left = lambda: [len(glob.glob(os.path.join(data, "moved-*[0-9]"))) for data in map(self.data, self.cluster)]
+        self.until(lambda: left() == [1, 1, 1], "what was moved away is gone")
+
+    def until(self, holds, what, within_s=60):
+        deadline = time.monotonic() + within_s
+        while not holds():
+            expect(time.monotonic() < deadline, f"{what}: not within {within_s} s")
+            time.sleep(0.1)
+
+    def elected(self):
+        self.cluster.create_topic("elected", 3)
+        self.cluster.kill(1)
+        self.cluster.wait_for_leaders("elected")
+        self.cluster.start_node(1)
+        self.cluster.wait_in_sync()
+        expect(self.cluster.leader("elected", 0) != 1 or self.cluster.partitions("elected")[0].replicas[0] != 1, "its leader was not lost")
+        said = self.tool("LeaderElectionCommand", "--election-type", "preferred", "--all-topic-partitions")
+        expect("Successfully completed leader election" in said, said)
+        wrong = [it for it in self.cluster.partitions("elected") if it.leader != it.replicas[0]]
+        expect(not wrong, f"{wrong}")
+
+    def quorum(self):
+        said = self.tool("MetadataQuorumCommand", "describe", "--status")
+        leader = int(re.search(r"LeaderId:\s+(\d+)", said)[1])
+        expect(leader == self.cluster.controller(), said)
+        voters = said[said.index("CurrentVoters"):].splitlines()[0]
+        numbers = set(re.findall(r'"id": (\d)', voters)) or set(re.findall(r"\d", voters))
+        expect(numbers == {"1", "2", "3"}, said)
+        rows = [line.split() for line in self.tool("MetadataQuorumCommand", "describe", "--replication").splitlines() if line[:1].isdigit()]
+        expect({row[0] for row in rows} == {"1", "2", "3"} and [row[0] for row in rows if row[-1] == "Leader"] == [str(leader)], f"{rows}")
+
+    # --- losses
+
+    def lived_through(self, checks, clients, smoke):
+        witnesses = [Witness(self.cluster, it, it.hows[0]) for it in clients]
+        progress = Progress(witnesses)
+        try:
+            progress.wait("the first records", 120)
+            for it in witnesses:
+                it.begin()
+            for what, event in self.events(smoke):
+                begun = time.monotonic()
+                event(lambda: progress.wait(what))
+                progress.wait(f"after {what}")
+                print(f"  {what}: {time.monotonic() - begun:.1f} s", flush=True)
+            progress.each(lambda it: it.stop())
+            progress.until(lambda it: it.group.read == it.sent, "everything is read", 60)
+            progress.each(lambda it: it.group.end())
+            progress.each(lambda it: expect(self.cluster.ends(it.topic) == it.sent, f"{it.sent} records were sent, the partitions end at {self.cluster.ends(it.topic)}"))
+        finally:
+            for it in progress.witnesses:
+                it.close()
+        for it in witnesses:
+            failure = progress.failures.get(it.client.name)
+            told = f"{sum(it.sent or [])} records, longest silence {it.silence_s:.1f} s, {it.group.twice} read twice"
+            checks.note(f"losses-{it.client.name}", failure is None, told if failure is None else " ".join(str(failure).split())[:600])
+        return [it.topic for it in witnesses]
+
+    def events(self, smoke):
+        controls = lambda: f"kill of the controller"
+        if not smoke:
+            for number in self.cluster.nodes:
+                yield f"the kill of broker {number}", self.loss(lambda number=number: number)
+        yield controls(), self.loss(self.cluster.controller)
+        if not smoke:
+            yield "the kill of the coordinator of a group", self.loss(lambda: self.cluster.coordinator("witness-confluent", 0))
+        for number in self.cluster.nodes:
+            yield f"a restart of broker {number}", lambda goes_on, number=number: self.rolled(number)
+
+    def loss(self, whom):
+        def event(goes_on):
+            victim = whom()
+            self.cluster.kill(victim)
+            goes_on()
+            self.cluster.start_node(victim)
+            self.cluster.wait_in_sync()
+        return event
+
+    def rolled(self, number):
+        self.cluster.restart_node(number)
+        self.cluster.wait_in_sync()
+
+    # --- afterwards
+
+    def identical(self, topics):
+        """Every replica's segments, byte by byte."""
+        self.cluster.wait_in_sync()
+        deadline = time.monotonic() + QUIET_S_MAX
+        while different := list(self.different(topics)):
+            expect(time.monotonic() < deadline, f"after {QUIET_S_MAX} s of quiet {different[:5]}")
+            time.sleep(0.2)
+        return f"{sum(len(self.cluster.partitions(it)) for it in topics)} partitions"
+
+    def different(self, topics):
+        for topic in topics:
+            for it in self.cluster.partitions(topic):
+                found = {number: segments(os.path.join(self.data(self.cluster[number]), f"{topic}-{it.index}")) for number in it.replicas}
+                if len(set(map(tuple, found.values()))) != 1:
+                    sizes = {number: [(name, len(data)) for name, data in files] for number, files in found.items()}
+                    yield f"{topic}-{it.index} is {sizes}"
+
+    def data(self, node):
+        return os.path.join(node.data_dir, "logs") if self.cluster.name == "kafka" else node.data_dir
+
+
+def segments(folder):
+    return [(os.path.basename(path), open(path, "rb").read()) for path in sorted(glob.glob(os.path.join(folder, "*.log")))]
+
+
+def asked_of(address, topic):
+    """What a broker answers of partition 0."""
+    with Wire(address) as wire:
+        answer = wire.call(0, 7, harness.produce_body(topic, 0, harness.record_batch([b"x"])))
+        answer.take(4 + 2 + len(topic) + 4 + 4)
+        codes = {"Produce": answer.i16()}
+        body = struct.pack(">iiiib", -1, 100, 0, 1 << 20, 0) + struct.pack(">i", 1) + harness.text(topic) + struct.pack(">iiqi", 1, 0, 0, 1 << 20)
+        answer = wire.call(1, 4, body)
+        answer.take(4 + 4 + 2 + len(topic) + 4 + 4)
+        codes["Fetch"] = answer.i16()
+        answer = wire.call(2, 1, struct.pack(">ii", -1, 1) + harness.text(topic) + struct.pack(">iiq", 1, 0, -1))
+        answer.take(4 + 2 + len(topic) + 4 + 4)
+        return {**codes, "ListOffsets": answer.i16()}
+
+
+def make_checks(checks, several, options):
+    checks.check("metadata-from-every-broker-agrees", several.metadata_agrees)
+    checks.check("the-wrong-broker-says-so", several.wrong_broker)
+    if not options.smoke:
+        checks.check("TopicCommand-describe", several.described)
+        checks.check("ReassignPartitionsCommand", several.reassigned)
+        checks.check("LeaderElectionCommand", several.elected)
+        checks.check("MetadataQuorumCommand", several.quorum)
+    if options.only in "losses" or options.only.startswith("losses"):
+        clients = [NAMED[name] for name in options.clients if options.only in f"losses-{name}"]
+        topics = several.lived_through(checks, clients, options.smoke)
+        checks.check("losses-leave-identical-replicas", several.identical, topics)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    with_broker.add_options(parser)
+    parser.add_argument("--smoke", action="store_true", help="a minute: no tools, two losses")
+    parser.add_argument("--clients", type=lambda words: words.split(","), default=["java", "confluent", "franz", "klamm"])
+    parser.add_argument("--only", default="")
+    options = parser.parse_args()
+    options.cluster = True
+    checks = Checks(options.only)
+    with tempfile.TemporaryDirectory(prefix="klamm-cluster-") as folder:
+        cluster = with_broker.broker_for(options, folder)
+        with cluster:
+            print(f"three brokers answered after {cluster.start() * 1000:.0f} ms", flush=True)
+            make_checks(checks, Several(cluster), options)
+            if checks.failed:
+                with_broker.show_log(cluster)
+    checks.end()
+
+
+if __name__ == "__main__":
+    main()
