@@ -155,16 +155,15 @@ class Several:
                 it.close()
         for it in witnesses:
             failure = progress.failures.get(it.client.name)
-            told = f"{sum(it.sent or [])} records, longest silence {it.silence_s:.1f} s, {it.group.twice} read twice"
+            told = f"{sum(it.sent or [])} records, longest silence of a partition {it.silence_s:.1f} s, {it.group.twice} read twice"
             checks.note(f"losses-{it.client.name}", failure is None, told if failure is None else " ".join(str(failure).split())[:600])
         return [it.topic for it in witnesses]
 
     def events(self, smoke):
-        controls = lambda: f"kill of the controller"
         if not smoke:
             for number in self.cluster.nodes:
                 yield f"the kill of broker {number}", self.loss(lambda number=number: number)
-        yield controls(), self.loss(self.cluster.controller)
+        yield "the kill of the controller", self.loss(self.cluster.controller)
         if not smoke:
             yield "the kill of the coordinator of a group", self.loss(lambda: self.cluster.coordinator("witness-confluent", 0))
         for number in self.cluster.nodes:

@@ -21,8 +21,8 @@ class Witness:
     def __init__(self, cluster, client, how, members=2):
         self.client, self.topic = client, f"witness-{client.name}".replace("_", "-")
         cluster.create_topic(self.topic, PARTITIONS)
-        # (when, what it was told) of the acknowledgements: the offsets by partition, in order.
-        self.acknowledged, self.sent, self.last_at, self.silence_s, self.wrong = [0] * PARTITIONS, None, time.monotonic(), 0.0, None
+        self.acknowledged, self.sent, self.wrong = [0] * PARTITIONS, None, None
+        self.begin()
         self.load = Program(f"{client.name}'s load", [*client.words, "load", cluster.address, self.topic, str(PARTITIONS), str(RECORDS_PER_S)], self.heed)
         self.group = Group(cluster.address, self.topic, PARTITIONS, self.topic)
         for _ in range(members):
@@ -36,7 +36,7 @@ class Witness:
                     self.wrong = self.wrong or f"record {self.acknowledged[partition]} of partition {partition} was acknowledged at offset {offset}"
                 self.acknowledged[partition] += 1
                 now = time.monotonic()
-                self.silence_s, self.last_at = max(self.silence_s, now - self.last_at), now
+                self.silence_s, self.last_at[partition] = max(self.silence_s, now - self.last_at[partition]), now
             case ["sent", counts]:
                 self.sent = [int(it) for it in counts.split(",")]
 
@@ -48,8 +48,8 @@ class Witness:
             self.load.expect_alive()
 
     def begin(self):
-        """Nothing that the start of its programs takes counts as silence."""
-        self.silence_s, self.last_at = 0.0, time.monotonic()
+        """Nothing that the start of its programs takes counts as silence: of any one partition, between two acknowledgements."""
+        self.silence_s, self.last_at = 0.0, [time.monotonic()] * PARTITIONS
 
     def stop(self):
         """No record is refused; returns how many there are by partition."""
