@@ -86,7 +86,6 @@ const EVENTS: &[&str] = &[
     "group: partitions revoked",
     "group: record read",
     "operator: config altered",
-    "operator: move called off",
     "operator: nobody knows what becomes of an order",
     "operator: partitions made",
     "operator: preferred leader elected",

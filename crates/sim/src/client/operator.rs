@@ -118,14 +118,21 @@ impl Operator {
         if topics.is_empty() {
             return None;
         }
-        let topic = topics[dice.index(topics.len())];
-        let index = dice.index(topic.partitions.len());
+        let all =
+            topics.iter().flat_map(|topic| (0..topic.partitions.len()).map(move |index| (topic, index)));
+        let all: Vec<_> = all.collect();
+        let moving = all.iter().find(|(topic, index)| topic.partitions[*index].is_reassigning());
+        // Those that move are few, and soon there.
+        let (topic, index) = match moving {
+            Some(moving) if 6 <= kind && dice.chance(70) => *moving,
+            _ => all[dice.index(all.len())],
+        };
         let place = Place { topic: topic.name.clone(), partition: index as i32 };
         if kind < 6 {
             return Some((Order::Elect, elected(&place)));
         }
         let subject = Subject::Replicas(place.clone());
-        if topic.partitions[index].is_reassigning() && dice.chance(30) {
+        if topic.partitions[index].is_reassigning() && dice.chance(80) {
             return Some((Order::CallOff(subject), moved(&place, None)));
         }
         // As many as before, or one more or less.
@@ -222,6 +229,7 @@ fn grown(count: usize) -> Request {
     let topic = CreatePartitionsTopic {
         name: GROWING.to_owned(),
         count: count as i32,
+        assignments: None,
         ..CreatePartitionsTopic::default()
     };
     Request::CreatePartitions(CreatePartitionsRequest {
