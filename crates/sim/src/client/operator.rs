@@ -138,9 +138,9 @@ impl Operator {
         // As many as before, or one more or less.
         let count = topic.partitions[index].replicas.len();
         let count = if dice.chance(70) { count } else { dice.between(count.max(2) as u64 - 1, 4) as usize };
-        // What nobody waits for the disk with is lost with the power of the only machine that has it.
+        // What nobody waits for the disk with wants all nodes, see `draw_topics`.
         let is_relaxed = self.topics.iter().any(|plan| plan.is_relaxed && plan.name == topic.name);
-        let to = some_brokers(count.clamp(if is_relaxed { 2 } else { 1 }, NODE_COUNT), dice);
+        let to = some_brokers(if is_relaxed { NODE_COUNT } else { count.clamp(1, NODE_COUNT) }, dice);
         Some((Order::Make(subject, orders::replicas(&to)), moved(&place, Some(&to))))
     }
 
