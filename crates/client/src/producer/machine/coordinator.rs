@@ -39,6 +39,7 @@ impl<T: Clone + Default> Machine<T> {
         let Some(question) = self.end_question(call) else { return };
         match self.understood(&question, response) {
             Ok(()) => {
+                self.is_known_of(&question);
                 // Who was found may know nothing of us: only what it says itself shows that things go on.
                 if !matches!(question, Question::FindCoordinator | Question::FindGroupCoordinator(_)) {
                     self.transactions_mut().failing = None;
@@ -135,10 +136,13 @@ impl<T: Clone + Default> Machine<T> {
     }
 
     fn end_question(&mut self, call: CallId) -> Option<Question> {
-        let it = self.transactions.as_mut()?;
-        let (_, question) = it.asked.take_if(|(asked, _)| *asked == call)?;
-        it.unsure.take_if(|unsure| *unsure == question);
+        let (_, question) = self.transactions.as_mut()?.asked.take_if(|(asked, _)| *asked == call)?;
         Some(question)
+    }
+
+    /// There is an answer that says what came of this.
+    fn is_known_of(&mut self, question: &Question) {
+        self.transactions_mut().unsure.take_if(|unsure| unsure == question);
     }
 
     fn next_question(&self) -> Option<Question> {
@@ -270,7 +274,13 @@ impl<T: Clone + Default> Machine<T> {
         out: &mut Vec<Effect<T>>,
     ) {
         let cause = Cause::Refused { code, message: None };
-        match verdict(question, code) {
+        let verdict = verdict(question, code);
+        // Who can't say yet, or is not the one to say, has not said what came of it when it was asked before.
+        let may_say = !matches!(verdict, Verdict::Again | Verdict::Elsewhere);
+        if may_say || code == ErrorCode::UnknownTopicOrPartition {
+            self.is_known_of(question);
+        }
+        match verdict {
             Verdict::Again => self.ask_again(now, &cause, out),
             Verdict::Elsewhere => {
                 self.forget_coordinator(question);

@@ -140,6 +140,10 @@ impl World {
                 let error = CallError::Broken { address: "b".into(), problem: "cut".into() };
                 self.machine.call_failed(now, call_of(call), &error, &mut self.effects);
             }
+            ["unsent", call] => {
+                let error = CallError::UnknownBroker(BrokerId(5));
+                self.machine.call_failed(now, call_of(call), &error, &mut self.effects);
+            }
             ["flush"] => {
                 self.machine.flush();
             }

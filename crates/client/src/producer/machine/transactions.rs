@@ -145,8 +145,11 @@ impl Transactions {
 
     fn fail(&mut self, cause: Cause) -> bool {
         let may_fail = self.sends();
-        if may_fail {
+        if may_fail && self.is_held {
             (self.phase, self.wish) = (Phase::Failed(cause), None);
+        } else if may_fail {
+            // Whoever asked for the commit did not wait for it, and nobody is left to abort it.
+            self.end(Outcome::Abort);
         }
         may_fail
     }

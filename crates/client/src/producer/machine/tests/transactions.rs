@@ -336,6 +336,25 @@ fn of_a_transaction_that_misses_a_record_nothing_more_is_sent_and_it_can_only_be
                 Ok(true)
         "#]],
     );
+    // Nobody waits for the commit any more when it comes to nothing.
+    check(
+        2,
+        "1 append 0 a\n 2 commit\n 3 drop\n 4 error #2 INVALID_RECORD\n 4 begin 2\n 5 said #3 7 1\n 5 begin 2",
+        &expect![[r#"
+            1 append 0 a
+                send #2 to 1: t-0 7/0@0 [a]
+            2 commit
+            3 drop
+            4 error #2 INVALID_RECORD
+                0 x1 lost: t-0: not written after 1 try: the broker answered INVALID_RECORD
+                ask #3 5: Implicit Abort as 7/0
+            4 begin 2
+                Ok(false)
+            5 said #3 7 1
+            5 begin 2
+                Ok(true)
+        "#]],
+    );
     // The time for it is over; what is under way must not come after the end.
     check(
         2,
@@ -516,6 +535,43 @@ fn a_coordinator_that_moved_or_gave_no_answer_is_looked_for_and_asked_again() {
                 ask #5 5: Named Abort as 7/0
             203 said #5
             203 end?
+                Some(Ok(()))
+        "#]],
+    );
+    // Nor is that known by who can't be reached, or can't say.
+    check(
+        1,
+        "1 append 0 a\n 2 broken #2\n 3 abort\n 200 tick\n 201 said #3 5\n 202 unsent #4\n 400 tick\n 401 said #5 6\n \
+         402 said #6 COORDINATOR_LOAD_IN_PROGRESS\n 600 tick\n 601 said #7 NOT_COORDINATOR\n 800 tick\n 801 said #8 5\n 802 said #9\n 803 said #10\n 803 end?",
+        &expect![[r#"
+            1 append 0 a
+                ask #2 5: add {"t": [0]} as 7/0
+            2 broken #2
+                refresh
+            3 abort
+                0 x1 lost: t-0: not sent: its transaction was aborted
+            200 tick
+                ask #3 anybody: who coordinates
+            201 said #3 5
+                ask #4 5: add {"t": [0]} as 7/0
+            202 unsent #4
+                refresh
+            400 tick
+                ask #5 anybody: who coordinates
+            401 said #5 6
+                ask #6 6: add {"t": [0]} as 7/0
+            402 said #6 COORDINATOR_LOAD_IN_PROGRESS
+            600 tick
+                ask #7 6: add {"t": [0]} as 7/0
+            601 said #7 NOT_COORDINATOR
+            800 tick
+                ask #8 anybody: who coordinates
+            801 said #8 5
+                ask #9 5: add {"t": [0]} as 7/0
+            802 said #9
+                ask #10 5: Named Abort as 7/0
+            803 said #10
+            803 end?
                 Some(Ok(()))
         "#]],
     );
