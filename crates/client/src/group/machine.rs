@@ -217,6 +217,7 @@ impl Machine {
     /// The next thing for this reader of the application, which is done with what it was handed before.
     pub fn take(&mut self, now: Tick, reader: ReaderId) -> Option<Result<Taken, GroupConsumeError>> {
         self.hands.remove(&reader);
+        self.is_done(reader);
         self.is_idle = false;
         let taken = self.next_taken(reader);
         (self.busy_since, self.waits) = (taken.is_some().then_some(now), taken.is_none());
@@ -254,10 +255,11 @@ impl Machine {
     }
 
     /// The same, to be shown by whoever commits for it: once the group has gone on without it, who it was, which is refused. As nobody it would be taken at its
-    /// word, though another member has its partitions by now.
+    /// word, though another member has its partitions by now; and so it would as who it has become since, by an application that does not know yet what it has lost.
     pub fn shown(&self) -> GroupMetadata {
         let me = self.metadata();
-        if me.generation < 0 { self.was.clone().unwrap_or(me) } else { me }
+        let is_another = me.generation < 0 || self.untold_losses().next().is_some();
+        self.was.clone().filter(|_| is_another).unwrap_or(me)
     }
 
     /// The partitions that it has and is not giving up.

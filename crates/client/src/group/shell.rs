@@ -191,15 +191,18 @@ impl GroupConsumer {
     }
 
     /// Commits up to where records were handed out: those that the application has now count as done. It begins at once; whoever wants to know
-    /// how it ends waits.
+    /// how it ends waits. What the consumer has lost meanwhile is not committed, and neither is anything else until [`next`](Self::next) has told of that.
     pub fn commit(&self) -> Commit {
-        let offsets = self.shared.state.lock().machine.positions();
-        self.commit_offsets(offsets)
+        self.begin_commit(|machine, now, id, out| machine.commit_handed_out(now, id, out))
     }
 
     /// Commits these offsets, each the first that is not done, with what is to be kept beside them. They are committed together or, where the
     /// coordinator refuses single partitions, those that it takes. Commits that are under way end one after the other.
     pub fn commit_offsets(&self, offsets: BTreeMap<PartitionName, CommittedOffset>) -> Commit {
+        self.begin_commit(|machine, now, id, out| machine.commit(now, id, offsets, out))
+    }
+
+    fn begin_commit(&self, begin: impl FnOnce(&mut Machine, Tick, CommitId, &mut Vec<Effect>)) -> Commit {
         let (told, outcome) = oneshot::channel();
         let id = {
             let mut state = self.shared.state.lock();
@@ -208,7 +211,7 @@ impl GroupConsumer {
             state.commits.insert(id, told);
             id
         };
-        self.shared.step(|machine, now, out| machine.commit(now, id, offsets, out));
+        self.shared.step(|machine, now, out| begin(machine, now, id, out));
         self.shared.work.notify_one();
         Commit(outcome)
     }
@@ -227,8 +230,8 @@ impl GroupConsumer {
         Admin::new(&self.shared.client).group_offsets(&group_id, Some(partitions)).await
     }
 
-    /// Who this consumer is to the group just now; once the group has gone on without it, who it was, so that what is committed for it in a transaction is
-    /// refused.
+    /// Who this consumer is to the group just now; once the group has gone on without it, who it was, until [`next`](Self::next) has told what it has lost, so
+    /// that what is committed for it in a transaction is refused.
     pub fn metadata(&self) -> GroupMetadata {
         self.shared.state.lock().machine.shown()
     }

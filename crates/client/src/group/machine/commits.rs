@@ -8,13 +8,14 @@ use klamm_model::{ErrorCode, Offset, Tick};
 use klamm_wire::OffsetCommitResponse;
 
 use super::super::CommitError;
-use super::super::effect::{CommitId, Effect};
+use super::super::effect::{CommitId, Effect, Taken};
 use super::super::metadata::GroupMetadata;
 use super::super::request;
 use super::{Machine, Protocol, Purpose};
 use crate::PartitionName;
 use crate::admin::CommittedOffset;
 use crate::call::CallError;
+use crate::consumer::{Effect as ReadEffect, Topics};
 
 type Offsets = BTreeMap<PartitionName, CommittedOffset>;
 
@@ -79,10 +80,39 @@ impl Commits {
 impl Machine {
     /// Has these offsets committed; what comes of it is told by [`Effect::Committed`].
     pub fn commit(&mut self, now: Tick, id: CommitId, offsets: Offsets, out: &mut Vec<Effect>) {
+        let is_lost = self.untold_losses().any(|name| offsets.contains_key(name));
+        self.commit_unless(is_lost, now, id, offsets, out);
+    }
+
+    /// The same with everything that was handed out. If the application has records in hand of a partition that is lost, which it was not told yet, it must not take
+    /// them for committed.
+    pub fn commit_handed_out(&mut self, now: Tick, id: CommitId, out: &mut Vec<Effect>) {
+        let is_lost = self.untold_losses().next().is_some();
+        self.commit_unless(is_lost, now, id, self.positions(), out);
+    }
+
+    /// What it has lost and the application was not told of yet.
+    pub(super) fn untold_losses(&self) -> impl Iterator<Item = &PartitionName> {
+        let lost = self.events.iter().filter_map(|event| match event {
+            Taken::Lost(partitions) => Some(partitions),
+            _ => None,
+        });
+        lost.flatten()
+    }
+
+    fn commit_unless(
+        &mut self,
+        is_lost: bool,
+        now: Tick,
+        id: CommitId,
+        offsets: Offsets,
+        out: &mut Vec<Effect>,
+    ) {
         let outcome = match &self.failed {
             Some(super::GroupError::Fenced { .. }) => Err(CommitError::Fenced),
             Some(_) => Err(CommitError::Closed),
             None if self.closing.is_some() => Err(CommitError::Closed),
+            None if is_lost => Err(CommitError::NotMember),
             None if offsets.is_empty() => Ok(()),
             None => return self.queue_commit(now, Some(id), offsets),
         };
@@ -214,11 +244,15 @@ impl Machine {
         let code = |name: &PartitionName| codes.get(name).copied().unwrap_or(ErrorCode::UnknownServerError);
         // What is about the member is said of every partition.
         let all = codes.values().copied();
-        let worst =
-            all.clone().find(|code| is_about_all(*code)).or_else(|| all.clone().find(|it| it.is_retriable()));
+        let passing = |(name, code): (_, &ErrorCode)| code.is_retriable() && !self.is_gone(name, *code);
+        let passing = codes.iter().find(|it| passing(*it)).map(|(_, code)| *code);
+        let worst = all.clone().find(|code| is_about_all(*code)).or(passing);
         match worst {
             Some(code) if code.is_retriable() || code == ErrorCode::StaleMemberEpoch => {
                 self.is_elsewhere(now, code, out);
+                if code == ErrorCode::UnknownTopicOrPartition {
+                    out.push(Effect::Read(ReadEffect::RefreshMetadata));
+                }
                 // Who has moved on meanwhile may commit as who it is now.
                 let not_before = if me == self.metadata() { self.later(now) } else { now };
                 self.commits.again(commits, code.name(), not_before);
@@ -258,6 +292,16 @@ impl Machine {
                 }
             }
         }
+    }
+
+    /// The partition is not there, by our picture of the cluster either: what is waited for it the others of the group wait for us.
+    fn is_gone(&self, name: &PartitionName, code: ErrorCode) -> bool {
+        // What has no name in the wish may be one that we know nothing of.
+        let sees_all = !matches!(self.wish.topics, Some(Topics::Named(_)));
+        let is_seen = sees_all || self.cluster.topics.contains_key(&name.topic);
+        code == ErrorCode::UnknownTopicOrPartition
+            && is_seen
+            && self.cluster.partition(&name.topic, name.partition).is_none()
     }
 
     pub(super) fn commit_failed(&mut self, now: Tick, error: &CallError, out: &mut Vec<Effect>) {

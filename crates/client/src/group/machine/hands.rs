@@ -16,10 +16,10 @@ pub(super) type Place = (Offset, Option<LeaderEpoch>);
 /// A batch that one reader of the application has.
 #[derive(Debug)]
 pub(super) struct Hand {
-    name: PartitionName,
+    pub(super) name: PartitionName,
     epoch: Option<LeaderEpoch>,
     /// Up to here it is done.
-    done: Place,
+    pub(super) done: Place,
     /// Up to here it was handed out, where that goes record by record.
     handed: Option<Place>,
 }
@@ -51,6 +51,7 @@ impl Machine {
 
     /// The reader goes away: what it took and did not hand out is read again by others.
     pub fn let_go(&mut self, reader: ReaderId) {
+        self.is_done(reader);
         let Some(Hand { name, handed: Some((handed, epoch)), .. }) = self.hands.remove(&reader) else {
             return;
         };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use klamm_model::{ErrorCode, Tick};
 
 use super::super::assignor::Owned;
-use super::super::effect::{Effect, RevocationId, Taken};
+use super::super::effect::{Effect, ReaderId, RevocationId, Taken};
 use super::super::request::Versions;
 use super::hands::Place;
 use super::{Machine, Protocol, Purpose};
@@ -17,6 +17,8 @@ pub(super) struct Leaving {
     revocation: RevocationId,
     /// Up to where each was handed out, if anywhere.
     partitions: BTreeMap<PartitionName, Option<Place>>,
+    /// Who was at a record of them, and up to where that one was done before.
+    in_hand: BTreeMap<ReaderId, (PartitionName, Place)>,
     /// The application has nothing more to do with them. What is to be committed of them may still be on its way.
     is_acknowledged: bool,
 }
@@ -38,21 +40,35 @@ impl Machine {
     pub(super) fn give_up(&mut self, partitions: &Owned, out: &mut Vec<Effect>) {
         assert!(self.leaving.is_none(), "one after the other: {:?}", self.leaving);
         let revocation = self.new_revocation();
+        let hands = self.hands.iter().filter(|(_, hand)| partitions.contains(&hand.name));
+        let in_hand = hands.map(|(reader, hand)| (*reader, (hand.name.clone(), hand.done))).collect();
         let places = partitions.iter().map(|name| (name.clone(), self.take_place(name))).collect();
         self.reader.drop_partitions(partitions);
         // An answer about who had them before they went to others and came back must not count.
         self.placing.partitions.retain(|name| !partitions.contains(name));
         self.placing.asked.clear();
         self.calls.retain(|_, purpose| *purpose != Purpose::Place);
-        self.leaving = Some(Leaving { revocation, partitions: places, is_acknowledged: false });
+        self.leaving = Some(Leaving { revocation, partitions: places, in_hand, is_acknowledged: false });
         let partitions = partitions.iter().cloned().collect();
         self.tell(Taken::Revoked { revocation, partitions }, out);
     }
 
-    /// The application has nothing more to do with what was revoked. What it had been handed of that is done.
+    /// The reader is done with what it had in hand.
+    pub(super) fn is_done(&mut self, reader: ReaderId) {
+        if let Some(leaving) = &mut self.leaving {
+            leaving.in_hand.remove(&reader);
+        }
+    }
+
+    /// The application has nothing more to do with what was revoked. What it had been handed of that is done, but for what others have in hand than who heard of it.
     pub fn acknowledge(&mut self, now: Tick, revocation: RevocationId) {
         let Some(leaving) = self.leaving.as_mut().filter(|it| it.revocation == revocation) else { return };
         leaving.is_acknowledged = true;
+        for (name, done) in std::mem::take(&mut leaving.in_hand).into_values() {
+            if let Some(Some(place)) = leaving.partitions.get_mut(&name) {
+                *place = if done.0 < place.0 { done } else { *place };
+            }
+        }
         let names: Vec<_> = leaving.partitions.keys().cloned().collect();
         if self.config.auto_commit_interval_ms.is_some() {
             let mut done = self.done();

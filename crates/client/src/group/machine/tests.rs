@@ -132,7 +132,16 @@ impl World {
                 let topics: Vec<_> = topics.map(|(name, count)| (name, number(count))).collect();
                 self.machine.cluster_changed(cluster(&topics));
             }
-            ["take"] => self.take(now),
+            ["take"] => self.take(now, ReaderId(0)),
+            // by a stream beside the others, whose records it takes one by one
+            ["take-by", reader] => {
+                self.take(now, ReaderId(number(reader)));
+                self.machine.hand_out_records(ReaderId(number(reader)));
+            }
+            ["record-by", reader, next] => {
+                let next = Offset::new(number(next));
+                assert!(self.machine.hand_out_record(now, ReaderId(number(reader)), next));
+            }
             // one record of a stream, up to there
             ["record", next] => {
                 let next = Offset::new(number(next));
@@ -148,8 +157,7 @@ impl World {
             ["acknowledge", id] => self.machine.acknowledge(now, RevocationId(number(id))),
             // commit ID: where it is; commit ID PARTITION:OFFSET…
             ["commit", id] => {
-                let places = self.machine.positions();
-                self.machine.commit(now, CommitId(number(id)), places, &mut self.effects);
+                self.machine.commit_handed_out(now, CommitId(number(id)), &mut self.effects);
             }
             ["commit", id, ref places @ ..] => {
                 let places = places.iter().map(|word| word.split_once(':').expect("partition:offset"));
@@ -188,8 +196,8 @@ impl World {
         }
     }
 
-    fn take(&mut self, now: Tick) {
-        let text = match self.machine.take(now, ReaderId(0)) {
+    fn take(&mut self, now: Tick, reader: ReaderId) {
+        let text = match self.machine.take(now, reader) {
             None => "nothing".to_owned(),
             Some(Err(error)) => format!("error: {error}"),
             Some(Ok(Taken::Batch(batch))) => {

@@ -539,9 +539,11 @@ fn commits_go_one_after_the_other_and_those_that_wait_go_together() {
         140 commit 5 x-0:1
             #8 at 1: commit in 1: x-0@1
         141 refused #8 UNKNOWN_TOPIC_OR_PARTITION
+            refresh
           259
             #9 at 1: commit in 1: x-0@1
         262 refused #9 UNKNOWN_TOPIC_OR_PARTITION
+            refresh
           302
             #10 at 1: heartbeat of m in 1
           359
@@ -610,7 +612,7 @@ fn a_commit_that_comes_into_a_rebalance_waits_or_fails() {
                     commit 1: not a member of the group now
                     #5 at 1: join as "", range of {"t"}: the group went on without it
                 8 commit 2
-                    commit 2 is done
+                    commit 2: not a member of the group now
                 9 take
                     lost t-0 t-1
                 10 take
@@ -623,7 +625,7 @@ fn a_commit_that_comes_into_a_rebalance_waits_or_fails() {
                     commit 1: not a member of the group now
                     #5 at 1: join as "m", range of {"t"}: the group went on without it
                 8 commit 2
-                    commit 2 is done
+                    commit 2: not a member of the group now
                 9 take
                     lost t-0 t-1
                 10 take
@@ -645,6 +647,79 @@ fn a_commit_that_comes_into_a_rebalance_waits_or_fails() {
         let script = format!("6 commit 1\n 7 refused #4 {code}\n 8 commit 2\n 9 take\n 10 take");
         check_settled(by_hand(eager()), &script, &expected);
     }
+}
+
+#[test]
+fn what_is_to_be_committed_of_a_deleted_topic_does_not_hold_up_the_group() {
+    check_settled(
+        eager(),
+        "6 fetched #0 t-0 7+2\n 7 take\n 8 take\n 303 refused #4 REBALANCE_IN_PROGRESS\n 304 take\n 305 acknowledge 1\n
+         306 committed #5 t-0:UNKNOWN_TOPIC_OR_PARTITION\n 320 topics t:0 u:1\n 450 committed #6 t-0:UNKNOWN_TOPIC_OR_PARTITION",
+        &expect![[r#"
+            6 fetched #0 t-0 7+2
+                fetch #1: t-0 from 9
+            7 take
+                t-0: 7 8
+            8 take
+                nothing
+              302
+                #4 at 1: heartbeat of m in 1
+            303 refused #4 REBALANCE_IN_PROGRESS
+            304 take
+                revoked t-0 t-1 by 1
+            305 acknowledge 1
+                #5 at 1: commit in 1: t-0@9 after epoch 3
+            306 committed #5 t-0:UNKNOWN_TOPIC_OR_PARTITION
+                refresh
+            320 topics t:0 u:1
+              415
+                #6 at 1: commit in 1: t-0@9 after epoch 3
+            450 committed #6 t-0:UNKNOWN_TOPIC_OR_PARTITION
+                #7 at 1: join as "m", range of {"t"} with [] in 1: the group's partitions are shared anew
+        "#]],
+    );
+}
+
+#[test]
+fn what_is_done_of_a_partition_that_was_lost_is_not_taken_for_committed() {
+    // Others have t-0 by now, or it has it again, from where the group is.
+    let script = "6 fetched #0 t-0 7+2\n 7 take\n 303 refused #4 UNKNOWN_MEMBER_ID\n 304 commit 1\n 305 joined #5 9 range m2\n 306 synced #6 t-0\n
+        307 placed #7 t-0:7\n 308 commit 2\n 309 commit 3 t-0:9\n 309 who\n 310 take\n 310 who\n 311 take\n 312 commit 4";
+    check_settled(
+        by_hand(eager()),
+        script,
+        &expect![[r#"
+        6 fetched #0 t-0 7+2
+            fetch #1: t-0 from 9
+        7 take
+            t-0: 7 8
+          302
+            #4 at 1: heartbeat of m in 1
+        303 refused #4 UNKNOWN_MEMBER_ID
+            #5 at 1: join as "", range of {"t"}: the group went on without it
+        304 commit 1
+            commit 1: not a member of the group now
+        305 joined #5 9 range m2
+            #6 at 1: sync as m2 in 9 []
+        306 synced #6 t-0
+            #7 at 1: what is committed: t-0
+        307 placed #7 t-0:7
+        308 commit 2
+            commit 2: not a member of the group now
+        309 commit 3 t-0:9
+            commit 3: not a member of the group now
+        309 who
+            shown as "m" in 1
+        310 take
+            lost t-0 t-1
+        310 who
+            shown as "m2" in 9
+        311 take
+            assigned t-0
+        312 commit 4
+            #8 at 1: commit in 9: t-0@7
+    "#]],
+    );
 }
 
 #[test]
@@ -740,6 +815,22 @@ fn what_the_application_has_in_hand_is_not_done() {
             does not count
     "#]],
     );
+}
+
+#[test]
+fn what_another_stream_has_in_hand_is_not_done_when_its_partition_is_given_up() {
+    // The second stream hears of it while the first is at record 8, or after that one has asked for more.
+    let commits = |between: &str| {
+        let mut world = World::new(eager());
+        world.run(&settled("range"));
+        world.run(&format!(
+            "6 fetched #0 t-0 7+3 10+3\n 7 take-by 1\n 8 take-by 2\n 9 record-by 1 8\n 10 record-by 1 9\n 11 record-by 2 11\n
+            303 refused #4 REBALANCE_IN_PROGRESS\n 304 take-by 2\n {between}\n 306 acknowledge 1"
+        ));
+        world.log.lines().last().expect("it commits").trim().to_owned()
+    };
+    assert_eq!(commits(""), "#5 at 1: commit in 1: t-0@8 after epoch 3");
+    assert_eq!(commits("305 take-by 1"), "#5 at 1: commit in 1: t-0@9 after epoch 3");
 }
 
 #[test]
