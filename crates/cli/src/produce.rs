@@ -59,9 +59,24 @@ pub(crate) fn run(args: &ProduceArgs) -> Result<()> {
         // Whatever ended it: what was accepted is on its way, and is waited for.
         let finished = interrupt.despite(writer.or_watch(writer.finish()), || writer.tell_of_missing()).await;
         let done = writer.end(written.and(finished));
-        let ended = interrupt.unless(writer.sink.end(done.is_ok())).await;
+        let was_interrupted = is_interrupted(&done);
+        // Nor is a transaction left open, which would hold up its readers.
+        let ended = interrupt
+            .despite(writer.sink.end(done.is_ok()), || {
+                if !was_interrupted {
+                    tell("interrupted: waiting for the end of the transaction; once more ends it at once");
+                }
+            })
+            .await;
+        if is_interrupted(&ended) && done.is_ok() {
+            tell("interrupted: the transaction is committed");
+        }
         done.and(ended)
     })
+}
+
+fn is_interrupted(outcome: &Result<()>) -> bool {
+    outcome.as_ref().is_err_and(|error| error.is::<Interrupted>())
 }
 
 /// Where records go: each counts for itself, or all count together.
@@ -109,7 +124,14 @@ impl Sink {
         match self {
             Self::Alone(_) => Ok(()),
             Self::Together { transaction, .. } if is_whole => Ok(transaction.commit().await?),
-            Self::Together { transaction, .. } => Ok(transaction.abort().await?),
+            Self::Together { transaction, .. } => {
+                let aborted = transaction.abort().await;
+                match &aborted {
+                    Ok(()) => tell("the transaction is aborted: nothing of it counts"),
+                    Err(error) => tell(&format!("the transaction will not be committed: {error}")),
+                }
+                Ok(aborted?)
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `klamm group`.
 
 use clap::{Args, Subcommand};
+use klamm_client::{GroupState, GroupType};
 
 use super::RemoteArgs;
 use crate::group::Goal;
@@ -28,11 +29,11 @@ pub(crate) struct GroupListArgs {
     #[arg(value_name = "PATTERN")]
     pub(crate) patterns: Vec<String>,
     /// Only groups in this state: empty, preparingrebalance, completingrebalance, stable …; may be repeated
-    #[arg(long = "state", value_name = "STATE")]
-    pub(crate) states: Vec<String>,
+    #[arg(long = "state", value_name = "STATE", value_parser = state)]
+    pub(crate) states: Vec<GroupState>,
     /// Only groups of this type: classic, consumer, share or streams; may be repeated
-    #[arg(long = "type", value_name = "TYPE")]
-    pub(crate) types: Vec<String>,
+    #[arg(long = "type", value_name = "TYPE", value_parser = group_type)]
+    pub(crate) types: Vec<GroupType>,
     #[command(flatten)]
     pub(crate) remote: RemoteArgs,
 }
@@ -100,4 +101,24 @@ pub(crate) struct GroupDeleteArgs {
     pub(crate) if_exists: bool,
     #[command(flatten)]
     pub(crate) remote: RemoteArgs,
+}
+
+/// A word that is none would list nothing, as if there were nothing.
+fn state(word: &str) -> Result<GroupState, &'static str> {
+    match word.parse() {
+        // Of an application of Kafka Streams, whose topics are not all there.
+        Ok(GroupState::Other(word)) if !word.eq_ignore_ascii_case("NotReady") => Err(
+            "none of empty, preparingrebalance, completingrebalance, stable, assigning, reconciling, notready and dead",
+        ),
+        Ok(state) => Ok(state),
+        Err(never) => match never {},
+    }
+}
+
+fn group_type(word: &str) -> Result<GroupType, &'static str> {
+    match word.parse() {
+        Ok(GroupType::Other(_)) => Err("none of classic, consumer, share and streams"),
+        Ok(group_type) => Ok(group_type),
+        Err(never) => match never {},
+    }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use klamm_client::TransactionState;
 
 use super::RemoteArgs;
 
@@ -29,8 +30,8 @@ pub(crate) struct TxnListArgs {
     #[arg(value_name = "PATTERN")]
     pub(crate) patterns: Vec<String>,
     /// Only those in this state: empty, ongoing, preparecommit, prepareabort, completecommit, completeabort …; may be repeated
-    #[arg(long = "state", value_name = "STATE")]
-    pub(crate) states: Vec<String>,
+    #[arg(long = "state", value_name = "STATE", value_parser = state)]
+    pub(crate) states: Vec<TransactionState>,
     /// Only those of the producer with this number; may be repeated
     #[arg(long = "producer", value_name = "N")]
     pub(crate) producers: Vec<i64>,
@@ -89,4 +90,15 @@ pub(crate) struct TxnAbortArgs {
     pub(crate) at: Option<i64>,
     #[command(flatten)]
     pub(crate) remote: RemoteArgs,
+}
+
+/// A word that is none would list nothing, as if there were nothing.
+fn state(word: &str) -> Result<TransactionState, &'static str> {
+    match word.parse() {
+        Ok(TransactionState::Other(_)) => Err(
+            "none of empty, ongoing, preparecommit, prepareabort, completecommit, completeabort, prepareepochfence and dead",
+        ),
+        Ok(state) => Ok(state),
+        Err(never) => match never {},
+    }
 }

@@ -1,8 +1,5 @@
 //! `klamm group list`.
 
-use std::convert::Infallible;
-use std::str::FromStr;
-
 use anyhow::Result;
 use klamm_client::GroupFilter;
 use serde_json::json;
@@ -14,7 +11,7 @@ use crate::{remote, select};
 
 pub(super) async fn run(args: &GroupListArgs) -> Result<()> {
     let patterns = select::patterns(&args.patterns)?;
-    let filter = GroupFilter { states: words(&args.states), types: words(&args.types) };
+    let filter = GroupFilter { states: args.states.clone(), types: args.types.clone() };
     let admin = remote::administer(&args.remote).await?;
     let mut groups = admin.list_groups(&filter).await?;
     groups.retain(|name, _| patterns.is_empty() || patterns.iter().any(|pattern| pattern.is_match(name)));
@@ -43,10 +40,6 @@ pub(super) async fn run(args: &GroupListArgs) -> Result<()> {
         })
         .collect();
     Ok(print_table(&["GROUP", "STATE", "TYPE", "PROTOCOL", "COORDINATOR"], &rows)?)
-}
-
-fn words<T: FromStr<Err = Infallible>>(words: &[String]) -> Vec<T> {
-    words.iter().map(|word| word.parse().unwrap_or_else(|never| match never {})).collect()
 }
 
 /// What is empty is not told.

@@ -1,7 +1,7 @@
 //! `klamm txn list`.
 
 use anyhow::Result;
-use klamm_client::{TransactionFilter, TransactionState};
+use klamm_client::TransactionFilter;
 use klamm_model::ProducerId;
 use serde_json::json;
 
@@ -11,9 +11,8 @@ use crate::{remote, select};
 
 pub(super) async fn run(args: &TxnListArgs) -> Result<()> {
     let patterns = select::patterns(&args.patterns)?;
-    let state = |word: &String| word.parse().unwrap_or_else(|never| match never {});
     let filter = TransactionFilter {
-        states: args.states.iter().map(state).collect::<Vec<TransactionState>>(),
+        states: args.states.clone(),
         producers: args.producers.iter().copied().map(ProducerId).collect(),
         longer_than: args.longer_than,
         pattern: None,

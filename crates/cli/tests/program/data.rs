@@ -503,7 +503,7 @@ fn only_what_is_asked_for_is_printed() {
     }
 }
 
-fn lines(child: &mut Child) -> impl Iterator<Item = String> + use<> {
+pub(crate) fn lines(child: &mut Child) -> impl Iterator<Item = String> + use<> {
     BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok)
 }
 
@@ -512,7 +512,7 @@ fn said(child: &mut Child) -> impl Iterator<Item = String> + use<> {
 }
 
 /// What it says when it is told to stop, and how it ends.
-fn stopped_by(mut child: Child, by: &str) -> (String, Option<i32>) {
+pub(crate) fn stopped_by(mut child: Child, by: &str) -> (String, Option<i32>) {
     send_signal(&child, by);
     let code = child.wait().expect("it ends").code();
     let mut said = String::new();

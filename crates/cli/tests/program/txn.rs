@@ -1,11 +1,14 @@
 //! `klamm txn`, and writing in a transaction.
 
+use std::io::Write;
+
 use expect_test::expect;
 use klamm_client::{Client, ClientConfig, Record, Transaction, TransactionalConfig, TransactionalProducer};
 use serde_json::json;
 use tokio::runtime::Runtime;
 
 use crate::broker::{Broker, klamm};
+use crate::data::{lines, stopped_by};
 
 /// A transaction with one record in `orders-1`, by the producer `till`, that stays open.
 fn open_transaction(broker: &Broker) -> (Runtime, Transaction) {
@@ -136,4 +139,27 @@ fn all_of_an_input_counts_or_nothing_of_it() {
     broker.ok(&[&consume[..], &["--read-committed"]].concat()).prints("1\n2\n5\n");
     let acks = [&produce[..], &["--acks", "1"]].concat();
     broker.run_with_input(&acks, "7\n").code(1).says("transactions need acks=all");
+}
+
+#[test]
+fn what_is_interrupted_is_aborted_at_once() {
+    let broker = Broker::start();
+    let mut produce =
+        broker.spawn(&["produce", "orders", "--transactional-id", "till", "-v", "--linger", "0"]);
+    let mut stdin = produce.stdin.take().expect("piped");
+    let mut told = lines(&mut produce);
+    stdin.write_all(b"1\n2\n").expect("it listens");
+    assert_eq!(told.by_ref().take(2).count(), 2);
+    let says = "klamm: interrupted: 2 records were written\n\
+                klamm: the transaction is aborted: nothing of it counts\n";
+    assert_eq!(stopped_by(produce, "-INT"), (says.into(), Some(130)));
+    let listed = broker.ok(&["txn", "list", "--state", "ongoing", "--format", "json"]).json();
+    assert_eq!(listed, json!([]));
+}
+
+#[test]
+fn a_state_that_there_is_not_is_wrong_usage() {
+    for list in ["txn list --state open", "group list --state emtpy", "group list --type classical"] {
+        klamm(&list.split(' ').collect::<Vec<_>>()).code(2).says("none of ");
+    }
 }
