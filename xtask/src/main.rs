@@ -7,6 +7,7 @@ mod fuzz;
 mod generate;
 mod rust;
 mod schema;
+mod testing;
 
 use std::process::Command;
 
@@ -20,6 +21,9 @@ usage: cargo xtask gen                  write the message code from the schema
        cargo xtask gen extract JAR…     write the schema from the message definitions in the jars kafka-clients,
                                         kafka-group-coordinator and kafka-transaction-coordinator
        cargo xtask protocol             write docs/PROTOCOL.md from the table of API keys
+       cargo xtask testing              write docs/TESTING.md: what must hold and what may happen, where it is tried, and how
+                                        often the simulator met it; runs 500 seeds
+       cargo xtask testing --check      only tell whether the committed page is what the tables and the sources give
        cargo xtask fuzz [--seconds N] [TARGET…]
                                         run the fuzzer's targets, each for 60 seconds or N";
 
@@ -32,6 +36,8 @@ fn main() -> Result<()> {
         ["docs"] => config_docs::write(),
         ["docs", "--check"] => config_docs::check(),
         ["gen", "extract", jars @ ..] if !jars.is_empty() => extract::write(jars),
+        ["testing"] => testing::write(),
+        ["testing", "--check"] => testing::check(),
         ["protocol"] => protocol(),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         _ => bail!("{USAGE}"),

@@ -552,7 +552,7 @@ fn clients_add_no_internal_topics() {
     }
 }
 
-/// F49: the logs are at rest, and stay so.
+/// The logs are at rest, and stay so.
 #[test]
 fn nothing_is_appended_while_the_process_stops() {
     let (mut world, topic) = with_coordinators();

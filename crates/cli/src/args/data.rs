@@ -80,7 +80,7 @@ pub(crate) struct ProduceArgs {
     #[arg(long, value_name = "N", value_parser = Pace::parse)]
     pub(crate) rate: Option<Pace>,
     /// All in one transaction of this transactional id: it counts when everything is written, and nothing of it does if anything is not
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) transactional_id: Option<String>,
     /// Print where each record was written, in the order of the input; --format json: in JSON
     #[arg(short, long)]

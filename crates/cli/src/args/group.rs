@@ -93,7 +93,7 @@ pub(crate) struct GroupDeleteArgs {
     /// Names of the groups
     #[arg(required = true, value_name = "GROUP")]
     pub(crate) groups: Vec<String>,
-    /// Only what is committed for this topic; the group stays. May be repeated
+    /// Only what is committed for this topic; a group that has nothing else and no members goes with it. May be repeated
     #[arg(long = "topic", value_name = "TOPIC")]
     pub(crate) topics: Vec<String>,
     /// A group that does not exist is fine

@@ -4,15 +4,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use klamm_client::{
     Admin, Assignor, Client, CommitError, CommittedOffset, ConsumerConfig, GroupConfig, GroupConsumeError,
-    GroupConsumer, GroupError, GroupEvent, GroupFilter, GroupProtocol, GroupState, OutOfRange, PartitionName,
-    Revocation, Start, Topics,
+    GroupConsumer, GroupError, GroupEvent, GroupFilter, GroupProtocol, GroupState, NewTopic, OutOfRange,
+    PartitionName, Revocation, Start, Topics,
 };
 use klamm_model::Offset;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::consumer::write_ten;
-use crate::with_topic;
+use crate::with_new_topic;
+
+/// A topic whose records stay: those that are written here are of 1970, and a broker that looks for old ones meanwhile deletes them. Apache Kafka does,
+/// half a minute after its start.
+fn with_topic<T>(partition_count: i32, question: impl AsyncFnOnce(Client, &str) -> T) -> T {
+    let configs = vec![("retention.ms".to_owned(), "-1".to_owned())];
+    with_new_topic(
+        NewTopic { partition_count: Some(partition_count), configs, ..NewTopic::default() },
+        question,
+    )
+}
 
 /// What an application was told.
 #[derive(Clone, Debug, Default)]
