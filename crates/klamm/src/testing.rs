@@ -129,6 +129,8 @@ impl Broker {
         let own = [
             ("listeners", format!("PLAINTEXT://{}", self.address)),
             ("log.flush.interval.messages", i64::MAX.to_string()),
+            // A test writes little: it works where a disk is nearly full too.
+            ("log.dirs.min.free.bytes", "0".to_owned()),
         ];
         let mut sources = Sources::default();
         sources

@@ -173,16 +173,16 @@ impl<'a> Elections<'a> {
         let elr: Vec<_> = after.replicas.iter().copied().filter(has_all).collect();
         let known = |id: &BrokerId| after.last_known_elr.contains(id) || had_all(id);
         let is_out = |id: &BrokerId| !after.isr.contains(id) && !elr.contains(id);
-        // Who is back and crashes again before it leads was the last in sync, and is the last one that there is to wait for.
-        let last = before.leader.or(gone.lost.filter(|id| before.isr.contains(id)));
-        let last_leader = last.filter(|id| after.isr.is_empty() && after.replicas.contains(id));
-        after.last_known_elr = match last_leader {
-            Some(last) => vec![last],
-            // It stays known who led last.
-            None if after.isr.is_empty() => after.last_known_elr,
-            None => after.replicas.iter().copied().filter(|id| known(id) && is_out(id)).collect(),
-        };
         let is_forgotten = |id: &BrokerId| gone.is_forgotten && gone.lost == Some(*id);
+        // Whoever was the last that had everything counts as the last leader where nobody led, as after a stop: else nobody could ever lead again.
+        let last_that_had_all = gone.lost.filter(|id| elr.is_empty() && had_all(id) && !is_forgotten(id));
+        let last_leader = before.leader.or(last_that_had_all);
+        after.last_known_elr = match last_leader {
+            Some(last) if after.isr.is_empty() && after.replicas.contains(&last) => vec![last],
+            // It stays known who led last.
+            _ if after.isr.is_empty() => after.last_known_elr,
+            _ => after.replicas.iter().copied().filter(|id| known(id) && is_out(id)).collect(),
+        };
         after.last_known_elr.retain(|id| after.replicas.contains(id) && !is_forgotten(id));
         after.elr = elr;
         after

@@ -414,6 +414,109 @@ fn the_only_replica_leads_again_whatever_it_has() {
     );
 }
 
+/// It was stopped in order, so that it kept its place and nobody led; its next process crashed before it took part.
+#[test]
+fn who_crashes_as_it_starts_leads_again_where_nobody_else_can() {
+    check(
+        "register 1 relaxed
+         beat 1
+         create t 1 1
+         register 1 relaxed stopped
+         register 1 relaxed
+         show
+         beat 1
+         show",
+        expect![[r#"
+            register 1 relaxed
+                + broker 1 registers
+                broker epoch 1
+            beat 1
+                + broker 1 is Active
+                Active
+            create t 1 1
+                + topic t
+                + t/0 on 1 in sync 1 leader 1
+                t: created, 1 x 1, {}
+            register 1 relaxed stopped
+                + t/0 change 1 leader nobody in epoch 1
+                + broker 1 registers
+                broker epoch 4
+            register 1 relaxed
+                + t/0 change 2 in sync nobody known 1
+                + broker 1 registers
+                broker epoch 5
+            show
+                t/0 on 1 in sync nobody known 1 leader nobody epochs 1.2
+            beat 1
+                + broker 1 is Active
+                + t/0 change 3 in sync 1 known nobody leader 1 in epoch 2
+                Active
+            show
+                t/0 on 1 in sync 1 leader 1 epochs 2.3
+        "#]],
+    );
+    check_with_three(
+        "create t 1 3 flush.messages=1000 min.insync.replicas=2
+         register 1 stopped
+         register 2 stopped
+         register 3 stopped
+         register 1
+         register 2
+         register 3
+         show
+         beat 1
+         beat 2
+         beat 3
+         show",
+        expect![[r#"
+            create t 1 3 flush.messages=1000 min.insync.replicas=2
+                + topic t
+                + t/0 on 1,2,3 in sync 1,2,3 leader 1
+                + t flush.messages = Some("1000")
+                + t min.insync.replicas = Some("2")
+                t: created, 1 x 3, {"flush.messages": "1000", "min.insync.replicas": "2"}
+            register 1 stopped
+                + t/0 change 1 leader 2 in epoch 1
+                + broker 1 registers
+                broker epoch 8
+            register 2 stopped
+                + t/0 change 2 leader 3 in epoch 2
+                + broker 2 registers
+                broker epoch 9
+            register 3 stopped
+                + t/0 change 3 leader nobody in epoch 3
+                + broker 3 registers
+                broker epoch 10
+            register 1
+                + t/0 change 4 in sync 2,3
+                + broker 1 registers
+                broker epoch 11
+            register 2
+                + t/0 change 5 in sync 3 known 2
+                + broker 2 registers
+                broker epoch 12
+            register 3
+                + t/0 change 6 in sync nobody known 3
+                + broker 3 registers
+                broker epoch 13
+            show
+                t/0 on 1,2,3 in sync nobody known 3 leader nobody epochs 3.6
+            beat 1
+                + broker 1 is Active
+                Active
+            beat 2
+                + broker 2 is Active
+                Active
+            beat 3
+                + broker 3 is Active
+                + t/0 change 7 in sync 3 known nobody recovering leader 3 in epoch 4
+                Active
+            show
+                t/0 on 1,2,3 in sync 3 recovering leader 3 epochs 4.7
+        "#]],
+    );
+}
+
 /// The process that crashed may have said before the change that it has what was not on its disk.
 #[test]
 fn a_topic_that_was_relaxed_under_a_process_counts_as_such_when_that_crashes() {
