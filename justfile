@@ -58,3 +58,7 @@ chaos *ARGS:
     cargo build --release
     interop/chaos.sh {{ ARGS }}
     interop/chaos_cluster.sh {{ ARGS }}
+
+# docs/TESTING.md: what must hold, what may happen, what was asked for, and what shows it
+testing:
+    cargo xtask testing

@@ -11,6 +11,7 @@ pub(super) const FAULTS: &[Row] = &[
         id: "F1",
         what: "a leader is killed",
         by: &[
+            Run("interop/chaos_cluster.sh"),
             Seeds("fault: process killed"),
             Seeds("fault: leaders crash in quick succession"),
             Test(SEVERAL, "three_nodes_started_in_any_order_are_one_cluster_that_bears_the_loss_of_each"),
@@ -21,6 +22,7 @@ pub(super) const FAULTS: &[Row] = &[
         id: "F2",
         what: "a follower is killed",
         by: &[
+            Run("interop/chaos_cluster.sh"),
             Seeds("in-sync set shrunk"),
             Seeds("in-sync set grown"),
             Test(SEVERAL, "three_nodes_started_in_any_order_are_one_cluster_that_bears_the_loss_of_each"),
@@ -30,6 +32,7 @@ pub(super) const FAULTS: &[Row] = &[
         id: "F3",
         what: "all brokers are killed at once",
         by: &[
+            Run("interop/chaos_cluster.sh"),
             Seeds("fault: power lost everywhere"),
             Test(
                 SEVERAL,
@@ -41,6 +44,10 @@ pub(super) const FAULTS: &[Row] = &[
         id: "F4",
         what: "one replica loses power",
         by: &[
+            Test(
+                "crates/cluster/src/controller/tests/eligible.rs",
+                "who_crashed_is_out_where_nobody_waits_for_the_disk",
+            ),
             Seeds("fault: power lost"),
             Test("crates/log/src/tests/crashes.rs", "synced_logs_keep_what_was_synced"),
             Test("crates/log/src/tests/crashes.rs", "relaxed_logs_keep_what_was_synced"),
@@ -50,6 +57,10 @@ pub(super) const FAULTS: &[Row] = &[
         id: "F5",
         what: "all replicas lose power",
         by: &[
+            Test(
+                "crates/cluster/src/controller/tests/eligible.rs",
+                "all_crash_at_once_and_whoever_is_back_leads",
+            ),
             Seeds("fault: power lost everywhere"),
             Note(
                 "a loss that nobody reports is noticed (control: \"marker of a clean stop after a failure\")",
@@ -60,6 +71,14 @@ pub(super) const FAULTS: &[Row] = &[
         id: "F6",
         what: "the last replica in sync comes back without its end",
         by: &[
+            Test(
+                "crates/cluster/src/controller/tests/eligible.rs",
+                "who_crashed_is_out_where_nobody_waits_for_the_disk",
+            ),
+            Test(
+                "crates/cluster/src/controller/tests/eligible.rs",
+                "the_only_replica_leads_again_whatever_it_has",
+            ),
             Test(
                 "crates/cluster/src/controller/tests.rs",
                 "a_broker_that_restarts_before_its_session_ends_leaves_the_in_sync_sets",
@@ -73,12 +92,13 @@ pub(super) const FAULTS: &[Row] = &[
     Row {
         id: "F7",
         what: "a leader is cut off from its followers, not from clients",
-        by: &[Seeds("fault: node cut off from the other nodes")],
+        by: &[Run("interop/chaos_cluster.sh"), Seeds("fault: node cut off from the other nodes")],
     },
     Row {
         id: "F8",
         what: "a leader is cut off from the controller only",
         by: &[
+            Run("interop/chaos_cluster.sh"),
             Seeds("fault: two nodes cut from each other"),
             Seeds("fault: node hears nothing of the quorum"),
         ],
@@ -87,6 +107,7 @@ pub(super) const FAULTS: &[Row] = &[
         id: "F9",
         what: "a link that works one way",
         by: &[
+            Run("interop/chaos_cluster.sh"),
             Seeds("fault: one-way cut"),
             Test(RAFT, "a_leader_that_is_only_not_heard_or_only_does_not_hear_is_replaced_too"),
             Test(RAFT, "a_follower_that_hears_nothing_disturbs_nobody"),
@@ -96,6 +117,7 @@ pub(super) const FAULTS: &[Row] = &[
         id: "F10",
         what: "two of three do not see each other",
         by: &[
+            Run("interop/chaos_cluster.sh"),
             Seeds("fault: two nodes cut from each other"),
             Test(
                 RAFT,
@@ -112,6 +134,7 @@ pub(super) const FAULTS: &[Row] = &[
         id: "F12",
         what: "a leader wakes up that was replaced",
         by: &[
+            Run("interop/chaos_cluster.sh"),
             Seeds("fault: process paused"),
             Seeds("leader lost"),
             Test(
@@ -124,6 +147,7 @@ pub(super) const FAULTS: &[Row] = &[
         id: "F13",
         what: "the controller or a minority is killed",
         by: &[
+            Run("interop/chaos_cluster.sh"),
             Seeds("fault: controller moves"),
             Test(RAFT, "when_the_leader_dies_another_leads_soon"),
             Test(SEVERAL, "three_nodes_started_in_any_order_are_one_cluster_that_bears_the_loss_of_each"),
@@ -132,12 +156,17 @@ pub(super) const FAULTS: &[Row] = &[
     Row {
         id: "F14",
         what: "the majority of the quorum is lost",
-        by: &[Test(RAFT, "without_a_majority_nobody_leads_and_with_it_all_goes_on")],
+        by: &[
+            Test(SEVERAL, "without_a_majority_leaders_go_on_and_what_needs_a_controller_says_why_it_fails"),
+            Run("interop/chaos_cluster.sh"),
+            Test(RAFT, "without_a_majority_nobody_leads_and_with_it_all_goes_on"),
+        ],
     },
     Row {
         id: "F15",
         what: "a node comes back without its disk",
         by: &[
+            Run("interop/chaos_cluster.sh"),
             Test(SEVERAL, "a_node_that_lost_its_disk_is_refused_under_its_number"),
             Test("crates/server/src/joining/tests.rs", "a_known_number_with_another_disk_is_refused"),
         ],
@@ -145,12 +174,18 @@ pub(super) const FAULTS: &[Row] = &[
     Row {
         id: "F16",
         what: "restarts again and again",
-        by: &[Seeds("fault: leaders crash in quick succession"), Run("interop/chaos.sh")],
+        by: &[
+            Run("interop/chaos_cluster.sh"),
+            Seeds("fault: leaders crash in quick succession"),
+            Run("interop/chaos.sh"),
+        ],
     },
     Row {
         id: "F17",
         what: "a rolling restart",
         by: &[
+            Seeds("broker stops when others have taken over"),
+            Run("interop/chaos_cluster.sh"),
             Test("crates/node/tests/leaving.rs", "who_leads_goes_when_others_lead_and_all_know"),
             Test("crates/cluster/src/controller/tests.rs", "a_broker_that_wants_to_stop_hands_over_first"),
         ],
@@ -228,7 +263,12 @@ pub(super) const FAULTS: &[Row] = &[
     Row {
         id: "F25",
         what: "no room for an append",
-        by: &[Seeds("fault: full disk"), Seeds("disk: full"), Run("interop/diskfull.sh")],
+        by: &[
+            Run("interop/chaos_cluster.sh"),
+            Seeds("fault: full disk"),
+            Seeds("disk: full"),
+            Run("interop/diskfull.sh"),
+        ],
     },
     Row {
         id: "F26",
@@ -392,6 +432,7 @@ pub(super) const FAULTS: &[Row] = &[
         id: "F43",
         what: "a reassignment, and kills",
         by: &[
+            Seeds("operator: replicas on their way"),
             Test(
                 "crates/cluster/src/controller/tests/partitions.rs",
                 "a_partition_moves_once_its_new_replicas_are_in_sync",
@@ -422,6 +463,7 @@ pub(super) const FAULTS: &[Row] = &[
         id: "F46",
         what: "a network that is slow, narrow, and breaks in the middle of a frame",
         by: &[
+            Run("interop/chaos_cluster.sh"),
             Seeds("fault: messages delayed"),
             Seeds("fault: bandwidth throttled"),
             Seeds("network: request cut in the middle"),
@@ -444,6 +486,7 @@ pub(super) const FAULTS: &[Row] = &[
         id: "F48",
         what: "several of these together, or none",
         by: &[
+            Run("interop/chaos_cluster.sh"),
             Note("each seed draws which kinds it has, in some none (`sim/src/faults.rs`)"),
             Run("interop/chaos.sh"),
         ],

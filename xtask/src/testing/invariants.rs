@@ -7,6 +7,7 @@ pub(super) const INVARIANTS: &[Row] = &[
         id: "I1",
         what: "what was acknowledged is there",
         by: &[
+            Run("interop/chaos_cluster.sh"),
             Note(
                 "the simulator, from what clients were told (`sim/src/{check,outcomes,transfers,renewals}.rs`, `alone/history.rs`)",
             ),
@@ -88,17 +89,26 @@ pub(super) const INVARIANTS: &[Row] = &[
     Row {
         id: "I10",
         what: "nothing above the high watermark is read, nor above the last stable offset or aborted by who reads what is committed",
-        by: &[Note("the simulator (`sim/src/{check,transfers}.rs`)"), Run("interop/bank.sh")],
+        by: &[
+            Run("interop/chaos_cluster.sh"),
+            Note("the simulator (`sim/src/{check,transfers}.rs`)"),
+            Run("interop/bank.sh"),
+        ],
     },
     Row {
         id: "I11",
         what: "a reader passes nothing over and never goes back by itself",
-        by: &[Note("the simulator (`sim/src/{outcomes,groups}.rs`)"), Run("interop/groups.sh")],
+        by: &[
+            Run("interop/chaos_cluster.sh"),
+            Note("the simulator (`sim/src/{outcomes,groups}.rs`)"),
+            Run("interop/groups.sh"),
+        ],
     },
     Row {
         id: "I12",
         what: "an acknowledged commit of offsets stays",
         by: &[
+            Run("interop/chaos_cluster.sh"),
             Note("the simulator (`sim/src/groups.rs`)"),
             Test("crates/node/tests/groups.rs", "groups_and_offsets_are_there_after_a_restart"),
         ],
@@ -107,6 +117,7 @@ pub(super) const INVARIANTS: &[Row] = &[
         id: "I13",
         what: "a partition has one owner in a group; who has it no more cannot commit for it",
         by: &[
+            Run("interop/chaos_cluster.sh"),
             Note("the simulator (`sim/src/groups.rs`)"),
             Test(
                 "crates/coordinator/src/group/tests/late.rs",
@@ -119,6 +130,7 @@ pub(super) const INVARIANTS: &[Row] = &[
         id: "I14",
         what: "no record of an idempotent producer is stored twice or in another order",
         by: &[
+            Run("interop/chaos_cluster.sh"),
             Note("the simulator (`sim/src/outcomes.rs`)"),
             Test(
                 "crates/client/src/producer/machine/tests/network.rs",
@@ -154,6 +166,10 @@ pub(super) const INVARIANTS: &[Row] = &[
         id: "I17",
         what: "the metadata are the same at the same offset everywhere",
         by: &[
+            Test(
+                "crates/node/tests/snapshots.rs",
+                "one_in_place_of_entries_makes_of_a_running_node_what_the_entries_would_have",
+            ),
             Note("the simulator (`sim/src/replicas.rs`)"),
             Test(
                 "crates/cluster/src/controller/tests.rs",
@@ -173,6 +189,7 @@ pub(super) const INVARIANTS: &[Row] = &[
         id: "I18",
         what: "an acknowledged change of the metadata stays",
         by: &[
+            Note("the simulator (`sim/src/orders.rs`)"),
             Note("the simulator of one node (`sim/src/alone/history.rs`)"),
             Test("crates/cluster/src/controller/tests.rs", "a_new_controller_finishes_what_was_left_over"),
         ],
@@ -190,6 +207,7 @@ pub(super) const INVARIANTS: &[Row] = &[
         id: "I20",
         what: "when all is quiet replicas are the same byte for byte, and files beside the records are what the records give",
         by: &[
+            Run("interop/chaos_cluster.sh"),
             Note("the simulator (`sim/src/replicas.rs`, `alone/rebuilt.rs`)"),
             Test(
                 "crates/cli/tests/program/several.rs",
@@ -243,7 +261,7 @@ pub(super) const INVARIANTS: &[Row] = &[
     Row {
         id: "I25",
         what: "L: after the last fault everything comes back: leaders, in-sync sets, readers at the end",
-        by: &[Note("the simulator, in every seed")],
+        by: &[Run("interop/chaos_cluster.sh"), Note("the simulator, in every seed")],
     },
     Row {
         id: "I26",
