@@ -66,6 +66,11 @@ impl Metadata {
         }
     }
 
+    /// Whether the partitions here are what the image says.
+    pub(crate) fn is_live(&self) -> bool {
+        self.live
+    }
+
     /// Whom to send what is for the controller.
     pub(crate) fn controller_id(&self) -> Option<BrokerId> {
         self.leader.filter(|_| self.live)

@@ -17,8 +17,10 @@ pub(crate) struct Stopping {
 
 impl Node {
     pub(crate) fn begin_to_stop(&mut self, out: &mut Vec<Effect>) {
-        // What could not be recovered may hold anything.
-        let mut stopping = Stopping { restless: BTreeSet::new(), is_whole: self.damaged.is_empty() };
+        // What could not be recovered may hold anything, and so may the logs of a node that does not know yet which are its own: a log that it takes up
+        // later is not told to stop.
+        let is_whole = self.damaged.is_empty() && (self.metadata.is_live() || self.found.is_empty());
+        let mut stopping = Stopping { restless: BTreeSet::new(), is_whole };
         for (key, hosted) in &mut self.hosted {
             hosted.replica.stop(&mut self.ops);
             let log = hosted.replica.log();

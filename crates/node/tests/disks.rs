@@ -370,6 +370,17 @@ fn what_failed_or_found_no_room_is_not_whole() {
 }
 
 #[test]
+fn whoever_stops_before_it_knows_its_logs_left_nothing_whole() {
+    let mut world = World::new();
+    world.create("t", 1);
+    world.produce("t", 1, batch(2, None));
+    world.all_disk();
+    world.begin_restart();
+    world.step(Event::Stopping);
+    assert!(!world.rest.expect("no log is at work").is_whole, "what was found may not be on disk");
+}
+
+#[test]
 fn a_deletion_under_way_is_waited_for() {
     let mut world = World::new();
     world.create("t", 1);

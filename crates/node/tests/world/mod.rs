@@ -132,6 +132,19 @@ impl World {
 
     /// The same with every log that was written, if it has one segment.
     pub(crate) fn restart_with_logs(&mut self) {
+        let logs = self.recovered();
+        self.restart_with(|node| logs.into_iter().for_each(|log| node.adopt(log)));
+    }
+
+    /// The process ends and starts again with these logs, and the engine has told it nothing yet.
+    pub(crate) fn begin_restart(&mut self) {
+        let logs = self.recovered();
+        self.node = Node::new(self.config.clone(), 4, Sabotage::default());
+        logs.into_iter().for_each(|log| self.node.adopt(log));
+        self.disk.clear();
+    }
+
+    fn recovered(&self) -> Vec<Log> {
         let mut logs = Vec::new();
         for (segment, bytes) in self.files.clone() {
             let partition = segment.partition;
@@ -140,7 +153,7 @@ impl World {
             let recovered = Log::recover(partition, directory, LogConfig::default(), &Segment(bytes));
             logs.push(recovered.expect("a good log").0);
         }
-        self.restart_with(|node| logs.into_iter().for_each(|log| node.adopt(log)));
+        logs
     }
 
     pub(crate) fn now(&self) -> Now {
