@@ -433,6 +433,7 @@ pub(super) const FAULTS: &[Row] = &[
         what: "a reassignment, and kills",
         by: &[
             Seeds("operator: replicas on their way"),
+            Seeds("operator: move called off"),
             Test(
                 "crates/cluster/src/controller/tests/partitions.rs",
                 "a_partition_moves_once_its_new_replicas_are_in_sync",

@@ -73,7 +73,11 @@ pub(super) const MISSION: &[Row] = &[
     Row {
         id: "",
         what: "millions of messages and thousands of partitions per second",
-        by: &[Run("bench/run.py"), Note("results in [bench/results](../bench/results)")],
+        by: &[
+            Run("bench/run.py"),
+            Run("bench/cluster.py"),
+            Note("results in [bench/results](../bench/results)"),
+        ],
     },
     Row {
         id: "A cluster",
@@ -120,13 +124,13 @@ pub(super) const MISSION: &[Row] = &[
         what: "only the leader serves; the wrong broker answers \"not a leader for partition\"",
         by: &[
             Test("crates/replica/src/tests/scripts/serving.rs", "who_holds_no_replica_is_not_served"),
-            Run("interop/chaos_cluster.sh"),
+            Run("interop/cluster.sh"),
         ],
     },
     Row {
         id: "",
         what: "another takes over when it fails",
-        by: &[Test(SEVERAL, LOSS_OF_EACH), Run("interop/chaos_cluster.sh")],
+        by: &[Test(SEVERAL, LOSS_OF_EACH), Run("interop/cluster.sh"), Run("bench/cluster.py")],
     },
     Row {
         id: "",
@@ -136,7 +140,7 @@ pub(super) const MISSION: &[Row] = &[
             Test("crates/cli/tests/program/topic.rs", "partitions_are_added_and_never_taken"),
         ],
     },
-    Row { id: "Metadata", what: "can be asked of any broker", by: &[Run("interop/chaos_cluster.sh")] },
+    Row { id: "Metadata", what: "can be asked of any broker", by: &[Run("interop/cluster.sh")] },
     Row {
         id: "",
         what: "clients cache it",
@@ -217,7 +221,12 @@ pub(super) const MISSION: &[Row] = &[
     Row {
         id: "",
         what: "fast",
-        by: &[Run("bench/run.py"), Run("bench/groups.py"), Run("bench/transactions.py")],
+        by: &[
+            Run("bench/run.py"),
+            Run("bench/groups.py"),
+            Run("bench/transactions.py"),
+            Run("bench/cluster.py"),
+        ],
     },
     Row {
         id: "",

@@ -152,7 +152,7 @@ impl<'a> Elections<'a> {
         for topic in self.image.topics() {
             for (at, before) in places(topic) {
                 let Some((after, gone)) = change(topic, before) else { continue };
-                let after = led(after, |id| !gone.out.contains(&id) && is_active(self.image, id));
+                let after = gone.led(before, after, |id| is_active(self.image, id));
                 records.extend(difference(at, before, self.settled(topic, before, after, &gone)));
             }
         }
@@ -208,28 +208,49 @@ struct Gone {
     is_forgotten: bool,
 }
 
+impl Gone {
+    /// Who leads in the end. Whoever only goes still has all records, and is about to be eligible: a last leader that may have lost some does not take its place.
+    fn led(&self, before: &Partition, after: Partition, is_active: impl Fn(BrokerId) -> bool) -> Partition {
+        let takes_part = |id| !self.out.contains(&id) && is_active(id);
+        let mut had_all = before.isr.iter().chain(&before.elr);
+        if had_all.any(|id| self.lost != Some(*id) && after.replicas.contains(id)) {
+            led_by_who_has_all(after, takes_part)
+        } else {
+            led(after, takes_part)
+        }
+    }
+}
+
 /// The broker's key that topics have their default from.
 const MIN_ISR: &str = "min.insync.replicas";
 
 /// A leader who is not in sync any more gives way; where nobody leads, somebody does who can.
-fn led(mut it: Partition, takes_part: impl Fn(BrokerId) -> bool) -> Partition {
+fn led_by_who_has_all(mut it: Partition, takes_part: impl Fn(BrokerId) -> bool) -> Partition {
     if it.leader.is_some_and(|leader| it.isr.contains(&leader)) {
         return it;
     }
-    let first_of = |it: &Partition, set: &[BrokerId]| {
-        it.replicas.iter().copied().find(|id| set.contains(id) && takes_part(*id))
-    };
-    it.leader = first_of(&it, &it.isr);
-    if it.leader.is_some() {
-        return it;
+    let first_of =
+        |set: &[BrokerId]| it.replicas.iter().copied().find(|id| set.contains(id) && takes_part(*id));
+    it.leader = first_of(&it.isr);
+    if it.leader.is_none()
+        && let Some(next) = first_of(&it.elr)
+    {
+        (it.leader, it.isr) = (Some(next), vec![next]);
     }
-    it.leader = first_of(&it, &it.elr);
-    if it.leader.is_none() && it.isr.is_empty() && it.elr.is_empty() && it.last_known_elr.len() == 1 {
-        it.leader = first_of(&it, &it.last_known_elr);
-        it.recovering |= it.leader.is_some();
-    }
-    if let Some(next) = it.leader {
-        it.isr = vec![next];
+    it
+}
+
+/// The same; where all who could have crashed, the last leader does, whatever it has.
+fn led(it: Partition, takes_part: impl Fn(BrokerId) -> bool) -> Partition {
+    let mut it = led_by_who_has_all(it, &takes_part);
+    if let [last] = it.last_known_elr[..]
+        && it.leader.is_none()
+        && it.isr.is_empty()
+        && it.elr.is_empty()
+        && it.replicas.contains(&last)
+        && takes_part(last)
+    {
+        (it.leader, it.isr, it.recovering) = (Some(last), vec![last], true);
     }
     it
 }

@@ -517,6 +517,52 @@ fn who_crashes_as_it_starts_leads_again_where_nobody_else_can() {
     );
 }
 
+/// It has everything, and is eligible as soon as it is out; the one that led before it may have lost records.
+#[test]
+fn who_may_have_lost_records_does_not_lead_in_place_of_one_that_is_only_away() {
+    check_with_three(
+        "create t 1 3 flush.messages=1000 min.insync.replicas=2
+         register 2
+         register 3
+         beat 3
+         beat 1 fence
+         show
+         beat 1
+         show",
+        expect![[r#"
+            create t 1 3 flush.messages=1000 min.insync.replicas=2
+                + topic t
+                + t/0 on 1,2,3 in sync 1,2,3 leader 1
+                + t flush.messages = Some("1000")
+                + t min.insync.replicas = Some("2")
+                t: created, 1 x 3, {"flush.messages": "1000", "min.insync.replicas": "2"}
+            register 2
+                + t/0 change 1 in sync 1,3
+                + broker 2 registers
+                broker epoch 8
+            register 3
+                + t/0 change 2 in sync 1 known 3
+                + broker 3 registers
+                broker epoch 9
+            beat 3
+                + broker 3 is Active
+                Active
+            beat 1 fence
+                + t/0 change 3 in sync nobody eligible 1 known 1 leader nobody in epoch 1
+                + broker 1 is Fenced
+                Fenced
+            show
+                t/0 on 1,2,3 in sync nobody eligible 1 known 1 leader nobody epochs 1.3
+            beat 1
+                + broker 1 is Active
+                + t/0 change 4 in sync 1 eligible nobody known nobody leader 1 in epoch 2
+                Active
+            show
+                t/0 on 1,2,3 in sync 1 leader 1 epochs 2.4
+        "#]],
+    );
+}
+
 /// The process that crashed may have said before the change that it has what was not on its disk.
 #[test]
 fn a_topic_that_was_relaxed_under_a_process_counts_as_such_when_that_crashes() {
