@@ -51,7 +51,7 @@ pub(crate) fn write() -> Result<()> {
 
 /// The committed page against the tables and the sources; figures may be those of an earlier day, and only their names count.
 pub(crate) fn check() -> Result<()> {
-    let committed = fs::read_to_string(root().join("docs/TESTING.md")).context("docs/TESTING.md")?;
+    let committed = read("docs/TESTING.md")?;
     let figures = figures_of(&committed);
     ensure!(
         committed == page(&figures)?,
@@ -121,7 +121,7 @@ fn one_shown(by: &By, counts: &BTreeMap<String, u64>) -> Result<String> {
             Ok(format!("“{name}” {}", with_commas(*times)))
         }
         By::Test(file, function) => {
-            let source = fs::read_to_string(root().join(file)).with_context(|| (*file).to_owned())?;
+            let source = read(file)?;
             ensure!(source.contains(&format!("fn {function}(")), "{file} has no test {function}");
             Ok(format!("`{file}`: `{function}`"))
         }

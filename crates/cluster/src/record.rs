@@ -174,6 +174,25 @@ pub struct PartitionChange {
     pub recovering: Option<bool>,
 }
 
+impl PartitionChange {
+    /// All stays as it was.
+    pub fn nothing(partition: TopicPartition, partition_epoch: PartitionEpoch) -> Self {
+        Self {
+            partition,
+            partition_epoch,
+            leader: None,
+            leader_epoch: None,
+            isr: None,
+            replicas: None,
+            adding: None,
+            removing: None,
+            elr: None,
+            last_known_elr: None,
+            recovering: None,
+        }
+    }
+}
+
 /// What a config belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum ConfigResource {

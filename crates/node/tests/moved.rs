@@ -36,17 +36,9 @@ use Step::{Away, Back, Live, Registered};
 
 fn moved(epoch: i32, to: &[BrokerId]) -> Record {
     Record::PartitionChange(PartitionChange {
-        partition: PARTITION,
-        partition_epoch: PartitionEpoch(epoch),
-        leader: None,
-        leader_epoch: None,
         isr: Some(to.to_vec()),
         replicas: Some(to.to_vec()),
-        adding: None,
-        removing: None,
-        elr: None,
-        last_known_elr: None,
-        recovering: None,
+        ..PartitionChange::nothing(PARTITION, PartitionEpoch(epoch))
     })
 }
 

@@ -141,17 +141,11 @@ impl Script {
         let before = self.world.node.image().partition(partition).expect("it is there");
         let follower = if leader == BrokerId(1) { OTHER } else { BrokerId(1) };
         let change = PartitionChange {
-            partition,
-            partition_epoch: PartitionEpoch(before.partition_epoch.0 + 1),
             leader: Some(Some(leader)),
             leader_epoch: Some(LeaderEpoch(before.leader_epoch.0 + 1)),
             isr: Some(vec![leader, follower]),
             replicas: Some(vec![BrokerId(1), BrokerId(2), BrokerId(3)]),
-            adding: None,
-            removing: None,
-            elr: None,
-            last_known_elr: None,
-            recovering: None,
+            ..PartitionChange::nothing(partition, PartitionEpoch(before.partition_epoch.0 + 1))
         };
         // Each by a controller of its own: a new proposer begins to count again.
         self.epoch += 1;

@@ -44,7 +44,6 @@ impl Controller {
 
     /// Where fewer have to be in sync from now on, records are committed again that those who are eligible do not have.
     fn eligible_after(&self, changes: &[Record]) -> Vec<Record> {
-        let mut after = self.image.clone();
         let mut topics = BTreeSet::new();
         for change in changes {
             let Record::Config { resource, key, .. } = change else { continue };
@@ -58,6 +57,7 @@ impl Controller {
         if topics.is_empty() {
             return Vec::new();
         }
+        let mut after = self.image.clone();
         after.apply_entry(self.appended() + 1, self.image.epoch(), changes).expect("they were decided on");
         Elections::new(&after, &self.config.given)
             .settle(topics.iter().filter_map(|id| Some(&**after.topic(*id)?)))

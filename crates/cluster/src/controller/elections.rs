@@ -52,7 +52,9 @@ impl<'a> Elections<'a> {
             if !before.isr.iter().any(|id| ids.contains(id)) {
                 return None;
             }
-            let after = Partition { isr: without(&before.isr, ids), ..before.clone() };
+            // Those who only go still have everything: before they are back, nobody leads who may lack records.
+            let elr = before.isr.iter().filter(|id| ids.contains(id)).chain(&before.elr).copied().collect();
+            let after = Partition { isr: without(&before.isr, ids), elr, ..before.clone() };
             Some((after, Gone { out: ids.clone(), ..Gone::default() }))
         })
     }
@@ -152,7 +154,7 @@ impl<'a> Elections<'a> {
         for topic in self.image.topics() {
             for (at, before) in places(topic) {
                 let Some((after, gone)) = change(topic, before) else { continue };
-                let after = gone.led(before, after, |id| is_active(self.image, id));
+                let after = led(after, |id| !gone.out.contains(&id) && is_active(self.image, id));
                 records.extend(difference(at, before, self.settled(topic, before, after, &gone)));
             }
         }
@@ -208,49 +210,29 @@ struct Gone {
     is_forgotten: bool,
 }
 
-impl Gone {
-    /// Who leads in the end. Whoever only goes still has all records, and is about to be eligible: a last leader that may have lost some does not take its place.
-    fn led(&self, before: &Partition, after: Partition, is_active: impl Fn(BrokerId) -> bool) -> Partition {
-        let takes_part = |id| !self.out.contains(&id) && is_active(id);
-        let mut had_all = before.isr.iter().chain(&before.elr);
-        if had_all.any(|id| self.lost != Some(*id) && after.replicas.contains(id)) {
-            led_by_who_has_all(after, takes_part)
-        } else {
-            led(after, takes_part)
-        }
-    }
-}
-
 /// The broker's key that topics have their default from.
 const MIN_ISR: &str = "min.insync.replicas";
 
-/// A leader who is not in sync any more gives way; where nobody leads, somebody does who can.
-fn led_by_who_has_all(mut it: Partition, takes_part: impl Fn(BrokerId) -> bool) -> Partition {
+/// A leader who is not in sync any more gives way; where nobody leads, somebody does who can. Where nobody is left who has everything, the last leader can,
+/// whatever it has.
+fn led(mut it: Partition, takes_part: impl Fn(BrokerId) -> bool) -> Partition {
     if it.leader.is_some_and(|leader| it.isr.contains(&leader)) {
         return it;
     }
-    let first_of =
-        |set: &[BrokerId]| it.replicas.iter().copied().find(|id| set.contains(id) && takes_part(*id));
-    it.leader = first_of(&it.isr);
-    if it.leader.is_none()
-        && let Some(next) = first_of(&it.elr)
-    {
-        (it.leader, it.isr) = (Some(next), vec![next]);
+    let first_of = |it: &Partition, set: &[BrokerId]| {
+        it.replicas.iter().copied().find(|id| set.contains(id) && takes_part(*id))
+    };
+    it.leader = first_of(&it, &it.isr);
+    if it.leader.is_some() {
+        return it;
     }
-    it
-}
-
-/// The same; where all who could have crashed, the last leader does, whatever it has.
-fn led(it: Partition, takes_part: impl Fn(BrokerId) -> bool) -> Partition {
-    let mut it = led_by_who_has_all(it, &takes_part);
-    if let [last] = it.last_known_elr[..]
-        && it.leader.is_none()
-        && it.isr.is_empty()
-        && it.elr.is_empty()
-        && it.replicas.contains(&last)
-        && takes_part(last)
-    {
-        (it.leader, it.isr, it.recovering) = (Some(last), vec![last], true);
+    it.leader = first_of(&it, &it.elr);
+    if it.leader.is_none() && it.isr.is_empty() && it.elr.is_empty() && it.last_known_elr.len() == 1 {
+        it.leader = first_of(&it, &it.last_known_elr);
+        it.recovering |= it.leader.is_some();
+    }
+    if let Some(next) = it.leader {
+        it.isr = vec![next];
     }
     it
 }
@@ -281,19 +263,7 @@ fn difference(at: TopicPartition, before: &Partition, after: Partition) -> Optio
         last_known_elr: changed(&before.last_known_elr, after.last_known_elr),
         recovering: (before.recovering != after.recovering).then_some(after.recovering),
     };
-    let nothing = PartitionChange {
-        partition: at,
-        partition_epoch: change.partition_epoch,
-        leader: None,
-        leader_epoch: None,
-        isr: None,
-        replicas: None,
-        adding: None,
-        removing: None,
-        elr: None,
-        last_known_elr: None,
-        recovering: None,
-    };
+    let nothing = PartitionChange::nothing(at, change.partition_epoch);
     (change != nothing).then_some(Record::PartitionChange(change))
 }
 

@@ -25,19 +25,7 @@ fn partition(number: u128, index: i32, replicas: &[i32], isr: &[i32], leader: Op
 }
 
 fn change(number: u128, index: i32, partition_epoch: i32) -> PartitionChange {
-    PartitionChange {
-        partition: at(number, index),
-        partition_epoch: PartitionEpoch(partition_epoch),
-        leader: None,
-        leader_epoch: None,
-        isr: None,
-        replicas: None,
-        adding: None,
-        removing: None,
-        elr: None,
-        last_known_elr: None,
-        recovering: None,
-    }
+    PartitionChange::nothing(at(number, index), PartitionEpoch(partition_epoch))
 }
 
 fn named(name: &str, number: u128) -> Record {

@@ -165,17 +165,13 @@ fn an_unknown_type_is_refused_loudly() {
 #[test]
 fn the_bytes_of_a_record_stay_as_they_are() {
     let change = Record::PartitionChange(PartitionChange {
-        partition: TopicPartition { topic: TopicId(Uuid::from_u128(0xabcd)), partition: PartitionIndex(300) },
-        partition_epoch: PartitionEpoch(5),
         leader: Some(None),
         leader_epoch: Some(LeaderEpoch(2)),
         isr: Some(vec![BrokerId(1)]),
-        replicas: None,
-        adding: None,
-        removing: None,
-        elr: None,
-        last_known_elr: None,
-        recovering: None,
+        ..PartitionChange::nothing(
+            TopicPartition { topic: TopicId(Uuid::from_u128(0xabcd)), partition: PartitionIndex(300) },
+            PartitionEpoch(5),
+        )
     });
     let records = [change];
     expect![

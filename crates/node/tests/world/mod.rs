@@ -207,17 +207,11 @@ impl World {
         let (other, epoch) = (BrokerId(2), ControllerEpoch(2));
         let before = self.node.image().partition(partition).expect("it is there");
         let change = PartitionChange {
-            partition,
-            partition_epoch: PartitionEpoch(before.partition_epoch.0 + 1),
             leader: Some(Some(other)),
             leader_epoch: Some(LeaderEpoch(before.leader_epoch.0 + 1)),
             isr: Some(vec![other]),
             replicas: Some(vec![other]),
-            adding: None,
-            removing: None,
-            elr: None,
-            last_known_elr: None,
-            recovering: None,
+            ..PartitionChange::nothing(partition, PartitionEpoch(before.partition_epoch.0 + 1))
         };
         self.decides(other, epoch, Record::PartitionChange(change));
         self.all_disk();
