@@ -211,7 +211,11 @@ fn run(configs: Vec<Config>, data_dirs: &str, began: Instant) -> Result<()> {
     for address in servers.iter().filter_map(Server::metrics_address) {
         announce(&format!("metrics on http://{address}/metrics"));
     }
-    announce(&format!("ready in {} ms", began.elapsed().as_millis()));
+    let started_ms = began.elapsed().as_millis();
+    announce(&format!("ready in {started_ms} ms"));
+    // Whoever reads this may ask it to stop: from here on a stop is one in order.
+    let addresses: Vec<_> = servers.iter().flat_map(Server::addresses).collect();
+    tracing::info!(?addresses, data_dirs, started_ms, "serving");
     runtime.block_on(async {
         let failure = tokio::select! {
             () = stops.any() => None,

@@ -136,7 +136,6 @@ impl Server {
         mut config: Config,
         tell_node_address: impl FnOnce(SocketAddr),
     ) -> Result<Self, StartError> {
-        let began = Instant::now();
         // Taken first: an address that is taken by somebody else is known at once.
         let mut doors = Doors::take(&config)?;
         let metrics_listener =
@@ -241,7 +240,6 @@ impl Server {
         }
         later.listen()?;
         shared.inboxes[0].deliver(&mut vec![Mail::Open]);
-        tracing::info!(addresses = ?server.addresses, data_dirs = ?shared.config.data_dirs, started_ms = began.elapsed().as_millis() as u64, "serving");
         Ok(server)
     }
 
