@@ -33,6 +33,8 @@ const ANSWER_SIZE_MAX: u32 = 512 << 20;
 const READS_IN_A_ROW_MAX: usize = 16;
 /// Parts handed to one write call.
 const WRITE_PARTS_MAX: usize = 64;
+/// How often Kafka's brokers let somebody show again who they are; a little more, as clocks differ.
+const PROOF_INTERVAL_MIN: Duration = Duration::from_millis(1_005);
 /// How a complaint of TLS begins. Read as a length it would be 352 MB, which no greeting of a broker has.
 const TLS_ALERT: [u8; 2] = [0x15, 0x03];
 
@@ -165,11 +167,14 @@ impl Connection {
         self.state.lock().proof_due.is_some_and(|due| due <= Instant::now())
     }
 
-    /// The broker knows who we are, for so long or, if that is nothing, for ever (KIP-368).
-    pub(crate) fn proven(&self, lifetime: Duration) {
+    /// The broker knows who we are, for so long or, if that is nothing, for ever (KIP-368). `begun_at`: when it had certainly heard that we begin to show it.
+    pub(crate) fn proven(&self, lifetime: Duration, begun_at: Instant) {
+        let mut state = self.state.lock();
+        let was_known = state.proof_due.is_some();
         // Before the session ends, by as much as a message may take on its way.
         let due = (!lifetime.is_zero()).then(|| Instant::now() + lifetime * 4 / 5);
-        self.state.lock().proof_due = due;
+        // Kafka's brokers refuse, for good, whoever shows it again twice within a second. Who asks on when the session is over only loses the connection.
+        state.proof_due = due.map(|due| if was_known { due.max(begun_at + PROOF_INTERVAL_MIN) } else { due });
     }
 
     /// What the broker said that it serves.

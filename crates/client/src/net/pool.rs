@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use klamm_model::{BrokerId, ErrorCode};
 use klamm_wire::{
@@ -354,6 +354,7 @@ async fn show(connection: &Connection, sasl: &Sasl, timeout: Duration) -> Result
     let request = Request::SaslHandshake(SaslHandshakeRequest { mechanism: mechanism.to_owned() });
     let answer = answer_to(|answer| connection.ask(&request, i16::MAX, timeout_ms, answer)).await?;
     let answer = answer!(answer, SaslHandshake);
+    let begun_at = Instant::now();
     match ErrorCode::told(answer.error_code) {
         ErrorCode::None => {}
         ErrorCode::UnsupportedSaslMechanism => {
@@ -378,7 +379,7 @@ async fn show(connection: &Connection, sasl: &Sasl, timeout: Duration) -> Result
             Some(next) => (exchange, message) = next,
             None => {
                 let lifetime_ms = u64::try_from(answer.session_lifetime_ms).unwrap_or(0);
-                connection.proven(Duration::from_millis(lifetime_ms));
+                connection.proven(Duration::from_millis(lifetime_ms), begun_at);
                 return Ok(());
             }
         }
