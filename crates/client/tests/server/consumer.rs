@@ -13,6 +13,7 @@ use klamm_client::{
 };
 use klamm_model::{Offset, Timestamp};
 
+use crate::admin::until;
 use crate::with_topic;
 
 /// Writes ten records to each partition: their values are their numbers, their times the numbers from 1000 on.
@@ -126,6 +127,12 @@ fn a_subscription_finds_topics_and_partitions_that_come_later() {
             let new = NewTopic { name: later.clone(), partition_count: Some(1), ..NewTopic::default() };
             admin.create_topic(&new, Change::Make).await.expect("created");
             admin.create_partitions(&later, 2, Change::Make).await.expect("added");
+            // Kafka's controller answers before the broker knows.
+            until(
+                async || admin.list_topics().await,
+                |topics| topics.get(&*later).is_some_and(|it| it.partitions.len() == 2),
+            )
+            .await;
             client.topic(&later, Duration::from_secs(10)).await.expect("there");
             write_ten(&client, &later, 2).await;
             let mut records = consumer.records();
