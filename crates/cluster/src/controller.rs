@@ -117,6 +117,7 @@ impl Controller {
             Command::RegisterBroker(it) => self.register_broker(it),
             Command::Heartbeat(it) => self.heartbeat(now, it),
             Command::AlterPartitions(it) => self.alter_partitions(it),
+            Command::ReplicasOffline(it) => self.replicas_offline(it),
             Command::AllocateProducerIds(it) => self.allocate_producer_ids(it),
             Command::AlterConfigs(it) => self.alter_configs(it),
             Command::CreatePartitions(it) => self.create_partitions(it),

@@ -3,8 +3,8 @@
 //! A clone is a few counted pointers, whatever the cluster's size, and never changes afterwards: whoever holds one reads a consistent cluster without a lock. A
 //! change copies only the path to what it changes. Equal records in equal order give equal images on every node; nothing else goes in.
 //!
-//! Invariants: a partition's leader, if any, is in its in-sync set; the in-sync set and those eligible beside it have nobody in common and are within the
-//! replicas, and so is what a reassignment adds and removes; a topic's partitions are numbered without gaps; a name belongs to one topic.
+//! Invariants: a partition's leader, if any, is in its in-sync set; the in-sync set and those eligible beside it have nobody in common, nobody whose log cannot
+//! be used, and are within the replicas, and so is what a reassignment adds and removes; a topic's partitions are numbered without gaps; a name belongs to one topic.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -141,6 +141,8 @@ pub struct Partition {
     pub adding: Vec<BrokerId>,
     /// Which of the replicas are to go by it.
     pub removing: Vec<BrokerId>,
+    /// Whose logs cannot be used, by what their brokers say, until another process of theirs comes: a data directory has failed, or the log is damaged.
+    pub offline: Vec<BrokerId>,
 }
 
 impl Partition {

@@ -172,6 +172,8 @@ pub struct PartitionChange {
     pub last_known_elr: Option<Vec<BrokerId>>,
     /// Whether a leader was elected that may lack committed records, and not everybody follows it yet.
     pub recovering: Option<bool>,
+    /// Whose logs cannot be used.
+    pub offline: Option<Vec<BrokerId>>,
 }
 
 impl PartitionChange {
@@ -189,6 +191,7 @@ impl PartitionChange {
             elr: None,
             last_known_elr: None,
             recovering: None,
+            offline: None,
         }
     }
 }
@@ -315,7 +318,7 @@ impl Record {
                 out.brokers(isr);
                 out.option(*leader, |out, leader| out.number(leader.0));
             }),
-            Self::PartitionChange(it) => out.record(8, 2, |out| {
+            Self::PartitionChange(it) => out.record(8, 3, |out| {
                 out.partition(it.partition);
                 out.number(it.partition_epoch.0);
                 out.option(it.leader, |out, leader| out.option(leader, |out, leader| out.number(leader.0)));
@@ -327,6 +330,7 @@ impl Record {
                 out.option(it.elr.as_deref(), Writer::brokers);
                 out.option(it.last_known_elr.as_deref(), Writer::brokers);
                 out.option(it.recovering, |out, it| out.byte(it.into()));
+                out.option(it.offline.as_deref(), Writer::brokers);
             }),
             Self::Config { resource, key, value } => out.record(9, 0, |out| {
                 out.resource(*resource);
@@ -388,6 +392,8 @@ impl Record {
                 elr: fields.added_option(|fields| fields.list(Reader::broker))?,
                 last_known_elr: fields.added_option(|fields| fields.list(Reader::broker))?,
                 recovering: fields.added_option(Reader::flag)?,
+                // Since version 3.
+                offline: fields.added_option(|fields| fields.list(Reader::broker))?,
             }),
             9 => Self::Config {
                 resource: fields.resource()?,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use klamm_cluster::controller::{
     AllocateProducerIds, AlterPartitionError, AlterPartitions, Command, CreateTopics, Heartbeat,
-    IsrProposal as ProposedIsr, Layout, NewTopic, Register, RegisterError, Reply as Decided,
+    IsrProposal as ProposedIsr, Layout, NewTopic, OfflineReplicas, Register, RegisterError, Reply as Decided,
 };
 use klamm_cluster::record::{BrokerState, Listener, RegisterBroker};
 use klamm_coordinator::{RequestId, record::Partitions, transaction::MarkersId};
@@ -51,6 +51,7 @@ pub(crate) enum Own {
     AlterPartition {
         proposals: Vec<(TopicPartition, IsrProposal)>,
     },
+    ReplicasOffline,
     ProducerIds,
     /// A topic for coordinators' records, that clients wait for.
     InternalTopic(Kind),
@@ -74,6 +75,7 @@ impl Own {
             Self::Register
             | Self::Heartbeat
             | Self::AlterPartition { .. }
+            | Self::ReplicasOffline
             | Self::ProducerIds
             | Self::InternalTopic(_) => None,
         }
@@ -294,6 +296,7 @@ impl Node {
                 }
             }
             Own::AlterPartition { proposals } => self.isr_answered(now, &proposals, reply.as_ref(), out),
+            Own::ReplicasOffline => self.offline_replicas.told(now.tick),
             Own::ProducerIds => {
                 let block = match reply {
                     Some(Decided::AllocateProducerIds(Ok(block))) => Some(block),
@@ -355,6 +358,18 @@ impl Node {
             wants_shutdown: self.membership.wants_shutdown(),
         });
         self.call(now, &command, Own::Heartbeat, out);
+    }
+
+    pub(crate) fn call_replicas_offline(
+        &mut self,
+        now: Now,
+        epoch: BrokerEpoch,
+        partitions: Vec<TopicPartition>,
+        out: &mut Vec<Effect>,
+    ) {
+        let broker = self.config.broker_id;
+        let command = Command::ReplicasOffline(OfflineReplicas { broker, broker_epoch: epoch, partitions });
+        self.call(now, &command, Own::ReplicasOffline, out);
     }
 
     pub(crate) fn ask_producer_ids(&mut self, now: Now, out: &mut Vec<Effect>) {
@@ -422,6 +437,8 @@ impl Node {
                 && let Some(key) = self.isr_due.pop_first()
             {
                 let Some(hosted) = self.hosted.get_mut(&key) else { continue };
+                let is_offline = |id| image.partition(key).is_some_and(|it| it.offline.contains(&id));
+                let may_join = |it: &IsrMember| !is_offline(it.id) && may_join(it);
                 proposals
                     .extend(hosted.replica.isr_proposal(now.tick, may_join).map(|proposal| (key, proposal)));
             }

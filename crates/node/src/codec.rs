@@ -4,8 +4,8 @@ use klamm_cluster::config::{ConfigKey, Layers, TOPIC_CONFIGS};
 use klamm_cluster::controller::{
     AllocateProducerIds, AlterPartitionError, AlterPartitions, ByTopic, Command, CreateTopicError,
     CreateTopics, CreatedTopic, DeleteTopicError, DeleteTopics, Heartbeat, HeartbeatAnswer, IsrProposal,
-    Layout, NamedEntity, NewTopic, PartitionAnswer, ProducerIdBlock, Register, RegisterError,
-    Reply as Decided, StaleBroker, TopicRef,
+    Layout, NamedEntity, NewTopic, OfflineReplicas, PartitionAnswer, ProducerIdBlock, Register,
+    RegisterError, Reply as Decided, StaleBroker, TopicRef,
 };
 use klamm_cluster::record::{BrokerState, Listener, RegisterBroker};
 use klamm_model::{
@@ -14,11 +14,13 @@ use klamm_model::{
 };
 use klamm_wire::{
     AllocateProducerIdsRequest, AllocateProducerIdsResponse, AlterPartitionRequest, AlterPartitionResponse,
-    BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerRegistrationRequest, BrokerRegistrationResponse,
-    CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
-    DescribeQuorumResponse, ListPartitionReassignmentsResponse, Request, Response, UnregisterBrokerResponse,
-    alter_partition, broker_registration, create_topics, delete_topics,
+    AssignReplicasToDirsRequest, AssignReplicasToDirsResponse, BrokerHeartbeatRequest,
+    BrokerHeartbeatResponse, BrokerRegistrationRequest, BrokerRegistrationResponse, CreateTopicsRequest,
+    CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse, DescribeQuorumResponse,
+    ListPartitionReassignmentsResponse, Request, Response, UnregisterBrokerResponse, alter_partition,
+    assign_replicas_to_dirs, broker_registration, create_topics, delete_topics,
 };
+use uuid::Uuid;
 
 use crate::errors::ToCode;
 use crate::reads::configs::{source_number, topic_value};
@@ -46,6 +48,7 @@ pub(crate) enum Shape {
     Registration,
     Heartbeat,
     AlterPartition,
+    ReplicasOffline,
     ProducerIds,
     AlterConfigs(configs::Asked),
 }
@@ -78,6 +81,7 @@ impl Shape {
             Request::BrokerRegistration(_) => Self::Registration,
             Request::BrokerHeartbeat(_) => Self::Heartbeat,
             Request::AlterPartition(_) => Self::AlterPartition,
+            Request::AssignReplicasToDirs(_) => Self::ReplicasOffline,
             Request::AllocateProducerIds(_) => Self::ProducerIds,
             Request::AlterConfigs(it) => Self::AlterConfigs(configs::Asked::all(it)),
             Request::IncrementalAlterConfigs(it) => Self::AlterConfigs(configs::Asked::some(it)),
@@ -98,7 +102,11 @@ impl Shape {
             | Self::AlterQuotas { .. }
             | Self::AlterConfigs(_)
             | Self::DescribeQuorum => true,
-            Self::Registration | Self::Heartbeat | Self::AlterPartition | Self::ProducerIds => false,
+            Self::Registration
+            | Self::Heartbeat
+            | Self::AlterPartition
+            | Self::ReplicasOffline
+            | Self::ProducerIds => false,
         }
     }
 
@@ -156,6 +164,10 @@ impl Shape {
             Self::AlterPartition => {
                 Response::AlterPartition(AlterPartitionResponse { error_code, ..Default::default() })
             }
+            Self::ReplicasOffline => Response::AssignReplicasToDirs(AssignReplicasToDirsResponse {
+                error_code,
+                ..Default::default()
+            }),
             Self::ProducerIds => Response::AllocateProducerIds(AllocateProducerIdsResponse {
                 error_code,
                 ..Default::default()
@@ -219,6 +231,8 @@ impl Shape {
             Decided::Heartbeat(Err(error)) => self.failed(error.code()),
             Decided::AlterPartitions(Ok(partitions)) => Response::AlterPartition(altered(partitions)),
             Decided::AlterPartitions(Err(error)) => self.failed(error.code()),
+            Decided::ReplicasOffline(Ok(())) => self.failed(ErrorCode::None),
+            Decided::ReplicasOffline(Err(error)) => self.failed(error.code()),
             Decided::AllocateProducerIds(Ok(block)) => {
                 Response::AllocateProducerIds(AllocateProducerIdsResponse {
                     producer_id_start: block.first.0,
@@ -372,6 +386,7 @@ pub(crate) fn command_of(request: &Request, version: i16) -> Result<Command, Err
             wants_shutdown: it.want_shut_down,
         }),
         Request::AlterPartition(it) => Command::AlterPartitions(alter_partitions(it)),
+        Request::AssignReplicasToDirs(it) => Command::ReplicasOffline(replicas_offline(it)?),
         Request::AllocateProducerIds(it) => Command::AllocateProducerIds(AllocateProducerIds {
             broker: BrokerId(it.broker_id),
             broker_epoch: BrokerEpoch(it.broker_epoch),
@@ -457,6 +472,39 @@ fn alter_partitions(request: &AlterPartitionRequest) -> AlterPartitions {
     }
 }
 
+/// The directory of replicas whose own cannot be used (KIP-858). There is no other to tell of: which replica is in which directory is its broker's own business.
+const LOST: Uuid = Uuid::from_u128(1);
+
+fn replicas_offline(request: &AssignReplicasToDirsRequest) -> Result<OfflineReplicas, ErrorCode> {
+    if request.directories.iter().any(|it| it.id != LOST) {
+        return Err(ErrorCode::InvalidRequest);
+    }
+    let of_topic = |topic: &assign_replicas_to_dirs::RequestTopicData| {
+        let id = topic.topic_id;
+        let key = |index| TopicPartition { topic: id, partition: PartitionIndex(index) };
+        topic.partitions.iter().map(|it| key(it.partition_index)).collect::<Vec<_>>()
+    };
+    let topics = request.directories.iter().flat_map(|it| &it.topics);
+    Ok(OfflineReplicas {
+        broker: BrokerId(request.broker_id),
+        broker_epoch: BrokerEpoch(request.broker_epoch),
+        partitions: topics.flat_map(of_topic).collect(),
+    })
+}
+
+fn offline_request(command: &OfflineReplicas) -> AssignReplicasToDirsRequest {
+    let topic = |key: &TopicPartition| assign_replicas_to_dirs::RequestTopicData {
+        topic_id: key.topic,
+        partitions: vec![assign_replicas_to_dirs::RequestPartitionData { partition_index: key.partition.0 }],
+    };
+    let topics = command.partitions.iter().map(topic).collect();
+    AssignReplicasToDirsRequest {
+        broker_id: command.broker.0,
+        broker_epoch: command.broker_epoch.0,
+        directories: vec![assign_replicas_to_dirs::RequestDirectoryData { id: LOST, topics }],
+    }
+}
+
 fn altered(
     partitions: Vec<(TopicPartition, Result<PartitionAnswer, AlterPartitionError>)>,
 ) -> AlterPartitionResponse {
@@ -504,6 +552,7 @@ pub(crate) fn request_of(command: &Command) -> (Request, i16) {
             1,
         ),
         Command::AlterPartitions(it) => (Request::AlterPartition(alter_request(it)), 3),
+        Command::ReplicasOffline(it) => (Request::AssignReplicasToDirs(offline_request(it)), 0),
         Command::AllocateProducerIds(it) => (
             Request::AllocateProducerIds(AllocateProducerIdsRequest {
                 broker_id: it.broker.0,
@@ -626,6 +675,7 @@ pub(crate) fn reply_of(response: Response) -> Option<Decided> {
             may_shut_down: it.should_shut_down,
         })),
         Response::AlterPartition(it) => altered_reply(it)?,
+        Response::AssignReplicasToDirs(it) if it.error_code == 0 => Decided::ReplicasOffline(Ok(())),
         Response::AllocateProducerIds(it) if it.error_code == 0 => {
             Decided::AllocateProducerIds(Ok(ProducerIdBlock {
                 first: ProducerId::from_wire(it.producer_id_start)?,

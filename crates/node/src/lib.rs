@@ -22,6 +22,7 @@ mod membership;
 mod metadata;
 mod mover;
 mod node;
+mod offline;
 mod partitions;
 mod pipeline;
 mod prepare;

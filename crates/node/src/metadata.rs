@@ -221,6 +221,7 @@ impl Node {
 
     fn controller_changed(&mut self, now: Now, out: &mut Vec<Effect>) {
         self.give_up_earlier_controllers(now, out);
+        self.offline_replicas.changed();
         self.membership.controller_changed(now.tick);
     }
 
@@ -339,6 +340,7 @@ impl Node {
         }
         if changes.brokers.contains(&self.config.broker_id) && self.my_epoch().is_some() {
             self.leave_what_moved(out);
+            self.offline_replicas.changed();
         }
         for key in &changes.partitions {
             self.apply_partition(now, *key, out);

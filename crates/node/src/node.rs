@@ -35,6 +35,7 @@ use crate::{
     membership::Membership,
     metadata::Metadata,
     mover::Mover,
+    offline::OfflineReplicas,
     partitions::layers,
     report::Counters,
     rules::TopicRules,
@@ -90,7 +91,8 @@ pub struct Node {
     /// Partitions whose logs on this disk could not be recovered; they stay offline here.
     pub(crate) damaged: BTreeSet<TopicPartition>,
     /// Partitions whose logs here cannot be used: those that are damaged, and those that have failed.
-    offline: Arc<BTreeSet<TopicPartition>>,
+    pub(crate) offline: Arc<BTreeSet<TopicPartition>>,
+    pub(crate) offline_replicas: OfflineReplicas,
     /// Directories, by topic name and partition, whose deletion is under way; a new partition of that name has to wait.
     pub(crate) leaving: BTreeMap<(Arc<str>, PartitionIndex), BTreeSet<TopicPartition>>,
     /// Directories that are free again.
@@ -143,6 +145,7 @@ impl Node {
             found: BTreeMap::new(),
             damaged: BTreeSet::new(),
             offline: Arc::default(),
+            offline_replicas: OfflineReplicas::default(),
             leaving: BTreeMap::new(),
             freed: Vec::new(),
             unclaimed: BTreeSet::new(),
@@ -183,6 +186,7 @@ impl Node {
     /// Clients are told from now on.
     pub(crate) fn goes_offline(&mut self, partition: TopicPartition) {
         Arc::make_mut(&mut self.offline).insert(partition);
+        self.offline_replicas.changed();
         self.view_is_stale = true;
     }
 
@@ -289,6 +293,7 @@ impl Node {
             self.removals.first().map(|(at, _)| *at),
             // Without a controller there is nobody to show a sign of life to; a new one is told of by an event.
             self.membership.next_wake().filter(|_| self.metadata.controller_id().is_some()),
+            self.offline_replicas.next_wake().filter(|_| self.metadata.controller_id().is_some()),
             self.metadata.next_wake(),
             self.followers.next_wake(self.my_epoch().is_some()),
             self.coordinators.next_wake(),
@@ -515,6 +520,7 @@ impl Node {
         }
         self.feeds_time(now, out);
         self.time_out_deletes(now, out);
+        self.tell_offline_replicas(now, out);
         self.membership_time(now, out);
         self.controller_time(now, out);
         self.offer_snapshot_if_due(now, out);

@@ -188,6 +188,9 @@ impl Node {
         }
         let Some(hosted) = self.hosted.get_mut(&key) else { return };
         hosted.replica_count = partition.replicas.len();
+        if hosted.replica.log().has_failed() {
+            return self.stay_offline(key, &state, out);
+        }
         let became = if state.leader == Some(me) {
             if !matches!(hosted.replica.role(), Role::Leader { .. }) {
                 hosted.begin_to_stamp(now.wall);
@@ -210,6 +213,16 @@ impl Node {
             Err(error) => {
                 tracing::error!(partition = %key, topic = %topic.name, %error, "this broker can't take its part");
             }
+        }
+    }
+
+    /// The partition has changed, and the log here cannot be used: whoever leads now, it is not this replica, though it may have been.
+    fn stay_offline(&mut self, key: TopicPartition, state: &PartitionState, out: &mut Vec<Effect>) {
+        if state.leader != Some(self.config.broker_id)
+            && let Some(hosted) = self.hosted.get_mut(&key)
+        {
+            let progress = hosted.replica.become_offline();
+            self.progressed(key, &progress, out);
         }
     }
 

@@ -276,7 +276,7 @@ fn metadata_topic(view: &View, topic: &Topic, version: i16, operations: i32) -> 
     }
 }
 
-/// Who serves a partition. A log that has failed here serves nobody, though the metadata still count on this broker.
+/// Who serves a partition. A log that has failed here serves nobody, though the metadata may still count on this broker.
 struct Standing {
     leader_id: i32,
     error: ErrorCode,
@@ -287,7 +287,7 @@ impl Standing {
     fn of(view: &View, topic: TopicId, index: usize, partition: &Partition) -> Self {
         let key = TopicPartition { topic, partition: PartitionIndex(index as i32) };
         let is_offline_here = view.offline.contains(&key);
-        let has_failed = |id: BrokerId| is_offline_here && id == view.me;
+        let has_failed = |id: BrokerId| is_offline_here && id == view.me || partition.offline.contains(&id);
         let is_live = |id| view.image.broker(id).is_some_and(|broker| broker.state != BrokerState::Fenced);
         let leader = partition.leader.filter(|id| !has_failed(*id));
         let offline = partition.replicas.iter().filter(|id| !is_live(**id) || has_failed(**id));

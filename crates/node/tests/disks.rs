@@ -2,13 +2,18 @@
 
 mod world;
 
+use klamm_cluster::record::{PartitionChange, Record};
 use klamm_log::{DiskAction, DiskError, Done, LogDir, MoveStep, Space};
-use klamm_model::{BatchBuilder, ErrorCode, Seal, Timestamp};
-use klamm_node::{Event, Reply};
+use klamm_model::{
+    BatchBuilder, BrokerId, ControllerEpoch, ErrorCode, LeaderEpoch, PartitionEpoch, PartitionIndex, Seal,
+    Timestamp, TopicId, TopicPartition,
+};
+use klamm_node::{Event, PeerFailure, Reply};
 use klamm_wire::{
-    AlterReplicaLogDirsRequest, DescribeLogDirsRequest, Request, Response,
+    AlterReplicaLogDirsRequest, AssignReplicasToDirsResponse, DescribeLogDirsRequest, Request, Response,
     alter_replica_log_dirs::{AlterReplicaLogDir, AlterReplicaLogDirTopic},
 };
+use uuid::Uuid;
 
 use world::{World, batch};
 
@@ -224,6 +229,78 @@ fn a_directory_that_fails_goes_offline_alone() {
     let taken = world.produce("t", -1, batch(1, None));
     world.all_disk();
     assert_eq!(world.produced(taken), (ErrorCode::None, 0), "what cannot be removed keeps no name");
+}
+
+/// The replicas that the controller is told of, if it is asked anything about them.
+fn told(world: &mut World) -> Vec<(u64, Vec<i32>)> {
+    let told = world.sent.drain(..).filter_map(|(token, request)| {
+        let Request::AssignReplicasToDirs(it) = request else { return None };
+        let topics = it.directories.into_iter().flat_map(|it| it.topics);
+        let partitions = topics.flat_map(|it| it.partitions).map(|it| it.partition_index);
+        Some((token, partitions.collect()))
+    });
+    told.collect()
+}
+
+#[test]
+fn the_controller_is_told_of_what_is_offline_until_the_metadata_say_so() {
+    const OTHER: BrokerId = BrokerId(2);
+    let mut world = two_dirs();
+    let topic = world.create("t", 3);
+    let something = Record::Topic { name: "u".to_owned(), id: TopicId(Uuid::from_u128(77)) };
+    world.decides(OTHER, ControllerEpoch(2), something);
+    world.step(Event::LogDirFailed(LogDir(0)));
+    let asked = told(&mut world);
+    assert_eq!(asked.len(), 1);
+    assert_eq!(asked[0].1, [0, 2], "what is in the other directory is served");
+    world.wait_ms(1000);
+    assert_eq!(told(&mut world), [], "it is told");
+    let answer = Ok(Response::AssignReplicasToDirs(AssignReplicasToDirsResponse::default()));
+    world.step(Event::Peer { from: OTHER, token: asked[0].0, answer });
+    let is_offline = |index, epoch| {
+        let partition = TopicPartition { topic, partition: PartitionIndex(index) };
+        Record::PartitionChange(PartitionChange {
+            isr: Some(Vec::new()),
+            leader: Some(None),
+            leader_epoch: Some(LeaderEpoch(epoch)),
+            offline: Some(vec![BrokerId(1)]),
+            ..PartitionChange::nothing(partition, PartitionEpoch(1))
+        })
+    };
+    world.decides(OTHER, ControllerEpoch(3), is_offline(0, 1));
+    world.wait_ms(200);
+    let again = told(&mut world);
+    assert_eq!(again.last().map(|it| &it.1[..]), Some(&[2][..]), "the metadata say it of one of them");
+    world.step(Event::Peer { from: OTHER, token: again[0].0, answer: Err(PeerFailure::TimedOut) });
+    world.decides(OTHER, ControllerEpoch(4), is_offline(2, 1));
+    for _ in 0..5 {
+        world.wait_ms(200);
+    }
+    assert_eq!(told(&mut world), [], "they say it of all");
+    let refused = world.produce_to("t", 0, 1, batch(1, None));
+    assert_eq!(world.produced(refused).0, ErrorCode::KafkaStorageError);
+}
+
+#[test]
+fn what_was_offline_is_led_again_by_the_next_process() {
+    let mut world = two_dirs();
+    let topic = world.create("t", 1);
+    world.produce("t", -1, batch(1, None));
+    world.all_disk();
+    world.step(Event::LogDirFailed(LogDir(0)));
+    let partition = TopicPartition { topic, partition: PartitionIndex(0) };
+    let known = |world: &World| {
+        let it = world.node.image().partition(partition).expect("it is there");
+        (it.leader, it.isr.clone(), it.offline.clone())
+    };
+    let me = BrokerId(1);
+    assert_eq!(known(&world), (None, vec![], vec![me]));
+    world.config.incarnation = Uuid::from_u128(4);
+    world.restart_with_logs();
+    assert_eq!(known(&world), (Some(me), vec![me], vec![]));
+    let taken = world.produce("t", -1, batch(1, None));
+    world.all_disk();
+    assert_eq!(world.produced(taken), (ErrorCode::None, 1));
 }
 
 fn alter(world: &mut World, path: &str, name: &str, partition: i32) -> ErrorCode {

@@ -115,7 +115,12 @@ impl Replica {
         out: &mut Vec<DiskOp>,
     ) -> Result<Appended, AppendError> {
         let Duty::Leader(leader) = &self.duty else {
-            return Err(AppendError::NotLeader);
+            let has_failed = matches!(self.duty, Duty::Idle) && self.log.has_failed();
+            return Err(if has_failed {
+                klamm_log::AppendError::LogFailed.into()
+            } else {
+                AppendError::NotLeader
+            });
         };
         let current = leader.epoch;
         if let Some(given) = expected_epoch.filter(|&given| given != current) {
@@ -281,7 +286,9 @@ impl Replica {
         }
         match &self.duty {
             // A failed log ends where it last knew to be on disk: taken for its real end, that would make others cut back or look elsewhere.
-            Duty::Leader(_) if self.log.has_failed() => Err(FetchError::Log(ReadError::LogFailed)),
+            Duty::Leader(_) | Duty::Idle if self.log.has_failed() => {
+                Err(FetchError::Log(ReadError::LogFailed))
+            }
             Duty::Leader(leader) => Ok(leader),
             Duty::Idle | Duty::Follower(_) => Err(FetchError::NotLeader),
         }

@@ -83,8 +83,9 @@ fn reason(key: ApiKey) -> Option<&'static str> {
         ApiKey::BrokerRegistration
         | ApiKey::BrokerHeartbeat
         | ApiKey::AlterPartition
-        | ApiKey::AllocateProducerIds => "between brokers: served on their listener, never to clients",
-        ApiKey::Envelope | ApiKey::ControllerRegistration | ApiKey::AssignReplicasToDirs => {
+        | ApiKey::AllocateProducerIds
+        | ApiKey::AssignReplicasToDirs => "between brokers: served on their listener, never to clients",
+        ApiKey::Envelope | ApiKey::ControllerRegistration => {
             "between nodes of Kafka; no client sends it and ours have no need of it"
         }
         ApiKey::InitializeShareGroupState

@@ -20,6 +20,8 @@ struct Cluster {
     running: Vec<Option<Running>>,
     /// Whether starts are told the list.
     tells_list: bool,
+    /// The data directories of a node that has several.
+    log_dirs: Option<(usize, Vec<PathBuf>)>,
 }
 
 struct Running {
@@ -39,6 +41,7 @@ impl Cluster {
             ports: ports.chunks(2).map(|pair| (pair[0], pair[1])).collect(),
             running: (0..count).map(|_| None).collect(),
             tells_list: true,
+            log_dirs: None,
         }
     }
 
@@ -50,9 +53,15 @@ impl Cluster {
         let (client, node) = self.ports[id - 1];
         let join: Vec<String> = self.ports.iter().map(|(_, node)| format!("127.0.0.1:{node}")).collect();
         let mut command = command(&["serve"]);
-        command.arg("--data-dir").arg(self.data_dir(id)).args(["--node-id", &id.to_string()]);
+        command.args(["--node-id", &id.to_string()]);
         command.args(["--listen", &format!("127.0.0.1:{client}")]);
         command.args(["--node-listen", &format!("127.0.0.1:{node}")]);
+        if let Some((_, dirs)) = self.log_dirs.as_ref().filter(|it| it.0 == id) {
+            let dirs: Vec<_> = dirs.iter().map(|it| it.display().to_string()).collect();
+            command.args(["--set", &format!("log.dirs={}", dirs.join(","))]);
+        } else {
+            command.arg("--data-dir").arg(self.data_dir(id));
+        }
         if self.tells_list {
             command.args(["--join", &join.join(",")]);
         }
@@ -107,9 +116,19 @@ impl Cluster {
     /// Asks until the answer is what was waited for.
     #[track_caller]
     fn until(&self, arguments: &[&str], is_so: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+        self.until_asked(|| self.ok(arguments), arguments, is_so)
+    }
+
+    #[track_caller]
+    fn until_asked(
+        &self,
+        ask: impl Fn() -> Answer,
+        arguments: &[&str],
+        is_so: impl Fn(&serde_json::Value) -> bool,
+    ) -> serde_json::Value {
         let until = Instant::now() + PATIENCE;
         loop {
-            let answer = self.ok(arguments).json();
+            let answer = ask().json();
             if is_so(&answer) {
                 return answer;
             }
@@ -225,6 +244,52 @@ fn three_nodes_started_in_any_order_are_one_cluster_that_bears_the_loss_of_each(
         let code = cluster.node(id).child.wait().expect("it ends").code();
         assert_eq!(code, Some(0), "{}", cluster.node(id).said);
     }
+}
+
+/// What node 1 has in its first directory it goes on leading; the others lead what was in the second, until that is back.
+#[test]
+fn a_directory_that_fails_gives_its_partitions_to_other_nodes_and_takes_them_back_when_it_is_repaired() {
+    let mut cluster = Cluster::new(3);
+    let [one, two] = ["one", "two"].map(|name| cluster.place.path().join(name));
+    cluster.log_dirs = Some((1, vec![one.clone(), two.clone()]));
+    (1..=3).for_each(|id| cluster.start(id));
+    cluster.ready(&[1, 2, 3]);
+    cluster.ok(&["topic", "create", "t", "-p", "2"]);
+    cluster.ok(&["cluster", "reassign", "t", "--to", "1,2,3", "--wait"]);
+    cluster.all_in_sync("t", 3);
+    let index = |it: &Path| (0..2).find(|index| it.join(format!("t-{index}")).exists()).expect("one in each");
+    let (kept, lost) = (index(&one), index(&two));
+    cluster.ok_with_input(&["produce", "t", "-p", "0"], &lines(0, 100));
+    cluster.ok_with_input(&["produce", "t", "-p", "1"], &lines(100, 200));
+    cluster.ok(&["cluster", "elect", "t"]);
+    let aside = cluster.place.path().join("aside");
+    fs::rename(&two, &aside).expect("renamed");
+    cluster.ok_with_input(&["produce", "t", "-p", &lost.to_string()], &lines(200, 300));
+    let describe = ["topic", "describe", "t", "--format", "json"];
+    let others = cluster.until(&describe, |answer| {
+        let of = |index: usize| &answer[0]["partitions"][index];
+        of(lost)["in_sync"].as_array().map(Vec::len) == Some(2) && of(lost)["leader"] != 1
+    });
+    let of = |index: usize| &others[0]["partitions"][index];
+    assert_eq!(of(kept)["leader"], 1, "{others}");
+    assert_eq!(of(kept)["in_sync"].as_array().map(Vec::len), Some(3), "{others}");
+    for id in [1, 2, 3] {
+        let ask = || cluster.ask_at(id, &describe, "").code(0);
+        cluster.until_asked(ask, &describe, |it| it[0]["partitions"][lost]["offline"] == serde_json::json!([1]));
+    }
+    cluster.ok_with_input(&["produce", "t", "-p", &lost.to_string()], &lines(300, 400));
+    cluster.kill(1);
+    fs::rename(&aside, &two).expect("renamed");
+    cluster.start(1);
+    cluster.ready(&[1]);
+    cluster.all_in_sync("t", 3);
+    cluster.ok(&["cluster", "elect", "t"]);
+    let read = cluster.ok(&["consume", "t", "-e"]);
+    let mut values: Vec<_> = read.stdout.lines().map(str::to_owned).collect();
+    values.sort_unstable();
+    let mut wanted: Vec<_> = lines(0, 400).lines().map(str::to_owned).collect();
+    wanted.sort_unstable();
+    assert_eq!(values, wanted);
 }
 
 #[test]

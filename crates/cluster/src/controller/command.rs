@@ -29,6 +29,8 @@ pub enum Command {
     Heartbeat(Heartbeat),
     /// From leaders whose in-sync sets change.
     AlterPartitions(AlterPartitions),
+    /// From brokers whose logs cannot be used any more.
+    ReplicasOffline(OfflineReplicas),
     /// From a broker that has no producer ids left.
     AllocateProducerIds(AllocateProducerIds),
     /// From clients.
@@ -60,6 +62,8 @@ pub enum Reply {
     Heartbeat(Result<HeartbeatAnswer, StaleBroker>),
     /// One per partition asked for, in that order, unless the broker itself is refused.
     AlterPartitions(Result<Vec<(TopicPartition, PartitionResult)>, StaleBroker>),
+    /// That others lead, wherever they can.
+    ReplicasOffline(Result<(), StaleBroker>),
     /// A block of ids.
     AllocateProducerIds(Result<ProducerIdBlock, AllocateError>),
     /// One per resource asked for, in that order.
@@ -443,6 +447,17 @@ pub enum AlterPartitionError {
     /// The set was taken, and ended a reassignment that leaves the proposer without the lead.
     #[error("the proposal ended a reassignment: another broker leads")]
     NewLeader,
+}
+
+/// A broker has replicas whose logs it cannot use for as long as its process lives: their data directory has failed, or they are damaged.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OfflineReplicas {
+    /// The broker.
+    pub broker: BrokerId,
+    /// Its registration.
+    pub broker_epoch: BrokerEpoch,
+    /// Which partitions. Those that it has no replica of count for nothing.
+    pub partitions: Vec<TopicPartition>,
 }
 
 /// A broker needs producer ids.

@@ -8,6 +8,8 @@
 //! - A process that comes back after a crash keeps its places where it can have lost nothing (docs/decisions/0006), and is out of both sets where it can.
 //! - Where both sets are empty, for all who were in them have crashed and may have lost records, the last leader leads again when it is back: nobody has more.
 //!   The partition is recovering then, until everybody follows: replicas cut back even what they know to be committed.
+//! - A replica whose log cannot be used, as its data directory has failed or the log is damaged, is out of both sets and leads nothing, until another process of
+//!   its broker comes. Whatever that one finds, it is taken in only once it has caught up.
 //!
 //! Looks at all partitions on each such change: some tens of nanoseconds each, on a rare occasion.
 
@@ -64,10 +66,11 @@ impl<'a> Elections<'a> {
     pub(super) fn restart(&self, id: BrokerId, trusted: impl Fn(&Topic) -> bool) -> Vec<Record> {
         let only = BTreeSet::from([id]);
         self.change_all(|topic, before| {
-            if !before.isr.contains(&id) && !before.elr.contains(&id) {
+            if ![&before.isr, &before.elr, &before.offline].iter().any(|it| it.contains(&id)) {
                 return None;
             }
-            let mut after = before.clone();
+            // What its new process cannot use either, that one will tell.
+            let mut after = Partition { offline: without(&before.offline, &only), ..before.clone() };
             let mut gone = Gone { out: only.clone(), ..Gone::default() };
             if trusted(topic) {
                 after.leader = before.leader.filter(|leader| *leader != id);
@@ -83,18 +86,40 @@ impl<'a> Elections<'a> {
     pub(super) fn forget(&self, id: BrokerId) -> Vec<Record> {
         let only = BTreeSet::from([id]);
         self.change_all(|_, before| {
-            let mut known = before.isr.iter().chain(&before.elr).chain(&before.last_known_elr);
-            if known.all(|it| *it != id) {
+            let known = before.isr.iter().chain(&before.elr).chain(&before.last_known_elr);
+            if known.chain(&before.offline).all(|it| *it != id) {
                 return None;
             }
             let after = Partition {
                 isr: without(&before.isr, &only),
                 elr: without(&before.elr, &only),
                 last_known_elr: without(&before.last_known_elr, &only),
+                offline: without(&before.offline, &only),
                 ..before.clone()
             };
             Some((after, Gone { out: only.clone(), lost: Some(id), is_forgotten: true }))
         })
+    }
+
+    /// What it makes of a replica that its log cannot be used any more: nobody knows what of it will be there when it can again. `None`: that is known.
+    pub(super) fn go_offline(
+        &self,
+        id: BrokerId,
+        at: TopicPartition,
+        topic: &Topic,
+        before: &Partition,
+    ) -> Option<Record> {
+        if !before.replicas.contains(&id) || before.offline.contains(&id) {
+            return None;
+        }
+        let only = BTreeSet::from([id]);
+        let after = Partition {
+            isr: without(&before.isr, &only),
+            elr: without(&before.elr, &only),
+            offline: before.offline.iter().copied().chain([id]).collect(),
+            ..before.clone()
+        };
+        self.changed(at, topic, before, after, &Gone { out: only, lost: Some(id), is_forgotten: false })
     }
 
     /// What gives leaders to partitions that have none and could.
@@ -154,15 +179,27 @@ impl<'a> Elections<'a> {
         for topic in self.image.topics() {
             for (at, before) in places(topic) {
                 let Some((after, gone)) = change(topic, before) else { continue };
-                let after = led(after, |id| !gone.out.contains(&id) && is_active(self.image, id));
-                records.extend(difference(at, before, self.settled(topic, before, after, &gone)));
+                records.extend(self.changed(at, topic, before, after, &gone));
             }
         }
         records
     }
 
+    fn changed(
+        &self,
+        at: TopicPartition,
+        topic: &Topic,
+        before: &Partition,
+        after: Partition,
+        gone: &Gone,
+    ) -> Option<Record> {
+        let after = led(after, |id| !gone.out.contains(&id) && is_active(self.image, id));
+        difference(at, before, self.settled(topic, before, after, gone))
+    }
+
     /// Who is eligible and who was, once the in-sync set is what it is to be.
     fn settled(&self, topic: &Topic, before: &Partition, mut after: Partition, gone: &Gone) -> Partition {
+        after.offline.retain(|id| after.replicas.contains(id));
         if after.isr.len() == after.replicas.len() {
             after.recovering = false;
         }
@@ -220,7 +257,8 @@ fn led(mut it: Partition, takes_part: impl Fn(BrokerId) -> bool) -> Partition {
         return it;
     }
     let first_of = |it: &Partition, set: &[BrokerId]| {
-        it.replicas.iter().copied().find(|id| set.contains(id) && takes_part(*id))
+        let can = |id: &BrokerId| set.contains(id) && takes_part(*id) && !it.offline.contains(id);
+        it.replicas.iter().copied().find(can)
     };
     it.leader = first_of(&it, &it.isr);
     if it.leader.is_some() {
@@ -262,6 +300,7 @@ fn difference(at: TopicPartition, before: &Partition, after: Partition) -> Optio
         elr: changed(&before.elr, after.elr),
         last_known_elr: changed(&before.last_known_elr, after.last_known_elr),
         recovering: (before.recovering != after.recovering).then_some(after.recovering),
+        offline: changed(&before.offline, after.offline),
     };
     let nothing = PartitionChange::nothing(at, change.partition_epoch);
     (change != nothing).then_some(Record::PartitionChange(change))

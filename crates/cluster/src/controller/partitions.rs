@@ -1,12 +1,12 @@
-//! Leaders change their in-sync sets (KIP-497), by rules that keep late and mistaken ones out (KIP-903).
+//! Leaders change their in-sync sets (KIP-497), by rules that keep late and mistaken ones out (KIP-903). Brokers tell which of their replicas cannot be used.
 
 use std::collections::BTreeSet;
 
 use klamm_model::{BrokerEpoch, BrokerId, TopicPartition};
 
 use super::{
-    AlterPartitionError, AlterPartitions, Controller, Decision, IsrProposal, PartitionAnswer,
-    PartitionResult, Reply, reassign,
+    AlterPartitionError, AlterPartitions, Controller, Decision, IsrProposal, OfflineReplicas,
+    PartitionAnswer, PartitionResult, Reply, reassign,
 };
 use crate::image::Partition;
 use crate::record::Record;
@@ -52,7 +52,10 @@ impl Controller {
         check_members(proposer, partition, it)?;
         // Who is in sync already may be: a broker that restarts is, where it has lost nothing, before it takes part again.
         let joining = it.isr.iter().filter(|(id, _)| !partition.isr.contains(id));
-        if let Some((id, _)) = joining.into_iter().find(|(id, epoch)| !self.is_eligible(*id, *epoch)) {
+        let may_not = |(id, epoch): &&(BrokerId, Option<BrokerEpoch>)| {
+            partition.offline.contains(id) || !self.is_eligible(*id, *epoch)
+        };
+        if let Some((id, _)) = joining.into_iter().find(may_not) {
             return Err(AlterPartitionError::Ineligible { id: *id });
         }
         let isr = it.isr.iter().map(|(id, _)| *id).collect();
@@ -68,6 +71,17 @@ impl Controller {
         answer.partition_epoch.0 += i32::from(record.is_some());
         let answer = if is_led_by_proposer { Ok(answer) } else { Err(AlterPartitionError::NewLeader) };
         Ok((record, answer))
+    }
+
+    pub(super) fn replicas_offline(&self, it: &OfflineReplicas) -> Decision {
+        let stale = self.current(it.broker, it.broker_epoch).err();
+        let named: BTreeSet<_> = it.partitions.iter().filter(|_| stale.is_none()).collect();
+        let elections = self.elections();
+        let records = named.into_iter().filter_map(|at| {
+            let topic = self.image.topic(at.topic)?;
+            elections.go_offline(it.broker, *at, topic, topic.partition(at.partition)?)
+        });
+        Decision { records: records.collect(), reply: Reply::ReplicasOffline(stale.map_or(Ok(()), Err)) }
     }
 
     /// Whether a broker may be in sync: one that takes part, and has not restarted since it caught up.

@@ -1,6 +1,7 @@
 //! Scripts of what happens to a cluster, one event a line, and what its controller makes of it.
 
 mod eligible;
+mod offline;
 mod partitions;
 mod rig;
 

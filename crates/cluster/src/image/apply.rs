@@ -133,6 +133,7 @@ impl Image {
                     partition_epoch: PartitionEpoch(0),
                     adding: Vec::new(),
                     removing: Vec::new(),
+                    offline: Vec::new(),
                 };
                 self.create_partition(*partition, state, changes)?;
             }
@@ -286,6 +287,9 @@ impl Image {
         if let Some(removing) = &change.removing {
             partition.removing.clone_from(removing);
         }
+        if let Some(offline) = &change.offline {
+            partition.offline.clone_from(offline);
+        }
         check_partition(&partition)?;
         topic.partitions.set(usize::try_from(index.0).expect("it was found"), Arc::new(partition));
         changes.partitions.insert(change.partition);
@@ -355,6 +359,12 @@ pub(super) fn check_partition(it: &Partition) -> Result<(), &'static str> {
     }
     if it.leader.is_some_and(|leader| !it.isr.contains(&leader)) {
         return Err("the leader is not in sync");
+    }
+    if !distinct(&it.offline) || !it.offline.iter().all(|id| it.replicas.contains(id)) {
+        return Err("whose logs cannot be used is not a part of the replicas");
+    }
+    if it.offline.iter().any(|id| have_all.contains(id)) {
+        return Err("somebody whose log cannot be used is in sync or eligible");
     }
     // Kept from overflowing: an epoch that has no next one would stop the partition for ever, and only garbage gets there.
     let last = i32::MAX - 1;

@@ -228,7 +228,7 @@ fn write_topic(out: &mut Writer, topic: &Topic) {
     write_configs(out, configs);
     out.length(partitions.len());
     for partition in partitions {
-        out.record(PARTITION, 1, |out| write_partition(out, partition));
+        out.record(PARTITION, 2, |out| write_partition(out, partition));
     }
     write_offset(out, *flush_changed);
 }
@@ -263,6 +263,7 @@ fn write_partition(out: &mut Writer, partition: &Partition) {
         partition_epoch,
         adding,
         removing,
+        offline,
     } = partition;
     out.brokers(replicas);
     out.brokers(isr);
@@ -274,6 +275,7 @@ fn write_partition(out: &mut Writer, partition: &Partition) {
     out.brokers(elr);
     out.brokers(last_known_elr);
     out.byte((*recovering).into());
+    out.brokers(offline);
 }
 
 fn read_partition(fields: &mut Reader<'_>) -> Result<Partition, &'static str> {
@@ -289,6 +291,8 @@ fn read_partition(fields: &mut Reader<'_>) -> Result<Partition, &'static str> {
         elr: fields.added_list(Reader::broker)?,
         last_known_elr: fields.added_list(Reader::broker)?,
         recovering: !fields.is_empty() && fields.flag()?,
+        // Since version 2.
+        offline: fields.added_list(Reader::broker)?,
     };
     check_partition(&partition)?;
     Ok(partition)

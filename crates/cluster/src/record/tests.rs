@@ -51,8 +51,9 @@ fn record() -> impl Strategy<Value = Record> {
         prop::option::of(brokers()),
         (prop::option::of(brokers()), prop::option::of(brokers())),
         (prop::option::of(brokers()), prop::option::of(brokers()), prop::option::of(any::<bool>())),
+        prop::option::of(brokers()),
     )
-        .prop_map(|(partition, partition_epoch, leader, leader_epoch, isr, replicas, moving, others)| {
+        .prop_map(|(partition, partition_epoch, leader, leader_epoch, isr, replicas, moving, others, offline)| {
             let ((adding, removing), (elr, last_known_elr, recovering)) = (moving, others);
             Record::PartitionChange(PartitionChange {
                 partition,
@@ -66,6 +67,7 @@ fn record() -> impl Strategy<Value = Record> {
                 elr,
                 last_known_elr,
                 recovering,
+                offline,
             })
         });
     let kind = prop::sample::select(EntityKind::ALL.to_vec());

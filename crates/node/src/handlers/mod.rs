@@ -76,6 +76,7 @@ pub(crate) fn handle(
         request @ (Request::BrokerRegistration(_)
         | Request::BrokerHeartbeat(_)
         | Request::AlterPartition(_)
+        | Request::AssignReplicasToDirs(_)
         | Request::AllocateProducerIds(_))
             if origin.listener == Listener::Broker =>
         {

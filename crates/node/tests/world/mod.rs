@@ -31,7 +31,7 @@ use uuid::Uuid;
 /// A node and everything it wanted that has not happened yet.
 pub(crate) struct World {
     pub(crate) node: Node,
-    config: NodeConfig,
+    pub(crate) config: NodeConfig,
     pub(crate) tick: u64,
     /// Everything that was committed.
     pub(crate) entries: Vec<Entry>,

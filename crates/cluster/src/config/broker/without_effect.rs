@@ -158,7 +158,7 @@ const WITHOUT_EFFECT: &[(&str, &[Row])] = &[
         ],
     ),
     (
-        "A data directory is in use or it has failed; nothing else is told to the controller.",
+        "A data directory is in use or it has failed, which the controller is told at once; the broker goes on with the others.",
         &[
             ("cordoned.log.dirs", List, Some(""), PerBroker),
             ("log.dir.failure.timeout.ms", POSITIVE_LONG, Some("30000"), ReadOnly),

@@ -111,6 +111,7 @@ impl Rig {
                     broker_epoch: epoch,
                 }))
             }
+            "offline" => self.offline(rest),
             "set" => self.set(ConfigTarget::Topic(rest[0].to_owned()), &rest[1..]),
             "set-brokers" => self.set(ConfigTarget::BrokerDefault, rest),
             "set-broker" => self.set(ConfigTarget::Broker(BrokerId(number(rest[0]))), &rest[1..]),
@@ -343,6 +344,18 @@ impl Rig {
         }))
     }
 
+    /// `offline <broker> <topic>/<partition>…`
+    fn offline(&mut self, words: &[&str]) -> String {
+        let Heartbeat { id, epoch, .. } = self.heartbeat(words[0]);
+        let partition = |word: &&str| {
+            let (name, partition) = place(word);
+            TopicPartition { topic: self.topic(&name), partition }
+        };
+        let partitions = words[1..].iter().map(partition).collect();
+        let offline = OfflineReplicas { broker: id, broker_epoch: epoch, partitions };
+        self.decide(&Command::ReplicasOffline(offline))
+    }
+
     /// `key=value`, `key=` (its default again), `key+=items`, `key-=items`; `only` replaces, `twice` names the target twice, `would` only asks.
     fn set(&mut self, target: ConfigTarget, words: &[&str]) -> String {
         let (flags, configs): (Vec<&str>, Vec<&str>) = words.iter().partition(|it| !it.contains('='));
@@ -396,7 +409,7 @@ impl Rig {
                     topic.name,
                     list(&it.replicas),
                     somebody(&it.isr),
-                    beside(&it.elr, &it.last_known_elr, it.recovering),
+                    beside(it),
                     it.leader_epoch,
                     it.partition_epoch
                 )
@@ -431,11 +444,12 @@ fn somebody(brokers: &[BrokerId]) -> String {
 }
 
 /// Who counts besides those in sync.
-fn beside(elr: &[BrokerId], last_known_elr: &[BrokerId], recovering: bool) -> String {
+fn beside(it: &crate::image::Partition) -> String {
     let of = |what: &str, ids: &[BrokerId]| {
         if ids.is_empty() { String::new() } else { format!(" {what} {}", list(ids)) }
     };
-    of("eligible", elr) + &of("known", last_known_elr) + if recovering { " recovering" } else { "" }
+    let told = [of("eligible", &it.elr), of("known", &it.last_known_elr), of("offline", &it.offline)];
+    told.concat() + if it.recovering { " recovering" } else { "" }
 }
 
 /// `<topic>/<partition>`
@@ -497,7 +511,8 @@ fn describe(record: &Record, images: [&Image; 2]) -> String {
             if let Some(isr) = &it.isr {
                 told += &format!(" in sync {}", somebody(isr));
             }
-            for (what, ids) in [("eligible", &it.elr), ("known", &it.last_known_elr)] {
+            for (what, ids) in [("eligible", &it.elr), ("known", &it.last_known_elr), ("offline", &it.offline)]
+            {
                 told += &ids.as_ref().map_or(String::new(), |ids| format!(" {what} {}", somebody(ids)));
             }
             if let Some(recovering) = it.recovering {
@@ -585,6 +600,7 @@ fn reply(reply: &Reply) -> String {
                 },
             )
         }),
+        Reply::ReplicasOffline(it) => told(it, |()| "taken".to_owned()),
         Reply::AllocateProducerIds(it) => told(it, |it| format!("{} from {}", it.count, it.first)),
         Reply::AlterConfigs(it) => {
             it.iter().map(|result| told(result, |()| "set".to_owned())).collect::<Vec<_>>().join("\n")

@@ -65,6 +65,7 @@ fn record(image: &Image, [kind, a, b, c]: [u8; 4]) -> Record {
                 elr: (c % 4 == 1).then(|| ids([8])),
                 last_known_elr: (c % 5 == 1).then(|| ids([9, 7])),
                 recovering: (c % 3 == 1).then_some(true),
+                offline: (c % 7 == 1).then(|| ids([7, 9])),
             })
         }
         9 => Record::Config {

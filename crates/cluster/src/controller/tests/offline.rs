@@ -1,0 +1,270 @@
+//! Replicas whose logs cannot be used: others lead, and they count for nothing until another process of their broker comes.
+
+use expect_test::expect;
+
+use super::{check, check_with_three};
+
+#[test]
+fn others_lead_in_place_of_a_replica_whose_log_cannot_be_used() {
+    check_with_three(
+        "create t 2 3
+         offline 1 t/0 t/0 t/7 u/0
+         offline 1 t/0
+         isr t/0 by leader is leader,3,1
+         wait 700 1
+         show
+         beat 2
+         register 1
+         beat 1
+         isr t/0 by leader is leader,1
+         show",
+        expect![[r#"
+            create t 2 3
+                + topic t
+                + t/0 on 1,2,3 in sync 1,2,3 leader 1
+                + t/1 on 2,3,1 in sync 2,3,1 leader 2
+                t: created, 2 x 3, {}
+            offline 1 t/0 t/0 t/7 u/0
+                + t/0 change 1 in sync 2,3 offline 1 leader 2 in epoch 1
+                taken
+            offline 1 t/0
+                taken
+            isr t/0 by leader is leader,3,1
+                broker 1 may not be in sync now
+            wait 700 1
+                + t/0 change 2 in sync nobody eligible 2,3 known 2 leader nobody in epoch 2
+                + t/1 change 1 in sync 1 eligible 2,3 leader 1 in epoch 1
+                + broker 2 is Fenced
+                + broker 3 is Fenced
+            show
+                t/0 on 1,2,3 in sync nobody eligible 2,3 known 2 offline 1 leader nobody epochs 2.2
+                t/1 on 2,3,1 in sync 1 eligible 2,3 leader 1 epochs 1.1
+            beat 2
+                + broker 2 is Active
+                + t/0 change 3 in sync 2 eligible 3 known nobody leader 2 in epoch 3
+                Active
+            register 1
+                + t/0 change 4 offline nobody
+                + t/1 change 2 in sync 2 eligible 3,1 leader 2 in epoch 2
+                + broker 1 registers
+                broker epoch 11
+            beat 1
+                + broker 1 is Active
+                Active
+            isr t/0 by leader is leader,1
+                + t/0 change 5 in sync 2,1 eligible nobody
+                leader 2 in epoch 3, in sync 2,1, partition epoch 5
+            show
+                t/0 on 1,2,3 in sync 2,1 leader 2 epochs 3.5
+                t/1 on 2,3,1 in sync 2 eligible 3,1 leader 2 epochs 2.2
+        "#]],
+    );
+}
+
+#[test]
+fn nobody_leads_where_nobody_else_has_the_records_until_another_process_comes() {
+    check_with_three(
+        "assign t 1
+         assign u 1,2
+         isr u/0 by leader is leader
+         offline 1 t/0 u/0
+         show
+         takeover
+         wait 700 1 2 3
+         register 1 stopped
+         beat 1
+         show",
+        expect![[r#"
+            assign t 1
+                + topic t
+                + t/0 on 1 in sync 1 leader 1
+                t: created, 1 x 1, {}
+            assign u 1,2
+                + topic u
+                + u/0 on 1,2 in sync 1,2 leader 1
+                u: created, 1 x 2, {}
+            isr u/0 by leader is leader
+                + u/0 change 1 in sync 1
+                leader 1 in epoch 0, in sync 1, partition epoch 1
+            offline 1 t/0 u/0
+                + u/0 change 2 in sync nobody known 1 offline 1 leader nobody in epoch 1
+                + t/0 change 1 in sync nobody known 1 offline 1 leader nobody in epoch 1
+                taken
+            show
+                t/0 on 1 in sync nobody known 1 offline 1 leader nobody epochs 1.1
+                u/0 on 1,2 in sync nobody known 1 offline 1 leader nobody epochs 1.2
+            takeover
+            wait 700 1 2 3
+            register 1 stopped
+                + t/0 change 2 offline nobody
+                + u/0 change 3 offline nobody
+                + broker 1 registers
+                broker epoch 12
+            beat 1
+                + broker 1 is Active
+                + t/0 change 3 in sync 1 known nobody leader 1 in epoch 2
+                + u/0 change 4 in sync 1 known nobody recovering leader 1 in epoch 2
+                Active
+            show
+                t/0 on 1 in sync 1 leader 1 epochs 2.3
+                u/0 on 1,2 in sync 1 recovering leader 1 epochs 2.4
+        "#]],
+    );
+}
+
+#[test]
+fn who_is_eligible_leads_when_the_last_in_sync_cannot_be_used() {
+    check_with_three(
+        "create t 1 3
+         wait 700 1 3
+         wait 700 1
+         offline 1 t/0
+         show
+         beat 2
+         beat 3
+         show",
+        expect![[r#"
+            create t 1 3
+                + topic t
+                + t/0 on 1,2,3 in sync 1,2,3 leader 1
+                t: created, 1 x 3, {}
+            wait 700 1 3
+                + t/0 change 1 in sync 1,3
+                + broker 2 is Fenced
+            wait 700 1
+                + t/0 change 2 in sync 1 eligible 3
+                + broker 3 is Fenced
+            offline 1 t/0
+                + t/0 change 3 in sync nobody known 1 offline 1 leader nobody in epoch 1
+                taken
+            show
+                t/0 on 1,2,3 in sync nobody eligible 3 known 1 offline 1 leader nobody epochs 1.3
+            beat 2
+                + broker 2 is Active
+                Active
+            beat 3
+                + broker 3 is Active
+                + t/0 change 4 in sync 3 eligible nobody leader 3 in epoch 2
+                Active
+            show
+                t/0 on 1,2,3 in sync 3 known 1 offline 1 leader 3 epochs 2.4
+        "#]],
+    );
+}
+
+#[test]
+fn a_replica_that_is_fenced_can_tell_too_and_one_of_an_unknown_broker_cannot() {
+    check_with_three(
+        "assign t 1,2
+         register 1 stopped
+         offline 1 t/0
+         offline 9 t/0
+         offline 3 t/0
+         beat 1
+         unregister 1
+         show",
+        expect![[r#"
+            assign t 1,2
+                + topic t
+                + t/0 on 1,2 in sync 1,2 leader 1
+                t: created, 1 x 2, {}
+            register 1 stopped
+                + t/0 change 1 leader 2 in epoch 1
+                + broker 1 registers
+                broker epoch 8
+            offline 1 t/0
+                + t/0 change 2 in sync 2 offline 1
+                taken
+            offline 9 t/0
+                broker 9 is not registered
+            offline 3 t/0
+                taken
+            beat 1
+                + broker 1 is Active
+                Active
+            unregister 1
+                + t/0 change 3 offline nobody
+                + UnregisterBroker { id: BrokerId(1), epoch: BrokerEpoch(8) }
+                unregistered
+            show
+                t/0 on 1,2 in sync 2 leader 2 epochs 1.3
+        "#]],
+    );
+}
+
+#[test]
+fn a_reassignment_takes_it_away() {
+    check_with_three(
+        "assign t 1,2
+         offline 1 t/0
+         reassign t/0 2,3
+         isr t/0 by leader is leader,3
+         show",
+        expect![[r#"
+            assign t 1,2
+                + topic t
+                + t/0 on 1,2 in sync 1,2 leader 1
+                t: created, 1 x 2, {}
+            offline 1 t/0
+                + t/0 change 1 in sync 2 offline 1 leader 2 in epoch 1
+                taken
+            reassign t/0 2,3
+                + t/0 change 2 on 2,3,1 adding 3 removing 1
+                t/0: taken
+            isr t/0 by leader is leader,3
+                + t/0 change 3 on 2,3 adding nobody removing nobody in sync 2,3 offline nobody
+                leader 2 in epoch 1, in sync 2,3, partition epoch 3
+            show
+                t/0 on 2,3 in sync 2,3 leader 2 epochs 1.3
+        "#]],
+    );
+}
+
+#[test]
+fn a_new_disk_is_a_new_replica() {
+    check(
+        "register 1
+         register 2
+         beat 1
+         beat 2
+         assign t 1,2
+         offline 1 t/0
+         unregister 1
+         register 1 other-disk
+         beat 1
+         show",
+        expect![[r#"
+            register 1
+                + broker 1 registers
+                broker epoch 1
+            register 2
+                + broker 2 registers
+                broker epoch 2
+            beat 1
+                + broker 1 is Active
+                Active
+            beat 2
+                + broker 2 is Active
+                Active
+            assign t 1,2
+                + topic t
+                + t/0 on 1,2 in sync 1,2 leader 1
+                t: created, 1 x 2, {}
+            offline 1 t/0
+                + t/0 change 1 in sync 2 offline 1 leader 2 in epoch 1
+                taken
+            unregister 1
+                + t/0 change 2 offline nobody
+                + UnregisterBroker { id: BrokerId(1), epoch: BrokerEpoch(1) }
+                unregistered
+            register 1 other-disk
+                + broker 1 registers
+                broker epoch 8
+            beat 1
+                + broker 1 is Active
+                Active
+            show
+                t/0 on 1,2 in sync 2 leader 2 epochs 1.2
+        "#]],
+    );
+}
