@@ -122,6 +122,33 @@ class Several:
         wrong = [it for it in self.cluster.partitions("elected") if it.leader != it.replicas[0]]
         expect(not wrong, f"{wrong}")
 
+    def elected_unclean(self):
+        """The only one in sync is gone: whoever lacks records leads when that is asked for, and the other one follows it when it is back."""
+        self.cluster.create_topic("lossy", 1, 2)
+        batch = harness.record_batch([b"x" * 500] * 10)
+        before = self.cluster.partitions("lossy")[0]
+        has_all, lags = before.leader, next(id for id in before.replicas if id != before.leader)
+
+        def produce():
+            with Wire(self.cluster[has_all].address) as wire:
+                wire.call(0, 7, harness.produce_body("lossy", 0, batch))
+
+        produce()
+        self.cluster.kill(lags)
+        self.until(lambda: list(self.cluster.partitions("lossy")[0].in_sync) == [has_all], "the other one has left")
+        produce()
+        expect(self.cluster.ends("lossy") == [20], f"{self.cluster.ends('lossy')}")
+        self.cluster.kill(has_all)
+        self.cluster.start_node(lags)
+        self.until(lambda: self.cluster.partitions("lossy")[0].leader not in (1, 2, 3), "nobody leads")
+        said = self.tool("LeaderElectionCommand", "--election-type", "unclean", "--topic", "lossy", "--partition", "0")
+        expect("Successfully completed leader election" in said, said)
+        self.until(lambda: self.cluster.partitions("lossy")[0].leader == lags, "it leads")
+        expect(self.cluster.ends("lossy") == [10], f"{self.cluster.ends('lossy')}")
+        self.cluster.start_node(has_all)
+        self.cluster.wait_in_sync("lossy")
+        return self.identical(["lossy"])
+
     def quorum(self):
         said = self.tool("MetadataQuorumCommand", "describe", "--status")
         leader = int(re.search(r"LeaderId:\s+(\d+)", said)[1])
@@ -231,6 +258,7 @@ def make_checks(checks, several, options):
         checks.check("TopicCommand-describe", several.described)
         checks.check("ReassignPartitionsCommand", several.reassigned)
         checks.check("LeaderElectionCommand", several.elected)
+        checks.check("LeaderElectionCommand-unclean", several.elected_unclean)
         checks.check("MetadataQuorumCommand", several.quorum)
     if options.only in "losses" or options.only.startswith("losses"):
         clients = [NAMED[name] for name in options.clients if options.only in f"losses-{name}"]

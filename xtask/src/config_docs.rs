@@ -133,6 +133,11 @@ const TESTS: &[(&str, &str, &str)] = &[
     ),
     ("segment.jitter.ms", "crates/log/src/tests/retention.rs", "segments_end_by_the_time_of_their_records"),
     ("segment.ms", TOPICS, "segments_end_by_age"),
+    (
+        "unclean.leader.election.enable",
+        "crates/cluster/src/controller/tests/unclean.rs",
+        "somebody_out_of_sync_leads_at_once_where_the_topic_allows_it",
+    ),
 ];
 
 const TOPICS: &str = "crates/node/tests/topic_configs.rs";

@@ -15,11 +15,13 @@ use uuid::Uuid;
 use crate::image::Image;
 use crate::record::{self, Record};
 
+mod balance;
 mod brokers;
 mod command;
 mod configs;
 mod durability;
 mod elections;
+mod internal_topics;
 mod leaders;
 mod new_partitions;
 mod partitions;
@@ -33,6 +35,7 @@ pub use brokers::PRODUCER_ID_BLOCK;
 pub use command::*;
 pub use topics::PARTITIONS_OF_REQUEST_MAX;
 
+use balance::Balance;
 use elections::Elections;
 use sessions::Sessions;
 
@@ -49,6 +52,10 @@ pub struct ControllerConfig {
     pub entry_bytes_max: usize,
     /// Whether clients may delete topics.
     pub delete_topics: bool,
+    /// How often preferred leaders are elected where others lead; `None`: only when somebody asks for it.
+    pub balance_interval_ms: Option<u64>,
+    /// Topics of the cluster's own, with how many replicas they are to have: fewer where there are fewer brokers, and more as brokers join.
+    pub internal_topics: BTreeMap<String, u16>,
     /// Given at start. Topics have defaults from there, under brokers' names.
     pub given: BTreeMap<String, String>,
 }
@@ -61,6 +68,8 @@ impl Default for ControllerConfig {
             default_replication_factor: None,
             entry_bytes_max: 900_000,
             delete_topics: true,
+            balance_interval_ms: Some(300_000),
+            internal_topics: BTreeMap::new(),
             given: BTreeMap::new(),
         }
     }
@@ -96,6 +105,7 @@ pub struct Controller {
     seed: u64,
     image: Image,
     sessions: Sessions,
+    balance: Balance,
     /// Whether all partitions that could have a leader have one.
     is_checked: bool,
 }
@@ -105,7 +115,8 @@ impl Controller {
     pub fn new(config: ControllerConfig, me: BrokerId, seed: u64, now: Tick, image: Image) -> Self {
         assert_eq!(image.controller(), Some(me), "a controller starts after its own first entry was applied");
         let sessions = Sessions::new(now, config.session_timeout_ms, me, &image);
-        Self { config, me, seed, image, sessions, is_checked: false }
+        let balance = Balance::new(now, config.balance_interval_ms);
+        Self { config, me, seed, image, sessions, balance, is_checked: false }
     }
 
     /// Decides on a command. Changes nothing but what is known of brokers' sessions: the image moves by [`Self::append`] alone.
@@ -135,7 +146,7 @@ impl Controller {
         self.sessions.sighted(now, sightings, &self.image);
     }
 
-    /// What time alone brings about: brokers that fell silent are fenced, and others lead in their place.
+    /// What time alone brings about: brokers that fell silent are fenced, and others lead in their place; brokers that are there get what they are to have.
     pub fn tick(&mut self, now: Tick) -> Vec<Record> {
         self.sessions.observe(now);
         let expired = self.sessions.expired(now, &self.image);
@@ -144,10 +155,11 @@ impl Controller {
             return self.elections().fence(&expired);
         }
         // An earlier controller may have failed between two entries of one decision.
-        if std::mem::replace(&mut self.is_checked, true) {
-            return Vec::new();
+        if !std::mem::replace(&mut self.is_checked, true) {
+            return self.elections().elect();
         }
-        self.elections().elect()
+        let raised = self.raise_internal_topics();
+        if raised.is_empty() { self.balance(now) } else { raised }
     }
 
     /// The rules of elections, for the cluster after everything appended.
@@ -186,7 +198,13 @@ impl Controller {
 
     /// When [`Self::tick`] is due at the latest; `None` while no session can end. A moment in the past means at once.
     pub fn next_wake(&self) -> Option<Tick> {
-        if self.is_checked { self.sessions.next_wake(&self.image) } else { Some(Tick(0)) }
+        if !self.is_checked {
+            return Some(Tick(0));
+        }
+        // Who is alone has nobody to share with.
+        let balance =
+            self.balance.next_wake().filter(|_| 1 < self.image.brokers().filter(|it| it.is_active()).count());
+        self.sessions.next_wake(&self.image).into_iter().chain(balance).min()
     }
 
     /// The cluster after everything appended.

@@ -143,12 +143,20 @@ pub struct Partition {
     pub removing: Vec<BrokerId>,
     /// Whose logs cannot be used, by what their brokers say, until another process of theirs comes: a data directory has failed, or the log is damaged.
     pub offline: Vec<BrokerId>,
+    /// So many replicas it is to get as brokers join; `None`: it has as many as were asked for, or as an operator has given it since.
+    pub wanted_replicas: Option<u16>,
 }
 
 impl Partition {
     /// Whether its replicas are on their way to others (KIP-455).
     pub fn is_reassigning(&self) -> bool {
         !self.adding.is_empty() || !self.removing.is_empty()
+    }
+
+    /// How many replicas it has had before a reassignment that is under way and has in the end: those that are still to come do not count yet, and those that
+    /// are to go no more.
+    pub fn replica_count(&self) -> usize {
+        self.replicas.len() - self.adding.len().max(self.removing.len())
     }
 
     /// The replicas it has in the end.

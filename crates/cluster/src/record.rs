@@ -174,6 +174,8 @@ pub struct PartitionChange {
     pub recovering: Option<bool>,
     /// Whose logs cannot be used.
     pub offline: Option<Vec<BrokerId>>,
+    /// How many replicas it is to get as brokers join; `Some(None)`: no more than it has.
+    pub wanted_replicas: Option<Option<u16>>,
 }
 
 impl PartitionChange {
@@ -192,6 +194,7 @@ impl PartitionChange {
             last_known_elr: None,
             recovering: None,
             offline: None,
+            wanted_replicas: None,
         }
     }
 }
@@ -331,6 +334,7 @@ impl Record {
                 out.option(it.last_known_elr.as_deref(), Writer::brokers);
                 out.option(it.recovering, |out, it| out.byte(it.into()));
                 out.option(it.offline.as_deref(), Writer::brokers);
+                out.option(it.wanted_replicas, |out, it| out.option(it, |out, it| out.number(it)));
             }),
             Self::Config { resource, key, value } => out.record(9, 0, |out| {
                 out.resource(*resource);
@@ -394,6 +398,7 @@ impl Record {
                 recovering: fields.added_option(Reader::flag)?,
                 // Since version 3.
                 offline: fields.added_option(|fields| fields.list(Reader::broker))?,
+                wanted_replicas: fields.added_option(|fields| fields.option(Reader::number))?,
             }),
             9 => Self::Config {
                 resource: fields.resource()?,

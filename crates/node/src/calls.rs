@@ -383,7 +383,7 @@ impl Node {
 
     /// Has a topic made for the records of coordinators.
     pub(crate) fn call_internal_topic(&mut self, now: Now, kind: Kind, out: &mut Vec<Effect>) {
-        let InternalTopic { partition_count, replication_factor, segment_bytes } = match kind {
+        let InternalTopic { partition_count, segment_bytes, .. } = match kind {
             Kind::Groups => self.config.offsets_topic.clone(),
             Kind::Transactions => self.config.transactions_topic.clone(),
         };
@@ -396,7 +396,8 @@ impl Node {
             name: kind.topic().to_owned(),
             layout: Layout::Counted {
                 partitions: i32::try_from(partition_count).ok(),
-                replication_factor: replication_factor.and_then(|it| i16::try_from(it).ok()),
+                // The controller knows how many are asked for, and how many brokers there are.
+                replication_factor: None,
             },
             configs: configs.map(|(name, value)| (name.to_owned(), Some(value))).into(),
         };

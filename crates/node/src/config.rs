@@ -55,6 +55,10 @@ pub struct NodeConfig {
     pub auto_create_topics: bool,
     /// `delete.topic.enable`.
     pub delete_topics: bool,
+    /// `auto.leader.rebalance.enable`.
+    pub balance_leaders: bool,
+    /// `leader.imbalance.check.interval.seconds`.
+    pub balance_interval_ms: u64,
     /// `replica.lag.time.max.ms`.
     pub replica_lag_time_max_ms: u64,
     /// `replica.fetch.wait.max.ms`: how long a leader may hold a follower's fetch.
@@ -106,7 +110,7 @@ pub struct NodeConfig {
 pub struct InternalTopic {
     /// `….num.partitions`.
     pub partition_count: u32,
-    /// `….replication.factor`; `None`: as many as there are brokers, up to 3.
+    /// `….replication.factor`; `None`: 3.
     pub replication_factor: Option<u16>,
     /// `….segment.bytes`.
     pub segment_bytes: u32,
@@ -179,6 +183,8 @@ impl NodeConfig {
             voters: vec![broker_id],
             auto_create_topics: true,
             delete_topics: true,
+            balance_leaders: true,
+            balance_interval_ms: 300_000,
             replica_lag_time_max_ms: 10_000,
             replica_fetch_wait_ms: 500,
             replica_fetch_bytes_max: 1 << 20,
@@ -244,6 +250,7 @@ type Setter = fn(&mut NodeConfig, &str);
 const SETTERS: &[(&str, Setter)] = &[
     ("add.partitions.to.txn.retry.backoff.max.ms", |it, value| it.transactions.wait_ms = number(value)),
     ("auto.create.topics.enable", |it, value| it.auto_create_topics = truth(value)),
+    ("auto.leader.rebalance.enable", |it, value| it.balance_leaders = truth(value)),
     ("broker.heartbeat.interval.ms", |it, value| it.heartbeat_interval_ms = number(value)),
     ("broker.id", |it, value| {
         if value != "-1" {
@@ -276,6 +283,9 @@ const SETTERS: &[(&str, Setter)] = &[
     ("group.max.session.timeout.ms", |it, value| it.groups.session_timeout_ms_max = number(value)),
     ("group.max.size", |it, value| it.groups.members_max = number(value)),
     ("group.min.session.timeout.ms", |it, value| it.groups.session_timeout_ms_min = number(value)),
+    ("leader.imbalance.check.interval.seconds", |it, value| {
+        it.balance_interval_ms = number::<u64>(value).saturating_mul(1_000);
+    }),
     ("log.cleaner.backoff.ms", |it, value| {
         it.cleaner.backoff_ms = number::<u64>(value).max(CLEANER_BACKOFF_MS_MIN)
     }),

@@ -69,6 +69,8 @@ pub(crate) struct Hosted {
     pub(crate) counted_in: LogDir,
     /// How many brokers hold the partition.
     pub(crate) replica_count: usize,
+    /// How many of them count for how many have to be in sync, where nobody has set that.
+    pub(crate) min_isr_of: usize,
     pub(crate) settings: Settings,
     /// The last time that this leader stamped a batch with: clocks go back, a log's append times do not.
     pub(crate) stamped: Timestamp,
@@ -99,6 +101,7 @@ impl Hosted {
             counted_in: replica.log().log_dir(),
             replica,
             replica_count: 1,
+            min_isr_of: 1,
             settings,
             stamped: Timestamp(0),
             fetching: Fetching::Idle,

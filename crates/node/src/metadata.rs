@@ -17,7 +17,9 @@ use klamm_cluster::{
 use klamm_model::{BrokerId, ControllerEpoch, ErrorCode, PartitionEpoch, Tick, TopicId, TopicPartition};
 use klamm_quorum::{Accepted, Filter, Input, Output, Peer, Proposer, Verdict};
 
-use crate::{ConnectionId, Effect, Now, calls::Caller, node::Node};
+use crate::{
+    ConnectionId, Effect, InternalTopic, NodeConfig, Now, calls::Caller, coordinators::Kind, node::Node,
+};
 use snapshots::Snapshots;
 
 mod snapshots;
@@ -180,11 +182,26 @@ impl Node {
         };
         self.view_is_stale = true;
         self.depose(now, accepted.epoch, out);
+        if self.metadata.is_controller() {
+            self.tell_unclean_elections(&records);
+        }
         if self.metadata.live {
             self.apply_changes(now, &changes, out);
         }
         self.begin_deciding(now, accepted, out);
         self.release_owed(now, out);
+    }
+
+    /// Said and counted where it was decided.
+    fn tell_unclean_elections(&mut self, records: &[Record]) {
+        for record in records {
+            let Record::PartitionChange(change) = record else { continue };
+            let (Some(Some(leader)), Some(true)) = (change.leader, change.recovering) else { continue };
+            let topic = self.image.topic(change.partition.topic).map_or("", |it| &it.name);
+            let partition = change.partition.partition;
+            tracing::warn!(topic, %partition, %leader, "a leader was elected that may lack records: nobody who has all of them could lead");
+            self.counters.unclean_elections += 1;
+        }
     }
 
     /// An entry of a newer epoch was applied: nothing that this node proposed can be any more, though its engine may not have said so yet. Metadata offsets
@@ -350,17 +367,31 @@ impl Node {
         }
     }
 
+    /// How many replicas the topics of coordinators are to have, as soon as there are brokers for them.
+    fn internal_topics(&self) -> BTreeMap<String, u16> {
+        let of = |kind: Kind, topic: &InternalTopic| {
+            (kind.topic().to_owned(), topic.replication_factor.unwrap_or(INTERNAL_REPLICAS))
+        };
+        let NodeConfig { offsets_topic, transactions_topic, .. } = &self.config;
+        [of(Kind::Groups, offsets_topic), of(Kind::Transactions, transactions_topic)].into()
+    }
+
     fn controller_config(&self) -> ControllerConfig {
         ControllerConfig {
             session_timeout_ms: self.config.session_timeout_ms,
             num_partitions: self.config.default_partition_count,
             default_replication_factor: self.config.default_replication_factor,
             delete_topics: self.config.delete_topics,
+            balance_interval_ms: self.config.balance_leaders.then_some(self.config.balance_interval_ms),
+            internal_topics: self.internal_topics(),
             given: self.config.given.set.clone(),
             ..ControllerConfig::default()
         }
     }
 }
+
+/// Replicas of coordinators' topics where nothing was said. As with Kafka.
+const INTERNAL_REPLICAS: u16 = 3;
 
 fn sightings(peers: &[Peer]) -> Vec<Sighting> {
     let sighting = |it: &Peer| Sighting {

@@ -186,8 +186,8 @@ impl Node {
         if state.leader == Some(me) && self.my_epoch().is_none() {
             state.leader = None;
         }
+        self.count_replicas(key, &topic, &partition, out);
         let Some(hosted) = self.hosted.get_mut(&key) else { return };
-        hosted.replica_count = partition.replicas.len();
         if hosted.replica.log().has_failed() {
             return self.stay_offline(key, &state, out);
         }
@@ -216,6 +216,32 @@ impl Node {
         }
     }
 
+    fn replica_config(&self, config: &TopicConfig, partition: &Partition) -> ReplicaConfig {
+        ReplicaConfig {
+            lag_time_max_ms: self.config.replica_lag_time_max_ms,
+            min_isr: config.min_insync_replicas(partition.replica_count()) as u32,
+        }
+    }
+
+    /// Where nobody has set how many have to be in sync, that depends on how many replicas there are.
+    fn count_replicas(
+        &mut self,
+        key: TopicPartition,
+        topic: &Topic,
+        partition: &Partition,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(hosted) = self.hosted.get_mut(&key) else { return };
+        hosted.replica_count = partition.replicas.len();
+        if std::mem::replace(&mut hosted.min_isr_of, partition.replica_count()) == partition.replica_count() {
+            return;
+        }
+        let replica_config = self.replica_config(&self.topic_config(topic), partition);
+        let Some(hosted) = self.hosted.get_mut(&key) else { return };
+        let progress = hosted.replica.set_config(replica_config);
+        self.progressed(key, &progress, out);
+    }
+
     /// The partition has changed, and the log here cannot be used: whoever leads now, it is not this replica, though it may have been.
     fn stay_offline(&mut self, key: TopicPartition, state: &PartitionState, out: &mut Vec<Effect>) {
         if state.leader != Some(self.config.broker_id)
@@ -230,7 +256,6 @@ impl Node {
         let config = self.topic_config(topic);
         let log_config = self.log_config(&config);
         let mut may_lack_from = None;
-        let replica_count = partition.replicas.len();
         let mut have_all = partition.isr.iter().chain(&partition.elr);
         let others_have_all = have_all.any(|replica| *replica != self.config.broker_id);
         if others_have_all && self.found.get(&key).is_some_and(|log| !log.damaged().is_empty()) {
@@ -270,14 +295,12 @@ impl Node {
         };
         self.flush_ops(out);
         self.disks.hosted(log.log_dir());
-        let replica_config = ReplicaConfig {
-            lag_time_max_ms: self.config.replica_lag_time_max_ms,
-            min_isr: config.min_insync_replicas(partition.replicas.len()) as u32,
-        };
+        let replica_config = self.replica_config(&config, partition);
         let replica = Replica::new(self.config.broker_id, log, replica_config, self.sabotage);
         let settings = self.settings(topic, &config);
         let mut hosted = Hosted::new(Arc::clone(&topic.name), replica, settings);
-        hosted.replica_count = replica_count;
+        hosted.replica_count = partition.replicas.len();
+        hosted.min_isr_of = partition.replica_count();
         hosted.may_lack_from = may_lack_from;
         let damaged = hosted.replica.log().damaged().to_vec();
         self.hosted.insert(key, hosted);
@@ -363,13 +386,11 @@ impl Node {
         let log_config = self.log_config(&config);
         for index in 0..topic.partitions.len() {
             let key = TopicPartition { topic: topic.id, partition: PartitionIndex(index as i32) };
+            let replica_config = self.replica_config(&config, &topic.partitions[index]);
             let Some(hosted) = self.hosted.get_mut(&key) else { continue };
             hosted.settings = settings.clone();
             hosted.replica.set_log_config(log_config);
-            let progress = hosted.replica.set_config(ReplicaConfig {
-                lag_time_max_ms: self.config.replica_lag_time_max_ms,
-                min_isr: config.min_insync_replicas(topic.replication_factor()) as u32,
-            });
+            let progress = hosted.replica.set_config(replica_config);
             self.progressed(key, &progress, out);
         }
     }

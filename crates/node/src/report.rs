@@ -34,6 +34,8 @@ pub struct Report {
     pub damaged_bytes: u64,
     /// Bytes that were looked at to find such.
     pub scrubbed_bytes: u64,
+    /// Leaders that were elected while it decided for the cluster, and that may lack records.
+    pub unclean_elections: u64,
     /// It decides for the cluster.
     pub is_controller: bool,
     /// It is registered and serves.
@@ -70,6 +72,7 @@ pub struct LogDirReport {
 pub(crate) struct Counters {
     pub(crate) produced_records: u64,
     pub(crate) produced_bytes: u64,
+    pub(crate) unclean_elections: u64,
 }
 
 impl Node {
@@ -82,6 +85,7 @@ impl Node {
             rebalances: self.coordinators.rebalances(),
             produced_records: self.counters.produced_records,
             produced_bytes: self.counters.produced_bytes,
+            unclean_elections: self.counters.unclean_elections,
             parked_produces: self.produce_waiters.len(),
             parked_fetches: self.fetch_waiters.len() + self.feeds.parked_count(),
             partitions: self.hosted.len(),

@@ -258,6 +258,7 @@ fn write_node(text: &mut Text, shared: &Shared, report: &Report) {
     text.value(&family::DAMAGED_RANGES, report.damaged_ranges);
     text.value(&family::DAMAGED_BYTES, report.damaged_bytes);
     text.value(&family::SCRUBBED_BYTES, report.scrubbed_bytes);
+    text.value(&family::UNCLEAN_ELECTIONS, report.unclean_elections);
     text.value(&family::CONTROLLER, u8::from(report.is_controller));
     text.value(&family::READY, u8::from(report.is_ready));
     text.value(&family::LAST_STOP_CLEAN, u8::from(shared.was_left_clean));

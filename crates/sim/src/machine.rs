@@ -33,6 +33,8 @@ pub struct Settings {
     pub group_session_ms: u64,
     /// Partitions of the coordinators' topics.
     pub internal_partitions: u64,
+    /// How often preferred leaders are elected where others lead.
+    pub balance_interval_ms: u64,
     /// `metadata.log.max.record.bytes.between.snapshots`
     pub snapshot_bytes: u64,
     /// What replicas do wrong on purpose.
@@ -191,6 +193,7 @@ impl Machine {
             replica_lag_time_max_ms: settings.lag_time_max_ms,
             replica_fetch_wait_ms: settings.fetch_wait_ms,
             snapshot_bytes: settings.snapshot_bytes,
+            balance_interval_ms: settings.balance_interval_ms,
             auto_create_topics: false,
             ..NodeConfig::new(broker_id(self.number), self.directory, incarnation)
         };

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use klamm_cluster::Image;
+use klamm_cluster::{Image, image::Partition};
 use klamm_model::BrokerId;
 
 use crate::{check::Findings, client::Place};
@@ -43,15 +43,19 @@ struct Known {
     may_come: BTreeSet<Value>,
     /// Something that was ordered was called off, or may be yet.
     is_called_off: bool,
+    /// Until an order is acknowledged the controller itself brings more replicas.
+    may_grow: bool,
 }
 
 impl Known {
     /// What was called off leaves the replicas that there were, as Apache Kafka does, in the order in which they were when the move began.
     fn allows(&self, value: &Value) -> bool {
         let sorted = |it: &Value| BTreeSet::from_iter(it.clone());
+        let has_grown = || BTreeSet::from_iter(&self.is).is_subset(&BTreeSet::from_iter(value));
         let may_return = || self.was.iter().chain(&self.may_come).chain([&self.is]);
         *value == self.is
             || self.may_come.contains(value)
+            || self.may_grow && has_grown()
             || self.is_called_off && may_return().any(|it| sorted(it) == sorted(value))
     }
 }
@@ -66,12 +70,13 @@ impl Subject {
             Self::Count(topic) => {
                 image.topic_named(topic).map(|it| it.partitions.len() as u64).into_iter().collect()
             }
-            Self::Replicas(Place { topic, partition }) => {
-                let topic = image.topic_named(topic);
-                let partition = topic.and_then(|it| it.partitions.get(*partition as usize));
-                partition.map_or(Value::new(), |it| replicas(&it.target()))
-            }
+            Self::Replicas(_) => self.partition(image).map_or(Value::new(), |it| replicas(&it.target())),
         }
+    }
+
+    fn partition<'a>(&self, image: &'a Image) -> Option<&'a Partition> {
+        let Self::Replicas(Place { topic, partition }) = self else { return None };
+        image.topic_named(topic)?.partitions.get(*partition as usize).map(|it| &**it)
     }
 }
 
@@ -83,13 +88,23 @@ pub fn replicas(ids: &[BrokerId]) -> Value {
 impl Orders {
     /// An order is given.
     pub fn given(&mut self, subject: &Subject, image: &Image) {
-        let is = subject.of(image);
-        self.known.entry(subject.clone()).or_insert_with(|| Known { is, ..Known::default() });
+        let known = || {
+            let partition = subject.partition(image);
+            // The controller may have begun a move, which can be called off.
+            let is_old = |it: &Partition, id: &BrokerId| !it.adding.contains(id);
+            let old =
+                |it: &Partition| it.replicas.iter().copied().filter(|id| is_old(it, id)).collect::<Vec<_>>();
+            let was = partition.map(|it| replicas(&old(it))).into_iter().collect();
+            let may_grow = partition.is_some_and(|it| it.wanted_replicas.is_some());
+            Known { is: subject.of(image), was, may_grow, ..Known::default() }
+        };
+        self.known.entry(subject.clone()).or_insert_with(known);
     }
 
     /// It was carried out, by what the broker says.
     pub fn acknowledged(&mut self, subject: &Subject, value: Value, image: &Image, findings: &mut Findings) {
         if let Some(known) = self.known.get_mut(subject) {
+            known.may_grow = false;
             let before = std::mem::replace(&mut known.is, value);
             known.was.insert(before);
         }

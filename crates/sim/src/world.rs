@@ -191,6 +191,13 @@ struct World {
     crowd: (u64, u64),
 }
 
+/// In half of the runs leaders go back every few seconds. Drawn by itself, so that seeds stay what they were.
+fn balance_interval_ms(seed: u64) -> u64 {
+    const SELDOM: u64 = 300_000;
+    let mut dice = Dice::new(!seed);
+    if dice.chance(50) { dice.between(1_000, 6_000) } else { SELDOM }
+}
+
 impl World {
     fn new(options: Options) -> Self {
         let Options { seed, printed, sabotage, faults, workload } = options;
@@ -203,6 +210,7 @@ impl World {
             fetch_wait_ms: dice.between(50, 500) as u32,
             group_session_ms: dice.between(600, 1500),
             internal_partitions: dice.between(1, 3),
+            balance_interval_ms: balance_interval_ms(seed),
             snapshot_bytes: if dice.chance(70) { dice.between(200, 4000) } else { 20 << 20 },
             sabotage: sabotage.replica,
         };

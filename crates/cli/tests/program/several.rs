@@ -275,7 +275,8 @@ fn a_directory_that_fails_gives_its_partitions_to_other_nodes_and_takes_them_bac
     assert_eq!(of(kept)["in_sync"].as_array().map(Vec::len), Some(3), "{others}");
     for id in [1, 2, 3] {
         let ask = || cluster.ask_at(id, &describe, "").code(0);
-        cluster.until_asked(ask, &describe, |it| it[0]["partitions"][lost]["offline"] == serde_json::json!([1]));
+        cluster
+            .until_asked(ask, &describe, |it| it[0]["partitions"][lost]["offline"] == serde_json::json!([1]));
     }
     cluster.ok_with_input(&["produce", "t", "-p", &lost.to_string()], &lines(300, 400));
     cluster.kill(1);

@@ -22,10 +22,6 @@ pub const TOPIC_CONFIGS_WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("remote.log.copy.disable", NO_REMOTE_STORAGE),
     ("remote.log.delete.on.disable", NO_REMOTE_STORAGE),
     ("remote.storage.enable", NO_REMOTE_STORAGE),
-    (
-        "unclean.leader.election.enable",
-        "No replica that is not in sync is ever elected: records are not lost this way.",
-    ),
 ];
 
 /// Topic configs that keep their defaults, each with the reason: whoever sizes disks for another value must not be told yes.

@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::elections::Elections;
+use klamm_model::TopicId;
+
+use super::elections::{Elections, MIN_ISR, UNCLEAN};
 use super::{
     AlterConfigError, AlterConfigs, ConfigChange, ConfigOperation, ConfigTarget, Controller, Decision, Reply,
 };
 use crate::config::{self, ConfigError, Kind, Layers, Update, items};
+use crate::image::Image;
 use crate::record::{self, ConfigResource, Record};
 use crate::topic_name;
 
@@ -37,30 +40,48 @@ impl Controller {
         if it.validate_only {
             records.clear();
         }
-        let settled = self.eligible_after(&records);
-        records.extend(settled);
+        let following = self.following(&records);
+        records.extend(following);
         Decision { records, reply: Reply::AlterConfigs(answers) }
     }
 
-    /// Where fewer have to be in sync from now on, records are committed again that those who are eligible do not have.
-    fn eligible_after(&self, changes: &[Record]) -> Vec<Record> {
-        let mut topics = BTreeSet::new();
-        for change in changes {
-            let Record::Config { resource, key, .. } = change else { continue };
-            match resource {
-                _ if key != "min.insync.replicas" => {}
-                ConfigResource::Topic(id) => _ = topics.insert(*id),
-                ConfigResource::BrokerDefault => topics.extend(self.image.topics().map(|it| it.id)),
-                ConfigResource::Broker(_) => {}
-            }
-        }
-        if topics.is_empty() {
+    /// What follows for partitions. Where fewer have to be in sync from now on, records are committed again that those who are eligible do not have; where
+    /// somebody may lead who lacks records, somebody may lead at once.
+    fn following(&self, changes: &[Record]) -> Vec<Record> {
+        let (counts, leads) = (self.topics_of(changes, MIN_ISR), self.topics_of(changes, UNCLEAN));
+        if counts.is_empty() && leads.is_empty() {
             return Vec::new();
         }
         let mut after = self.image.clone();
-        after.apply_entry(self.appended() + 1, self.image.epoch(), changes).expect("they were decided on");
-        Elections::new(&after, &self.config.given)
-            .settle(topics.iter().filter_map(|id| Some(&**after.topic(*id)?)))
+        let mut next = self.appended() + 1;
+        let mut apply = |after: &mut Image, records: &[Record]| {
+            after.apply_entry(next, self.image.epoch(), records).expect("they were decided on");
+            next += 1;
+        };
+        apply(&mut after, changes);
+        let mut records = Elections::new(&after, &self.config.given)
+            .settle(counts.iter().filter_map(|id| Some(&**after.topic(*id)?)));
+        apply(&mut after, &records);
+        let elected = Elections::new(&after, &self.config.given)
+            .elect_in(leads.iter().filter_map(|id| Some(&**after.topic(*id)?)));
+        records.extend(elected);
+        records
+    }
+
+    /// For which topics another value of a key may hold.
+    fn topics_of(&self, changes: &[Record], wanted: &str) -> BTreeSet<TopicId> {
+        let mut topics = BTreeSet::new();
+        for change in changes {
+            match change {
+                Record::Config { key, .. } if key != wanted => {}
+                Record::Config { resource: ConfigResource::Topic(id), .. } => _ = topics.insert(*id),
+                Record::Config { resource: ConfigResource::BrokerDefault, .. } => {
+                    topics.extend(self.image.topics().map(|it| it.id));
+                }
+                _ => {}
+            }
+        }
+        topics
     }
 
     fn config_records(&self, change: &ConfigChange) -> Result<Vec<Record>, AlterConfigError> {

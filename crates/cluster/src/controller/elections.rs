@@ -8,6 +8,8 @@
 //! - A process that comes back after a crash keeps its places where it can have lost nothing (docs/decisions/0006), and is out of both sets where it can.
 //! - Where both sets are empty, for all who were in them have crashed and may have lost records, the last leader leads again when it is back: nobody has more.
 //!   The partition is recovering then, until everybody follows: replicas cut back even what they know to be committed.
+//! - Where records may be lost, as an operator has said it of the topic (`unclean.leader.election.enable`) or asks for it now, somebody leads who takes part,
+//!   whatever it has. Nobody is eligible any more then: what they have that this one lacks is cut back. The partition is recovering as well.
 //! - A replica whose log cannot be used, as its data directory has failed or the log is damaged, is out of both sets and leads nothing, until another process of
 //!   its broker comes. Whatever that one finds, it is taken in only once it has caught up.
 //!
@@ -26,13 +28,16 @@ pub(super) struct Elections<'a> {
     image: &'a Image,
     /// Of topics that have no value of their own, where brokers have one.
     min_isr: Option<u32>,
+    /// The same: whether somebody may lead who lacks records.
+    may_lack: bool,
 }
 
 impl<'a> Elections<'a> {
     pub(super) fn new(image: &'a Image, given: &BTreeMap<String, String>) -> Self {
         let cluster = image.configs(ConfigResource::BrokerDefault).map(|it| &**it);
-        let min_isr = Layers { broker: None, cluster, given }.topic_default(MIN_ISR);
-        Self { image, min_isr: min_isr.and_then(|it| it.trim().parse().ok()) }
+        let layers = Layers { broker: None, cluster, given };
+        let min_isr = layers.topic_default(MIN_ISR).and_then(|it| it.trim().parse().ok());
+        Self { image, min_isr, may_lack: layers.topic_default(UNCLEAN).is_some_and(|it| is_true(&it)) }
     }
 
     /// What makes these brokers fenced. Their state comes last: if a controller fails half-way, the next one finds brokers that take part and are silent.
@@ -124,12 +129,13 @@ impl<'a> Elections<'a> {
 
     /// What gives leaders to partitions that have none and could.
     pub(super) fn elect(&self) -> Vec<Record> {
-        self.elect_when(|id| is_active(self.image, id))
+        self.elect_in(self.image.topics().map(|it| &**it))
     }
 
     /// The same, as if this broker took part already.
     pub(super) fn elect_with(&self, joining: BrokerId) -> Vec<Record> {
-        self.elect_when(|id| id == joining || is_active(self.image, id))
+        let takes_part = |id| id == joining || is_active(self.image, id);
+        self.elect_among(self.image.topics().map(|it| &**it), takes_part)
     }
 
     /// Who is eligible where `min.insync.replicas` has become another: where enough are in sync now, records are committed without the others.
@@ -137,28 +143,56 @@ impl<'a> Elections<'a> {
         let partitions = topics.flat_map(|topic| places(topic).map(move |(at, it)| (topic, at, it)));
         let uneven = partitions.filter(|(_, _, it)| !it.elr.is_empty() || !it.last_known_elr.is_empty());
         let records = uneven.filter_map(|(topic, at, before)| {
-            difference(at, before, self.settled(topic, before, before.clone(), &Gone::default()))
+            let led = Led { partition: before.clone(), is_unclean: false };
+            self.settled(at, topic, before, led, &Gone::default()).1
         });
         records.collect()
     }
 
-    fn elect_when(&self, takes_part: impl Fn(BrokerId) -> bool) -> Vec<Record> {
-        let all = self.image.topics().flat_map(|topic| places(topic).map(move |(at, it)| (topic, at, it)));
-        let leaderless = all.filter(|(_, _, partition)| partition.leader.is_none());
-        leaderless.filter_map(|(topic, at, it)| self.elect_partition(at, topic, it, &takes_part)).collect()
+    /// What gives leaders to those partitions of some topics that have none and could.
+    pub(super) fn elect_in(&self, topics: impl Iterator<Item = &'a Topic>) -> Vec<Record> {
+        self.elect_among(topics, |id| is_active(self.image, id))
     }
 
-    /// What gives a leader to a partition that has none; `None` if nobody can lead.
+    /// What has the preferred replica of each partition lead, where another one does and it could.
+    pub(super) fn preferred_everywhere(&self) -> impl Iterator<Item = Record> + use<'_, 'a> {
+        let all = self.image.topics().flat_map(|topic| places(topic).map(move |(at, it)| (topic, at, it)));
+        all.filter_map(|(topic, at, it)| self.prefer(at, topic, it))
+    }
+
+    /// What has the preferred replica lead. `None`: it does, or it cannot.
+    pub(super) fn prefer(&self, at: TopicPartition, topic: &Topic, before: &Partition) -> Option<Record> {
+        let preferred = before.replicas[0];
+        if !before.isr.contains(&preferred) || !is_active(self.image, preferred) {
+            return None;
+        }
+        self.change(at, topic, before, Partition { leader: Some(preferred), ..before.clone() }).1
+    }
+
+    fn elect_among(
+        &self,
+        topics: impl Iterator<Item = &'a Topic>,
+        takes_part: impl Fn(BrokerId) -> bool,
+    ) -> Vec<Record> {
+        let partitions = topics.flat_map(|topic| places(topic).map(move |(at, it)| (topic, at, it)));
+        let leaderless = partitions.filter(|(_, _, partition)| partition.leader.is_none());
+        leaderless
+            .filter_map(|(topic, at, it)| self.elect_partition(at, topic, it, false, &takes_part))
+            .collect()
+    }
+
+    /// What gives a leader to a partition that has none, one that may lack records if that is asked for or the topic allows it; `None` if nobody can lead.
     pub(super) fn elect_partition(
         &self,
         at: TopicPartition,
         topic: &Topic,
         before: &Partition,
+        may_lack: bool,
         takes_part: impl Fn(BrokerId) -> bool,
     ) -> Option<Record> {
-        let after = led(before.clone(), takes_part);
-        after.leader?;
-        difference(at, before, self.settled(topic, before, after, &Gone::default()))
+        let led = led(before.clone(), may_lack || self.may_lack(topic), takes_part);
+        led.partition.leader?;
+        self.settled(at, topic, before, led, &Gone::default()).1
     }
 
     /// What makes a partition what it is to be, with the sets and the leader that follow from that.
@@ -169,9 +203,8 @@ impl<'a> Elections<'a> {
         before: &Partition,
         after: Partition,
     ) -> (Partition, Option<Record>) {
-        let after = led(after, |id| is_active(self.image, id));
-        let after = self.settled(topic, before, after, &Gone::default());
-        (after.clone(), difference(at, before, after))
+        let led = led(after, self.may_lack(topic), |id| is_active(self.image, id));
+        self.settled(at, topic, before, led, &Gone::default())
     }
 
     fn change_all(&self, change: impl Fn(&Topic, &Partition) -> Option<(Partition, Gone)>) -> Vec<Record> {
@@ -193,47 +226,68 @@ impl<'a> Elections<'a> {
         after: Partition,
         gone: &Gone,
     ) -> Option<Record> {
-        let after = led(after, |id| !gone.out.contains(&id) && is_active(self.image, id));
-        difference(at, before, self.settled(topic, before, after, gone))
+        let takes_part = |id| !gone.out.contains(&id) && is_active(self.image, id);
+        let led = led(after, self.may_lack(topic), takes_part);
+        self.settled(at, topic, before, led, gone).1
     }
 
-    /// Who is eligible and who was, once the in-sync set is what it is to be.
-    fn settled(&self, topic: &Topic, before: &Partition, mut after: Partition, gone: &Gone) -> Partition {
+    /// What a partition is with its leader, and what makes it so.
+    fn settled(
+        &self,
+        at: TopicPartition,
+        topic: &Topic,
+        before: &Partition,
+        led: Led,
+        gone: &Gone,
+    ) -> (Partition, Option<Record>) {
+        let Led { partition: mut after, is_unclean } = led;
         after.offline.retain(|id| after.replicas.contains(id));
         if after.isr.len() == after.replicas.len() {
             after.recovering = false;
         }
-        if self.min_isr(topic, &after) <= after.isr.len() {
+        if is_unclean || self.min_isr(topic, &after) <= after.isr.len() {
             (after.elr, after.last_known_elr) = (Vec::new(), Vec::new());
-            return after;
+        } else {
+            after = with_eligible(before, after, gone);
         }
-        let had_all = |id: &BrokerId| before.isr.contains(id) || before.elr.contains(id);
-        let has_all = |id: &BrokerId| had_all(id) && gone.lost != Some(*id) && !after.isr.contains(id);
-        let elr: Vec<_> = after.replicas.iter().copied().filter(has_all).collect();
-        let known = |id: &BrokerId| after.last_known_elr.contains(id) || had_all(id);
-        let is_out = |id: &BrokerId| !after.isr.contains(id) && !elr.contains(id);
-        let is_forgotten = |id: &BrokerId| gone.is_forgotten && gone.lost == Some(*id);
-        // Whoever was the last that had everything counts as the last leader where nobody led, as after a stop: else nobody could ever lead again.
-        let last_that_had_all = gone.lost.filter(|id| elr.is_empty() && had_all(id) && !is_forgotten(id));
-        let last_leader = before.leader.or(last_that_had_all);
-        after.last_known_elr = match last_leader {
-            Some(last) if after.isr.is_empty() && after.replicas.contains(&last) => vec![last],
-            // It stays known who led last.
-            _ if after.isr.is_empty() => after.last_known_elr,
-            _ => after.replicas.iter().copied().filter(|id| known(id) && is_out(id)).collect(),
-        };
-        after.last_known_elr.retain(|id| after.replicas.contains(id) && !is_forgotten(id));
-        after.elr = elr;
-        after
+        let record = difference(at, before, after.clone(), is_unclean);
+        (after, record)
+    }
+
+    /// Whether somebody may lead the topic's partitions who lacks records, where nobody else can.
+    fn may_lack(&self, topic: &Topic) -> bool {
+        topic.configs.get(UNCLEAN).map_or(self.may_lack, |it| is_true(it))
     }
 
     /// How many must be in sync before anything is committed.
     fn min_isr(&self, topic: &Topic, partition: &Partition) -> usize {
-        let own = topic.configs.get("min.insync.replicas").and_then(|it| it.trim().parse().ok());
+        let own = topic.configs.get(MIN_ISR).and_then(|it| it.trim().parse().ok());
         let set = own.or(self.min_isr);
         TopicConfig { min_insync_replicas: set, ..TopicConfig::default() }
-            .min_insync_replicas(partition.target().len())
+            .min_insync_replicas(partition.replica_count())
     }
+}
+
+/// Who is eligible and who was, once the in-sync set is what it is to be, and too small to commit anything.
+fn with_eligible(before: &Partition, mut after: Partition, gone: &Gone) -> Partition {
+    let had_all = |id: &BrokerId| before.isr.contains(id) || before.elr.contains(id);
+    let has_all = |id: &BrokerId| had_all(id) && gone.lost != Some(*id) && !after.isr.contains(id);
+    let elr: Vec<_> = after.replicas.iter().copied().filter(has_all).collect();
+    let known = |id: &BrokerId| after.last_known_elr.contains(id) || had_all(id);
+    let is_out = |id: &BrokerId| !after.isr.contains(id) && !elr.contains(id);
+    let is_forgotten = |id: &BrokerId| gone.is_forgotten && gone.lost == Some(*id);
+    // Whoever was the last that had everything counts as the last leader where nobody led, as after a stop: else nobody could ever lead again.
+    let last_that_had_all = gone.lost.filter(|id| elr.is_empty() && had_all(id) && !is_forgotten(id));
+    let last_leader = before.leader.or(last_that_had_all);
+    after.last_known_elr = match last_leader {
+        Some(last) if after.isr.is_empty() && after.replicas.contains(&last) => vec![last],
+        // It stays known who led last.
+        _ if after.isr.is_empty() => after.last_known_elr,
+        _ => after.replicas.iter().copied().filter(|id| known(id) && is_out(id)).collect(),
+    };
+    after.last_known_elr.retain(|id| after.replicas.contains(id) && !is_forgotten(id));
+    after.elr = elr;
+    after
 }
 
 /// Whom a change is about.
@@ -247,32 +301,49 @@ struct Gone {
     is_forgotten: bool,
 }
 
-/// The broker's key that topics have their default from.
-const MIN_ISR: &str = "min.insync.replicas";
+/// Keys of topics, and of brokers that topics have their defaults from.
+pub(super) const MIN_ISR: &str = "min.insync.replicas";
+pub(super) const UNCLEAN: &str = "unclean.leader.election.enable";
+
+/// Of a key that takes nothing else than true and false.
+fn is_true(value: &str) -> bool {
+    value.trim().eq_ignore_ascii_case("true")
+}
+
+/// A partition with its leader, if anybody can lead.
+struct Led {
+    partition: Partition,
+    /// It was elected now, and may lack committed records.
+    is_unclean: bool,
+}
 
 /// A leader who is not in sync any more gives way; where nobody leads, somebody does who can. Where nobody is left who has everything, the last leader can,
-/// whatever it has.
-fn led(mut it: Partition, takes_part: impl Fn(BrokerId) -> bool) -> Partition {
+/// whatever it has; and where records may be lost, anybody.
+fn led(mut it: Partition, may_lack: bool, takes_part: impl Fn(BrokerId) -> bool) -> Led {
     if it.leader.is_some_and(|leader| it.isr.contains(&leader)) {
-        return it;
+        return Led { partition: it, is_unclean: false };
     }
-    let first_of = |it: &Partition, set: &[BrokerId]| {
+    let first_of = |set: &[BrokerId]| {
         let can = |id: &BrokerId| set.contains(id) && takes_part(*id) && !it.offline.contains(id);
         it.replicas.iter().copied().find(can)
     };
-    it.leader = first_of(&it, &it.isr);
-    if it.leader.is_some() {
-        return it;
+    if let Some(next) = first_of(&it.isr) {
+        return Led { partition: Partition { leader: Some(next), ..it }, is_unclean: false };
     }
-    it.leader = first_of(&it, &it.elr);
-    if it.leader.is_none() && it.isr.is_empty() && it.elr.is_empty() && it.last_known_elr.len() == 1 {
-        it.leader = first_of(&it, &it.last_known_elr);
-        it.recovering |= it.leader.is_some();
+    if let Some(next) = first_of(&it.elr) {
+        return Led { partition: Partition { leader: Some(next), isr: vec![next], ..it }, is_unclean: false };
     }
-    if let Some(next) = it.leader {
-        it.isr = vec![next];
-    }
-    it
+    let is_last_leader = it.isr.is_empty() && it.elr.is_empty() && it.last_known_elr.len() == 1;
+    let known = first_of(&it.last_known_elr).filter(|_| is_last_leader || may_lack);
+    // Whoever was to come by a reassignment may have nothing at all yet.
+    let not_new = |id: &BrokerId| !it.adding.contains(id);
+    let others: Vec<_> = it.replicas.iter().copied().filter(not_new).collect();
+    let any = || first_of(&others).or_else(|| first_of(&it.replicas)).filter(|_| may_lack);
+    it.leader = known.or_else(any);
+    let Some(next) = it.leader else { return Led { partition: it, is_unclean: false } };
+    it.isr = vec![next];
+    it.recovering = true;
+    Led { partition: it, is_unclean: true }
 }
 
 pub(super) fn is_active(image: &Image, id: BrokerId) -> bool {
@@ -285,7 +356,7 @@ fn places(topic: &Topic) -> impl Iterator<Item = (TopicPartition, &Partition)> {
 }
 
 /// What makes one state of a partition out of another.
-fn difference(at: TopicPartition, before: &Partition, after: Partition) -> Option<Record> {
+fn difference(at: TopicPartition, before: &Partition, after: Partition, is_unclean: bool) -> Option<Record> {
     let changed = |old: &[BrokerId], new: Vec<BrokerId>| (old != new).then_some(new);
     let leader = (before.leader != after.leader).then_some(after.leader);
     let change = PartitionChange {
@@ -299,8 +370,11 @@ fn difference(at: TopicPartition, before: &Partition, after: Partition) -> Optio
         removing: changed(&before.removing, after.removing),
         elr: changed(&before.elr, after.elr),
         last_known_elr: changed(&before.last_known_elr, after.last_known_elr),
-        recovering: (before.recovering != after.recovering).then_some(after.recovering),
+        // Said again for each leader that may lack records: they are counted.
+        recovering: (before.recovering != after.recovering || is_unclean && after.recovering)
+            .then_some(after.recovering),
         offline: changed(&before.offline, after.offline),
+        wanted_replicas: (before.wanted_replicas != after.wanted_replicas).then_some(after.wanted_replicas),
     };
     let nothing = PartitionChange::nothing(at, change.partition_epoch);
     (change != nothing).then_some(Record::PartitionChange(change))

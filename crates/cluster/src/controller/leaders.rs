@@ -6,7 +6,6 @@ use klamm_model::{PartitionIndex, TopicPartition};
 
 use super::elections;
 use super::{ByTopic, Controller, Decision, ElectLeaderError, ElectLeaders, Election, Reply};
-use crate::image::Partition;
 use crate::record::Record;
 
 impl Controller {
@@ -72,17 +71,13 @@ impl Controller {
         match election {
             Election::Preferred if partition.leader == Some(preferred) => Err(ElectLeaderError::NotNeeded),
             Election::Preferred => {
-                if !partition.isr.contains(&preferred) || !elections::is_active(&self.image, preferred) {
-                    return Err(ElectLeaderError::PreferredNotAvailable);
-                }
-                let after = Partition { leader: Some(preferred), ..Partition::clone(partition) };
-                let (_, record) = self.elections().change(at, topic, partition, after);
-                Ok((at, record.expect("another leads")))
+                let record = self.elections().prefer(at, topic, partition);
+                Ok((at, record.ok_or(ElectLeaderError::PreferredNotAvailable)?))
             }
             Election::Unclean if partition.leader.is_some() => Err(ElectLeaderError::NotNeeded),
             Election::Unclean => {
                 let takes_part = |id| elections::is_active(&self.image, id);
-                let record = self.elections().elect_partition(at, topic, partition, takes_part);
+                let record = self.elections().elect_partition(at, topic, partition, true, takes_part);
                 Ok((at, record.ok_or(ElectLeaderError::EligibleNotAvailable)?))
             }
         }

@@ -32,6 +32,8 @@ impl Controller {
                         Some(target) => self.reassigned(partition, target, it.may_change_factor)?,
                         None => called_off(partition)?,
                     };
+                    // Who moves replicas says how many there are to be.
+                    let after = Partition { wanted_replicas: None, ..after };
                     records.extend(self.elections().change(at, topic, partition, after).1);
                     Ok(())
                 });
@@ -90,12 +92,16 @@ impl Controller {
         if !may_change_factor && has != target.len() {
             return Err(ReassignError::FactorChange { has, asked: target.len() });
         }
-        let removing = without(&partition.replicas, target);
-        let adding = without(target, &partition.replicas);
-        let replicas = target.iter().chain(&removing).copied().collect();
-        let after = Partition { replicas, adding, removing, ..partition.clone() };
-        Ok(completed(after))
+        Ok(towards(partition, target))
     }
+}
+
+/// On the way to these replicas, or there already.
+pub(super) fn towards(partition: &Partition, target: &[BrokerId]) -> Partition {
+    let removing = without(&partition.replicas, target);
+    let adding = without(target, &partition.replicas);
+    let replicas = target.iter().chain(&removing).copied().collect();
+    completed(Partition { replicas, adding, removing, ..partition.clone() })
 }
 
 /// The replicas that were to come do not, and those that were to go stay.

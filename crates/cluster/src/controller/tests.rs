@@ -1,9 +1,11 @@
 //! Scripts of what happens to a cluster, one event a line, and what its controller makes of it.
 
+mod balance;
 mod eligible;
 mod offline;
 mod partitions;
 mod rig;
+mod unclean;
 
 use expect_test::{Expect, expect};
 use klamm_model::Tick;
@@ -1230,6 +1232,9 @@ mod property {
             1 => (topic.clone(), 1..6).prop_map(|(name, count)| format!("grow {name} {count}")),
             1 => (topic.clone(), 0..4).prop_map(|(name, at)| format!("elect {name}/{at}")),
             1 => Just("elect".to_owned()),
+            1 => (topic.clone(), 0..4).prop_map(|(name, at)| format!("elect-unclean {name}/{at}")),
+            1 => (topic.clone(), any::<bool>()).prop_map(|(name, it)| format!("set {name} unclean.leader.election.enable={it}")),
+            2 => (broker.clone(), topic.clone(), 0..4).prop_map(|(id, name, at)| format!("offline {id} {name}/{at}")),
             2 => (topic.clone(), 0..4, prop::collection::btree_set(broker.clone(), 1..4)).prop_map(|(name, at, ids)| {
                 let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
                 format!("reassign {name}/{at} {}", ids.join(","))
@@ -1247,7 +1252,12 @@ mod property {
         fn the_image_is_the_sum_of_the_log_and_nothing_else(lines in prop::collection::vec(line(), 0..60), seed: u64) {
             let start = (0..4).map(|id| format!("register {id}")).chain((0..4).map(|id| format!("beat {id}")));
             let start = start.chain(["create t 4 3".to_owned(), "create u 2 4".to_owned()]);
-            let mut rigs = [Rig::new(ControllerConfig::default(), seed), Rig::new(ControllerConfig::default(), seed)];
+            let config = ControllerConfig {
+                balance_interval_ms: Some(1_500),
+                internal_topics: [("u".to_owned(), 3), ("v.w".to_owned(), 2)].into(),
+                ..ControllerConfig::default()
+            };
+            let mut rigs = [Rig::new(config.clone(), seed), Rig::new(config, seed)];
             for line in start.chain(lines) {
                 let told = rigs.each_mut().map(|rig| rig.run(&line));
                 prop_assert_eq!(&told[0], &told[1]);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use klamm_model::{BrokerId, PartitionIndex, TopicId, TopicPartition};
+use klamm_model::{BrokerId, PartitionEpoch, PartitionIndex, TopicId, TopicPartition};
 use uuid::Builder;
 
 use super::new_partitions::{Placed, check_replicas, each_once, in_sync_at_creation};
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::config::{self, ConfigError};
 use crate::image::Topic;
-use crate::record::{self, ConfigResource, Record};
+use crate::record::{self, ConfigResource, PartitionChange, Record};
 use crate::topic_name;
 
 /// Kafka's limit, as a policy: one request must not hold up a controller for seconds.
@@ -76,11 +76,19 @@ impl Controller {
         self.check_free(&it.name, used)?;
         let configs = set_configs(it)?;
         self.check_together(&configs)?;
+        let alive = self.image.brokers().filter(|it| it.is_active()).count();
+        let (by_default, mut wanted) = self.replicas_by_default(&it.name, alive);
         let (partitions, replication_factor) = match &it.layout {
             Layout::Counted { partitions, replication_factor } => {
-                self.placed(*partitions, *replication_factor, used)?
+                wanted = wanted.filter(|_| replication_factor.is_none());
+                let asked =
+                    replication_factor.unwrap_or_else(|| i16::try_from(by_default).unwrap_or(i16::MAX));
+                self.placed(*partitions, asked, alive, used)?
             }
-            Layout::Assigned(partitions) => self.assigned(partitions)?,
+            Layout::Assigned(partitions) => {
+                wanted = None;
+                self.assigned(partitions)?
+            }
             Layout::Contradictory => return Err(CreateTopicError::Contradictory),
         };
 
@@ -91,6 +99,10 @@ impl Controller {
             let partition = TopicPartition { topic: id, partition: PartitionIndex(index) };
             let leader = isr.first().copied();
             records.push(Record::Partition { partition, replicas, isr, leader });
+            records.extend(wanted.map(|wanted| {
+                let nothing = PartitionChange::nothing(partition, PartitionEpoch(1));
+                Record::PartitionChange(PartitionChange { wanted_replicas: Some(Some(wanted)), ..nothing })
+            }));
         }
         for (key, value) in &configs {
             let resource = ConfigResource::Topic(id);
@@ -124,13 +136,10 @@ impl Controller {
     fn placed(
         &self,
         partitions: Option<i32>,
-        factor: Option<i16>,
+        asked: i16,
+        alive: usize,
         used: &Used,
     ) -> Result<(Vec<Placed>, u16), CreateTopicError> {
-        let alive = self.image.brokers().filter(|it| it.is_active()).count();
-        let by_default =
-            || self.config.default_replication_factor.unwrap_or_else(|| alive.clamp(1, 3) as u16);
-        let asked = factor.unwrap_or_else(|| i16::try_from(by_default()).unwrap_or(i16::MAX));
         let impossible = CreateTopicError::ReplicationFactor { asked, alive };
         let Some(replication_factor) = u16::try_from(asked).ok().filter(|it| 0 < *it) else {
             return Err(impossible);

@@ -134,6 +134,7 @@ impl Image {
                     adding: Vec::new(),
                     removing: Vec::new(),
                     offline: Vec::new(),
+                    wanted_replicas: None,
                 };
                 self.create_partition(*partition, state, changes)?;
             }
@@ -290,6 +291,7 @@ impl Image {
         if let Some(offline) = &change.offline {
             partition.offline.clone_from(offline);
         }
+        partition.wanted_replicas = change.wanted_replicas.unwrap_or(partition.wanted_replicas);
         check_partition(&partition)?;
         topic.partitions.set(usize::try_from(index.0).expect("it was found"), Arc::new(partition));
         changes.partitions.insert(change.partition);

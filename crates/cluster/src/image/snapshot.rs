@@ -264,6 +264,7 @@ fn write_partition(out: &mut Writer, partition: &Partition) {
         adding,
         removing,
         offline,
+        wanted_replicas,
     } = partition;
     out.brokers(replicas);
     out.brokers(isr);
@@ -276,6 +277,7 @@ fn write_partition(out: &mut Writer, partition: &Partition) {
     out.brokers(last_known_elr);
     out.byte((*recovering).into());
     out.brokers(offline);
+    out.option(*wanted_replicas, |out, it| out.number(it));
 }
 
 fn read_partition(fields: &mut Reader<'_>) -> Result<Partition, &'static str> {
@@ -293,6 +295,7 @@ fn read_partition(fields: &mut Reader<'_>) -> Result<Partition, &'static str> {
         recovering: !fields.is_empty() && fields.flag()?,
         // Since version 2.
         offline: fields.added_list(Reader::broker)?,
+        wanted_replicas: fields.added_option(Reader::number)?,
     };
     check_partition(&partition)?;
     Ok(partition)

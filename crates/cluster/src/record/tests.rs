@@ -51,25 +51,29 @@ fn record() -> impl Strategy<Value = Record> {
         prop::option::of(brokers()),
         (prop::option::of(brokers()), prop::option::of(brokers())),
         (prop::option::of(brokers()), prop::option::of(brokers()), prop::option::of(any::<bool>())),
-        prop::option::of(brokers()),
+        (prop::option::of(brokers()), prop::option::of(prop::option::of(any::<u16>()))),
     )
-        .prop_map(|(partition, partition_epoch, leader, leader_epoch, isr, replicas, moving, others, offline)| {
-            let ((adding, removing), (elr, last_known_elr, recovering)) = (moving, others);
-            Record::PartitionChange(PartitionChange {
-                partition,
-                partition_epoch,
-                leader,
-                leader_epoch,
-                isr,
-                replicas,
-                adding,
-                removing,
-                elr,
-                last_known_elr,
-                recovering,
-                offline,
-            })
-        });
+        .prop_map(
+            |(partition, partition_epoch, leader, leader_epoch, isr, replicas, moving, others, rest)| {
+                let ((adding, removing), (elr, last_known_elr, recovering)) = (moving, others);
+                let (offline, wanted_replicas) = rest;
+                Record::PartitionChange(PartitionChange {
+                    partition,
+                    partition_epoch,
+                    leader,
+                    leader_epoch,
+                    isr,
+                    replicas,
+                    adding,
+                    removing,
+                    elr,
+                    last_known_elr,
+                    recovering,
+                    offline,
+                    wanted_replicas,
+                })
+            },
+        );
     let kind = prop::sample::select(EntityKind::ALL.to_vec());
     prop_oneof![
         (0..i32::MAX, broker())
@@ -177,7 +181,7 @@ fn the_bytes_of_a_record_stay_as_they_are() {
     });
     let records = [change];
     expect![
-        "[8, 2, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 171, 205, 172, 2, 5, 1, 0, 1, 2, 1, 1, 1, 0, 0, 0, 0, 0, 0]"
+        "[8, 3, 34, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 171, 205, 172, 2, 5, 1, 0, 1, 2, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0]"
     ]
     .assert_eq(&format!("{:?}", encode(&records).as_ref()));
     let of_version_0 =

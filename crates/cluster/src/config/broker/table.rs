@@ -44,6 +44,13 @@ pub(super) const KEYS: &[BrokerKey] = &[
         "Whether a client that asks for a topic that does not exist has it created.",
     ),
     key(
+        "auto.leader.rebalance.enable",
+        Boolean,
+        Some("true"),
+        ReadOnly,
+        "Whether the controller has the preferred replicas lead again, every `leader.imbalance.check.interval.seconds`.",
+    ),
+    key(
         "broker.heartbeat.interval.ms",
         POSITIVE,
         Some("250"),
@@ -150,6 +157,13 @@ pub(super) const KEYS: &[BrokerKey] = &[
         Some("6000"),
         ReadOnly,
         "The shortest session that a member of a group may ask for.",
+    ),
+    key(
+        "leader.imbalance.check.interval.seconds",
+        POSITIVE_LONG,
+        Some("300"),
+        ReadOnly,
+        "How often the controller looks for partitions that are not led by their preferred replicas.",
     ),
     key(
         "listener.security.protocol.map",
@@ -371,7 +385,7 @@ pub(super) const KEYS: &[BrokerKey] = &[
         Kind::Short { min: 1 },
         None,
         ReadOnly,
-        "Replicas of that topic when it is made. By default three, or as many as there are brokers.",
+        "Replicas of that topic. By default 3. Made while there are fewer brokers it has fewer, and gets the others as brokers join, unless somebody moves its partitions.",
     ),
     key(
         "offsets.topic.segment.bytes",
@@ -462,7 +476,7 @@ pub(super) const KEYS: &[BrokerKey] = &[
         Kind::Short { min: 1 },
         None,
         ReadOnly,
-        "Replicas of that topic when it is made. By default three, or as many as there are brokers.",
+        "Replicas of that topic. By default 3. Made while there are fewer brokers it has fewer, and gets the others as brokers join, unless somebody moves its partitions.",
     ),
     key(
         "transaction.state.log.segment.bytes",

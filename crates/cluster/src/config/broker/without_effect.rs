@@ -142,12 +142,8 @@ const WITHOUT_EFFECT: &[(&str, &[Row])] = &[
         ],
     ),
     (
-        "Preferred leaders are elected when they are asked for (ElectLeaders), and a stopping broker gives its leaderships up always.",
-        &[
-            ("auto.leader.rebalance.enable", Boolean, Some("true"), ReadOnly),
-            ("controlled.shutdown.enable", Boolean, Some("true"), ReadOnly),
-            ("leader.imbalance.check.interval.seconds", POSITIVE_LONG, Some("300"), ReadOnly),
-        ],
+        "A stopping broker gives its leaderships up always.",
+        &[("controlled.shutdown.enable", Boolean, Some("true"), ReadOnly)],
     ),
     (
         "What these intervals are for is noted at least every second where it changed.",

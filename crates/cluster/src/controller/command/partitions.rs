@@ -85,7 +85,7 @@ pub struct ElectLeaders {
 pub enum Election {
     /// The first of the replicas, if it is in sync.
     Preferred,
-    /// Anybody who lives, where nobody leads. Nobody out of sync is elected yet, see [`ElectLeaderError::EligibleNotAvailable`].
+    /// Anybody who lives, where nobody leads, whatever records it has.
     Unclean,
 }
 
@@ -106,8 +106,8 @@ pub enum ElectLeaderError {
     /// The preferred leader is not in sync, or does not take part.
     #[error("the preferred leader cannot lead now")]
     PreferredNotAvailable,
-    /// Nobody who has all committed records takes part, and nobody else is ever elected.
-    #[error("no replica that is in sync can lead now")]
+    /// None of the replicas takes part.
+    #[error("no replica can lead now")]
     EligibleNotAvailable,
 }
 

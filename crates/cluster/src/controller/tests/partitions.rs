@@ -188,13 +188,13 @@ fn nobody_out_of_sync_is_elected() {
                 + broker 3 is Active
                 Active
             elect-unclean t/0
-                t/0: no replica that is in sync can lead now
+                + t/0 change 3 in sync 3 eligible nobody known nobody recovering leader 3 in epoch 2
+                t/0: elected
             beat 2
                 + broker 2 is Active
-                + t/0 change 3 in sync 2 eligible nobody known nobody leader 2 in epoch 2
                 Active
             show
-                t/0 on 2,3 in sync 2 leader 2 epochs 2.3
+                t/0 on 2,3 in sync 3 recovering leader 3 epochs 2.3
         "#]],
     );
 }

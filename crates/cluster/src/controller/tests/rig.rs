@@ -511,9 +511,13 @@ fn describe(record: &Record, images: [&Image; 2]) -> String {
             if let Some(isr) = &it.isr {
                 told += &format!(" in sync {}", somebody(isr));
             }
-            for (what, ids) in [("eligible", &it.elr), ("known", &it.last_known_elr), ("offline", &it.offline)]
+            for (what, ids) in
+                [("eligible", &it.elr), ("known", &it.last_known_elr), ("offline", &it.offline)]
             {
                 told += &ids.as_ref().map_or(String::new(), |ids| format!(" {what} {}", somebody(ids)));
+            }
+            if let Some(wanted) = it.wanted_replicas {
+                told += &wanted.map_or(" as many as wanted".to_owned(), |it| format!(" wants {it}"));
             }
             if let Some(recovering) = it.recovering {
                 told += if recovering { " recovering" } else { " recovered" };
