@@ -37,6 +37,13 @@ impl Outcomes {
         error.code().is_some()
     }
 
+    /// One cannot be made at all, so that no broker was asked.
+    pub(crate) fn refused(&mut self, why: &str, object: Value) {
+        tell(why);
+        self.has_failed = true;
+        self.told.push(with_error(object, json!({ "code": null, "message": why })));
+    }
+
     /// Ends the command, as a failure if there was one.
     pub(crate) fn finish(self) -> Result<()> {
         if self.format == Format::Json {

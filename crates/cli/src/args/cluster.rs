@@ -13,13 +13,17 @@ Examples:
   klamm cluster brokers --apis
   klamm cluster reassign                               what is on its way
   klamm cluster reassign orders --to 1,2,3
-  klamm cluster elect                                  preferred leaders, everywhere")]
+  klamm cluster elect                                  preferred leaders, everywhere
+  klamm cluster drain 3 && klamm cluster status        before broker 3 is taken away
+  klamm cluster unregister 3                           once it is")]
 pub(crate) enum ClusterCommand {
     Status(ClusterStatusArgs),
     Brokers(ClusterBrokersArgs),
     Quorum(ClusterQuorumArgs),
     Reassign(ClusterReassignArgs),
     Elect(ClusterElectArgs),
+    Drain(ClusterDrainArgs),
+    Unregister(ClusterUnregisterArgs),
 }
 
 /// Show what an operator looks at first: brokers, partitions in trouble, disks, features.
@@ -84,6 +88,40 @@ pub(crate) struct ClusterElectArgs {
     /// Elect a replica that is not in sync, where none is there that is. Records may be lost
     #[arg(long, requires = "topics")]
     pub(crate) unclean: bool,
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
+}
+
+/// Move everything that a broker holds to other brokers, and wait until it is there.
+///
+/// Partitions that are made meanwhile may come to it: what came until the end is moved too. Interrupted, what was begun goes on; said again, the rest
+/// follows.
+#[derive(Args, Debug)]
+pub(crate) struct ClusterDrainArgs {
+    /// The broker
+    #[arg(value_name = "BROKER", value_parser = clap::value_parser!(i32).range(0..))]
+    pub(crate) broker: i32,
+    /// Only have others lead: its replicas stay, as the last of each partition
+    #[arg(long)]
+    pub(crate) leaders: bool,
+    /// Change nothing, and show what would be
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
+}
+
+/// Forget a broker that will not come back.
+///
+/// Another one may have its number then, with an empty disk.
+#[derive(Args, Debug)]
+pub(crate) struct ClusterUnregisterArgs {
+    /// The broker
+    #[arg(value_name = "BROKER", value_parser = clap::value_parser!(i32).range(0..))]
+    pub(crate) broker: i32,
+    /// Even though it is in service
+    #[arg(long)]
+    pub(crate) force: bool,
     #[command(flatten)]
     pub(crate) remote: RemoteArgs,
 }

@@ -1,6 +1,7 @@
 //! `klamm cluster`.
 
 mod brokers;
+mod drain;
 mod placement;
 mod quorum;
 mod status;
@@ -19,6 +20,8 @@ pub(crate) fn run(command: &ClusterCommand) -> Result<()> {
             ClusterCommand::Quorum(args) => quorum::run(args).await,
             ClusterCommand::Reassign(args) => placement::reassign(args).await,
             ClusterCommand::Elect(args) => placement::elect(args).await,
+            ClusterCommand::Drain(args) => drain::drain(args).await,
+            ClusterCommand::Unregister(args) => drain::unregister(args).await,
         }
     })
 }

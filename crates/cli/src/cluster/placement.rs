@@ -59,7 +59,7 @@ pub(super) async fn reassign(args: &ClusterReassignArgs) -> Result<()> {
 }
 
 /// Waits until none of the partitions is on its way.
-async fn wait(admin: &Admin, partitions: &[PartitionName]) -> Result<(), AdminError> {
+pub(super) async fn wait(admin: &Admin, partitions: &[PartitionName]) -> Result<(), AdminError> {
     let mut progress = Progress::new();
     loop {
         let left = admin.list_reassignments(Some(partitions)).await?.len();

@@ -294,6 +294,40 @@ fn a_directory_that_fails_gives_its_partitions_to_other_nodes_and_takes_them_bac
 }
 
 #[test]
+fn a_broker_is_drained_and_forgotten() {
+    let mut cluster = Cluster::new(3);
+    (1..=3).for_each(|id| cluster.start(id));
+    cluster.ready(&[1, 2, 3]);
+    cluster.ok(&["topic", "create", "t", "-p", "6", "--replication-factor", "2"]);
+    cluster.ok_with_input(&["produce", "t", "--acks", "all"], &lines(0, 500));
+    let describe = ["topic", "describe", "t", "--format", "json"];
+    let has = |answer: &serde_json::Value, what: &str| {
+        let partitions = answer[0]["partitions"].as_array().expect("partitions").clone();
+        let is_it =
+            |it: &serde_json::Value| it == 3 || it.as_array().is_some_and(|it| it.contains(&3.into()));
+        partitions.iter().filter(|it| is_it(&it[what])).count()
+    };
+    let moved = cluster.ok(&["cluster", "drain", "3", "--leaders"]);
+    moved.says("broker 3 leads nothing any more");
+    cluster.until(&describe, |it| has(it, "leader") == 0 && has(it, "replicas") == 4);
+    let planned = cluster.ok(&["cluster", "drain", "3", "--dry-run", "--format", "json"]).json();
+    assert_eq!(planned.as_array().map(Vec::len), Some(4), "{planned}");
+    cluster.ok(&["cluster", "drain", "3"]).says("broker 3 holds nothing any more");
+    cluster.until(&describe, |it| has(it, "replicas") == 0);
+    cluster.all_in_sync("t", 2);
+    let refused = cluster.ask_at(1, &["cluster", "unregister", "3"], "").code(1);
+    assert!(refused.stderr.contains("broker 3 is in service: stop it first"), "{}", refused.stderr);
+    cluster.kill(3);
+    cluster.until(&["cluster", "status", "--format", "json"], |it| it["brokers_in_service"] == 2);
+    cluster.ok(&["cluster", "unregister", "3"]).prints("broker 3 is unregistered\n");
+    cluster.until(&["cluster", "status", "--format", "json"], |it| it["brokers_known"] == 2);
+    assert_eq!(cluster.ok(&["consume", "t", "-e"]).stdout.lines().count(), 500);
+    cluster.ask_at(1, &["cluster", "drain", "3"], "").code(1);
+    let held = cluster.ask_at(1, &["cluster", "drain", "2"], "").code(1);
+    assert!(held.stderr.contains("t-0: no other broker is there to hold it"), "{}", held.stderr);
+}
+
+#[test]
 fn a_node_that_lost_its_disk_is_refused_under_its_number() {
     let mut cluster = Cluster::new(3);
     for id in [1, 2, 3] {
