@@ -11,7 +11,7 @@ use crate::disk::{
 use crate::index;
 use crate::log::{Life, Log, Progress};
 use crate::notes::Notes;
-use crate::queue::{Barrier, Errand, Started, Step, Syncing};
+use crate::queue::{Barrier, Errand, Started, Step};
 
 /// How often the durable point is saved while it moves.
 const DURABLE_POINT_INTERVAL_MS: u64 = 1000;
@@ -79,29 +79,6 @@ impl Log {
                 self.written_bytes = first.appended_bytes;
             }
             self.queue.running.pop_front();
-        }
-    }
-
-    fn sync_ended(&mut self, result: Result<(), DiskError>, progress: &mut Progress) {
-        let Some(syncing) = self.queue.syncing.take() else { return };
-        match result {
-            Ok(()) => self.synced_to(syncing.covers, syncing.appended_bytes, progress),
-            // The kernel drops what it could not write and calls it clean: a second sync would succeed, and mean nothing.
-            Err(error) => self.fail(error, self.synced, progress),
-        }
-    }
-
-    fn synced_to(&mut self, covers: Offset, appended_bytes: u64, progress: &mut Progress) {
-        if self.life == Life::Running && self.synced < covers {
-            assert!(
-                covers <= self.written,
-                "synced {covers} above written {} of {}",
-                self.written,
-                self.partition
-            );
-            self.synced = covers;
-            self.synced_bytes = appended_bytes;
-            progress.synced = Some(covers);
         }
     }
 
@@ -240,7 +217,7 @@ impl Log {
     }
 
     /// The end: nobody knows what is on the disk.
-    fn fail(&mut self, error: DiskError, lost_from: Offset, progress: &mut Progress) {
+    pub(crate) fn fail(&mut self, error: DiskError, lost_from: Offset, progress: &mut Progress) {
         if self.life == Life::Running {
             self.life = Life::Failed;
             self.queue.abandon();
@@ -381,28 +358,6 @@ impl Log {
             self.clean_to_on_disk = self.clean_to;
             actions.push(self.durable_point_checkpoint(self.durable_point));
         }
-    }
-
-    fn sync_if_due(&mut self, out: &mut Vec<DiskOp>) {
-        if self.queue.syncing.is_some() || self.written <= self.synced {
-            return;
-        }
-        let due = match self.config.flush {
-            Flush::Synced => true,
-            Flush::Relaxed { .. } if self.is_stopping => true,
-            Flush::Relaxed { bytes_max, .. } => bytes_max <= self.written_bytes - self.synced_bytes,
-        };
-        if due {
-            self.sync(out);
-        }
-    }
-
-    pub(crate) fn sync(&mut self, out: &mut Vec<DiskOp>) {
-        let id = self.queue.next_id();
-        self.sync_started = self.now;
-        self.queue.syncing = Some(Syncing { id, covers: self.written, appended_bytes: self.written_bytes });
-        let segment = self.id_of(self.active().base);
-        out.push(DiskOp { partition: self.partition, id, action: DiskAction::Sync { segment } });
     }
 
     fn save_if_due(&mut self, out: &mut Vec<DiskOp>) {

@@ -39,6 +39,7 @@ mod segment;
 mod snapshot;
 mod stop;
 mod survey;
+mod syncs;
 mod tail;
 #[cfg(test)]
 mod tests;

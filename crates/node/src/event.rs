@@ -83,6 +83,14 @@ pub enum Event {
         /// How it ended.
         result: Result<Done, DiskError>,
     },
+    /// A sync that was handed out has waited and begins now, or as soon as this was told, but not before: it covers what was written meanwhile. Whoever carries
+    /// it out tells this once or not at all.
+    SyncBegins {
+        /// The partition whose operation it is.
+        partition: TopicPartition,
+        /// Which of the operations of that partition's log.
+        op: OpId,
+    },
     /// The consensus engine has news.
     Quorum(klamm_quorum::Output),
     /// The end of an [`Effect::Send`]: an answer, or why there is none.

@@ -256,6 +256,11 @@ impl Node {
                 self.note_moved(partition, out);
                 self.may_rest(partition, out);
             }
+            Event::SyncBegins { partition, op } => {
+                if let Some(hosted) = self.hosted.get_mut(&partition) {
+                    hosted.replica.sync_begins(op);
+                }
+            }
             Event::Quorum(output) => self.quorum(now, output, out),
             Event::Peer { from, token, answer } => self.peer(now, from, token, answer, out),
             Event::Loaded(loaded) => self.loaded(now, loaded, out),

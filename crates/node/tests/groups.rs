@@ -380,6 +380,30 @@ fn commits_that_come_together_are_one_batch() {
     assert_eq!(fetched(&ask!(world, 5, OffsetFetch(fetch("g", "t")))), (Code::None, 9, "as of 9"));
 }
 
+/// A sync waits for a thread; what is written before it begins is answered with it, and what comes later with the next one.
+#[test]
+fn commits_that_are_written_before_a_sync_begins_share_it() {
+    let mut world = with_groups();
+    world.create("t", 1);
+    let written = |world: &mut World, offset| {
+        let sequence = world.send(Request::OffsetCommit(commit("g", "t", 0, offset)), 8);
+        world.writes();
+        sequence
+    };
+    let (first, second) = (written(&mut world, 1), written(&mut world, 2));
+    let sync = world.disk.pop_front().expect("a sync was handed out");
+    assert!(matches!(sync.action, DiskAction::Sync { .. }) && world.disk.is_empty(), "{sync:?}");
+    world.step(Event::SyncBegins { partition: sync.partition, op: sync.id });
+    let third = written(&mut world, 3);
+    world.step(Event::Disk { partition: sync.partition, op: sync.id, result: Ok(Done::Nothing) });
+    for sequence in [first, second] {
+        assert_eq!(codes(&taken!(world, sequence, OffsetCommit)), [Code::None]);
+    }
+    assert!(world.answer(third).is_none(), "written when the sync had begun");
+    world.all_disk();
+    assert_eq!(codes(&taken!(world, third, OffsetCommit)), [Code::None]);
+}
+
 /// The shard believed in what the disk did not take: it is read anew, and nobody was told that it is there.
 #[test]
 fn what_finds_no_room_was_not_committed() {

@@ -167,6 +167,11 @@ impl Replica {
         progress
     }
 
+    /// A sync of this partition begins on the disk: it covers what was written while it waited, too. See [`Log::sync_begins`].
+    pub fn sync_begins(&mut self, op: OpId) {
+        self.log.sync_begins(op);
+    }
+
     /// Time passed: the log's background work.
     pub fn periodic(&mut self, now: Tick, out: &mut Vec<DiskOp>) {
         self.log.periodic(now, out);

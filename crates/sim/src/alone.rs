@@ -90,6 +90,11 @@ pub fn run(options: Options) -> Outcome {
 
 #[derive(Debug)]
 enum Happening {
+    /// A sync has waited for a thread.
+    SyncBegins {
+        life: Life,
+        op: DiskOp,
+    },
     DiskEnds {
         life: Life,
         job: u64,
@@ -256,6 +261,7 @@ impl Alone {
 
     fn happen(&mut self, what: Happening) {
         match what {
+            Happening::SyncBegins { life, op } => self.sync_begins(life, op),
             Happening::DiskEnds { life, job } => self.disk_ends(life, job),
             Happening::Wakes { life } => {
                 let now = self.timeline.now();
@@ -416,8 +422,27 @@ impl Alone {
             self.timeline.coverage.count(what);
         }
         self.timeline.note(format_args!("{life} wants {}/{} {}", op.partition, op.id.0, name_of(&op.action)));
+        // The metadata log has a thread to itself.
+        let wait = (op.partition != solo::PARTITION).then(|| Disk::wait_for(&op, &mut self.timeline.dice));
+        match wait.flatten() {
+            Some(wait) => self.timeline.after(wait, Happening::SyncBegins { life, op }),
+            None => self.disk_begins(life, op),
+        }
+    }
+
+    fn disk_begins(&mut self, life: Life, op: DiskOp) {
         let (job, duration) = self.disk.begin(op, &mut self.timeline);
         self.timeline.after(duration, Happening::DiskEnds { life, job });
+    }
+
+    /// A sync that has waited. Whoever breaks the rule says so when it ends.
+    fn sync_begins(&mut self, life: Life, op: DiskOp) {
+        if self.process(life).is_some() {
+            if !self.sabotage.disk.tells_late {
+                self.step(Event::SyncBegins { partition: op.partition, op: op.id });
+            }
+            self.disk_begins(life, op);
+        }
     }
 
     fn disk_ends(&mut self, life: Life, job: u64) {
@@ -468,6 +493,9 @@ impl Alone {
                 for range in &scrubbed.damaged {
                     self.history.damage_found(partition, range.from.raw()..range.to.raw());
                 }
+            }
+            if self.sabotage.disk.tells_late {
+                self.step(Event::SyncBegins { partition, op });
             }
             self.step(Event::Disk { partition, op, result });
         }

@@ -40,6 +40,8 @@ pub struct DiskSabotage {
     pub forgets_offsets: bool,
     /// Syncs again where a sync failed, and says that all is well.
     pub retries_sync: bool,
+    /// Tells that a sync begins when it ends.
+    pub tells_late: bool,
     /// Breaks a rule of compaction while it writes segments anew.
     pub compaction: Option<klamm_log::compact::Sabotage>,
     /// Puts a compacted segment in place without the name that says that it counts.
@@ -146,6 +148,12 @@ impl Disk {
     /// A new, empty disk.
     pub fn new(sabotage: DiskSabotage) -> Self {
         Self { sabotage, ..Self::default() }
+    }
+
+    /// How long an operation waits for a thread before it begins. Syncs do at times: many of them come together.
+    pub fn wait_for(op: &DiskOp, dice: &mut Dice) -> Option<u64> {
+        let waits = matches!(op.action, DiskAction::Sync { .. }) && dice.chance(50);
+        waits.then(|| if dice.chance(10) { dice.between(4 * MS, 40 * MS) } else { dice.between(20, 4 * MS) })
     }
 
     /// Takes an operation. It ends after the returned time, by [`Self::end`] with the returned number.

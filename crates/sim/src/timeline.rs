@@ -4,6 +4,7 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap, fmt};
 
+use klamm_log::DiskOp;
 use klamm_node::{Load, Reply, ReplyTo};
 
 use crate::{coverage::Coverage, dice::Dice, engine, faults, network::ConnectionSide, trace::Trace};
@@ -31,6 +32,13 @@ impl fmt::Display for Life {
 /// What can happen in the world.
 #[derive(Debug)]
 pub enum Happening {
+    /// A sync has waited for a thread of the shell, and begins.
+    SyncBegins {
+        /// Whose disk.
+        life: Life,
+        /// What was asked for.
+        op: DiskOp,
+    },
     /// A disk operation is finished, or has failed.
     DiskEnds {
         /// Whose disk.

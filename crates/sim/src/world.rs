@@ -23,7 +23,7 @@ use crate::{
     },
     coverage::Coverage,
     dice::Dice,
-    disk::{DiskSabotage, Loss},
+    disk::{Disk, DiskSabotage, Loss},
     engine::{Engine, EngineSabotage, Step},
     faults::{AWAY, Fault, Plan},
     machine::{Machine, Settings},
@@ -297,7 +297,8 @@ impl World {
     /// The party whose process this concerns: it must wait while that one stands still.
     fn party_of(&self, what: &Happening) -> Option<usize> {
         match what {
-            Happening::DiskEnds { life, .. }
+            Happening::SyncBegins { life, .. }
+            | Happening::DiskEnds { life, .. }
             | Happening::AnswerIsRead { life, .. }
             | Happening::Loads { life, .. }
             | Happening::NodeWakes { life } => Some(life.node),
@@ -335,6 +336,7 @@ impl World {
         assert!(self.crowd.1 < CROWD_MAX, "time stands still: {what:?} and the like happen without end");
         self.checker.set_now(&self.timeline);
         match what {
+            Happening::SyncBegins { life, op } => self.sync_begins(life, op),
             Happening::DiskEnds { life, job } => self.disk_ends(life, job),
             Happening::AnswerIsRead { life, to, reply } => self.answer_is_read(life, to, *reply),
             Happening::Loads { life, load } => {
@@ -440,6 +442,9 @@ impl World {
                     result.as_ref().map_or_else(|error| format!("FAILED: {error}"), |_| "done".into());
                 timeline.note(format_args!("{life} disk {partition}/{} {outcome}", op.0));
             }
+            Event::SyncBegins { partition, op } => {
+                timeline.note(format_args!("{life} disk {partition}/{} begins", op.0));
+            }
             Event::Quorum(output) => timeline.note(format_args!("{life} quorum {}", Shown(output))),
             Event::Peer { from, token, answer } => {
                 let answer = answer.as_ref().map(Response::api_key);
@@ -527,8 +532,25 @@ impl World {
             }
         }
         self.checker.replicas.asked(life.node, &op, &mut self.timeline.coverage);
+        match Disk::wait_for(&op, &mut self.timeline.dice) {
+            Some(wait) => self.timeline.after(wait, Happening::SyncBegins { life, op }),
+            None => self.disk_begins(life, op),
+        }
+    }
+
+    fn disk_begins(&mut self, life: Life, op: DiskOp) {
         let (job, duration) = self.machines[life.node].disk.begin(op, &mut self.timeline);
         self.timeline.after(duration, Happening::DiskEnds { life, job });
+    }
+
+    /// A sync that has waited. Whoever breaks the rule says so when it ends.
+    fn sync_begins(&mut self, life: Life, op: DiskOp) {
+        if self.process(life).is_some() {
+            if !self.sabotage.disk.tells_late {
+                self.step(life, Event::SyncBegins { partition: op.partition, op: op.id });
+            }
+            self.disk_begins(life, op);
+        }
     }
 
     /// No replica of a topic that was made anew has anything of the ones before it. Beyond its end a log may have what a crash left of a batch.
@@ -545,6 +567,9 @@ impl World {
             return;
         }
         let (partition, op, result) = self.machines[life.node].disk.end(job, &mut self.timeline.dice);
+        if self.sabotage.disk.tells_late {
+            self.step(life, Event::SyncBegins { partition, op });
+        }
         if let (Err(_), Some(process)) = (&result, self.process(life)) {
             process.has_failures = true;
         }

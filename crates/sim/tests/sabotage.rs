@@ -150,6 +150,12 @@ fn cases() -> Vec<Case> {
         },
         replica("forget producer state", &["I14"], 20, Replica { forget_producer_state: true, ..off }),
         disk("sync lies", &["I1"], 60, DiskSabotage { fsync_lies: true, ..DiskSabotage::default() }),
+        disk(
+            "begin of a sync told late",
+            &["I1"],
+            200,
+            DiskSabotage { tells_late: true, ..DiskSabotage::default() },
+        ),
         client("client: number forgotten at a retry", &["I14"], ClientSabotage::ForgetsNumberAtRetry),
         client("client: new number at a retry", &["I14"], ClientSabotage::NewNumberAtRetry),
         client("client: no numbers, and several batches under way", &["I14"], ClientSabotage::NumbersNothing),
@@ -173,7 +179,7 @@ fn cases() -> Vec<Case> {
                 Sabotage { replica: Replica { speak_when_cut_off: true, ..off }, ..Sabotage::default() },
             ),
             invariants: &["I13"],
-            seeds_max: 600,
+            seeds_max: 1500,
             faults: &["fault: node cut off from the other nodes"],
         },
         early("a commit of offsets answered before it is committed", &["I12"], Workload::Groups),
@@ -272,6 +278,12 @@ fn cases_alone() -> Vec<Case> {
     vec![
         case("alone: ack before synced", &["I1"], power, replica(Replica { ack_before_synced: true, ..off })),
         case("alone: sync lies", &["I19"], power, disk(DiskSabotage { fsync_lies: true, ..honest })),
+        case(
+            "alone: begin of a sync told late",
+            &["I1"],
+            power,
+            disk(DiskSabotage { tells_late: true, ..honest }),
+        ),
         case(
             "alone: failed sync is tried again",
             &["I1"],

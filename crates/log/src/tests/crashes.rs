@@ -51,7 +51,8 @@ impl World {
         match kind {
             0..27 => self.append(argument),
             27..30 => self.end_transaction(argument),
-            30..70 if 0 < under_way => self.end(argument % under_way, Ok(())),
+            30..66 if 0 < under_way => self.end(argument % under_way, Ok(())),
+            66..70 => self.bench.begin_sync(),
             70..75 if 0 < under_way => self.fail_one(argument),
             75..80 => self.cut(argument),
             80..86 => {

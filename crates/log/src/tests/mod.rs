@@ -426,6 +426,15 @@ impl Bench {
         self.log.done(op.id, result, &mut self.under_way)
     }
 
+    /// The sync that was handed out begins now, if there is one: until now it has waited.
+    pub(super) fn begin_sync(&mut self) {
+        let waits = |op: &&DiskOp| matches!(op.action, DiskAction::Sync { .. });
+        if let Some(op) = self.under_way.iter().find(waits) {
+            self.log.sync_begins(op.id);
+            self.disk.began.insert(op.id, self.disk.now);
+        }
+    }
+
     /// Performs everything until nothing is left.
     pub(super) fn settle(&mut self) {
         while !self.under_way.is_empty() {

@@ -7,8 +7,8 @@ use klamm_model::Tick;
 
 use super::*;
 
-/// `append COUNT`, `ok`/`full`/`broken WHICH…` (by what it does, such as `write 0` or `sync`), `cut END`, `restart BASE`, `epoch E`, `hw OFFSET`,
-/// `start OFFSET`, `retention WALL_MS`, `tick MS`, `delete`, `stop`, `rests` (what a log that stops has come to).
+/// `append COUNT`, `ok`/`full`/`broken WHICH…` (by what it does, such as `write 0` or `sync`), `begins WHICH` (a sync that has waited), `cut END`,
+/// `restart BASE`, `epoch E`, `hw OFFSET`, `start OFFSET`, `retention WALL_MS`, `tick MS`, `delete`, `stop`, `rests` (what a log that stops has come to).
 #[expect(clippy::needless_pass_by_value, reason = "cases read better")]
 pub(super) fn check(config: LogConfig, script: &str, expected: Expect) {
     let mut bench = Bench::new(config);
@@ -40,6 +40,12 @@ pub(super) fn check(config: LogConfig, script: &str, expected: Expect) {
                 told -= usize::from(at < told);
                 let progress = bench.end(at, result);
                 said = describe(&progress);
+            }
+            "begins" => {
+                if let Some(op) = bench.under_way.iter().find(|op| name(op) == rest) {
+                    bench.log.sync_begins(op.id);
+                }
+                said = format!("covers {:?}", bench.log.queue.syncing.map(|it| it.covers.raw()));
             }
             "cut" => bench.log.truncate_to(offset(number()), &mut bench.under_way),
             "restart" => bench.log.restart_at(offset(number()), &mut bench.under_way),
@@ -171,6 +177,179 @@ fn written_is_what_has_no_hole_and_one_sync_covers_what_was_written_when_it_bega
             ok write 3     0/6/6      written 6
             ok sync 0      3/6/6      synced 3 -> sync 0
             ok sync 0      6/6/6      synced 6
+        "#]],
+    );
+}
+
+#[test]
+fn a_sync_that_waits_covers_what_is_written_when_it_begins() {
+    check(
+        LogConfig::default(),
+        "
+        append 1
+        ok make topic-0
+        ok write 0
+        append 2
+        append 3
+        ok write 1
+        begins sync 0
+        ok write 3
+        begins epochs 0@0
+        ok sync 0
+        ok sync 0
+    ",
+        expect![[r#"
+            append 1       0/0/1      0..1 -> make topic-0
+            ok make topic-0 0/0/1      -> write 0, epochs 0@0
+            ok write 0     0/1/1      written 1 -> sync 0
+            append 2       0/1/3      1..3 -> write 1
+            append 3       0/1/6      3..6 -> write 3
+            ok write 1     0/3/6      written 3
+            begins sync 0  0/3/6      covers Some(3)
+            ok write 3     0/6/6      written 6
+            begins epochs 0@0 0/6/6      covers Some(3)
+            ok sync 0      3/6/6      synced 3 -> sync 0
+            ok sync 0      6/6/6      synced 6
+        "#]],
+    );
+}
+
+#[test]
+fn a_cut_between_the_beginning_and_the_end_of_a_sync_counts_for_what_it_covers() {
+    check(
+        LogConfig::default(),
+        "
+        append 1
+        ok make topic-0
+        ok epochs 0@0
+        ok write 0
+        append 2
+        ok write 1
+        begins sync 0
+        cut 1
+        append 4
+        ok sync 0
+        ok cut 0
+        ok write 1
+        begins sync 0
+        restart 50
+        ok sync 0
+    ",
+        expect![[r#"
+            append 1       0/0/1      0..1 -> make topic-0
+            ok make topic-0 0/0/1      -> write 0, epochs 0@0
+            ok epochs 0@0  0/0/1      
+            ok write 0     0/1/1      written 1 -> sync 0
+            append 2       0/1/3      1..3 -> write 1
+            ok write 1     0/3/3      written 3
+            begins sync 0  0/3/3      covers Some(3)
+            cut 1          0/1/1      
+            append 4       0/1/5      1..5
+            ok sync 0      1/1/5      synced 1 -> cut 0+71
+            ok cut 0       1/1/5      truncated 1 -> write 1
+            ok write 1     1/5/5      written 5 -> sync 0
+            begins sync 0  1/5/5      covers Some(5)
+            restart 50     50/50/50   
+            ok sync 0      50/50/50   -> durable 0 from 50
+        "#]],
+    );
+}
+
+#[test]
+fn a_sync_that_begins_behind_a_cut_or_a_new_start_covers_nothing_that_is_gone() {
+    check(
+        LogConfig::default(),
+        "
+        append 1
+        ok make topic-0
+        ok epochs 0@0
+        ok write 0
+        append 2
+        ok write 1
+        cut 1
+        append 4
+        begins sync 0
+        ok sync 0
+        ok cut 0
+        ok write 1
+        restart 50
+        begins sync 0
+        ok sync 0
+    ",
+        expect![[r#"
+            append 1       0/0/1      0..1 -> make topic-0
+            ok make topic-0 0/0/1      -> write 0, epochs 0@0
+            ok epochs 0@0  0/0/1      
+            ok write 0     0/1/1      written 1 -> sync 0
+            append 2       0/1/3      1..3 -> write 1
+            ok write 1     0/3/3      written 3
+            cut 1          0/1/1      
+            append 4       0/1/5      1..5
+            begins sync 0  0/1/5      covers Some(1)
+            ok sync 0      1/1/5      synced 1 -> cut 0+71
+            ok cut 0       1/1/5      truncated 1 -> write 1
+            ok write 1     1/5/5      written 5 -> sync 0
+            restart 50     50/50/50   
+            begins sync 0  50/50/50   covers Some(50)
+            ok sync 0      50/50/50   -> durable 0 from 50
+        "#]],
+    );
+}
+
+#[test]
+fn a_segment_that_ends_needs_no_sync_where_one_that_waited_covers_all_of_it() {
+    check(
+        config(),
+        "
+        append 20
+        ok make topic-0
+        ok epochs 0@0
+        ok write 0
+        append 20
+        append 1
+        ok write 20
+        begins sync 0
+        ok sync 0
+    ",
+        expect![[r#"
+            append 20      0/0/20     0..20 -> make topic-0
+            ok make topic-0 0/0/20     -> write 0, epochs 0@0
+            ok epochs 0@0  0/0/20     
+            ok write 0     0/20/20    written 20 -> sync 0
+            append 20      0/20/40    20..40 -> write 20
+            append 1       0/20/41    40..41
+            ok write 20    0/40/41    written 40
+            begins sync 0  0/40/41    covers Some(40)
+            ok sync 0      40/40/41   synced 40 -> seal 0
+        "#]],
+    );
+}
+
+#[test]
+fn a_sync_that_fails_leaves_nothing_of_what_it_would_have_covered() {
+    check(
+        LogConfig::default(),
+        "
+        append 1
+        ok make topic-0
+        ok epochs 0@0
+        ok write 0
+        append 2
+        ok write 1
+        begins sync 0
+        broken sync 0
+        begins sync 0
+    ",
+        expect![[r#"
+            append 1       0/0/1      0..1 -> make topic-0
+            ok make topic-0 0/0/1      -> write 0, epochs 0@0
+            ok epochs 0@0  0/0/1      
+            ok write 0     0/1/1      written 1 -> sync 0
+            append 2       0/1/3      1..3 -> write 1
+            ok write 1     0/3/3      written 3
+            begins sync 0  0/3/3      covers Some(3)
+            broken sync 0  0/0/0      lost from 0, FATAL broken
+            begins sync 0  0/0/0      covers None
         "#]],
     );
 }
