@@ -1,16 +1,21 @@
 //! Threads for disk work that blocks: syncs, truncations, creations, deletions, and reads that miss the page cache.
 //!
-//! They are started when they are needed first, so that an idle server has none. Syncs of different partitions run side by side; a log has at
-//! most one under way, which is what makes a group of appends share it.
+//! They are started when they are needed first, so that an idle server has none. Syncs of different partitions run side by side, as many at a time as
+//! the processors can bear (`pace.rs`); a log has at most one under way, and what is written before it begins shares it.
 
-use std::{collections::VecDeque, net::ToSocketAddrs, sync::Arc, thread, time::Instant};
+use std::{
+    net::ToSocketAddrs,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use klamm_cluster::Image;
 use klamm_log::{DataDir, DiskOp, Space};
 use klamm_model::BrokerId;
 use klamm_node::{ConnectionId, Event, Incoming, Load, Reply, ReplyTo};
 use klamm_quorum::{Position, Snapshot};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::{
     inbox::Mail,
@@ -20,6 +25,14 @@ use crate::{
     shared::{Performer, Shared, owner},
     write::tell_failure,
 };
+
+mod pace;
+mod queue;
+
+use queue::{Queue, is_sync};
+
+/// How long a sync waits at most for those under way, if a thread is free. One data directory's disk that stands still does not hold up another's for longer.
+const SYNC_PATIENCE: Duration = Duration::from_millis(10);
 
 /// Something that may block.
 pub(crate) enum Job {
@@ -52,28 +65,25 @@ pub(crate) struct DiskThreads {
     thread_count_max: usize,
 }
 
-#[derive(Default)]
-struct Queue {
-    jobs: VecDeque<Job>,
-    unpacks: VecDeque<Box<Incoming>>,
-    /// Threads that unpack, and how many may at the same time.
-    unpacking_count: usize,
-    unpacking_count_max: usize,
-    idle_count: usize,
-    threads: Vec<thread::JoinHandle<()>>,
-    is_stopping: bool,
-}
-
 impl DiskThreads {
-    pub(crate) fn new(thread_count_max: usize, unpacking_count_max: usize) -> Self {
-        let queue = Mutex::new(Queue { unpacking_count_max, ..Queue::default() });
-        Self { queue, arrived: Condvar::new(), thread_count_max }
+    /// So many threads at most; of the processors, syncs and unpacking may each keep so many busy.
+    pub(crate) fn new(thread_count_max: usize, processors: usize) -> Self {
+        Self { queue: Mutex::new(Queue::new(processors)), arrived: Condvar::new(), thread_count_max }
     }
 
     pub(crate) fn submit(&self, shared: &Arc<Shared>, job: Job) {
         let mut queue = self.queue.lock();
         queue.push(job);
-        if queue.idle_count >= queue.startable_count() {
+        self.find_a_thread(shared, queue);
+    }
+
+    /// For what may begin now.
+    fn find_a_thread(&self, shared: &Arc<Shared>, mut queue: MutexGuard<'_, Queue>) {
+        let startable_count = queue.startable_count();
+        if startable_count == 0 {
+            return; // What waits comes behind a sync that is under way.
+        }
+        if queue.idle_count >= startable_count {
             drop(queue);
             self.arrived.notify_one();
             return;
@@ -108,20 +118,60 @@ impl DiskThreads {
 
     /// What a disk thread does next; `None`: it ends. `kept` is mostly the next sync of the log that the thread just synced: nobody is woken for it,
     /// but those who have waited for longer come first.
-    fn next(&self, kept: Option<Job>) -> Option<Job> {
+    fn next(&self, shared: &Arc<Shared>, kept: Option<Job>) -> Option<Job> {
         let mut queue = self.queue.lock();
-        queue.jobs.extend(kept);
-        loop {
+        if let Some(kept) = kept {
+            queue.push(kept);
+        }
+        let job = loop {
             if let Some(job) = queue.pop() {
-                return Some(job);
+                break job;
             }
             if queue.is_stopping {
                 return None;
             }
-            queue.idle_count += 1;
-            self.arrived.wait(&mut queue);
-            queue.idle_count -= 1;
+            if let Some(job) = self.sleep(&mut queue) {
+                break job;
+            }
+        };
+        if queue.unwatched().is_some() {
+            self.find_a_thread(shared, queue);
         }
+        Some(job)
+    }
+
+    /// Until there may be something to do. One of those who sleep watches the sync in front, if that waits for others, and takes it if none of them ends.
+    fn sleep(&self, queue: &mut MutexGuard<'_, Queue>) -> Option<Job> {
+        queue.idle_count += 1;
+        let overdue = match queue.unwatched() {
+            None => {
+                self.arrived.wait(queue);
+                None
+            }
+            Some(watched) => {
+                queue.is_watched = true;
+                let is_late = self.arrived.wait_for(queue, SYNC_PATIENCE).timed_out();
+                queue.is_watched = false;
+                is_late.then(|| queue.pop_overdue(watched)).flatten()
+            }
+        };
+        queue.idle_count -= 1;
+        overdue
+    }
+
+    /// An operation has ended. Gives what has waited for a thread, if anything has.
+    fn ended(&self, shared: &Arc<Shared>, sync: Option<(Duration, Duration)>) -> Option<Job> {
+        let mut queue = self.queue.lock();
+        let room_before = queue.pace.room();
+        if let Some((took, busy)) = sync {
+            queue.pace.ended(took, busy);
+        }
+        let next = queue.pop();
+        // Where this thread does something else, or more syncs may go than before, others go on with those.
+        if room_before < queue.pace.room() || queue.unwatched().is_some() {
+            self.find_a_thread(shared, queue);
+        }
+        next
     }
 
     /// A batch was unpacked; `rest` has more. Another thread goes on with them if this one gets something else to do.
@@ -129,36 +179,10 @@ impl DiskThreads {
         let mut queue = self.queue.lock();
         queue.unpacking_count -= 1;
         queue.unpacks.extend(rest);
-        if !queue.jobs.is_empty() && !queue.unpacks.is_empty() {
+        if queue.has_others() && !queue.unpacks.is_empty() {
             drop(queue);
             self.arrived.notify_one();
         }
-    }
-}
-
-impl Queue {
-    fn push(&mut self, job: Job) {
-        match job {
-            Job::Unpack(incoming) => self.unpacks.push_back(incoming),
-            job => self.jobs.push_back(job),
-        }
-    }
-
-    fn pop(&mut self) -> Option<Job> {
-        self.jobs.pop_front().or_else(|| {
-            let incoming = self.may_unpack().then(|| self.unpacks.pop_front()).flatten()?;
-            self.unpacking_count += 1;
-            Some(Job::Unpack(incoming))
-        })
-    }
-
-    fn may_unpack(&self) -> bool {
-        self.unpacking_count < self.unpacking_count_max
-    }
-
-    /// How many threads could begin something now.
-    fn startable_count(&self) -> usize {
-        self.jobs.len() + self.unpacks.len().min(self.unpacking_count_max - self.unpacking_count)
     }
 }
 
@@ -169,25 +193,45 @@ fn look_at_space(shared: &Shared) -> Vec<Option<Space>> {
     shared.files.data_dirs().iter().map(look).collect()
 }
 
+/// Carries an operation out and tells its end. Returns what the thread does next, if something has waited: that a sync of it begins is told in the same
+/// step, and so what was written since it was handed out does not need another one.
+fn operate(shared: &Arc<Shared>, performer: &mut Performer, op: &DiskOp) -> Option<Job> {
+    let (began, busy_before) = (Instant::now(), busy_time());
+    let result = shared.files.perform(op);
+    let took = began.elapsed();
+    shared.metrics.operated(op, took);
+    let failed = result.is_err();
+    if let Err(error) = &result {
+        tell_failure(&shared.files, op, error);
+    }
+    performer.events.push(Event::Disk { partition: op.partition, op: op.id, result });
+    if failed {
+        metrics::count(&shared.metrics.disk_errors);
+        shared.tell_losses(&mut performer.events);
+    }
+    let sync = is_sync(op).then(|| (took, busy_time().saturating_sub(busy_before)));
+    let next = shared.disk.ended(shared, sync);
+    if let Some(Job::Op(op)) = next.as_ref().filter(|job| matches!(job, Job::Op(op) if is_sync(op))) {
+        performer.events.push(Event::SyncBegins { partition: op.partition, op: op.id });
+    }
+    // Whoever has something to do keeps nothing else: another thread may be free for it.
+    performer.keeps_a_job = next.is_none();
+    performer.run();
+    next
+}
+
+/// For how long this thread has had a processor.
+fn busy_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
 fn work(shared: &Arc<Shared>) {
     let mut performer = Performer::of_disk_thread(Arc::clone(shared));
-    while let Some(job) = shared.disk.next(performer.take_kept()) {
+    let mut next = None;
+    while let Some(job) = next.take().or_else(|| shared.disk.next(shared, performer.take_kept())) {
         match job {
-            Job::Op(op) => {
-                let began = Instant::now();
-                let result = shared.files.perform(&op);
-                shared.metrics.operated(&op, began.elapsed());
-                let failed = result.is_err();
-                if let Err(error) = &result {
-                    tell_failure(&shared.files, &op, error);
-                }
-                performer.events.push(Event::Disk { partition: op.partition, op: op.id, result });
-                if failed {
-                    metrics::count(&shared.metrics.disk_errors);
-                    shared.tell_losses(&mut performer.events);
-                }
-                performer.run();
-            }
+            Job::Op(op) => next = operate(shared, &mut performer, &op),
             Job::Unpack(mut incoming) => {
                 incoming.body.unpack_next(shared.clock.now_at(Instant::now()).wall);
                 if !incoming.body.is_ready() {

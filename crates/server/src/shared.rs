@@ -144,7 +144,7 @@ pub(crate) struct Performer {
     /// The I/O thread that this is, if it is one: it takes its mail itself and can wake itself up in time.
     home: Option<usize>,
     /// This is a disk thread, about to be free: it keeps the first disk operation of a step for itself.
-    keeps_a_job: bool,
+    pub(crate) keeps_a_job: bool,
     kept: Option<Job>,
     /// When this thread has to come back, if it is an I/O thread.
     pub(crate) wake: Option<Tick>,
