@@ -224,7 +224,7 @@ impl Node {
                 self.send(controller, Purpose::Forward { controller, to, key, shape }, request, version, out);
             }
             _ => {
-                let reply = crate::Reply::Ready(shape.failed(ErrorCode::NotController));
+                let reply = crate::Reply::Ready(shape.failed(shape.no_controller()));
                 out.push(Effect::Reply { to, reply });
             }
         }

@@ -110,6 +110,15 @@ impl Shape {
         }
     }
 
+    /// What is said where nobody is the controller.
+    pub(crate) fn no_controller(&self) -> ErrorCode {
+        match self {
+            // By Kafka that is asked of a partition's leader, of which there is none.
+            Self::DescribeQuorum => ErrorCode::NotLeaderOrFollower,
+            _ => ErrorCode::NotController,
+        }
+    }
+
     /// The answer if all of it failed in the same way.
     pub(crate) fn failed(&self, code: ErrorCode) -> Response {
         let error_code = code.code();
@@ -281,7 +290,7 @@ fn topics_to_delete(request: &DeleteTopicsRequest, version: i16) -> Vec<TopicRef
 fn why(code: ErrorCode) -> Option<String> {
     let text =
         "no node is the controller now: one is elected as soon as a majority of the quorum's voters is there";
-    (code == ErrorCode::NotController).then(|| text.to_owned())
+    matches!(code, ErrorCode::NotController | ErrorCode::NotLeaderOrFollower).then(|| text.to_owned())
 }
 
 fn delete_result(

@@ -49,8 +49,6 @@ pub struct NodeConfig {
     pub default_partition_count: u32,
     /// `default.replication.factor`; `None` means as many as there are brokers, up to 3.
     pub default_replication_factor: Option<u16>,
-    /// The nodes whose votes make the metadata log's majority; more than this one with an engine for several only.
-    pub voters: Vec<BrokerId>,
     /// `auto.create.topics.enable`.
     pub auto_create_topics: bool,
     /// `delete.topic.enable`.
@@ -180,7 +178,6 @@ impl NodeConfig {
             rack: None,
             default_partition_count: 1,
             default_replication_factor: None,
-            voters: vec![broker_id],
             auto_create_topics: true,
             delete_topics: true,
             balance_leaders: true,

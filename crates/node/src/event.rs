@@ -183,6 +183,8 @@ pub enum Effect {
         /// What they come to.
         image: Image,
     },
+    /// Ask the consensus engine how the quorum is; it tells by [`klamm_quorum::Output::Described`].
+    DescribeQuorum,
     /// The newest committed view, for what is answered outside the lock.
     Publish(Arc<View>),
     /// Look how much room the data directories have, then tell by [`Event::Space`].

@@ -18,7 +18,8 @@ use klamm_model::{BrokerId, ControllerEpoch, ErrorCode, PartitionEpoch, Tick, To
 use klamm_quorum::{Accepted, Filter, Input, Output, Peer, Proposer, Verdict};
 
 use crate::{
-    ConnectionId, Effect, InternalTopic, NodeConfig, Now, calls::Caller, coordinators::Kind, node::Node,
+    ConnectionId, Effect, InternalTopic, NodeConfig, Now, ReplyTo, calls::Caller, coordinators::Kind,
+    handlers, node::Node,
 };
 use snapshots::Snapshots;
 
@@ -36,6 +37,8 @@ pub(crate) struct Metadata {
     snapshots: Snapshots,
     /// How the engine saw the other nodes when it last told since this node leads the quorum: for the controller that is about to begin.
     seen: Vec<Peer>,
+    /// Who waits for the engine to tell how the quorum is, by the version of the API; it has been asked when there is somebody.
+    pub(crate) describing: Vec<(ReplyTo, i16)>,
 }
 
 /// This node's leadership of the quorum.
@@ -65,6 +68,7 @@ impl Metadata {
             leading: None,
             snapshots: Snapshots::default(),
             seen: Vec::new(),
+            describing: Vec::new(),
         }
     }
 
@@ -91,6 +95,7 @@ impl Metadata {
 
     /// A closed connection wants no answers.
     pub(crate) fn forget(&mut self, connection: ConnectionId) {
+        self.describing.retain(|(to, _)| to.connection != connection);
         if let Some(leading) = &mut self.leading {
             leading.owed.retain(|owed| owed.caller.connection() != Some(connection));
         }
@@ -150,6 +155,7 @@ impl Node {
             }
             Output::Snapshot(snapshot) => self.take_snapshot(now, &snapshot, out),
             Output::Peers(peers) => self.sighted(now, peers),
+            Output::Described(quorum) => handlers::quorum::described(self, now, &quorum, out),
         }
     }
 
@@ -406,7 +412,7 @@ fn sightings(peers: &[Peer]) -> Vec<Sighting> {
 fn propose(proposer: &mut Proposer, records: &Bytes, out: &mut Vec<Effect>) {
     match proposer.propose(records) {
         Input::Propose { epoch, payload } => out.push(Effect::Propose { epoch, payload }),
-        Input::OfferSnapshot(_) => unreachable!("a proposer proposes"),
+        Input::OfferSnapshot(_) | Input::Describe => unreachable!("a proposer proposes"),
     }
 }
 

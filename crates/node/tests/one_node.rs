@@ -10,8 +10,9 @@ mod world;
 
 use bytes::Bytes;
 use klamm_log::{DiskAction, DiskError};
-use klamm_model::{BrokerId, ErrorCode, TopicId};
+use klamm_model::{BrokerId, ControllerEpoch, ErrorCode, TopicId};
 use klamm_node::{Body, Event, Listener, Origin, Reply, answer_from_view, prepare};
+use klamm_quorum::{Output, ReplicaDescription};
 use klamm_wire::{
     CreateTopicsRequest, FetchRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest,
     ProduceRequest, Records, Request, Response, create_topics::CreatableTopic, fetch, list_offsets,

@@ -94,8 +94,8 @@ impl Witness {
             }
             // A hint, which others may have before the leader itself; the leader may even have died before it was told.
             Output::LeaderIs { .. } => {}
-            // Whatever it says, nothing rests on it.
-            Output::Peers(_) => {}
+            // Whatever they say, nothing rests on it.
+            Output::Peers(_) | Output::Described(_) => {}
         }
     }
 
@@ -156,7 +156,11 @@ impl Follower {
                 assert!(rest.is_empty(), "a snapshot is not what was offered");
                 self.accepted = numbers.iter().map(|it| u64::from_be_bytes(*it)).collect();
             }
-            Output::Leader { .. } | Output::NoLongerLeader | Output::LeaderIs { .. } | Output::Peers(_) => {}
+            Output::Leader { .. }
+            | Output::NoLongerLeader
+            | Output::LeaderIs { .. }
+            | Output::Peers(_)
+            | Output::Described(_) => {}
         }
     }
 
@@ -199,7 +203,11 @@ pub fn run(engines: &mut dyn Engines, seed: u64, proposals: u64) -> Outcome {
                 Output::NoLongerLeader => {
                     proposers.remove(&node);
                 }
-                Output::LeaderIs { .. } | Output::Committed(_) | Output::Snapshot(_) | Output::Peers(_) => {}
+                Output::LeaderIs { .. }
+                | Output::Committed(_)
+                | Output::Snapshot(_)
+                | Output::Peers(_)
+                | Output::Described(_) => {}
             }
         }
         idle_rounds = if spoke || !proposers.is_empty() { 0 } else { idle_rounds + 1 };

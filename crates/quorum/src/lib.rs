@@ -17,6 +17,7 @@
 //!   up only when a snapshot that has them is as durable as they were.
 //! - `Peers` is what the engine's connections show, now and then and whenever one of them shows that a process is gone, to whoever leads. It orders nothing: an engine
 //!   without connections never says it, and it may come late, twice, to somebody who leads no more, and be wrong. Nothing but time may hang on it.
+//! - Every `Describe` is answered by one `Described`, in order, unless the engine ends first. It tells how things were at some moment since it was asked for.
 //!
 //! What is late or double is dropped when it is applied, by [`rules`], in the same way on every node. So an engine needs no terms of its own.
 
@@ -61,6 +62,8 @@ pub enum Input {
     },
     /// The node's state up to a position: the engine may forget the entries below and give this to nodes that are behind.
     OfferSnapshot(Snapshot),
+    /// How is the quorum? Whoever does not lead it knows little of the others.
+    Describe,
 }
 
 /// What an engine tells its node.
@@ -86,6 +89,8 @@ pub enum Output {
     Snapshot(Snapshot),
     /// The other nodes that the engine has had a connection to.
     Peers(Vec<Peer>),
+    /// The answer to `Describe`.
+    Described(Description),
 }
 
 /// Another node, as the engine's connection to it shows it.
@@ -99,6 +104,33 @@ pub struct Peer {
     pub silent_ms: u64,
     /// The connection to it broke, and its port refuses another one: there is no such process any more.
     pub is_gone: bool,
+}
+
+/// Who keeps the engine's log, and how far each of them is, as the node that was asked knows. Positions are in the engine's own numbering, which is not that of
+/// entries: an engine may keep more than those.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Description {
+    /// What is before this position is committed.
+    pub committed: u64,
+    /// The voters, and those that only listen.
+    pub replicas: Vec<ReplicaDescription>,
+}
+
+/// One of those who keep the engine's log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReplicaDescription {
+    /// Whose.
+    pub id: BrokerId,
+    /// The disk that it is on; `None` where the engine does not tell disks apart.
+    pub directory: Option<Uuid>,
+    /// Whether it decides with others what is committed.
+    pub is_voter: bool,
+    /// It has what is before this position.
+    pub end: Option<u64>,
+    /// How long ago it was heard last.
+    pub heard_ms: Option<u64>,
+    /// How long ago it had all that the leader had.
+    pub caught_up_ms: Option<u64>,
 }
 
 /// A node's whole metadata state after a prefix of the entries.

@@ -13,7 +13,7 @@ use klamm_model::{BrokerId, ControllerEpoch, LeaderEpoch, ProduceLimits, Tick, v
 
 pub use crate::stored::{DIRECTORY, PARTITION, ReadFile, StoredError as SoloError, log_config};
 use crate::{
-    Entry, Input, Output, PAYLOAD_BYTES_MAX, Snapshot,
+    Description, Entry, Input, Output, PAYLOAD_BYTES_MAX, ReplicaDescription, Snapshot,
     snapshot::{self, Kept},
     stored::{SnapshotEnd, Stored, batch, index, offset, read_all},
 };
@@ -102,7 +102,22 @@ impl Solo {
         match input {
             Input::Propose { epoch, payload } => self.propose(epoch, payload, out),
             Input::OfferSnapshot(snapshot) => self.keep(snapshot, out),
+            Input::Describe => out.push(Effect::Tell(Output::Described(self.describe()))),
         }
+    }
+
+    /// It is all of the quorum, and never behind itself.
+    fn describe(&self) -> Description {
+        let committed = index(self.log.synced());
+        let own = ReplicaDescription {
+            id: self.me,
+            directory: None,
+            is_voter: true,
+            end: Some(committed),
+            heard_ms: Some(0),
+            caught_up_ms: Some(0),
+        };
+        Description { committed, replicas: vec![own] }
     }
 
     /// One at a time: a node offers the next one when it has more to say.

@@ -242,7 +242,11 @@ impl Performer {
             }
             Effect::Refused(why) => self.shared.fail(format!("the cluster refuses this node: {why}")),
             // Handed on under the lock, in order.
-            Effect::Publish(_) | Effect::Propose { .. } | Effect::HandedOver | Effect::AtRest(_) => {}
+            Effect::Publish(_)
+            | Effect::Propose { .. }
+            | Effect::DescribeQuorum
+            | Effect::HandedOver
+            | Effect::AtRest(_) => {}
         }
     }
 

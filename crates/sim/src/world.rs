@@ -505,6 +505,7 @@ impl World {
                 let snapshot = klamm_quorum::Snapshot { position, state: image.to_bytes() };
                 self.engine.offer(snapshot, &mut self.timeline);
             }
+            Effect::DescribeQuorum => panic!("{life} describes the quorum, and nobody asks for that here"),
             Effect::Propose { epoch, payload } => {
                 self.engine.propose(life, epoch, payload, &mut self.timeline)
             }
@@ -1190,6 +1191,7 @@ impl std::fmt::Display for Shown<'_> {
                 let shown = peers.iter().map(|it| (it.id.0, it.silent_ms, it.is_gone));
                 write!(f, "peers {:?}", shown.collect::<Vec<_>>())
             }
+            Output::Described(quorum) => write!(f, "described {quorum:?}"),
         }
     }
 }

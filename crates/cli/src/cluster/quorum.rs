@@ -36,7 +36,7 @@ fn print(quorum: &Quorum) -> Result<()> {
             ]
         })
         .collect();
-    Ok(print_table(&["NODE", "ROLE", "END", "LAG", "FETCHED", "CAUGHT UP"], &rows)?)
+    Ok(print_table(&["NODE", "ROLE", "END", "LAG", "HEARD", "CAUGHT UP"], &rows)?)
 }
 
 fn replicas(quorum: &Quorum) -> impl Iterator<Item = (&'static str, &QuorumReplica)> {

@@ -63,7 +63,7 @@ fn the_quorum_of_one() {
     assert_eq!(quorum["leader"], 1);
     assert_eq!(quorum["replicas"][0]["role"], "leader");
     assert_eq!(quorum["replicas"][0]["lag"], 0);
-    broker.ok(&["cluster", "quorum"]).says("NODE  ROLE    END  LAG  FETCHED");
+    broker.ok(&["cluster", "quorum"]).says("NODE  ROLE    END  LAG  HEARD");
 }
 
 #[test]

@@ -16,7 +16,7 @@ pub(crate) mod list_offsets;
 pub(crate) mod log_dirs;
 pub(crate) mod produce;
 pub(crate) mod producer_ids;
-mod quorum;
+pub(crate) mod quorum;
 pub(crate) mod topics;
 mod transactions;
 
@@ -60,7 +60,7 @@ pub(crate) fn handle(
         Request::AlterReplicaLogDirs(it) => log_dirs::alter(node, to, &it, out),
         Request::Metadata(it) => topics::metadata(node, now, to, origin, version, it, out),
         Request::DeleteRecords(it) => delete_records::handle(node, now, to, &it, out),
-        Request::DescribeQuorum(it) => quorum::describe(node, now, to, version, it, out),
+        Request::DescribeQuorum(it) => quorum::describe(node, to, version, it, out),
         request @ (Request::CreateTopics(_)
         | Request::DeleteTopics(_)
         | Request::CreatePartitions(_)

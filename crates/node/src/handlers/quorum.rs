@@ -1,12 +1,15 @@
-//! DescribeQuorum: who keeps the metadata log, and how far it has come (KIP-595).
+//! DescribeQuorum: who keeps the metadata log, and how far each of them is (KIP-595).
+//!
+//! Only the engine knows, so it is asked, and whoever asks meanwhile gets the same answer.
 
 use klamm_cluster::{self as cluster, topic_name};
 use klamm_model::{BrokerId, ErrorCode};
+use klamm_quorum::{Description, ReplicaDescription};
 use klamm_wire::{
     DescribeQuorumRequest, DescribeQuorumResponse, Request, Response,
     describe_quorum::{
-        Listener, Node as QuorumNode, ReplicaState, RequestTopicData, ResponsePartitionData,
-        ResponseTopicData,
+        Listener, Node as QuorumNode, ReplicaState, RequestPartitionData, RequestTopicData,
+        ResponsePartitionData, ResponseTopicData,
     },
 };
 use uuid::Uuid;
@@ -14,10 +17,9 @@ use uuid::Uuid;
 use super::reply;
 use crate::{Effect, Now, ReplyTo, node::Node};
 
-/// Answered by the controller, which leads the log: nobody else knows how far it has come.
+/// Answered by the controller, whose engine leads: nobody else knows how far the others are.
 pub(super) fn describe(
     node: &mut Node,
-    now: Now,
     to: ReplyTo,
     version: i16,
     request: DescribeQuorumRequest,
@@ -26,24 +28,34 @@ pub(super) fn describe(
     if !node.metadata.is_controller() {
         return node.forward(to, version, Request::DescribeQuorum(request), out);
     }
-    let [topic] = &request.topics[..] else {
-        return reply(to, refused(&request.topics, ErrorCode::UnknownTopicOrPartition), out);
-    };
-    let is_metadata_log = topic.topic_name == topic_name::METADATA
-        && matches!(&topic.partitions[..], [partition] if partition.partition_index == 0);
-    if !is_metadata_log {
+    if !is_about_metadata(&request.topics) {
         return reply(to, refused(&request.topics, ErrorCode::UnknownTopicOrPartition), out);
     }
-    let response = DescribeQuorumResponse {
-        error_message: None,
-        topics: vec![ResponseTopicData {
-            topic_name: topic.topic_name.clone(),
-            partitions: vec![log_state(node, now, version)],
-        }],
-        nodes: if version >= 2 { voters(node) } else { Vec::new() },
-        ..Default::default()
-    };
-    reply(to, Response::DescribeQuorum(response), out);
+    if node.metadata.describing.is_empty() {
+        out.push(Effect::DescribeQuorum);
+    }
+    node.metadata.describing.push((to, version));
+}
+
+fn is_about_metadata(topics: &[RequestTopicData]) -> bool {
+    let [topic] = topics else { return false };
+    let [partition] = &topic.partitions[..] else { return false };
+    topic.topic_name == topic_name::METADATA && partition.partition_index == 0
+}
+
+/// The engine has told.
+pub(crate) fn described(node: &mut Node, now: Now, quorum: &Description, out: &mut Vec<Effect>) {
+    for (to, version) in std::mem::take(&mut node.metadata.describing) {
+        let response = if node.metadata.is_controller() {
+            told(node, now, quorum, version)
+        } else {
+            // It was deposed meanwhile, and its engine may have told how things were under another leader.
+            let partitions = vec![RequestPartitionData { partition_index: 0 }];
+            let topic = RequestTopicData { topic_name: topic_name::METADATA.to_owned(), partitions };
+            refused(&[topic], ErrorCode::NotLeaderOrFollower)
+        };
+        reply(to, response, out);
+    }
 }
 
 fn refused(topics: &[RequestTopicData], code: ErrorCode) -> Response {
@@ -67,45 +79,61 @@ fn refused(topics: &[RequestTopicData], code: ErrorCode) -> Response {
     })
 }
 
-fn log_state(node: &Node, now: Now, version: i16) -> ResponsePartitionData {
-    let me = node.config.broker_id;
-    let end = node.image.applied().map_or(0, |applied| i64::try_from(applied + 1).unwrap_or(i64::MAX));
-    let state = |id: BrokerId| {
-        // What others have is between them and the engine: not known here.
-        let (log_end_offset, at) = if id == me { (end, now.wall.0) } else { (-1, -1) };
-        ReplicaState {
-            replica_id: id.0,
-            replica_directory_id: if version >= 2 { directory(node, id) } else { Uuid::nil() },
-            log_end_offset,
-            last_fetch_timestamp: at,
-            last_caught_up_timestamp: at,
-        }
+fn told(node: &Node, now: Now, quorum: &Description, version: i16) -> Response {
+    let replicas = |are_voters: bool| {
+        let those = quorum.replicas.iter().filter(move |it| it.is_voter == are_voters);
+        those.map(|it| state(node, now, it, version)).collect()
     };
-    let is_observer = |id: &BrokerId| !node.config.voters.contains(id);
-    ResponsePartitionData {
+    let log = ResponsePartitionData {
         partition_index: 0,
         error_message: None,
-        leader_id: me.0,
+        leader_id: node.config.broker_id.0,
         leader_epoch: node.image.epoch().0,
-        high_watermark: end,
-        current_voters: node.config.voters.iter().copied().map(state).collect(),
-        observers: node.image.brokers().map(|broker| broker.id).filter(is_observer).map(state).collect(),
+        high_watermark: to_wire(quorum.committed),
+        current_voters: replicas(true),
+        observers: replicas(false),
         ..Default::default()
+    };
+    Response::DescribeQuorum(DescribeQuorumResponse {
+        error_message: None,
+        topics: vec![ResponseTopicData {
+            topic_name: topic_name::METADATA.to_owned(),
+            partitions: vec![log],
+        }],
+        nodes: if version >= 2 { nodes(node, quorum) } else { Vec::new() },
+        ..Default::default()
+    })
+}
+
+fn state(node: &Node, now: Now, replica: &ReplicaDescription, version: i16) -> ReplicaState {
+    let time = |ago: Option<u64>| ago.map_or(-1, |ms| now.wall.0.saturating_sub_unsigned(ms));
+    ReplicaState {
+        replica_id: replica.id.0,
+        replica_directory_id: if version >= 2 { directory(node, replica) } else { Uuid::nil() },
+        log_end_offset: replica.end.map_or(-1, to_wire),
+        last_fetch_timestamp: time(replica.heard_ms),
+        last_caught_up_timestamp: time(replica.caught_up_ms),
     }
 }
 
-fn directory(node: &Node, id: BrokerId) -> Uuid {
-    node.image.broker(id).map_or(Uuid::nil(), |broker| broker.directory)
+/// Kafka's positions end where these never come.
+fn to_wire(position: u64) -> i64 {
+    i64::try_from(position).unwrap_or(i64::MAX)
 }
 
-/// Where the voters can be reached.
-fn voters(node: &Node) -> Vec<QuorumNode> {
-    let of_node = |id: &BrokerId| {
-        let broker = node.image.broker(*id)?;
+fn directory(node: &Node, replica: &ReplicaDescription) -> Uuid {
+    let registered = || node.image.broker(replica.id).map(|broker| broker.directory);
+    replica.directory.or_else(registered).unwrap_or(Uuid::nil())
+}
+
+/// Where they can be reached.
+fn nodes(node: &Node, quorum: &Description) -> Vec<QuorumNode> {
+    let of_node = |id: BrokerId| {
+        let broker = node.image.broker(id)?;
         let listener =
             |it: &cluster::Listener| Listener { name: it.name.clone(), host: it.host.clone(), port: it.port };
         let listeners = broker.listeners.iter().map(listener).collect();
         Some(QuorumNode { node_id: id.0, listeners })
     };
-    node.config.voters.iter().filter_map(of_node).collect()
+    quorum.replicas.iter().filter_map(|it| of_node(it.id)).collect()
 }

@@ -414,7 +414,7 @@ fn the_metadata_log_is_described() {
         let response = ask!(world, version, DescribeQuorum(request));
         let log = &response.topics[0].partitions[0];
         assert_eq!((log.error_code, log.leader_id, log.leader_epoch), (0, 1, 1));
-        assert_eq!(log.high_watermark as u64, world.node.image().applied().expect("it lives") + 1);
+        assert_eq!(log.high_watermark as usize, world.entries.len());
         let voters: Vec<_> = log.current_voters.iter().map(|it| (it.replica_id, it.log_end_offset)).collect();
         assert_eq!(voters, [(1, log.high_watermark)]);
         assert!(log.observers.is_empty());
@@ -425,6 +425,56 @@ fn the_metadata_log_is_described() {
         let partition = &response.topics[0].partitions[0];
         assert_eq!(code(partition.error_code), Code::UnknownTopicOrPartition);
     }
+}
+
+#[test]
+fn the_quorum_is_told_as_the_engine_has_it() {
+    let mut world = World::new();
+    world.hold_descriptions = true;
+    let describe = || Request::DescribeQuorum(quorum_of("__cluster_metadata", 0));
+    let asked = [world.send(describe(), 2), world.send(describe(), 0)];
+    assert_eq!(world.descriptions, 1, "who asks meanwhile gets the same answer");
+    let (disk, mut quorum) = (Uuid::from_u128(9), world.alone());
+    let other = ReplicaDescription {
+        id: BrokerId(2),
+        directory: Some(disk),
+        is_voter: true,
+        end: Some(3),
+        heard_ms: Some(40),
+        caught_up_ms: None,
+    };
+    let silent = ReplicaDescription { id: BrokerId(3), is_voter: false, end: None, heard_ms: None, ..other };
+    quorum.replicas.extend([other, silent]);
+    quorum.committed = 7;
+    world.step(Event::Quorum(Output::Described(quorum)));
+    for (sequence, version) in asked.into_iter().zip([2, 0]) {
+        let Response::DescribeQuorum(response) = world.response(sequence) else { panic!("another answer") };
+        let log = &response.topics[0].partitions[0];
+        assert_eq!((log.high_watermark, log.leader_id, log.current_voters.len()), (7, 1, 2));
+        let (voter, observer) = (&log.current_voters[1], &log.observers[0]);
+        assert_eq!((voter.replica_id, voter.log_end_offset), (2, 3));
+        assert_eq!(voter.last_fetch_timestamp, world.wall.0 - 40);
+        assert_eq!(voter.last_caught_up_timestamp, -1);
+        assert_eq!(voter.replica_directory_id, if version == 2 { disk } else { Uuid::nil() });
+        assert_eq!(
+            (observer.replica_id, observer.log_end_offset, observer.last_fetch_timestamp),
+            (3, -1, -1)
+        );
+    }
+
+    // Whoever is deposed meanwhile does not know it any more, and nobody waits who is gone.
+    let late = world.send(describe(), 2);
+    world.step(Event::Quorum(Output::NoLongerLeader));
+    world.step(Event::Quorum(Output::Described(world.alone())));
+    let Response::DescribeQuorum(response) = world.response(late) else { panic!("another answer") };
+    assert_eq!(code(response.topics[0].partitions[0].error_code), Code::NotLeaderOrFollower);
+    let nobody = ask!(world, 2, DescribeQuorum(quorum_of("__cluster_metadata", 0)));
+    assert_eq!(code(nobody.error_code), Code::NotLeaderOrFollower);
+    world.step(Event::Quorum(Output::Leader { epoch: ControllerEpoch(2) }));
+    world.send(describe(), 2);
+    world.step(Event::Closed(CONNECTION));
+    world.step(Event::Quorum(Output::Described(world.alone())));
+    assert!(world.replies.is_empty(), "{:?}", world.replies);
 }
 
 #[test]

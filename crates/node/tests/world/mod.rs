@@ -16,7 +16,7 @@ use klamm_node::{
     ConnectionId, Effect, Endpoint, Event, FileRange, Incoming, Listener, Load, Node, NodeConfig, Now,
     Origin, Reply, ReplyTo, Rest, View, prepare,
 };
-use klamm_quorum::{Entry, Input, Output, Proposer, Snapshot};
+use klamm_quorum::{Description, Entry, Input, Output, Proposer, ReplicaDescription, Snapshot};
 use klamm_replica::Sabotage;
 use klamm_wire::{
     CreateTopicsRequest, FetchRequest, IncrementalAlterConfigsRequest, ProduceRequest, Records, Request,
@@ -56,6 +56,9 @@ pub(crate) struct World {
     pub(crate) loads: Vec<Load>,
     /// How often the node wanted to know how much room there is.
     pub(crate) looks: usize,
+    /// How often it has asked its engine how the quorum is, which tells when the test says so.
+    pub(crate) descriptions: usize,
+    pub(crate) hold_descriptions: bool,
     /// What other brokers are asked, by the tokens of the questions.
     pub(crate) sent: Vec<(u64, Request)>,
     /// Whose directories were deleted.
@@ -99,6 +102,8 @@ impl World {
             hold_loads: false,
             loads: Vec::new(),
             looks: 0,
+            hold_descriptions: false,
+            descriptions: 0,
             sent: Vec::new(),
             deleted: Vec::new(),
             snapshots: Vec::new(),
@@ -192,6 +197,12 @@ impl World {
                     Effect::OfferSnapshot { position, image } => {
                         self.snapshots.push(Snapshot { position, state: image.to_bytes() });
                     }
+                    Effect::DescribeQuorum => {
+                        self.descriptions += 1;
+                        if !self.hold_descriptions {
+                            events.push_back(Event::Quorum(Output::Described(self.alone())));
+                        }
+                    }
                     Effect::LookAtSpace => self.looks += 1,
                     Effect::HandedOver => self.handed_over += 1,
                     Effect::Refused(why) => panic!("{why}"),
@@ -200,6 +211,20 @@ impl World {
                 }
             }
         }
+    }
+
+    /// The quorum, where there is nobody else.
+    pub(crate) fn alone(&self) -> Description {
+        let committed = self.entries.len() as u64;
+        let own = ReplicaDescription {
+            id: BrokerId(1),
+            directory: None,
+            is_voter: true,
+            end: Some(committed),
+            heard_ms: Some(0),
+            caught_up_ms: Some(0),
+        };
+        Description { committed, replicas: vec![own] }
     }
 
     /// Another broker becomes the controller, and the only one with this partition.

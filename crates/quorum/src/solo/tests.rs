@@ -374,3 +374,25 @@ fn a_start_refuses_a_snapshot_and_a_log_that_do_not_belong_together() {
         metadata log: it has the entries from 1 to 1, and the snapshot beside it ends before entry 3: the log is an old copy, or has lost its end
         metadata log: metadata-snapshot is damaged: its checksum is another; bring it back from a copy of the same moment as the log, or start as a new node"#]].assert_eq(&[without, old_snapshot, old_log, damaged].map(refused).join("\n"));
 }
+
+#[test]
+fn it_is_all_of_the_quorum_and_what_is_synced_is_committed() {
+    let mut rig = Rig::new(11);
+    rig.settle();
+    let mut proposer = Proposer::new(ControllerEpoch(1));
+    rig.propose(proposer.propose(b""));
+    rig.propose(Input::Describe);
+    let told = |outputs: Vec<Output>| {
+        let described = outputs.into_iter().find_map(|it| match it {
+            Output::Described(it) => Some(it),
+            _ => None,
+        });
+        let described = described.expect("it was asked");
+        let [own] = described.replicas[..] else { panic!("{described:?}") };
+        assert_eq!((own.id, own.is_voter, own.end), (ME, true, Some(described.committed)));
+        described.committed
+    };
+    assert_eq!(told(rig.settle()), 0, "the proposal is not on the disk yet");
+    rig.propose(Input::Describe);
+    assert_eq!(told(rig.settle()), 1);
+}

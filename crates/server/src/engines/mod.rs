@@ -122,6 +122,11 @@ impl Engine {
         self.tell(Order::Input(Input::OfferSnapshot(snapshot)));
     }
 
+    /// How is the quorum?
+    pub(crate) fn describe(&self) {
+        self.tell(Order::Input(Input::Describe));
+    }
+
     /// The engine goes on with this connection, or closes it.
     pub(crate) fn take_link(&self, link: QuorumLink) {
         if let Orders::Raft { links, .. } = &self.orders {

@@ -3,7 +3,7 @@
 use std::{cell::RefCell, collections::VecDeque, future::pending, rc::Rc, sync::Arc, time::Duration};
 
 use klamm_model::{BrokerId, ControllerEpoch};
-use klamm_quorum::{Input, PAYLOAD_BYTES_MAX};
+use klamm_quorum::{Input, Output, PAYLOAD_BYTES_MAX};
 use klamm_wire::QuorumMessage;
 use openraft::{Config, Raft, ServerState, SnapshotPolicy, metrics::RaftServerMetrics};
 use tokio::{
@@ -21,6 +21,7 @@ use super::{
     links::Links,
     machine::Machine,
     network::Network,
+    progress::Progress,
     seat::{Seat, View},
     store::{Memory, Store},
     types::{Address, Command, PROPOSAL_BYTES, Proposal, broker, raft_id},
@@ -139,6 +140,7 @@ async fn drive(setup: Setup, jobs: std::sync::mpsc::Sender<Job>, busy: Arc<Busy>
                 no_claim_before: Duration::ZERO,
                 situation: Situation::default(),
                 told_peers: None,
+                progress: Progress::default(),
             };
             driver.run(orders, new_links, happened).await;
             hub.end().await;
@@ -180,6 +182,8 @@ struct Driver {
     situation: Situation,
     /// The epoch for which the node was told of others.
     told_peers: Option<ControllerEpoch>,
+    /// Of the others, as long as this node is elected.
+    progress: Progress,
 }
 
 impl Driver {
@@ -240,6 +244,11 @@ impl Driver {
                     let _ = self.hub.raft.trigger().snapshot().await;
                 }
             }
+            Input::Describe => {
+                let metrics = self.hub.raft.metrics();
+                let described = self.progress.describe(self.hub.now(), self.hub.me, &metrics.borrow());
+                self.hub.seat.borrow_mut().say(Output::Described(described));
+            }
         }
     }
 
@@ -265,6 +274,9 @@ impl Driver {
         if let Some(leader) = situation.leader.filter(|it| Some(*it) != self.situation.leader) {
             tracing::info!(term = situation.term, %leader, "the quorum has a leader");
         }
+        if situation.term != self.situation.term {
+            self.progress.forget();
+        }
         self.hub.detector.borrow_mut().is_now(self.hub.now(), &situation);
         self.situation = situation;
     }
@@ -286,6 +298,8 @@ impl Driver {
             Event::Refused(peer) => hub.detector.borrow_mut().refused(now, peer),
             Event::Beaten { from, term, sent_ms } => {
                 hub.detector.borrow_mut().acked(now, from, term, Duration::from_millis(sent_ms));
+                let metrics = hub.raft.metrics();
+                self.progress.heard(now, from, &metrics.borrow());
             }
             Event::PreVoted { from, round, is_granted } => {
                 let mut wishes = Vec::new();
@@ -347,7 +361,7 @@ impl Driver {
         if leading.is_some() {
             let mut detector = self.hub.detector.borrow_mut();
             if let Some(peers) = detector.sightings.report(now, is_first) {
-                seat.tell_peers(peers);
+                seat.say(Output::Peers(peers));
             }
         }
     }

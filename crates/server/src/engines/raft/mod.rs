@@ -15,6 +15,7 @@ mod hub;
 mod links;
 mod machine;
 mod network;
+mod progress;
 mod seat;
 mod sightings;
 mod snapshot;

@@ -6,7 +6,7 @@
 use std::{collections::VecDeque, rc::Rc};
 
 use klamm_model::{BrokerId, ControllerEpoch};
-use klamm_quorum::{Entry as Told, Output, Peer, Snapshot};
+use klamm_quorum::{Entry as Told, Output, Snapshot};
 use openraft::{EntryPayload, LogId, StoredMembership};
 
 use super::{
@@ -202,9 +202,9 @@ impl Seat {
         }
     }
 
-    /// How others are seen.
-    pub(super) fn tell_peers(&mut self, peers: Vec<Peer>) {
-        (self.tell)(Output::Peers(peers));
+    /// What rests on no entry: how others are seen, how the quorum is.
+    pub(super) fn say(&mut self, output: Output) {
+        (self.tell)(output);
     }
 
     /// The node's state. Tells whether a snapshot of the Raft can be made of it that is newer than the last.
@@ -325,6 +325,7 @@ mod tests {
                     Output::Committed(entry) => format!("{} of {}", entry.index, entry.epoch),
                     Output::Snapshot(it) => format!("snapshot to {}", it.position.next_index),
                     Output::Peers(peers) => format!("{} peers", peers.len()),
+                    Output::Described(_) => "described".to_owned(),
                 })
                 .collect();
             text += &format!("{line}: {}\n", shown.join(", "));

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use klamm_log::Files;
 use klamm_model::{BrokerId, ControllerEpoch};
 use klamm_quorum::{
-    Entry, Filter, Input, Output, Peer, Proposer, Snapshot,
+    Description, Entry, Filter, Input, Output, Peer, Proposer, Snapshot,
     contract::{Engines, Witness},
     raft_log::DIRECTORY,
     snapshot::FILE_NAME,
@@ -81,6 +81,7 @@ pub(super) struct Told {
     pub(super) peers: Vec<Peer>,
     /// The longest that one of them was silent for while this one led.
     pub(super) silent_ms: u64,
+    described: Option<Description>,
     proposer: Option<Proposer>,
 }
 
@@ -332,6 +333,7 @@ impl Cluster {
                 told.filter = Filter::at(snapshot.position);
                 told.snapshot = Some(snapshot);
             }
+            Output::Described(quorum) => told.described = Some(quorum),
             Output::Peers(peers) => {
                 told.silent_ms = peers.iter().map(|it| it.silent_ms).fold(told.silent_ms, u64::max);
                 told.peers = peers;
@@ -348,6 +350,27 @@ impl Cluster {
         let position = self.told[&id].filter.position();
         let state = Bytes::copy_from_slice(state);
         self.input(id, Input::OfferSnapshot(Snapshot { position, state }));
+    }
+
+    /// Asks a node how the quorum is, until that is as it should be.
+    pub(super) fn until_described(
+        &mut self,
+        id: BrokerId,
+        what: &str,
+        is_so: impl Fn(&Description) -> bool,
+    ) -> Description {
+        let began = Instant::now();
+        loop {
+            self.input(id, Input::Describe);
+            self.until("it is described", |it| it.told[&id].described.is_some());
+            let described = self.told.get_mut(&id).expect("it runs").described.take().expect("it is there");
+            if is_so(&described) {
+                return described;
+            }
+            assert!(began.elapsed() < PATIENCE, "{what}: {described:?}");
+            // Nobody tells of signs of life, by which it is known.
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Where a node is.

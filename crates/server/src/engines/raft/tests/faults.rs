@@ -1,7 +1,7 @@
 use std::time::Instant;
 
 use klamm_model::BrokerId;
-use klamm_quorum::contract;
+use klamm_quorum::{Description, ReplicaDescription, contract};
 
 use super::cluster::Cluster;
 
@@ -315,4 +315,42 @@ fn proposals_that_come_faster_than_they_are_committed_keep_their_order() {
         .filter_map(|it| Some(u32::from_be_bytes(it.payload[8..].try_into().ok()?)))
         .collect();
     assert!(numbers.into_iter().eq(0..3_000), "a proposal is missing, or out of order");
+}
+
+#[test]
+fn the_leader_tells_how_far_each_voter_is_and_who_is_cut_off_falls_behind() {
+    let mut cluster = Cluster::new(3, 900);
+    let leader = cluster.leader();
+    let all = cluster.ids();
+    cluster.work(leader, &all, 5);
+    let of = |quorum: &Description, id| -> ReplicaDescription {
+        *quorum.replicas.iter().find(|it| it.id == id).expect("a member")
+    };
+    let all_are_there = |it: &Description| {
+        let is_there = |replica: &ReplicaDescription| {
+            replica.is_voter && replica.end == Some(it.committed) && replica.caught_up_ms.is_some()
+        };
+        it.replicas.len() == 3 && it.replicas.iter().all(is_there)
+    };
+    let quorum = cluster.until_described(leader, "all have everything", all_are_there);
+    let own = of(&quorum, leader);
+    assert_eq!((own.heard_ms, own.caught_up_ms), (Some(0), Some(0)));
+
+    let others = cluster.others(&[leader]);
+    let rest = cluster.others(&[others[0]]);
+    cluster.cut(&[others[0]], &[leader]);
+    cluster.cut(&[leader], &[others[0]]);
+    cluster.work(leader, &rest, 5);
+    let quorum = cluster.until_described(leader, "it is silent", |it| {
+        of(it, others[0]).heard_ms > Some(300) && of(it, others[1]).end == Some(it.committed)
+    });
+    let (behind, own) = (of(&quorum, others[0]), of(&quorum, leader));
+    assert!(behind.end < own.end && behind.caught_up_ms >= behind.heard_ms, "{quorum:?}");
+
+    // Who only follows knows the members, and nothing of how they are.
+    let told = cluster.until_described(others[1], "it knows the members", |it| it.replicas.len() == 3);
+    let unknown = |it: &ReplicaDescription| it.id == others[1] || (it.end, it.heard_ms) == (None, None);
+    assert!(told.replicas.iter().all(unknown), "{told:?}");
+    cluster.heal();
+    cluster.until_described(leader, "all have everything again", all_are_there);
 }
