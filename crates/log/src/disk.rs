@@ -346,4 +346,7 @@ pub enum DiskError {
     /// What the system took is not on the disk, and it tells that once: anything else that waits to be synced there may be lost with it.
     #[error("{0}")]
     Unsynced(String),
+    /// It was done aside, and was not waited for as the process ends: nothing is wrong, and nothing has changed.
+    #[error("called off, as the broker stops")]
+    CalledOff,
 }

@@ -178,7 +178,7 @@ impl Log {
         }
         let at_sync = matches!(started.actions.front(), Some(DiskAction::Sync { .. }));
         let restarts = |step: &Step| matches!(step, Step::Barrier(barrier) if matches!(**barrier, Barrier::Restart { .. }));
-        let is_undone = matches!(error, DiskError::Full | DiskError::NotTried(_));
+        let is_undone = matches!(error, DiskError::Full | DiskError::NotTried(_) | DiskError::CalledOff);
         let only_moves = matches!(started.actions.front(), Some(DiskAction::Move(it)) if it.step != MoveStep::Switch || is_undone);
         match (&started.barrier, error) {
             // The log is as it was, and where it was.

@@ -212,7 +212,12 @@ impl Files {
         if result.is_err() && !is_aside {
             data_dir.has_failures.store(true, Ordering::Relaxed);
         }
-        result
+        match result {
+            Err(DiskError::Io(_)) if is_aside && self.is_stopping.load(Ordering::Relaxed) => {
+                Err(DiskError::CalledOff)
+            }
+            result => result,
+        }
     }
 
     fn try_to_perform(&self, op: &DiskOp) -> Result<Done, DiskError> {
@@ -265,7 +270,7 @@ impl Files {
         Ok(Done::Scrubbed(Box::new(scrubbed)))
     }
 
-    /// Work in the background that is under way ends as failed, so that nobody who stops has to wait for it.
+    /// Work in the background that is under way is called off, so that nobody who stops has to wait for it.
     pub fn stop_background_work(&self) {
         self.is_stopping.store(true, Ordering::Relaxed);
     }

@@ -3,7 +3,7 @@
 //! One log at a time is given a pass, the dirtiest first: a pass reads and writes much, and its keys take memory. Those whose last pass failed come after the
 //! others, or one that cannot be read would have every turn.
 
-use klamm_log::{Compacted, Log};
+use klamm_log::{Compacted, DiskError, Log};
 use klamm_model::{Tick, TopicPartition};
 
 use crate::{Effect, Now, Walk, node::Node};
@@ -95,6 +95,9 @@ impl Node {
                 let rest_ms =
                     self.config.cleaner.bytes_per_second_max.map_or(0, |max| bytes * 1000 / max.max(1));
                 self.cleaner.at = Some(now.tick.after_ms(rest_ms));
+            }
+            Some(Err(DiskError::CalledOff)) => {
+                tracing::debug!(topic, partition = %key.partition, "a log is not compacted, as the broker stops");
             }
             // It is tried again at the next round.
             Some(Err(error)) => {

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use klamm_log::{DamagedRange, FileKind, ScrubProgress, SegmentId};
+use klamm_log::{DamagedRange, DiskError, FileKind, ScrubProgress, SegmentId};
 use klamm_model::{Tick, TopicPartition};
 use klamm_replica::Progress;
 
@@ -133,7 +133,7 @@ impl Node {
         for range in damaged {
             self.tell_damage(key, range);
         }
-        if let Some(error) = error {
+        if let Some(error) = error.as_ref().filter(|error| **error != DiskError::CalledOff) {
             tracing::error!(topic = self.topic_of(key), partition = %key.partition, %error, "the rest of a segment could not be looked at");
         }
     }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use klamm_cluster::Image;
-use klamm_log::{DataDir, DiskOp, Space};
+use klamm_log::{DataDir, DiskError, DiskOp, Space};
 use klamm_model::BrokerId;
 use klamm_node::{ConnectionId, Event, Incoming, Load, Reply, ReplyTo};
 use klamm_quorum::{Position, Snapshot};
@@ -200,7 +200,7 @@ fn operate(shared: &Arc<Shared>, performer: &mut Performer, op: &DiskOp) -> Opti
     let result = shared.files.perform(op);
     let took = began.elapsed();
     shared.metrics.operated(op, took);
-    let failed = result.is_err();
+    let failed = result.as_ref().is_err_and(|error| *error != DiskError::CalledOff);
     if let Err(error) = &result {
         tell_failure(&shared.files, op, error);
     }

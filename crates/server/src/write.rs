@@ -41,6 +41,9 @@ pub(crate) fn perform(files: &Files, ops: &mut Vec<DiskOp>, events: &mut Vec<Eve
 
 /// One line for a failed operation; the bytes of records have no place in it.
 pub(crate) fn tell_failure(files: &Files, op: &DiskOp, error: &DiskError) {
+    if *error == DiskError::CalledOff {
+        return;
+    }
     let directory = files.directory_of(op.partition);
     let directory =
         directory.map_or_else(|| op.partition.to_string(), |directory| directory.display().to_string());

@@ -466,7 +466,7 @@ impl Alone {
             self.history.findings.broken("I21", what);
         }
         let is_of_disk = match &result {
-            Ok(_) | Err(DiskError::Full | DiskError::NotTried(_)) => false,
+            Ok(_) | Err(DiskError::Full | DiskError::NotTried(_) | DiskError::CalledOff) => false,
             Err(DiskError::Unsynced(_)) => true,
             Err(DiskError::Io(_)) => !is_aside,
         };

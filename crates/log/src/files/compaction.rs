@@ -69,7 +69,7 @@ impl Files {
         Ok(rewritten)
     }
 
-    /// Whoever stops does not wait until gigabytes were gone through.
+    /// Whoever stops does not wait until gigabytes were gone through ([`DiskError::CalledOff`]).
     pub(super) fn read_in_background(
         &self,
         segment: SegmentVersion,

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use klamm_model::{LeaderEpoch, Offset};
+use klamm_model::{LeaderEpoch, Offset, Timestamp};
 
 use super::*;
 use crate::tests::{PARTITION, batch, config, offset};
-use crate::{Log, RecoveryReport};
+use crate::{Compaction, Log, LogConfig, RecoveryReport};
 
 mod moving;
 
@@ -372,8 +372,7 @@ fn who_was_told_to_read_a_segment_may_until_its_files_are_removed() {
 
 #[test]
 fn a_compacted_log_is_swapped_in_and_found_again_and_old_plans_are_refused() {
-    use crate::{Compaction, LogConfig};
-    use klamm_model::{BatchBuilder, ProduceLimits, Seal, Timestamp, validate_produce};
+    use klamm_model::{BatchBuilder, ProduceLimits, Seal, validate_produce};
     let compaction = Compaction { dirty_millionths_min: 0, ..Compaction::default() };
     let config = LogConfig { compaction: Some(compaction), ..config() };
     let place = tempfile::tempdir().expect("a directory");
@@ -419,6 +418,27 @@ fn a_compacted_log_is_swapped_in_and_found_again_and_old_plans_are_refused() {
     let (files, log, report) = reopen(place.path());
     assert_eq!((log.size_bytes(), log.clean_to(), report.rebuilt.as_slice()), (size, clean_to, &[][..]));
     assert_eq!(contents(&files, &log), found);
+}
+
+/// Nobody is to look at what went wrong: nothing did.
+#[test]
+fn what_is_done_aside_is_called_off_when_the_process_stops() {
+    let place = tempfile::tempdir().expect("a directory");
+    let (files, mut log) = filled(place.path());
+    log.set_config(LogConfig {
+        compaction: Some(Compaction { dirty_millionths_min: 0, ..Compaction::default() }),
+        ..config()
+    });
+    log.note_high_watermark(log.end());
+    files.stop_background_work();
+    let mut ops = Vec::new();
+    log.compact(Timestamp(2000), &mut ops);
+    log.begin_scrub();
+    log.scrub_on(1 << 20, &mut ops);
+    let ended: Vec<_> = ops.iter().map(|op| files.perform(op)).collect();
+    assert!(matches!(ended[..], [Err(DiskError::CalledOff), Err(DiskError::CalledOff)]), "{ended:?}");
+    log.done(ops[0].id, Err(DiskError::CalledOff), &mut ops);
+    assert!(matches!(log.last_pass(), Some(Err(DiskError::CalledOff))), "{:?}", log.last_pass());
 }
 
 /// A crash came when the new segment counted already: the start goes on with the swap.
