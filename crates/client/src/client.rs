@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use klamm_model::{ErrorCode, Tick};
-use klamm_wire::{MetadataResponse, Request, Response};
+use klamm_wire::{ApiKey, MetadataResponse, Request, Response};
 use parking_lot::Mutex;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tracing::warn;
 
 use crate::backoff::Backoff;
@@ -14,7 +14,7 @@ use crate::call::{CallError, answer};
 use crate::coordinators::Coordinators;
 use crate::metadata::{Cluster, LeaderHint, MetadataCache, Topic, metadata_request};
 use crate::metrics::{ClientMetrics, Counters};
-use crate::net::{Clock, Manner, Pool, Target, seeded};
+use crate::net::{Clock, Lane, Manner, Pool, Question, seeded};
 use crate::sasl::Sasl;
 use crate::tls::Tls;
 
@@ -360,16 +360,43 @@ async fn call_any(
     version_limit: i16,
     timeout_ms: u64,
 ) -> Result<Response, CallError> {
-    let brokers = known.brokers.keys().map(|&broker| Target::Broker(broker));
-    // The given addresses too: all brokers may have moved since.
-    let bootstrap = (0..pool.bootstrap_count()).map(Target::Bootstrap);
-    let mut failure = CallError::Closed;
-    for target in brokers.chain(bootstrap) {
-        match pool.call(target, request.clone(), version_limit, timeout_ms).await {
-            Ok(response) => return Ok(response),
-            Err(error) if error.is_retriable() => failure = error,
-            Err(error) => return Err(error),
+    let mut targets = pool.in_turn(known).into_iter().peekable();
+    let is_question = may_be_asked_twice(request.api_key());
+    let (sender, mut answers) = mpsc::unbounded_channel();
+    let (mut open, mut failure) = (0, CallError::Closed);
+    loop {
+        if let Some(target) = targets.next() {
+            let sender = sender.clone();
+            let answer = Box::new(move |answer| {
+                // Another one may have answered before.
+                let _ = sender.send(answer);
+            });
+            let question = Question { request: request.clone(), version_limit, timeout_ms, answer };
+            pool.ask(target, Lane::Prompt, question);
+            open += 1;
+        }
+        if open == 0 {
+            return Err(failure);
+        }
+        let answer = if is_question && targets.peek().is_some() {
+            tokio::time::timeout(SILENCE, answers.recv()).await.ok()
+        } else {
+            Some(answers.recv().await)
+        };
+        match answer.map(|answer| answer.expect("this end has a sender too")) {
+            Some(Ok(response)) => return Ok(response),
+            Some(Err(error)) if error.is_retriable() => (open, failure) = (open - 1, error),
+            Some(Err(error)) => return Err(error),
+            // It may stand still for long: the next one is asked, and whoever answers first is believed.
+            None => {}
         }
     }
-    Err(failure)
+}
+
+/// Whoever does not answer a question within this time is not the only one to be asked.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// Whether nothing is changed by it. A number that nobody uses is no loss.
+fn may_be_asked_twice(api: ApiKey) -> bool {
+    matches!(api, ApiKey::Metadata | ApiKey::FindCoordinator | ApiKey::InitProducerId)
 }

@@ -5,6 +5,7 @@
 //! fetches, which the broker may hold back.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -66,6 +67,8 @@ struct Shared {
     bootstrap: Vec<String>,
     manner: Arc<Manner>,
     state: Mutex<State>,
+    /// Questions that any broker could have answered, so far.
+    turn: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -94,11 +97,20 @@ impl Drop for Shared {
 impl Pool {
     pub(crate) fn new(bootstrap: Vec<String>, manner: Manner) -> Self {
         let (manner, state) = (Arc::new(manner), Mutex::default());
-        Self { shared: Arc::new(Shared { bootstrap, manner, state }) }
+        Self { shared: Arc::new(Shared { bootstrap, manner, state, turn: AtomicUsize::new(0) }) }
     }
 
-    pub(crate) fn bootstrap_count(&self) -> usize {
-        self.shared.bootstrap.len()
+    /// Whom to ask what any broker can answer: another one first each time, for one that is cut off from the others has nothing but old news.
+    pub(crate) fn in_turn(&self, known: &Cluster) -> Vec<Target> {
+        let turn = self.shared.turn.fetch_add(1, Ordering::Relaxed);
+        let mut targets: Vec<_> = known.brokers.keys().map(|&broker| Target::Broker(broker)).collect();
+        if !targets.is_empty() {
+            let first = turn % targets.len();
+            targets.rotate_left(first);
+        }
+        // The given addresses too: all brokers may have moved since.
+        targets.extend((0..self.shared.bootstrap.len()).map(Target::Bootstrap));
+        targets
     }
 
     pub(crate) fn metrics(&self) -> ClientMetrics {

@@ -224,7 +224,8 @@ fn a_leader_that_moved_is_followed() {
     let (second, second_asked) = broker(|header, _, _| match header.api_key {
         ApiKey::ApiVersions => Reaction::Answer(header.api_version, versions(ErrorCode::None, &SERVED)),
         ApiKey::ListOffsets => Reaction::Answer(header.api_version, offset(ErrorCode::None, 42)),
-        _ => Reaction::Silence,
+        // Asked in its turn what it does not know.
+        _ => Reaction::Hangup,
     });
     let second: u16 = second.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port");
     let leader = Arc::new(AtomicUsize::new(1));

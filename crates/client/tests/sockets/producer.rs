@@ -2,13 +2,14 @@
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use klamm_client::{
     Acks, Cause, Client, ClientConfig, Delivery, Producer, ProducerConfig, Record, Unacknowledged,
 };
 use klamm_model::{ErrorCode, Offset, TopicId};
+use klamm_wire::metadata::MetadataResponseBroker;
 use klamm_wire::produce::{LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse};
 use klamm_wire::{ApiKey, ProduceResponse, RequestHeader, Response};
 use tokio::runtime::Runtime;
@@ -117,6 +118,79 @@ fn who_led_a_partition_leads_to_who_does() {
         let delivered = producer.send(Record::new("t", b"value")).await.expect("written");
         assert_eq!(delivered.offset, Some(Offset::new(7)));
     });
+}
+
+/// Metadata of brokers 3 and 4 at these ports, of which this one leads "t".
+fn led_by(leader_id: i32, leader_epoch: i32, ports: [u16; 2]) -> Response {
+    let Response::Metadata(mut response) = metadata_with_topic(ports[0], TopicId::ZERO) else {
+        unreachable!("that is what it makes")
+    };
+    let other = MetadataResponseBroker { node_id: 4, port: ports[1].into(), ..response.brokers[0].clone() };
+    response.brokers.push(other);
+    let partition = &mut response.topics[0].partitions[0];
+    (partition.leader_id, partition.leader_epoch) = (leader_id, leader_epoch);
+    Response::Metadata(response)
+}
+
+/// One of two brokers, 3 and 4.
+fn one_of_two(
+    ports: &Arc<OnceLock<[u16; 2]>>,
+    (leader, epoch): (i32, i32),
+    produced: PartitionProduceResponse,
+) -> String {
+    let ports = ports.clone();
+    let (address, _) = broker(move |header, _, port| {
+        let response = match header.api_key {
+            ApiKey::ApiVersions => versions(
+                ErrorCode::None,
+                &[(ApiKey::ApiVersions, 3), (ApiKey::Metadata, 9), (ApiKey::Produce, 12)],
+            ),
+            ApiKey::Metadata => led_by(leader, epoch, ports.get().copied().unwrap_or([port; 2])),
+            _ => answer(produced.clone(), Vec::new()),
+        };
+        Reaction::Answer(header.api_version, response)
+    });
+    address
+}
+
+fn port_of(address: &str) -> u16 {
+    address.rsplit_once(':').expect("host and port").1.parse().expect("a port")
+}
+
+/// It is cut off from the others, and says what it knew before: somebody else is to be asked.
+#[test]
+fn who_leads_is_asked_of_another_broker_than_the_one_that_does_not_know() {
+    let ports = Arc::new(OnceLock::new());
+    let away = PartitionProduceResponse {
+        error_code: ErrorCode::NotLeaderOrFollower.code(),
+        base_offset: -1,
+        ..Default::default()
+    };
+    let old = one_of_two(&ports, (3, 1), away);
+    let written = PartitionProduceResponse { base_offset: 7, ..Default::default() };
+    let new = one_of_two(&ports, (4, 2), written);
+    ports.set([port_of(&old), port_of(&new)]).expect("set once");
+    runtime().block_on(async {
+        let config = ProducerConfig { delivery_timeout_ms: 10_000, ..ProducerConfig::default() };
+        let producer = producer(&old, config).await;
+        let delivered = producer.send(Record::new("t", b"value")).await.expect("written");
+        assert_eq!(delivered.offset, Some(Offset::new(7)));
+    });
+}
+
+#[test]
+fn a_broker_that_stands_still_keeps_nobody_from_asking_the_others() {
+    let ports = Arc::new(OnceLock::new());
+    let written = PartitionProduceResponse { base_offset: 7, ..Default::default() };
+    let good = one_of_two(&ports, (3, 1), written);
+    let (silent, asked) = broker(|_, _, _| Reaction::Silence);
+    ports.set([port_of(&good), port_of(&silent)]).expect("set once");
+    runtime().block_on(async {
+        let producer = producer(&good, ProducerConfig::default()).await;
+        let delivered = tokio::time::timeout(Duration::from_secs(8), producer.send(Record::new("t", b"a")));
+        assert!(delivered.await.expect("in time").is_ok());
+    });
+    assert_eq!(asked.try_recv().map(|(key, _)| key), Ok(ApiKey::ApiVersions), "it was asked first");
 }
 
 #[test]

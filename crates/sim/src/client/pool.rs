@@ -105,6 +105,8 @@ pub(super) struct Pool {
     links: BTreeMap<(usize, Lane), Link>,
     under_way: BTreeMap<u64, UnderWay>,
     next_token: u64,
+    /// Questions that any broker could have answered, so far.
+    turn: usize,
     news: VecDeque<News>,
     ceilings: Versions,
     connect_timeout_ms: u64,
@@ -123,6 +125,7 @@ impl Pool {
             links: BTreeMap::new(),
             under_way: BTreeMap::new(),
             next_token: 0,
+            turn: 0,
             news: VecDeque::new(),
             ceilings: draw_ceilings(dice),
             connect_timeout_ms: dice.between(300, 1500),
@@ -226,15 +229,20 @@ impl Pool {
         self.ask_broker(broker, lane, Ask { request, version_limit, timeout_ms, purpose }, scene);
     }
 
-    /// Asks brokers in turn until one answers: those that are known, and one that was known at the start.
+    /// Asks brokers in turn until one answers, another one first each time: those that are known, and one that was known at the start.
     pub(super) fn ask_any(
         &mut self,
         (request, version_limit): (Request, i16),
         asker: Option<Asker>,
         scene: &mut Scene<'_>,
     ) {
-        let known = self.cache.cluster().brokers.keys().map(|broker| broker.0 as usize);
-        let brokers = known.chain([scene.timeline.dice.index(NODE_COUNT)]).collect();
+        let mut brokers: VecDeque<_> = self.cache.cluster().brokers.keys().map(|it| it.0 as usize).collect();
+        if !brokers.is_empty() {
+            let first = self.turn % brokers.len();
+            brokers.rotate_left(first);
+        }
+        self.turn += 1;
+        brokers.push_back(scene.timeline.dice.index(NODE_COUNT));
         let timeout_ms = self.request_timeout_ms;
         self.go_on(Box::new(Errand { request, version_limit, timeout_ms, brokers, asker }), scene);
     }
