@@ -26,7 +26,7 @@ from bank import ACCOUNTS, Bank, Told
 from bank import PARTITIONS as BANK_PARTITIONS
 from bank import TOPIC as BANK
 from checks import Different, expect
-from faults import COMBINED, KINDS, TOGETHER, Disk, World, hold_s
+from faults import COMBINED, KINDS, LIVED_WITH_S, TOGETHER, Disk, World, hold_s
 from harness import Wire, WireError
 from history import History, problems
 from links import Links
@@ -98,6 +98,8 @@ class Chaos:
                 did.append(f"{name}: {next(fault)}" if kind == COMBINED else next(fault))
                 running.append(fault)
             time.sleep(SMOKE_HOLD_S if self.options.smoke else max(hold_s(it, self.world.dice) for it in names))
+            if kind in LIVED_WITH_S:
+                self.wait_progress(f"while {', '.join(did)}", LIVED_WITH_S[kind], transfers=False)
         except FAILURES as error:
             raise Different(f"{names}, {did}: {error}") from error
         finally:
@@ -113,11 +115,11 @@ class Chaos:
         silences = " / ".join(f"{it.take_silence():.1f}" for it in self.writers)
         return f"{'; '.join([*did, *notes])}; writers silent for {silences} s; well again {time.monotonic() - begun:.1f} s after it"
 
-    def wait_progress(self, what):
+    def wait_progress(self, what, within_s=PROGRESS_S_MAX, transfers=True):
         """Every writer is acknowledged a record more in every partition, and every bank client makes a transfer more."""
         before = [list(it.counts) for it in self.writers]
-        transfers = {it.name: self.told.by_run[it.name] for it in self.bank.running.values()}
-        deadline = time.monotonic() + PROGRESS_S_MAX
+        transfers = {it.name: self.told.by_run[it.name] for it in self.bank.running.values()} if transfers else {}
+        deadline = time.monotonic() + within_s
         while True:
             stuck = [f"{it.name} in {partition}" for it, counts in zip(self.writers, before) for partition in range(PARTITIONS) if it.counts[partition] <= counts[partition]]
             stuck += [run for run, count in transfers.items() if self.told.by_run[run] <= count]
@@ -128,7 +130,7 @@ class Chaos:
                 it.expect_alive()
             for node in self.cluster:
                 expect(node.alive(), f"{node.name} has ended by itself")
-            expect(time.monotonic() < deadline, f"{what}: {', '.join(stuck)} got nothing for {PROGRESS_S_MAX} s")
+            expect(time.monotonic() < deadline, f"{what}: {', '.join(stuck)} got nothing for {within_s} s")
             time.sleep(0.02)
 
     # --- the end

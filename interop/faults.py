@@ -285,6 +285,8 @@ KINDS = {
 TOGETHER = ["kill -9 one", "kill -9 a leader", "kill -9 the controller", "SIGSTOP one", "SIGSTOP a leader", "cut off from nodes", "cut off from all", "cut off from the controller", "cut one way",
             "cut one way from all", "cut between two", "slow links", "dropped connections", "full disk", "leaders move", "topics come and go"]
 COMBINED = "two at once"
+# What the others live with: every writer gets on while it lasts, within so long.
+LIVED_WITH_S = {"cut off from nodes": 15}
 
 
 def hold_s(kind, dice):

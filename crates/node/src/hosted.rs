@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use klamm_log::LogDir;
-use klamm_model::{BrokerId, Offset, Timestamp};
+use klamm_model::{BrokerId, Offset, Tick, Timestamp};
 use klamm_replica::{FollowerFetch, Replica};
 
 use crate::{
@@ -30,6 +30,7 @@ pub(crate) struct ProduceWait {
     pub(crate) end: Offset,
     pub(crate) waiter: WaiterId,
     pub(crate) slot: Slot,
+    pub(crate) since: Tick,
 }
 
 /// Topic settings the data path looks at.
@@ -78,6 +79,10 @@ pub(crate) struct Hosted {
     /// Ordered by `end`, but for resent duplicates.
     written_waits: VecDeque<ProduceWait>,
     committed_waits: VecDeque<ProduceWait>,
+    /// When somebody last had what they waited for.
+    committed_at: Tick,
+    /// The high watermark at which nothing more was committed, so that producers were told to look for another leader (`stalls`).
+    pub(crate) stalled_at: Option<Offset>,
     /// Fetches of consumers, woken when the high watermark moves.
     pub(crate) consumers: Vec<WaiterId>,
     /// The high watermark at which consumers were last woken.
@@ -107,6 +112,8 @@ impl Hosted {
             fetching: Fetching::Idle,
             written_waits: VecDeque::new(),
             committed_waits: VecDeque::new(),
+            committed_at: Tick(0),
+            stalled_at: None,
             consumers: Vec::new(),
             consumers_saw: Offset::ZERO,
             feeds: Vec::new(),
@@ -152,10 +159,24 @@ impl Hosted {
     }
 
     /// Takes a wait that has its goal.
-    pub(crate) fn pop_reached(&mut self, goal: Goal) -> Option<ProduceWait> {
+    pub(crate) fn pop_reached(&mut self, now: Tick, goal: Goal) -> Option<ProduceWait> {
         let position = self.position(goal);
-        let waits = self.waits(goal);
-        if waits.front()?.end <= position { waits.pop_front() } else { None }
+        let reached = self.waits(goal).pop_front_if(|wait| wait.end <= position)?;
+        if goal == Goal::Committed {
+            self.committed_at = now;
+        }
+        Some(reached)
+    }
+
+    /// Since when somebody waits for a commit, and nothing is committed.
+    pub(crate) fn waits_in_vain_since(&self) -> Option<Tick> {
+        let oldest = self.committed_waits.iter().map(|wait| wait.since).min()?;
+        Some(oldest.max(self.committed_at))
+    }
+
+    /// Takes every wait for a commit.
+    pub(crate) fn take_committed_waits(&mut self) -> VecDeque<ProduceWait> {
+        std::mem::take(&mut self.committed_waits)
     }
 
     /// Takes every wait for a record above `kept`, or all: those records are gone, or nobody knows what becomes of them.

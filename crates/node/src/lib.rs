@@ -32,6 +32,7 @@ mod reply;
 mod report;
 mod rules;
 mod scrubber;
+mod stalls;
 mod stopping;
 mod unsecured;
 mod waiters;

@@ -117,12 +117,23 @@ impl Node {
     /// lead before. What moves without that (an operator's election, a controller that is deposed and does not know it yet) is why a new coordinator lets
     /// members be silent for [`Self::doubt_ms`] longer.
     pub(crate) fn may_speak_for_groups(&self, now: Tick) -> bool {
-        let membership = &self.membership;
-        let is_acknowledged =
-            membership.acknowledged.is_some_and(|at| now.ms_since(at) <= self.config.session_timeout_ms);
         // A controller has no session with itself. After it stood still another may be the controller.
-        let decides = self.metadata.is_controller() && membership.in_doubt_until <= now;
-        self.image.brokers().len() == 1 || decides || is_acknowledged || self.sabotage.speak_when_cut_off
+        let decides = self.metadata.is_controller() && self.membership.in_doubt_until <= now;
+        self.image.brokers().len() == 1
+            || decides
+            || self.is_acknowledged(now)
+            || self.sabotage.speak_when_cut_off
+    }
+
+    fn is_acknowledged(&self, now: Tick) -> bool {
+        self.membership.acknowledged.is_some_and(|at| now.ms_since(at) <= self.config.session_timeout_ms)
+    }
+
+    /// Whether no controller has taken a sign of life of this broker for a session: others may lead by now what it leads, and it would not hear of it. Right after
+    /// it stood still it has only not heard yet.
+    pub(crate) fn is_cut_off(&self, now: Tick) -> bool {
+        let is_silent = !self.metadata.is_controller() && !self.is_acknowledged(now);
+        is_silent && 1 < self.image.brokers().len() && self.membership.in_doubt_until <= now
     }
 
     /// Has others take over. Where there is nobody else, or nobody to ask, there is nothing to wait for.

@@ -31,7 +31,7 @@ use crate::{
         produce::{self, ProduceWaiter},
         producer_ids::ProducerIds,
     },
-    hosted::{Goal, Hosted},
+    hosted::{Goal, Hosted, ProduceWait},
     membership::Membership,
     metadata::Metadata,
     mover::Mover,
@@ -429,7 +429,7 @@ impl Node {
         loop {
             while let Some(key) = self.moved.pop() {
                 self.note_active(now, key);
-                self.release_produce(key, out);
+                self.release_produce(now, key, out);
                 self.release_deletes(key, out);
                 self.coordinate(now, key, out);
                 self.release_marks(now, key, out);
@@ -456,10 +456,10 @@ impl Node {
         self.periodic_at.get_or_insert(now.tick.after_ms(PERIODIC_MS));
     }
 
-    fn release_produce(&mut self, key: TopicPartition, out: &mut Vec<Effect>) {
+    fn release_produce(&mut self, now: Now, key: TopicPartition, out: &mut Vec<Effect>) {
         let Some(hosted) = self.hosted.get_mut(&key) else { return };
         for goal in [Goal::Written, Goal::Committed] {
-            while let Some(wait) = hosted.pop_reached(goal) {
+            while let Some(wait) = hosted.pop_reached(now.tick, goal) {
                 let Some(waiter) = self.produce_waiters.get_mut(wait.waiter) else { continue };
                 if goal == Goal::Committed && !hosted.replica.enough_in_sync() {
                     let slot = waiter.slot(wait.slot);
@@ -485,14 +485,18 @@ impl Node {
     ) {
         let Some(hosted) = self.hosted.get_mut(&key) else { return };
         for wait in hosted.take_waits_above(kept) {
-            let Some(waiter) = self.produce_waiters.get_mut(wait.waiter) else { continue };
-            let slot = waiter.slot(wait.slot);
-            *slot = produce::failed(PartitionIndex(slot.index), code);
-            waiter.close(wait.slot);
-            if waiter.waiting.is_empty() {
-                let waiter = self.produce_waiters.remove(wait.waiter).expect("it was just there");
-                out.push(waiter.answer());
-            }
+            self.fail_wait(&wait, code, out);
+        }
+    }
+
+    pub(crate) fn fail_wait(&mut self, wait: &ProduceWait, code: ErrorCode, out: &mut Vec<Effect>) {
+        let Some(waiter) = self.produce_waiters.get_mut(wait.waiter) else { return };
+        let slot = waiter.slot(wait.slot);
+        *slot = produce::failed(PartitionIndex(slot.index), code);
+        waiter.close(wait.slot);
+        if waiter.waiting.is_empty() {
+            let waiter = self.produce_waiters.remove(wait.waiter).expect("it was just there");
+            out.push(waiter.answer());
         }
     }
 
@@ -569,7 +573,9 @@ impl Node {
         if self.disks.periodic() {
             self.plan_periodic(now);
         }
-        for key in std::mem::take(&mut self.active) {
+        let active = std::mem::take(&mut self.active);
+        self.look_for_stalls(now, &active, out);
+        for key in active {
             let Some(hosted) = self.hosted.get_mut(&key) else { continue };
             hosted.replica.periodic(now.tick, &mut self.ops);
             let leads_others =

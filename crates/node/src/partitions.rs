@@ -101,7 +101,9 @@ impl Node {
         let is_why = matches!(code, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch);
         let topic = topic.filter(|_| is_why)?;
         let partition = self.image.partition(TopicPartition { topic, partition })?;
-        partition.leader.map(|leader| (leader, partition.leader_epoch))
+        // Whoever is refused here is not sent here.
+        let leader = partition.leader.filter(|leader| *leader != self.config.broker_id);
+        leader.map(|leader| (leader, partition.leader_epoch))
     }
 
     /// Whether a partition that is hosted here is so only until its log is gone: what is under way to a slow disk may take long.

@@ -1,11 +1,12 @@
 //! Transactions within a node: their coordinator, the partitions they write to, and the offsets that come with them.
 
 use bytes::Bytes;
+use klamm_cluster::record::{Record, RegisterBroker};
 use klamm_coordinator::record::{Transaction, TransactionRecord, TransactionState, TransactionVersion};
 use klamm_log::{Done, Log, LogConfig};
 use klamm_model::{
-    BatchBuilder, BrokerId, ErrorCode as Code, LeaderEpoch, Offset, PartitionIndex, Producer, ProducerEpoch,
-    ProducerId, Seal, Timestamp, TopicId, TopicPartition,
+    BatchBuilder, BrokerId, ControllerEpoch, ErrorCode as Code, LeaderEpoch, Offset, PartitionIndex,
+    Producer, ProducerEpoch, ProducerId, Seal, Timestamp, TopicId, TopicPartition,
 };
 use klamm_node::{Event, Listener, PeerFailure};
 use klamm_wire::{
@@ -28,6 +29,7 @@ use klamm_wire::{
 };
 
 mod world;
+use uuid::Uuid;
 use world::World;
 
 macro_rules! taken {
@@ -643,6 +645,32 @@ fn answer_added(world: &mut World, codes: &[Code]) {
     let answer = Ok(Response::AddPartitionsToTxn(response));
     world.step(Event::Peer { from: BrokerId(2), token, answer });
     world.all_disk();
+}
+
+/// Nobody hears this broker: its coordinator will not answer, and whoever writes is to look for another leader.
+#[test]
+fn what_is_held_for_a_coordinator_that_is_out_of_reach_is_sent_away() {
+    let (mut world, topic) = with_coordinators();
+    let who = init(&mut world);
+    let key = coordinator_of_x(&world);
+    let other = RegisterBroker {
+        id: BrokerId(2),
+        incarnation: Uuid::from_u128(20),
+        directory: Uuid::from_u128(21),
+        listeners: Vec::new(),
+        rack: None,
+        is_relaxed: false,
+    };
+    world.give_away(key);
+    world.decides(BrokerId(2), ControllerEpoch(3), Record::RegisterBroker(other));
+    let held = send(&mut world, topic, 13, &who, &[(0, 0)]);
+    for _ in 0..4 {
+        assert!(world.answer(held).is_none());
+        world.wait_ms(250);
+    }
+    world.wait_ms(250);
+    world.wait_ms(250);
+    assert_eq!(sent(&mut world, held), [(Code::NotLeaderOrFollower, -1)]);
 }
 
 #[test]

@@ -33,6 +33,7 @@ use crate::{
 };
 
 mod coordinators;
+mod sent_away;
 mod stops;
 
 pub use coordinators::BrokerSabotage;
@@ -467,7 +468,12 @@ impl World {
 
     fn perform(&mut self, life: Life, effect: Effect, events: &mut VecDeque<Event>) {
         match effect {
-            Effect::Reply { to, reply: Reply::Ready(response) } => self.answer(life, to, &response, |_| None),
+            Effect::Reply { to, reply: Reply::Ready(response) } => {
+                if let Response::Produce(response) = &response {
+                    self.note_sent_away(life, response);
+                }
+                self.answer(life, to, &response, |_| None);
+            }
             Effect::Reply { to, reply } => {
                 // Some thread of the shell does this when it gets to it; the node goes on meanwhile.
                 let delay = if self.timeline.dice.chance(90) { 0 } else { self.timeline.dice.below(3 * MS) };

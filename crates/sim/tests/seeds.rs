@@ -24,6 +24,7 @@ const EVENTS: &[&str] = &[
     "in-sync set grown",
     "eligible leader replicas",
     "leader elected who was eligible",
+    "producer sent away by a leader that is cut off",
     "relaxed: a crash too many is left out",
     "log truncated",
     "segment created",

@@ -4,6 +4,7 @@ use super::{By::*, Row};
 
 const SEVERAL: &str = "crates/cli/tests/program/several.rs";
 const RAFT: &str = "crates/server/src/engines/raft/tests/faults.rs";
+const CUT_OFF: &str = "crates/node/tests/cut_off.rs";
 const RECOVERY: &str = "crates/log/src/tests/recovery.rs";
 
 pub(super) const FAULTS: &[Row] = &[
@@ -92,7 +93,12 @@ pub(super) const FAULTS: &[Row] = &[
     Row {
         id: "F7",
         what: "a leader is cut off from its followers, not from clients",
-        by: &[Run("interop/chaos_cluster.sh"), Seeds("fault: node cut off from the other nodes")],
+        by: &[
+            Run("interop/chaos_cluster.sh"),
+            Seeds("fault: node cut off from the other nodes"),
+            Seeds("producer sent away by a leader that is cut off"),
+            Test(CUT_OFF, "who_waits_in_vain_for_a_session_is_sent_away_and_so_is_who_comes_later"),
+        ],
     },
     Row {
         id: "F8",
@@ -160,6 +166,7 @@ pub(super) const FAULTS: &[Row] = &[
             Test(SEVERAL, "without_a_majority_leaders_go_on_and_what_needs_a_controller_says_why_it_fails"),
             Run("interop/chaos_cluster.sh"),
             Test(RAFT, "without_a_majority_nobody_leads_and_with_it_all_goes_on"),
+            Test(CUT_OFF, "a_leader_that_commits_again_sends_nobody_away_though_no_controller_is_there"),
         ],
     },
     Row {

@@ -18,7 +18,7 @@ use klamm_coordinator::{
     transaction::{AddPartitions, Identity, Reply, Request},
 };
 use klamm_log::TransactionGuard;
-use klamm_model::{ErrorCode, PartitionIndex, TopicPartition};
+use klamm_model::{ErrorCode, PartitionIndex, Tick, TopicPartition};
 use klamm_wire::{
     AddPartitionsToTxnRequest, Request as WireRequest, Response,
     add_partitions_to_txn::{AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction},
@@ -69,6 +69,8 @@ pub(crate) struct Waiting {
     refused: Refused,
     /// How often the coordinator was asked in vain, as a mark came meanwhile.
     overtaken: u32,
+    /// Since when the coordinator is asked.
+    asked_at: Tick,
 }
 
 /// Partitions that are not written to, and what their producer is told.
@@ -167,16 +169,19 @@ impl Waiting {
             asked: BTreeMap::new(),
             refused: Refused::new(),
             overtaken: 0,
+            asked_at: Tick(0),
         }
     }
 
     /// What the producer is told where its coordinator says this.
-    fn told(&self, why: ErrorCode) -> ErrorCode {
+    fn told(&self, why: ErrorCode, is_cut_off: bool) -> ErrorCode {
         // What may be sent again, whatever was in the way. Producers know the codes of coordinators of their own coordinator only, or of their group's, which
-        // they have found.
-        let again = match self.then {
-            Then::Produce { .. } => ErrorCode::NotEnoughReplicas,
-            Then::Offsets { .. } => ErrorCode::CoordinatorLoadInProgress,
+        // they have found. Where this broker reaches nobody they are to look for who has its place by now.
+        let again = match (&self.then, is_cut_off) {
+            (Then::Produce { .. }, false) => ErrorCode::NotEnoughReplicas,
+            (Then::Produce { .. }, true) => ErrorCode::NotLeaderOrFollower,
+            (Then::Offsets { .. }, false) => ErrorCode::CoordinatorLoadInProgress,
+            (Then::Offsets { .. }, true) => ErrorCode::NotCoordinator,
         };
         let knows_abortable = match self.then {
             Then::Produce { version, .. } => ABORTABLE_IS_KNOWN <= version,
@@ -241,7 +246,9 @@ impl Node {
     }
 
     /// Asks the coordinator whether the transaction covers these partitions, or has it cover them.
-    fn hold(&mut self, now: Now, waiting: Waiting, out: &mut Vec<Effect>) {
+    fn hold(&mut self, now: Now, mut waiting: Waiting, out: &mut Vec<Effect>) {
+        waiting.asked_at = now.tick;
+        self.plan_periodic(now);
         self.coordinators.held.behind.entry(waiting.line).or_default();
         let mut partitions = Partitions::new();
         for key in waiting.asked.keys() {
@@ -284,6 +291,23 @@ impl Node {
         self.coordinators.held.take_word(id, word);
     }
 
+    /// Now and then: where this broker is cut off, whose coordinator has not answered for a session is not held any longer.
+    pub(crate) fn look_at_held(&mut self, now: Now, is_cut_off: bool) {
+        let session_ms = self.config.session_timeout_ms;
+        let held = &mut self.coordinators.held;
+        let is_late = |(_, (waiting, _)): &(&RequestId, &(Waiting, Option<TopicPartition>))| {
+            is_cut_off && session_ms <= now.tick.ms_since(waiting.asked_at)
+        };
+        let mut late: Vec<RequestId> = held.asked.iter().filter(is_late).map(|(id, _)| *id).collect();
+        late.sort_unstable();
+        for id in late {
+            held.fail(id, ErrorCode::CoordinatorNotAvailable);
+        }
+        if !held.asked.is_empty() {
+            self.plan_periodic(now);
+        }
+    }
+
     /// Goes on with those whose coordinators have answered, and those behind. `false`: there are none.
     pub(crate) fn go_on_with_held(&mut self, now: Now, out: &mut Vec<Effect>) -> bool {
         let mut went_on = false;
@@ -308,11 +332,12 @@ impl Node {
     /// Tells whether it is held again.
     fn go_on(&mut self, now: Now, mut waiting: Waiting, word: &Word, out: &mut Vec<Effect>) -> bool {
         let asked = std::mem::take(&mut waiting.asked);
+        let is_cut_off = self.is_cut_off(now.tick);
         for key in asked.keys() {
             let Some(hosted) = self.hosted.get(key) else { continue };
             let code = word.of(&hosted.name, key.partition);
             if code != ErrorCode::None {
-                waiting.refused.insert(*key, waiting.told(code));
+                waiting.refused.insert(*key, waiting.told(code, is_cut_off));
             }
         }
         // Where the coordinator was not asked, or a mark came since, its word is worth nothing.
@@ -328,7 +353,7 @@ impl Node {
                 return true;
             }
             for (key, _) in begun.into_iter().filter(|(key, guard)| !is_covered((key, guard))) {
-                waiting.refused.insert(key, waiting.told(ErrorCode::CoordinatorNotAvailable));
+                waiting.refused.insert(key, waiting.told(ErrorCode::CoordinatorNotAvailable, is_cut_off));
             }
         }
         for behind in self.coordinators.held.behind.get_mut(&waiting.line).into_iter().flatten() {

@@ -197,7 +197,7 @@ struct Request {
     /// `None`: the client asked for a number of replicas, which Kafka has not allowed since 0.9.
     acks: Option<Acks>,
     transactional: bool,
-    now: Timestamp,
+    now: Now,
     version: i16,
     waiting: Vec<Slot>,
     failed: bool,
@@ -213,7 +213,7 @@ impl Request {
         };
         let transactional = produce.transactional_id.is_some();
         let waiter = node.produce_waiters.next_id();
-        Self { waiter, acks, transactional, now: now.wall, version, waiting: Vec::new(), failed: false }
+        Self { waiter, acks, transactional, now, version, waiting: Vec::new(), failed: false }
     }
 
     fn topic_id(&self, node: &Node, topic: &ProduceTopic) -> Option<TopicId> {
@@ -249,7 +249,7 @@ impl Request {
     ) -> Result<(), Refusal> {
         let hosted = &node.hosted[&key];
         let ruled = &*hosted.settings.rules;
-        if rules_version != ruled.version && !ruled.rules.lets_through(self.now, batch)? {
+        if rules_version != ruled.version && !ruled.rules.lets_through(self.now.wall, batch)? {
             // Its records would have to be unpacked while everybody waits for the lock: the client sends it again at once, and it is prepared for these rules.
             let message = Some("the topic's configs have just changed: send the batch again".to_owned());
             return Err(Refusal { message, ..ErrorCode::NotLeaderOrFollower.into() });
@@ -270,6 +270,9 @@ impl Request {
             {
                 return Err(ErrorCode::OutOfOrderSequenceNumber.into());
             }
+        }
+        if self.acks == Some(Acks::All) && node.is_stalled(self.now.tick, key) {
+            return Err(ErrorCode::NotLeaderOrFollower.into());
         }
         if node.disks.is_full(log.log_dir()) {
             let message = node.disks.why_full(log.log_dir());
@@ -419,7 +422,7 @@ fn append(
     let hosted = node.hosted.get_mut(&key).expect("a place was found");
     let is_stamped = hosted.settings.rules.rules.timestamps == TimestampRule::Append;
     if is_stamped {
-        hosted.stamped = hosted.stamped.max(request.now);
+        hosted.stamped = hosted.stamped.max(request.now.wall);
         batch = batch.stamped(hosted.stamped);
     }
     let appended =
@@ -432,7 +435,8 @@ fn append(
         Acks::All => Some(Goal::Committed),
     };
     if let Some(goal) = goal.filter(|goal| !hosted.reached(*goal, appended.end)) {
-        hosted.wait(goal, ProduceWait { end: appended.end, waiter: request.waiter, slot });
+        let wait = ProduceWait { end: appended.end, waiter: request.waiter, slot, since: request.now.tick };
+        hosted.wait(goal, wait);
         request.waiting.push(slot);
     }
     let log_start = hosted.replica.log().log_start();

@@ -1,0 +1,206 @@
+//! A broker that is cut off from the others, and not from its clients.
+
+mod world;
+
+use klamm_cluster::record::{PartitionChange, Record, RegisterBroker};
+use klamm_model::{
+    BrokerId, ControllerEpoch, ErrorCode, LeaderEpoch, PartitionEpoch, PartitionIndex, TopicId,
+    TopicPartition,
+};
+use klamm_node::{Event, Listener};
+use klamm_wire::{
+    BrokerHeartbeatResponse, FetchRequest,
+    ProduceRequest, Records, Request, Response,
+    fetch::{FetchPartition, FetchTopic, ReplicaState},
+    produce::{PartitionProduceData, TopicProduceData},
+};
+use uuid::Uuid;
+use world::{World, batch, producer};
+
+const OTHER: BrokerId = BrokerId(2);
+const SESSION_MS: u64 = 400;
+
+/// This broker leads a topic `t`, which another one is in sync with; that is the controller, and has just heard of this one.
+struct Cluster {
+    world: World,
+    topic: TopicId,
+    sequence: i32,
+}
+
+impl Cluster {
+    fn new() -> Self {
+        let mut world = World::with(|config| {
+            config.session_timeout_ms = SESSION_MS;
+            config.heartbeat_interval_ms = SESSION_MS / 4;
+        });
+        let topic = world.create("t", 1);
+        let other = RegisterBroker {
+            id: OTHER,
+            incarnation: Uuid::from_u128(20),
+            directory: Uuid::from_u128(21),
+            listeners: Vec::new(),
+            rack: None,
+            is_relaxed: false,
+        };
+        world.decides(OTHER, ControllerEpoch(2), Record::RegisterBroker(other));
+        let mut it = Self { world, topic, sequence: 0 };
+        let before = it.world.node.image().partition(it.key()).expect("it is there");
+        let both = vec![BrokerId(1), OTHER];
+        let change = PartitionChange {
+            leader: Some(Some(BrokerId(1))),
+            leader_epoch: Some(LeaderEpoch(before.leader_epoch.0 + 1)),
+            isr: Some(both.clone()),
+            replicas: Some(both),
+            ..PartitionChange::nothing(it.key(), PartitionEpoch(before.partition_epoch.0 + 1))
+        };
+        it.world.decides(OTHER, ControllerEpoch(3), Record::PartitionChange(change));
+        it.world.all_disk();
+        it.is_heard();
+        it
+    }
+
+    fn key(&self) -> TopicPartition {
+        TopicPartition { topic: self.topic, partition: PartitionIndex(0) }
+    }
+
+    /// The controller takes all signs of life that were sent.
+    fn is_heard(&mut self) {
+        while let Some(token) = self.asked(|it| matches!(it, Request::BrokerHeartbeat(_))) {
+            let answer = BrokerHeartbeatResponse { is_fenced: false, ..Default::default() };
+            let answer = Ok(Response::BrokerHeartbeat(answer));
+            self.world.step(Event::Peer { from: OTHER, token, answer });
+        }
+    }
+
+    /// The token of such a request to the other broker, if there is one.
+    fn asked(&mut self, is_meant: fn(&Request) -> bool) -> Option<u64> {
+        let index = self.world.sent.iter().position(|(_, request)| is_meant(request))?;
+        Some(self.world.sent.remove(index).0)
+    }
+
+    /// Time passes, evenly.
+    fn wait_ms(&mut self, ms: u64) {
+        for _ in 0..ms / 100 {
+            self.world.wait_ms(100);
+        }
+    }
+
+    /// One record with the next number, or the last one again. Gives the number of the request.
+    fn produce(&mut self, acks: i16, is_again: bool) -> u64 {
+        let numbered = producer(self.sequence - i32::from(is_again));
+        self.sequence += i32::from(!is_again);
+        let records = Some(Records::Bytes(batch(1, numbered)));
+        let partition_data = vec![PartitionProduceData { records, ..Default::default() }];
+        let topic_data = vec![TopicProduceData { name: "t".into(), partition_data, ..Default::default() }];
+        let request = ProduceRequest { acks, timeout_ms: 60_000, topic_data, ..Default::default() };
+        let asked = self.world.send(Request::Produce(request), 9);
+        self.world.all_disk();
+        asked
+    }
+
+    fn told(&mut self, asked: u64) -> Option<ErrorCode> {
+        let is_there = self.world.replies.iter().any(|(to, _)| *to == asked);
+        is_there.then(|| self.world.produced(asked).0)
+    }
+
+    /// The follower fetches: it has everything before this offset.
+    fn follower_has(&mut self, offset: i64) {
+        let led = self.world.node.image().partition(self.key()).expect("it is there").leader_epoch;
+        let partition = FetchPartition {
+            fetch_offset: offset,
+            partition_max_bytes: 1 << 20,
+            current_leader_epoch: led.0,
+            ..Default::default()
+        };
+        let topic = FetchTopic { topic_id: self.topic, partitions: vec![partition], ..Default::default() };
+        let request = FetchRequest {
+            replica_state: ReplicaState { replica_id: OTHER.0, replica_epoch: 5 },
+            max_bytes: 1 << 20,
+            topics: vec![topic],
+            ..Default::default()
+        };
+        self.world.send_on(Listener::Broker, Request::Fetch(request), 17);
+        self.world.all_disk();
+    }
+}
+
+const AWAY: Option<ErrorCode> = Some(ErrorCode::NotLeaderOrFollower);
+const TAKEN: Option<ErrorCode> = Some(ErrorCode::None);
+
+#[test]
+fn who_waits_in_vain_for_a_session_is_sent_away_and_so_is_who_comes_later() {
+    let mut it = Cluster::new();
+    let waits = it.produce(-1, false);
+    it.wait_ms(SESSION_MS);
+    assert_eq!(it.told(waits), None, "it may be a moment only");
+    it.wait_ms(600);
+    assert_eq!(it.told(waits), AWAY);
+    let again = it.produce(-1, true);
+    assert_eq!(it.told(again), AWAY, "what it has already is not acknowledged either");
+    let asks_for_less = it.produce(1, false);
+    assert_eq!(it.told(asks_for_less), TAKEN, "nobody else has to have it");
+
+    // The sign of life that the controller takes first is as old as the cut.
+    it.is_heard();
+    it.wait_ms(200);
+    it.is_heard();
+    let goes_on = it.produce(-1, false);
+    assert_eq!(it.told(goes_on), None, "it leads, and the controller has told nothing else");
+    it.follower_has(3);
+    assert_eq!(it.told(goes_on), TAKEN);
+    let again = it.produce(-1, true);
+    assert_eq!(it.world.produced(again), (ErrorCode::None, 2), "it is known by its number");
+}
+
+#[test]
+fn a_leader_that_commits_again_sends_nobody_away_though_no_controller_is_there() {
+    let mut it = Cluster::new();
+    let waits = it.produce(-1, false);
+    it.wait_ms(1_000);
+    assert_eq!(it.told(waits), AWAY);
+    it.follower_has(1);
+    for end in 2..6 {
+        let waits = it.produce(-1, false);
+        it.wait_ms(300);
+        assert_eq!(it.told(waits), None);
+        it.follower_has(end);
+        assert_eq!(it.told(waits), TAKEN, "the majority of the controllers is lost, and no more");
+    }
+}
+
+/// A backlog: everybody waits for longer than a session, and for what others waited for before.
+#[test]
+fn who_waits_while_others_are_served_is_not_sent_away() {
+    let mut it = Cluster::new();
+    let waiting: Vec<u64> = (0..8).map(|_| it.produce(-1, false)).collect();
+    for (end, waits) in (1..).zip(waiting) {
+        it.wait_ms(300);
+        it.follower_has(end);
+        assert_eq!(it.told(waits), TAKEN);
+    }
+}
+
+#[test]
+fn who_is_heard_sends_nobody_away_however_slow_a_follower_is() {
+    let mut it = Cluster::new();
+    let waits = it.produce(-1, false);
+    for _ in 0..20 {
+        it.wait_ms(200);
+        it.is_heard();
+    }
+    assert_eq!(it.told(waits), None);
+    it.follower_has(1);
+    assert_eq!(it.told(waits), TAKEN);
+}
+
+/// A process that was stopped and goes on hears in a moment what happened meanwhile.
+#[test]
+fn who_stood_still_has_a_session_to_be_heard_before_anybody_is_sent_away() {
+    let mut it = Cluster::new();
+    let waits = it.produce(-1, false);
+    it.world.wait_ms(10_000);
+    it.wait_ms(300);
+    assert_eq!(it.told(waits), None);
+    it.wait_ms(900);
+    assert_eq!(it.told(waits), AWAY);
+}
