@@ -45,6 +45,8 @@ const FAULTS_BEGIN: u64 = 2 * SECOND;
 const RUN_LEAST: u64 = 30 * SECOND;
 /// So long after the faults everything works again (I25).
 const RECOVERY_BOUND: u64 = 15 * SECOND;
+/// A transaction that its producer does not end is open for less.
+const TRANSACTION_MOST: u64 = 8 * SECOND;
 /// How long a broker waits for another's answer.
 const PEER_PATIENCE: u64 = 2 * SECOND;
 
@@ -285,7 +287,21 @@ impl World {
         }
         self.live_until(RUN_LEAST);
         if quiet {
+            self.wait_for_late_transactions();
             self.conclude();
+        }
+    }
+
+    /// A request of the older protocol that comes when all was quiet may begin a transaction that nobody will end: its time is still to run out.
+    fn wait_for_late_transactions(&mut self) {
+        if self.what_is_not_decided().is_none() {
+            return;
+        }
+        self.timeline.coverage.count("transaction begun by a late request, when all was quiet");
+        let deadline = self.timeline.now() + TRANSACTION_MOST;
+        let is_restless = |it: &Self| it.what_is_not_quiet().or_else(|| it.what_is_not_decided()).is_some();
+        while self.timeline.now() < deadline && is_restless(self) {
+            self.live_until(self.timeline.now() + 200 * MS);
         }
     }
 
