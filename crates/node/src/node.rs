@@ -29,7 +29,7 @@ use crate::{
         fetch::{self, FetchWaiter},
         in_pieces::{self, InPieces},
         produce::{self, ProduceWaiter},
-        producer_ids::ProducerIds,
+        producer_ids::{self, ProducerIds},
     },
     hosted::{Goal, Hosted, ProduceWait},
     membership::Membership,
@@ -302,6 +302,7 @@ impl Node {
             self.metadata.next_wake(),
             self.followers.next_wake(self.my_epoch().is_some()),
             self.coordinators.next_wake(),
+            producer_ids::next_wake(self),
         ]
         .into_iter()
         .flatten()
@@ -531,6 +532,7 @@ impl Node {
         self.time_out_deletes(now, out);
         self.tell_offline_replicas(now, out);
         self.membership_time(now, out);
+        producer_ids::keep_some(self, now, out);
         self.controller_time(now, out);
         self.offer_snapshot_if_due(now, out);
         self.coordinators_time(now, out);

@@ -7,9 +7,9 @@ use klamm_model::{
     BrokerId, ControllerEpoch, ErrorCode, LeaderEpoch, PartitionEpoch, PartitionIndex, TopicId,
     TopicPartition,
 };
-use klamm_node::{Event, Listener};
+use klamm_node::{Event, Listener, PeerFailure};
 use klamm_wire::{
-    BrokerHeartbeatResponse, FetchRequest,
+    AllocateProducerIdsResponse, BrokerHeartbeatResponse, FetchRequest, InitProducerIdRequest,
     ProduceRequest, Records, Request, Response,
     fetch::{FetchPartition, FetchTopic, ReplicaState},
     produce::{PartitionProduceData, TopicProduceData},
@@ -203,4 +203,67 @@ fn who_stood_still_has_a_session_to_be_heard_before_anybody_is_sent_away() {
     assert_eq!(it.told(waits), None);
     it.wait_ms(900);
     assert_eq!(it.told(waits), AWAY);
+}
+
+fn wants_producer_ids(request: &Request) -> bool {
+    matches!(request, Request::AllocateProducerIds(_))
+}
+
+impl Cluster {
+    fn gets_producer_ids(&mut self, token: u64, first: i64) {
+        let answer = AllocateProducerIdsResponse {
+            producer_id_start: first,
+            producer_id_len: 1_000,
+            ..Default::default()
+        };
+        let answer = Ok(Response::AllocateProducerIds(answer));
+        self.world.step(Event::Peer { from: OTHER, token, answer });
+    }
+
+    fn producer_begins(&mut self) -> u64 {
+        let request = InitProducerIdRequest {
+            transactional_id: None,
+            transaction_timeout_ms: 1,
+            producer_id: -1,
+            producer_epoch: -1,
+            ..Default::default()
+        };
+        self.world.send(Request::InitProducerId(request), 4)
+    }
+
+    fn producer_id(&mut self, asked: u64) -> i64 {
+        let Response::InitProducerId(response) = self.world.response(asked) else { panic!("another answer") };
+        response.producer_id
+    }
+}
+
+#[test]
+fn producers_begin_though_no_controller_is_there_with_numbers_that_were_taken_before() {
+    let mut it = Cluster::new();
+    let token = it.asked(wants_producer_ids).expect("before anybody wants one");
+    it.gets_producer_ids(token, 5_000);
+    assert_eq!(it.asked(wants_producer_ids), None, "half of a block is enough");
+    let mut next = None;
+    for id in 5_000..6_000 {
+        let asked = it.producer_begins();
+        assert_eq!(it.producer_id(asked), id);
+        let more = it.asked(wants_producer_ids);
+        assert_eq!(more.is_some(), id == 5_500, "{id}");
+        next = next.or(more);
+    }
+    let waits = it.producer_begins();
+    assert!(it.world.answer(waits).is_none());
+    it.gets_producer_ids(next.expect("asked for"), 9_000);
+    assert_eq!(it.producer_id(waits), 9_000);
+}
+
+#[test]
+fn a_block_of_numbers_that_nobody_waits_for_is_asked_for_again_slowly() {
+    let mut it = Cluster::new();
+    let token = it.asked(wants_producer_ids).expect("before anybody wants one");
+    it.world.step(Event::Peer { from: OTHER, token, answer: Err(PeerFailure::TimedOut) });
+    it.wait_ms(900);
+    assert_eq!(it.asked(wants_producer_ids), None);
+    it.wait_ms(100);
+    assert!(it.asked(wants_producer_ids).is_some());
 }

@@ -167,6 +167,10 @@ pub(super) const FAULTS: &[Row] = &[
             Run("interop/chaos_cluster.sh"),
             Test(RAFT, "without_a_majority_nobody_leads_and_with_it_all_goes_on"),
             Test(CUT_OFF, "a_leader_that_commits_again_sends_nobody_away_though_no_controller_is_there"),
+            Test(
+                CUT_OFF,
+                "producers_begin_though_no_controller_is_there_with_numbers_that_were_taken_before",
+            ),
         ],
     },
     Row {

@@ -1,9 +1,12 @@
 //! InitProducerId: numbers for idempotent producers, from blocks that the controller gives out.
+//!
+//! Where another broker may be the controller a block is there before anybody wants a number, and the next one before it is used up: without a majority of the
+//! controllers no new block is to be had, and producers that begin then can still write to leaders that go on.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, ops::Range};
 
 use klamm_cluster::controller::ProducerIdBlock;
-use klamm_model::{ErrorCode, ProducerId, TopicPartition};
+use klamm_model::{ErrorCode, ProducerId, Tick, TopicPartition};
 use klamm_wire::{InitProducerIdRequest, InitProducerIdResponse, Response};
 
 use crate::{ConnectionId, Effect, Now, Reply, ReplyTo, node::Node};
@@ -11,12 +14,20 @@ use crate::{ConnectionId, Effect, Now, Reply, ReplyTo, node::Node};
 /// Producers that may wait for a new block.
 const WAITING_MAX: usize = 10_000;
 
+/// Numbers that are to be there before they are wanted: half a block.
+const RESERVE: i64 = 500;
+
+/// Before a block is asked for again that nobody waits for.
+const ASK_AGAIN_MS: u64 = 1_000;
+
 /// The numbers this broker may give out, and who waits for more.
 #[derive(Debug, Default)]
 pub(crate) struct ProducerIds {
-    next: i64,
-    end: i64,
+    left: Range<i64>,
+    /// The block after it.
+    spare: Option<Range<i64>>,
     asked: bool,
+    not_before: Tick,
     waiting: VecDeque<ReplyTo>,
     /// Shards of transactions that want some.
     shards: VecDeque<TopicPartition>,
@@ -33,16 +44,25 @@ impl ProducerIds {
     /// At most so many.
     fn take_block(&mut self, count: u32) -> Option<ProducerIdBlock> {
         let first = self.take()?;
-        let more = (self.end - self.next).min(i64::from(count) - 1);
-        self.next += more;
+        let more = (self.left.end - self.left.start).min(i64::from(count) - 1);
+        self.left.start += more;
         Some(ProducerIdBlock { first, count: u32::try_from(more).unwrap_or(0) + 1 })
     }
 
     fn take(&mut self) -> Option<ProducerId> {
-        (self.next < self.end).then(|| {
-            self.next += 1;
-            ProducerId(self.next - 1)
-        })
+        if self.left.is_empty() {
+            self.left = self.spare.take()?;
+        }
+        self.left.next().map(ProducerId)
+    }
+
+    fn put(&mut self, ProducerIdBlock { first, count }: ProducerIdBlock) {
+        let block = first.0..first.0 + i64::from(count);
+        if self.left.is_empty() { self.left = block } else { self.spare = Some(block) }
+    }
+
+    fn is_low(&self) -> bool {
+        self.spare.is_none() && self.left.end - self.left.start < RESERVE
     }
 }
 
@@ -75,13 +95,13 @@ pub(crate) fn ask_for_shard(node: &mut Node, now: Now, key: TopicPartition, out:
 pub(crate) fn block(node: &mut Node, now: Now, block: Option<ProducerIdBlock>, out: &mut Vec<Effect>) {
     node.producer_ids.asked = false;
     match block {
-        Some(ProducerIdBlock { first, count }) => {
-            node.producer_ids.next = first.0;
-            node.producer_ids.end = first.0 + i64::from(count);
+        Some(block) => {
+            node.producer_ids.put(block);
             serve(node, now, out);
         }
         // Retriable; whoever still wants a number asks again, and so do we.
         None => {
+            node.producer_ids.not_before = now.tick.after_ms(ASK_AGAIN_MS);
             for to in std::mem::take(&mut node.producer_ids.waiting) {
                 answer(to, Err(ErrorCode::CoordinatorLoadInProgress), out);
             }
@@ -90,6 +110,31 @@ pub(crate) fn block(node: &mut Node, now: Now, block: Option<ProducerIdBlock>, o
             }
         }
     }
+}
+
+/// Sees to it that there are some before they are wanted.
+pub(crate) fn keep_some(node: &mut Node, now: Now, out: &mut Vec<Effect>) {
+    let ids = &node.producer_ids;
+    if ids.is_low() && !ids.asked && ids.not_before <= now.tick && may_run_out(node) {
+        ask(node, now, out);
+    }
+}
+
+/// When [`keep_some`] has something to do at the latest.
+pub(crate) fn next_wake(node: &Node) -> Option<Tick> {
+    let ids = &node.producer_ids;
+    Some(ids.not_before).filter(|_| ids.is_low() && !ids.asked && may_run_out(node))
+}
+
+/// Whether there is a controller to ask, and may be none when numbers are wanted. Who is alone asks itself.
+fn may_run_out(node: &Node) -> bool {
+    let has_others = 1 < node.image.brokers().len();
+    has_others && node.is_active() && node.stopping.is_none() && node.metadata.controller_id().is_some()
+}
+
+fn ask(node: &mut Node, now: Now, out: &mut Vec<Effect>) {
+    node.producer_ids.asked = true;
+    node.ask_producer_ids(now, out);
 }
 
 fn serve(node: &mut Node, now: Now, out: &mut Vec<Effect>) {
@@ -109,8 +154,7 @@ fn serve(node: &mut Node, now: Now, out: &mut Vec<Effect>) {
     }
     let is_wanted = !node.producer_ids.waiting.is_empty() || !node.producer_ids.shards.is_empty();
     if is_wanted && !node.producer_ids.asked {
-        node.producer_ids.asked = true;
-        node.ask_producer_ids(now, out);
+        ask(node, now, out);
     }
 }
 
