@@ -7,6 +7,7 @@
 
 mod answers;
 mod coordinator;
+mod silent;
 #[cfg(test)]
 mod tests;
 mod topics;
@@ -38,6 +39,9 @@ use crate::trouble::{Failing, LASTING_MS, Told, Trouble};
 struct Call {
     broker: BrokerId,
     slots: Vec<usize>,
+    /// Since then, or since it was last looked at, nothing was heard of it.
+    silent_since: Tick,
+    is_silent: bool,
 }
 
 #[derive(Debug)]
@@ -215,6 +219,7 @@ impl<T: Clone + Default> Machine<T> {
     /// Does everything that is possible now. To be called after every event and when [`next_wake`](Self::next_wake) is due.
     pub fn advance(&mut self, now: Tick, out: &mut Vec<Effect<T>>) {
         self.wake = None;
+        self.look_at_silent(now, out);
         self.expire(now, out);
         self.give_up_doomed(out);
         if !self.active.is_empty() && self.is_identified(now, out) {
@@ -583,7 +588,7 @@ impl<T: Clone + Default> Machine<T> {
             it.is_begun = true;
         }
         *self.in_flight.entry(broker).or_default() += 1;
-        self.calls.insert(call, Call { broker, slots: taken });
+        self.calls.insert(call, Call { broker, slots: taken, silent_since: now, is_silent: false });
         out.push(Effect::Produce { call, broker, topics });
     }
 

@@ -494,7 +494,8 @@ impl Producer {
                 self.abandon(scene);
             }
         }
-        if self.phase == Phase::Over && self.machine.call_count() == 0 {
+        // What the machine has given up may be on its way still.
+        if self.phase == Phase::Over && self.machine.call_count() == 0 && self.sent.is_empty() {
             let mut effects = Vec::new();
             self.machine.advance(Tick(now), &mut effects);
             for effect in effects {

@@ -740,6 +740,55 @@ fn a_producer_the_broker_has_forgotten_begins_again() {
     );
 }
 
+/// The first request of each of two brokers stays without an answer; one of them leads a part of what it was asked to write still.
+#[test]
+fn a_broker_that_stands_still_is_not_waited_for_once_others_lead() {
+    let config = Config { idempotent: true, delivery_timeout_ms: 60_000, ..eager() };
+    check_with(
+        config,
+        &[1, 2, 2],
+        "0 append 0 a
+         1 identity #0 7 0
+         2 append 1 b
+         2 append 2 c
+         3 flush
+         900 append 0 d
+         999 tick
+         1001 tick
+         1010 leaders 3 3 2
+         1400 tick
+         1401 ok #3 0
+         2100 ok #1 0
+         2101 leaders 3 3 3
+         2500 tick",
+        &expect![[r#"
+            0 append 0 a
+                identify #0
+            1 identity #0 7 0
+                send #1 to 1: t-0 7/0@0 [a]
+            2 append 1 b
+                send #2 to 2: t-1 7/0@0 [b]
+            2 append 2 c
+                send #3 to 2: t-2 7/0@0 [c]
+            3 flush
+            900 append 0 d
+            999 tick
+            1001 tick
+                refresh
+            1010 leaders 3 3 2
+                refresh
+            1400 tick
+                send #4 to 3: t-1 7/0@0 [b] t-0 7/0@0 [a]
+            1401 ok #3 0
+                2 x1 written at 0
+            2100 ok #1 0
+            2101 leaders 3 3 3
+            2500 tick
+                refresh
+        "#]],
+    );
+}
+
 #[test]
 fn a_batch_follows_its_leader() {
     check(
@@ -806,6 +855,7 @@ fn at_last_it_is_given_up_with_the_reason() {
             300 append 0 c
                 send #4 to 1: t-0 7/0@2 [c]
             2001 tick
+                refresh
             2002 error #4 NOT_ENOUGH_REPLICAS
             2003 tick
                 0 x1 lost: t-0: not known to be written after 2 tries: no acknowledgement within 2000 ms; what stood in the way: the broker answered NOT_ENOUGH_REPLICAS

@@ -367,6 +367,7 @@ fn of_a_transaction_that_misses_a_record_nothing_more_is_sent_and_it_can_only_be
             200 tick
                 send #3 to 1: t-0 7/0@0 [a]
             1999 append 1 b
+                refresh
                 send #4 to 1: t-1 7/0@0 [b]
             2002 tick
                 0 x1 lost: t-0: not known to be written after 2 tries: no acknowledgement within 2000 ms; what stood in the way: the connection to b broke: cut
