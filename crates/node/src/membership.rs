@@ -107,8 +107,7 @@ impl Node {
 
     /// For how long a broker that is cut off may still speak for groups of which others have the coordinator by now: see [`Self::may_speak_for_groups`].
     pub(crate) fn doubt_ms(&self) -> u64 {
-        let is_alone = self.image.brokers().len() == 1;
-        if is_alone || self.sabotage.speak_when_cut_off { 0 } else { self.config.session_timeout_ms }
+        if self.image.brokers().len() == 1 { 0 } else { self.config.session_timeout_ms }
     }
 
     /// Whether what this broker says as the coordinator of a group can be relied on. Most of it changes nothing and so waits for no other replica: a broker
@@ -119,10 +118,7 @@ impl Node {
     pub(crate) fn may_speak_for_groups(&self, now: Tick) -> bool {
         // A controller has no session with itself. After it stood still another may be the controller.
         let decides = self.metadata.is_controller() && self.membership.in_doubt_until <= now;
-        self.image.brokers().len() == 1
-            || decides
-            || self.is_acknowledged(now)
-            || self.sabotage.speak_when_cut_off
+        self.image.brokers().len() == 1 || decides || self.is_acknowledged(now)
     }
 
     fn is_acknowledged(&self, now: Tick) -> bool {

@@ -62,8 +62,6 @@ pub struct Sabotage {
     pub answer_before_committed: bool,
     /// A process that crashed says that it was stopped.
     pub crash_counts_as_stop: bool,
-    /// Coordinators of groups speak whatever the controller has heard of them, and the next ones count on nothing else.
-    pub speak_when_cut_off: bool,
     /// Every record is old enough to be deleted, those of the segment that grows too.
     pub retention_ignores_age: bool,
 }

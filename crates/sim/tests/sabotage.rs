@@ -172,16 +172,6 @@ fn cases() -> Vec<Case> {
         groups("offsets of anybody taken", &["I13"], BrokerSabotage::TakesAnyCommit),
         groups("offsets lost", &["I12"], BrokerSabotage::LosesCommits),
         groups("members who are none told that they are", &["I13"], BrokerSabotage::FencesNobody),
-        Case {
-            name: "a coordinator that is cut off goes on",
-            sabotage: Broken::For(
-                Workload::Groups,
-                Sabotage { replica: Replica { speak_when_cut_off: true, ..off }, ..Sabotage::default() },
-            ),
-            invariants: &["I13"],
-            seeds_max: 1500,
-            faults: &["fault: node cut off from the other nodes"],
-        },
         early("a commit of offsets answered before it is committed", &["I12"], Workload::Groups),
         early("EndTxn answered before it is committed", &["I15"], Workload::Transfers),
         broker(
