@@ -23,6 +23,7 @@ use klamm_wire::{
 use uuid::Uuid;
 
 use crate::errors::ToCode;
+use crate::handlers::voters::{self, Change};
 use crate::reads::configs::{source_number, topic_value};
 
 pub(crate) mod configs;
@@ -45,6 +46,8 @@ pub(crate) enum Shape {
     UnregisterBroker,
     AlterQuotas { entities: Vec<NamedEntity> },
     DescribeQuorum,
+    AddVoter,
+    RemoveVoter,
     Registration,
     Heartbeat,
     AlterPartition,
@@ -78,6 +81,8 @@ impl Shape {
             Request::UnregisterBroker(_) => Self::UnregisterBroker,
             Request::AlterClientQuotas(it) => Self::AlterQuotas { entities: quotas::entities_of(it) },
             Request::DescribeQuorum(_) => Self::DescribeQuorum,
+            Request::AddRaftVoter(_) => Self::AddVoter,
+            Request::RemoveRaftVoter(_) => Self::RemoveVoter,
             Request::BrokerRegistration(_) => Self::Registration,
             Request::BrokerHeartbeat(_) => Self::Heartbeat,
             Request::AlterPartition(_) => Self::AlterPartition,
@@ -101,7 +106,9 @@ impl Shape {
             | Self::UnregisterBroker
             | Self::AlterQuotas { .. }
             | Self::AlterConfigs(_)
-            | Self::DescribeQuorum => true,
+            | Self::DescribeQuorum
+            | Self::AddVoter
+            | Self::RemoveVoter => true,
             Self::Registration
             | Self::Heartbeat
             | Self::AlterPartition
@@ -114,7 +121,7 @@ impl Shape {
     pub(crate) fn no_controller(&self) -> ErrorCode {
         match self {
             // By Kafka that is asked of a partition's leader, of which there is none.
-            Self::DescribeQuorum => ErrorCode::NotLeaderOrFollower,
+            Self::DescribeQuorum | Self::AddVoter | Self::RemoveVoter => ErrorCode::NotLeaderOrFollower,
             _ => ErrorCode::NotController,
         }
     }
@@ -164,6 +171,8 @@ impl Shape {
                 error_message: why(code),
                 ..Default::default()
             }),
+            Self::AddVoter => voters::answered(Change::Add, code, why(code)),
+            Self::RemoveVoter => voters::answered(Change::Remove, code, why(code)),
             Self::Registration => {
                 Response::BrokerRegistration(BrokerRegistrationResponse { error_code, ..Default::default() })
             }

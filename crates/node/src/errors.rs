@@ -10,6 +10,7 @@ use klamm_cluster::quota::QuotaError;
 use klamm_coordinator::{group::GroupError, transaction::TransactionError};
 use klamm_log::ReadError;
 use klamm_model::{BatchError, DecompressError, ErrorCode, Fault, RuleError};
+use klamm_quorum::VoterError;
 use klamm_replica::{AppendError, FetchError};
 
 /// An error that a client may be told of.
@@ -30,6 +31,22 @@ impl ToCode for BatchError {
             Self::LogAppendTimeFromClient => ErrorCode::InvalidTimestamp,
             Self::Decompress(DecompressError::TooLarge { .. }) => ErrorCode::MessageTooLarge,
             Self::Decompress(DecompressError::Malformed(_)) => ErrorCode::CorruptMessage,
+        }
+    }
+}
+
+impl ToCode for VoterError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::IsVoter { .. } => ErrorCode::DuplicateVoter,
+            Self::NoVoter { .. } => ErrorCode::VoterNotFound,
+            // With these Kafka's leader waits for what does not come.
+            Self::NotThere { .. } | Self::Behind { .. } | Self::Busy | Self::Lost => {
+                ErrorCode::RequestTimedOut
+            }
+            Self::Last => ErrorCode::InvalidRequest,
+            Self::Deposed => ErrorCode::NotLeaderOrFollower,
+            Self::Alone => ErrorCode::UnsupportedVersion,
         }
     }
 }

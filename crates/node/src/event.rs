@@ -10,7 +10,7 @@ use klamm_cluster::{
 use klamm_log::{DiskError, DiskOp, Done, LogDir, OpId, SegmentId, Space};
 pub use klamm_model::Now;
 use klamm_model::{BrokerEpoch, BrokerId, ControllerEpoch, TopicPartition};
-use klamm_quorum::Position;
+use klamm_quorum::{Position, VoterChange};
 use klamm_wire::{Request, Response};
 
 use crate::{
@@ -185,6 +185,8 @@ pub enum Effect {
     },
     /// Ask the consensus engine how the quorum is; it tells by [`klamm_quorum::Output::Described`].
     DescribeQuorum,
+    /// Have the consensus engine change who votes; it tells by [`klamm_quorum::Output::VotersChanged`].
+    ChangeVoters(VoterChange),
     /// The newest committed view, for what is answered outside the lock.
     Publish(Arc<View>),
     /// Look how much room the data directories have, then tell by [`Event::Space`].

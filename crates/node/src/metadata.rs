@@ -19,7 +19,7 @@ use klamm_quorum::{Accepted, Filter, Input, Output, Peer, Proposer, Verdict};
 
 use crate::{
     ConnectionId, Effect, InternalTopic, NodeConfig, Now, ReplyTo, calls::Caller, coordinators::Kind,
-    handlers, node::Node,
+    handlers, handlers::voters::Changing, node::Node,
 };
 use snapshots::Snapshots;
 
@@ -39,6 +39,8 @@ pub(crate) struct Metadata {
     seen: Vec<Peer>,
     /// Who waits for the engine to tell how the quorum is, by the version of the API; it has been asked when there is somebody.
     pub(crate) describing: Vec<(ReplyTo, i16)>,
+    /// A change of voters that the engine was asked for.
+    pub(crate) changing: Option<Changing>,
 }
 
 /// This node's leadership of the quorum.
@@ -69,6 +71,7 @@ impl Metadata {
             snapshots: Snapshots::default(),
             seen: Vec::new(),
             describing: Vec::new(),
+            changing: None,
         }
     }
 
@@ -90,12 +93,14 @@ impl Metadata {
     pub(crate) fn next_wake(&self) -> Option<Tick> {
         let controller = self.leading.as_ref().and_then(|it| it.controller.as_ref());
         let offer = self.snapshots.next_wake().filter(|_| self.live);
-        controller.and_then(Controller::next_wake).into_iter().chain(offer).min()
+        let change = self.changing.as_ref().and_then(Changing::next_wake);
+        controller.and_then(Controller::next_wake).into_iter().chain(offer).chain(change).min()
     }
 
     /// A closed connection wants no answers.
     pub(crate) fn forget(&mut self, connection: ConnectionId) {
         self.describing.retain(|(to, _)| to.connection != connection);
+        self.changing.iter_mut().for_each(|it| it.forget(connection));
         if let Some(leading) = &mut self.leading {
             leading.owed.retain(|owed| owed.caller.connection() != Some(connection));
         }
@@ -155,6 +160,7 @@ impl Node {
             }
             Output::Snapshot(snapshot) => self.take_snapshot(now, &snapshot, out),
             Output::Peers(peers) => self.sighted(now, peers),
+            Output::VotersChanged(result) => handlers::voters::changed(self, result, out),
             Output::Described(quorum) => handlers::quorum::described(self, now, &quorum, out),
         }
     }
@@ -412,7 +418,9 @@ fn sightings(peers: &[Peer]) -> Vec<Sighting> {
 fn propose(proposer: &mut Proposer, records: &Bytes, out: &mut Vec<Effect>) {
     match proposer.propose(records) {
         Input::Propose { epoch, payload } => out.push(Effect::Propose { epoch, payload }),
-        Input::OfferSnapshot(_) | Input::Describe => unreachable!("a proposer proposes"),
+        Input::OfferSnapshot(_) | Input::Describe | Input::ChangeVoters(_) => {
+            unreachable!("a proposer proposes")
+        }
     }
 }
 

@@ -534,6 +534,7 @@ impl Node {
         self.membership_time(now, out);
         producer_ids::keep_some(self, now, out);
         self.controller_time(now, out);
+        handlers::voters::time(self, now, out);
         self.offer_snapshot_if_due(now, out);
         self.coordinators_time(now, out);
         while self.removals.first().is_some_and(|(at, _)| *at <= now.tick) {

@@ -6,13 +6,15 @@ mod admin;
 mod quotas;
 #[path = "one_node/unsecured.rs"]
 mod unsecured;
+#[path = "one_node/voters.rs"]
+mod voters;
 mod world;
 
 use bytes::Bytes;
 use klamm_log::{DiskAction, DiskError};
 use klamm_model::{BrokerId, ControllerEpoch, ErrorCode, TopicId};
 use klamm_node::{Body, Event, Listener, Origin, Reply, answer_from_view, prepare};
-use klamm_quorum::{Output, ReplicaDescription};
+use klamm_quorum::{Output, ReplicaDescription, VoterChange, VoterError};
 use klamm_wire::{
     CreateTopicsRequest, FetchRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest,
     ProduceRequest, Records, Request, Response, create_topics::CreatableTopic, fetch, list_offsets,
@@ -466,6 +468,7 @@ fn one_of_each(topic_id: TopicId) -> Vec<Request> {
     requests.push(Request::ListConfigResources(Default::default()));
     requests.extend(admin::examples());
     requests.extend(unsecured::examples());
+    requests.extend(voters::examples());
     requests.push(Request::Metadata(MetadataRequest { topics: None, ..Default::default() }));
     requests.push(Request::DescribeCluster(Default::default()));
     requests.push(Request::DescribeLogDirs(klamm_wire::DescribeLogDirsRequest { topics: None }));

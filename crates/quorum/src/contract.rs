@@ -95,7 +95,7 @@ impl Witness {
             // A hint, which others may have before the leader itself; the leader may even have died before it was told.
             Output::LeaderIs { .. } => {}
             // Whatever they say, nothing rests on it.
-            Output::Peers(_) | Output::Described(_) => {}
+            Output::Peers(_) | Output::Described(_) | Output::VotersChanged(_) => {}
         }
     }
 
@@ -160,7 +160,8 @@ impl Follower {
             | Output::NoLongerLeader
             | Output::LeaderIs { .. }
             | Output::Peers(_)
-            | Output::Described(_) => {}
+            | Output::Described(_)
+            | Output::VotersChanged(_) => {}
         }
     }
 
@@ -207,7 +208,8 @@ pub fn run(engines: &mut dyn Engines, seed: u64, proposals: u64) -> Outcome {
                 | Output::Committed(_)
                 | Output::Snapshot(_)
                 | Output::Peers(_)
-                | Output::Described(_) => {}
+                | Output::Described(_)
+                | Output::VotersChanged(_) => {}
             }
         }
         idle_rounds = if spoke || !proposers.is_empty() { 0 } else { idle_rounds + 1 };

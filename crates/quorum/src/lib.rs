@@ -17,6 +17,7 @@
 //!   up only when a snapshot that has them is as durable as they were.
 //! - `Peers` is what the engine's connections show, now and then and whenever one of them shows that a process is gone, to whoever leads. It orders nothing: an engine
 //!   without connections never says it, and it may come late, twice, to somebody who leads no more, and be wrong. Nothing but time may hang on it.
+//! - Every `ChangeVoters` is answered by one `VotersChanged`, which may take as long as there is no majority.
 //! - Every `Describe` is answered by one `Described`, in order, unless the engine ends first. It tells how things were at some moment since it was asked for.
 //!
 //! What is late or double is dropped when it is applied, by [`rules`], in the same way on every node. So an engine needs no terms of its own.
@@ -64,6 +65,77 @@ pub enum Input {
     OfferSnapshot(Snapshot),
     /// How is the quorum? Whoever does not lead it knows little of the others.
     Describe,
+    /// Change who votes. One at a time: the next is refused until this one is answered.
+    ChangeVoters(VoterChange),
+}
+
+/// A change of those who decide what is committed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum VoterChange {
+    /// A node that keeps the log already votes from now on.
+    Add {
+        /// Which.
+        id: BrokerId,
+        /// The disk it has the log on: the same number on another one is another node.
+        directory: Uuid,
+    },
+    /// A voter does not vote any more, and goes on keeping the log.
+    Remove {
+        /// Which.
+        id: BrokerId,
+        /// Its disk.
+        directory: Uuid,
+    },
+}
+
+/// Why voters are what they were, or nobody knows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum VoterError {
+    /// It votes already, maybe with another disk.
+    #[error("node {id} is a voter already")]
+    IsVoter {
+        /// Which.
+        id: BrokerId,
+    },
+    /// It does not keep the log, or by another disk.
+    #[error(
+        "node {id} with the directory {directory} has not joined the cluster: it is started with --join first"
+    )]
+    NotThere {
+        /// Which.
+        id: BrokerId,
+        /// The disk that was named.
+        directory: Uuid,
+    },
+    /// A majority with it would have to wait for it.
+    #[error("node {id} does not have all metadata yet, or is silent")]
+    Behind {
+        /// Which.
+        id: BrokerId,
+    },
+    /// It does not vote, or has another disk.
+    #[error("node {id} with the directory {directory} is no voter")]
+    NoVoter {
+        /// Which.
+        id: BrokerId,
+        /// The disk that was named.
+        directory: Uuid,
+    },
+    /// Nobody would be left.
+    #[error("the last voter cannot be removed")]
+    Last,
+    /// One is under way.
+    #[error("another change of the quorum is under way")]
+    Busy,
+    /// Whoever leads has to be asked.
+    #[error("this node does not lead the quorum")]
+    Deposed,
+    /// It was begun, and another node leads by now: it may still be committed, or be there already.
+    #[error("the quorum has another leader by now, and nobody knows what became of the change")]
+    Lost,
+    /// Its log is one node's.
+    #[error("this node is a cluster of its own, to which none can be added yet")]
+    Alone,
 }
 
 /// What an engine tells its node.
@@ -91,6 +163,8 @@ pub enum Output {
     Peers(Vec<Peer>),
     /// The answer to `Describe`.
     Described(Description),
+    /// The answer to `ChangeVoters`: the change is committed, or why it is not.
+    VotersChanged(Result<(), VoterError>),
 }
 
 /// Another node, as the engine's connection to it shows it.

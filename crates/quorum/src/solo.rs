@@ -13,7 +13,8 @@ use klamm_model::{BrokerId, ControllerEpoch, LeaderEpoch, ProduceLimits, Tick, v
 
 pub use crate::stored::{DIRECTORY, PARTITION, ReadFile, StoredError as SoloError, log_config};
 use crate::{
-    Description, Entry, Input, Output, PAYLOAD_BYTES_MAX, ReplicaDescription, Snapshot,
+    Description, Entry, Input, Output, PAYLOAD_BYTES_MAX, ReplicaDescription, Snapshot, VoterChange,
+    VoterError,
     snapshot::{self, Kept},
     stored::{SnapshotEnd, Stored, batch, index, offset, read_all},
 };
@@ -103,6 +104,19 @@ impl Solo {
             Input::Propose { epoch, payload } => self.propose(epoch, payload, out),
             Input::OfferSnapshot(snapshot) => self.keep(snapshot, out),
             Input::Describe => out.push(Effect::Tell(Output::Described(self.describe()))),
+            Input::ChangeVoters(change) => {
+                out.push(Effect::Tell(Output::VotersChanged(Err(self.refuse_change(change)))));
+            }
+        }
+    }
+
+    /// There is nobody to add, and nobody would be left.
+    fn refuse_change(&self, change: VoterChange) -> VoterError {
+        match change {
+            VoterChange::Add { id, .. } if id == self.me => VoterError::IsVoter { id },
+            VoterChange::Add { .. } => VoterError::Alone,
+            VoterChange::Remove { id, .. } if id == self.me => VoterError::Last,
+            VoterChange::Remove { id, directory } => VoterError::NoVoter { id, directory },
         }
     }
 

@@ -33,6 +33,10 @@ pub(crate) struct Known {
     pub(crate) founder: Option<Uuid>,
     /// The disks of those that answered at the addresses it was told to join: of them it takes the id of a cluster, and of nobody else.
     pub(crate) listed: BTreeSet<Uuid>,
+    /// The clusters that those belong to: a member that is not listed may be the one that lets this node in.
+    pub(crate) clusters: BTreeSet<String>,
+    /// Where this node is to be called; `None` where it does not want to be let in.
+    pub(crate) address: Option<(String, u16)>,
 }
 
 /// What becomes of a greeting.
@@ -52,7 +56,18 @@ impl Known {
         let Me { node, directory, incarnation } = *me;
         let cluster_id = self.cluster_id.clone();
         let founder = self.founder.filter(|_| cluster_id.is_none());
-        Greeting { purpose, node, directory, incarnation, cluster_id, founder, level: LEVEL, refused: None }
+        let address = self.address.clone().filter(|_| purpose == GreetingPurpose::Question);
+        Greeting {
+            purpose,
+            node,
+            directory,
+            incarnation,
+            cluster_id,
+            founder,
+            level: LEVEL,
+            address,
+            refused: None,
+        }
     }
 
     /// Decides on a greeting that came in. `registered` is the disk that the cluster has for that node.
@@ -74,7 +89,9 @@ impl Known {
         }
         match (their.purpose, ours, theirs) {
             (GreetingPurpose::Question, _, _) | (_, Some(_), Some(_)) => Verdict::Welcome,
-            (GreetingPurpose::Quorum, None, Some(theirs)) if self.listed.contains(&directory) => {
+            (GreetingPurpose::Quorum, None, Some(theirs))
+                if self.listed.contains(&directory) || self.clusters.contains(theirs) =>
+            {
                 Verdict::Join(theirs.to_owned())
             }
             (_, None, _) => refused(format!("node {} belongs to no cluster yet", me.node)),
@@ -154,10 +171,16 @@ impl Greeter {
     }
 
     /// What was heard of those that are to be one cluster with this node.
-    pub(crate) fn heard(&self, founder: Option<Uuid>, listed: BTreeSet<Uuid>) {
+    pub(crate) fn heard(&self, founder: Option<Uuid>, listed: BTreeSet<Uuid>, clusters: BTreeSet<String>) {
         let mut known = self.known.lock();
         known.founder = founder;
         known.listed = listed;
+        known.clusters = clusters;
+    }
+
+    /// From now on its questions ask to be let in, by whoever is a member, and to be called there.
+    pub(crate) fn wants_in(&self, host: &str, port: u16) {
+        self.known.lock().address = Some((host.to_owned(), port));
     }
 
     /// Whether the node that answered is the one that was called.
@@ -199,6 +222,7 @@ pub(crate) mod tests {
             cluster_id: cluster_id.map(str::to_owned),
             founder: None,
             level: LEVEL,
+            address: None,
             refused: None,
         }
     }
@@ -216,7 +240,11 @@ pub(crate) mod tests {
     fn who_may_come_in_depends_on_the_cluster_and_the_disk() {
         use GreetingPurpose::{Question, Quorum, Requests};
         let member = Known { cluster_id: Some("A".to_owned()), ..Known::default() };
-        let new = Known { listed: BTreeSet::from([Uuid::from_u128(20)]), ..Known::default() };
+        let new = Known {
+            listed: BTreeSet::from([Uuid::from_u128(20)]),
+            clusters: BTreeSet::from(["A".to_owned()]),
+            ..Known::default()
+        };
         let other_disk = |purpose, node, cluster| Greeting {
             directory: Uuid::from_u128(7),
             ..greeting(purpose, node, cluster)
@@ -233,6 +261,8 @@ pub(crate) mod tests {
             (&new, greeting(Question, 2, None), "welcome"),
             (&new, greeting(Question, 9, Some("B")), "welcome"),
             (&new, greeting(Quorum, 2, Some("A")), "join A"),
+            // It is not listed, and of the cluster that those are of who are.
+            (&new, greeting(Quorum, 9, Some("A")), "join A"),
             // Nobody that it was told of: a stranger's cluster may have an old address of somebody else.
             (&new, greeting(Quorum, 9, Some("B")), "node 1 belongs to no cluster yet"),
             (&new, greeting(Quorum, 2, None), "node 1 belongs to no cluster yet"),
@@ -246,7 +276,7 @@ pub(crate) mod tests {
     fn a_node_takes_one_cluster_and_has_it_on_its_disk_before_it_says_so() {
         let place = tempfile::tempdir().expect("a directory");
         let greeter = Greeter::new(ME, vec![place.path().to_owned()], None);
-        greeter.heard(None, BTreeSet::from([20, 30].map(Uuid::from_u128)));
+        greeter.heard(None, BTreeSet::from([20, 30].map(Uuid::from_u128)), BTreeSet::new());
         let (tell, told) = std::sync::mpsc::channel();
         greeter.on_joined(move || tell.send("joined").expect("somebody waits"));
         let answer = greeter.answer(&greeting(GreetingPurpose::Quorum, 2, Some("A")), None);
@@ -256,6 +286,15 @@ pub(crate) mod tests {
         assert_eq!(told.try_recv(), Ok("joined"));
         let other = greeter.answer(&greeting(GreetingPurpose::Quorum, 3, Some("B")), None);
         assert_eq!(other.refused.as_deref(), Some("node 1 belongs to cluster A, not to cluster B"));
+    }
+
+    #[test]
+    fn only_a_question_asks_to_be_let_in() {
+        let greeter = greeter(None);
+        assert_eq!(greeter.greeting(GreetingPurpose::Question).address, None);
+        greeter.wants_in("h", 5);
+        assert_eq!(greeter.greeting(GreetingPurpose::Question).address, Some(("h".to_owned(), 5)));
+        assert_eq!(greeter.greeting(GreetingPurpose::Quorum).address, None);
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::{
     buffer::Pool,
     connection::{Connection, Overdue, Standing},
     disk::Job,
-    engines::QuorumLink,
+    engines::{QuorumLink, raft::Member},
     inbox::Mail,
     input::{self, InputError},
     metrics,
@@ -425,6 +425,9 @@ impl IoThread {
         let mut answer = greeter.answer(greeting, engine.disk_of(node).or_else(registered));
         if greeting.purpose == GreetingPurpose::Quorum && answer.refused.is_none() {
             answer.refused = engine.refuses(node, directory);
+        }
+        if let (Some((host, port)), None) = (&greeting.address, &answer.refused) {
+            engine.let_in(Member { id: node, directory, host: host.clone(), port: *port });
         }
         answer
     }

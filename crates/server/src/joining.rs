@@ -84,6 +84,11 @@ impl Joining {
         self.nodes().map(|(_, node)| node.directory).collect()
     }
 
+    /// The clusters they belong to.
+    pub(crate) fn clusters(&self) -> BTreeSet<String> {
+        self.nodes().filter_map(|(_, node)| node.cluster_id.clone()).collect()
+    }
+
     /// What it waits for, for people.
     pub(crate) fn waits_for(&self) -> String {
         let reasons: Vec<String> = (0..self.listed.len()).filter_map(|at| self.holds_up(at)).collect();

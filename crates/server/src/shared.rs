@@ -245,6 +245,7 @@ impl Performer {
             Effect::Publish(_)
             | Effect::Propose { .. }
             | Effect::DescribeQuorum
+            | Effect::ChangeVoters(_)
             | Effect::HandedOver
             | Effect::AtRest(_) => {}
         }

@@ -527,7 +527,9 @@ impl World {
                 let snapshot = klamm_quorum::Snapshot { position, state: image.to_bytes() };
                 self.engine.offer(snapshot, &mut self.timeline);
             }
-            Effect::DescribeQuorum => panic!("{life} describes the quorum, and nobody asks for that here"),
+            Effect::DescribeQuorum | Effect::ChangeVoters(_) => {
+                panic!("{life} asks about the quorum, and nobody has asked it here")
+            }
             Effect::Propose { epoch, payload } => {
                 self.engine.propose(life, epoch, payload, &mut self.timeline)
             }
@@ -1214,6 +1216,7 @@ impl std::fmt::Display for Shown<'_> {
                 write!(f, "peers {:?}", shown.collect::<Vec<_>>())
             }
             Output::Described(quorum) => write!(f, "described {quorum:?}"),
+            Output::VotersChanged(result) => write!(f, "voters changed {result:?}"),
         }
     }
 }

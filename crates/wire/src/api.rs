@@ -79,6 +79,8 @@ pub const SERVED: &[Served] = &[
     serve(ApiKey::ConsumerGroupDescribe, 0, 1),
     serve(ApiKey::ListConfigResources, 0, 1),
     serve(ApiKey::DescribeTopicPartitions, 0, 0),
+    serve(ApiKey::AddRaftVoter, 0, 1),
+    serve(ApiKey::RemoveRaftVoter, 0, 0),
 ];
 
 // Name = key: request, response. Large ones are boxed, so that the enums stay small.

@@ -19,7 +19,7 @@ use crate::{
 pub const GREETING_MARK: i16 = -27757;
 
 /// Of the fields below. A node that greets in a version unknown here is told so, by this number.
-const VERSION: i16 = 0;
+const VERSION: i16 = 1;
 
 /// What the connection is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,6 +49,8 @@ pub struct Greeting {
     pub founder: Option<Uuid>,
     /// The newest records of metadata that it understands.
     pub level: i16,
+    /// Of a question of a node that wants to be let in: where the cluster can call it.
+    pub address: Option<(String, u16)>,
     /// Of an answer: why nothing more may come by this connection.
     pub refused: Option<String>,
 }
@@ -70,6 +72,9 @@ impl Greeting {
         writer.nullable_string(&self.cluster_id)?;
         writer.uuid(self.founder.unwrap_or_default());
         writer.i16(self.level);
+        let (host, port) = self.address.clone().unzip();
+        writer.nullable_string(&host)?;
+        writer.u16(port.unwrap_or_default());
         writer.nullable_string(&self.refused)?;
         Ok(writer.finish_frame()?.to_bytes().expect("no records, so no holes"))
     }
@@ -104,6 +109,11 @@ impl Greeting {
             cluster_id: reader.nullable_string(true)?,
             founder: Some(reader.uuid()?).filter(|it| !it.is_nil()),
             level: reader.i16()?,
+            address: {
+                let host = reader.nullable_string(true)?;
+                let port = reader.u16()?;
+                host.map(|host| (host, port))
+            },
             refused: reader.nullable_string(true)?,
         };
         reader.finish()?;
@@ -125,6 +135,7 @@ mod tests {
             cluster_id: Some("c".to_owned()),
             founder: Some(Uuid::from_u128(1)),
             level: 1,
+            address: Some(("h".to_owned(), 9)),
             refused: None,
         };
         let frame = greeting.encode().expect("short fields").slice(4..);

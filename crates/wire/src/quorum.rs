@@ -8,6 +8,7 @@
 
 use bytes::Bytes;
 use klamm_model::BrokerId;
+use uuid::Uuid;
 
 use crate::{
     reader::{DecodeError, DecodeProblem, Limits, Reader},
@@ -111,6 +112,13 @@ pub enum QuorumMessage {
         at: u64,
         bytes: Bytes,
     },
+    /// To the leader, and never answered: this node asks to be let in. Whoever it asked does not lead.
+    Join {
+        node: BrokerId,
+        directory: Uuid,
+        host: String,
+        port: u16,
+    },
     /// The piece came, and with the last one the snapshot is in its place.
     SnapshotTaken {
         vote: Ballot,
@@ -168,6 +176,7 @@ impl QuorumMessage {
             Self::Failed => 8,
             Self::Snapshot { .. } => 9,
             Self::SnapshotTaken { .. } => 10,
+            Self::Join { .. } => 11,
         }
     }
 
@@ -227,6 +236,12 @@ impl QuorumMessage {
                 writer.bytes(bytes)?;
             }
             Self::SnapshotTaken { vote } => put_ballot(writer, *vote),
+            Self::Join { node, directory, host, port } => {
+                writer.i32(node.0);
+                writer.uuid(*directory);
+                writer.string(host)?;
+                writer.u16(*port);
+            }
         }
         Ok(())
     }
@@ -264,6 +279,12 @@ impl QuorumMessage {
                 bytes: reader.bytes()?,
             },
             10 => Self::SnapshotTaken { vote: get_ballot(reader)? },
+            11 => Self::Join {
+                node: BrokerId(reader.i32()?),
+                directory: reader.uuid()?,
+                host: reader.string()?,
+                port: reader.u16()?,
+            },
             unknown => return Err(reader.error(DecodeProblem::UnsupportedVersion(unknown.into()))),
         })
     }
@@ -353,6 +374,12 @@ mod tests {
             QuorumMessage::Failed,
             QuorumMessage::Snapshot { vote, size: 90, at: 7, bytes: Bytes::from_static(b"piece") },
             QuorumMessage::SnapshotTaken { vote },
+            QuorumMessage::Join {
+                node: BrokerId(4),
+                directory: Uuid::from_u128(5),
+                host: "h".to_owned(),
+                port: 9,
+            },
         ]
     }
 

@@ -72,9 +72,7 @@ fn reason(key: ApiKey) -> Option<&'static str> {
         ApiKey::GetTelemetrySubscriptions | ApiKey::PushTelemetry => {
             "Kafka serves it only with a telemetry plugin, which there is none of here (KIP-714)"
         }
-        ApiKey::AddRaftVoter | ApiKey::RemoveRaftVoter | ApiKey::UnregisterController => {
-            "not yet: the nodes of the metadata quorum are fixed"
-        }
+        ApiKey::UnregisterController => "not yet: a controller of Kafka's; every node here is a broker too",
         ApiKey::Vote
         | ApiKey::BeginQuorumEpoch
         | ApiKey::EndQuorumEpoch

@@ -1,6 +1,7 @@
 //! `klamm cluster`.
 
 use clap::{ArgGroup, Args, Subcommand};
+use uuid::Uuid;
 
 use super::RemoteArgs;
 
@@ -46,9 +47,39 @@ pub(crate) struct ClusterBrokersArgs {
     pub(crate) remote: RemoteArgs,
 }
 
-/// Show who keeps the cluster's metadata, and how far each is.
+/// Show who keeps the cluster's metadata, and how far each is; or change who votes on it.
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+#[command(after_help = "\
+Examples:
+  klamm cluster quorum
+  klamm cluster quorum add 4                           a node that was started with --join
+  klamm cluster quorum remove 1")]
 pub(crate) struct ClusterQuorumArgs {
+    #[command(subcommand)]
+    pub(crate) change: Option<QuorumChange>,
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
+}
+
+/// Changes of who votes.
+#[derive(Subcommand, Debug)]
+pub(crate) enum QuorumChange {
+    /// Have a node vote that has joined the cluster and has all metadata
+    Add(QuorumChangeArgs),
+    /// Have a node vote no more; its broker goes on
+    Remove(QuorumChangeArgs),
+}
+
+/// Which node.
+#[derive(Args, Debug)]
+pub(crate) struct QuorumChangeArgs {
+    /// The node
+    #[arg(value_name = "NODE", value_parser = clap::value_parser!(i32).range(0..))]
+    pub(crate) node: i32,
+    /// The id of its first data directory (directory.id in meta.properties), where that is to be made sure of
+    #[arg(long, value_name = "ID")]
+    pub(crate) directory: Option<Uuid>,
     #[command(flatten)]
     pub(crate) remote: RemoteArgs,
 }

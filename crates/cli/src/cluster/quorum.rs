@@ -1,15 +1,54 @@
 //! `klamm cluster quorum`.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use klamm_client::{Quorum, QuorumReplica};
-use klamm_model::Timestamp;
+use klamm_model::{BrokerId, Timestamp};
 use serde_json::{Value, json};
 
-use crate::args::{ClusterQuorumArgs, Format};
+use crate::args::{ClusterQuorumArgs, Format, QuorumChange, QuorumChangeArgs};
+use crate::outcome::Outcomes;
 use crate::output::{or_nothing, print_json, print_line, print_table};
 use crate::{remote, time};
 
 pub(super) async fn run(args: &ClusterQuorumArgs) -> Result<()> {
+    match &args.change {
+        None => show(args).await,
+        Some(QuorumChange::Add(args)) => change(args, true).await,
+        Some(QuorumChange::Remove(args)) => change(args, false).await,
+    }
+}
+
+/// Has a node vote, or vote no more. Without a directory id it is the one that the quorum knows the node by.
+async fn change(args: &QuorumChangeArgs, votes: bool) -> Result<()> {
+    let admin = remote::administer(&args.remote).await?;
+    let node = BrokerId(args.node);
+    let quorum = admin.describe_quorum().await?;
+    let known = replicas(&quorum).find(|(_, it)| it.node == node).and_then(|(_, it)| it.directory);
+    let directory = args.directory.or(known);
+    let directory = directory.with_context(|| {
+        format!("node {node} has not joined the cluster: it is started with --join first")
+    })?;
+    let done = if votes {
+        let listeners = quorum.listeners.get(&node).map_or(&[][..], |it| &it[..]);
+        admin.add_raft_voter(node, directory, listeners).await
+    } else {
+        admin.remove_raft_voter(node, directory).await
+    };
+    let object = json!({ "node": node.0, "directory": directory.to_string(), "voter": votes });
+    let mut outcomes = Outcomes::new(args.remote.format);
+    match done {
+        Ok(()) => {
+            let now = if votes { "votes now" } else { "votes no more" };
+            outcomes.done(&format!("node {node} {now}"), object)?;
+        }
+        Err(error) => {
+            outcomes.failed(&error, object);
+        }
+    }
+    outcomes.finish()
+}
+
+async fn show(args: &ClusterQuorumArgs) -> Result<()> {
     let admin = remote::administer(&args.remote).await?;
     let quorum = admin.describe_quorum().await?;
     match args.remote.format {
@@ -64,6 +103,7 @@ fn quorum_json(quorum: &Quorum) -> Value {
         json!({
             "node": replica.node.0,
             "role": role,
+            "directory": replica.directory.map(|it| it.to_string()),
             "end": replica.log_end.map(|end| end.raw()),
             "lag": lag(quorum, replica),
             "last_fetch_ms": replica.last_fetch.map(|time| time.0),

@@ -22,6 +22,8 @@ struct Cluster {
     tells_list: bool,
     /// The data directories of a node that has several.
     log_dirs: Option<(usize, Vec<PathBuf>)>,
+    /// How many of the nodes are in it.
+    listed: usize,
 }
 
 struct Running {
@@ -42,6 +44,7 @@ impl Cluster {
             running: (0..count).map(|_| None).collect(),
             tells_list: true,
             log_dirs: None,
+            listed: count,
         }
     }
 
@@ -51,7 +54,8 @@ impl Cluster {
 
     fn start(&mut self, id: usize) {
         let (client, node) = self.ports[id - 1];
-        let join: Vec<String> = self.ports.iter().map(|(_, node)| format!("127.0.0.1:{node}")).collect();
+        let join: Vec<String> =
+            self.ports[..self.listed].iter().map(|(_, node)| format!("127.0.0.1:{node}")).collect();
         let mut command = command(&["serve"]);
         command.args(["--node-id", &id.to_string()]);
         command.args(["--listen", &format!("127.0.0.1:{client}")]);
@@ -372,6 +376,61 @@ fn a_cluster_that_was_stopped_starts_again_without_the_list_once_a_majority_is_t
     cluster.ready(&[1]);
     cluster.all_in_sync("t", 3);
     cluster.ok(&["consume", "t", "-e"]).prints("kept\n");
+}
+
+#[test]
+fn a_fourth_node_joins_and_votes_in_place_of_one_that_leaves_and_the_loss_of_another_is_borne() {
+    let mut cluster = Cluster::new(4);
+    cluster.listed = 3;
+    for id in [1, 2, 3] {
+        cluster.start(id);
+    }
+    cluster.ready(&[1, 2, 3]);
+    cluster.until(&["cluster", "status", "--format", "json"], |it| it["brokers_in_service"] == 3);
+    cluster.ok(&["topic", "create", "t", "--partitions", "3", "--replication-factor", "3"]);
+    cluster.ok_with_input(&["produce", "t", "--acks", "all"], &lines(0, 500));
+
+    // It is told where the others are, and nobody was told of it.
+    cluster.start(4);
+    cluster.ready(&[4]);
+    cluster.until(&["cluster", "status", "--format", "json"], |it| it["brokers_in_service"] == 4);
+    let quorum = ["cluster", "quorum", "--format", "json"];
+    let role = |quorum: &serde_json::Value, id: u64, wanted: &str| {
+        let replicas = quorum["replicas"].as_array().expect("replicas");
+        replicas.iter().any(|it| it["node"] == id && it["role"] == wanted && it["lag"] == 0)
+    };
+    // Whether it has everything is known from the second time on that it is heard.
+    cluster.until(&quorum, |it| {
+        let replicas = it["replicas"].as_array().expect("replicas");
+        let has_caught_up = |it: &serde_json::Value| it["node"] == 4 && !it["last_caught_up_ms"].is_null();
+        role(it, 4, "observer") && replicas.iter().any(has_caught_up)
+    });
+    let other = ["cluster", "quorum", "remove", "2", "--directory", "00000000-0000-0000-0000-000000000009"];
+    assert!(cluster.ask_at(3, &other, "").code(1).stderr.contains("is no voter"));
+    cluster.ok(&["cluster", "quorum", "add", "4"]).prints("node 4 votes now\n");
+    assert!(
+        cluster
+            .ask_at(2, &["cluster", "quorum", "add", "4"], "")
+            .code(1)
+            .stderr
+            .contains("is a voter already")
+    );
+    cluster.until(&quorum, |it| role(it, 4, "voter"));
+
+    // The first founded it; it votes no more, and goes.
+    cluster.ok(&["cluster", "reassign", "t", "--to", "2,3,4", "--wait"]);
+    cluster.ok(&["cluster", "quorum", "remove", "1"]).prints("node 1 votes no more\n");
+    cluster.until(&quorum, |it| role(it, 1, "observer"));
+    cluster.ok_with_input(&["produce", "t", "--acks", "all"], &lines(500, 1000));
+    send_signal(&cluster.node(1).child, "-TERM");
+    assert_eq!(cluster.node(1).child.wait().expect("it ends").code(), Some(0), "{}", cluster.node(1).said);
+    cluster.running[0] = None;
+
+    // Two of the three that vote are left: one of the first three, and the one that came.
+    cluster.kill(2);
+    cluster.ok_with_input(&["produce", "t", "--acks", "all"], &lines(1000, 1500));
+    cluster.ok(&["topic", "create", "u", "--replication-factor", "2"]);
+    assert_eq!(cluster.ok(&["consume", "t", "-e"]).stdout.lines().count(), 1500);
 }
 
 /// Two of three are gone, or stand still: the third leads what it led, and what needs a controller fails in time and says why.

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use klamm_model::{BrokerId, Offset, Timestamp};
 use klamm_wire::{
-    ApiKey, ApiVersionsRequest, DescribeClusterRequest, DescribeQuorumRequest, Request,
-    UnregisterBrokerRequest,
+    AddRaftVoterRequest, ApiKey, ApiVersionsRequest, DescribeClusterRequest, DescribeQuorumRequest,
+    RemoveRaftVoterRequest, Request, UnregisterBrokerRequest, add_raft_voter,
     describe_quorum::{ReplicaState, RequestPartitionData, RequestTopicData},
 };
+use uuid::Uuid;
 
 use super::Admin;
 use super::ask::{Whom, answer};
@@ -76,6 +77,8 @@ pub struct Quorum {
 pub struct QuorumReplica {
     /// Whose.
     pub node: BrokerId,
+    /// The data directory that it is in, by its id: the same node with another one is another voter.
+    pub directory: Option<Uuid>,
     /// How far it is, if the leader knows.
     pub log_end: Option<Offset>,
     /// When it asked for news last, if the leader knows.
@@ -159,6 +162,50 @@ impl Admin {
         self.ask(Whom::Controller, &request, read).await.map_err(|failure| failure.about(&subject))
     }
 
+    /// Has a node decide with the other voters what becomes of the cluster's metadata (KIP-853). It has to be an observer that has everything. `listeners`, by
+    /// name, are where Kafka's voters call it; with Klamm a node has told that itself.
+    pub async fn add_raft_voter(
+        &self,
+        node: BrokerId,
+        directory: Uuid,
+        listeners: &[(String, String, u16)],
+    ) -> Result<(), AdminError> {
+        let listener = |(name, host, port): &(String, String, u16)| add_raft_voter::Listener {
+            name: name.clone(),
+            host: host.clone(),
+            port: *port,
+        };
+        let request = Request::AddRaftVoter(AddRaftVoterRequest {
+            cluster_id: None,
+            timeout_ms: self.change_timeout_ms(),
+            voter_id: node.0,
+            voter_directory_id: directory,
+            listeners: listeners.iter().map(listener).collect(),
+            ..Default::default()
+        });
+        let read = |response| {
+            let answer = answer!(response, AddRaftVoter);
+            check(answer.error_code, answer.error_message)
+        };
+        let subject = format!("node {node}");
+        self.ask(Whom::Controller, &request, read).await.map_err(|failure| failure.about(&subject))
+    }
+
+    /// Has the other voters decide without this one (KIP-853). Its broker goes on.
+    pub async fn remove_raft_voter(&self, node: BrokerId, directory: Uuid) -> Result<(), AdminError> {
+        let request = Request::RemoveRaftVoter(RemoveRaftVoterRequest {
+            cluster_id: None,
+            voter_id: node.0,
+            voter_directory_id: directory,
+        });
+        let read = |response| {
+            let answer = answer!(response, RemoveRaftVoter);
+            check(answer.error_code, answer.error_message)
+        };
+        let subject = format!("node {node}");
+        self.ask(Whom::Controller, &request, read).await.map_err(|failure| failure.about(&subject))
+    }
+
     /// Who keeps the cluster's metadata, and how far each of them is.
     pub async fn describe_quorum(&self) -> Result<Quorum, AdminError> {
         let request = Request::DescribeQuorum(DescribeQuorumRequest {
@@ -202,6 +249,7 @@ fn quorum_replica(raw: &ReplicaState) -> QuorumReplica {
     let time = |raw: i64| (raw >= 0).then_some(Timestamp(raw));
     QuorumReplica {
         node: BrokerId(raw.replica_id),
+        directory: Some(raw.replica_directory_id).filter(|it| !it.is_nil()),
         log_end: Offset::from_wire(raw.log_end_offset),
         last_fetch: time(raw.last_fetch_timestamp),
         last_caught_up: time(raw.last_caught_up_timestamp),

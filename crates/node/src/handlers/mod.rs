@@ -19,6 +19,7 @@ pub(crate) mod producer_ids;
 pub(crate) mod quorum;
 pub(crate) mod topics;
 mod transactions;
+pub(crate) mod voters;
 
 use describe_producers::Description;
 use epochs::EpochEnds;
@@ -61,6 +62,8 @@ pub(crate) fn handle(
         Request::Metadata(it) => topics::metadata(node, now, to, origin, version, it, out),
         Request::DeleteRecords(it) => delete_records::handle(node, now, to, &it, out),
         Request::DescribeQuorum(it) => quorum::describe(node, to, version, it, out),
+        Request::AddRaftVoter(it) => voters::add(node, now, to, version, it, out),
+        Request::RemoveRaftVoter(it) => voters::remove(node, now, to, version, it, out),
         request @ (Request::CreateTopics(_)
         | Request::DeleteTopics(_)
         | Request::CreatePartitions(_)

@@ -16,7 +16,7 @@ use klamm_node::{
     ConnectionId, Effect, Endpoint, Event, FileRange, Incoming, Listener, Load, Node, NodeConfig, Now,
     Origin, Reply, ReplyTo, Rest, View, prepare,
 };
-use klamm_quorum::{Description, Entry, Input, Output, Proposer, ReplicaDescription, Snapshot};
+use klamm_quorum::{Description, Entry, Input, Output, Proposer, ReplicaDescription, Snapshot, VoterChange};
 use klamm_replica::Sabotage;
 use klamm_wire::{
     CreateTopicsRequest, FetchRequest, IncrementalAlterConfigsRequest, ProduceRequest, Records, Request,
@@ -59,6 +59,8 @@ pub(crate) struct World {
     /// How often it has asked its engine how the quorum is, which tells when the test says so.
     pub(crate) descriptions: usize,
     pub(crate) hold_descriptions: bool,
+    /// What it wanted of its engine, which answers when the test says so.
+    pub(crate) voter_changes: Vec<VoterChange>,
     /// What other brokers are asked, by the tokens of the questions.
     pub(crate) sent: Vec<(u64, Request)>,
     /// Whose directories were deleted.
@@ -104,6 +106,7 @@ impl World {
             looks: 0,
             hold_descriptions: false,
             descriptions: 0,
+            voter_changes: Vec::new(),
             sent: Vec::new(),
             deleted: Vec::new(),
             snapshots: Vec::new(),
@@ -203,6 +206,7 @@ impl World {
                             events.push_back(Event::Quorum(Output::Described(self.alone())));
                         }
                     }
+                    Effect::ChangeVoters(change) => self.voter_changes.push(change),
                     Effect::LookAtSpace => self.looks += 1,
                     Effect::HandedOver => self.handed_over += 1,
                     Effect::Refused(why) => panic!("{why}"),

@@ -396,3 +396,20 @@ fn it_is_all_of_the_quorum_and_what_is_synced_is_committed() {
     rig.propose(Input::Describe);
     assert_eq!(told(rig.settle()), 1);
 }
+
+#[test]
+fn nobody_is_added_to_a_lone_node_and_it_is_not_removed() {
+    let mut rig = Rig::new(12);
+    rig.settle();
+    let other = BrokerId(5);
+    let directory = uuid::Uuid::from_u128(1);
+    for (change, error) in [
+        (VoterChange::Add { id: other, directory }, VoterError::Alone),
+        (VoterChange::Add { id: ME, directory }, VoterError::IsVoter { id: ME }),
+        (VoterChange::Remove { id: ME, directory }, VoterError::Last),
+        (VoterChange::Remove { id: other, directory }, VoterError::NoVoter { id: other, directory }),
+    ] {
+        rig.propose(Input::ChangeVoters(change));
+        assert_eq!(rig.settle(), [Output::VotersChanged(Err(error))]);
+    }
+}

@@ -12,12 +12,13 @@ use std::{
 
 use bytes::Bytes;
 use klamm_model::{BrokerId, ControllerEpoch};
-use klamm_quorum::{Input, Snapshot};
+use klamm_quorum::{Input, Snapshot, VoterChange};
 use parking_lot::Mutex;
 
 use tokio::sync::mpsc as queue;
 use uuid::Uuid;
 
+use self::raft::Member;
 use crate::shared::Shared;
 
 pub(crate) use solo::Opened;
@@ -30,6 +31,8 @@ const LINKS_MAX: usize = 64;
 pub(crate) enum Order {
     /// From the node.
     Input(Input),
+    /// A node that is no member asks to be one.
+    LetIn(Member),
     /// Nothing more will come.
     Stop,
     /// For tests: end as a crash would.
@@ -125,6 +128,25 @@ impl Engine {
     /// How is the quorum?
     pub(crate) fn describe(&self) {
         self.tell(Order::Input(Input::Describe));
+    }
+
+    /// Change who votes.
+    pub(crate) fn change_voters(&self, change: VoterChange) {
+        self.tell(Order::Input(Input::ChangeVoters(change)));
+    }
+
+    /// A node asks to be a member. It does so again and again, so nobody waits for what becomes of it.
+    pub(crate) fn let_in(&self, member: Member) {
+        if let Orders::Raft { members, .. } = &self.orders {
+            let is_unknown = {
+                let members = members.lock();
+                // Without members there is no cluster yet, which is founded by other rules.
+                !members.is_empty() && !members.contains_key(&member.id)
+            };
+            if is_unknown {
+                self.tell(Order::LetIn(member));
+            }
+        }
     }
 
     /// The engine goes on with this connection, or closes it.

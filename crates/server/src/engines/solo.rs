@@ -87,6 +87,8 @@ impl Driver {
             for order in with_waiting(order, || orders.try_recv().ok(), BATCH_MAX) {
                 match order {
                     Order::Input(input) => self.engine.step(input, &mut self.effects),
+                    // Nobody asks a lone node: it has no listener for nodes.
+                    Order::LetIn(_) => {}
                     Order::Stop => return self.stop(),
                     #[cfg(test)]
                     Order::Crash => return false,

@@ -9,6 +9,7 @@ use std::{
 };
 
 use klamm_model::TopicId;
+use klamm_node::BROKER_LISTENER;
 use klamm_wire::{Greeting, GreetingPurpose};
 
 use super::{Joining, Next};
@@ -52,6 +53,9 @@ pub(crate) fn join(shared: &Shared, list: &[(String, u16)]) -> Result<Found, Sta
     let greeter = &shared.greeter;
     let (tell, news) = mpsc::channel();
     let began = greeter.cluster_id();
+    if let Some(own) = shared.config.node.endpoints.iter().find(|it| it.name == BROKER_LISTENER) {
+        greeter.wants_in(&own.host, own.port);
+    }
     let (joined, failed) = (tell.clone(), tell.clone());
     greeter.on_joined(move || drop(joined.send(News::Joined)));
     shared.on_failure(move |reason| drop(failed.send(News::Failed(reason))));
@@ -72,7 +76,7 @@ pub(crate) fn join(shared: &Shared, list: &[(String, u16)]) -> Result<Found, Sta
                 continue;
             }
         };
-        greeter.heard(joining.founder(), joining.directories());
+        greeter.heard(joining.founder(), joining.directories(), joining.clusters());
         match next {
             Next::Wait => {}
             Next::Belong => return Ok(Found::Member),

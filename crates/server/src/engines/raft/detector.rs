@@ -99,6 +99,8 @@ pub(super) struct Detector {
     is_stalled: bool,
     /// What the disk needed of late for one thing.
     disk_took: Duration,
+    /// A change of members is under way: whoever began it ends it, though it may be its own removal.
+    is_changing: bool,
     due: Duration,
     pub(super) elections: u64,
     /// How the other nodes are.
@@ -133,6 +135,7 @@ impl Detector {
             next_beat: now,
             is_stalled: false,
             disk_took: Duration::ZERO,
+            is_changing: false,
             due: now,
             elections: 0,
             sightings: Sightings::default(),
@@ -165,6 +168,11 @@ impl Detector {
     /// How this node's disk does, as others' disks are likely to do.
     pub(super) fn disk(&mut self, is_stalled: bool, took: Duration) {
         (self.is_stalled, self.disk_took) = (is_stalled, took);
+    }
+
+    /// Whether this node, as the leader, is changing the members.
+    pub(super) fn changing(&mut self, is_under_way: bool) {
+        self.is_changing = is_under_way;
     }
 
     /// A sign of life of somebody who leads in `term`, or did.
@@ -223,13 +231,15 @@ impl Detector {
         self.is_elected() || !(self.leader_is_gone || is_silent)
     }
 
-    /// This node was elected, a majority hears it, and its disk answers.
+    /// This node was elected, a majority hears it, its disk answers, and it was not removed from the voters. openraft would have it lead on as one who only
+    /// listens; saying that it does not, it has them elect one of their own.
     pub(super) fn leads(&self, now: Duration) -> bool {
         let is_heard = |node: &BrokerId| {
             let acked = self.acked.get(node).copied().unwrap_or_default().max(self.led_since);
             *node == self.me || now.saturating_sub(acked) < QUORUM_PATIENCE
         };
-        self.is_elected() && !self.is_stalled && self.is_majority(is_heard)
+        let may_lead = self.is_voter() || self.is_changing;
+        self.is_elected() && may_lead && !self.is_stalled && self.is_majority(is_heard)
     }
 
     /// Somebody would like to be a candidate. `last` is its last entry, `own` this node's.
@@ -564,6 +574,19 @@ mod tests {
         assert!(detector.patience <= ms(600), "a leader need not write to be heard");
         detector.is_now(ms(at), &Situation { term: 13, leader: None, voters: voters() });
         assert!(ms(2_300) <= detector.patience, "an election on such disks takes its time");
+    }
+
+    #[test]
+    fn a_leader_that_is_removed_ends_the_change_and_leads_no_more() {
+        let mut detector = Detector::new(ME, 1, ms(0));
+        detector.is_now(ms(0), &Situation { term: 4, leader: Some(ME), voters: voters() });
+        assert!(detector.leads(ms(0)));
+        let others = vec![[OTHER, LEADER].into()];
+        detector.changing(true);
+        detector.is_now(ms(10), &Situation { term: 4, leader: Some(ME), voters: others });
+        assert!(detector.leads(ms(10)), "its removal is not committed yet");
+        detector.changing(false);
+        assert!(!detector.leads(ms(20)));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::{cell::RefCell, collections::VecDeque, future::pending, rc::Rc, sync::Arc, time::Duration};
 
 use klamm_model::{BrokerId, ControllerEpoch};
-use klamm_quorum::{Input, Output, PAYLOAD_BYTES_MAX};
+use klamm_quorum::{Input, Output, PAYLOAD_BYTES_MAX, VoterError};
 use klamm_wire::QuorumMessage;
 use openraft::{Config, Raft, ServerState, SnapshotPolicy, metrics::RaftServerMetrics};
 use tokio::{
@@ -14,7 +14,7 @@ use tokio::{
 use uuid::Uuid;
 
 use super::{
-    Setup,
+    Member, Setup,
     detector::{Detector, LEASE, Situation, Wish},
     disk::{self, Busy, Job},
     hub::Hub,
@@ -25,6 +25,7 @@ use super::{
     seat::{Seat, View},
     store::{Memory, Store},
     types::{Address, Command, PROPOSAL_BYTES, Proposal, broker, raft_id},
+    voters::{CAUGHT_UP_WITHIN, Next, UnderWay, Voters},
 };
 use crate::engines::{Order, QuorumLink, RaftEnds, with_waiting};
 
@@ -55,6 +56,10 @@ pub(super) enum Event {
     PreVoted { from: BrokerId, round: u64, is_granted: bool },
     /// A claim was applied, or was not.
     Claimed { token: u64, is_done: bool },
+    /// A node that is no member asks to be one.
+    Knocked(Member),
+    /// A change of members is committed, or is not.
+    Changed(Result<(), VoterError>),
     /// The same of proposals, of which the last was of this epoch.
     Written { epoch: ControllerEpoch, is_done: bool },
 }
@@ -141,6 +146,7 @@ async fn drive(setup: Setup, jobs: std::sync::mpsc::Sender<Job>, busy: Arc<Busy>
                 situation: Situation::default(),
                 told_peers: None,
                 progress: Progress::default(),
+                voters: Voters::default(),
             };
             driver.run(orders, new_links, happened).await;
             hub.end().await;
@@ -184,6 +190,7 @@ struct Driver {
     told_peers: Option<ControllerEpoch>,
     /// Of the others, as long as this node is elected.
     progress: Progress,
+    voters: Voters,
 }
 
 impl Driver {
@@ -205,6 +212,7 @@ impl Driver {
                     for order in with_waiting(first, || orders.try_recv().ok(), ORDERS_MAX) {
                         match order {
                             Order::Input(input) => self.take(input).await,
+                            Order::LetIn(member) => self.let_in(member),
                             Order::Stop => return,
                             #[cfg(test)]
                             Order::Crash => return self.hub.store.crash(),
@@ -242,6 +250,11 @@ impl Driver {
                 if is_newer {
                     // It fails only where all of the Raft has, which is told elsewhere.
                     let _ = self.hub.raft.trigger().snapshot().await;
+                }
+            }
+            Input::ChangeVoters(change) => {
+                if let Err(error) = self.voters.ask(change) {
+                    self.hub.seat.borrow_mut().say(Output::VotersChanged(Err(error)));
                 }
             }
             Input::Describe => {
@@ -313,6 +326,15 @@ impl Driver {
                 // What was applied made this node leader, unless somebody else leads by now.
                 hub.seat.borrow_mut().claim_failed(token);
             }
+            Event::Knocked(member) => self.voters.knock(member),
+            Event::Changed(result) => {
+                if result.is_err() {
+                    self.no_claim_before = now + CLAIM_PAUSE;
+                }
+                if self.voters.ended() == Some(UnderWay::Asked) {
+                    hub.seat.borrow_mut().say(Output::VotersChanged(result));
+                }
+            }
             Event::Written { epoch, is_done } => {
                 self.writes -= 1;
                 if !is_done {
@@ -329,6 +351,7 @@ impl Driver {
         let mut wishes = Vec::new();
         let view = {
             let mut detector = self.hub.detector.borrow_mut();
+            detector.changing(self.voters.is_under_way());
             detector.disk(DISK_PATIENCE < self.busy.for_how_long(), self.busy.of_late());
             if detector.due() <= now {
                 detector.wake(now, &mut wishes);
@@ -350,7 +373,39 @@ impl Driver {
             self.hub.write(claim, move |is_done| Event::Claimed { token, is_done }).await;
         }
         self.propose().await;
+        self.change_members(now);
         self.tell_of_peers(now);
+    }
+
+    /// Only who leads can let a node in. What is passed on and lost is asked for again.
+    fn let_in(&mut self, member: Member) {
+        if self.hub.seat.borrow().leading().is_some() {
+            return self.voters.knock(member);
+        }
+        if let Some(leader) = self.situation.leader {
+            let Member { id: node, directory, host, port } = member;
+            self.hub.links.tell(leader, &QuorumMessage::Join { node, directory, host, port });
+        }
+    }
+
+    fn change_members(&mut self, now: Duration) {
+        let leads = self.hub.seat.borrow().leading().is_some();
+        if now < self.no_claim_before {
+            // A change has just failed, and would fail again.
+            return;
+        }
+        let next = {
+            let metrics = self.hub.metrics.borrow();
+            let progress = &self.progress;
+            let has_caught_up =
+                |id| progress.caught_up_ago(now, id).is_some_and(|ago| ago < CAUGHT_UP_WITHIN);
+            self.voters.next(leads, metrics.membership_config.membership(), has_caught_up)
+        };
+        match next {
+            Next::Nothing => {}
+            Next::Refuse(error) => self.hub.seat.borrow_mut().say(Output::VotersChanged(Err(error))),
+            Next::Change(change) => self.hub.change(change),
+        }
     }
 
     /// Whoever leads hears how the others are: when it begins to, now and then, and when one of them is gone.

@@ -9,9 +9,11 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use klamm_model::BrokerId;
+use klamm_quorum::VoterError;
 use klamm_wire::{AppendOutcome, Ballot, QuorumFrame, QuorumMessage};
 use openraft::{
-    Raft,
+    ChangeMembers, Raft,
+    error::{ChangeMembershipError, ClientWriteError},
     metrics::RaftServerMetrics,
     raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest},
 };
@@ -165,6 +167,9 @@ impl Hub {
                     send(&out, number, QuorumMessage::SnapshotTaken { vote });
                 }
             }
+            QuorumMessage::Join { node, directory, host, port } => {
+                self.happened(Event::Knocked(Member { id: node, directory, host, port }));
+            }
             _ => return false,
         }
         open.get() <= QUESTIONS_MAX
@@ -221,6 +226,30 @@ impl Hub {
                 }
             });
         }
+    }
+
+    /// Changes who is a member, in one entry or two. It is not given up halfway: two sets would go on deciding together.
+    pub(super) fn change(self: &Rc<Self>, change: ChangeMembers<u64, Address>) {
+        let hub = Rc::clone(self);
+        spawn_local(async move {
+            tracing::info!(?change, "the quorum changes");
+            let result = match hub.raft.change_membership(change, true).await {
+                Ok(_) => Ok(()),
+                Err(error) => {
+                    tracing::warn!(%error, "the quorum has not changed, or nobody knows");
+                    let inner = error.into_api_error();
+                    let is_busy = |it: &ClientWriteError<u64, Address>| {
+                        matches!(
+                            it,
+                            ClientWriteError::ChangeMembershipError(ChangeMembershipError::InProgress(_))
+                        )
+                    };
+                    let is_busy = inner.as_ref().is_some_and(is_busy);
+                    Err(if is_busy { VoterError::Busy } else { VoterError::Lost })
+                }
+            };
+            hub.happened(Event::Changed(result));
+        });
     }
 
     /// Writes a command; openraft orders commands as they are given to it here.

@@ -109,6 +109,13 @@ impl Links {
         }
     }
 
+    /// Writes to one node, if there is a connection to it.
+    pub(super) fn tell(&self, id: BrokerId, message: &QuorumMessage) {
+        if let Some(peer) = self.peer(id) {
+            let _ = peer.send(peer.number(), message);
+        }
+    }
+
     pub(super) fn hang_up(&self) {
         std::mem::take(&mut *self.peers.borrow_mut()).into_values().for_each(|it| it.hang_up());
     }

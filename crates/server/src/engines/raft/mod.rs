@@ -24,6 +24,7 @@ mod store;
 mod tests;
 mod types;
 mod vote;
+mod voters;
 
 use std::{
     collections::VecDeque,

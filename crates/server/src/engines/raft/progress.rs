@@ -59,7 +59,7 @@ impl Progress {
     }
 
     /// How long ago it had all that the leader had.
-    fn caught_up_ago(&self, now: Duration, node: BrokerId) -> Option<Duration> {
+    pub(super) fn caught_up_ago(&self, now: Duration, node: BrokerId) -> Option<Duration> {
         self.by_node.get(&node)?.caught_up.map(|at| now.saturating_sub(at))
     }
 

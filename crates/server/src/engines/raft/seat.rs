@@ -326,6 +326,7 @@ mod tests {
                     Output::Snapshot(it) => format!("snapshot to {}", it.position.next_index),
                     Output::Peers(peers) => format!("{} peers", peers.len()),
                     Output::Described(_) => "described".to_owned(),
+                    Output::VotersChanged(_) => "voters changed".to_owned(),
                 })
                 .collect();
             text += &format!("{line}: {}\n", shown.join(", "));

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use klamm_log::Files;
 use klamm_model::{BrokerId, ControllerEpoch};
 use klamm_quorum::{
-    Description, Entry, Filter, Input, Output, Peer, Proposer, Snapshot,
+    Description, Entry, Filter, Input, Output, Peer, Proposer, Snapshot, VoterChange, VoterError,
     contract::{Engines, Witness},
     raft_log::DIRECTORY,
     snapshot::FILE_NAME,
@@ -82,6 +82,7 @@ pub(super) struct Told {
     /// The longest that one of them was silent for while this one led.
     pub(super) silent_ms: u64,
     described: Option<Description>,
+    changed: Option<Result<(), VoterError>>,
     proposer: Option<Proposer>,
 }
 
@@ -96,8 +97,15 @@ pub(super) struct Cluster {
     seed: u64,
 }
 
-fn directory(id: BrokerId) -> Uuid {
+pub(super) fn directory(id: BrokerId) -> Uuid {
     Uuid::from_u128(id.0.unsigned_abs().into())
+}
+
+impl Site {
+    fn new(port: u16) -> Self {
+        let place = tempfile::tempdir().expect("a directory");
+        Self { place, port, running: None, incarnation: 0, slow_ms: Arc::default() }
+    }
 }
 
 impl Cluster {
@@ -110,8 +118,7 @@ impl Cluster {
             let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
             let port = listener.local_addr().expect("an address").port();
             listeners.insert(id, listener);
-            let place = tempfile::tempdir().expect("a directory");
-            sites.insert(id, Site { place, port, running: None, incarnation: 0, slow_ms: Arc::default() });
+            sites.insert(id, Site::new(port));
         }
         let mut cluster = Self {
             sites,
@@ -139,6 +146,42 @@ impl Cluster {
             port: site.port,
         };
         self.sites.iter().map(member).collect()
+    }
+
+    /// Another node starts, which is no member and knows of none.
+    pub(super) fn arrive(&mut self) -> BrokerId {
+        let id = BrokerId(self.sites.len() as i32 + 1);
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        self.sites.insert(id, Site::new(listener.local_addr().expect("an address").port()));
+        self.start_on(id, listener, None);
+        id
+    }
+
+    /// It asks that node, again and again, to be let in; until it is, as the leader says.
+    pub(super) fn let_in(&mut self, id: BrokerId, at: BrokerId, leader: BrokerId) {
+        let began = Instant::now();
+        let own = self.members().into_iter().find(|it| it.id == id).expect("a node");
+        loop {
+            self.sites[&at].running.as_ref().expect("it runs").engine.let_in(own.clone());
+            let quorum = self.until_described(leader, "it is described", |_| true);
+            if quorum.replicas.iter().any(|it| it.id == id) {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "{quorum:?}");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// A node wants other voters; what its engine says.
+    pub(super) fn change(&mut self, id: BrokerId, change: VoterChange) -> Result<(), VoterError> {
+        self.input(id, Input::ChangeVoters(change));
+        self.until("a change of voters is answered", |it| it.told[&id].changed.is_some());
+        self.told.get_mut(&id).expect("it runs").changed.take().expect("it is there")
+    }
+
+    /// The same, and it is not waited for.
+    pub(super) fn begin_change(&self, id: BrokerId, change: VoterChange) {
+        self.input(id, Input::ChangeVoters(change));
     }
 
     pub(super) fn ids(&self) -> Vec<BrokerId> {
@@ -175,6 +218,7 @@ impl Cluster {
             cluster_id: Some("c".to_owned()),
             founder: None,
             level: 0,
+            address: None,
             refused: None,
         });
         let (engine, ends) = Engine::raft();
@@ -333,6 +377,7 @@ impl Cluster {
                 told.filter = Filter::at(snapshot.position);
                 told.snapshot = Some(snapshot);
             }
+            Output::VotersChanged(result) => told.changed = Some(result),
             Output::Described(quorum) => told.described = Some(quorum),
             Output::Peers(peers) => {
                 told.silent_ms = peers.iter().map(|it| it.silent_ms).fold(told.silent_ms, u64::max);

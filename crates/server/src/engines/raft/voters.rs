@@ -1,0 +1,230 @@
+//! Who votes and who only listens: what may be changed, and one change at a time.
+//!
+//! A node that was let in gets all entries and decides nothing. It becomes a voter when somebody asks for that and it has what the leader has: before, a majority
+//! could need it that waits for it. Who is a voter no more goes on listening, as its broker needs the metadata.
+//!
+//! A change of voters is two entries: one with which both sets decide, and one with the new set alone. A leader that finds the first without the second, for
+//! whoever wrote it is gone, ends what was begun.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use klamm_model::BrokerId;
+use klamm_quorum::{VoterChange, VoterError};
+use openraft::{ChangeMembers, Membership};
+
+use super::{
+    Member,
+    types::{Address, broker, raft_id},
+};
+
+/// Whoever had everything so long ago has it now, but for what is on its way. Signs of life come far more often.
+pub(super) const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(2);
+
+type Members = Membership<u64, Address>;
+type Change = ChangeMembers<u64, Address>;
+
+/// What is under way, of which there is one at a time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum UnderWay {
+    /// What the node asked for, which is told what becomes of it.
+    Asked,
+    /// A node is let in, or the change of one before is ended.
+    Unasked,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Voters {
+    asked: Option<VoterChange>,
+    knocked: Option<Member>,
+    under_way: Option<UnderWay>,
+}
+
+impl Voters {
+    /// The node wants that. Gives it back if it wants something else already.
+    pub(super) fn ask(&mut self, change: VoterChange) -> Result<(), VoterError> {
+        if self.asked.is_some() || self.under_way == Some(UnderWay::Asked) {
+            return Err(VoterError::Busy);
+        }
+        self.asked = Some(change);
+        Ok(())
+    }
+
+    /// A node wants to be let in. It asks again and again, so the last is as good as any.
+    pub(super) fn knock(&mut self, member: Member) {
+        self.knocked = Some(member);
+    }
+
+    /// What to do now, on a node that leads or does not.
+    pub(super) fn next(
+        &mut self,
+        leads: bool,
+        members: &Members,
+        has_caught_up: impl Fn(BrokerId) -> bool,
+    ) -> Next {
+        if self.under_way.is_some() {
+            return Next::Nothing;
+        }
+        let knocked = self.knocked.take();
+        if let Some(change) = self.asked.take() {
+            if !leads {
+                return Next::Refuse(VoterError::Deposed);
+            }
+            return match decide(&change, members, has_caught_up) {
+                Ok(change) => self.begin(UnderWay::Asked, change),
+                Err(error) => Next::Refuse(error),
+            };
+        }
+        if !leads {
+            return Next::Nothing;
+        }
+        if let [_, .., last] = &members.get_joint_config()[..] {
+            return self.begin(UnderWay::Unasked, ChangeMembers::ReplaceAllVoters(last.clone()));
+        }
+        match knocked.filter(|it| members.get_node(&raft_id(it.id)).is_none()) {
+            Some(Member { id, directory, host, port }) => {
+                let node = (raft_id(id), Address { directory, host, port });
+                self.begin(UnderWay::Unasked, ChangeMembers::AddNodes([node].into()))
+            }
+            None => Next::Nothing,
+        }
+    }
+
+    fn begin(&mut self, what: UnderWay, change: Change) -> Next {
+        self.under_way = Some(what);
+        Next::Change(change)
+    }
+
+    pub(super) fn is_under_way(&self) -> bool {
+        self.under_way.is_some()
+    }
+
+    /// The change is committed, or nobody knows. Tells what it was.
+    pub(super) fn ended(&mut self) -> Option<UnderWay> {
+        self.under_way.take()
+    }
+}
+
+/// What a [`Voters`] wants.
+#[derive(PartialEq, Eq, Debug)]
+pub(super) enum Next {
+    Nothing,
+    /// The node is told so.
+    Refuse(VoterError),
+    /// To be written; [`Voters::ended`] is told of its end.
+    Change(Change),
+}
+
+fn decide(
+    change: &VoterChange,
+    members: &Members,
+    has_caught_up: impl Fn(BrokerId) -> bool,
+) -> Result<Change, VoterError> {
+    let voters: BTreeSet<BrokerId> = members.voter_ids().map(broker).collect();
+    let has_disk =
+        |id: BrokerId, directory| members.get_node(&raft_id(id)).is_some_and(|it| it.directory == directory);
+    match *change {
+        VoterChange::Add { id, .. } if voters.contains(&id) => Err(VoterError::IsVoter { id }),
+        VoterChange::Add { id, directory } if !has_disk(id, directory) => {
+            Err(VoterError::NotThere { id, directory })
+        }
+        VoterChange::Add { id, .. } if !has_caught_up(id) => Err(VoterError::Behind { id }),
+        VoterChange::Add { id, .. } => Ok(ChangeMembers::AddVoterIds([raft_id(id)].into())),
+        VoterChange::Remove { id, directory } if !voters.contains(&id) || !has_disk(id, directory) => {
+            Err(VoterError::NoVoter { id, directory })
+        }
+        VoterChange::Remove { .. } if voters.len() == 1 => Err(VoterError::Last),
+        VoterChange::Remove { id, .. } => Ok(ChangeMembers::RemoveVoters([raft_id(id)].into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn disk(id: i32) -> Uuid {
+        Uuid::from_u128(u128::from(id.unsigned_abs()))
+    }
+
+    fn member(id: i32) -> Member {
+        Member { id: BrokerId(id), directory: disk(id), host: "h".to_owned(), port: 1 }
+    }
+
+    /// These sets decide, and these nodes are known.
+    fn members(sets: &[&[u64]], nodes: &[i32]) -> Members {
+        let address = |id: i32| Address { directory: disk(id), host: "h".to_owned(), port: 1 };
+        let nodes: BTreeMap<u64, Address> =
+            nodes.iter().map(|id| (raft_id(BrokerId(*id)), address(*id))).collect();
+        Members::new(sets.iter().map(|set| set.iter().copied().collect()).collect(), nodes)
+    }
+
+    fn add(id: i32) -> VoterChange {
+        VoterChange::Add { id: BrokerId(id), directory: disk(id) }
+    }
+
+    fn remove(id: i32) -> VoterChange {
+        VoterChange::Remove { id: BrokerId(id), directory: disk(id) }
+    }
+
+    #[test]
+    fn a_change_is_refused_where_it_cannot_be_or_would_do_harm() {
+        let three = members(&[&[1, 2, 3]], &[1, 2, 3, 4, 5]);
+        let decide =
+            |change: VoterChange, members: &Members| decide(&change, members, |id| id != BrokerId(5));
+        assert_eq!(decide(add(4), &three), Ok(ChangeMembers::AddVoterIds([4].into())));
+        assert_eq!(decide(add(3), &three), Err(VoterError::IsVoter { id: BrokerId(3) }));
+        assert_eq!(decide(add(5), &three), Err(VoterError::Behind { id: BrokerId(5) }));
+        let not_there = |id, disk| VoterError::NotThere { id: BrokerId(id), directory: disk };
+        assert_eq!(decide(add(6), &three), Err(not_there(6, disk(6))));
+        let other_disk = VoterChange::Add { id: BrokerId(4), directory: disk(9) };
+        assert_eq!(decide(other_disk, &three), Err(not_there(4, disk(9))));
+
+        assert_eq!(decide(remove(3), &three), Ok(ChangeMembers::RemoveVoters([3].into())));
+        let no_voter = |id, disk| VoterError::NoVoter { id: BrokerId(id), directory: disk };
+        assert_eq!(decide(remove(4), &three), Err(no_voter(4, disk(4))));
+        let other_disk = VoterChange::Remove { id: BrokerId(3), directory: disk(9) };
+        assert_eq!(decide(other_disk, &three), Err(no_voter(3, disk(9))));
+        assert_eq!(decide(remove(1), &members(&[&[1]], &[1])), Err(VoterError::Last));
+    }
+
+    #[test]
+    fn one_change_goes_on_at_a_time_and_only_on_whoever_leads() {
+        let three = members(&[&[1, 2, 3]], &[1, 2, 3, 4]);
+        let mut voters = Voters::default();
+        assert_eq!(voters.next(true, &three, |_| true), Next::Nothing);
+        assert_eq!(voters.ask(add(4)), Ok(()));
+        assert_eq!(voters.ask(add(5)), Err(VoterError::Busy));
+        assert_eq!(voters.next(false, &three, |_| true), Next::Refuse(VoterError::Deposed));
+        assert_eq!(voters.ask(add(4)), Ok(()));
+        assert_eq!(voters.next(true, &three, |_| true), Next::Change(ChangeMembers::AddVoterIds([4].into())));
+        assert_eq!(voters.ask(remove(1)), Err(VoterError::Busy));
+        voters.knock(member(5));
+        assert_eq!(voters.next(true, &three, |_| true), Next::Nothing);
+        assert_eq!(voters.ended(), Some(UnderWay::Asked));
+        assert!(matches!(voters.next(true, &three, |_| true), Next::Change(ChangeMembers::AddNodes(_))));
+        assert_eq!(voters.ask(remove(1)), Ok(()), "it waits");
+        assert_eq!(voters.next(true, &three, |_| true), Next::Nothing);
+        assert_eq!(voters.ended(), Some(UnderWay::Unasked));
+        assert_eq!(
+            voters.next(true, &three, |_| true),
+            Next::Change(ChangeMembers::RemoveVoters([1].into()))
+        );
+    }
+
+    #[test]
+    fn a_change_that_was_begun_by_a_leader_that_is_gone_is_ended() {
+        let between = members(&[&[1, 2, 3], &[2, 3, 4]], &[1, 2, 3, 4]);
+        let mut voters = Voters::default();
+        assert_eq!(voters.next(false, &between, |_| true), Next::Nothing);
+        let ended = Next::Change(ChangeMembers::ReplaceAllVoters([2, 3, 4].into()));
+        assert_eq!(voters.next(true, &between, |_| true), ended);
+        voters.ended();
+        voters.knock(member(4));
+        let after = members(&[&[2, 3, 4]], &[1, 2, 3, 4]);
+        assert_eq!(voters.next(true, &after, |_| true), Next::Nothing, "it is in");
+    }
+}
