@@ -201,6 +201,8 @@ impl Node {
         asked.sort_unstable_by_key(|(key, _)| *key);
         let line = self.followers.lines.get_mut(&leader).expect("it was just there");
         line.asked.extend(asked.iter().map(|(key, _)| *key));
+        // What is asked for again is not to be forgotten: of a partition that is named both ways a leader keeps nothing, and it would never be told of it.
+        line.unasked.retain(|key| asked.binary_search_by_key(key, |(key, _)| *key).is_err());
         let unasked = std::mem::take(&mut line.unasked);
         if asked.is_empty() && unasked.is_empty() && (line.asked.is_empty() || line.under_way > 0) {
             return;

@@ -596,3 +596,23 @@ fn another_leader_is_asked_at_once_and_the_old_one_is_told_to_forget() {
         "#]],
     );
 }
+
+/// Of a partition that is named both ways the leader keeps nothing.
+#[test]
+fn a_leader_that_is_asked_again_before_it_could_be_told_to_forget_is_not_told_to() {
+    check(
+        "follow t 1
+         leader t-0 3
+         leader t-0 2
+         tell 1",
+        &expect![[r#"
+            follow t 1
+              fetch 1: 0/0 t-0@0
+            leader t-0 3
+              fetch 2: 0/0 t-0@0
+            leader t-0 2
+            tell 1
+              fetch 3: 1/1 t-0@0
+        "#]],
+    );
+}
