@@ -104,14 +104,8 @@ impl Orders {
     /// An order is given.
     pub fn given(&mut self, subject: &Subject, image: &Image) {
         let known = || {
-            let partition = subject.partition(image);
-            // The controller may have begun a move, which can be called off.
-            let is_old = |it: &Partition, id: &BrokerId| !it.adding.contains(id);
-            let old =
-                |it: &Partition| it.replicas.iter().copied().filter(|id| is_old(it, id)).collect::<Vec<_>>();
-            let was = partition.map(|it| replicas(&old(it))).into_iter().collect();
-            let may_grow = partition.is_some_and(|it| it.wanted_replicas.is_some());
-            Known { is: subject.of(image), was, may_grow, ..Known::default() }
+            let may_grow = subject.partition(image).is_some_and(|it| it.wanted_replicas.is_some());
+            Known { is: subject.of(image), may_grow, ..Known::default() }
         };
         let known = self.known.entry(subject.clone()).or_insert_with(known);
         known.ordered(subject.present(image));

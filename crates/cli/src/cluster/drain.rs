@@ -54,7 +54,7 @@ pub(super) async fn drain(args: &ClusterDrainArgs) -> Result<()> {
 async fn carry_out(
     admin: &Admin,
     args: &ClusterDrainArgs,
-    plan: Vec<(PartitionName, Option<Vec<BrokerId>>)>,
+    plan: Goals,
     outcomes: &mut Outcomes,
 ) -> Result<()> {
     let mut goals = BTreeMap::new();

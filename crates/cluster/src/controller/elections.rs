@@ -124,24 +124,23 @@ impl<'a> Elections<'a> {
             offline: before.offline.iter().copied().chain([id]).collect(),
             ..before.clone()
         };
-        self.changed(at, topic, before, after, &Gone { out: only, lost: Some(id), is_forgotten: false })
+        self.changed(at, topic, before, after, &Gone { out: only, lost: Some(id), is_forgotten: false }).1
     }
 
     /// What gives leaders to partitions that have none and could.
     pub(super) fn elect(&self) -> Vec<Record> {
-        self.elect_in(self.image.topics().map(|it| &**it))
+        self.elect_in(self.topics())
     }
 
     /// The same, as if this broker took part already.
     pub(super) fn elect_with(&self, joining: BrokerId) -> Vec<Record> {
         let takes_part = |id| id == joining || is_active(self.image, id);
-        self.elect_among(self.image.topics().map(|it| &**it), takes_part)
+        self.elect_among(self.topics(), takes_part)
     }
 
     /// Who is eligible where `min.insync.replicas` has become another: where enough are in sync now, records are committed without the others.
     pub(super) fn settle(&self, topics: impl Iterator<Item = &'a Topic>) -> Vec<Record> {
-        let partitions = topics.flat_map(|topic| places(topic).map(move |(at, it)| (topic, at, it)));
-        let uneven = partitions.filter(|(_, _, it)| !it.elr.is_empty() || !it.last_known_elr.is_empty());
+        let uneven = places(topics).filter(|(_, _, it)| !it.elr.is_empty() || !it.last_known_elr.is_empty());
         let records = uneven.filter_map(|(topic, at, before)| {
             let led = Led { partition: before.clone(), is_unclean: false };
             self.settled(at, topic, before, led, &Gone::default()).1
@@ -156,7 +155,7 @@ impl<'a> Elections<'a> {
 
     /// What has the preferred replica of each partition lead, where another one does and it could.
     pub(super) fn preferred_everywhere(&self) -> impl Iterator<Item = Record> + use<'_, 'a> {
-        let all = self.image.topics().flat_map(|topic| places(topic).map(move |(at, it)| (topic, at, it)));
+        let all = places(self.topics());
         all.filter_map(|(topic, at, it)| self.prefer(at, topic, it))
     }
 
@@ -174,8 +173,7 @@ impl<'a> Elections<'a> {
         topics: impl Iterator<Item = &'a Topic>,
         takes_part: impl Fn(BrokerId) -> bool,
     ) -> Vec<Record> {
-        let partitions = topics.flat_map(|topic| places(topic).map(move |(at, it)| (topic, at, it)));
-        let leaderless = partitions.filter(|(_, _, partition)| partition.leader.is_none());
+        let leaderless = places(topics).filter(|(_, _, partition)| partition.leader.is_none());
         leaderless
             .filter_map(|(topic, at, it)| self.elect_partition(at, topic, it, false, &takes_part))
             .collect()
@@ -203,17 +201,18 @@ impl<'a> Elections<'a> {
         before: &Partition,
         after: Partition,
     ) -> (Partition, Option<Record>) {
-        let led = led(after, self.may_lack(topic), |id| is_active(self.image, id));
-        self.settled(at, topic, before, led, &Gone::default())
+        self.changed(at, topic, before, after, &Gone::default())
+    }
+
+    fn topics(&self) -> impl Iterator<Item = &'a Topic> + use<'a> {
+        self.image.topics().map(|it| &**it)
     }
 
     fn change_all(&self, change: impl Fn(&Topic, &Partition) -> Option<(Partition, Gone)>) -> Vec<Record> {
         let mut records = Vec::new();
-        for topic in self.image.topics() {
-            for (at, before) in places(topic) {
-                let Some((after, gone)) = change(topic, before) else { continue };
-                records.extend(self.changed(at, topic, before, after, &gone));
-            }
+        for (topic, at, before) in places(self.topics()) {
+            let Some((after, gone)) = change(topic, before) else { continue };
+            records.extend(self.changed(at, topic, before, after, &gone).1);
         }
         records
     }
@@ -225,10 +224,10 @@ impl<'a> Elections<'a> {
         before: &Partition,
         after: Partition,
         gone: &Gone,
-    ) -> Option<Record> {
+    ) -> (Partition, Option<Record>) {
         let takes_part = |id| !gone.out.contains(&id) && is_active(self.image, id);
         let led = led(after, self.may_lack(topic), takes_part);
-        self.settled(at, topic, before, led, gone).1
+        self.settled(at, topic, before, led, gone)
     }
 
     /// What a partition is with its leader, and what makes it so.
@@ -350,9 +349,13 @@ pub(super) fn is_active(image: &Image, id: BrokerId) -> bool {
     image.broker(id).is_some_and(|it| it.is_active())
 }
 
-fn places(topic: &Topic) -> impl Iterator<Item = (TopicPartition, &Partition)> {
-    let at = |index| TopicPartition { topic: topic.id, partition: klamm_model::PartitionIndex(index) };
-    (0..).map(at).zip(topic.partitions.iter().map(|it| &**it))
+fn places<'a>(
+    topics: impl Iterator<Item = &'a Topic>,
+) -> impl Iterator<Item = (&'a Topic, TopicPartition, &'a Partition)> {
+    topics.flat_map(|topic| {
+        let at = |index| TopicPartition { topic: topic.id, partition: klamm_model::PartitionIndex(index) };
+        (0..).map(at).zip(&topic.partitions).map(move |(at, it)| (topic, at, &**it))
+    })
 }
 
 /// What makes one state of a partition out of another.
