@@ -157,7 +157,12 @@ fn a_change_whose_leader_dies_is_there_or_is_not_and_the_next_one_can_be_made() 
         cluster.work(next, &others, 1);
         cluster.start(leader);
         make_sure(&mut cluster, change);
-        let next = cluster.leader();
+        // A leader that is removed says so before it leaves the lead.
+        let voters = match change {
+            VoterChange::Remove { id, .. } => cluster.others(&[id]),
+            VoterChange::Add { .. } => cluster.ids(),
+        };
+        let next = cluster.leader_of(&voters);
         cluster.work(next, &all, 2);
     }
 }
