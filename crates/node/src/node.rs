@@ -388,6 +388,10 @@ impl Node {
             self.fail_deletes(key, ErrorCode::NotLeaderOrFollower, out);
             self.wake_fetches(key, true);
         }
+        if progress.followers_gone {
+            // One that is made a replica again before it hears of any of it would wait, and the leader would not know how far it is.
+            self.wake_feeds(key, true);
+        }
         if progress.log_failed {
             tracing::error!(topic = %self.topic_of(key), partition = %key.partition, "the log failed; the partition is offline here");
             self.fail_waits(key, None, ErrorCode::KafkaStorageError, out);

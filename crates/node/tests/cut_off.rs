@@ -7,7 +7,7 @@ use klamm_model::{
     BrokerId, ControllerEpoch, ErrorCode, LeaderEpoch, PartitionEpoch, PartitionIndex, TopicId,
     TopicPartition,
 };
-use klamm_node::{Event, Listener, PeerFailure};
+use klamm_node::{Event, Listener, PeerFailure, Reply};
 use klamm_wire::{
     AllocateProducerIdsResponse, BrokerHeartbeatResponse, FetchRequest, InitProducerIdRequest,
     ProduceRequest, Records, Request, Response,
@@ -98,6 +98,20 @@ impl Cluster {
         asked
     }
 
+    /// A consumer's fetch from there on.
+    fn read(&mut self, offset: i64) -> ErrorCode {
+        let partition =
+            FetchPartition { fetch_offset: offset, partition_max_bytes: 1 << 20, ..Default::default() };
+        let topic = FetchTopic { topic_id: self.topic, partitions: vec![partition], ..Default::default() };
+        let request = FetchRequest { max_bytes: 1 << 20, topics: vec![topic], ..Default::default() };
+        let asked = self.world.send(Request::Fetch(request), 13);
+        let response = match self.world.answer(asked) {
+            Some(Reply::Ready(Response::Fetch(response)) | Reply::Fetch { response, .. }) => response,
+            other => panic!("{other:?}"),
+        };
+        ErrorCode::told(response.responses[0].partitions[0].error_code)
+    }
+
     fn told(&mut self, asked: u64) -> Option<ErrorCode> {
         let is_there = self.world.replies.iter().any(|(to, _)| *to == asked);
         is_there.then(|| self.world.produced(asked).0)
@@ -166,6 +180,22 @@ fn a_leader_that_commits_again_sends_nobody_away_though_no_controller_is_there()
         it.follower_has(end);
         assert_eq!(it.told(waits), TAKEN, "the majority of the controllers is lost, and no more");
     }
+}
+
+/// Where a reader is who was told by another leader that so much is committed.
+#[test]
+fn who_reads_beyond_its_end_is_sent_to_another_leader() {
+    let mut it = Cluster::new();
+    it.produce(-1, false);
+    it.follower_has(1);
+    assert_eq!(it.read(2), ErrorCode::OffsetOutOfRange, "it was heard just now");
+    it.wait_ms(1_000);
+    assert_eq!(it.read(2), ErrorCode::NotLeaderOrFollower);
+    assert_eq!(it.read(0), ErrorCode::None, "what it has it has");
+    it.is_heard();
+    it.wait_ms(200);
+    it.is_heard();
+    assert_eq!(it.read(2), ErrorCode::OffsetOutOfRange);
 }
 
 /// A backlog: everybody waits for longer than a session, and for what others waited for before.

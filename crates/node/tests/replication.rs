@@ -108,6 +108,7 @@ impl Script {
                 self.world.send(Request::DeleteRecords(request), 2);
                 self.world.all_disk();
             }
+            ["replicas", partition, ref brokers @ ..] => self.move_to(self.key(partition), brokers),
             ["disk"] => _ = self.world.disk(|_| true, &Ok(Done::Nothing)),
             ["full"] => {
                 let is_write = |action: &DiskAction| matches!(action, DiskAction::Write { .. });
@@ -136,6 +137,16 @@ impl Script {
         }
     }
 
+    /// These have the partition from now on, and who leads it goes on.
+    fn move_to(&mut self, partition: TopicPartition, brokers: &[&str]) {
+        let before = self.world.node.image().partition(partition).expect("it is there");
+        let replicas: Vec<_> = brokers.iter().map(|it| BrokerId(number(it))).collect();
+        let isr = before.isr.iter().copied().filter(|it| replicas.contains(it)).collect();
+        let next = PartitionEpoch(before.partition_epoch.0 + 1);
+        let nothing = PartitionChange::nothing(partition, next);
+        self.decide(PartitionChange { replicas: Some(replicas), isr: Some(isr), ..nothing });
+    }
+
     /// Both brokers have the partition from now on, and this one leads it.
     fn change(&mut self, partition: TopicPartition, leader: BrokerId) {
         let before = self.world.node.image().partition(partition).expect("it is there");
@@ -147,6 +158,10 @@ impl Script {
             replicas: Some(vec![BrokerId(1), BrokerId(2), BrokerId(3)]),
             ..PartitionChange::nothing(partition, PartitionEpoch(before.partition_epoch.0 + 1))
         };
+        self.decide(change);
+    }
+
+    fn decide(&mut self, change: PartitionChange) {
         // Each by a controller of its own: a new proposer begins to count again.
         self.epoch += 1;
         let (epoch, controller) = (ControllerEpoch(self.epoch), BrokerId(9));
@@ -613,6 +628,33 @@ fn a_leader_that_is_asked_again_before_it_could_be_told_to_forget_is_not_told_to
             leader t-0 2
             tell 1
               fetch 3: 1/1 t-0@0
+        "#]],
+    );
+}
+
+/// The follower waits, and does not hear that it was gone. Then it is to say again how far it is: what the leader knew of it is forgotten.
+#[test]
+fn a_follower_that_is_taken_away_and_back_is_asked_where_it_is() {
+    check(
+        "lead t 1
+         ask 0/0 t-0@0
+         ask 1/1 wait=500
+         replicas t-0 1 3
+         replicas t-0 1 2 3
+         ask 1/2 t-0@0 wait=500
+         replicas t-0 1 2
+         replicas t-0 1 2 3",
+        &expect![[r#"
+            lead t 1
+            ask 0/0 t-0@0
+              #1 session 1 | t-0 hw 0
+            ask 1/1 wait=500
+            replicas t-0 1 3
+              #2 session 1 | t-0 ReplicaNotAvailable
+            replicas t-0 1 2 3
+            ask 1/2 t-0@0 wait=500
+            replicas t-0 1 2
+            replicas t-0 1 2 3
         "#]],
     );
 }

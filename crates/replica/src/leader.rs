@@ -63,8 +63,8 @@ impl Leader {
         leader
     }
 
-    /// The partition's replicas are these now. What is known of those that stay is kept.
-    pub(crate) fn adopt_replicas(&mut self, me: BrokerId, now: Tick, replicas: &[BrokerId]) {
+    /// The partition's replicas are these now. What is known of those that stay is kept. Whether anybody went.
+    pub(crate) fn adopt_replicas(&mut self, me: BrokerId, now: Tick, replicas: &[BrokerId]) -> bool {
         self.replica_count = replicas.len();
         let mut known = std::mem::take(&mut self.followers);
         for &id in replicas.iter().filter(|&&id| id != me) {
@@ -74,6 +74,7 @@ impl Leader {
             };
             self.followers.push(follower);
         }
+        !known.is_empty()
     }
 
     /// A set was committed under a partition epoch that is newer, or the first. Whatever was proposed under the one before can

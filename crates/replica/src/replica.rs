@@ -60,6 +60,8 @@ pub struct Progress {
     /// It led and does not any more: what waits for an offset above the high watermark must be failed, for another leader may
     /// commit other records there.
     pub resigned: bool,
+    /// Replicas were taken away, and what was known of them is forgotten: whoever waits here for records must be told to ask again.
+    pub followers_gone: bool,
     /// The log failed for good, now. Nothing can be appended any more, and what was not synced counts as lost.
     pub log_failed: bool,
     /// The log's files are gone, as [`Replica::delete`] asked.
@@ -135,12 +137,12 @@ impl Replica {
         if state.leader_epoch != leader.epoch || state.partition_epoch < leader.partition_epoch {
             return Progress::default();
         }
-        leader.adopt_replicas(me, now, &state.replicas);
+        let followers_gone = leader.adopt_replicas(me, now, &state.replicas);
         if leader.partition_epoch < state.partition_epoch {
             leader.adopt_isr(now, state.partition_epoch, &state.isr);
         }
         leader.adopt_eligible(state.others_eligible);
-        self.progress_of_high_watermark()
+        Progress { followers_gone, ..self.progress_of_high_watermark() }
     }
 
     /// A disk operation of this partition has ended.

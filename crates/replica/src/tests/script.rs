@@ -378,6 +378,9 @@ fn told(progress: &Progress) -> String {
     if progress.resigned {
         parts.push("resigned".to_string());
     }
+    if progress.followers_gone {
+        parts.push("followers gone".to_string());
+    }
     if progress.log_failed {
         parts.push("log failed".to_string());
     }

@@ -79,8 +79,12 @@ impl Commits {
 
 impl Machine {
     /// Has these offsets committed; what comes of it is told by [`Effect::Committed`].
-    pub fn commit(&mut self, now: Tick, id: CommitId, offsets: Offsets, out: &mut Vec<Effect>) {
+    pub fn commit(&mut self, now: Tick, id: CommitId, mut offsets: Offsets, out: &mut Vec<Effect>) {
         let is_lost = self.untold_losses().any(|name| offsets.contains_key(name));
+        // Without an epoch, whoever goes on from there believes any leader that was there before, and that its log has no such offset.
+        for (name, place) in &mut offsets {
+            place.leader_epoch = place.leader_epoch.or_else(|| self.epoch_up_to(name, place.offset));
+        }
         self.commit_unless(is_lost, now, id, offsets, out);
     }
 

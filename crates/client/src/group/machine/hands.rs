@@ -81,6 +81,14 @@ impl Machine {
         self.places(|hand| Some(hand.done))
     }
 
+    /// The epoch of the record before this offset, if the application is there or was handed that record last.
+    pub(super) fn epoch_up_to(&self, name: &PartitionName, offset: Offset) -> Option<LeaderEpoch> {
+        let hands = self.hands.values().filter(|hand| hand.name == *name);
+        let in_hands = hands.flat_map(|hand| hand.handed.into_iter().chain([hand.done]));
+        let mut all = in_hands.chain(self.reader.handed_to(name)).chain(self.leaving_place(name));
+        all.find_map(|(at, epoch)| epoch.filter(|_| at == offset))
+    }
+
     fn places(&self, of_hand: impl Fn(&Hand) -> Option<Place>) -> BTreeMap<PartitionName, CommittedOffset> {
         let places = self.owned.iter().filter_map(|name| {
             let (offset, leader_epoch) = match self.leaving_place(name) {

@@ -73,7 +73,7 @@ pub(crate) fn handle(
             return;
         }
     };
-    let plan = Plan::new(&mut fetch, node);
+    let plan = Plan::new(now.tick, &mut fetch, node);
     let parked_partitions = node.parked_partitions + fetch.wanted.partitions.len();
     let may_park = parked_partitions <= node.config.fetch_parked_partitions_max;
     if wait_ms == 0 || !may_park || fetch.wanted.partitions.is_empty() || plan.is_enough(&fetch) {
@@ -92,7 +92,7 @@ pub(crate) fn handle(
 /// Tries a parked fetch again; `last` answers it with whatever there is.
 pub(crate) fn retry(node: &mut Node, now: Now, id: WaiterId, last: bool, out: &mut Vec<Effect>) {
     let Some((deadline, mut parked)) = node.fetch_waiters.take(id) else { return };
-    let plan = Plan::new(&mut parked.fetch, node);
+    let plan = Plan::new(now.tick, &mut parked.fetch, node);
     if last || plan.is_enough(&parked.fetch) {
         parked.unregister(node, id);
         let FetchWaiter { to, fetch } = parked;

@@ -1,7 +1,7 @@
 //! The answer to a fetch, as far as it goes now.
 
 use klamm_log::{AbortedLookup, ReadPlan};
-use klamm_model::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, TopicId, TopicPartition};
+use klamm_model::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, Tick, TopicId, TopicPartition};
 use klamm_replica::{FetchAnswer, Isolation};
 use klamm_wire::{
     FetchResponse, Records, Response,
@@ -12,7 +12,7 @@ use super::{
     Fetch, Session,
     wanted::{Told, WantedPartition},
 };
-use crate::{Effect, Now, Reply, ReplyTo, errors::ToCode, node::Node};
+use crate::{Effect, Now, Reply, ReplyTo, errors::ToCode, hosted::Hosted, node::Node};
 
 /// The answer as far as it goes now, and whether it is good enough to be sent.
 pub(super) struct Plan {
@@ -27,10 +27,12 @@ pub(super) struct Plan {
     answered: Vec<usize>,
     /// Behind the last partition that has records.
     next_first: Option<usize>,
+    /// Others may lead by now what this broker leads.
+    is_cut_off: bool,
 }
 
 impl Plan {
-    pub(super) fn new(fetch: &mut Fetch, node: &Node) -> Self {
+    pub(super) fn new(now: Tick, fetch: &mut Fetch, node: &Node) -> Self {
         let topic_count = match fetch.session {
             Session::None | Session::New => fetch.wanted.topics.len(),
             Session::Kept(_) => 0,
@@ -43,6 +45,7 @@ impl Plan {
             urgent: false,
             answered: Vec::new(),
             next_first: None,
+            is_cut_off: node.is_cut_off(now),
         };
         let mut open_topic = None;
         for place in fetch.wanted.order() {
@@ -78,7 +81,14 @@ impl Plan {
         let key = fetch.key(node, asked);
         let answer = key
             .ok_or(ErrorCode::UnknownTopicOrPartition)
-            .and_then(|key| fetch.read(node, key, asked, bytes_max).map(|answer| (key, answer)));
+            .and_then(|key| fetch.read(node, key, asked, bytes_max).map(|answer| (key, answer)))
+            .map_err(|code| {
+                if self.is_only_behind(node, key, asked, code) {
+                    ErrorCode::NotLeaderOrFollower
+                } else {
+                    code
+                }
+            });
         Some(match answer {
             Ok((_, FetchAnswer::Diverging { epoch, end })) => {
                 self.urgent = true;
@@ -129,6 +139,19 @@ impl Plan {
                 }
             }
         })
+    }
+
+    /// Whether the reader may be where a successor's log is and this one has not come to. Told that there is nothing, it would begin anew elsewhere.
+    fn is_only_behind(
+        &self,
+        node: &Node,
+        key: Option<TopicPartition>,
+        asked: &WantedPartition,
+        code: ErrorCode,
+    ) -> bool {
+        let hosted = key.and_then(|key| node.hosted.get(&key)).filter(|it| it.replica_count > 1);
+        let is_beyond = |hosted: &Hosted| hosted.replica.log().end().raw() < asked.offset;
+        self.is_cut_off && code == ErrorCode::OffsetOutOfRange && hosted.is_some_and(is_beyond)
     }
 
     pub(super) fn is_enough(&self, fetch: &Fetch) -> bool {

@@ -214,7 +214,7 @@ fn who_holds_no_replica_is_not_served() {
             elect 1 1 1,2
             append 1 1 -> 0..1
             disk 1 -> written
-            replicas 1,2
+            replicas 1,2 -> 1: followers gone
             fetch 3 -> refused: broker 3 holds no replica of the partition
             fetch 2 -> asks from 0 after no epoch: 0..1, high watermark 0
         "#]],

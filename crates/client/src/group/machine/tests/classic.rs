@@ -818,6 +818,18 @@ fn what_the_application_has_in_hand_is_not_done() {
 }
 
 #[test]
+fn an_offset_that_was_handed_out_is_committed_with_its_epoch() {
+    let committed = |offset: u64| {
+        let mut world = World::new(eager());
+        world.run(&settled("range"));
+        world.run(&format!("6 fetched #0 t-0 7+3\n 7 take\n 8 commit 1 t-0:{offset}"));
+        world.log.lines().last().expect("it commits").trim().to_owned()
+    };
+    assert_eq!(committed(10), "#4 at 1: commit in 1: t-0@10 after epoch 3");
+    assert_eq!(committed(8), "#4 at 1: commit in 1: t-0@8", "which record is before it is not known");
+}
+
+#[test]
 fn what_another_stream_has_in_hand_is_not_done_when_its_partition_is_given_up() {
     // The second stream hears of it while the first is at record 8, or after that one has asked for more.
     let commits = |between: &str| {
