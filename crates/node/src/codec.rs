@@ -758,4 +758,14 @@ mod tests {
         let asked = create_request(&CreateTopics { topics: vec![topic.clone()], validate_only: false });
         assert_eq!(asked.topics.iter().map(new_topic).collect::<Vec<_>>(), [topic]);
     }
+
+    /// Java's admin client shows the message that stands beside the outermost code.
+    #[test]
+    fn a_reassignment_that_finds_no_controller_says_so_where_it_is_read() {
+        let shape = Shape::of(&Request::AlterPartitionReassignments(Default::default()), 1);
+        let Response::AlterPartitionReassignments(it) = shape.failed(ErrorCode::NotController) else {
+            panic!("another answer")
+        };
+        assert!(it.error_message.is_some_and(|it| it.starts_with("no node is the controller now")));
+    }
 }

@@ -89,12 +89,34 @@ pub struct Checker {
     pub orders: Orders,
     passed_over: BTreeSet<(Place, bool, i64, i64, usize)>,
     read_committed: BTreeSet<(Place, i64)>,
-    read: BTreeMap<Place, BTreeMap<i64, Seen>>,
+    read: BTreeMap<Place, BTreeMap<ReadAt, Seen>>,
     topics: BTreeSet<String>,
     sessions: BTreeMap<i64, usize>,
+    /// Records that were acknowledged and are lost, where that may be.
+    pub lost: u64,
+    /// Topics that may lose what was acknowledged, see [`crate::client::TopicPlan::is_loose`].
+    loose: BTreeSet<Arc<str>>,
 }
 
+/// An offset, and where another record may come to it, its epoch: in that there is one truth only.
+type ReadAt = (i64, Option<i32>);
+
 impl Checker {
+    /// Of a run in which these topics may lose what was acknowledged.
+    pub fn of(loose: impl Iterator<Item = Arc<str>>) -> Self {
+        let loose: BTreeSet<_> = loose.collect();
+        Self {
+            replicas: Replicas::of(loose.clone()),
+            outcomes: Outcomes::of(loose.clone()),
+            loose,
+            ..Self::default()
+        }
+    }
+
+    fn is_loose(&self, place: &Place) -> bool {
+        self.loose.contains(&place.topic)
+    }
+
     /// Findings from here on are of this moment.
     pub fn set_now(&mut self, timeline: &Timeline) {
         self.findings.set_now(timeline.now());
@@ -119,7 +141,7 @@ impl Checker {
     pub fn sequence_refused(&mut self, place: &Place, client: usize, sequence: i32, by: BrokerId) {
         let image = self.replicas.newest_image();
         let state = self.partition(place).and_then(|it| image.topic(it.topic)?.partition(it.partition));
-        if state.is_none_or(|state| state.leader != Some(by)) {
+        if self.is_loose(place) || state.is_none_or(|state| state.leader != Some(by)) {
             return;
         }
         let what = format!(
@@ -143,16 +165,23 @@ impl Checker {
         self.findings.broken("I24", format!("client {client}: {what}"));
     }
 
-    /// A consumer's position, up to which it has read, is said not to exist.
-    pub fn position_refused(&mut self, client: usize, why: &str) {
+    /// A consumer's position, up to which it has read, is said not to exist. Tells whether that may be.
+    pub fn position_refused(&mut self, place: &Place, client: usize, why: &str) -> bool {
+        if self.is_loose(place) {
+            return true;
+        }
         self.findings
             .broken("I1", format!("client {client} was given this, and no fault takes what it read: {why}"));
+        false
     }
 
     /// A consumer saw the high watermark go back. A new leader with too few replicas in sync may never learn how far its predecessor's was; what it knows
     /// to be committed it gives to those who are behind that.
     pub fn high_watermark_went_back(&mut self, place: &Place, client: usize, seen: i64, now: i64) {
         let partition = self.partition(place);
+        if self.is_loose(place) {
+            return;
+        }
         if partition.is_none_or(|it| self.replicas.lacked_replicas_lately(it, self.findings.now)) {
             return;
         }
@@ -209,7 +238,8 @@ impl Checker {
             self.read.insert(place.clone(), BTreeMap::new());
         }
         let of_place = self.read.get_mut(place).expect("there by now");
-        let first = *of_place.entry(offset).or_insert(seen);
+        let at = (offset, self.loose.contains(&place.topic).then_some(epoch));
+        let first = *of_place.entry(at).or_insert(seen);
         if first != seen {
             let what = format!(
                 "client {client}: {place:?}: offset {offset} was read as {first:?} and now as {seen:?}"
@@ -247,6 +277,7 @@ impl Checker {
         let named = records.iter().map(|(place, (key, records))| (place.clone(), (*key, records.as_slice())));
         let named = named.collect();
         self.outcomes.conclude(&named, &mut self.findings);
+        self.lost = self.outcomes.lost(&named);
         self.transfers.conclude(&named, &commits, &mut self.findings);
         self.groups.conclude(&named, &mut self.findings);
         self.renewals.conclude(&renewed, &self.replicas, &mut self.findings);
@@ -293,11 +324,15 @@ impl Checker {
         &mut self,
         logs: &BTreeMap<Place, (TopicPartition, &[FinalRecord])>,
     ) {
+        let is_loose = |place: &Place| self.loose.contains(&place.topic);
         let fate_of = |place: &Place, offset: i64| {
             let (_, records) = logs.get(place)?;
             records.get(usize::try_from(offset).ok()?).map(|record| record.fate)
         };
         for (place, is_committed, from, to, client) in &self.passed_over {
+            if is_loose(place) {
+                continue;
+            }
             let is_left_out = |fate| fate == Fate::Mark || (*is_committed && fate == Fate::Aborted);
             if let Some(offset) =
                 (*from..*to).find(|offset| !fate_of(place, *offset).is_some_and(is_left_out))
@@ -307,7 +342,7 @@ impl Checker {
                 self.findings.broken("I11", what);
             }
         }
-        for (place, offset) in &self.read_committed {
+        for (place, offset) in self.read_committed.iter().filter(|(place, _)| !is_loose(place)) {
             let fate = fate_of(place, *offset);
             if fate != Some(Fate::Counts) {
                 let what = format!("offset {offset} of {place:?} was read as committed, and is {fate:?}");
@@ -317,9 +352,9 @@ impl Checker {
     }
 
     fn what_was_read_is_still_there(&mut self, logs: &BTreeMap<Place, (TopicPartition, &[FinalRecord])>) {
-        for (place, records) in &self.read {
+        for (place, records) in self.read.iter().filter(|(place, _)| !self.loose.contains(&place.topic)) {
             let log = logs.get(place).map_or(&[][..], |(_, records)| records);
-            for (offset, seen) in records {
+            for ((offset, _), seen) in records {
                 let found = usize::try_from(*offset).ok().and_then(|at| log.get(at));
                 if found.is_none_or(|record| (record.value, record.epoch) != (seen.value, seen.epoch)) {
                     let what =

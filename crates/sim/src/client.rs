@@ -23,6 +23,7 @@ pub mod renewer;
 pub mod teller;
 
 pub use admin::Admin;
+pub(crate) use admin::UNCLEAN;
 pub use consumer::Consumer;
 pub use member::{GroupPlan, Member};
 pub use producer::Producer;
@@ -70,6 +71,8 @@ pub struct TopicPlan {
     pub min_isr: u32,
     /// Nobody waits for the disk: `flush.messages` is large.
     pub is_relaxed: bool,
+    /// Who lacks records may lead where nobody else can: `unclean.leader.election.enable`. What is acknowledged may be lost.
+    pub is_loose: bool,
     /// When it is created.
     pub created_at: u64,
 }

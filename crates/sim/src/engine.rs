@@ -105,6 +105,8 @@ pub struct Engine {
     unrest: Option<u64>,
     lasts_until: u64,
     is_ended: bool,
+    /// Until then there is no majority: nothing is committed, and nobody leads once that is noticed.
+    lost_until: u64,
 }
 
 /// A node's place at the engine.
@@ -136,6 +138,7 @@ impl Engine {
             unrest: None,
             lasts_until: 0,
             is_ended: false,
+            lost_until: 0,
         }
     }
 
@@ -159,6 +162,20 @@ impl Engine {
     pub fn end_leadership(&mut self) {
         self.lasts_until = 0;
         self.is_ended = true;
+    }
+
+    /// There is no majority for a while. Whoever leads finds that out soon.
+    pub fn lose_majority(&mut self, until: u64, timeline: &mut Timeline) {
+        self.lost_until = until;
+        let noticed = timeline.dice.between(50 * MS, SECOND);
+        timeline.after(noticed, Happening::Engine(Step::Look));
+    }
+
+    /// There is one again.
+    pub fn find_majority(&mut self, timeline: &mut Timeline) {
+        self.lost_until = 0;
+        let elected = timeline.dice.between(1, 600 * MS);
+        timeline.after(elected, Happening::Engine(Step::Look));
     }
 
     /// A node hears nothing for a while.
@@ -261,6 +278,9 @@ impl Engine {
         let may_lead = std::array::from_fn(|node| hears[node][node]);
         let mut told = Vec::new();
         match step {
+            Step::Commit if timeline.now() < self.lost_until => {
+                timeline.at(self.lost_until, Happening::Engine(Step::Commit));
+            }
             Step::Commit => {
                 if let (Some((_, epoch)), Some(payload)) = (self.leader, self.proposed.pop_front()) {
                     let entry = Entry { index: 0, epoch, payload };
@@ -324,6 +344,11 @@ impl Engine {
     }
 
     fn commit(&mut self, entry: Entry, timeline: &mut Timeline) {
+        if timeline.now() < self.lost_until {
+            // Whoever has it may bring it back with the majority.
+            let delay = timeline.dice.between(1, SECOND);
+            return timeline.at(self.lost_until + delay, Happening::Engine(Step::Late { entry }));
+        }
         let index = self.sequence.len() as u64;
         self.sequence.push(Entry { index, ..entry });
         let lives: Vec<Life> = self.seats.iter().filter_map(|seat| seat.life).collect();
@@ -416,6 +441,14 @@ impl Engine {
     }
 
     fn look(&mut self, may_lead: [bool; NODE_COUNT], timeline: &mut Timeline, told: &mut Vec<Told>) {
+        if timeline.now() < self.lost_until {
+            if self.leader.is_some() {
+                timeline.coverage.count("engine: leader finds that it has no majority");
+                self.give_up_leader(timeline);
+                self.remind(timeline);
+            }
+            return;
+        }
         let alive = self.leader.is_some_and(|(life, _)| self.lives(life));
         let is_over = self.is_ended || (self.unrest.is_some() && self.lasts_until <= timeline.now());
         if alive && !is_over {

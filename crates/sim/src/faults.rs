@@ -127,6 +127,15 @@ pub enum Fault {
     },
     /// The quorum gets another leader.
     MoveController,
+    /// The quorum has no majority for a while.
+    LoseMajority {
+        /// What becomes of the nodes.
+        how: MajorityLost,
+        /// For how long.
+        lasts: u64,
+    },
+    /// It has one again.
+    FindMajority,
     /// Whoever leads the quorum is told that a process is gone that is not.
     SaidGone {
         /// Which.
@@ -145,6 +154,17 @@ pub enum Fault {
     Heal,
     /// Clients begin nothing new.
     CalmClients,
+}
+
+/// How two of three are lost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MajorityLost {
+    /// They are down; this one stays.
+    AllBut(usize),
+    /// No node hears another; clients hear all of them.
+    Apart,
+    /// Those who vote do not hear each other, and brokers do, as where others are voters.
+    Voters,
 }
 
 /// The kinds there are, by the names they are counted under.
@@ -174,7 +194,11 @@ pub const KINDS: &[&str] = &[
     "fault: controller moves",
     "fault: node hears nothing of the quorum",
     "fault: process said to be gone",
+    "fault: majority lost",
 ];
+
+/// Kinds after which much else stands still, and how many runs in a hundred have them. They are drawn by themselves: seeds of other runs stay what they were.
+const LONG_KINDS: &[(&str, u64)] = &[("fault: majority lost", 25)];
 
 /// How long a machine stays away; nothing else goes wrong meanwhile.
 pub const AWAY: u64 = 8 * SECOND;
@@ -188,10 +212,16 @@ pub struct Plan {
 
 impl Plan {
     /// Some of the kinds, in some runs none: what heals by itself when nothing else happens must be met too.
-    pub fn draw(dice: &mut Dice) -> Self {
+    pub fn draw(dice: &mut Dice, seed: u64) -> Self {
         let share = dice.between(15, 101);
-        let kinds = (0..KINDS.len()).filter(|_| dice.chance(share)).collect();
-        Self { kinds, pace: dice.between(300 * MS, 2 * SECOND) }
+        let short = KINDS.len() - LONG_KINDS.len();
+        let mut kinds: Vec<usize> = (0..short).filter(|_| dice.chance(share)).collect();
+        let pace = dice.between(300 * MS, 2 * SECOND);
+        if !kinds.is_empty() {
+            let mut own = Dice::new(seed.rotate_left(32));
+            kinds.extend((short..KINDS.len()).filter(|kind| own.chance(share_of(KINDS[*kind]))));
+        }
+        Self { kinds, pace }
     }
 
     /// These kinds only, in quick succession.
@@ -224,6 +254,11 @@ impl Plan {
         let kind = KINDS[self.kinds[dice.index(self.kinds.len())]];
         Some((kind, steps(kind, dice)))
     }
+}
+
+/// How many runs in a hundred have a kind that is drawn by itself.
+fn share_of(kind: &str) -> u64 {
+    LONG_KINDS.iter().find(|(name, _)| *name == kind).expect("the last kinds are the long ones").1
 }
 
 fn steps(kind: &str, dice: &mut Dice) -> Vec<(u64, Fault)> {
@@ -295,6 +330,15 @@ fn steps(kind: &str, dice: &mut Dice) -> Vec<(u64, Fault)> {
         "fault: controller moves" => vec![(0, Fault::MoveController)],
         "fault: node hears nothing of the quorum" => vec![(0, Fault::Stall { node, lasts })],
         "fault: process said to be gone" => vec![(0, Fault::SaidGone { node, lasts })],
+        "fault: majority lost" => {
+            let lasts = dice.between(3 * SECOND, 7 * SECOND);
+            let how = match dice.below(3) {
+                0 => MajorityLost::AllBut(node),
+                1 => MajorityLost::Apart,
+                _ => MajorityLost::Voters,
+            };
+            vec![(0, Fault::LoseMajority { how, lasts }), (lasts, Fault::FindMajority)]
+        }
         other => unreachable!("{other} is no kind of fault"),
     }
 }

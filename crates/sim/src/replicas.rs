@@ -3,7 +3,8 @@
 //! The observer keeps a list of each replica's batches (a *shelf*), taken from the disk operations it asks for, and one list of each partition's committed
 //! batches (the *ledger*), which grows when some replica says that its high watermark moved. A batch is told by its offsets, its epoch and its checksum.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use klamm_cluster::{
     Image,
@@ -84,6 +85,8 @@ pub struct Replicas {
     lacked_until: BTreeMap<TopicPartition, u64>,
     fenced: Vec<BrokerId>,
     entries: usize,
+    /// Topics that may lose what was committed: they have no ledger.
+    loose: BTreeSet<Arc<str>>,
 }
 
 /// Longer than it takes until everybody has heard of a change and answered what was asked before.
@@ -108,6 +111,7 @@ impl Default for Replicas {
             lacked_until: BTreeMap::new(),
             fenced: Vec::new(),
             entries: 0,
+            loose: BTreeSet::new(),
         }
     }
 }
@@ -184,6 +188,15 @@ impl Batch {
 }
 
 impl Replicas {
+    /// Of a run in which these topics may lose what was committed.
+    pub fn of(loose: BTreeSet<Arc<str>>) -> Self {
+        Self { loose, ..Self::default() }
+    }
+
+    fn is_loose(&self, partition: TopicPartition) -> bool {
+        self.image.topic(partition.topic).is_some_and(|topic| self.loose.contains(&topic.name))
+    }
+
     /// A node asks for a disk operation.
     pub fn asked(&mut self, node: usize, op: &DiskOp, coverage: &mut Coverage) {
         let is_compacted = self.is_compacted(op.partition);
@@ -266,7 +279,7 @@ impl Replicas {
     }
 
     /// The engine's sequence has grown.
-    pub fn committed(&mut self, sequence: &[Entry], timeline: &mut Timeline) {
+    pub fn committed(&mut self, sequence: &[Entry], findings: &mut Findings, timeline: &mut Timeline) {
         for entry in &sequence[self.entries..] {
             self.entries += 1;
             let Ok(Verdict::Accept(accepted)) = self.filter.take(entry) else { continue };
@@ -276,6 +289,7 @@ impl Replicas {
                 entry.index, accepted.offset
             ));
             self.count(&records, &mut timeline.coverage);
+            self.look_at_elections(&records, findings, &mut timeline.coverage);
             for record in &records {
                 if let record::Record::Topic { name, id } = record
                     && name == renewals::NAME
@@ -332,6 +346,50 @@ impl Replicas {
                 Some(now) if now < before => coverage.count("in-sync set shrunk"),
                 Some(now) if before < now => coverage.count("in-sync set grown"),
                 _ => {}
+            }
+        }
+    }
+
+    /// Who may lack records leads only where that is asked for, or where it led last and nobody else has more; and never where somebody could who has all.
+    fn look_at_elections(
+        &self,
+        records: &[record::Record],
+        findings: &mut Findings,
+        coverage: &mut Coverage,
+    ) {
+        let comes_or_goes: BTreeSet<BrokerId> = records
+            .iter()
+            .filter_map(|record| match record {
+                record::Record::BrokerState { id, .. } | record::Record::UnregisterBroker { id, .. } => {
+                    Some(*id)
+                }
+                record::Record::RegisterBroker(it) => Some(it.id),
+                _ => None,
+            })
+            .collect();
+        for record in records {
+            let record::Record::PartitionChange(change) = record else { continue };
+            let (Some(Some(leader)), Some(true)) = (change.leader, change.recovering) else { continue };
+            let Some(before) = self.image.partition(change.partition) else { continue };
+            let offline = change.offline.as_ref().unwrap_or(&before.offline);
+            let is_there = |id: &&BrokerId| {
+                self.image.broker(**id).is_some_and(|it| it.is_active())
+                    && !comes_or_goes.contains(id)
+                    && !offline.contains(id)
+            };
+            if let Some(other) = before.isr.iter().chain(&before.elr).find(is_there) {
+                let what = format!(
+                    "n{leader} leads and may lack records, though n{other} has all of them: {before:?}, {change:?}"
+                );
+                findings.broken("I7", what);
+            }
+            if self.is_loose(change.partition) {
+                coverage.count("unclean election");
+            } else if before.last_known_elr != [leader] {
+                let what = format!(
+                    "n{leader} leads and may lack records, and nobody has asked for that: {before:?}, {change:?}"
+                );
+                findings.broken("I7", what);
             }
         }
     }
@@ -442,6 +500,7 @@ impl Replicas {
         findings: &mut Findings,
         coverage: &mut Coverage,
     ) {
+        let is_loose = self.is_loose(partition);
         let (log, role) = (replica.log(), replica.role());
         let high_watermark = replica.high_watermark().raw();
         let at = (life.node, partition);
@@ -455,7 +514,7 @@ impl Replicas {
         if log.has_failed() {
             return;
         }
-        if high_watermark < high_watermark_before {
+        if high_watermark < high_watermark_before && !is_loose {
             let what = format!(
                 "{life} {partition}: high watermark went back from {high_watermark_before} to {high_watermark}"
             );
@@ -521,7 +580,7 @@ impl Replicas {
             findings
                 .broken("I5", format!("{life} leads {partition} under epoch {epoch}, and so did {first}"));
         }
-        let Some(ledger) = self.ledgers.get(&partition) else { return };
+        let Some(ledger) = self.ledgers.get(&partition).filter(|_| !self.is_loose(partition)) else { return };
         let shelf = self.shelves.get(&(life.node, partition));
         let own = shelf.into_iter().flat_map(|shelf| shelf.between(0, i64::MAX));
         let mut own = own.map(Some).chain(std::iter::repeat(None));
@@ -553,6 +612,9 @@ impl Replicas {
         if shelf.end() < to {
             let what = format!("{life} {partition}: high watermark {to}, but records end at {}", shelf.end());
             return findings.broken("I3", what);
+        }
+        if self.is_loose(partition) {
+            return;
         }
         let ledger = self.ledgers.entry(partition).or_default();
         let known_to = ledger.last().map_or(0, |batch| batch.next);

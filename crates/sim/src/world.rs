@@ -33,6 +33,7 @@ use crate::{
 };
 
 mod coordinators;
+mod majority;
 mod sent_away;
 mod stops;
 
@@ -188,6 +189,8 @@ struct World {
     is_healed: bool,
     /// Until then nothing goes wrong that has not already.
     calm_until: u64,
+    /// Since when, and who asked for what meanwhile, while the quorum has no majority.
+    majority_lost: Option<majority::Lost>,
     sabotage: Sabotage,
     event_count: u64,
     /// How much has happened at this moment.
@@ -217,15 +220,18 @@ impl World {
             snapshot_bytes: if dice.chance(70) { dice.between(200, 4000) } else { 20 << 20 },
             sabotage: sabotage.replica,
         };
-        let topics = draw_topics(&mut timeline);
+        let mut topics = draw_topics(&mut timeline);
         let drawn = match timeline.dice.below(10) {
             0..4 => Workload::Records,
             4..7 => Workload::Transfers,
             _ => Workload::Groups,
         };
         let workload = (workload.unwrap_or(drawn), settings.group_session_ms);
+        if workload.0 == Workload::Records {
+            loosen(&mut topics, seed);
+        }
         let clients = draw_clients(&topics, workload, sabotage.client, &mut timeline.dice);
-        let drawn = Plan::draw(&mut timeline.dice);
+        let drawn = Plan::draw(&mut timeline.dice, seed);
         let plan = if faults.is_empty() { drawn } else { Plan::of(faults) };
         let is_relaxed = topics.iter().any(|plan| plan.is_relaxed);
         let plan = if is_relaxed { plan.without_failed_syncs() } else { plan };
@@ -242,13 +248,14 @@ impl World {
             engine,
             clients,
             standstills: [0; CLIENT_COUNT],
-            checker: Checker::default(),
+            checker: Checker::of(topics.iter().filter(|it| it.is_loose).map(|it| it.name.clone())),
             settings,
             plan,
             topics,
             heals_at,
             is_healed: false,
             calm_until: 0,
+            majority_lost: None,
             sabotage,
             event_count: 0,
             crowd: (0, 0),
@@ -420,6 +427,9 @@ impl World {
                 return;
             }
             self.note_event(life, &event);
+            if let Event::Closed(connection) = &event {
+                self.asks_no_more(connection.0);
+            }
             let now = self.timeline.now();
             self.machines[life.node].step(now, event, &mut effects);
             for effect in effects.drain(..) {
@@ -485,6 +495,9 @@ impl World {
     fn perform(&mut self, life: Life, effect: Effect, events: &mut VecDeque<Event>) {
         match effect {
             Effect::Reply { to, reply: Reply::Ready(response) } => {
+                if !self.is_let_go(life, to, &response) {
+                    return;
+                }
                 if let Response::Produce(response) = &response {
                     self.note_sent_away(life, response);
                 }
@@ -702,6 +715,9 @@ impl World {
             }
             return;
         };
+        if origin.listener != Listener::Broker {
+            self.is_asked(life, to, key);
+        }
         assert!(
             origin.listener == Listener::Broker || key.is_served(version),
             "{key} {version} is not served"
@@ -733,7 +749,8 @@ impl World {
             })
         });
         let told = self.engine.step(step, &hears, &mut self.timeline);
-        self.checker.replicas.committed(self.engine.sequence(), &mut self.timeline);
+        let Checker { replicas, findings, .. } = &mut self.checker;
+        replicas.committed(self.engine.sequence(), findings, &mut self.timeline);
         for id in self.checker.replicas.take_fenced() {
             let machine = &self.machines[id.0 as usize];
             if machine.process.is_some() && !machine.is_paused {
@@ -853,6 +870,7 @@ impl World {
                 | Fault::Full { is_full: false, .. }
                 | Fault::Resume { .. }
                 | Fault::StopWaiting { .. }
+                | Fault::FindMajority
                 | Fault::Heal
                 | Fault::CalmClients
         );
@@ -920,6 +938,8 @@ impl World {
                 self.engine.end_leadership();
                 self.engine_goes_on(Step::Look);
             }
+            Fault::LoseMajority { how, lasts } => self.lose_majority(how, lasts),
+            Fault::FindMajority => self.find_majority(),
             Fault::SaidGone { node, lasts } => {
                 self.engine.say_gone(node, self.timeline.now() + lasts, &mut self.timeline);
             }
@@ -965,6 +985,7 @@ impl World {
 
     fn heal(&mut self) {
         self.is_healed = true;
+        self.find_majority();
         self.network.mend();
         self.engine.set_unrest(None);
         self.timeline.after(SECOND, Happening::Engine(Step::Look));
@@ -1087,6 +1108,7 @@ impl World {
             member.leave(&mut self.checker);
         }
         self.checker.conclude(&logs);
+        self.timeline.coverage.add("unclean: record lost that was acknowledged", self.checker.lost);
     }
 
     /// Every replica has what counts of a log that is compacted.
@@ -1125,6 +1147,7 @@ fn draw_topics(timeline: &mut Timeline) -> Vec<TopicPlan> {
         replication_factor,
         min_isr,
         is_relaxed: false,
+        is_loose: false,
         created_at,
     };
     let min_isr = dice.between(1, 3) as u32;
@@ -1145,6 +1168,17 @@ fn draw_topics(timeline: &mut Timeline) -> Vec<TopicPlan> {
         }
     }
     topics
+}
+
+/// In some runs whoever is there may lead some topics, whatever it lacks. Where records are all that clients have, what they lose has no consequences elsewhere.
+fn loosen(topics: &mut [TopicPlan], seed: u64) {
+    let mut dice = Dice::new(seed.rotate_left(16));
+    if topics.iter().any(|it| it.is_relaxed) || !dice.chance(30) {
+        return;
+    }
+    for topic in topics.iter_mut().filter(|it| 1 < it.replication_factor) {
+        topic.is_loose = dice.chance(70);
+    }
 }
 
 fn draw_clients(

@@ -197,6 +197,25 @@ fn cases() -> Vec<Case> {
             )
         },
         Case {
+            faults: &["fault: process killed", "fault: power lost everywhere", "fault: slow disk"],
+            ..broker(
+                "whoever is there leads, whatever it lacks",
+                &["I7"],
+                Workload::Records,
+                BrokerSabotage::ElectsAnybody,
+            )
+        },
+        Case {
+            faults: &["fault: majority lost"],
+            seeds_max: 10,
+            ..broker(
+                "who asks for a controller waits for a majority",
+                &["F14"],
+                Workload::Records,
+                BrokerSabotage::WaitsForMajority,
+            )
+        },
+        Case {
             faults: &["fault: process killed", "fault: power lost"],
             ..disk(
                 "a deleted topic's files left to the next one of its name",
@@ -408,7 +427,7 @@ fn every_broken_rule_is_noticed() {
     println!("{report}");
     for wanted in [
         "I1", "I2", "I3", "I4", "I5", "I6", "I7", "I9", "I10", "I11", "I12", "I13", "I14", "I15", "I16",
-        "I18", "I19", "I20", "I21", "I22", "I24", "I25", "I26", "F5", "F17",
+        "I18", "I19", "I20", "I21", "I22", "I24", "I25", "I26", "F5", "F14", "F17",
     ] {
         assert!(
             cases().iter().chain(&cases_alone()).any(|case| case.invariants.contains(&wanted)),

@@ -164,6 +164,9 @@ pub(super) const FAULTS: &[Row] = &[
         what: "the majority of the quorum is lost",
         by: &[
             Test(SEVERAL, "without_a_majority_leaders_go_on_and_what_needs_a_controller_says_why_it_fails"),
+            Seeds("fault: majority lost"),
+            Seeds("majority lost: refused with a reason"),
+            Seeds("majority lost: batch acked by all meanwhile"),
             Run("interop/chaos_cluster.sh"),
             Test(RAFT, "without_a_majority_nobody_leads_and_with_it_all_goes_on"),
             Test(CUT_OFF, "a_leader_that_commits_again_sends_nobody_away_though_no_controller_is_there"),
@@ -367,6 +370,8 @@ pub(super) const FAULTS: &[Row] = &[
         id: "F35",
         what: "a reader is ahead of a leader that was elected though it was not in sync",
         by: &[
+            Seeds("unclean election"),
+            Seeds("unclean: reader told that what it read is gone"),
             Test(
                 "crates/replica/src/tests/scripts/serving.rs",
                 "consumers_are_told_of_epochs_and_of_offsets_there_are_none_of",

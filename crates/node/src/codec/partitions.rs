@@ -181,7 +181,7 @@ pub(super) fn reassignments_not_altered(
     AlterPartitionReassignmentsResponse {
         allow_replication_factor_change: may_change_factor,
         error_code: code.code(),
-        error_message: None,
+        error_message: super::why(code),
         responses: asked.iter().map(topic).collect(),
         ..Default::default()
     }

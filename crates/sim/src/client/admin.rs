@@ -19,6 +19,9 @@ use crate::{
     timeline::{MS, SECOND},
 };
 
+/// The key by which whoever lacks records may lead.
+pub(crate) const UNCLEAN: &str = "unclean.leader.election.enable";
+
 /// The operator's questions are numbered by themselves.
 const ORDERS: u64 = 1 << 32;
 
@@ -41,6 +44,7 @@ impl Admin {
             replication_factor: 3,
             min_isr: 1,
             is_relaxed: false,
+            is_loose: false,
             created_at: SECOND,
         };
         let to_create = topics.into_iter().chain([growing]).collect();
@@ -118,6 +122,7 @@ pub(super) fn request(plan: &TopicPlan) -> Request {
     };
     let mut configs = vec![config("min.insync.replicas", plan.min_isr.to_string())];
     configs.extend(plan.is_relaxed.then(|| config("flush.messages", "100000".to_owned())));
+    configs.extend(plan.is_loose.then(|| config(UNCLEAN, "true".to_owned())));
     let topic = CreatableTopic {
         name: plan.name.to_string(),
         num_partitions: plan.partition_count,

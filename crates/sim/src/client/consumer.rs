@@ -344,7 +344,9 @@ impl Consumer {
                 scene.timeline.coverage.count("client: position refused, maybe by an old leader");
             }
             Cause::OutOfRange { .. } | Cause::Truncated { .. } | Cause::MadeAnew { .. } => {
-                scene.checker.position_refused(self.me, &error.to_string());
+                if scene.checker.position_refused(&place, self.me, &error.to_string()) {
+                    scene.timeline.coverage.count("unclean: reader told that what it read is gone");
+                }
             }
             Cause::Damaged { .. } => scene.checker.garbage(&place, self.me, &error.to_string()),
             Cause::Leaderless

@@ -95,6 +95,7 @@ impl Renewer {
             partition_count: dice.between(1, 3) as i32,
             replication_factor: dice.between(2, 4) as i16,
             is_relaxed: false,
+            is_loose: false,
             min_isr: dice.between(1, 3) as u32,
             created_at: 0,
         };
@@ -370,7 +371,9 @@ impl Renewer {
             ErrorCode::None => {}
             ErrorCode::OffsetOutOfRange => {
                 let what = format!("{id:?} {partition}: it was read up to {from}");
-                return scene.checker.position_refused(self.me, &what);
+                let place = super::Place { topic: NAME.into(), partition };
+                scene.checker.position_refused(&place, self.me, &what);
+                return;
             }
             _ => return self.pool.metadata().mark_stale(),
         }

@@ -5,6 +5,7 @@ use klamm_model::{PartitionIndex, TopicId, TopicPartition};
 use klamm_wire::{
     ConsumerGroupHeartbeatResponse, HeartbeatResponse, OffsetCommitRequest, OffsetCommitResponse, Request,
     Response, WriteTxnMarkersRequest, WriteTxnMarkersResponse,
+    create_topics::CreatableTopicConfig,
     offset_commit::{OffsetCommitRequestTopic, OffsetCommitResponsePartition, OffsetCommitResponseTopic},
     write_txn_markers::{
         WritableTxnMarkerPartitionResult, WritableTxnMarkerResult, WritableTxnMarkerTopic,
@@ -13,7 +14,9 @@ use klamm_wire::{
 };
 
 use super::World;
-use crate::{NODE_COUNT, broker_id, check::is_under_way, renewals, stored::Stored, timeline::Life};
+use crate::{
+    NODE_COUNT, broker_id, check::is_under_way, client::UNCLEAN, renewals, stored::Stored, timeline::Life,
+};
 
 /// Where the coordinators keep what they know.
 const TRANSACTIONS: &str = "__transaction_state";
@@ -45,6 +48,10 @@ pub enum BrokerSabotage {
     AltersNothing,
     /// Whoever is told to stop does so at once.
     HandsNothingOver,
+    /// Whoever is there leads, whatever it lacks, and nobody has asked for that.
+    ElectsAnybody,
+    /// Who asks for what needs a majority of the quorum is left waiting while there is none.
+    WaitsForMajority,
 }
 
 impl World {
@@ -153,6 +160,17 @@ impl World {
             }
             (BrokerSabotage::AltersNothing, Request::IncrementalAlterConfigs(alter)) => {
                 alter.validate_only = true;
+                None
+            }
+            (BrokerSabotage::ElectsAnybody, Request::CreateTopics(create)) => {
+                for topic in &mut create.topics {
+                    topic.configs.retain(|it| it.name != UNCLEAN);
+                    topic.configs.push(CreatableTopicConfig {
+                        name: UNCLEAN.to_owned(),
+                        value: Some("true".to_owned()),
+                        ..CreatableTopicConfig::default()
+                    });
+                }
                 None
             }
             (BrokerSabotage::ServesUnstable, Request::Fetch(fetch)) => {
