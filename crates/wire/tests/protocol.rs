@@ -16,15 +16,11 @@ serves. A client finds the same in the ApiVersions answer. Written by `cargo xta
 fn limit(key: ApiKey) -> Option<&'static str> {
     Some(match key {
         ApiKey::Produce => {
-            "0 to 2 are told and refused, as Kafka does: librdkafka takes its codecs from that range (KAFKA-18659); records of a transaction are INVALID_TXN_STATE"
+            "0 to 2 are told and refused, as Kafka does: librdkafka takes its codecs from that range (KAFKA-18659)"
         }
         ApiKey::Metadata => "no topic of the cluster's own (`__consumer_offsets`) is created on the way",
         ApiKey::DescribeConfigs | ApiKey::AlterConfigs | ApiKey::IncrementalAlterConfigs => {
             "of topics and brokers; groups and client metrics have their defaults, which cannot be changed yet, and loggers have none"
-        }
-        ApiKey::FindCoordinator => "no coordinators yet: COORDINATOR_NOT_AVAILABLE, and clients ask again",
-        ApiKey::InitProducerId => {
-            "for idempotent producers; a transactional id is refused until there are transactions"
         }
         ApiKey::DescribeAcls | ApiKey::CreateAcls | ApiKey::DeleteAcls => {
             "SECURITY_DISABLED, as Kafka answers without an authorizer"
@@ -44,9 +40,6 @@ fn limit(key: ApiKey) -> Option<&'static str> {
         }
         ApiKey::DescribeClientQuotas | ApiKey::AlterClientQuotas => {
             "quotas are kept and described, not enforced yet"
-        }
-        ApiKey::ElectLeaders => {
-            "a replica that is not in sync is never elected yet: ELIGIBLE_LEADERS_NOT_AVAILABLE"
         }
         ApiKey::UpdateFeatures => {
             "`metadata.version` 33 (4.4-IV2), `group.version` 1 and `transaction.version` 2: nothing can be raised or lowered"
