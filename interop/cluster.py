@@ -19,7 +19,7 @@ import with_broker  # noqa: E402
 import harness  # noqa: E402
 from checks import Checks, expect  # noqa: E402
 from clients import CLIENTS, java  # noqa: E402
-from full import command  # noqa: E402
+from full import Different, command  # noqa: E402
 from harness import Wire  # noqa: E402
 from witness import Progress, Witness  # noqa: E402
 
@@ -159,6 +159,31 @@ class Several:
         rows = [line.split() for line in self.tool("MetadataQuorumCommand", "describe", "--replication").splitlines() if line[:1].isdigit()]
         expect({row[0] for row in rows} == {"1", "2", "3"} and [row[0] for row in rows if row[-1] == "Leader"] == [str(leader)], f"{rows}")
 
+    def features(self):
+        """A level goes down and up again by Kafka's tool, and every broker tells it."""
+        def level(name):
+            rows = [line.split() for line in self.tool("FeatureCommand", "describe").splitlines() if line.startswith("Feature:")]
+            return next((row[row.index("FinalizedVersionLevel:") + 1] for row in rows if row[1] == name), None)
+
+        def refused(*words):
+            try:
+                self.tool("FeatureCommand", *words)
+            except Different as error:
+                return str(error)
+            raise Different(f"{' '.join(words)} was not refused")
+
+        expect((level("group.version"), level("metadata.version")) == ("1", "4.4-IV2"), self.tool("FeatureCommand", "describe"))
+        said = refused("upgrade", "--feature", "group.version=0")
+        expect("Can't downgrade" in said, said)
+        said = refused("upgrade", "--feature", "transaction.version=7")
+        expect("only supports versions 0-2" in said or "7" in said, said)
+        self.tool("FeatureCommand", "downgrade", "--feature", "group.version=0", "--dry-run")
+        expect(level("group.version") == "1", "it was only asked")
+        self.tool("FeatureCommand", "downgrade", "--feature", "group.version=0", "--feature", "transaction.version=1")
+        expect((level("group.version"), level("transaction.version")) == ("0", "1"), self.tool("FeatureCommand", "describe"))
+        self.tool("FeatureCommand", "upgrade", "--feature", "group.version=1", "--feature", "transaction.version=2")
+        expect((level("group.version"), level("transaction.version")) == ("1", "2"), self.tool("FeatureCommand", "describe"))
+
     # --- losses
 
     def lived_through(self, checks, clients, smoke):
@@ -260,6 +285,7 @@ def make_checks(checks, several, options):
         checks.check("LeaderElectionCommand", several.elected)
         checks.check("LeaderElectionCommand-unclean", several.elected_unclean)
         checks.check("MetadataQuorumCommand", several.quorum)
+        checks.check("FeatureCommand", several.features)
     if options.only in "losses" or options.only.startswith("losses"):
         clients = [NAMED[name] for name in options.clients if options.only in f"losses-{name}"]
         topics = several.lived_through(checks, clients, options.smoke)

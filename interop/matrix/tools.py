@@ -136,7 +136,10 @@ class Tools:
 
     def features(self):
         said = self.tool("FeatureCommand", "describe")
-        expect("metadata.version" in said, said)
+        expect("metadata.version" in said and "transaction.version" in said, said)
+        self.tool("FeatureCommand", "downgrade", "--feature", "group.version=0", "--dry-run")
+        said = self.refused("FeatureCommand", "upgrade", "--feature", "group.version=0")
+        expect("Can't downgrade" in said, said)
 
     def acls(self):
         said = self.refused("AclCommand", "--list")

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use klamm_model::{BrokerId, ControllerEpoch, Tick};
 use uuid::Uuid;
 
+use crate::features::Supported;
 use crate::image::Image;
 use crate::record::{self, Record};
 
@@ -21,6 +22,7 @@ mod command;
 mod configs;
 mod durability;
 mod elections;
+mod features;
 mod internal_topics;
 mod leaders;
 mod new_partitions;
@@ -56,6 +58,8 @@ pub struct ControllerConfig {
     pub balance_interval_ms: Option<u64>,
     /// Topics of the cluster's own, with how many replicas they are to have: fewer where there are fewer brokers, and more as brokers join.
     pub internal_topics: BTreeMap<String, u16>,
+    /// The feature levels that this node supports.
+    pub supported: Supported,
     /// Given at start. Topics have defaults from there, under brokers' names.
     pub given: BTreeMap<String, String>,
 }
@@ -70,6 +74,7 @@ impl Default for ControllerConfig {
             delete_topics: true,
             balance_interval_ms: Some(300_000),
             internal_topics: BTreeMap::new(),
+            supported: Supported::ours(),
             given: BTreeMap::new(),
         }
     }
@@ -137,6 +142,7 @@ impl Controller {
             Command::ListReassignments(it) => self.list_reassignments(it.as_ref()),
             Command::UnregisterBroker(id) => self.unregister_broker(*id),
             Command::AlterQuotas(it) => self.alter_quotas(it),
+            Command::UpdateFeatures(it) => self.update_features(it),
         }
     }
 

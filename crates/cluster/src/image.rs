@@ -17,6 +17,7 @@ use klamm_model::{
 };
 use uuid::Uuid;
 
+use crate::features::{self, Supported};
 use crate::quota::{QuotaEntity, QuotaValue};
 use crate::record::{BrokerState, ConfigResource, Listener};
 use crate::topic_name::metric_name;
@@ -56,6 +57,8 @@ pub struct Image {
     quotas: OrdMap<QuotaEntity, Arc<BTreeMap<String, QuotaValue>>>,
     /// Where somebody last changed when brokers sync, for topics that do not say so themselves.
     flush_changed: Option<u64>,
+    /// At which levels the cluster is. Empty in one of before there were any.
+    features: OrdMap<Arc<str>, i16>,
 }
 
 /// A registered broker.
@@ -75,6 +78,8 @@ pub struct Broker {
     pub rack: Option<String>,
     /// By what it was given at start, it waits for no disk where a topic does not ask for that.
     pub is_relaxed: bool,
+    /// The feature levels that it supports.
+    pub supported: Supported,
     /// Whether it takes part.
     pub state: BrokerState,
 }
@@ -290,6 +295,23 @@ impl Image {
     /// All client quotas by entity. None is empty.
     pub fn quotas(&self) -> impl Iterator<Item = (&QuotaEntity, &BTreeMap<String, QuotaValue>)> {
         self.quotas.iter().map(|(entity, quotas)| (entity, &**quotas))
+    }
+
+    /// The level of a feature that the cluster is at; 0 where it is off or not known.
+    pub fn level(&self, feature: &str) -> i16 {
+        match self.features.get(feature) {
+            Some(level) => *level,
+            None if self.features.is_empty() => features::before_levels(feature),
+            None => 0,
+        }
+    }
+
+    /// All levels that the cluster is at, without those that are 0.
+    pub fn levels(&self) -> impl Iterator<Item = (&str, i16)> {
+        let assumed: &[&'static str] = if self.features.is_empty() { &features::BEFORE_LEVELS } else { &[] };
+        let assumed = assumed.iter().map(|name| -> &str { name });
+        let names = self.features.keys().map(|name| -> &str { name }).chain(assumed);
+        names.map(|name| (name, self.level(name))).filter(|(_, level)| *level != 0)
     }
 
     /// The quotas of one entity.

@@ -6,6 +6,7 @@
 
 pub mod config;
 pub mod controller;
+pub mod features;
 pub mod image;
 pub mod quota;
 pub mod record;

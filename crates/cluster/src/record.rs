@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use coding::{Reader, Writer};
 
+use crate::features::{LevelRange, Supported};
 use crate::quota::{EntityKind, QuotaEntity, QuotaValue};
 
 pub(crate) mod coding;
@@ -106,6 +107,13 @@ pub enum Record {
         /// `None`: there is no such quota any more.
         value: Option<QuotaValue>,
     },
+    /// The cluster is at another level of a feature. Of clusters whose metadata have levels: see [`features`](crate::features).
+    Feature {
+        /// Which one.
+        name: String,
+        /// 0: it is off.
+        level: i16,
+    },
 }
 
 /// How a broker introduces itself.
@@ -123,6 +131,8 @@ pub struct RegisterBroker {
     pub rack: Option<String>,
     /// By what it was given at start, it waits for no disk where a topic does not ask for that.
     pub is_relaxed: bool,
+    /// The feature levels that it supports.
+    pub supported: Supported,
 }
 
 /// An address of a broker.
@@ -293,13 +303,14 @@ impl Record {
                 out.number(controller.0);
             }),
             Self::Cluster { id } => out.record(1, 0, |out| out.text(id)),
-            Self::RegisterBroker(it) => out.record(2, 1, |out| {
+            Self::RegisterBroker(it) => out.record(2, 2, |out| {
                 out.number(it.id.0);
                 out.uuid(it.incarnation);
                 out.uuid(it.directory);
                 out.list(&it.listeners, Writer::listener);
                 out.option(it.rack.as_deref(), Writer::text);
                 out.byte(it.is_relaxed.into());
+                out.supported(&it.supported);
             }),
             Self::BrokerState { id, epoch, state } => out.record(3, 0, |out| {
                 out.number(id.0);
@@ -351,6 +362,10 @@ impl Record {
                 out.text(key);
                 out.option(*value, |out, value| out.fixed(value.bits()));
             }),
+            Self::Feature { name, level } => out.record(12, 0, |out| {
+                out.text(name);
+                out.number(*level);
+            }),
         }
     }
 
@@ -367,6 +382,8 @@ impl Record {
                 rack: fields.option(Reader::text)?,
                 // Since version 1.
                 is_relaxed: !fields.is_empty() && fields.flag()?,
+                // Since version 2.
+                supported: fields.supported()?,
             }),
             3 => Self::BrokerState {
                 id: fields.broker()?,
@@ -415,6 +432,7 @@ impl Record {
                 key: fields.text()?,
                 value: fields.option(Reader::fixed)?.map(QuotaValue::from_bits),
             },
+            12 => Self::Feature { name: fields.text()?, level: fields.number()? },
             _ => return Ok(None),
         };
         Ok(Some(record))
@@ -436,6 +454,15 @@ impl Writer {
         self.text(name);
         self.text(host);
         self.number(*port);
+    }
+
+    pub(crate) fn supported(&mut self, Supported(features): &Supported) {
+        let features: Vec<_> = features.iter().collect();
+        self.list(&features, |out, (name, range)| {
+            out.text(name);
+            out.number(range.min);
+            out.number(range.max);
+        });
     }
 
     pub(crate) fn broker_state(&mut self, state: BrokerState) {
@@ -484,6 +511,13 @@ impl Reader<'_> {
 
     pub(crate) fn listener(&mut self) -> Result<Listener, &'static str> {
         Ok(Listener { name: self.text()?, host: self.text()?, port: self.number()? })
+    }
+
+    /// Of a broker that tells none there is nothing.
+    pub(crate) fn supported(&mut self) -> Result<Supported, &'static str> {
+        let features =
+            self.added_list(|it| Ok((it.text()?, LevelRange { min: it.number()?, max: it.number()? })))?;
+        Ok(Supported(features.into_iter().collect()))
     }
 
     pub(crate) fn broker_state(&mut self) -> Result<BrokerState, &'static str> {

@@ -6,6 +6,7 @@ use klamm_cluster::controller::{
     AllocateProducerIds, AlterPartitionError, AlterPartitions, Command, CreateTopics, Heartbeat,
     IsrProposal as ProposedIsr, Layout, NewTopic, OfflineReplicas, Register, RegisterError, Reply as Decided,
 };
+use klamm_cluster::features::Supported;
 use klamm_cluster::record::{BrokerState, Listener, RegisterBroker};
 use klamm_coordinator::{RequestId, record::Partitions, transaction::MarkersId};
 use klamm_model::{BrokerEpoch, BrokerId, ErrorCode, TopicPartition};
@@ -316,6 +317,10 @@ impl Node {
             RegisterError::OtherDirectory { .. } => {
                 RegisterError::OtherDirectory { id: self.config.broker_id }.to_string()
             }
+            RegisterError::Level(lacking) => {
+                let own = self.config.supported.lacking(self.image.levels());
+                own.as_ref().unwrap_or(lacking).to_string()
+            }
             RegisterError::OtherCluster { .. } => {
                 format!("this broker belongs to cluster {own}, and its controller to another")
             }
@@ -337,6 +342,7 @@ impl Node {
                 listeners,
                 rack: self.config.rack.clone(),
                 is_relaxed: self.is_relaxed_at_start(),
+                supported: Supported::clone(&self.config.supported),
             },
             cluster_id: self.config.cluster_id.clone(),
             previous_epoch: self.previous_epoch(),

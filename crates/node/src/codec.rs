@@ -7,6 +7,7 @@ use klamm_cluster::controller::{
     Layout, NamedEntity, NewTopic, OfflineReplicas, PartitionAnswer, ProducerIdBlock, Register,
     RegisterError, Reply as Decided, StaleBroker, TopicRef,
 };
+use klamm_cluster::features::{Lacking, LevelRange};
 use klamm_cluster::record::{BrokerState, Listener, RegisterBroker};
 use klamm_model::{
     BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, PartitionEpoch, PartitionIndex, ProducerId, TopicId,
@@ -28,6 +29,7 @@ use crate::reads::configs::{source_number, topic_value};
 
 pub(crate) mod configs;
 mod consumer_groups;
+mod features;
 pub(crate) mod groups;
 pub(crate) mod offsets;
 mod partitions;
@@ -45,6 +47,7 @@ pub(crate) enum Shape {
     ListReassignments,
     UnregisterBroker,
     AlterQuotas { entities: Vec<NamedEntity> },
+    UpdateFeatures { names: Vec<String>, version: i16 },
     DescribeQuorum,
     AddVoter,
     RemoveVoter,
@@ -80,6 +83,7 @@ impl Shape {
             Request::ListPartitionReassignments(_) => Self::ListReassignments,
             Request::UnregisterBroker(_) => Self::UnregisterBroker,
             Request::AlterClientQuotas(it) => Self::AlterQuotas { entities: quotas::entities_of(it) },
+            Request::UpdateFeatures(it) => Self::UpdateFeatures { names: features::names_of(it), version },
             Request::DescribeQuorum(_) => Self::DescribeQuorum,
             Request::AddRaftVoter(_) => Self::AddVoter,
             Request::RemoveRaftVoter(_) => Self::RemoveVoter,
@@ -105,6 +109,7 @@ impl Shape {
             | Self::ListReassignments
             | Self::UnregisterBroker
             | Self::AlterQuotas { .. }
+            | Self::UpdateFeatures { .. }
             | Self::AlterConfigs(_)
             | Self::DescribeQuorum
             | Self::AddVoter
@@ -166,6 +171,7 @@ impl Shape {
             Self::AlterQuotas { entities } => {
                 Response::AlterClientQuotas(quotas::not_altered(entities, code))
             }
+            Self::UpdateFeatures { .. } => features::not_updated(code, why(code)),
             Self::DescribeQuorum => Response::DescribeQuorum(DescribeQuorumResponse {
                 error_code,
                 error_message: why(code),
@@ -230,6 +236,15 @@ impl Shape {
                 Response::ListPartitionReassignments(partitions::reassignments_listed(topics))
             }
             Decided::AlterQuotas(entities) => Response::AlterClientQuotas(quotas::altered(entities)),
+            Decided::UpdateFeatures(result) => {
+                let Self::UpdateFeatures { names, version } = self else {
+                    unreachable!("the answer to another request");
+                };
+                match result {
+                    Ok(()) => features::updated(names, *version),
+                    Err(error) => features::not_updated(error.code(), Some(error.to_string())),
+                }
+            }
             Decided::UnregisterBroker(result) => Response::UnregisterBroker(UnregisterBrokerResponse {
                 error_code: result.map_or_else(|error| error.code(), |()| ErrorCode::None).code(),
                 error_message: result.err().map(|error| error.to_string()),
@@ -394,6 +409,7 @@ pub(crate) fn command_of(request: &Request, version: i16) -> Result<Command, Err
             Command::ListReassignments(partitions::list_reassignments(it))
         }
         Request::AlterClientQuotas(it) => Command::AlterQuotas(quotas::alter_quotas(it)),
+        Request::UpdateFeatures(it) => Command::UpdateFeatures(features::update_features(it, version)),
         Request::UnregisterBroker(it) => Command::UnregisterBroker(BrokerId(it.broker_id)),
         Request::BrokerRegistration(it) => Command::RegisterBroker(register(it)?),
         Request::BrokerHeartbeat(it) => Command::Heartbeat(Heartbeat {
@@ -455,6 +471,7 @@ fn register(request: &BrokerRegistrationRequest) -> Result<Register, ErrorCode> 
                 .collect(),
             rack: request.rack.clone(),
             is_relaxed: request.features.iter().any(|it| it.name == RELAXED),
+            supported: features::supported_of(request)?,
         },
         cluster_id: Some(request.cluster_id.clone()).filter(|id| !id.is_empty()),
         previous_epoch: (request.previous_broker_epoch >= 0)
@@ -585,7 +602,8 @@ pub(crate) fn request_of(command: &Command) -> (Request, i16) {
         | Command::AlterReassignments(_)
         | Command::ListReassignments(_)
         | Command::UnregisterBroker(_)
-        | Command::AlterQuotas(_) => panic!("{command:?} is not a broker's own"),
+        | Command::AlterQuotas(_)
+        | Command::UpdateFeatures(_) => panic!("{command:?} is not a broker's own"),
     }
 }
 
@@ -632,7 +650,12 @@ fn registration_request(register: &Register) -> BrokerRegistrationRequest {
         rack: broker.rack.clone(),
         log_dirs: vec![broker.directory],
         previous_broker_epoch: register.previous_epoch.map_or(-1, |epoch| epoch.0),
-        features: broker.is_relaxed.then(relaxed).into_iter().collect(),
+        features: broker
+            .is_relaxed
+            .then(relaxed)
+            .into_iter()
+            .chain(features::told(&broker.supported))
+            .collect(),
         ..Default::default()
     }
 }
@@ -685,6 +708,12 @@ pub(crate) fn reply_of(response: Response) -> Option<Decided> {
             ErrorCode::DuplicateBrokerRegistration => {
                 Decided::RegisterBroker(Err(RegisterError::OtherDirectory { id: BrokerId(-1) }))
             }
+            // Which one it is, whoever asked finds in the metadata.
+            ErrorCode::UnsupportedVersion => Decided::RegisterBroker(Err(RegisterError::Level(Lacking {
+                name: "a feature".to_owned(),
+                level: 0,
+                range: LevelRange::default(),
+            }))),
             _ => return None,
         },
         Response::BrokerHeartbeat(it) if it.error_code == 0 => Decided::Heartbeat(Ok(HeartbeatAnswer {

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use klamm_cluster::config::{self, ConfigError, Layers, TopicConfig};
+use klamm_cluster::{
+    config::{self, ConfigError, Layers, TopicConfig},
+    features::Supported,
+};
 use klamm_coordinator::{
     group::{Assignor, GroupConfig, MigrationPolicy},
     transaction::TransactionConfig,
@@ -99,6 +102,8 @@ pub struct NodeConfig {
     pub commit_timeout_ms: u64,
     /// `group.initial.rebalance.delay.ms`; `None`: not at all on the only node of a cluster, else half a second.
     pub group_initial_delay_ms: Option<u32>,
+    /// The feature levels that this node supports: those of this software, unless somebody tries how others would do.
+    pub supported: Arc<Supported>,
     /// What was given at start under Kafka's names, for whoever asks what holds and why, and for the defaults of topics.
     pub given: Arc<Given>,
 }
@@ -203,6 +208,7 @@ impl NodeConfig {
             transactions_topic: InternalTopic::default(),
             commit_timeout_ms: 5_000,
             group_initial_delay_ms: None,
+            supported: Arc::new(Supported::ours()),
             given: Arc::default(),
         }
     }

@@ -4,7 +4,8 @@
 
 use klamm_cluster::controller::{
     AllocateError, AlterConfigError, AlterPartitionError, CreatePartitionsError, CreateTopicError,
-    DeleteTopicError, ElectLeaderError, ReassignError, RegisterError, StaleBroker, UnknownBroker,
+    DeleteTopicError, ElectLeaderError, FeatureError, LevelError, ReassignError, RegisterError, StaleBroker,
+    UnknownBroker,
 };
 use klamm_cluster::quota::QuotaError;
 use klamm_coordinator::{group::GroupError, transaction::TransactionError};
@@ -256,6 +257,23 @@ impl ToCode for RegisterError {
         match self {
             Self::OtherCluster { .. } => ErrorCode::InconsistentClusterId,
             Self::OtherDirectory { .. } => ErrorCode::DuplicateBrokerRegistration,
+            Self::Level(_) => ErrorCode::UnsupportedVersion,
+        }
+    }
+}
+
+impl ToCode for FeatureError {
+    fn code(&self) -> ErrorCode {
+        match self.error {
+            LevelError::UnknownKind
+            | LevelError::Negative
+            | LevelError::Unknown { .. }
+            | LevelError::Unsupported { .. }
+            | LevelError::IsLower
+            | LevelError::IsHigher
+            | LevelError::Stays { .. }
+            | LevelError::NoLevels => ErrorCode::InvalidUpdateVersion,
+            LevelError::Repeated => ErrorCode::InvalidRequest,
         }
     }
 }

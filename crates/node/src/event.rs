@@ -6,6 +6,7 @@ use bytes::Bytes;
 use klamm_cluster::{
     Image,
     config::{Layers, broker_key},
+    features::Supported,
 };
 use klamm_log::{DiskError, DiskOp, Done, LogDir, OpId, SegmentId, Space};
 pub use klamm_model::Now;
@@ -193,6 +194,8 @@ pub enum Effect {
     LookAtSpace,
     /// The cluster does not take this broker, and never will as it is: nobody is served by its going on. Tells why.
     Refused(String),
+    /// The metadata have what this node does not know: it must not go on with less than the others have. Tells what.
+    Outdated(String),
     /// After [`Event::Leaving`]: this broker leads nothing that another one could, and everybody knows.
     HandedOver,
     /// After [`Event::Stopping`]: no log has an operation under way or wants one.
@@ -227,6 +230,8 @@ pub struct View {
     pub(crate) offline: Arc<BTreeSet<TopicPartition>>,
     /// What the broker was told at start.
     pub given: Arc<Given>,
+    /// The feature levels that it supports.
+    pub(crate) supported: Arc<Supported>,
 }
 
 impl View {

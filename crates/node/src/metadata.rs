@@ -11,8 +11,9 @@ use std::{
 use bytes::Bytes;
 use klamm_cluster::{
     controller::{Command, Controller, ControllerConfig, Decision, Reply as Decided, Sighting},
+    features::Supported,
     image::Changes,
-    record::{self, BrokerState, Record},
+    record::{self, BrokerState, Record, RecordError},
 };
 use klamm_model::{BrokerId, ControllerEpoch, ErrorCode, PartitionEpoch, Tick, TopicId, TopicPartition};
 use klamm_quorum::{Accepted, Filter, Input, Output, Peer, Proposer, Verdict};
@@ -39,6 +40,8 @@ pub(crate) struct Metadata {
     seen: Vec<Peer>,
     /// Who waits for the engine to tell how the quorum is, by the version of the API; it has been asked when there is somebody.
     pub(crate) describing: Vec<(ReplyTo, i16)>,
+    /// The metadata have what this node does not know: from there on it takes nothing.
+    is_outdated: bool,
     /// A change of voters that the engine was asked for.
     pub(crate) changing: Option<Changing>,
 }
@@ -71,6 +74,7 @@ impl Metadata {
             snapshots: Snapshots::default(),
             seen: Vec::new(),
             describing: Vec::new(),
+            is_outdated: false,
             changing: None,
         }
     }
@@ -115,6 +119,9 @@ impl Metadata {
 impl Node {
     /// News from the consensus engine.
     pub(crate) fn quorum(&mut self, now: Now, output: Output, out: &mut Vec<Effect>) {
+        if self.metadata.is_outdated {
+            return;
+        }
         match output {
             Output::Committed(entry) => {
                 match self.metadata.filter.take(&entry) {
@@ -186,6 +193,7 @@ impl Node {
     fn accept(&mut self, now: Now, accepted: &Accepted, out: &mut Vec<Effect>) {
         let records = match record::decode(&accepted.records) {
             Ok(records) => records,
+            Err(error @ RecordError::UnknownType { .. }) => return self.outdated(error.to_string(), out),
             Err(error) => panic!("metadata entry {} can't be read: {error}", accepted.offset),
         };
         let changes = match self.image.apply_entry(accepted.offset, accepted.epoch, &records) {
@@ -193,6 +201,9 @@ impl Node {
             Err(error) => panic!("metadata entry {} does not fit what came before: {error}", accepted.offset),
         };
         self.view_is_stale = true;
+        if changes.features {
+            self.levels_changed(out);
+        }
         self.depose(now, accepted.epoch, out);
         if self.metadata.is_controller() {
             self.tell_unclean_elections(&records);
@@ -202,6 +213,23 @@ impl Node {
         }
         self.begin_deciding(now, accepted, out);
         self.release_owed(now, out);
+    }
+
+    /// The cluster is at other levels, or this node has just heard at which.
+    fn levels_changed(&mut self, out: &mut Vec<Effect>) {
+        let levels: Vec<_> = self.image.levels().collect();
+        tracing::info!(?levels, "feature levels");
+        if let Some(lacking) = self.config.supported.lacking(self.image.levels()) {
+            self.outdated(lacking.to_string(), out);
+        }
+    }
+
+    /// Going on would make this node's metadata differ from the others', or what it does from what they rely on.
+    fn outdated(&mut self, what: String, out: &mut Vec<Effect>) {
+        if !std::mem::replace(&mut self.metadata.is_outdated, true) {
+            tracing::error!(what, "this node is older than its cluster and stops");
+            out.push(Effect::Outdated(what));
+        }
     }
 
     /// Said and counted where it was decided.
@@ -238,7 +266,8 @@ impl Node {
             controller.sighted(now.tick, &sightings(&self.metadata.seen));
             if self.image.cluster_id().is_none() {
                 let id = self.config.cluster_id.clone().unwrap_or_else(|| new_cluster_id(seed));
-                let founding = [Record::Cluster { id }];
+                let mut founding = vec![Record::Cluster { id }];
+                founding.extend(self.config.supported.founding());
                 controller.append(now.tick, &founding);
                 propose(&mut leading.proposer, &record::encode(&founding), out);
             }
@@ -396,6 +425,7 @@ impl Node {
             delete_topics: self.config.delete_topics,
             balance_interval_ms: self.config.balance_leaders.then_some(self.config.balance_interval_ms),
             internal_topics: self.internal_topics(),
+            supported: Supported::clone(&self.config.supported),
             given: self.config.given.set.clone(),
             ..ControllerConfig::default()
         }

@@ -330,6 +330,7 @@ impl Node {
             rules: self.rules.clone(),
             offline: Arc::clone(&self.offline),
             given: Arc::clone(&self.config.given),
+            supported: Arc::clone(&self.config.supported),
         }
     }
 

@@ -52,9 +52,6 @@ pub fn answer_from_view(view: &View, origin: &Origin, version: i16, request: &Re
         Request::FindCoordinator(request) => {
             find::find(view, origin, version, request).map(Response::FindCoordinator)
         }
-        Request::UpdateFeatures(request) => {
-            Some(Response::UpdateFeatures(features::update(request, version)))
-        }
         Request::DescribeClientQuotas(request) => {
             Some(Response::DescribeClientQuotas(quotas::describe(&view.image, request)))
         }
@@ -69,9 +66,9 @@ fn api_versions(view: &View, request: &ApiVersionsRequest, version: i16) -> ApiV
     }
     let mut response = ApiVersionsResponse { api_keys: served_keys(), ..Default::default() };
     if version >= 3 {
-        response.supported_features = features::supported();
+        response.supported_features = features::supported(&view.supported, version);
         if let Some(epoch) = view.image.applied() {
-            response.finalized_features = features::finalized();
+            response.finalized_features = features::finalized(&view.image);
             response.finalized_features_epoch = i64::try_from(epoch).unwrap_or(i64::MAX);
         }
     }

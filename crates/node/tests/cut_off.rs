@@ -2,6 +2,7 @@
 
 mod world;
 
+use klamm_cluster::features::Supported;
 use klamm_cluster::record::{PartitionChange, Record, RegisterBroker};
 use klamm_model::{
     BrokerId, ControllerEpoch, ErrorCode, LeaderEpoch, PartitionEpoch, PartitionIndex, TopicId,
@@ -41,6 +42,7 @@ impl Cluster {
             listeners: Vec::new(),
             rack: None,
             is_relaxed: false,
+            supported: Supported::default(),
         };
         world.decides(OTHER, ControllerEpoch(2), Record::RegisterBroker(other));
         let mut it = Self { world, topic, sequence: 0 };

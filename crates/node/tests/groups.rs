@@ -1,6 +1,7 @@
 //! Coordinators of groups within a node: their topic, their answers, and what is left of them after a restart.
 
 use bytes::Bytes;
+use klamm_cluster::features::Supported;
 use klamm_cluster::record::{Record, RegisterBroker};
 use klamm_log::{DiskAction, DiskError, Done, Space};
 use klamm_model::{BatchBuilder, BrokerId, ControllerEpoch, ErrorCode as Code, Seal, Timestamp, TopicId};
@@ -178,6 +179,7 @@ fn another() -> RegisterBroker {
         listeners: Vec::new(),
         rack: None,
         is_relaxed: false,
+        supported: Supported::default(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod world;
 
+use klamm_cluster::features::Supported;
 use klamm_model::{BrokerId, ControllerEpoch, ErrorCode, PartitionIndex, Tick, Timestamp, TopicPartition};
 use klamm_node::{Effect, Event, Listener, Node, NodeConfig, Now};
 use klamm_quorum::{Output, Peer};
@@ -13,7 +14,7 @@ use klamm_wire::{
     broker_registration::Listener as Registered,
 };
 use uuid::Uuid;
-use world::World;
+use world::{World, features};
 
 const OTHER: BrokerId = BrokerId(2);
 
@@ -26,6 +27,7 @@ fn registers(world: &mut World) -> i64 {
         incarnation_id: Uuid::from_u128(20),
         log_dirs: vec![Uuid::from_u128(21)],
         listeners: vec![listener("CLIENT", 1), listener("BROKER", 2)],
+        features: features(&Supported::ours()),
         ..Default::default()
     };
     let sequence = world.send_on(Listener::Broker, Request::BrokerRegistration(request), 4);

@@ -2,6 +2,7 @@
 
 mod world;
 
+use klamm_cluster::features::Supported;
 use klamm_cluster::record::{self, PartitionChange, Record, RegisterBroker};
 use klamm_log::{DiskAction, Log, LogConfig};
 use klamm_model::{
@@ -83,6 +84,7 @@ fn deleted_after(steps: &[Step]) -> Option<usize> {
                 listeners: Vec::new(),
                 rack: None,
                 is_relaxed: false,
+                supported: Supported::default(),
             })],
         };
         if !records.is_empty() {

@@ -1,6 +1,7 @@
 //! Transactions within a node: their coordinator, the partitions they write to, and the offsets that come with them.
 
 use bytes::Bytes;
+use klamm_cluster::features::Supported;
 use klamm_cluster::record::{Record, RegisterBroker};
 use klamm_coordinator::record::{Transaction, TransactionRecord, TransactionState, TransactionVersion};
 use klamm_log::{Done, Log, LogConfig};
@@ -660,6 +661,7 @@ fn what_is_held_for_a_coordinator_that_is_out_of_reach_is_sent_away() {
         listeners: Vec::new(),
         rack: None,
         is_relaxed: false,
+        supported: Supported::default(),
     };
     world.give_away(key);
     world.decides(BrokerId(2), ControllerEpoch(3), Record::RegisterBroker(other));

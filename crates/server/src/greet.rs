@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
+use klamm_cluster::features::{METADATA_FORM, METADATA_FORM_MAX};
 use klamm_model::BrokerId;
 use klamm_wire::{Greeting, GreetingPurpose};
 use parking_lot::Mutex;
@@ -12,8 +13,8 @@ use uuid::Uuid;
 
 use crate::identity::{self, IdentityError};
 
-/// The newest records of metadata that this program understands.
-const LEVEL: i16 = 0;
+/// The newest form of metadata that this program understands.
+const LEVEL: i16 = METADATA_FORM_MAX;
 
 /// This process, as others may know it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,6 +36,8 @@ pub(crate) struct Known {
     pub(crate) listed: BTreeSet<Uuid>,
     /// The clusters that those belong to: a member that is not listed may be the one that lets this node in.
     pub(crate) clusters: BTreeSet<String>,
+    /// The form that the cluster's metadata have, as far as this node has them. Who does not understand that comes too late for this cluster.
+    pub(crate) needed: i16,
     /// Where this node is to be called; `None` where it does not want to be let in.
     pub(crate) address: Option<(String, u16)>,
 }
@@ -81,6 +84,9 @@ impl Known {
         {
             return refused(format!("node {} belongs to cluster {ours}, not to cluster {theirs}", me.node));
         }
+        if let Some(why) = self.why_too_old(their) {
+            return refused(why);
+        }
         if let Some(ours) = ours {
             let own = (node == me.node).then_some(me.directory);
             if own.or(registered).is_some_and(|known| known != directory) {
@@ -97,6 +103,17 @@ impl Known {
             (_, None, _) => refused(format!("node {} belongs to no cluster yet", me.node)),
             (_, Some(ours), None) => refused(format!("node {node} is no member of cluster {ours} yet")),
         }
+    }
+}
+
+impl Known {
+    /// Why that node must not get metadata.
+    fn why_too_old(&self, their: &Greeting) -> Option<String> {
+        let Self { needed, .. } = *self;
+        let Greeting { node, level, .. } = *their;
+        (level < needed).then(|| {
+            format!("node {node} is older than its cluster, whose metadata are at level {needed} of {METADATA_FORM}: it understands {level} at most")
+        })
     }
 }
 
@@ -183,11 +200,24 @@ impl Greeter {
         self.known.lock().address = Some((host.to_owned(), port));
     }
 
+    /// The form that the cluster's metadata have now.
+    pub(crate) fn needs(&self, level: i16) {
+        self.known.lock().needed = level;
+    }
+
+    /// Why that node must not get metadata.
+    pub(crate) fn why_too_old(&self, their: &Greeting) -> Option<String> {
+        self.known.lock().why_too_old(their)
+    }
+
     /// Whether the node that answered is the one that was called.
     pub(crate) fn check_answer(&self, called: BrokerId, answer: &Greeting) -> Result<(), String> {
         let ours = self.cluster_id();
         if let Some(why) = &answer.refused {
             return Err(why.clone());
+        }
+        if let Some(why) = self.why_too_old(answer) {
+            return Err(why);
         }
         if answer.node != called {
             return Err(format!("node {} answers there", answer.node));
@@ -286,6 +316,22 @@ pub(crate) mod tests {
         assert_eq!(told.try_recv(), Ok("joined"));
         let other = greeter.answer(&greeting(GreetingPurpose::Quorum, 3, Some("B")), None);
         assert_eq!(other.refused.as_deref(), Some("node 1 belongs to cluster A, not to cluster B"));
+    }
+
+    /// In both directions: the one that knows more is the one that says so.
+    #[test]
+    fn a_node_that_is_older_than_its_cluster_comes_in_nowhere() {
+        let greeter = greeter(Some("A"));
+        greeter.needs(LEVEL + 1);
+        for purpose in [GreetingPurpose::Question, GreetingPurpose::Quorum, GreetingPurpose::Requests] {
+            let their = greeting(purpose, 2, Some("A"));
+            let why = greeter.answer(&their, None).refused.expect("it is too old");
+            assert!(why.starts_with("node 2 is older than its cluster"), "{why}");
+            assert_eq!(greeter.check_answer(BrokerId(2), &their), Err(why));
+            let newer = Greeting { level: LEVEL + 1, ..their };
+            assert_eq!(greeter.answer(&newer, None).refused, None);
+            assert_eq!(greeter.check_answer(BrokerId(2), &newer), Ok(()));
+        }
     }
 
     #[test]

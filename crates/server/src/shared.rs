@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use klamm_cluster::features::METADATA_FORM;
 use klamm_log::{DiskAction, DiskOp, Files, LogDir};
 use klamm_model::Tick;
 use klamm_node::{ConnectionId, Effect, Event};
@@ -241,9 +242,11 @@ impl Performer {
                 self.mail[thread].push(Mail::Send { to, token, request, version });
             }
             Effect::Refused(why) => self.shared.fail(format!("the cluster refuses this node: {why}")),
+            Effect::Outdated(why) => self.shared.fail(format!("this node is older than its cluster: {why}")),
+            // Handed on under the lock, in order, besides.
+            Effect::Publish(view) => self.shared.greeter.needs(view.image.level(METADATA_FORM)),
             // Handed on under the lock, in order.
-            Effect::Publish(_)
-            | Effect::Propose { .. }
+            Effect::Propose { .. }
             | Effect::DescribeQuorum
             | Effect::ChangeVoters(_)
             | Effect::HandedOver

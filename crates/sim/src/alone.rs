@@ -370,7 +370,7 @@ impl Alone {
                 self.timeline.after(delay, Happening::Looked { life });
             }
             Effect::HandedOver => {}
-            Effect::Refused(why) => panic!("its own cluster refuses it: {why}"),
+            Effect::Refused(why) | Effect::Outdated(why) => panic!("its own cluster refuses it: {why}"),
             Effect::AtRest(rest) => {
                 if let Some(process) = &mut self.process {
                     process.rest = Some(rest);

@@ -554,7 +554,7 @@ impl World {
             }
             // Its disks have room without end; those that have not say so when they are written to.
             Effect::LookAtSpace => {}
-            Effect::Refused(why) => panic!("{life} is refused: {why}"),
+            Effect::Refused(why) | Effect::Outdated(why) => panic!("{life} is refused: {why}"),
             Effect::HandedOver => self.handed_over(life, events),
             Effect::AtRest(rest) => self.came_to_rest(life, rest),
         }

@@ -42,7 +42,7 @@ fn limit(key: ApiKey) -> Option<&'static str> {
             "quotas are kept and described, not enforced yet"
         }
         ApiKey::UpdateFeatures => {
-            "`metadata.version` 33 (4.4-IV2), `group.version` 1 and `transaction.version` 2: nothing can be raised or lowered"
+            "`group.version` 0-1, `transaction.version` 0-2; `metadata.version` 33 (4.4-IV2) and `eligible.leader.replicas.version` 1 stay; `klamm.metadata.version` 0-1 is our own metadata's"
         }
         ApiKey::DescribeCluster => "brokers only: controllers have no listener for clients",
         _ => return None,

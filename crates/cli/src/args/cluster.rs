@@ -12,6 +12,7 @@ Examples:
   klamm cluster status
   klamm cluster status --check && echo healthy
   klamm cluster brokers --apis
+  klamm cluster features
   klamm cluster reassign                               what is on its way
   klamm cluster reassign orders --to 1,2,3
   klamm cluster elect                                  preferred leaders, everywhere
@@ -21,6 +22,7 @@ pub(crate) enum ClusterCommand {
     Status(ClusterStatusArgs),
     Brokers(ClusterBrokersArgs),
     Quorum(ClusterQuorumArgs),
+    Features(ClusterFeaturesArgs),
     Reassign(ClusterReassignArgs),
     Elect(ClusterElectArgs),
     Drain(ClusterDrainArgs),
@@ -82,6 +84,55 @@ pub(crate) struct QuorumChangeArgs {
     pub(crate) directory: Option<Uuid>,
     #[command(flatten)]
     pub(crate) remote: RemoteArgs,
+}
+
+/// Show at which feature levels the cluster is, and which the asked broker supports; or change them.
+///
+/// When all nodes run a newer version of klamm, raising the levels has the cluster use what that version brought; until then it can go back to the older one.
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+#[command(after_help = "\
+Examples:
+  klamm cluster features
+  klamm cluster features set group.version=1 transaction.version=2
+  klamm cluster features set group.version=0 --downgrade")]
+pub(crate) struct ClusterFeaturesArgs {
+    #[command(subcommand)]
+    pub(crate) change: Option<FeaturesChange>,
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
+}
+
+/// Changes of feature levels.
+#[derive(Subcommand, Debug)]
+pub(crate) enum FeaturesChange {
+    /// Set levels, all of them or none; 0 is off
+    Set(FeaturesSetArgs),
+}
+
+/// Which levels.
+#[derive(Args, Debug)]
+pub(crate) struct FeaturesSetArgs {
+    /// The features and their levels
+    #[arg(value_name = "NAME=LEVEL", required = true, value_parser = feature_level)]
+    pub(crate) levels: Vec<(String, i16)>,
+    /// Lower ones too, where nothing gets lost by it
+    #[arg(long)]
+    pub(crate) downgrade: bool,
+    /// Lower ones too, whatever gets lost
+    #[arg(long = "unsafe", conflicts_with = "downgrade")]
+    pub(crate) is_unsafe: bool,
+    /// Change nothing, and show what would be
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
+}
+
+fn feature_level(text: &str) -> Result<(String, i16), String> {
+    let (name, level) = text.split_once('=').ok_or("it is NAME=LEVEL")?;
+    let level: i16 = level.parse().map_err(|_| format!("{level:?} is no level"))?;
+    if level < 0 { Err("there are no levels below 0".to_owned()) } else { Ok((name.to_owned(), level)) }
 }
 
 /// Move partitions to other brokers; without topics, show what is on its way.

@@ -2,6 +2,7 @@
 
 mod brokers;
 mod drain;
+mod features;
 mod placement;
 mod quorum;
 mod status;
@@ -18,6 +19,7 @@ pub(crate) fn run(command: &ClusterCommand) -> Result<()> {
             ClusterCommand::Status(args) => status::run(args).await,
             ClusterCommand::Brokers(args) => brokers::run(args).await,
             ClusterCommand::Quorum(args) => quorum::run(args).await,
+            ClusterCommand::Features(args) => features::run(args).await,
             ClusterCommand::Reassign(args) => placement::reassign(args).await,
             ClusterCommand::Elect(args) => placement::elect(args).await,
             ClusterCommand::Drain(args) => drain::drain(args).await,

@@ -18,7 +18,7 @@ fn status_is_one_page() {
             topics  1, and 0 internal
             partitions  3: 0 offline, 0 under-replicated, 0 not led by their preferred leader
             data  0 B
-            features  group.version 1, metadata.version 33, transaction.version 2
+            features  eligible.leader.replicas.version 1, group.version 1, klamm.metadata.version 1, metadata.version 33, transaction.version 2
 
             BROKER  ADDRESS  RACK  STATE  LEADERS  REPLICAS  DATA  FREE
               1  <address>  -  in service  3  3  0 B  <size>
@@ -142,4 +142,36 @@ fn one_node_moves_nothing_and_says_so() {
     "#]],
     );
     assert_eq!(broker.ok(&["cluster", "reassign", "--format", "json"]).json(), serde_json::json!([]));
+}
+
+#[test]
+fn feature_levels_are_shown_and_set() {
+    let mut broker = Broker::start();
+    let levels = |broker: &Broker| {
+        let listed = broker.ok(&["cluster", "features", "--format", "json"]).json();
+        let all = listed.as_array().expect("a list").clone();
+        all.into_iter()
+            .map(|it| (it["feature"].as_str().expect("a name").to_owned(), it["level"].as_i64()))
+            .collect::<Vec<_>>()
+    };
+    broker.ok(&["cluster", "features"]).expect(&[], &expect![[r#""#]]);
+    let before = levels(&broker);
+    broker.fails(&["cluster", "features", "set", "group.version=0"]).says("with --downgrade only");
+    let set = ["cluster", "features", "set", "group.version=0", "transaction.version=1", "--downgrade"];
+    broker.ok(&[&set[..], &["--dry-run"]].concat()).says("group.version can be set to level 0");
+    assert_eq!(levels(&broker), before);
+    broker.ok(&set).says("transaction.version is at level 1");
+    // Producers and consumers go by it, and transactions are of the kind before.
+    broker.ok_with_input(&["produce", "t", "--transactional-id", "x"], "one\n");
+    broker.ok(&["consume", "t", "-g", "g", "-e"]).prints("one\n");
+    broker.restart();
+    let after = levels(&broker);
+    assert!(after.contains(&("group.version".to_owned(), Some(0))), "{after:?}");
+    broker.fails(&["cluster", "features", "set", "transaction.version=9"]).says("only supports versions 0-2");
+    broker.fails(&["cluster", "features", "set", "klamm.metadata.version=0", "--unsafe"]).says("stay there");
+    broker.fails(&["cluster", "features", "set", "nothing"]).says("NAME=LEVEL");
+    broker
+        .ok(&["cluster", "features", "set", "group.version=1", "transaction.version=2"])
+        .says("is at level 2");
+    assert_eq!(levels(&broker), before);
 }

@@ -9,6 +9,7 @@ use super::{
     AllocateError, AllocateProducerIds, Controller, Decision, Heartbeat, HeartbeatAnswer, ProducerIdBlock,
     Register, RegisterError, Reply, StaleBroker, UnknownBroker,
 };
+use crate::features::METADATA_FORM;
 use crate::image::Broker;
 use crate::record::{BrokerState, Record};
 
@@ -29,6 +30,11 @@ impl Controller {
             && **given != **ours
         {
             return Err(RegisterError::OtherCluster { given: given.clone(), ours: ours.to_string() });
+        }
+        // One that tells no levels is older than they are, and good for a cluster that keeps none.
+        let has_levels = 0 < self.image.level(METADATA_FORM) || !it.broker.supported.0.is_empty();
+        if has_levels && let Some(lacking) = it.broker.supported.lacking(self.image.levels()) {
+            return Err(RegisterError::Level(lacking));
         }
         let mut records = match self.image.broker(it.broker.id) {
             Some(known) if known.directory != it.broker.directory => {

@@ -6,13 +6,16 @@ use klamm_model::{
 use thiserror::Error;
 
 use crate::config::ConfigError;
+use crate::features::Lacking;
 use crate::quota::QuotaError;
 use crate::record::{BrokerState, RegisterBroker};
 use crate::topic_name::TopicNameError;
 
+mod features;
 mod partitions;
 mod quotas;
 
+pub use features::*;
 pub use partitions::*;
 pub use quotas::*;
 
@@ -47,6 +50,8 @@ pub enum Command {
     UnregisterBroker(BrokerId),
     /// From clients.
     AlterQuotas(AlterQuotas),
+    /// From clients.
+    UpdateFeatures(UpdateFeatures),
 }
 
 /// The answer to the command of the same name.
@@ -80,6 +85,8 @@ pub enum Reply {
     UnregisterBroker(Result<(), UnknownBroker>),
     /// One per entity asked for, in that order.
     AlterQuotas(Vec<(NamedEntity, Result<(), QuotaError>)>),
+    /// All levels, or none.
+    UpdateFeatures(Result<(), FeatureError>),
 }
 
 /// What became of one proposal.
@@ -296,6 +303,12 @@ pub enum RegisterError {
         /// Its number.
         id: BrokerId,
     },
+    /// It is too old for the cluster, or too new.
+    #[error(
+        "Unable to register because the broker does not support finalized version {} of {}. The broker wants a version between {} and {}, inclusive.",
+        .0.level, .0.name, .0.range.min, .0.range.max
+    )]
+    Level(Lacking),
 }
 
 /// A sign of life.

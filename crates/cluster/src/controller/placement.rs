@@ -70,6 +70,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::features::Supported;
     use crate::record::{BrokerState, Record, RegisterBroker};
 
     fn cluster(racks: &[Option<&str>]) -> Image {
@@ -84,6 +85,7 @@ mod tests {
                 listeners: Vec::new(),
                 rack: rack.map(str::to_owned),
                 is_relaxed: false,
+                supported: Supported::default(),
             }));
             records.push(Record::BrokerState { id, epoch: BrokerEpoch(0), state: BrokerState::Active });
         }

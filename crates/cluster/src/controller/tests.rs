@@ -2,6 +2,7 @@
 
 mod balance;
 mod eligible;
+mod features;
 mod offline;
 mod partitions;
 mod rig;
@@ -1165,7 +1166,8 @@ fn quotas_change_key_by_key() {
 #[test]
 fn a_new_controller_finishes_what_was_left_over() {
     let mut rig = Rig::new(ControllerConfig { entry_bytes_max: 50, ..ControllerConfig::default() }, 0);
-    for line in ["register 1", "beat 1", "create t 1 1", "create u 1 1", "create v 1 1", "register 1"] {
+    for line in ["register 1 old", "beat 1", "create t 1 1", "create u 1 1", "create v 1 1", "register 1 old"]
+    {
         rig.run(line);
     }
     // Of what the broker's return brings about, only the first entry is committed.

@@ -29,6 +29,8 @@ pub struct Changes {
     pub partitions: BTreeSet<TopicPartition>,
     /// What got other configs.
     pub configs: BTreeSet<ConfigResource>,
+    /// The cluster is at other levels of features.
+    pub features: bool,
 }
 
 /// A committed record does not fit the image. Whoever decided on it had another image, so one of the two is wrong and the node must stop.
@@ -150,6 +152,10 @@ impl Image {
                 self.next_producer_id = *next;
             }
             Record::ClientQuota { entity, key, value } => self.set_quota(entity, key, *value),
+            Record::Feature { name, level } => {
+                self.features.insert(name.as_str().into(), *level);
+                changes.features = true;
+            }
         }
         Ok(())
     }
@@ -163,6 +169,7 @@ impl Image {
             listeners: it.listeners.clone(),
             rack: it.rack.clone(),
             is_relaxed: it.is_relaxed,
+            supported: it.supported.clone(),
             state: BrokerState::Fenced,
         };
         self.brokers.insert(it.id, Arc::new(broker));

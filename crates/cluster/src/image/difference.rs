@@ -20,6 +20,7 @@ impl Image {
             topics_removed: Vec::new(),
             partitions: BTreeSet::new(),
             configs: differing(&self.broker_configs, &later.broker_configs).collect(),
+            features: self.features != later.features,
         };
         for id in differing(&self.topics, &later.topics) {
             match (self.topics.get(&id), later.topics.get(&id)) {

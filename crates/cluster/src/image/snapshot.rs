@@ -33,6 +33,7 @@ const PARTITION: u8 = 3;
 const CONFIGS: u8 = 4;
 const QUOTAS: u8 = 5;
 const REMOVED: u8 = 6;
+const FEATURE: u8 = 7;
 
 /// Bytes that are no image that this node can read. Nothing less is taken for one.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
@@ -75,6 +76,7 @@ impl Image {
             broker_configs,
             quotas,
             flush_changed,
+            features,
         } = self;
         let mut out = Writer::default();
         out.record(HEAD, 1, |out| {
@@ -91,7 +93,7 @@ impl Image {
             });
         });
         for broker in brokers.values() {
-            out.record(BROKER, 1, |out| write_broker(out, broker));
+            out.record(BROKER, 2, |out| write_broker(out, broker));
         }
         for topic in topics.values() {
             out.record(TOPIC, 1, |out| write_topic(out, topic));
@@ -116,6 +118,12 @@ impl Image {
             out.record(REMOVED, 0, |out| {
                 out.uuid(id.0);
                 out.text(name);
+            });
+        }
+        for (name, level) in features {
+            out.record(FEATURE, 0, |out| {
+                out.text(name);
+                out.number(*level);
             });
         }
         let parts = out.finish();
@@ -162,6 +170,9 @@ impl Image {
                     image.quotas.insert(entity, Arc::new(quotas.into_iter().collect()));
                 }
                 REMOVED => image.remember_removed(TopicId(fields.uuid()?), &fields.text()?.into()),
+                FEATURE => {
+                    image.features.insert(fields.text()?.into(), fields.number()?);
+                }
                 unknown => return Err(SnapshotError::UnknownPart(unknown)),
             }
         }
@@ -196,7 +207,7 @@ fn write_offset(out: &mut Writer, offset: Option<u64>) {
 }
 
 fn write_broker(out: &mut Writer, broker: &Broker) {
-    let Broker { id, epoch, incarnation, directory, listeners, rack, is_relaxed, state } = broker;
+    let Broker { id, epoch, incarnation, directory, listeners, rack, is_relaxed, supported, state } = broker;
     out.number(id.0);
     out.number(epoch.0);
     out.uuid(*incarnation);
@@ -205,6 +216,7 @@ fn write_broker(out: &mut Writer, broker: &Broker) {
     out.option(rack.as_deref(), Writer::text);
     out.broker_state(*state);
     out.byte((*is_relaxed).into());
+    out.supported(supported);
 }
 
 fn read_broker(fields: &mut Reader<'_>) -> Result<Broker, &'static str> {
@@ -218,6 +230,8 @@ fn read_broker(fields: &mut Reader<'_>) -> Result<Broker, &'static str> {
         state: fields.broker_state()?,
         // Since version 1.
         is_relaxed: !fields.is_empty() && fields.flag()?,
+        // Since version 2.
+        supported: fields.supported()?,
     })
 }
 

@@ -40,6 +40,7 @@ fn register(id: i32) -> Record {
         listeners: Vec::new(),
         rack: None,
         is_relaxed: false,
+        supported: Supported::default(),
     })
 }
 

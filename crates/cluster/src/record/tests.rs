@@ -22,6 +22,10 @@ fn broker_epoch() -> impl Strategy<Value = BrokerEpoch> {
     (0..i64::MAX).prop_map(BrokerEpoch)
 }
 
+fn level_range() -> impl Strategy<Value = LevelRange> {
+    (0..i16::MAX, 0..i16::MAX).prop_map(|(min, max)| LevelRange { min, max })
+}
+
 fn record() -> impl Strategy<Value = Record> {
     let state =
         prop_oneof![Just(BrokerState::Fenced), Just(BrokerState::Active), Just(BrokerState::Draining)];
@@ -37,10 +41,19 @@ fn record() -> impl Strategy<Value = Record> {
         any::<u128>(),
         prop::collection::vec(listener, 0..3),
         (prop::option::of(".*"), any::<bool>()),
+        prop::collection::btree_map(".*", level_range(), 0..3).prop_map(Supported),
     )
-        .prop_map(|(id, incarnation, directory, listeners, (rack, is_relaxed))| {
+        .prop_map(|(id, incarnation, directory, listeners, (rack, is_relaxed), supported)| {
             let (incarnation, directory) = (Uuid::from_u128(incarnation), Uuid::from_u128(directory));
-            Record::RegisterBroker(RegisterBroker { id, incarnation, directory, listeners, rack, is_relaxed })
+            Record::RegisterBroker(RegisterBroker {
+                id,
+                incarnation,
+                directory,
+                listeners,
+                rack,
+                is_relaxed,
+                supported,
+            })
         });
     let change = (
         partition(),
@@ -92,6 +105,7 @@ fn record() -> impl Strategy<Value = Record> {
             |(partition, replicas, isr, leader)| Record::Partition { partition, replicas, isr, leader }
         ),
         change,
+        (".*", 0..i16::MAX).prop_map(|(name, level)| Record::Feature { name, level }),
         (resource, ".*", prop::option::of(".*"))
             .prop_map(|(resource, key, value)| { Record::Config { resource, key, value } }),
         (

@@ -63,6 +63,30 @@ pub(super) fn heartbeat(request: ConsumerGroupHeartbeatRequest, version: i16, cl
     Parts::one(response, &request.group_id, Asked::ConsumerHeartbeat(Box::new(asked)))
 }
 
+/// The cluster has no groups of this protocol now (`group.version`): what there was of them ends by itself, and clients use the classic one.
+pub(super) fn no_heartbeat() -> Parts {
+    let response = ConsumerGroupHeartbeatResponse {
+        error_code: ErrorCode::UnsupportedVersion.code(),
+        error_message: Some(NOT_HERE.to_owned()),
+        ..Default::default()
+    };
+    Parts { response: Response::ConsumerGroupHeartbeat(response), parts: Vec::new() }
+}
+
+pub(super) fn no_description(request: ConsumerGroupDescribeRequest) -> Parts {
+    let group = |group_id| DescribedGroup {
+        group_id,
+        error_code: ErrorCode::UnsupportedVersion.code(),
+        error_message: Some(NOT_HERE.to_owned()),
+        ..Default::default()
+    };
+    let groups = request.group_ids.into_iter().map(group).collect();
+    let response = ConsumerGroupDescribeResponse { groups, ..Default::default() };
+    Parts { response: Response::ConsumerGroupDescribe(response), parts: Vec::new() }
+}
+
+const NOT_HERE: &str = "The cluster is at level 0 of group.version: there is no consumer protocol.";
+
 pub(super) fn beaten(
     response: &mut ConsumerGroupHeartbeatResponse,
     result: Result<ConsumerBeat, GroupError>,

@@ -2,7 +2,7 @@
 //!
 //! A request may be about several groups, and each is another shard's: it is taken apart, and the answer has a place for each part.
 
-use klamm_cluster::Image;
+use klamm_cluster::{Image, features::GROUPS};
 use klamm_coordinator::group::{
     DescribedMember, Description, GroupError, GroupState, GroupType, Heartbeat, Identity, Join, Joined,
     Leave, Leaving, Left, List, Listed, Reply, Request as Asked, Sync, Synced,
@@ -62,6 +62,8 @@ pub(crate) fn take_apart(request: Request, version: i16, client: Client<'_>, ima
         Request::SyncGroup(it) => sync(it),
         Request::Heartbeat(it) => heartbeat(it),
         Request::LeaveGroup(it) => leave(it, version),
+        Request::ConsumerGroupHeartbeat(_) if image.level(GROUPS) == 0 => consumer_groups::no_heartbeat(),
+        Request::ConsumerGroupDescribe(it) if image.level(GROUPS) == 0 => consumer_groups::no_description(it),
         Request::ConsumerGroupHeartbeat(it) => consumer_groups::heartbeat(*it, version, client),
         Request::ConsumerGroupDescribe(it) => consumer_groups::describe(it),
         Request::OffsetCommit(it) => offsets::commit(it, version, image),

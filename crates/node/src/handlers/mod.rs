@@ -72,6 +72,7 @@ pub(crate) fn handle(
         | Request::ListPartitionReassignments(_)
         | Request::UnregisterBroker(_)
         | Request::AlterClientQuotas(_)
+        | Request::UpdateFeatures(_)
         | Request::AlterConfigs(_)
         | Request::IncrementalAlterConfigs(_)) => {
             node.controller_request(now, to, version, request, out);

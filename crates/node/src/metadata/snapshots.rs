@@ -1,7 +1,7 @@
 //! Snapshots of the metadata: made here of the committed image after so many bytes of entries, or so long after the first of them, as Kafka's keys say; and taken in
 //! place of entries, at a start or when this node was too far behind.
 
-use klamm_cluster::Image;
+use klamm_cluster::{Image, SnapshotError};
 use klamm_model::Tick;
 use klamm_quorum::{Filter, Snapshot};
 
@@ -41,6 +41,9 @@ impl Node {
         // Going on with less would make this node's metadata differ from the others'.
         let image = match Image::from_bytes(state) {
             Ok(image) => image,
+            Err(error @ (SnapshotError::Version(_) | SnapshotError::UnknownPart(_))) => {
+                return self.outdated(error.to_string(), out);
+            }
             Err(error) => panic!("a metadata snapshot up to {position:?} can't be read: {error}"),
         };
         let before = self.metadata.filter.position();
@@ -59,6 +62,9 @@ impl Node {
         self.metadata.filter = Filter::at(*position);
         self.metadata.snapshots.begin_anew();
         self.view_is_stale = true;
+        if changes.features {
+            self.levels_changed(out);
+        }
         tracing::info!(
             metadata_offset = position.next_offset,
             bytes = state.len(),

@@ -21,7 +21,6 @@ use klamm_wire::{
     describe_topic_partitions::{RequestCursor, TopicRequest},
     elect_leaders::TopicPartitions,
     list_partition_reassignments::ListPartitionReassignmentsTopics,
-    update_features::FeatureUpdateKey,
     write_txn_markers::{WritableTxnMarker, WritableTxnMarkerTopic},
 };
 
@@ -491,48 +490,6 @@ fn a_broker_that_is_unregistered_registers_again_while_it_lives() {
     let late = world.produce("t", -1, batch(1, None));
     world.all_disk();
     assert_eq!(world.produced(late), (Code::None, 0));
-}
-
-#[test]
-fn features_that_work_are_told_and_no_level_changes() {
-    let mut world = World::new();
-    for version in 0..=5 {
-        let request = ApiVersionsRequest {
-            client_software_name: "a".into(),
-            client_software_version: "1".into(),
-            ..Default::default()
-        };
-        let response = ask!(world, version, ApiVersions(request));
-        let names: Vec<_> = response.finalized_features.iter().map(|it| it.name.as_str()).collect();
-        let all: &[&str] = &["metadata.version", "group.version", "transaction.version"];
-        let expected = if version < 3 { &[] } else { all };
-        assert_eq!(names, expected);
-        assert_eq!(response.supported_features.len(), expected.len());
-        assert_eq!(0 <= response.finalized_features_epoch, 3 <= version);
-    }
-    for (feature, level, upgrade_type, expected) in [
-        ("metadata.version", 33, 1, Code::None),
-        ("metadata.version", 34, 1, Code::InvalidUpdateVersion),
-        ("metadata.version", 1, 3, Code::InvalidUpdateVersion),
-        ("metadata.version", 33, 0, Code::InvalidUpdateVersion),
-        ("transaction.version", 2, 1, Code::None),
-        ("transaction.version", 0, 2, Code::InvalidUpdateVersion),
-    ] {
-        let update = FeatureUpdateKey {
-            feature: feature.into(),
-            max_version_level: level,
-            upgrade_type,
-            ..Default::default()
-        };
-        for version in 1..=2 {
-            let feature_updates = vec![update.clone()];
-            let request = UpdateFeaturesRequest { feature_updates, ..Default::default() };
-            let response = ask!(world, version, UpdateFeatures(request));
-            assert_eq!(code(response.error_code), expected, "{feature} to {level}");
-            let is_told_each = version == 1 && expected == Code::None;
-            assert_eq!(response.results.len(), usize::from(is_told_each));
-        }
-    }
 }
 
 #[test]

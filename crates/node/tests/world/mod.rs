@@ -4,6 +4,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
+use klamm_cluster::features::{LevelRange, Supported};
 use klamm_cluster::record::{self, PartitionChange, Record};
 use klamm_log::{
     DiskAction, DiskError, DiskOp, Done, FileKind, Log, LogConfig, LogFiles, SegmentId, SegmentVersion,
@@ -21,12 +22,23 @@ use klamm_replica::Sabotage;
 use klamm_wire::{
     CreateTopicsRequest, FetchRequest, IncrementalAlterConfigsRequest, ProduceRequest, Records, Request,
     Response,
+    broker_registration::Feature,
     create_topics::{CreatableTopic, CreatableTopicConfig},
     fetch,
     incremental_alter_configs::{AlterConfigsResource, AlterableConfig},
     produce,
 };
 use uuid::Uuid;
+
+/// What a broker with these feature levels says of them when it registers.
+pub(crate) fn features(supported: &Supported) -> Vec<Feature> {
+    let feature = |(name, range): (&String, &LevelRange)| Feature {
+        name: name.clone(),
+        min_supported_version: range.min,
+        max_supported_version: range.max,
+    };
+    supported.0.iter().map(feature).collect()
+}
 
 /// A node and everything it wanted that has not happened yet.
 pub(crate) struct World {
@@ -50,6 +62,8 @@ pub(crate) struct World {
     /// The segment that compaction has written and not swapped in yet.
     pub(crate) cleaned: Vec<u8>,
     pub(crate) handed_over: usize,
+    /// What the metadata have that it does not know.
+    pub(crate) outdated: Vec<String>,
     pub(crate) rest: Option<Rest>,
     /// Pieces of coordinators' logs that are read when the test says so.
     pub(crate) hold_loads: bool,
@@ -100,6 +114,7 @@ impl World {
             aborted: Vec::new(),
             cleaned: Vec::new(),
             handed_over: 0,
+            outdated: Vec::new(),
             rest: None,
             hold_loads: false,
             loads: Vec::new(),
@@ -210,6 +225,7 @@ impl World {
                     Effect::LookAtSpace => self.looks += 1,
                     Effect::HandedOver => self.handed_over += 1,
                     Effect::Refused(why) => panic!("{why}"),
+                    Effect::Outdated(why) => self.outdated.push(why),
                     Effect::AtRest(rest) => assert_eq!(self.rest.replace(rest), None, "told once"),
                     Effect::Send { token, request, .. } => self.sent.push((token, request)),
                 }

@@ -9,6 +9,7 @@ use klamm_model::{
 use uuid::Uuid;
 
 use super::super::*;
+use crate::features::{LevelRange, Supported};
 use crate::quota::QuotaValue;
 use crate::record::{ConfigResource, RegisterBroker};
 
@@ -102,6 +103,8 @@ impl Rig {
             "reassign-keeping-factor" => self.reassign(rest, false),
             "reassigning" => self.decide(&Command::ListReassignments(by_topic(rest))),
             "quota" => self.quota(rest),
+            "features" => self.features(rest, false),
+            "would-features" => self.features(rest, true),
             "unregister" => self.decide(&Command::UnregisterBroker(BrokerId(number(rest[0])))),
             "isr" => self.isr(rest),
             "ids" => {
@@ -149,6 +152,7 @@ impl Rig {
             listeners: Vec::new(),
             rack: words.iter().find_map(|it| it.strip_prefix("rack=")).map(str::to_owned),
             is_relaxed: has("relaxed"),
+            supported: supported(words),
         };
         let previous_epoch = self.controller.image().broker(id).map(|it| it.epoch).filter(|_| has("stopped"));
         let cluster_id = Some(if has("other-cluster") { "elsewhere".to_owned() } else { "here".to_owned() });
@@ -306,6 +310,23 @@ impl Rig {
         self.decide(&Command::AlterQuotas(AlterQuotas { changes: vec![change], validate_only: false }))
     }
 
+    /// `features [down|lossy] <name>=<level>…`
+    fn features(&mut self, words: &[&str], validate_only: bool) -> String {
+        let (kind, words) = match words {
+            ["down", words @ ..] => (Some(UpdateKind::SafeDowngrade), words),
+            ["lossy", words @ ..] => (Some(UpdateKind::UnsafeDowngrade), words),
+            ["sideways", words @ ..] => (None, words),
+            words => (Some(UpdateKind::Upgrade), words),
+        };
+        let update = |(name, level): (String, Option<String>)| FeatureUpdate {
+            name,
+            level: number(&level.expect("a level")),
+            kind,
+        };
+        let updates = pairs(words).into_iter().map(update).collect();
+        self.decide(&Command::UpdateFeatures(UpdateFeatures { updates, validate_only }))
+    }
+
     /// `isr <topic>/<partition> by <broker> is <brokers> [what is odd about it]`
     fn isr(&mut self, words: &[&str]) -> String {
         let (name, index) = words[0].split_once('/').expect("topic/partition");
@@ -424,6 +445,19 @@ fn number<T: std::str::FromStr>(word: &str) -> T {
     word.parse().unwrap_or_else(|_| panic!("{word} is no number"))
 }
 
+/// `old`: it tells no levels; `<name>:<lowest>-<highest>`: other than it has.
+fn supported(words: &[&str]) -> Supported {
+    if words.contains(&"old") {
+        return Supported::default();
+    }
+    let Supported(mut features) = Supported::ours();
+    for (name, range) in words.iter().filter_map(|it| it.split_once(':')) {
+        let (min, max) = range.split_once('-').expect("lowest-highest");
+        features.insert(name.to_owned(), LevelRange { min: number(min), max: number(max) });
+    }
+    Supported(features)
+}
+
 fn brokers(words: &str) -> Vec<BrokerId> {
     words.split(',').map(|it| BrokerId(number(it))).collect()
 }
@@ -538,6 +572,7 @@ fn describe(record: &Record, images: [&Image; 2]) -> String {
             format!("{of} {key} = {value:?}")
         }
         Record::ClientQuota { entity, key, value } => format!("quota of {entity}: {key} = {value:?}"),
+        Record::Feature { name, level } => format!("{name} is at level {level}"),
         Record::ProducerIds { broker, next, .. } => format!("producer ids below {next} to {broker}"),
         other => format!("{other:?}"),
     }
@@ -617,5 +652,6 @@ fn reply(reply: &Reply) -> String {
         }
         Reply::AlterQuotas(it) => lines(it, |_| String::new(), |()| "set".to_owned()),
         Reply::UnregisterBroker(it) => told(it, |()| "unregistered".to_owned()),
+        Reply::UpdateFeatures(it) => told(it, |()| "set".to_owned()),
     }
 }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
+use crate::features::Supported;
 use crate::quota::{EntityKind, QuotaEntity};
 use crate::record::{BrokerState, ConfigResource, Listener, PartitionChange, Record, RegisterBroker};
 
@@ -21,7 +22,7 @@ fn record(image: &Image, [kind, a, b, c]: [u8; 4]) -> Record {
     let epoch = image.broker(broker).map_or(BrokerEpoch(0), |it| it.epoch);
     let id = topic(a % 5);
     let text = |number: u8| format!("text-{number}");
-    match kind % 13 {
+    match kind % 14 {
         0 | 1 => Record::RegisterBroker(RegisterBroker {
             id: broker,
             incarnation: Uuid::from_u128(b.into()),
@@ -31,6 +32,7 @@ fn record(image: &Image, [kind, a, b, c]: [u8; 4]) -> Record {
                 .collect(),
             rack: (c % 2 == 0).then(|| text(c)),
             is_relaxed: c % 3 == 1,
+            supported: if b % 2 == 0 { Supported::ours() } else { Supported::default() },
         }),
         2 => {
             let states = [BrokerState::Fenced, BrokerState::Active, BrokerState::Draining];
@@ -92,6 +94,7 @@ fn record(image: &Image, [kind, a, b, c]: [u8; 4]) -> Record {
             key: text(c % 3),
             value: (c % 4 != 0).then(|| QuotaValue::new(c.into())),
         },
+        13 => Record::Feature { name: text(a % 3), level: (b % 4).into() },
         _ if a % 4 == 0 => Record::RemoveTopic { id },
         _ => Record::Cluster { id: text(b) },
     }
@@ -126,6 +129,7 @@ fn full() -> Image {
         [12, 1, 3, 0],
         [4, 4, 0, 0],
         [12, 4, 0, 0],
+        [13, 1, 2, 0],
     ];
     grow(&mut image, &steps);
     image
@@ -139,22 +143,30 @@ fn the_bytes_are_what_they_are() {
         lines.map(|line: String| line.trim_end().to_owned() + "\n").collect::<String>()
     };
     expect![[r#"
-        01 0d 02 10 f5 00 01 10 01 0b 01 01 01 01 06 74
-        65 78 74 2d 33 64 00 00 01 01 4b 01 01 00 00 00
-        00 00 00 00 00 00 00 00 00 00 00 00 02 00 00 00
-        00 00 00 00 00 00 00 00 00 00 00 00 04 02 06 74
-        65 78 74 2d 30 06 74 65 78 74 2d 32 04 06 74 65
-        78 74 2d 31 06 74 65 78 74 2d 32 04 01 06 74 65
-        78 74 2d 34 01 01 02 01 48 00 00 00 00 00 00 00
-        00 00 00 00 00 00 00 00 01 03 74 2e 30 01 15 6c
-        6f 67 2e 66 6c 75 73 68 2e 69 6e 74 65 72 76 61
-        6c 2e 6d 73 06 74 65 78 74 2d 31 01 03 02 11 02
-        01 02 02 01 02 01 01 00 00 00 00 00 00 00 00 00
-        00 04 00 11 01 01 01 06 74 65 78 74 2d 32 06 74
-        65 78 74 2d 32 05 00 1a 01 00 01 06 74 65 78 74
-        2d 32 01 06 74 65 78 74 2d 31 3f f0 00 00 00 00
-        00 00 06 00 14 00 00 00 00 00 00 00 00 00 00 00
-        00 00 00 00 05 03 74 2e 34
+        01 ca 11 67 e0 00 01 10 01 0c 01 01 01 01 06 74
+        65 78 74 2d 33 64 00 00 01 02 c1 01 01 01 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 02 00 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 04 02 06
+        74 65 78 74 2d 30 06 74 65 78 74 2d 32 04 06 74
+        65 78 74 2d 31 06 74 65 78 74 2d 32 04 01 06 74
+        65 78 74 2d 34 01 01 05 20 65 6c 69 67 69 62 6c
+        65 2e 6c 65 61 64 65 72 2e 72 65 70 6c 69 63 61
+        73 2e 76 65 72 73 69 6f 6e 01 01 0d 67 72 6f 75
+        70 2e 76 65 72 73 69 6f 6e 00 01 16 6b 6c 61 6d
+        6d 2e 6d 65 74 61 64 61 74 61 2e 76 65 72 73 69
+        6f 6e 00 01 10 6d 65 74 61 64 61 74 61 2e 76 65
+        72 73 69 6f 6e 21 21 13 74 72 61 6e 73 61 63 74
+        69 6f 6e 2e 76 65 72 73 69 6f 6e 00 02 02 01 48
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 01
+        03 74 2e 30 01 15 6c 6f 67 2e 66 6c 75 73 68 2e
+        69 6e 74 65 72 76 61 6c 2e 6d 73 06 74 65 78 74
+        2d 31 01 03 02 11 02 01 02 02 01 02 01 01 00 00
+        00 00 00 00 00 00 00 00 04 00 11 01 01 01 06 74
+        65 78 74 2d 32 06 74 65 78 74 2d 32 05 00 1a 01
+        00 01 06 74 65 78 74 2d 32 01 06 74 65 78 74 2d
+        31 3f f0 00 00 00 00 00 00 06 00 14 00 00 00 00
+        00 00 00 00 00 00 00 00 00 00 00 05 03 74 2e 34
+        07 00 08 06 74 65 78 74 2d 31 02
     "#]]
     .assert_eq(&hex(&image.to_bytes()));
     let everything = [
@@ -167,8 +179,9 @@ fn the_bytes_are_what_they_are() {
         image.broker_configs.len() == 1,
         image.quotas().count() == 1,
         image.removed_topics().count() == 1,
+        image.levels().count() == 1,
     ];
-    assert_eq!(everything, [true; 9], "something of an image is not tried here");
+    assert_eq!(everything, [true; 10], "something of an image is not tried here");
     assert_eq!(Image::from_bytes(&image.to_bytes()), Ok(image));
 }
 

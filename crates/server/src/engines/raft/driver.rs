@@ -101,7 +101,7 @@ pub(super) fn run(mut setup: Setup) -> bool {
 }
 
 async fn drive(setup: Setup, jobs: std::sync::mpsc::Sender<Job>, busy: Arc<Busy>) {
-    let Setup { opened, found, greet, ends, tell, seed, cut, .. } = setup;
+    let Setup { opened, found, greet, too_old, ends, tell, seed, cut, .. } = setup;
     let RaftEnds { mut orders, links: new_links, members } = ends;
     let me = opened.me;
     let store = Store::new(Memory::new(opened.entries, opened.kept), jobs);
@@ -111,7 +111,7 @@ async fn drive(setup: Setup, jobs: std::sync::mpsc::Sender<Job>, busy: Arc<Busy>
         Some(cut) => Rc::new(move |to| cut(to)),
         None => Rc::new(|_| false),
     };
-    let links = Links::new(greet, events.clone(), cut);
+    let links = Links::new(greet, too_old, events.clone(), cut);
     let machine = Machine::new(Rc::clone(&seat), store.clone(), opened.snapshot);
     let started = async {
         store.ask(Job::Start).await.map_err(|error| error.to_string())?;

@@ -21,7 +21,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::{Greet, driver::Event, types::Address};
+use super::{Greet, TooOld, driver::Event, types::Address};
 
 /// Messages that wait to be written to one node. openraft has a few open questions at a time; more means that nobody reads.
 const QUEUED_MAX: usize = 64;
@@ -47,6 +47,7 @@ pub(super) type Cut = Rc<dyn Fn(BrokerId) -> bool>;
 /// What all connections share.
 pub(super) struct Links {
     greet: Greet,
+    too_old: TooOld,
     events: mpsc::UnboundedSender<Event>,
     cut: Cut,
     peers: RefCell<BTreeMap<BrokerId, Rc<Peer>>>,
@@ -67,8 +68,13 @@ pub(super) struct Peer {
 }
 
 impl Links {
-    pub(super) fn new(greet: Greet, events: mpsc::UnboundedSender<Event>, cut: Cut) -> Rc<Self> {
-        Rc::new(Self { greet, events, cut, peers: RefCell::default() })
+    pub(super) fn new(
+        greet: Greet,
+        too_old: TooOld,
+        events: mpsc::UnboundedSender<Event>,
+        cut: Cut,
+    ) -> Rc<Self> {
+        Rc::new(Self { greet, too_old, events, cut, peers: RefCell::default() })
     }
 
     /// These are the other members now.
@@ -182,7 +188,7 @@ impl Links {
         wired.stream.write_all(&greeting.map_err(|error| other(error.to_string()))?).await?;
         let frame = wired.frames.next(&mut wired.stream, GREETING_BYTES_MAX).await?;
         let answer = Greeting::decode(frame).map_err(|error| other(error.to_string()))?;
-        if let Some(why) = answer.refused {
+        if let Some(why) = answer.refused.clone().or_else(|| (self.too_old)(&answer)) {
             return Err(other(why));
         }
         if (answer.node, answer.directory) != (peer.id, peer.address.directory) {

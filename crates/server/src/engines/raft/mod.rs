@@ -61,6 +61,9 @@ use crate::{
 /// How this node greets.
 pub(crate) type Greet = Arc<dyn Fn(GreetingPurpose) -> Greeting + Send + Sync>;
 
+/// Why a node must not get metadata, by its greeting.
+pub(crate) type TooOld = Arc<dyn Fn(&Greeting) -> Option<String> + Send + Sync>;
+
 /// Whose log, and where.
 pub(crate) struct RaftConfig {
     pub(crate) me: BrokerId,
@@ -235,6 +238,7 @@ struct Setup {
     opened: OpenedRaft,
     found: Option<Vec<Member>>,
     greet: Greet,
+    too_old: TooOld,
     ends: RaftEnds,
     tell: Box<dyn FnMut(Output) + Send>,
     world: disk::World,
@@ -259,6 +263,7 @@ pub(crate) fn start_raft(
     let teller = Arc::clone(&shared);
     let teller =
         thread::Builder::new().name("metadata".to_owned()).spawn(move || tell_node(teller, &told))?;
+    let greeter = Arc::clone(&shared.greeter);
     let (operated, fail) = (Arc::clone(&shared), shared);
     let setup = Setup {
         world: disk::World {
@@ -272,6 +277,7 @@ pub(crate) fn start_raft(
         opened,
         found,
         greet,
+        too_old: Arc::new(move |answer| greeter.why_too_old(answer)),
         ends,
         // The teller ends only after this.
         tell: Box::new(move |output| drop(tell.send(output))),

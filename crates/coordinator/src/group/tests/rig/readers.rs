@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use klamm_cluster::{Image, Record, RegisterBroker};
+use klamm_cluster::{Image, Record, RegisterBroker, features::Supported};
 use klamm_model::{BrokerId, ControllerEpoch, PartitionIndex, TopicPartition};
 use uuid::Uuid;
 
@@ -29,6 +29,7 @@ impl Topics {
                 listeners: Vec::new(),
                 rack: Some(rack.to_owned()),
                 is_relaxed: false,
+                supported: Supported::default(),
             })
         };
         let begin = Record::Begin { epoch: ControllerEpoch(1), controller: BrokerId(0) };

@@ -243,6 +243,7 @@ impl Cluster {
             opened,
             found,
             greet: Arc::clone(&greet),
+            too_old: Arc::new(|_| None),
             ends,
             tell: Box::new(move |output| drop(told_to.send((id, incarnation, output)))),
             seed: self.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15),
