@@ -33,7 +33,7 @@ fn greeting(purpose: GreetingPurpose, node: i32, cluster_id: Option<&str>) -> Gr
         incarnation: Uuid::from_u128(8),
         cluster_id: cluster_id.map(str::to_owned),
         founder: None,
-        level: 0,
+        level: klamm_cluster::features::METADATA_FORM_MAX,
         address: None,
         refused: None,
     }
