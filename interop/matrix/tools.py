@@ -138,7 +138,7 @@ class Tools:
         said = self.tool("FeatureCommand", "describe")
         expect("metadata.version" in said and "transaction.version" in said, said)
         self.tool("FeatureCommand", "downgrade", "--feature", "group.version=0", "--dry-run")
-        said = self.refused("FeatureCommand", "upgrade", "--feature", "group.version=0")
+        said = self.refused("FeatureCommand", "upgrade", "--feature", "transaction.version=1")
         expect("Can't downgrade" in said, said)
 
     def acls(self):
