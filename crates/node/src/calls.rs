@@ -57,12 +57,12 @@ pub(crate) enum Own {
     /// A topic for coordinators' records, that clients wait for.
     InternalTopic(Kind),
     /// Metadata asked for topics that are created on the way.
-    AutoCreate(Box<AutoCreate>),
+    AutoCreate(Box<MetadataAsked>),
 }
 
-/// A Metadata request that waits for topics to be created.
+/// A Metadata request that waits for topics to be created, or for who leads.
 #[derive(Debug)]
-pub(crate) struct AutoCreate {
+pub(crate) struct MetadataAsked {
     pub(crate) to: ReplyTo,
     pub(crate) origin: std::sync::Arc<Origin>,
     pub(crate) version: i16,
@@ -414,7 +414,7 @@ impl Node {
     pub(crate) fn call_auto_create(
         &mut self,
         now: Now,
-        waiting: AutoCreate,
+        waiting: MetadataAsked,
         names: Vec<String>,
         out: &mut Vec<Effect>,
     ) {

@@ -228,6 +228,8 @@ pub struct View {
     pub(crate) rules: TopicRules,
     /// Partitions whose logs here cannot be used, whatever the metadata say of this broker.
     pub(crate) offline: Arc<BTreeSet<TopicPartition>>,
+    /// Brokers that may be gone: who leads their partitions is about to change, or is not.
+    pub(crate) doubted: Arc<BTreeSet<BrokerId>>,
     /// What the broker was told at start.
     pub given: Arc<Given>,
     /// The feature levels that it supports.

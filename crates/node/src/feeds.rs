@@ -187,6 +187,7 @@ impl Node {
                 self.close_feed(connection);
             }
             self.feeds.open(to.connection, follower, now.tick);
+            self.heard_of(follower);
             return Ok(());
         }
         self.answer_parked(now, to.connection, out);
@@ -470,14 +471,15 @@ impl Node {
         }
     }
 
-    /// The connection is gone, or its follower begins anew.
-    pub(crate) fn close_feed(&mut self, connection: ConnectionId) {
-        let Some(feed) = self.feeds.feeds.remove(&connection) else { return };
+    /// The connection is gone, or its follower begins anew; who that is.
+    pub(crate) fn close_feed(&mut self, connection: ConnectionId) -> Option<BrokerId> {
+        let feed = self.feeds.feeds.remove(&connection)?;
         for (key, question) in feed.questions {
             if !question.is_ready {
                 self.leave_list(key, connection);
             }
         }
+        Some(feed.follower)
     }
 }
 

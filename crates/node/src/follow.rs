@@ -278,6 +278,11 @@ impl Node {
         answer: Result<FetchResponse, PeerFailure>,
         out: &mut Vec<Effect>,
     ) {
+        match answer {
+            Ok(_) => self.heard_of(leader),
+            Err(PeerFailure::Disconnected) => self.doubt(now, leader),
+            Err(PeerFailure::TimedOut | PeerFailure::Garbled) => {}
+        }
         let line = self.followers.lines.entry(leader).or_default();
         line.under_way = line.under_way.saturating_sub(1);
         if token < line.first_token {

@@ -9,6 +9,7 @@ mod codec;
 mod config;
 mod coordinators;
 mod disks;
+mod doubts;
 mod errors;
 mod event;
 mod features;

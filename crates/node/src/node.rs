@@ -20,6 +20,7 @@ use crate::{
     cleaner::Cleaner,
     coordinators::Coordinators,
     disks::Disks,
+    doubts::Doubts,
     feeds::Feeds,
     fetch_sessions::FetchSessions,
     follow::Followers,
@@ -78,6 +79,7 @@ pub struct Node {
     pub(crate) isr_due: BTreeSet<TopicPartition>,
     /// Disk operations of the call under way; empty between calls.
     pub(crate) ops: Vec<DiskOp>,
+    pub(crate) doubts: Doubts,
     pub(crate) metadata: Metadata,
     pub(crate) membership: Membership,
     pub(crate) feeds: Feeds,
@@ -126,6 +128,7 @@ impl Node {
         Self {
             metadata: Metadata::new(seed),
             membership: Membership::default(),
+            doubts: Doubts::default(),
             feeds: Feeds::default(),
             followers: Followers::default(),
             producer_ids: ProducerIds::default(),
@@ -243,7 +246,10 @@ impl Node {
                 {
                     waiter.abandon(self, id);
                 }
-                self.close_feed(connection);
+                if let Some(follower) = self.close_feed(connection) {
+                    self.doubt(now, follower);
+                }
+                self.doubts.forget(connection);
                 self.delete_waiters.take_where(|waiter| waiter.to.connection == connection);
                 self.metadata.forget(connection);
                 self.producer_ids.forget(connection);
@@ -276,6 +282,7 @@ impl Node {
         if self.disks.take_look() {
             out.push(Effect::LookAtSpace);
         }
+        self.settle_doubts(now, out);
         if self.view_is_stale {
             self.view_is_stale = false;
             out.push(Effect::Publish(Arc::new(self.view())));
@@ -289,6 +296,7 @@ impl Node {
             self.fetch_waiters.next_deadline(),
             self.delete_waiters.next_deadline(),
             self.feeds.next_wake(),
+            self.doubts.next_wake(),
             self.periodic_at,
             self.retention_at,
             self.walking_since,
@@ -329,6 +337,7 @@ impl Node {
             auto_create_topics: self.config.auto_create_topics,
             rules: self.rules.clone(),
             offline: Arc::clone(&self.offline),
+            doubted: Arc::clone(&self.doubts.brokers),
             given: Arc::clone(&self.config.given),
             supported: Arc::clone(&self.config.supported),
         }

@@ -148,7 +148,7 @@ fn shown_controller(view: &View) -> i32 {
     view.controller.filter(live).map_or(-1, |id| id.0)
 }
 
-/// `None` if a topic must be created first.
+/// `None` if a topic must be created first, or somebody may lead no more.
 fn metadata(
     view: &View,
     origin: &Origin,
@@ -192,6 +192,11 @@ fn metadata(
             topics
         }
     };
+    let leads =
+        |broker: &BrokerId| topics.iter().any(|it| it.partitions.iter().any(|it| it.leader_id == broker.0));
+    if view.doubted.iter().any(leads) {
+        return None;
+    }
     Some(MetadataResponse {
         brokers: live_brokers(image)
             .map(|broker| {

@@ -7,7 +7,7 @@ use klamm_model::ErrorCode;
 use klamm_wire::{MetadataRequest, Request, Response};
 
 use super::reply;
-use crate::{Effect, Now, Origin, ReplyTo, calls::AutoCreate, errors::ToCode, node::Node, reads};
+use crate::{Effect, Now, Origin, ReplyTo, View, calls::MetadataAsked, errors::ToCode, node::Node, reads};
 
 pub(crate) fn metadata(
     node: &mut Node,
@@ -33,14 +33,28 @@ pub(crate) fn metadata(
         .collect();
     missing.sort_unstable();
     missing.dedup();
-    let waiting = AutoCreate { to, origin: Arc::clone(origin), version, request };
-    node.call_auto_create(now, waiting, missing, out);
+    let waiting = MetadataAsked { to, origin: Arc::clone(origin), version, request };
+    if !missing.is_empty() {
+        node.call_auto_create(now, waiting, missing, out);
+    } else if node.doubts.have_room() {
+        node.doubts.wait(waiting);
+    } else {
+        told_in_spite_of_doubts(node, &waiting, out);
+    }
+}
+
+fn told_in_spite_of_doubts(node: &Node, asked: &MetadataAsked, out: &mut Vec<Effect>) {
+    let view = View { doubted: Arc::default(), ..node.view() };
+    let request = Request::Metadata(asked.request.clone());
+    if let Some(response) = reads::answer_from_view(&view, &asked.origin, asked.version, &request) {
+        reply(asked.to, response, out);
+    }
 }
 
 /// The topics are created, or will not be: the answer tells which are there.
 pub(crate) fn auto_created(
     node: &mut Node,
-    waiting: &AutoCreate,
+    waiting: &MetadataAsked,
     reply: Option<Decided>,
     out: &mut Vec<Effect>,
 ) {
@@ -57,7 +71,8 @@ pub(crate) fn auto_created(
     // From version 4 on the flag counts; it says "do not create", whatever the version of the request was.
     let version = waiting.version.max(4);
     let asked = Request::Metadata(without_creating);
-    let answer = reads::answer_from_view(&node.view(), &waiting.origin, version, &asked);
+    let view = View { doubted: Arc::default(), ..node.view() };
+    let answer = reads::answer_from_view(&view, &waiting.origin, version, &asked);
     let Some(Response::Metadata(mut metadata)) = answer else {
         unreachable!("metadata that creates nothing is answered from the view");
     };
