@@ -80,6 +80,10 @@ pub struct Broker {
     pub is_relaxed: bool,
     /// The feature levels that it supports.
     pub supported: Supported,
+    /// The data directories of that process besides the first.
+    pub other_directories: Vec<Uuid>,
+    /// One that an earlier process had is not among them, and this broker has not taken part since: what was in it is gone, and it is still to say which replicas.
+    pub has_lost_directory: bool,
     /// Whether it takes part.
     pub state: BrokerState,
 }

@@ -133,6 +133,8 @@ pub struct RegisterBroker {
     pub is_relaxed: bool,
     /// The feature levels that it supports.
     pub supported: Supported,
+    /// The same of its data directories besides the first, in any order. One that is not named any more is lost, and what was in it.
+    pub other_directories: Vec<Uuid>,
 }
 
 /// An address of a broker.
@@ -303,7 +305,7 @@ impl Record {
                 out.number(controller.0);
             }),
             Self::Cluster { id } => out.record(1, 0, |out| out.text(id)),
-            Self::RegisterBroker(it) => out.record(2, 2, |out| {
+            Self::RegisterBroker(it) => out.record(2, 3, |out| {
                 out.number(it.id.0);
                 out.uuid(it.incarnation);
                 out.uuid(it.directory);
@@ -311,6 +313,7 @@ impl Record {
                 out.option(it.rack.as_deref(), Writer::text);
                 out.byte(it.is_relaxed.into());
                 out.supported(&it.supported);
+                out.list(&it.other_directories, |out, id| out.uuid(*id));
             }),
             Self::BrokerState { id, epoch, state } => out.record(3, 0, |out| {
                 out.number(id.0);
@@ -384,6 +387,8 @@ impl Record {
                 is_relaxed: !fields.is_empty() && fields.flag()?,
                 // Since version 2.
                 supported: fields.supported()?,
+                // Since version 3.
+                other_directories: fields.added_list(Reader::uuid)?,
             }),
             3 => Self::BrokerState {
                 id: fields.broker()?,

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use klamm_cluster::controller::{
     AllocateProducerIds, AlterPartitionError, AlterPartitions, Command, CreateTopics, Heartbeat,
-    IsrProposal as ProposedIsr, Layout, NewTopic, OfflineReplicas, Register, RegisterError, Reply as Decided,
+    IsrProposal as ProposedIsr, Layout, LogFate, NewTopic, OfflineReplicas, Register, RegisterError,
+    Reply as Decided,
 };
 use klamm_cluster::features::Supported;
 use klamm_cluster::record::{BrokerState, Listener, RegisterBroker};
@@ -53,6 +54,8 @@ pub(crate) enum Own {
         proposals: Vec<(TopicPartition, IsrProposal)>,
     },
     ReplicasOffline,
+    /// Of what a data directory had that is lost.
+    ReplicasGone(Vec<TopicPartition>),
     ProducerIds,
     /// A topic for coordinators' records, that clients wait for.
     InternalTopic(Kind),
@@ -77,6 +80,7 @@ impl Own {
             | Self::Heartbeat
             | Self::AlterPartition { .. }
             | Self::ReplicasOffline
+            | Self::ReplicasGone(_)
             | Self::ProducerIds
             | Self::InternalTopic(_) => None,
         }
@@ -298,6 +302,10 @@ impl Node {
             }
             Own::AlterPartition { proposals } => self.isr_answered(now, &proposals, reply.as_ref(), out),
             Own::ReplicasOffline => self.offline_replicas.told(now.tick),
+            Own::ReplicasGone(partitions) => {
+                let is_taken = matches!(reply, Some(Decided::ReplicasOffline(Ok(()))));
+                self.gone_replicas_told(now, &partitions, is_taken, out);
+            }
             Own::ProducerIds => {
                 let block = match reply {
                     Some(Decided::AllocateProducerIds(Ok(block))) => Some(block),
@@ -343,6 +351,7 @@ impl Node {
                 rack: self.config.rack.clone(),
                 is_relaxed: self.is_relaxed_at_start(),
                 supported: Supported::clone(&self.config.supported),
+                other_directories: self.config.other_directories.clone(),
             },
             cluster_id: self.config.cluster_id.clone(),
             previous_epoch: self.previous_epoch(),
@@ -370,12 +379,16 @@ impl Node {
         &mut self,
         now: Now,
         epoch: BrokerEpoch,
-        partitions: Vec<TopicPartition>,
+        (fate, partitions): (LogFate, Vec<TopicPartition>),
         out: &mut Vec<Effect>,
     ) {
-        let broker = self.config.broker_id;
-        let command = Command::ReplicasOffline(OfflineReplicas { broker, broker_epoch: epoch, partitions });
-        self.call(now, &command, Own::ReplicasOffline, out);
+        let (broker, broker_epoch) = (self.config.broker_id, epoch);
+        let own = match fate {
+            LogFate::Offline => Own::ReplicasOffline,
+            LogFate::Gone => Own::ReplicasGone(partitions.clone()),
+        };
+        let command = Command::ReplicasOffline(OfflineReplicas { broker, broker_epoch, fate, partitions });
+        self.call(now, &command, own, out);
     }
 
     pub(crate) fn ask_producer_ids(&mut self, now: Now, out: &mut Vec<Effect>) {

@@ -1,10 +1,12 @@
 //! Controller commands as Kafka's requests and back: the wire's sentinels stop here.
 
+use std::collections::BTreeSet;
+
 use klamm_cluster::config::{ConfigKey, Layers, TOPIC_CONFIGS};
 use klamm_cluster::controller::{
     AllocateProducerIds, AlterPartitionError, AlterPartitions, ByTopic, Command, CreateTopicError,
     CreateTopics, CreatedTopic, DeleteTopicError, DeleteTopics, Heartbeat, HeartbeatAnswer, IsrProposal,
-    Layout, NamedEntity, NewTopic, OfflineReplicas, PartitionAnswer, ProducerIdBlock, Register,
+    Layout, LogFate, NamedEntity, NewTopic, OfflineReplicas, PartitionAnswer, ProducerIdBlock, Register,
     RegisterError, Reply as Decided, StaleBroker, TopicRef,
 };
 use klamm_cluster::features::{Lacking, LevelRange};
@@ -458,12 +460,14 @@ fn new_topic(topic: &create_topics::CreatableTopic) -> NewTopic {
 }
 
 fn register(request: &BrokerRegistrationRequest) -> Result<Register, ErrorCode> {
-    let [directory] = request.log_dirs[..] else { return Err(ErrorCode::InvalidRequest) };
+    let [directory, other_directories @ ..] = &request.log_dirs[..] else {
+        return Err(ErrorCode::InvalidRequest);
+    };
     Ok(Register {
         broker: RegisterBroker {
             id: BrokerId(request.broker_id),
             incarnation: request.incarnation_id,
-            directory,
+            directory: *directory,
             listeners: request
                 .listeners
                 .iter()
@@ -472,6 +476,7 @@ fn register(request: &BrokerRegistrationRequest) -> Result<Register, ErrorCode> 
             rack: request.rack.clone(),
             is_relaxed: request.features.iter().any(|it| it.name == RELAXED),
             supported: features::supported_of(request)?,
+            other_directories: other_directories.to_vec(),
         },
         cluster_id: Some(request.cluster_id.clone()).filter(|id| !id.is_empty()),
         previous_epoch: (request.previous_broker_epoch >= 0)
@@ -509,11 +514,15 @@ fn alter_partitions(request: &AlterPartitionRequest) -> AlterPartitions {
 
 /// The directory of replicas whose own cannot be used (KIP-858). There is no other to tell of: which replica is in which directory is its broker's own business.
 const LOST: Uuid = Uuid::from_u128(1);
+/// That of replicas whose logs are gone with theirs: they have none yet.
+const UNASSIGNED: Uuid = Uuid::nil();
 
 fn replicas_offline(request: &AssignReplicasToDirsRequest) -> Result<OfflineReplicas, ErrorCode> {
-    if request.directories.iter().any(|it| it.id != LOST) {
-        return Err(ErrorCode::InvalidRequest);
-    }
+    let fate = match request.directories.iter().map(|it| it.id).collect::<BTreeSet<_>>() {
+        ids if ids == [LOST].into() => LogFate::Offline,
+        ids if ids == [UNASSIGNED].into() => LogFate::Gone,
+        _ => return Err(ErrorCode::InvalidRequest),
+    };
     let of_topic = |topic: &assign_replicas_to_dirs::RequestTopicData| {
         let id = topic.topic_id;
         let key = |index| TopicPartition { topic: id, partition: PartitionIndex(index) };
@@ -523,6 +532,7 @@ fn replicas_offline(request: &AssignReplicasToDirsRequest) -> Result<OfflineRepl
     Ok(OfflineReplicas {
         broker: BrokerId(request.broker_id),
         broker_epoch: BrokerEpoch(request.broker_epoch),
+        fate,
         partitions: topics.flat_map(of_topic).collect(),
     })
 }
@@ -533,10 +543,14 @@ fn offline_request(command: &OfflineReplicas) -> AssignReplicasToDirsRequest {
         partitions: vec![assign_replicas_to_dirs::RequestPartitionData { partition_index: key.partition.0 }],
     };
     let topics = command.partitions.iter().map(topic).collect();
+    let id = match command.fate {
+        LogFate::Offline => LOST,
+        LogFate::Gone => UNASSIGNED,
+    };
     AssignReplicasToDirsRequest {
         broker_id: command.broker.0,
         broker_epoch: command.broker_epoch.0,
-        directories: vec![assign_replicas_to_dirs::RequestDirectoryData { id: LOST, topics }],
+        directories: vec![assign_replicas_to_dirs::RequestDirectoryData { id, topics }],
     }
 }
 
@@ -648,7 +662,7 @@ fn registration_request(register: &Register) -> BrokerRegistrationRequest {
             })
             .collect(),
         rack: broker.rack.clone(),
-        log_dirs: vec![broker.directory],
+        log_dirs: [broker.directory].into_iter().chain(broker.other_directories.iter().copied()).collect(),
         previous_broker_epoch: register.previous_epoch.map_or(-1, |epoch| epoch.0),
         features: broker
             .is_relaxed

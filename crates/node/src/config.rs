@@ -34,6 +34,8 @@ pub struct NodeConfig {
     pub broker_id: BrokerId,
     /// Identity of the data directory, made when it was first used. A broker that lost its disk comes with another.
     pub directory: Uuid,
+    /// The same of the data directories besides the first.
+    pub other_directories: Vec<Uuid>,
     /// `log.dirs`: where the data directories are, by their numbers; at least one.
     pub log_dirs: Vec<String>,
     /// `log.dirs.min.free.bytes`: no records are taken from clients where less is free; `None` for 5 GiB, or a twentieth of a smaller disk.
@@ -174,6 +176,7 @@ impl NodeConfig {
         Self {
             broker_id,
             directory,
+            other_directories: Vec::new(),
             log_dirs: vec!["data".to_owned()],
             min_free_bytes: None,
             cluster_id: None,

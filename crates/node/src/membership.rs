@@ -169,6 +169,10 @@ impl Node {
         (self.membership.under_way, self.membership.sent) = (true, now.tick);
         match self.my_epoch() {
             None => self.call_register(now, out),
+            // Whoever takes part may lead. It shows itself when that is done.
+            Some(_) if self.offline_replicas.has_absent() => {
+                (self.membership.under_way, self.membership.next) = (false, None);
+            }
             Some(epoch) => self.call_heartbeat(now, epoch, out),
         }
     }

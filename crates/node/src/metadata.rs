@@ -399,6 +399,7 @@ impl Node {
         if changes.brokers.contains(&self.config.broker_id) && self.my_epoch().is_some() {
             self.leave_what_moved(out);
             self.offline_replicas.changed();
+            self.settle_absent(now, out);
         }
         for key in &changes.partitions {
             self.apply_partition(now, *key, out);

@@ -287,10 +287,15 @@ impl Node {
                     self.adopt_damaged(key);
                     return;
                 }
-                if self.my_epoch().is_none() {
+                let is_registered = self.my_epoch().is_some();
+                let is_settled = self.offline_replicas.take_settled(key);
+                if !is_registered {
                     // An earlier process had it. A crash right after a topic was created leaves no directory either, and nobody can tell the one from the
-                    // other: the partition goes on, but not without a word.
+                    // other, unless a data directory is lost, which the registration shows.
                     tracing::error!(partition = %key, topic = %topic.name, directory = name, "no directory of this partition was found; its log begins anew, empty");
+                }
+                if !is_settled && (!is_registered || self.has_lost_directory()) {
+                    return self.offline_replicas.not_found(key);
                 }
                 Log::create_in(self.disks.place(), key, name, log_config, &mut self.ops)
             }

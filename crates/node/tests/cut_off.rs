@@ -43,6 +43,7 @@ impl Cluster {
             rack: None,
             is_relaxed: false,
             supported: Supported::default(),
+            other_directories: Vec::new(),
         };
         world.decides(OTHER, ControllerEpoch(2), Record::RegisterBroker(other));
         let mut it = Self { world, topic, sequence: 0 };

@@ -303,6 +303,31 @@ fn what_was_offline_is_led_again_by_the_next_process() {
     assert_eq!(world.produced(taken), (ErrorCode::None, 1));
 }
 
+/// Or it would be elected with an empty log, where others have what it had.
+#[test]
+fn what_was_in_a_directory_that_is_lost_is_told_of_before_the_broker_takes_part() {
+    for (directory, is_lost) in [(5, false), (6, true)] {
+        let mut world = World::with(|config| {
+            config.log_dirs = vec!["/one".to_owned(), "/two".to_owned()];
+            config.other_directories = vec![Uuid::from_u128(5)];
+        });
+        let topic = world.create("t", 1);
+        world.all_disk();
+        world.config.incarnation = Uuid::from_u128(4);
+        world.config.other_directories = vec![Uuid::from_u128(directory)];
+        world.restart();
+        let partition = TopicPartition { topic, partition: PartitionIndex(0) };
+        let it = world.node.image().partition(partition).expect("it is there");
+        assert_eq!((it.leader, &it.isr[..]), (Some(BrokerId(1)), &[BrokerId(1)][..]));
+        // Led by nobody, out of all sets if its log is gone, and elected.
+        let changes = if is_lost { 3 } else { 2 };
+        assert_eq!(it.partition_epoch, PartitionEpoch(changes), "{is_lost}");
+        let taken = world.produce("t", -1, batch(1, None));
+        world.all_disk();
+        assert_eq!(world.produced(taken), (ErrorCode::None, 0));
+    }
+}
+
 fn alter(world: &mut World, path: &str, name: &str, partition: i32) -> ErrorCode {
     let topics = vec![AlterReplicaLogDirTopic { name: name.to_owned(), partitions: vec![partition] }];
     let dirs = vec![AlterReplicaLogDir { path: path.to_owned(), topics }];

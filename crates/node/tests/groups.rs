@@ -180,6 +180,7 @@ fn another() -> RegisterBroker {
         rack: None,
         is_relaxed: false,
         supported: Supported::default(),
+        other_directories: Vec::new(),
     }
 }
 

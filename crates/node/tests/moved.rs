@@ -85,6 +85,7 @@ fn deleted_after(steps: &[Step]) -> Option<usize> {
                 rack: None,
                 is_relaxed: false,
                 supported: Supported::default(),
+                other_directories: Vec::new(),
             })],
         };
         if !records.is_empty() {

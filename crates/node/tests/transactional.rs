@@ -662,6 +662,7 @@ fn what_is_held_for_a_coordinator_that_is_out_of_reach_is_sent_away() {
         rack: None,
         is_relaxed: false,
         supported: Supported::default(),
+        other_directories: Vec::new(),
     };
     world.give_away(key);
     world.decides(BrokerId(2), ControllerEpoch(3), Record::RegisterBroker(other));

@@ -409,6 +409,7 @@ fn prepare_node_config(config: &mut Config, files: &Files, doors: &Doors) -> Res
     let identity = identity::claim_all(&paths, config.node.broker_id)?;
     let is_new = identity.cluster_id.is_none();
     config.node.directory = identity.directory;
+    config.node.other_directories = identity.others.iter().map(|(directory, _)| *directory).collect();
     config.node.cluster_id = identity.cluster_id;
     config.node.incarnation = identity::random_uuid().map_err(system("draw a random number"))?;
     config.node.log_dirs = paths.iter().map(|path| shown(path)).collect();

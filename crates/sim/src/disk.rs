@@ -226,6 +226,22 @@ impl Disk {
         self.lost.insert(log_dir)
     }
 
+    /// All that is in a data directory is gone, while nobody uses it.
+    pub fn wipe(&mut self, log_dir: LogDir) {
+        self.directories.retain(|_, it| it.log_dir != log_dir);
+        self.markers.remove(&log_dir);
+    }
+
+    /// The partitions in a data directory.
+    pub fn partitions_in(&self, log_dir: LogDir) -> impl Iterator<Item = TopicPartition> {
+        self.directories.values().filter(move |it| it.log_dir == log_dir).filter_map(|it| it.partition)
+    }
+
+    /// Whether the process has been told that a data directory is lost.
+    pub fn has_lost(&self) -> bool {
+        !self.lost.is_empty()
+    }
+
     /// The data directory that an operation is about.
     pub fn log_dir_of(&self, op: &DiskOp) -> LogDir {
         match &op.action {

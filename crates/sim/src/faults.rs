@@ -127,6 +127,20 @@ pub enum Fault {
     },
     /// The quorum gets another leader.
     MoveController,
+    /// A data directory of a machine answers no more.
+    LoseDirectory {
+        /// Whose; the first of a machine is not lost alone.
+        node: usize,
+    },
+    /// The process ends, and the next one finds the directory in order, or an empty one in its place.
+    MendDirectory {
+        /// Whose.
+        node: usize,
+        /// What was in it is gone.
+        is_replaced: bool,
+        /// Until the process starts again.
+        down: u64,
+    },
     /// The quorum has no majority for a while.
     LoseMajority {
         /// What becomes of the nodes.
@@ -195,10 +209,16 @@ pub const KINDS: &[&str] = &[
     "fault: node hears nothing of the quorum",
     "fault: process said to be gone",
     "fault: majority lost",
+    "fault: data directory fails",
+    "fault: data directory replaced",
 ];
 
 /// Kinds after which much else stands still, and how many runs in a hundred have them. They are drawn by themselves: seeds of other runs stay what they were.
-const LONG_KINDS: &[(&str, u64)] = &[("fault: majority lost", 25)];
+const LONG_KINDS: &[(&str, u64)] = &[
+    ("fault: majority lost", 25),
+    ("fault: data directory fails", 30),
+    ("fault: data directory replaced", 30),
+];
 
 /// How long a machine stays away; nothing else goes wrong meanwhile.
 pub const AWAY: u64 = 8 * SECOND;
@@ -231,8 +251,9 @@ impl Plan {
     }
 
     /// All of them but what no replica can bear that does not wait for its disk.
-    pub fn without_failed_syncs(mut self) -> Self {
-        self.kinds.retain(|kind| KINDS[*kind] != "fault: sync fails");
+    pub fn without_failed_disks(mut self) -> Self {
+        let is_borne = |kind: &str| kind != "fault: sync fails" && !kind.starts_with("fault: data directory");
+        self.kinds.retain(|kind| is_borne(KINDS[*kind]));
         self
     }
 
@@ -330,6 +351,16 @@ fn steps(kind: &str, dice: &mut Dice) -> Vec<(u64, Fault)> {
         "fault: controller moves" => vec![(0, Fault::MoveController)],
         "fault: node hears nothing of the quorum" => vec![(0, Fault::Stall { node, lasts })],
         "fault: process said to be gone" => vec![(0, Fault::SaidGone { node, lasts })],
+        "fault: data directory fails" => {
+            let is_replaced = dice.chance(30);
+            vec![
+                (0, Fault::LoseDirectory { node }),
+                (lasts, Fault::MendDirectory { node, is_replaced, down }),
+            ]
+        }
+        "fault: data directory replaced" => {
+            vec![(0, Fault::MendDirectory { node, is_replaced: true, down })]
+        }
         "fault: majority lost" => {
             let lasts = dice.between(3 * SECOND, 7 * SECOND);
             let how = match dice.below(3) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use klamm_cluster::config::TopicConfig;
-use klamm_log::Log;
+use klamm_log::{Log, LogDir};
 use klamm_model::{Tick, Timestamp, TopicPartition};
 use klamm_node::{BROKER_LISTENER, Effect, Endpoint, Event, Node, NodeConfig, Now, View, log_config};
 use uuid::Uuid;
@@ -59,6 +59,10 @@ pub struct Machine {
     pub incarnation: Uuid,
     starts: u64,
     directory: Uuid,
+    /// Of the data directories besides the first.
+    other_directories: Vec<Uuid>,
+    /// What was in one of them is gone, and the process that began without it has not taken part yet.
+    pub has_lost_directory: bool,
 }
 
 /// One run of a node.
@@ -91,8 +95,11 @@ pub struct Damage {
 
 impl Machine {
     /// With an empty disk.
-    pub fn new(number: usize, sabotage: DiskSabotage, timeline: &mut Timeline) -> Self {
+    pub fn new(number: usize, log_dirs: u16, sabotage: DiskSabotage, timeline: &mut Timeline) -> Self {
+        let other = |dir: u16| Uuid::from_u64_pair(u64::from(dir), number as u64);
         Self {
+            other_directories: (1..log_dirs).map(other).collect(),
+            has_lost_directory: false,
             number,
             disk: Disk::new(sabotage),
             process: None,
@@ -116,6 +123,21 @@ impl Machine {
         self.process.as_ref().is_some_and(|process| process.exit.is_none())
     }
 
+    /// How many data directories it has.
+    pub fn log_dirs(&self) -> u16 {
+        1 + self.other_directories.len() as u16
+    }
+
+    /// Somebody puts an empty directory in the place of the last one.
+    pub fn replace_directory(&mut self) {
+        self.disk.wipe(LogDir(self.log_dirs() - 1));
+        self.has_lost_directory = true;
+        if let Some(id) = self.other_directories.last_mut() {
+            let (high, low) = id.as_u64_pair();
+            *id = Uuid::from_u64_pair(high + (1 << 32), low);
+        }
+    }
+
     /// Starts a process: recovers the logs on the disk and hands them to a new node. The second part are the ends of what was recovered.
     pub fn boot(
         &mut self,
@@ -127,7 +149,7 @@ impl Machine {
         let dice = &mut timeline.dice;
         let incarnation = Uuid::from_u64_pair(dice.number(), dice.number());
         self.incarnation = incarnation;
-        let marker = self.disk.take_markers(1);
+        let marker = self.disk.take_markers(self.log_dirs());
         let previous_epoch = marker.map(|it| it.broker_epoch);
         let config = NodeConfig { previous_epoch, ..self.config(incarnation, settings) };
         let mut node = Node::new(config, dice.number(), settings.sabotage);
@@ -141,7 +163,8 @@ impl Machine {
             self.disk.adopt(partition, found.log_dir, &found.directory);
             let Some(files) = self.disk.view(partition) else { continue };
             match Log::recover(partition, found.directory, log_config(&TopicConfig::default()), &files) {
-                Ok((log, report)) => {
+                Ok((mut log, report)) => {
+                    log.set_log_dir(found.log_dir);
                     if 0 < report.cut_bytes {
                         timeline.coverage.count("disk: torn tail cut off");
                     }
@@ -195,6 +218,8 @@ impl Machine {
             snapshot_bytes: settings.snapshot_bytes,
             balance_interval_ms: settings.balance_interval_ms,
             auto_create_topics: false,
+            log_dirs: (0..self.log_dirs()).map(|dir| format!("/{dir}")).collect(),
+            other_directories: self.other_directories.clone(),
             ..NodeConfig::new(broker_id(self.number), self.directory, incarnation)
         };
         for (name, value) in [

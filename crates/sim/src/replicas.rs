@@ -416,6 +416,12 @@ impl Replicas {
         self.image.broker(crate::broker_id(node)).is_some_and(|it| it.incarnation == incarnation)
     }
 
+    /// The same, and that one has nothing to say any more of data directories that are lost.
+    pub fn has_said_what_it_lacks(&self, node: usize, incarnation: uuid::Uuid) -> bool {
+        let known = self.image.broker(crate::broker_id(node)).filter(|it| it.incarnation == incarnation);
+        known.is_some_and(|it| !it.has_lost_directory)
+    }
+
     /// The metadata that a node has applied, if it runs.
     pub fn image_of(&self, node: usize) -> Option<&Image> {
         self.images.get(self.image_seen[node]? as usize)

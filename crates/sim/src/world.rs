@@ -33,6 +33,7 @@ use crate::{
 };
 
 mod coordinators;
+mod directories;
 mod majority;
 mod sent_away;
 mod stops;
@@ -234,13 +235,15 @@ impl World {
         let drawn = Plan::draw(&mut timeline.dice, seed);
         let plan = if faults.is_empty() { drawn } else { Plan::of(faults) };
         let is_relaxed = topics.iter().any(|plan| plan.is_relaxed);
-        let plan = if is_relaxed { plan.without_failed_syncs() } else { plan };
+        let plan = if is_relaxed { plan.without_failed_disks() } else { plan };
         let mut engine = Engine::new(sabotage.engine);
         if timeline.dice.chance(60) {
             engine.set_unrest(Some(timeline.dice.between(SECOND, 6 * SECOND)));
         }
         let heals_at = timeline.dice.between(19 * SECOND, 23 * SECOND);
-        let machines = (0..NODE_COUNT).map(|node| Machine::new(node, sabotage.disk, &mut timeline)).collect();
+        let machines = (0..NODE_COUNT)
+            .map(|node| Machine::new(node, directories::count(seed), sabotage.disk, &mut timeline))
+            .collect();
         Self {
             timeline,
             machines,
@@ -802,9 +805,10 @@ impl World {
     fn with_what_they_had(&self) -> [bool; NODE_COUNT] {
         let is_relaxed = self.topics.iter().any(|plan| plan.is_relaxed);
         std::array::from_fn(|node| {
-            let process = self.machines[node].process.as_ref();
-            process.is_some_and(|process| {
-                !is_relaxed || self.checker.replicas.is_registered(node, process.incarnation)
+            let machine = &self.machines[node];
+            let may_lack = is_relaxed || machine.has_lost_directory;
+            machine.process.as_ref().is_some_and(|process| {
+                !may_lack || self.checker.replicas.has_said_what_it_lacks(node, process.incarnation)
             })
         })
     }
@@ -938,6 +942,8 @@ impl World {
                 self.engine.end_leadership();
                 self.engine_goes_on(Step::Look);
             }
+            Fault::LoseDirectory { node } => self.lose_directory(node),
+            Fault::MendDirectory { node, is_replaced, down } => self.mend_directory(node, is_replaced, down),
             Fault::LoseMajority { how, lasts } => self.lose_majority(how, lasts),
             Fault::FindMajority => self.find_majority(),
             Fault::SaidGone { node, lasts } => {
@@ -991,7 +997,7 @@ impl World {
         self.timeline.after(SECOND, Happening::Engine(Step::Look));
         for node in 0..NODE_COUNT {
             // A disk whose sync failed is no use to the process that saw it.
-            if self.machines[node].disk.has_failed_sync() {
+            if self.machines[node].disk.has_failed_sync() || self.machines[node].disk.has_lost() {
                 self.crash(node, Loss::Power, 100 * MS);
             }
             let machine = &mut self.machines[node];

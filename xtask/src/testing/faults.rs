@@ -293,6 +293,10 @@ pub(super) const FAULTS: &[Row] = &[
         id: "F27",
         what: "a write fails",
         by: &[
+            Test(
+                "crates/node/tests/disks.rs",
+                "what_was_in_a_directory_that_is_lost_is_told_of_before_the_broker_takes_part",
+            ),
             Seeds("disk: failed write"),
             Test("crates/node/tests/disks.rs", "a_directory_that_fails_goes_offline_alone"),
         ],

@@ -462,13 +462,24 @@ pub enum AlterPartitionError {
     NewLeader,
 }
 
-/// A broker has replicas whose logs it cannot use for as long as its process lives: their data directory has failed, or they are damaged.
+/// What became of replicas' logs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogFate {
+    /// They cannot be used for as long as the process lives: their data directory has failed, or they are damaged.
+    Offline,
+    /// They are gone, with the directory that they were in: others are begun in their places, empty.
+    Gone,
+}
+
+/// A broker has replicas whose logs are not what they are believed to be.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OfflineReplicas {
     /// The broker.
     pub broker: BrokerId,
     /// Its registration.
     pub broker_epoch: BrokerEpoch,
+    /// What became of them.
+    pub fate: LogFate,
     /// Which partitions. Those that it has no replica of count for nothing.
     pub partitions: Vec<TopicPartition>,
 }

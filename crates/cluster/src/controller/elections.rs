@@ -12,6 +12,8 @@
 //!   whatever it has. Nobody is eligible any more then: what they have that this one lacks is cut back. The partition is recovering as well.
 //! - A replica whose log cannot be used, as its data directory has failed or the log is damaged, is out of both sets and leads nothing, until another process of
 //!   its broker comes. Whatever that one finds, it is taken in only once it has caught up.
+//! - A replica whose data directory was lost between two processes of its broker has nothing any more, and does not count as one that ever had. The broker says
+//!   so before it takes part. Where nobody else has all records either, an operator decides.
 //!
 //! Looks at all partitions on each such change: some tens of nanoseconds each, on a rare occasion.
 
@@ -125,6 +127,24 @@ impl<'a> Elections<'a> {
             ..before.clone()
         };
         self.changed(at, topic, before, after, &Gone { out: only, lost: Some(id), is_forgotten: false }).1
+    }
+
+    /// What it makes of a replica that its log is gone: it has nothing of what it ever said it has. It counts for nothing until it has caught up, unless it is the only
+    /// one: nobody has more. `None`: it counts for nothing already.
+    pub(super) fn lose(
+        &self,
+        id: BrokerId,
+        at: TopicPartition,
+        topic: &Topic,
+        before: &Partition,
+    ) -> Option<Record> {
+        let is_forgotten = before.replicas.iter().any(|it| *it != id);
+        let only = BTreeSet::from([id]);
+        let last_known_elr =
+            if is_forgotten { without(&before.last_known_elr, &only) } else { before.last_known_elr.clone() };
+        let (isr, elr) = (without(&before.isr, &only), without(&before.elr, &only));
+        let after = Partition { isr, elr, last_known_elr, ..before.clone() };
+        self.changed(at, topic, before, after, &Gone { out: only, lost: Some(id), is_forgotten }).1
     }
 
     /// What gives leaders to partitions that have none and could.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use klamm_model::{BrokerEpoch, BrokerId, TopicPartition};
 
 use super::{
-    AlterPartitionError, AlterPartitions, Controller, Decision, IsrProposal, OfflineReplicas,
+    AlterPartitionError, AlterPartitions, Controller, Decision, IsrProposal, LogFate, OfflineReplicas,
     PartitionAnswer, PartitionResult, Reply, reassign,
 };
 use crate::image::Partition;
@@ -79,7 +79,11 @@ impl Controller {
         let elections = self.elections();
         let records = named.into_iter().filter_map(|at| {
             let topic = self.image.topic(at.topic)?;
-            elections.go_offline(it.broker, *at, topic, topic.partition(at.partition)?)
+            let before = topic.partition(at.partition)?;
+            match it.fate {
+                LogFate::Offline => elections.go_offline(it.broker, *at, topic, before),
+                LogFate::Gone => elections.lose(it.broker, *at, topic, before),
+            }
         });
         Decision { records: records.collect(), reply: Reply::ReplicasOffline(stale.map_or(Ok(()), Err)) }
     }

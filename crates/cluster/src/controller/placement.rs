@@ -86,6 +86,7 @@ mod tests {
                 rack: rack.map(str::to_owned),
                 is_relaxed: false,
                 supported: Supported::default(),
+                other_directories: Vec::new(),
             }));
             records.push(Record::BrokerState { id, epoch: BrokerEpoch(0), state: BrokerState::Active });
         }

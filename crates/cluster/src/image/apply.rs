@@ -161,6 +161,10 @@ impl Image {
     }
 
     fn register(&mut self, offset: u64, it: &RegisterBroker, changes: &mut Changes) {
+        let is_missing =
+            |known: &Broker| known.other_directories.iter().any(|id| !it.other_directories.contains(id));
+        let has_lost_directory =
+            self.brokers.get(&it.id).is_some_and(|known| known.has_lost_directory || is_missing(known));
         let broker = Broker {
             id: it.id,
             epoch: BrokerEpoch(i64::try_from(offset).expect("a metadata offset")),
@@ -170,6 +174,8 @@ impl Image {
             rack: it.rack.clone(),
             is_relaxed: it.is_relaxed,
             supported: it.supported.clone(),
+            other_directories: it.other_directories.clone(),
+            has_lost_directory,
             state: BrokerState::Fenced,
         };
         self.brokers.insert(it.id, Arc::new(broker));
@@ -189,7 +195,9 @@ impl Image {
         state: BrokerState,
         changes: &mut Changes,
     ) -> Result<(), &'static str> {
-        let broker = Broker { state, ..Broker::clone(self.registration(id, epoch)?) };
+        let mut broker = Broker { state, ..Broker::clone(self.registration(id, epoch)?) };
+        // It has said by now what it lacks.
+        broker.has_lost_directory &= !broker.is_active();
         self.brokers.insert(id, Arc::new(broker));
         changes.brokers.insert(id);
         Ok(())

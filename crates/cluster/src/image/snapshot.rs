@@ -93,7 +93,7 @@ impl Image {
             });
         });
         for broker in brokers.values() {
-            out.record(BROKER, 2, |out| write_broker(out, broker));
+            out.record(BROKER, 3, |out| write_broker(out, broker));
         }
         for topic in topics.values() {
             out.record(TOPIC, 1, |out| write_topic(out, topic));
@@ -207,7 +207,8 @@ fn write_offset(out: &mut Writer, offset: Option<u64>) {
 }
 
 fn write_broker(out: &mut Writer, broker: &Broker) {
-    let Broker { id, epoch, incarnation, directory, listeners, rack, is_relaxed, supported, state } = broker;
+    let Broker { id, epoch, incarnation, directory, listeners, rack, state, .. } = broker;
+    let Broker { is_relaxed, supported, other_directories, has_lost_directory, .. } = broker;
     out.number(id.0);
     out.number(epoch.0);
     out.uuid(*incarnation);
@@ -217,6 +218,8 @@ fn write_broker(out: &mut Writer, broker: &Broker) {
     out.broker_state(*state);
     out.byte((*is_relaxed).into());
     out.supported(supported);
+    out.list(other_directories, |out, id| out.uuid(*id));
+    out.byte((*has_lost_directory).into());
 }
 
 fn read_broker(fields: &mut Reader<'_>) -> Result<Broker, &'static str> {
@@ -232,6 +235,9 @@ fn read_broker(fields: &mut Reader<'_>) -> Result<Broker, &'static str> {
         is_relaxed: !fields.is_empty() && fields.flag()?,
         // Since version 2.
         supported: fields.supported()?,
+        // Since version 3.
+        other_directories: fields.added_list(Reader::uuid)?,
+        has_lost_directory: !fields.is_empty() && fields.flag()?,
     })
 }
 

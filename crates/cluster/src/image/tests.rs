@@ -41,6 +41,7 @@ fn register(id: i32) -> Record {
         rack: None,
         is_relaxed: false,
         supported: Supported::default(),
+        other_directories: Vec::new(),
     })
 }
 
@@ -253,4 +254,30 @@ fn the_last_topics_that_were_removed_are_remembered() {
     let all = removed(&image);
     assert_eq!((all.len(), all[0]), (REMOVED_TOPICS_MAX, topic(3)));
     assert_eq!(Image::from_bytes(&image.to_bytes()), Ok(image));
+}
+
+#[test]
+fn a_broker_that_comes_without_a_directory_it_had_has_something_to_say_until_it_takes_part() {
+    let mut image = begun();
+    let mut offset = 0;
+    let mut registered = |image: &mut Image, directories: &[u128], is_active: bool| {
+        let Record::RegisterBroker(mut it) = register(1) else { unreachable!("it is one") };
+        it.other_directories = directories.iter().copied().map(Uuid::from_u128).collect();
+        offset += 1;
+        image.apply_entry(offset, ControllerEpoch(1), &[Record::RegisterBroker(it)]).expect("it registers");
+        let has_lost = image.broker(BrokerId(1)).expect("it is there").has_lost_directory;
+        if is_active {
+            let epoch = image.broker(BrokerId(1)).expect("it is there").epoch;
+            let active = Record::BrokerState { id: BrokerId(1), epoch, state: BrokerState::Active };
+            offset += 1;
+            image.apply_entry(offset, ControllerEpoch(1), &[active]).expect("it takes part");
+        }
+        has_lost
+    };
+    assert!(!registered(&mut image, &[], true), "there was none before");
+    assert!(!registered(&mut image, &[7, 8], true), "there are more");
+    assert!(!registered(&mut image, &[8, 7, 9], true), "all are there, and one more");
+    assert!(registered(&mut image, &[7, 10], false), "two are not there any more");
+    assert!(registered(&mut image, &[7, 10], true), "its process ended before it said what it lacks");
+    assert!(!registered(&mut image, &[7, 10], true), "it has been said");
 }

@@ -40,11 +40,12 @@ fn record() -> impl Strategy<Value = Record> {
         any::<u128>(),
         any::<u128>(),
         prop::collection::vec(listener, 0..3),
-        (prop::option::of(".*"), any::<bool>()),
+        (prop::option::of(".*"), any::<bool>(), prop::collection::vec(any::<u128>(), 0..3)),
         prop::collection::btree_map(".*", level_range(), 0..3).prop_map(Supported),
     )
-        .prop_map(|(id, incarnation, directory, listeners, (rack, is_relaxed), supported)| {
+        .prop_map(|(id, incarnation, directory, listeners, (rack, is_relaxed, others), supported)| {
             let (incarnation, directory) = (Uuid::from_u128(incarnation), Uuid::from_u128(directory));
+            let other_directories = others.into_iter().map(Uuid::from_u128).collect();
             Record::RegisterBroker(RegisterBroker {
                 id,
                 incarnation,
@@ -53,6 +54,7 @@ fn record() -> impl Strategy<Value = Record> {
                 rack,
                 is_relaxed,
                 supported,
+                other_directories,
             })
         });
     let change = (

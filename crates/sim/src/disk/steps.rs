@@ -171,7 +171,7 @@ impl Disk {
             DiskAction::DeletePartition if self.sabotage.keeps_deleted => {}
             DiskAction::DeletePartition => {
                 let copies = self.names.get(&op.partition).into_iter().flat_map(|place| {
-                    let copy = copy_of(place, op.partition, LogDir(1 - place.1.0));
+                    let copy = copy_of(place, op.partition, LogDir(place.1.0 ^ 1));
                     [Step::Enter(copy), Step::RemoveDirectory, Step::Enter(place.clone())]
                 });
                 steps.extend(copies);

@@ -135,7 +135,7 @@ impl World {
         machine.process = None;
         let mut loss = Loss::Process;
         if let Some(marker) = marker {
-            machine.disk.leave(LogDir(0), marker);
+            (0..machine.log_dirs()).for_each(|dir| machine.disk.leave(LogDir(dir), marker));
             self.timeline.coverage.count("broker stopped clean");
             loss = Loss::AllUnsynced;
         }

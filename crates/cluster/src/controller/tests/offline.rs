@@ -268,3 +268,66 @@ fn a_new_disk_is_a_new_replica() {
         "#]],
     );
 }
+
+/// Broker 1 had a data directory that it comes back without. Where another has all records that one leads; where only it had them an operator decides; and where it is
+/// the only one there is nothing to decide.
+#[test]
+fn whoever_has_lost_a_directory_counts_for_nothing_in_what_was_there() {
+    check_with_three(
+        "register 1 dir=7 dir=8
+         beat 1
+         assign t 1,2,3
+         assign u 1,2
+         assign v 1
+         isr u/0 by leader is leader
+         register 1 dir=8 dir=9
+         gone 1 t/0 u/0 v/0 v/7 w/0
+         gone 1 t/0
+         beat 1
+         show",
+        expect![[r#"
+            register 1 dir=7 dir=8
+                + broker 1 registers
+                broker epoch 7
+            beat 1
+                + broker 1 is Active
+                Active
+            assign t 1,2,3
+                + topic t
+                + t/0 on 1,2,3 in sync 1,2,3 leader 1
+                t: created, 1 x 3, {}
+            assign u 1,2
+                + topic u
+                + u/0 on 1,2 in sync 1,2 leader 1
+                u: created, 1 x 2, {}
+            assign v 1
+                + topic v
+                + v/0 on 1 in sync 1 leader 1
+                v: created, 1 x 1, {}
+            isr u/0 by leader is leader
+                + u/0 change 1 in sync 1
+                leader 1 in epoch 0, in sync 1, partition epoch 1
+            register 1 dir=8 dir=9
+                + t/0 change 1 leader 2 in epoch 1
+                + u/0 change 2 leader nobody in epoch 1
+                + v/0 change 1 leader nobody in epoch 1
+                + broker 1 registers
+                broker epoch 13
+            gone 1 t/0 u/0 v/0 v/7 w/0
+                + t/0 change 2 in sync 2,3
+                + v/0 change 2 in sync nobody known 1
+                + u/0 change 3 in sync nobody
+                taken
+            gone 1 t/0
+                taken
+            beat 1
+                + broker 1 is Active
+                + v/0 change 3 in sync 1 known nobody leader 1 in epoch 2
+                Active
+            show
+                t/0 on 1,2,3 in sync 2,3 leader 2 epochs 1.2
+                u/0 on 1,2 in sync nobody leader nobody epochs 1.3
+                v/0 on 1 in sync 1 leader 1 epochs 2.3
+        "#]],
+    );
+}

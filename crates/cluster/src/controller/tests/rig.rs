@@ -114,7 +114,8 @@ impl Rig {
                     broker_epoch: epoch,
                 }))
             }
-            "offline" => self.offline(rest),
+            "offline" => self.offline(LogFate::Offline, rest),
+            "gone" => self.offline(LogFate::Gone, rest),
             "set" => self.set(ConfigTarget::Topic(rest[0].to_owned()), &rest[1..]),
             "set-brokers" => self.set(ConfigTarget::BrokerDefault, rest),
             "set-broker" => self.set(ConfigTarget::Broker(BrokerId(number(rest[0]))), &rest[1..]),
@@ -153,6 +154,11 @@ impl Rig {
             rack: words.iter().find_map(|it| it.strip_prefix("rack=")).map(str::to_owned),
             is_relaxed: has("relaxed"),
             supported: supported(words),
+            other_directories: words
+                .iter()
+                .filter_map(|it| it.strip_prefix("dir="))
+                .map(|it| Uuid::from_u128(number(it)))
+                .collect(),
         };
         let previous_epoch = self.controller.image().broker(id).map(|it| it.epoch).filter(|_| has("stopped"));
         let cluster_id = Some(if has("other-cluster") { "elsewhere".to_owned() } else { "here".to_owned() });
@@ -365,15 +371,15 @@ impl Rig {
         }))
     }
 
-    /// `offline <broker> <topic>/<partition>…`
-    fn offline(&mut self, words: &[&str]) -> String {
+    /// `offline <broker> <topic>/<partition>…`, and the same where logs are `gone`
+    fn offline(&mut self, fate: LogFate, words: &[&str]) -> String {
         let Heartbeat { id, epoch, .. } = self.heartbeat(words[0]);
         let partition = |word: &&str| {
             let (name, partition) = place(word);
             TopicPartition { topic: self.topic(&name), partition }
         };
         let partitions = words[1..].iter().map(partition).collect();
-        let offline = OfflineReplicas { broker: id, broker_epoch: epoch, partitions };
+        let offline = OfflineReplicas { broker: id, broker_epoch: epoch, fate, partitions };
         self.decide(&Command::ReplicasOffline(offline))
     }
 

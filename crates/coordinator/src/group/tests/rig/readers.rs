@@ -30,6 +30,7 @@ impl Topics {
                 rack: Some(rack.to_owned()),
                 is_relaxed: false,
                 supported: Supported::default(),
+                other_directories: Vec::new(),
             })
         };
         let begin = Record::Begin { epoch: ControllerEpoch(1), controller: BrokerId(0) };

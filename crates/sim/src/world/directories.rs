@@ -1,0 +1,72 @@
+//! Machines with several data directories, the last of which fails, or is replaced by an empty one between two processes (F27).
+//!
+//! What fails answers no more to the process that sees it, and is in order for the next one. What is replaced takes with it all that was in it, synced or not: the
+//! budget is one directory at a time, while everybody has everything.
+
+use klamm_cluster::Image;
+use klamm_log::LogDir;
+use klamm_model::TopicPartition;
+use klamm_node::Event;
+
+use super::World;
+use crate::{NODE_COUNT, broker_id, dice::Dice, disk::Loss};
+
+/// How many a machine has. Drawn by itself, so that seeds stay what they were.
+pub(super) fn count(seed: u64) -> u16 {
+    let mut dice = Dice::new(seed.rotate_left(48));
+    if dice.chance(60) { dice.between(2, 4) as u16 } else { 1 }
+}
+
+impl World {
+    /// The last one, of a machine that has others.
+    fn last_directory(&self, node: usize) -> Option<LogDir> {
+        let count = self.machines[node].log_dirs();
+        (1 < count).then(|| LogDir(count - 1))
+    }
+
+    pub(super) fn lose_directory(&mut self, node: usize) {
+        let Some(log_dir) = self.last_directory(node) else { return };
+        let machine = &mut self.machines[node];
+        let Some(life) = machine.life().filter(|_| !machine.is_paused) else { return };
+        if machine.disk.lose(log_dir) {
+            self.timeline.coverage.count("directory lost by a process that goes on");
+            if let Some(process) = self.process(life) {
+                process.has_failures = true;
+            }
+            self.step(life, Event::LogDirFailed(log_dir));
+        }
+    }
+
+    /// Another process comes, and finds the directory as it was left, or empty.
+    pub(super) fn mend_directory(&mut self, node: usize, is_replaced: bool, down: u64) {
+        let Some(log_dir) = self.last_directory(node) else { return };
+        let is_borne = self.may_be_replaced(node, log_dir);
+        self.crash(node, Loss::Power, down);
+        if !is_replaced || self.machines[node].process.is_some() {
+            return;
+        }
+        if !is_borne {
+            return self.timeline.coverage.count("directory: not replaced, as not all have everything");
+        }
+        let had_replicas = self.machines[node].disk.partitions_in(log_dir).next().is_some();
+        self.timeline.coverage.count(match had_replicas {
+            true => "directory replaced by an empty one",
+            false => "directory replaced that was empty",
+        });
+        self.machines[node].replace_directory();
+    }
+
+    /// Everybody takes part and has everything, and of what is in the directory there is another replica.
+    fn may_be_replaced(&self, node: usize, log_dir: LogDir) -> bool {
+        let image: Image = self.checker.replicas.newest_image();
+        let takes_part = |node: usize| image.broker(broker_id(node)).is_some_and(|it| it.is_active());
+        let is_whole = |machine: usize| {
+            let machine = &self.machines[machine];
+            machine.runs() && !machine.disk.has_lost() && !machine.disk.has_failed_sync()
+        };
+        let has_another = |at: TopicPartition| image.partition(at).is_none_or(|it| 1 < it.replicas.len());
+        (0..NODE_COUNT).all(|node| takes_part(node) && is_whole(node) && self.with_what_they_had()[node])
+            && image.partitions().all(|(_, it)| it.isr.len() == it.replicas.len())
+            && self.machines[node].disk.partitions_in(log_dir).all(has_another)
+    }
+}
