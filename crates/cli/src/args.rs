@@ -76,6 +76,7 @@ Examples:
   klamm serve
   klamm serve --data-dir /srv/klamm --listen 0.0.0.0:9092 --set num.partitions=6
   klamm serve --node-id 2 --join a:9093,b:9093,c:9093        one of three, which are given the same list
+  klamm serve --node-listen a:9093                           alone, until others join it
   klamm serve --config server.properties                    Kafka's own file loads
   KLAMM_NUM_PARTITIONS=6 KLAMM_LOG=debug klamm serve
 
@@ -92,7 +93,7 @@ pub(crate) struct ServeArgs {
     /// Become one cluster with the nodes at these addresses, the same list on each; with a cluster on its disk a node does not look at it
     #[arg(long, value_name = "HOST:PORT,...")]
     pub(crate) join: Option<String>,
-    /// Address for the other nodes of a cluster [default: beside that for clients, the port after it]
+    /// Address for the other nodes of a cluster [default: beside that for clients, the port after it]; a node alone that has it can be joined by others
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) node_listen: Option<String>,
 }

@@ -134,7 +134,9 @@ pub enum VoterError {
     #[error("the quorum has another leader by now, and nobody knows what became of the change")]
     Lost,
     /// Its log is one node's.
-    #[error("this node is a cluster of its own, to which none can be added yet")]
+    #[error(
+        "this node is a cluster of its own and listens to no other nodes: it is started with --node-listen first"
+    )]
     Alone,
 }
 

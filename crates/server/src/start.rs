@@ -1,6 +1,7 @@
 //! Starting and stopping a server.
 
 mod metadata;
+mod opening;
 
 use std::{
     io,
@@ -146,7 +147,7 @@ impl Server {
         let found = files.partitions()?;
         refuse_unclaimed(&files, &found)?;
         let kind = Kind::of(&config, &files, &found)?;
-        if kind == Kind::OneOfSeveral {
+        if kind != Kind::Alone {
             doors.take_for_nodes(&config)?;
         }
         let was_left_clean = prepare_node_config(&mut config, &files, &doors)?;

@@ -13,6 +13,8 @@ use super::broker::{Answer, command, run, send_signal};
 /// Far longer than anything takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+mod grown;
+
 struct Cluster {
     place: tempfile::TempDir,
     /// Of clients, and of the nodes among themselves.
@@ -20,6 +22,10 @@ struct Cluster {
     running: Vec<Option<Running>>,
     /// Whether starts are told the list.
     tells_list: bool,
+    /// Whether they are told where to listen for each other.
+    listens: bool,
+    /// What else is set.
+    settings: &'static [&'static str],
     /// The data directories of a node that has several.
     log_dirs: Option<(usize, Vec<PathBuf>)>,
     /// How many of the nodes are in it.
@@ -43,6 +49,8 @@ impl Cluster {
             ports: ports.chunks(2).map(|pair| (pair[0], pair[1])).collect(),
             running: (0..count).map(|_| None).collect(),
             tells_list: true,
+            listens: true,
+            settings: &[],
             log_dirs: None,
             listed: count,
         }
@@ -59,7 +67,10 @@ impl Cluster {
         let mut command = command(&["serve"]);
         command.args(["--node-id", &id.to_string()]);
         command.args(["--listen", &format!("127.0.0.1:{client}")]);
-        command.args(["--node-listen", &format!("127.0.0.1:{node}")]);
+        command.args(self.settings.iter().flat_map(|it| ["--set", it]));
+        if self.listens {
+            command.args(["--node-listen", &format!("127.0.0.1:{node}")]);
+        }
         if let Some((_, dirs)) = self.log_dirs.as_ref().filter(|it| it.0 == id) {
             let dirs: Vec<_> = dirs.iter().map(|it| it.display().to_string()).collect();
             command.args(["--set", &format!("log.dirs={}", dirs.join(","))]);

@@ -66,6 +66,11 @@ impl Rig {
 
     /// Power fails. Gives what the log has then.
     fn start_again(&mut self) -> Result<Vec<(u64, i32)>, StoredError> {
+        self.recover(|_| true)
+    }
+
+    /// The same of those entries that are this log's.
+    fn recover(&mut self, is_own: impl Fn(&Stored) -> bool) -> Result<Vec<(u64, i32)>, StoredError> {
         let choice = self.roll();
         self.disk.lose_power(choice);
         let (log, _) = Log::recover(PARTITION, DIRECTORY.to_owned(), log_config(), &self.disk)
@@ -77,6 +82,7 @@ impl Rig {
         let (log, entries) = RaftLog::recovered(log, &mut read)?;
         self.log = log;
         self.act(RaftLog::start);
+        let entries: Vec<Stored> = entries.into_iter().filter(is_own).collect();
         for entry in &entries {
             assert_eq!(*entry, stored(entry.index, entry.term.0), "what was appended comes back");
         }
@@ -198,4 +204,54 @@ fn a_log_that_is_empty_begins_where_it_is_told_to() {
     rig.append(&[(7, 3), (8, 3)]);
     rig.settle();
     assert_eq!(rig.start_again().expect("it recovers"), [(7, 3), (8, 3)]);
+}
+
+/// A node was alone, and its log is a Raft's from now on: the Raft's snapshot has all that it says, and the entries go.
+#[test]
+fn a_lone_nodes_entries_make_way_for_a_rafts_whatever_a_power_failure_leaves() {
+    use crate::solo;
+    for (seed, cut_after) in (0..5).flat_map(|seed| (0..20).map(move |count| (seed, count))) {
+        let mut rig = Rig::new(seed);
+        let mut effects = Vec::new();
+        let mut lone = solo::Solo::create(klamm_model::BrokerId(1), &mut effects);
+        let mut proposer = crate::Proposer::new(klamm_model::ControllerEpoch(1));
+        rig.disk = Disk::default();
+        for _ in 0..10 {
+            lone.step(proposer.propose(b"records"), &mut effects);
+            while !effects.is_empty() {
+                for effect in std::mem::take(&mut effects) {
+                    let solo::Effect::Disk(op) = effect else { continue };
+                    rig.disk.queue.push(op);
+                    let (id, result) = rig.disk.step(0).expect("it waits");
+                    lone.disk_done(id, result, &mut effects);
+                }
+            }
+        }
+        assert_eq!(index(lone.log().synced()), 10);
+        // Behind the lone node's last there is an entry that is in the snapshot only.
+        let mut appended = false;
+        for start in 0..3 {
+            let entries = rig.recover(|it| it.payload.first() != Some(&0)).expect("the log recovers");
+            assert!(entries.is_empty() || appended, "seed {seed}: {entries:?}");
+            rig.act(|log, out| log.purge(11, out));
+            if start < 2 {
+                let end = rig.log.end();
+                assert!(11 <= end, "seed {seed}: {end}");
+                rig.append(&[(end, 2)]);
+                appended = true;
+                for _ in 0..cut_after {
+                    rig.step();
+                }
+            } else {
+                rig.settle();
+            }
+        }
+        assert_eq!(rig.log.start_index(), 11, "seed {seed}");
+        rig.append(&[(rig.log.end(), 3)]);
+        rig.settle();
+        assert_eq!(rig.log.synced(), rig.log.end());
+        let found = rig.start_again().expect("the log recovers");
+        assert_eq!(found.first(), Some(&(11, found[0].1)));
+        assert_eq!(found.last().map(|it| it.1), Some(3));
+    }
 }

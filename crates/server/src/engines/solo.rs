@@ -5,10 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use klamm_log::{Files, Log};
+use klamm_log::{DiskError, Files, Log};
 use klamm_model::BrokerId;
 use klamm_node::Event;
 use klamm_quorum::{
+    Output,
     snapshot::Kept,
     solo::{Effect, Solo, SoloError},
 };
@@ -44,6 +45,30 @@ impl Opened {
             |segment, kind, position, buffer: &mut [u8]| files.read_at(segment, kind, position, buffer);
         let engine = Solo::recovered(me, log, kept, &mut read, &mut effects)?;
         Ok(Self { engine, effects })
+    }
+}
+
+impl Opened {
+    /// Brings all of the log to disk, tells what it comes to as if the node were to begin, and ends.
+    pub(crate) fn come_to_an_end(self, files: &Files, tell: &mut dyn FnMut(Output)) -> Result<(), DiskError> {
+        let Self { mut engine, mut effects } = self;
+        let mut is_stopping = false;
+        loop {
+            if effects.is_empty() {
+                if std::mem::replace(&mut is_stopping, true) {
+                    return Ok(());
+                }
+                engine.stop(&mut effects);
+            }
+            for effect in std::mem::take(&mut effects) {
+                match effect {
+                    Effect::Disk(op) => engine.disk_done(op.id, files.perform(&op), &mut effects),
+                    Effect::Tell(output) => tell(output),
+                    Effect::TryAgainLater => return Err(DiskError::Full),
+                    Effect::Fatal(error) => return Err(error),
+                }
+            }
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     },
     joining::{self, Found, SAY_EVERY},
     shared::Shared,
-    start::{StartError, system},
+    start::{StartError, opening, system},
 };
 
 /// What a node is.
@@ -26,6 +26,8 @@ use crate::{
 pub(super) enum Kind {
     /// A cluster of its own.
     Alone,
+    /// The same, and from now on others may join it.
+    Opening,
     /// One of several that are a cluster, or are to become one.
     OneOfSeveral,
 }
@@ -48,16 +50,24 @@ pub(super) struct Begun {
 }
 
 impl Kind {
-    /// What is on the disk counts, and only without a cluster there what it was told to join.
+    /// What is on the disk counts, and only without a cluster there what it was told to join. Who is told of other nodes, or where to listen for some, is not to
+    /// stay alone.
     pub(super) fn of(config: &Config, files: &Files, found: &[FoundPartition]) -> Result<Self, StartError> {
         if raft::is_here(files.data_dirs()[0].path()) {
             return Ok(Self::OneOfSeveral);
         }
         let is_alone = found.iter().any(|it| it.directory == solo::DIRECTORY);
-        if is_alone && !config.join.is_empty() {
-            tracing::warn!("--join is not looked at: this node is a cluster of its own already");
-        }
-        Ok(if is_alone || config.join.is_empty() { Self::Alone } else { Self::OneOfSeveral })
+        Ok(match (is_alone, config.join.is_empty(), config.node_listener) {
+            (false, false, _) => Self::OneOfSeveral,
+            (true, false, _) => {
+                tracing::warn!(
+                    "this node is a cluster of its own already, which the others may join: --join is not looked at"
+                );
+                Self::Opening
+            }
+            (_, true, Some(_)) => Self::Opening,
+            (_, true, None) => Self::Alone,
+        })
     }
 }
 
@@ -79,7 +89,10 @@ pub(super) fn open(
             let (engine, orders) = Engine::new();
             (engine, Opened::Alone(Box::new(opened), orders))
         }
-        Kind::OneOfSeveral => {
+        Kind::Opening | Kind::OneOfSeveral => {
+            if kind == Kind::Opening || opening::is_under_way(files)? {
+                opening::open_up(config, files, found)?;
+            }
             let opened = open_one_of_several(config, files)?;
             let (engine, ends) = Engine::raft();
             (engine, Opened::OneOfSeveral(Box::new(opened), ends))
@@ -105,7 +118,7 @@ fn open_one_of_several(config: &Config, files: &Arc<Files>) -> Result<OpenedRaft
 }
 
 /// A directory that belongs to a cluster has its metadata: begun anew, they would be another history under the same name, and votes would be given twice.
-fn refuse_lost(config: &Config, files: &Files) -> Result<(), StartError> {
+pub(super) fn refuse_lost(config: &Config, files: &Files) -> Result<(), StartError> {
     let Some(cluster) = &config.node.cluster_id else { return Ok(()) };
     let dir = directory(files);
     Err(StartError::Metadata(format!(
@@ -114,7 +127,7 @@ fn refuse_lost(config: &Config, files: &Files) -> Result<(), StartError> {
     )))
 }
 
-fn open_alone(
+pub(super) fn open_alone(
     config: &Config,
     files: &Files,
     found: &[FoundPartition],

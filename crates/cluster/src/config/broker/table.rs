@@ -314,7 +314,7 @@ pub(super) const KEYS: &[BrokerKey] = &[
         Text,
         None,
         ReadOnly,
-        "The address, HOST:PORT, that the other nodes of the cluster connect to; no client does. By default the host of the first of `listeners`, and the port after that one's. A node that is a cluster of its own has none. A key of Klamm's own.",
+        "The address, HOST:PORT, that the other nodes of the cluster connect to; no client does. By default the host of the first of `listeners`, and the port after that one's. A node that is a cluster of its own has none unless this is set: then others can join it, once and for all. A key of Klamm's own.",
     ),
     key(
         "metadata.log.max.record.bytes.between.snapshots",

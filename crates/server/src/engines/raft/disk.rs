@@ -34,8 +34,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Something to be written. What is answered is on disk; where nothing is answered, the disk has failed.
 pub(super) enum Job {
-    /// What was found at the start.
-    Start(oneshot::Sender<()>),
+    /// What was found at the start, of which the entries before `below` were given up.
+    Start {
+        below: u64,
+        done: oneshot::Sender<()>,
+    },
     Vote(Kept, oneshot::Sender<()>),
     Append(Vec<Stored>, LogFlushed<Types>),
     Truncate {
@@ -188,7 +191,7 @@ impl Worker {
 
     fn perform(&mut self, job: Job) {
         match job {
-            Job::Start(done) => {
+            Job::Start { below, done } => {
                 if self.log.is_none() {
                     // First of all, so that there never is a log without it.
                     if !self.keep(&Kept::default()) {
@@ -197,6 +200,9 @@ impl Worker {
                     self.log = Some(RaftLog::create(&mut self.effects));
                 } else {
                     self.with_log(RaftLog::start);
+                    self.carry_out();
+                    // That was noted, and a crash came before it was done: what follows would not fit what is there.
+                    self.with_log(|log, out| log.purge(below, out));
                 }
                 self.carry_out();
                 self.answer(done);

@@ -101,7 +101,7 @@ pub(super) fn run(mut setup: Setup) -> bool {
 }
 
 async fn drive(setup: Setup, jobs: std::sync::mpsc::Sender<Job>, busy: Arc<Busy>) {
-    let Setup { opened, found, greet, too_old, ends, tell, seed, cut, .. } = setup;
+    let Setup { opened, found, greet, too_old, ends, tell, seed, own, cut, .. } = setup;
     let RaftEnds { mut orders, links: new_links, members } = ends;
     let me = opened.me;
     let store = Store::new(Memory::new(opened.entries, opened.kept), jobs);
@@ -114,7 +114,7 @@ async fn drive(setup: Setup, jobs: std::sync::mpsc::Sender<Job>, busy: Arc<Busy>
     let links = Links::new(greet, too_old, events.clone(), cut);
     let machine = Machine::new(Rc::clone(&seat), store.clone(), opened.snapshot);
     let started = async {
-        store.ask(Job::Start).await.map_err(|error| error.to_string())?;
+        store.start().await.map_err(|error| error.to_string())?;
         let network = Network(Rc::clone(&links));
         let raft = Raft::new(raft_id(me), Arc::new(config()), network, store.clone(), machine);
         raft.await.map_err(|error| error.to_string())
@@ -146,7 +146,7 @@ async fn drive(setup: Setup, jobs: std::sync::mpsc::Sender<Job>, busy: Arc<Busy>
                 situation: Situation::default(),
                 told_peers: None,
                 progress: Progress::default(),
-                voters: Voters::default(),
+                voters: Voters::new(own),
             };
             driver.run(orders, new_links, happened).await;
             hub.end().await;

@@ -20,6 +20,7 @@ mod seat;
 mod sightings;
 mod snapshot;
 mod store;
+pub(crate) mod succession;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -34,9 +35,9 @@ use std::{
     thread,
 };
 
-use klamm_log::{Files, FilesError, Log, LogDir};
+use klamm_log::{DiskError, Files, FilesError, Log, LogDir};
 use klamm_model::BrokerId;
-use klamm_node::Event;
+use klamm_node::{BROKER_LISTENER, Event, NodeConfig};
 use klamm_quorum::{
     Output,
     raft_log::{DIRECTORY, PARTITION, RaftLog, log_config},
@@ -122,6 +123,15 @@ pub(crate) enum RaftError {
     Snapshot(#[from] RaftSnapshotError),
     #[error("the metadata log is not in the first of log.dirs")]
     Elsewhere,
+    #[error(
+        "the metadata log ends before entry {end}, but the file {name} says that a lone node's ended before entry {promised}: one of them is an old copy",
+        name = vote::FILE_NAME
+    )]
+    Succession { end: u64, promised: u64 },
+    #[error("the metadata log cannot be taken over: {0}")]
+    Disk(#[from] DiskError),
+    #[error("{name}: {0}", name = vote::FILE_NAME)]
+    Promise(io::Error),
     #[error("{0}")]
     Log(String),
     #[error("metadata entry {index}: {problem}")]
@@ -176,18 +186,22 @@ fn recover(me: BrokerId, files: Arc<Files>, kept: Kept) -> Result<OpenedRaft, Ra
     let mut read =
         |segment, kind, position, buffer: &mut [u8]| files.read_at(segment, kind, position, buffer);
     let (log, stored) = RaftLog::recovered(log, &mut read).map_err(|error| problem(&error))?;
+    // What was noted as given up, and is there still, may be a lone node's.
+    let given_up = kept.purged.map_or(0, |it| it.index + 1);
+    let stored = stored.into_iter().filter(|it| given_up <= it.index);
     let entry = |stored: klamm_quorum::raft_log::Stored| {
         let index = stored.index;
         from_stored(stored).map_err(|error| RaftError::Entry { index, problem: error.to_string() })
     };
-    let entries = stored.into_iter().map(entry).collect::<Result<_, _>>()?;
+    let entries = stored.map(entry).collect::<Result<_, _>>()?;
     let kept_snapshot = snapshot_file::read(&directory).map_err(RaftSnapshotError::from)?;
     let snapshot = kept_snapshot.map(RaftSnapshot::from_kept).transpose()?;
-    let start = log.start_index().max(kept.purged.map_or(0, |it| it.index + 1));
+    let start = log.start_index().max(given_up);
     let end = snapshot.as_ref().map(|it| it.applied.map_or(0, |it| it.index + 1));
     if end.unwrap_or(0) < start {
         return Err(RaftError::SnapshotLost { start, snapshot: SnapshotEnd(end) });
     }
+    let kept = Kept { alone_until: None, ..kept };
     Ok(OpenedRaft { me, files, log: Some(log), entries, kept, snapshot })
 }
 
@@ -228,6 +242,12 @@ impl OpenedRaft {
 }
 
 impl Member {
+    /// This node, as others call it.
+    pub(crate) fn of(node: &NodeConfig) -> Option<Self> {
+        let own = node.endpoints.iter().find(|it| it.name == BROKER_LISTENER)?;
+        Some(Self { id: node.broker_id, directory: node.directory, host: own.host.clone(), port: own.port })
+    }
+
     fn at(id: BrokerId, Address { directory, host, port }: &Address) -> Self {
         Self { id, directory: *directory, host: host.clone(), port: *port }
     }
@@ -243,6 +263,8 @@ struct Setup {
     tell: Box<dyn FnMut(Output) + Send>,
     world: disk::World,
     seed: u64,
+    /// Where other nodes are to call this one, if it is known.
+    own: Option<Member>,
     /// Nothing gets through to these nodes.
     cut: Option<Arc<dyn Fn(BrokerId) -> bool + Send + Sync>>,
 }
@@ -264,6 +286,7 @@ pub(crate) fn start_raft(
     let teller =
         thread::Builder::new().name("metadata".to_owned()).spawn(move || tell_node(teller, &told))?;
     let greeter = Arc::clone(&shared.greeter);
+    let own = Member::of(&shared.config.node);
     let (operated, fail) = (Arc::clone(&shared), shared);
     let setup = Setup {
         world: disk::World {
@@ -282,6 +305,7 @@ pub(crate) fn start_raft(
         // The teller ends only after this.
         tell: Box::new(move |output| drop(tell.send(output))),
         seed,
+        own,
         cut: None,
     };
     thread::Builder::new().name("quorum".to_owned()).spawn(move || {

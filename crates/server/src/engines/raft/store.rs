@@ -104,6 +104,12 @@ impl Store {
         Self { memory: Rc::new(RefCell::new(memory)), disk }
     }
 
+    /// Waits until work on the log has begun.
+    pub(super) async fn start(&self) -> Result<(), AnyError> {
+        let below = self.memory.borrow().kept.purged.map_or(0, |it| it.index + 1);
+        self.ask(|done| Job::Start { below, done }).await
+    }
+
     /// The last entry.
     pub(super) fn last(&self) -> Option<LogPoint> {
         self.memory.borrow().last()

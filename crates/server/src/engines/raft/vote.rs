@@ -22,6 +22,8 @@ pub(crate) struct Kept {
     pub(crate) vote: Ballot,
     /// The last entry that was given up because a snapshot has it.
     pub(crate) purged: Option<LogPoint>,
+    /// The log before this entry is a lone node's, which this engine has taken over ([`super::succession`]). The first vote is written without it.
+    pub(crate) alone_until: Option<u64>,
 }
 
 /// The file says nothing that could be understood.
@@ -53,13 +55,16 @@ pub(crate) fn store(data_dir: &Path, kept: &Kept) -> io::Result<()> {
 }
 
 fn text(kept: &Kept) -> String {
-    let Kept { vote, purged } = kept;
+    let Kept { vote, purged, alone_until } = kept;
     let mut lines = format!("version=1\nterm={}\nelected={}\n", vote.term, vote.is_elected);
     if let Some(candidate) = vote.candidate {
         lines += &format!("candidate={candidate}\n");
     }
     if let Some(purged) = purged {
         lines += &format!("purged.term={}\npurged.index={}\n", purged.term, purged.index);
+    }
+    if let Some(end) = alone_until {
+        lines += &format!("alone.until={end}\n");
     }
     let checksum = crc32c(lines.as_bytes());
     lines + &format!("crc32c={checksum:08x}\n")
@@ -87,7 +92,8 @@ fn parse(text: &str) -> Result<Kept, &'static str> {
     };
     let term: Option<u64> = number(value("purged.term"))?;
     let index: Option<u64> = number(value("purged.index"))?;
-    Ok(Kept { vote, purged: term.zip(index).map(|(term, index)| LogPoint { term, index }) })
+    let purged = term.zip(index).map(|(term, index)| LogPoint { term, index });
+    Ok(Kept { vote, purged, alone_until: number(value("alone.until"))? })
 }
 
 #[cfg(test)]
@@ -103,8 +109,8 @@ mod tests {
         let vote = Ballot { term: 12, candidate: Some(BrokerId(3)), is_elected: true };
         let all = [
             Kept::default(),
-            Kept { vote, purged: None },
-            Kept { vote, purged: Some(LogPoint { term: 3, index: 99 }) },
+            Kept { vote, ..Kept::default() },
+            Kept { vote, purged: Some(LogPoint { term: 3, index: 99 }), alone_until: Some(99) },
         ];
         for kept in all {
             store(place.path(), &kept).expect("stored");

@@ -35,12 +35,18 @@ pub(super) enum UnderWay {
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Voters {
+    own: Option<Member>,
     asked: Option<VoterChange>,
     knocked: Option<Member>,
     under_way: Option<UnderWay>,
 }
 
 impl Voters {
+    /// `own` is how this node is called now.
+    pub(super) fn new(own: Option<Member>) -> Self {
+        Self { own, ..Self::default() }
+    }
+
     /// The node wants that. Gives it back if it wants something else already.
     pub(super) fn ask(&mut self, change: VoterChange) -> Result<(), VoterError> {
         if self.asked.is_some() || self.under_way == Some(UnderWay::Asked) {
@@ -81,6 +87,9 @@ impl Voters {
         if let [_, .., last] = &members.get_joint_config()[..] {
             return self.begin(UnderWay::Unasked, ChangeMembers::ReplaceAllVoters(last.clone()));
         }
+        if let Some(change) = self.moved(members) {
+            return self.begin(UnderWay::Unasked, change);
+        }
         match knocked.filter(|it| members.get_node(&raft_id(it.id)).is_none()) {
             Some(Member { id, directory, host, port }) => {
                 let node = (raft_id(id), Address { directory, host, port });
@@ -88,6 +97,16 @@ impl Voters {
             }
             None => Next::Nothing,
         }
+    }
+
+    /// A node that is alone listens elsewhere than it did, which others have to know who come. Once there are some, they were told where to find each other.
+    fn moved(&self, members: &Members) -> Option<Change> {
+        let Member { id, directory, host, port } = self.own.clone()?;
+        let mut nodes = members.nodes();
+        let (Some((only, known)), None) = (nodes.next(), nodes.next()) else { return None };
+        let now = Address { directory, host, port };
+        let is_here = *only == raft_id(id) && known.directory == directory;
+        (is_here && *known != now).then(|| ChangeMembers::SetNodes([(*only, now)].into()))
     }
 
     fn begin(&mut self, what: UnderWay, change: Change) -> Next {
@@ -213,6 +232,21 @@ mod tests {
             voters.next(true, &three, |_| true),
             Next::Change(ChangeMembers::RemoveVoters([1].into()))
         );
+    }
+
+    #[test]
+    fn a_node_that_is_alone_is_where_it_listens_and_one_of_several_where_the_others_were_told() {
+        let moved = Member { port: 7, ..member(1) };
+        let mut voters = Voters::new(Some(moved.clone()));
+        let Member { directory, host, port, .. } = moved;
+        let set = ChangeMembers::SetNodes([(1, Address { directory, host, port })].into());
+        let alone = members(&[&[1]], &[1]);
+        assert_eq!(voters.next(false, &alone, |_| true), Next::Nothing);
+        assert_eq!(voters.next(true, &alone, |_| true), Next::Change(set));
+        voters.ended();
+        assert_eq!(voters.next(true, &members(&[&[1]], &[1, 2]), |_| true), Next::Nothing);
+        let mut voters = Voters::new(Some(member(1)));
+        assert_eq!(voters.next(true, &alone, |_| true), Next::Nothing, "it is where it was");
     }
 
     #[test]

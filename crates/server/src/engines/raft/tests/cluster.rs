@@ -111,6 +111,28 @@ impl Site {
 impl Cluster {
     /// The first founds it.
     pub(super) fn new(count: i32, seed: u64) -> Self {
+        let (mut cluster, listeners) = Self::places(count, seed);
+        let members: Vec<Member> = cluster.members();
+        for (id, listener) in listeners {
+            let found = (id == BrokerId(1)).then(|| members.clone());
+            cluster.start_on(id, listener, found);
+        }
+        cluster
+    }
+
+    /// Of one node, with what `prepare` has put on its disk.
+    pub(super) fn prepared(seed: u64, prepare: impl FnOnce(&mut Witness, &std::path::Path, &Member)) -> Self {
+        let (mut cluster, listeners) = Self::places(1, seed);
+        let own = cluster.members().remove(0);
+        let path = cluster.path(own.id);
+        prepare(&mut cluster.witness, &path, &own);
+        for (id, listener) in listeners {
+            cluster.start_on(id, listener, None);
+        }
+        cluster
+    }
+
+    fn places(count: i32, seed: u64) -> (Self, BTreeMap<BrokerId, TcpListener>) {
         let (told_to, outputs) = sync::channel();
         let mut listeners = BTreeMap::new();
         let mut sites = BTreeMap::new();
@@ -120,7 +142,7 @@ impl Cluster {
             listeners.insert(id, listener);
             sites.insert(id, Site::new(port));
         }
-        let mut cluster = Self {
+        let cluster = Self {
             sites,
             cuts: Cuts::default(),
             sockets: Sockets::default(),
@@ -130,12 +152,7 @@ impl Cluster {
             told: BTreeMap::new(),
             seed,
         };
-        let members: Vec<Member> = cluster.members();
-        for (id, listener) in listeners {
-            let found = (id == BrokerId(1)).then(|| members.clone());
-            cluster.start_on(id, listener, found);
-        }
-        cluster
+        (cluster, listeners)
     }
 
     fn members(&self) -> Vec<Member> {
@@ -247,6 +264,7 @@ impl Cluster {
             ends,
             tell: Box::new(move |output| drop(told_to.send((id, incarnation, output)))),
             seed: self.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15),
+            own: None,
             cut: Some(Arc::new(move |to| cuts.lock().expect("nobody panics with it").contains(&(id, to)))),
         };
         let thread = thread::spawn(move || driver::run(setup));

@@ -10,9 +10,7 @@ use openraft::{
 
 use super::cluster::{Cluster, open_at};
 use crate::engines::raft::{
-    RaftConfig, RaftError, data_dir,
-    disk::{self, Job},
-    is_here,
+    RaftConfig, RaftError, data_dir, disk, is_here,
     machine::Machine,
     open,
     seat::Seat,
@@ -42,7 +40,7 @@ impl StoreBuilder<Types, Store, Machine, tempfile::TempDir> for Builder {
         };
         let disk = disk::start(opened.log, world).expect("a thread");
         let store = Store::new(Memory::new(opened.entries, opened.kept), disk.jobs);
-        store.ask(Job::Start).await.expect("it starts");
+        store.start().await.expect("it starts");
         let mut seat = Seat::new(BrokerId(0), Box::new(|_| {}));
         seat.offer(Snapshot { position: Position::default(), state: bytes::Bytes::new() });
         let machine = Machine::new(std::rc::Rc::new(std::cell::RefCell::new(seat)), store.clone(), None);

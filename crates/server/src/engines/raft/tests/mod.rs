@@ -5,3 +5,4 @@ mod faults;
 mod files;
 mod members;
 mod snapshots;
+mod succession;
