@@ -5,7 +5,6 @@
 use std::{
     collections::VecDeque,
     io,
-    os::fd::AsFd,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -14,7 +13,6 @@ use bytes::Bytes;
 use klamm_log::{Files, SegmentId};
 use klamm_node::{ConnectionId, Found, Listener, Origin, Pipeline, Reply};
 use klamm_wire::{ApiKey, EncodeError, FrameLimits};
-use mio::net::TcpStream;
 
 use crate::{
     buffer::{Budget, Pool},
@@ -24,6 +22,7 @@ use crate::{
     output::{self, Output, Piece, Scratch},
     places::Place,
     request::{Asked, encode},
+    socket::Socket,
 };
 
 /// Bytes read from one connection before the others have their turn; a frame that has begun may be finished.
@@ -39,7 +38,7 @@ const FRAME_PROGRESS_MIN: u64 = 64 << 10;
 /// A client's connection, or another broker's to us.
 pub(crate) struct Connection {
     pub(crate) id: ConnectionId,
-    pub(crate) socket: TcpStream,
+    pub(crate) socket: Socket,
     /// Held for as long as the connection is there.
     _place: Place,
     pub(crate) origin: Arc<Origin>,
@@ -106,7 +105,7 @@ pub(crate) enum Overdue {
 impl Connection {
     pub(crate) fn new(
         id: ConnectionId,
-        socket: TcpStream,
+        socket: Socket,
         place: Place,
         origin: Arc<Origin>,
         frame_size_max: u32,
@@ -220,8 +219,7 @@ impl Connection {
 
     /// The socket once more, for whoever takes it over, and what was read of it beyond the frames that were handed out. The poll must not know it any more.
     pub(crate) fn hand_over(&mut self) -> io::Result<(std::net::TcpStream, Vec<u8>)> {
-        let socket = self.socket.as_fd().try_clone_to_owned()?;
-        Ok((socket.into(), self.input.take_held()))
+        Ok((self.socket.hand_over()?, self.input.take_held()))
     }
 
     /// A request was read; its answer is owed in this place.

@@ -5,7 +5,7 @@
 //! work that blocks.
 
 use std::{
-    io::{ErrorKind, Write},
+    io::ErrorKind,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -33,6 +33,7 @@ use crate::{
     places::{NoPlace, Place},
     request::{self, Taken},
     shared::{Performer, Shared, connection_id},
+    socket::Socket,
     turns::{TURN_TIME, Turn, Turns},
 };
 
@@ -442,7 +443,7 @@ impl IoThread {
         }
         let handed_over = self.poll.registry().deregister(&mut connection.socket).and_then(|()| {
             // It is the first that is sent: there is room for it.
-            connection.socket.write_all(answer)?;
+            connection.socket.send_all(answer)?;
             connection.hand_over()
         });
         match handed_over {
@@ -706,6 +707,7 @@ impl IoThread {
         let origin = Arc::new(Origin { listener, local_host, local_port, peer_host: peer.ip().to_string() });
         let request_bytes_max = self.shared.config.request_bytes_max;
         let unsent = Arc::clone(&self.shared.unsent);
+        let socket = Socket::Plain(socket);
         let connection = Connection::new(id, socket, place, origin, request_bytes_max, unsent, self.now);
         self.connections.insert(id, connection);
         // What is there already is read in this round or the next; the poll tells only of what comes after.
@@ -739,8 +741,11 @@ impl IoThread {
             && let Some(suppressed) = self.may_write_line()
             && let Some(connection) = self.connections.get(&id)
         {
-            let peer =
-                connection.socket.peer_addr().map_or_else(|_| "unknown".to_owned(), |peer| peer.to_string());
+            let peer = connection
+                .socket
+                .tcp()
+                .peer_addr()
+                .map_or_else(|_| "unknown".to_owned(), |peer| peer.to_string());
             // Debug format: whatever of it came from the client is escaped.
             tracing::warn!(connection = id.0, peer, ?reason, suppressed, "connection closed");
         }

@@ -29,6 +29,7 @@ mod peers;
 mod places;
 mod request;
 mod shared;
+mod socket;
 mod start;
 mod turns;
 mod write;

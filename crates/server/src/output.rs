@@ -5,14 +5,14 @@
 use std::{
     collections::VecDeque,
     fs::File,
-    io::{self, ErrorKind, IoSlice, Write},
-    os::fd::AsFd,
+    io::{self, ErrorKind, IoSlice},
     sync::Arc,
 };
 
 use bytes::{Buf, Bytes};
 use klamm_log::read_cached;
-use rustix::net::{SendAncillaryBuffer, SendFlags};
+
+use crate::socket::Socket;
 
 /// Slices handed to one system call; Linux takes 1,024, few are ever needed.
 const SLICE_COUNT_MAX: usize = 64;
@@ -86,9 +86,9 @@ impl Output {
     }
 
     /// Sends as much as the socket takes, at most about `bytes_max`.
-    pub(crate) fn write<S: AsFd + Write>(
+    pub(crate) fn write(
         &mut self,
-        socket: &mut S,
+        socket: &mut Socket,
         scratch: &mut Scratch,
         bytes_max: u64,
     ) -> io::Result<Stop> {
@@ -159,7 +159,7 @@ impl From<io::Error> for Trouble {
 }
 
 /// Returns how much was sent and how much was offered.
-fn send_file(socket: &impl AsFd, range: &FilePiece) -> Result<(usize, usize), Trouble> {
+fn send_file(socket: &mut Socket, range: &FilePiece) -> Result<(usize, usize), Trouble> {
     let asked = range.size.min(FILE_PIECE_SIZE);
     // `sendfile` would wait for the disk. Reading ahead leaves few gaps, so the two ends stand for what is between them.
     for position in [range.position, range.position + asked as u64 - 1] {
@@ -172,11 +172,10 @@ fn send_file(socket: &impl AsFd, range: &FilePiece) -> Result<(usize, usize), Tr
             Err(error) => return Err(error.into()),
         }
     }
-    let mut position = range.position;
-    match rustix::fs::sendfile(socket, &range.file, Some(&mut position), asked) {
+    match socket.send_file(&range.file, range.position, asked) {
         Ok(0) => Err(Trouble::Failed(file_too_short(range))),
         Ok(sent) => Ok((sent, asked)),
-        Err(error) => Err(Trouble::Failed(error.into())),
+        Err(error) => Err(Trouble::Failed(error)),
     }
 }
 
@@ -191,7 +190,7 @@ pub(crate) struct Scratch {
     bytes: Vec<u8>,
     /// Sizes of the pieces at the front of a queue that go out with the next call; a file's bytes are in `bytes`, one after the other.
     plan: Vec<usize>,
-    /// A range for `sendfile` comes right behind: what is sent now may wait to share its packets.
+    /// A range that is sent from its file comes right behind: what is sent now may wait to share its packets.
     more_comes: bool,
 }
 
@@ -246,7 +245,7 @@ impl Scratch {
     }
 
     /// Returns how much was sent and how much was offered.
-    fn send<S: AsFd + Write>(&self, pieces: &VecDeque<Piece>, socket: &mut S) -> io::Result<(usize, usize)> {
+    fn send(&self, pieces: &VecDeque<Piece>, socket: &mut Socket) -> io::Result<(usize, usize)> {
         let mut slices = [IoSlice::new(&[]); SLICE_COUNT_MAX];
         let (mut taken, mut offered) = (0, 0);
         for ((slice, piece), size) in slices.iter_mut().zip(pieces).zip(&self.plan) {
@@ -259,14 +258,7 @@ impl Scratch {
             };
             offered += size;
         }
-        let slices = &slices[..self.plan.len()];
-        let sent = if self.more_comes {
-            let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
-            rustix::net::sendmsg(&*socket, slices, &mut SendAncillaryBuffer::default(), flags)?
-        } else {
-            socket.write_vectored(slices)?
-        };
-        Ok((sent, offered))
+        Ok((socket.send(&slices[..self.plan.len()], self.more_comes)?, offered))
     }
 }
 
@@ -297,10 +289,11 @@ mod tests {
     use super::*;
 
     /// A sender that does not block, and a receiver.
-    fn sockets() -> (TcpStream, TcpStream) {
+    fn sockets() -> (Socket, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let sender = TcpStream::connect(listener.local_addr().expect("an address")).expect("to connect");
         sender.set_nonblocking(true).expect("a socket");
+        let sender = Socket::Plain(mio::net::TcpStream::from_std(sender));
         (sender, listener.accept().expect("a connection").0)
     }
 

@@ -19,13 +19,14 @@ use klamm_wire::{
     ApiKey, FrameLimits, Greeting, GreetingPurpose, Limits, Part, Reader, Request, RequestHeader, Response,
     ResponseHeader, encode_request,
 };
-use mio::{Interest, Registry, Token, net::TcpStream};
+use mio::{Interest, Registry, Token};
 
 use crate::{
     buffer::Pool,
     greet::Greeter,
     input::{self, Input, Quota},
     output::{self, Output, Piece, Scratch},
+    socket::Socket,
 };
 
 /// Tokens of peers have this bit, those of clients' connections never get there.
@@ -109,7 +110,7 @@ enum Link {
     Resolving,
     Up {
         token: usize,
-        socket: TcpStream,
+        socket: Socket,
         input: Box<Input>,
         /// What goes out before anything else: this node's greeting.
         greeting: Output,
@@ -301,7 +302,7 @@ impl Peers {
             }
             Link::Up { socket, may_write, is_connected, .. } => {
                 if !*is_connected && *may_write {
-                    match (socket.take_error(), socket.peer_addr()) {
+                    match (socket.tcp().take_error(), socket.tcp().peer_addr()) {
                         (Ok(None), Ok(_)) => *is_connected = true,
                         (Ok(None), Err(_)) => *may_write = false,
                         (Ok(Some(error)) | Err(error), _) => {
@@ -447,8 +448,8 @@ fn connect(
     greeter: &Greeter,
     now: Instant,
 ) -> io::Result<Link> {
-    let mut socket = TcpStream::connect(address)?;
-    socket.set_nodelay(true)?;
+    let mut socket = Socket::connect(address)?;
+    socket.tcp().set_nodelay(true)?;
     registry.register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
     let mut greeting = Output::default();
     greeting
@@ -490,7 +491,7 @@ fn read_answer(frame: Bytes, asked: &AskedPeer) -> Result<Response, PeerFailure>
 mod tests {
     use std::{
         io::{Read, Write},
-        net::{TcpListener, TcpStream as Socket},
+        net::{TcpListener, TcpStream},
     };
 
     use klamm_wire::{ApiVersionsRequest, ApiVersionsResponse, encode_response};
@@ -557,7 +558,7 @@ mod tests {
         (listener, port)
     }
 
-    fn read_frame(socket: &mut Socket) -> Bytes {
+    fn read_frame(socket: &mut TcpStream) -> Bytes {
         let mut length = [0; 4];
         socket.read_exact(&mut length).expect("a frame");
         let mut frame = vec![0; u32::from_be_bytes(length) as usize];
@@ -566,7 +567,7 @@ mod tests {
     }
 
     /// Takes a connection, and answers its greeting as a node of that cluster.
-    fn accept(listener: &TcpListener, cluster_id: &str) -> Socket {
+    fn accept(listener: &TcpListener, cluster_id: &str) -> TcpStream {
         let (mut socket, _) = listener.accept().expect("a connection");
         let theirs = Greeting::decode(read_frame(&mut socket)).expect("a greeting");
         assert_eq!(theirs.cluster_id.as_deref(), Some("A"));
@@ -576,19 +577,19 @@ mod tests {
     }
 
     /// Reads one request and returns its correlation id.
-    fn read_request(socket: &mut Socket) -> i32 {
+    fn read_request(socket: &mut TcpStream) -> i32 {
         let mut reader = Reader::new(read_frame(socket));
         RequestHeader::decode(&mut reader).expect("a header").correlation_id
     }
 
-    fn answer(socket: &mut Socket, correlation_id: i32) {
+    fn answer(socket: &mut TcpStream, correlation_id: i32) {
         let response = Response::ApiVersions(ApiVersionsResponse::default());
         let encoded = encode_response(correlation_id, 0, &response).expect("a response");
         socket.write_all(&encoded.to_bytes().expect("no holes")).expect("to be sent");
     }
 
     /// A node of cluster `A` that answers one request by the next connection.
-    fn serve_one(listener: &TcpListener) -> Socket {
+    fn serve_one(listener: &TcpListener) -> TcpStream {
         let mut socket = accept(listener, "A");
         let correlation_id = read_request(&mut socket);
         answer(&mut socket, correlation_id);
