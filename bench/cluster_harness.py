@@ -21,17 +21,20 @@ WAIT_S = 60
 
 
 class KlammNode(harness.Klamm):
-    """`node_address` is where the others find it: who puts something in between sets it before the start, and `prefix` for words before the program's."""
+    """`node_address` is where the others find it: who puts something in between sets it before the start, `prefix` for words before the program's, and
+    `metrics` for an address at which its figures are told."""
 
     def __init__(self, number, data_dir, binary=None, settings=()):
         super().__init__(data_dir, binary, f"klamm {number}", settings)
-        self.number, self.join, self.prefix = number, None, []
+        self.number, self.join, self.prefix, self.metrics = number, None, [], None
         self.node_listen = self.node_address = f"{self.host}:{self.port + 1}"
 
     def spawn(self):
         options = ["--node-id", str(self.number), "--node-listen", self.node_listen, "--join", self.join]
         if self.node_address != self.node_listen:
             options += ["--set", f"node.advertised.listener={self.node_address}"]
+        if self.metrics is not None:
+            options += ["--metrics-listen", self.metrics]
         super().spawn(*options)
 
     def popen(self, words):

@@ -12,6 +12,7 @@ import struct
 import sys
 import tempfile
 import time
+import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "matrix"), os.path.join(HERE, "..", "bench")]
@@ -184,6 +185,58 @@ class Several:
         self.tool("FeatureCommand", "upgrade", "--feature", "group.version=1", "--feature", "transaction.version=2")
         expect((level("group.version"), level("transaction.version")) == ("1", "2"), self.tool("FeatureCommand", "describe"))
 
+    # --- reads from followers
+
+    def read_near(self):
+        """Consumers in the rack of a follower read there (librdkafka, and Java's console consumer), wait there for more, and go on elsewhere when it is lost."""
+        from confluent_kafka import Consumer, TopicPartition
+        self.cluster.create_topic("near", 1)
+        led_by = self.cluster.leader("near", 0)
+        near = self.cluster[next(number for number in self.cluster.nodes if number != led_by)]
+        batch = harness.record_batch([b"x" * 500] * 100)
+
+        def produce(times):
+            with Wire(self.cluster[led_by].address) as wire:
+                for _ in range(times):
+                    wire.call(0, 7, harness.produce_body("near", 0, batch))
+
+        def read(first, end):
+            for wanted in range(first, end):
+                message = reader.poll(30)
+                expect(message is not None, f"record {wanted} was not read")
+                expect(message.error() is None and message.offset() == wanted, f"{message.error()}, offset {message.offset()} for {wanted}")
+
+        produce(40)
+        reader = Consumer({"bootstrap.servers": self.cluster.address, "group.id": "near", "client.rack": rack(near.number), "enable.auto.commit": False})
+        try:
+            reader.assign([TopicPartition("near", 0, 0)])
+            read(0, 4000)
+            before = self.read_at_followers()
+            produce(1)
+            read(4000, 4100)
+            said = self.tool("ConsoleConsumer", "--topic", "near", "--partition", "0", "--offset", "earliest", "--max-messages", "4100", "--timeout-ms", "30000",
+                             "--consumer-property", f"client.rack={rack(near.number)}")
+            found = said.split().count("x" * 500)
+            expect(found == 4100, f"the console consumer read {found} records")
+            told = self.read_at_followers()
+            if told is not None:
+                others = [told[number] for number in told if number != near.number]
+                expect(not any(others) and 2_000_000 <= before[near.number] and before[near.number] + 2_050_000 <= told[near.number], f"read at followers: {before}, then {told}")
+            self.cluster.kill(near.number)
+            produce(1)
+            read(4100, 4200)
+        finally:
+            reader.close()
+        self.cluster.start_node(near.number)
+        self.cluster.wait_in_sync("near")
+        return f"4,200 records by each of two clients; bytes read at followers: {told}"
+
+    def read_at_followers(self):
+        """By each broker's figures; Kafka has none of that kind."""
+        if self.cluster.name == "kafka":
+            return None
+        return {node.number: metric(node.metrics, "klamm_follower_read_bytes_total") for node in self.cluster}
+
     # --- losses
 
     def lived_through(self, checks, clients, smoke):
@@ -257,6 +310,23 @@ class Several:
         return os.path.join(node.data_dir, "logs") if self.cluster.name == "kafka" else node.data_dir
 
 
+def rack(number):
+    return f"rack-{number}"
+
+
+def stand_in_racks(cluster):
+    """Each broker in one of its own."""
+    for node in cluster:
+        node.settings += [f"broker.rack={rack(node.number)}", "replica.selector.class=org.apache.kafka.common.replica.RackAwareReplicaSelector"]
+        if cluster.name == "klamm":
+            node.metrics = f"127.0.0.1:{harness.free_port()}"
+
+
+def metric(address, name):
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as page:
+        return next(float(line.split()[-1]) for line in page.read().decode().splitlines() if line.split(" ")[0] == name)
+
+
 def segments(folder):
     return [(os.path.basename(path), open(path, "rb").read()) for path in sorted(glob.glob(os.path.join(folder, "*.log")))]
 
@@ -279,6 +349,7 @@ def asked_of(address, topic):
 def make_checks(checks, several, options):
     checks.check("metadata-from-every-broker-agrees", several.metadata_agrees)
     checks.check("the-wrong-broker-says-so", several.wrong_broker)
+    checks.check("consumers-read-in-their-racks", several.read_near)
     if not options.smoke:
         checks.check("TopicCommand-describe", several.described)
         checks.check("ReassignPartitionsCommand", several.reassigned)
@@ -303,6 +374,7 @@ def main():
     checks = Checks(options.only)
     with tempfile.TemporaryDirectory(prefix="klamm-cluster-") as folder:
         cluster = with_broker.broker_for(options, folder)
+        stand_in_racks(cluster)
         with cluster:
             print(f"three brokers answered after {cluster.start() * 1000:.0f} ms", flush=True)
             make_checks(checks, Several(cluster), options)

@@ -204,6 +204,10 @@ const KEYS: &[(&str, Reader)] = &[
     ("max.request.size", Producer(|config, value| set_size(&mut config.request_size_max, 1..=INT, value))),
     ("metadata.cluster.check.enable", Nobody(BY_ITSELF)),
     ("metadata.max.age.ms", Client(|config, value| set_ms(&mut config.metadata_age_max_ms, 0..=LONG, value))),
+    (
+        "metadata.max.age.ms",
+        Consumer(|config, value| set_ms(&mut config.nearest_age_max_ms, 0..=LONG, value)),
+    ),
     ("metadata.max.idle.ms", Nobody("a topic is kept up to date from the first use on")),
     ("metadata.recovery.rebootstrap.trigger.ms", Nobody(BY_ITSELF)),
     ("metadata.recovery.strategy", Nobody(BY_ITSELF)),

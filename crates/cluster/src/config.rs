@@ -15,8 +15,8 @@ mod table;
 mod topic;
 
 pub use broker::{
-    ALIASES, BROKER_DEFAULTS_OF_OUR_OWN, BrokerKey, Effect, Update, broker_key, broker_keys, check_broker,
-    known_broker_key,
+    ALIASES, BROKER_DEFAULTS_OF_OUR_OWN, BrokerKey, Effect, RACK_AWARE_SELECTOR, Update, broker_key,
+    broker_keys, check_broker, known_broker_key,
 };
 pub use kind::{Kind, items};
 pub use layers::{Layers, Source};

@@ -50,6 +50,8 @@ pub struct NodeConfig {
     pub endpoints: Vec<Endpoint>,
     /// `broker.rack`.
     pub rack: Option<String>,
+    /// `replica.selector.class`: whether consumers are sent to replicas in their own racks.
+    pub reads_in_racks: bool,
     /// `num.partitions`: of a topic whose creator did not say.
     pub default_partition_count: u32,
     /// `default.replication.factor`; `None` means as many as there are brokers, up to 3.
@@ -184,6 +186,7 @@ impl NodeConfig {
             previous_epoch: None,
             endpoints: Vec::new(),
             rack: None,
+            reads_in_racks: false,
             default_partition_count: 1,
             default_replication_factor: None,
             auto_create_topics: true,
@@ -327,6 +330,7 @@ const SETTERS: &[(&str, Setter)] = &[
     ("replica.fetch.max.bytes", |it, value| it.replica_fetch_bytes_max = number(value)),
     ("replica.fetch.wait.max.ms", |it, value| it.replica_fetch_wait_ms = number(value)),
     ("replica.lag.time.max.ms", |it, value| it.replica_lag_time_max_ms = number(value)),
+    ("replica.selector.class", |it, value| it.reads_in_racks = value == config::RACK_AWARE_SELECTOR),
     ("transaction.max.timeout.ms", |it, value| it.transactions.timeout_ms_max = number(value)),
     ("transaction.remove.expired.transaction.cleanup.interval.ms", |it, value| {
         it.transactions.expiry_check_interval_ms = number(value);

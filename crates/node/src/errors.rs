@@ -152,7 +152,7 @@ impl ToCode for FetchError {
             Self::UnknownReplica { .. } => ErrorCode::ReplicaNotAvailable,
             Self::StaleBroker { .. } => ErrorCode::StaleBrokerEpoch,
             Self::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
-            Self::OffsetNotAvailable { .. } => ErrorCode::OffsetNotAvailable,
+            Self::OffsetNotAvailable { .. } | Self::NotCopiedYet { .. } => ErrorCode::OffsetNotAvailable,
             Self::Log(error) => error.code(),
         }
     }

@@ -5,6 +5,8 @@
 //! question tells how far it has come. So a fetch costs what it names and what it tells, however many partitions wait.
 //!
 //! A follower does not wait for an answer before it asks for something more: the fetch that is parked is then answered at once, and the new one waits for all.
+//! That the high watermark moved is no reason for an answer, but where followers serve consumers: those wait for it there.
+//!
 //! A feed ends with its connection. Null records in an answer mean that the question stays; records, even none, that it is to be asked again.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -13,7 +15,7 @@ use klamm_log::ReadPlan;
 use klamm_model::{
     BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, Offset, PartitionIndex, Tick, TopicPartition,
 };
-use klamm_replica::{FetchAnswer, FollowerFetchRequest};
+use klamm_replica::{FetchAnswer, FollowerFetchRequest, Replica};
 use klamm_wire::{
     FetchRequest, FetchResponse, Records, Response,
     fetch::{EpochEndOffset, FetchPartition, FetchableTopicResponse, PartitionData},
@@ -51,6 +53,8 @@ struct Feed {
     ready: VecDeque<TopicPartition>,
     /// Questions of partitions whose frontiers moved. No reason to answer, but told with the next answer.
     stale: Vec<TopicPartition>,
+    /// The high watermarks that the follower was told last; kept where followers serve consumers.
+    high_watermarks: FxHashMap<TopicPartition, Offset>,
     parked: Option<Parked>,
 }
 
@@ -113,6 +117,7 @@ impl Feeds {
             questions: FxHashMap::default(),
             ready: VecDeque::new(),
             stale: Vec::new(),
+            high_watermarks: FxHashMap::default(),
             parked: None,
         };
         self.feeds.insert(connection, feed);
@@ -155,7 +160,8 @@ pub(crate) fn handle(
     let wait_ms =
         u64::try_from(request.max_wait_ms).unwrap_or(0).min(u64::from(node.config.fetch_wait_max_ms));
     // Whoever opens a feed can't go on before it knows the number.
-    if answer.is_due || wait_ms == 0 || matches!(epoch, EPOCH_FULL | EPOCH_FINAL) {
+    let is_due = answer.is_due || node.has_news(connection);
+    if is_due || wait_ms == 0 || matches!(epoch, EPOCH_FULL | EPOCH_FINAL) {
         node.tell_feed(to, answer, out);
         if epoch == EPOCH_FINAL {
             node.close_feed(connection);
@@ -212,6 +218,7 @@ impl Node {
         for topic in &request.forgotten_topics_data {
             for partition in &topic.partitions {
                 let key = TopicPartition { topic: topic.topic_id, partition: PartitionIndex(*partition) };
+                feed.high_watermarks.remove(&key);
                 match feed.questions.remove(&key) {
                     Some(question) if question.is_ready => feed.ready.retain(|it| *it != key),
                     Some(_) => unasked.push(key),
@@ -313,6 +320,7 @@ impl Node {
                         answer.bytes += self.bytes_of(key, &read).min(u64::from(room));
                         let token = answer.reads.len() as u32;
                         answer.reads.push(read);
+                        self.note_told(connection, key, told);
                         PartitionData {
                             records: Some(Records::Hole { size: 0, token }),
                             ..told.data(key.partition)
@@ -335,6 +343,26 @@ impl Node {
         Some(Look::Answered)
     }
 
+    fn note_told(&mut self, connection: ConnectionId, key: TopicPartition, told: Told) {
+        if self.config.reads_in_racks
+            && let Some(feed) = self.feeds.feeds.get_mut(&connection)
+        {
+            feed.high_watermarks.insert(key, told.high_watermark);
+        }
+    }
+
+    /// Consumers may wait at the follower for what it is not told otherwise before it has another reason to be answered.
+    fn has_news(&self, connection: ConnectionId) -> bool {
+        let Some(feed) = self.feeds.feeds.get(&connection).filter(|_| self.config.reads_in_racks) else {
+            return false;
+        };
+        feed.stale.iter().any(|key| {
+            let is_asked = feed.questions.contains_key(key);
+            let high_watermark = self.replica(*key).filter(|_| is_asked).map(Replica::high_watermark);
+            high_watermark.is_some_and(|it| feed.high_watermarks.get(key).is_none_or(|told| *told < it))
+        })
+    }
+
     /// About how many bytes there are to read.
     fn bytes_of(&self, key: TopicPartition, read: &ReadPlan) -> u64 {
         self.hosted.get(&key).map_or(0, |it| it.replica.log().bytes_between(read.target, read.end))
@@ -355,6 +383,7 @@ impl Node {
             question.told = Some(told);
             answer.is_due = true;
             answer.push(key, told.data(key.partition));
+            self.note_told(connection, key, told);
         } else if question.told != Some(told) && !question.is_stale {
             question.is_stale = true;
             feed.stale.push(key);
@@ -396,6 +425,9 @@ impl Node {
             if question.told != Some(told) {
                 question.told = Some(told);
                 answer.push(key, told.data(key.partition));
+                if self.config.reads_in_racks {
+                    feed.high_watermarks.insert(key, told.high_watermark);
+                }
             }
         }
         let response =
@@ -421,6 +453,9 @@ impl Node {
                     question.is_stale = true;
                     feed.stale.push(key);
                 }
+                if self.config.reads_in_racks && feed.parked.is_some() {
+                    self.feeds.woken.insert(*connection);
+                }
             }
             return;
         }
@@ -444,7 +479,7 @@ impl Node {
             let Some(parked) = feed.parked.take() else { continue };
             let answer = self.look_at_questions(now, connection, parked.bytes_max);
             self.flush_ops(out);
-            if answer.is_due {
+            if answer.is_due || self.has_news(connection) {
                 self.tell_feed(parked.to, answer, out);
             } else if let Some(feed) = self.feeds.feeds.get_mut(&connection) {
                 feed.parked = Some(parked);

@@ -190,6 +190,7 @@ impl Node {
         }
         self.count_replicas(key, &topic, &partition, out);
         let Some(hosted) = self.hosted.get_mut(&key) else { return };
+        let epoch_before = hosted.replica.leader_epoch();
         if hosted.replica.log().has_failed() {
             return self.stay_offline(key, &state, out);
         }
@@ -207,6 +208,10 @@ impl Node {
                 let role = self.hosted.get(&key).map(|hosted| hosted.replica.role());
                 if matches!(role, Some(Role::Leader { .. })) {
                     self.isr_due.insert(key);
+                }
+                if epoch_before != Some(state.leader_epoch) {
+                    // Who reads here, at the leader or at a follower, knows the partition under the epoch before.
+                    self.wake_fetches(key, true);
                 }
                 tracing::debug!(partition = %key, topic = %topic.name, ?role, "partition changed");
                 self.progressed(key, &progress, out);

@@ -12,6 +12,8 @@ pub struct Report {
     pub produced_records: u64,
     /// Bytes of their batches.
     pub produced_bytes: u64,
+    /// Bytes that consumers read here of partitions that others lead; where a fetch has room for less than a batch, about that many.
+    pub follower_read_bytes: u64,
     /// Produce requests that wait for what their acks ask.
     pub parked_produces: usize,
     /// Fetches that wait for records.
@@ -72,6 +74,7 @@ pub struct LogDirReport {
 pub(crate) struct Counters {
     pub(crate) produced_records: u64,
     pub(crate) produced_bytes: u64,
+    pub(crate) follower_read_bytes: u64,
     pub(crate) unclean_elections: u64,
 }
 
@@ -85,6 +88,7 @@ impl Node {
             rebalances: self.coordinators.rebalances(),
             produced_records: self.counters.produced_records,
             produced_bytes: self.counters.produced_bytes,
+            follower_read_bytes: self.counters.follower_read_bytes,
             unclean_elections: self.counters.unclean_elections,
             parked_produces: self.produce_waiters.len(),
             parked_fetches: self.fetch_waiters.len() + self.feeds.parked_count(),

@@ -14,13 +14,23 @@
 //! full                           what was to be written is not: there is no room
 //! tick 500                       milliseconds pass
 //! ```
+//!
+//! Where this broker stands in the rack "a" and consumers are to read in theirs:
+//!
+//! ```text
+//! rack 2 b                       broker 2 registers, in rack "b"
+//! away 2                         it is not heard of any more
+//! isr t-0 1,2,3                  who is in sync
+//! read t-0@3 b wait=500          a consumer in rack "b" fetches; "v=10" by an older version, "epoch=1" of the leader that it knows
+//! ```
 
 mod world;
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use expect_test::{Expect, expect};
-use klamm_cluster::record::{self, PartitionChange, Record};
+use klamm_cluster::features::Supported;
+use klamm_cluster::record::{self, BrokerState, PartitionChange, Record, RegisterBroker};
 use klamm_log::{DiskAction, DiskError, Done};
 use klamm_model::{
     BrokerId, ControllerEpoch, ErrorCode, LeaderEpoch, Offset, PartitionEpoch, PartitionIndex, TopicId,
@@ -35,6 +45,7 @@ use klamm_wire::{
         FetchPartition, FetchTopic, FetchableTopicResponse, ForgottenTopic, PartitionData, ReplicaState,
     },
 };
+use uuid::Uuid;
 use world::{CONNECTION, World, batch};
 
 const OTHER: BrokerId = BrokerId(2);
@@ -51,7 +62,19 @@ struct Script {
 }
 
 fn check(script: &str, expected: &Expect) {
-    let world = World::new();
+    check_in(World::new(), script, expected);
+}
+
+/// With consumers that read in their own racks.
+fn check_in_racks(script: &str, expected: &Expect) {
+    let world = World::with(|config| {
+        config.reads_in_racks = true;
+        config.rack = Some("a".into());
+    });
+    check_in(world, script, expected);
+}
+
+fn check_in(world: World, script: &str, expected: &Expect) {
     let mut it = Script {
         world,
         topics: BTreeMap::new(),
@@ -109,6 +132,22 @@ impl Script {
                 self.world.all_disk();
             }
             ["replicas", partition, ref brokers @ ..] => self.move_to(self.key(partition), brokers),
+            ["rack", broker, rack] => self.register(BrokerId(number(broker)), rack),
+            ["away", broker] => {
+                let id = BrokerId(number(broker));
+                let epoch = self.world.node.image().broker(id).expect("it is registered").epoch;
+                let state = BrokerState::Fenced;
+                self.commit(Record::BrokerState { id, epoch, state });
+            }
+            ["isr", partition, brokers] => {
+                let partition = self.key(partition);
+                let before = self.world.node.image().partition(partition).expect("it is there");
+                let isr = brokers.split(',').map(|it| BrokerId(number(it))).collect();
+                let next = PartitionEpoch(before.partition_epoch.0 + 1);
+                let change = PartitionChange { isr: Some(isr), ..PartitionChange::nothing(partition, next) };
+                self.commit(Record::PartitionChange(change));
+            }
+            ["read", partition, rack, ref words @ ..] => self.read(partition, rack, words),
             ["disk"] => _ = self.world.disk(|_| true, &Ok(Done::Nothing)),
             ["full"] => {
                 let is_write = |action: &DiskAction| matches!(action, DiskAction::Write { .. });
@@ -162,15 +201,66 @@ impl Script {
     }
 
     fn decide(&mut self, change: PartitionChange) {
+        self.commit(Record::PartitionChange(change));
+        self.world.all_disk();
+    }
+
+    fn register(&mut self, id: BrokerId, rack: &str) {
+        let number = u128::from(id.0.unsigned_abs());
+        self.commit(Record::RegisterBroker(RegisterBroker {
+            id,
+            incarnation: Uuid::from_u128(100 + number),
+            directory: Uuid::from_u128(200 + number),
+            listeners: Vec::new(),
+            rack: Some(rack.to_owned()),
+            is_relaxed: false,
+            supported: Supported::default(),
+        }));
+        let epoch = self.world.node.image().broker(id).expect("it is registered").epoch;
+        self.commit(Record::BrokerState { id, epoch, state: BrokerState::Active });
+    }
+
+    fn read(&mut self, partition: &str, rack: &str, words: &[&str]) {
+        let (key, offset) = partition.split_once('@').expect("topic-partition@offset");
+        let key = self.key(key);
+        let mut version = 17;
+        let mut asked = FetchPartition {
+            partition: key.partition.0,
+            fetch_offset: number(offset),
+            partition_max_bytes: 1 << 20,
+            ..Default::default()
+        };
+        let mut request = FetchRequest {
+            max_bytes: 1 << 20,
+            min_bytes: 1,
+            session_epoch: -1,
+            rack_id: rack.to_owned(),
+            ..Default::default()
+        };
+        for word in words {
+            match word.split_once('=').expect("what=number") {
+                ("wait", ms) => request.max_wait_ms = number(ms),
+                ("v", it) => version = number(it),
+                ("epoch", epoch) => asked.current_leader_epoch = number(epoch),
+                _ => panic!("{word}"),
+            }
+        }
+        let topic = if version < 13 { self.name(key.topic).to_owned() } else { String::new() };
+        request.topics =
+            vec![FetchTopic { topic, topic_id: key.topic, partitions: vec![asked], ..Default::default() }];
+        let sequence = self.world.send(Request::Fetch(request), version);
+        self.open.insert(sequence, format!("read {partition}:"));
+    }
+
+    fn commit(&mut self, record: Record) {
         // Each by a controller of its own: a new proposer begins to count again.
         self.epoch += 1;
         let (epoch, controller) = (ControllerEpoch(self.epoch), BrokerId(9));
-        let records = record::encode(&[Record::Begin { epoch, controller }, Record::PartitionChange(change)]);
+        let records = record::encode(&[Record::Begin { epoch, controller }, record]);
         let Input::Propose { epoch, payload } = Proposer::new(epoch).propose(&records) else {
             panic!("a proposer proposes")
         };
         self.world.commit(Entry { index: 0, epoch, payload });
-        self.world.all_disk();
     }
 
     fn request(&self, words: &[&str]) -> FetchRequest {
@@ -236,10 +326,16 @@ impl Script {
         for topic in &response.responses {
             for it in &topic.partitions {
                 let what = match it.records {
+                    _ if it.preferred_read_replica >= 0 => {
+                        format!("at broker {}, hw {}", it.preferred_read_replica, it.high_watermark)
+                    }
                     _ if it.error_code != 0 && it.log_start_offset > 0 => {
                         format!("{}, start {}", code(it.error_code), it.log_start_offset)
                     }
                     _ if it.error_code != 0 => code(it.error_code),
+                    Some(Records::Bytes(ref none)) if none.is_empty() => {
+                        format!("nothing, hw {}", it.high_watermark)
+                    }
                     Some(_) => format!("records, hw {}", it.high_watermark),
                     None => format!("hw {}", it.high_watermark),
                 };
@@ -655,6 +751,170 @@ fn a_follower_that_is_taken_away_and_back_is_asked_where_it_is() {
             ask 1/2 t-0@0 wait=500
             replicas t-0 1 2
             replicas t-0 1 2 3
+        "#]],
+    );
+}
+
+#[test]
+fn a_consumer_is_sent_to_an_in_sync_replica_of_its_rack() {
+    check_in_racks(
+        "lead t 1
+         rack 2 b
+         rack 3 c
+         produce t-0 3
+         ask 0/0 t-0@0
+         read t-0@0 b
+         read t-0@1 b
+         ask 1/1 t-0@3
+         read t-0@3 b wait=500
+         read t-0@0 a
+         read t-0@0 c
+         read t-0@0 b v=10
+         read t-0@7 b
+         read t-0@0 b epoch=0
+         isr t-0 1
+         read t-0@0 b
+         isr t-0 1,2
+         read t-0@0 b
+         away 2
+         read t-0@0 b",
+        &expect![[r#"
+            lead t 1
+            rack 2 b
+            rack 3 c
+            produce t-0 3
+            ask 0/0 t-0@0
+              #1 session 1 | t-0 records, hw 0
+            read t-0@0 b
+              read t-0@0: session 0 | t-0 at broker 2, hw 0
+            read t-0@1 b
+              read t-0@1: session 0 | t-0 nothing, hw 0
+            ask 1/1 t-0@3
+              produced to t-0: None
+              #2 session 1 | t-0 hw 3
+            read t-0@3 b wait=500
+              read t-0@3: session 0 | t-0 at broker 2, hw 3
+            read t-0@0 a
+              read t-0@0: session 0 | t-0 records, hw 3
+            read t-0@0 c
+              read t-0@0: session 0 | t-0 records, hw 3
+            read t-0@0 b v=10
+              read t-0@0: session 0 | t-0 records, hw 3
+            read t-0@7 b
+              read t-0@7: session 0 | t-0 NotLeaderOrFollower
+            read t-0@0 b epoch=0
+              read t-0@0: session 0 | t-0 FencedLeaderEpoch
+            isr t-0 1
+            read t-0@0 b
+              read t-0@0: session 0 | t-0 records, hw 3
+            isr t-0 1,2
+            read t-0@0 b
+              read t-0@0: session 0 | t-0 at broker 2, hw 3
+            away 2
+            read t-0@0 b
+              read t-0@0: session 0 | t-0 records, hw 3
+        "#]],
+    );
+}
+
+#[test]
+fn where_nobody_said_so_consumers_read_at_the_leader() {
+    check(
+        "lead t 1
+         rack 2 b
+         produce t-0 3
+         ask 0/0 t-0@0
+         ask 1/1 t-0@3
+         read t-0@0 b",
+        &expect![[r#"
+            lead t 1
+            rack 2 b
+            produce t-0 3
+            ask 0/0 t-0@0
+              #1 session 1 | t-0 records, hw 0
+            ask 1/1 t-0@3
+              produced to t-0: None
+              #2 session 1 | t-0 hw 3
+            read t-0@0 b
+              read t-0@0: session 0 | t-0 records, hw 3
+        "#]],
+    );
+}
+
+#[test]
+fn a_follower_answers_consumers_once_it_knows_that_there_is_more() {
+    check_in_racks(
+        "follow t 1
+         read t-0@0 a wait=500
+         tell 1 t-0 2
+         disk
+         tell 2 t-0 hw=2
+         read t-0@2 a wait=100
+         tick 100
+         read t-0@5 a
+         read t-0@0 a v=10
+         read t-0@0 a epoch=9",
+        &expect![[r#"
+            follow t 1
+              fetch 1: 0/0 t-0@0
+            read t-0@0 a wait=500
+            tell 1 t-0 2
+            disk
+              fetch 2: 1/1 t-0@2
+            tell 2 t-0 hw=2
+              read t-0@0: session 0 | t-0 records, hw 2
+              fetch 3: 1/2
+            read t-0@2 a wait=100
+            tick 100
+              read t-0@2: session 0 | t-0 nothing, hw 2
+            read t-0@5 a
+              read t-0@5: session 0 | t-0 OffsetOutOfRange
+            read t-0@0 a v=10
+              read t-0@0: session 0 | t-0 NotLeaderOrFollower
+            read t-0@0 a epoch=9
+              read t-0@0: session 0 | t-0 UnknownLeaderEpoch
+        "#]],
+    );
+}
+
+/// By the epoch that it knows, a consumer is not to wait at a follower of another leader.
+#[test]
+fn a_consumer_that_waits_at_a_follower_is_told_of_a_new_epoch() {
+    check_in_racks(
+        "follow t 1
+         read t-0@0 a epoch=1 wait=500
+         leader t-0 3",
+        &expect![[r#"
+            follow t 1
+              fetch 1: 0/0 t-0@0
+            read t-0@0 a epoch=1 wait=500
+            leader t-0 3
+              read t-0@0: session 0 | t-0 FencedLeaderEpoch
+              fetch 2: 0/0 t-0@0
+        "#]],
+    );
+}
+
+#[test]
+fn where_consumers_wait_at_followers_those_are_told_of_high_watermarks_at_once() {
+    check_in_racks(
+        "lead t 1
+         ask 0/0 t-0@0
+         ask 1/1 wait=500
+         produce t-0 3
+         ask 1/2 t-0@3 wait=500
+         ask 1/3 wait=500",
+        &expect![[r#"
+            lead t 1
+            ask 0/0 t-0@0
+              #1 session 1 | t-0 hw 0
+            ask 1/1 wait=500
+            produce t-0 3
+              #2 session 1 | t-0 records, hw 0
+            ask 1/2 t-0@3 wait=500
+              produced to t-0: None
+              #3 session 1 | t-0 hw 3
+            ask 1/3 wait=500
         "#]],
     );
 }

@@ -87,6 +87,14 @@ pub enum FetchError {
         /// Where it took over.
         epoch_start: Offset,
     },
+    /// A follower lacks what its leader has committed.
+    #[error("offset {from} is committed, but this follower's log ends at {end}")]
+    NotCopiedYet {
+        /// The offset asked for.
+        from: Offset,
+        /// One past the last offset here.
+        end: Offset,
+    },
     /// The log could not say where the records are.
     #[error(transparent)]
     Log(#[from] ReadError),

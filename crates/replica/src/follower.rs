@@ -21,6 +21,8 @@ pub(crate) struct Following {
     unclean: bool,
     /// The leader asked for what must not be done. Nothing more is fetched from it.
     halted: bool,
+    /// The leader has answered under this epoch that the logs agree.
+    agrees: bool,
 }
 
 /// A fetch to make. Keep it beside the request: an answer counts only for the log it was made for.
@@ -72,7 +74,13 @@ impl Following {
             leader_high_watermark: high_watermark,
             unclean: state.unclean,
             halted: false,
+            agrees: false,
         }
+    }
+
+    /// Records that were committed here may have to go.
+    pub(crate) fn may_lose_committed(&self) -> bool {
+        self.halted || (self.unclean && !self.agrees)
     }
 }
 
@@ -110,6 +118,7 @@ impl Replica {
             Fetched::Data { records, high_watermark, log_start } => {
                 self.copy(fetch, &records, out)?;
                 if let Duty::Follower(following) = &mut self.duty {
+                    following.agrees = true;
                     // A new leader may know less than its predecessor did.
                     following.leader_high_watermark = following.leader_high_watermark.max(high_watermark);
                 }

@@ -39,7 +39,7 @@ pub(crate) struct Follower {
     /// In a set that was proposed under the current partition epoch and may still be committed.
     pub(crate) proposed: bool,
     /// When it last had everything there was to fetch.
-    caught_up_at: Tick,
+    pub(crate) caught_up_at: Tick,
     fetched_at: Tick,
     /// What there was to fetch when it last did.
     leader_end_then: Offset,

@@ -35,5 +35,8 @@ pub use error::{AppendError, BecomeError, FetchError, FetchedError};
 pub use follower::{Fetched, FollowerFetch};
 pub use isr::{IsrChange, IsrMember, IsrProposal, IsrRefused};
 pub use replica::{Progress, Replica, Role};
-pub use serving::{Acks, EndTransaction, FetchAnswer, FollowerFetchRequest, Isolation, Readable};
+pub use serving::{
+    Acks, ConsumerFetchRequest, EndTransaction, FetchAnswer, FollowerFetchRequest, Isolation, ReadReplica,
+    Readable,
+};
 pub use state::{PartitionState, ReplicaConfig, Sabotage};

@@ -1,4 +1,4 @@
-//! The leader's side: appends, and the questions of followers and consumers.
+//! The leader's side: appends, and the questions of followers and consumers. Of consumers a follower answers some, too (KIP-392).
 
 use bytes::Bytes;
 use klamm_log::{AbortedLookup, Appended, DiskOp, ProducerState, ReadError, ReadPlan};
@@ -39,6 +39,34 @@ pub struct FollowerFetchRequest {
     pub log_start: Option<Offset>,
     /// How much it wants; the first batch comes whole whatever its size.
     pub max_bytes: u32,
+}
+
+/// A consumer's fetch as it arrived.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ConsumerFetchRequest {
+    /// The epoch under which it knows the partition's leader, if it told.
+    pub current_leader_epoch: Option<LeaderEpoch>,
+    /// The epoch of the last record it has, if it told.
+    pub last_fetched_epoch: Option<LeaderEpoch>,
+    /// The first offset it wants.
+    pub from: Offset,
+    /// How much it wants; the first batch comes whole whatever its size.
+    pub max_bytes: u32,
+    /// What it sees of transactions.
+    pub isolation: Isolation,
+    /// Whether a follower may answer. Consumers that know nothing of that could not tell a follower that lags from a log that was cut.
+    pub by_follower: bool,
+}
+
+/// A replica that a leader may send consumers to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReadReplica {
+    /// Who has it.
+    pub id: BrokerId,
+    /// Everything below is on its disk.
+    pub end: Offset,
+    /// When it last had all there was.
+    pub caught_up_at: Tick,
 }
 
 /// The answer to a fetch.
@@ -213,16 +241,14 @@ impl Replica {
     /// A new leader that does not know yet how far its predecessor's high watermark was answers `OffsetNotAvailable`, so that no
     /// consumer sees it go back (KIP-207). That takes one round of fetches, except with too few replicas in sync: then what is
     /// known to be committed is readable, for the wait may be long.
-    pub fn consumer_fetch(
-        &self,
-        current_leader_epoch: Option<LeaderEpoch>,
-        last_fetched_epoch: Option<LeaderEpoch>,
-        from: Offset,
-        max_bytes: u32,
-        isolation: Isolation,
-    ) -> Result<FetchAnswer, FetchError> {
-        let leader = self.leading(current_leader_epoch)?;
-        if let Some(diverging) = self.divergence(last_fetched_epoch, from) {
+    pub fn consumer_fetch(&self, fetch: &ConsumerFetchRequest) -> Result<FetchAnswer, FetchError> {
+        let from = fetch.from;
+        if fetch.by_follower && self.follows_for_consumers(fetch.current_leader_epoch)? {
+            self.check_within_copy(from)?;
+            return self.committed(fetch);
+        }
+        let leader = self.leading(fetch.current_leader_epoch)?;
+        if let Some(diverging) = self.divergence(fetch.last_fetched_epoch, from) {
             return Ok(diverging);
         }
         let (log_start, end, high_watermark) = (self.log.log_start(), self.log.end(), self.high_watermark);
@@ -233,9 +259,16 @@ impl Replica {
         if !(long_wait && from < high_watermark) {
             self.check_high_watermark_known(leader)?;
         }
+        self.committed(fetch)
+    }
+
+    /// What there is for a consumer from an offset within the log.
+    fn committed(&self, fetch: &ConsumerFetchRequest) -> Result<FetchAnswer, FetchError> {
+        let &ConsumerFetchRequest { from, max_bytes, isolation, .. } = fetch;
+        let (log_start, high_watermark) = (self.log.log_start(), self.high_watermark);
         let last_stable = self.last_stable();
         let limit = match isolation {
-            _ if self.sabotage.serve_above_high_watermark => end,
+            _ if self.sabotage.serve_above_high_watermark => self.log.end(),
             Isolation::ReadUncommitted => high_watermark,
             Isolation::ReadCommitted => last_stable,
         };
@@ -245,6 +278,43 @@ impl Replica {
             _ => None,
         };
         Ok(FetchAnswer::Data { read, high_watermark, last_stable, log_start, aborted })
+    }
+
+    /// Whether this is a follower whose committed records are those of the partition.
+    ///
+    /// After an election that may have lost records, what was committed here need not be any more: consumers go to the leader.
+    fn follows_for_consumers(&self, given: Option<LeaderEpoch>) -> Result<bool, FetchError> {
+        let Duty::Follower(following) = &self.duty else { return Ok(false) };
+        self.check_epoch(given)?;
+        Ok(!self.log.has_failed() && !following.may_lose_committed())
+    }
+
+    /// Whether a follower can say anything of this offset. What its leader has committed, and it lacks, is no reason for a consumer to begin anew.
+    fn check_within_copy(&self, from: Offset) -> Result<(), FetchError> {
+        let (log_start, end) = (self.log.log_start(), self.log.end());
+        let Duty::Follower(following) = &self.duty else { return Ok(()) };
+        if end < from && from <= following.leader_high_watermark {
+            return Err(FetchError::NotCopiedYet { from, end });
+        }
+        if from < log_start || end < from {
+            return Err(FetchError::OutOfRange { from, log_start, end });
+        }
+        Ok(())
+    }
+
+    /// The other replicas that have what is at this offset and are not behind for long, so that a consumer may read there. None where this one does not lead.
+    ///
+    /// One that is not in sync might stay behind for ever, and its readers with it.
+    pub fn read_replicas(&self, from: Offset) -> impl Iterator<Item = ReadReplica> {
+        let followers = match &self.duty {
+            Duty::Leader(leader) => leader.followers.as_slice(),
+            Duty::Idle | Duty::Follower(_) => &[],
+        };
+        followers.iter().filter_map(move |follower| {
+            let end = follower.end.filter(|end| from <= *end && follower.in_sync)?;
+            follower.log_start.filter(|start| *start <= from)?;
+            Some(ReadReplica { id: follower.id, end, caught_up_at: follower.caught_up_at })
+        })
     }
 
     /// Everything below is committed, and its transactions are decided.
@@ -276,14 +346,7 @@ impl Replica {
 
     /// Whether this replica leads, and whoever asks knows it under the same epoch.
     pub(crate) fn leading(&self, given: Option<LeaderEpoch>) -> Result<&Leader, FetchError> {
-        if let (Some(given), Some(current)) = (given, self.leader_epoch) {
-            if given < current {
-                return Err(FetchError::FencedEpoch { given, current });
-            }
-            if current < given {
-                return Err(FetchError::UnknownEpoch { given, current });
-            }
-        }
+        self.check_epoch(given)?;
         match &self.duty {
             // A failed log ends where it last knew to be on disk: taken for its real end, that would make others cut back or look elsewhere.
             Duty::Leader(_) | Duty::Idle if self.log.has_failed() => {
@@ -291,6 +354,18 @@ impl Replica {
             }
             Duty::Leader(leader) => Ok(leader),
             Duty::Idle | Duty::Follower(_) => Err(FetchError::NotLeader),
+        }
+    }
+
+    fn check_epoch(&self, given: Option<LeaderEpoch>) -> Result<(), FetchError> {
+        match (given, self.leader_epoch) {
+            (Some(given), Some(current)) if given < current => {
+                Err(FetchError::FencedEpoch { given, current })
+            }
+            (Some(given), Some(current)) if current < given => {
+                Err(FetchError::UnknownEpoch { given, current })
+            }
+            _ => Ok(()),
         }
     }
 

@@ -247,6 +247,7 @@ fn write_node(text: &mut Text, shared: &Shared, report: &Report) {
     text.value(&family::PRODUCED_RECORDS, report.produced_records);
     text.value(&family::PRODUCED_BYTES, report.produced_bytes);
     text.value(&family::FETCHED_BYTES, shared.metrics.fetched_bytes.load(Relaxed));
+    text.value(&family::FOLLOWER_READ_BYTES, report.follower_read_bytes);
     text.value(&family::PARKED_PRODUCES, report.parked_produces);
     text.value(&family::PARKED_FETCHES, report.parked_fetches);
     text.value(&family::PARTITIONS, report.partitions);

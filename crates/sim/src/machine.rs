@@ -9,7 +9,7 @@ use klamm_node::{BROKER_LISTENER, Effect, Endpoint, Event, Node, NodeConfig, Now
 use uuid::Uuid;
 
 use crate::{
-    broker_id,
+    NODE_COUNT, broker_id,
     disk::{Disk, DiskSabotage},
     timeline::{Happening, Life, MS, Timeline},
     world::Exit,
@@ -37,8 +37,15 @@ pub struct Settings {
     pub balance_interval_ms: u64,
     /// `metadata.log.max.record.bytes.between.snapshots`
     pub snapshot_bytes: u64,
+    /// Every machine stands in a rack of its own, and consumers read in theirs.
+    pub reads_in_racks: bool,
     /// What replicas do wrong on purpose.
     pub sabotage: klamm_replica::Sabotage,
+}
+
+/// Where a machine stands, or a client.
+pub fn rack(number: usize) -> String {
+    format!("rack {}", number % NODE_COUNT)
 }
 
 /// See the module.
@@ -216,6 +223,8 @@ impl Machine {
             replica_lag_time_max_ms: settings.lag_time_max_ms,
             replica_fetch_wait_ms: settings.fetch_wait_ms,
             snapshot_bytes: settings.snapshot_bytes,
+            reads_in_racks: settings.reads_in_racks,
+            rack: settings.reads_in_racks.then(|| rack(self.number)),
             balance_interval_ms: settings.balance_interval_ms,
             auto_create_topics: false,
             log_dirs: (0..self.log_dirs()).map(|dir| format!("/{dir}")).collect(),

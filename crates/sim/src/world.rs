@@ -205,6 +205,11 @@ fn balance_interval_ms(seed: u64) -> u64 {
     if dice.chance(50) { dice.between(1_000, 6_000) } else { SELDOM }
 }
 
+/// In half of the runs. Drawn by itself, too.
+fn reads_in_racks(seed: u64) -> bool {
+    Dice::new(seed.rotate_left(32)).chance(50)
+}
+
 impl World {
     fn new(options: Options) -> Self {
         let Options { seed, printed, sabotage, faults, workload } = options;
@@ -218,6 +223,7 @@ impl World {
             group_session_ms: dice.between(600, 1500),
             internal_partitions: dice.between(1, 3),
             balance_interval_ms: balance_interval_ms(seed),
+            reads_in_racks: reads_in_racks(seed),
             snapshot_bytes: if dice.chance(70) { dice.between(200, 4000) } else { 20 << 20 },
             sabotage: sabotage.replica,
         };

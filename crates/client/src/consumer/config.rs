@@ -96,6 +96,8 @@ pub struct Config {
     pub isolation: Isolation,
     /// Where we are, for brokers that send their readers to the nearest replica (KIP-392); empty if that does not matter.
     pub rack: String,
+    /// How long the replica that a leader sent us to is read before the leader is asked again, in milliseconds; a second at least.
+    pub nearest_age_max_ms: u64,
     /// What to do when the wanted offset is not there, or when records that were read are not in the log any more.
     pub out_of_range: OutOfRange,
     /// The wait before a partition is asked for again.
@@ -117,6 +119,7 @@ impl Default for Config {
             unpacked_batch_bytes_max: 256 << 20,
             isolation: Isolation::ReadUncommitted,
             rack: String::new(),
+            nearest_age_max_ms: 300_000,
             out_of_range: OutOfRange::Fail,
             backoff: Backoff::default(),
             request_timeout_ms: 30_000,

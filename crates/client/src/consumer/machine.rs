@@ -462,6 +462,7 @@ impl Machine {
             let slot = &mut self.slots[place];
             let Position::At(offset) = slot.position else { continue };
             (slot.call, slot.asked) = (Some(call), Some(broker));
+            slot.asked_nearby = slot.nearest.is_some_and(|it| it.0 == broker);
             let leader_epoch =
                 self.cluster.leader(&slot.topic, slot.partition).map_or(-1, |(_, epoch)| epoch);
             let fetch = PartitionFetch { partition: slot.partition, offset, leader_epoch };

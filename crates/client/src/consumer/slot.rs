@@ -23,6 +23,8 @@ pub(super) struct Slot {
     pub(super) call: Option<CallId>,
     /// The broker of that call, or of the last one.
     pub(super) asked: Option<BrokerId>,
+    /// It was asked as one that the leader had named, whoever leads by now: it may lag.
+    pub(super) asked_nearby: bool,
     pub(super) not_before: Tick,
     pub(super) failing: Option<Failing<Cause>>,
     /// The broker that was asked in vain the last time, if any could be asked.
@@ -81,6 +83,7 @@ impl Slot {
             position,
             call: None,
             asked: None,
+            asked_nearby: false,
             not_before: Tick(0),
             failing: None,
             failed_at: None,

@@ -110,6 +110,7 @@ fn a_setting_changes_what_it_is_about() {
         consumer: wait_max_ms: 5
         consumer: isolation: ReadCommitted
         consumer: rack: "here"
+        consumer: nearest_age_max_ms: 11
         consumer: out_of_range: Earliest
         consumer: first_ms: 13
         consumer: longest_ms: 14

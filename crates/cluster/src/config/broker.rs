@@ -7,7 +7,7 @@ use super::{ConfigError, Kind, TOPIC_CONFIGS, TOPIC_CONFIGS_WITHOUT_EFFECT, chec
 mod table;
 mod without_effect;
 
-pub use table::{ALIASES, BROKER_DEFAULTS_OF_OUR_OWN};
+pub use table::{ALIASES, BROKER_DEFAULTS_OF_OUR_OWN, RACK_AWARE_SELECTOR};
 
 /// A row of the table.
 #[derive(Clone, Copy, Debug)]

@@ -9,8 +9,8 @@ use klamm_model::{BrokerEpoch, BrokerId, LeaderEpoch, Offset};
 use super::disk::Stored;
 use super::world::{Settings, World, numbered};
 use crate::{
-    Acks, BecomeError, FetchAnswer, Fetched, FollowerFetch, Isolation, IsrChange, IsrProposal, IsrRefused,
-    PartitionState, Role,
+    Acks, BecomeError, ConsumerFetchRequest, FetchAnswer, Fetched, FollowerFetch, Isolation, IsrChange,
+    IsrProposal, IsrRefused, PartitionState, Role,
 };
 
 /// Everything that happened, so that a test can tell whether it tested anything.
@@ -294,11 +294,17 @@ impl Story {
     }
 
     fn consume(&mut self, id: BrokerId) -> &'static str {
+        let from = self.committed.last().map_or(Offset::ZERO, |last| last.end);
         let broker = self.world.broker(id);
-        let from = broker.replica.high_watermark();
-        if let Ok(FetchAnswer::Data { read: Some(plan), .. }) =
-            broker.replica.consumer_fetch(None, None, from, 1_000_000, Isolation::ReadUncommitted)
-        {
+        let fetch = ConsumerFetchRequest {
+            current_leader_epoch: None,
+            last_fetched_epoch: None,
+            from,
+            max_bytes: 1_000_000,
+            isolation: Isolation::ReadUncommitted,
+            by_follower: true,
+        };
+        if let Ok(FetchAnswer::Data { read: Some(plan), .. }) = broker.replica.consumer_fetch(&fetch) {
             let records = broker.disk.read(&plan);
             // Read is read: from now on it counts as committed, and must stay what it is.
             let seen = super::disk::batches(&records);

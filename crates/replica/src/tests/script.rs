@@ -8,8 +8,8 @@ use klamm_model::{
 use super::disk::Stored;
 use super::world::{Settings, World, numbered};
 use crate::{
-    Acks, EndTransaction, FetchAnswer, Fetched, FollowerFetch, Isolation, IsrChange, IsrMember, IsrProposal,
-    IsrRefused, PartitionState, Progress, ReplicaConfig, Role,
+    Acks, ConsumerFetchRequest, EndTransaction, FetchAnswer, Fetched, FollowerFetch, Isolation, IsrChange,
+    IsrMember, IsrProposal, IsrRefused, PartitionState, Progress, ReplicaConfig, Role,
 };
 
 /// Runs a script and gives it back with outcomes.
@@ -26,7 +26,8 @@ use crate::{
 /// disk BROKER                        carries out all there is, until there is nothing more
 /// fetch BROKER                       asks its leader and delivers the answer
 /// ask BROKER, deliver BROKER         the two halves; what is asked stays to be delivered again
-/// consume BROKER FROM [epoch E] [last E] [committed]
+/// consume BROKER FROM [epoch E] [last E] [committed] [near]     near: a follower may answer
+/// near BROKER FROM                   where the leader may send a consumer
 /// latest BROKER
 /// stale BROKER                       asks as before its last crash
 /// moved BROKER OFFSET                its leader says that its log starts there
@@ -136,12 +137,24 @@ impl Scene {
             }
             "consume" => {
                 let epoch = |word| after(word).map(|e| LeaderEpoch(e.parse().expect("an epoch")));
-                let from = Offset::new(number(2));
-                let isolation = match words.contains(&"committed") {
-                    true => Isolation::ReadCommitted,
-                    false => Isolation::ReadUncommitted,
+                let fetch = ConsumerFetchRequest {
+                    current_leader_epoch: epoch("epoch"),
+                    last_fetched_epoch: epoch("last"),
+                    from: Offset::new(number(2)),
+                    max_bytes: 1_000_000,
+                    isolation: match words.contains(&"committed") {
+                        true => Isolation::ReadCommitted,
+                        false => Isolation::ReadUncommitted,
+                    },
+                    by_follower: words.contains(&"near"),
                 };
-                self.consume(broker(1), epoch("epoch"), epoch("last"), from, isolation)
+                self.consume(broker(1), &fetch)
+            }
+            "near" => {
+                let replica = &self.world.broker(broker(1)).replica;
+                let there = replica.read_replicas(Offset::new(number(2)));
+                let there: Vec<String> = there.map(|it| format!("{} has {}", it.id, it.end)).collect();
+                format!(" -> {}", if there.is_empty() { "nobody".to_string() } else { there.join(", ") })
             }
             "latest" => match self.world.broker(broker(1)).replica.readable(None) {
                 Ok(readable) => format!(" -> {}", readable.high_watermark),
@@ -272,15 +285,8 @@ impl Scene {
         }
     }
 
-    fn consume(
-        &mut self,
-        at: BrokerId,
-        epoch: Option<LeaderEpoch>,
-        last: Option<LeaderEpoch>,
-        from: Offset,
-        isolation: Isolation,
-    ) -> String {
-        match self.world.broker(at).replica.consumer_fetch(epoch, last, from, 1_000_000, isolation) {
+    fn consume(&mut self, at: BrokerId, fetch: &ConsumerFetchRequest) -> String {
+        match self.world.broker(at).replica.consumer_fetch(fetch) {
             Ok(FetchAnswer::Data { read, high_watermark, last_stable, aborted, .. }) => {
                 let records = read.map(|plan| describe_records(&self.world.broker(at).disk.read(&plan)));
                 let records = records.unwrap_or_else(|| "nothing".to_string());

@@ -3,6 +3,7 @@
 mod commit;
 mod deletion;
 mod in_sync;
+mod reads;
 mod serving;
 mod truncation;
 

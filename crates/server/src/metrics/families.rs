@@ -50,6 +50,7 @@ families! {
     PRODUCED_RECORDS = Counter "klamm_produced_records_total" [] "Records of clients appended here.";
     PRODUCED_BYTES = Counter "klamm_produced_bytes_total" [] "Bytes of clients' batches appended here.";
     FETCHED_BYTES = Counter "klamm_fetched_bytes_total" [] "Bytes of records in answers to fetches, of consumers and of followers.";
+    FOLLOWER_READ_BYTES = Counter "klamm_follower_read_bytes_total" [] "About how many bytes consumers have read here of partitions that other brokers lead.";
     PARKED_PRODUCES = Gauge "klamm_parked_produce_requests" [] "Produce requests that wait for what their acks ask.";
     PARKED_FETCHES = Gauge "klamm_parked_fetch_requests" [] "Fetches that wait for records.";
     PARTITIONS = Gauge "klamm_partitions" [] "Partitions that this broker has.";

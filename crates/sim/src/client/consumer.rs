@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use klamm_client::consumer::{self, Effect, machine::Machine};
+use klamm_client::consumer::{self, Asked, Effect, TopicFetch, machine::Machine};
 use klamm_client::{
     Assignment, Backoff, CallId, ConsumeError, ConsumerConfig as Config, FetchedBatch, Isolation, Random,
     Start, Topics,
@@ -21,6 +21,7 @@ use crate::{
     NODE_COUNT,
     check::Checker,
     dice::Dice,
+    machine::rack,
     renewals,
     timeline::{MS, SECOND},
 };
@@ -45,6 +46,8 @@ pub struct Consumer {
     takes_at: u64,
     is_slow: bool,
     skips: bool,
+    /// Questions to brokers that did not lead what they were asked for, as far as was known.
+    nearby: BTreeSet<CallId>,
 }
 
 /// How it says what it wants to read.
@@ -88,7 +91,7 @@ impl Consumer {
             }
             Wish::Names => pool.metadata().want_all(),
         }
-        let config = draw_config(dice);
+        let config = draw_config(me, dice);
         let machine = Machine::new(config, pool.metadata().cluster().clone(), Random::new(dice.number()));
         let mut consumer = Self {
             me,
@@ -104,6 +107,7 @@ impl Consumer {
             takes_at: 0,
             is_slow: dice.chance(30),
             skips: false,
+            nearby: BTreeSet::new(),
         };
         consumer.begin();
         consumer
@@ -212,7 +216,7 @@ impl Consumer {
         }
         scene.timeline.coverage.count("client: consumer closed");
         let dice = &mut scene.timeline.dice;
-        let (config, random) = (draw_config(dice), Random::new(dice.number()));
+        let (config, random) = (draw_config(self.me, dice), Random::new(dice.number()));
         if config.isolation != self.machine.config().isolation {
             // One of them sees further than the other.
             self.partitions.values_mut().for_each(|reading| reading.high_watermark = 0);
@@ -394,6 +398,7 @@ impl Consumer {
             News::Answer(asker, _) if asker.generation != self.generation => {}
             News::Answer(Asker { call, .. }, answer) => match answer {
                 Ok(Response::Fetch(mut response)) => {
+                    self.note_who_answered(call, &response, scene);
                     if self.skips {
                         self.skips = !skip_first(&mut response);
                     }
@@ -423,7 +428,33 @@ impl Consumer {
         }
     }
 
+    fn note_who_answered(&mut self, call: CallId, response: &FetchResponse, scene: &mut Scene<'_>) {
+        let is_nearby = self.nearby.remove(&call);
+        for data in response.responses.iter().flat_map(|topic| &topic.partitions) {
+            if 0 <= data.preferred_read_replica {
+                scene.timeline.coverage.count("client: sent to a replica in its rack");
+            }
+            if is_nearby && matches!(&data.records, Some(Records::Bytes(run)) if !run.is_empty()) {
+                scene.timeline.coverage.count("client: records read at a follower");
+            }
+            if is_nearby && data.error_code != 0 {
+                scene.timeline.coverage.count("client: refused by a follower");
+            }
+        }
+    }
+
     fn ask(&mut self, consumer::Ask { call, broker, what }: consumer::Ask, scene: &mut Scene<'_>) {
+        if let (Some(call), Asked::Fetch { session, .. }) = (call, &what) {
+            let cluster = self.pool.metadata().cluster();
+            let is_led = |topic: &TopicFetch| {
+                topic.partitions.iter().all(|it| {
+                    cluster.leader(&topic.name, it.partition).is_none_or(|(leader, _)| leader == broker)
+                })
+            };
+            if !session.topics.iter().all(is_led) {
+                self.nearby.insert(call);
+            }
+        }
         let purpose = call.map_or(Purpose::Nothing, |call| self.purpose(call));
         self.pool.ask_to_read(broker, what.question(self.machine.config()), purpose, scene);
     }
@@ -446,8 +477,9 @@ fn at(offset: i64) -> Offset {
     Offset::from_wire(offset).expect("offsets are not negative")
 }
 
-pub(super) fn draw_config(dice: &mut Dice) -> Config {
+pub(super) fn draw_config(me: usize, dice: &mut Dice) -> Config {
     Config {
+        rack: rack(me),
         bytes_max: if dice.chance(20) { 300 } else { 20_000 },
         partition_bytes_max: dice.between(300, 3000) as usize,
         wait_max_ms: dice.below(500),

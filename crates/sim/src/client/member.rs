@@ -106,7 +106,7 @@ impl Member {
     ) -> Self {
         let mut pool = Pool::for_groups(me, dice);
         topics.iter().for_each(|topic| _ = pool.metadata().want(&topic.name));
-        let machine = machine(&plan, &mut pool, dice);
+        let machine = machine(me, &plan, &mut pool, dice);
         Self {
             me,
             pool,
@@ -233,7 +233,7 @@ impl Member {
             GroupProtocol::Consumer => "group: joined by the consumer protocol",
         });
         self.generation += 1;
-        self.machine = machine(&self.plan, &mut self.pool, &mut scene.timeline.dice);
+        self.machine = machine(self.me, &self.plan, &mut self.pool, &mut scene.timeline.dice);
         let topics = Topics::Named(self.topics.iter().map(|topic| topic.name.clone()).collect());
         let mut effects = Vec::new();
         self.machine.subscribe(now, topics, &mut effects);
@@ -552,7 +552,7 @@ fn place_of(name: &PartitionName) -> Place {
     Place { topic: name.topic.clone(), partition: name.partition }
 }
 
-fn machine(plan: &GroupPlan, pool: &mut Pool, dice: &mut Dice) -> Machine {
+fn machine(me: usize, plan: &GroupPlan, pool: &mut Pool, dice: &mut Dice) -> Machine {
     let config = GroupConfig {
         protocol: plan.protocol,
         session_timeout_ms: plan.session_timeout_ms,
@@ -569,7 +569,7 @@ fn machine(plan: &GroupPlan, pool: &mut Pool, dice: &mut Dice) -> Machine {
         ..GroupConfig::new(&*plan.name)
     };
     // Topics that are made late must not stop it.
-    let read = ConsumerConfig { unknown_topic_timeout_ms: 120_000, ..draw_config(dice) };
+    let read = ConsumerConfig { unknown_topic_timeout_ms: 120_000, ..draw_config(me, dice) };
     let random = Random::new(dice.number());
     Machine::new(config, read, pool.metadata().cluster().clone(), random)
 }

@@ -15,8 +15,8 @@ use super::{Call, Machine};
 use crate::call::{CallError, CallId};
 use crate::metadata::{BrokerAddress, LeaderHint};
 
-/// How long the replica that a leader named is read before the leader is asked again. Java takes the age of its metadata.
-const NEAREST_MS: u64 = 300_000;
+/// The replica that a leader named is read for so long at least: whoever asked the leader each time would never get to read.
+const NEAREST_MS_MIN: u64 = 1_000;
 
 impl Machine {
     /// What came of any of the questions.
@@ -68,7 +68,7 @@ impl Machine {
                 let told = (leader_id, leader_epoch);
                 let hint = LeaderHint::from_wire(&name, partition.partition_index, told, address);
                 out.extend(hint.map(Effect::LeaderHint));
-                self.take_records(now, place, broker, partition, out);
+                self.take_records(now, place, partition, out);
             }
         }
         if is_partial {
@@ -193,14 +193,7 @@ impl Machine {
         waited
     }
 
-    fn take_records(
-        &mut self,
-        now: Tick,
-        place: usize,
-        broker: BrokerId,
-        answer: PartitionData,
-        out: &mut Vec<Effect>,
-    ) {
+    fn take_records(&mut self, now: Tick, place: usize, answer: PartitionData, out: &mut Vec<Effect>) {
         let code = ErrorCode::told(answer.error_code);
         let log_start = Offset::from_wire(answer.log_start_offset);
         let end = Offset::from_wire(match self.config.isolation {
@@ -210,9 +203,12 @@ impl Machine {
         match code {
             ErrorCode::None => {}
             // A replica may lag behind or lead in deleting: only the leader can tell that an offset is lost.
-            ErrorCode::OffsetOutOfRange
-                if self.slots[place].nearest.take().is_some_and(|it| it.0 == broker) =>
-            {
+            ErrorCode::OffsetOutOfRange if self.slots[place].asked_nearby => {
+                self.slots[place].nearest = None;
+                // The leader may name the same one again.
+                if !self.slots[place].may_hurry() {
+                    self.try_later(now, place, Cause::Refused(code));
+                }
                 return;
             }
             ErrorCode::OffsetOutOfRange => return self.out_of_range(now, place, log_start, end, out),
@@ -221,13 +217,15 @@ impl Machine {
         let slot = &mut self.slots[place];
         slot.unknown_since = None;
         slot.out_of_range = self.config.out_of_range;
-        slot.high_watermark = end;
+        // A follower hears of the end from its leader, and may know less than we do.
+        slot.high_watermark = if slot.asked_nearby { end.max(slot.high_watermark) } else { end };
         let was_empty = slot.waiting.is_empty();
         let had_reached_end = slot.has_reached_end;
         let (mut damage, mut is_of_use) = (None, true);
-        if 0 <= answer.preferred_read_replica {
-            let nearest = BrokerId(answer.preferred_read_replica);
-            slot.nearest = Some((nearest, now.after_ms(NEAREST_MS)));
+        let is_sent_on = 0 <= answer.preferred_read_replica;
+        if is_sent_on {
+            let lease_ms = self.config.nearest_age_max_ms.max(NEAREST_MS_MIN);
+            slot.nearest = Some((BrokerId(answer.preferred_read_replica), now.after_ms(lease_ms)));
         }
         if let Some(Records::Bytes(run)) = answer.records {
             let mut aborted = match self.config.isolation {
@@ -238,7 +236,7 @@ impl Machine {
             damage = slot.queue(&run, aborted.as_mut(), &mut self.waiting_bytes);
             is_of_use = run.is_empty() || slot.position != before;
         }
-        if is_of_use {
+        if is_of_use && !is_sent_on {
             slot.was_read();
             self.told.is_over(place);
         }

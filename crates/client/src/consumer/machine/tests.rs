@@ -1010,6 +1010,102 @@ fn the_nearest_replica_is_read_until_it_refuses() {
     );
 }
 
+/// A follower that has just started knows of nothing that is committed.
+#[test]
+fn the_end_is_not_reached_where_a_replica_lags() {
+    check_with(
+        &Config::default(),
+        &[1],
+        &[Start::At(Offset::ZERO)],
+        "0 tick\n 1 fetched #0 0 2 nearest2\n 2 fetched #1 0 0\n 3 fetched #2 0 2 0+2\n 4 take",
+        &expect![[r#"
+            0 tick
+                fetch #0 of 1, waiting 0 ms: 0 from 0
+            1 fetched #0 0 2 nearest2
+                fetch #1 of 2, waiting 500 ms: 0 from 0
+            2 fetched #1 0 0
+                fetch #2 of 2, waiting 500 ms: 0 from 0
+            3 fetched #2 0 2 0+2
+                readable
+                fetch #3 of 2, waiting 500 ms: 0 from 2
+            4 take
+                0: 0 1, at the end
+        "#]],
+    );
+}
+
+#[test]
+fn a_leader_is_asked_again_whom_to_read_once_the_lease_is_over() {
+    check_with(
+        &Config { nearest_age_max_ms: 5_000, ..Config::default() },
+        &[1],
+        &[Start::At(Offset::ZERO)],
+        "0 tick\n 1 fetched #0 0 9 nearest2\n 5000 fetched #1 0 9\n 5001 fetched #2 0 9\n 5002 fetched #3 0 9 nearest3",
+        &expect![[r#"
+            0 tick
+                fetch #0 of 1, waiting 0 ms: 0 from 0
+            1 fetched #0 0 9 nearest2
+                fetch #1 of 2, waiting 500 ms: 0 from 0
+            5000 fetched #1 0 9
+                fetch #2 of 2, waiting 500 ms: 0 from 0
+            5001 fetched #2 0 9
+                fetch #3 of 1, waiting 500 ms: 0 from 0
+            5002 fetched #3 0 9 nearest3
+                fetch #4 of 3, waiting 500 ms: 0 from 0
+        "#]],
+    );
+}
+
+/// They may send us in circles.
+#[test]
+fn a_replica_that_refuses_is_asked_at_leisure() {
+    check_with(
+        &Config::default(),
+        &[1],
+        &[Start::At(Offset::ZERO)],
+        "0 tick
+         1 fetched #0 0 9 nearest2
+         2 refused #1 0 OFFSET_OUT_OF_RANGE
+         3 fetched #2 0 9 nearest2
+         4 refused #3 0 OFFSET_OUT_OF_RANGE
+         5 fetched #4 0 9 nearest2
+         6 refused #5 0 OFFSET_OUT_OF_RANGE
+         7 fetched #6 0 9 nearest2
+         8 refused #7 0 OFFSET_OUT_OF_RANGE
+         200 tick
+         201 fetched #8 0 9 nearest2
+         202 refused #9 0 OFFSET_NOT_AVAILABLE
+         400 tick",
+        &expect![[r#"
+            0 tick
+                fetch #0 of 1, waiting 0 ms: 0 from 0
+            1 fetched #0 0 9 nearest2
+                fetch #1 of 2, waiting 500 ms: 0 from 0
+            2 refused #1 0 OFFSET_OUT_OF_RANGE
+                fetch #2 of 1, waiting 500 ms: 0 from 0
+            3 fetched #2 0 9 nearest2
+                fetch #3 of 2, waiting 500 ms: 0 from 0
+            4 refused #3 0 OFFSET_OUT_OF_RANGE
+                fetch #4 of 1, waiting 500 ms: 0 from 0
+            5 fetched #4 0 9 nearest2
+                fetch #5 of 2, waiting 500 ms: 0 from 0
+            6 refused #5 0 OFFSET_OUT_OF_RANGE
+                fetch #6 of 1, waiting 500 ms: 0 from 0
+            7 fetched #6 0 9 nearest2
+                fetch #7 of 2, waiting 500 ms: 0 from 0
+            8 refused #7 0 OFFSET_OUT_OF_RANGE
+            200 tick
+                fetch #8 of 1, waiting 500 ms: 0 from 0
+            201 fetched #8 0 9 nearest2
+                fetch #9 of 2, waiting 500 ms: 0 from 0
+            202 refused #9 0 OFFSET_NOT_AVAILABLE
+                refresh
+            400 tick
+                fetch #10 of 1, waiting 500 ms: 0 from 0
+        "#]],
+    );
+}
+
 #[test]
 fn who_leads_now_is_told_and_asked_as_soon_as_that_is_known() {
     check_with(

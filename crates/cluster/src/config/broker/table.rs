@@ -20,6 +20,11 @@ const POSITIVE_LONG: Kind = Kind::POSITIVE_LONG;
 const NATURAL_LONG: Kind = Kind::NATURAL_LONG;
 const ANY_LONG: Kind = Kind::Long { min: i64::MIN, max: i64::MAX };
 
+/// `replica.selector.class` of brokers whose consumers all read at leaders, as they do where it is not set.
+const LEADER_SELECTOR: &str = "org.apache.kafka.common.replica.LeaderSelector";
+/// `replica.selector.class` of brokers whose consumers read in their own racks.
+pub const RACK_AWARE_SELECTOR: &str = "org.apache.kafka.common.replica.RackAwareReplicaSelector";
+
 /// Keys, by name.
 pub(super) const KEYS: &[BrokerKey] = &[
     key(
@@ -64,7 +69,13 @@ pub(super) const KEYS: &[BrokerKey] = &[
         ReadOnly,
         "Kafka's older name of `node.id`; -1 is not set.",
     ),
-    key("broker.rack", Text, None, ReadOnly, "Where the broker stands. Replicas are spread over racks."),
+    key(
+        "broker.rack",
+        Text,
+        None,
+        ReadOnly,
+        "Where the broker stands. Replicas are spread over racks; see `replica.selector.class`, too.",
+    ),
     key(
         "broker.session.timeout.ms",
         POSITIVE,
@@ -435,6 +446,13 @@ pub(super) const KEYS: &[BrokerKey] = &[
         Some("10000"),
         ReadOnly,
         "A follower that was not at the end of the log for so long is not in sync.",
+    ),
+    key(
+        "replica.selector.class",
+        OneOf(&[LEADER_SELECTOR, RACK_AWARE_SELECTOR]),
+        None,
+        ReadOnly,
+        "Where leaders have consumers read: all of them at the leader, or those that tell their `client.rack` at an in-sync replica of that rack, if the leader is in another one.",
     ),
     key(
         "socket.listen.backlog.size",

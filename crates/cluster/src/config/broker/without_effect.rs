@@ -169,11 +169,8 @@ const WITHOUT_EFFECT: &[(&str, &[Row])] = &[
         ],
     ),
     (
-        "Consumers are sent to leaders.",
-        &[
-            ("follower.fetch.last.tiered.offset.enable", Boolean, Some("false"), ClusterWide),
-            ("replica.selector.class", Text, None, ReadOnly),
-        ],
+        "There is no remote storage that a follower could begin behind.",
+        &[("follower.fetch.last.tiered.offset.enable", Boolean, Some("false"), ClusterWide)],
     ),
     (
         "Metrics are Prometheus text, and there are no Java reporters.",

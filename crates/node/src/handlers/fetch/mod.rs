@@ -1,4 +1,5 @@
-//! Fetch: consumers read below the high watermark, or the last stable offset. A fetch that finds too little is parked. Followers have feeds ([`crate::feeds`]).
+//! Fetch: consumers read below the high watermark, or the last stable offset, at the leader or at a follower near them. A fetch that finds too little is parked.
+//! Followers have feeds ([`crate::feeds`]).
 
 use klamm_model::{BrokerId, ErrorCode};
 use klamm_replica::Isolation;
@@ -11,6 +12,7 @@ use crate::{
     waiters::WaiterId,
 };
 
+mod nearest;
 mod plan;
 pub(crate) mod wanted;
 
@@ -41,6 +43,8 @@ struct Fetch {
     version: i16,
     bytes_min: u64,
     bytes_max: u32,
+    /// `client.rack`; empty where its reader did not say, or readers are not sent anywhere.
+    rack: String,
     session: Session,
     wanted: Wanted,
 }
@@ -88,6 +92,9 @@ pub(crate) fn handle(
     }
     node.fetch_waiters.park(now.tick.after_ms(wait_ms), parked);
 }
+
+/// Consumers that know that followers answer, too, say their racks (KIP-392).
+const VERSION_WITH_RACKS: i16 = 11;
 
 /// Tries a parked fetch again; `last` answers it with whatever there is.
 pub(crate) fn retry(node: &mut Node, now: Now, id: WaiterId, last: bool, out: &mut Vec<Effect>) {
@@ -148,15 +155,22 @@ impl Fetch {
         node: &mut Node,
         now: Now,
         version: i16,
-        request: FetchRequest,
+        mut request: FetchRequest,
         out: &mut Vec<Effect>,
     ) -> Result<Self, ErrorCode> {
         let isolation = isolation(request.isolation_level);
         let bytes_max = u32::try_from(request.max_bytes).unwrap_or(0).min(node.config.fetch_bytes_max);
         // Nobody gets more than the maximum, so nobody waits for more either.
         let bytes_min = u64::try_from(request.min_bytes).unwrap_or(0).min(u64::from(bytes_max));
+        let mut rack = std::mem::take(&mut request.rack_id);
+        if !node.config.reads_in_racks
+            || version < VERSION_WITH_RACKS
+            || node.config.rack.as_ref() == Some(&rack)
+        {
+            rack.clear();
+        }
         let (session, wanted) = wanted(node, now, version, request, out)?;
-        Ok(Self { isolation, version, bytes_min, bytes_max, session, wanted })
+        Ok(Self { isolation, version, bytes_min, bytes_max, rack, session, wanted })
     }
 }
 

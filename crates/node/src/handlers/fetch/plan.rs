@@ -1,15 +1,15 @@
 //! The answer to a fetch, as far as it goes now.
 
 use klamm_log::{AbortedLookup, ReadPlan};
-use klamm_model::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, Tick, TopicId, TopicPartition};
-use klamm_replica::{FetchAnswer, Isolation};
+use klamm_model::{BrokerId, ErrorCode, LeaderEpoch, Offset, PartitionIndex, Tick, TopicId, TopicPartition};
+use klamm_replica::{ConsumerFetchRequest, FetchAnswer, Isolation, Role};
 use klamm_wire::{
     FetchResponse, Records, Response,
     fetch::{EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, PartitionData},
 };
 
 use super::{
-    Fetch, Session,
+    Fetch, Session, VERSION_WITH_RACKS,
     wanted::{Told, WantedPartition},
 };
 use crate::{Effect, Now, Reply, ReplyTo, errors::ToCode, hosted::Hosted, node::Node};
@@ -21,6 +21,8 @@ pub(super) struct Plan {
     /// Which transactions were aborted, by the read that has records of them.
     aborted: Vec<(u32, AbortedLookup)>,
     bytes: u64,
+    /// Those of them that are read at a follower.
+    follower_bytes: u64,
     /// Something the reader must hear at once: an error, a log that diverges.
     urgent: bool,
     /// For a session, the places in its list of the partitions in the answer, in the same order.
@@ -42,6 +44,7 @@ impl Plan {
             reads: Vec::new(),
             aborted: Vec::new(),
             bytes: 0,
+            follower_bytes: 0,
             urgent: false,
             answered: Vec::new(),
             next_first: None,
@@ -81,7 +84,7 @@ impl Plan {
         let key = fetch.key(node, asked);
         let answer = key
             .ok_or(ErrorCode::UnknownTopicOrPartition)
-            .and_then(|key| fetch.read(node, key, asked, bytes_max).map(|answer| (key, answer)))
+            .and_then(|key| fetch.read(node, key, asked, bytes_max).map(|(answer, near)| (key, answer, near)))
             .map_err(|code| {
                 if self.is_only_behind(node, key, asked, code) {
                     ErrorCode::NotLeaderOrFollower
@@ -90,7 +93,7 @@ impl Plan {
                 }
             });
         Some(match answer {
-            Ok((_, FetchAnswer::Diverging { epoch, end })) => {
+            Ok((_, FetchAnswer::Diverging { epoch, end }, _)) => {
                 self.urgent = true;
                 PartitionData {
                     diverging_epoch: EpochEndOffset {
@@ -101,11 +104,25 @@ impl Plan {
                     ..fetch.empty(index)
                 }
             }
-            Ok((key, FetchAnswer::Data { read, high_watermark, last_stable, log_start, aborted })) => {
+            Ok((_, FetchAnswer::Data { high_watermark, last_stable, log_start, .. }, Some(near))) => {
+                self.urgent = true;
+                PartitionData {
+                    high_watermark: high_watermark.raw(),
+                    last_stable_offset: last_stable.raw(),
+                    log_start_offset: log_start.raw(),
+                    preferred_read_replica: near.0,
+                    ..fetch.empty(index)
+                }
+            }
+            Ok((key, FetchAnswer::Data { read, high_watermark, last_stable, log_start, aborted }, None)) => {
                 let (high_watermark, last_stable) = (high_watermark.raw(), last_stable.raw());
                 let log_start = log_start.raw();
                 if read.is_some() {
-                    self.bytes += fetch.available(node, key, asked).min(u64::from(bytes_max));
+                    let bytes = fetch.available(node, key, asked).min(u64::from(bytes_max));
+                    self.bytes += bytes;
+                    if node.replica(key).is_some_and(|it| matches!(it.role(), Role::Follower { .. })) {
+                        self.follower_bytes += bytes;
+                    }
                 }
                 // The first batch is given even where there is no room for it, or the reader would be stuck.
                 let wanted = read.filter(|_| bytes_max > 0 || self.reads.is_empty());
@@ -159,7 +176,8 @@ impl Plan {
     }
 
     pub(super) fn send(self, now: Now, to: ReplyTo, fetch: Fetch, node: &mut Node, out: &mut Vec<Effect>) {
-        let Self { responses, reads, aborted, urgent, answered, next_first, .. } = self;
+        let Self { responses, reads, aborted, urgent, answered, next_first, follower_bytes, .. } = self;
+        node.counters.follower_read_bytes += follower_bytes;
         let mut response = FetchResponse { responses, ..FetchResponse::default() };
         if urgent && fetch.version >= 16 {
             response.node_endpoints = node.fetch_leader_endpoints(&response);
@@ -233,20 +251,27 @@ impl Fetch {
         topic.id.map(|topic| TopicPartition { topic, partition })
     }
 
+    /// What there is to read here, or who else is to be asked.
     fn read(
         &self,
         node: &Node,
         key: TopicPartition,
         asked: &WantedPartition,
         bytes_max: u32,
-    ) -> Result<FetchAnswer, ErrorCode> {
+    ) -> Result<(FetchAnswer, Option<BrokerId>), ErrorCode> {
         let replica = node.replica(key).filter(|_| !node.is_deleted(key));
         let replica = replica.ok_or_else(|| node.why_not_hosted(key, self.version >= 13))?;
         let from = Offset::from_wire(asked.offset).ok_or(ErrorCode::OffsetOutOfRange)?;
-        let current_epoch = LeaderEpoch::from_wire(asked.current_leader_epoch);
-        let last_epoch = LeaderEpoch::from_wire(asked.last_fetched_epoch);
-        let answer = replica.consumer_fetch(current_epoch, last_epoch, from, bytes_max, self.isolation);
-        answer.map_err(|error| error.code())
+        let answer = replica.consumer_fetch(&ConsumerFetchRequest {
+            current_leader_epoch: LeaderEpoch::from_wire(asked.current_leader_epoch),
+            last_fetched_epoch: LeaderEpoch::from_wire(asked.last_fetched_epoch),
+            from,
+            max_bytes: bytes_max,
+            isolation: self.isolation,
+            by_follower: VERSION_WITH_RACKS <= self.version,
+        });
+        let answer = answer.map_err(|error| error.code())?;
+        Ok((answer, node.nearest(key, replica, &self.rack, from)))
     }
 
     /// About how many bytes there are for this reader from where it wants to read.
