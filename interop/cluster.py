@@ -105,6 +105,47 @@ class Several:
         left = lambda: [len(glob.glob(os.path.join(data, "moved-*[0-9]"))) for data in map(self.data, self.cluster)]
         self.until(lambda: left() == [1, 1, 1], "what was moved away is gone")
 
+    def throttled(self):
+        """A move takes as long as its bytes do at the rate; what is written meanwhile, there and elsewhere, waits for nothing. `--verify` takes the limits away."""
+        rate, count = 1_000_000, 160
+        batch = harness.record_batch([os.urandom(500)] * 100)
+        size = count * len(batch)
+        self.cluster.create_topic("held", 1, 1)
+        self.cluster.create_topic("beside", 1)
+        led_by = self.cluster.leader("held", 0)
+        replicas = [led_by, next(number for number in self.cluster.nodes if number != led_by)]
+
+        def produce(topic, address):
+            begun = time.monotonic()
+            with Wire(address) as wire:
+                wire.call(0, 7, harness.produce_body(topic, 0, batch))
+            return time.monotonic() - begun
+
+        for _ in range(count):
+            produce("held", self.cluster[led_by].address)
+        plan = {"version": 1, "partitions": [{"topic": "held", "partition": 0, "replicas": replicas}]}
+        name, longest_s = "org.apache.kafka.tools.reassign.ReassignPartitionsCommand", 0
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            json.dump(plan, file)
+            file.flush()
+            begun = time.monotonic()
+            self.tool(name, "--reassignment-json-file", file.name, "--execute", "--throttle", rate)
+            while len(self.cluster.partitions("held")[0].in_sync) < 2:
+                expect(time.monotonic() - begun < size / rate + 30, "it is not in sync")
+                for topic in ("held", "beside"):
+                    longest_s = max(longest_s, produce(topic, self.cluster[self.cluster.leader(topic, 0)].address))
+                time.sleep(0.2)
+            took_s = time.monotonic() - begun
+            self.until(lambda: "is completed" in self.tool(name, "--reassignment-json-file", file.name, "--verify"), "completed")
+        # A second's worth may have been saved up, at either end.
+        expect(size / rate - 2 < took_s, f"{size} bytes took {took_s:.1f} s")
+        expect(longest_s < 1, f"a write took {longest_s:.1f} s")
+        for kind, entities in (("topics", ["held"]), ("brokers", replicas)):
+            for entity in entities:
+                said = self.tool("ConfigCommand", "--describe", "--entity-type", kind, "--entity-name", entity)
+                expect("throttled" not in said, said)
+        return f"{size} bytes at {rate} a second took {took_s:.1f} s; the longest write meanwhile {longest_s * 1000:.0f} ms"
+
     def until(self, holds, what, within_s=60):
         deadline = time.monotonic() + within_s
         while not holds():
@@ -353,6 +394,7 @@ def make_checks(checks, several, options):
     if not options.smoke:
         checks.check("TopicCommand-describe", several.described)
         checks.check("ReassignPartitionsCommand", several.reassigned)
+        checks.check("ReassignPartitionsCommand-throttle", several.throttled)
         checks.check("LeaderElectionCommand", several.elected)
         checks.check("LeaderElectionCommand-unclean", several.elected_unclean)
         checks.check("MetadataQuorumCommand", several.quorum)

@@ -22,7 +22,7 @@ pub use kind::{Kind, items};
 pub use layers::{Layers, Source};
 pub use others::{CLIENT_METRICS_CONFIGS, GROUP_CONFIGS};
 pub use table::{TOPIC_CONFIGS, TOPIC_CONFIGS_WITHOUT_EFFECT};
-pub use topic::{CleanupPolicy, Compression, Flush, TimestampType, TopicConfig};
+pub use topic::{CleanupPolicy, Compression, Flush, ReplicaList, TimestampType, TopicConfig};
 
 use kind::parse_bool;
 use table::TOPIC_CONFIGS_REFUSED;

@@ -13,6 +13,8 @@ use klamm_coordinator::{
 use klamm_model::{BrokerEpoch, BrokerId};
 use uuid::Uuid;
 
+use crate::throttle::UNLIMITED;
+
 /// An address under which a broker can be reached.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Endpoint {
@@ -52,6 +54,10 @@ pub struct NodeConfig {
     pub rack: Option<String>,
     /// `replica.selector.class`: whether consumers are sent to replicas in their own racks.
     pub reads_in_racks: bool,
+    /// `leader.replication.throttled.rate`
+    pub leader_throttle_rate: u64,
+    /// `follower.replication.throttled.rate`
+    pub follower_throttle_rate: u64,
     /// `num.partitions`: of a topic whose creator did not say.
     pub default_partition_count: u32,
     /// `default.replication.factor`; `None` means as many as there are brokers, up to 3.
@@ -187,6 +193,8 @@ impl NodeConfig {
             endpoints: Vec::new(),
             rack: None,
             reads_in_racks: false,
+            leader_throttle_rate: UNLIMITED,
+            follower_throttle_rate: UNLIMITED,
             default_partition_count: 1,
             default_replication_factor: None,
             auto_create_topics: true,
@@ -271,6 +279,7 @@ const SETTERS: &[(&str, Setter)] = &[
     ("default.replication.factor", |it, value| it.default_replication_factor = Some(number(value))),
     ("delete.topic.enable", |it, value| it.delete_topics = truth(value)),
     ("fetch.max.bytes", |it, value| it.fetch_bytes_max = number(value)),
+    ("follower.replication.throttled.rate", |it, value| it.follower_throttle_rate = number(value)),
     ("group.consumer.assignment.interval.ms", |it, value| {
         it.groups.consumer_assignment_interval_ms = number(value);
     }),
@@ -295,6 +304,7 @@ const SETTERS: &[(&str, Setter)] = &[
     ("leader.imbalance.check.interval.seconds", |it, value| {
         it.balance_interval_ms = number::<u64>(value).saturating_mul(1_000);
     }),
+    ("leader.replication.throttled.rate", |it, value| it.leader_throttle_rate = number(value)),
     ("log.cleaner.backoff.ms", |it, value| {
         it.cleaner.backoff_ms = number::<u64>(value).max(CLEANER_BACKOFF_MS_MIN)
     }),

@@ -53,6 +53,8 @@ struct Feed {
     ready: VecDeque<TopicPartition>,
     /// Questions of partitions whose frontiers moved. No reason to answer, but told with the next answer.
     stale: Vec<TopicPartition>,
+    /// Questions of partitions that wait until more may be sent to followers that catch up. They wait for records as well.
+    held: BTreeSet<TopicPartition>,
     /// The high watermarks that the follower was told last; kept where followers serve consumers.
     high_watermarks: FxHashMap<TopicPartition, Offset>,
     parked: Option<Parked>,
@@ -102,6 +104,10 @@ impl Feeds {
         self.feeds.values().filter_map(|feed| Some(feed.parked.as_ref()?.deadline)).min()
     }
 
+    pub(crate) fn hold_some_back(&self) -> bool {
+        self.feeds.values().any(|feed| !feed.held.is_empty())
+    }
+
     pub(crate) fn parked_count(&self) -> usize {
         self.feeds.values().filter(|feed| feed.parked.is_some()).count()
     }
@@ -117,6 +123,7 @@ impl Feeds {
             questions: FxHashMap::default(),
             ready: VecDeque::new(),
             stale: Vec::new(),
+            held: BTreeSet::new(),
             high_watermarks: FxHashMap::default(),
             parked: None,
         };
@@ -302,7 +309,9 @@ impl Node {
             log_start: question.log_start,
             max_bytes: room,
         });
+        let follower = feed.follower;
         let looked = request.and_then(|request| self.follower_fetch(now, key, &request));
+        let is_throttled = self.is_throttled_at_leader(key, follower);
         let data = match looked {
             Ok(FetchAnswer::Diverging { epoch, end }) => PartitionData {
                 diverging_epoch: EpochEndOffset {
@@ -315,9 +324,17 @@ impl Node {
             Ok(FetchAnswer::Data { read, high_watermark, last_stable, log_start, .. }) => {
                 let told = Told { high_watermark, last_stable, log_start };
                 match read {
+                    Some(_) if is_throttled && !self.throttles.leading.may_go_on(now.tick) => {
+                        self.feeds.feeds.get_mut(&connection)?.held.insert(key);
+                        return Some(self.wait(connection, key, told, answer));
+                    }
                     // The first records are told even where there is no room for them, or the follower would be stuck.
                     Some(read) if 0 < room || answer.reads.is_empty() => {
-                        answer.bytes += self.bytes_of(key, &read).min(u64::from(room));
+                        let bytes = self.bytes_of(key, &read).min(u64::from(room));
+                        answer.bytes += bytes;
+                        if is_throttled {
+                            self.throttles.leading.take(now.tick, bytes);
+                        }
                         let token = answer.reads.len() as u32;
                         answer.reads.push(read);
                         self.note_told(connection, key, told);
@@ -496,8 +513,31 @@ impl Node {
         self.tell_feed(parked.to, answer, out);
     }
 
+    /// More may be sent to followers that catch up.
+    fn release_held(&mut self) {
+        let mut released = Vec::new();
+        for (connection, feed) in &mut self.feeds.feeds {
+            for key in std::mem::take(&mut feed.held) {
+                let Some(question) = feed.questions.get_mut(&key).filter(|it| !it.is_ready) else { continue };
+                question.is_ready = true;
+                feed.ready.push_back(key);
+                released.push((key, *connection));
+                if feed.parked.is_some() {
+                    self.feeds.woken.insert(*connection);
+                }
+            }
+        }
+        for (key, connection) in released {
+            self.leave_list(key, connection);
+        }
+    }
+
     /// Answers what has waited for long enough.
     pub(crate) fn feeds_time(&mut self, now: Now, out: &mut Vec<Effect>) {
+        if self.feeds.hold_some_back() && self.throttles.leading.may_go_on(now.tick) {
+            self.release_held();
+            self.answer_woken_feeds(now, out);
+        }
         let is_due = |feed: &Feed| feed.parked.as_ref().is_some_and(|it| it.deadline <= now.tick);
         let due: Vec<_> =
             self.feeds.feeds.iter().filter(|(_, feed)| is_due(feed)).map(|(it, _)| *it).collect();

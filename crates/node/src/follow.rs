@@ -37,7 +37,7 @@ const VERSION: i16 = 17;
 #[derive(Debug, Default)]
 pub(crate) struct Followers {
     lines: BTreeMap<BrokerId, Line>,
-    /// Partitions that were refused, or whose disk took nothing, by the time at which they are looked at again.
+    /// Partitions that were refused, whose disk took nothing, or whose turn it is not yet, by the time at which they are looked at again.
     backing_off: BTreeMap<(Tick, TopicPartition), ()>,
 }
 
@@ -172,21 +172,29 @@ impl Node {
                 self.break_session(leader);
             }
             while self.followers.lines[&leader].may_send(now.tick) {
-                self.send_fetch(leader, epoch, out);
+                self.send_fetch(now, leader, epoch, out);
             }
         }
     }
 
-    fn send_fetch(&mut self, leader: BrokerId, epoch: Option<BrokerEpoch>, out: &mut Vec<Effect>) {
+    fn send_fetch(&mut self, now: Now, leader: BrokerId, epoch: Option<BrokerEpoch>, out: &mut Vec<Effect>) {
         let token = self.next_token;
         let line = self.followers.lines.get_mut(&leader).expect("listed by the caller");
         line.not_before = None;
         let batch: Vec<TopicPartition> = line.ready.drain(..line.ready.len().min(PARTITIONS_MAX)).collect();
         let mut asked: Vec<(TopicPartition, FollowerFetch)> = Vec::with_capacity(batch.len());
         for key in batch {
+            let has_to_wait =
+                !self.throttles.following.may_go_on(now.tick) && self.is_throttled_follower(key);
+            let rests_until = has_to_wait.then(|| self.follower_rests_until(now));
             let Some(hosted) = self.hosted.get_mut(&key) else { continue };
             // It may have been queued elsewhere since.
             if hosted.fetching != (Fetching::Queued { leader }) {
+                continue;
+            }
+            if let Some(at) = rests_until {
+                hosted.fetching = Fetching::Resting;
+                self.followers.backing_off.insert((at, key), ());
                 continue;
             }
             hosted.fetching = Fetching::Idle;
@@ -326,6 +334,11 @@ impl Node {
         if !is_news_only(&data) {
             hosted.fetching = Fetching::Idle;
             self.followers.lines.entry(leader).or_default().asked.remove(&key);
+        }
+        if let Some(Records::Bytes(records)) = &data.records
+            && self.is_throttled_follower(key)
+        {
+            self.throttles.following.take(now.tick, records.len() as u64);
         }
         match fetched_of(data) {
             Ok(fetched) => self.take_fetched(now, key, &fetch, fetched, out),

@@ -2,8 +2,9 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
+use klamm_cluster::config::TopicConfig;
 use klamm_log::LogDir;
-use klamm_model::{BrokerId, Offset, Tick, Timestamp};
+use klamm_model::{BrokerId, Offset, Tick, Timestamp, TopicPartition};
 use klamm_replica::{FollowerFetch, Replica};
 
 use crate::{
@@ -50,7 +51,7 @@ pub(crate) struct Settings {
 pub(crate) enum Fetching {
     /// Not a follower, or busy with its disk.
     Idle,
-    /// Its disk could not take what the leader sent, and would not take it at once either.
+    /// Its disk could not take what the leader sent, and would not take it at once either; or it has had its share of what may be copied in a second.
     Resting,
     /// To be named to this leader by the next fetch.
     Queued { leader: BrokerId },
@@ -91,6 +92,10 @@ pub(crate) struct Hosted {
     pub(crate) feeds: Vec<ConnectionId>,
     /// How much was written, and where the log started, when feeds were last woken.
     pub(crate) feeds_saw: (Offset, Offset),
+    /// While it leads here, followers that catch up are held back (`throttle`).
+    pub(crate) throttled_leader: bool,
+    /// It is held back here while it catches up.
+    pub(crate) throttled_follower: bool,
     /// Marks of transactions that wait until they are committed, in the order of their offsets.
     pub(crate) marks: VecDeque<MarkWait>,
     /// Requests that wait until their records are deleted everywhere.
@@ -118,10 +123,17 @@ impl Hosted {
             consumers_saw: Offset::ZERO,
             feeds: Vec::new(),
             feeds_saw: (Offset::ZERO, Offset::ZERO),
+            throttled_leader: false,
+            throttled_follower: false,
             marks: VecDeque::new(),
             deletes: Vec::new(),
             may_lack_from: None,
         }
+    }
+
+    pub(crate) fn note_throttles(&mut self, key: TopicPartition, me: BrokerId, config: &TopicConfig) {
+        self.throttled_leader = config.throttled_leaders.names(key.partition, me);
+        self.throttled_follower = config.throttled_followers.names(key.partition, me);
     }
 
     /// It leads from now on: its append times go on from those of an earlier process, or leader.

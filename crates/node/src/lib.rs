@@ -35,6 +35,7 @@ mod rules;
 mod scrubber;
 mod stalls;
 mod stopping;
+mod throttle;
 mod unsecured;
 mod waiters;
 mod walk;

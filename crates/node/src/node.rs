@@ -42,6 +42,7 @@ use crate::{
     rules::TopicRules,
     scrubber::Scrubber,
     stopping::Stopping,
+    throttle::Throttles,
     waiters::{WaiterId, Waiters},
     walk::Walk,
 };
@@ -84,6 +85,7 @@ pub struct Node {
     pub(crate) membership: Membership,
     pub(crate) feeds: Feeds,
     pub(crate) followers: Followers,
+    pub(crate) throttles: Throttles,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) coordinators: Coordinators,
     pub(crate) disks: Disks,
@@ -125,12 +127,13 @@ impl Node {
     pub fn new(config: NodeConfig, seed: u64, sabotage: Sabotage) -> Self {
         let image = Image::default();
         let topic_defaults = NodeConfig::topic_defaults(layers(&image, config.broker_id, &config.given));
-        Self {
+        let mut node = Self {
             metadata: Metadata::new(seed),
             membership: Membership::default(),
             doubts: Doubts::default(),
             feeds: Feeds::default(),
             followers: Followers::default(),
+            throttles: Throttles::default(),
             producer_ids: ProducerIds::default(),
             coordinators: Coordinators::new(seed),
             disks: Disks::new(&config),
@@ -172,7 +175,9 @@ impl Node {
             sabotage,
             rules: TopicRules::new(&topic_defaults),
             topic_defaults,
-        }
+        };
+        node.set_throttles();
+        node
     }
 
     /// Hands in a log that was found on disk at start, before the first event.
@@ -297,6 +302,7 @@ impl Node {
             self.delete_waiters.next_deadline(),
             self.feeds.next_wake(),
             self.doubts.next_wake(),
+            self.throttles.leading.goes_on_at().filter(|_| self.feeds.hold_some_back()),
             self.periodic_at,
             self.retention_at,
             self.walking_since,

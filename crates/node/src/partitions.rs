@@ -311,6 +311,7 @@ impl Node {
         let replica = Replica::new(self.config.broker_id, log, replica_config, self.sabotage);
         let settings = self.settings(topic, &config);
         let mut hosted = Hosted::new(Arc::clone(&topic.name), replica, settings);
+        hosted.note_throttles(key, self.config.broker_id, &config);
         hosted.replica_count = partition.replicas.len();
         hosted.min_isr_of = partition.replica_count();
         hosted.may_lack_from = may_lack_from;
@@ -385,6 +386,7 @@ impl Node {
             config.take(name, value);
         }
         self.config = config;
+        self.set_throttles();
         let layers = layers(&self.image, self.config.broker_id, &self.config.given);
         self.topic_defaults = NodeConfig::topic_defaults(layers);
         self.rules.set_common(&self.topic_defaults);
@@ -401,6 +403,7 @@ impl Node {
             let replica_config = self.replica_config(&config, &topic.partitions[index]);
             let Some(hosted) = self.hosted.get_mut(&key) else { continue };
             hosted.settings = settings.clone();
+            hosted.note_throttles(key, self.config.broker_id, &config);
             hosted.replica.set_log_config(log_config);
             let progress = hosted.replica.set_config(replica_config);
             self.progressed(key, &progress, out);

@@ -15,6 +15,12 @@
 //! tick 500                       milliseconds pass
 //! ```
 //!
+//! What is throttled:
+//!
+//! ```text
+//! throttle leader t 100          what t's leaders send followers out of sync, in bytes a second; "follower" for what this broker copies; "-" for no limit
+//! ```
+//!
 //! Where this broker stands in the rack "a" and consumers are to read in theirs:
 //!
 //! ```text
@@ -30,7 +36,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use expect_test::{Expect, expect};
 use klamm_cluster::features::Supported;
-use klamm_cluster::record::{self, BrokerState, PartitionChange, Record, RegisterBroker};
+use klamm_cluster::record::{self, BrokerState, ConfigResource, PartitionChange, Record, RegisterBroker};
 use klamm_log::{DiskAction, DiskError, Done};
 use klamm_model::{
     BrokerId, ControllerEpoch, ErrorCode, LeaderEpoch, Offset, PartitionEpoch, PartitionIndex, TopicId,
@@ -148,6 +154,7 @@ impl Script {
                 self.commit(Record::PartitionChange(change));
             }
             ["read", partition, rack, ref words @ ..] => self.read(partition, rack, words),
+            ["throttle", part, topic, rate] => self.throttle(part, topic, rate),
             ["disk"] => _ = self.world.disk(|_| true, &Ok(Done::Nothing)),
             ["full"] => {
                 let is_write = |action: &DiskAction| matches!(action, DiskAction::Write { .. });
@@ -203,6 +210,16 @@ impl Script {
     fn decide(&mut self, change: PartitionChange) {
         self.commit(Record::PartitionChange(change));
         self.world.all_disk();
+    }
+
+    fn throttle(&mut self, part: &str, topic: &str, rate: &str) {
+        let value = Some(rate.to_owned()).filter(|rate| rate != "-");
+        let resource = ConfigResource::Topic(self.topics[topic]);
+        let replicas = value.as_ref().map(|_| "*".to_owned());
+        let key = format!("{part}.replication.throttled.replicas");
+        self.commit(Record::Config { resource, key, value: replicas });
+        let resource = ConfigResource::Broker(BrokerId(1));
+        self.commit(Record::Config { resource, key: format!("{part}.replication.throttled.rate"), value });
     }
 
     fn register(&mut self, id: BrokerId, rack: &str) {
@@ -915,6 +932,113 @@ fn where_consumers_wait_at_followers_those_are_told_of_high_watermarks_at_once()
               produced to t-0: None
               #3 session 1 | t-0 hw 3
             ask 1/3 wait=500
+        "#]],
+    );
+}
+
+#[test]
+fn a_leader_holds_followers_back_that_catch_up() {
+    check(
+        "lead t 3
+         produce t-0 50
+         produce t-1 50
+         isr t-0 1
+         isr t-1 1
+         throttle leader t 100
+         ask 0/0 t-0@0 t-1@0
+         ask 1/1 t-2@0 wait=100000
+         tick 1000
+         produce t-2 50
+         ask 1/2 t-2@50 wait=100000
+         tick 20000
+         ask 1/3 t-0@50 t-1@50 wait=100000",
+        &expect![[r#"
+            lead t 3
+            produce t-0 50
+            produce t-1 50
+            isr t-0 1
+            isr t-1 1
+            throttle leader t 100
+            ask 0/0 t-0@0 t-1@0
+              #1 session 1 | t-0 records, hw 0 | t-1 hw 0
+            ask 1/1 t-2@0 wait=100000
+            tick 1000
+              produced to t-0: RequestTimedOut
+              produced to t-1: RequestTimedOut
+            produce t-2 50
+              #2 session 1 | t-2 records, hw 0
+            ask 1/2 t-2@50 wait=100000
+              produced to t-2: None
+            tick 20000
+              #3 session 1 | t-1 records, hw 0 | t-2 hw 50
+            ask 1/3 t-0@50 t-1@50 wait=100000
+        "#]],
+    );
+}
+
+#[test]
+fn without_a_limit_any_more_a_leader_goes_on_at_once() {
+    check(
+        "lead t 2
+         produce t-0 50
+         produce t-1 50
+         isr t-0 1
+         isr t-1 1
+         throttle leader t 0
+         ask 0/0 t-0@0 t-1@0
+         ask 1/1 wait=100000
+         tick 50000
+         throttle leader t -",
+        &expect![[r#"
+            lead t 2
+            produce t-0 50
+            produce t-1 50
+            isr t-0 1
+            isr t-1 1
+            throttle leader t 0
+            ask 0/0 t-0@0 t-1@0
+              #1 session 1 | t-0 hw 0 | t-1 hw 0
+            ask 1/1 wait=100000
+            tick 50000
+              produced to t-0: RequestTimedOut
+              produced to t-1: RequestTimedOut
+            throttle leader t -
+              #2 session 1 | t-0 records, hw 0 | t-1 records, hw 0
+        "#]],
+    );
+}
+
+#[test]
+fn a_follower_that_catches_up_asks_for_no_more_than_it_may() {
+    check(
+        "follow t 1
+         isr t-0 2
+         throttle follower t 200
+         tell 1 t-0 100
+         disk
+         tick 500
+         tick 500
+         tick 60000
+         tell 2 t-0 100
+         isr t-0 1,2
+         disk
+         tick 500",
+        &expect![[r#"
+            follow t 1
+              fetch 1: 0/0 t-0@0
+            isr t-0 2
+            throttle follower t 200
+            tell 1 t-0 100
+            disk
+            tick 500
+            tick 500
+            tick 60000
+              fetch 2: 1/1 t-0@100
+            tell 2 t-0 100
+            isr t-0 1,2
+            disk
+              fetch 3: 1/2 t-0@200
+            tick 500
         "#]],
     );
 }

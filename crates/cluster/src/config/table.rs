@@ -9,8 +9,6 @@ const NO_REMOTE_STORAGE: &str = "There is no remote storage: all records stay wi
 pub const TOPIC_CONFIGS_WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("compression.lz4.level", "lz4 is written in the fast way only; each of its levels reads back the same."),
     ("errors.deadletterqueue.group.enable", "Share groups are not served."),
-    ("follower.replication.throttled.replicas", "Replication is not throttled."),
-    ("leader.replication.throttled.replicas", "Replication is not throttled."),
     ("local.retention.bytes", NO_REMOTE_STORAGE),
     ("local.retention.ms", NO_REMOTE_STORAGE),
     (
@@ -105,7 +103,7 @@ pub const TOPIC_CONFIGS: &[ConfigKey] = &[
         kind: Replicas,
         default: "",
         broker_key: None,
-        doc: "Followers whose replication is slowed down.",
+        doc: "Followers that copy no faster than `follower.replication.throttled.rate` while they are out of sync: `partition:broker,…`, or `*`.",
     },
     ConfigKey {
         name: "index.interval.bytes",
@@ -119,7 +117,7 @@ pub const TOPIC_CONFIGS: &[ConfigKey] = &[
         kind: Replicas,
         default: "",
         broker_key: None,
-        doc: "Leaders whose replication is slowed down.",
+        doc: "Leaders that send followers which are out of sync no more than `leader.replication.throttled.rate`: `partition:broker,…`, or `*`.",
     },
     ConfigKey {
         name: "local.retention.bytes",

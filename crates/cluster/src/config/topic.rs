@@ -1,6 +1,8 @@
 //! The configs of one topic, resolved and typed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use klamm_model::{BrokerId, PartitionIndex};
 
 use super::{ConfigError, check, items, parse_bool};
 
@@ -51,6 +53,38 @@ pub enum Flush {
         /// At the latest after so long, if that was set.
         interval_ms: Option<u64>,
     },
+}
+
+/// Replicas of a topic, as `partition:broker,…` or `*` names them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ReplicaList {
+    /// All there are.
+    All,
+    /// These.
+    These(BTreeSet<(PartitionIndex, BrokerId)>),
+}
+
+impl ReplicaList {
+    const NONE: Self = Self::These(BTreeSet::new());
+
+    /// Whether this replica is one of them.
+    pub fn names(&self, partition: PartitionIndex, broker: BrokerId) -> bool {
+        match self {
+            Self::All => true,
+            Self::These(replicas) => replicas.contains(&(partition, broker)),
+        }
+    }
+
+    fn parse(value: &str) -> Self {
+        let replica = |pair: &str| {
+            let (partition, broker) = pair.split_once(':').unwrap_or_else(|| checked(pair));
+            (PartitionIndex(number(partition.trim())), BrokerId(number(broker.trim())))
+        };
+        match value {
+            "*" => Self::All,
+            list => Self::These(items(list).map(replica).collect()),
+        }
+    }
 }
 
 /// The configs of one topic. What nothing in this program reads yet is in the table only.
@@ -104,6 +138,10 @@ pub struct TopicConfig {
     pub file_delete_delay_ms: u64,
     /// `unclean.leader.election.enable`
     pub unclean_leader_election: bool,
+    /// `leader.replication.throttled.replicas`
+    pub throttled_leaders: ReplicaList,
+    /// `follower.replication.throttled.replicas`
+    pub throttled_followers: ReplicaList,
 }
 
 const NEVER: u64 = i64::MAX as u64;
@@ -135,6 +173,8 @@ impl Default for TopicConfig {
             min_cleanable_dirty_ratio: 0.5,
             file_delete_delay_ms: 60_000,
             unclean_leader_election: false,
+            throttled_leaders: ReplicaList::NONE,
+            throttled_followers: ReplicaList::NONE,
         }
     }
 }
@@ -211,6 +251,8 @@ impl TopicConfig {
             "unclean.leader.election.enable" => {
                 self.unclean_leader_election = parse_bool(value) == Some(true)
             }
+            "leader.replication.throttled.replicas" => self.throttled_leaders = ReplicaList::parse(value),
+            "follower.replication.throttled.replicas" => self.throttled_followers = ReplicaList::parse(value),
             // `flush.*` hold together, see `flush`. The others have no reader yet.
             _ => {}
         }

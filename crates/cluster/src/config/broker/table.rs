@@ -106,6 +106,13 @@ pub(super) const KEYS: &[BrokerKey] = &[
         "The largest answer to a fetch, whatever the client asks for.",
     ),
     key(
+        "follower.replication.throttled.rate",
+        NATURAL_LONG,
+        Some("9223372036854775807"),
+        ClusterWide,
+        "Bytes a second of followers here that are out of sync and in their topic's `follower.replication.throttled.replicas`.",
+    ),
+    key(
         "group.consumer.assignment.interval.ms",
         NATURAL,
         Some("0"),
@@ -175,6 +182,13 @@ pub(super) const KEYS: &[BrokerKey] = &[
         Some("300"),
         ReadOnly,
         "How often the controller looks for partitions that are not led by their preferred replicas.",
+    ),
+    key(
+        "leader.replication.throttled.rate",
+        NATURAL_LONG,
+        Some("9223372036854775807"),
+        ClusterWide,
+        "Bytes a second that leaders here send to followers that are out of sync, where the topic's `leader.replication.throttled.replicas` names the leader.",
     ),
     key(
         "listener.security.protocol.map",

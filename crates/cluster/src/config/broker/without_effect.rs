@@ -191,8 +191,6 @@ const WITHOUT_EFFECT: &[(&str, &[Row])] = &[
             ("alter.log.dirs.replication.quota.window.size.seconds", POSITIVE, Some("1"), ReadOnly),
             ("controller.quota.window.num", POSITIVE, Some("11"), ReadOnly),
             ("controller.quota.window.size.seconds", POSITIVE, Some("1"), ReadOnly),
-            ("follower.replication.throttled.rate", NATURAL_LONG, Some("9223372036854775807"), ClusterWide),
-            ("leader.replication.throttled.rate", NATURAL_LONG, Some("9223372036854775807"), ClusterWide),
             ("quota.window.num", POSITIVE, Some("11"), ReadOnly),
             ("quota.window.size.seconds", POSITIVE, Some("1"), ReadOnly),
             (
@@ -201,6 +199,11 @@ const WITHOUT_EFFECT: &[(&str, &[Row])] = &[
                 Some("9223372036854775807"),
                 ClusterWide,
             ),
+        ],
+    ),
+    (
+        "Replicas that catch up are held back by what they owe, and not by a rate that is measured in windows.",
+        &[
             ("replication.quota.window.num", POSITIVE, Some("11"), ReadOnly),
             ("replication.quota.window.size.seconds", POSITIVE, Some("1"), ReadOnly),
         ],
