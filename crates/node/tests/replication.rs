@@ -232,6 +232,7 @@ impl Script {
             rack: Some(rack.to_owned()),
             is_relaxed: false,
             supported: Supported::default(),
+            other_directories: Vec::new(),
         }));
         let epoch = self.world.node.image().broker(id).expect("it is registered").epoch;
         self.commit(Record::BrokerState { id, epoch, state: BrokerState::Active });
