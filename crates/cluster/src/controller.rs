@@ -113,6 +113,8 @@ pub struct Controller {
     balance: Balance,
     /// Whether all partitions that could have a leader have one.
     is_checked: bool,
+    /// Internal topics lack replicas that there are brokers for.
+    may_raise: bool,
 }
 
 impl Controller {
@@ -121,7 +123,10 @@ impl Controller {
         assert_eq!(image.controller(), Some(me), "a controller starts after its own first entry was applied");
         let sessions = Sessions::new(now, config.session_timeout_ms, me, &image);
         let balance = Balance::new(now, config.balance_interval_ms);
-        Self { config, me, seed, image, sessions, balance, is_checked: false }
+        let mut begun =
+            Self { config, me, seed, image, sessions, balance, is_checked: false, may_raise: false };
+        begun.may_raise = !begun.raise_internal_topics().is_empty();
+        begun
     }
 
     /// Decides on a command. Changes nothing but what is known of brokers' sessions: the image moves by [`Self::append`] alone.
@@ -179,15 +184,20 @@ impl Controller {
     /// The last one's metadata offset is [`Self::appended`], if this controller lives to see it committed.
     pub fn append(&mut self, now: Tick, records: &[Record]) -> Vec<Bytes> {
         let mut payloads = Vec::new();
+        let mut may_lack = false;
         for (payload, part) in record::encode_split(records, self.config.entry_bytes_max) {
             let changes = self
                 .image
                 .apply_entry(self.appended() + 1, self.image.epoch(), part)
                 .unwrap_or_else(|error| panic!("the controller decided on what does not fit: {error}"));
+            may_lack |= !changes.brokers.is_empty() || !changes.partitions.is_empty();
             for id in changes.brokers {
                 self.sessions.broker_changed(now, id, &self.image);
             }
             payloads.push(payload);
+        }
+        if may_lack {
+            self.may_raise = !self.raise_internal_topics().is_empty();
         }
         payloads
     }
@@ -204,7 +214,8 @@ impl Controller {
 
     /// When [`Self::tick`] is due at the latest; `None` while no session can end. A moment in the past means at once.
     pub fn next_wake(&self) -> Option<Tick> {
-        if !self.is_checked {
+        // Signs of life put the look at sessions off, again and again: what is to be done does not wait for that.
+        if !self.is_checked || self.may_raise {
             return Some(Tick(0));
         }
         // Who is alone has nobody to share with.

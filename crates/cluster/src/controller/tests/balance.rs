@@ -322,3 +322,19 @@ fn internal_topics_get_no_more_replicas_than_are_asked_for_and_no_more_than_an_o
         "#]],
     );
 }
+
+/// Brokers that show themselves more often than sessions are looked at put that look off for good.
+#[test]
+fn internal_topics_do_not_wait_until_a_broker_is_silent() {
+    let internal_topics = [("__consumer_offsets".to_owned(), 2)].into();
+    let mut rig = Rig::new(ControllerConfig { internal_topics, ..config() }, 0);
+    for line in ["register 1", "beat 1", "create __consumer_offsets 2 -", "register 2"] {
+        rig.run(line);
+    }
+    let is_due = |rig: &Rig| rig.controller.next_wake() == Some(Tick(0));
+    assert!(!is_due(&rig));
+    rig.run("beat 2");
+    assert!(is_due(&rig), "the broker is there");
+    rig.run("wait 1 1 2");
+    assert!(!is_due(&rig), "they are on their way");
+}
