@@ -2,6 +2,7 @@
 
 mod world;
 
+use klamm_cluster::features::Supported;
 use klamm_cluster::record::{BrokerState, PartitionChange, Record, RegisterBroker};
 use klamm_model::{
     BrokerId, ControllerEpoch, LeaderEpoch, PartitionEpoch, PartitionIndex, TopicId, TopicPartition,
@@ -36,6 +37,8 @@ impl Cluster {
             listeners: Vec::new(),
             rack: None,
             is_relaxed: false,
+            supported: Supported::default(),
+            other_directories: Vec::new(),
         }));
         it.becomes(BrokerState::Active);
         it.leads(OTHER);
