@@ -102,10 +102,16 @@ const TESTS: &[(&str, &str, &str)] = &[
     ("flush.messages", TOPICS, "answers_wait_for_the_disk_as_long_as_every_record_is_to_be_synced"),
     ("flush.ms", "crates/log/src/tests/scripts.rs", "a_relaxed_log_is_synced_in_the_background"),
     (
+        "follower.replication.throttled.replicas",
+        REPLICATION,
+        "a_follower_that_catches_up_asks_for_no_more_than_it_may",
+    ),
+    (
         "index.interval.bytes",
         TOPICS,
         "a_full_index_ends_a_segment_and_its_entries_lie_as_far_apart_as_they_are_to",
     ),
+    ("leader.replication.throttled.replicas", REPLICATION, "a_leader_holds_followers_back_that_catch_up"),
     ("max.compaction.lag.ms", TOPICS, "compaction_waits_for_dirt_and_for_age"),
     ("max.decompressed.message.bytes", PRODUCE, "a_bomb_goes_no_further_than_its_topic_allows"),
     ("max.message.bytes", PRODUCE, "sizes_count_as_they_come_and_as_they_are_stored"),
@@ -141,6 +147,7 @@ const TESTS: &[(&str, &str, &str)] = &[
 ];
 
 const TOPICS: &str = "crates/node/tests/topic_configs.rs";
+const REPLICATION: &str = "crates/node/tests/replication.rs";
 const PRODUCE: &str = "crates/node/tests/produce.rs";
 
 const WITHOUT_EFFECT: &str = "

@@ -5,7 +5,8 @@ mod world;
 use klamm_cluster::features::Supported;
 use klamm_cluster::record::{BrokerState, PartitionChange, Record, RegisterBroker};
 use klamm_model::{
-    BrokerId, ControllerEpoch, LeaderEpoch, PartitionEpoch, PartitionIndex, TopicId, TopicPartition,
+    BrokerId, ControllerEpoch, ErrorCode, LeaderEpoch, PartitionEpoch, PartitionIndex, TopicId,
+    TopicPartition,
 };
 use klamm_node::{Event, Listener, PeerFailure, Reply};
 use klamm_wire::{
@@ -113,6 +114,25 @@ fn a_client_that_lost_a_leader_hears_of_the_next_one() {
     assert_eq!(it.told(asked), None, "another will lead in a moment");
     it.leads(ME);
     assert_eq!(it.told(asked), Some(ME));
+}
+
+/// That a question waits is no reason to create what it names and may not be created.
+#[test]
+fn a_topic_that_is_not_there_is_not_created_in_doubt() {
+    let mut it = Cluster::new();
+    it.breaks();
+    let topics =
+        ["t", "u"].map(|name| MetadataRequestTopic { name: Some(name.into()), ..Default::default() });
+    let request = MetadataRequest {
+        topics: Some(topics.into()),
+        allow_auto_topic_creation: false,
+        ..Default::default()
+    };
+    let asked = it.world.send(Request::Metadata(request), 9);
+    it.leads(ME);
+    let Some(Reply::Ready(Response::Metadata(told))) = it.world.answer(asked) else { panic!("no answer") };
+    let codes: Vec<_> = told.topics.iter().map(|it| ErrorCode::told(it.error_code)).collect();
+    assert_eq!(codes, [ErrorCode::None, ErrorCode::UnknownTopicOrPartition]);
 }
 
 #[test]

@@ -18,12 +18,30 @@ pub(crate) fn metadata(
     request: MetadataRequest,
     out: &mut Vec<Effect>,
 ) {
-    let asked = Request::Metadata(request);
-    if let Some(response) = reads::answer_from_view(&node.view(), origin, version, &asked) {
-        return reply(to, response, out);
+    let asked = MetadataAsked { to, origin: Arc::clone(origin), version, request };
+    let view = node.view();
+    if let Some(metadata) = read(&view, &asked) {
+        return reply(to, metadata, out);
     }
-    let Request::Metadata(request) = asked else { unreachable!("made a few lines above") };
-    let mut missing: Vec<String> = request
+    match read(&in_spite_of_doubts(view), &asked) {
+        Some(_) if node.doubts.have_room() => node.doubts.wait(asked),
+        Some(metadata) => reply(to, metadata, out),
+        None => create_missing(node, now, asked, out),
+    }
+}
+
+fn read(view: &View, asked: &MetadataAsked) -> Option<Response> {
+    let request = Request::Metadata(asked.request.clone());
+    reads::answer_from_view(view, &asked.origin, asked.version, &request)
+}
+
+fn in_spite_of_doubts(view: View) -> View {
+    View { doubted: Arc::default(), ..view }
+}
+
+fn create_missing(node: &mut Node, now: Now, asked: MetadataAsked, out: &mut Vec<Effect>) {
+    let mut missing: Vec<String> = asked
+        .request
         .topics
         .iter()
         .flatten()
@@ -33,22 +51,7 @@ pub(crate) fn metadata(
         .collect();
     missing.sort_unstable();
     missing.dedup();
-    let waiting = MetadataAsked { to, origin: Arc::clone(origin), version, request };
-    if !missing.is_empty() {
-        node.call_auto_create(now, waiting, missing, out);
-    } else if node.doubts.have_room() {
-        node.doubts.wait(waiting);
-    } else {
-        told_in_spite_of_doubts(node, &waiting, out);
-    }
-}
-
-fn told_in_spite_of_doubts(node: &Node, asked: &MetadataAsked, out: &mut Vec<Effect>) {
-    let view = View { doubted: Arc::default(), ..node.view() };
-    let request = Request::Metadata(asked.request.clone());
-    if let Some(response) = reads::answer_from_view(&view, &asked.origin, asked.version, &request) {
-        reply(asked.to, response, out);
-    }
+    node.call_auto_create(now, asked, missing, out);
 }
 
 /// The topics are created, or will not be: the answer tells which are there.
@@ -71,8 +74,7 @@ pub(crate) fn auto_created(
     // From version 4 on the flag counts; it says "do not create", whatever the version of the request was.
     let version = waiting.version.max(4);
     let asked = Request::Metadata(without_creating);
-    let view = View { doubted: Arc::default(), ..node.view() };
-    let answer = reads::answer_from_view(&view, &waiting.origin, version, &asked);
+    let answer = reads::answer_from_view(&in_spite_of_doubts(node.view()), &waiting.origin, version, &asked);
     let Some(Response::Metadata(mut metadata)) = answer else {
         unreachable!("metadata that creates nothing is answered from the view");
     };

@@ -335,6 +335,6 @@ fn internal_topics_do_not_wait_until_a_broker_is_silent() {
     assert!(!is_due(&rig));
     rig.run("beat 2");
     assert!(is_due(&rig), "the broker is there");
-    rig.run("wait 1 1 2");
+    rig.run("wait 200 1 2");
     assert!(!is_due(&rig), "they are on their way");
 }
