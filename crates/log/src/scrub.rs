@@ -201,7 +201,8 @@ impl Log {
             return Some(progress);
         }
         let number = self.segment_at(scrubbing.segment.id.base.max(self.segments[0].base));
-        let is_there = self.version_of(&self.segments[number]) == scrubbing.segment;
+        let is_there = self.version_of(&self.segments[number]) == scrubbing.segment
+            && !self.is_being_swapped(scrubbing.segment);
         match result {
             Ok(Done::Scrubbed(scrubbed)) if is_there => {
                 progress.bytes = scrubbed.to.position - scrubbing.at.position;

@@ -205,6 +205,19 @@ impl Log {
         (at..).zip(sources).all(|(at, source)| at + 1 < self.segments.len() && self.source(at) == *source)
     }
 
+    /// The segments are as they were, and nothing of them is known to be damaged. Where damage lies is known by the old files: it would be taken to be in the new ones.
+    fn may_be_replaced(&self, sources: &[Source]) -> bool {
+        self.still_has(sources) && sources.iter().all(|it| self.quarantine.of(it.segment.id.base).is_empty())
+    }
+
+    /// Other files are about to take the place of this segment's.
+    pub(crate) fn is_being_swapped(&self, segment: SegmentVersion) -> bool {
+        match self.queue.started.as_ref().map(|started| &started.barrier) {
+            Some(Barrier::Swap { sources, .. }) => sources.iter().any(|it| it.segment == segment),
+            _ => false,
+        }
+    }
+
     /// Work that touches no file of the log.
     fn hand_out_beside(&mut self, action: DiskAction, out: &mut Vec<DiskOp>) -> OpId {
         let id = self.queue.next_id();
@@ -319,8 +332,8 @@ impl Log {
 
     fn group_is_written(&mut self, mut pass: Box<Pass>, rewritten: Rewritten, out: &mut Vec<DiskOp>) {
         let Some(sources) = pass.groups.pop() else { return };
-        if !self.still_has(&sources) {
-            return; // Retention was faster.
+        if !self.may_be_replaced(&sources) {
+            return; // Retention was faster, or a scrub.
         }
         pass.bytes_after += u64::from(rewritten.size);
         pass.members = rewritten.members.clone();
@@ -358,7 +371,7 @@ impl Log {
 
     /// The swap has its turn: whether it still may.
     pub(crate) fn swap_action(&mut self, sources: &[Source]) -> Option<DiskAction> {
-        if !self.still_has(sources) {
+        if !self.may_be_replaced(sources) {
             self.pass = None;
             return None;
         }

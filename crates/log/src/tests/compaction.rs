@@ -401,6 +401,43 @@ fn compaction_leaves_a_damaged_segment_as_it_is() {
     }
 }
 
+/// A scrub finds, at any moment of a pass, that a segment is damaged which the pass has read already. It lies elsewhere in the new file, or is not there.
+#[test]
+fn damage_that_is_found_during_a_pass_is_where_it_is_said_to_be() {
+    let mut found = 0;
+    for ended in 0.. {
+        let mut bench = Bench::new(compacted(None, Flush::Synced));
+        for number in 0..40 {
+            append_one(&mut bench, Entry { key: number % 3, value: Some(number.into()), appended_ms: 0 });
+        }
+        bench.log.note_high_watermark(bench.log.end());
+        bench.log.compact(Timestamp(1), &mut bench.under_way);
+        for _ in 0..ended {
+            bench.end(0, Ok(()));
+        }
+        if bench.under_way.is_empty() {
+            break;
+        }
+        let first = bench.log.segments[0].base.raw();
+        segment_mut(&mut bench.disk, first)[60] ^= 1;
+        bench.log.begin_scrub();
+        // What is being swapped is looked at again and again, until it is done.
+        for _ in 0..10 {
+            if bench.log.scrub_on(1 << 20, &mut bench.under_way) {
+                bench.end(bench.under_way.len() - 1, Ok(()));
+            }
+        }
+        bench.settle();
+        for range in bench.log.damaged() {
+            let there = &bench.disk.segment(range.base)[range.position as usize..range.end as usize];
+            let is_good = BatchView::parse(there).is_ok_and(|batch| batch.verify_crc().is_ok());
+            assert!(!is_good, "{ended} operations have ended: {range:?} is good");
+            found += 1;
+        }
+    }
+    assert!(0 < found);
+}
+
 /// When a tombstone may go is noted in its batch, with more digits than the time that was there.
 #[test]
 fn a_cut_takes_batches_that_compaction_made_larger() {
