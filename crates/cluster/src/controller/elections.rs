@@ -264,13 +264,22 @@ impl<'a> Elections<'a> {
         if after.isr.len() == after.replicas.len() {
             after.recovering = false;
         }
-        if is_unclean || self.min_isr(topic, &after) <= after.isr.len() {
+        if is_unclean || self.min_isr(topic, &after) <= self.sure_count(&after) {
             (after.elr, after.last_known_elr) = (Vec::new(), Vec::new());
         } else {
             after = with_eligible(before, after, gone);
         }
         let record = difference(at, before, after.clone(), is_unclean);
         (after, record)
+    }
+
+    /// How many are in sync for certain. Where nobody leads, a broker that has not told yet what it lost with a data directory may turn out to have nothing, and
+    /// those who went must not be forgotten for it.
+    fn sure_count(&self, it: &Partition) -> usize {
+        let may_have_nothing =
+            |id: &&BrokerId| self.image.broker(**id).is_some_and(|it| it.has_lost_directory);
+        let unsure = it.isr.iter().filter(may_have_nothing).count();
+        if it.leader.is_some() { it.isr.len() } else { it.isr.len() - unsure }
     }
 
     /// Whether somebody may lead the topic's partitions who lacks records, where nobody else can.

@@ -331,3 +331,97 @@ fn whoever_has_lost_a_directory_counts_for_nothing_in_what_was_there() {
         "#]],
     );
 }
+
+/// The other one dies before broker 1 has told that its log is gone. It has everything, and leads when it is back.
+#[test]
+fn who_went_before_it_was_told_what_is_lost_is_still_eligible() {
+    check_with_three(
+        "register 1 dir=7 dir=8
+         beat 1
+         assign u 1,2
+         wait 600 3
+         register 1 dir=8 dir=9
+         wait 600 3
+         gone 1 u/0
+         beat 1
+         register 2
+         beat 2
+         show",
+        expect![[r#"
+            register 1 dir=7 dir=8
+                + broker 1 registers
+                broker epoch 7
+            beat 1
+                + broker 1 is Active
+                Active
+            assign u 1,2
+                + topic u
+                + u/0 on 1,2 in sync 1,2 leader 1
+                u: created, 1 x 2, {}
+            wait 600 3
+            register 1 dir=8 dir=9
+                + u/0 change 1 leader 2 in epoch 1
+                + broker 1 registers
+                broker epoch 10
+            wait 600 3
+                + u/0 change 2 in sync 1 eligible 2 leader nobody in epoch 2
+                + broker 2 is Fenced
+            gone 1 u/0
+                + u/0 change 3 in sync nobody
+                taken
+            beat 1
+                + broker 1 is Active
+                Active
+            register 2
+                + broker 2 registers
+                broker epoch 14
+            beat 2
+                + broker 2 is Active
+                + u/0 change 4 in sync 2 eligible nobody leader 2 in epoch 3
+                Active
+            show
+                u/0 on 1,2 in sync 2 leader 2 epochs 3.4
+        "#]],
+    );
+}
+
+/// It had not lost this log: what was kept in mind of the others is over when it leads.
+#[test]
+fn who_has_told_what_is_lost_counts_again() {
+    check_with_three(
+        "register 1 dir=7 dir=8
+         beat 1
+         assign u 1,2
+         wait 600 3
+         register 1 dir=8 dir=9
+         wait 600 3
+         beat 1
+         show",
+        expect![[r#"
+            register 1 dir=7 dir=8
+                + broker 1 registers
+                broker epoch 7
+            beat 1
+                + broker 1 is Active
+                Active
+            assign u 1,2
+                + topic u
+                + u/0 on 1,2 in sync 1,2 leader 1
+                u: created, 1 x 2, {}
+            wait 600 3
+            register 1 dir=8 dir=9
+                + u/0 change 1 leader 2 in epoch 1
+                + broker 1 registers
+                broker epoch 10
+            wait 600 3
+                + u/0 change 2 in sync 1 eligible 2 leader nobody in epoch 2
+                + broker 2 is Fenced
+            beat 1
+                + broker 1 is Active
+                + u/0 change 3 eligible nobody leader 1 in epoch 3
+                Active
+            show
+                u/0 on 1,2 in sync 1 leader 1 epochs 3.3
+        "#]],
+    );
+}
