@@ -107,11 +107,19 @@ impl Barrier {
     pub(crate) fn takes_files_away(&self) -> bool {
         matches!(self, Self::Delete | Self::Move { .. })
     }
+
+    /// The segments that others are to take the place of.
+    pub(crate) fn swapped(&self) -> Option<&[Source]> {
+        match self {
+            Self::Swap { sources, .. } => Some(sources),
+            _ => None,
+        }
+    }
 }
 
 impl Step {
     pub(crate) fn is_swap(&self) -> bool {
-        matches!(self, Self::Barrier(barrier) if matches!(**barrier, Barrier::Swap { .. }))
+        matches!(self, Self::Barrier(barrier) if barrier.swapped().is_some())
     }
 }
 

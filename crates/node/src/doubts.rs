@@ -7,7 +7,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     mem,
-    sync::Arc,
 };
 
 use klamm_model::{BrokerId, Tick};
@@ -24,14 +23,17 @@ pub(crate) struct Doubts {
     /// Brokers that were heard since they were last in doubt. One that is gone for good is in doubt once.
     heard: BTreeSet<BrokerId>,
     until: BTreeMap<BrokerId, Tick>,
-    /// As the view has them.
-    pub(crate) brokers: Arc<BTreeSet<BrokerId>>,
     waiting: Vec<MetadataAsked>,
 }
 
 impl Doubts {
     pub(crate) fn next_wake(&self) -> Option<Tick> {
         self.until.values().min().copied()
+    }
+
+    /// As the view has them.
+    pub(crate) fn brokers(&self) -> BTreeSet<BrokerId> {
+        self.until.keys().copied().collect()
     }
 
     pub(crate) fn have_room(&self) -> bool {
@@ -53,20 +55,15 @@ impl Node {
     pub(crate) fn doubt(&mut self, now: Now, broker: BrokerId) {
         if self.doubts.heard.remove(&broker) {
             self.doubts.until.insert(broker, now.tick.after_ms(DOUBT_MS));
-            self.doubts_changed();
+            self.view_is_stale = true;
         }
     }
 
     /// That broker answered, or asked something.
     pub(crate) fn heard_of(&mut self, broker: BrokerId) {
         if self.doubts.heard.insert(broker) && self.doubts.until.remove(&broker).is_some() {
-            self.doubts_changed();
+            self.view_is_stale = true;
         }
-    }
-
-    fn doubts_changed(&mut self) {
-        self.doubts.brokers = Arc::new(self.doubts.until.keys().copied().collect());
-        self.view_is_stale = true;
     }
 
     /// Ends doubts that have lasted, and answers whoever waited for one that ended or for other metadata.
@@ -75,9 +72,7 @@ impl Node {
         let image = &self.image;
         let is_served = |broker| image.broker(broker).is_some_and(|it| it.is_active());
         self.doubts.until.retain(|broker, until| now.tick < *until && is_served(*broker));
-        if self.doubts.until.len() < count {
-            self.doubts_changed();
-        }
+        self.view_is_stale |= self.doubts.until.len() < count;
         if self.view_is_stale {
             for MetadataAsked { to, origin, version, request } in mem::take(&mut self.doubts.waiting) {
                 topics::metadata(self, now, to, &origin, version, request, out);

@@ -229,7 +229,7 @@ pub struct View {
     /// Partitions whose logs here cannot be used, whatever the metadata say of this broker.
     pub(crate) offline: Arc<BTreeSet<TopicPartition>>,
     /// Brokers that may be gone: who leads their partitions is about to change, or is not.
-    pub(crate) doubted: Arc<BTreeSet<BrokerId>>,
+    pub(crate) doubted: BTreeSet<BrokerId>,
     /// What the broker was told at start.
     pub given: Arc<Given>,
     /// The feature levels that it supports.

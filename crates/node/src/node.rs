@@ -343,7 +343,7 @@ impl Node {
             auto_create_topics: self.config.auto_create_topics,
             rules: self.rules.clone(),
             offline: Arc::clone(&self.offline),
-            doubted: Arc::clone(&self.doubts.brokers),
+            doubted: self.doubts.brokers(),
             given: Arc::clone(&self.config.given),
             supported: Arc::clone(&self.config.supported),
         }

@@ -2,8 +2,7 @@
 
 mod world;
 
-use klamm_cluster::features::Supported;
-use klamm_cluster::record::{PartitionChange, Record, RegisterBroker};
+use klamm_cluster::record::{PartitionChange, Record};
 use klamm_model::{
     BrokerId, ControllerEpoch, ErrorCode, LeaderEpoch, PartitionEpoch, PartitionIndex, TopicId,
     TopicPartition,
@@ -15,8 +14,7 @@ use klamm_wire::{
     fetch::{FetchPartition, FetchTopic, ReplicaState},
     produce::{PartitionProduceData, TopicProduceData},
 };
-use uuid::Uuid;
-use world::{World, batch, producer};
+use world::{World, another, batch, producer};
 
 const OTHER: BrokerId = BrokerId(2);
 const SESSION_MS: u64 = 400;
@@ -35,17 +33,7 @@ impl Cluster {
             config.heartbeat_interval_ms = SESSION_MS / 4;
         });
         let topic = world.create("t", 1);
-        let other = RegisterBroker {
-            id: OTHER,
-            incarnation: Uuid::from_u128(20),
-            directory: Uuid::from_u128(21),
-            listeners: Vec::new(),
-            rack: None,
-            is_relaxed: false,
-            supported: Supported::default(),
-            other_directories: Vec::new(),
-        };
-        world.decides(OTHER, ControllerEpoch(2), Record::RegisterBroker(other));
+        world.decides(OTHER, ControllerEpoch(2), Record::RegisterBroker(another()));
         let mut it = Self { world, topic, sequence: 0 };
         let before = it.world.node.image().partition(it.key()).expect("it is there");
         let both = vec![BrokerId(1), OTHER];

@@ -2,8 +2,7 @@
 
 mod world;
 
-use klamm_cluster::features::Supported;
-use klamm_cluster::record::{BrokerState, PartitionChange, Record, RegisterBroker};
+use klamm_cluster::record::{BrokerState, PartitionChange, Record};
 use klamm_model::{
     BrokerId, ControllerEpoch, ErrorCode, LeaderEpoch, PartitionEpoch, PartitionIndex, TopicId,
     TopicPartition,
@@ -13,8 +12,7 @@ use klamm_wire::{
     FetchRequest, FetchResponse, MetadataRequest, Request, Response, fetch::ReplicaState,
     metadata::MetadataRequestTopic,
 };
-use uuid::Uuid;
-use world::World;
+use world::{World, another};
 
 const ME: BrokerId = BrokerId(1);
 const OTHER: BrokerId = BrokerId(2);
@@ -31,16 +29,7 @@ impl Cluster {
         let mut world = World::new();
         let topic = world.create("t", 1);
         let mut it = Self { world, topic, epoch: 1 };
-        it.decides(Record::RegisterBroker(RegisterBroker {
-            id: OTHER,
-            incarnation: Uuid::from_u128(20),
-            directory: Uuid::from_u128(21),
-            listeners: Vec::new(),
-            rack: None,
-            is_relaxed: false,
-            supported: Supported::default(),
-            other_directories: Vec::new(),
-        }));
+        it.decides(Record::RegisterBroker(another()));
         it.becomes(BrokerState::Active);
         it.leads(OTHER);
         it

@@ -1,8 +1,7 @@
 //! Coordinators of groups within a node: their topic, their answers, and what is left of them after a restart.
 
 use bytes::Bytes;
-use klamm_cluster::features::Supported;
-use klamm_cluster::record::{Record, RegisterBroker};
+use klamm_cluster::record::Record;
 use klamm_log::{DiskAction, DiskError, Done, Space};
 use klamm_model::{BatchBuilder, BrokerId, ControllerEpoch, ErrorCode as Code, Seal, Timestamp, TopicId};
 use klamm_node::{Event, LagWalk};
@@ -19,10 +18,8 @@ use klamm_wire::{
     sync_group::SyncGroupRequestAssignment,
 };
 
-use uuid::Uuid;
-
 mod world;
-use world::World;
+use world::{World, another};
 
 macro_rules! ask {
     ($world:expr, $version:expr, $api:ident($request:expr)) => {{
@@ -169,19 +166,6 @@ fn a_member_joins_syncs_commits_and_beats() {
 fn another_decides(world: &mut World) -> u64 {
     world.decides(BrokerId(2), ControllerEpoch(2), Record::RegisterBroker(another()));
     sign_of_life(world)
-}
-
-fn another() -> RegisterBroker {
-    RegisterBroker {
-        id: BrokerId(2),
-        incarnation: Uuid::from_u128(20),
-        directory: Uuid::from_u128(21),
-        listeners: Vec::new(),
-        rack: None,
-        is_relaxed: false,
-        supported: Supported::default(),
-        other_directories: Vec::new(),
-    }
 }
 
 fn sign_of_life(world: &mut World) -> u64 {

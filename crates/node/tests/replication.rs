@@ -35,7 +35,6 @@ mod world;
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use expect_test::{Expect, expect};
-use klamm_cluster::features::Supported;
 use klamm_cluster::record::{self, BrokerState, ConfigResource, PartitionChange, Record, RegisterBroker};
 use klamm_log::{DiskAction, DiskError, Done};
 use klamm_model::{
@@ -52,7 +51,7 @@ use klamm_wire::{
     },
 };
 use uuid::Uuid;
-use world::{CONNECTION, World, batch};
+use world::{CONNECTION, World, another, batch};
 
 const OTHER: BrokerId = BrokerId(2);
 
@@ -228,11 +227,8 @@ impl Script {
             id,
             incarnation: Uuid::from_u128(100 + number),
             directory: Uuid::from_u128(200 + number),
-            listeners: Vec::new(),
             rack: Some(rack.to_owned()),
-            is_relaxed: false,
-            supported: Supported::default(),
-            other_directories: Vec::new(),
+            ..another()
         }));
         let epoch = self.world.node.image().broker(id).expect("it is registered").epoch;
         self.commit(Record::BrokerState { id, epoch, state: BrokerState::Active });

@@ -1,8 +1,7 @@
 //! Transactions within a node: their coordinator, the partitions they write to, and the offsets that come with them.
 
 use bytes::Bytes;
-use klamm_cluster::features::Supported;
-use klamm_cluster::record::{Record, RegisterBroker};
+use klamm_cluster::record::Record;
 use klamm_coordinator::record::{Transaction, TransactionRecord, TransactionState, TransactionVersion};
 use klamm_log::{Done, Log, LogConfig};
 use klamm_model::{
@@ -30,8 +29,7 @@ use klamm_wire::{
 };
 
 mod world;
-use uuid::Uuid;
-use world::World;
+use world::{World, another};
 
 macro_rules! taken {
     ($world:expr, $sequence:expr, $api:ident) => {
@@ -654,18 +652,8 @@ fn what_is_held_for_a_coordinator_that_is_out_of_reach_is_sent_away() {
     let (mut world, topic) = with_coordinators();
     let who = init(&mut world);
     let key = coordinator_of_x(&world);
-    let other = RegisterBroker {
-        id: BrokerId(2),
-        incarnation: Uuid::from_u128(20),
-        directory: Uuid::from_u128(21),
-        listeners: Vec::new(),
-        rack: None,
-        is_relaxed: false,
-        supported: Supported::default(),
-        other_directories: Vec::new(),
-    };
     world.give_away(key);
-    world.decides(BrokerId(2), ControllerEpoch(3), Record::RegisterBroker(other));
+    world.decides(BrokerId(2), ControllerEpoch(3), Record::RegisterBroker(another()));
     let held = send(&mut world, topic, 13, &who, &[(0, 0)]);
     for _ in 0..4 {
         assert!(world.answer(held).is_none());

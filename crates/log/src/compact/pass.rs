@@ -128,7 +128,7 @@ impl Log {
         let from = self.dirty_from();
         // What is damaged stays as it is: of the rest of that segment nobody knows either what it was.
         let sources: Vec<Source> = (0..self.segment_at(limit))
-            .filter(|at| !self.is_damaged(*at))
+            .filter(|at| !self.is_damaged(self.segments[*at].base))
             .map(|at| self.source(at))
             .collect();
         let dirty = sources.iter().copied().filter(|source| from < source.end).collect();
@@ -182,14 +182,14 @@ impl Log {
             segment.sealed && self.segment_end(*at) <= stable && is_old
         };
         let mut touched = (0..closed).take_while(may_be_touched).count();
-        while 0 < touched && self.is_damaged(touched - 1) {
+        while 0 < touched && self.is_damaged(self.segments[touched - 1].base) {
             touched -= 1;
         }
         self.segments[touched].base
     }
 
-    fn is_damaged(&self, at: usize) -> bool {
-        !self.quarantine.of(self.segments[at].base).is_empty()
+    fn is_damaged(&self, base: Offset) -> bool {
+        !self.quarantine.of(base).is_empty()
     }
 
     pub(crate) fn source(&self, at: usize) -> Source {
@@ -207,15 +207,13 @@ impl Log {
 
     /// The segments are as they were, and nothing of them is known to be damaged. Where damage lies is known by the old files: it would be taken to be in the new ones.
     fn may_be_replaced(&self, sources: &[Source]) -> bool {
-        self.still_has(sources) && sources.iter().all(|it| self.quarantine.of(it.segment.id.base).is_empty())
+        self.still_has(sources) && !sources.iter().any(|it| self.is_damaged(it.segment.id.base))
     }
 
     /// Other files are about to take the place of this segment's.
     pub(crate) fn is_being_swapped(&self, segment: SegmentVersion) -> bool {
-        match self.queue.started.as_ref().map(|started| &started.barrier) {
-            Some(Barrier::Swap { sources, .. }) => sources.iter().any(|it| it.segment == segment),
-            _ => false,
-        }
+        let swapping = self.queue.started.as_ref().and_then(|it| it.barrier.swapped());
+        swapping.is_some_and(|sources| sources.iter().any(|it| it.segment == segment))
     }
 
     /// Work that touches no file of the log.
@@ -347,10 +345,7 @@ impl Log {
     /// Records are taken back from `to` on: a pass that goes through them ends. Gives where the cut may be: not within segments that are being
     /// swapped, for it is not known yet where their batches will lie.
     pub(crate) fn cut_through_pass(&mut self, to: Offset) -> Offset {
-        let swapping = match self.queue.started.as_ref().map(|started| &started.barrier) {
-            Some(Barrier::Swap { sources, .. }) => Some(sources),
-            _ => None,
-        };
+        let swapping = self.queue.started.as_ref().and_then(|it| it.barrier.swapped());
         if let Some(pass) = self.pass.as_mut().filter(|pass| to < pass.sources[pass.sources.len() - 1].end) {
             // What was handed out still ends, and the next pass waits for that.
             pass.is_over = true;

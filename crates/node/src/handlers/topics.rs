@@ -1,6 +1,9 @@
 //! Metadata that creates topics on the way.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use klamm_cluster::{controller::Reply as Decided, topic_name};
 use klamm_model::ErrorCode;
@@ -36,7 +39,7 @@ fn read(view: &View, asked: &MetadataAsked) -> Option<Response> {
 }
 
 fn in_spite_of_doubts(view: View) -> View {
-    View { doubted: Arc::default(), ..view }
+    View { doubted: BTreeSet::new(), ..view }
 }
 
 fn create_missing(node: &mut Node, now: Now, asked: MetadataAsked, out: &mut Vec<Effect>) {

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
 use klamm_cluster::features::{LevelRange, Supported};
-use klamm_cluster::record::{self, PartitionChange, Record};
+use klamm_cluster::record::{self, PartitionChange, Record, RegisterBroker};
 use klamm_log::{
     DiskAction, DiskError, DiskOp, Done, FileKind, Log, LogConfig, LogFiles, SegmentId, SegmentVersion,
 };
@@ -29,6 +29,20 @@ use klamm_wire::{
     produce,
 };
 use uuid::Uuid;
+
+/// Another broker that registers.
+pub(crate) fn another() -> RegisterBroker {
+    RegisterBroker {
+        id: BrokerId(2),
+        incarnation: Uuid::from_u128(20),
+        directory: Uuid::from_u128(21),
+        listeners: Vec::new(),
+        rack: None,
+        is_relaxed: false,
+        supported: Supported::default(),
+        other_directories: Vec::new(),
+    }
+}
 
 /// What a broker with these feature levels says of them when it registers.
 pub(crate) fn features(supported: &Supported) -> Vec<Feature> {
