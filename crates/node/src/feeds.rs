@@ -36,6 +36,8 @@ pub(crate) struct Feeds {
     last_id: i32,
     /// Feeds whose parked fetch has something to tell.
     woken: BTreeSet<ConnectionId>,
+    /// What waits until more may be sent to followers that catch up, in the order in which it came to wait. Each of its feed's `held` is here once.
+    held: VecDeque<(ConnectionId, TopicPartition)>,
 }
 
 #[derive(Debug)]
@@ -53,7 +55,7 @@ struct Feed {
     ready: VecDeque<TopicPartition>,
     /// Questions of partitions whose frontiers moved. No reason to answer, but told with the next answer.
     stale: Vec<TopicPartition>,
-    /// Questions of partitions that wait until more may be sent to followers that catch up. They wait for records as well.
+    /// Partitions that wait until more may be sent to followers that catch up. Their questions wait for records as well.
     held: BTreeSet<TopicPartition>,
     /// The high watermarks that the follower was told last; kept where followers serve consumers.
     high_watermarks: FxHashMap<TopicPartition, Offset>,
@@ -105,7 +107,16 @@ impl Feeds {
     }
 
     pub(crate) fn hold_some_back(&self) -> bool {
-        self.feeds.values().any(|feed| !feed.held.is_empty())
+        !self.held.is_empty()
+    }
+
+    /// Tells whether it did not wait already.
+    fn hold_back(&mut self, connection: ConnectionId, key: TopicPartition) -> bool {
+        let is_new = self.feeds.get_mut(&connection).is_some_and(|feed| feed.held.insert(key));
+        if is_new {
+            self.held.push_back((connection, key));
+        }
+        is_new
     }
 
     pub(crate) fn parked_count(&self) -> usize {
@@ -325,7 +336,7 @@ impl Node {
                 let told = Told { high_watermark, last_stable, log_start };
                 match read {
                     Some(_) if is_throttled && !self.throttles.leading.may_go_on(now.tick) => {
-                        self.feeds.feeds.get_mut(&connection)?.held.insert(key);
+                        self.counters.held_back_leading += u64::from(self.feeds.hold_back(connection, key));
                         return Some(self.wait(connection, key, told, answer));
                     }
                     // The first records are told even where there is no room for them, or the follower would be stuck.
@@ -355,8 +366,13 @@ impl Node {
             },
         };
         answer.is_due = true;
+        let feed = self.feeds.feeds.get_mut(&connection)?;
+        feed.questions.remove(&key);
+        if data.error_code != ErrorCode::None.code() {
+            // It may be of a topic that is gone, and nobody would forget it any more.
+            feed.high_watermarks.remove(&key);
+        }
         answer.push(key, data);
-        self.feeds.feeds.get_mut(&connection)?.questions.remove(&key);
         Some(Look::Answered)
     }
 
@@ -513,31 +529,28 @@ impl Node {
         self.tell_feed(parked.to, answer, out);
     }
 
-    /// More may be sent to followers that catch up.
-    fn release_held(&mut self) {
-        let mut released = Vec::new();
-        for (connection, feed) in &mut self.feeds.feeds {
-            for key in std::mem::take(&mut feed.held) {
-                let Some(question) = feed.questions.get_mut(&key).filter(|it| !it.is_ready) else { continue };
-                question.is_ready = true;
-                feed.ready.push_back(key);
-                released.push((key, *connection));
-                if feed.parked.is_some() {
-                    self.feeds.woken.insert(*connection);
-                }
+    /// More may be sent to followers that catch up. Who has waited longest goes first, and one after another: the first by number would else take all there is for
+    /// as long as it lacks anything, which it may do for ever.
+    fn release_held(&mut self, now: Now, out: &mut Vec<Effect>) {
+        while self.throttles.leading.may_go_on(now.tick)
+            && let Some((connection, key)) = self.feeds.held.pop_front()
+        {
+            let Some(feed) = self.feeds.feeds.get_mut(&connection) else { continue };
+            feed.held.remove(&key);
+            let Some(question) = feed.questions.get_mut(&key).filter(|it| !it.is_ready) else { continue };
+            question.is_ready = true;
+            feed.ready.push_back(key);
+            if feed.parked.is_some() {
+                self.feeds.woken.insert(connection);
             }
-        }
-        for (key, connection) in released {
             self.leave_list(key, connection);
+            self.answer_woken_feeds(now, out);
         }
     }
 
     /// Answers what has waited for long enough.
     pub(crate) fn feeds_time(&mut self, now: Now, out: &mut Vec<Effect>) {
-        if self.feeds.hold_some_back() && self.throttles.leading.may_go_on(now.tick) {
-            self.release_held();
-            self.answer_woken_feeds(now, out);
-        }
+        self.release_held(now, out);
         let is_due = |feed: &Feed| feed.parked.as_ref().is_some_and(|it| it.deadline <= now.tick);
         let due: Vec<_> =
             self.feeds.feeds.iter().filter(|(_, feed)| is_due(feed)).map(|(it, _)| *it).collect();
@@ -549,6 +562,9 @@ impl Node {
     /// The connection is gone, or its follower begins anew; who that is.
     pub(crate) fn close_feed(&mut self, connection: ConnectionId) -> Option<BrokerId> {
         let feed = self.feeds.feeds.remove(&connection)?;
+        if !feed.held.is_empty() {
+            self.feeds.held.retain(|(it, _)| *it != connection);
+        }
         for (key, question) in feed.questions {
             if !question.is_ready {
                 self.leave_list(key, connection);

@@ -195,6 +195,7 @@ impl Node {
             if let Some(at) = rests_until {
                 hosted.fetching = Fetching::Resting;
                 self.followers.backing_off.insert((at, key), ());
+                self.counters.held_back_following += 1;
                 continue;
             }
             hosted.fetching = Fetching::Idle;

@@ -403,9 +403,15 @@ impl Node {
             let replica_config = self.replica_config(&config, &topic.partitions[index]);
             let Some(hosted) = self.hosted.get_mut(&key) else { continue };
             hosted.settings = settings.clone();
+            let was_throttled = hosted.throttled_leader;
             hosted.note_throttles(key, self.config.broker_id, &config);
+            let is_free = was_throttled && !hosted.throttled_leader;
             hosted.replica.set_log_config(log_config);
             let progress = hosted.replica.set_config(replica_config);
+            if is_free {
+                // Nobody is to wait for what others have to pay.
+                self.wake_feeds(key, true);
+            }
             self.progressed(key, &progress, out);
         }
     }

@@ -38,6 +38,10 @@ pub struct Report {
     pub scrubbed_bytes: u64,
     /// Leaders that were elected while it decided for the cluster, and that may lack records.
     pub unclean_elections: u64,
+    /// How often replicas that catch up were held back here by the leader.
+    pub held_back_leading: u64,
+    /// And how often one held itself back that follows here.
+    pub held_back_following: u64,
     /// It decides for the cluster.
     pub is_controller: bool,
     /// It is registered and serves.
@@ -76,6 +80,8 @@ pub(crate) struct Counters {
     pub(crate) produced_bytes: u64,
     pub(crate) follower_read_bytes: u64,
     pub(crate) unclean_elections: u64,
+    pub(crate) held_back_leading: u64,
+    pub(crate) held_back_following: u64,
 }
 
 impl Node {
@@ -90,6 +96,8 @@ impl Node {
             produced_bytes: self.counters.produced_bytes,
             follower_read_bytes: self.counters.follower_read_bytes,
             unclean_elections: self.counters.unclean_elections,
+            held_back_leading: self.counters.held_back_leading,
+            held_back_following: self.counters.held_back_following,
             parked_produces: self.produce_waiters.len(),
             parked_fetches: self.fetch_waiters.len() + self.feeds.parked_count(),
             partitions: self.hosted.len(),

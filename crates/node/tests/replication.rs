@@ -19,6 +19,7 @@
 //!
 //! ```text
 //! throttle leader t 100          what t's leaders send followers out of sync, in bytes a second; "follower" for what this broker copies; "-" for no limit
+//! spare leader t                 the limit stays, and t is none of the topics that it is for
 //! ```
 //!
 //! Where this broker stands in the rack "a" and consumers are to read in theirs:
@@ -154,6 +155,7 @@ impl Script {
             }
             ["read", partition, rack, ref words @ ..] => self.read(partition, rack, words),
             ["throttle", part, topic, rate] => self.throttle(part, topic, rate),
+            ["spare", part, topic] => self.name_throttled(part, topic, None),
             ["disk"] => _ = self.world.disk(|_| true, &Ok(Done::Nothing)),
             ["full"] => {
                 let is_write = |action: &DiskAction| matches!(action, DiskAction::Write { .. });
@@ -213,12 +215,15 @@ impl Script {
 
     fn throttle(&mut self, part: &str, topic: &str, rate: &str) {
         let value = Some(rate.to_owned()).filter(|rate| rate != "-");
-        let resource = ConfigResource::Topic(self.topics[topic]);
-        let replicas = value.as_ref().map(|_| "*".to_owned());
-        let key = format!("{part}.replication.throttled.replicas");
-        self.commit(Record::Config { resource, key, value: replicas });
+        self.name_throttled(part, topic, value.as_ref().map(|_| "*".to_owned()));
         let resource = ConfigResource::Broker(BrokerId(1));
         self.commit(Record::Config { resource, key: format!("{part}.replication.throttled.rate"), value });
+    }
+
+    fn name_throttled(&mut self, part: &str, topic: &str, replicas: Option<String>) {
+        let resource = ConfigResource::Topic(self.topics[topic]);
+        let key = format!("{part}.replication.throttled.replicas");
+        self.commit(Record::Config { resource, key, value: replicas });
     }
 
     fn register(&mut self, id: BrokerId, rack: &str) {
@@ -1001,6 +1006,69 @@ fn without_a_limit_any_more_a_leader_goes_on_at_once() {
               produced to t-1: RequestTimedOut
             throttle leader t -
               #2 session 1 | t-0 records, hw 0 | t-1 records, hw 0
+        "#]],
+    );
+}
+
+#[test]
+fn a_topic_that_is_not_throttled_any_more_waits_for_nobody() {
+    check(
+        "lead t 1
+         produce t-0 50
+         isr t-0 1
+         throttle leader t 0
+         ask 0/0 t-0@0
+         ask 1/1 wait=100000
+         spare leader t",
+        &expect![[r#"
+            lead t 1
+            produce t-0 50
+            isr t-0 1
+            throttle leader t 0
+            ask 0/0 t-0@0
+              #1 session 1 | t-0 hw 0
+            ask 1/1 wait=100000
+            spare leader t
+              #2 session 1 | t-0 records, hw 0
+        "#]],
+    );
+}
+
+/// The first one may lack more for as long as somebody writes to it.
+#[test]
+fn partitions_that_are_held_back_take_turns() {
+    check(
+        "lead t 2
+         produce t-0 50
+         produce t-0 50
+         produce t-1 50
+         isr t-0 1
+         isr t-1 1
+         throttle leader t 100
+         ask 0/0 t-0@0 t-1@0 max=1
+         ask 1/1 t-0@50 max=1 wait=100000
+         tick 20000
+         ask 1/2 t-1@50 max=1 wait=100000
+         tick 20000",
+        &expect![[r#"
+            lead t 2
+            produce t-0 50
+            produce t-0 50
+            produce t-1 50
+            isr t-0 1
+            isr t-1 1
+            throttle leader t 100
+            ask 0/0 t-0@0 t-1@0 max=1
+              #1 session 1 | t-0 records, hw 0 | t-1 hw 0
+            ask 1/1 t-0@50 max=1 wait=100000
+            tick 20000
+              produced to t-0: RequestTimedOut
+              produced to t-0: RequestTimedOut
+              produced to t-1: RequestTimedOut
+              #2 session 1 | t-1 records, hw 0 | t-0 hw 0
+            ask 1/2 t-1@50 max=1 wait=100000
+              #3 session 1 | t-0 records, hw 0 | t-1 hw 0
+            tick 20000
         "#]],
     );
 }

@@ -260,6 +260,8 @@ fn write_node(text: &mut Text, shared: &Shared, report: &Report) {
     text.value(&family::DAMAGED_BYTES, report.damaged_bytes);
     text.value(&family::SCRUBBED_BYTES, report.scrubbed_bytes);
     text.value(&family::UNCLEAN_ELECTIONS, report.unclean_elections);
+    let held_back = [("leader", report.held_back_leading), ("follower", report.held_back_following)];
+    text.values(&family::HELD_BACK, held_back.map(|(by, count)| ([by], count)));
     text.value(&family::CONTROLLER, u8::from(report.is_controller));
     text.value(&family::READY, u8::from(report.is_ready));
     text.value(&family::LAST_STOP_CLEAN, u8::from(shared.was_left_clean));

@@ -63,6 +63,7 @@ families! {
     DAMAGED_BYTES = Gauge "klamm_damaged_bytes" [] "Their bytes.";
     SCRUBBED_BYTES = Counter "klamm_scrubbed_bytes_total" [] "Bytes of records that were looked at to find such.";
     UNCLEAN_ELECTIONS = Counter "klamm_unclean_elections_total" [] "Leaders that were elected while this broker was the controller, and that may lack records.";
+    HELD_BACK = Counter "klamm_replicas_held_back_total" ["by"] "Times that a replica which catches up had to wait for its share of what may be copied in a second: by the leader here, or by itself as a follower here.";
     CONTROLLER = Gauge "klamm_active_controller" [] "1 if this broker is the controller.";
     READY = Gauge "klamm_ready" [] "1 if the broker is registered and serves.";
     LAST_STOP_CLEAN = Gauge "klamm_last_shutdown_clean" [] "1 if the process before left everything on disk, or there was none.";
