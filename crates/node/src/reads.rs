@@ -148,22 +148,22 @@ fn shown_controller(view: &View) -> i32 {
     view.controller.filter(live).map_or(-1, |id| id.0)
 }
 
-/// `None` if a topic must be created first, or somebody may lead no more.
+/// `None` if a topic must be created first, or somebody may lead no more: neither costs as much as an answer.
 fn metadata(
     view: &View,
     origin: &Origin,
     version: i16,
     request: &MetadataRequest,
 ) -> Option<MetadataResponse> {
+    if is_in_doubt(view, version, request) || new_topics(view, version, request).next().is_some() {
+        return None;
+    }
     let image = &view.image;
     let operations = allowed(TOPIC_OPERATIONS, request.include_topic_authorized_operations);
     let known = |topic: &Topic| metadata_topic(view, topic, version, operations);
-    let topics = match &request.topics {
-        // Version 0 had no null: an empty list asked for all.
+    let topics = match named_topics(version, request) {
         None => image.topics().map(|topic| known(topic)).collect(),
-        Some(asked) if asked.is_empty() && version == 0 => image.topics().map(|topic| known(topic)).collect(),
         Some(asked) => {
-            let create = view.auto_create_topics && (request.allow_auto_topic_creation || version < 4);
             let mut topics = Vec::new();
             // One that is named again is not told again: an answer would be as large as the cluster for every few bytes of a request.
             let mut told = FxHashSet::default();
@@ -172,7 +172,6 @@ fn metadata(
                 topics.push(match (&wanted.name, wanted.topic_id) {
                     (Some(name), TopicId::ZERO) => match image.topic_named(name) {
                         Some(topic) => known(topic),
-                        None if create && new_topic(wanted).is_some() => return None,
                         None => MetadataResponseTopic {
                             topic_authorized_operations: operations,
                             ..unknown_topic(Some(name.clone()), TopicId::ZERO, name_error(name))
@@ -192,11 +191,6 @@ fn metadata(
             topics
         }
     };
-    let leads =
-        |broker: &BrokerId| topics.iter().any(|it| it.partitions.iter().any(|it| it.leader_id == broker.0));
-    if view.doubted.iter().any(leads) {
-        return None;
-    }
     Some(MetadataResponse {
         brokers: live_brokers(image)
             .map(|broker| {
@@ -220,9 +214,46 @@ fn metadata(
     })
 }
 
+/// `None`: all there are.
+fn named_topics(version: i16, request: &MetadataRequest) -> Option<&[MetadataRequestTopic]> {
+    let named = request.topics.as_deref()?;
+    // Version 0 had no null: an empty list asked for all.
+    (version != 0 || !named.is_empty()).then_some(named)
+}
+
+/// Whether it is about partitions of a broker that may lead them no more. In doubt many ask, again and again, under the node's lock.
+fn is_in_doubt(view: &View, version: i16, request: &MetadataRequest) -> bool {
+    if view.doubted.is_empty() {
+        return false;
+    }
+    let is_led = |topic: &Topic| {
+        let mut leaders = topic.partitions.iter().filter_map(|it| it.leader);
+        leaders.any(|leader| view.doubted.contains(&leader))
+    };
+    let topic = |wanted: &MetadataRequestTopic| match &wanted.name {
+        Some(name) => view.image.topic_named(name),
+        None => view.image.topic(wanted.topic_id),
+    };
+    match named_topics(version, request) {
+        None => view.image.topics().any(|topic| is_led(topic)),
+        Some(named) => named.iter().filter_map(topic).any(|topic| is_led(topic)),
+    }
+}
+
+/// The names of topics that it asks for, that are not there, and that are to be created for it.
+pub(crate) fn new_topics<'a>(
+    view: &'a View,
+    version: i16,
+    request: &'a MetadataRequest,
+) -> impl Iterator<Item = &'a str> {
+    let may_create = view.auto_create_topics && (request.allow_auto_topic_creation || version < 4);
+    let named = request.topics.iter().flatten().filter(move |_| may_create).filter_map(new_topic);
+    named.filter(|name| view.image.topic_named(name).is_none())
+}
+
 /// The name under which a topic that is not there may be created. Those in which the cluster keeps records of its own come with what they are for: they have
 /// as many partitions as that wants.
-pub(crate) fn new_topic(wanted: &MetadataRequestTopic) -> Option<&str> {
+fn new_topic(wanted: &MetadataRequestTopic) -> Option<&str> {
     let name = wanted.name.as_deref().filter(|_| wanted.topic_id == TopicId::ZERO)?;
     (topic_name::validate(name).is_ok() && !topic_name::is_internal(name)).then_some(name)
 }

@@ -26,10 +26,17 @@ pub(crate) fn metadata(
     if let Some(metadata) = read(&view, &asked) {
         return reply(to, metadata, out);
     }
-    match read(&in_spite_of_doubts(view), &asked) {
-        Some(_) if node.doubts.have_room() => node.doubts.wait(asked),
-        Some(metadata) => reply(to, metadata, out),
-        None => create_missing(node, now, asked, out),
+    let mut missing: Vec<String> =
+        reads::new_topics(&view, version, &asked.request).map(str::to_owned).collect();
+    if !missing.is_empty() {
+        missing.sort_unstable();
+        missing.dedup();
+        node.call_auto_create(now, asked, missing, out);
+    } else if node.doubts.have_room() {
+        node.doubts.wait(asked);
+    } else {
+        let metadata = read(&in_spite_of_doubts(view), &asked).expect("nothing else keeps it waiting");
+        reply(to, metadata, out);
     }
 }
 
@@ -40,21 +47,6 @@ fn read(view: &View, asked: &MetadataAsked) -> Option<Response> {
 
 fn in_spite_of_doubts(view: View) -> View {
     View { doubted: BTreeSet::new(), ..view }
-}
-
-fn create_missing(node: &mut Node, now: Now, asked: MetadataAsked, out: &mut Vec<Effect>) {
-    let mut missing: Vec<String> = asked
-        .request
-        .topics
-        .iter()
-        .flatten()
-        .filter_map(reads::new_topic)
-        .filter(|name| node.image.topic_named(name).is_none())
-        .map(str::to_owned)
-        .collect();
-    missing.sort_unstable();
-    missing.dedup();
-    node.call_auto_create(now, asked, missing, out);
 }
 
 /// The topics are created, or will not be: the answer tells which are there.
