@@ -73,6 +73,8 @@ pub struct TopicPlan {
     pub is_relaxed: bool,
     /// Who lacks records may lead where nobody else can: `unclean.leader.election.enable`. What is acknowledged may be lost.
     pub is_loose: bool,
+    /// Its replicas are held back while they catch up.
+    pub is_throttled: bool,
     /// When it is created.
     pub created_at: u64,
 }

@@ -39,6 +39,8 @@ pub struct Settings {
     pub snapshot_bytes: u64,
     /// Every machine stands in a rack of its own, and consumers read in theirs.
     pub reads_in_racks: bool,
+    /// `leader.replication.throttled.rate` and the same of followers, where there is a limit.
+    pub throttle_rate: Option<u64>,
     /// What replicas do wrong on purpose.
     pub sabotage: klamm_replica::Sabotage,
 }
@@ -139,7 +141,7 @@ impl Machine {
     pub fn replace_directory(&mut self) {
         self.disk.wipe(LogDir(self.log_dirs() - 1));
         self.has_lost_directory = true;
-        if let Some(id) = self.other_directories.last_mut() {
+        if let Some(id) = self.other_directories.last_mut().filter(|_| !self.disk.passes_for_another()) {
             let (high, low) = id.as_u64_pair();
             *id = Uuid::from_u64_pair(high + (1 << 32), low);
         }
@@ -231,6 +233,9 @@ impl Machine {
             other_directories: self.other_directories.clone(),
             ..NodeConfig::new(broker_id(self.number), self.directory, incarnation)
         };
+        if let Some(rate) = settings.throttle_rate {
+            (config.leader_throttle_rate, config.follower_throttle_rate) = (rate, rate);
+        }
         for (name, value) in [
             ("log.roll.ms", settings.segment_ms.to_string()),
             ("log.index.interval.bytes", "500".to_owned()),

@@ -16,6 +16,7 @@ use klamm_model::{BatchHeader, BrokerId, LeaderEpoch, Offset, TopicId, TopicPart
 use klamm_node::Node;
 use klamm_quorum::{Entry, Filter, Output, Verdict};
 use klamm_replica::{Replica, Role};
+use uuid::Uuid;
 
 use crate::{
     NODE_COUNT,
@@ -279,7 +280,13 @@ impl Replicas {
     }
 
     /// The engine's sequence has grown.
-    pub fn committed(&mut self, sequence: &[Entry], findings: &mut Findings, timeline: &mut Timeline) {
+    pub fn committed(
+        &mut self,
+        sequence: &[Entry],
+        processes: &[Option<Uuid>; NODE_COUNT],
+        findings: &mut Findings,
+        timeline: &mut Timeline,
+    ) {
         for entry in &sequence[self.entries..] {
             self.entries += 1;
             let Ok(Verdict::Accept(accepted)) = self.filter.take(entry) else { continue };
@@ -290,6 +297,7 @@ impl Replicas {
             ));
             self.count(&records, &mut timeline.coverage);
             self.look_at_elections(&records, findings, &mut timeline.coverage);
+            self.look_at_arrivals(&records, processes, findings);
             for record in &records {
                 if let record::Record::Topic { name, id } = record
                     && name == renewals::NAME
@@ -394,6 +402,41 @@ impl Replicas {
         }
     }
 
+    /// Whoever takes part from now on may be elected wherever it counts as having everything: it has everything there, whatever became of its disks.
+    fn look_at_arrivals(
+        &self,
+        records: &[record::Record],
+        processes: &[Option<Uuid>; NODE_COUNT],
+        findings: &mut Findings,
+    ) {
+        for record in records {
+            let record::Record::BrokerState { id, state: BrokerState::Active, .. } = record else { continue };
+            let node = id.0 as usize;
+            // Another process of it may have begun, or none.
+            if !processes[node].is_some_and(|it| self.is_registered(node, it)) {
+                continue;
+            }
+            let has_all = |it: &Partition| it.isr.contains(id) || it.elr.contains(id);
+            for (partition, _) in self.image.partitions().filter(|(_, it)| has_all(it)) {
+                if let Some((committed, here)) = self.lacks(node, partition, usize::MAX) {
+                    let what = format!(
+                        "n{id} takes part and is to have all of {partition}; committed is {committed:?}, it has {here:?}"
+                    );
+                    findings.broken("I7", what);
+                }
+            }
+        }
+    }
+
+    /// The first of so many committed batches that a node has not, and what it has there.
+    fn lacks(&self, node: usize, partition: TopicPartition, count: usize) -> Option<(Batch, Option<Batch>)> {
+        let ledger = self.ledgers.get(&partition).filter(|_| !self.is_loose(partition))?;
+        let shelf = self.shelves.get(&(node, partition));
+        let own = shelf.into_iter().flat_map(|shelf| shelf.between(0, i64::MAX));
+        let own = own.map(Some).chain(std::iter::repeat(None));
+        ledger.iter().take(count).copied().zip(own).find(|(batch, here)| Some(*batch) != *here)
+    }
+
     /// The metadata after everything that was committed.
     pub fn newest_image(&self) -> Image {
         self.image.clone()
@@ -412,12 +455,12 @@ impl Replicas {
     }
 
     /// Whether the controller knows this process of a machine, and not an earlier one.
-    pub fn is_registered(&self, node: usize, incarnation: uuid::Uuid) -> bool {
+    pub fn is_registered(&self, node: usize, incarnation: Uuid) -> bool {
         self.image.broker(crate::broker_id(node)).is_some_and(|it| it.incarnation == incarnation)
     }
 
     /// The same, and that one has nothing to say any more of data directories that are lost.
-    pub fn has_said_what_it_lacks(&self, node: usize, incarnation: uuid::Uuid) -> bool {
+    pub fn has_said_what_it_lacks(&self, node: usize, incarnation: Uuid) -> bool {
         let known = self.image.broker(crate::broker_id(node)).filter(|it| it.incarnation == incarnation);
         known.is_some_and(|it| !it.has_lost_directory)
     }
@@ -586,17 +629,9 @@ impl Replicas {
             findings
                 .broken("I5", format!("{life} leads {partition} under epoch {epoch}, and so did {first}"));
         }
-        let Some(ledger) = self.ledgers.get(&partition).filter(|_| !self.is_loose(partition)) else { return };
-        let shelf = self.shelves.get(&(life.node, partition));
-        let own = shelf.into_iter().flat_map(|shelf| shelf.between(0, i64::MAX));
-        let mut own = own.map(Some).chain(std::iter::repeat(None));
         // What was committed since it cannot know, if it hears of its election late.
         let count = self.committed_at_election.get(&(partition, epoch)).copied().unwrap_or(0);
-        let missing = ledger[..count]
-            .iter()
-            .map(|batch| (batch, own.next().flatten()))
-            .find(|(batch, here)| Some(**batch) != *here);
-        if let Some((committed, here)) = missing {
+        if let Some((committed, here)) = self.lacks(life.node, partition, count) {
             let what = format!(
                 "{life} begins to lead {partition} under epoch {epoch}; committed is {committed:?}, it has {here:?}"
             );

@@ -210,6 +210,18 @@ fn reads_in_racks(seed: u64) -> bool {
     Dice::new(seed.rotate_left(32)).chance(50)
 }
 
+/// In four runs of ten replicas that catch up get no more than so many bytes in a second, of topics that are drawn with it. Drawn by itself, too.
+fn throttle(topics: &mut [TopicPlan], seed: u64) -> Option<u64> {
+    let mut dice = Dice::new(seed.rotate_left(8));
+    if !dice.chance(40) {
+        return None;
+    }
+    for topic in topics {
+        topic.is_throttled = dice.chance(70);
+    }
+    Some(dice.between(20_000, 100_000))
+}
+
 impl World {
     fn new(options: Options) -> Self {
         let Options { seed, printed, sabotage, faults, workload } = options;
@@ -224,10 +236,12 @@ impl World {
             internal_partitions: dice.between(1, 3),
             balance_interval_ms: balance_interval_ms(seed),
             reads_in_racks: reads_in_racks(seed),
+            throttle_rate: None,
             snapshot_bytes: if dice.chance(70) { dice.between(200, 4000) } else { 20 << 20 },
             sabotage: sabotage.replica,
         };
         let mut topics = draw_topics(&mut timeline);
+        let settings = Settings { throttle_rate: throttle(&mut topics, seed), ..settings };
         let drawn = match timeline.dice.below(10) {
             0..4 => Workload::Records,
             4..7 => Workload::Transfers,
@@ -759,7 +773,10 @@ impl World {
         });
         let told = self.engine.step(step, &hears, &mut self.timeline);
         let Checker { replicas, findings, .. } = &mut self.checker;
-        replicas.committed(self.engine.sequence(), findings, &mut self.timeline);
+        let processes = std::array::from_fn(|node| {
+            self.machines[node].process.as_ref().map(|process| process.incarnation)
+        });
+        replicas.committed(self.engine.sequence(), &processes, findings, &mut self.timeline);
         for id in self.checker.replicas.take_fenced() {
             let machine = &self.machines[id.0 as usize];
             if machine.process.is_some() && !machine.is_paused {
@@ -850,6 +867,7 @@ impl World {
         if !self.may_end() {
             return self.timeline.coverage.count("relaxed: a crash too many is left out");
         }
+        self.count_held_back(node);
         let Some(process) = self.machines[node].process.take() else { return };
         let life = process.life;
         let is_prepared = |state| state != TransactionState::Ongoing;
@@ -1087,7 +1105,17 @@ impl World {
         None
     }
 
+    /// How often throttled replicas had to wait for their share.
+    fn count_held_back(&mut self, node: usize) {
+        let Some(process) = &self.machines[node].process else { return };
+        let report = process.node.report();
+        let coverage = &mut self.timeline.coverage;
+        coverage.add("throttle: replica held back by its leader", report.held_back_leading);
+        coverage.add("throttle: replica holds itself back", report.held_back_following);
+    }
+
     fn conclude(&mut self) {
+        (0..NODE_COUNT).for_each(|node| self.count_held_back(node));
         self.checker.set_now(&self.timeline);
         let image = self.checker.replicas.newest_image();
         let mut logs = BTreeMap::new();
@@ -1160,6 +1188,7 @@ fn draw_topics(timeline: &mut Timeline) -> Vec<TopicPlan> {
         min_isr,
         is_relaxed: false,
         is_loose: false,
+        is_throttled: false,
         created_at,
     };
     let min_isr = dice.between(1, 3) as u32;

@@ -241,6 +241,15 @@ fn cases() -> Vec<Case> {
                 BrokerSabotage::Nothing,
             )
         },
+        Case {
+            faults: &["fault: data directory replaced"],
+            ..disk(
+                "an empty data directory passes for the one before",
+                &["I7"],
+                40,
+                DiskSabotage { passes_for_another: true, ..DiskSabotage::default() },
+            )
+        },
         disk(
             "offsets forgotten",
             &["I3"],

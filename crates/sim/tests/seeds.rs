@@ -31,6 +31,8 @@ const EVENTS: &[&str] = &[
     "unclean election",
     "unclean: reader told that what it read is gone",
     "unclean: record lost that was acknowledged",
+    "throttle: replica held back by its leader",
+    "throttle: replica holds itself back",
     "majority lost: two of three are down",
     "majority lost: no node hears another",
     "majority lost: of those who vote",

@@ -45,6 +45,7 @@ impl Admin {
             min_isr: 1,
             is_relaxed: false,
             is_loose: false,
+            is_throttled: false,
             created_at: SECOND,
         };
         let to_create = topics.into_iter().chain([growing]).collect();
@@ -123,6 +124,9 @@ pub(super) fn request(plan: &TopicPlan) -> Request {
     let mut configs = vec![config("min.insync.replicas", plan.min_isr.to_string())];
     configs.extend(plan.is_relaxed.then(|| config("flush.messages", "100000".to_owned())));
     configs.extend(plan.is_loose.then(|| config(UNCLEAN, "true".to_owned())));
+    for key in ["leader.replication.throttled.replicas", "follower.replication.throttled.replicas"] {
+        configs.extend(plan.is_throttled.then(|| config(key, "*".to_owned())));
+    }
     let topic = CreatableTopic {
         name: plan.name.to_string(),
         num_partitions: plan.partition_count,

@@ -96,6 +96,7 @@ impl Renewer {
             replication_factor: dice.between(2, 4) as i16,
             is_relaxed: false,
             is_loose: false,
+            is_throttled: false,
             min_isr: dice.between(1, 3) as u32,
             created_at: 0,
         };

@@ -132,6 +132,8 @@ impl World {
             .broker_epoch
             .filter(|_| is_whole)
             .map(|broker_epoch| CleanShutdown { broker_epoch, incarnation: process.incarnation });
+        self.count_held_back(life.node);
+        let machine = &mut self.machines[life.node];
         machine.process = None;
         let mut loss = Loss::Process;
         if let Some(marker) = marker {
