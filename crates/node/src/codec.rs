@@ -244,7 +244,7 @@ impl Shape {
                 };
                 match result {
                     Ok(()) => features::updated(names, *version),
-                    Err(error) => features::not_updated(error.code(), Some(error.to_string())),
+                    Err(error) => features::not_updated(error.code(), Some(features::failed_for_all(&error))),
                 }
             }
             Decided::UnregisterBroker(result) => Response::UnregisterBroker(UnregisterBrokerResponse {

@@ -1,6 +1,6 @@
 //! UpdateFeatures, and what a broker tells of its feature levels when it registers.
 
-use klamm_cluster::controller::{FeatureUpdate, UpdateFeatures, UpdateKind};
+use klamm_cluster::controller::{FeatureError, FeatureUpdate, UpdateFeatures, UpdateKind};
 use klamm_cluster::features::{LevelRange, Supported};
 use klamm_model::ErrorCode;
 use klamm_wire::{
@@ -44,6 +44,11 @@ pub(super) fn not_updated(code: ErrorCode, error_message: Option<String>) -> Res
         error_message,
         ..Default::default()
     })
+}
+
+/// In Kafka's words, which tools show.
+pub(super) fn failed_for_all(error: &FeatureError) -> String {
+    format!("The update failed for all features since the following feature had an error: {error}")
 }
 
 /// From version 2 on there is one result for all (KIP-1022).
