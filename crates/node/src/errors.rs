@@ -152,7 +152,10 @@ impl ToCode for FetchError {
             Self::UnknownReplica { .. } => ErrorCode::ReplicaNotAvailable,
             Self::StaleBroker { .. } => ErrorCode::StaleBrokerEpoch,
             Self::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
-            Self::OffsetNotAvailable { .. } | Self::NotCopiedYet { .. } => ErrorCode::OffsetNotAvailable,
+            // Consumers ask the leader then. For damage by its own code they would give up, though the leader has what they want.
+            Self::OffsetNotAvailable { .. } | Self::NotCopiedYet { .. } | Self::DamagedCopy(_) => {
+                ErrorCode::OffsetNotAvailable
+            }
             Self::Log(error) => error.code(),
         }
     }

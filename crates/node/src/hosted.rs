@@ -92,6 +92,8 @@ pub(crate) struct Hosted {
     pub(crate) feeds: Vec<ConnectionId>,
     /// How much was written, and where the log started, when feeds were last woken.
     pub(crate) feeds_saw: (Offset, Offset),
+    /// Readers that were sent to another replica last, and from where on. Who comes back for the same did not find it there.
+    pub(crate) sent_away: VecDeque<(ConnectionId, Offset)>,
     /// While it leads here, followers that catch up are held back (`throttle`).
     pub(crate) throttled_leader: bool,
     /// It is held back here while it catches up.
@@ -123,6 +125,7 @@ impl Hosted {
             consumers_saw: Offset::ZERO,
             feeds: Vec::new(),
             feeds_saw: (Offset::ZERO, Offset::ZERO),
+            sent_away: VecDeque::new(),
             throttled_leader: false,
             throttled_follower: false,
             marks: VecDeque::new(),

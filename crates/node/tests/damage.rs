@@ -4,9 +4,13 @@ mod world;
 
 use std::io;
 
+use klamm_cluster::record::{self, PartitionChange, Record};
 use klamm_log::{DiskAction, Done, FileKind, SegmentId};
-use klamm_model::{ErrorCode, PartitionIndex, TopicPartition};
+use klamm_model::{
+    BrokerId, ControllerEpoch, ErrorCode, LeaderEpoch, PartitionEpoch, PartitionIndex, TopicPartition,
+};
 use klamm_node::{Event, Reply, Report, Walk};
+use klamm_quorum::{Entry, Input, Proposer};
 use klamm_wire::{DeleteTopicsRequest, ListOffsetsRequest, Request, Response, list_offsets};
 
 use world::{World, batch};
@@ -86,6 +90,32 @@ fn what_a_scrub_finds_is_told_of_and_what_lies_around_it_is_served() {
     let report = report(&world);
     assert_eq!((report.damaged_ranges, report.damaged_bytes, report.offline), (1, size as u64, 0));
     assert_eq!(report.scrubbed_bytes, 5 * size as u64);
+}
+
+/// That one has them, most likely, and consumers that are told of damage would give up.
+#[test]
+fn a_follower_sends_whoever_wants_what_is_damaged_to_its_leader() {
+    let mut world = world(5, 1 << 20);
+    flip(&mut world, 2, 70);
+    world.wait_ms(10_000);
+    world.all_disk();
+    assert_eq!(read(&mut world, 4).0, ErrorCode::CorruptMessage, "it leads");
+    let (partition, before) = world.node.image().partitions().next().expect("there is one");
+    let change = PartitionChange {
+        leader: Some(Some(BrokerId(2))),
+        leader_epoch: Some(LeaderEpoch(before.leader_epoch.0 + 1)),
+        replicas: Some(vec![BrokerId(1), BrokerId(2)]),
+        isr: Some(vec![BrokerId(1), BrokerId(2)]),
+        ..PartitionChange::nothing(partition, PartitionEpoch(before.partition_epoch.0 + 1))
+    };
+    let (epoch, controller) = (ControllerEpoch(2), BrokerId(9));
+    let records = [Record::Begin { epoch, controller }, Record::PartitionChange(change)];
+    let Input::Propose { epoch, payload } = Proposer::new(epoch).propose(&record::encode(&records)) else {
+        panic!("a proposer proposes")
+    };
+    world.commit(Entry { index: 0, epoch, payload });
+    assert_eq!(read(&mut world, 4).0, ErrorCode::OffsetNotAvailable);
+    assert_eq!(read(&mut world, 6).2, 2 * batch_size(), "what lies behind is served");
 }
 
 /// Batches far from the end are looked for in the file: a header that is wrong is met on the way.

@@ -836,6 +836,40 @@ fn a_consumer_is_sent_to_an_in_sync_replica_of_its_rack() {
     );
 }
 
+/// It may lag there, or be damaged: whoever was sent there again and again would never get it.
+#[test]
+fn who_comes_back_for_the_same_is_not_sent_away_again() {
+    check_in_racks(
+        "lead t 1
+         rack 2 b
+         produce t-0 3
+         ask 0/0 t-0@0
+         ask 1/1 t-0@3
+         read t-0@0 b
+         read t-0@0 b
+         read t-0@3 b
+         read t-0@0 b",
+        &expect![[r#"
+            lead t 1
+            rack 2 b
+            produce t-0 3
+            ask 0/0 t-0@0
+              #1 session 1 | t-0 records, hw 0
+            ask 1/1 t-0@3
+              produced to t-0: None
+              #2 session 1 | t-0 hw 3
+            read t-0@0 b
+              read t-0@0: session 0 | t-0 at broker 2, hw 3
+            read t-0@0 b
+              read t-0@0: session 0 | t-0 records, hw 3
+            read t-0@3 b
+              read t-0@3: session 0 | t-0 at broker 2, hw 3
+            read t-0@0 b
+              read t-0@0: session 0 | t-0 at broker 2, hw 3
+        "#]],
+    );
+}
+
 #[test]
 fn where_nobody_said_so_consumers_read_at_the_leader() {
     check(

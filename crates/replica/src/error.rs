@@ -1,6 +1,6 @@
 //! Refusals, in the partition's own terms.
 
-use klamm_log::ReadError;
+use klamm_log::{DamagedRange, ReadError};
 use klamm_model::{BatchError, BrokerEpoch, BrokerId, LeaderEpoch, Offset};
 use thiserror::Error;
 
@@ -95,6 +95,9 @@ pub enum FetchError {
         /// One past the last offset here.
         end: Offset,
     },
+    /// What a follower has there is not what was written.
+    #[error("this follower's copy is damaged: {0}")]
+    DamagedCopy(DamagedRange),
     /// The log could not say where the records are.
     #[error(transparent)]
     Log(#[from] ReadError),

@@ -245,7 +245,11 @@ impl Replica {
         let from = fetch.from;
         if fetch.by_follower && self.follows_for_consumers(fetch.current_leader_epoch)? {
             self.check_within_copy(from)?;
-            return self.committed(fetch);
+            return self.committed(fetch).map_err(|error| match error {
+                // Its leader has them, most likely, and is to be asked.
+                FetchError::Log(ReadError::Quarantined(damaged)) => FetchError::DamagedCopy(damaged),
+                error => error,
+            });
         }
         let leader = self.leading(fetch.current_leader_epoch)?;
         if let Some(diverging) = self.divergence(fetch.last_fetched_epoch, from) {

@@ -6,7 +6,7 @@ use klamm_replica::Isolation;
 use klamm_wire::{FetchRequest, FetchResponse, Response};
 
 use crate::{
-    Effect, Listener, Now, Reply, ReplyTo, feeds,
+    ConnectionId, Effect, Listener, Now, Reply, ReplyTo, feeds,
     fetch_sessions::{Continued, EPOCH_FINAL, EPOCH_FULL, SessionId},
     node::Node,
     waiters::WaiterId,
@@ -39,6 +39,7 @@ enum Session {
 
 #[derive(Debug)]
 struct Fetch {
+    connection: ConnectionId,
     isolation: Isolation,
     version: i16,
     bytes_min: u64,
@@ -67,7 +68,7 @@ pub(crate) fn handle(
         u64::try_from(request.max_wait_ms).unwrap_or(0).min(u64::from(node.config.fetch_wait_max_ms));
     let fetch = match refused {
         Some(code) => Err(code),
-        None => Fetch::new(node, now, version, request, out),
+        None => Fetch::new(node, now, to.connection, version, request, out),
     };
     let mut fetch = match fetch {
         Ok(fetch) => fetch,
@@ -154,6 +155,7 @@ impl Fetch {
     fn new(
         node: &mut Node,
         now: Now,
+        connection: ConnectionId,
         version: i16,
         mut request: FetchRequest,
         out: &mut Vec<Effect>,
@@ -170,7 +172,7 @@ impl Fetch {
             rack.clear();
         }
         let (session, wanted) = wanted(node, now, version, request, out)?;
-        Ok(Self { isolation, version, bytes_min, bytes_max, rack, session, wanted })
+        Ok(Self { connection, isolation, version, bytes_min, bytes_max, rack, session, wanted })
     }
 }
 

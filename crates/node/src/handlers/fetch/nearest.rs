@@ -5,21 +5,25 @@ use std::cmp::Reverse;
 use klamm_model::{BrokerId, Offset, TopicPartition};
 use klamm_replica::Replica;
 
-use crate::node::Node;
+use crate::{ConnectionId, node::Node};
+
+/// Readers of a partition that are known to have been sent away. Others may be sent in circles for a while.
+const SENT_AWAY_MAX: usize = 32;
 
 impl Node {
     /// Another replica of this partition, which has what is at the offset and stands in the reader's rack; of several the one that has most. `None` where the
     /// reader is to stay here.
     ///
-    /// The leader's own rack does not come here.
+    /// The leader's own rack does not come here. Nor does a reader that was sent away from this very offset: it may be damaged there, or not there yet for long.
     pub(super) fn nearest(
         &self,
         key: TopicPartition,
         replica: &Replica,
-        rack: &str,
+        (reader, rack): (ConnectionId, &str),
         from: Offset,
     ) -> Option<BrokerId> {
-        if rack.is_empty() {
+        let has_come_back = || self.hosted.get(&key).is_some_and(|it| it.sent_away.contains(&(reader, from)));
+        if rack.is_empty() || has_come_back() {
             return None;
         }
         // Where losses were sanctioned, a follower sends readers back until its log agrees.
@@ -30,5 +34,14 @@ impl Node {
         };
         let near = replica.read_replicas(from).filter(|it| is_near(it.id));
         near.max_by_key(|it| (it.end, it.caught_up_at, Reverse(it.id))).map(|it| it.id)
+    }
+
+    pub(super) fn note_sent_away(&mut self, key: TopicPartition, reader: ConnectionId, from: Offset) {
+        let Some(hosted) = self.hosted.get_mut(&key) else { return };
+        hosted.sent_away.retain(|(other, _)| *other != reader);
+        if hosted.sent_away.len() == SENT_AWAY_MAX {
+            hosted.sent_away.pop_front();
+        }
+        hosted.sent_away.push_back((reader, from));
     }
 }

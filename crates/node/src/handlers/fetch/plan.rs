@@ -29,6 +29,8 @@ pub(super) struct Plan {
     answered: Vec<usize>,
     /// Behind the last partition that has records.
     next_first: Option<usize>,
+    /// From where on it sends the reader to other replicas.
+    sent_away: Vec<(TopicPartition, Offset)>,
     /// Others may lead by now what this broker leads.
     is_cut_off: bool,
 }
@@ -48,6 +50,7 @@ impl Plan {
             urgent: false,
             answered: Vec::new(),
             next_first: None,
+            sent_away: Vec::new(),
             is_cut_off: node.is_cut_off(now),
         };
         let mut open_topic = None;
@@ -104,8 +107,9 @@ impl Plan {
                     ..fetch.empty(index)
                 }
             }
-            Ok((_, FetchAnswer::Data { high_watermark, last_stable, log_start, .. }, Some(near))) => {
+            Ok((key, FetchAnswer::Data { high_watermark, last_stable, log_start, .. }, Some(near))) => {
                 self.urgent = true;
+                self.sent_away.extend(Offset::from_wire(asked.offset).map(|from| (key, from)));
                 PartitionData {
                     high_watermark: high_watermark.raw(),
                     last_stable_offset: last_stable.raw(),
@@ -178,6 +182,9 @@ impl Plan {
     pub(super) fn send(self, now: Now, to: ReplyTo, fetch: Fetch, node: &mut Node, out: &mut Vec<Effect>) {
         let Self { responses, reads, aborted, urgent, answered, next_first, follower_bytes, .. } = self;
         node.counters.follower_read_bytes += follower_bytes;
+        for (key, from) in self.sent_away {
+            node.note_sent_away(key, to.connection, from);
+        }
         let mut response = FetchResponse { responses, ..FetchResponse::default() };
         if urgent && fetch.version >= 16 {
             response.node_endpoints = node.fetch_leader_endpoints(&response);
@@ -271,7 +278,7 @@ impl Fetch {
             by_follower: VERSION_WITH_RACKS <= self.version,
         });
         let answer = answer.map_err(|error| error.code())?;
-        Ok((answer, node.nearest(key, replica, &self.rack, from)))
+        Ok((answer, node.nearest(key, replica, (self.connection, &self.rack), from)))
     }
 
     /// About how many bytes there are for this reader from where it wants to read.
