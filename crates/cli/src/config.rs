@@ -200,7 +200,7 @@ fn change_json(change: &ConfigChange) -> Value {
     json!({ "key": change.name, "operation": operation, "value": value })
 }
 
-fn resource_json(resource: &ConfigResource) -> Value {
+pub(crate) fn resource_json(resource: &ConfigResource) -> Value {
     let (kind, name) = match resource {
         ConfigResource::Topic(name) => ("topic", name.clone()),
         ConfigResource::Broker(broker) => ("broker", broker.to_string()),

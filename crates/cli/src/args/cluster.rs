@@ -15,6 +15,7 @@ Examples:
   klamm cluster features
   klamm cluster reassign                               what is on its way
   klamm cluster reassign orders --to 1,2,3
+  klamm cluster reassign orders --to 1,2,3 --throttle 50000000 --wait
   klamm cluster elect                                  preferred leaders, everywhere
   klamm cluster drain 3 && klamm cluster status        before broker 3 is taken away
   klamm cluster unregister 3                           once it is")]
@@ -24,6 +25,7 @@ pub(crate) enum ClusterCommand {
     Quorum(ClusterQuorumArgs),
     Features(ClusterFeaturesArgs),
     Reassign(ClusterReassignArgs),
+    Unthrottle(ClusterUnthrottleArgs),
     Elect(ClusterElectArgs),
     Drain(ClusterDrainArgs),
     Unregister(ClusterUnregisterArgs),
@@ -151,9 +153,20 @@ pub(crate) struct ClusterReassignArgs {
     /// Take a move back that has not ended
     #[arg(long)]
     pub(crate) cancel: bool,
+    /// Copy so many bytes a second at most, from and to each of the brokers; with --wait until the move has ended, else until `klamm cluster unthrottle`. Said
+    /// again, the rate is another
+    #[arg(long, value_name = "BYTES", requires = "to", value_parser = clap::value_parser!(i64).range(1..))]
+    pub(crate) throttle: Option<i64>,
     /// Wait until the move has ended
     #[arg(long, requires = "to")]
     pub(crate) wait: bool,
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
+}
+
+/// Let what catches up copy as fast as it can: takes back all limits that moves have set, of all brokers and topics.
+#[derive(Args, Debug)]
+pub(crate) struct ClusterUnthrottleArgs {
     #[command(flatten)]
     pub(crate) remote: RemoteArgs,
 }

@@ -6,6 +6,7 @@ mod features;
 mod placement;
 mod quorum;
 mod status;
+mod throttle;
 
 use anyhow::Result;
 use klamm_model::BrokerId;
@@ -21,6 +22,7 @@ pub(crate) fn run(command: &ClusterCommand) -> Result<()> {
             ClusterCommand::Quorum(args) => quorum::run(args).await,
             ClusterCommand::Features(args) => features::run(args).await,
             ClusterCommand::Reassign(args) => placement::reassign(args).await,
+            ClusterCommand::Unthrottle(args) => throttle::unthrottle(args).await,
             ClusterCommand::Elect(args) => placement::elect(args).await,
             ClusterCommand::Drain(args) => drain::drain(args).await,
             ClusterCommand::Unregister(args) => drain::unregister(args).await,

@@ -8,7 +8,7 @@ use klamm_client::{Admin, AdminError, Election, PartitionName, Reassignment};
 use klamm_model::{BrokerId, ErrorCode};
 use serde_json::{Value, json};
 
-use super::numbers;
+use super::{numbers, throttle::Throttle};
 use crate::args::{ClusterElectArgs, ClusterReassignArgs, Format};
 use crate::outcome::Outcomes;
 use crate::output::{listed, print_json, print_line, print_table};
@@ -27,8 +27,17 @@ pub(super) async fn reassign(args: &ClusterReassignArgs) -> Result<()> {
     }
     let to: Vec<BrokerId> = args.to.iter().copied().map(BrokerId).collect();
     let goal = (!args.cancel).then_some(&to);
+    let throttle = match args.throttle {
+        Some(rate) => Some(Throttle::begin(&admin, &partitions, &to, rate).await?),
+        None => None,
+    };
     let moves: BTreeMap<_, _> = partitions.into_iter().map(|partition| (partition, goal.cloned())).collect();
-    let answers = admin.reassign(&moves).await?;
+    let answers = admin.reassign(&moves).await;
+    if let (Err(_), Some(throttle)) = (&answers, &throttle) {
+        // Why there is no move is what the user is to hear.
+        let _ = throttle.end(&admin).await;
+    }
+    let answers = answers?;
     let mut outcomes = Outcomes::new(args.remote.format);
     let mut begun = Vec::new();
     for (partition, answer) in answers {
@@ -54,6 +63,9 @@ pub(super) async fn reassign(args: &ClusterReassignArgs) -> Result<()> {
     }
     if args.wait {
         wait(&admin, &begun).await?;
+    }
+    if let Some(throttle) = throttle.filter(|_| args.wait || begun.is_empty()) {
+        throttle.end(&admin).await?;
     }
     outcomes.finish()
 }
