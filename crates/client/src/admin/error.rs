@@ -93,6 +93,8 @@ impl Failure {
     /// Whether asking again may help. A change that may have been made must not be asked for twice.
     pub(super) fn is_passing(&self, is_question: bool) -> bool {
         match self {
+            // Also when the controller that was asked is gone.
+            Self::Refused { code: ErrorCode::RequestTimedOut, .. } => is_question,
             Self::Refused { code, .. } => matches!(
                 code,
                 ErrorCode::NotController
@@ -127,9 +129,14 @@ mod tests {
         let absent = Failure::Call(CallError::Connect { address: "a:1".into(), problem: "refused".into() });
         let moved = Failure::refused(ErrorCode::NotController);
         let there = Failure::refused(ErrorCode::TopicAlreadyExists);
-        for (failure, question, change) in
-            [(lost, true, false), (absent, true, true), (moved, true, true), (there, false, false)]
-        {
+        let late = Failure::refused(ErrorCode::RequestTimedOut);
+        for (failure, question, change) in [
+            (lost, true, false),
+            (absent, true, true),
+            (moved, true, true),
+            (there, false, false),
+            (late, true, false),
+        ] {
             assert_eq!(failure.is_passing(true), question, "{failure:?}");
             assert_eq!(failure.is_passing(false), change, "{failure:?}");
         }
