@@ -93,6 +93,9 @@ pub(crate) struct ServeArgs {
     /// Become one cluster with the nodes at these addresses, the same list on each; with a cluster on its disk a node does not look at it
     #[arg(long, value_name = "HOST:PORT,...")]
     pub(crate) join: Option<String>,
+    /// What this node is: broker, controller or both, separated by a comma [default: both]
+    #[arg(long, value_name = "ROLE,...")]
+    pub(crate) roles: Option<String>,
     /// Address for the other nodes of a cluster [default: beside that for clients, the port after it]; a node alone that has it can be joined by others
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) node_listen: Option<String>,

@@ -27,6 +27,9 @@ pub(crate) fn serve(args: &ServeArgs, began: Instant) -> Result<()> {
     if let Some(node_id) = args.node_id {
         options.push(("node.id".to_owned(), node_id.to_string(), format!("--node-id {node_id}")));
     }
+    if let Some(roles) = &args.roles {
+        options.push(("process.roles".to_owned(), roles.clone(), format!("--roles {roles}")));
+    }
     if let Some(list) = &args.join {
         options.push(("node.join".to_owned(), list.clone(), format!("--join {list}")));
     }

@@ -60,6 +60,8 @@ pub struct ControllerConfig {
     pub internal_topics: BTreeMap<String, u16>,
     /// The feature levels that this node supports.
     pub supported: Supported,
+    /// Whether this node is a broker too: it would have no session with itself.
+    pub is_broker: bool,
     /// Given at start. Topics have defaults from there, under brokers' names.
     pub given: BTreeMap<String, String>,
 }
@@ -75,6 +77,7 @@ impl Default for ControllerConfig {
             balance_interval_ms: Some(300_000),
             internal_topics: BTreeMap::new(),
             supported: Supported::ours(),
+            is_broker: true,
             given: BTreeMap::new(),
         }
     }
@@ -121,7 +124,8 @@ impl Controller {
     /// For the node that began the image's epoch. `seed` makes topic ids that nobody else makes, and spreads partitions.
     pub fn new(config: ControllerConfig, me: BrokerId, seed: u64, now: Tick, image: Image) -> Self {
         assert_eq!(image.controller(), Some(me), "a controller starts after its own first entry was applied");
-        let sessions = Sessions::new(now, config.session_timeout_ms, me, &image);
+        let own = config.is_broker.then_some(me);
+        let sessions = Sessions::new(now, config.session_timeout_ms, own, &image);
         let balance = Balance::new(now, config.balance_interval_ms);
         let mut begun =
             Self { config, me, seed, image, sessions, balance, is_checked: false, may_raise: false };

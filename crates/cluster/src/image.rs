@@ -84,6 +84,8 @@ pub struct Broker {
     pub other_directories: Vec<Uuid>,
     /// One that an earlier process had is not among them, and this broker has not taken part since: what was in it is gone, and it is still to say which replicas.
     pub has_lost_directory: bool,
+    /// Its node may have a vote on metadata.
+    pub may_vote: bool,
     /// Whether it takes part.
     pub state: BrokerState,
 }

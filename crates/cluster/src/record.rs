@@ -135,6 +135,8 @@ pub struct RegisterBroker {
     pub supported: Supported,
     /// The same of its data directories besides the first, in any order. One that is not named any more is lost, and what was in it.
     pub other_directories: Vec<Uuid>,
+    /// Its node may have a vote on metadata; else it is a broker and nothing else.
+    pub may_vote: bool,
 }
 
 /// An address of a broker.
@@ -305,7 +307,7 @@ impl Record {
                 out.number(controller.0);
             }),
             Self::Cluster { id } => out.record(1, 0, |out| out.text(id)),
-            Self::RegisterBroker(it) => out.record(2, 3, |out| {
+            Self::RegisterBroker(it) => out.record(2, 4, |out| {
                 out.number(it.id.0);
                 out.uuid(it.incarnation);
                 out.uuid(it.directory);
@@ -314,6 +316,7 @@ impl Record {
                 out.byte(it.is_relaxed.into());
                 out.supported(&it.supported);
                 out.list(&it.other_directories, |out, id| out.uuid(*id));
+                out.byte(it.may_vote.into());
             }),
             Self::BrokerState { id, epoch, state } => out.record(3, 0, |out| {
                 out.number(id.0);
@@ -389,6 +392,8 @@ impl Record {
                 supported: fields.supported()?,
                 // Since version 3.
                 other_directories: fields.added_list(Reader::uuid)?,
+                // Since version 4. Before, every node was both.
+                may_vote: fields.is_empty() || fields.flag()?,
             }),
             3 => Self::BrokerState {
                 id: fields.broker()?,

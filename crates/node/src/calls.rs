@@ -352,6 +352,7 @@ impl Node {
                 is_relaxed: self.is_relaxed_at_start(),
                 supported: Supported::clone(&self.config.supported),
                 other_directories: self.config.other_directories.clone(),
+                may_vote: self.config.roles.controller,
             },
             cluster_id: self.config.cluster_id.clone(),
             previous_epoch: self.previous_epoch(),

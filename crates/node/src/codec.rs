@@ -477,6 +477,7 @@ fn register(request: &BrokerRegistrationRequest) -> Result<Register, ErrorCode> 
             is_relaxed: request.features.iter().any(|it| it.name == RELAXED),
             supported: features::supported_of(request)?,
             other_directories: other_directories.to_vec(),
+            may_vote: request.features.iter().all(|it| it.name != BROKER_ONLY),
         },
         cluster_id: Some(request.cluster_id.clone()).filter(|id| !id.is_empty()),
         previous_epoch: (request.previous_broker_epoch >= 0)
@@ -644,6 +645,8 @@ fn create_request(command: &CreateTopics) -> CreateTopicsRequest {
 
 /// Said among the features of a broker that was started with settings by which topics are not synced at once: the request has no other place for it.
 const RELAXED: &str = "klamm.relaxed";
+/// The same of a node that is a broker and nothing else.
+const BROKER_ONLY: &str = "klamm.broker.only";
 
 fn registration_request(register: &Register) -> BrokerRegistrationRequest {
     let broker = &register.broker;
@@ -664,22 +667,19 @@ fn registration_request(register: &Register) -> BrokerRegistrationRequest {
         rack: broker.rack.clone(),
         log_dirs: [broker.directory].into_iter().chain(broker.other_directories.iter().copied()).collect(),
         previous_broker_epoch: register.previous_epoch.map_or(-1, |epoch| epoch.0),
-        features: broker
-            .is_relaxed
-            .then(relaxed)
-            .into_iter()
-            .chain(features::told(&broker.supported))
-            .collect(),
+        features: flags(broker).chain(features::told(&broker.supported)).collect(),
         ..Default::default()
     }
 }
 
-fn relaxed() -> broker_registration::Feature {
-    broker_registration::Feature {
-        name: RELAXED.to_owned(),
+fn flags(broker: &RegisterBroker) -> impl Iterator<Item = broker_registration::Feature> {
+    let flags = [(RELAXED, broker.is_relaxed), (BROKER_ONLY, !broker.may_vote)];
+    let flag = |(name, _): (&str, bool)| broker_registration::Feature {
+        name: name.to_owned(),
         min_supported_version: 1,
         max_supported_version: 1,
-    }
+    };
+    flags.into_iter().filter(|it| it.1).map(flag)
 }
 
 fn alter_request(command: &AlterPartitions) -> AlterPartitionRequest {

@@ -26,6 +26,20 @@ pub struct Endpoint {
     pub port: u16,
 }
 
+/// What a node is to its cluster: `process.roles`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Roles {
+    /// It has partitions, and clients.
+    pub broker: bool,
+    /// It keeps the metadata, and may have a vote on them.
+    pub controller: bool,
+}
+
+impl Roles {
+    /// What every node is where nothing is said.
+    pub const BOTH: Self = Self { broker: true, controller: true };
+}
+
 /// The name of the listener that brokers use among themselves.
 pub const BROKER_LISTENER: &str = "BROKER";
 
@@ -34,6 +48,8 @@ pub const BROKER_LISTENER: &str = "BROKER";
 pub struct NodeConfig {
     /// `node.id`.
     pub broker_id: BrokerId,
+    /// `process.roles`.
+    pub roles: Roles,
     /// Identity of the data directory, made when it was first used. A broker that lost its disk comes with another.
     pub directory: Uuid,
     /// The same of the data directories besides the first.
@@ -183,6 +199,7 @@ impl NodeConfig {
     pub fn new(broker_id: BrokerId, directory: Uuid, incarnation: Uuid) -> Self {
         Self {
             broker_id,
+            roles: Roles::BOTH,
             directory,
             other_directories: Vec::new(),
             log_dirs: vec!["data".to_owned()],
@@ -336,6 +353,12 @@ const SETTERS: &[(&str, Setter)] = &[
         it.offsets_topic.replication_factor = Some(number(value));
     }),
     ("offsets.topic.segment.bytes", |it, value| it.offsets_topic.segment_bytes = number(value)),
+    ("process.roles", |it, value| {
+        let has = |role| config::items(value).any(|it| it == role);
+        let roles = Roles { broker: has("broker"), controller: has("controller") };
+        // Nothing said is both.
+        it.roles = if roles.broker || roles.controller { roles } else { Roles::BOTH };
+    }),
     ("producer.id.expiration.ms", |it, value| it.producer_id_expiration_ms = number(value)),
     ("replica.fetch.max.bytes", |it, value| it.replica_fetch_bytes_max = number(value)),
     ("replica.fetch.wait.max.ms", |it, value| it.replica_fetch_wait_ms = number(value)),

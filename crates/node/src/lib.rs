@@ -41,7 +41,7 @@ mod waiters;
 mod walk;
 
 pub use config::{
-    BROKER_LISTENER, CleanerConfig, Endpoint, Given, InternalTopic, NodeConfig, ScrubberConfig,
+    BROKER_LISTENER, CleanerConfig, Endpoint, Given, InternalTopic, NodeConfig, Roles, ScrubberConfig,
 };
 pub use coordinators::{
     Load, Loaded,

@@ -105,6 +105,11 @@ impl Node {
             && self.image.broker(self.config.broker_id).is_some_and(|broker| broker.is_active())
     }
 
+    /// Whether it does what it is there for: a broker serves, a controller knows of one that decides.
+    pub(crate) fn is_ready(&self) -> bool {
+        if self.config.roles.broker { self.is_active() } else { self.metadata.knows_controller() }
+    }
+
     /// For how long a broker that is cut off may still speak for groups of which others have the coordinator by now: see [`Self::may_speak_for_groups`].
     pub(crate) fn doubt_ms(&self) -> u64 {
         if self.image.brokers().len() == 1 { 0 } else { self.config.session_timeout_ms }
@@ -152,7 +157,8 @@ impl Node {
 
     /// Registers, or shows a sign of life, when it is time.
     pub(crate) fn membership_time(&mut self, now: Now, out: &mut Vec<Effect>) {
-        if self.membership.next_wake().is_none_or(|at| now.tick < at)
+        if !self.config.roles.broker
+            || self.membership.next_wake().is_none_or(|at| now.tick < at)
             || self.metadata.controller_id().is_none()
         {
             return;

@@ -89,6 +89,11 @@ impl Metadata {
         self.leader.filter(|_| self.live)
     }
 
+    /// Whether somebody decides, this node or another.
+    pub(crate) fn knows_controller(&self) -> bool {
+        self.controller_id().is_some() && !self.leads_without_controller()
+    }
+
     /// Whether this node decides.
     pub(crate) fn is_controller(&self) -> bool {
         self.leading.as_ref().is_some_and(|leading| leading.controller.is_some())
@@ -427,6 +432,7 @@ impl Node {
             balance_interval_ms: self.config.balance_leaders.then_some(self.config.balance_interval_ms),
             internal_topics: self.internal_topics(),
             supported: Supported::clone(&self.config.supported),
+            is_broker: self.config.roles.broker,
             given: self.config.given.set.clone(),
             ..ControllerConfig::default()
         }

@@ -311,7 +311,9 @@ impl Node {
             self.scrubber.next_wake(&self.config.scrubber).filter(|_| self.stopping.is_none()),
             self.removals.first().map(|(at, _)| *at),
             // Without a controller there is nobody to show a sign of life to; a new one is told of by an event.
-            self.membership.next_wake().filter(|_| self.metadata.controller_id().is_some()),
+            self.membership
+                .next_wake()
+                .filter(|_| self.config.roles.broker && self.metadata.controller_id().is_some()),
             self.offline_replicas.next_wake().filter(|_| self.metadata.controller_id().is_some()),
             self.metadata.next_wake(),
             self.followers.next_wake(self.my_epoch().is_some()),
@@ -338,7 +340,7 @@ impl Node {
         View {
             image: self.image.clone(),
             me: self.config.broker_id,
-            ready: self.is_active(),
+            ready: self.is_ready(),
             controller: self.metadata.controller_id(),
             auto_create_topics: self.config.auto_create_topics,
             rules: self.rules.clone(),

@@ -142,10 +142,12 @@ fn live_brokers(image: &Image) -> impl Iterator<Item = &Broker> {
     image.brokers().map(|broker| &**broker).filter(|broker| broker.state != BrokerState::Fenced)
 }
 
-/// The controller as clients see it: some live broker that passes on what is for the controller; -1 if there is none.
+/// The controller as clients see it: some live broker that passes on what is for the controller; -1 if there is none. Where the controller is no broker, clients cannot
+/// reach it, and this broker is as good as any.
 fn shown_controller(view: &View) -> i32 {
     let live = |id: &BrokerId| live_brokers(&view.image).any(|broker| broker.id == *id);
-    view.controller.filter(live).map_or(-1, |id| id.0)
+    let shown = view.controller.map(|id| if live(&id) { id } else { view.me });
+    shown.filter(live).map_or(-1, |id| id.0)
 }
 
 /// `None` if a topic must be created first, or somebody may lead no more: neither costs as much as an answer.

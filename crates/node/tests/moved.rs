@@ -86,6 +86,7 @@ fn deleted_after(steps: &[Step]) -> Option<usize> {
                 is_relaxed: false,
                 supported: Supported::default(),
                 other_directories: Vec::new(),
+                may_vote: true,
             })],
         };
         if !records.is_empty() {

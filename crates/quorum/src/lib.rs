@@ -193,7 +193,7 @@ pub struct Description {
 }
 
 /// One of those who keep the engine's log.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ReplicaDescription {
     /// Whose.
     pub id: BrokerId,
@@ -207,6 +207,8 @@ pub struct ReplicaDescription {
     pub heard_ms: Option<u64>,
     /// How long ago it had all that the leader had.
     pub caught_up_ms: Option<u64>,
+    /// Where other nodes call it, as far as the engine knows.
+    pub address: Option<(String, u16)>,
 }
 
 /// A node's whole metadata state after a prefix of the entries.

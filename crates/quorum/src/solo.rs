@@ -130,6 +130,7 @@ impl Solo {
             end: Some(committed),
             heard_ms: Some(0),
             caught_up_ms: Some(0),
+            address: None,
         };
         Description { committed, replicas: vec![own] }
     }

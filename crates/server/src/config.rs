@@ -180,7 +180,6 @@ const SETTERS: &[(&str, Setter)] = &[
     ("node.id", |it, value| same_number(it, value, "broker.id")),
     ("num.network.threads", |it, value| put(&mut it.network_threads, number(value))),
     ("num.recovery.threads.per.data.dir", |it, value| put(&mut it.recovery_threads, number(value))),
-    ("process.roles", |_, value| is_broker(value)),
     ("queued.max.request.bytes", |it, value| {
         let is_limit = !value.starts_with('-') && value != "0";
         let bytes = if is_limit { number(value) } else { Ok(RECEIVED_BYTES_MAX) };
@@ -238,11 +237,6 @@ fn same_number(config: &Config, value: &str, other: &str) -> Result<(), String> 
         }
         _ => Ok(()),
     }
-}
-
-fn is_broker(roles: &str) -> Result<(), String> {
-    let has_broker = klamm_cluster::config::items(roles).any(|it| it == "broker");
-    if has_broker { Ok(()) } else { Err("every node is a broker".to_owned()) }
 }
 
 #[cfg(test)]

@@ -29,7 +29,8 @@ impl Doors {
     /// Takes the addresses for clients. Nobody is listened to yet.
     pub(crate) fn take(config: &Config) -> Result<Self, StartError> {
         let mut doors = Self::default();
-        for address in &config.listeners {
+        // A controller that is no broker has nothing for clients.
+        for address in config.listeners.iter().filter(|_| config.node.roles.broker) {
             let address = doors.add(*address, Listener::Client)?;
             doors.addresses.push(address);
         }
@@ -39,7 +40,7 @@ impl Doors {
     /// Takes the address for other nodes.
     pub(crate) fn take_for_nodes(&mut self, config: &Config) -> Result<(), StartError> {
         let beside = || {
-            let mut address = *self.addresses.first()?;
+            let mut address = *self.addresses.first().or(config.listeners.first())?;
             let is_any = config.listeners.first().is_some_and(|it| it.port() == 0);
             address.set_port(if is_any { 0 } else { address.port().checked_add(1)? });
             Some(address)

@@ -23,6 +23,8 @@ pub(crate) struct Me {
     /// The disk that has its metadata.
     pub(crate) directory: Uuid,
     pub(crate) incarnation: Uuid,
+    /// By its roles.
+    pub(crate) may_vote: bool,
 }
 
 /// What this node knows of itself and of others, where greetings are about it.
@@ -56,7 +58,7 @@ pub(crate) enum Verdict {
 impl Known {
     /// What the node says of itself.
     pub(crate) fn greeting(&self, me: &Me, purpose: GreetingPurpose) -> Greeting {
-        let Me { node, directory, incarnation } = *me;
+        let Me { node, directory, incarnation, may_vote } = *me;
         let cluster_id = self.cluster_id.clone();
         let founder = self.founder.filter(|_| cluster_id.is_none());
         let address = self.address.clone().filter(|_| purpose == GreetingPurpose::Question);
@@ -68,6 +70,7 @@ impl Known {
             cluster_id,
             founder,
             level: LEVEL,
+            may_vote,
             address,
             refused: None,
         }
@@ -234,8 +237,12 @@ impl Greeter {
 pub(crate) mod tests {
     use super::*;
 
-    const ME: Me =
-        Me { node: BrokerId(1), directory: Uuid::from_u128(10), incarnation: Uuid::from_u128(100) };
+    const ME: Me = Me {
+        node: BrokerId(1),
+        directory: Uuid::from_u128(10),
+        incarnation: Uuid::from_u128(100),
+        may_vote: true,
+    };
 
     /// A greeter of a node whose disks do not matter.
     pub(crate) fn greeter(cluster_id: Option<&str>) -> Arc<Greeter> {
@@ -252,6 +259,7 @@ pub(crate) mod tests {
             cluster_id: cluster_id.map(str::to_owned),
             founder: None,
             level: LEVEL,
+            may_vote: true,
             address: None,
             refused: None,
         }

@@ -516,7 +516,8 @@ impl IoThread {
             },
             Mail::Send { to, token, request, version } => {
                 let view = self.shared.monitor.view().load();
-                let address = view.as_ref().and_then(|view| peers::address(view, to));
+                let registered = view.as_ref().and_then(|view| peers::address(view, to));
+                let address = registered.or_else(|| self.shared.engine.address_of(to));
                 self.peers.send(
                     Send { to, token, request, version },
                     address,

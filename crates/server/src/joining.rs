@@ -61,11 +61,24 @@ impl Joining {
                 return Next::Refused(why.clone());
             }
         }
+        if let Some(why) = self.is_misled() {
+            return Next::Refused(why);
+        }
         match self.members() {
             Some(members) => Next::Found(members),
             None if self.cluster_id.is_some() && self.is_not_first() => Next::Belong,
             None => Next::Wait,
         }
+    }
+
+    /// The first of the list cannot found a cluster: it would have no vote in it.
+    fn is_misled(&self) -> Option<String> {
+        let first = self.listed.first()?;
+        let node = first.node().filter(|it| !it.may_vote && it.cluster_id.is_none())?;
+        Some(format!(
+            "node {} at {first} is the first of --join, which founds the cluster, and is a broker only: a controller has to be the first",
+            node.node
+        ))
     }
 
     fn is_not_first(&self) -> bool {
@@ -115,7 +128,8 @@ impl Joining {
                 host: listed.host.clone(),
                 port: listed.port,
             };
-            self.nodes().map(member).collect()
+            // The others are let in once there is a cluster, as those are who come later.
+            self.nodes().filter(|(_, node)| node.may_vote).map(member).collect()
         })
     }
 

@@ -115,6 +115,9 @@ pub enum StartError {
         "this node was to join a cluster (--join) and has not; --join tells where that is, another --data-dir makes it a cluster of its own"
     )]
     NotJoined,
+    /// It cannot be what `process.roles` makes of it.
+    #[error("process.roles: {0}")]
+    Roles(String),
     /// The node did not come to serve.
     #[error("the node was not ready after {} s", READY_PATIENCE.as_secs())]
     NotReady,
@@ -147,6 +150,7 @@ impl Server {
         let found = files.partitions()?;
         refuse_unclaimed(&files, &found)?;
         let kind = Kind::of(&config, &files, &found)?;
+        refuse_partitions(&config, &files, &found)?;
         if kind != Kind::Alone {
             doors.take_for_nodes(&config)?;
         }
@@ -184,6 +188,7 @@ impl Server {
             node: config.node.broker_id,
             directory: config.node.directory,
             incarnation: config.node.incarnation,
+            may_vote: config.node.roles.controller,
         };
         let data_dirs = files.data_dirs().iter().map(|it| it.path().to_owned()).collect();
         let greeter = Greeter::new(me, data_dirs, config.node.cluster_id.clone());
@@ -314,6 +319,9 @@ impl Server {
         self.shared.disk.stop();
         match rest.broker_epoch.filter(|_| metadata_is_whole && rest.is_whole) {
             Some(broker_epoch) => self.leave(broker_epoch),
+            None if metadata_is_whole && rest.is_whole && !self.shared.config.node.roles.broker => {
+                Shutdown::Clean
+            }
             None if has_begun => {
                 tracing::warn!("not everything is known to be on disk");
                 Shutdown::Unclean
@@ -415,7 +423,8 @@ fn prepare_node_config(config: &mut Config, files: &Files, doors: &Doors) -> Res
     config.node.incarnation = identity::random_uuid().map_err(system("draw a random number"))?;
     config.node.log_dirs = paths.iter().map(|path| shown(path)).collect();
     config.node.previous_epoch = previous_epoch(files);
-    let was_left_clean = is_new || config.node.previous_epoch.is_some();
+    // Without a broker there are no logs that a crash could have left anything of.
+    let was_left_clean = is_new || config.node.previous_epoch.is_some() || !config.node.roles.broker;
     if !was_left_clean {
         tracing::warn!("the broker was not stopped cleanly: looking for what the crash left");
     }
@@ -445,6 +454,20 @@ fn refuse_unclaimed(files: &Files, found: &[FoundPartition]) -> Result<(), Ident
         }
     }
     Ok(())
+}
+
+/// Partitions of a node that is no broker any more: nobody would serve what may be there alone.
+fn refuse_partitions(config: &Config, files: &Files, found: &[FoundPartition]) -> Result<(), StartError> {
+    let Some(it) = found.iter().find(|it| it.directory != solo::DIRECTORY) else { return Ok(()) };
+    if config.node.roles.broker {
+        return Ok(());
+    }
+    let path = files.data_dirs()[usize::from(it.log_dir.0)].path().join(&it.directory);
+    Err(StartError::Roles(format!(
+        "a controller has no partitions, and {} is one: give all to other brokers first (klamm cluster drain {})",
+        path.display(),
+        config.node.broker_id
+    )))
 }
 
 /// The same partition in two places: nobody knows which of them has the records. A deleted topic of the same name may be left where its disk failed.

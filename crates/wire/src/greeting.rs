@@ -20,6 +20,8 @@ pub const GREETING_MARK: i16 = -27757;
 
 /// Of the fields below. A node that greets in a version unknown here is told so, by this number.
 const VERSION: i16 = 1;
+/// With what a node says that is a broker only. The others greet as ever, so that nodes of before there were roles understand them.
+const VERSION_OF_ROLES: i16 = 2;
 
 /// What the connection is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,6 +51,8 @@ pub struct Greeting {
     pub founder: Option<Uuid>,
     /// The newest records of metadata that it understands.
     pub level: i16,
+    /// It may have a vote on metadata; else it is a broker and nothing else.
+    pub may_vote: bool,
     /// Of a question of a node that wants to be let in: where the cluster can call it.
     pub address: Option<(String, u16)>,
     /// Of an answer: why nothing more may come by this connection.
@@ -60,7 +64,7 @@ impl Greeting {
     pub fn encode(&self) -> Result<Bytes, EncodeError> {
         let mut writer = Writer::begin_frame();
         writer.i16(GREETING_MARK);
-        writer.i16(VERSION);
+        writer.i16(if self.may_vote { VERSION } else { VERSION_OF_ROLES });
         writer.i8(match self.purpose {
             GreetingPurpose::Question => 0,
             GreetingPurpose::Requests => 1,
@@ -76,6 +80,9 @@ impl Greeting {
         writer.nullable_string(&host)?;
         writer.u16(port.unwrap_or_default());
         writer.nullable_string(&self.refused)?;
+        if !self.may_vote {
+            writer.bool(self.may_vote);
+        }
         Ok(writer.finish_frame()?.to_bytes().expect("no records, so no holes"))
     }
 
@@ -92,7 +99,7 @@ impl Greeting {
         if mark != GREETING_MARK {
             return Err(reader.error(DecodeProblem::UnknownApiKey(mark)));
         }
-        if version != VERSION {
+        if ![VERSION, VERSION_OF_ROLES].contains(&version) {
             return Err(reader.error(DecodeProblem::UnsupportedVersion(version)));
         }
         let purpose = match reader.i8()? {
@@ -101,7 +108,7 @@ impl Greeting {
             2 => GreetingPurpose::Quorum,
             unknown => return Err(reader.error(DecodeProblem::UnsupportedVersion(i16::from(unknown)))),
         };
-        let greeting = Self {
+        let mut greeting = Self {
             purpose,
             node: BrokerId(reader.i32()?),
             directory: reader.uuid()?,
@@ -109,6 +116,7 @@ impl Greeting {
             cluster_id: reader.nullable_string(true)?,
             founder: Some(reader.uuid()?).filter(|it| !it.is_nil()),
             level: reader.i16()?,
+            may_vote: true,
             address: {
                 let host = reader.nullable_string(true)?;
                 let port = reader.u16()?;
@@ -116,6 +124,9 @@ impl Greeting {
             },
             refused: reader.nullable_string(true)?,
         };
+        if version == VERSION_OF_ROLES {
+            greeting.may_vote = reader.bool()?;
+        }
         reader.finish()?;
         Ok(greeting)
     }
@@ -135,9 +146,13 @@ mod tests {
             cluster_id: Some("c".to_owned()),
             founder: Some(Uuid::from_u128(1)),
             level: 1,
+            may_vote: true,
             address: Some(("h".to_owned(), 9)),
             refused: None,
         };
+        let only = Greeting { may_vote: false, ..greeting.clone() };
+        let of_broker = only.encode().expect("short fields").slice(4..);
+        assert_eq!(Greeting::decode(of_broker), Ok(only));
         let frame = greeting.encode().expect("short fields").slice(4..);
         assert!(Greeting::is_one(&frame));
         assert_eq!(crate::ApiKey::from_number(GREETING_MARK), None);

@@ -14,6 +14,7 @@ use super::broker::{Answer, command, run, send_signal};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 mod grown;
+mod roles;
 mod throttled;
 
 struct Cluster {
@@ -31,6 +32,8 @@ struct Cluster {
     log_dirs: Option<(usize, Vec<PathBuf>)>,
     /// How many of the nodes are in it.
     listed: usize,
+    /// What nodes are that are not both.
+    roles: Vec<(usize, &'static str)>,
 }
 
 struct Running {
@@ -54,11 +57,17 @@ impl Cluster {
             settings: &[],
             log_dirs: None,
             listed: count,
+            roles: Vec::new(),
         }
     }
 
     fn data_dir(&self, id: usize) -> PathBuf {
         self.place.path().join(format!("node-{id}"))
+    }
+
+    /// `None`: both.
+    fn role(&self, id: usize) -> Option<&'static str> {
+        self.roles.iter().find(|it| it.0 == id).map(|it| it.1)
     }
 
     fn start(&mut self, id: usize) {
@@ -77,6 +86,9 @@ impl Cluster {
             command.args(["--set", &format!("log.dirs={}", dirs.join(","))]);
         } else {
             command.arg("--data-dir").arg(self.data_dir(id));
+        }
+        if let Some(roles) = self.role(id) {
+            command.args(["--roles", roles]);
         }
         if self.tells_list {
             command.args(["--join", &join.join(",")]);
@@ -110,8 +122,9 @@ impl Cluster {
     /// A tool that may ask any of those that run.
     #[track_caller]
     fn ok_with_input(&self, arguments: &[&str], input: &str) -> Answer {
-        let running = self.ports.iter().zip(&self.running).filter(|(_, it)| it.is_some());
-        let bootstrap: Vec<String> = running.map(|((client, _), _)| format!("127.0.0.1:{client}")).collect();
+        let is_asked = |id: &usize| self.running[id - 1].is_some() && self.role(*id) != Some("controller");
+        let running = (1..=self.ports.len()).filter(is_asked).map(|id| self.ports[id - 1].0);
+        let bootstrap: Vec<String> = running.map(|client| format!("127.0.0.1:{client}")).collect();
         let mut command = command(arguments);
         command.env("KLAMM_BOOTSTRAP", bootstrap.join(","));
         run(command, arguments, input).code(0)

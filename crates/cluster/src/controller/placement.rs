@@ -87,6 +87,7 @@ mod tests {
                 is_relaxed: false,
                 supported: Supported::default(),
                 other_directories: Vec::new(),
+                may_vote: true,
             }));
             records.push(Record::BrokerState { id, epoch: BrokerEpoch(0), state: BrokerState::Active });
         }

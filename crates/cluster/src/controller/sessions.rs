@@ -11,7 +11,8 @@
 //!
 //! What connections show may be late or wrong: that costs a failover, as any fencing of a broker that lives, and never a record.
 //!
-//! The controller's own broker has no session: it lives as long as whoever would miss it.
+//! The controller's own broker has no session: it lives as long as whoever would miss it. A controller that is no broker, and was one, has left a registration that ends as any
+//! other does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,7 +28,8 @@ const HEARTBEAT_TIMEOUTS: u64 = 5;
 #[derive(Debug)]
 pub(super) struct Sessions {
     timeout_ms: u64,
-    me: BrokerId,
+    /// The controller's own broker, if it is one.
+    own: Option<BrokerId>,
     by_broker: BTreeMap<BrokerId, Session>,
     observed: Tick,
 }
@@ -93,8 +95,8 @@ impl Session {
 }
 
 impl Sessions {
-    pub(super) fn new(now: Tick, timeout_ms: u64, me: BrokerId, image: &Image) -> Self {
-        let mut sessions = Self { timeout_ms, me, by_broker: BTreeMap::new(), observed: now };
+    pub(super) fn new(now: Tick, timeout_ms: u64, own: Option<BrokerId>, image: &Image) -> Self {
+        let mut sessions = Self { timeout_ms, own, by_broker: BTreeMap::new(), observed: now };
         for broker in image.brokers() {
             sessions.broker_changed(now, broker.id, image);
         }
@@ -200,7 +202,7 @@ impl Sessions {
         let Some(drained_at) = self.by_broker.get(&id).and_then(lost_all_at) else {
             return false;
         };
-        image.brokers().filter(|it| it.id != id && it.is_active() && it.id != self.me).all(|it| {
+        image.brokers().filter(|it| it.id != id && it.is_active() && Some(it.id) != self.own).all(|it| {
             self.by_broker
                 .get(&it.id)
                 .is_some_and(|it| it.applied.is_some_and(|applied| drained_at <= applied))
@@ -212,6 +214,6 @@ impl Sessions {
         self.by_broker
             .iter()
             .map(|(id, session)| (*id, session))
-            .filter(move |(id, session)| *id != self.me && (session.is_starting || takes_part(*id)))
+            .filter(move |(id, session)| Some(*id) != self.own && (session.is_starting || takes_part(*id)))
     }
 }

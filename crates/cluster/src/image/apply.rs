@@ -176,6 +176,7 @@ impl Image {
             supported: it.supported.clone(),
             other_directories: it.other_directories.clone(),
             has_lost_directory,
+            may_vote: it.may_vote,
             state: BrokerState::Fenced,
         };
         self.brokers.insert(it.id, Arc::new(broker));

@@ -93,7 +93,7 @@ impl Image {
             });
         });
         for broker in brokers.values() {
-            out.record(BROKER, 3, |out| write_broker(out, broker));
+            out.record(BROKER, 4, |out| write_broker(out, broker));
         }
         for topic in topics.values() {
             out.record(TOPIC, 1, |out| write_topic(out, topic));
@@ -208,7 +208,7 @@ fn write_offset(out: &mut Writer, offset: Option<u64>) {
 
 fn write_broker(out: &mut Writer, broker: &Broker) {
     let Broker { id, epoch, incarnation, directory, listeners, rack, state, .. } = broker;
-    let Broker { is_relaxed, supported, other_directories, has_lost_directory, .. } = broker;
+    let Broker { is_relaxed, supported, other_directories, has_lost_directory, may_vote, .. } = broker;
     out.number(id.0);
     out.number(epoch.0);
     out.uuid(*incarnation);
@@ -220,6 +220,7 @@ fn write_broker(out: &mut Writer, broker: &Broker) {
     out.supported(supported);
     out.list(other_directories, |out, id| out.uuid(*id));
     out.byte((*has_lost_directory).into());
+    out.byte((*may_vote).into());
 }
 
 fn read_broker(fields: &mut Reader<'_>) -> Result<Broker, &'static str> {
@@ -238,6 +239,8 @@ fn read_broker(fields: &mut Reader<'_>) -> Result<Broker, &'static str> {
         // Since version 3.
         other_directories: fields.added_list(Reader::uuid)?,
         has_lost_directory: !fields.is_empty() && fields.flag()?,
+        // Since version 4.
+        may_vote: fields.is_empty() || fields.flag()?,
     })
 }
 

@@ -42,6 +42,7 @@ fn register(id: i32) -> Record {
         is_relaxed: false,
         supported: Supported::default(),
         other_directories: Vec::new(),
+        may_vote: true,
     })
 }
 

@@ -40,23 +40,26 @@ fn record() -> impl Strategy<Value = Record> {
         any::<u128>(),
         any::<u128>(),
         prop::collection::vec(listener, 0..3),
-        (prop::option::of(".*"), any::<bool>(), prop::collection::vec(any::<u128>(), 0..3)),
+        (prop::option::of(".*"), any::<bool>(), any::<bool>(), prop::collection::vec(any::<u128>(), 0..3)),
         prop::collection::btree_map(".*", level_range(), 0..3).prop_map(Supported),
     )
-        .prop_map(|(id, incarnation, directory, listeners, (rack, is_relaxed, others), supported)| {
-            let (incarnation, directory) = (Uuid::from_u128(incarnation), Uuid::from_u128(directory));
-            let other_directories = others.into_iter().map(Uuid::from_u128).collect();
-            Record::RegisterBroker(RegisterBroker {
-                id,
-                incarnation,
-                directory,
-                listeners,
-                rack,
-                is_relaxed,
-                supported,
-                other_directories,
-            })
-        });
+        .prop_map(
+            |(id, incarnation, directory, listeners, (rack, is_relaxed, may_vote, others), supported)| {
+                let (incarnation, directory) = (Uuid::from_u128(incarnation), Uuid::from_u128(directory));
+                let other_directories = others.into_iter().map(Uuid::from_u128).collect();
+                Record::RegisterBroker(RegisterBroker {
+                    id,
+                    incarnation,
+                    directory,
+                    listeners,
+                    rack,
+                    is_relaxed,
+                    supported,
+                    other_directories,
+                    may_vote,
+                })
+            },
+        );
     let change = (
         partition(),
         (0..i32::MAX).prop_map(PartitionEpoch),
@@ -203,4 +206,23 @@ fn the_bytes_of_a_record_stay_as_they_are() {
     let of_version_0 =
         [8, 0, 27, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 171, 205, 172, 2, 5, 1, 0, 1, 2, 1, 1, 1, 0];
     assert_eq!(decode(&of_version_0).as_deref(), Ok(&records[..]));
+}
+
+#[test]
+fn a_registration_of_before_there_were_roles_is_that_of_a_node_that_may_vote() {
+    let register = Record::RegisterBroker(RegisterBroker {
+        id: BrokerId(1),
+        incarnation: Uuid::from_u128(2),
+        directory: Uuid::from_u128(3),
+        listeners: Vec::new(),
+        rack: None,
+        is_relaxed: false,
+        supported: Supported::default(),
+        other_directories: Vec::new(),
+        may_vote: true,
+    });
+    let bytes = encode(std::slice::from_ref(&register));
+    let mut of_version_3 = bytes[..bytes.len() - 1].to_vec();
+    (of_version_3[1], of_version_3[2]) = (3, of_version_3[2] - 1);
+    assert_eq!(decode(&of_version_3), Ok(vec![register]));
 }

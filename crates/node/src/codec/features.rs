@@ -73,7 +73,8 @@ pub(super) fn supported_of(request: &BrokerRegistrationRequest) -> Result<Suppor
         return Err(ErrorCode::InvalidRequest);
     }
     let range = |it: &Feature| LevelRange { min: it.min_supported_version, max: it.max_supported_version };
-    let told = request.features.iter().filter(|it| it.name != super::RELAXED);
+    let told =
+        request.features.iter().filter(|it| ![super::RELAXED, super::BROKER_ONLY].contains(&&*it.name));
     Ok(Supported(told.map(|it| (it.name.clone(), range(it))).collect()))
 }
 

@@ -3,7 +3,7 @@
 //! Only the engine knows, so it is asked, and whoever asks meanwhile gets the same answer.
 
 use klamm_cluster::{self as cluster, topic_name};
-use klamm_model::{BrokerId, ErrorCode};
+use klamm_model::ErrorCode;
 use klamm_quorum::{Description, ReplicaDescription};
 use klamm_wire::{
     DescribeQuorumRequest, DescribeQuorumResponse, Request, Response,
@@ -15,7 +15,7 @@ use klamm_wire::{
 use uuid::Uuid;
 
 use super::reply;
-use crate::{Effect, Now, ReplyTo, node::Node};
+use crate::{BROKER_LISTENER, Effect, Now, ReplyTo, node::Node};
 
 /// Answered by the controller, whose engine leads: nobody else knows how far the others are.
 pub(super) fn describe(
@@ -128,12 +128,18 @@ fn directory(node: &Node, replica: &ReplicaDescription) -> Uuid {
 
 /// Where they can be reached.
 fn nodes(node: &Node, quorum: &Description) -> Vec<QuorumNode> {
-    let of_node = |id: BrokerId| {
-        let broker = node.image.broker(id)?;
+    let of_node = |replica: &ReplicaDescription| {
+        let id = replica.id;
+        let Some(broker) = node.image.broker(id) else {
+            // It is a controller only, or has not registered yet.
+            let (host, port) = replica.address.clone()?;
+            let listener = Listener { name: BROKER_LISTENER.to_owned(), host, port };
+            return Some(QuorumNode { node_id: id.0, listeners: vec![listener] });
+        };
         let listener =
             |it: &cluster::Listener| Listener { name: it.name.clone(), host: it.host.clone(), port: it.port };
         let listeners = broker.listeners.iter().map(listener).collect();
         Some(QuorumNode { node_id: id.0, listeners })
     };
-    quorum.replicas.iter().filter_map(|it| of_node(it.id)).collect()
+    quorum.replicas.iter().filter_map(of_node).collect()
 }

@@ -114,6 +114,13 @@ fn check(node: &Node, cluster_id: Option<&str>, change: VoterChange) -> Result<(
         let text = format!("there is no node {id} with the directory {directory}");
         return Err((ErrorCode::InvalidRequest, text));
     }
+    let is_broker_only = node.image.broker(id).is_some_and(|it| !it.may_vote);
+    if matches!(change, VoterChange::Add { .. }) && is_broker_only {
+        let text = format!(
+            "node {id} is registered as a broker only (process.roles), which has no vote; was it made a controller since, unregister the broker first"
+        );
+        return Err((ErrorCode::InvalidRequest, text));
+    }
     if node.metadata.changing.is_some() {
         return Err((ErrorCode::RequestTimedOut, VoterError::Busy.to_string()));
     }

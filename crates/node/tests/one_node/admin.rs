@@ -441,8 +441,10 @@ fn the_quorum_is_told_as_the_engine_has_it() {
         end: Some(3),
         heard_ms: Some(40),
         caught_up_ms: None,
+        address: None,
     };
-    let silent = ReplicaDescription { id: BrokerId(3), is_voter: false, end: None, heard_ms: None, ..other };
+    let silent =
+        ReplicaDescription { id: BrokerId(3), is_voter: false, end: None, heard_ms: None, ..other.clone() };
     quorum.replicas.extend([other, silent]);
     quorum.committed = 7;
     world.step(Event::Quorum(Output::Described(quorum)));

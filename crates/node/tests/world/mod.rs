@@ -41,6 +41,7 @@ pub(crate) fn another() -> RegisterBroker {
         is_relaxed: false,
         supported: Supported::default(),
         other_directories: Vec::new(),
+        may_vote: true,
     }
 }
 
@@ -257,6 +258,7 @@ impl World {
             end: Some(committed),
             heard_ms: Some(0),
             caught_up_ms: Some(0),
+            address: None,
         };
         Description { committed, replicas: vec![own] }
     }

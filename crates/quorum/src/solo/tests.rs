@@ -388,7 +388,7 @@ fn it_is_all_of_the_quorum_and_what_is_synced_is_committed() {
             _ => None,
         });
         let described = described.expect("it was asked");
-        let [own] = described.replicas[..] else { panic!("{described:?}") };
+        let [own] = &described.replicas[..] else { panic!("{described:?}") };
         assert_eq!((own.id, own.is_voter, own.end), (ME, true, Some(described.committed)));
         described.committed
     };

@@ -26,10 +26,12 @@ impl Config {
         let found: Vec<SocketAddr> =
             listeners.iter().map(Address::find).collect::<Result<_, _>>().map_err(unusable)?;
         if self.given("listeners").is_some() {
-            if found.is_empty() {
+            if found.is_empty() && self.node.roles.broker {
                 return Err(self.unusable("listeners", "there is none for clients".to_owned()));
             }
-            self.listeners = found;
+            if !found.is_empty() {
+                self.listeners = found;
+            }
         }
         if let Some(first) = self.addresses("advertised.listeners")?.into_iter().next() {
             self.advertised = Some(self.reachable("advertised.listeners", first)?);

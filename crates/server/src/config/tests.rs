@@ -58,7 +58,6 @@ fn what_does_not_fit_is_refused_and_says_what_would() {
         ),
         ("log.dirs", "/a,/a", r#"log.dirs cannot be "/a,/a": one of them is there twice"#),
         ("log.dirs", "/a,", r#"log.dirs cannot be "/a,": one of them is empty"#),
-        ("process.roles", "controller", r#"process.roles cannot be "controller": every node is a broker"#),
         (
             "queued.max.request.bytes",
             "5000",

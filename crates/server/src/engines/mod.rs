@@ -64,8 +64,8 @@ enum Orders {
     Raft { orders: queue::UnboundedSender<Order>, links: queue::Sender<QuorumLink>, members: Members },
 }
 
-/// The disks of a quorum's members, as far as this node knows.
-pub(crate) type Members = Arc<Mutex<BTreeMap<BrokerId, Uuid>>>;
+/// A quorum's members, as far as this node knows.
+pub(crate) type Members = Arc<Mutex<BTreeMap<BrokerId, Member>>>;
 
 /// The end that an engine of several nodes holds.
 pub(crate) struct RaftEnds {
@@ -94,7 +94,15 @@ impl Engine {
     pub(crate) fn disk_of(&self, node: BrokerId) -> Option<Uuid> {
         match &self.orders {
             Orders::Solo(_) => None,
-            Orders::Raft { members, .. } => members.lock().get(&node).copied(),
+            Orders::Raft { members, .. } => members.lock().get(&node).map(|it| it.directory),
+        }
+    }
+
+    /// Where a member is called by other nodes, as far as this node knows. Those that are no brokers are in no metadata.
+    pub(crate) fn address_of(&self, node: BrokerId) -> Option<(String, u16)> {
+        match &self.orders {
+            Orders::Solo(_) => None,
+            Orders::Raft { members, .. } => members.lock().get(&node).map(|it| (it.host.clone(), it.port)),
         }
     }
 
@@ -106,8 +114,8 @@ impl Engine {
         };
         let members = members.lock();
         match members.get(&node) {
-            Some(known) if *known == directory => None,
-            Some(known) => Some(format!(
+            Some(Member { directory: known, .. }) if *known == directory => None,
+            Some(Member { directory: known, .. }) => Some(format!(
                 "node {node} is a member with the disk {known}, and this one is {directory}: it may have forgotten what it promised"
             )),
             None if members.is_empty() => None,
@@ -197,7 +205,9 @@ mod tests {
         let (engine, ends) = Engine::raft();
         let (node, disk) = (BrokerId(1), Uuid::from_u128(7));
         assert_eq!(engine.refuses(node, disk), None, "nobody is known yet");
-        ends.members.lock().insert(node, disk);
+        let member = Member { id: node, directory: disk, host: "h".to_owned(), port: 7 };
+        ends.members.lock().insert(node, member);
+        assert_eq!(engine.address_of(node), Some(("h".to_owned(), 7)));
         assert_eq!(engine.refuses(node, disk), None);
         for (node, disk) in [(node, Uuid::from_u128(8)), (BrokerId(2), disk)] {
             engine.refuses(node, disk).expect("it is another");

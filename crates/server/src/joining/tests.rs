@@ -41,9 +41,9 @@ impl World {
     }
 
     /// A node with an empty disk.
-    fn start(&mut self, at: &str, id: i32, list: &str) {
+    fn start(&mut self, at: &str, id: i32, list: &str, may_vote: bool) {
         let list: Vec<_> = list.split(',').map(|host| (host.to_owned(), 1)).collect();
-        let me = Me { node: BrokerId(id), directory: self.number(), incarnation: self.number() };
+        let me = Me { node: BrokerId(id), directory: self.number(), incarnation: self.number(), may_vote };
         let joining = Joining::new(me, None, &list);
         let node = Node { me, list, known: Known::default(), joining, is_up: true };
         self.nodes.insert(at.to_owned(), node);
@@ -139,7 +139,8 @@ impl World {
 
     fn run(&mut self, line: &str) {
         match line.split_whitespace().collect::<Vec<_>>()[..] {
-            ["start", at, id, list] => self.start(at, id.parse().expect("a number"), list),
+            ["start", at, id, list] => self.start(at, id.parse().expect("a number"), list, true),
+            ["start-broker", at, id, list] => self.start(at, id.parse().expect("a number"), list, false),
             ["restart", at] => self.restart(at),
             ["stop", at] => self.node(at).is_up = false,
             // The process before has told nobody what is on its disk.
@@ -184,6 +185,37 @@ fn the_first_of_the_list_founds_once_all_have_answered() {
             a founds C1 with 1@a 2@b 3@c
             b joins C1
             c joins C1
+        "#]],
+    );
+}
+
+/// It is let in by the engine later, as those are who are not listed.
+#[test]
+fn a_broker_that_is_no_controller_is_waited_for_and_has_no_vote() {
+    check(
+        "start a 1 a,b,c
+         start-broker b 2 a,b,c
+         ask-all
+         why a
+         start c 3 a,b,c
+         ask-all",
+        &expect![[r#"
+            a waits: c:1: connection refused
+            a founds C1 with 1@a 3@c
+        "#]],
+    );
+}
+
+#[test]
+fn a_list_whose_first_is_no_controller_founds_nothing_and_says_so() {
+    check(
+        "start-broker a 1 a,b
+         start b 2 a,b
+         ask b 0
+         ask a 0",
+        &expect![[r#"
+            b is refused: node 1 at a:1 is the first of --join, which founds the cluster, and is a broker only: a controller has to be the first
+            a is refused: node 1 at a:1 is the first of --join, which founds the cluster, and is a broker only: a controller has to be the first
         "#]],
     );
 }
@@ -352,7 +384,7 @@ fn whatever_happens_on_the_way_it_is_one_cluster_of_all() {
             match (world.nodes.contains_key(name), chance.below(20)) {
                 (false, 0..5) => {
                     let number = NAMES.iter().position(|it| *it == name).expect("one of them");
-                    world.start(name, number as i32 + 1, "a,b,c");
+                    world.start(name, number as i32 + 1, "a,b,c", true);
                 }
                 (true, 0) => world.node(name).is_up = false,
                 (true, 1) => world.restart(name),
@@ -373,7 +405,7 @@ fn whatever_happens_on_the_way_it_is_one_cluster_of_all() {
             if world.nodes.contains_key(*name) {
                 world.restart(name);
             } else {
-                world.start(name, number as i32 + 1, "a,b,c");
+                world.start(name, number as i32 + 1, "a,b,c", true);
             }
         }
         for _ in 0..3 {

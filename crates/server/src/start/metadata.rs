@@ -8,6 +8,7 @@ use std::{
 
 use klamm_cluster::Image;
 use klamm_log::{Files, FoundPartition, Log, LogDir};
+use klamm_node::Roles;
 use klamm_quorum::{snapshot, solo};
 
 use crate::{
@@ -57,7 +58,7 @@ impl Kind {
             return Ok(Self::OneOfSeveral);
         }
         let is_alone = found.iter().any(|it| it.directory == solo::DIRECTORY);
-        Ok(match (is_alone, config.join.is_empty(), config.node_listener) {
+        let kind = match (is_alone, config.join.is_empty(), config.node_listener) {
             (false, false, _) => Self::OneOfSeveral,
             (true, false, _) => {
                 tracing::warn!(
@@ -67,7 +68,18 @@ impl Kind {
             }
             (_, true, Some(_)) => Self::Opening,
             (_, true, None) => Self::Alone,
-        })
+        };
+        kind.refuse_roles(config.node.roles)?;
+        Ok(kind)
+    }
+
+    /// A cluster of one node needs that for everything. Who is only a controller founds one by a list that has nobody else.
+    fn refuse_roles(self, roles: Roles) -> Result<(), StartError> {
+        if self == Self::OneOfSeveral || roles == Roles::BOTH {
+            return Ok(());
+        }
+        let why = "a node that is a cluster of its own is both broker and controller; --join names the cluster that it is to be a part of";
+        Err(StartError::Roles(why.to_owned()))
     }
 }
 
@@ -107,6 +119,7 @@ fn open_one_of_several(config: &Config, files: &Arc<Files>) -> Result<OpenedRaft
     let opened = raft::open(RaftConfig { me: config.node.broker_id, files: Arc::clone(files) })
         .map_err(|error| StartError::Metadata(error.to_string()))?;
     check_state(opened.state())?;
+    refuse_voter(config, &opened)?;
     let has_begun = !opened.is_pristine() || config.node.cluster_id.is_some();
     if !has_begun && config.join.is_empty() {
         return Err(StartError::NotJoined);
@@ -115,6 +128,17 @@ fn open_one_of_several(config: &Config, files: &Arc<Files>) -> Result<OpenedRaft
         tracing::debug!("--join is not looked at: this node belongs to a cluster");
     }
     Ok(opened)
+}
+
+/// A broker that is no controller would go on voting: by its own log it has to, and the others count on it.
+fn refuse_voter(config: &Config, opened: &OpenedRaft) -> Result<(), StartError> {
+    if config.node.roles.controller || !opened.is_voter() {
+        return Ok(());
+    }
+    let me = config.node.broker_id;
+    Err(StartError::Roles(format!(
+        "node {me} has a vote on the cluster's metadata, and cannot be a broker only before that is taken from it while it runs (klamm cluster quorum remove {me})"
+    )))
 }
 
 /// A directory that belongs to a cluster has its metadata: begun anew, they would be another history under the same name, and votes would be given twice.

@@ -34,6 +34,7 @@ fn greeting(purpose: GreetingPurpose, node: i32, cluster_id: Option<&str>) -> Gr
         cluster_id: cluster_id.map(str::to_owned),
         founder: None,
         level: klamm_cluster::features::METADATA_FORM_MAX,
+        may_vote: true,
         address: None,
         refused: None,
     }

@@ -424,7 +424,7 @@ pub(super) const KEYS: &[BrokerKey] = &[
         SomeOf(&["broker", "controller"]),
         Some("broker,controller"),
         ReadOnly,
-        "Every node is both, and is accepted as either list that has `broker` in it.",
+        "A broker has partitions and clients, a controller keeps the metadata and may have a vote on them.",
     ),
     key(
         "producer.id.expiration.ms",
@@ -564,7 +564,7 @@ pub const BROKER_DEFAULTS_OF_OUR_OWN: &[(&str, &str, &str)] = &[
     ("node.id", "none", "One node needs no number."),
     ("num.network.threads", "3", "As many as can run at once."),
     ("num.recovery.threads.per.data.dir", "2", "As many as can run at once."),
-    ("process.roles", "none", "Every node is both."),
+    ("process.roles", "none", "A node is both where nothing is said."),
     ("queued.max.request.bytes", "-1", "Memory is bounded."),
     ("replica.lag.time.max.ms", "30000", "A slow follower holds up acknowledgements for a shorter time."),
     ("socket.listen.backlog.size", "50", "A storm of connections is taken."),

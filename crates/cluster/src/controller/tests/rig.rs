@@ -159,6 +159,7 @@ impl Rig {
                 .filter_map(|it| it.strip_prefix("dir="))
                 .map(|it| Uuid::from_u128(number(it)))
                 .collect(),
+            may_vote: true,
         };
         let previous_epoch = self.controller.image().broker(id).map(|it| it.epoch).filter(|_| has("stopped"));
         let cluster_id = Some(if has("other-cluster") { "elsewhere".to_owned() } else { "here".to_owned() });

@@ -34,6 +34,7 @@ fn record(image: &Image, [kind, a, b, c]: [u8; 4]) -> Record {
             is_relaxed: c % 3 == 1,
             supported: if b % 2 == 0 { Supported::ours() } else { Supported::default() },
             other_directories: (0..b % 3).map(|it| Uuid::from_u128((it + c % 2).into())).collect(),
+            may_vote: c % 5 != 1,
         }),
         2 => {
             let states = [BrokerState::Fenced, BrokerState::Active, BrokerState::Draining];
@@ -144,8 +145,8 @@ fn the_bytes_are_what_they_are() {
         lines.map(|line: String| line.trim_end().to_owned() + "\n").collect::<String>()
     };
     expect![[r#"
-        01 fd 84 da 20 00 01 10 01 0c 01 01 01 01 06 74
-        65 78 74 2d 33 64 00 00 01 03 e3 01 01 01 00 00
+        01 1c fa 16 41 00 01 10 01 0c 01 01 01 01 06 74
+        65 78 74 2d 33 64 00 00 01 04 e4 01 01 01 00 00
         00 00 00 00 00 00 00 00 00 00 00 00 00 02 00 00
         00 00 00 00 00 00 00 00 00 00 00 00 00 04 02 06
         74 65 78 74 2d 30 06 74 65 78 74 2d 32 04 06 74
@@ -159,17 +160,17 @@ fn the_bytes_are_what_they_are() {
         72 73 69 6f 6e 21 21 13 74 72 61 6e 73 61 63 74
         69 6f 6e 2e 76 65 72 73 69 6f 6e 00 02 02 00 00
         00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
-        00 00 00 00 00 00 00 00 00 00 00 00 00 01 00 02
-        01 48 00 00 00 00 00 00 00 00 00 00 00 00 00 00
-        00 01 03 74 2e 30 01 15 6c 6f 67 2e 66 6c 75 73
-        68 2e 69 6e 74 65 72 76 61 6c 2e 6d 73 06 74 65
-        78 74 2d 31 01 03 02 11 02 01 02 02 01 02 01 01
-        00 00 00 00 00 00 00 00 00 00 04 00 11 01 01 01
-        06 74 65 78 74 2d 32 06 74 65 78 74 2d 32 05 00
-        1a 01 00 01 06 74 65 78 74 2d 32 01 06 74 65 78
-        74 2d 31 3f f0 00 00 00 00 00 00 06 00 14 00 00
-        00 00 00 00 00 00 00 00 00 00 00 00 00 05 03 74
-        2e 34 07 00 08 06 74 65 78 74 2d 31 02
+        00 00 00 00 00 00 00 00 00 00 00 00 00 01 00 01
+        02 01 48 00 00 00 00 00 00 00 00 00 00 00 00 00
+        00 00 01 03 74 2e 30 01 15 6c 6f 67 2e 66 6c 75
+        73 68 2e 69 6e 74 65 72 76 61 6c 2e 6d 73 06 74
+        65 78 74 2d 31 01 03 02 11 02 01 02 02 01 02 01
+        01 00 00 00 00 00 00 00 00 00 00 04 00 11 01 01
+        01 06 74 65 78 74 2d 32 06 74 65 78 74 2d 32 05
+        00 1a 01 00 01 06 74 65 78 74 2d 32 01 06 74 65
+        78 74 2d 31 3f f0 00 00 00 00 00 00 06 00 14 00
+        00 00 00 00 00 00 00 00 00 00 00 00 00 00 05 03
+        74 2e 34 07 00 08 06 74 65 78 74 2d 31 02
     "#]]
     .assert_eq(&hex(&image.to_bytes()));
     let everything = [
@@ -238,6 +239,23 @@ fn what_a_newer_node_adds_at_the_end_of_a_part_is_passed_over() {
         });
     }
     assert_eq!(Image::from_bytes(&sealed(&longer.finish())), Ok(image));
+}
+
+#[test]
+fn a_broker_of_before_there_were_roles_may_have_a_vote() {
+    let image = full();
+    let bytes = image.to_bytes();
+    let mut parts = Reader::new(&bytes[5..]);
+    let mut older = Writer::default();
+    while !parts.is_empty() {
+        let (kind, mut fields) = parts.record().expect("a part");
+        let added = usize::from(kind == BROKER);
+        let fields = fields.take(fields.remaining() - added).expect("it is there");
+        older.record(kind, 3, |out| fields.iter().for_each(|it| out.byte(*it)));
+    }
+    let read = Image::from_bytes(&sealed(&older.finish()));
+    assert!(image.brokers().next().is_some_and(|it| it.may_vote));
+    assert_eq!(read, Ok(image));
 }
 
 fn steps() -> impl Strategy<Value = Vec<[u8; 4]>> {

@@ -82,7 +82,7 @@ impl Hub {
     pub(super) fn know<'a>(&self, nodes: impl Iterator<Item = (&'a u64, &'a Address)>) {
         let nodes: BTreeMap<BrokerId, Address> =
             nodes.map(|(id, address)| (broker(*id), address.clone())).collect();
-        *self.members.lock() = nodes.iter().map(|(id, address)| (*id, address.directory)).collect();
+        *self.members.lock() = nodes.iter().map(|(id, address)| (*id, Member::at(*id, address))).collect();
         self.detector.borrow_mut().sightings.keep(|id| nodes.contains_key(&id));
         self.links.set(nodes.into_iter().filter(|(id, _)| *id != self.me));
     }

@@ -45,7 +45,7 @@ use klamm_quorum::{
     stored::SnapshotEnd,
 };
 use klamm_wire::{Ballot, Greeting, GreetingPurpose};
-use openraft::entry::RaftPayload;
+use openraft::{Membership, entry::RaftPayload};
 use uuid::Uuid;
 
 use self::{
@@ -234,10 +234,18 @@ impl OpenedRaft {
 
     /// The members as its log has them, committed or not.
     pub(crate) fn members(&self) -> Vec<Member> {
-        let mut in_log = self.entries.iter().rev().filter_map(RaftPayload::get_membership);
-        let in_snapshot = self.snapshot.as_ref().map(|it| it.membership.membership());
-        let nodes = in_log.next().or(in_snapshot).into_iter().flat_map(|it| it.nodes());
+        let nodes = self.membership().into_iter().flat_map(Membership::nodes);
         nodes.map(|(id, address)| Member::at(broker(*id), address)).collect()
+    }
+
+    /// Whether by that this node has a vote.
+    pub(crate) fn is_voter(&self) -> bool {
+        self.membership().is_some_and(|it| it.voter_ids().any(|id| broker(id) == self.me))
+    }
+
+    fn membership(&self) -> Option<&Membership<u64, Address>> {
+        let mut in_log = self.entries.iter().rev().filter_map(RaftPayload::get_membership);
+        in_log.next().or(self.snapshot.as_ref().map(|it| it.membership.membership()))
     }
 }
 
@@ -280,7 +288,7 @@ pub(crate) fn start_raft(
 ) -> io::Result<thread::JoinHandle<bool>> {
     let seed = identity::random_uuid()?.as_u64_pair().0;
     // Whoever greets before the engine has begun is answered right.
-    ends.members.lock().extend(opened.members().into_iter().map(|it| (it.id, it.directory)));
+    ends.members.lock().extend(opened.members().into_iter().map(|it| (it.id, it)));
     let (tell, told) = mpsc::channel();
     let teller = Arc::clone(&shared);
     let teller =

@@ -83,6 +83,7 @@ impl Progress {
                 end: if id == me { Some(end_of(seen)) } else { matched(seen, id) },
                 heard_ms: own.or_else(|| self.heard_ago(now, id)).map(ms),
                 caught_up_ms: own.or_else(|| self.caught_up_ago(now, id)).map(ms),
+                address: Some((address.host.clone(), address.port)),
             }
         };
         let committed = seen.last_applied.map_or(0, |it| it.index + 1);

@@ -31,6 +31,7 @@ impl Topics {
                 is_relaxed: false,
                 supported: Supported::default(),
                 other_directories: Vec::new(),
+                may_vote: true,
             })
         };
         let begin = Record::Begin { epoch: ControllerEpoch(1), controller: BrokerId(0) };

@@ -235,6 +235,7 @@ impl Cluster {
             cluster_id: Some("c".to_owned()),
             founder: None,
             level: 0,
+            may_vote: true,
             address: None,
             refused: None,
         });

@@ -324,7 +324,7 @@ fn the_leader_tells_how_far_each_voter_is_and_who_is_cut_off_falls_behind() {
     let all = cluster.ids();
     cluster.work(leader, &all, 5);
     let of = |quorum: &Description, id| -> ReplicaDescription {
-        *quorum.replicas.iter().find(|it| it.id == id).expect("a member")
+        quorum.replicas.iter().find(|it| it.id == id).expect("a member").clone()
     };
     let all_are_there = |it: &Description| {
         let is_there = |replica: &ReplicaDescription| {

@@ -17,7 +17,7 @@ fn remove(id: BrokerId) -> VoterChange {
 }
 
 fn of(quorum: &Description, id: BrokerId) -> Option<ReplicaDescription> {
-    quorum.replicas.iter().find(|it| it.id == id).copied()
+    quorum.replicas.iter().find(|it| it.id == id).cloned()
 }
 
 fn voters(quorum: &Description) -> Vec<BrokerId> {
