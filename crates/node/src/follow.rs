@@ -31,6 +31,9 @@ const PARTITIONS_MAX: usize = 2_000;
 const BACK_OFF_MS: u64 = 50;
 /// Before records are asked for again that could not be written. A full disk stays full for a while, and the leader would read and send the same records some thousand times a second.
 const DISK_BACK_OFF_MS: u64 = 500;
+/// A fetch that would name nothing waits so long for records that have just come to be written, and synced where that counts: mostly they are, and it names where they end.
+/// What the leader has for other partitions waits as well, and comes in one answer.
+const WRITE_PATIENCE_MS: u64 = 1;
 /// The version of Fetch that brokers speak among themselves.
 const VERSION: i16 = 17;
 
@@ -57,6 +60,8 @@ struct Line {
     asked: BTreeSet<TopicPartition>,
     under_way: usize,
     not_before: Option<Tick>,
+    /// Records that came last may be on disk by then.
+    writes_until: Option<Tick>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -73,9 +78,10 @@ enum Session {
 
 impl Followers {
     pub(crate) fn next_wake(&self, is_registered: bool) -> Option<Tick> {
-        let lines = self.lines.values().filter(|line| is_registered && line.wants_to_send());
+        let lines = self.lines.values().filter(|_| is_registered);
         let refused = self.backing_off.keys().next().map(|(at, _)| *at);
-        lines.filter_map(|line| line.not_before).chain(refused).min()
+        // What may be sent at once has been sent.
+        lines.filter_map(Line::sends_at).filter(|at| *at != Tick(0)).chain(refused).min()
     }
 
     /// Queues the partition if it is free to take more, and takes back a question that does not hold any more.
@@ -128,18 +134,25 @@ impl Followers {
 }
 
 impl Line {
-    fn wants_to_send(&self) -> bool {
+    /// From when on a fetch may be sent, zero at once; `None` if there is nothing to ask.
+    fn sends_at(&self) -> Option<Tick> {
         let may_ask = match self.session {
             Session::None | Session::Open { .. } => self.under_way < FETCHES_MAX,
             Session::Opening => false,
         };
+        let has_something_to_say = !self.ready.is_empty() || !self.unasked.is_empty();
         // While anything is asked, the leader has a fetch that it can answer.
         let is_needed = self.under_way == 0 && !self.asked.is_empty();
-        may_ask && (is_needed || !self.ready.is_empty() || !self.unasked.is_empty())
+        let not_before = self.not_before.unwrap_or(Tick(0));
+        match may_ask {
+            true if has_something_to_say => Some(not_before),
+            true if is_needed => Some(self.writes_until.map_or(not_before, |until| until.max(not_before))),
+            _ => None,
+        }
     }
 
     fn may_send(&self, now: Tick) -> bool {
-        self.wants_to_send() && self.not_before.is_none_or(|at| at <= now)
+        self.sends_at().is_some_and(|at| at <= now)
     }
 }
 
@@ -180,7 +193,7 @@ impl Node {
     fn send_fetch(&mut self, now: Now, leader: BrokerId, epoch: Option<BrokerEpoch>, out: &mut Vec<Effect>) {
         let token = self.next_token;
         let line = self.followers.lines.get_mut(&leader).expect("listed by the caller");
-        line.not_before = None;
+        (line.not_before, line.writes_until) = (None, None);
         let batch: Vec<TopicPartition> = line.ready.drain(..line.ready.len().min(PARTITIONS_MAX)).collect();
         let mut asked: Vec<(TopicPartition, FollowerFetch)> = Vec::with_capacity(batch.len());
         for key in batch {
@@ -360,6 +373,10 @@ impl Node {
     ) {
         let hosted = self.hosted.get_mut(&key).expect("the caller has it");
         let result = hosted.replica.fetched(fetch, fetched, &mut self.ops);
+        if !self.ops.is_empty() {
+            self.followers.lines.entry(fetch.leader).or_default().writes_until =
+                Some(now.tick.after_ms(WRITE_PATIENCE_MS));
+        }
         self.flush_ops(out);
         match result {
             Ok(progress) => self.progressed(key, &progress, out),

@@ -242,6 +242,24 @@ impl Node {
 
     /// The one way in.
     pub fn step(&mut self, now: Now, event: Event, out: &mut Vec<Effect>) {
+        self.take(now, event, out);
+        self.conclude(now, out);
+    }
+
+    /// The same for several. What disks have done is taken together, so that whoever waits for several partitions gets one answer.
+    pub fn step_all(&mut self, now: Now, events: impl Iterator<Item = Event>, out: &mut Vec<Effect>) {
+        let is_of_disks = |event: &Event| matches!(event, Event::Disk { .. } | Event::SyncBegins { .. });
+        let mut events = events.peekable();
+        while let Some(event) = events.next() {
+            let goes_on = is_of_disks(&event) && events.peek().is_some_and(is_of_disks);
+            self.take(now, event, out);
+            if !goes_on {
+                self.conclude(now, out);
+            }
+        }
+    }
+
+    fn take(&mut self, now: Now, event: Event, out: &mut Vec<Effect>) {
         self.membership.observe(now.tick, self.config.session_timeout_ms);
         match event {
             Event::Request(incoming) => self.request(now, incoming, out),
@@ -282,6 +300,10 @@ impl Node {
             Event::Leaving => self.begin_to_leave(now, out),
             Event::Stopping => self.begin_to_stop(out),
         }
+    }
+
+    /// Draws the consequences.
+    fn conclude(&mut self, now: Now, out: &mut Vec<Effect>) {
         self.time(now, out);
         self.settle(now, out);
         if self.disks.take_look() {
@@ -460,9 +482,10 @@ impl Node {
                 if let Some(hosted) = self.hosted.get_mut(&key) {
                     self.followers.consider(key, hosted);
                 }
-                self.retry_woken(now, out);
             }
-            if !self.go_on_with_held(now, out) {
+            // When all have moved: one answer has what is new of all of them.
+            self.retry_woken(now, out);
+            if self.moved.is_empty() && !self.go_on_with_held(now, out) {
                 break;
             }
         }

@@ -7,10 +7,13 @@
 //! produce t-0 3                  one batch of three records, acks=all
 //! ask 0/0 t-0@5 -t-1 wait=9      broker 2 fetches: session/epoch, partitions with offsets, those to be forgotten
 //! follow t 2                     a topic that broker 2 leads
+//! relax t                        its records count when they are written, and not when they are synced
 //! leader t-0 3                   another broker leads
 //! tell 1 t-0 2                   the leader answers fetch 1 with records of t-0, two at an offset that follows, or "hw=5", "start=2", "gone=2", an error's name
 //! delete t-0 3                   records before offset 3 are deleted
 //! disk                           what was to be written is
+//! begin t-0 3                    the same as "produce", and its disk waits
+//! together                       what was to be written is, all at once
 //! full                           what was to be written is not: there is no room
 //! tick 500                       milliseconds pass
 //! ```
@@ -112,11 +115,10 @@ impl Script {
             ["follow", topic, count] => self.create(topic, count, OTHER),
             ["leader", partition, broker] => self.change(self.key(partition), BrokerId(number(broker))),
             ["produce", partition, count] => {
-                let (topic, index) = partition.rsplit_once('-').expect("topic-partition");
-                let sequence = self.world.produce_to(topic, number(index), -1, batch(number(count), None));
-                self.open.insert(sequence, format!("produced to {partition}:"));
+                self.begin_to_produce(partition, count);
                 self.world.all_disk();
             }
+            ["begin", partition, count] => self.begin_to_produce(partition, count),
             ["ask", ref words @ ..] => {
                 let request = self.request(words);
                 let sequence = self.world.send_on(Listener::Broker, Request::Fetch(request), 17);
@@ -156,6 +158,12 @@ impl Script {
             ["read", partition, rack, ref words @ ..] => self.read(partition, rack, words),
             ["throttle", part, topic, rate] => self.throttle(part, topic, rate),
             ["spare", part, topic] => self.name_throttled(part, topic, None),
+            ["relax", topic] => {
+                let resource = ConfigResource::Topic(self.topics[topic]);
+                let value = Some("1000000".to_owned());
+                self.commit(Record::Config { resource, key: "flush.messages".to_owned(), value });
+            }
+            ["together"] => self.world.disk_together(),
             ["disk"] => _ = self.world.disk(|_| true, &Ok(Done::Nothing)),
             ["full"] => {
                 let is_write = |action: &DiskAction| matches!(action, DiskAction::Write { .. });
@@ -211,6 +219,12 @@ impl Script {
     fn decide(&mut self, change: PartitionChange) {
         self.commit(Record::PartitionChange(change));
         self.world.all_disk();
+    }
+
+    fn begin_to_produce(&mut self, partition: &str, count: &str) {
+        let (topic, index) = partition.rsplit_once('-').expect("topic-partition");
+        let sequence = self.world.produce_to(topic, number(index), -1, batch(number(count), None));
+        self.open.insert(sequence, format!("produced to {partition}:"));
     }
 
     fn throttle(&mut self, part: &str, topic: &str, rate: &str) {
@@ -622,7 +636,9 @@ fn a_partition_is_named_when_it_is_free_to_take_more() {
         "follow t 3
          tell 1
          tell 2 t-0 2
+         tick 1
          tell 3 t-1 1
+         tick 1
          disk
          tell 4
          tell 5 t-2 hw=0
@@ -634,8 +650,10 @@ fn a_partition_is_named_when_it_is_free_to_take_more() {
             tell 1
               fetch 2: 1/1 t-1@0 t-2@0
             tell 2 t-0 2
+            tick 1
               fetch 3: 1/2
             tell 3 t-1 1
+            tick 1
               fetch 4: 1/3
             disk
               fetch 5: 1/4 t-0@2
@@ -646,6 +664,77 @@ fn a_partition_is_named_when_it_is_free_to_take_more() {
               fetch 7: 1/6
             tick 50
               fetch 8: 1/7 t-0@2
+        "#]],
+    );
+}
+
+#[test]
+fn what_is_written_at_once_is_named_by_the_next_fetch() {
+    check(
+        "follow t 3
+         relax t
+         tell 1
+         tell 2 t-0 2 t-1 1
+         together",
+        &expect![[r#"
+            follow t 3
+              fetch 1: 0/0 t-0@0
+            relax t
+            tell 1
+              fetch 2: 1/1 t-1@0 t-2@0
+            tell 2 t-0 2 t-1 1
+            together
+              fetch 3: 1/2 t-0@2 t-1@1
+        "#]],
+    );
+}
+
+#[test]
+fn what_is_synced_soon_is_named_by_the_next_fetch_and_nobody_waits_for_what_is_not() {
+    check(
+        "follow t 3
+         tell 1
+         tell 2 t-0 2 t-1 1
+         together
+         together
+         tell 3 t-0 1
+         together
+         tick 1",
+        &expect![[r#"
+            follow t 3
+              fetch 1: 0/0 t-0@0
+            tell 1
+              fetch 2: 1/1 t-1@0 t-2@0
+            tell 2 t-0 2 t-1 1
+            together
+            together
+              fetch 3: 1/2 t-0@2 t-1@1
+            tell 3 t-0 1
+            together
+            tick 1
+              fetch 4: 1/3
+        "#]],
+    );
+}
+
+#[test]
+fn what_one_thread_has_written_is_told_in_one_answer() {
+    check(
+        "lead t 2
+         ask 0/0 t-0@0 t-1@0
+         ask 1/1 wait=500
+         begin t-0 5
+         begin t-1 3
+         together",
+        &expect![[r#"
+            lead t 2
+            ask 0/0 t-0@0 t-1@0
+              #1 session 1 | t-0 hw 0 | t-1 hw 0
+            ask 1/1 wait=500
+            begin t-0 5
+            begin t-1 3
+            together
+              #2 session 1 | t-1 records, hw 0 | t-0 records, hw 0
         "#]],
     );
 }
@@ -681,6 +770,7 @@ fn a_session_that_ends_is_opened_again_with_everything() {
         "follow t 2
          tell 1
          tell 2 t-0 1
+         tick 1
          tell 3 lost
          disk
          tick 50
@@ -692,6 +782,7 @@ fn a_session_that_ends_is_opened_again_with_everything() {
             tell 1
               fetch 2: 1/1 t-1@0
             tell 2 t-0 1
+            tick 1
               fetch 3: 1/2
             tell 3 lost
             disk

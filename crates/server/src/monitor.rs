@@ -73,9 +73,7 @@ impl Monitor {
         let now = self.clock.now_at(began);
         let event_count = events.len();
         let first = out.len();
-        for event in events.drain(..) {
-            inside.node.step(now, event, out);
-        }
+        inside.node.step_all(now, events.drain(..), out);
         if inside.node.next_wake().is_some_and(|wake| wake <= now.tick) {
             inside.node.step(now, Event::Tick, out);
         }

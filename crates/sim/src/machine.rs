@@ -91,6 +91,8 @@ pub struct Process {
     /// Some operation of its disk failed: it does not say that it stopped clean.
     pub has_failures: bool,
     wakes_at: Option<u64>,
+    /// What its disk has done and nobody has told it yet: it comes with what is told next.
+    pub(crate) untold: Vec<Event>,
     clock_offset: u64,
 }
 
@@ -202,6 +204,7 @@ impl Machine {
             exit: None,
             has_failures: false,
             wakes_at: None,
+            untold: Vec::new(),
             clock_offset: timeline.dice.below(1 << 40),
         });
         (life, recovered, damaged)
@@ -268,7 +271,8 @@ impl Machine {
         let wall = self.wall(now);
         let process = self.process.as_mut().expect("only running processes take steps");
         let now = Now { tick: Tick(now + process.clock_offset), wall };
-        process.node.step(now, event, out);
+        let untold = std::mem::take(&mut process.untold);
+        process.node.step_all(now, untold.into_iter().chain([event]), out);
     }
 }
 
@@ -288,6 +292,6 @@ impl Process {
         if self.wakes_at.is_some_and(|at| at <= now) {
             self.wakes_at = None;
         }
-        self.node.next_wake().is_some_and(|tick| tick.0 <= now + self.clock_offset)
+        !self.untold.is_empty() || self.node.next_wake().is_some_and(|tick| tick.0 <= now + self.clock_offset)
     }
 }

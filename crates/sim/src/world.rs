@@ -49,6 +49,9 @@ const RUN_LEAST: u64 = 30 * SECOND;
 const RECOVERY_BOUND: u64 = 15 * SECOND;
 /// A transaction that its producer does not end is open for less.
 const TRANSACTION_MOST: u64 = 8 * SECOND;
+/// So often, in percent, a node is not told at once of what its disk has done, and so long at most, in microseconds.
+const TOLD_TOGETHER: u64 = 25;
+const TOLD_TOGETHER_WITHIN_US: u64 = 100;
 /// How long a broker waits for another's answer.
 const PEER_PATIENCE: u64 = 2 * SECOND;
 
@@ -634,7 +637,21 @@ impl World {
         if let (Err(_), Some(process)) = (&result, self.process(life)) {
             process.has_failures = true;
         }
-        self.step(life, Event::Disk { partition, op, result });
+        self.tell_disk(life, Event::Disk { partition, op, result });
+    }
+
+    /// Now and then it comes together with what is told next, as where a thread has done several things.
+    fn tell_disk(&mut self, life: Life, event: Event) {
+        if !self.timeline.dice.chance(TOLD_TOGETHER) {
+            return self.step(life, event);
+        }
+        self.note_event(life, &event);
+        if let Some(process) = self.process(life) {
+            process.untold.push(event);
+            self.timeline.coverage.count("disk told of together with something else");
+            let soon = self.timeline.dice.between(0, TOLD_TOGETHER_WITHIN_US);
+            self.timeline.after(soon, Happening::NodeWakes { life });
+        }
     }
 
     fn answer(

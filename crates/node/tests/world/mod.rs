@@ -200,11 +200,25 @@ impl World {
 
     /// Steps the node; whatever it proposes is committed at once, disk operations wait.
     pub(crate) fn step(&mut self, event: Event) {
-        let mut events = VecDeque::from([event]);
-        while let Some(event) = events.pop_front() {
-            let mut effects = Vec::new();
-            self.node.step(self.now(), event, &mut effects);
-            for effect in effects {
+        let mut effects = Vec::new();
+        self.node.step(self.now(), event, &mut effects);
+        self.perform(effects);
+    }
+
+    /// Ends all operations that wait, and tells the node of them in one step, as a thread does that has done several. What follows from them waits.
+    pub(crate) fn disk_together(&mut self) {
+        let ops = std::mem::take(&mut self.disk);
+        ops.iter().for_each(|op| self.write(&op.action));
+        let done = |op: DiskOp| Event::Disk { partition: op.partition, op: op.id, result: Ok(Done::Nothing) };
+        let mut effects = Vec::new();
+        self.node.step_all(self.now(), ops.into_iter().map(done), &mut effects);
+        self.perform(effects);
+    }
+
+    fn perform(&mut self, mut effects: Vec<Effect>) {
+        let mut events = VecDeque::new();
+        loop {
+            for effect in effects.drain(..) {
                 match effect {
                     Effect::Reply { to, reply } => self.replies.push((to.sequence, reply)),
                     Effect::NoReply { .. } => {}
@@ -245,6 +259,8 @@ impl World {
                     Effect::Send { token, request, .. } => self.sent.push((token, request)),
                 }
             }
+            let Some(event) = events.pop_front() else { break };
+            self.node.step(self.now(), event, &mut effects);
         }
     }
 
