@@ -2,8 +2,8 @@
 
 use std::{fs::File, os::unix::fs::FileExt};
 
-/// One sync for a whole file system waits for all of it: so much is there in some hundredths of a second on a disk that is slow.
-const LITTLE_BYTES: u64 = 4 << 20;
+/// One sync for a whole file system waits for all of it, once: so much is there in some hundredths of a second on a disk that is slow, and what others write after it comes in pieces.
+const LITTLE_BYTES: u64 = 16 << 20;
 
 /// Asks the system. Costs some 6 µs.
 #[derive(Debug)]
