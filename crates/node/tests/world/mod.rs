@@ -202,7 +202,7 @@ impl World {
     pub(crate) fn step(&mut self, event: Event) {
         let mut effects = Vec::new();
         self.node.step(self.now(), event, &mut effects);
-        self.perform(effects);
+        self.carry_out(effects);
     }
 
     /// Ends all operations that wait, and tells the node of them in one step, as a thread does that has done several. What follows from them waits.
@@ -212,10 +212,10 @@ impl World {
         let done = |op: DiskOp| Event::Disk { partition: op.partition, op: op.id, result: Ok(Done::Nothing) };
         let mut effects = Vec::new();
         self.node.step_all(self.now(), ops.into_iter().map(done), &mut effects);
-        self.perform(effects);
+        self.carry_out(effects);
     }
 
-    fn perform(&mut self, mut effects: Vec<Effect>) {
+    fn carry_out(&mut self, mut effects: Vec<Effect>) {
         let mut events = VecDeque::new();
         loop {
             for effect in effects.drain(..) {
