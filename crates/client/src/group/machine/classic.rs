@@ -220,6 +220,11 @@ impl Machine {
     }
 
     pub(super) fn joined(&mut self, now: Tick, answer: JoinGroupResponse, out: &mut Vec<Effect>) {
+        if self.closing.is_some() {
+            self.join_again();
+            self.classic().member_id = answer.member_id;
+            return;
+        }
         match ErrorCode::told(answer.error_code) {
             ErrorCode::None => self.take_part(now, answer, out),
             // It is to come again by the name it is given (KIP-394).

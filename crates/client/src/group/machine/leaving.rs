@@ -115,8 +115,13 @@ impl Machine {
         self.closing = Some(Closing::Committing(now.after_ms(self.request_timeout_ms())));
         self.leaving = None;
         self.events.clear();
-        // Whatever it would still be given it does not want.
-        let is_wanted = |purpose: &Purpose| matches!(purpose, Purpose::FindCoordinator | Purpose::Commit);
+        // Whatever it would still be given it does not want, but for the name by which it can leave.
+        let is_nameless = self.is_nameless();
+        let is_wanted = |purpose: &Purpose| match purpose {
+            Purpose::FindCoordinator | Purpose::Commit => true,
+            Purpose::Join => is_nameless,
+            _ => false,
+        };
         self.calls.retain(|_, purpose| is_wanted(purpose));
         self.read(out, |reader, out| reader.close(out));
     }
@@ -153,7 +158,16 @@ impl Machine {
 
     /// There is somebody to be told that we go, or nobody who has to know.
     fn can_leave(&self) -> bool {
-        self.coordinator().is_some() || self.leave_request(CLOSES).is_none()
+        let will_be_named = self.is_nameless() && self.is_asking(Purpose::Join);
+        !will_be_named && (self.coordinator().is_some() || self.leave_request(CLOSES).is_none())
+    }
+
+    /// It would be given a name by the coordinator, if it joined. By that the group waits for it, so that it has to leave by it as well.
+    fn is_nameless(&self) -> bool {
+        match &self.protocol {
+            Protocol::Classic(it) => it.member_id.is_empty() && self.config.instance_id.is_none(),
+            Protocol::Consumer(_) => false,
+        }
     }
 
     /// Others may have our partitions at once: the coordinator is told, if it can be.

@@ -845,6 +845,32 @@ fn what_another_stream_has_in_hand_is_not_done_when_its_partition_is_given_up() 
     assert_eq!(commits("305 take-by 1"), "#5 at 1: commit in 1: t-0@9 after epoch 3");
 }
 
+/// The group would wait for whom it gave that name, until its session is over.
+#[test]
+fn who_closes_before_it_has_a_name_leaves_by_the_one_that_it_is_given() {
+    let script = "0 subscribe t\n 1 found #0 1\n 2 close\n 3 refused #1 MEMBER_ID_REQUIRED m\n 4 left #2";
+    check(
+        eager(),
+        script,
+        &expect![[r#"
+            0 subscribe t
+                want {"t"}
+                #0 find the coordinator
+            1 found #0 1
+                #1 at 1: join as "", range of {"t"}
+            2 close
+            3 refused #1 MEMBER_ID_REQUIRED m
+                #2 at 1: leave as m
+            4 left #2
+        "#]],
+    );
+    let mut world = World::new(eager());
+    world.run("0 subscribe t\n 1 found #0 1\n 2 close");
+    assert!(!world.machine.is_finished());
+    world.run("3 refused #1 NOT_COORDINATOR");
+    assert!(world.machine.is_finished(), "nobody knows it: {}", world.log);
+}
+
 #[test]
 fn who_closes_commits_and_leaves() {
     let script = "6 fetched #0 t-0 7+2\n 7 take\n 8 close\n 9 committed #4\n 10 left #5";
