@@ -214,6 +214,7 @@ fn look_at_space(shared: &Shared) -> Vec<Option<Space>> {
 }
 
 /// What has ended, for those who waited for it.
+#[derive(Clone, Copy)]
 enum Ended {
     /// A sync that was made for itself: how long it took, and for how long of that it had a processor.
     Sync {
