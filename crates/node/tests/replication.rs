@@ -1012,7 +1012,7 @@ fn a_follower_answers_consumers_once_it_knows_that_there_is_more() {
             tick 100
               read t-0@2: session 0 | t-0 nothing, hw 2
             read t-0@5 a
-              read t-0@5: session 0 | t-0 OffsetOutOfRange
+              read t-0@5: session 0 | t-0 OffsetNotAvailable
             read t-0@0 a v=10
               read t-0@0: session 0 | t-0 NotLeaderOrFollower
             read t-0@0 a epoch=9

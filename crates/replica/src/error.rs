@@ -87,8 +87,8 @@ pub enum FetchError {
         /// Where it took over.
         epoch_start: Offset,
     },
-    /// A follower lacks what its leader has committed.
-    #[error("offset {from} is committed, but this follower's log ends at {end}")]
+    /// A follower lacks what its leader may have committed.
+    #[error("this follower's log ends at {end}, before offset {from}")]
     NotCopiedYet {
         /// The offset asked for.
         from: Offset,

@@ -293,14 +293,14 @@ impl Replica {
         Ok(!self.log.has_failed() && !following.may_lose_committed())
     }
 
-    /// Whether a follower can say anything of this offset. What its leader has committed, and it lacks, is no reason for a consumer to begin anew.
+    /// Whether a follower can say anything of this offset. What it lacks its leader may have committed, which is no reason for a consumer to begin anew; whether
+    /// it has, the leader knows: this one may not have heard of it for long, and may have lost what it had itself.
     fn check_within_copy(&self, from: Offset) -> Result<(), FetchError> {
         let (log_start, end) = (self.log.log_start(), self.log.end());
-        let Duty::Follower(following) = &self.duty else { return Ok(()) };
-        if end < from && from <= following.leader_high_watermark {
+        if end < from {
             return Err(FetchError::NotCopiedYet { from, end });
         }
-        if from < log_start || end < from {
+        if from < log_start {
             return Err(FetchError::OutOfRange { from, log_start, end });
         }
         Ok(())

@@ -72,7 +72,7 @@ fn where_a_transaction_is_open_a_follower_stops_like_its_leader() {
     );
 }
 
-/// Only what lies beyond everything that the leader has committed is out of range: a consumer that read further elsewhere must not begin anew.
+/// What lies beyond its end the leader has, or knows that nobody has: a consumer that read further elsewhere must not begin anew.
 #[test]
 fn a_follower_that_lags_has_readers_ask_again() {
     check(
@@ -123,8 +123,8 @@ fn a_follower_that_lags_has_readers_ask_again() {
             fetch 2 -> asks from 3 after epoch 1: 3..5, high watermark 5
             full 2 0 -> lost from 3
             consume 2 3 near -> nothing, high watermark 3
-            consume 2 5 near -> refused: offset 5 is committed, but this follower's log ends at 3
-            consume 2 6 near -> refused: offset 6 is not within 0..=3
+            consume 2 5 near -> refused: this follower's log ends at 3, before offset 5
+            consume 2 6 near -> refused: this follower's log ends at 3, before offset 6
         "#]],
     );
 }
