@@ -6,7 +6,6 @@
 
 mod data_dir;
 mod marker;
-mod together;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice};
@@ -181,15 +180,6 @@ impl Files {
 
     /// Performs an operation. Blocks until it has ended. In a data directory that has failed, nothing is tried any more.
     pub fn perform(&self, op: &DiskOp) -> Result<Done, DiskError> {
-        self.guarded(op, || self.try_to_perform(op))
-    }
-
-    /// Not on a disk that has failed; and a failure is kept in mind.
-    fn guarded(
-        &self,
-        op: &DiskOp,
-        perform: impl FnOnce() -> Result<Done, DiskError>,
-    ) -> Result<Done, DiskError> {
         let log_dir = match &op.action {
             DiskAction::CreatePartition { log_dir, .. } => *log_dir,
             DiskAction::Move(it) => it.to,
@@ -208,7 +198,7 @@ impl Files {
             let what = "was moved or removed, or something else is in its place";
             return Err(DiskError::NotTried(format!("the data directory {path} {what}")));
         }
-        let result = perform();
+        let result = self.try_to_perform(op);
         if matches!(result, Err(DiskError::Unsynced(_))) {
             // The kernel drops what it could not bring to disk and calls it clean: whatever else was to be synced there may be among it.
             data_dir.lose();
@@ -421,7 +411,12 @@ impl Files {
         // What is written from now on is for the next one.
         open.dirty.store(false, Ordering::Relaxed);
         sync_file(&open.file).map_err(failed("sync", segment))?;
-        self.settle_segment(segment)
+        let directory = self.partition(segment.partition).map_err(failed("find", segment))?;
+        if directory.settled_below.load(Ordering::Acquire) <= segment.base.raw() {
+            self.settle(segment.partition).map_err(failed("sync the directory of", segment))?;
+            directory.settled_below.fetch_max(segment.base.raw().saturating_add(1), Ordering::AcqRel);
+        }
+        Ok(())
     }
 
     /// Brings a directory's entries to disk, and the first time the directory's own.

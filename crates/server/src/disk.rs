@@ -1,8 +1,7 @@
 //! Threads for disk work that blocks: syncs, truncations, creations, deletions, and reads that miss the page cache.
 //!
-//! They are started when they are needed first, so that an idle server has none. A log has at most one sync under way, and what is written before it begins shares
-//! it. Where one sync can serve all logs of a data directory, one is under way for them, and all that come meanwhile share the next. Elsewhere those of different
-//! partitions run side by side, as many at a time as the processors can bear (`pace.rs`).
+//! They are started when they are needed first, so that an idle server has none. Syncs of different partitions run side by side, as many at a time as
+//! the processors can bear (`pace.rs`); a log has at most one under way, and what is written before it begins shares it.
 
 use std::{
     net::ToSocketAddrs,
@@ -12,7 +11,7 @@ use std::{
 };
 
 use klamm_cluster::Image;
-use klamm_log::{DataDir, DiskError, DiskOp, Done, LogDir, Space};
+use klamm_log::{DataDir, DiskError, DiskOp, Space};
 use klamm_model::BrokerId;
 use klamm_node::{ConnectionId, Event, Incoming, Load, Reply, ReplyTo};
 use klamm_quorum::{Position, Snapshot};
@@ -29,10 +28,8 @@ use crate::{
 
 mod pace;
 mod queue;
-mod unwritten;
 
 use queue::{Queue, is_sync};
-use unwritten::Unwritten;
 
 /// How long a sync waits at most for those under way, if a thread is free. One data directory's disk that stands still does not hold up another's for longer.
 const SYNC_PATIENCE: Duration = Duration::from_millis(10);
@@ -41,8 +38,6 @@ const SYNC_PATIENCE: Duration = Duration::from_millis(10);
 pub(crate) enum Job {
     /// A disk operation of a log.
     Op(DiskOp),
-    /// Bring what logs of one data directory have written to disk, by one sync if there are several.
-    Syncs { log_dir: LogDir, ops: Vec<DiskOp> },
     /// Bring file bytes into the page cache, for a connection that wants to send them.
     Warm { connection: ConnectionId, piece: FilePiece },
     /// Read what an answer needs to know of files that are not in the page cache.
@@ -67,25 +62,18 @@ pub(crate) enum Job {
 pub(crate) struct DiskThreads {
     queue: Mutex<Queue>,
     arrived: Condvar,
-    unwritten: Unwritten,
     thread_count_max: usize,
 }
 
 impl DiskThreads {
     /// So many threads at most; of the processors, syncs and unpacking may each keep so many busy.
     pub(crate) fn new(thread_count_max: usize, processors: usize) -> Self {
-        Self {
-            queue: Mutex::new(Queue::new(processors)),
-            arrived: Condvar::new(),
-            unwritten: Unwritten::new(),
-            thread_count_max,
-        }
+        Self { queue: Mutex::new(Queue::new(processors)), arrived: Condvar::new(), thread_count_max }
     }
 
     pub(crate) fn submit(&self, shared: &Arc<Shared>, job: Job) {
-        let shared_in = shared_in(shared, &job);
         let mut queue = self.queue.lock();
-        push(&mut queue, job, shared_in);
+        queue.push(job);
         self.find_a_thread(shared, queue);
     }
 
@@ -131,14 +119,12 @@ impl DiskThreads {
     /// What a disk thread does next; `None`: it ends. `kept` is mostly the next sync of the log that the thread just synced: nobody is woken for it,
     /// but those who have waited for longer come first.
     fn next(&self, shared: &Arc<Shared>, kept: Option<Job>) -> Option<Job> {
-        let shared_in = kept.as_ref().and_then(|kept| shared_in(shared, kept));
         let mut queue = self.queue.lock();
         if let Some(kept) = kept {
-            push(&mut queue, kept, shared_in);
+            queue.push(kept);
         }
-        let startable_before = queue.startable_count();
         let job = loop {
-            if let Some(job) = self.pop(&mut queue) {
+            if let Some(job) = queue.pop() {
                 break job;
             }
             if queue.is_stopping {
@@ -148,14 +134,10 @@ impl DiskThreads {
                 break job;
             }
         };
-        if startable_before < queue.startable_count() || queue.unwatched().is_some() {
+        if queue.unwatched().is_some() {
             self.find_a_thread(shared, queue);
         }
         Some(job)
-    }
-
-    fn pop(&self, queue: &mut Queue) -> Option<Job> {
-        queue.pop(|| self.unwritten.is_little())
     }
 
     /// Until there may be something to do. One of those who sleep watches the sync in front, if that waits for others, and takes it if none of them ends.
@@ -178,17 +160,15 @@ impl DiskThreads {
     }
 
     /// An operation has ended. Gives what has waited for a thread, if anything has.
-    fn ended(&self, shared: &Arc<Shared>, ended: Ended) -> Option<Job> {
+    fn ended(&self, shared: &Arc<Shared>, sync: Option<(Duration, Duration)>) -> Option<Job> {
         let mut queue = self.queue.lock();
-        let startable_before = queue.startable_count();
-        match ended {
-            Ended::Sync { took, busy } => queue.pace.ended(took, busy),
-            Ended::Syncs(log_dir) => queue.shared_ended(log_dir),
-            Ended::Other => {}
+        let room_before = queue.pace.room();
+        if let Some((took, busy)) = sync {
+            queue.pace.ended(took, busy);
         }
-        let next = self.pop(&mut queue);
+        let next = queue.pop();
         // Where this thread does something else, or more syncs may go than before, others go on with those.
-        if startable_before < queue.startable_count() || queue.unwatched().is_some() {
+        if room_before < queue.pace.room() || queue.unwatched().is_some() {
             self.find_a_thread(shared, queue);
         }
         next
@@ -213,65 +193,12 @@ fn look_at_space(shared: &Shared) -> Vec<Option<Space>> {
     shared.files.data_dirs().iter().map(look).collect()
 }
 
-/// What has ended, for those who waited for it.
-#[derive(Clone, Copy)]
-enum Ended {
-    /// A sync that was made for itself: how long it took, and for how long of that it had a processor.
-    Sync {
-        took: Duration,
-        busy: Duration,
-    },
-    /// The shared one of this data directory.
-    Syncs(LogDir),
-    Other,
-}
-
-/// The data directory whose syncs this one shares.
-fn shared_in(shared: &Shared, job: &Job) -> Option<LogDir> {
-    match job {
-        Job::Op(op) if is_sync(op) => shared.files.syncs_together(op.partition),
-        _ => None,
-    }
-}
-
-fn push(queue: &mut Queue, job: Job, shared_in: Option<LogDir>) {
-    match (job, shared_in) {
-        (Job::Op(op), Some(log_dir)) => queue.push_shared(log_dir, op),
-        (job, _) => queue.push(job),
-    }
-}
-
-/// Carries an operation out and tells its end. Returns what the thread does next, if something has waited.
+/// Carries an operation out and tells its end. Returns what the thread does next, if something has waited: that a sync of it begins is told in the same
+/// step, and so what was written since it was handed out does not need another one.
 fn operate(shared: &Arc<Shared>, performer: &mut Performer, op: &DiskOp) -> Option<Job> {
     let (began, busy_before) = (Instant::now(), busy_time());
     let result = shared.files.perform(op);
     let took = began.elapsed();
-    tell(shared, performer, op, result, took);
-    let busy = busy_time().saturating_sub(busy_before);
-    go_on(shared, performer, if is_sync(op) { Ended::Sync { took, busy } } else { Ended::Other })
-}
-
-/// The same for syncs of one data directory.
-fn sync(shared: &Arc<Shared>, performer: &mut Performer, log_dir: LogDir, ops: &[DiskOp]) -> Option<Job> {
-    let began = Instant::now();
-    let results = match ops {
-        [op] => vec![shared.files.perform(op)],
-        ops => shared.files.sync_together(log_dir, ops),
-    };
-    let took = began.elapsed();
-    for (op, result) in ops.iter().zip(results) {
-        tell(shared, performer, op, result, took);
-    }
-    go_on(shared, performer, Ended::Syncs(log_dir))
-}
-
-fn tell(
-    shared: &Shared,
-    performer: &mut Performer,
-    op: &DiskOp,
-    result: Result<Done, DiskError>,
-    took: Duration,
-) {
     shared.metrics.operated(op, took);
     let failed = result.as_ref().is_err_and(|error| *error != DiskError::CalledOff);
     if let Err(error) = &result {
@@ -282,26 +209,15 @@ fn tell(
         metrics::count(&shared.metrics.disk_errors);
         shared.tell_losses(&mut performer.events);
     }
-}
-
-/// Steps the node, and takes what has waited: that syncs of it begin is told in the same step, and so what was written since they were handed out does not need
-/// others.
-fn go_on(shared: &Arc<Shared>, performer: &mut Performer, ended: Ended) -> Option<Job> {
-    let next = shared.disk.ended(shared, ended);
-    tell_begins(performer, next.as_ref());
+    let sync = is_sync(op).then(|| (took, busy_time().saturating_sub(busy_before)));
+    let next = shared.disk.ended(shared, sync);
+    if let Some(Job::Op(op)) = next.as_ref().filter(|job| matches!(job, Job::Op(op) if is_sync(op))) {
+        performer.events.push(Event::SyncBegins { partition: op.partition, op: op.id });
+    }
     // Whoever has something to do keeps nothing else: another thread may be free for it.
     performer.keeps_a_job = next.is_none();
     performer.run();
     next
-}
-
-fn tell_begins(performer: &mut Performer, job: Option<&Job>) {
-    let syncs = match job {
-        Some(Job::Op(op)) if is_sync(op) => std::slice::from_ref(op),
-        Some(Job::Syncs { ops, .. }) => ops,
-        _ => &[],
-    };
-    performer.events.extend(syncs.iter().map(|op| Event::SyncBegins { partition: op.partition, op: op.id }));
 }
 
 /// For how long this thread has had a processor.
@@ -310,24 +226,12 @@ fn busy_time() -> Duration {
     Duration::try_from(time).unwrap_or_default()
 }
 
-/// Until there is something to do; `None`: this thread ends.
-fn wait(shared: &Arc<Shared>, performer: &mut Performer) -> Option<Job> {
-    let job = shared.disk.next(shared, performer.take_kept())?;
-    if matches!(&job, Job::Syncs { ops, .. } if ops.len() > 1) {
-        tell_begins(performer, Some(&job));
-        performer.keeps_a_job = false;
-        performer.run();
-    }
-    Some(job)
-}
-
 fn work(shared: &Arc<Shared>) {
     let mut performer = Performer::of_disk_thread(Arc::clone(shared));
     let mut next = None;
-    while let Some(job) = next.take().or_else(|| wait(shared, &mut performer)) {
+    while let Some(job) = next.take().or_else(|| shared.disk.next(shared, performer.take_kept())) {
         match job {
             Job::Op(op) => next = operate(shared, &mut performer, &op),
-            Job::Syncs { log_dir, ops } => next = sync(shared, &mut performer, log_dir, &ops),
             Job::Unpack(mut incoming) => {
                 incoming.body.unpack_next(shared.clock.now_at(Instant::now()).wall);
                 if !incoming.body.is_ready() {

@@ -11,7 +11,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::{
     CleanShutdown, DELETED, FilesError, FoundPartition, LOCK_FILE, is_marked_name, is_want, marker, options,
-    private_directory, read_metadata, together::Together,
+    private_directory, read_metadata,
 };
 use crate::disk::{LogDir, PARTITION_METADATA};
 
@@ -20,7 +20,7 @@ pub struct DataDir {
     pub(super) path: PathBuf,
     /// Device and number of the directory itself, wherever it is by now, and what keeps another one from getting the number.
     identity: (u64, u64),
-    pub(super) opened: File,
+    _opened: File,
     /// Held as long as this is.
     _lock: File,
     clean_shutdown: Option<CleanShutdown>,
@@ -29,7 +29,6 @@ pub struct DataDir {
     /// The disk failed: what it answers from now on means nothing.
     is_lost: AtomicBool,
     loss_is_told: AtomicBool,
-    pub(super) together: Together,
 }
 
 /// How much a file system holds, and how much of it is free for us.
@@ -70,8 +69,7 @@ impl DataDir {
         Ok(Self {
             path: directory.to_owned(),
             identity,
-            together: Together::of(&opened),
-            opened,
+            _opened: opened,
             _lock: lock,
             clean_shutdown: marker::read(directory).map_err(failed("read the marker in", directory))?,
             has_failures: AtomicBool::new(false),
@@ -119,11 +117,6 @@ impl DataDir {
             total_bytes: found.f_blocks.saturating_mul(found.f_frsize),
             free_bytes: found.f_bavail.saturating_mul(found.f_frsize),
         })
-    }
-
-    /// The device that it is on.
-    pub(super) fn device(&self) -> u64 {
-        self.identity.0
     }
 
     /// Whether its path still leads to it. Where it was moved or removed, or a disk was mounted over it, what is named by its path belongs to somebody else, and
