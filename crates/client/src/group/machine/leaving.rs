@@ -158,7 +158,8 @@ impl Machine {
 
     /// There is somebody to be told that we go, or nobody who has to know.
     fn can_leave(&self) -> bool {
-        let will_be_named = self.is_nameless() && self.is_asking(Purpose::Join);
+        // Who closed waits for no other than this one: it brings the name.
+        let will_be_named = self.is_asking(Purpose::Join);
         !will_be_named && (self.coordinator().is_some() || self.leave_request(CLOSES).is_none())
     }
 
