@@ -59,9 +59,10 @@ struct Line {
     /// Questions that the leader has, or is about to get.
     asked: BTreeSet<TopicPartition>,
     under_way: usize,
-    not_before: Option<Tick>,
+    /// Nothing is sent before: the leader refused, or did not answer.
+    not_before: Tick,
     /// Records that came last may be on disk by then.
-    writes_until: Option<Tick>,
+    writes_until: Tick,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -136,18 +137,17 @@ impl Followers {
 impl Line {
     /// From when on a fetch may be sent, zero at once; `None` if there is nothing to ask.
     fn sends_at(&self) -> Option<Tick> {
-        let may_ask = match self.session {
-            Session::None | Session::Open { .. } => self.under_way < FETCHES_MAX,
-            Session::Opening => false,
-        };
+        // Before the session is open nothing can be asked in it.
+        if matches!(self.session, Session::Opening) || FETCHES_MAX <= self.under_way {
+            return None;
+        }
         let has_something_to_say = !self.ready.is_empty() || !self.unasked.is_empty();
         // While anything is asked, the leader has a fetch that it can answer.
         let is_needed = self.under_way == 0 && !self.asked.is_empty();
-        let not_before = self.not_before.unwrap_or(Tick(0));
-        match may_ask {
-            true if has_something_to_say => Some(not_before),
-            true if is_needed => Some(self.writes_until.map_or(not_before, |until| until.max(not_before))),
-            _ => None,
+        if has_something_to_say {
+            Some(self.not_before)
+        } else {
+            is_needed.then(|| self.not_before.max(self.writes_until))
         }
     }
 
@@ -193,7 +193,7 @@ impl Node {
     fn send_fetch(&mut self, now: Now, leader: BrokerId, epoch: Option<BrokerEpoch>, out: &mut Vec<Effect>) {
         let token = self.next_token;
         let line = self.followers.lines.get_mut(&leader).expect("listed by the caller");
-        (line.not_before, line.writes_until) = (None, None);
+        (line.not_before, line.writes_until) = (Tick(0), Tick(0));
         let batch: Vec<TopicPartition> = line.ready.drain(..line.ready.len().min(PARTITIONS_MAX)).collect();
         let mut asked: Vec<(TopicPartition, FollowerFetch)> = Vec::with_capacity(batch.len());
         for key in batch {
@@ -315,7 +315,7 @@ impl Node {
                 response
             }
             Ok(_) | Err(_) => {
-                line.not_before = Some(now.tick.after_ms(BACK_OFF_MS));
+                line.not_before = now.tick.after_ms(BACK_OFF_MS);
                 return self.break_session(leader);
             }
         };
@@ -374,8 +374,8 @@ impl Node {
         let hosted = self.hosted.get_mut(&key).expect("the caller has it");
         let result = hosted.replica.fetched(fetch, fetched, &mut self.ops);
         if !self.ops.is_empty() {
-            self.followers.lines.entry(fetch.leader).or_default().writes_until =
-                Some(now.tick.after_ms(WRITE_PATIENCE_MS));
+            let line = self.followers.lines.entry(fetch.leader).or_default();
+            line.writes_until = now.tick.after_ms(WRITE_PATIENCE_MS);
         }
         self.flush_ops(out);
         match result {
