@@ -113,7 +113,8 @@ impl Checker {
         }
     }
 
-    fn is_loose(&self, place: &Place) -> bool {
+    /// Whether anybody may lead it, and take back what was acknowledged and read.
+    pub fn is_loose(&self, place: &Place) -> bool {
         self.loose.contains(&place.topic)
     }
 
