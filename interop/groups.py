@@ -28,9 +28,10 @@ LEAVE_S_MAX = 3
 
 
 class Kcat(Client):
-    """Tells of rebalances in words of its own, on its stderr, and commits by itself."""
+    """Tells of rebalances in words of its own, on its stderr, and commits by itself: librdkafka takes a record for done as it hands it out, and who is killed before it
+    tells of it has committed it perhaps."""
 
-    tells_by_stderr, tells_commits = True, False
+    tells_by_stderr, tells_commits, untold_max = True, False, 1
 
     def member(self, address, topic, group, how, session_ms, heartbeat_ms):
         settings = {"session.timeout.ms": session_ms, "heartbeat.interval.ms": heartbeat_ms, "partition.assignment.strategy": how,

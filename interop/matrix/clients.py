@@ -28,6 +28,8 @@ class Client:
     hows: tuple = ()
     tells_by_stderr = False
     tells_commits = True
+    # Records of a partition that it may have committed and not told of.
+    untold_max = 0
 
     def normal(self, record):
         """What this client can say of a record."""
