@@ -41,7 +41,7 @@ use timers::Timer;
 use turn::{Shared, Turn};
 
 use crate::record::GroupRecord;
-use crate::{Effects, RequestId};
+use crate::{Effects, Entry, RequestId};
 
 /// The longest name of a group, of a static member or of a protocol.
 const NAME_SIZE_MAX: usize = 1_024;
@@ -159,13 +159,15 @@ impl Groups {
     }
 
     /// All was read, and these are the topics that there are. Members that are known may be silent for a whole session from now on.
-    pub fn start(&mut self, now: Now, image: Image) {
-        self.topics_changed(image);
-        let mut out = Effects::default();
-        let (groups, mut turn) = self.split(now, &mut out);
+    pub fn start(&mut self, now: Now, image: &Image, out: &mut Effects<(RequestId, Reply)>) {
+        self.topics_changed(image.clone());
+        // What members do begins when they ask.
+        let mut nothing = Effects::default();
+        let (groups, mut turn) = self.split(now, &mut nothing);
         for group in groups.values_mut() {
             group.protocol.start(&mut turn);
         }
+        self.forget_offsets(now, |group| group.forget_gone(|id| image.topic(id).is_some()), out);
         self.started = Some(now);
         let first_check = now.tick.after_ms(self.config.offsets_check_interval_ms.max(1));
         self.shared.timers.set(first_check, Timer::Expiry);
@@ -219,11 +221,20 @@ impl Groups {
         topics: &[(String, TopicId)],
         out: &mut Effects<(RequestId, Reply)>,
     ) {
-        let (groups, mut turn) = self.split(now, out);
         let forget = |group: &mut Group| {
             let entries = topics.iter().flat_map(|(name, id)| group.forget_topic(name, *id));
-            entries.collect::<Vec<_>>()
+            entries.collect()
         };
+        self.forget_offsets(now, forget, out);
+    }
+
+    fn forget_offsets(
+        &mut self,
+        now: Now,
+        forget: impl Fn(&mut Group) -> Vec<Entry>,
+        out: &mut Effects<(RequestId, Reply)>,
+    ) {
+        let (groups, mut turn) = self.split(now, out);
         let entries: Vec<_> = groups.values_mut().flat_map(forget).collect();
         turn.append(None, entries);
         groups.retain(|_, group| !group.is_nothing());

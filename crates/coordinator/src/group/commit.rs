@@ -114,13 +114,28 @@ impl Group {
 
     /// The topic of that id is gone. There may be another of its name already.
     pub(super) fn forget_topic(&mut self, topic: &str, id: TopicId) -> Vec<Entry> {
-        let of_topic = || self.offsets.of_topic(topic);
-        let is_others = |it: &CommittedOffset| it.topic.is_some_and(|it| it != id);
-        let others: BTreeSet<PartitionIndex> =
-            of_topic().filter(|(_, it)| is_others(it)).map(|(partition, _)| partition).collect();
-        let gone: BTreeSet<PartitionIndex> =
-            of_topic().map(|(partition, _)| partition).filter(|it| !others.contains(it)).collect();
-        gone.into_iter().map(|partition| self.forget(topic, partition)).collect()
+        self.forget_where(|name, it| name == topic && it.topic.is_none_or(|it| it == id))
+    }
+
+    /// Topics went while nobody could tell this shard: the one before it had died, or was not read yet. What was committed for them would be taken for the place in whatever
+    /// has their names by now.
+    pub(super) fn forget_gone(&mut self, is_there: impl Fn(TopicId) -> bool) -> Vec<Entry> {
+        self.forget_where(|_, it| it.topic.is_some_and(|id| !is_there(id)))
+    }
+
+    /// A tombstone takes all that is kept of a partition: where some of it is of a topic that is there, nothing goes.
+    fn forget_where(&mut self, is_gone: impl Fn(&str, &CommittedOffset) -> bool) -> Vec<Entry> {
+        let is_meant = |(topic, _, it): &(&str, PartitionIndex, &CommittedOffset)| is_gone(topic, it);
+        let mut gone: BTreeSet<(&str, PartitionIndex)> =
+            self.offsets.each().filter(is_meant).map(|(topic, partition, _)| (topic, partition)).collect();
+        if gone.is_empty() {
+            return Vec::new();
+        }
+        for (topic, partition, _) in self.offsets.each().filter(|it| !is_meant(it)) {
+            gone.remove(&(topic, partition));
+        }
+        let gone: Vec<_> = gone.into_iter().map(|(topic, partition)| (topic.to_owned(), partition)).collect();
+        gone.into_iter().map(|(topic, partition)| self.forget(&topic, partition)).collect()
     }
 
     /// All that is kept of it, and the group itself.

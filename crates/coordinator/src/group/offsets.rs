@@ -95,22 +95,14 @@ impl Offsets {
 
     /// The partitions of which anything is kept, by a transaction too; one may occur more than once.
     pub(super) fn all(&self) -> impl Iterator<Item = (&str, PartitionIndex)> {
-        std::iter::once(&self.settled)
-            .chain(self.open.values())
-            .flatten()
-            .flat_map(|(topic, partitions)| partitions.keys().map(|index| (topic.as_str(), *index)))
+        self.each().map(|(topic, partition, _)| (topic, partition))
     }
 
-    /// What is kept of a topic for each of its partitions.
-    pub(super) fn of_topic<'a>(
-        &'a self,
-        topic: &'a str,
-    ) -> impl Iterator<Item = (PartitionIndex, &'a CommittedOffset)> {
-        std::iter::once(&self.settled)
-            .chain(self.open.values())
-            .filter_map(move |offsets| offsets.get(topic))
-            .flatten()
-            .map(|(index, kept)| (*index, &kept.value))
+    /// All that is kept, by transactions too.
+    pub(super) fn each(&self) -> impl Iterator<Item = (&str, PartitionIndex, &CommittedOffset)> {
+        std::iter::once(&self.settled).chain(self.open.values()).flatten().flat_map(|(topic, partitions)| {
+            partitions.iter().map(|(index, kept)| (topic.as_str(), *index, &kept.value))
+        })
     }
 
     /// The producer's transaction will change something.

@@ -196,7 +196,10 @@ impl Shard {
         match &mut self.machine {
             // The sessions of members begin when nobody else can tell them any more that they are members.
             Machine::Groups(groups) => {
-                groups.start(Now { tick: now.tick.after_ms(doubt_ms), ..now }, image.clone());
+                let mut effects = Effects::default();
+                let from = Now { tick: now.tick.after_ms(doubt_ms), ..now };
+                groups.start(from, image, &mut effects);
+                self.take(now, effects, end);
             }
             Machine::Transactions(transactions) => {
                 let mut effects = Effects::default();
@@ -287,7 +290,7 @@ impl Shard {
     }
 
     pub(super) fn forget_topics(&mut self, now: Now, topics: &[(String, TopicId)], end: Offset) {
-        // One that is still read tells of them itself, and what is gone is found out later.
+        // One that is still read looks for what is gone when it begins to serve.
         if let (true, Machine::Groups(groups)) = (self.loading.is_none(), &mut self.machine) {
             let mut effects = Effects::default();
             groups.topics_deleted(now, topics, &mut effects);

@@ -105,7 +105,8 @@ fn offsets_that_cannot_be_kept_are_refused_one_by_one() {
 #[test]
 fn offsets_of_a_transaction_count_when_it_is_committed() {
     check(
-        "nobody txn producer:7 t/0=5 t/1=5
+        "topic t 3
+         nobody txn producer:7 t/0=5 t/1=5
          fetch g t/0 t/1
          fetch g stable t/0 t/2
          nobody commit t/1=9
@@ -123,6 +124,7 @@ fn offsets_of_a_transaction_count_when_it_is_committed() {
          end 8 abort
          list",
         expect![[r#"
+            topic t 3
             nobody txn producer:7 t/0=5 t/1=5
                 + g t/0=5 if 7 commits
                 + g t/1=5 if 7 commits
@@ -334,6 +336,45 @@ fn a_deleted_topic_takes_its_offsets_along() {
     );
 }
 
+#[test]
+fn a_topic_that_was_deleted_while_nobody_served_the_shard_takes_its_offsets_along() {
+    check(
+        "topic t 2
+         topic t. 2
+         topic u 1
+         nobody commit t/0=1 u/0=1
+         nobody commit t./1=2
+         nobody txn t/1=2 group:h
+         drop-topic t unheard
+         fetch g all
+         end 7 commit
+         list",
+        expect![[r#"
+            topic t 2
+            topic t. 2
+            topic u 1
+            nobody commit t/0=1 u/0=1
+                + g t/0=1
+                + g u/0=1
+                nobody: t/0 ok, u/0 ok
+            nobody commit t./1=2
+                + g t/1=2
+                nobody: t/1 ok
+            nobody txn t/1=2 group:h
+                + h t/1=2 if 7 commits
+                nobody: t/1 ok
+            drop-topic t unheard
+                + g t/0 forgotten
+                + h t/1 forgotten
+            fetch g all
+                t/1 2, u/0 1
+            end 7 commit
+            list
+                g "" Empty classic
+        "#]],
+    );
+}
+
 /// A minute, looked at every ten seconds.
 fn with_short_retention(script: &str, expected: Expect) {
     let config = GroupConfig {
@@ -393,7 +434,9 @@ fn offsets_that_nobody_uses_are_forgotten_and_then_the_group() {
 #[test]
 fn offsets_of_a_group_are_unused_since_it_is_empty() {
     with_short_retention(
-        "a join session:1000000
+        "topic t 2
+         topic u 1
+         a join session:1000000
          a sync a=1
          a commit t/0=1 u/0=1
          wait 70000
@@ -406,6 +449,8 @@ fn offsets_of_a_group_are_unused_since_it_is_empty() {
          wait 10001
          list",
         expect![[r#"
+            topic t 2
+            topic u 1
             a join session:1000000
                 a: a joined 1 range led by a of a
             a sync a=1

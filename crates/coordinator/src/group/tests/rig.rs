@@ -73,8 +73,14 @@ impl Rig {
     }
 
     fn started(mut self) -> Self {
-        self.groups.start(self.now, self.topics.image.clone());
+        self.start();
         self
+    }
+
+    /// What it appends as it begins to serve.
+    fn start(&mut self) -> String {
+        let image = self.topics.image.clone();
+        self.step(|groups, now, out| groups.start(now, &image, out))
     }
 
     /// `WHO VERB …` for members, `VERB …` for everything else. `LONG` stands for a name that is longer than names may be.
@@ -116,6 +122,11 @@ impl Rig {
                 self.topics.grow(topic, number(count));
                 self.groups.topics_changed(self.topics.image.clone());
                 String::new()
+            }
+            // While nobody serves the shard.
+            ["drop-topic", topic, "unheard"] => {
+                self.topics.remove(topic);
+                self.restart()
             }
             ["drop-topic", topic] => {
                 self.topics.remove(topic);
@@ -313,9 +324,8 @@ impl Rig {
 
     fn restart(&mut self) -> String {
         self.groups = self.replayed();
-        self.groups.start(self.now, self.topics.image.clone());
         self.waiting.clear();
-        String::new()
+        self.start()
     }
 
     /// Of each key the last record stays, and of what is gone nothing: what a cleaner leaves in the end. It does not go beyond what an open transaction has appended, and leaves
