@@ -9,6 +9,9 @@ use super::{
 };
 use crate::{Effects, RequestId};
 
+/// Ways to distribute the work that a member of the classic protocol may name: clients have a handful, and each is compared with those of the other members.
+const PROTOCOLS_MAX: usize = 100;
+
 type Out = Effects<(RequestId, Reply)>;
 
 impl Groups {
@@ -101,7 +104,7 @@ impl Groups {
             return Err(GroupError::InvalidId { max: NAME_SIZE_MAX });
         }
         let mut names = it.protocols.iter().map(|(name, _)| name).chain([&it.protocol_type]);
-        if names.any(|it| NAME_SIZE_MAX < it.len()) {
+        if PROTOCOLS_MAX < it.protocols.len() || names.any(|it| NAME_SIZE_MAX < it.len()) {
             return Err(GroupError::InconsistentProtocol);
         }
         let (groups, mut turn) = self.split(now, out);

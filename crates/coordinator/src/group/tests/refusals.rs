@@ -150,6 +150,17 @@ fn names_and_times_that_cannot_be_are_refused() {
 }
 
 #[test]
+fn a_member_with_more_protocols_than_clients_have_is_refused() {
+    let mut rig = Rig::new(GroupConfig { initial_rebalance_delay_ms: 0, ..GroupConfig::default() });
+    let mut join = |who: &str, count: usize| {
+        let names: Vec<String> = (0..count).map(|number| format!("p{number}")).collect();
+        rig.run(&format!("{who} join protocols:{}", names.join("+")))
+    };
+    assert_eq!(join("a", 101), "a: InconsistentProtocol\n");
+    assert_eq!(join("b", 100), "b: b joined 1 p0 led by b of b\n");
+}
+
+#[test]
 fn a_full_group_takes_nobody_else() {
     check_with(
         GroupConfig { initial_rebalance_delay_ms: 0, members_max: 2, ..GroupConfig::default() },
