@@ -14,6 +14,7 @@ mod error;
 mod expiry;
 mod migration;
 mod offsets;
+mod pending;
 mod protocol;
 mod request;
 #[cfg(test)]

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use klamm_model::Timestamp;
 
 use super::embedded::CONSUMER;
+use super::pending::Place;
 use super::timers::{Deadline, Timer};
 use super::turn::{RebalanceCause, Turn};
 use super::{GroupError, GroupState, Identity, Reply};
@@ -32,8 +33,6 @@ mod rebalance;
 mod sync;
 mod topics;
 
-#[cfg(test)]
-pub(super) use join::PENDING_MEMBERS_MAX;
 pub(super) use member::Member;
 use member::Parked;
 use rebalance::{Initial, Reason};
@@ -63,13 +62,21 @@ pub(super) struct Classic {
     /// Bytes that the members hold.
     size: usize,
     /// Who was told an id and has not come with it yet.
-    pending: BTreeMap<Arc<str>, Deadline>,
+    pending: BTreeMap<Arc<str>, Newcomer>,
     /// A new group waits for more members.
     initial: Option<Initial>,
     /// When the time to join, or to sync, is up.
     phase: Deadline,
     /// The log has a record of it.
     pub(super) is_recorded: bool,
+}
+
+/// Who was told an id and has not come with it yet.
+#[derive(Debug)]
+struct Newcomer {
+    place: Place,
+    /// Until when it is waited for.
+    deadline: Deadline,
 }
 
 /// Where a group is on its way to its next generation.
@@ -335,9 +342,9 @@ impl Classic {
     }
 
     fn forget_pending(&mut self, turn: &mut Turn<'_>, id: &str) -> bool {
-        let Some((id, mut deadline)) = self.pending.remove_entry(id) else { return false };
-        deadline.cancel(&mut turn.shared.timers, session_timer(&self.name, &id));
-        turn.shared.pending_count -= 1;
+        let Some((id, mut newcomer)) = self.pending.remove_entry(id) else { return false };
+        newcomer.deadline.cancel(&mut turn.shared.timers, session_timer(&self.name, &id));
+        turn.shared.pending.remove(&self.name, newcomer.place);
         true
     }
 

@@ -114,7 +114,16 @@ impl Groups {
             return Err(GroupError::UnknownMember);
         }
         obtain(groups, &it.group).join(&mut turn, id, it);
+        let surplus = turn.shared.pending.surplus();
+        if let Some((group, newcomer)) = &surplus
+            && let Some(classic) = groups.get_mut(group).and_then(Group::classic)
+        {
+            classic.give_up_on(&mut turn, newcomer);
+        }
         self.sweep(&it.group);
+        if let Some((group, _)) = surplus {
+            self.sweep(&group);
+        }
         Ok(())
     }
 

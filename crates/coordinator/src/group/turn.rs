@@ -6,6 +6,7 @@ use std::sync::Arc;
 use klamm_cluster::Image;
 use klamm_model::{BATCH_HEADER_SIZE, Now, Producer};
 
+use super::pending::Pending;
 use super::timers::Timers;
 use super::{GroupConfig, GroupError, Reply};
 use crate::{Append, Effects, Entry, RequestId};
@@ -20,8 +21,7 @@ const MEMBER_ID_PREFIX_MAX: usize = 255;
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) timers: Timers,
-    /// Who was told an id and has not come with it yet, in all groups.
-    pub(super) pending_count: usize,
+    pub(super) pending: Pending,
     pub(super) rebalances: BTreeMap<RebalanceCause, u64>,
     /// The topics that there are.
     pub(super) image: Box<Image>,
@@ -35,7 +35,7 @@ impl Shared {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             timers: Timers::default(),
-            pending_count: 0,
+            pending: Pending::default(),
             rebalances: BTreeMap::new(),
             image: Box::default(),
             image_count: 0,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::member::{MEMBER_SIZE, Parked, protocols_size};
 use super::rebalance::Reason;
-use super::{Classic, ClassicState, Member, session_timer};
+use super::{Classic, ClassicState, Member, Newcomer, session_timer};
 use crate::RequestId;
 use crate::group::timers::Deadline;
 use crate::group::turn::{RebalanceCause, Turn};
@@ -13,8 +13,8 @@ use crate::group::{GroupError, Join, Joined, JoinedMember, Reply};
 /// A member that does not know its id may wait so long; whoever still wants to join after that asks again.
 const NEW_MEMBER_TIMEOUT_MS: u64 = 5 * 60_000;
 
-/// Clients of all groups of a shard that were told an id and have not come with it: more than ever start at once.
-pub(in crate::group) const PENDING_MEMBERS_MAX: usize = 10_000;
+/// A client that was told an id comes with it at once. It is waited for as long as its session would last, and no longer than this.
+const PENDING_MS_MAX: u64 = 60_000;
 
 /// What a group's members may hold in memory, in batches: they name several protocols, of which only one must fit in the record.
 const GROUP_SIZE_IN_BATCHES_MAX: usize = 8;
@@ -97,19 +97,20 @@ impl Classic {
                 return self.replace_static(turn, id, &old_id, &member_id, it);
             }
         } else if it.can_learn_id {
-            if PENDING_MEMBERS_MAX <= turn.shared.pending_count {
-                // It comes again; a full group would be a reason to give up.
-                return Err(GroupError::RebalanceInProgress);
-            }
-            let ends = turn.now.tick.after_ms(u64::try_from(it.session_timeout_ms).unwrap_or(0).max(1));
-            let mut deadline = Deadline::default();
-            deadline.set(&mut turn.shared.timers, ends, session_timer(&self.name, &member_id));
-            turn.shared.pending_count += 1;
-            self.pending.insert(member_id.clone(), deadline);
+            self.await_newcomer(turn, &member_id, it);
             return Err(GroupError::MemberIdRequired { member_id: member_id.to_string() });
         }
         self.add_member(turn, id, &member_id, it);
         Ok(())
+    }
+
+    fn await_newcomer(&mut self, turn: &mut Turn<'_>, id: &Arc<str>, it: &Join) {
+        let session_ms = u64::try_from(it.session_timeout_ms).unwrap_or(0);
+        let ends = turn.now.tick.after_ms(session_ms.clamp(1, PENDING_MS_MAX));
+        let mut deadline = Deadline::default();
+        deadline.set(&mut turn.shared.timers, ends, session_timer(&self.name, id));
+        let place = turn.shared.pending.add(&self.name, id);
+        self.pending.insert(id.clone(), Newcomer { place, deadline });
     }
 
     fn add_member(&mut self, turn: &mut Turn<'_>, id: RequestId, member_id: &Arc<str>, it: &Join) {

@@ -47,13 +47,18 @@ impl Classic {
         Ok(Some(id))
     }
 
+    /// Somebody who was told an id is not waited for any more. If it comes all the same, it is to ask for another.
+    pub(in crate::group) fn give_up_on(&mut self, turn: &mut Turn<'_>, newcomer: &str) {
+        self.forget_pending(turn, newcomer);
+        self.complete_join_if_all_came(turn);
+    }
+
     /// The session of a member, or of somebody who was to become one, may be over.
     pub(in crate::group) fn session_timer_fired(&mut self, turn: &mut Turn<'_>, id: &Arc<str>) {
-        if let Some(deadline) = self.pending.get_mut(id) {
+        if let Some(newcomer) = self.pending.get_mut(id) {
             let timer = session_timer(&self.name, id);
-            if deadline.has_come(&mut turn.shared.timers, turn.now.tick, timer) {
-                self.forget_pending(turn, id);
-                self.complete_join_if_all_came(turn);
+            if newcomer.deadline.has_come(&mut turn.shared.timers, turn.now.tick, timer) {
+                self.give_up_on(turn, id);
             }
             return;
         }

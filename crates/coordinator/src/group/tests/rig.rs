@@ -487,7 +487,7 @@ impl Rig {
         }
         let classics = || self.groups.groups.values().filter_map(Group::as_classic);
         let pending: usize = classics().map(Classic::pending_count).sum();
-        assert_eq!(self.groups.shared.pending_count, pending);
+        assert_eq!(self.groups.shared.pending.len(), pending);
         let parked: usize = classics().map(Classic::parked_count).sum();
         assert_eq!(self.waiting.len(), parked, "a request that is not parked was not answered");
     }

@@ -295,7 +295,7 @@ fn weather(spoken: Spoken, seed: u64, within_ms: u64, requests_each: u64) {
             storm.put(&who, Phase::Leaves);
         }
         storm.step();
-        let known = storm.member_count() + storm.rig.groups.shared.pending_count;
+        let known = storm.member_count() + storm.rig.groups.shared.pending.len();
         assert!(known <= storm.members.len(), "{known} members of {}", storm.members.len());
         if step % 20 == 0 {
             let (kept, most) = (storm.kept(), 2 * each * storm.members.len());
@@ -315,7 +315,7 @@ fn weather(spoken: Spoken, seed: u64, within_ms: u64, requests_each: u64) {
     storm.rig.check();
     let count = storm.member_count();
     assert!(150 < count && count < 450, "{count} members stay");
-    assert_eq!(storm.rig.groups.shared.pending_count, 0);
+    assert_eq!(storm.rig.groups.shared.pending.len(), 0);
     assert!(
         storm.rig.groups.shared.timers.len() <= count + 1,
         "one for each session, one for unused offsets"

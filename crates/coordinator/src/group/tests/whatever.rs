@@ -5,7 +5,7 @@ use std::fmt::Write;
 use proptest::prelude::*;
 
 use super::*;
-use crate::group::classic::PENDING_MEMBERS_MAX;
+use crate::group::pending::PENDING_MEMBERS_MAX;
 
 /// What may happen, one of which is drawn again and again. Two clients have the name of one static member.
 fn lines() -> Vec<String> {
@@ -162,10 +162,36 @@ proptest! {
 #[test]
 fn clients_that_never_come_with_their_ids_take_bounded_room() {
     let mut rig = Rig::new(GroupConfig::default());
-    let told: Vec<String> =
-        (0..=PENDING_MEMBERS_MAX).map(|it| rig.run(&format!("x{it} join handshake group:{it}"))).collect();
-    assert_eq!(told.iter().filter(|it| it.contains(": is x")).count(), PENDING_MEMBERS_MAX);
-    assert_eq!(told.last().map(String::as_str), Some("x10000: RebalanceInProgress\n"));
+    for it in 0..=PENDING_MEMBERS_MAX {
+        assert_eq!(rig.run(&format!("x{it} join handshake group:{it}")), format!("x{it}: is x{it}\n"));
+    }
+    assert_eq!(rig.groups.shared.pending.len(), PENDING_MEMBERS_MAX);
+    assert_eq!(rig.run("x0 join"), "x0: UnknownMember\n");
+    assert_eq!(rig.run("x1 beat"), "x1: UnknownMember\n");
+    rig.check();
+    rig.check_end();
+}
+
+#[test]
+fn a_client_that_only_asks_for_ids_keeps_nobody_out_of_other_groups() {
+    let mut rig = Rig::new(GroupConfig { initial_rebalance_delay_ms: 0, ..GroupConfig::default() });
+    let mut number = 0;
+    let mut flood = |rig: &mut Rig, count: usize| {
+        for _ in 0..count {
+            number += 1;
+            rig.run(&format!("x{number} join handshake group:flood session:1800000"));
+        }
+    };
+    flood(&mut rig, PENDING_MEMBERS_MAX);
+    assert_eq!(rig.run("a join handshake"), "a: is a\n");
+    flood(&mut rig, 2 * PENDING_MEMBERS_MAX);
+    assert_eq!(rig.run("a join"), "a: a joined 1 range led by a of a\n");
+    assert_eq!(rig.run("b join handshake group:flood"), "b: is b\n");
+    flood(&mut rig, PENDING_MEMBERS_MAX / 2);
+    assert_eq!(rig.run("b join"), "b: b joined 1 range led by b of b\n");
+    rig.run("wait 60000");
+    assert_eq!(rig.groups.shared.pending.len(), 0);
+    rig.check();
     rig.check_end();
 }
 
