@@ -222,6 +222,12 @@ impl Consumer {
         self.members.get(id).map(|it| it.has.epoch)
     }
 
+    /// How many partitions are kept of what the member last said that it has.
+    #[cfg(test)]
+    pub(super) fn reported_count(&self, id: &str) -> Option<usize> {
+        Some(self.members.get(id)?.reported.as_ref()?.of_its.len())
+    }
+
     #[cfg(test)]
     pub(super) fn has_member(&self, id: &str) -> bool {
         self.members.contains_key(id)

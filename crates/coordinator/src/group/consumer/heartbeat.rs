@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::assignor::Assignor;
-use super::member::{Holding, PAUSED, introduced};
+use super::member::{Holding, PAUSED, Reported, introduced};
 use super::partitions::{Partitions, by_topic, flat};
 use super::reconcile::{Aim, Voice};
 use super::topics::compiled;
@@ -322,13 +322,13 @@ impl Member {
     fn hear(&mut self, given_epoch: i32, owned: Option<&Partitions>) {
         self.confirmed_epoch = self.confirmed_epoch.max(given_epoch);
         if let Some(owned) = owned {
-            self.reported = Some(owned.clone());
+            self.reported = Some(Reported::of(owned, &self.has));
         }
     }
 
     /// It may not have got the answer that told of something that came free, or that it is to give up: it is told until it says that it has what it is to have.
     fn may_lack_answer(&self) -> bool {
-        self.reported.as_ref().is_some_and(|it| !it.iter().eq(self.has.assigned.keys()))
+        self.reported.as_ref().is_some_and(|it| !it.is_just(&self.has.assigned))
     }
 }
 

@@ -25,12 +25,31 @@ pub(super) struct Member {
     /// The newest epoch that it is known to know: older ones are of requests that were on their way for too long. Not recorded.
     pub(super) confirmed_epoch: i32,
     /// What it last said that it has. Not recorded.
-    pub(super) reported: Option<Partitions>,
+    pub(super) reported: Option<Reported>,
     /// One of the classic protocol has joined and not fetched its work.
     pub(super) owes_sync: bool,
     session: Deadline,
     /// When it must have done what it was told: given partitions up; of the classic protocol, joined again or fetched its work.
     duty: Deadline,
+}
+
+/// What a member said that it has, as far as that is something it was to have: it may name whatever it likes, and as much.
+#[derive(Debug)]
+pub(super) struct Reported {
+    pub(super) of_its: Partitions,
+    /// It named partitions that it was never told to have, or has given up.
+    pub(super) has_others: bool,
+}
+
+impl Reported {
+    pub(super) fn of(owned: &Partitions, has: &Holding) -> Self {
+        let of_its: Partitions = has.partitions().filter(|it| owned.contains(it)).collect();
+        Self { has_others: of_its.len() < owned.len(), of_its }
+    }
+
+    pub(super) fn is_just(&self, assigned: &Owned) -> bool {
+        !self.has_others && self.of_its.iter().eq(assigned.keys())
+    }
 }
 
 impl Default for Member {

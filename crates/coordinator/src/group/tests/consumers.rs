@@ -850,6 +850,18 @@ fn a_group_without_members_changes_its_protocol() {
 }
 
 #[test]
+fn of_partitions_that_a_member_names_and_never_got_nothing_is_kept() {
+    let mut rig = Rig::new(GroupConfig::default());
+    rig.run("topic t 2");
+    rig.run("a show");
+    assert_eq!(rig.run("a show others:100000"), "a: a in 1: t/01\n");
+    let consumer = rig.groups.groups["g"].consumer().expect("of that protocol");
+    assert_eq!(consumer.reported_count("a"), Some(2));
+    assert_eq!(rig.run("a show quiet"), "a: a in 1: t/01\n");
+    assert_eq!(rig.run("a show"), "a: a in 1\n");
+}
+
+#[test]
 fn what_no_member_can_mean_is_refused() {
     let config = GroupConfig { consumer_members_max: 2, ..GroupConfig::default() };
     check_with(

@@ -100,7 +100,7 @@ impl Readers {
     }
 
     /// `show` says what changed since, all of it with `full` or if it is new; with `busy` it has not given up anything yet; with `quiet` it says what it has only if that is news;
-    /// `lost` gets no answer, `late` is on its way until it is to `arrive`.
+    /// `others:COUNT` names so many besides that it never got; `lost` gets no answer, `late` is on its way until it is to `arrive`.
     pub(super) fn say(&mut self, who: &str, verb: &str, rest: &[&str]) -> ConsumerHeartbeat {
         let it = self.0.entry(who.to_owned()).or_default();
         let option = |name: &str| rest.iter().find_map(|it| it.strip_prefix(name)?.strip_prefix(':'));
@@ -141,6 +141,11 @@ impl Readers {
         let owned = Some(it.assigned.clone())
             .filter(|_| !is_busy && (is_full || is_news || !rest.contains(&"quiet")));
         it.telling.clone_from(&owned);
+        let mut named = owned.as_ref().map(listed);
+        if let (Some(named), Some(count)) = (&mut named, option("others")) {
+            let partitions = (0..count.parse().expect("a number")).map(PartitionIndex).collect();
+            named.push(TopicPartitions { topic: topic_id("others"), partitions });
+        }
         let topics = text("topics").or(is_full.then(|| "t".to_owned()));
         ConsumerHeartbeat {
             group: it.group.clone(),
@@ -156,7 +161,7 @@ impl Readers {
             topics: topics.map(|it| it.split(',').filter(|it| !it.is_empty()).map(str::to_owned).collect()),
             topic_regex: text("regex"),
             assignor: text("assignor"),
-            owned: owned.as_ref().map(listed),
+            owned: named,
         }
     }
 
