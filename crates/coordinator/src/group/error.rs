@@ -12,7 +12,7 @@ pub enum GroupError {
         max: usize,
     },
     /// There is none.
-    #[error("Group {group} not found.")]
+    #[error("Group {} not found.", brief(.group))]
     UnknownGroup {
         /// Its name.
         group: String,
@@ -21,13 +21,13 @@ pub enum GroupError {
     #[error("the group has no such member")]
     UnknownMember,
     /// The member is to come again under this id (KIP-394).
-    #[error("the member's id is {member_id}")]
+    #[error("the member's id is {}", brief(.member_id))]
     MemberIdRequired {
         /// The id.
         member_id: String,
     },
     /// A newer member has the instance id (KIP-345).
-    #[error("another member has the instance id {instance_id}")]
+    #[error("another member has the instance id {}", brief(.instance_id))]
     FencedInstance {
         /// The name that only one may have.
         instance_id: String,
@@ -51,13 +51,13 @@ pub enum GroupError {
     #[error("OffsetCommit version 9 or above must be used by members of the consumer group protocol")]
     NoEpochs,
     /// A member that has not gone has the instance id (KIP-848).
-    #[error("a member that has not left has the instance id {instance_id}")]
+    #[error("a member that has not left has the instance id {}", brief(.instance_id))]
     UnreleasedInstance {
         /// The name that only one may have.
         instance_id: String,
     },
     /// The work cannot be distributed so.
-    #[error("ServerAssignor {assignor} is not supported. Supported assignors: {supported}.")]
+    #[error("ServerAssignor {} is not supported. Supported assignors: {supported}.", brief(.assignor))]
     UnsupportedAssignor {
         /// How it was to be distributed.
         assignor: String,
@@ -77,7 +77,7 @@ pub enum GroupError {
         why: &'static str,
     },
     /// It is led by another protocol, and has members.
-    #[error("Group {group} is not a consumer group.")]
+    #[error("Group {} is not a consumer group.", brief(.group))]
     NotConsumer {
         /// Its name.
         group: String,
@@ -108,7 +108,7 @@ pub enum GroupError {
         max: usize,
     },
     /// Groups with members cannot be deleted.
-    #[error("The group {group} is not empty.")]
+    #[error("The group {} is not empty.", brief(.group))]
     NotEmpty {
         /// Its name.
         group: String,
@@ -128,4 +128,34 @@ pub enum GroupError {
     /// A transaction that is not ended will change the offset (KIP-447).
     #[error("a transaction that is not ended will change the offset")]
     UnstableOffset,
+}
+
+/// Of a name in a text: the protocol has room for names of 32,767 bytes, and for texts too, so that a text with the whole of such a name would be no answer.
+const NAME_CHARS_MAX: usize = 255;
+
+fn brief(name: &str) -> &str {
+    name.char_indices().nth(NAME_CHARS_MAX).map_or(name, |(end, _)| &name[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_names_what_it_is_about_as_far_as_texts_may_be_long() {
+        let text = |name: &str| GroupError::UnknownGroup { group: name.to_owned() }.to_string();
+        assert_eq!(text("g"), "Group g not found.");
+        assert_eq!(text(&"ä".repeat(255)), format!("Group {} not found.", "ä".repeat(255)));
+        assert_eq!(text(&"ä".repeat(16_383)), format!("Group {} not found.", "ä".repeat(255)));
+        let name = || "n".repeat(32_767);
+        for error in [
+            GroupError::NotConsumer { group: name() },
+            GroupError::NotEmpty { group: name() },
+            GroupError::FencedInstance { instance_id: name() },
+            GroupError::UnreleasedInstance { instance_id: name() },
+            GroupError::UnsupportedAssignor { assignor: name(), supported: "uniform, range".to_owned() },
+        ] {
+            assert!(error.to_string().len() < 400, "{error}");
+        }
+    }
 }
