@@ -31,10 +31,15 @@ impl Outcomes {
 
     /// One failed: the error for people, the object with the error in it for programs. Says whether others may go better: without a broker none does.
     pub(crate) fn failed(&mut self, error: &AdminError, object: Value) -> bool {
+        self.all_failed(error, [object]);
+        error.code().is_some()
+    }
+
+    /// Several failed for one reason, which people are told once.
+    pub(crate) fn all_failed(&mut self, error: &AdminError, objects: impl IntoIterator<Item = Value>) {
         tell(&error);
         self.has_failed = true;
-        self.told.push(with_error(object, error_json(error)));
-        error.code().is_some()
+        self.told.extend(objects.into_iter().map(|object| with_error(object, error_json(error))));
     }
 
     /// One cannot be made at all, so that no broker was asked.

@@ -93,10 +93,10 @@ pub(crate) struct GroupDeleteArgs {
     /// Names of the groups
     #[arg(required = true, value_name = "GROUP")]
     pub(crate) groups: Vec<String>,
-    /// Only what is committed for this topic; a group that has nothing else and no members goes with it. May be repeated
+    /// Only what is committed for this topic; a group that never had members and has nothing else goes with it. May be repeated
     #[arg(long = "topic", value_name = "TOPIC")]
     pub(crate) topics: Vec<String>,
-    /// A group that does not exist is fine
+    /// A group, or a topic, that does not exist is fine
     #[arg(long)]
     pub(crate) if_exists: bool,
     #[command(flatten)]

@@ -141,8 +141,42 @@ fn groups_and_what_they_committed_are_deleted() {
             group billing forgot orders-1
         "#]],
     );
-    broker.ok(&["group", "delete", "billing", "--topic", "orders"]).says("has committed nothing for orders");
     broker.ok(&["group", "seek", "billing", "--to", "start", "--topics", "orders"]);
+    broker.ok(&["topic", "create", "idle"]);
+    let forget = ["group", "delete", "billing", "--topic", "idle", "--topic", "nothing"];
+    broker.run_anyway(&[&forget[..], &["nobody"]].concat()).expect(
+        &[],
+        &expect![[r#"
+            group billing has committed nothing for idle
+            klamm: nothing: there is no such topic or partition
+            klamm: nobody: there is no such group
+            exit code 1
+        "#]],
+    );
+    let told = broker.fails(&[&forget[..], &["nobody", "--format", "json"]].concat()).json();
+    let codes: Vec<_> = told
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|it| (it["group"].as_str(), it["topic"].as_str(), it["error"]["code"].as_str()))
+        .collect();
+    let (no_topic, no_group) = (Some("UNKNOWN_TOPIC_OR_PARTITION"), Some("GROUP_ID_NOT_FOUND"));
+    let wanted = [
+        (Some("billing"), Some("idle"), None),
+        (Some("billing"), Some("nothing"), no_topic),
+        (Some("nobody"), Some("idle"), no_group),
+        (Some("nobody"), Some("nothing"), no_group),
+    ];
+    assert_eq!(codes, wanted, "{told}");
+    broker.ok(&[&forget[..], &["nobody", "--if-exists"]].concat()).expect(
+        &[],
+        &expect![[r#"
+            group billing has committed nothing for idle
+            topic nothing does not exist
+            group nobody does not exist, and has committed nothing for idle
+            group nobody does not exist, and has committed nothing for nothing
+        "#]],
+    );
     broker.run_anyway(&["group", "delete", "nothing", "billing"]).expect(
         &[],
         &expect![[r#"
