@@ -64,7 +64,7 @@ fn transactions_are_listed_described_and_aborted_by_their_ids() {
     broker.run_anyway(&["txn", "abort", "till", "nothing"]).expect(
         &[],
         &expect![[r#"
-            nothing of till is open, and its producer is fenced
+            the transaction of till is aborted, and its producer is fenced
             klamm: nothing: there is no such transactional id
             exit code 1
         "#]],
@@ -82,6 +82,12 @@ fn transactions_are_listed_described_and_aborted_by_their_ids() {
             exit code 1
         "#]],
     );
+    let again = broker.ok(&["txn", "abort", "till", "--format", "json"]).json();
+    assert_eq!(
+        again,
+        json!([{ "transactional_id": "till", "aborted": false, "fenced": true, "error": null }])
+    );
+    broker.ok(&["txn", "abort", "till"]).says("nothing of till was open, and its producer is fenced");
     broker.ok(&["consume", "orders", "-e", "--read-committed"]).prints("");
     klamm(&["txn", "abort"]).code(2);
     klamm(&["txn", "abort", "--topic", "orders", "-p", "1"]).code(2).says("--at");
