@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::{self, Write};
 use std::process::{self, ExitCode};
 
+use crate::output::visible_lines;
+
 const FAILED: u8 = 1;
 const WRONG_USAGE: u8 = 2;
 
@@ -52,7 +54,7 @@ impl Interrupted {
 
 /// Says on the standard error what went wrong, in one line. Where nobody hears it, or the disk is full that it goes to, it went wrong all the same.
 pub(crate) fn tell(problem: &(impl fmt::Display + ?Sized)) {
-    let _ = writeln!(io::stderr(), "klamm: {problem}");
+    let _ = writeln!(io::stderr(), "klamm: {}", visible_lines(&problem.to_string()));
 }
 
 /// 0 if it went well, 1 if not, 2 if it was asked for wrongly, with one line that says why. Whoever stopped reading our output knows why: that is no failure.

@@ -1,5 +1,6 @@
 //! Printing: tables, JSON, logs.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
 use tracing_subscriber::filter::Targets;
@@ -67,8 +68,35 @@ fn is_number(cell: &str) -> bool {
     cell == NOTHING || number.parse::<f64>().is_ok()
 }
 
+/// Names come from anybody: what moves a terminal's cursor, or changes its colours, must not reach it.
+fn visible(text: &str) -> Cow<'_, str> {
+    escaped(text, char::is_control)
+}
+
+/// The same of a text that may have several lines.
+pub(crate) fn visible_lines(text: &str) -> Cow<'_, str> {
+    escaped(text, |it| it.is_control() && it != '\n')
+}
+
+fn escaped(text: &str, is_hidden: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(&is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len());
+    for it in text.chars() {
+        if is_hidden(it) { escaped.extend(it.escape_default()) } else { escaped.push(it) }
+    }
+    Cow::Owned(escaped)
+}
+
 /// Prints columns as wide as their widest cell; numbers go to the right.
 pub(crate) fn print_table(heads: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
+    write_table(&mut io::stdout().lock(), heads, rows)
+}
+
+fn write_table(out: &mut impl Write, heads: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
+    let rows: Vec<Vec<Cow<'_, str>>> =
+        rows.iter().map(|row| row.iter().map(|cell| visible(cell)).collect()).collect();
     let widths: Vec<usize> = (0..heads.len())
         .map(|column| {
             let cells = rows.iter().map(|row| row[column].chars().count());
@@ -78,7 +106,6 @@ pub(crate) fn print_table(heads: &[&str], rows: &[Vec<String>]) -> io::Result<()
     let is_number: Vec<bool> = (0..heads.len())
         .map(|column| rows.iter().all(|row| is_number(&row[column])) && !rows.is_empty())
         .collect();
-    let mut out = io::stdout().lock();
     let mut line = |cells: &mut dyn Iterator<Item = &str>| {
         let mut text = String::new();
         for (column, cell) in cells.enumerate() {
@@ -97,25 +124,55 @@ pub(crate) fn print_table(heads: &[&str], rows: &[Vec<String>]) -> io::Result<()
         writeln!(out, "{}", text.trim_end())
     };
     line(&mut heads.iter().copied())?;
-    for row in rows {
-        line(&mut row.iter().map(String::as_str))?;
+    for row in &rows {
+        line(&mut row.iter().map(|cell| &**cell))?;
     }
     Ok(())
 }
 
 /// Prints a value as JSON.
 pub(crate) fn print_json(value: &serde_json::Value) -> io::Result<()> {
-    writeln!(io::stdout().lock(), "{value:#}")
+    writeln!(io::stdout().lock(), "{}", json_text(value))
 }
 
-/// Prints one line.
+/// JSON lets control characters above ASCII stand as they are; terminals obey some of them.
+fn json_text(value: &serde_json::Value) -> String {
+    let text = format!("{value:#}");
+    let is_hidden = |it: char| it.is_control() && it != '\n';
+    if !text.contains(is_hidden) {
+        return text;
+    }
+    let shown = |it: char| if is_hidden(it) { format!("\\u{:04x}", u32::from(it)) } else { it.to_string() };
+    text.chars().map(shown).collect()
+}
+
+/// Prints a line, or several.
 pub(crate) fn print_line(line: &str) -> io::Result<()> {
-    writeln!(io::stdout().lock(), "{line}")
+    writeln!(io::stdout().lock(), "{}", visible_lines(line))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_would_steer_a_terminal_is_shown_and_not_sent() {
+        let mut told = Vec::new();
+        let rows = [
+            vec!["a\x1b[31m\nb".to_owned(), "1".to_owned()],
+            vec!["grün\u{9b}2J".to_owned(), "20".to_owned()],
+        ];
+        write_table(&mut told, &["GROUP", "LAG"], &rows).expect("memory takes it");
+        let table = "GROUP           LAG\n\
+                     a\\u{1b}[31m\\nb    1\n\
+                     grün\\u{9b}2J     20\n";
+        assert_eq!(String::from_utf8(told).expect("text"), table);
+        assert_eq!(visible_lines("a\tb\r\n  c"), "a\\tb\\r\n  c");
+        let value = serde_json::json!({ "group": "a\x1b\u{9b}\nä" });
+        let text = json_text(&value);
+        assert_eq!(text, "{\n  \"group\": \"a\\u001b\\u009b\\nä\"\n}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).expect("JSON"), value);
+    }
 
     #[test]
     fn sizes() {
