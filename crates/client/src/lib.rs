@@ -50,7 +50,7 @@ pub use call::{CallError, CallId};
 pub use client::{Client, Config as ClientConfig};
 pub use consumer::{
     Assignment, Config as ConsumerConfig, ConsumeError, ConsumedRecord, Consumer, FetchedBatch, Isolation,
-    OutOfRange, PartitionPosition, RecordStream, Start, Topics, TypedStream,
+    OutOfRange, PartitionPosition, RecordStream, Reset, Start, Topics, TypedStream,
 };
 #[cfg(feature = "json")]
 pub use format::JsonFormat;

@@ -16,7 +16,7 @@ use klamm_model::{LeaderEpoch, Offset};
 use regex_lite::Regex;
 
 use super::printer::Printer;
-use super::{to_follow, topics};
+use super::{tell_resets, to_follow, topics};
 use crate::args::ConsumeArgs;
 use crate::failure::{Interrupted, Usage, tell};
 use crate::interrupt::Interrupt;
@@ -49,13 +49,18 @@ pub(super) fn run(args: &ConsumeArgs, group: &str, patterns: &[Regex], grep: Opt
         let member = Member::new(&client, read, config, args.exit);
         member.consumer.subscribe(topics);
         let limit = args.exit.then(|| settings.timeout());
+        let look = || {
+            tell_resets(member.consumer.take_resets());
+            member.wait()
+        };
         let reading = async {
             tokio::select! {
                 done = member.read_all(&mut printer) => done,
-                given_up = watch(&client, limit, || member.wait()) => given_up,
+                given_up = watch(&client, limit, look) => given_up,
             }
         };
         let done = interrupt.unless(reading).await;
+        tell_resets(member.consumer.take_resets());
         let ended = patiently(member.end(&mut printer)).await;
         let count = printer.finish()?;
         let Err(error) = done else { return ended };
@@ -201,6 +206,7 @@ impl Member {
     }
 
     async fn print(&self, batch: &FetchedBatch, printer: &mut Printer<'_>) -> Result<()> {
+        tell_resets(self.consumer.take_resets());
         let damaged = || format!("{}-{}: damaged batch", batch.topic, batch.partition);
         let name = PartitionName::new(batch.topic.clone(), batch.partition);
         let hand_in = |next: Offset, leader_epoch: Option<LeaderEpoch>| {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use klamm_client::{Admin, Client, Consumer, Isolation, PartitionName, Topics};
+use klamm_client::{Admin, Client, Consumer, Isolation, PartitionName, Reset, Topics};
 use regex_lite::Regex;
 
 use crate::args::{ConsumeArgs, Format};
@@ -78,9 +78,22 @@ async fn read(args: &ConsumeArgs, patterns: &[Regex], printer: &mut Printer<'_>)
             limit = limit.or(is_bounded.then(|| settings.timeout()));
         }
     }
-    tokio::select! {
+    let look = || {
+        tell_resets(consumer.take_resets());
+        reading.wait(limit.is_some())
+    };
+    let done = tokio::select! {
         done = reading.read_all(printer) => done,
-        given_up = watch(&client, limit, || reading.wait(limit.is_some())) => given_up,
+        given_up = watch(&client, limit, look) => given_up,
+    };
+    tell_resets(consumer.take_resets());
+    done
+}
+
+/// Says where records were left out, or come again.
+fn tell_resets(resets: Vec<Reset>) {
+    for reset in resets {
+        tell(&reset);
     }
 }
 

@@ -12,6 +12,7 @@ use klamm_model::{Offset, RecordView, Timestamp};
 
 use super::beginning::Beginning;
 use super::printer::Printer;
+use super::tell_resets;
 use crate::args::ConsumeArgs;
 use crate::offsets::{Span, offsets_of, spans};
 use crate::range::Bound;
@@ -217,6 +218,7 @@ impl<'a> Reading<'a> {
 
     /// Says whether the batch goes on beyond the end.
     async fn print(&self, batch: &FetchedBatch, printer: &mut Printer<'_>) -> Result<bool> {
+        tell_resets(self.consumer.take_resets());
         let damaged = || format!("{}-{}: damaged batch", batch.topic, batch.partition);
         let name = PartitionName::new(batch.topic.clone(), batch.partition);
         let mut end = self.ends.as_ref().map(|ends| {

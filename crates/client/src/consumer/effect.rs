@@ -6,6 +6,7 @@ use klamm_model::{BrokerId, Offset, TopicId};
 
 use super::config::Start;
 use super::error::Cause;
+use super::reset::Reset;
 use crate::call::CallId;
 use crate::metadata::LeaderHint;
 use crate::trouble::CommonTrouble;
@@ -56,6 +57,8 @@ pub enum Effect {
     Readable,
     /// Partitions have not been readable for a while. Told once, until they were read again.
     Trouble(CommonTrouble<Cause>),
+    /// A partition is read on somewhere else, and the application may want to know.
+    Reset(Reset),
 }
 
 /// A question to a broker. [`Asked::question`] puts it in the protocol's words.

@@ -241,11 +241,14 @@ impl Machine {
         match slot.out_of_range {
             // Nothing was missed by who had nothing yet.
             _ if !slot.was_handed_out => _ = self.seek(&topic, partition, Start::Earliest),
-            OutOfRange::Earliest => _ = self.seek(&topic, partition, Start::Earliest),
-            OutOfRange::Latest => _ = self.seek(&topic, partition, Start::Latest),
             OutOfRange::Fail => {
                 self.stop(place, Cause::MadeAnew { read_to });
                 self.has_news = true;
+            }
+            elsewhere => {
+                let is_end = elsewhere == OutOfRange::Latest;
+                self.seek(&topic, partition, if is_end { Start::Latest } else { Start::Earliest });
+                self.slots[place].lost = Some(Cause::MadeAnew { read_to });
             }
         }
         self.slots[place].high_watermark = None;

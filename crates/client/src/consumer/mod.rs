@@ -9,6 +9,7 @@ mod effect;
 mod error;
 pub mod machine;
 mod request;
+mod reset;
 mod session;
 mod shell;
 mod slot;
@@ -22,6 +23,8 @@ pub use effect::{
 };
 pub use error::{Cause, ConsumeError};
 pub use request::Question;
+pub use reset::Reset;
+pub(crate) use reset::Resets;
 pub use shell::Consumer;
 pub use stream::{RecordStream, TypedStream};
 pub use subscription::Topics;

@@ -8,13 +8,14 @@ use klamm_model::Tick;
 use klamm_wire::Response;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::batch::FetchedBatch;
 use super::config::{Config, Start};
 use super::effect::{Ask, Assignment, Effect, PartitionPosition};
 use super::error::{Cause, ConsumeError};
 use super::machine::Machine;
+use super::reset::{Reset, Resets};
 use super::stream::RecordStream;
 use super::subscription::Topics;
 use crate::call::{CallError, CallId};
@@ -60,6 +61,7 @@ struct State {
     is_dropped: bool,
     /// Who waits for something to read.
     readers: Vec<Waker>,
+    resets: Resets,
     /// Kept while topics are chosen by their names.
     all_topics: Option<AllTopics>,
 }
@@ -81,7 +83,13 @@ impl Consumer {
         let machine = Machine::new(config, client.cluster(), seeded());
         let shared = Arc::new(Shared {
             client: client.clone(),
-            state: Mutex::new(State { machine, is_dropped: false, readers: Vec::new(), all_topics: None }),
+            state: Mutex::new(State {
+                machine,
+                is_dropped: false,
+                readers: Vec::new(),
+                resets: Resets::default(),
+                all_topics: None,
+            }),
             work: Notify::new(),
         });
         tokio::spawn(drive(shared.clone()));
@@ -169,6 +177,12 @@ impl Consumer {
         self.shared.state.lock().machine.troubles(now)
     }
 
+    /// Where reading went on somewhere else than it had come to since this was asked last, as the log did not have that and `out_of_range` is not
+    /// [`OutOfRange::Fail`](crate::OutOfRange::Fail); the last thousand.
+    pub fn take_resets(&self) -> Vec<Reset> {
+        self.shared.state.lock().resets.take()
+    }
+
     /// What was done so far.
     pub fn metrics(&self) -> ConsumerMetrics {
         self.shared.state.lock().machine.metrics()
@@ -238,6 +252,10 @@ impl Shared {
             Effect::LeaderHint(hint) => self.client.leader_hint(hint),
             Effect::Readable => self.wake_readers(),
             Effect::Trouble(trouble) => warn!(%trouble, "can't be read, trying on"),
+            Effect::Reset(reset) => {
+                info!(%reset, "the place was lost");
+                self.state.lock().resets.push(reset);
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use klamm_model::{Batches, BrokerId, LeaderEpoch, Offset, Tail, Tick, Timestamp,
 use super::aborted::Aborted;
 use super::config::{OutOfRange, Start};
 use super::error::Cause;
+use super::reset::Reset;
 use crate::backoff::HURRIES_MAX;
 use crate::call::CallId;
 use crate::trouble::Failing;
@@ -52,6 +53,10 @@ pub(super) struct Slot {
     /// There is a new leader since then: its log may have something else before the position.
     pub(super) must_validate: bool,
     pub(super) out_of_range: OutOfRange,
+    /// The position was counted from the end: where the log begins later, its beginning is what was asked for.
+    pub(super) is_counted_back: bool,
+    /// Why the place that is looked for is not the one that was to be read next.
+    pub(super) lost: Option<Cause>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -103,6 +108,8 @@ impl Slot {
             read_epoch: None,
             must_validate: false,
             out_of_range,
+            is_counted_back: false,
+            lost: None,
         }
     }
 
@@ -142,7 +149,7 @@ impl Slot {
             }
             (Position::Find(Start::Last(count)), Some(end)) => {
                 // The log may begin later than that; then the beginning is meant.
-                self.out_of_range = OutOfRange::Earliest;
+                (self.out_of_range, self.is_counted_back) = (OutOfRange::Earliest, true);
                 let back = i64::try_from(count).unwrap_or(i64::MAX);
                 (Offset::from_wire(end.raw().saturating_sub(back)).unwrap_or(Offset::ZERO), Some(end))
             }
@@ -157,6 +164,13 @@ impl Slot {
         self.handed_to = offset;
         (self.read_epoch, self.must_validate) = (None, false);
         self.note_end();
+    }
+
+    /// The place that was lost has been made good by another one: what there is to tell of that.
+    pub(super) fn reset(&mut self) -> Option<Reset> {
+        let Position::At(to) = self.position else { return None };
+        let (topic, partition, cause) = (self.topic.clone(), self.partition, self.lost.take()?);
+        Some(Reset { topic, partition, cause, to })
     }
 
     /// Takes the whole batches of an answer. A batch that the end of the answer cuts off comes again with the next.

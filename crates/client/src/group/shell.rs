@@ -10,7 +10,7 @@ use klamm_model::Tick;
 use klamm_wire::{Request, Response};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot, watch};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::config::Config;
 use super::effect::{CommitId, Effect, ReaderId, RevocationId, Taken, Whom};
@@ -21,7 +21,9 @@ use super::stream::GroupRecords;
 use crate::admin::{AdminError, ByItem, CommittedOffset};
 use crate::call::{CallError, CallId};
 use crate::client::{AllTopics, Client};
-use crate::consumer::{self, Ask, Config as ReadConfig, FetchedBatch, PartitionPosition, Start, Topics};
+use crate::consumer::{
+    self, Ask, Config as ReadConfig, FetchedBatch, PartitionPosition, Reset, Resets, Start, Topics,
+};
 use crate::metrics::ConsumerMetrics;
 use crate::net::{Lane, Question, Target, seeded};
 use crate::trouble::Trouble;
@@ -102,6 +104,7 @@ struct State {
     machine: Machine,
     /// Who waits for something to be told.
     readers: Vec<Waker>,
+    resets: Resets,
     next_reader: u64,
     commits: BTreeMap<CommitId, oneshot::Sender<Result<(), CommitError>>>,
     next_commit: u64,
@@ -132,6 +135,7 @@ impl GroupConsumer {
         let state = State {
             machine,
             readers: Vec::new(),
+            resets: Resets::default(),
             next_reader: 0,
             commits: BTreeMap::new(),
             next_commit: 0,
@@ -266,6 +270,11 @@ impl GroupConsumer {
     pub fn troubles(&self) -> Vec<Trouble<consumer::Cause>> {
         let now = self.shared.client.clock().now();
         self.shared.state.lock().machine.reader().troubles(now)
+    }
+
+    /// Where reading went on somewhere else than the group had come to; see [`Consumer::take_resets`](crate::Consumer::take_resets).
+    pub fn take_resets(&self) -> Vec<Reset> {
+        self.shared.state.lock().resets.take()
     }
 
     /// What was done so far.
@@ -423,6 +432,10 @@ impl Shared {
             Read::LeaderHint(hint) => return self.client.leader_hint(hint),
             Read::Readable => return self.wake_readers(),
             Read::Trouble(trouble) => return warn!(%trouble, "can't be read, trying on"),
+            Read::Reset(reset) => {
+                info!(%reset, "the place was lost");
+                return self.state.lock().resets.push(reset);
+            }
         };
         let question = what.question(self.state.lock().machine.reader().config());
         // Only the driving task keeps the consumer alive: a question that is never answered must not.

@@ -426,7 +426,7 @@ impl Consumer {
             Effect::LeaderHint(hint) => self.pool.hint(hint, scene),
             Effect::RefreshMetadata => self.pool.metadata().mark_stale(),
             // It looks after every event.
-            Effect::Readable | Effect::Trouble(_) => {}
+            Effect::Readable | Effect::Trouble(_) | Effect::Reset(_) => {}
         }
     }
 

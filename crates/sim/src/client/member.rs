@@ -534,7 +534,7 @@ impl Member {
             Read::RefreshMetadata => self.pool.metadata().mark_stale(),
             Read::LeaderHint(hint) => self.pool.hint(hint, scene),
             // It looks after every event.
-            Read::Readable | Read::Trouble(_) => {}
+            Read::Readable | Read::Trouble(_) | Read::Reset(_) => {}
         }
     }
 

@@ -100,6 +100,7 @@ impl Machine {
                     }
                     ErrorCode::None => {
                         self.slots[place].begin_at(Offset::from_wire(answer.offset));
+                        out.extend(self.slots[place].reset().map(Effect::Reset));
                         if self.slots[place].has_reached_end {
                             out.push(Effect::Readable);
                         }
@@ -216,7 +217,7 @@ impl Machine {
         }
         let slot = &mut self.slots[place];
         slot.unknown_since = None;
-        slot.out_of_range = self.config.out_of_range;
+        (slot.out_of_range, slot.is_counted_back) = (self.config.out_of_range, false);
         // A follower hears of the end from its leader, and may know less than we do.
         slot.high_watermark = if slot.asked_nearby { end.max(slot.high_watermark) } else { end };
         let was_empty = slot.waiting.is_empty();
@@ -270,14 +271,16 @@ impl Machine {
         let slot = &mut self.slots[place];
         slot.read_epoch = epoch;
         if end < read_to {
+            let cause = Cause::Truncated { read_to, end };
             if slot.out_of_range == OutOfRange::Fail {
-                self.stop(place, Cause::Truncated { read_to, end });
+                self.stop(place, cause);
                 out.push(Effect::Readable);
                 return;
             }
-            slot.handed_to = end;
+            (slot.handed_to, slot.lost) = (end, Some(cause));
         }
         slot.position = Position::At(slot.handed_to);
+        out.extend(slot.reset().map(Effect::Reset));
     }
 
     fn out_of_range(
@@ -300,7 +303,9 @@ impl Machine {
                 return;
             }
         }
-        if !self.slots[place].may_hurry() {
+        let slot = &mut self.slots[place];
+        slot.lost = (!slot.is_counted_back).then(|| cause.clone());
+        if !slot.may_hurry() {
             self.try_later(now, place, cause);
         }
     }

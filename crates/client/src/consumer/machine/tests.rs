@@ -279,6 +279,7 @@ impl World {
             Effect::RefreshMetadata => "refresh".into(),
             Effect::Readable => "readable".into(),
             Effect::Trouble(trouble) => format!("trouble: {trouble}"),
+            Effect::Reset(reset) => format!("reset: {reset}"),
         };
         writeln!(self.log, "    {text}").expect("writes to memory");
     }
@@ -482,6 +483,7 @@ fn a_lost_position_begins_anew_where_that_is_wanted() {
             1 refused #0 0 OFFSET_OUT_OF_RANGE
                 locate #1 at 1: 0 at -2
             2 located #1 0:60
+                reset: t-0: the log has no offset 50; going on at 60
                 fetch #2 of 1, waiting 0 ms: 0 from 60
             3 fetched #2 0 61 60+1
                 readable
@@ -569,7 +571,7 @@ fn a_topic_that_was_made_anew_is_read_anew_or_that_is_told() {
         &config,
         &[1],
         &[Start::At(Offset::ZERO)],
-        script,
+        &format!("{script}\n 7 located #2 0:0"),
         &expect![[r#"
         0 another 1
             fetch #0 of 1, waiting 0 ms: 0 from 0
@@ -584,6 +586,9 @@ fn a_topic_that_was_made_anew_is_read_anew_or_that_is_told() {
         5 fetched #1 0 9 2+1
         6 take
             nothing
+        7 located #2 0:0
+            reset: t-0: the topic was made anew, and was read up to 2 before; going on at 0
+            fetch #3 of 1, waiting 0 ms: 0 from 0
     "#]],
     );
 }
@@ -927,6 +932,7 @@ fn what_a_new_leader_lacks_is_told_and_what_it_has_is_not_read_twice() {
                 200 tick
                     ask #2 of 2: where 0 ends in epoch 0, leader since 5
                 201 validated #2 0 0 1
+                    reset: t-0: the log was cut off at 1, and was read up to 2; going on at 1
                     fetch #3 of 2, waiting 500 ms: 0 from 1
                 202 take
                     nothing
