@@ -41,7 +41,7 @@ pub(crate) struct GroupListArgs {
 /// Show members of groups, what they read, and how far behind they are.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-LAG is the number of offsets from the committed one to the end, BEHIND how long ago the first record was written that is not done yet. What is not known is shown as -.
+LAG is the number of offsets from the committed one to the end (below 0: the log ends before it), BEHIND how long ago the first record was written that is not done yet. What is not known is shown as -.
 STUCK SINCE is since when there was something to do and nothing was committed beyond that offset, if that is 30 s or more; unknown: __consumer_offsets, which tells it, can't be read.")]
 pub(crate) struct GroupDescribeArgs {
     /// Names of the groups

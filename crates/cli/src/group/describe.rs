@@ -162,9 +162,10 @@ impl Described {
         })
     }
 
-    /// Of all partitions for which it is known; `None` if it is of none.
+    /// Of all partitions for which it is known; `None` if it is of none. A log that is too short makes up for nothing that is to be read of others.
     fn lag(&self) -> Option<u64> {
-        self.lags.values().filter_map(Lag::count).reduce(u64::saturating_add)
+        let open = |lag: &Lag| lag.count().map(|count| u64::try_from(count).unwrap_or(0));
+        self.lags.values().filter_map(open).reduce(u64::saturating_add)
     }
 
     /// Of the partition that is the furthest behind.

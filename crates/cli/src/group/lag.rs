@@ -20,17 +20,17 @@ const PARTITION_BYTES_MAX: usize = 64 << 10;
 pub(super) struct Lag {
     pub(super) committed: Option<CommittedOffset>,
     pub(super) end: Option<Offset>,
-    /// How long ago the first record was written that is not done; 0 where all are.
+    /// How long ago the first record was written that is not done; 0 where all are, and not known where the log ends before what was committed.
     pub(super) behind_ms: Option<i64>,
     pub(super) standstill: Standstill,
 }
 
 impl Lag {
-    /// Offsets that are not done; compaction may have taken records out.
-    pub(super) fn count(&self) -> Option<u64> {
+    /// Offsets that are not done; compaction may have taken records out. Below 0 where the log ends before what was committed, as that of a topic that
+    /// was made anew may: its readers do not go on from there.
+    pub(super) fn count(&self) -> Option<i64> {
         let (committed, end) = (self.committed.as_ref()?.offset, self.end?);
-        // Of a topic that was made anew, less may be there than was committed.
-        Some(if committed <= end { end.since(committed) } else { 0 })
+        Some(end.raw().saturating_sub(committed.raw()))
     }
 }
 
@@ -52,6 +52,7 @@ pub(super) async fn lags(
         })
         .collect();
     let unread = lags.iter_mut().filter_map(|(name, lag)| match lag.count()? {
+        ..0 => None,
         0 => {
             lag.behind_ms = Some(0);
             None
@@ -124,7 +125,7 @@ mod tests {
         for (committed, end, count) in [
             (Some(3), Some(10), Some(7)),
             (Some(10), Some(10), Some(0)),
-            (Some(11), Some(10), Some(0)),
+            (Some(11), Some(10), Some(-1)),
             (None, Some(10), None),
             (Some(3), None, None),
         ] {

@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use expect_test::expect;
+use klamm_client::{Admin, Client, ClientConfig, PartitionName};
+use klamm_model::Offset;
 use klamm_wire::consumer_protocol::AssignmentTopicPartition;
 use klamm_wire::join_group::JoinGroupRequestProtocol;
 use klamm_wire::sync_group::SyncGroupRequestAssignment;
@@ -128,7 +130,68 @@ fn a_group_goes_on_where_it_is_told() {
     broker
         .fails(&["group", "seek", "other", "--to", "end", "--topics", "nothing"])
         .says("there is no topic \"nothing\"");
-    klamm(&["group", "seek", "billing", "--to", "middle"]).code(2).says("expected start, end, an offset");
+    klamm(&["group", "seek", "billing", "--to", "middle"])
+        .code(2)
+        .says("expected start, end, an offset, +N or -N");
+}
+
+#[test]
+fn what_was_committed_beyond_the_end_is_no_lag_of_nothing() {
+    let broker = with_group();
+    let committed = [(PartitionName::new("orders", 0), Offset::new(9).into())].into();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let altered = runtime.block_on(async {
+        let client = Client::connect(ClientConfig::new(broker.address())).await.expect("connects");
+        Admin::new(&client).alter_group_offsets("billing", &committed).await.expect("committed")
+    });
+    assert!(altered.values().all(Result::is_ok), "{altered:?}");
+    let described = broker.ok(&["group", "describe", "billing", "--format", "json"]).json();
+    let of = |key: &str| {
+        described[0]["partitions"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|it| it[key].as_i64())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (of("lag"), of("behind_ms")[0], described[0]["lag"].as_i64()),
+        (vec![Some(-4), Some(1)], None, Some(1))
+    );
+    let read = broker.ok(&["consume", "orders", "-g", "billing", "-e", "-f", "%s,"]);
+    assert_eq!(read.stderr, "klamm: orders-0: the log has no offset 9; going on at 0\n");
+    assert_eq!(read.stdout.split_terminator(',').count(), 6, "{}", read.stdout);
+}
+
+#[test]
+fn a_group_says_where_it_goes_on_when_its_place_was_trimmed() {
+    let broker = with_group();
+    broker.ok(&["topic", "trim", "orders", "-p", "0", "--to", "4"]);
+    for (begins, told, records) in [("latest", "5", 1), ("earliest", "4", 2)] {
+        let begins = format!("auto.offset.reset={begins}");
+        let consume = ["consume", "orders", "-g", "billing", "-e", "-f", "%s,", "-X", &begins];
+        // What is read is not committed, so that the next one begins at the same place.
+        let read = broker.ok(&[&consume[..], &["-X", "enable.auto.commit=false"]].concat());
+        let told = format!("klamm: orders-0: the log has no offset 2; going on at {told}\n");
+        assert_eq!((read.stderr, read.stdout.split_terminator(',').count()), (told, records));
+    }
+    let read = broker.run_anyway(&[
+        "consume",
+        "orders",
+        "-o",
+        "2",
+        "-p",
+        "0",
+        "-e",
+        "-X",
+        "auto.offset.reset=earliest",
+    ]);
+    assert_eq!(
+        (read.stderr.as_str(), read.stdout.as_str()),
+        ("klamm: orders-0: the log has no offset 2; going on at 4\n", "5\n")
+    );
+    // Of the last ten, all that there are is what was asked for.
+    assert_eq!(broker.ok(&["consume", "orders", "-o", "-10", "-p", "0", "-e"]).stderr, "");
 }
 
 #[test]
