@@ -15,6 +15,12 @@ pub enum GroupError {
         /// The name that both have.
         instance_id: String,
     },
+    /// Somebody else is in the group by the same `group.instance.id`, and has not said that it goes (KIP-848).
+    #[error("a member {instance_id:?} is in the group still: it has not left, and its session is not over")]
+    Unreleased {
+        /// The name that both have.
+        instance_id: String,
+    },
     /// The coordinator does not want it as a member.
     #[error("the coordinator answered {code}{}", told(.message))]
     Refused {

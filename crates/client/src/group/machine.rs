@@ -536,8 +536,8 @@ impl Machine {
         out.push(Effect::Read(ReadEffect::Readable));
     }
 
-    fn fenced(&self) -> GroupError {
-        GroupError::Fenced { instance_id: self.config.instance_id.clone().unwrap_or_default() }
+    fn instance_id(&self) -> String {
+        self.config.instance_id.clone().unwrap_or_default()
     }
 
     fn tell(&mut self, event: Taken, out: &mut Vec<Effect>) {

@@ -207,11 +207,6 @@ impl Machine {
             return;
         }
         match code {
-            // The one who had the name has not been gone for long enough to be replaced; that one's time is limited.
-            ErrorCode::UnreleasedInstanceId => {
-                let error = self.fenced();
-                self.fail(error, out);
-            }
             code if self.is_about_member(code, out) => {}
             code if code.is_retriable() => {}
             code => self.refuse(code.code(), message, out),

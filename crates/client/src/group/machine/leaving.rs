@@ -6,6 +6,7 @@ use klamm_model::{ErrorCode, Tick};
 
 use super::super::assignor::Owned;
 use super::super::effect::{Effect, ReaderId, RevocationId, Taken};
+use super::super::error::GroupError;
 use super::super::request::Versions;
 use super::hands::Place;
 use super::{Machine, Protocol, Purpose};
@@ -200,8 +201,13 @@ impl Machine {
     /// What went wrong with the membership as a whole, if that is what the code says; then it was dealt with.
     pub(super) fn is_about_member(&mut self, code: ErrorCode, out: &mut Vec<Effect>) -> bool {
         match code {
-            ErrorCode::FencedInstanceId | ErrorCode::UnreleasedInstanceId => {
-                let error = self.fenced();
+            ErrorCode::FencedInstanceId => {
+                let error = GroupError::Fenced { instance_id: self.instance_id() };
+                self.fail(error, out);
+            }
+            // The one who has the name has not been gone for long enough to be replaced; that one's time is limited.
+            ErrorCode::UnreleasedInstanceId => {
+                let error = GroupError::Unreleased { instance_id: self.instance_id() };
                 self.fail(error, out);
             }
             ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration | ErrorCode::FencedMemberEpoch => {
@@ -220,6 +226,6 @@ impl Machine {
 
     /// An error that does not pass, whatever was asked for.
     pub(super) fn refuse(&mut self, code: i16, message: Option<String>, out: &mut Vec<Effect>) {
-        self.fail(super::super::GroupError::Refused { code: ErrorCode::told(code), message }, out);
+        self.fail(GroupError::Refused { code: ErrorCode::told(code), message }, out);
     }
 }

@@ -143,7 +143,7 @@ fn whatever_the_coordinator_answers_is_dealt_with() {
         world.run(SETTLED);
         world.run("504 tick");
         world.log.clear();
-        world.run(&format!("505 refused #4 {code}\n 506 take\n 630 tick"));
+        world.run(&format!("505 refused #4 {code}\n 506 take\n 507 take\n 630 tick"));
         writeln!(told, "{code}").expect("writes");
         told.extend(world.log.lines().filter(|it| it.starts_with(' ')).map(|line| format!("{line}\n")));
     }
@@ -151,20 +151,26 @@ fn whatever_the_coordinator_answers_is_dealt_with() {
         NOT_COORDINATOR
             refresh
             nothing
+            nothing
           602
             #5 find the coordinator
         COORDINATOR_LOAD_IN_PROGRESS
+            nothing
             nothing
           602
             #5 at 1: heartbeat in 2, wants ["t"], has [t-0 t-1]
         UNRELEASED_INSTANCE_ID
             lost t-0 t-1
+            error: a member "" is in the group still: it has not left, and its session is not over
         UNSUPPORTED_ASSIGNOR
             lost t-0 t-1
+            error: the coordinator answered UNSUPPORTED_ASSIGNOR
         INVALID_REGULAR_EXPRESSION
             lost t-0 t-1
+            error: the coordinator answered INVALID_REGULAR_EXPRESSION
         GROUP_MAX_SIZE_REACHED
             lost t-0 t-1
+            error: the coordinator answered GROUP_MAX_SIZE_REACHED
     "#]]
     .assert_eq(&told);
 }
