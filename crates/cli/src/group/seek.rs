@@ -15,6 +15,9 @@ use crate::output::{or_nothing, print_json, print_table};
 use crate::time::start;
 use crate::{remote, select};
 
+const EXPECTED: &str =
+    "expected start, end, an offset, +N or -N for N beyond or before what is committed, or @TIME";
+
 /// Where a group is to go on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Goal {
@@ -31,7 +34,9 @@ impl Goal {
                 .map(Self::Shift)
                 .map_err(|_| "expected a number of offsets, as in +1".to_owned());
         }
-        start(text).map(Self::Place)
+        // A time that is none is told as such.
+        let told = |problem| if text.starts_with('@') { problem } else { EXPECTED.to_owned() };
+        start(text).map(Self::Place).map_err(told)
     }
 }
 
@@ -78,7 +83,8 @@ async fn refuse_members(admin: &Admin, group: &str) -> Result<()> {
     match described {
         Ok(found) if found.state == GroupState::Empty => Ok(()),
         Ok(found) => bail!(
-            "group {group:?} is {} and has members, which would go on where they are: stop them first",
+            "group {group:?} is {} and has members, which would go on where they are: stop them first \
+             (one with a group.instance.id that is stopped is a member until its session is over)",
             found.state.name()
         ),
         Err(error) if error.code() == Some(ErrorCode::GroupIdNotFound) => Ok(()),
@@ -189,5 +195,10 @@ mod tests {
         for wrong in ["", "+", "-x", "+1.5", "middle", "--1"] {
             assert!(Goal::parse(wrong).is_err(), "{wrong}");
         }
+        for wrong in ["", "START", "1..2"] {
+            let told = Goal::parse(wrong).expect_err(wrong);
+            assert!(told.contains("+N or -N for N beyond or before what is committed"), "{wrong}: {told}");
+        }
+        assert!(Goal::parse("@noon").expect_err("no time").contains("milliseconds since 1970"));
     }
 }

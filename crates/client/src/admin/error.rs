@@ -48,7 +48,9 @@ fn explained(code: ErrorCode, message: &Option<String>) -> String {
         (ErrorCode::TopicAlreadyExists, _) => "the topic exists already".into(),
         (ErrorCode::GroupIdNotFound, _) => "there is no such group".into(),
         (ErrorCode::TransactionalIdNotFound, _) => "there is no such transactional id".into(),
-        (ErrorCode::NonEmptyGroup, _) => "the group has members".into(),
+        (ErrorCode::NonEmptyGroup, _) => {
+            "the group has members (one with a group.instance.id that is stopped is a member until its session is over)".into()
+        }
         (ErrorCode::GroupSubscribedToTopic, None) => "members of the group read the topic".into(),
         (ErrorCode::OffsetOutOfRange, None) => "the log has no such offset".into(),
         (ErrorCode::LeaderNotAvailable, None) => "the partition has no leader".into(),
