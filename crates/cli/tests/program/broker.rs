@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use expect_test::Expect;
 use regex_lite::Regex;
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 /// What one run of the program did.
 pub(crate) struct Answer {
@@ -106,6 +107,10 @@ pub(crate) fn run(mut command: Command, arguments: &[&str], input: &str) -> Answ
 pub(crate) fn send_signal(child: &Child, signal: &str) {
     let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill runs");
     assert!(sent.success());
+    if signal == "-STOP" {
+        // Its threads come to stand still one after the other, and until then it answers.
+        waitid(WaitId::Pid(Pid::from_child(child)), WaitIdOptions::STOPPED).expect("it stands still");
+    }
 }
 
 /// A running broker; it is stopped when the test ends.
