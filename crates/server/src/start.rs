@@ -354,6 +354,7 @@ impl Server {
     /// The last thing to be written, in each data directory.
     fn leave(&self, broker_epoch: BrokerEpoch) -> Shutdown {
         let incarnation = self.shared.config.node.incarnation;
+        self.shared.files.close_journals();
         let mut shutdown = Shutdown::Clean;
         for data_dir in self.shared.files.data_dirs() {
             let path = data_dir.path().display();

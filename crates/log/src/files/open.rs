@@ -7,8 +7,9 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use klamm_model::TopicPartition;
 use rustc_hash::FxHashMap;
@@ -33,9 +34,63 @@ pub(super) struct Open {
     used: AtomicBool,
     /// It has bytes that were not synced.
     pub(super) dirty: AtomicBool,
+    unsynced: Mutex<Unsynced>,
+}
+
+/// What of a file may not be on disk.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) enum Unsynced {
+    /// Nobody knows: it was not synced since it was opened, or was written here and there.
+    #[default]
+    Unknown,
+    /// What was written to these places, apart from each other and in rising order.
+    Ranges(Vec<Range<u32>>),
+}
+
+/// Writes are mostly one behind the other. Of those that go on at the same time, some may end before others.
+const RANGES_MAX: usize = 16;
+
+impl Unsynced {
+    fn add(&mut self, wrote: Range<u32>) {
+        let Self::Ranges(ranges) = self else { return };
+        let at = ranges.partition_point(|it| it.end < wrote.start);
+        let behind = ranges.partition_point(|it| it.start <= wrote.end);
+        let touched = &ranges[at..behind];
+        let start = touched.first().map_or(wrote.start, |it| it.start.min(wrote.start));
+        let end = touched.last().map_or(wrote.end, |it| it.end.max(wrote.end));
+        ranges.splice(at..behind, std::iter::once(start..end));
+        if RANGES_MAX < ranges.len() {
+            *self = Self::Unknown;
+        }
+    }
+
+    /// How many bytes; `None` if that is not known.
+    pub(super) fn size(&self) -> Option<u32> {
+        match self {
+            Self::Unknown => None,
+            Self::Ranges(ranges) => Some(ranges.iter().map(|it| it.end - it.start).sum()),
+        }
+    }
 }
 
 impl Open {
+    /// A write to this place has ended. Not before: until then it may have anything there.
+    pub(super) fn wrote(&self, place: Range<u32>) {
+        self.unsynced.lock().unwrap_or_else(PoisonError::into_inner).add(place);
+    }
+
+    /// How many bytes may not be on disk; `None` if that is not known.
+    pub(super) fn unsynced_size(&self) -> Option<u32> {
+        self.unsynced.lock().unwrap_or_else(PoisonError::into_inner).size()
+    }
+
+    /// What is to be brought to disk now; what is written from now on is for the next sync.
+    pub(super) fn begin_sync(&self) -> Unsynced {
+        self.dirty.store(false, Ordering::Relaxed);
+        let mut unsynced = self.unsynced.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut unsynced, Unsynced::Ranges(Vec::new()))
+    }
+
     fn stays(&self) -> bool {
         self.used.swap(false, Ordering::Relaxed) || self.dirty.load(Ordering::Relaxed)
     }
@@ -65,6 +120,7 @@ impl OpenFiles {
             file: Arc::new(open()?),
             used: AtomicBool::new(false),
             dirty: AtomicBool::new(false),
+            unsynced: Mutex::default(),
         });
         inside.make_room(self.count_max);
         inside.files.insert(segment, opened.clone());
@@ -147,6 +203,31 @@ mod tests {
             open(&files, base).dirty.store(true, Ordering::Relaxed);
         }
         assert_eq!(files.count(), 3);
+    }
+
+    #[test]
+    fn what_is_not_synced_is_known_to_the_byte_or_not_at_all() {
+        let after = |written: &[Range<u32>]| {
+            let mut unsynced = Unsynced::Ranges(Vec::new());
+            written.iter().for_each(|it| unsynced.add(it.clone()));
+            unsynced
+        };
+        let one = |range| Unsynced::Ranges(std::iter::once(range).collect());
+        assert_eq!(after(&[0..5, 5..9, 9..10]), one(0..10));
+        assert_eq!(after(&[20..30, 0..5, 10..20]), Unsynced::Ranges(vec![0..5, 10..30]));
+        assert_eq!(after(&[0..5, 20..30, 3..25]), one(0..30));
+        assert_eq!(after(&[0..30, 5..9]).size(), Some(30));
+        let many: Vec<_> = (0..20).map(|it| it * 10..it * 10 + 5).collect();
+        assert_eq!(after(&many).size(), None);
+
+        let opened = open(&OpenFiles::new(1), 0);
+        opened.wrote(0..7);
+        assert_eq!(opened.begin_sync(), Unsynced::Unknown, "what was there before");
+        opened.wrote(7..9);
+        assert_eq!(
+            (opened.unsynced_size(), opened.begin_sync().size(), opened.unsynced_size()),
+            (Some(2), Some(2), Some(0))
+        );
     }
 
     #[test]
