@@ -1,8 +1,8 @@
 //! Which segment files are open: those in use lately, and never more than a bound, however many partitions and segments there are.
 //!
 //! A file that was used since its turn came last stays for another round (second chance, or clock). One with bytes that were not synced stays too, as
-//! long as others can go: an error of the system's write-back is told most surely to whoever had the file open. Whoever has a file in hand may
-//! go on with it after it has left here; it is closed when the last one lets go.
+//! long as others can go: an error of the system's write-back is told most surely to whoever had the file open. One that somebody has in hand stays in any case, but
+//! for those that are removed or renamed: whoever has it may go on with it then, and it is closed when the last one lets go.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -151,11 +151,17 @@ impl OpenFiles {
 impl Inside {
     fn make_room(&mut self, count_max: usize) {
         let mut spared_max = self.turns.len();
-        while count_max <= self.files.len()
-            && let Some(segment) = self.turns.pop_front()
-        {
-            if 0 < spared_max && self.files.get(&segment).is_some_and(|open| open.stays()) {
-                spared_max -= 1;
+        // Twice round: there may be nothing but files that somebody has in hand.
+        for _ in 0..2 * self.turns.len() {
+            if self.files.len() < count_max {
+                return;
+            }
+            let Some(segment) = self.turns.pop_front() else { return };
+            let Some(open) = self.files.get(&segment) else { continue };
+            // Whoever writes to it has yet to say so. Opened anew, it would be synced without that, and be taken for on disk.
+            let is_in_hand = 1 < Arc::strong_count(open);
+            if is_in_hand || (0 < spared_max && open.stays()) {
+                spared_max = spared_max.saturating_sub(1);
                 self.turns.push_back(segment);
             } else {
                 self.files.remove(&segment);
@@ -231,13 +237,26 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_in_hand_is_not_opened_twice() {
+        let files = OpenFiles::new(2);
+        let held = [open(&files, 0), open(&files, 1), open(&files, 2)];
+        for base in 3..20 {
+            drop(open(&files, base));
+            assert!(held.iter().zip(0..).all(|(held, base)| Arc::ptr_eq(held, &open(&files, base))));
+        }
+        assert_eq!(files.count(), 4);
+        drop(held);
+        drop(open(&files, 20));
+        assert_eq!(files.count(), 2);
+    }
+
+    #[test]
     fn whoever_has_a_file_may_go_on_with_it() {
         use std::os::unix::fs::FileExt as _;
         let files = OpenFiles::new(1);
         let held = open(&files, 0);
         held.file.write_all_at(b"here", 0).expect("written");
-        open(&files, 1);
-        files.forget(segment(1));
+        files.forget(segment(0));
         assert_eq!(files.count(), 0);
         let mut bytes = [0; 4];
         held.file.read_exact_at(&mut bytes, 0).expect("read");
