@@ -440,10 +440,8 @@ impl Files {
     fn sync(&self, segment: SegmentId) -> Result<(), DiskError> {
         let open = patiently(|| self.open_segment(segment)).map_err(failed("open segment", segment))?;
         open.begin_sync();
-        sync_file(&open.file).map_err(failed("sync", segment))?;
-        self.settle_segment(segment)?;
-        self.note_sync(segment.partition);
-        Ok(())
+        open.sync().map_err(failed("sync", segment))?;
+        self.settle_segment(segment)
     }
 
     /// The entries that lead to a synced segment are brought to disk, if they are not known to be there.
@@ -460,8 +458,12 @@ impl Files {
     fn settle(&self, partition: TopicPartition) -> io::Result<()> {
         let directory = self.partition(partition)?;
         let first = !directory.settled.load(Ordering::Acquire);
-        if first && let Ok(metadata) = options().read(true).open(directory.path.join(PARTITION_METADATA)) {
-            metadata.sync_all().map_err(unsynced)?;
+        if first {
+            match patiently(|| options().read(true).open(directory.path.join(PARTITION_METADATA))) {
+                Ok(metadata) => metadata.sync_all().map_err(unsynced)?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
         }
         sync_directory(&directory.path)?;
         if first {
@@ -532,7 +534,7 @@ impl Files {
         }
         open.file.set_len(size.into()).map_err(failed("cut", segment))?;
         open.begin_sync();
-        sync_file(&open.file).map_err(failed("sync", segment))?;
+        open.sync().map_err(failed("sync", segment))?;
         self.settle(segment.partition).map_err(failed("sync the directory of", segment))
     }
 
@@ -715,7 +717,7 @@ fn write_lock<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
 fn failed<T: std::fmt::Debug>(operation: &'static str, on: T) -> impl FnOnce(io::Error) -> DiskError {
     move |error| {
         let problem = || format!("{operation} {on:?}: {error}");
-        if error.get_ref().is_some_and(|it| it.is::<Unsynced>()) {
+        if is_unsynced(&error) {
             DiskError::Unsynced(problem())
         } else if is_full(&error) || is_want(&error) {
             DiskError::Full
@@ -733,6 +735,10 @@ struct Unsynced(io::Error);
 
 fn unsynced(error: io::Error) -> io::Error {
     io::Error::other(Unsynced(error))
+}
+
+fn is_unsynced(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|it| it.is::<Unsynced>())
 }
 
 fn is_full(error: &io::Error) -> bool {

@@ -234,7 +234,9 @@ fn operate(shared: &Arc<Shared>, performer: &mut Performer, op: &DiskOp) -> Opti
     let took = began.elapsed();
     tell(shared, performer, op, result, took);
     let busy = busy_time().saturating_sub(busy_before);
-    go_on(shared, performer, if is_sync(op) { Ended::Sync { took, busy } } else { Ended::Other })
+    let next = go_on(shared, performer, if is_sync(op) { Ended::Sync { took, busy } } else { Ended::Other });
+    shared.files.note_sync(op);
+    next
 }
 
 /// The same for syncs of one data directory.

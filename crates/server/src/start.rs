@@ -168,7 +168,7 @@ impl Server {
         };
         let mut node = Node::new(config.node.clone(), seed, Sabotage::default());
         recover_partitions(&files, &found, config.recovery_threads, &mut node);
-        // So far everything was only read.
+        // So far everything was only read, but for what a crash had left in a journal.
         for data_dir in files.data_dirs() {
             data_dir.begin()?;
         }

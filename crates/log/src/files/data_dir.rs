@@ -12,7 +12,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::{
     CleanShutdown, DELETED, FilesError, FoundPartition, LOCK_FILE, is_marked_name, is_want,
-    journal::{self, Journal},
+    journal::{self, Journal, Place},
     marker, options, private_directory, read_metadata,
 };
 use crate::disk::{FileKind, LogDir, PARTITION_METADATA, SegmentId};
@@ -69,14 +69,19 @@ impl DataDir {
                 let _ = fs::remove_dir_all(&path);
             }
         }
-        let records = || records_of(directory);
-        journal::replay(directory, records).map_err(failed("put back what the journal has in", directory))?;
+        let clean_shutdown = marker::read(directory).map_err(failed("read the marker in", directory))?;
+        match clean_shutdown {
+            // All is in its place, and there is none, but for one that somebody has brought here.
+            Some(_) => journal::remove(directory),
+            None => journal::replay(directory, || records_of(directory)),
+        }
+        .map_err(failed("put back what .klamm-journal has in", directory))?;
         Ok(Self {
             path: directory.to_owned(),
             identity,
             _opened: opened,
             _lock: lock,
-            clean_shutdown: marker::read(directory).map_err(failed("read the marker in", directory))?,
+            clean_shutdown,
             has_failures: AtomicBool::new(false),
             is_lost: AtomicBool::new(false),
             loss_is_told: AtomicBool::new(false),
@@ -193,19 +198,23 @@ fn topic_id_of(entry: &fs::DirEntry) -> io::Result<Option<TopicId>> {
 }
 
 /// Where the records of a segment are, for whoever puts some of them back.
-fn records_of(data_dir: &Path) -> io::Result<impl Fn(SegmentId) -> Option<PathBuf> + use<>> {
-    let mut directories = FxHashMap::default();
+fn records_of(data_dir: &Path) -> io::Result<impl Fn(SegmentId) -> Place + use<>> {
+    let (mut directories, mut unknown) = (FxHashMap::default(), None);
     for entry in fs::read_dir(data_dir)? {
         let entry = entry?;
-        if let Some((_, number, _)) = partition_name(&entry)?
-            && let Some(topic) = topic_id_of(&entry)?
-        {
-            directories.insert(TopicPartition { topic, partition: PartitionIndex(number) }, entry.path());
+        let Some((_, number, _)) = partition_name(&entry)? else { continue };
+        match topic_id_of(&entry)? {
+            Some(topic) => {
+                let partition = TopicPartition { topic, partition: PartitionIndex(number) };
+                directories.insert(partition, entry.path());
+            }
+            None => unknown = Some(entry.path()),
         }
     }
-    Ok(move |segment: SegmentId| {
-        let directory = directories.get(&segment.partition)?;
-        Some(directory.join(FileKind::Log.file_name(segment.base)))
+    Ok(move |segment: SegmentId| match (directories.get(&segment.partition), &unknown) {
+        (Some(directory), _) => Place::At(directory.join(FileKind::Log.file_name(segment.base))),
+        (None, Some(directory)) => Place::Unknown(directory.clone()),
+        (None, None) => Place::Nowhere,
     })
 }
 

@@ -5,7 +5,7 @@
 //! the journal is full, or something is about to happen to them that cannot be said by bytes at a place.
 //!
 //! ```text
-//!   |reset 7|group 7.1: a at 200, b at 90|group 7.2: a at 350, forget b|group 6.3 …
+//!   |reset G|group G.1: a at 200, b at 90|group G.2: a at 350, forget b|group F.3 …
 //!    └ a generation begins: all that was there before counts no more   └ of an older one: the end
 //! ```
 //! Groups begin at multiples of [`ALIGNMENT`], so that one that is torn takes no other with it. A start puts everything in its place again, in its order, before
@@ -16,25 +16,34 @@
 //!   opened is always its own: nobody knows what was written before.
 //! - What the journal has of a segment is what the segment has there, until it is forgotten. So a segment is on disk and forgotten before it is cut, emptied,
 //!   swapped, moved or removed: a start would bring back what went.
-//! - A generation is over only when all of its segments are on disk.
+//! - A generation is over only when all of its segments are on disk. What could not be brought there ends the journal: it stays as it is, for the next start.
+//! - Each group is on disk before the next is begun. So a whole one behind one that is not says that this is damaged, and no torn end.
+//!
+//! After a stop in order it is gone. One that is there nevertheless is older than the stop, from a backup perhaps, and is not looked at.
 
 use std::collections::BTreeSet;
-use std::fs::File;
+use std::fs::{self, File};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, BufMut};
 use klamm_model::{Offset, PartitionIndex, TopicId, TopicPartition, crc32c};
 use uuid::Uuid;
 
-use super::{SegmentId, Space, options, read_fully, remove_file, sync_directory, sync_file};
+use super::{
+    SegmentId, Space, is_unsynced, options, read_fully, remove_file, sync_directory, sync_file, unsynced,
+};
 
-const FILE_NAME: &str = "journal";
+pub(super) const FILE_NAME: &str = ".klamm-journal";
 /// When it is full, its segments are synced one by one: with 50 of them that is some hundredth of the work that it saves.
 const SIZE: u64 = 16 << 20;
+/// Or when it is as old as this: what is not in its place yet is written there by then, and the disk tells if it could not.
+const AGE_MAX: Duration = Duration::from_secs(60);
 /// It is written in pieces of this size first.
 const ZEROS_SIZE: usize = 64 << 10;
 /// No larger part of the free room is taken.
@@ -66,18 +75,22 @@ pub(super) struct Journal {
     sync_count: AtomicU32,
     is_open: AtomicBool,
     inside: Mutex<Option<Written>>,
+    /// Segments of which it has something that they may not have on disk.
+    covered: Mutex<BTreeSet<SegmentId>>,
 }
 
 /// An open journal.
 struct Written {
     file: File,
     size: u64,
+    /// By chance: nobody can put bytes into a record that would count as a group.
     generation: u64,
+    began: Instant,
     /// The next group's.
     number: u64,
     position: u64,
-    /// Segments of which it has something that they may not have on disk.
-    covered: BTreeSet<SegmentId>,
+    /// Something could not be brought to disk. The system tells that once: what is tried again would succeed, and mean nothing.
+    has_failed: bool,
 }
 
 impl Journal {
@@ -87,6 +100,7 @@ impl Journal {
             sync_count: AtomicU32::new(0),
             is_open: AtomicBool::new(false),
             inside: Mutex::new(None),
+            covered: Mutex::default(),
         }
     }
 
@@ -108,92 +122,123 @@ impl Journal {
 
     /// All of it is there before it is used: a sync has nothing to say of its size or its place then.
     pub(super) fn make(&self, size: u64) -> io::Result<()> {
-        let mut inside = self.lock();
-        let file = options().read(true).write(true).create(true).truncate(true).open(&self.path)?;
-        let zeros = vec![0; ZEROS_SIZE];
-        for position in (0..size).step_by(ZEROS_SIZE) {
-            if let Err(error) = file.write_all_at(&zeros, position) {
-                let _ = remove_file(&self.path);
-                return Err(error);
+        let mut inside = lock(&self.inside);
+        let temporary = self.path.with_extension("tmp");
+        let made = make_file(&temporary, size).and_then(|file| {
+            let mut written = Written::new(file, size);
+            written.write(|_| {}, 0)?;
+            fs::rename(&temporary, &self.path)?;
+            sync_directory(self.path.parent().unwrap_or(Path::new("/")))?;
+            Ok(written)
+        });
+        match made {
+            Ok(written) => {
+                *inside = Some(written);
+                self.is_open.store(true, Ordering::Release);
+                Ok(())
+            }
+            Err(error) => {
+                // It holds nothing yet.
+                let _ = (remove_file(&temporary), remove_file(&self.path));
+                Err(error)
             }
         }
-        file.sync_all()?;
-        sync_directory(self.path.parent().unwrap_or(Path::new("/")))?;
-        *inside =
-            Some(Written { file, size, generation: 1, number: 0, position: 0, covered: BTreeSet::new() });
-        self.is_open.store(true, Ordering::Release);
-        Ok(())
     }
 
-    /// Brings these to disk. `sync` does so for a segment by itself. `false`: there is no journal, or they are too many for it.
+    /// Brings these to disk. `sync` does so for a segment by itself. `false`: each has to be synced by itself, as there is no journal, or no room in it.
     pub(super) fn append(
         &self,
         stretches: &[Stretch],
         sync: impl FnMut(SegmentId) -> io::Result<()>,
     ) -> io::Result<bool> {
-        let mut inside = self.lock();
+        let mut inside = lock(&self.inside);
         let Some(written) = inside.as_mut() else { return Ok(false) };
         let size: usize = stretches.iter().map(|it| ENTRY_SIZE + 8 + it.bytes.len()).sum();
         if written.size < ALIGNMENT + aligned(HEADER_SIZE + size) {
             return Ok(false);
         }
-        if !written.has_room_for(size) {
-            written.begin_anew(sync)?;
+        if !written.has_room_for(size) || AGE_MAX <= written.began.elapsed() {
+            match self.begin_anew(written, sync) {
+                // A file could not be opened. That is nothing that the journal has to suffer for, but it can't go on.
+                Err(error) if !is_unsynced(&error) => return Ok(false),
+                begun => begun?,
+            }
         }
-        written.covered.extend(stretches.iter().map(|it| it.segment));
+        lock(&self.covered).extend(stretches.iter().map(|it| it.segment));
         written.write(|group| stretches.iter().for_each(|it| it.put(group)), size)?;
         Ok(true)
     }
 
-    /// Something is about to happen to these segments.
+    /// Something is about to happen to these segments, of which no sync is under way.
     pub(super) fn forget(
         &self,
         is_meant: impl Fn(&SegmentId) -> bool,
-        sync: impl FnMut(SegmentId) -> io::Result<()>,
+        mut sync: impl FnMut(SegmentId) -> io::Result<()>,
     ) -> io::Result<()> {
-        let mut inside = self.lock();
-        let Some(written) = inside.as_mut() else { return Ok(()) };
-        let meant: Vec<SegmentId> = written.covered.iter().copied().filter(is_meant).collect();
-        if meant.is_empty() {
+        // Mostly there are none, and those need not wait for a sync of others.
+        if !self.is_open() || !lock(&self.covered).iter().any(&is_meant) {
             return Ok(());
         }
+        let mut inside = lock(&self.inside);
+        let Some(written) = inside.as_mut() else { return Ok(()) };
+        let meant: Vec<SegmentId> = lock(&self.covered).iter().copied().filter(is_meant).collect();
         let size = meant.len() * ENTRY_SIZE;
         if !written.has_room_for(size) {
-            return written.begin_anew(sync);
+            return self.begin_anew(written, sync);
         }
-        meant.iter().copied().try_for_each(sync)?;
+        for segment in &meant {
+            written.note(sync(*segment))?;
+        }
         written.write(|group| meant.iter().for_each(|segment| put_entry(group, FORGET, *segment)), size)?;
-        written.covered.retain(|segment| !meant.contains(segment));
+        lock(&self.covered).retain(|segment| !meant.contains(segment));
         Ok(())
     }
 
     /// Nothing more comes: what it has is brought to its place, and it goes.
     pub(super) fn close(&self, sync: impl FnMut(SegmentId) -> io::Result<()>) -> io::Result<()> {
-        let mut inside = self.lock();
+        let mut inside = lock(&self.inside);
         let Some(written) = inside.as_mut() else { return Ok(()) };
-        written.begin_anew(sync)?;
+        self.begin_anew(written, sync)?;
         self.is_open.store(false, Ordering::Release);
         *inside = None;
         remove_file(&self.path)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Written>> {
-        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The segments are brought to disk, and what was written here counts no more.
+    fn begin_anew(
+        &self,
+        written: &mut Written,
+        mut sync: impl FnMut(SegmentId) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let covered: Vec<SegmentId> = lock(&self.covered).iter().copied().collect();
+        for segment in covered {
+            written.note(sync(segment))?;
+        }
+        (written.generation, written.began) = (by_chance(), Instant::now());
+        (written.number, written.position) = (0, 0);
+        written.write(|_| {}, 0)?;
+        lock(&self.covered).clear();
+        Ok(())
     }
 }
 
 impl Written {
+    fn new(file: File, size: u64) -> Self {
+        let (generation, began) = (by_chance(), Instant::now());
+        Self { file, size, generation, began, number: 0, position: 0, has_failed: false }
+    }
+
     fn has_room_for(&self, size: usize) -> bool {
         self.position + aligned(HEADER_SIZE + size) <= self.size
     }
 
-    /// The segments are brought to disk, and what was written here counts no more.
-    fn begin_anew(&mut self, sync: impl FnMut(SegmentId) -> io::Result<()>) -> io::Result<()> {
-        self.covered.iter().copied().try_for_each(sync)?;
-        (self.generation, self.number, self.position) = (self.generation + 1, 0, 0);
-        self.write(|_| {}, 0)?;
-        self.covered.clear();
-        Ok(())
+    /// What could not be brought to disk is the end of this journal.
+    fn note<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+        if self.has_failed {
+            return Err(unsynced(io::Error::other("the journal has failed")));
+        }
+        self.has_failed = result.as_ref().is_err_and(is_unsynced);
+        result
     }
 
     fn write(&mut self, put: impl FnOnce(&mut Vec<u8>), size: usize) -> io::Result<()> {
@@ -207,12 +252,32 @@ impl Written {
         debug_assert_eq!(group.len(), HEADER_SIZE + size);
         let checksum = crc32c(&group[8..]);
         group[4..8].copy_from_slice(&checksum.to_be_bytes());
-        self.file.write_all_at(&group, self.position)?;
-        sync_file(&self.file)?;
+        self.note(Ok(()))?;
+        let written = self.file.write_all_at(&group, self.position).map_err(unsynced);
+        let written = written.and_then(|()| sync_file(&self.file));
+        self.note(written)?;
         self.number += 1;
         self.position += aligned(group.len());
         Ok(())
     }
+}
+
+fn make_file(path: &Path, size: u64) -> io::Result<File> {
+    let file = options().read(true).write(true).create(true).truncate(true).open(path)?;
+    let zeros = vec![0; ZEROS_SIZE];
+    for position in (0..size).step_by(ZEROS_SIZE) {
+        file.write_all_at(&zeros, position)?;
+    }
+    file.sync_all()?;
+    Ok(file)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn by_chance() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 impl Stretch {
@@ -235,12 +300,14 @@ fn aligned(size: usize) -> u64 {
     (size as u64).next_multiple_of(ALIGNMENT)
 }
 
-/// Puts everything that a journal has in its place, and removes it. `find` gives the file of a segment's records, `None` if there is none any more.
-pub(super) fn replay<F: Fn(SegmentId) -> Option<PathBuf>>(
+/// Puts everything that a journal has in its place, and removes it. `find` gives what says where the file of a segment's records is, [`Place::Nowhere`] if there is
+/// none any more.
+pub(super) fn replay<F: Fn(SegmentId) -> Place>(
     data_dir: &Path,
     find: impl FnOnce() -> io::Result<F>,
 ) -> io::Result<()> {
     let path = data_dir.join(FILE_NAME);
+    remove_file(&path.with_extension("tmp"))?;
     let file = match options().read(true).open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -248,24 +315,52 @@ pub(super) fn replay<F: Fn(SegmentId) -> Option<PathBuf>>(
     };
     let mut bytes = vec![0; usize::try_from(file.metadata()?.len().min(SIZE)).unwrap_or(0)];
     let size = read_fully(&file, 0, &mut bytes)?;
-    let stretches = read(&bytes[..size]);
+    let stretches = read(&bytes[..size])?;
     if !stretches.is_empty() {
         let find = find()?;
         for chunk in stretches.chunk_by(|one, next| one.segment == next.segment) {
-            put_in_place(find(chunk[0].segment), chunk)?;
+            let segment = chunk[0].segment;
+            match find(segment) {
+                Place::At(path) => put_in_place(&path, chunk)?,
+                Place::Nowhere => {}
+                Place::Unknown(directory) => {
+                    let whose = segment.partition;
+                    return Err(io::Error::other(format!(
+                        "there are synced records of partition {whose}, and {} does not say whose it is: its partition.metadata is missing or cannot be read",
+                        directory.display()
+                    )));
+                }
+            }
         }
     }
-    remove_file(&path)?;
-    sync_directory(data_dir)
+    remove(data_dir)
 }
 
-fn put_in_place(path: Option<PathBuf>, stretches: &[Stretch]) -> io::Result<()> {
-    let opened = path.map(|path| options().read(true).write(true).open(path));
-    let segment = match opened {
-        Some(Ok(segment)) => segment,
-        Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        // Its topic was deleted, or it was: then nothing of it is missed.
-        _ => return Ok(()),
+/// Removes a journal that has nothing to say.
+pub(super) fn remove(data_dir: &Path) -> io::Result<()> {
+    let path = data_dir.join(FILE_NAME);
+    if fs::symlink_metadata(&path).is_ok() {
+        remove_file(&path)?;
+        sync_directory(data_dir)?;
+    }
+    Ok(())
+}
+
+/// Where the records of a segment are.
+pub(super) enum Place {
+    At(PathBuf),
+    /// Its topic was deleted.
+    Nowhere,
+    /// It may be in this directory, or anywhere.
+    Unknown(PathBuf),
+}
+
+fn put_in_place(path: &Path, stretches: &[Stretch]) -> io::Result<()> {
+    let segment = match options().read(true).write(true).open(path) {
+        Ok(segment) => segment,
+        // It was deleted: nothing of it is missed.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
     };
     for Stretch { position, bytes, .. } in stretches {
         segment.write_all_at(bytes, u64::from(*position))?;
@@ -274,24 +369,31 @@ fn put_in_place(path: Option<PathBuf>, stretches: &[Stretch]) -> io::Result<()> 
 }
 
 /// What counts of a journal, the stretches of each segment together and in their order.
-fn read(mut bytes: &[u8]) -> Vec<Stretch> {
+fn read(mut bytes: &[u8]) -> io::Result<Vec<Stretch>> {
     let mut stretches: Vec<Stretch> = Vec::new();
-    let mut before = None;
+    let mut first = None;
+    let mut count: u64 = 0;
     while let Some((generation, number, payload)) = read_group(bytes) {
-        let is_next = match before {
-            None => number == 0,
-            Some((of, at)) => generation == of && number == at + 1,
-        };
+        let is_next = number == count && *first.get_or_insert(generation) == generation;
         if !is_next || read_entries(payload, &mut stretches).is_none() {
             break;
         }
-        before = Some((generation, number));
+        count += 1;
         let size = usize::try_from(aligned(HEADER_SIZE + payload.len())).unwrap_or(usize::MAX);
         bytes = bytes.get(size..).unwrap_or_default();
     }
+    // Each was on disk before the next was begun. So one behind the end says that this is none.
+    let is_later = |at: &usize| {
+        read_group(&bytes[*at..])
+            .is_some_and(|(generation, number, _)| first == Some(generation) && count <= number)
+    };
+    if let Some(at) = (0..bytes.len()).step_by(ALIGNMENT as usize).find(is_later) {
+        let what = "it is damaged, and a part behind that is whole: without it, synced records are lost";
+        return Err(io::Error::other(format!("{what} ({at} bytes before it)")));
+    }
     // Which is a stable sort.
     stretches.sort_by_key(|it| it.segment);
-    stretches
+    Ok(stretches)
 }
 
 fn read_group(bytes: &[u8]) -> Option<(u64, u64, &[u8])> {

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use klamm_model::TopicPartition;
 use rustc_hash::FxHashMap;
 
-use super::{SegmentId, read_lock, write_lock};
+use super::{SegmentId, read_lock, sync_file, unsynced, write_lock};
 
 pub(super) struct OpenFiles {
     inside: RwLock<Inside>,
@@ -35,6 +35,8 @@ pub(super) struct Open {
     /// It has bytes that were not synced.
     pub(super) dirty: AtomicBool,
     unsynced: Mutex<Unsynced>,
+    /// A sync of it has failed.
+    has_failed: Mutex<bool>,
 }
 
 /// What of a file may not be on disk.
@@ -86,9 +88,20 @@ impl Open {
 
     /// What is to be brought to disk now; what is written from now on is for the next sync.
     pub(super) fn begin_sync(&self) -> Unsynced {
-        self.dirty.store(false, Ordering::Relaxed);
         let mut unsynced = self.unsynced.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut unsynced, Unsynced::Ranges(Vec::new()))
+    }
+
+    /// Brings all of it to disk. The system tells whoever asks first that it could not: whoever asks after that is told here.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        let mut has_failed = self.has_failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if *has_failed {
+            return Err(unsynced(io::Error::other("an earlier sync has failed")));
+        }
+        self.dirty.store(false, Ordering::Relaxed);
+        let synced = sync_file(&self.file);
+        *has_failed = synced.is_err();
+        synced
     }
 
     fn stays(&self) -> bool {
@@ -121,6 +134,7 @@ impl OpenFiles {
             used: AtomicBool::new(false),
             dirty: AtomicBool::new(false),
             unsynced: Mutex::default(),
+            has_failed: Mutex::default(),
         });
         inside.make_room(self.count_max);
         inside.files.insert(segment, opened.clone());
