@@ -440,7 +440,13 @@ impl Files {
     fn sync(&self, segment: SegmentId) -> Result<(), DiskError> {
         let open = patiently(|| self.open_segment(segment)).map_err(failed("open segment", segment))?;
         open.begin_sync();
-        open.sync().map_err(failed("sync", segment))?;
+        if let Err(error) = open.sync() {
+            // Before the file can be closed: the system tells nobody else.
+            if let Ok(directory) = self.partition(segment.partition) {
+                self.data_dir(directory.log_dir).lose();
+            }
+            return Err(failed("sync", segment)(error));
+        }
         self.settle_segment(segment)
     }
 

@@ -235,7 +235,10 @@ fn operate(shared: &Arc<Shared>, performer: &mut Performer, op: &DiskOp) -> Opti
     tell(shared, performer, op, result, took);
     let busy = busy_time().saturating_sub(busy_before);
     let next = go_on(shared, performer, if is_sync(op) { Ended::Sync { took, busy } } else { Ended::Other });
-    shared.files.note_sync(op);
+    if next.is_none() {
+        // It may take a while.
+        shared.files.note_sync(op);
+    }
     next
 }
 

@@ -199,22 +199,32 @@ fn topic_id_of(entry: &fs::DirEntry) -> io::Result<Option<TopicId>> {
 
 /// Where the records of a segment are, for whoever puts some of them back.
 fn records_of(data_dir: &Path) -> io::Result<impl Fn(SegmentId) -> Place + use<>> {
-    let (mut directories, mut unknown) = (FxHashMap::default(), None);
+    let (mut directories, mut unknown) = (FxHashMap::default(), Vec::new());
     for entry in fs::read_dir(data_dir)? {
         let entry = entry?;
         let Some((_, number, _)) = partition_name(&entry)? else { continue };
-        match topic_id_of(&entry)? {
-            Some(topic) => {
-                let partition = TopicPartition { topic, partition: PartitionIndex(number) };
-                directories.insert(partition, entry.path());
-            }
-            None => unknown = Some(entry.path()),
+        let number = PartitionIndex(number);
+        let Some(topic) = topic_id_of(&entry)? else {
+            unknown.push((number, entry.path()));
+            continue;
+        };
+        let partition = TopicPartition { topic, partition: number };
+        if let Some(other) = directories.insert(partition, entry.path()) {
+            let (one, other) = (entry.path(), other);
+            let what =
+                format!("{} and {} say that they are the same partition", one.display(), other.display());
+            return Err(io::Error::other(what));
         }
     }
-    Ok(move |segment: SegmentId| match (directories.get(&segment.partition), &unknown) {
-        (Some(directory), _) => Place::At(directory.join(FileKind::Log.file_name(segment.base))),
-        (None, Some(directory)) => Place::Unknown(directory.clone()),
-        (None, None) => Place::Nowhere,
+    Ok(move |segment: SegmentId| {
+        let number = segment.partition.partition;
+        match directories.get(&segment.partition) {
+            Some(directory) => Place::At(directory.join(FileKind::Log.file_name(segment.base))),
+            None => match unknown.iter().find(|(it, _)| *it == number) {
+                Some((_, directory)) => Place::Unknown(directory.clone()),
+                None => Place::Nowhere,
+            },
+        }
     })
 }
 

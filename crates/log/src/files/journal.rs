@@ -36,7 +36,8 @@ use klamm_model::{Offset, PartitionIndex, TopicId, TopicPartition, crc32c};
 use uuid::Uuid;
 
 use super::{
-    SegmentId, Space, is_unsynced, options, read_fully, remove_file, sync_directory, sync_file, unsynced,
+    SegmentId, Space, is_full, is_unsynced, options, read_fully, remove_file, sync_directory, sync_file,
+    unsynced,
 };
 
 pub(super) const FILE_NAME: &str = ".klamm-journal";
@@ -48,6 +49,8 @@ const AGE_MAX: Duration = Duration::from_secs(60);
 const ZEROS_SIZE: usize = 64 << 10;
 /// No larger part of the free room is taken.
 const FREE_SHARE: u64 = 64;
+/// See [`Written::reserve`].
+const RESERVE_SHARE: u64 = 16;
 /// A disk's pages. Overwriting half of one might cost the other half.
 const ALIGNMENT: u64 = 4096;
 /// So many syncs of their own pay for making it.
@@ -109,15 +112,17 @@ impl Journal {
     }
 
     /// A segment was synced by itself. Where many are, a journal is made if there is room for it.
-    pub(super) fn note_sync(&self, space: impl FnOnce() -> io::Result<Space>) {
+    pub(super) fn note_sync(&self, space: impl FnOnce() -> io::Result<Space>) -> io::Result<()> {
         if self.is_open() || self.sync_count.fetch_add(1, Ordering::Relaxed) + 1 != SYNCS_BEFORE {
-            return;
+            return Ok(());
         }
         let has_room = space().is_ok_and(|space| SIZE <= space.free_bytes / FREE_SHARE);
-        if !has_room || self.make(SIZE).is_err() {
+        let made = if has_room { self.make(SIZE) } else { Ok(()) };
+        if !self.is_open() {
             // Without it everything goes on as before. After as many again there may be room.
             self.sync_count.store(0, Ordering::Relaxed);
         }
+        made
     }
 
     /// All of it is there before it is used: a sync has nothing to say of its size or its place then.
@@ -154,18 +159,29 @@ impl Journal {
         let mut inside = lock(&self.inside);
         let Some(written) = inside.as_mut() else { return Ok(false) };
         let size: usize = stretches.iter().map(|it| ENTRY_SIZE + 8 + it.bytes.len()).sum();
-        if written.size < ALIGNMENT + aligned(HEADER_SIZE + size) {
+        if written.size < ALIGNMENT + aligned(HEADER_SIZE + size) + written.reserve() {
             return Ok(false);
         }
-        if !written.has_room_for(size) || AGE_MAX <= written.began.elapsed() {
+        let is_old = AGE_MAX <= written.began.elapsed();
+        let has_room = written.has_room_for(size, written.reserve());
+        if is_old || !has_room {
             match self.begin_anew(written, sync) {
-                // A file could not be opened. That is nothing that the journal has to suffer for, but it can't go on.
-                Err(error) if !is_unsynced(&error) => return Ok(false),
+                // A file could not be opened, or the disk is full.
+                Err(error) if !is_unsynced(&error) => {
+                    if !has_room {
+                        return Ok(false);
+                    }
+                    // It is as good as before, and need not be tried each time.
+                    written.began = Instant::now();
+                }
                 begun => begun?,
             }
         }
         lock(&self.covered).extend(stretches.iter().map(|it| it.segment));
-        written.write(|group| stretches.iter().for_each(|it| it.put(group)), size)?;
+        match written.write(|group| stretches.iter().for_each(|it| it.put(group)), size) {
+            Err(error) if !is_unsynced(&error) => return Ok(false),
+            written => written?,
+        }
         Ok(true)
     }
 
@@ -183,7 +199,7 @@ impl Journal {
         let Some(written) = inside.as_mut() else { return Ok(()) };
         let meant: Vec<SegmentId> = lock(&self.covered).iter().copied().filter(is_meant).collect();
         let size = meant.len() * ENTRY_SIZE;
-        if !written.has_room_for(size) {
+        if !written.has_room_for(size, 0) {
             return self.begin_anew(written, sync);
         }
         for segment in &meant {
@@ -214,9 +230,14 @@ impl Journal {
         for segment in covered {
             written.note(sync(segment))?;
         }
-        (written.generation, written.began) = (by_chance(), Instant::now());
-        (written.number, written.position) = (0, 0);
-        written.write(|_| {}, 0)?;
+        let before = (written.generation, written.number, written.position);
+        (written.generation, written.number, written.position) = (by_chance(), 0, 0);
+        if let Err(error) = written.write(|_| {}, 0) {
+            // Where nothing was written, as the disk is full, it goes on as it was.
+            (written.generation, written.number, written.position) = before;
+            return Err(error);
+        }
+        written.began = Instant::now();
         lock(&self.covered).clear();
         Ok(())
     }
@@ -228,8 +249,13 @@ impl Written {
         Self { file, size, generation, began, number: 0, position: 0, has_failed: false }
     }
 
-    fn has_room_for(&self, size: usize) -> bool {
-        self.position + aligned(HEADER_SIZE + size) <= self.size
+    fn has_room_for(&self, size: usize, reserve: u64) -> bool {
+        self.position + aligned(HEADER_SIZE + size) + reserve <= self.size
+    }
+
+    /// So much is kept for segments that are to be forgotten: those have nothing to do with others, which perhaps cannot be synced.
+    fn reserve(&self) -> u64 {
+        self.size / RESERVE_SHARE
     }
 
     /// What could not be brought to disk is the end of this journal.
@@ -253,7 +279,11 @@ impl Written {
         let checksum = crc32c(&group[8..]);
         group[4..8].copy_from_slice(&checksum.to_be_bytes());
         self.note(Ok(()))?;
-        let written = self.file.write_all_at(&group, self.position).map_err(unsynced);
+        let written = match self.file.write_all_at(&group, self.position) {
+            // A file system that never writes in place. The next group goes there.
+            Err(error) if is_full(&error) => return Err(error),
+            written => written.map_err(unsynced),
+        };
         let written = written.and_then(|()| sync_file(&self.file));
         self.note(written)?;
         self.number += 1;
@@ -383,11 +413,12 @@ fn read(mut bytes: &[u8]) -> io::Result<Vec<Stretch>> {
         bytes = bytes.get(size..).unwrap_or_default();
     }
     // Each was on disk before the next was begun. So one behind the end says that this is none.
-    let is_later = |at: &usize| {
-        read_group(&bytes[*at..])
-            .is_some_and(|(generation, number, _)| first == Some(generation) && count <= number)
+    // (Where that is the first, which begins the generation, any will do: it is so small that the disk has it or the one before.)
+    let is_later = |(generation, number, _): (u64, u64, &[u8])| {
+        first.is_none_or(|it| it == generation) && count <= number
     };
-    if let Some(at) = (0..bytes.len()).step_by(ALIGNMENT as usize).find(is_later) {
+    let is_whole = |at: &usize| read_group(&bytes[*at..]).is_some_and(is_later);
+    if let Some(at) = (0..bytes.len()).step_by(ALIGNMENT as usize).find(is_whole) {
         let what = "it is damaged, and a part behind that is whole: without it, synced records are lost";
         return Err(io::Error::other(format!("{what} ({at} bytes before it)")));
     }

@@ -78,6 +78,7 @@ impl Unsynced {
 impl Open {
     /// A write to this place has ended. Not before: until then it may have anything there.
     pub(super) fn wrote(&self, place: Range<u32>) {
+        self.dirty.store(true, Ordering::Relaxed);
         self.unsynced.lock().unwrap_or_else(PoisonError::into_inner).add(place);
     }
 

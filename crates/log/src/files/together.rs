@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::journal::Stretch;
 use super::open::{Open, Unsynced};
-use super::{Files, failed, io, patiently, read_fully, unsynced};
+use super::{Files, failed, io, is_unsynced, patiently, read_fully, unsynced};
 use crate::disk::{DiskAction, DiskError, DiskOp, Done, LogDir, MoveStep, SegmentId};
 
 /// A page: where more is to be synced, writing it twice costs more than is spared (measured with 8 KiB at a time).
@@ -84,7 +84,15 @@ impl Files {
     /// What the journal has of this segment is on disk by itself.
     fn sync_covered(&self, segment: SegmentId) -> io::Result<()> {
         match patiently(|| self.open_segment(segment)) {
-            Ok(open) => open.sync(),
+            Ok(open) => {
+                open.sync()?;
+                // Somebody else's sync of it was told that it could not be, perhaps, and the file opened anew since.
+                let directory = self.partition(segment.partition);
+                match directory.is_ok_and(|it| self.data_dir(it.log_dir).is_lost()) {
+                    true => Err(unsynced(io::Error::other("the data directory has failed"))),
+                    false => Ok(()),
+                }
+            }
             // It was removed by hand perhaps: a start would find nothing to put anything back into. But if all of the directory is elsewhere it will be found there.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let directory = self.partition(segment.partition);
@@ -110,8 +118,12 @@ impl Files {
                 self.forget(op, |it| *it == segment.id || replaced.contains(it))
             }
             DiskAction::Move(it) if it.step != MoveStep::Switch => Ok(()),
-            DiskAction::Move(_) | DiskAction::CreatePartition { .. } | DiskAction::DeletePartition => {
+            DiskAction::Move(_) | DiskAction::DeletePartition => {
                 self.forget(op, |it| it.partition == op.partition)
+            }
+            // It may be remembered elsewhere, in a data directory that has failed.
+            DiskAction::CreatePartition { log_dir, .. } => {
+                self.forget_in(*log_dir, op, |it| it.partition == op.partition)
             }
             DiskAction::Write { .. }
             | DiskAction::Sync { .. }
@@ -127,7 +139,16 @@ impl Files {
 
     fn forget(&self, op: &DiskOp, is_meant: impl Fn(&SegmentId) -> bool) -> Result<(), DiskError> {
         let Ok(directory) = self.partition(op.partition) else { return Ok(()) };
-        let data_dir = self.data_dir(directory.log_dir);
+        self.forget_in(directory.log_dir, op, is_meant)
+    }
+
+    fn forget_in(
+        &self,
+        log_dir: LogDir,
+        op: &DiskOp,
+        is_meant: impl Fn(&SegmentId) -> bool,
+    ) -> Result<(), DiskError> {
+        let data_dir = self.data_dir(log_dir);
         if !data_dir.journal.is_open() {
             return Ok(());
         }
@@ -150,8 +171,9 @@ impl Files {
 
     /// All logs are at rest: their data directories' journals have nothing more to say.
     pub fn close_journals(&self) {
-        for data_dir in self.data_dirs.iter().filter(|it| !it.is_lost()) {
+        for data_dir in self.data_dirs.iter().filter(|it| !it.is_lost() && it.is_in_place()) {
             if data_dir.journal.close(|segment| self.sync_covered(segment)).is_err() {
+                // Then it is not said that all is in its place.
                 data_dir.lose();
             }
         }
@@ -161,7 +183,13 @@ impl Files {
     pub fn note_sync(&self, op: &DiskOp) {
         if let (DiskAction::Sync { .. }, Ok(directory)) = (&op.action, self.partition(op.partition)) {
             let data_dir = self.data_dir(directory.log_dir);
-            data_dir.journal.note_sync(|| data_dir.space());
+            let space = || match data_dir.is_in_place() {
+                true => data_dir.space(),
+                false => Err(io::ErrorKind::NotFound.into()),
+            };
+            if data_dir.journal.note_sync(space).is_err_and(|error| is_unsynced(&error)) {
+                data_dir.lose();
+            }
         }
     }
 }
