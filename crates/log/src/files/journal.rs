@@ -45,6 +45,8 @@ pub(super) const FILE_NAME: &str = ".klamm-journal";
 const SIZE: u64 = 16 << 20;
 /// Or when it is as old as this: what is not in its place yet is written there by then, and the disk tells if it could not.
 const AGE_MAX: Duration = Duration::from_secs(60);
+/// Or when it has something of so many segments: all of them are synced while others wait.
+const COVERED_MAX: usize = 512;
 /// It is written in pieces of this size first.
 const ZEROS_SIZE: usize = 64 << 10;
 /// No larger part of the free room is taken.
@@ -162,7 +164,7 @@ impl Journal {
         if written.size < ALIGNMENT + aligned(HEADER_SIZE + size) + written.reserve() {
             return Ok(false);
         }
-        let is_old = AGE_MAX <= written.began.elapsed();
+        let is_old = AGE_MAX <= written.began.elapsed() || COVERED_MAX <= lock(&self.covered).len();
         let has_room = written.has_room_for(size, written.reserve());
         if is_old || !has_room {
             match self.begin_anew(written, sync) {

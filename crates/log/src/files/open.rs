@@ -157,6 +157,11 @@ impl OpenFiles {
         inside.turns.retain(|segment| segment.partition != partition);
     }
 
+    /// Whether files that stay until they are synced would be in the way of others soon.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.count_max / 2 < self.count()
+    }
+
     /// How many are open.
     pub(super) fn count(&self) -> usize {
         read_lock(&self.inside).files.len()

@@ -26,7 +26,8 @@ impl Files {
     pub fn syncs_together(&self, op: &DiskOp) -> Option<LogDir> {
         let DiskAction::Sync { segment } = op.action else { return None };
         let log_dir = self.partition(op.partition).ok()?.log_dir;
-        if !self.data_dir(log_dir).journal.is_open() {
+        // What goes by the journal is synced by itself only later, and its file should be open until then.
+        if !self.data_dir(log_dir).journal.is_open() || self.open.is_crowded() {
             return None;
         }
         let size = self.open_segment(segment).ok()?.unsynced_size()?;
