@@ -110,7 +110,9 @@ impl DataDir {
 
     /// All logs are at rest and whole: says so to the next process, unless an operation has failed. Tells whether it does.
     pub fn leave(&self, marker: CleanShutdown) -> Result<bool, FilesError> {
-        if self.has_failures.load(Ordering::Relaxed) || self.is_lost() || !self.is_in_place() {
+        // Beside the marker nobody would look at a journal.
+        let is_behind = self.has_failures.load(Ordering::Relaxed) || self.journal.is_open();
+        if is_behind || self.is_lost() || !self.is_in_place() {
             return Ok(false);
         }
         marker::write(&self.path, marker).map_err(|source| FilesError::Io {

@@ -45,8 +45,6 @@ pub(super) const FILE_NAME: &str = ".klamm-journal";
 const SIZE: u64 = 16 << 20;
 /// Or when it is as old as this: what is not in its place yet is written there by then, and the disk tells if it could not.
 const AGE_MAX: Duration = Duration::from_secs(60);
-/// Or when it has something of so many segments: all of them are synced while others wait.
-const COVERED_MAX: usize = 512;
 /// It is written in pieces of this size first.
 const ZEROS_SIZE: usize = 64 << 10;
 /// No larger part of the free room is taken.
@@ -164,7 +162,7 @@ impl Journal {
         if written.size < ALIGNMENT + aligned(HEADER_SIZE + size) + written.reserve() {
             return Ok(false);
         }
-        let is_old = AGE_MAX <= written.began.elapsed() || COVERED_MAX <= lock(&self.covered).len();
+        let is_old = AGE_MAX <= written.began.elapsed();
         let has_room = written.has_room_for(size, written.reserve());
         if is_old || !has_room {
             match self.begin_anew(written, sync) {
@@ -187,6 +185,12 @@ impl Journal {
         Ok(true)
     }
 
+    /// Whether it may have something of this segment, with so many at most: all of them are synced while others wait.
+    pub(super) fn takes(&self, segment: SegmentId, count_max: usize) -> bool {
+        let covered = lock(&self.covered);
+        self.is_open() && (covered.len() < count_max || covered.contains(&segment))
+    }
+
     /// Something is about to happen to these segments, of which no sync is under way.
     pub(super) fn forget(
         &self,
@@ -201,37 +205,61 @@ impl Journal {
         let Some(written) = inside.as_mut() else { return Ok(()) };
         let meant: Vec<SegmentId> = lock(&self.covered).iter().copied().filter(is_meant).collect();
         let size = meant.len() * ENTRY_SIZE;
-        if !written.has_room_for(size, 0) {
-            return self.begin_anew(written, sync);
+        let forgotten = if written.has_room_for(size, 0) {
+            meant.iter().try_for_each(|segment| written.note(sync(*segment))).and_then(|()| {
+                written.write(|group| meant.iter().for_each(|it| put_entry(group, FORGET, *it)), size)
+            })
+        } else {
+            self.begin_anew(written, &mut sync)
+        };
+        match forgotten {
+            // What is about to happen may be what makes room: without the journal it can.
+            Err(error) if is_full(&error) => return self.end(&mut inside, sync),
+            forgotten => forgotten?,
         }
-        for segment in &meant {
-            written.note(sync(*segment))?;
-        }
-        written.write(|group| meant.iter().for_each(|segment| put_entry(group, FORGET, *segment)), size)?;
         lock(&self.covered).retain(|segment| !meant.contains(segment));
         Ok(())
     }
 
     /// Nothing more comes: what it has is brought to its place, and it goes.
     pub(super) fn close(&self, sync: impl FnMut(SegmentId) -> io::Result<()>) -> io::Result<()> {
-        let mut inside = lock(&self.inside);
-        let Some(written) = inside.as_mut() else { return Ok(()) };
-        self.begin_anew(written, sync)?;
+        self.end(&mut lock(&self.inside), sync)
+    }
+
+    fn end(
+        &self,
+        inside: &mut Option<Written>,
+        mut sync: impl FnMut(SegmentId) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let Some(written) = inside else { return Ok(()) };
+        self.sync_covered(written, &mut sync)?;
+        remove_file(&self.path)?;
+        written.note(sync_directory(self.path.parent().unwrap_or(Path::new("/"))))?;
         self.is_open.store(false, Ordering::Release);
+        self.sync_count.store(0, Ordering::Relaxed);
         *inside = None;
-        remove_file(&self.path)
+        lock(&self.covered).clear();
+        Ok(())
+    }
+
+    fn sync_covered(
+        &self,
+        written: &mut Written,
+        mut sync: impl FnMut(SegmentId) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let covered: Vec<SegmentId> = lock(&self.covered).iter().copied().collect();
+        // An earlier error counts even if there is nothing left to sync.
+        written.note(Ok(()))?;
+        covered.into_iter().try_for_each(|segment| written.note(sync(segment)))
     }
 
     /// The segments are brought to disk, and what was written here counts no more.
     fn begin_anew(
         &self,
         written: &mut Written,
-        mut sync: impl FnMut(SegmentId) -> io::Result<()>,
+        sync: impl FnMut(SegmentId) -> io::Result<()>,
     ) -> io::Result<()> {
-        let covered: Vec<SegmentId> = lock(&self.covered).iter().copied().collect();
-        for segment in covered {
-            written.note(sync(segment))?;
-        }
+        self.sync_covered(written, sync)?;
         let before = (written.generation, written.number, written.position);
         (written.generation, written.number, written.position) = (by_chance(), 0, 0);
         if let Err(error) = written.write(|_| {}, 0) {
@@ -280,6 +308,8 @@ impl Written {
         debug_assert_eq!(group.len(), HEADER_SIZE + size);
         let checksum = crc32c(&group[8..]);
         group[4..8].copy_from_slice(&checksum.to_be_bytes());
+        // Whole pages: nothing has to be read for what is left of the last one.
+        group.resize(usize::try_from(aligned(group.len())).expect("it fits the journal"), 0);
         self.note(Ok(()))?;
         let written = match self.file.write_all_at(&group, self.position) {
             // A file system that never writes in place. The next group goes there.
@@ -289,7 +319,7 @@ impl Written {
         let written = written.and_then(|()| sync_file(&self.file));
         self.note(written)?;
         self.number += 1;
-        self.position += aligned(group.len());
+        self.position += group.len() as u64;
         Ok(())
     }
 }
@@ -414,15 +444,11 @@ fn read(mut bytes: &[u8]) -> io::Result<Vec<Stretch>> {
         let size = usize::try_from(aligned(HEADER_SIZE + payload.len())).unwrap_or(usize::MAX);
         bytes = bytes.get(size..).unwrap_or_default();
     }
-    // Each was on disk before the next was begun. So one behind the end says that this is none.
-    // (Where that is the first, which begins the generation, any will do: it is so small that the disk has it or the one before.)
-    let is_later = |(generation, number, _): (u64, u64, &[u8])| {
-        first.is_none_or(|it| it == generation) && count <= number
-    };
+    // It begins with a generation, and its name comes after that. Each group was on disk before the next was begun: one behind the end says that this is none.
+    let is_later = |(generation, number, _): (u64, u64, &[u8])| first == Some(generation) && count <= number;
     let is_whole = |at: &usize| read_group(&bytes[*at..]).is_some_and(is_later);
-    if let Some(at) = (0..bytes.len()).step_by(ALIGNMENT as usize).find(is_whole) {
-        let what = "it is damaged, and a part behind that is whole: without it, synced records are lost";
-        return Err(io::Error::other(format!("{what} ({at} bytes before it)")));
+    if first.is_none() || (0..bytes.len()).step_by(ALIGNMENT as usize).any(|at| is_whole(&at)) {
+        return Err(io::Error::other("it is damaged, and without it synced records are lost"));
     }
     // Which is a stable sort.
     stretches.sort_by_key(|it| it.segment);
@@ -446,9 +472,13 @@ fn read_entries(mut payload: &[u8], stretches: &mut Vec<Stretch>) -> Option<()> 
         let topic = TopicId(Uuid::from_u128(entry.get_u128()));
         let partition = TopicPartition { topic, partition: PartitionIndex(entry.get_i32()) };
         let segment = SegmentId { partition, base: Offset::from_wire(entry.get_i64())? };
-        if kind == FORGET {
-            stretches.retain(|it| it.segment != segment);
-            continue;
+        match kind {
+            BYTES => {}
+            FORGET => {
+                stretches.retain(|it| it.segment != segment);
+                continue;
+            }
+            _ => return None,
         }
         let (mut place, rest) = payload.split_at_checked(8)?;
         let (position, size) = (place.get_u32(), usize::try_from(place.get_u32()).ok()?);

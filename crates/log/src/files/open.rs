@@ -105,8 +105,9 @@ impl Open {
         synced
     }
 
-    fn stays(&self) -> bool {
-        self.used.swap(false, Ordering::Relaxed) || self.dirty.load(Ordering::Relaxed)
+    fn stays(&self, round: usize) -> bool {
+        let is_used = self.used.swap(false, Ordering::Relaxed) && round == 0;
+        is_used || (round < 2 && self.dirty.load(Ordering::Relaxed))
     }
 }
 
@@ -157,9 +158,9 @@ impl OpenFiles {
         inside.turns.retain(|segment| segment.partition != partition);
     }
 
-    /// Whether files that stay until they are synced would be in the way of others soon.
-    pub(super) fn is_crowded(&self) -> bool {
-        self.count_max / 2 < self.count()
+    /// How many may be.
+    pub(super) fn count_max(&self) -> usize {
+        self.count_max
     }
 
     /// How many are open.
@@ -170,21 +171,21 @@ impl OpenFiles {
 
 impl Inside {
     fn make_room(&mut self, count_max: usize) {
-        let mut spared_max = self.turns.len();
-        // Twice round: there may be nothing but files that somebody has in hand.
-        for _ in 0..2 * self.turns.len() {
-            if self.files.len() < count_max {
-                return;
-            }
-            let Some(segment) = self.turns.pop_front() else { return };
-            let Some(open) = self.files.get(&segment) else { continue };
-            // Whoever writes to it has yet to say so. Opened anew, it would be synced without that, and be taken for on disk.
-            let is_in_hand = 1 < Arc::strong_count(open);
-            if is_in_hand || (0 < spared_max && open.stays()) {
-                spared_max = spared_max.saturating_sub(1);
-                self.turns.push_back(segment);
-            } else {
-                self.files.remove(&segment);
+        // Those in use go in the second round, and those with unsynced bytes in the third.
+        for round in 0..3 {
+            for _ in 0..self.turns.len() {
+                if self.files.len() < count_max {
+                    return;
+                }
+                let Some(segment) = self.turns.pop_front() else { return };
+                let Some(open) = self.files.get(&segment) else { continue };
+                // Whoever writes to it has yet to say so. Opened anew, it would be synced without that, and be taken for on disk.
+                let is_in_hand = 1 < Arc::strong_count(open);
+                if is_in_hand || open.stays(round) {
+                    self.turns.push_back(segment);
+                } else {
+                    self.files.remove(&segment);
+                }
             }
         }
     }

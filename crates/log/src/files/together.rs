@@ -9,6 +9,8 @@ use crate::disk::{DiskAction, DiskError, DiskOp, Done, LogDir, MoveStep, Segment
 
 /// A page: where more is to be synced, writing it twice costs more than is spared (measured with 8 KiB at a time).
 const STRETCH_BYTES_MAX: u32 = 4 << 10;
+/// A journal has something of so many segments at most.
+const COVERED_MAX: usize = 512;
 /// What is written while a sync waits goes with it.
 const GROWN_BYTES_MAX: u32 = 4 * STRETCH_BYTES_MAX;
 
@@ -27,7 +29,8 @@ impl Files {
         let DiskAction::Sync { segment } = op.action else { return None };
         let log_dir = self.partition(op.partition).ok()?.log_dir;
         // What goes by the journal is synced by itself only later, and its file should be open until then.
-        if !self.data_dir(log_dir).journal.is_open() || self.open.is_crowded() {
+        let count_max = COVERED_MAX.min(self.open.count_max() / 4);
+        if !self.data_dir(log_dir).journal.takes(segment, count_max) {
             return None;
         }
         let size = self.open_segment(segment).ok()?.unsynced_size()?;

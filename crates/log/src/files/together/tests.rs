@@ -383,6 +383,39 @@ fn a_torn_end_is_an_end_and_damage_before_one_that_is_whole_is_not() {
 }
 
 #[test]
+fn an_empty_journal_is_a_damaged_one() {
+    for contents in [vec![], vec![0; 128 << 10]] {
+        let (dir, _) = with_journal(1);
+        fs::write(dir.path().join(FILE_NAME), contents).expect("written");
+        assert!(refused(dir.path()).starts_with("it is damaged"));
+    }
+}
+
+#[test]
+fn no_stop_is_clean_while_there_is_a_journal() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let files = Files::open(dir.path()).expect("opened");
+    files.data_dirs[0].journal.make(128 << 10).expect("made");
+    let marker = CleanShutdown { broker_epoch: klamm_model::BrokerEpoch(1), incarnation: Uuid::from_u128(1) };
+    assert!(!files.data_dirs[0].leave(marker).expect("not written"));
+    files.close_journals();
+    assert!(files.data_dirs[0].leave(marker).expect("written"));
+}
+
+#[test]
+fn a_journal_has_so_many_segments_and_no_more() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let journal = Journal::new(dir.path());
+    assert!(!journal.takes(segment(1, 0, 0), 2), "it is not open");
+    journal.make(128 << 10).expect("made");
+    let stretch = |topic| Stretch { segment: segment(topic, 0, 0), position: 0, bytes: vec![1] };
+    assert!(journal.append(&[stretch(1), stretch(2)], |_| Ok(())).expect("appended"));
+    assert!(journal.takes(segment(1, 0, 0), 2) && !journal.takes(segment(3, 0, 0), 2));
+    journal.forget(|it| *it == segment(1, 0, 0), |_| Ok(())).expect("forgotten");
+    assert!(journal.takes(segment(3, 0, 0), 2));
+}
+
+#[test]
 fn a_directory_that_does_not_say_whose_it_is_keeps_the_journal() {
     let (dir, _) = with_journal(1);
     let metadata = dir.path().join("t0-0/partition.metadata");
