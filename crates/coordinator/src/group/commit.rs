@@ -114,27 +114,19 @@ impl Group {
 
     /// The topic of that id is gone. There may be another of its name already.
     pub(super) fn forget_topic(&mut self, topic: &str, id: TopicId) -> Vec<Entry> {
-        self.forget_where(|name, it| name == topic && it.topic.is_none_or(|it| it == id))
+        let is_gone = |it: &CommittedOffset| it.topic.is_none_or(|it| it == id);
+        let gone = wholly_gone(self.offsets.of_topic(topic).map(|(index, it)| (topic, index, is_gone(it))));
+        gone.into_iter().map(|(topic, partition)| self.forget(&topic, partition)).collect()
     }
 
     /// Topics went while nobody could tell this shard: the one before it had died, or was not read yet. What was committed for them would be taken for the place in whatever
     /// has their names by now.
     pub(super) fn forget_gone(&mut self, is_there: impl Fn(TopicId) -> bool) -> Vec<Entry> {
-        self.forget_where(|_, it| it.topic.is_some_and(|id| !is_there(id)))
-    }
-
-    /// A tombstone takes all that is kept of a partition: where some of it is of a topic that is there, nothing goes.
-    fn forget_where(&mut self, is_gone: impl Fn(&str, &CommittedOffset) -> bool) -> Vec<Entry> {
-        let is_meant = |(topic, _, it): &(&str, PartitionIndex, &CommittedOffset)| is_gone(topic, it);
-        let mut gone: BTreeSet<(&str, PartitionIndex)> =
-            self.offsets.each().filter(is_meant).map(|(topic, partition, _)| (topic, partition)).collect();
-        if gone.is_empty() {
+        let is_gone = |it: &CommittedOffset| it.topic.is_some_and(|id| !is_there(id));
+        if !self.offsets.each().any(|(_, _, it)| is_gone(it)) {
             return Vec::new();
         }
-        for (topic, partition, _) in self.offsets.each().filter(|it| !is_meant(it)) {
-            gone.remove(&(topic, partition));
-        }
-        let gone: Vec<_> = gone.into_iter().map(|(topic, partition)| (topic.to_owned(), partition)).collect();
+        let gone = wholly_gone(self.offsets.each().map(|(topic, index, it)| (topic, index, is_gone(it))));
         gone.into_iter().map(|(topic, partition)| self.forget(&topic, partition)).collect()
     }
 
@@ -151,6 +143,18 @@ impl Group {
         self.offsets.apply(topic, partition, None, None);
         self.record(topic, partition, None).encode()
     }
+}
+
+/// The partitions of which all that is kept is gone: a tombstone takes all, so that where some of it is of a topic that is there, nothing goes.
+fn wholly_gone<'a>(
+    kept: impl Iterator<Item = (&'a str, PartitionIndex, bool)>,
+) -> Vec<(String, PartitionIndex)> {
+    let (mut gone, mut there) = (BTreeSet::new(), BTreeSet::new());
+    for (topic, partition, is_gone) in kept {
+        let places = if is_gone { &mut gone } else { &mut there };
+        places.insert((topic, partition));
+    }
+    gone.difference(&there).map(|(topic, partition)| ((*topic).to_owned(), *partition)).collect()
 }
 
 fn checked(

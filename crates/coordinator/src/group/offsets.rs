@@ -105,6 +105,18 @@ impl Offsets {
         })
     }
 
+    /// The same of one topic.
+    pub(super) fn of_topic<'a>(
+        &'a self,
+        topic: &'a str,
+    ) -> impl Iterator<Item = (PartitionIndex, &'a CommittedOffset)> {
+        std::iter::once(&self.settled)
+            .chain(self.open.values())
+            .filter_map(move |offsets| offsets.get(topic))
+            .flatten()
+            .map(|(index, kept)| (*index, &kept.value))
+    }
+
     /// The producer's transaction will change something.
     pub(super) fn is_changed_by(&self, producer: ProducerId) -> bool {
         self.open.contains_key(&producer)
