@@ -24,6 +24,9 @@ FRANZ, SEGMENTIO, KAFKA_PYTHON = "v1.22.2", "v0.4.51", "3.0.12"
 SUITE_S_MAX = 900
 # Several tests of segmentio's panic, so each is a process of its own.
 AT_ONCE, TEST_S_MAX = 3, 150
+# Its consumer loses a subscription that is made while its first request for metadata is under way: the answer, which has no topics, also ends the wish for another
+# (update_metadata in its cluster.py), and nothing is asked for the next five minutes. It happens against Apache Kafka too. So what fails is tried again by itself.
+KAFKA_PYTHON_ATTEMPTS = 3
 
 EXCLUDED = {
     "TestClientElectLeaders": "fails against Apache Kafka with one broker",
@@ -189,13 +192,21 @@ def kafka_python(address):
 
     folder = os.path.join(made(f"kafka-python-{KAFKA_PYTHON}", make), "src")
     elsewhere = [f"--ignore=test/integration/test_{name}_integration.py" for name in ("sasl", "ssl")]
-    said = run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout=90", "-rA", "--tb=no", "--show-capture=no", "test/integration", *elsewhere,
-               cwd=folder, env={**os.environ, "KAFKA_VERSION": "4.0", "KAFKA_URI": f"kafka://{address}"})
-    words = {"PASSED": "PASS", "FAILED": "FAIL", "ERROR": "FAIL"}
-    results = {name: words[result] for result, name in re.findall(r"^(PASSED|FAILED|ERROR) (\S+)", said, re.MULTILINE)}
+    said, results = kafka_python_results(folder, address, "test/integration", *elsewhere)
     if not re.search(r"\d+ passed", said):
         raise Different(f"it did not come to its end: {said[-300:]}")
-    return judged(results)
+    raced = sorted(name for name, result in results.items() if result == "FAIL" and not is_excluded(name))
+    for name in raced:
+        attempts = (kafka_python_results(folder, address, name)[1].get(name) for _ in range(KAFKA_PYTHON_ATTEMPTS))
+        results[name] = "PASS" if "PASS" in attempts else "FAIL"
+    return judged(results) + (f"; passed when tried again: {', '.join(raced)}" if raced else "")
+
+
+def kafka_python_results(folder, address, *tests):
+    said = run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout=90", "-rA", "--tb=no", "--show-capture=no", *tests,
+               cwd=folder, env={**os.environ, "KAFKA_VERSION": "4.0", "KAFKA_URI": f"kafka://{address}"})
+    words = {"PASSED": "PASS", "FAILED": "FAIL", "ERROR": "FAIL"}
+    return said, {name: words[result] for result, name in re.findall(r"^(PASSED|FAILED|ERROR) (\S+)", said, re.MULTILINE)}
 
 
 def main():

@@ -5,7 +5,9 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod data_dir;
+mod journal;
 mod marker;
+mod together;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice};
@@ -89,6 +91,21 @@ pub struct Files {
     versions: RwLock<FxHashMap<SegmentId, u32>>,
     /// Long work that nobody waits for is to end.
     is_stopping: AtomicBool,
+}
+
+/// A segment's records, for whoever appends some.
+pub struct SegmentFile(Arc<Open>);
+
+impl SegmentFile {
+    /// To write to.
+    pub fn file(&self) -> &File {
+        &self.0.file
+    }
+
+    /// So many bytes are written from there on, and so the next sync is about them, too.
+    pub fn wrote(&self, position: u32, size: usize) {
+        self.0.wrote(position..position.saturating_add(u32::try_from(size).unwrap_or(u32::MAX)));
+    }
 }
 
 struct Directory {
@@ -180,6 +197,18 @@ impl Files {
 
     /// Performs an operation. Blocks until it has ended. In a data directory that has failed, nothing is tried any more.
     pub fn perform(&self, op: &DiskOp) -> Result<Done, DiskError> {
+        self.guarded(op, || {
+            self.leave_journal(op)?;
+            self.try_to_perform(op)
+        })
+    }
+
+    /// Not on a disk that has failed; and a failure is kept in mind.
+    fn guarded(
+        &self,
+        op: &DiskOp,
+        perform: impl FnOnce() -> Result<Done, DiskError>,
+    ) -> Result<Done, DiskError> {
         let log_dir = match &op.action {
             DiskAction::CreatePartition { log_dir, .. } => *log_dir,
             DiskAction::Move(it) => it.to,
@@ -198,7 +227,7 @@ impl Files {
             let what = "was moved or removed, or something else is in its place";
             return Err(DiskError::NotTried(format!("the data directory {path} {what}")));
         }
-        let result = self.try_to_perform(op);
+        let result = perform();
         if matches!(result, Err(DiskError::Unsynced(_))) {
             // The kernel drops what it could not bring to disk and calls it clean: whatever else was to be synced there may be among it.
             data_dir.lose();
@@ -342,10 +371,10 @@ impl Files {
     }
 
     /// The same, for whoever writes to it.
-    pub fn segment_file_to_write(&self, segment: SegmentId) -> io::Result<Arc<File>> {
+    pub fn segment_to_write(&self, segment: SegmentId) -> io::Result<SegmentFile> {
         let open = self.open_segment(segment)?;
         open.dirty.store(true, Ordering::Relaxed);
-        Ok(open.file.clone())
+        Ok(SegmentFile(open))
     }
 
     fn open_segment(&self, segment: SegmentId) -> io::Result<Arc<Open>> {
@@ -380,7 +409,8 @@ impl Files {
         prefix: Option<&Prefix>,
         body: &[u8],
     ) -> Result<(), DiskError> {
-        let file = self.segment_file_to_write(segment).map_err(failed("open segment", segment))?;
+        let file = self.segment_to_write(segment).map_err(failed("open segment", segment))?;
+        let start = position;
         let (mut head, mut rest) = match prefix {
             Some(prefix) => (&**prefix, body.get(prefix.len()..).unwrap_or_default()),
             None => ([].as_slice(), body),
@@ -389,7 +419,7 @@ impl Files {
         while !head.is_empty() || !rest.is_empty() {
             let slices = [IoSlice::new(head), IoSlice::new(rest)];
             let slices = if head.is_empty() { &slices[1..] } else { &slices[..] };
-            let size = match rustix::io::pwritev(&*file, slices, position) {
+            let size = match rustix::io::pwritev(file.file(), slices, position) {
                 Ok(0) => return Err(DiskError::Io(format!("write {segment:?}: nothing was written"))),
                 Ok(size) => size,
                 Err(rustix::io::Errno::INTR) => continue,
@@ -403,14 +433,25 @@ impl Files {
             let of_head = size.min(head.len());
             (head, rest) = (&head[of_head..], &rest[size - of_head..]);
         }
+        file.wrote(start, body.len());
         Ok(())
     }
 
     fn sync(&self, segment: SegmentId) -> Result<(), DiskError> {
         let open = patiently(|| self.open_segment(segment)).map_err(failed("open segment", segment))?;
-        // What is written from now on is for the next one.
-        open.dirty.store(false, Ordering::Relaxed);
-        sync_file(&open.file).map_err(failed("sync", segment))?;
+        open.begin_sync();
+        if let Err(error) = open.sync() {
+            // Before the file can be closed: the system tells nobody else.
+            if let Ok(directory) = self.partition(segment.partition) {
+                self.data_dir(directory.log_dir).lose();
+            }
+            return Err(failed("sync", segment)(error));
+        }
+        self.settle_segment(segment)
+    }
+
+    /// The entries that lead to a synced segment are brought to disk, if they are not known to be there.
+    fn settle_segment(&self, segment: SegmentId) -> Result<(), DiskError> {
         let directory = self.partition(segment.partition).map_err(failed("find", segment))?;
         if directory.settled_below.load(Ordering::Acquire) <= segment.base.raw() {
             self.settle(segment.partition).map_err(failed("sync the directory of", segment))?;
@@ -423,8 +464,12 @@ impl Files {
     fn settle(&self, partition: TopicPartition) -> io::Result<()> {
         let directory = self.partition(partition)?;
         let first = !directory.settled.load(Ordering::Acquire);
-        if first && let Ok(metadata) = options().read(true).open(directory.path.join(PARTITION_METADATA)) {
-            metadata.sync_all().map_err(unsynced)?;
+        if first {
+            match patiently(|| options().read(true).open(directory.path.join(PARTITION_METADATA))) {
+                Ok(metadata) => metadata.sync_all().map_err(unsynced)?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
         }
         sync_directory(&directory.path)?;
         if first {
@@ -473,6 +518,7 @@ impl Files {
         let path = directory.path.join(FileKind::Log.file_name(segment.base));
         write_lock(&self.versions).remove(&segment);
         directory.settled_below.fetch_min(segment.base.raw(), Ordering::AcqRel);
+        self.open.forget(segment);
         // It is opened again by whoever writes to it first: most partitions wait long for that.
         options().write(true).create(true).truncate(true).open(&path).map_err(failed("make", &path))?;
         Ok(())
@@ -493,7 +539,8 @@ impl Files {
             return Err(DiskError::Io(format!("cut {segment:?} to {size} bytes: it has only {found}")));
         }
         open.file.set_len(size.into()).map_err(failed("cut", segment))?;
-        sync_file(&open.file).map_err(failed("sync", segment))?;
+        open.begin_sync();
+        open.sync().map_err(failed("sync", segment))?;
         self.settle(segment.partition).map_err(failed("sync the directory of", segment))
     }
 
@@ -676,7 +723,7 @@ fn write_lock<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
 fn failed<T: std::fmt::Debug>(operation: &'static str, on: T) -> impl FnOnce(io::Error) -> DiskError {
     move |error| {
         let problem = || format!("{operation} {on:?}: {error}");
-        if error.get_ref().is_some_and(|it| it.is::<Unsynced>()) {
+        if is_unsynced(&error) {
             DiskError::Unsynced(problem())
         } else if is_full(&error) || is_want(&error) {
             DiskError::Full
@@ -694,6 +741,10 @@ struct Unsynced(io::Error);
 
 fn unsynced(error: io::Error) -> io::Error {
     io::Error::other(Unsynced(error))
+}
+
+fn is_unsynced(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|it| it.is::<Unsynced>())
 }
 
 fn is_full(error: &io::Error) -> bool {
@@ -784,7 +835,10 @@ fn remove_file(path: &Path) -> io::Result<()> {
 }
 
 fn sync_file(file: &File) -> io::Result<()> {
-    file.sync_data().map_err(unsynced)
+    file.sync_data().map_err(unsynced)?;
+    #[cfg(test)]
+    together::tests::note_synced(file);
+    Ok(())
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {

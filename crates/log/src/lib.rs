@@ -55,7 +55,8 @@ pub use disk::{
 };
 pub use error::{AppendError, ReadError, RecoverError};
 pub use files::{
-    CleanShutdown, DataDir, DirectoryFiles, Files, FilesError, FoundPartition, Space, read_cached,
+    CleanShutdown, DataDir, DirectoryFiles, Files, FilesError, FoundPartition, SegmentFile, Space,
+    read_cached,
 };
 pub use log::{Log, Progress};
 pub use plan::{Floor, ReadPlan, ReadStart, Says, TimeFound, TimeLookup, TimeQuestion, TimeSpan, TimeStart};

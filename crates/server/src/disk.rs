@@ -1,7 +1,8 @@
 //! Threads for disk work that blocks: syncs, truncations, creations, deletions, and reads that miss the page cache.
 //!
-//! They are started when they are needed first, so that an idle server has none. Syncs of different partitions run side by side, as many at a time as
-//! the processors can bear (`pace.rs`); a log has at most one under way, and what is written before it begins shares it.
+//! They are started when they are needed first, so that an idle server has none. A log has at most one sync under way, and what is written before it begins shares
+//! it. Where little is to be synced of each, a data directory's journal serves all of its logs: one such sync is under way, and all that come meanwhile share the
+//! next. Others run side by side, as many at a time as the processors can bear (`pace.rs`).
 
 use std::{
     net::ToSocketAddrs,
@@ -11,7 +12,7 @@ use std::{
 };
 
 use klamm_cluster::Image;
-use klamm_log::{DataDir, DiskError, DiskOp, Space};
+use klamm_log::{DataDir, DiskError, DiskOp, Done, LogDir, Space};
 use klamm_model::BrokerId;
 use klamm_node::{ConnectionId, Event, Incoming, Load, Reply, ReplyTo};
 use klamm_quorum::{Position, Snapshot};
@@ -38,6 +39,8 @@ const SYNC_PATIENCE: Duration = Duration::from_millis(10);
 pub(crate) enum Job {
     /// A disk operation of a log.
     Op(DiskOp),
+    /// Bring what logs of one data directory have written to disk, by one sync.
+    Syncs { log_dir: LogDir, ops: Vec<DiskOp> },
     /// Bring file bytes into the page cache, for a connection that wants to send them.
     Warm { connection: ConnectionId, piece: FilePiece },
     /// Read what an answer needs to know of files that are not in the page cache.
@@ -72,8 +75,9 @@ impl DiskThreads {
     }
 
     pub(crate) fn submit(&self, shared: &Arc<Shared>, job: Job) {
+        let shared_in = shared_in(shared, &job);
         let mut queue = self.queue.lock();
-        queue.push(job);
+        push(&mut queue, job, shared_in);
         self.find_a_thread(shared, queue);
     }
 
@@ -83,13 +87,8 @@ impl DiskThreads {
         if startable_count == 0 {
             return; // What waits comes behind a sync that is under way.
         }
-        if queue.idle_count >= startable_count {
-            drop(queue);
-            self.arrived.notify_one();
-            return;
-        }
-        let number = queue.threads.len();
-        if number < self.thread_count_max && !queue.is_stopping {
+        let (idle_count, number) = (queue.idle_count, queue.threads.len());
+        if idle_count < startable_count && number < self.thread_count_max && !queue.is_stopping {
             let shared = Arc::clone(shared);
             let spawned = thread::Builder::new().name(format!("disk-{number}")).spawn(move || work(&shared));
             match spawned {
@@ -98,6 +97,9 @@ impl DiskThreads {
                 Err(error) if number > 0 => tracing::warn!(%error, "could not start another disk thread"),
                 Err(error) => panic!("could not start a disk thread: {error}"),
             }
+        } else if idle_count > 0 {
+            drop(queue);
+            self.arrived.notify_one();
         }
     }
 
@@ -119,10 +121,12 @@ impl DiskThreads {
     /// What a disk thread does next; `None`: it ends. `kept` is mostly the next sync of the log that the thread just synced: nobody is woken for it,
     /// but those who have waited for longer come first.
     fn next(&self, shared: &Arc<Shared>, kept: Option<Job>) -> Option<Job> {
+        let shared_in = kept.as_ref().and_then(|kept| shared_in(shared, kept));
         let mut queue = self.queue.lock();
         if let Some(kept) = kept {
-            queue.push(kept);
+            push(&mut queue, kept, shared_in);
         }
+        let startable_before = queue.startable_count();
         let job = loop {
             if let Some(job) = queue.pop() {
                 break job;
@@ -134,7 +138,7 @@ impl DiskThreads {
                 break job;
             }
         };
-        if queue.unwatched().is_some() {
+        if startable_before < queue.startable_count() || queue.unwatched().is_some() {
             self.find_a_thread(shared, queue);
         }
         Some(job)
@@ -160,15 +164,17 @@ impl DiskThreads {
     }
 
     /// An operation has ended. Gives what has waited for a thread, if anything has.
-    fn ended(&self, shared: &Arc<Shared>, sync: Option<(Duration, Duration)>) -> Option<Job> {
+    fn ended(&self, shared: &Arc<Shared>, ended: Ended) -> Option<Job> {
         let mut queue = self.queue.lock();
-        let room_before = queue.pace.room();
-        if let Some((took, busy)) = sync {
-            queue.pace.ended(took, busy);
+        let startable_before = queue.startable_count();
+        match ended {
+            Ended::Sync { took, busy } => queue.pace.ended(took, busy),
+            Ended::Syncs(log_dir) => queue.shared_ended(log_dir),
+            Ended::Other => {}
         }
         let next = queue.pop();
         // Where this thread does something else, or more syncs may go than before, others go on with those.
-        if room_before < queue.pace.room() || queue.unwatched().is_some() {
+        if startable_before < queue.startable_count() || queue.unwatched().is_some() {
             self.find_a_thread(shared, queue);
         }
         next
@@ -193,12 +199,67 @@ fn look_at_space(shared: &Shared) -> Vec<Option<Space>> {
     shared.files.data_dirs().iter().map(look).collect()
 }
 
-/// Carries an operation out and tells its end. Returns what the thread does next, if something has waited: that a sync of it begins is told in the same
-/// step, and so what was written since it was handed out does not need another one.
+/// What has ended, for those who waited for it.
+#[derive(Clone, Copy)]
+enum Ended {
+    /// A sync that was made for itself: how long it took, and for how long of that it had a processor.
+    Sync {
+        took: Duration,
+        busy: Duration,
+    },
+    /// The shared one of this data directory.
+    Syncs(LogDir),
+    Other,
+}
+
+/// The data directory whose syncs this one shares.
+fn shared_in(shared: &Shared, job: &Job) -> Option<LogDir> {
+    match job {
+        Job::Op(op) => shared.files.syncs_together(op),
+        _ => None,
+    }
+}
+
+fn push(queue: &mut Queue, job: Job, shared_in: Option<LogDir>) {
+    match (job, shared_in) {
+        (Job::Op(op), Some(log_dir)) => queue.push_shared(log_dir, op),
+        (job, _) => queue.push(job),
+    }
+}
+
+/// Carries an operation out and tells its end. Returns what the thread does next, if something has waited.
 fn operate(shared: &Arc<Shared>, performer: &mut Performer, op: &DiskOp) -> Option<Job> {
     let (began, busy_before) = (Instant::now(), busy_time());
     let result = shared.files.perform(op);
     let took = began.elapsed();
+    tell(shared, performer, op, result, took);
+    let busy = busy_time().saturating_sub(busy_before);
+    let next = go_on(shared, performer, if is_sync(op) { Ended::Sync { took, busy } } else { Ended::Other });
+    if next.is_none() {
+        // It may take a while.
+        shared.files.note_sync(op);
+    }
+    next
+}
+
+/// The same for syncs of one data directory.
+fn sync(shared: &Arc<Shared>, performer: &mut Performer, log_dir: LogDir, ops: &[DiskOp]) -> Option<Job> {
+    let began = Instant::now();
+    let results = shared.files.sync_together(log_dir, ops);
+    let took = began.elapsed();
+    for (op, result) in ops.iter().zip(results) {
+        tell(shared, performer, op, result, took);
+    }
+    go_on(shared, performer, Ended::Syncs(log_dir))
+}
+
+fn tell(
+    shared: &Shared,
+    performer: &mut Performer,
+    op: &DiskOp,
+    result: Result<Done, DiskError>,
+    took: Duration,
+) {
     shared.metrics.operated(op, took);
     let failed = result.as_ref().is_err_and(|error| *error != DiskError::CalledOff);
     if let Err(error) = &result {
@@ -209,15 +270,26 @@ fn operate(shared: &Arc<Shared>, performer: &mut Performer, op: &DiskOp) -> Opti
         metrics::count(&shared.metrics.disk_errors);
         shared.tell_losses(&mut performer.events);
     }
-    let sync = is_sync(op).then(|| (took, busy_time().saturating_sub(busy_before)));
-    let next = shared.disk.ended(shared, sync);
-    if let Some(Job::Op(op)) = next.as_ref().filter(|job| matches!(job, Job::Op(op) if is_sync(op))) {
-        performer.events.push(Event::SyncBegins { partition: op.partition, op: op.id });
-    }
+}
+
+/// Steps the node, and takes what has waited: that syncs of it begin is told in the same step, and so what was written since they were handed out does not need
+/// others.
+fn go_on(shared: &Arc<Shared>, performer: &mut Performer, ended: Ended) -> Option<Job> {
+    let next = shared.disk.ended(shared, ended);
+    tell_begins(performer, next.as_ref());
     // Whoever has something to do keeps nothing else: another thread may be free for it.
     performer.keeps_a_job = next.is_none();
     performer.run();
     next
+}
+
+fn tell_begins(performer: &mut Performer, job: Option<&Job>) {
+    let syncs = match job {
+        Some(Job::Op(op)) if is_sync(op) => std::slice::from_ref(op),
+        Some(Job::Syncs { ops, .. }) => ops,
+        _ => &[],
+    };
+    performer.events.extend(syncs.iter().map(|op| Event::SyncBegins { partition: op.partition, op: op.id }));
 }
 
 /// For how long this thread has had a processor.
@@ -226,12 +298,24 @@ fn busy_time() -> Duration {
     Duration::try_from(time).unwrap_or_default()
 }
 
+/// Until there is something to do; `None`: this thread ends.
+fn wait(shared: &Arc<Shared>, performer: &mut Performer) -> Option<Job> {
+    let job = shared.disk.next(shared, performer.take_kept())?;
+    if matches!(&job, Job::Syncs { ops, .. } if ops.len() > 1) {
+        tell_begins(performer, Some(&job));
+        performer.keeps_a_job = false;
+        performer.run();
+    }
+    Some(job)
+}
+
 fn work(shared: &Arc<Shared>) {
     let mut performer = Performer::of_disk_thread(Arc::clone(shared));
     let mut next = None;
-    while let Some(job) = next.take().or_else(|| shared.disk.next(shared, performer.take_kept())) {
+    while let Some(job) = next.take().or_else(|| wait(shared, &mut performer)) {
         match job {
             Job::Op(op) => next = operate(shared, &mut performer, &op),
+            Job::Syncs { log_dir, ops } => next = sync(shared, &mut performer, log_dir, &ops),
             Job::Unpack(mut incoming) => {
                 incoming.body.unpack_next(shared.clock.now_at(Instant::now()).wall);
                 if !incoming.body.is_ready() {

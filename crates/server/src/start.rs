@@ -168,7 +168,7 @@ impl Server {
         };
         let mut node = Node::new(config.node.clone(), seed, Sabotage::default());
         recover_partitions(&files, &found, config.recovery_threads, &mut node);
-        // So far everything was only read.
+        // So far everything was only read, but for what a crash had left in a journal.
         for data_dir in files.data_dirs() {
             data_dir.begin()?;
         }
@@ -354,6 +354,7 @@ impl Server {
     /// The last thing to be written, in each data directory.
     fn leave(&self, broker_epoch: BrokerEpoch) -> Shutdown {
         let incarnation = self.shared.config.node.incarnation;
+        self.shared.files.close_journals();
         let mut shutdown = Shutdown::Clean;
         for data_dir in self.shared.files.data_dirs() {
             let path = data_dir.path().display();

@@ -97,7 +97,7 @@ fn run_length(ops: &[DiskOp]) -> usize {
 /// `None` if not all of it was written.
 fn write_run(files: &Files, run: &[DiskOp]) -> Option<()> {
     let (segment, start) = place(run.first()?)?;
-    let file = files.segment_file_to_write(segment).ok()?;
+    let file = files.segment_to_write(segment).ok()?;
     let mut slices = Vec::with_capacity(2 * run.len());
     let mut size = 0;
     for op in run {
@@ -107,8 +107,8 @@ fn write_run(files: &Files, run: &[DiskOp]) -> Option<()> {
         slices.push(IoSlice::new(body.get(prefix.len()..)?));
         size += body.len();
     }
-    let written = rustix::io::pwritev(&*file, &slices, u64::from(start)).ok()?;
-    (written == size).then_some(())
+    let written = rustix::io::pwritev(file.file(), &slices, u64::from(start)).ok()?;
+    (written == size).then(|| file.wrote(start, size))
 }
 
 #[cfg(test)]

@@ -6,14 +6,16 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use klamm_model::{PartitionIndex, TopicPartition};
+use klamm_model::{PartitionIndex, TopicId, TopicPartition};
+use rustc_hash::FxHashMap;
 use rustix::fs::{FlockOperation, flock};
 
 use super::{
-    CleanShutdown, DELETED, FilesError, FoundPartition, LOCK_FILE, is_marked_name, is_want, marker, options,
-    private_directory, read_metadata,
+    CleanShutdown, DELETED, FilesError, FoundPartition, LOCK_FILE, is_marked_name, is_want,
+    journal::{self, Journal, Place},
+    marker, options, private_directory, read_metadata,
 };
-use crate::disk::{LogDir, PARTITION_METADATA};
+use crate::disk::{FileKind, LogDir, PARTITION_METADATA, SegmentId};
 
 /// A data directory, held by this process.
 pub struct DataDir {
@@ -29,6 +31,7 @@ pub struct DataDir {
     /// The disk failed: what it answers from now on means nothing.
     is_lost: AtomicBool,
     loss_is_told: AtomicBool,
+    pub(super) journal: Journal,
 }
 
 /// How much a file system holds, and how much of it is free for us.
@@ -66,15 +69,23 @@ impl DataDir {
                 let _ = fs::remove_dir_all(&path);
             }
         }
+        let clean_shutdown = marker::read(directory).map_err(failed("read the marker in", directory))?;
+        match clean_shutdown {
+            // All is in its place, and there is none, but for one that somebody has brought here.
+            Some(_) => journal::remove(directory),
+            None => journal::replay(directory, || records_of(directory)),
+        }
+        .map_err(failed("put back what .klamm-journal has in", directory))?;
         Ok(Self {
             path: directory.to_owned(),
             identity,
             _opened: opened,
             _lock: lock,
-            clean_shutdown: marker::read(directory).map_err(failed("read the marker in", directory))?,
+            clean_shutdown,
             has_failures: AtomicBool::new(false),
             is_lost: AtomicBool::new(false),
             loss_is_told: AtomicBool::new(false),
+            journal: Journal::new(directory),
         })
     }
 
@@ -99,7 +110,9 @@ impl DataDir {
 
     /// All logs are at rest and whole: says so to the next process, unless an operation has failed. Tells whether it does.
     pub fn leave(&self, marker: CleanShutdown) -> Result<bool, FilesError> {
-        if self.has_failures.load(Ordering::Relaxed) || self.is_lost() || !self.is_in_place() {
+        // Beside the marker nobody would look at a journal.
+        let is_behind = self.has_failures.load(Ordering::Relaxed) || self.journal.is_open();
+        if is_behind || self.is_lost() || !self.is_in_place() {
             return Ok(false);
         }
         marker::write(&self.path, marker).map_err(|source| FilesError::Io {
@@ -157,27 +170,64 @@ impl DataDir {
         let failed = |source| FilesError::Io { operation: "list", path: self.path.clone(), source };
         for entry in fs::read_dir(&self.path).map_err(failed)? {
             let entry = entry.map_err(failed)?;
-            let Ok(directory) = entry.file_name().into_string() else { continue };
-            let Some((topic, number)) = directory.rsplit_once('-') else { continue };
-            let Some(number) = number.parse().ok().filter(|number: &i32| 0 <= *number) else { continue };
-            if !entry.file_type().map_err(failed)?.is_dir() {
-                continue;
-            }
-            let topic_id = match read_metadata(&entry.path().join(PARTITION_METADATA)) {
-                // A bad sector under one directory is no reason to do without the others; too few file descriptors pass.
-                Err(error) if !is_want(&error) => None,
-                read => read.map_err(failed)?,
-            };
+            let Some((topic, number, directory)) = partition_name(&entry).map_err(failed)? else { continue };
+            let topic_id = topic_id_of(&entry).map_err(failed)?;
             if topic_id.is_none() && is_hardly_begun(&entry.path()).unwrap_or(false) {
                 // A crash came while it was made: whoever makes it goes on, or another in another data directory.
                 continue;
             }
             let partition = topic_id.map(|topic| TopicPartition { topic, partition: PartitionIndex(number) });
-            let topic = topic.to_owned();
             found.push(FoundPartition { partition, topic, directory, log_dir });
         }
         Ok(())
     }
+}
+
+/// What an entry of a data directory is called, if it is a partition's directory: topic, number, all of it.
+fn partition_name(entry: &fs::DirEntry) -> io::Result<Option<(String, i32, String)>> {
+    let Ok(directory) = entry.file_name().into_string() else { return Ok(None) };
+    let Some((topic, number)) = directory.rsplit_once('-') else { return Ok(None) };
+    let Some(number) = number.parse().ok().filter(|number: &i32| 0 <= *number) else { return Ok(None) };
+    Ok(entry.file_type()?.is_dir().then(|| (topic.to_owned(), number, directory.clone())))
+}
+
+fn topic_id_of(entry: &fs::DirEntry) -> io::Result<Option<TopicId>> {
+    match read_metadata(&entry.path().join(PARTITION_METADATA)) {
+        // A bad sector under one directory is no reason to do without the others; too few file descriptors pass.
+        Err(error) if !is_want(&error) => Ok(None),
+        read => read,
+    }
+}
+
+/// Where the records of a segment are, for whoever puts some of them back.
+fn records_of(data_dir: &Path) -> io::Result<impl Fn(SegmentId) -> Place + use<>> {
+    let (mut directories, mut unknown) = (FxHashMap::default(), Vec::new());
+    for entry in fs::read_dir(data_dir)? {
+        let entry = entry?;
+        let Some((_, number, _)) = partition_name(&entry)? else { continue };
+        let number = PartitionIndex(number);
+        let Some(topic) = topic_id_of(&entry)? else {
+            unknown.push((number, entry.path()));
+            continue;
+        };
+        let partition = TopicPartition { topic, partition: number };
+        if let Some(other) = directories.insert(partition, entry.path()) {
+            let (one, other) = (entry.path(), other);
+            let what =
+                format!("{} and {} say that they are the same partition", one.display(), other.display());
+            return Err(io::Error::other(what));
+        }
+    }
+    Ok(move |segment: SegmentId| {
+        let number = segment.partition.partition;
+        match directories.get(&segment.partition) {
+            Some(directory) => Place::At(directory.join(FileKind::Log.file_name(segment.base))),
+            None => match unknown.iter().find(|(it, _)| *it == number) {
+                Some((_, directory)) => Place::Unknown(directory.clone()),
+                None => Place::Nowhere,
+            },
+        }
+    })
 }
 
 /// By which a system tells directories apart.

@@ -153,7 +153,7 @@ fn a_deleted_partition_is_gone() {
     let left: Vec<_> =
         fs::read_dir(place.path()).expect("listed").map(|it| it.expect("listed").file_name()).collect();
     assert_eq!(left, [LOCK_FILE]);
-    assert!(files.segment_file_to_write(SegmentId { partition: PARTITION, base: offset(0) }).is_err());
+    assert!(files.segment_to_write(SegmentId { partition: PARTITION, base: offset(0) }).is_err());
 }
 
 #[test]

@@ -2,15 +2,18 @@
 
 use std::{collections::VecDeque, thread};
 
-use klamm_log::{DiskAction, DiskOp};
+use klamm_log::{DiskAction, DiskOp, LogDir};
 use klamm_node::Incoming;
 
 use super::{Job, pace::Pace};
 
-/// First come, first served, but that syncs keep a pace, and that who unpacks waits for everybody else.
+/// First come, first served, but that syncs keep a pace or share one, and that who unpacks waits for everybody else.
 pub(super) struct Queue {
     jobs: VecDeque<(u64, Job)>,
+    /// Syncs of which each is made for itself.
     syncs: VecDeque<(u64, DiskOp)>,
+    /// By the number of their data directory, where one sync is good for many.
+    shared: Vec<Shared>,
     /// Numbers those who come.
     arrived_count: u64,
     pub(super) pace: Pace,
@@ -25,12 +28,28 @@ pub(super) struct Queue {
     pub(super) is_stopping: bool,
 }
 
+/// Syncs of one data directory, which go one at a time: all that come meanwhile share the next.
+#[derive(Default)]
+struct Shared {
+    waiting: Vec<DiskOp>,
+    /// The number of the one that has waited for the longest.
+    since: u64,
+    is_under_way: bool,
+}
+
+impl Shared {
+    fn may_begin(&self) -> bool {
+        !self.is_under_way && !self.waiting.is_empty()
+    }
+}
+
 impl Queue {
     /// Syncs, and whoever unpacks, may keep so many processors busy.
     pub(super) fn new(processors: usize) -> Self {
         Self {
             jobs: VecDeque::new(),
             syncs: VecDeque::new(),
+            shared: Vec::new(),
             arrived_count: 0,
             pace: Pace::new(processors),
             is_watched: false,
@@ -52,10 +71,30 @@ impl Queue {
         }
     }
 
+    /// A sync that others in this data directory may share.
+    pub(super) fn push_shared(&mut self, log_dir: LogDir, sync: DiskOp) {
+        self.arrived_count += 1;
+        let number = usize::from(log_dir.0);
+        if self.shared.len() <= number {
+            self.shared.resize_with(number + 1, Shared::default);
+        }
+        let shared = &mut self.shared[number];
+        if shared.waiting.is_empty() {
+            shared.since = self.arrived_count;
+        }
+        shared.waiting.push(sync);
+    }
+
+    /// What may begin.
     pub(super) fn pop(&mut self) -> Option<Job> {
-        let sync = self.syncs.front().filter(|_| self.pace.room() > 0).map(|(number, _)| *number);
+        if let Some(number) = self.shared_in_front() {
+            let shared = &mut self.shared[number];
+            shared.is_under_way = true;
+            let ops = std::mem::take(&mut shared.waiting);
+            return Some(Job::Syncs { log_dir: LogDir(number as u16), ops });
+        }
         let job = self.jobs.front().map(|(number, _)| *number);
-        if sync.is_some_and(|sync| job.is_none_or(|job| sync < job)) {
+        if self.sync_in_front().is_some_and(|sync| job.is_none_or(|job| sync < job)) {
             return self.pop_sync();
         }
         if let Some((_, job)) = self.jobs.pop_front() {
@@ -66,10 +105,30 @@ impl Queue {
         Some(Job::Unpack(incoming))
     }
 
+    /// The data directory whose shared sync comes before all else that may begin.
+    fn shared_in_front(&self) -> Option<usize> {
+        let may_begin = self.shared.iter().enumerate().filter(|(_, shared)| shared.may_begin());
+        let (number, since) =
+            may_begin.map(|(number, shared)| (number, shared.since)).min_by_key(|(_, since)| *since)?;
+        let job = self.jobs.front().map(|(number, _)| *number);
+        let others = [job, self.sync_in_front()];
+        others.iter().flatten().all(|other| since < *other).then_some(number)
+    }
+
+    /// The number of the sync that may begin for itself.
+    fn sync_in_front(&self) -> Option<u64> {
+        self.syncs.front().filter(|_| self.pace.room() > 0).map(|(number, _)| *number)
+    }
+
     fn pop_sync(&mut self) -> Option<Job> {
         let (_, op) = self.syncs.pop_front()?;
         self.pace.begun();
         Some(Job::Op(op))
+    }
+
+    /// The next shared sync of the data directory may begin.
+    pub(super) fn shared_ended(&mut self, log_dir: LogDir) {
+        self.shared[usize::from(log_dir.0)].is_under_way = false;
     }
 
     /// The sync that waits for its pace in front, unless somebody watches it.
@@ -90,7 +149,7 @@ impl Queue {
 
     /// Whether somebody waits for whom a thread that unpacks should leave its rest to others.
     pub(super) fn has_others(&self) -> bool {
-        !self.jobs.is_empty() || !self.syncs.is_empty()
+        !self.jobs.is_empty() || !self.syncs.is_empty() || self.shared.iter().any(Shared::may_begin)
     }
 
     /// How many threads could begin something now, be it to watch.
@@ -98,6 +157,7 @@ impl Queue {
         self.jobs.len()
             + usize::from(self.unwatched().is_some())
             + self.syncs.len().min(self.pace.room())
+            + self.shared.iter().filter(|shared| shared.may_begin()).count()
             + self.unpacks.len().min(self.unpacking_count_max - self.unpacking_count)
     }
 }
@@ -115,16 +175,48 @@ mod tests {
 
     use super::*;
 
-    fn sync(id: u64) -> Job {
+    fn sync_op(id: u64) -> DiskOp {
         let topic = TopicId(uuid::Uuid::from_u128(1));
         let partition = TopicPartition { topic, partition: PartitionIndex(0) };
         let action = DiskAction::Sync { segment: SegmentId { partition, base: Offset::ZERO } };
-        Job::Op(DiskOp { partition, id: OpId(id), action })
+        DiskOp { partition, id: OpId(id), action }
+    }
+
+    fn sync(id: u64) -> Job {
+        Job::Op(sync_op(id))
     }
 
     /// What comes next: the number of a sync, or 0 for anything else.
     fn next(queue: &mut Queue) -> Option<u64> {
         queue.pop().map(|job| if let Job::Op(op) = job { op.id.0 } else { 0 })
+    }
+
+    /// The numbers of the syncs that come next, and whether they share one.
+    fn next_shared(queue: &mut Queue) -> Option<(Vec<u64>, bool)> {
+        Some(match queue.pop()? {
+            Job::Syncs { ops, .. } => (ops.iter().map(|op| op.id.0).collect(), true),
+            Job::Op(op) => (vec![op.id.0], false),
+            _ => (Vec::new(), false),
+        })
+    }
+
+    #[test]
+    fn what_comes_while_a_shared_sync_is_under_way_shares_the_next() {
+        let [one, other] = [LogDir(0), LogDir(1)];
+        let mut queue = Queue::new(1);
+        queue.push_shared(one, sync_op(1));
+        assert_eq!(next_shared(&mut queue), Some((vec![1], true)));
+        queue.push_shared(one, sync_op(2));
+        queue.push(Job::LookAtSpace);
+        queue.push_shared(other, sync_op(3));
+        queue.push_shared(one, sync_op(4));
+        assert_eq!(queue.startable_count(), 2, "the space and the other's");
+        assert_eq!(next_shared(&mut queue), Some((vec![], false)));
+        assert_eq!(next_shared(&mut queue), Some((vec![3], true)));
+        assert_eq!(next_shared(&mut queue), None);
+        queue.shared_ended(one);
+        assert_eq!(next_shared(&mut queue), Some((vec![2, 4], true)));
+        assert_eq!((queue.unwatched(), queue.startable_count()), (None, 0));
     }
 
     #[test]
