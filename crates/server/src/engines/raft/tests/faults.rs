@@ -170,7 +170,7 @@ fn a_node_that_is_silent_is_not_gone_and_who_comes_to_lead_knows_for_how_long_it
     let rest = cluster.others(&[silent]);
     cluster.cut(&[silent], &rest);
     cluster.cut(&rest, &[silent]);
-    cluster.until("it is silent", |it| it.sees_silent_ms(leader, silent).is_some_and(|ms| 1_000 < ms));
+    cluster.until("it is silent", |it| it.sees_silent_ms(leader, silent).is_some_and(|ms| 2_000 < ms));
     let seen: Vec<_> = cluster.told[&leader].peers.iter().filter(|it| it.id != silent).collect();
     assert!(seen.iter().all(|it| it.silent_ms < 1_000 && !it.is_gone), "{seen:?}");
     cluster.kill(leader);
@@ -178,7 +178,8 @@ fn a_node_that_is_silent_is_not_gone_and_who_comes_to_lead_knows_for_how_long_it
     let next = cluster.leader_of(&others);
     cluster.until("it is told how the others are", |it| it.sees_silent_ms(next, silent).is_some());
     let known = cluster.sees_silent_ms(next, silent);
-    assert!(known.is_some_and(|ms| 1_000 < ms), "it begins to count anew: {known:?}");
+    // What the leader last told it of that may be some calls old.
+    assert!(known.is_some_and(|ms| 1_500 < ms), "it begins to count anew: {known:?}");
     assert!(cluster.sees_gone(next, leader) && !cluster.sees_gone(next, silent));
 }
 
