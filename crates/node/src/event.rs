@@ -11,7 +11,7 @@ use klamm_cluster::{
 use klamm_log::{DiskError, DiskOp, Done, LogDir, OpId, SegmentId, Space};
 pub use klamm_model::Now;
 use klamm_model::{BrokerEpoch, BrokerId, ControllerEpoch, TopicPartition};
-use klamm_quorum::{Position, VoterChange};
+use klamm_quorum::{Position, Registration, VoterChange};
 use klamm_wire::{Request, Response};
 
 use crate::{
@@ -188,6 +188,8 @@ pub enum Effect {
     DescribeQuorum,
     /// Have the consensus engine change who votes; it tells by [`klamm_quorum::Output::VotersChanged`].
     ChangeVoters(VoterChange),
+    /// Tell the consensus engine of a broker that came or went.
+    Registration(Registration),
     /// The newest committed view, for what is answered outside the lock.
     Publish(Arc<View>),
     /// Look how much room the data directories have, then tell by [`Event::Space`].

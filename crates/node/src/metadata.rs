@@ -4,19 +4,20 @@
 //! A snapshot comes in place of many entries, and every so often the node offers one of its own (`snapshots`).
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
 use bytes::Bytes;
 use klamm_cluster::{
+    Image,
     controller::{Command, Controller, ControllerConfig, Decision, Reply as Decided, Sighting},
     features::Supported,
     image::Changes,
     record::{self, BrokerState, Record, RecordError},
 };
 use klamm_model::{BrokerId, ControllerEpoch, ErrorCode, PartitionEpoch, Tick, TopicId, TopicPartition};
-use klamm_quorum::{Accepted, Filter, Input, Output, Peer, Proposer, Verdict};
+use klamm_quorum::{Accepted, Filter, Input, Output, Peer, Proposer, Registration, Verdict};
 
 use crate::{
     ConnectionId, Effect, InternalTopic, NodeConfig, Now, ReplyTo, calls::Caller, coordinators::Kind,
@@ -201,6 +202,7 @@ impl Node {
             Err(error @ RecordError::UnknownType { .. }) => return self.outdated(error.to_string(), out),
             Err(error) => panic!("metadata entry {} can't be read: {error}", accepted.offset),
         };
+        self.tell_of_registrations(&records, out);
         let changes = match self.image.apply_entry(accepted.offset, accepted.epoch, &records) {
             Ok(changes) => changes,
             Err(error) => panic!("metadata entry {} does not fit what came before: {error}", accepted.offset),
@@ -218,6 +220,40 @@ impl Node {
         }
         self.begin_deciding(now, accepted, out);
         self.release_owed(now, out);
+    }
+
+    /// Brokers come and go by these records, which are about to be applied.
+    fn tell_of_registrations(&self, records: &[Record], out: &mut Vec<Effect>) {
+        for record in records {
+            let told = match record {
+                Record::RegisterBroker(it) => (it.id, Some(it.directory), true),
+                Record::UnregisterBroker { id, .. } => {
+                    (*id, self.image.broker(*id).map(|it| it.directory), false)
+                }
+                _ => continue,
+            };
+            if let (id, Some(directory), is_there) = told {
+                out.push(Effect::Registration(Registration { id, directory, is_there }));
+            }
+        }
+    }
+
+    /// The same of brokers that are other than they were in the image `before`.
+    fn tell_of_other_registrations(
+        &self,
+        before: &Image,
+        brokers: &BTreeSet<BrokerId>,
+        out: &mut Vec<Effect>,
+    ) {
+        for id in brokers {
+            let (is_there, broker) = match (self.image.broker(*id), before.broker(*id)) {
+                (Some(now), _) => (true, now),
+                (None, Some(gone)) => (false, gone),
+                (None, None) => continue,
+            };
+            let directory = broker.directory;
+            out.push(Effect::Registration(Registration { id: *id, directory, is_there }));
+        }
     }
 
     /// The cluster is at other levels, or this node has just heard at which.
@@ -455,7 +491,7 @@ fn sightings(peers: &[Peer]) -> Vec<Sighting> {
 fn propose(proposer: &mut Proposer, records: &Bytes, out: &mut Vec<Effect>) {
     match proposer.propose(records) {
         Input::Propose { epoch, payload } => out.push(Effect::Propose { epoch, payload }),
-        Input::OfferSnapshot(_) | Input::Describe | Input::ChangeVoters(_) => {
+        Input::OfferSnapshot(_) | Input::Describe | Input::ChangeVoters(_) | Input::Registration(_) => {
             unreachable!("a proposer proposes")
         }
     }

@@ -96,7 +96,7 @@ impl World {
                         });
                     }
                     Effect::Publish(view) => self.view = Some(view),
-                    Effect::NoReply { .. } | Effect::LookAtSpace => {}
+                    Effect::NoReply { .. } | Effect::LookAtSpace | Effect::Registration(_) => {}
                     other => panic!("{other:?}"),
                 }
             }

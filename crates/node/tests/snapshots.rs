@@ -8,9 +8,9 @@ use klamm_cluster::Image;
 use klamm_log::{DiskAction, DiskOp, Done, Log, LogConfig};
 use klamm_model::{BrokerId, ControllerEpoch, PartitionIndex, Tick, Timestamp, TopicId, TopicPartition};
 use klamm_node::{Effect, Event, Node, NodeConfig, Now};
-use klamm_quorum::{Filter, Output, Snapshot};
+use klamm_quorum::{Filter, Output, Registration, Snapshot};
 use klamm_replica::Sabotage;
-use klamm_wire::{DeleteTopicsRequest, Request};
+use klamm_wire::{DeleteTopicsRequest, Request, UnregisterBrokerRequest};
 use uuid::Uuid;
 use world::World;
 
@@ -151,4 +151,44 @@ fn one_in_place_of_entries_makes_of_a_running_node_what_the_entries_would_have()
         hear(&mut behind, Output::Committed(entry));
     }
     assert_eq!(behind.image(), ahead.node.image());
+}
+
+/// What the engine is told of brokers.
+fn registrations(node: &mut Node, output: Output) -> Vec<Registration> {
+    let mut effects = Vec::new();
+    node.step(Now { tick: Tick(1), wall: Timestamp(1) }, Event::Quorum(output), &mut effects);
+    let told = effects.into_iter().filter_map(|effect| match effect {
+        Effect::Registration(told) => Some(told),
+        _ => None,
+    });
+    told.collect()
+}
+
+#[test]
+fn of_a_broker_that_went_behind_a_snapshot_the_engine_is_told_as_of_one_that_went_by_an_entry() {
+    let mut world = World::new();
+    world.send(Request::UnregisterBroker(UnregisterBrokerRequest { broker_id: 1 }), 0);
+    let directory = world.config.directory;
+    let came = Registration { id: BrokerId(1), directory, is_there: true };
+    let went = Registration { is_there: false, ..came };
+    let node = || {
+        let config = NodeConfig::new(BrokerId(2), Uuid::from_u128(2), Uuid::from_u128(3));
+        Node::new(config, 4, Sabotage::default())
+    };
+    let (mut ahead, mut behind, mut filter) = (node(), node(), Filter::default());
+    let mut told = Vec::new();
+    for entry in &world.entries {
+        if told.is_empty() {
+            registrations(&mut behind, Output::Committed(entry.clone()));
+        }
+        filter.take(entry).expect("in order");
+        told.extend(registrations(&mut ahead, Output::Committed(entry.clone())));
+        if told.last() == Some(&went) {
+            break;
+        }
+    }
+    assert_eq!(told, [came, went]);
+    let snapshot = Snapshot { position: filter.position(), state: ahead.image().to_bytes() };
+    assert_eq!(registrations(&mut node(), Output::Snapshot(snapshot.clone())), []);
+    assert_eq!(registrations(&mut behind, Output::Snapshot(snapshot)), [went]);
 }

@@ -67,6 +67,20 @@ pub enum Input {
     Describe,
     /// Change who votes. One at a time: the next is refused until this one is answered.
     ChangeVoters(VoterChange),
+    /// A broker was registered, or unregistered, by metadata that this node has applied: every node tells, in order, also of what is long ago. An engine may do nothing
+    /// about it. It may give up one who keeps the log there without a vote and is silent, once its broker is unregistered: nobody expects it back.
+    Registration(Registration),
+}
+
+/// Whether a broker belongs to the cluster.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Registration {
+    /// Which.
+    pub id: BrokerId,
+    /// The disk that has its metadata.
+    pub directory: Uuid,
+    /// Or it was unregistered.
+    pub is_there: bool,
 }
 
 /// A change of those who decide what is committed.

@@ -107,6 +107,8 @@ impl Solo {
             Input::ChangeVoters(change) => {
                 out.push(Effect::Tell(Output::VotersChanged(Err(self.refuse_change(change)))));
             }
+            // Nobody else keeps its log.
+            Input::Registration(_) => {}
         }
     }
 

@@ -6,6 +6,7 @@
 //!
 //! What is known of an address is its last answer, and a failure counts as one: nothing is decided on what somebody said before he went away.
 
+mod again;
 mod ask;
 
 use std::collections::BTreeSet;
@@ -13,6 +14,7 @@ use std::collections::BTreeSet;
 use klamm_wire::Greeting;
 use uuid::Uuid;
 
+pub(crate) use again::ask_again;
 pub(crate) use ask::{Found, SAY_EVERY, join, silent};
 
 use crate::{engines::raft::Member, greet::Me};

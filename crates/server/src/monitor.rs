@@ -109,6 +109,7 @@ impl Monitor {
                 Effect::Propose { epoch, payload } => inside.engine.propose(*epoch, payload.clone()),
                 Effect::DescribeQuorum => inside.engine.describe(),
                 Effect::ChangeVoters(change) => inside.engine.change_voters(*change),
+                Effect::Registration(told) => inside.engine.registration(*told),
                 Effect::HandedOver => {
                     if let Some(wanted) = inside.handed_over.take() {
                         let _ = wanted.send(());

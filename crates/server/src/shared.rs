@@ -249,6 +249,7 @@ impl Performer {
             Effect::Propose { .. }
             | Effect::DescribeQuorum
             | Effect::ChangeVoters(_)
+            | Effect::Registration(_)
             | Effect::HandedOver
             | Effect::AtRest(_) => {}
         }

@@ -356,6 +356,7 @@ impl Alone {
             Effect::Propose { epoch, payload } => self.tell_engine(Input::Propose { epoch, payload }),
             Effect::DescribeQuorum => self.tell_engine(Input::Describe),
             Effect::ChangeVoters(change) => self.tell_engine(Input::ChangeVoters(change)),
+            Effect::Registration(told) => self.tell_engine(Input::Registration(told)),
             Effect::OfferSnapshot { position, image } => {
                 self.timeline.coverage.count("alone: metadata snapshot offered");
                 self.tell_engine(Input::OfferSnapshot(Snapshot { position, state: image.to_bytes() }));

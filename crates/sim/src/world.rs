@@ -581,6 +581,8 @@ impl World {
             // Its disks have room without end; those that have not say so when they are written to.
             Effect::LookAtSpace => {}
             Effect::Refused(why) | Effect::Outdated(why) => panic!("{life} is refused: {why}"),
+            // The quorum here is always of the same nodes.
+            Effect::Registration(_) => {}
             Effect::HandedOver => self.handed_over(life, events),
             Effect::AtRest(rest) => self.came_to_rest(life, rest),
         }

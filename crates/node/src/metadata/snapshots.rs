@@ -58,7 +58,8 @@ impl Node {
             "a metadata snapshot is of another moment"
         );
         let changes = self.image.changes_to(&image);
-        self.image = image;
+        let earlier = std::mem::replace(&mut self.image, image);
+        self.tell_of_other_registrations(&earlier, &changes.brokers, out);
         self.metadata.filter = Filter::at(*position);
         self.metadata.snapshots.begin_anew();
         self.view_is_stale = true;

@@ -1,6 +1,7 @@
 //! What administrators ask one node.
 
 use klamm_model::{ErrorCode as Code, TopicId};
+use klamm_quorum::Registration;
 use klamm_wire::{
     AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, AlterClientQuotasRequest,
     AlterPartitionReassignmentsRequest, ApiVersionsRequest, ConsumerGroupDescribeRequest,
@@ -489,6 +490,10 @@ fn a_broker_that_is_unregistered_registers_again_while_it_lives() {
     assert_eq!(code(response.error_code), Code::None);
     world.wait_ms(1000);
     assert!(world.view.as_ref().is_some_and(|view| view.ready));
+    // The engine is told, by metadata alone: another that reads them says the same.
+    let directory = world.config.directory;
+    let told = [true, false, true].map(|is_there| Registration { id: BrokerId(1), directory, is_there });
+    assert_eq!(world.registrations, told);
     let late = world.produce("t", -1, batch(1, None));
     world.all_disk();
     assert_eq!(world.produced(late), (Code::None, 0));

@@ -17,7 +17,9 @@ use klamm_node::{
     ConnectionId, Effect, Endpoint, Event, FileRange, Incoming, Listener, Load, Node, NodeConfig, Now,
     Origin, Reply, ReplyTo, Rest, View, prepare,
 };
-use klamm_quorum::{Description, Entry, Input, Output, Proposer, ReplicaDescription, Snapshot, VoterChange};
+use klamm_quorum::{
+    Description, Entry, Input, Output, Proposer, Registration, ReplicaDescription, Snapshot, VoterChange,
+};
 use klamm_replica::Sabotage;
 use klamm_wire::{
     CreateTopicsRequest, FetchRequest, IncrementalAlterConfigsRequest, ProduceRequest, Records, Request,
@@ -90,6 +92,8 @@ pub(crate) struct World {
     pub(crate) hold_descriptions: bool,
     /// What it wanted of its engine, which answers when the test says so.
     pub(crate) voter_changes: Vec<VoterChange>,
+    /// What the engine was told of brokers that came and went.
+    pub(crate) registrations: Vec<Registration>,
     /// What other brokers are asked, by the tokens of the questions.
     pub(crate) sent: Vec<(u64, Request)>,
     /// Whose directories were deleted.
@@ -137,6 +141,7 @@ impl World {
             hold_descriptions: false,
             descriptions: 0,
             voter_changes: Vec::new(),
+            registrations: Vec::new(),
             sent: Vec::new(),
             deleted: Vec::new(),
             snapshots: Vec::new(),
@@ -251,6 +256,7 @@ impl World {
                         }
                     }
                     Effect::ChangeVoters(change) => self.voter_changes.push(change),
+                    Effect::Registration(told) => self.registrations.push(told),
                     Effect::LookAtSpace => self.looks += 1,
                     Effect::HandedOver => self.handed_over += 1,
                     Effect::Refused(why) => panic!("{why}"),

@@ -6,13 +6,17 @@ mod solo;
 use std::{
     collections::BTreeMap,
     net::TcpStream,
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread,
 };
 
 use bytes::Bytes;
 use klamm_model::{BrokerId, ControllerEpoch};
-use klamm_quorum::{Input, Snapshot, VoterChange};
+use klamm_quorum::{Input, Registration, Snapshot, VoterChange};
 use parking_lot::Mutex;
 
 use tokio::sync::mpsc as queue;
@@ -61,17 +65,26 @@ pub(crate) struct Engine {
 #[derive(Clone, Debug)]
 enum Orders {
     Solo(mpsc::Sender<Order>),
-    Raft { orders: queue::UnboundedSender<Order>, links: queue::Sender<QuorumLink>, members: Members },
+    Raft {
+        orders: queue::UnboundedSender<Order>,
+        links: queue::Sender<QuorumLink>,
+        members: Members,
+        is_lost: IsLost,
+    },
 }
 
 /// A quorum's members, as far as this node knows.
 pub(crate) type Members = Arc<Mutex<BTreeMap<BrokerId, Member>>>;
+
+/// Whether this node has heard of no leader for so long that it asks to be let in. The members that it knows may be those of long ago.
+pub(crate) type IsLost = Arc<AtomicBool>;
 
 /// The end that an engine of several nodes holds.
 pub(crate) struct RaftEnds {
     pub(crate) orders: queue::UnboundedReceiver<Order>,
     pub(crate) links: queue::Receiver<QuorumLink>,
     pub(crate) members: Members,
+    pub(crate) is_lost: IsLost,
 }
 
 impl Engine {
@@ -85,9 +98,32 @@ impl Engine {
     pub(crate) fn raft() -> (Self, RaftEnds) {
         let (orders, received) = queue::unbounded_channel();
         let (links, connected) = queue::channel(LINKS_MAX);
-        let members = Members::default();
-        let ends = RaftEnds { orders: received, links: connected, members: Arc::clone(&members) };
-        (Self { orders: Orders::Raft { orders, links, members } }, ends)
+        let (members, is_lost) = (Members::default(), IsLost::default());
+        let ends = RaftEnds {
+            orders: received,
+            links: connected,
+            members: Arc::clone(&members),
+            is_lost: Arc::clone(&is_lost),
+        };
+        (Self { orders: Orders::Raft { orders, links, members, is_lost } }, ends)
+    }
+
+    /// Whether this node is to ask others to be let in.
+    pub(crate) fn is_lost(&self) -> bool {
+        match &self.orders {
+            Orders::Solo(_) => false,
+            Orders::Raft { is_lost, .. } => is_lost.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Where the members are called, as far as this node knows.
+    pub(crate) fn addresses(&self) -> Vec<(String, u16)> {
+        match &self.orders {
+            Orders::Solo(_) => Vec::new(),
+            Orders::Raft { members, .. } => {
+                members.lock().values().map(|it| (it.host.clone(), it.port)).collect()
+            }
+        }
     }
 
     /// The disk of a member, as far as this node knows.
@@ -107,9 +143,9 @@ impl Engine {
     }
 
     /// Why this node does not talk to that one, if so: it is no member of the quorum, or has another disk than the member. A node that knows no members yet
-    /// talks to any.
+    /// talks to any; so does one that is lost, for those that it knows may be members no more, and others have taken their places.
     pub(crate) fn refuses(&self, node: BrokerId, directory: Uuid) -> Option<String> {
-        let Orders::Raft { members, .. } = &self.orders else {
+        let Orders::Raft { members, is_lost, .. } = &self.orders else {
             return Some("this node is a cluster of its own".to_owned());
         };
         let members = members.lock();
@@ -118,7 +154,7 @@ impl Engine {
             Some(Member { directory: known, .. }) => Some(format!(
                 "node {node} is a member with the disk {known}, and this one is {directory}: it may have forgotten what it promised"
             )),
-            None if members.is_empty() => None,
+            None if members.is_empty() || is_lost.load(Ordering::Relaxed) => None,
             None => Some(format!("node {node} is no member of the quorum")),
         }
     }
@@ -141,6 +177,11 @@ impl Engine {
     /// Change who votes.
     pub(crate) fn change_voters(&self, change: VoterChange) {
         self.tell(Order::Input(Input::ChangeVoters(change)));
+    }
+
+    /// A broker came or went.
+    pub(crate) fn registration(&self, told: Registration) {
+        self.tell(Order::Input(Input::Registration(told)));
     }
 
     /// A node asks to be a member. It does so again and again, so nobody waits for what becomes of it.
@@ -212,6 +253,10 @@ mod tests {
         for (node, disk) in [(node, Uuid::from_u128(8)), (BrokerId(2), disk)] {
             engine.refuses(node, disk).expect("it is another");
         }
+        // Others may have become members since.
+        ends.is_lost.store(true, Ordering::Relaxed);
+        assert_eq!(engine.refuses(BrokerId(2), disk), None);
+        engine.refuses(node, Uuid::from_u128(8)).expect("that disk is another still");
     }
 
     #[test]

@@ -9,7 +9,6 @@ use std::{
 };
 
 use klamm_model::TopicId;
-use klamm_node::BROKER_LISTENER;
 use klamm_wire::{Greeting, GreetingPurpose};
 
 use super::{Joining, Next};
@@ -53,9 +52,6 @@ pub(crate) fn join(shared: &Shared, list: &[(String, u16)]) -> Result<Found, Sta
     let greeter = &shared.greeter;
     let (tell, news) = mpsc::channel();
     let began = greeter.cluster_id();
-    if let Some(own) = shared.config.node.endpoints.iter().find(|it| it.name == BROKER_LISTENER) {
-        greeter.wants_in(&own.host, own.port);
-    }
     let (joined, failed) = (tell.clone(), tell.clone());
     greeter.on_joined(move || drop(joined.send(News::Joined)));
     shared.on_failure(move |reason| drop(failed.send(News::Failed(reason))));
@@ -95,7 +91,7 @@ pub(crate) fn join(shared: &Shared, list: &[(String, u16)]) -> Result<Found, Sta
     }
 }
 
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), StartError> {
+pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), StartError> {
     let spawned = thread::Builder::new().name(name.to_owned()).spawn(work);
     spawned.map(drop).map_err(crate::start::system("start a thread"))
 }
@@ -114,7 +110,7 @@ fn keep_asking(at: usize, host: &str, port: u16, greeter: &Greeter, tell: &mpsc:
 }
 
 /// Asks who is there.
-fn ask(host: &str, port: u16, greeter: &Greeter) -> io::Result<Greeting> {
+pub(super) fn ask(host: &str, port: u16, greeter: &Greeter) -> io::Result<Greeting> {
     let question = greeter.greeting(GreetingPurpose::Question).encode().map_err(io::Error::other)?;
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in (host, port).to_socket_addrs()? {

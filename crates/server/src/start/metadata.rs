@@ -199,6 +199,9 @@ pub(super) fn begin(shared: &Arc<Shared>, opened: Opened) -> Result<Begun, Start
             Ok(Begun { thread, watch: None })
         }
         Opened::OneOfSeveral(opened, ends) => {
+            if let Some(own) = Member::of(&shared.config.node) {
+                shared.greeter.wants_in(&own.host, own.port);
+            }
             let found = if opened.is_pristine() { come_to_a_cluster(shared, &opened)? } else { None };
             let members = found.clone().unwrap_or_else(|| opened.members());
             if let Some(cluster_id) = shared.greeter.cluster_id() {
@@ -207,7 +210,8 @@ pub(super) fn begin(shared: &Arc<Shared>, opened: Opened) -> Result<Begun, Start
             let watch = watch(shared, &members)?;
             let greeter = Arc::clone(&shared.greeter);
             let greet: Greet = Arc::new(move |purpose| greeter.greeting(purpose));
-            let thread = raft::start_raft(Arc::clone(shared), *opened, found, greet, ends);
+            let ask = joining::ask_again(shared)?;
+            let thread = raft::start_raft(Arc::clone(shared), *opened, found, greet, ask, ends);
             Ok(Begun { thread: thread.map_err(cannot)?, watch: Some(watch) })
         }
     }

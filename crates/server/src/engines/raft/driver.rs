@@ -1,6 +1,13 @@
 //! The thread on which the Raft runs, and what holds its parts together.
 
-use std::{cell::RefCell, collections::VecDeque, future::pending, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::VecDeque,
+    future::pending,
+    rc::Rc,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use klamm_model::{BrokerId, ControllerEpoch};
 use klamm_quorum::{Input, Output, PAYLOAD_BYTES_MAX, VoterError};
@@ -19,6 +26,7 @@ use super::{
     disk::{self, Busy, Job},
     hub::Hub,
     links::Links,
+    lost::Lost,
     machine::Machine,
     network::Network,
     progress::Progress,
@@ -101,8 +109,8 @@ pub(super) fn run(mut setup: Setup) -> bool {
 }
 
 async fn drive(setup: Setup, jobs: std::sync::mpsc::Sender<Job>, busy: Arc<Busy>) {
-    let Setup { opened, found, greet, too_old, ends, tell, seed, own, cut, .. } = setup;
-    let RaftEnds { mut orders, links: new_links, members } = ends;
+    let Setup { opened, found, greet, too_old, ends, tell, ask, seed, own, cut, .. } = setup;
+    let RaftEnds { mut orders, links: new_links, members, is_lost } = ends;
     let me = opened.me;
     let store = Store::new(Memory::new(opened.entries, opened.kept), jobs);
     let seat = Rc::new(RefCell::new(Seat::new(me, tell)));
@@ -131,6 +139,7 @@ async fn drive(setup: Setup, jobs: std::sync::mpsc::Sender<Job>, busy: Arc<Busy>
                 detector: RefCell::new(Detector::new(me, seed, Duration::ZERO)),
                 links,
                 members,
+                is_lost,
                 events,
             });
             if let Some(members) = found {
@@ -147,6 +156,8 @@ async fn drive(setup: Setup, jobs: std::sync::mpsc::Sender<Job>, busy: Arc<Busy>
                 told_peers: None,
                 progress: Progress::default(),
                 voters: Voters::new(own),
+                lost: Lost::default(),
+                ask,
             };
             driver.run(orders, new_links, happened).await;
             hub.end().await;
@@ -191,6 +202,9 @@ struct Driver {
     /// Of the others, as long as this node is elected.
     progress: Progress,
     voters: Voters,
+    lost: Lost,
+    /// Has others asked to let this node in.
+    ask: Box<dyn FnMut()>,
 }
 
 impl Driver {
@@ -257,6 +271,7 @@ impl Driver {
                     self.hub.seat.borrow_mut().say(Output::VotersChanged(Err(error)));
                 }
             }
+            Input::Registration(told) => self.voters.registration(told),
             Input::Describe => {
                 let metrics = self.hub.raft.metrics();
                 let described = self.progress.describe(self.hub.now(), self.hub.me, &metrics.borrow());
@@ -360,6 +375,7 @@ impl Driver {
             View { term: self.situation.term, leader, leads: detector.leads(now) }
         };
         self.hub.seat.borrow_mut().look(view);
+        self.look_for_leader(now, view.leader);
         self.fulfil(wishes).await;
         let claim = {
             let mut seat = self.hub.seat.borrow_mut();
@@ -375,6 +391,21 @@ impl Driver {
         self.propose().await;
         self.change_members(now);
         self.tell_of_peers(now);
+    }
+
+    /// Who hears of no leader may be a member no more, and nobody would tell it.
+    fn look_for_leader(&mut self, now: Duration, leader: Option<BrokerId>) {
+        let asks = self.lost.look(now, leader.is_some());
+        let is_lost = self.lost.is_lost();
+        let was_lost = self.hub.is_lost.swap(is_lost, Ordering::Relaxed);
+        if is_lost && !was_lost {
+            tracing::info!(
+                "no leader of the quorum is heard of: asking the nodes known here to be let in again"
+            );
+        }
+        if asks {
+            (self.ask)();
+        }
     }
 
     /// Only who leads can let a node in. What is passed on and lost is asked for again.
@@ -399,7 +430,9 @@ impl Driver {
             let progress = &self.progress;
             let has_caught_up =
                 |id| progress.caught_up_ago(now, id).is_some_and(|ago| ago < CAUGHT_UP_WITHIN);
-            self.voters.next(leads, metrics.membership_config.membership(), has_caught_up)
+            let detector = self.hub.detector.borrow();
+            let is_away = |id| detector.sightings.is_away(now, id);
+            self.voters.next(leads, metrics.membership_config.membership(), has_caught_up, is_away)
         };
         match next {
             Next::Nothing => {}

@@ -4,6 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
     rc::Rc,
+    sync::atomic::Ordering,
     time::Duration,
 };
 
@@ -36,7 +37,7 @@ use super::{
         Address, Command, Types, broker, from_ballot, from_point, from_wire, raft_id, to_ballot, to_point,
     },
 };
-use crate::engines::{Members, QuorumLink};
+use crate::engines::{IsLost, Members, QuorumLink};
 
 /// Questions of one connection that are not answered yet. openraft asks one thing after another, and repeats what took too long.
 const QUESTIONS_MAX: usize = 32;
@@ -52,6 +53,7 @@ pub(super) struct Hub {
     pub(super) detector: RefCell<Detector>,
     pub(super) links: Rc<Links>,
     pub(super) members: Members,
+    pub(super) is_lost: IsLost,
     pub(super) events: mpsc::UnboundedSender<Event>,
 }
 
@@ -96,7 +98,8 @@ impl Hub {
 
     pub(super) fn take_link(self: &Rc<Self>, link: QuorumLink) {
         let QuorumLink { socket, from, directory, read } = link;
-        if !self.links.is_empty() && !self.links.is_member(from, directory) {
+        let takes_any = self.links.is_empty() || self.is_lost.load(Ordering::Relaxed);
+        if !takes_any && !self.links.is_member(from, directory) {
             tracing::warn!(node = %from, %directory, "it is no member of the quorum, or has another disk: not listened to");
             return;
         }

@@ -13,6 +13,7 @@ mod disk;
 mod driver;
 mod hub;
 mod links;
+mod lost;
 mod machine;
 mod network;
 mod progress;
@@ -269,6 +270,8 @@ struct Setup {
     too_old: TooOld,
     ends: RaftEnds,
     tell: Box<dyn FnMut(Output) + Send>,
+    /// Has other nodes asked to let this one in.
+    ask: Box<dyn FnMut() + Send>,
     world: disk::World,
     seed: u64,
     /// Where other nodes are to call this one, if it is known.
@@ -277,13 +280,14 @@ struct Setup {
     cut: Option<Arc<dyn Fn(BrokerId) -> bool + Send + Sync>>,
 }
 
-/// Starts the engine on threads of its own. `found` is for the founder alone: the cluster begins with exactly these voters. The thread ends by telling whether all
-/// of the log is on disk.
+/// Starts the engine on threads of its own. `found` is for the founder alone: the cluster begins with exactly these voters. `ask` has other nodes asked to let this one
+/// in, as often as it is called. The thread ends by telling whether all of the log is on disk.
 pub(crate) fn start_raft(
     shared: Arc<Shared>,
     opened: OpenedRaft,
     found: Option<Vec<Member>>,
     greet: Greet,
+    ask: Box<dyn FnMut() + Send>,
     ends: RaftEnds,
 ) -> io::Result<thread::JoinHandle<bool>> {
     let seed = identity::random_uuid()?.as_u64_pair().0;
@@ -312,6 +316,7 @@ pub(crate) fn start_raft(
         ends,
         // The teller ends only after this.
         tell: Box::new(move |output| drop(tell.send(output))),
+        ask,
         seed,
         own,
         cut: None,

@@ -9,6 +9,9 @@ use uuid::Uuid;
 /// Between two reports when nothing else calls for one.
 const REPORT: Duration = Duration::from_millis(250);
 
+/// Whoever is silent for so long, since the start of this process too, is away. A machine may stand still for seconds, and is let in again where it was away for longer.
+const AWAY: Duration = Duration::from_secs(5);
+
 /// See the module. Times are since the start of the process.
 #[derive(Debug, Default)]
 pub(super) struct Sightings {
@@ -44,6 +47,11 @@ impl Sightings {
         {
             self.due = Duration::ZERO;
         }
+    }
+
+    /// It is taken for one that does not come back by itself: its process is gone, or it has shown nothing for long.
+    pub(super) fn is_away(&self, now: Duration, node: BrokerId) -> bool {
+        self.by_node.get(&node).map_or(AWAY <= now, |it| it.is_gone || AWAY <= now.saturating_sub(it.heard))
     }
 
     /// Who is no member any more is forgotten.

@@ -5,12 +5,19 @@
 //!
 //! A change of voters is two entries: one with which both sets decide, and one with the new set alone. A leader that finds the first without the second, for
 //! whoever wrote it is gone, ends what was begun.
+//!
+//! One who only listens goes when its broker was unregistered and it is away: nobody expects it back, and the leader would call it for ever. Every node keeps in mind who is to
+//! go, as any may come to lead. Who was taken for gone and is not asks to be let in again (`lost.rs`).
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use klamm_model::BrokerId;
-use klamm_quorum::{VoterChange, VoterError};
+use klamm_quorum::{Registration, VoterChange, VoterError};
 use openraft::{ChangeMembers, Membership};
+use uuid::Uuid;
 
 use super::{
     Member,
@@ -28,7 +35,7 @@ type Change = ChangeMembers<u64, Address>;
 pub(super) enum UnderWay {
     /// What the node asked for, which is told what becomes of it.
     Asked,
-    /// A node is let in, or the change of one before is ended.
+    /// A node is let in or goes, or the change of one before is ended.
     Unasked,
 }
 
@@ -38,6 +45,8 @@ pub(super) struct Voters {
     own: Option<Member>,
     asked: Option<VoterChange>,
     knocked: Option<Member>,
+    /// Members whose brokers were unregistered, by their disks.
+    unregistered: BTreeMap<BrokerId, Uuid>,
     under_way: Option<UnderWay>,
 }
 
@@ -61,13 +70,24 @@ impl Voters {
         self.knocked = Some(member);
     }
 
+    /// A broker came or went.
+    pub(super) fn registration(&mut self, Registration { id, directory, is_there }: Registration) {
+        if is_there {
+            self.unregistered.remove(&id);
+        } else {
+            self.unregistered.insert(id, directory);
+        }
+    }
+
     /// What to do now, on a node that leads or does not.
     pub(super) fn next(
         &mut self,
         leads: bool,
         members: &Members,
         has_caught_up: impl Fn(BrokerId) -> bool,
+        is_away: impl Fn(BrokerId) -> bool,
     ) -> Next {
+        self.forget(members);
         if self.under_way.is_some() {
             return Next::Nothing;
         }
@@ -95,8 +115,27 @@ impl Voters {
                 let node = (raft_id(id), Address { directory, host, port });
                 self.begin(UnderWay::Unasked, ChangeMembers::AddNodes([node].into()))
             }
-            None => Next::Nothing,
+            None => match self.leaving(members, is_away) {
+                Some(id) => self.begin(UnderWay::Unasked, ChangeMembers::RemoveNodes([raft_id(id)].into())),
+                None => Next::Nothing,
+            },
         }
+    }
+
+    /// Who is no member any more, or by another disk, is not to go.
+    fn forget(&mut self, members: &Members) {
+        // Whoever has only just started knows of no members yet.
+        if members.nodes().next().is_some() {
+            let has_disk = |id: BrokerId, directory| {
+                members.get_node(&raft_id(id)).is_some_and(|it| it.directory == directory)
+            };
+            self.unregistered.retain(|id, directory| has_disk(*id, *directory));
+        }
+    }
+
+    fn leaving(&self, members: &Members, is_away: impl Fn(BrokerId) -> bool) -> Option<BrokerId> {
+        let is_voter = |id: BrokerId| members.voter_ids().any(|it| it == raft_id(id));
+        self.unregistered.keys().copied().find(|id| !is_voter(*id) && is_away(*id))
     }
 
     /// A node that is alone listens elsewhere than it did, which others have to know who come. Once there are some, they were told where to find each other.
@@ -214,22 +253,28 @@ mod tests {
     fn one_change_goes_on_at_a_time_and_only_on_whoever_leads() {
         let three = members(&[&[1, 2, 3]], &[1, 2, 3, 4]);
         let mut voters = Voters::default();
-        assert_eq!(voters.next(true, &three, |_| true), Next::Nothing);
+        assert_eq!(voters.next(true, &three, |_| true, |_| true), Next::Nothing);
         assert_eq!(voters.ask(add(4)), Ok(()));
         assert_eq!(voters.ask(add(5)), Err(VoterError::Busy));
-        assert_eq!(voters.next(false, &three, |_| true), Next::Refuse(VoterError::Deposed));
+        assert_eq!(voters.next(false, &three, |_| true, |_| true), Next::Refuse(VoterError::Deposed));
         assert_eq!(voters.ask(add(4)), Ok(()));
-        assert_eq!(voters.next(true, &three, |_| true), Next::Change(ChangeMembers::AddVoterIds([4].into())));
+        assert_eq!(
+            voters.next(true, &three, |_| true, |_| true),
+            Next::Change(ChangeMembers::AddVoterIds([4].into()))
+        );
         assert_eq!(voters.ask(remove(1)), Err(VoterError::Busy));
         voters.knock(member(5));
-        assert_eq!(voters.next(true, &three, |_| true), Next::Nothing);
+        assert_eq!(voters.next(true, &three, |_| true, |_| true), Next::Nothing);
         assert_eq!(voters.ended(), Some(UnderWay::Asked));
-        assert!(matches!(voters.next(true, &three, |_| true), Next::Change(ChangeMembers::AddNodes(_))));
+        assert!(matches!(
+            voters.next(true, &three, |_| true, |_| true),
+            Next::Change(ChangeMembers::AddNodes(_))
+        ));
         assert_eq!(voters.ask(remove(1)), Ok(()), "it waits");
-        assert_eq!(voters.next(true, &three, |_| true), Next::Nothing);
+        assert_eq!(voters.next(true, &three, |_| true, |_| true), Next::Nothing);
         assert_eq!(voters.ended(), Some(UnderWay::Unasked));
         assert_eq!(
-            voters.next(true, &three, |_| true),
+            voters.next(true, &three, |_| true, |_| true),
             Next::Change(ChangeMembers::RemoveVoters([1].into()))
         );
     }
@@ -241,24 +286,58 @@ mod tests {
         let Member { directory, host, port, .. } = moved;
         let set = ChangeMembers::SetNodes([(1, Address { directory, host, port })].into());
         let alone = members(&[&[1]], &[1]);
-        assert_eq!(voters.next(false, &alone, |_| true), Next::Nothing);
-        assert_eq!(voters.next(true, &alone, |_| true), Next::Change(set));
+        assert_eq!(voters.next(false, &alone, |_| true, |_| true), Next::Nothing);
+        assert_eq!(voters.next(true, &alone, |_| true, |_| true), Next::Change(set));
         voters.ended();
-        assert_eq!(voters.next(true, &members(&[&[1]], &[1, 2]), |_| true), Next::Nothing);
+        assert_eq!(voters.next(true, &members(&[&[1]], &[1, 2]), |_| true, |_| true), Next::Nothing);
         let mut voters = Voters::new(Some(member(1)));
-        assert_eq!(voters.next(true, &alone, |_| true), Next::Nothing, "it is where it was");
+        assert_eq!(voters.next(true, &alone, |_| true, |_| true), Next::Nothing, "it is where it was");
     }
 
     #[test]
     fn a_change_that_was_begun_by_a_leader_that_is_gone_is_ended() {
         let between = members(&[&[1, 2, 3], &[2, 3, 4]], &[1, 2, 3, 4]);
         let mut voters = Voters::default();
-        assert_eq!(voters.next(false, &between, |_| true), Next::Nothing);
+        assert_eq!(voters.next(false, &between, |_| true, |_| true), Next::Nothing);
         let ended = Next::Change(ChangeMembers::ReplaceAllVoters([2, 3, 4].into()));
-        assert_eq!(voters.next(true, &between, |_| true), ended);
+        assert_eq!(voters.next(true, &between, |_| true, |_| true), ended);
         voters.ended();
         voters.knock(member(4));
         let after = members(&[&[2, 3, 4]], &[1, 2, 3, 4]);
-        assert_eq!(voters.next(true, &after, |_| true), Next::Nothing, "it is in");
+        assert_eq!(voters.next(true, &after, |_| true, |_| true), Next::Nothing, "it is in");
+    }
+
+    #[test]
+    fn one_who_only_listens_goes_once_its_broker_was_unregistered_and_it_is_away() {
+        let four = members(&[&[1, 2, 3]], &[1, 2, 3, 4, 5]);
+        let told = |id, directory, is_there| Registration { id: BrokerId(id), directory, is_there };
+        let next = |voters: &mut Voters, leads, members: &Members, away: &[i32]| {
+            let away: Vec<_> = away.iter().copied().map(BrokerId).collect();
+            voters.next(leads, members, |_| true, |id| away.contains(&id))
+        };
+        let goes = |id| Next::Change(ChangeMembers::RemoveNodes([id].into()));
+        let mut voters = Voters::default();
+        assert_eq!(next(&mut voters, true, &four, &[3, 4, 5]), Next::Nothing, "nobody was unregistered");
+        for id in [3, 4, 5] {
+            voters.registration(told(id, disk(id), false));
+        }
+        assert_eq!(next(&mut voters, false, &four, &[3, 4, 5]), Next::Nothing);
+        // Whoever votes stays, and who is there.
+        assert_eq!(next(&mut voters, true, &four, &[3]), Next::Nothing);
+        voters.registration(told(5, disk(5), true));
+        assert_eq!(next(&mut voters, true, &four, &[3, 4, 5]), goes(4), "5 is registered again");
+        assert_eq!(next(&mut voters, true, &four, &[3, 4, 5]), Next::Nothing, "it is under way");
+        // Nobody knows what became of it.
+        assert_eq!(voters.ended(), Some(UnderWay::Unasked));
+        assert_eq!(next(&mut voters, true, &four, &[4]), goes(4));
+        voters.ended();
+        let gone = members(&[&[1, 2, 3]], &[1, 2, 3, 5]);
+        assert_eq!(next(&mut voters, false, &gone, &[4]), Next::Nothing);
+        // Let in again it is not the one that was to go; nor is another disk under that number.
+        assert_eq!(next(&mut voters, true, &four, &[4]), Next::Nothing);
+        voters.registration(told(4, disk(9), false));
+        assert_eq!(next(&mut voters, true, &four, &[4]), Next::Nothing);
+        // A voter that only listens by now.
+        assert_eq!(next(&mut voters, true, &members(&[&[1, 2]], &[1, 2, 3]), &[3]), goes(3));
     }
 }

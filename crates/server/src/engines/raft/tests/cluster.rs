@@ -62,6 +62,9 @@ struct Running {
 /// Pairs of which nothing gets from the one to the other.
 type Cuts = Arc<Mutex<BTreeSet<(BrokerId, BrokerId)>>>;
 
+/// The engines of those that run, as whoever asks at their ports finds them.
+type Doors = Arc<Mutex<BTreeMap<BrokerId, Engine>>>;
+
 /// Connections, and who took them.
 type Sockets = Arc<Mutex<Vec<(BrokerId, TcpStream)>>>;
 
@@ -90,6 +93,7 @@ pub(super) struct Cluster {
     sites: BTreeMap<BrokerId, Site>,
     cuts: Cuts,
     sockets: Sockets,
+    doors: Doors,
     outputs: sync::Receiver<(BrokerId, u64, Output)>,
     told_to: sync::Sender<(BrokerId, u64, Output)>,
     pub(super) witness: Witness,
@@ -146,6 +150,7 @@ impl Cluster {
             sites,
             cuts: Cuts::default(),
             sockets: Sockets::default(),
+            doors: Doors::default(),
             outputs,
             told_to,
             witness: Witness::default(),
@@ -177,9 +182,8 @@ impl Cluster {
     /// It asks that node, again and again, to be let in; until it is, as the leader says.
     pub(super) fn let_in(&mut self, id: BrokerId, at: BrokerId, leader: BrokerId) {
         let began = Instant::now();
-        let own = self.members().into_iter().find(|it| it.id == id).expect("a node");
         loop {
-            self.sites[&at].running.as_ref().expect("it runs").engine.let_in(own.clone());
+            self.knock(id, at);
             let quorum = self.until_described(leader, "it is described", |_| true);
             if quorum.replicas.iter().any(|it| it.id == id) {
                 return;
@@ -187,6 +191,12 @@ impl Cluster {
             assert!(began.elapsed() < PATIENCE, "{quorum:?}");
             thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// It asks that node once to be let in.
+    pub(super) fn knock(&self, id: BrokerId, at: BrokerId) {
+        let own = self.members().into_iter().find(|it| it.id == id).expect("a node");
+        self.sites[&at].running.as_ref().expect("it runs").engine.let_in(own);
     }
 
     /// A node wants other voters; what its engine says.
@@ -203,6 +213,10 @@ impl Cluster {
 
     pub(super) fn ids(&self) -> Vec<BrokerId> {
         self.sites.keys().copied().collect()
+    }
+
+    pub(super) fn running(&self) -> Vec<BrokerId> {
+        self.sites.iter().filter(|(_, site)| site.running.is_some()).map(|(id, _)| *id).collect()
     }
 
     /// All but some.
@@ -245,6 +259,8 @@ impl Cluster {
             let slow_ms = Arc::clone(&site.slow_ms);
             move || thread::sleep(Duration::from_millis(slow_ms.load(Ordering::Relaxed)))
         };
+        self.doors.lock().expect("nobody panics with it").insert(id, engine.clone());
+        let ask = self.asks(id);
         self.seed += 1;
         let setup = Setup {
             world: disk::World {
@@ -264,6 +280,7 @@ impl Cluster {
             too_old: Arc::new(|_| None),
             ends,
             tell: Box::new(move |output| drop(told_to.send((id, incarnation, output)))),
+            ask,
             seed: self.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15),
             own: None,
             cut: Some(Arc::new(move |to| cuts.lock().expect("nobody panics with it").contains(&(id, to)))),
@@ -283,11 +300,26 @@ impl Cluster {
         self.witness.restarted(id);
     }
 
+    /// Asks all that run, and that it gets through to, to let it in.
+    fn asks(&self, id: BrokerId) -> Box<dyn FnMut() + Send> {
+        let own = self.members().into_iter().find(|it| it.id == id).expect("a node");
+        let (doors, cuts) = (Arc::clone(&self.doors), Arc::clone(&self.cuts));
+        Box::new(move || {
+            let cuts = cuts.lock().expect("nobody panics with it");
+            for (to, engine) in &*doors.lock().expect("nobody panics with it") {
+                if *to != id && !cuts.contains(&(id, *to)) && !cuts.contains(&(*to, id)) {
+                    engine.let_in(own.clone());
+                }
+            }
+        })
+    }
+
     fn end(&mut self, id: BrokerId, order: Order) -> bool {
         let site = self.sites.get_mut(&id).expect("a node");
         let port = site.port;
         let Running { engine, thread, listener, is_closing } = site.running.take().expect("it runs");
         // From now on its port refuses.
+        self.doors.lock().expect("nobody panics with it").remove(&id);
         is_closing.store(true, Ordering::SeqCst);
         drop(TcpStream::connect(("127.0.0.1", port)));
         listener.join().expect("the listener does not panic");
@@ -406,7 +438,7 @@ impl Cluster {
         }
     }
 
-    fn input(&self, id: BrokerId, input: Input) {
+    pub(super) fn input(&self, id: BrokerId, input: Input) {
         self.sites[&id].running.as_ref().expect("it runs").engine.tell(Order::Input(input));
     }
 
@@ -497,6 +529,11 @@ impl Cluster {
         self.told[&id].peers.iter().find(|it| it.id == other).map(|it| it.silent_ms)
     }
 
+    /// Whether it has a vote on its disk that is of that term.
+    pub(super) fn has_voted(&self, id: BrokerId, term: u64) -> bool {
+        vote::read(&self.path(id)).expect("it can be read").is_some_and(|it| it.vote.term == term)
+    }
+
     /// As it is on the disk.
     pub(super) fn term(&self, id: BrokerId) -> u64 {
         vote::read(&self.path(id)).expect("it can be read").expect("it is there").vote.term
@@ -536,7 +573,7 @@ fn accept(
         if is_closing.load(Ordering::SeqCst) {
             return;
         }
-        if let Some(link) = greeted(&mut socket, greet) {
+        if let Some(link) = greeted(&mut socket, greet, engine) {
             socket.set_nonblocking(true).expect("a socket can be");
             let (from, directory) = link;
             keep(&socket);
@@ -545,7 +582,7 @@ fn accept(
     }
 }
 
-fn greeted(socket: &mut TcpStream, greet: &Greet) -> Option<(BrokerId, Uuid)> {
+fn greeted(socket: &mut TcpStream, greet: &Greet, engine: &Engine) -> Option<(BrokerId, Uuid)> {
     socket.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
     let mut size = [0; 4];
     socket.read_exact(&mut size).ok()?;
@@ -553,8 +590,11 @@ fn greeted(socket: &mut TcpStream, greet: &Greet) -> Option<(BrokerId, Uuid)> {
     socket.read_exact(&mut frame).ok()?;
     let greeting = Greeting::decode(Bytes::from(frame)).ok()?;
     assert_eq!(greeting.purpose, GreetingPurpose::Quorum);
-    socket.write_all(&greet(greeting.purpose).encode().ok()?).ok()?;
-    Some((greeting.node, greeting.directory))
+    let refused = engine.refuses(greeting.node, greeting.directory);
+    let is_refused = refused.is_some();
+    let answer = Greeting { refused, ..greet(greeting.purpose) };
+    socket.write_all(&answer.encode().ok()?).ok()?;
+    (!is_refused).then_some((greeting.node, greeting.directory))
 }
 
 impl Engines for Cluster {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use klamm_model::BrokerId;
-use klamm_quorum::{Description, ReplicaDescription, VoterChange, VoterError};
+use klamm_quorum::{Description, Input, Registration, ReplicaDescription, VoterChange, VoterError};
 use uuid::Uuid;
 
 use super::cluster::{Cluster, directory};
@@ -179,4 +179,103 @@ fn make_sure(cluster: &mut Cluster, change: VoterChange) {
         // Until there are signs of life again.
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// All that run apply metadata by which the broker of this node was unregistered.
+fn unregister(cluster: &Cluster, id: BrokerId) {
+    let told = Registration { id, directory: directory(id), is_there: false };
+    for running in cluster.running() {
+        cluster.input(running, Input::Registration(told));
+    }
+}
+
+fn is_member(quorum: &Description, id: BrokerId) -> bool {
+    of(quorum, id).is_some()
+}
+
+#[test]
+fn a_node_that_was_let_in_by_a_leader_that_lost_the_lead_right_then_is_let_in_by_the_next_one() {
+    let mut cluster = Cluster::new(3, 1_400);
+    let old = cluster.leader();
+    let all = cluster.ids();
+    cluster.work(old, &all, 2);
+    let new = cluster.arrive();
+    let others = cluster.others(&[old, new]);
+    cluster.cut(&[old], &others);
+    cluster.cut(&others, &[old]);
+    // What it writes now the others never get; the new node does.
+    cluster.knock(new, old);
+    let term = cluster.term(old);
+    cluster.until_on_disk("it is called", |it| it.has_voted(new, term));
+    let next = cluster.leader_of(&others);
+    cluster.work(next, &others, 2);
+    cluster.heal();
+    let all = cluster.ids();
+    cluster.work(next, &all, 2);
+    let quorum = cluster.until_described(next, "it is described", |_| true);
+    assert!(of(&quorum, new).is_some_and(|it| !it.is_voter), "{quorum:?}");
+}
+
+#[test]
+fn an_observer_goes_with_its_broker_and_comes_back_if_it_was_only_away() {
+    let mut cluster = Cluster::new(3, 1_500);
+    let leader = cluster.leader();
+    let new = with_observer(&mut cluster, leader, leader);
+    let all = cluster.ids();
+    let [first, _] = cluster.others(&[leader, new])[..] else { panic!("three voters") };
+    // One that is there is not given up, and a voter never.
+    unregister(&cluster, new);
+    unregister(&cluster, first);
+    cluster.work(leader, &all, 2);
+    cluster.kill(first);
+    cluster.kill(new);
+    let quorum = cluster.until_described(leader, "it is given up", |it| !is_member(it, new));
+    assert!(of(&quorum, first).is_some_and(|it| it.is_voter), "{quorum:?}");
+    cluster.start(first);
+    cluster.start(new);
+    let leader = cluster.leader();
+    cluster.work(leader, &all, 2);
+    // A machine that stands still, and goes on later.
+    let others = cluster.others(&[new]);
+    cluster.cut(&[new], &others);
+    cluster.cut(&others, &[new]);
+    unregister(&cluster, new);
+    cluster.until_described(leader, "it is given up", |it| !is_member(it, new));
+    cluster.heal();
+    let leader = cluster.leader();
+    cluster.work(leader, &all, 2);
+}
+
+#[test]
+fn whoever_comes_to_lead_gives_up_an_observer_that_the_last_leader_could_not() {
+    let mut cluster = Cluster::new(3, 1_600);
+    let leader = cluster.leader();
+    let new = with_observer(&mut cluster, leader, leader);
+    let all = cluster.ids();
+    cluster.work(leader, &all, 1);
+    unregister(&cluster, new);
+    cluster.kill(leader);
+    cluster.kill(new);
+    let others = cluster.running();
+    let next = cluster.leader_of(&others);
+    cluster.until_described(next, "it is given up", |it| !is_member(it, new));
+    cluster.start(leader);
+    cluster.work(next, &cluster.others(&[new]), 1);
+}
+
+/// Those that it knows are all gone, and call it no more: it is told of none of those who came for them.
+#[test]
+fn an_observer_that_was_away_while_all_voters_were_replaced_comes_back() {
+    let mut cluster = Cluster::new(1, 1_700);
+    let first = cluster.leader();
+    let away = with_observer(&mut cluster, first, first);
+    cluster.kill(away);
+    let second = with_observer(&mut cluster, first, first);
+    assert_eq!(cluster.change(first, add(second)), Ok(()));
+    assert_eq!(cluster.change(first, remove(first)), Ok(()));
+    let leader = cluster.leader_of(&[second]);
+    cluster.kill(first);
+    cluster.work(leader, &[leader], 3);
+    cluster.start(away);
+    cluster.work(leader, &[leader, away], 2);
 }

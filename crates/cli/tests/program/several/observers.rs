@@ -1,0 +1,64 @@
+//! Nodes without a vote that are taken for gone, and are not.
+
+use super::*;
+
+const STATUS: [&str; 4] = ["cluster", "status", "--format", "json"];
+const QUORUM: [&str; 4] = ["cluster", "quorum", "--format", "json"];
+
+/// What a node that has a vote says until it is as it should be; others may stand still.
+fn until(cluster: &Cluster, arguments: &[&str], is_so: impl Fn(&serde_json::Value) -> bool) {
+    cluster.until_asked(|| cluster.ask_at(1, arguments, "").code(0), arguments, is_so);
+}
+
+fn is_member(told: &serde_json::Value, id: usize) -> bool {
+    told["replicas"].as_array().expect("replicas").iter().any(|it| it["node"] == id)
+}
+
+/// Once it is out of service. (`cluster status` would ask it how much it holds, and wait for that.)
+fn unregister(cluster: &Cluster, id: usize) {
+    let arguments = ["cluster", "unregister", &id.to_string()];
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let answer = cluster.ask_at(1, &arguments, "");
+        if !answer.stderr.contains("is in service") {
+            answer.code(0);
+            return;
+        }
+        assert!(Instant::now() < until, "it is in service still");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn an_observer_whose_broker_is_unregistered_is_given_up_and_comes_back_if_it_was_not_gone() {
+    let mut cluster = Cluster::new(4);
+    cluster.listed = 3;
+    (1..=3).for_each(|id| cluster.start(id));
+    cluster.ready(&[1, 2, 3]);
+    cluster.start(4);
+    cluster.ready(&[4]);
+    until(&cluster, &STATUS, |it| it["brokers_in_service"] == 4);
+    until(&cluster, &QUORUM, |it| is_member(it, 4));
+
+    cluster.kill(4);
+    unregister(&cluster, 4);
+    until(&cluster, &QUORUM, |it| !is_member(it, 4));
+    // It goes by what is on its disk: nobody tells it again where the others are.
+    cluster.tells_list = false;
+    cluster.start(4);
+    cluster.ready(&[4]);
+    until(&cluster, &STATUS, |it| it["brokers_in_service"] == 4);
+    until(&cluster, &QUORUM, |it| is_member(it, 4));
+
+    // A machine that stands still, and goes on when all have given it up.
+    send_signal(&cluster.node(4).child, "-STOP");
+    unregister(&cluster, 4);
+    until(&cluster, &QUORUM, |it| !is_member(it, 4));
+    send_signal(&cluster.node(4).child, "-CONT");
+    until(&cluster, &STATUS, |it| it["brokers_in_service"] == 4);
+    until(&cluster, &QUORUM, |it| is_member(it, 4));
+    // It has the metadata, and tells those who ask it.
+    cluster.ok(&["topic", "create", "t", "--replication-factor", "3"]);
+    let list = ["topic", "list", "--format", "json"];
+    cluster.until_asked(|| cluster.ask_at(4, &list, "").code(0), &list, |it| it[0]["topic"] == "t");
+}
