@@ -59,6 +59,7 @@ pub struct Groups {
     started: Option<Now>,
     /// The group before which all were looked at, while it is looked for unused offsets.
     expired_to: Option<Arc<str>>,
+    keeps_gone: bool,
 }
 
 /// An offset that a group has committed.
@@ -108,7 +109,13 @@ impl Groups {
             shared: Shared::new(seed),
             started: None,
             expired_to: None,
+            keeps_gone: false,
         }
+    }
+
+    /// A rule that a simulation switches off: it begins to serve with the offsets of topics that are gone.
+    pub fn keeping_what_is_gone(self) -> Self {
+        Self { keeps_gone: true, ..self }
     }
 
     /// What an operator has set is another now. How much a batch holds is not the operator's here, and stays.
@@ -168,7 +175,9 @@ impl Groups {
         for group in groups.values_mut() {
             group.protocol.start(&mut turn);
         }
-        self.forget_offsets(now, |group| group.forget_gone(|id| image.topic(id).is_some()), out);
+        if !self.keeps_gone {
+            self.forget_offsets(now, |group| group.forget_gone(|id| image.topic(id).is_some()), out);
+        }
         self.started = Some(now);
         let first_check = now.tick.after_ms(self.config.offsets_check_interval_ms.max(1));
         self.shared.timers.set(first_check, Timer::Expiry);

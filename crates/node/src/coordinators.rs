@@ -207,7 +207,11 @@ impl Node {
         let seed =
             coordinators.seed ^ (coordinators.next_token << 32) ^ u64::from(key.partition.0.unsigned_abs());
         let machine = match kind {
-            Kind::Groups => Machine::Groups(Groups::new(GroupConfig { batch_size_max, ..groups }, seed)),
+            Kind::Groups => {
+                let groups = Groups::new(GroupConfig { batch_size_max, ..groups }, seed);
+                let keeps_gone = self.sabotage.keep_offsets_of_gone_topics;
+                Machine::Groups(if keeps_gone { groups.keeping_what_is_gone() } else { groups })
+            }
             Kind::Transactions => {
                 let config = TransactionConfig { batch_size_max, ..transactions };
                 Machine::Transactions(Transactions::new(config, seed))

@@ -60,6 +60,8 @@ pub struct Sabotage {
     pub forget_damage: bool,
     /// Coordinators answer when their records are appended, and not when they are committed.
     pub answer_before_committed: bool,
+    /// A coordinator that takes over keeps the offsets of topics that went while nobody was.
+    pub keep_offsets_of_gone_topics: bool,
     /// A process that crashed says that it was stopped.
     pub crash_counts_as_stop: bool,
     /// Every record is old enough to be deleted, those of the segment that grows too.

@@ -267,7 +267,12 @@ impl Checker {
             self.look_at_endings(*partition, &stored.endings, &mut endings);
             match &**topic {
                 "__transaction_state" => self.look_at_transactions(&stored),
-                "__consumer_offsets" => commits.append(&mut stored.commits()),
+                "__consumer_offsets" => {
+                    // Those of a topic that is made anew begin anew too.
+                    let of_others =
+                        stored.commits().into_iter().filter(|((_, topic, _), _)| topic != renewals::NAME);
+                    commits.extend(of_others);
+                }
                 renewals::NAME => _ = renewed.insert(*partition, stored.records()),
                 _ => {
                     let place = Place { topic: Arc::from(&**topic), partition: partition.partition.0 };

@@ -240,6 +240,22 @@ impl Client {
         }
     }
 
+    /// The client as one that makes its topic anew.
+    pub fn as_renewer(&self) -> Option<&Renewer> {
+        match &self.kind {
+            Kind::Renewer(it) => Some(it),
+            _ => None,
+        }
+    }
+
+    /// One that makes its topic anew does it now.
+    pub fn hurry(&mut self, timeline: &mut Timeline) {
+        if let Kind::Renewer(it) = &mut self.kind {
+            it.hurry(timeline.now());
+            self.plan_wake(Some(timeline.now()), timeline);
+        }
+    }
+
     /// The client as a member of a group.
     pub fn as_member(&self) -> Option<&Member> {
         match &self.kind {

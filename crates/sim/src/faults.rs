@@ -150,6 +150,19 @@ pub enum Fault {
     },
     /// It has one again.
     FindMajority,
+    /// The topic that is made anew again and again is, and whoever coordinates the group that reads it is lost at that moment.
+    LoseCoordinator {
+        /// What the process takes with it; without, it is cut off and goes on.
+        loss: Option<Loss>,
+        /// For how long it is away.
+        lasts: u64,
+        /// Until it is lost.
+        lost_in: u64,
+        /// Until the topic is deleted.
+        goes_in: u64,
+    },
+    /// The topic is deleted.
+    DeleteTopic,
     /// Whoever leads the quorum is told that a process is gone that is not.
     SaidGone {
         /// Which.
@@ -211,13 +224,18 @@ pub const KINDS: &[&str] = &[
     "fault: majority lost",
     "fault: data directory fails",
     "fault: data directory replaced",
+    COORDINATOR_LOST,
 ];
+
+/// Somebody has to have committed something for it.
+const COORDINATOR_LOST: &str = "fault: coordinator lost as a topic goes";
 
 /// Kinds after which much else stands still, and how many runs in a hundred have them. They are drawn by themselves: seeds of other runs stay what they were.
 const LONG_KINDS: &[(&str, u64)] = &[
     ("fault: majority lost", 25),
     ("fault: data directory fails", 30),
     ("fault: data directory replaced", 30),
+    (COORDINATOR_LOST, 60),
 ];
 
 /// How long a machine stays away; nothing else goes wrong meanwhile.
@@ -254,6 +272,12 @@ impl Plan {
     pub fn without_failed_disks(mut self) -> Self {
         let is_borne = |kind: &str| kind != "fault: sync fails" && !kind.starts_with("fault: data directory");
         self.kinds.retain(|kind| is_borne(KINDS[*kind]));
+        self
+    }
+
+    /// All of them but what needs a group.
+    pub fn without_groups(mut self) -> Self {
+        self.kinds.retain(|kind| KINDS[*kind] != COORDINATOR_LOST);
         self
     }
 
@@ -361,6 +385,15 @@ fn steps(kind: &str, dice: &mut Dice) -> Vec<(u64, Fault)> {
         "fault: data directory replaced" => {
             vec![(0, Fault::MendDirectory { node, is_replaced: true, down })]
         }
+        COORDINATOR_LOST => {
+            // Before it is noticed that nobody coordinates, the topic is to be there anew.
+            let (between, is_first) = (dice.below(100 * MS), dice.chance(60));
+            let (lost_in, goes_in) = if is_first { (0, between) } else { (between / 4, 0) };
+            let loss = if dice.chance(40) { Loss::Process } else { loss };
+            let loss = dice.chance(60).then_some(loss);
+            let lasts = if loss.is_some() { down } else { lasts };
+            vec![(0, Fault::LoseCoordinator { loss, lasts, lost_in, goes_in })]
+        }
         "fault: majority lost" => {
             let lasts = dice.between(3 * SECOND, 7 * SECOND);
             let how = match dice.below(3) {
@@ -375,7 +408,12 @@ fn steps(kind: &str, dice: &mut Dice) -> Vec<(u64, Fault)> {
 }
 
 /// Both directions between one party and others; what cuts a node off often cuts it off from the quorum too.
-fn cut_off(one: usize, others: std::ops::Range<usize>, lasts: u64, dice: &mut Dice) -> Vec<(u64, Fault)> {
+pub(crate) fn cut_off(
+    one: usize,
+    others: std::ops::Range<usize>,
+    lasts: u64,
+    dice: &mut Dice,
+) -> Vec<(u64, Fault)> {
     let mut steps = Vec::new();
     for other in others.filter(|other| *other != one) {
         for (from, to) in [(one, other), (other, one)] {

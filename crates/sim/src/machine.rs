@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use klamm_cluster::config::TopicConfig;
+use klamm_cluster::{config::TopicConfig, image::Broker};
 use klamm_log::{Log, LogDir};
 use klamm_model::{Tick, Timestamp, TopicPartition};
 use klamm_node::{BROKER_LISTENER, Effect, Endpoint, Event, Node, NodeConfig, Now, View, log_config};
@@ -137,6 +137,11 @@ impl Machine {
     /// How many data directories it has.
     pub fn log_dirs(&self) -> u16 {
         1 + self.other_directories.len() as u16
+    }
+
+    /// Whether those of the process that the metadata know are the ones that are here.
+    pub fn has_directories_of(&self, known: &Broker) -> bool {
+        known.other_directories == self.other_directories
     }
 
     /// Somebody puts an empty directory in the place of the last one.

@@ -1,7 +1,10 @@
 //! What a client was told of a topic that is deleted and made anew under the same name, again and again, and what must hold of it (F42, I22).
 //!
 //! Each value says which of the topics it was written for. One that was sent by a topic's id is in that topic or nowhere; one that was sent by the name may be in
-//! a later topic of the name than the one that the broker knew, and in no earlier one. Whoever has applied that a topic is gone knows its id no more.
+//! a later topic of the name than the one that the broker knew, and in no earlier one. Whoever has applied that a topic is gone knows its id no more. What a group has
+//! committed is looked at in [`offsets`].
+
+pub mod offsets;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +15,8 @@ use crate::{
     replicas::Replicas,
     stored::{FinalRecord, Stored},
 };
+
+pub use offsets::Span;
 
 /// What the topic is called.
 pub const NAME: &str = "renewed";
@@ -55,6 +60,8 @@ impl Sent {
 pub struct Renewals {
     sent: BTreeMap<u64, Sent>,
     read: BTreeMap<(TopicPartition, i64), Option<u64>>,
+    /// What a group has committed.
+    pub offsets: offsets::Offsets,
 }
 
 /// What a broker knows at this moment.

@@ -37,6 +37,7 @@ mod directories;
 mod majority;
 mod sent_away;
 mod stops;
+mod succession;
 
 pub use coordinators::BrokerSabotage;
 pub(crate) use stops::Exit;
@@ -195,6 +196,8 @@ struct World {
     calm_until: u64,
     /// Since when, and who asked for what meanwhile, while the quorum has no majority.
     majority_lost: Option<majority::Lost>,
+    /// A coordinator whom nobody has succeeded yet.
+    succession: Option<succession::Succession>,
     sabotage: Sabotage,
     event_count: u64,
     /// How much has happened at this moment.
@@ -259,6 +262,7 @@ impl World {
         let plan = if faults.is_empty() { drawn } else { Plan::of(faults) };
         let is_relaxed = topics.iter().any(|plan| plan.is_relaxed);
         let plan = if is_relaxed { plan.without_failed_disks() } else { plan };
+        let plan = if workload.0 == Workload::Records { plan.without_groups() } else { plan };
         let mut engine = Engine::new(sabotage.engine);
         if timeline.dice.chance(60) {
             engine.set_unrest(Some(timeline.dice.between(SECOND, 6 * SECOND)));
@@ -282,6 +286,7 @@ impl World {
             is_healed: false,
             calm_until: 0,
             majority_lost: None,
+            succession: None,
             sabotage,
             event_count: 0,
             crowd: (0, 0),
@@ -805,6 +810,7 @@ impl World {
                 self.timeline.coverage.count("needless failover");
             }
         }
+        self.look_at_succession();
         for (life, output) in told {
             self.checker.replicas.told(life, &output, &mut self.checker.findings);
             self.step(life, Event::Quorum(output));
@@ -855,7 +861,20 @@ impl World {
         })
     }
 
-    /// Whether a machine may end: not where the last one that did is missing still, and topics are relaxed.
+    /// Whether a machine may not end, as what is committed would be nowhere, or nobody would know where.
+    fn is_one_too_many(&mut self, node: usize) -> bool {
+        let why = if !self.may_end() {
+            "relaxed: a crash too many is left out"
+        } else if self.is_last_beside_lost_directories(node) {
+            "directory: a crash too many is left out"
+        } else {
+            return false;
+        };
+        self.timeline.coverage.count(why);
+        true
+    }
+
+    /// Whether a machine may end where topics are relaxed: not where the last one that did is missing still.
     fn may_end(&self) -> bool {
         let image = self.checker.replicas.newest_image();
         let relaxed =
@@ -883,8 +902,8 @@ impl World {
     }
 
     fn crash(&mut self, node: usize, loss: Loss, down: u64) {
-        if !self.may_end() {
-            return self.timeline.coverage.count("relaxed: a crash too many is left out");
+        if self.is_one_too_many(node) {
+            return;
         }
         self.count_held_back(node);
         let Some(process) = self.machines[node].process.take() else { return };
@@ -989,6 +1008,13 @@ impl World {
             Fault::MendDirectory { node, is_replaced, down } => self.mend_directory(node, is_replaced, down),
             Fault::LoseMajority { how, lasts } => self.lose_majority(how, lasts),
             Fault::FindMajority => self.find_majority(),
+            Fault::LoseCoordinator { loss, lasts, lost_in, goes_in } => {
+                self.lose_coordinator(loss, lasts, (lost_in, goes_in));
+            }
+            Fault::DeleteTopic => {
+                let timeline = &mut self.timeline;
+                self.clients.iter_mut().for_each(|client| client.hurry(timeline));
+            }
             Fault::SaidGone { node, lasts } => {
                 self.engine.say_gone(node, self.timeline.now() + lasts, &mut self.timeline);
             }
@@ -1288,7 +1314,7 @@ fn draw_clients(
         kinds.push(Kind::Consumer(Box::new(consumer)));
     }
     kinds.push(Kind::Admin(Box::new(Admin::new(kinds.len(), topics(), dice))));
-    kinds.push(Kind::Renewer(Box::new(Renewer::new(kinds.len(), dice))));
+    kinds.push(Kind::Renewer(Box::new(Renewer::new(kinds.len(), workload != Workload::Records, dice))));
     assert_eq!(kinds.len(), CLIENT_COUNT, "every client has its place on the network");
     kinds.into_iter().enumerate().map(|(number, kind)| Client::new(number, kind)).collect()
 }

@@ -250,6 +250,21 @@ fn cases() -> Vec<Case> {
                 DiskSabotage { passes_for_another: true, ..DiskSabotage::default() },
             )
         },
+        Case {
+            sabotage: Broken::For(
+                Workload::Groups,
+                Sabotage {
+                    replica: Replica { keep_offsets_of_gone_topics: true, ..off },
+                    ..Sabotage::default()
+                },
+            ),
+            faults: &["fault: coordinator lost as a topic goes"],
+            ..groups(
+                "offsets of a topic that went unheard of left to the next one of its name",
+                &["I22"],
+                BrokerSabotage::Nothing,
+            )
+        },
         disk(
             "offsets forgotten",
             &["I3"],

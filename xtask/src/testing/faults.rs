@@ -446,6 +446,7 @@ pub(super) const FAULTS: &[Row] = &[
             Seeds("renewed topic: deleted"),
             Seeds("renewed topic: start finds one that is gone"),
             Seeds("renewed topic: asked for an id that is gone"),
+            Seeds("renewed topic: coordinator succeeded after it was made anew"),
         ],
     },
     Row {

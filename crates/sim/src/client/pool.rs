@@ -29,6 +29,9 @@ pub(super) const PARKED: Lane = 1;
 /// For what waits until the other members of a group have come.
 pub(super) const JOINING: Lane = 2;
 
+/// For what a coordinator may take its time with, beside what others are asked.
+pub(super) const COORDINATED: Lane = 3;
+
 /// Which machine asked which of its questions. Machines come and go, and each numbers its questions from 0.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Asker {

@@ -1,6 +1,8 @@
 //! An application that deletes its topic and makes it anew under the same name, again and again, whatever else happens (F42).
 //!
-//! It writes by the topic's id and by its name, reads by the id, and goes on asking for the topics that are gone.
+//! It writes by the topic's id and by its name, reads by the id, commits how far it is for a group, and goes on asking for the topics that are gone.
+
+mod offsets;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,9 +18,11 @@ use klamm_wire::{
     produce::{PartitionProduceData, TopicProduceData},
 };
 
+use offsets::Offsets;
+
 use super::{
     Scene, TopicPlan, admin, code,
-    pool::{Ask, Asker, News, PARKED, PROMPT, Pool, Purpose},
+    pool::{Ask, Asker, COORDINATED, News, PARKED, PROMPT, Pool, Purpose},
 };
 use crate::{
     NODE_COUNT, broker_id,
@@ -56,6 +60,10 @@ pub struct Renewer {
     next_value: u64,
     asked: BTreeMap<CallId, Asked>,
     next_call: u64,
+    /// What it commits and looks up, if it does.
+    offsets: Option<Offsets>,
+    /// The topic that is deleted next is made anew at once.
+    is_in_haste: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,13 +90,15 @@ enum Asked {
     Delete(TopicId),
     Write { value: u64, partition: i32, by_id: Option<(TopicId, Knowledge)> },
     Read { id: TopicId, partition: i32, from: i64, knew: Knowledge },
+    Offsets(offsets::Asked),
 }
 
 impl Renewer {
-    /// With a topic of its own.
-    pub fn new(me: usize, dice: &mut Dice) -> Self {
+    /// With a topic of its own, and maybe a group that reads it.
+    pub fn new(me: usize, has_group: bool, dice: &mut Dice) -> Self {
         let mut pool = Pool::new(me, dice);
         pool.speaks(BY_ID, dice);
+        pool.speaks(offsets::BY_ID, dice);
         pool.metadata().want(NAME);
         let plan = TopicPlan {
             name: NAME.into(),
@@ -116,6 +126,23 @@ impl Renewer {
             next_value: FIRST_VALUE,
             asked: BTreeMap::new(),
             next_call: 0,
+            offsets: has_group.then(|| Offsets::new(me, dice)),
+            is_in_haste: false,
+        }
+    }
+
+    /// The topic that there is, and the group that reads it.
+    pub fn topic_and_group(&self) -> Option<(TopicId, &str)> {
+        let is_there = self.is_working && matches!(self.phase, Phase::Lives { .. });
+        self.current.filter(|_| is_there).zip(self.offsets.as_ref().map(Offsets::group))
+    }
+
+    /// Deletes the topic now, if it is there, and makes it anew at once.
+    pub(super) fn hurry(&mut self, now: u64) {
+        if self.topic_and_group().is_some() {
+            self.phase = Phase::Lives { until: now };
+            self.acts_at = now;
+            self.is_in_haste = true;
         }
     }
 
@@ -131,6 +158,7 @@ impl Renewer {
             && matches!(self.phase, Phase::Lives { .. })
             // A read that finds nothing more is no reason to go on; it is asked again and again.
             && self.asked.values().all(|asked| matches!(asked, Asked::Read { .. }))
+            && self.offsets.as_ref().is_none_or(Offsets::is_concluded)
             && self.acked_to.iter().all(has_read)
     }
 
@@ -169,7 +197,7 @@ impl Renewer {
         match self.phase {
             Phase::Gone { until } if until <= now || !self.is_working => {
                 self.phase = Phase::Creates;
-                self.ask_any(Asked::Create, admin::request(&self.plan), scene);
+                self.ask_any(Asked::Create, (admin::request(&self.plan), i16::MAX), scene);
             }
             // Somebody who lags may have told of it, or not.
             Phase::Looks { until } if until <= now => self.phase = Phase::Gone { until: now },
@@ -189,6 +217,25 @@ impl Renewer {
         {
             let node = scene.timeline.dice.index(NODE_COUNT);
             self.read(id, 0, Some(broker_id(node)), scene);
+        }
+        self.look_after_offsets(scene);
+    }
+
+    fn look_after_offsets(&mut self, scene: &mut Scene<'_>) {
+        let gone = self.one_that_is_gone(&mut scene.timeline.dice);
+        let Some(offsets) = &mut self.offsets else { return };
+        let topic = offsets::Topic {
+            id: self.current,
+            gone: gone.filter(|_| self.is_working),
+            partition_count: self.plan.partition_count,
+            is_in_use: self.is_working,
+        };
+        for offsets::Wish { asked, broker, request, version_limit } in offsets.act(&topic, scene) {
+            let asked = Asked::Offsets(asked);
+            match broker {
+                Some(broker) => self.ask(asked, broker, COORDINATED, (request, version_limit), scene),
+                None => self.ask_any(asked, (request, version_limit), scene),
+            }
         }
     }
 
@@ -249,7 +296,7 @@ impl Renewer {
         self.phase = Phase::Deletes { again_at: None };
         let topics = vec![DeleteTopicState { name: None, topic_id: id }];
         let request = DeleteTopicsRequest { topics, timeout_ms: 1000, ..Default::default() };
-        self.ask_any(Asked::Delete(id), Request::DeleteTopics(request), scene);
+        self.ask_any(Asked::Delete(id), (Request::DeleteTopics(request), i16::MAX), scene);
     }
 
     /// Somebody tells of the topic, perhaps of one that is gone.
@@ -284,6 +331,12 @@ impl Renewer {
                     self.fetched((id, partition, from), knew, &response, scene);
                 }
             }
+            (Asked::Offsets(asked), answer) => {
+                let told = self.offsets.as_mut().and_then(|it| it.hear(asked, answer, scene));
+                if let Some((id, knew, code)) = told {
+                    self.told(id, knew, code, scene);
+                }
+            }
             (Asked::Write { .. }, _) => self.pool.metadata().mark_stale(),
         }
     }
@@ -315,7 +368,11 @@ impl Renewer {
             ErrorCode::None | ErrorCode::UnknownTopicId => {
                 self.gone.push(id);
                 self.current = None;
-                let pause = if dice.chance(60) { 0 } else { dice.between(MS, SECOND) };
+                let is_in_haste = std::mem::take(&mut self.is_in_haste);
+                let pause = if is_in_haste || dice.chance(60) { 0 } else { dice.between(MS, SECOND) };
+                if is_in_haste {
+                    self.acts_at = now;
+                }
                 scene.timeline.coverage.count("renewed topic: deleted");
                 Phase::Gone { until: now + pause }
             }
@@ -399,9 +456,9 @@ impl Renewer {
 
     // ---- the shell ----
 
-    fn ask_any(&mut self, asked: Asked, request: Request, scene: &mut Scene<'_>) {
+    fn ask_any(&mut self, asked: Asked, request: (Request, i16), scene: &mut Scene<'_>) {
         let asker = self.asker(asked);
-        self.pool.ask_any((request, i16::MAX), Some(asker), scene);
+        self.pool.ask_any(request, Some(asker), scene);
     }
 
     fn ask(

@@ -89,7 +89,12 @@ impl World {
 
     /// Whether a node coordinates groups.
     pub(super) fn keeps_groups(&self, node: usize) -> bool {
-        !self.led_by(node, GROUPS).is_empty()
+        !self.group_logs(node).is_empty()
+    }
+
+    /// The logs in which a node keeps what it coordinates of groups.
+    pub(super) fn group_logs(&self, node: usize) -> Vec<TopicPartition> {
+        self.led_by(node, GROUPS)
     }
 
     fn led_by(&self, node: usize, topic: &str) -> Vec<TopicPartition> {

@@ -1,11 +1,12 @@
 //! Machines with several data directories, the last of which fails, or is replaced by an empty one between two processes (F27).
 //!
 //! What fails answers no more to the process that sees it, and is in order for the next one. What is replaced takes with it all that was in it, synced or not: the
-//! budget is one directory at a time, while everybody has everything.
+//! budget is one directory at a time, while everybody has everything, and the metadata count on somebody else until they know of it. Were the others gone from the sets
+//! by then, nobody would be left who is known to have everything, and it would be an operator's to decide.
 
-use klamm_cluster::Image;
+use klamm_cluster::{Image, image::Partition};
 use klamm_log::LogDir;
-use klamm_model::TopicPartition;
+use klamm_model::{BrokerId, TopicPartition};
 use klamm_node::Event;
 
 use super::World;
@@ -68,5 +69,24 @@ impl World {
         (0..NODE_COUNT).all(|node| takes_part(node) && is_whole(node) && self.with_what_they_had()[node])
             && image.partitions().all(|(_, it)| it.isr.len() == it.replicas.len())
             && self.machines[node].disk.partitions_in(log_dir).all(has_another)
+    }
+
+    /// Whether nobody else runs who has all of some partition, as far as the metadata know, than those that lack a directory and have not said so (seeds 145 and 19).
+    pub(super) fn is_last_beside_lost_directories(&self, node: usize) -> bool {
+        let image = self.checker.replicas.newest_image();
+        let lacks_unheard = |node: usize| {
+            let machine = &self.machines[node];
+            let known = image.broker(broker_id(node));
+            machine.has_lost_directory
+                && known.is_none_or(|it| it.has_lost_directory || !machine.has_directories_of(it))
+        };
+        let lost: Vec<_> =
+            (0..NODE_COUNT).filter(|it| *it != node && lacks_unheard(*it)).map(broker_id).collect();
+        let runs = |id: &BrokerId| self.machines[id.0 as usize].process.is_some();
+        let is_last = |it: &Partition| {
+            let have_all = || it.isr.iter().chain(&it.elr).filter(|id| **id != broker_id(node));
+            have_all().any(|id| lost.contains(id)) && !have_all().any(|id| runs(id) && !lost.contains(id))
+        };
+        !lost.is_empty() && image.partitions().any(|(_, it)| is_last(it))
     }
 }
