@@ -4,7 +4,8 @@
 //! same past. A decision is records and an answer; the caller appends the records here, proposes them, and lets the answer go once they are committed. A
 //! controller is dropped when its node leads no more: nothing is ever undone.
 //!
-//! What is not in the image are the sessions of brokers: when each was last heard of. They live and die with the controller.
+//! What is not in the image are the sessions of brokers, when each was last heard of, and who said that it has nothing of a partition that nobody leads. They live and die
+//! with the controller.
 
 use std::collections::BTreeMap;
 
@@ -22,6 +23,7 @@ mod command;
 mod configs;
 mod durability;
 mod elections;
+mod emptiness;
 mod features;
 mod internal_topics;
 mod leaders;
@@ -39,6 +41,7 @@ pub use topics::PARTITIONS_OF_REQUEST_MAX;
 
 use balance::Balance;
 use elections::Elections;
+use emptiness::Emptiness;
 use sessions::Sessions;
 
 /// What an operator may set.
@@ -114,6 +117,7 @@ pub struct Controller {
     image: Image,
     sessions: Sessions,
     balance: Balance,
+    emptiness: Emptiness,
     /// Whether all partitions that could have a leader have one.
     is_checked: bool,
     /// Internal topics lack replicas that there are brokers for.
@@ -127,8 +131,18 @@ impl Controller {
         let own = config.is_broker.then_some(me);
         let sessions = Sessions::new(now, config.session_timeout_ms, own, &image);
         let balance = Balance::new(now, config.balance_interval_ms);
-        let mut begun =
-            Self { config, me, seed, image, sessions, balance, is_checked: false, may_raise: false };
+        let emptiness = Emptiness::default();
+        let mut begun = Self {
+            config,
+            me,
+            seed,
+            image,
+            sessions,
+            balance,
+            emptiness,
+            is_checked: false,
+            may_raise: false,
+        };
         begun.may_raise = !begun.raise_internal_topics().is_empty();
         begun
     }

@@ -212,6 +212,11 @@ impl Log {
         }
     }
 
+    /// Whether no segment of it was found: nothing in it ever counted, or somebody has removed it.
+    pub fn has_no_files(&self) -> bool {
+        self.to_create.is_some()
+    }
+
     /// Whose log this is.
     pub fn partition(&self) -> TopicPartition {
         self.partition

@@ -404,6 +404,7 @@ impl Node {
     }
 
     fn apply_changes(&mut self, now: Now, changes: &Changes, out: &mut Vec<Effect>) {
+        self.offline_replicas.is_decided_in(self.image.epoch());
         for topic in &changes.topics_removed {
             for index in 0..topic.partitions.len() {
                 let partition = klamm_model::PartitionIndex(index as i32);
@@ -440,7 +441,6 @@ impl Node {
         if changes.brokers.contains(&self.config.broker_id) && self.my_epoch().is_some() {
             self.leave_what_moved(out);
             self.offline_replicas.changed();
-            self.settle_absent(now, out);
         }
         for key in &changes.partitions {
             self.apply_partition(now, *key, out);

@@ -1,14 +1,19 @@
 //! Replicas here whose logs cannot be used: the controller is told of them, so that others lead, and nobody counts on what is not there.
 //!
-//! A replica that an earlier process had, by the metadata, and of which nothing is found on disk, waits for the registration of this one. If no data directory was lost it
-//! never had anything, and begins anew. If one was, the controller is told first that its log is gone: nobody is to count on it, and it is not to lead with nothing.
+//! A replica that an earlier process had, by the metadata, and of which nothing is found on disk, waits for the registration of this one. Then the controller is told first
+//! that its log is gone: nobody is to count on it, and it is not to lead with nothing. Only when that is committed it begins anew, and the broker takes part.
+//!
+//! Where nobody leads, and nobody is known to have all records, each replica without any says so to each controller: if that is all of them, one leads.
 //!
 //! It is told until the metadata say it. They forget it when another process of this broker registers, which then tells what it cannot use either.
 
 use std::collections::BTreeSet;
 
-use klamm_cluster::controller::LogFate;
-use klamm_model::{BrokerEpoch, Tick, TopicPartition};
+use klamm_cluster::{
+    controller::LogFate,
+    image::{Partition, Topic},
+};
+use klamm_model::{BrokerEpoch, ControllerEpoch, Offset, Tick, TopicPartition};
 
 use crate::{Effect, Now, node::Node};
 
@@ -28,12 +33,28 @@ pub(crate) struct OfflineReplicas {
     absent: BTreeSet<TopicPartition>,
     /// Of these nobody believes any more that there is something.
     settled: BTreeSet<TopicPartition>,
+    /// Nobody leads these, nobody is known to have all of them, and here is nothing.
+    empty: BTreeSet<TopicPartition>,
+    /// Those of them that this controller has not been told of.
+    empty_untold: BTreeSet<TopicPartition>,
+    /// Which controller.
+    told_in: Option<ControllerEpoch>,
+    /// The same, but here are records. A person was told.
+    stuck: BTreeSet<TopicPartition>,
 }
 
 impl OfflineReplicas {
     /// There are others, the controller is another, or this broker is registered anew.
     pub(crate) fn changed(&mut self) {
         self.next = Some(Tick(0));
+        self.empty_untold.clone_from(&self.empty);
+    }
+
+    /// The same node may be another controller, which has not heard what the one before was told.
+    pub(crate) fn is_decided_in(&mut self, epoch: ControllerEpoch) {
+        if self.told_in.replace(epoch) != Some(epoch) {
+            self.changed();
+        }
     }
 
     /// The controller has answered, or nobody knows whether it heard.
@@ -41,9 +62,22 @@ impl OfflineReplicas {
         (self.is_under_way, self.next) = (false, Some(now.after_ms(TELL_AGAIN_MS)));
     }
 
-    /// Nothing of it is on disk.
-    pub(crate) fn not_found(&mut self, key: TopicPartition) {
-        self.absent.insert(key);
+    /// Nothing of it is on disk. Whether that is news.
+    pub(crate) fn not_found(&mut self, key: TopicPartition) -> bool {
+        self.next = Some(Tick(0));
+        self.absent.insert(key)
+    }
+
+    /// Or it is no replica of this broker any more.
+    pub(crate) fn has_leader_or_heir(&mut self, key: TopicPartition) {
+        self.empty.remove(&key);
+        self.empty_untold.remove(&key);
+        self.stuck.remove(&key);
+    }
+
+    fn is_empty(&mut self, key: TopicPartition) {
+        self.empty.insert(key);
+        self.empty_untold.insert(key);
         self.next = Some(Tick(0));
     }
 
@@ -76,6 +110,11 @@ impl Node {
         if self.offline_replicas.has_absent() {
             return self.tell_what_is_gone(now, epoch, out);
         }
+        if !self.offline_replicas.empty_untold.is_empty() {
+            let empty = self.offline_replicas.empty_untold.iter().take(PARTITIONS_MAX).copied().collect();
+            self.offline_replicas.is_under_way = true;
+            return self.call_replicas_offline(now, epoch, (LogFate::Gone, empty), out);
+        }
         let me = self.config.broker_id;
         let is_untold = |key: &&TopicPartition| {
             self.image
@@ -93,9 +132,9 @@ impl Node {
 
     fn tell_what_is_gone(&mut self, now: Now, epoch: BrokerEpoch, out: &mut Vec<Effect>) {
         let gone: Vec<_> = self.offline_replicas.absent.iter().take(PARTITIONS_MAX).copied().collect();
-        tracing::error!(
+        tracing::warn!(
             partitions = gone.len(),
-            "a data directory is lost, and these partitions with it: they are fetched anew, where others have them"
+            "the controller is told of replicas of which nothing was found"
         );
         self.offline_replicas.is_under_way = true;
         self.call_replicas_offline(now, epoch, (LogFate::Gone, gone), out);
@@ -111,22 +150,28 @@ impl Node {
     ) {
         self.offline_replicas.told(now.tick);
         if is_taken {
+            for key in partitions {
+                self.offline_replicas.empty_untold.remove(key);
+            }
             self.begin_anew(now, partitions, out);
-            self.offline_replicas.changed();
+            self.offline_replicas.next = Some(Tick(0));
             self.membership.cluster_changed(now.tick);
         }
     }
 
-    /// Whether a data directory of an earlier process is lost, and this one has not taken part since.
-    pub(crate) fn has_lost_directory(&self) -> bool {
-        self.image.broker(self.config.broker_id).is_some_and(|it| it.has_lost_directory)
-    }
-
-    /// This process is registered: what was not found on disk is begun anew, unless it has to be told of first.
-    pub(crate) fn settle_absent(&mut self, now: Now, out: &mut Vec<Effect>) {
-        if !self.has_lost_directory() {
-            let absent: Vec<_> = self.offline_replicas.absent.iter().copied().collect();
-            self.begin_anew(now, &absent, out);
+    /// Whether it takes a person to have somebody lead a partition that is hosted here, or a word of each replica that it has nothing.
+    pub(crate) fn note_whether_lost(&mut self, key: TopicPartition, topic: &Topic, partition: &Partition) {
+        let Some(hosted) = self.hosted.get(&key) else { return };
+        let log = hosted.replica.log();
+        let is_lost = partition.leader.is_none() && partition.isr.is_empty() && partition.elr.is_empty();
+        // The last leader leads again when it is back.
+        if !is_lost || partition.last_known_elr.len() == 1 || log.has_failed() {
+            return self.offline_replicas.has_leader_or_heir(key);
+        }
+        if log.end() == Offset::ZERO {
+            self.offline_replicas.is_empty(key);
+        } else if self.offline_replicas.stuck.insert(key) {
+            tracing::error!(partition = %key, topic = %topic.name, end = %log.end(), "nobody leads this partition, as all who had all of its records for certain have lost them; an operator decides who leads with what is left (`klamm cluster elect --unclean`)");
         }
     }
 

@@ -189,6 +189,7 @@ impl Node {
             state.leader = None;
         }
         self.count_replicas(key, &topic, &partition, out);
+        self.note_whether_lost(key, &topic, &partition);
         let Some(hosted) = self.hosted.get_mut(&key) else { return };
         let epoch_before = hosted.replica.leader_epoch();
         if hosted.replica.log().has_failed() {
@@ -270,7 +271,14 @@ impl Node {
             self.found.remove(&key);
             self.adopt_damaged(key);
         }
+        let is_settled = self.offline_replicas.take_settled(key);
+        // An earlier process had it: what this one applies before it takes part is from before it came.
+        let is_known_from_before = !is_settled && !self.is_active() && !self.sabotage.trusts_what_is_gone;
         let log = match self.found.remove(&key) {
+            Some(log) if log.has_no_files() && is_known_from_before => {
+                self.found.insert(key, log);
+                return self.nothing_found(key, topic);
+            }
             Some(mut log) => {
                 // Nobody waited for the disk (F5, F49): whether something is gone cannot be known, from where on it would be can.
                 if log_config.flush != Flush::Synced && self.config.previous_epoch.is_none() {
@@ -292,15 +300,8 @@ impl Node {
                     self.adopt_damaged(key);
                     return;
                 }
-                let is_registered = self.my_epoch().is_some();
-                let is_settled = self.offline_replicas.take_settled(key);
-                if !is_registered {
-                    // An earlier process had it. A crash right after a topic was created leaves no directory either, and nobody can tell the one from the
-                    // other, unless a data directory is lost, which the registration shows.
-                    tracing::error!(partition = %key, topic = %topic.name, directory = name, "no directory of this partition was found; its log begins anew, empty");
-                }
-                if !is_settled && (!is_registered || self.has_lost_directory()) {
-                    return self.offline_replicas.not_found(key);
+                if is_known_from_before {
+                    return self.nothing_found(key, topic);
                 }
                 Log::create_in(self.disks.place(), key, name, log_config, &mut self.ops)
             }
@@ -320,11 +321,20 @@ impl Node {
         damaged.iter().for_each(|range| self.tell_damage(key, range));
     }
 
+    /// A crash right after a topic was created leaves nothing of a partition either, and nobody can tell that from a log that somebody removed. So the controller takes
+    /// it out of what counts first, and others lead, who have at least as much.
+    fn nothing_found(&mut self, key: TopicPartition, topic: &Topic) {
+        if self.offline_replicas.not_found(key) {
+            tracing::error!(partition = %key, topic = %topic.name, directory = directory(&topic.name, key.partition), "nothing of this partition was found on disk: it is fetched from others, and begins anew, empty, where nobody has any of it");
+        }
+    }
+
     /// A partition left this node by a committed decision: its topic was deleted, or it moved to others. Its log goes, and whoever waits is told `code`.
     pub(crate) fn delete_partition(&mut self, key: TopicPartition, code: ErrorCode, out: &mut Vec<Effect>) {
         let Some(hosted) = self.hosted.get_mut(&key) else { return };
         self.leaving.entry((Arc::clone(&hosted.name), key.partition)).or_default().insert(key);
         let progress = hosted.replica.delete(&mut self.ops);
+        self.offline_replicas.has_leader_or_heir(key);
         self.flush_ops(out);
         self.fail_waits(key, None, code, out);
         self.lose_marks(key, None, code);

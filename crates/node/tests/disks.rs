@@ -303,10 +303,10 @@ fn what_was_offline_is_led_again_by_the_next_process() {
     assert_eq!(world.produced(taken), (ErrorCode::None, 1));
 }
 
-/// Or it would be elected with an empty log, where others have what it had.
+/// Or it would be elected with an empty log, where others have what it had. Whether its data directory is another one or only this log is gone.
 #[test]
-fn what_was_in_a_directory_that_is_lost_is_told_of_before_the_broker_takes_part() {
-    for (directory, is_lost) in [(5, false), (6, true)] {
+fn a_log_of_which_nothing_is_found_is_told_of_before_the_broker_takes_part() {
+    for directory in [5, 6] {
         let mut world = World::with(|config| {
             config.log_dirs = vec!["/one".to_owned(), "/two".to_owned()];
             config.other_directories = vec![Uuid::from_u128(5)];
@@ -319,12 +319,47 @@ fn what_was_in_a_directory_that_is_lost_is_told_of_before_the_broker_takes_part(
         let partition = TopicPartition { topic, partition: PartitionIndex(0) };
         let it = world.node.image().partition(partition).expect("it is there");
         assert_eq!((it.leader, &it.isr[..]), (Some(BrokerId(1)), &[BrokerId(1)][..]));
-        // Led by nobody, out of all sets if its log is gone, and elected.
-        let changes = if is_lost { 3 } else { 2 };
-        assert_eq!(it.partition_epoch, PartitionEpoch(changes), "{is_lost}");
+        // Led by nobody, out of all sets, and elected.
+        assert_eq!(it.partition_epoch, PartitionEpoch(3), "{directory}");
         let taken = world.produce("t", -1, batch(1, None));
         world.all_disk();
         assert_eq!(world.produced(taken), (ErrorCode::None, 0));
+    }
+}
+
+/// Where nobody is known to have all records, each controller is told who has none: if that is everybody, somebody leads.
+#[test]
+fn each_controller_is_told_of_a_log_that_is_empty_where_nobody_can_lead() {
+    const OTHER: BrokerId = BrokerId(2);
+    for record_count in [0, 1] {
+        let mut world = two_dirs();
+        let topic = world.create("t", 1);
+        (0..record_count).for_each(|_| {
+            world.produce("t", -1, batch(1, None));
+        });
+        world.all_disk();
+        let partition = TopicPartition { topic, partition: PartitionIndex(0) };
+        let lost = Record::PartitionChange(PartitionChange {
+            isr: Some(Vec::new()),
+            leader: Some(None),
+            leader_epoch: Some(LeaderEpoch(1)),
+            ..PartitionChange::nothing(partition, PartitionEpoch(1))
+        });
+        world.decides(OTHER, ControllerEpoch(2), lost);
+        world.wait_ms(1);
+        let asked = told(&mut world);
+        let expected: &[&[i32]] = if record_count == 0 { &[&[0]] } else { &[] };
+        assert!(asked.iter().map(|it| &it.1[..]).eq(expected.iter().copied()), "{record_count}: {asked:?}");
+        for (token, _) in asked {
+            let answer = Ok(Response::AssignReplicasToDirs(AssignReplicasToDirsResponse::default()));
+            world.step(Event::Peer { from: OTHER, token, answer });
+        }
+        world.wait_ms(1000);
+        assert_eq!(told(&mut world), [], "it has heard");
+        let something = Record::Topic { name: "u".to_owned(), id: TopicId(Uuid::from_u128(77)) };
+        world.decides(OTHER, ControllerEpoch(3), something);
+        world.wait_ms(1);
+        assert_eq!(told(&mut world).len(), expected.len(), "another one has not");
     }
 }
 

@@ -62,6 +62,8 @@ pub struct Sabotage {
     pub answer_before_committed: bool,
     /// A coordinator that takes over keeps the offsets of topics that went while nobody was.
     pub keep_offsets_of_gone_topics: bool,
+    /// A log of which nothing is found on disk begins anew, and counts as it did.
+    pub trusts_what_is_gone: bool,
     /// A process that crashed says that it was stopped.
     pub crash_counts_as_stop: bool,
     /// Every record is old enough to be deleted, those of the segment that grows too.

@@ -64,8 +64,6 @@ pub struct DiskSabotage {
     pub keeps_deleted: bool,
     /// Compaction is shown checksums that are right.
     pub mends_for_compaction: bool,
-    /// An empty data directory in the place of another has that one's identity.
-    pub passes_for_another: bool,
 }
 
 /// What is wrong with the disk at the moment.
@@ -226,11 +224,6 @@ impl Disk {
     /// Nothing that is in this data directory answers any more, until the process starts anew.
     pub fn lose(&mut self, log_dir: LogDir) -> bool {
         self.lost.insert(log_dir)
-    }
-
-    /// Whether nobody can tell a data directory from the one that was in its place.
-    pub fn passes_for_another(&self) -> bool {
-        self.sabotage.passes_for_another
     }
 
     /// All that is in a data directory is gone, while nobody uses it.

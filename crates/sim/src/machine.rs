@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use klamm_cluster::{config::TopicConfig, image::Broker};
+use klamm_cluster::config::TopicConfig;
 use klamm_log::{Log, LogDir};
 use klamm_model::{Tick, Timestamp, TopicPartition};
 use klamm_node::{BROKER_LISTENER, Effect, Endpoint, Event, Node, NodeConfig, Now, View, log_config};
@@ -139,16 +139,13 @@ impl Machine {
         1 + self.other_directories.len() as u16
     }
 
-    /// Whether those of the process that the metadata know are the ones that are here.
-    pub fn has_directories_of(&self, known: &Broker) -> bool {
-        known.other_directories == self.other_directories
-    }
-
-    /// Somebody puts an empty directory in the place of the last one.
-    pub fn replace_directory(&mut self) {
+    /// Somebody puts an empty directory in the place of the last one, or removes all partitions that are in it.
+    pub fn replace_directory(&mut self, passes_for_the_old_one: bool) {
         self.disk.wipe(LogDir(self.log_dirs() - 1));
         self.has_lost_directory = true;
-        if let Some(id) = self.other_directories.last_mut().filter(|_| !self.disk.passes_for_another()) {
+        // Whoever ran last has said nothing of it.
+        self.incarnation = Uuid::nil();
+        if let Some(id) = self.other_directories.last_mut().filter(|_| !passes_for_the_old_one) {
             let (high, low) = id.as_u64_pair();
             *id = Uuid::from_u64_pair(high + (1 << 32), low);
         }

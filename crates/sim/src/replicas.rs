@@ -459,10 +459,10 @@ impl Replicas {
         self.image.broker(crate::broker_id(node)).is_some_and(|it| it.incarnation == incarnation)
     }
 
-    /// The same, and that one has nothing to say any more of data directories that are lost.
+    /// The same, and that one takes part: it has nothing to say any more of what it lacks.
     pub fn has_said_what_it_lacks(&self, node: usize, incarnation: Uuid) -> bool {
         let known = self.image.broker(crate::broker_id(node)).filter(|it| it.incarnation == incarnation);
-        known.is_some_and(|it| !it.has_lost_directory)
+        known.is_some_and(|it| it.is_active())
     }
 
     /// The metadata that a node has applied, if it runs.

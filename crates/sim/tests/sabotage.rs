@@ -243,11 +243,11 @@ fn cases() -> Vec<Case> {
         },
         Case {
             faults: &["fault: data directory replaced"],
-            ..disk(
-                "an empty data directory passes for the one before",
+            ..replica(
+                "a log of which nothing is found counts as it did",
                 &["I7"],
                 40,
-                DiskSabotage { passes_for_another: true, ..DiskSabotage::default() },
+                Replica { trusts_what_is_gone: true, ..off },
             )
         },
         Case {

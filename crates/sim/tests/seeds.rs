@@ -26,6 +26,7 @@ const EVENTS: &[&str] = &[
     "leader elected who was eligible",
     "producer sent away by a leader that is cut off",
     "directory lost by a process that goes on",
+    "all partitions of a directory removed",
     "directory replaced by an empty one",
     "directory: not replaced, as not all have everything",
     "unclean election",

@@ -467,7 +467,7 @@ pub enum AlterPartitionError {
 pub enum LogFate {
     /// They cannot be used for as long as the process lives: their data directory has failed, or they are damaged.
     Offline,
-    /// They are gone, with the directory that they were in: others are begun in their places, empty.
+    /// Nothing of them is there: others are begun in their places, empty. Said before the broker takes part, and again where nobody is known to have all records.
     Gone,
 }
 

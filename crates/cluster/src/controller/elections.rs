@@ -12,8 +12,8 @@
 //!   whatever it has. Nobody is eligible any more then: what they have that this one lacks is cut back. The partition is recovering as well.
 //! - A replica whose log cannot be used, as its data directory has failed or the log is damaged, is out of both sets and leads nothing, until another process of
 //!   its broker comes. Whatever that one finds, it is taken in only once it has caught up.
-//! - A replica whose data directory was lost between two processes of its broker has nothing any more, and does not count as one that ever had. The broker says
-//!   so before it takes part. Where nobody else has all records either, an operator decides.
+//! - A replica of which the next process of its broker finds nothing has nothing any more, and does not count as one that ever had. The broker says
+//!   so before it takes part. Where nobody else has all records either, an operator decides; where nobody has any, it begins anew (`emptiness.rs`).
 //!
 //! Looks at all partitions on each such change: some tens of nanoseconds each, on a rare occasion.
 
@@ -264,7 +264,7 @@ impl<'a> Elections<'a> {
         if after.isr.len() == after.replicas.len() {
             after.recovering = false;
         }
-        if is_unclean || self.min_isr(topic, &after) <= self.sure_count(&after) {
+        if is_unclean || self.min_isr(topic, &after) <= self.sure_count(&after, gone) {
             (after.elr, after.last_known_elr) = (Vec::new(), Vec::new());
         } else {
             after = with_eligible(before, after, gone);
@@ -273,13 +273,11 @@ impl<'a> Elections<'a> {
         (after, record)
     }
 
-    /// How many are in sync for certain. Where nobody leads, a broker that has not told yet what it lost with a data directory may turn out to have nothing, and
-    /// those who went must not be forgotten for it.
-    fn sure_count(&self, it: &Partition) -> usize {
-        let may_have_nothing =
-            |id: &&BrokerId| self.image.broker(**id).is_some_and(|it| it.has_lost_directory);
-        let unsure = it.isr.iter().filter(may_have_nothing).count();
-        if it.leader.is_some() { it.isr.len() } else { it.isr.len() - unsure }
+    /// How many are in sync for certain. Where nobody leads, a broker that does not take part yet may turn out to have nothing, and those who went must not be
+    /// forgotten for it.
+    fn sure_count(&self, it: &Partition, gone: &Gone) -> usize {
+        let is_sure = |id: &&BrokerId| !gone.out.contains(id) && is_active(self.image, **id);
+        if it.leader.is_some() { it.isr.len() } else { it.isr.iter().filter(is_sure).count() }
     }
 
     /// Whether somebody may lead the topic's partitions who lacks records, where nobody else can.

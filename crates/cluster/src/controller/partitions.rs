@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use klamm_model::{BrokerEpoch, BrokerId, TopicPartition};
 
 use super::{
-    AlterPartitionError, AlterPartitions, Controller, Decision, IsrProposal, LogFate, OfflineReplicas,
-    PartitionAnswer, PartitionResult, Reply, reassign,
+    AlterPartitionError, AlterPartitions, Controller, Decision, Elections, Emptiness, IsrProposal, LogFate,
+    OfflineReplicas, PartitionAnswer, PartitionResult, Reply, reassign,
 };
-use crate::image::Partition;
-use crate::record::Record;
+use crate::image::{Partition, Topic};
+use crate::record::{BrokerState, Record};
 
 impl Controller {
     pub(super) fn alter_partitions(&self, it: &AlterPartitions) -> Decision {
@@ -73,19 +73,56 @@ impl Controller {
         Ok((record, answer))
     }
 
-    pub(super) fn replicas_offline(&self, it: &OfflineReplicas) -> Decision {
-        let stale = self.current(it.broker, it.broker_epoch).err();
-        let named: BTreeSet<_> = it.partitions.iter().filter(|_| stale.is_none()).collect();
-        let elections = self.elections();
-        let records = named.into_iter().filter_map(|at| {
-            let topic = self.image.topic(at.topic)?;
-            let before = topic.partition(at.partition)?;
-            match it.fate {
-                LogFate::Offline => elections.go_offline(it.broker, *at, topic, before),
-                LogFate::Gone => elections.lose(it.broker, *at, topic, before),
+    pub(super) fn replicas_offline(&mut self, it: &OfflineReplicas) -> Decision {
+        let state = self.current(it.broker, it.broker_epoch).map(|broker| broker.state);
+        let stale = state.as_ref().err().cloned();
+        let named: BTreeSet<_> = it.partitions.iter().copied().filter(|_| stale.is_none()).collect();
+        let records = match it.fate {
+            LogFate::Offline => {
+                self.each_of(&named, |rules, at, topic, it_is| rules.go_offline(it.broker, at, topic, it_is))
             }
+            LogFate::Gone => {
+                let mut records = self.begin_anew((it.broker, it.broker_epoch), &named);
+                // It says so before it takes part. Later it may have caught up since: what is said late or twice takes nothing from it.
+                if state == Ok(BrokerState::Fenced) {
+                    records.extend(self.each_of(&named, |rules, at, topic, it_is| {
+                        let is_lost = !Emptiness::may_be(it_is);
+                        is_lost.then(|| rules.lose(it.broker, at, topic, it_is)).flatten()
+                    }));
+                }
+                records
+            }
+        };
+        Decision { records, reply: Reply::ReplicasOffline(stale.map_or(Ok(()), Err)) }
+    }
+
+    fn each_of(
+        &self,
+        partitions: &BTreeSet<TopicPartition>,
+        change: impl Fn(&Elections<'_>, TopicPartition, &Topic, &Partition) -> Option<Record>,
+    ) -> Vec<Record> {
+        let rules = self.elections();
+        let changed = partitions.iter().filter_map(|at| {
+            let topic = self.image.topic(at.topic)?;
+            change(&rules, *at, topic, topic.partition(at.partition)?)
         });
-        Decision { records: records.collect(), reply: Reply::ReplicasOffline(stale.map_or(Ok(()), Err)) }
+        changed.collect()
+    }
+
+    /// One more says that it has nothing. Where that is all of them, nobody lacks anything.
+    fn begin_anew(
+        &mut self,
+        by: (BrokerId, BrokerEpoch),
+        partitions: &BTreeSet<TopicPartition>,
+    ) -> Vec<Record> {
+        let empty = self.emptiness.said(&self.image, by, partitions);
+        self.each_of(&empty, |rules, at, topic, before| {
+            let can_be_used = |id: &BrokerId| !before.offline.contains(id);
+            let isr = before.replicas.iter().copied().filter(can_be_used).collect();
+            // A reassignment may have waited for just that.
+            let after = reassign::completed(Partition { isr, ..before.clone() });
+            rules.change(at, topic, before, after).1
+        })
     }
 
     /// Whether a broker may be in sync: one that takes part, and has not restarted since it caught up.

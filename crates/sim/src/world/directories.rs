@@ -10,7 +10,7 @@ use klamm_model::{BrokerId, TopicPartition};
 use klamm_node::Event;
 
 use super::World;
-use crate::{NODE_COUNT, broker_id, dice::Dice, disk::Loss};
+use crate::{NODE_COUNT, broker_id, dice::Dice, disk::Loss, timeline::MS};
 
 /// How many a machine has. Drawn by itself, so that seeds stay what they were.
 pub(super) fn count(seed: u64) -> u16 {
@@ -50,11 +50,14 @@ impl World {
             return self.timeline.coverage.count("directory: not replaced, as not all have everything");
         }
         let had_replicas = self.machines[node].disk.partitions_in(log_dir).next().is_some();
-        self.timeline.coverage.count(match had_replicas {
-            true => "directory replaced by an empty one",
-            false => "directory replaced that was empty",
+        // By the time, so that seeds stay what they were.
+        let passes_for_the_old_one = self.timeline.now() / MS % 2 == 0;
+        self.timeline.coverage.count(match (had_replicas, passes_for_the_old_one) {
+            (true, false) => "directory replaced by an empty one",
+            (true, true) => "all partitions of a directory removed",
+            (false, _) => "directory replaced that was empty",
         });
-        self.machines[node].replace_directory();
+        self.machines[node].replace_directory(passes_for_the_old_one);
     }
 
     /// Everybody takes part and has everything, and of what is in the directory there is another replica.
@@ -78,7 +81,7 @@ impl World {
             let machine = &self.machines[node];
             let known = image.broker(broker_id(node));
             machine.has_lost_directory
-                && known.is_none_or(|it| it.has_lost_directory || !machine.has_directories_of(it))
+                && known.is_none_or(|it| it.incarnation != machine.incarnation || !it.is_active())
         };
         let lost: Vec<_> =
             (0..NODE_COUNT).filter(|it| *it != node && lacks_unheard(*it)).map(broker_id).collect();

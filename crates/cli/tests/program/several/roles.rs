@@ -25,7 +25,7 @@ fn has_partitions(cluster: &Cluster, id: usize) -> bool {
     found.map(|it| it.expect("a file").file_name()).any(|it| it.to_string_lossy().starts_with("t-"))
 }
 
-fn stop(cluster: &mut Cluster, id: usize) {
+pub(super) fn stop(cluster: &mut Cluster, id: usize) {
     send_signal(&cluster.node(id).child, "-TERM");
     let code = cluster.node(id).child.wait().expect("it ends").code();
     assert_eq!(code, Some(0), "{}", cluster.node(id).said);

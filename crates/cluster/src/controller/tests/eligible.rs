@@ -488,11 +488,11 @@ fn who_crashes_as_it_starts_leads_again_where_nobody_else_can() {
                 + broker 3 registers
                 broker epoch 10
             register 1
-                + t/0 change 4 in sync 2,3
+                + t/0 change 4 in sync 2,3 known 1
                 + broker 1 registers
                 broker epoch 11
             register 2
-                + t/0 change 5 in sync 3 known 2
+                + t/0 change 5 in sync 3 known 1,2
                 + broker 2 registers
                 broker epoch 12
             register 3

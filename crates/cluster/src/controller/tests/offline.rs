@@ -425,3 +425,295 @@ fn who_has_told_what_is_lost_counts_again() {
         "#]],
     );
 }
+
+/// The last one in sync comes back without its log: whoever stopped before it has everything, and leads.
+#[test]
+fn who_is_eligible_leads_where_the_last_in_sync_finds_nothing() {
+    check_with_three(
+        "create t 1 3 min.insync.replicas=2
+         wait 700 1
+         register 1 stopped
+         gone 1 t/0
+         beat 1
+         register 2 stopped
+         beat 2
+         show",
+        expect![[r#"
+            create t 1 3 min.insync.replicas=2
+                + topic t
+                + t/0 on 1,2,3 in sync 1,2,3 leader 1
+                + t min.insync.replicas = Some("2")
+                t: created, 1 x 3, {"min.insync.replicas": "2"}
+            wait 700 1
+                + t/0 change 1 in sync 1 eligible 2,3
+                + broker 2 is Fenced
+                + broker 3 is Fenced
+            register 1 stopped
+                + t/0 change 2 leader nobody in epoch 1
+                + broker 1 registers
+                broker epoch 9
+            gone 1 t/0
+                + t/0 change 3 in sync nobody
+                taken
+            beat 1
+                + broker 1 is Active
+                Active
+            register 2 stopped
+                + broker 2 registers
+                broker epoch 12
+            beat 2
+                + broker 2 is Active
+                + t/0 change 4 in sync 2 eligible 3 leader 2 in epoch 2
+                Active
+            show
+                t/0 on 1,2,3 in sync 2 eligible 3 leader 2 epochs 2.4
+        "#]],
+    );
+}
+
+/// Nobody is in sync or eligible, and who was out before may have records that are gone elsewhere: nobody leads until all have said that they have nothing. What an earlier
+/// process said does not count, as something may have been put back since.
+#[test]
+fn a_partition_begins_anew_when_nobody_has_anything_of_it() {
+    check_with_three(
+        "create t 1 3 min.insync.replicas=2
+         register 1
+         register 2
+         register 3
+         gone 1 t/0
+         gone 2 t/0
+         gone 3 t/0
+         beat 1
+         show
+         gone 1 t/0
+         gone 3 t/0
+         beat 3
+         register 3
+         gone 2 t/0
+         gone 2 t/0
+         show
+         gone 3 t/0
+         beat 3
+         show",
+        expect![[r#"
+            create t 1 3 min.insync.replicas=2
+                + topic t
+                + t/0 on 1,2,3 in sync 1,2,3 leader 1
+                + t min.insync.replicas = Some("2")
+                t: created, 1 x 3, {"min.insync.replicas": "2"}
+            register 1
+                + t/0 change 1 leader 2 in epoch 1
+                + broker 1 registers
+                broker epoch 8
+            register 2
+                + t/0 change 2 leader 3 in epoch 2
+                + broker 2 registers
+                broker epoch 9
+            register 3
+                + t/0 change 3 leader nobody in epoch 3
+                + broker 3 registers
+                broker epoch 10
+            gone 1 t/0
+                + t/0 change 4 in sync 2,3
+                taken
+            gone 2 t/0
+                + t/0 change 5 in sync 3
+                taken
+            gone 3 t/0
+                + t/0 change 6 in sync nobody
+                taken
+            beat 1
+                + broker 1 is Active
+                Active
+            show
+                t/0 on 1,2,3 in sync nobody leader nobody epochs 3.6
+            gone 1 t/0
+                taken
+            gone 3 t/0
+                taken
+            beat 3
+                + broker 3 is Active
+                Active
+            register 3
+                + broker 3 registers
+                broker epoch 16
+            gone 2 t/0
+                taken
+            gone 2 t/0
+                taken
+            show
+                t/0 on 1,2,3 in sync nobody leader nobody epochs 3.6
+            gone 3 t/0
+                + t/0 change 7 in sync 1,2,3 leader 1 in epoch 4
+                taken
+            beat 3
+                + broker 3 is Active
+                Active
+            show
+                t/0 on 1,2,3 in sync 1,2,3 leader 1 epochs 4.7
+        "#]],
+    );
+}
+
+/// Another controller has not heard it.
+#[test]
+fn each_controller_is_told_of_what_is_empty() {
+    check_with_three(
+        "assign t 1,2
+         register 1
+         register 2
+         gone 1 t/0
+         gone 2 t/0
+         gone 1 t/0
+         takeover
+         gone 2 t/0
+         gone 1 t/0
+         beat 1
+         show",
+        expect![[r#"
+            assign t 1,2
+                + topic t
+                + t/0 on 1,2 in sync 1,2 leader 1
+                t: created, 1 x 2, {}
+            register 1
+                + t/0 change 1 leader 2 in epoch 1
+                + broker 1 registers
+                broker epoch 8
+            register 2
+                + t/0 change 2 leader nobody in epoch 2
+                + broker 2 registers
+                broker epoch 9
+            gone 1 t/0
+                + t/0 change 3 in sync 2
+                taken
+            gone 2 t/0
+                + t/0 change 4 in sync nobody
+                taken
+            gone 1 t/0
+                taken
+            takeover
+            gone 2 t/0
+                taken
+            gone 1 t/0
+                + t/0 change 5 in sync 1,2
+                taken
+            beat 1
+                + broker 1 is Active
+                + t/0 change 6 leader 1 in epoch 3
+                Active
+            show
+                t/0 on 1,2 in sync 1,2 leader 1 epochs 3.6
+        "#]],
+    );
+}
+
+/// It leads, and may have records by now.
+#[test]
+fn what_is_said_late_of_a_log_that_was_gone_takes_nothing_from_the_new_one() {
+    check_with_three(
+        "assign t 1,2
+         register 1
+         gone 1 t/0
+         beat 1
+         isr t/0 by leader is leader,1
+         wait 700 1
+         gone 1 t/0
+         show",
+        expect![[r#"
+            assign t 1,2
+                + topic t
+                + t/0 on 1,2 in sync 1,2 leader 1
+                t: created, 1 x 2, {}
+            register 1
+                + t/0 change 1 leader 2 in epoch 1
+                + broker 1 registers
+                broker epoch 8
+            gone 1 t/0
+                + t/0 change 2 in sync 2
+                taken
+            beat 1
+                + broker 1 is Active
+                Active
+            isr t/0 by leader is leader,1
+                + t/0 change 3 in sync 2,1
+                leader 2 in epoch 1, in sync 2,1, partition epoch 3
+            wait 700 1
+                + t/0 change 4 in sync 1 leader 1 in epoch 2
+                + broker 2 is Fenced
+                + broker 3 is Fenced
+            gone 1 t/0
+                taken
+            show
+                t/0 on 1,2 in sync 1 leader 1 epochs 2.4
+        "#]],
+    );
+}
+
+/// It said that it has nothing, and cannot be used since (seed 442); a reassignment waited for the others (seed 269).
+#[test]
+fn who_cannot_be_used_is_not_in_sync_as_a_partition_begins_anew_and_a_reassignment_ends() {
+    check_with_three(
+        "assign t 1,2
+         assign u 1,2
+         reassign u/0 1,3
+         register 1
+         register 2
+         gone 1 t/0 u/0
+         gone 2 t/0 u/0
+         gone 1 t/0 u/0
+         offline 1 t/0
+         gone 2 t/0 u/0
+         gone 3 u/0
+         beat 2
+         show",
+        expect![[r#"
+            assign t 1,2
+                + topic t
+                + t/0 on 1,2 in sync 1,2 leader 1
+                t: created, 1 x 2, {}
+            assign u 1,2
+                + topic u
+                + u/0 on 1,2 in sync 1,2 leader 1
+                u: created, 1 x 2, {}
+            reassign u/0 1,3
+                + u/0 change 1 on 1,3,2 adding 3 removing 2
+                u/0: taken
+            register 1
+                + t/0 change 1 leader 2 in epoch 1
+                + u/0 change 2 leader 2 in epoch 1
+                + broker 1 registers
+                broker epoch 10
+            register 2
+                + t/0 change 2 leader nobody in epoch 2
+                + u/0 change 3 leader nobody in epoch 2
+                + broker 2 registers
+                broker epoch 11
+            gone 1 t/0 u/0
+                + u/0 change 4 in sync 2
+                + t/0 change 3 in sync 2
+                taken
+            gone 2 t/0 u/0
+                + u/0 change 5 in sync nobody
+                + t/0 change 4 in sync nobody
+                taken
+            gone 1 t/0 u/0
+                taken
+            offline 1 t/0
+                + t/0 change 5 offline 1
+                taken
+            gone 2 t/0 u/0
+                + t/0 change 6 in sync 2
+                taken
+            gone 3 u/0
+                + u/0 change 6 on 1,3 adding nobody removing nobody in sync 1,3 leader 3 in epoch 3
+                taken
+            beat 2
+                + broker 2 is Active
+                + t/0 change 7 leader 2 in epoch 3
+                Active
+            show
+                t/0 on 1,2 in sync 2 offline 1 leader 2 epochs 3.7
+                u/0 on 1,3 in sync 1,3 leader 3 epochs 3.6
+        "#]],
+    );
+}
