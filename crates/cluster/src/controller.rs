@@ -97,6 +97,8 @@ pub struct Sighting {
     pub silent_ms: u64,
     /// There is no such process any more.
     pub is_gone: bool,
+    /// The newest form of metadata that it reads.
+    pub metadata_form: i16,
 }
 
 /// Records to append, and the answer once everything appended so far is committed.
@@ -118,6 +120,8 @@ pub struct Controller {
     sessions: Sessions,
     balance: Balance,
     emptiness: Emptiness,
+    /// The newest form of metadata that each node reads which the engine's connections show. Those that are no brokers have told it nowhere else.
+    forms: BTreeMap<BrokerId, i16>,
     /// Whether all partitions that could have a leader have one.
     is_checked: bool,
     /// Internal topics lack replicas that there are brokers for.
@@ -140,6 +144,7 @@ impl Controller {
             sessions,
             balance,
             emptiness,
+            forms: BTreeMap::new(),
             is_checked: false,
             may_raise: false,
         };
@@ -173,6 +178,9 @@ impl Controller {
     pub fn sighted(&mut self, now: Tick, sightings: &[Sighting]) {
         self.sessions.observe(now);
         self.sessions.sighted(now, sightings, &self.image);
+        // One that is not there may be back with a newer version, or never.
+        let is_there = |it: &&Sighting| !it.is_gone && it.silent_ms < self.config.session_timeout_ms;
+        self.forms = sightings.iter().filter(is_there).map(|it| (it.id, it.metadata_form)).collect();
     }
 
     /// What time alone brings about: brokers that fell silent are fenced, and others lead in their place; brokers that are there get what they are to have.

@@ -484,6 +484,7 @@ fn sightings(peers: &[Peer]) -> Vec<Sighting> {
         incarnation: it.incarnation,
         silent_ms: it.silent_ms,
         is_gone: it.is_gone,
+        metadata_form: it.metadata_form,
     };
     peers.iter().map(sighting).collect()
 }

@@ -80,7 +80,13 @@ fn who_leads_goes_when_others_lead_and_all_know() {
 /// The engine tells how it sees the other broker's process.
 fn is_seen(incarnation: u128, is_gone: bool) -> Event {
     let incarnation = Uuid::from_u128(incarnation);
-    Event::Quorum(Output::Peers(vec![Peer { id: OTHER, incarnation, silent_ms: 0, is_gone }]))
+    Event::Quorum(Output::Peers(vec![Peer {
+        id: OTHER,
+        incarnation,
+        silent_ms: 0,
+        is_gone,
+        metadata_form: 1,
+    }]))
 }
 
 #[test]

@@ -194,6 +194,8 @@ pub struct Peer {
     pub silent_ms: u64,
     /// The connection to it broke, and its port refuses another one: there is no such process any more.
     pub is_gone: bool,
+    /// The newest form of metadata that it reads, as it says.
+    pub metadata_form: i16,
 }
 
 /// Who keeps the engine's log, and how far each of them is, as the node that was asked knows. Positions are in the engine's own numbering, which is not that of

@@ -1,5 +1,6 @@
 //! What the engine's connections show of the nodes to whoever leads: most of the time what is so, sometimes late, and, as the contract allows, what is not so.
 
+use klamm_cluster::features::METADATA_FORM_MAX;
 use klamm_quorum::Peer;
 use uuid::Uuid;
 
@@ -75,12 +76,19 @@ impl Sightings {
                 incarnation: known.incarnation,
                 silent_ms: (now - known.heard[to]) / MS,
                 is_gone: is_gone || is_said,
+                metadata_form: METADATA_FORM_MAX,
             });
         }
         if !self.past.is_empty() && timeline.dice.chance(20) {
             let (node, incarnation) = self.past[timeline.dice.index(self.past.len())];
             timeline.coverage.count("engine: old news of a process that is gone");
-            peers.push(Peer { id: broker_id(node), incarnation, silent_ms: 0, is_gone: true });
+            peers.push(Peer {
+                id: broker_id(node),
+                incarnation,
+                silent_ms: 0,
+                is_gone: true,
+                metadata_form: METADATA_FORM_MAX,
+            });
         }
         peers
     }

@@ -61,6 +61,9 @@ impl Controller {
         for (who, supported) in std::iter::once(ours).chain(theirs) {
             self.check_support(it, who, supported)?;
         }
+        if it.name == METADATA_FORM {
+            self.check_forms(it.level)?;
+        }
         let level = self.image.level(&it.name);
         match kind {
             UpdateKind::Upgrade if it.level < level => Err(LevelError::IsLower),
@@ -73,6 +76,17 @@ impl Controller {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Controllers that are no brokers have registered nothing, and read the metadata nevertheless.
+    fn check_forms(&self, level: i16) -> Result<(), LevelError> {
+        let is_older = |(id, max): &(&BrokerId, &i16)| **max < level && self.image.broker(**id).is_none();
+        self.forms.iter().find(is_older).map_or(Ok(()), |(id, max)| {
+            Err(LevelError::Unsupported {
+                who: format!("Node {id}"),
+                range: LevelRange { min: 0, max: *max },
+            })
+        })
     }
 
     fn check_support(

@@ -116,6 +116,37 @@ fn a_broker_that_lacks_a_level_of_the_cluster_is_refused_and_one_that_is_there_h
     );
 }
 
+/// Of controllers that are no brokers there is no registration; what the engine's connections show is that of one that is there.
+#[test]
+fn a_node_that_is_no_broker_and_does_not_read_a_form_of_the_metadata_holds_it_back() {
+    check(
+        "register 1
+         sees 1 0/0 7 0/0 8 gone/0 9 600/0
+         features klamm.metadata.version=1
+         features klamm.metadata.version=0
+         sees 1 0/0 7 0/1 8 gone/0 9 600/0
+         features klamm.metadata.version=1",
+        expect![[r#"
+            register 1
+                + broker 1 registers
+                broker epoch 1
+            sees 1 0/0 7 0/0 8 gone/0 9 600/0
+            features klamm.metadata.version=1
+                Invalid update version 1 for feature klamm.metadata.version. Node 7 only supports versions 0-0
+            features klamm.metadata.version=0
+                set
+            sees 1 0/0 7 0/1 8 gone/0 9 600/0
+            features klamm.metadata.version=1
+                + eligible.leader.replicas.version is at level 1
+                + group.version is at level 1
+                + klamm.metadata.version is at level 1
+                + metadata.version is at level 33
+                + transaction.version is at level 2
+                set
+        "#]],
+    );
+}
+
 /// The first record of a level is one that nodes of before do not know.
 #[test]
 fn a_cluster_of_before_there_were_levels_keeps_none_until_all_of_it_knows_them() {

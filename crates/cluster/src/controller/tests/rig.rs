@@ -217,16 +217,18 @@ impl Rig {
         self.append(&records)
     }
 
-    /// `<broker> gone|gone-of-another|<silent for how many ms>`…; another process than the one that is registered.
+    /// `<broker> gone|gone-of-another|<silent for how many ms>[/<form of metadata>]`…; another process than the one that is registered.
     fn sightings(&self, words: &[&str]) -> Vec<Sighting> {
         let one = |words: &[&str]| {
             let id = BrokerId(number(words[0]));
             let known = self.controller.image().broker(id).map_or(Uuid::nil(), |it| it.incarnation);
+            let (how, form) = words[1].split_once('/').unwrap_or((words[1], "1"));
             Sighting {
                 id,
-                incarnation: if words[1].ends_with("-of-another") { Uuid::max() } else { known },
-                silent_ms: words[1].parse().unwrap_or(0),
-                is_gone: words[1].starts_with("gone"),
+                incarnation: if how.ends_with("-of-another") { Uuid::max() } else { known },
+                silent_ms: how.parse().unwrap_or(0),
+                is_gone: how.starts_with("gone"),
+                metadata_form: form.parse().expect("a level"),
             }
         };
         words.chunks(2).map(one).collect()

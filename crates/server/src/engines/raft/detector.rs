@@ -17,9 +17,8 @@ use std::{
 
 use klamm_model::BrokerId;
 use klamm_wire::LogPoint;
-use uuid::Uuid;
 
-use super::sightings::Sightings;
+use super::sightings::{Greeted, Sightings};
 
 const fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
@@ -202,9 +201,9 @@ impl Detector {
     }
 
     /// There is a connection, to this process.
-    pub(super) fn connected(&mut self, now: Duration, peer: BrokerId, incarnation: Uuid) {
+    pub(super) fn connected(&mut self, now: Duration, peer: BrokerId, greeted: Greeted) {
         self.forgive(now);
-        self.sightings.connected(now, peer, incarnation);
+        self.sightings.connected(now, peer, greeted);
         if self.situation.leader == Some(peer) {
             self.leader_is_gone = false;
         }

@@ -18,7 +18,6 @@ use tokio::{
     task::LocalSet,
     time::{Instant, sleep_until},
 };
-use uuid::Uuid;
 
 use super::{
     Member, Setup,
@@ -31,6 +30,7 @@ use super::{
     network::Network,
     progress::Progress,
     seat::{Seat, View},
+    sightings::Greeted,
     store::{Memory, Store},
     types::{Address, Command, PROPOSAL_BYTES, Proposal, broker, raft_id},
     voters::{CAUGHT_UP_WITHIN, Next, UnderWay, Voters},
@@ -55,7 +55,7 @@ const ORDERS_MAX: usize = 256;
 #[derive(Debug)]
 pub(super) enum Event {
     /// There is a connection to a node, and this process of it at the other end.
-    Up(BrokerId, Uuid),
+    Up(BrokerId, Greeted),
     /// The node's port refuses: there is no such process.
     Refused(BrokerId),
     /// An answer to a beat.
@@ -312,10 +312,10 @@ impl Driver {
     async fn note(&mut self, event: Event) {
         let (hub, now) = (&self.hub, self.hub.now());
         match event {
-            Event::Up(peer, incarnation) => {
+            Event::Up(peer, greeted) => {
                 let is_elected = {
                     let mut detector = hub.detector.borrow_mut();
-                    detector.connected(now, peer, incarnation);
+                    detector.connected(now, peer, greeted);
                     detector.is_elected()
                 };
                 if is_elected {

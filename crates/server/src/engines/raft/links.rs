@@ -21,7 +21,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::{Greet, TooOld, driver::Event, types::Address};
+use super::{Greet, TooOld, driver::Event, sightings::Greeted, types::Address};
 
 /// Messages that wait to be written to one node. openraft has a few open questions at a time; more means that nobody reads.
 const QUEUED_MAX: usize = 64;
@@ -131,10 +131,10 @@ impl Links {
         let mut last_problem = String::new();
         loop {
             match self.connect(&peer).await {
-                Ok((wired, incarnation)) => {
+                Ok((wired, greeted)) => {
                     last_problem.clear();
                     let began = tokio::time::Instant::now();
-                    self.talk(&peer, wired, incarnation).await;
+                    self.talk(&peer, wired, greeted).await;
                     if began.elapsed() >= BACK_OFF.1 {
                         pause = BACK_OFF.0;
                         // At once: whether the port refuses now tells whether the process is gone.
@@ -161,7 +161,7 @@ impl Links {
     }
 
     /// By the first of its addresses that is good for it, to the process that greets there. Refused is only who refuses at all of them.
-    async fn connect(&self, peer: &Peer) -> io::Result<(Wired, Uuid)> {
+    async fn connect(&self, peer: &Peer) -> io::Result<(Wired, Greeted)> {
         let late = |_| io::Error::from(io::ErrorKind::TimedOut);
         let Address { host, port, .. } = &peer.address;
         let addresses =
@@ -180,7 +180,7 @@ impl Links {
         Err(failed.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address")))
     }
 
-    async fn greet(&self, peer: &Peer, address: SocketAddr) -> io::Result<(Wired, Uuid)> {
+    async fn greet(&self, peer: &Peer, address: SocketAddr) -> io::Result<(Wired, Greeted)> {
         let stream = TcpStream::connect(address).await?;
         let mut wired = Wired::new(stream, BytesMut::new())?;
         let other = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
@@ -195,15 +195,16 @@ impl Links {
             let (node, found) = (answer.node, answer.directory);
             return Err(other(format!("node {node} with the disk {found} answers there, not the member's")));
         }
-        Ok((wired, answer.incarnation))
+        let Greeting { incarnation, level: metadata_form, .. } = answer;
+        Ok((wired, Greeted { incarnation, metadata_form }))
     }
 
     /// Until the connection breaks.
-    async fn talk(&self, peer: &Rc<Peer>, wired: Wired, incarnation: Uuid) {
+    async fn talk(&self, peer: &Rc<Peer>, wired: Wired, greeted: Greeted) {
         let (out, queued) = mpsc::channel(QUEUED_MAX);
         *peer.out.borrow_mut() = Some(out);
         peer.is_up.notify_waiters();
-        let _ = self.events.send(Event::Up(peer.id, incarnation));
+        let _ = self.events.send(Event::Up(peer.id, greeted));
         let (mut read, mut write) = wired.stream.into_split();
         let mut frames = wired.frames;
         let reading = async {

@@ -12,6 +12,14 @@ const REPORT: Duration = Duration::from_millis(250);
 /// Whoever is silent for so long, since the start of this process too, is away. A machine may stand still for seconds, and is let in again where it was away for longer.
 const AWAY: Duration = Duration::from_secs(5);
 
+/// A process, as it said of itself when it was called.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Greeted {
+    pub(super) incarnation: Uuid,
+    /// The newest form of metadata that it reads.
+    pub(super) metadata_form: i16,
+}
+
 /// See the module. Times are since the start of the process.
 #[derive(Debug, Default)]
 pub(super) struct Sightings {
@@ -23,14 +31,20 @@ pub(super) struct Sightings {
 #[derive(Debug)]
 struct Sighting {
     incarnation: Uuid,
+    metadata_form: i16,
     heard: Duration,
     is_gone: bool,
 }
 
 impl Sightings {
     /// There is a connection, and this process at the other end.
-    pub(super) fn connected(&mut self, now: Duration, node: BrokerId, incarnation: Uuid) {
-        self.by_node.insert(node, Sighting { incarnation, heard: now, is_gone: false });
+    pub(super) fn connected(
+        &mut self,
+        now: Duration,
+        node: BrokerId,
+        Greeted { incarnation, metadata_form }: Greeted,
+    ) {
+        self.by_node.insert(node, Sighting { incarnation, metadata_form, heard: now, is_gone: false });
     }
 
     /// It answered, or beat itself. A process that is gone may still be heard by another connection for as long as what it said is on its way.
@@ -75,6 +89,7 @@ impl Sightings {
             incarnation: it.incarnation,
             silent_ms: now.saturating_sub(it.heard).as_millis() as u64,
             is_gone: it.is_gone,
+            metadata_form: it.metadata_form,
         };
         Some(self.by_node.iter().map(peer).collect())
     }
@@ -97,7 +112,10 @@ mod tests {
             let node = |at| BrokerId(number(at) as i32);
             let now = Duration::from_millis(number(0));
             match words[1] {
-                "up" => sightings.connected(now, node(2), Uuid::from_u128(number(3).into())),
+                "up" => {
+                    let incarnation = Uuid::from_u128(number(3).into());
+                    sightings.connected(now, node(2), Greeted { incarnation, metadata_form: 0 });
+                }
                 "heard" => sightings.heard(now, node(2)),
                 "refused" => sightings.refused(node(2)),
                 "slept" => sightings.forgive(now, Duration::from_millis(number(2))),

@@ -34,6 +34,9 @@ use crate::engines::{
     },
 };
 
+/// Of every node here.
+pub(super) const METADATA_FORM: i16 = 5;
+
 /// Nothing that a test waits for takes longer, also on a machine with other things to do.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -248,7 +251,7 @@ impl Cluster {
             incarnation: Uuid::from_u128(incarnation.into()),
             cluster_id: Some("c".to_owned()),
             founder: None,
-            level: 0,
+            level: METADATA_FORM,
             may_vote: true,
             address: None,
             refused: None,

@@ -6,7 +6,7 @@ use klamm_model::BrokerId;
 use klamm_quorum::{Description, Input, Registration, ReplicaDescription, VoterChange, VoterError};
 use uuid::Uuid;
 
-use super::cluster::{Cluster, directory};
+use super::cluster::{Cluster, METADATA_FORM, directory};
 
 fn add(id: BrokerId) -> VoterChange {
     VoterChange::Add { id, directory: directory(id) }
@@ -49,6 +49,10 @@ fn a_node_that_is_let_in_listens_and_once_it_votes_another_can_go() {
     let new = with_observer(&mut cluster, first, leader);
     let all = cluster.ids();
     cluster.work(leader, &all, 2);
+    cluster.until("it is told what it reads", |it| {
+        let told = it.told[&leader].peers.iter().find(|it| it.id == new);
+        told.is_some_and(|it| it.metadata_form == METADATA_FORM)
+    });
 
     let other_disk = Uuid::from_u128(99);
     let wrong = VoterChange::Add { id: new, directory: other_disk };
