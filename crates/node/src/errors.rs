@@ -42,7 +42,7 @@ impl ToCode for VoterError {
             Self::IsVoter { .. } => ErrorCode::DuplicateVoter,
             Self::NoVoter { .. } => ErrorCode::VoterNotFound,
             // With these Kafka's leader waits for what does not come.
-            Self::NotThere { .. } | Self::Behind { .. } | Self::Busy | Self::Lost => {
+            Self::NotThere { .. } | Self::Behind { .. } | Self::Missing { .. } | Self::Busy | Self::Lost => {
                 ErrorCode::RequestTimedOut
             }
             Self::Last => ErrorCode::InvalidRequest,

@@ -103,7 +103,7 @@ pub enum VoterChange {
 }
 
 /// Why voters are what they were, or nobody knows.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum VoterError {
     /// It votes already, maybe with another disk.
     #[error("node {id} is a voter already")]
@@ -135,6 +135,18 @@ pub enum VoterError {
         /// The disk that was named.
         directory: Uuid,
     },
+    /// With the change nothing could be decided any more, nor could it be taken back.
+    #[error(
+        "the voters would be {}, and no majority of them is there: {} silent, or without all metadata yet; bring back or remove who is missing first",
+        list(voters),
+        are(missing)
+    )]
+    Missing {
+        /// Who would vote.
+        voters: Vec<BrokerId>,
+        /// Who of them is silent or behind.
+        missing: Vec<BrokerId>,
+    },
     /// Nobody would be left.
     #[error("the last voter cannot be removed")]
     Last,
@@ -152,6 +164,14 @@ pub enum VoterError {
         "this node is a cluster of its own and listens to no other nodes: it is started with --node-listen first"
     )]
     Alone,
+}
+
+fn list(ids: &[BrokerId]) -> String {
+    ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn are(ids: &[BrokerId]) -> String {
+    if let [only] = ids { format!("node {only} is") } else { format!("nodes {} are", list(ids)) }
 }
 
 /// What an engine tells its node.

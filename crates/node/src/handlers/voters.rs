@@ -131,7 +131,7 @@ fn check(node: &Node, cluster_id: Option<&str>, change: VoterChange) -> Result<(
 pub(crate) fn changed(node: &mut Node, result: Result<(), VoterError>, out: &mut Vec<Effect>) {
     let Some(Changing { asker }) = node.metadata.changing.take() else { return };
     let Some((to, what, _)) = asker else { return };
-    let code = result.map_or_else(|error| error.code(), |()| ErrorCode::None);
+    let code = result.as_ref().map_or_else(ToCode::code, |()| ErrorCode::None);
     reply(to, answered(what, code, result.err().map(|error| error.to_string())), out);
 }
 

@@ -49,14 +49,17 @@ fn a_change_is_the_engines_and_is_answered_when_that_has_told() {
     world.step(Event::Quorum(Output::VotersChanged(Ok(()))));
     assert_eq!(answer(&mut world, added), (Code::None, None));
 
+    let missing = VoterError::Missing { voters: [2, 4].map(BrokerId).to_vec(), missing: vec![BrokerId(2)] };
     for (error, code) in [
         (VoterError::NoVoter { id: BrokerId(3), directory: DISK }, Code::VoterNotFound),
+        (missing, Code::RequestTimedOut),
         (VoterError::Last, Code::InvalidRequest),
         (VoterError::Deposed, Code::NotLeaderOrFollower),
     ] {
         let refused = world.send(remove(None, 3), 0);
+        let text = error.to_string();
         world.step(Event::Quorum(Output::VotersChanged(Err(error))));
-        assert_eq!(answer(&mut world, refused), (code, Some(error.to_string())));
+        assert_eq!(answer(&mut world, refused), (code, Some(text)));
     }
     for (error, code) in [
         (VoterError::IsVoter { id: BrokerId(4) }, Code::DuplicateVoter),

@@ -428,11 +428,14 @@ impl Driver {
         let next = {
             let metrics = self.hub.metrics.borrow();
             let progress = &self.progress;
-            let has_caught_up =
-                |id| progress.caught_up_ago(now, id).is_some_and(|ago| ago < CAUGHT_UP_WITHIN);
             let detector = self.hub.detector.borrow();
             let is_away = |id| detector.sightings.is_away(now, id);
-            self.voters.next(leads, metrics.membership_config.membership(), has_caught_up, is_away)
+            // Of a process that is gone it is known before it was silent for long.
+            let has_caught_up = |id| {
+                let ago = progress.caught_up_ago(now, id);
+                id == self.hub.me || ago.is_some_and(|ago| ago < CAUGHT_UP_WITHIN) && !is_away(id)
+            };
+            self.voters.next(now, leads, metrics.membership_config.membership(), has_caught_up, is_away)
         };
         match next {
             Next::Nothing => {}

@@ -1,7 +1,8 @@
 //! Who votes and who only listens: what may be changed, and one change at a time.
 //!
 //! A node that was let in gets all entries and decides nothing. It becomes a voter when somebody asks for that and it has what the leader has: before, a majority
-//! could need it that waits for it. Who is a voter no more goes on listening, as its broker needs the metadata.
+//! could need it that waits for it. Who is a voter no more goes on listening, as its broker needs the metadata. Nothing is changed after which no majority of the
+//! voters would be there: it could not even be taken back.
 //!
 //! A change of voters is two entries: one with which both sets decide, and one with the new set alone. A leader that finds the first without the second, for
 //! whoever wrote it is gone, ends what was begun.
@@ -30,6 +31,9 @@ pub(super) const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(2);
 type Members = Membership<u64, Address>;
 type Change = ChangeMembers<u64, Address>;
 
+/// A change waits so long for those to show that it needs: whoever has only just come to lead has heard of nobody yet.
+const SHOWN_WITHIN: Duration = CAUGHT_UP_WITHIN;
+
 /// What is under way, of which there is one at a time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum UnderWay {
@@ -39,11 +43,18 @@ pub(super) enum UnderWay {
     Unasked,
 }
 
+#[derive(Debug)]
+struct Asked {
+    change: VoterChange,
+    /// The first time that it could not be, if it was so.
+    since: Option<Duration>,
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Voters {
     own: Option<Member>,
-    asked: Option<VoterChange>,
+    asked: Option<Asked>,
     knocked: Option<Member>,
     /// Members whose brokers were unregistered, by their disks.
     unregistered: BTreeMap<BrokerId, Uuid>,
@@ -61,7 +72,7 @@ impl Voters {
         if self.asked.is_some() || self.under_way == Some(UnderWay::Asked) {
             return Err(VoterError::Busy);
         }
-        self.asked = Some(change);
+        self.asked = Some(Asked { change, since: None });
         Ok(())
     }
 
@@ -82,6 +93,7 @@ impl Voters {
     /// What to do now, on a node that leads or does not.
     pub(super) fn next(
         &mut self,
+        now: Duration,
         leads: bool,
         members: &Members,
         has_caught_up: impl Fn(BrokerId) -> bool,
@@ -92,12 +104,18 @@ impl Voters {
             return Next::Nothing;
         }
         let knocked = self.knocked.take();
-        if let Some(change) = self.asked.take() {
+        if let Some(Asked { change, since }) = self.asked.take() {
             if !leads {
                 return Next::Refuse(VoterError::Deposed);
             }
             return match decide(&change, members, has_caught_up) {
                 Ok(change) => self.begin(UnderWay::Asked, change),
+                Err(VoterError::Behind { .. } | VoterError::Missing { .. })
+                    if now < since.unwrap_or(now) + SHOWN_WITHIN =>
+                {
+                    self.asked = Some(Asked { change, since: since.or(Some(now)) });
+                    Next::Nothing
+                }
                 Err(error) => Next::Refuse(error),
             };
         }
@@ -187,13 +205,33 @@ fn decide(
             Err(VoterError::NotThere { id, directory })
         }
         VoterChange::Add { id, .. } if !has_caught_up(id) => Err(VoterError::Behind { id }),
-        VoterChange::Add { id, .. } => Ok(ChangeMembers::AddVoterIds([raft_id(id)].into())),
+        VoterChange::Add { id, .. } => {
+            let left = voters.into_iter().chain([id]).collect();
+            can_decide(left, has_caught_up)?;
+            Ok(ChangeMembers::AddVoterIds([raft_id(id)].into()))
+        }
         VoterChange::Remove { id, directory } if !voters.contains(&id) || !has_disk(id, directory) => {
             Err(VoterError::NoVoter { id, directory })
         }
         VoterChange::Remove { .. } if voters.len() == 1 => Err(VoterError::Last),
-        VoterChange::Remove { id, .. } => Ok(ChangeMembers::RemoveVoters([raft_id(id)].into())),
+        VoterChange::Remove { id, .. } => {
+            let left = voters.into_iter().filter(|it| *it != id).collect();
+            can_decide(left, has_caught_up)?;
+            Ok(ChangeMembers::RemoveVoters([raft_id(id)].into()))
+        }
     }
+}
+
+/// Whether a majority of those who would vote is there.
+fn can_decide(
+    voters: BTreeSet<BrokerId>,
+    has_caught_up: impl Fn(BrokerId) -> bool,
+) -> Result<(), VoterError> {
+    let missing: Vec<BrokerId> = voters.iter().copied().filter(|id| !has_caught_up(*id)).collect();
+    if missing.len() * 2 < voters.len() {
+        return Ok(());
+    }
+    Err(VoterError::Missing { voters: voters.into_iter().collect(), missing })
 }
 
 #[cfg(test)]
@@ -203,6 +241,8 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+
+    const NOW: Duration = Duration::from_secs(60);
 
     fn disk(id: i32) -> Uuid {
         Uuid::from_u128(u128::from(id.unsigned_abs()))
@@ -250,31 +290,97 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_changed_after_which_no_majority_would_be_there() {
+        let says = |change: VoterChange, voters: &[u64], missing: &[i32]| {
+            let members = members(&[voters], &[1, 2, 3, 4, 5]);
+            let decided = decide(&change, &members, |id| !missing.contains(&id.0));
+            decided.map_or_else(|error| error.to_string(), |_| "done".to_owned())
+        };
+        for (change, voters, missing, expected) in [
+            (
+                remove(3),
+                &[2, 3, 4][..],
+                &[2][..],
+                "the voters would be 2, 4, and no majority of them is there: node 2 is silent",
+            ),
+            (
+                remove(4),
+                &[2, 3, 4],
+                &[2],
+                "the voters would be 2, 3, and no majority of them is there: node 2 is silent",
+            ),
+            (remove(2), &[2, 3, 4], &[2], "done"),
+            (remove(3), &[2, 3, 4], &[], "done"),
+            (remove(3), &[1, 2, 3, 4, 5], &[1], "done"),
+            (
+                remove(3),
+                &[1, 2, 3, 4, 5],
+                &[1, 2],
+                "the voters would be 1, 2, 4, 5, and no majority of them is there: nodes 1, 2 are silent",
+            ),
+            (remove(1), &[1, 2, 3, 4, 5], &[1, 2], "done"),
+            // Of four voters one may be away, and of five two.
+            (add(5), &[1, 2, 3], &[1], "done"),
+            (add(5), &[1, 2, 3, 4], &[1, 2], "done"),
+            (
+                add(5),
+                &[1, 2, 3],
+                &[1, 2],
+                "the voters would be 1, 2, 3, 5, and no majority of them is there: nodes 1, 2 are silent",
+            ),
+        ] {
+            let said = says(change, voters, missing);
+            assert!(said.starts_with(expected), "{change:?} {voters:?} {missing:?}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_change_waits_a_moment_for_those_to_show_that_it_needs() {
+        let three = members(&[&[1, 2, 3]], &[1, 2, 3]);
+        let ms = Duration::from_millis;
+        let mut voters = Voters::default();
+        let next = |voters: &mut Voters, now, there: &[i32]| {
+            voters.next(ms(now), true, &three, |id| there.contains(&id.0), |_| false)
+        };
+        assert_eq!(voters.ask(remove(3)), Ok(()));
+        assert_eq!(next(&mut voters, 5_000, &[1]), Next::Nothing);
+        assert_eq!(voters.ask(remove(2)), Err(VoterError::Busy));
+        assert_eq!(next(&mut voters, 5_300, &[1, 2]), Next::Change(ChangeMembers::RemoveVoters([3].into())));
+        voters.ended();
+        assert_eq!(voters.ask(remove(3)), Ok(()));
+        assert_eq!(next(&mut voters, 6_000, &[1]), Next::Nothing);
+        assert_eq!(next(&mut voters, 7_999, &[1]), Next::Nothing);
+        let missing =
+            VoterError::Missing { voters: vec![BrokerId(1), BrokerId(2)], missing: vec![BrokerId(2)] };
+        assert_eq!(next(&mut voters, 8_000, &[1]), Next::Refuse(missing));
+    }
+
+    #[test]
     fn one_change_goes_on_at_a_time_and_only_on_whoever_leads() {
         let three = members(&[&[1, 2, 3]], &[1, 2, 3, 4]);
         let mut voters = Voters::default();
-        assert_eq!(voters.next(true, &three, |_| true, |_| true), Next::Nothing);
+        assert_eq!(voters.next(NOW, true, &three, |_| true, |_| true), Next::Nothing);
         assert_eq!(voters.ask(add(4)), Ok(()));
         assert_eq!(voters.ask(add(5)), Err(VoterError::Busy));
-        assert_eq!(voters.next(false, &three, |_| true, |_| true), Next::Refuse(VoterError::Deposed));
+        assert_eq!(voters.next(NOW, false, &three, |_| true, |_| true), Next::Refuse(VoterError::Deposed));
         assert_eq!(voters.ask(add(4)), Ok(()));
         assert_eq!(
-            voters.next(true, &three, |_| true, |_| true),
+            voters.next(NOW, true, &three, |_| true, |_| true),
             Next::Change(ChangeMembers::AddVoterIds([4].into()))
         );
         assert_eq!(voters.ask(remove(1)), Err(VoterError::Busy));
         voters.knock(member(5));
-        assert_eq!(voters.next(true, &three, |_| true, |_| true), Next::Nothing);
+        assert_eq!(voters.next(NOW, true, &three, |_| true, |_| true), Next::Nothing);
         assert_eq!(voters.ended(), Some(UnderWay::Asked));
         assert!(matches!(
-            voters.next(true, &three, |_| true, |_| true),
+            voters.next(NOW, true, &three, |_| true, |_| true),
             Next::Change(ChangeMembers::AddNodes(_))
         ));
         assert_eq!(voters.ask(remove(1)), Ok(()), "it waits");
-        assert_eq!(voters.next(true, &three, |_| true, |_| true), Next::Nothing);
+        assert_eq!(voters.next(NOW, true, &three, |_| true, |_| true), Next::Nothing);
         assert_eq!(voters.ended(), Some(UnderWay::Unasked));
         assert_eq!(
-            voters.next(true, &three, |_| true, |_| true),
+            voters.next(NOW, true, &three, |_| true, |_| true),
             Next::Change(ChangeMembers::RemoveVoters([1].into()))
         );
     }
@@ -286,25 +392,25 @@ mod tests {
         let Member { directory, host, port, .. } = moved;
         let set = ChangeMembers::SetNodes([(1, Address { directory, host, port })].into());
         let alone = members(&[&[1]], &[1]);
-        assert_eq!(voters.next(false, &alone, |_| true, |_| true), Next::Nothing);
-        assert_eq!(voters.next(true, &alone, |_| true, |_| true), Next::Change(set));
+        assert_eq!(voters.next(NOW, false, &alone, |_| true, |_| true), Next::Nothing);
+        assert_eq!(voters.next(NOW, true, &alone, |_| true, |_| true), Next::Change(set));
         voters.ended();
-        assert_eq!(voters.next(true, &members(&[&[1]], &[1, 2]), |_| true, |_| true), Next::Nothing);
+        assert_eq!(voters.next(NOW, true, &members(&[&[1]], &[1, 2]), |_| true, |_| true), Next::Nothing);
         let mut voters = Voters::new(Some(member(1)));
-        assert_eq!(voters.next(true, &alone, |_| true, |_| true), Next::Nothing, "it is where it was");
+        assert_eq!(voters.next(NOW, true, &alone, |_| true, |_| true), Next::Nothing, "it is where it was");
     }
 
     #[test]
     fn a_change_that_was_begun_by_a_leader_that_is_gone_is_ended() {
         let between = members(&[&[1, 2, 3], &[2, 3, 4]], &[1, 2, 3, 4]);
         let mut voters = Voters::default();
-        assert_eq!(voters.next(false, &between, |_| true, |_| true), Next::Nothing);
+        assert_eq!(voters.next(NOW, false, &between, |_| true, |_| true), Next::Nothing);
         let ended = Next::Change(ChangeMembers::ReplaceAllVoters([2, 3, 4].into()));
-        assert_eq!(voters.next(true, &between, |_| true, |_| true), ended);
+        assert_eq!(voters.next(NOW, true, &between, |_| true, |_| true), ended);
         voters.ended();
         voters.knock(member(4));
         let after = members(&[&[2, 3, 4]], &[1, 2, 3, 4]);
-        assert_eq!(voters.next(true, &after, |_| true, |_| true), Next::Nothing, "it is in");
+        assert_eq!(voters.next(NOW, true, &after, |_| true, |_| true), Next::Nothing, "it is in");
     }
 
     #[test]
@@ -313,7 +419,7 @@ mod tests {
         let told = |id, directory, is_there| Registration { id: BrokerId(id), directory, is_there };
         let next = |voters: &mut Voters, leads, members: &Members, away: &[i32]| {
             let away: Vec<_> = away.iter().copied().map(BrokerId).collect();
-            voters.next(leads, members, |_| true, |id| away.contains(&id))
+            voters.next(NOW, leads, members, |_| true, |id| away.contains(&id))
         };
         let goes = |id| Next::Change(ChangeMembers::RemoveNodes([id].into()));
         let mut voters = Voters::default();

@@ -134,6 +134,34 @@ fn who_is_behind_is_not_made_a_voter_and_the_last_one_stays() {
     cluster.work(next, &[leader, new], 2);
 }
 
+/// It would need a majority with one that is away, and could not be taken back.
+#[test]
+fn no_voter_is_removed_or_added_where_no_majority_would_be_there() {
+    let mut cluster = Cluster::new(3, 1_250);
+    let leader = cluster.leader();
+    let all = cluster.ids();
+    cluster.work(leader, &all, 2);
+    let [away, there] = cluster.others(&[leader])[..] else { panic!("three nodes") };
+    cluster.kill(away);
+    cluster.until("it is gone", |it| it.sees_gone(leader, away));
+    for (removed, left) in [(there, leader), (leader, there)] {
+        let mut voters = vec![left, away];
+        voters.sort_unstable();
+        let missing = VoterError::Missing { voters, missing: vec![away] };
+        assert_eq!(cluster.change(leader, remove(removed)), Err(missing));
+    }
+    cluster.work(leader, &[leader, there], 2);
+    // The one that is away can go, and then nobody.
+    assert_eq!(cluster.change(leader, remove(away)), Ok(()));
+    cluster.work(leader, &[leader, there], 2);
+    assert_eq!(cluster.change(leader, remove(there)), Ok(()));
+    // With one that only listens it would take both.
+    cluster.kill(there);
+    cluster.work(leader, &[leader], 2);
+    assert_eq!(cluster.change(leader, add(there)), Err(VoterError::Behind { id: there }));
+    cluster.work(leader, &[leader], 1);
+}
+
 #[test]
 fn a_change_whose_leader_dies_is_there_or_is_not_and_the_next_one_can_be_made() {
     let mut cluster = Cluster::new(3, 1_300);
