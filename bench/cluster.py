@@ -2,7 +2,7 @@
 
     python3 bench/cluster.py                                 everything, 3 rounds: about an hour
     python3 bench/cluster.py --quick                         does it all work: about ten minutes
-    python3 bench/cluster.py --only throughput failover --systems klamm
+    python3 bench/cluster.py --only throughput failover-leader --systems klamm
 
 The rules are those of run.py (rounds A B A B, the first thrown away, CPU of the brokers' processes first: of the whole cluster). All topics have three
 replicas, and every producer asks for acks=all. Nodes and clients share the machine's processors.
@@ -38,7 +38,7 @@ ABOUT = {
     "rate-20k": f"Kafka's Java producer with its defaults (batches of 16 KiB, linger 5 ms) at {RATE:,} records/s of 1 KiB, {PARTITIONS} partitions",
     "end-to-end": f"`klamm bench latency --end-to-end`: single records of 1 KiB at a fixed rate, {PARTITIONS} partitions, from the moment meant until a consumer has it",
     "one-at-a-time": "one record of 100 B after the other until each is acknowledged; then 100 a second until a consumer has it (`received`); `disk` is write + fdatasync of 200 B",
-    **{f"failover-{what}": f"kill -9 of {who}, until a record that librdkafka (defaults) sent after it is acknowledged; `elected`: until the others name a new one" for what, who in zip(
+    **{f"failover-{what}": f"kill -9 of {who}, until a record that the same producer (librdkafka or Kafka's Java client, with its defaults) sent after it is acknowledged; `elected`: until the others name a new one" for what, who in zip(
         LOSSES, ["the partition's leader", "the controller, which does not lead the partition", "the partition's leader, which is the controller"])},
     "partitions-3000": f"a topic of {MANY:,} partitions: created until all lead and are in sync; at rest; a broker killed, and the controller, until every partition has a leader and all nodes say so",
     "start": "three nodes without topics, killed, started at once until each has answered that all are there; what all three take when idle",
@@ -161,7 +161,7 @@ class Measured(run.Bench):
         controller = broker.controller()
         partition, leader = next((it.index, it.leader) for it in broker.partitions(name) if (it.leader == controller) == (what == "both"))
         victim = controller if what == "controller" else leader
-        with Steady(broker.address, name, partition) as producer:
+        with Steady(self.options.producer, broker.address, name, partition) as producer:
             producer.wait_after(time.monotonic())
             # In whatever state its heartbeats are.
             time.sleep(random.uniform(0.5, 1.5))
@@ -265,10 +265,11 @@ class Measured(run.Bench):
 
 
 class Steady:
-    """The producer that goes on: `steady_producer.py` in a process of its own."""
+    """The producer that goes on: `steady_producer.py` or `SteadyProducer.java` in a process of its own."""
 
-    def __init__(self, address, topic, partition):
-        self.process = subprocess.Popen([PYTHON, STEADY, address, topic, str(partition)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    def __init__(self, client, address, topic, partition):
+        program = {"librdkafka": [PYTHON, STEADY], "java": [run.JAVA, "SteadyProducer"]}[client]
+        self.process = subprocess.Popen([*program, address, topic, str(partition)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         self.acknowledged, self.heard = [], threading.Condition()
         threading.Thread(target=self.hear, daemon=True).start()
 
@@ -309,6 +310,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     run.add_options(parser, systems=["klamm", "kafka"], cases=CASES, rounds=3, gigabytes=0.5)
     parser.add_argument("--rate", type=int, default=5_000, help="of end-to-end: what both can hold")
+    parser.add_argument("--producer", choices=["librdkafka", "java"], default="librdkafka", help="of the failovers")
     parser.add_argument("--kills", type=int, default=20, help="of each failover of Klamm's")
     parser.add_argument("--kafka-kills", type=int, default=5, help="of each failover of Kafka's, which takes half a minute with the start and all that follows")
     options = parser.parse_args()

@@ -69,7 +69,7 @@ fn is_number(cell: &str) -> bool {
 }
 
 /// Names come from anybody: what moves a terminal's cursor, or changes its colours, must not reach it.
-fn visible(text: &str) -> Cow<'_, str> {
+pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     escaped(text, char::is_control)
 }
 

@@ -113,7 +113,9 @@ impl Ports {
         let ports: Vec<u16> = if first == 0 {
             free_ports(count).context("no free ports")?
         } else {
-            let last = first.checked_add(count - 1).ok_or_else(unusable)?;
+            let last = first.checked_add(count - 1).ok_or_else(|| {
+                Usage(format!("--listen {listen}: {} nodes take {count} ports from there on, and the last there is is {}", args.nodes, u16::MAX))
+            })?;
             (first..=last).collect()
         };
         let (clients, nodes) = ports.split_at(usize::from(args.nodes));

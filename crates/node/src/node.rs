@@ -15,7 +15,7 @@ use klamm_replica::{Progress, Role, Sabotage};
 use rustc_hash::FxHashMap;
 
 use crate::{
-    Body, Effect, Event, Incoming, NodeConfig, Now, View,
+    Body, Effect, Event, Incoming, LineLimit, NodeConfig, Now, View,
     calls::Purpose,
     cleaner::Cleaner,
     coordinators::Coordinators,
@@ -63,6 +63,8 @@ pub struct Node {
     pub(crate) topic_defaults: TopicConfig,
     pub(crate) rules: TopicRules,
     pub(crate) hosted: FxHashMap<TopicPartition, Hosted>,
+    /// For what is said of writes that failed: on a full disk all of them do.
+    loss_lines: LineLimit,
     pub(crate) produce_waiters: Waiters<ProduceWaiter>,
     pub(crate) fetch_waiters: Waiters<FetchWaiter>,
     /// Of the fetches of clients among them.
@@ -140,6 +142,7 @@ impl Node {
             counters: Counters::default(),
             image,
             hosted: FxHashMap::default(),
+            loss_lines: LineLimit::default(),
             produce_waiters: Waiters::default(),
             fetch_waiters: Waiters::default(),
             parked_partitions: 0,
@@ -400,6 +403,11 @@ impl Node {
         }
         self.flush_ops(out);
         self.note_scrubbed(now, key, &progress);
+        if let Some(kept) = progress.lost_from
+            && let Some(suppressed) = self.loss_lines.allow(now.tick)
+        {
+            tracing::warn!(topic = %self.topic_of(key), partition = %key.partition, %kept, suppressed, "a write failed; what it carried is refused");
+        }
         self.progressed(key, &progress, out);
     }
 
@@ -413,7 +421,6 @@ impl Node {
             return self.free_directory(key);
         }
         if let Some(kept) = progress.lost_from {
-            tracing::warn!(topic = %self.topic_of(key), partition = %key.partition, %kept, "a write failed; what it carried is refused");
             self.fail_waits(key, Some(kept), ErrorCode::KafkaStorageError, out);
             self.lose_marks(key, Some(kept), ErrorCode::KafkaStorageError);
             self.drop_shard(key, ErrorCode::NotCoordinator, out);

@@ -41,6 +41,8 @@ pub(crate) struct OfflineReplicas {
     told_in: Option<ControllerEpoch>,
     /// The same, but here are records. A person was told.
     stuck: BTreeSet<TopicPartition>,
+    /// Of so many absent ones the log says so; it is not to say so each time that the controller is told.
+    said: usize,
 }
 
 impl OfflineReplicas {
@@ -132,10 +134,13 @@ impl Node {
 
     fn tell_what_is_gone(&mut self, now: Now, epoch: BrokerEpoch, out: &mut Vec<Effect>) {
         let gone: Vec<_> = self.offline_replicas.absent.iter().take(PARTITIONS_MAX).copied().collect();
-        tracing::warn!(
-            partitions = gone.len(),
-            "the controller is told of replicas of which nothing was found"
-        );
+        let count = self.offline_replicas.absent.len();
+        if std::mem::replace(&mut self.offline_replicas.said, count) != count {
+            tracing::warn!(
+                partitions = count,
+                "the controller is told of replicas of which nothing was found"
+            );
+        }
         self.offline_replicas.is_under_way = true;
         self.call_replicas_offline(now, epoch, (LogFate::Gone, gone), out);
     }

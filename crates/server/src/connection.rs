@@ -297,7 +297,10 @@ impl Connection {
     ) -> Result<Instant, Overdue> {
         let (received, sent, depth) = (self.input.received(), self.output.sent(), self.pipeline.depth());
         let got = received - self.progress.received;
-        let wait = if self.has_output() {
+        let wait = if self.standing == Standing::Strange {
+            // Whoever does not greet holds a place for nothing.
+            Wait { limit: limits.frame_stall, reason: Overdue::Idle, got_on: false }
+        } else if self.has_output() {
             Wait { limit: limits.send_stall, reason: Overdue::SlowReader, got_on: sent > self.progress.sent }
         } else if depth > 0 || self.progress.depth > 0 {
             // The node owes an answer, or did until just now: nothing the client could do.

@@ -263,7 +263,7 @@ fn tell(
     shared.metrics.operated(op, took);
     let failed = result.as_ref().is_err_and(|error| *error != DiskError::CalledOff);
     if let Err(error) = &result {
-        tell_failure(&shared.files, op, error);
+        tell_failure(shared, op, error);
     }
     performer.events.push(Event::Disk { partition: op.partition, op: op.id, result });
     if failed {

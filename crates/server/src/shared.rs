@@ -11,7 +11,7 @@ use std::{
 use klamm_cluster::features::METADATA_FORM;
 use klamm_log::{DiskAction, DiskOp, Files, LogDir};
 use klamm_model::Tick;
-use klamm_node::{ConnectionId, Effect, Event};
+use klamm_node::{ConnectionId, Effect, Event, LineLimit};
 use parking_lot::Mutex;
 
 use crate::{
@@ -49,6 +49,8 @@ pub(crate) struct Shared {
     /// The process before left everything on disk, or there was none.
     pub(crate) was_left_clean: bool,
     pub(crate) failure: Mutex<Failure>,
+    /// For what is said of disk operations that failed.
+    pub(crate) disk_lines: Mutex<LineLimit>,
     /// Until then (a tick) I/O threads leave writes to the disk threads, because the system makes writers wait.
     pub(crate) writes_aside_until: AtomicU64,
 }
@@ -260,7 +262,10 @@ impl Performer {
             return;
         }
         let began = Instant::now();
-        let failed_count = write::perform(&self.shared.files, &mut self.writes, &mut self.events);
+        let failed_count =
+            write::perform(&self.shared.files, &mut self.writes, &mut self.events, |op, error| {
+                write::tell_failure(&self.shared, op, error);
+            });
         if failed_count > 0 {
             self.shared.metrics.disk_errors.fetch_add(failed_count, Ordering::Relaxed);
             self.shared.tell_losses(&mut self.events);

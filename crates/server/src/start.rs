@@ -207,6 +207,7 @@ impl Server {
             metrics: Metrics::default(),
             was_left_clean,
             failure: Mutex::default(),
+            disk_lines: Mutex::default(),
             writes_aside_until: AtomicU64::new(0),
             config,
         });

@@ -3,9 +3,12 @@
 //! A call costs about as much as copying 8 KiB, so for small batches the number of calls is what a write costs.
 
 use std::io::IoSlice;
+use std::time::Instant;
 
 use klamm_log::{DiskAction, DiskError, DiskOp, Done, Files, SegmentId};
 use klamm_node::Event;
+
+use crate::shared::Shared;
 
 /// Slices of one call; each append has two. Linux takes 1,024.
 const APPENDS_MAX: usize = 128;
@@ -14,7 +17,12 @@ const APPENDS_MAX: usize = 128;
 const BYTES_MAX: usize = 1 << 20;
 
 /// Carries out all of `ops`, which are writes, and tells their ends. Returns how many failed.
-pub(crate) fn perform(files: &Files, ops: &mut Vec<DiskOp>, events: &mut Vec<Event>) -> u64 {
+pub(crate) fn perform(
+    files: &Files,
+    ops: &mut Vec<DiskOp>,
+    events: &mut Vec<Event>,
+    tell: impl Fn(&DiskOp, &DiskError),
+) -> u64 {
     let mut failed_count = 0;
     if ops.len() > 1 {
         ops.sort_by_key(place);
@@ -28,7 +36,7 @@ pub(crate) fn perform(files: &Files, ops: &mut Vec<DiskOp>, events: &mut Vec<Eve
             let result = if is_done { Ok(Done::Nothing) } else { files.perform(op) };
             if let Err(error) = &result {
                 failed_count += 1;
-                tell_failure(files, op, error);
+                tell(op, error);
             }
             events.push(Event::Disk { partition: op.partition, op: op.id, result });
         }
@@ -39,12 +47,14 @@ pub(crate) fn perform(files: &Files, ops: &mut Vec<DiskOp>, events: &mut Vec<Eve
     failed_count
 }
 
-/// One line for a failed operation; the bytes of records have no place in it.
-pub(crate) fn tell_failure(files: &Files, op: &DiskOp, error: &DiskError) {
+/// One line for a failed operation; the bytes of records have no place in it. On a full disk all partitions fail twice a second, and their lines would go there too.
+pub(crate) fn tell_failure(shared: &Shared, op: &DiskOp, error: &DiskError) {
     if *error == DiskError::CalledOff {
         return;
     }
-    let directory = files.directory_of(op.partition);
+    let now = shared.clock.now_at(Instant::now()).tick;
+    let Some(suppressed) = shared.disk_lines.lock().allow(now) else { return };
+    let directory = shared.files.directory_of(op.partition);
     let directory =
         directory.map_or_else(|| op.partition.to_string(), |directory| directory.display().to_string());
     let action = match &op.action {
@@ -66,7 +76,7 @@ pub(crate) fn tell_failure(files: &Files, op: &DiskOp, error: &DiskError) {
         DiskAction::Scrub(_) => "look for damage",
         DiskAction::DeletePartition => "delete partition",
     };
-    tracing::error!(directory, action, %error, "a disk operation failed");
+    tracing::error!(directory, action, %error, suppressed, "a disk operation failed");
 }
 
 fn place(op: &DiskOp) -> Option<(SegmentId, u32)> {
@@ -113,6 +123,8 @@ fn write_run(files: &Files, run: &[DiskOp]) -> Option<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use bytes::Bytes;
     use klamm_log::OpId;
     use klamm_model::{Offset, PartitionIndex, TopicId, TopicPartition};
@@ -160,7 +172,7 @@ mod tests {
         assert_eq!(run_length(&sorted), 2);
         assert_eq!(run_length(&sorted[2..]), 1);
         let mut events = Vec::new();
-        assert_eq!(perform(&files, &mut ops, &mut events), 0);
+        assert_eq!(perform(&files, &mut ops, &mut events, |_, _| panic!("none failed")), 0);
         assert_eq!(events.len(), 4);
         assert!(events.iter().all(|event| matches!(event, Event::Disk { result: Ok(Done::Nothing), .. })));
         let bytes =
@@ -172,12 +184,10 @@ mod tests {
     fn a_failure_is_told_for_each() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let files = Files::open(directory.path()).expect("a new directory");
-        let mut events = Vec::new();
-        assert_eq!(
-            perform(&files, &mut vec![write(0, 1, 0, b"one"), write(0, 2, 3, b"two")], &mut events),
-            2
-        );
-        assert_eq!(events.len(), 2);
+        let (mut events, told) = (Vec::new(), Cell::new(0));
+        let mut ops = vec![write(0, 1, 0, b"one"), write(0, 2, 3, b"two")];
+        assert_eq!(perform(&files, &mut ops, &mut events, |_, _| told.set(told.get() + 1)), 2);
+        assert_eq!((events.len(), told.get()), (2, 2));
         assert!(events.iter().all(|event| matches!(event, Event::Disk { result: Err(_), .. })));
     }
 }

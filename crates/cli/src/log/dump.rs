@@ -13,6 +13,7 @@ use super::{Damage, indexes, small};
 use crate::args::{Format, LogDumpArgs};
 use crate::failure::{Told, tell};
 use crate::json::put_bytes;
+use crate::output::visible;
 use crate::time::date_time_text;
 
 /// What the keys of control records say, by their type.
@@ -334,7 +335,7 @@ fn record_text(record: &RecordView<'_>, is_control: bool) -> String {
     for header in record.headers.iter() {
         text.push_str(&format!("  header {}={}", String::from_utf8_lossy(header.key), quoted(header.value)));
     }
-    text
+    visible(&text).into_owned()
 }
 
 fn quoted(bytes: Option<&[u8]>) -> String {

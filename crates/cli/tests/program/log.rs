@@ -106,6 +106,20 @@ fn a_dump_has_a_line_for_each_batch_and_record() {
 }
 
 #[test]
+fn what_a_terminal_would_obey_is_dumped_as_a_text() {
+    let directory = Directory::new();
+    let mut builder = BatchBuilder::default();
+    let header = RecordHeader { key: b"bell\x07\n", value: Some("\u{9b}2J".as_bytes()) };
+    builder.append(Timestamp(1_795_473_000_000), None, Some(b"\x1b[31mred"), &[header]);
+    directory.put(SEGMENT, &builder.finish(&Seal::default()));
+    let dumped = directory.klamm(&["log", "dump", "--records"], SEGMENT).code(0);
+    let hidden = dumped.stdout.chars().find(|it| it.is_control() && *it != '\n');
+    assert_eq!(hidden, None, "{}", dumped.stdout);
+    assert!(dumped.stdout.contains(r"bell\u{7}\n"), "{}", dumped.stdout);
+    assert!(dumped.stdout.contains("[31mred"), "{}", dumped.stdout);
+}
+
+#[test]
 fn a_dump_for_programs_has_an_object_for_each() {
     let directory = Directory::new();
     let dumped = directory.klamm(&["log", "dump", "--records", "--format", "json"], SEGMENT).code(0);

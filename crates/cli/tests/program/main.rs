@@ -154,6 +154,8 @@ fn wrong_usage_is_told_apart_from_failure() {
     klamm(&["consume", "t", "-f", "%q"]).code(2).says("there is no %q");
     klamm(&["serve", "--set", "num.partition=3"]).code(2).says("num.partitions");
     klamm(&["serve", "--listen", "nowhere"]).code(2).says("expected HOST:PORT");
+    klamm(&["serve", "--join", ""]).code(2).says("there is no address in it");
+    klamm(&["dev", "--nodes", "3", "--listen", "127.0.0.1:65534"]).code(2).says("take 6 ports");
     klamm(&["topic", "list", "-b", "127.0.0.1:1"]).code(1).says("no broker answers at 127.0.0.1:1");
     klamm(&["topic", "list", "-b", "http://127.0.0.1:1"]).code(2).says("expected HOST:PORT");
     klamm(&["bench", "latency", "--seconds", "18446744073709551615"]).code(2).says("is not in 1..=");

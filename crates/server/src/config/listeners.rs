@@ -44,6 +44,10 @@ impl Config {
             self.node_advertised = Some(self.reachable("node.advertised.listener", own)?);
         }
         let joined = self.node_addresses("node.join")?;
+        if joined.is_empty() && self.given("node.join").is_some() {
+            // Of names that were not set, perhaps: the node would found a cluster of its own beside the one it was to be in.
+            return Err(self.unusable("node.join", "there is no address in it".to_owned()));
+        }
         self.join = joined.into_iter().map(|it| self.reachable("node.join", it)).collect::<Result<_, _>>()?;
         if let Some(twice) = self.join.iter().enumerate().find(|(at, it)| self.join[..*at].contains(it)) {
             let (host, port) = twice.1;

@@ -3,6 +3,7 @@
 use std::{
     io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpListener},
+    time::Duration,
 };
 
 use klamm_model::BrokerId;
@@ -14,11 +15,16 @@ use crate::{api_versions, client::Client, config};
 
 /// A cluster of several that has one node yet.
 fn with_node(test: impl FnOnce(&Server, SocketAddr)) {
+    with_node_set(|_| {}, test);
+}
+
+fn with_node_set(set: impl FnOnce(&mut Config), test: impl FnOnce(&Server, SocketAddr)) {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let free = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port");
     let mut told = None;
     let join = vec![("127.0.0.1".to_owned(), free.port())];
-    let config = Config { node_listener: Some(free), join, ..config(directory.path()) };
+    let mut config = Config { node_listener: Some(free), join, ..config(directory.path()) };
+    set(&mut config);
     let server = Server::start_telling(config, |address| told = Some(address)).expect("to start");
     assert_eq!((server.node_address(), told), (Some(free), Some(free)));
     test(&server, free);
@@ -96,5 +102,16 @@ fn nobody_is_served_there_before_he_has_greeted_as_a_node_of_the_cluster() {
         let mut client = Client::connect(server.addresses()[0]);
         client.send(1, &heartbeat);
         assert!(is_closed(client), "brokers are not served where clients are");
+    });
+}
+
+#[test]
+fn whoever_does_not_greet_holds_no_place() {
+    let soon = |config: &mut Config| config.connection.frame_stall = Duration::from_millis(200);
+    with_node_set(soon, |_, nodes| {
+        let mut dribbling = Client::connect(nodes);
+        dribbling.stream.write_all(&[0, 0, 0, 50, 1]).expect("to be sent");
+        let silent = Client::connect(nodes);
+        assert!(is_closed(silent) && is_closed(dribbling));
     });
 }

@@ -155,6 +155,7 @@ fn mistakes_are_named_with_their_lines() {
             "node.join=PLAINTEXT://a:9093",
             r#"node.join cannot be "PLAINTEXT://a:9093": "PLAINTEXT://a:9093" is not HOST:PORT"#,
         ),
+        ("a.properties", "node.join=,", r#"node.join cannot be ",": there is no address in it"#),
         (
             "a.properties",
             "node.listener=nowhere",
