@@ -14,6 +14,8 @@
 //!   its broker comes. Whatever that one finds, it is taken in only once it has caught up.
 //! - A replica of which the next process of its broker finds nothing has nothing any more, and does not count as one that ever had. The broker says
 //!   so before it takes part. Where nobody else has all records either, an operator decides; where nobody has any, it begins anew (`emptiness.rs`).
+//! - A replica that is taken away deletes what it has, perhaps long after that. So whoever leads goes on in a new epoch, in which nobody follows who has not heard of it:
+//!   if the replica is given back meanwhile, it counts again only with what it has afterwards.
 //!
 //! Looks at all partitions on each such change: some tens of nanoseconds each, on a rare occasion.
 
@@ -388,7 +390,10 @@ fn places<'a>(
 /// What makes one state of a partition out of another.
 fn difference(at: TopicPartition, before: &Partition, after: Partition, is_unclean: bool) -> Option<Record> {
     let changed = |old: &[BrokerId], new: Vec<BrokerId>| (old != new).then_some(new);
-    let leader = (before.leader != after.leader).then_some(after.leader);
+    // As with Kafka.
+    let is_out = before.replicas.iter().any(|id| !after.replicas.contains(id));
+    let is_led_anew = before.leader != after.leader || is_out && after.leader.is_some();
+    let leader = is_led_anew.then_some(after.leader);
     let change = PartitionChange {
         partition: at,
         partition_epoch: PartitionEpoch(before.partition_epoch.0 + 1),

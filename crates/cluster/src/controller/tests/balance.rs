@@ -286,7 +286,7 @@ fn internal_topics_get_no_more_replicas_than_are_asked_for_and_no_more_than_an_o
                 + __consumer_offsets/0 change 2 on 1,3 adding 1 as many as wanted
                 + __consumer_offsets/2 change 2 on 3,1 adding 1 as many as wanted
             reassign __consumer_offsets/2 -
-                + __consumer_offsets/2 change 3 on 3 adding nobody
+                + __consumer_offsets/2 change 3 on 3 adding nobody leader 3 in epoch 1
                 __consumer_offsets/2: taken
             wait 500 1 3 4
             isr __consumer_offsets/0 by leader is leader,1

@@ -212,10 +212,10 @@ fn a_reassignment_takes_it_away() {
                 + t/0 change 2 on 2,3,1 adding 3 removing 1
                 t/0: taken
             isr t/0 by leader is leader,3
-                + t/0 change 3 on 2,3 adding nobody removing nobody in sync 2,3 offline nobody
+                + t/0 change 3 on 2,3 adding nobody removing nobody in sync 2,3 offline nobody leader 2 in epoch 2
                 leader 2 in epoch 1, in sync 2,3, partition epoch 3
             show
-                t/0 on 2,3 in sync 2,3 leader 2 epochs 1.3
+                t/0 on 2,3 in sync 2,3 leader 2 epochs 2.3
         "#]],
     );
 }

@@ -260,6 +260,35 @@ fn replicas_in_sync_change_their_order_or_go_at_once() {
     );
 }
 
+/// A broker that hears of both together would be believed in between to have what it then deletes (seed 973 of the simulator).
+#[test]
+fn a_replica_that_is_taken_away_and_given_back_follows_in_an_epoch_of_its_own() {
+    check_with_three(
+        "assign t 1,2,3
+             reassign t/0 1,2
+             reassign t/0 3,1,2
+             isr t/0 by leader is 1,2,3
+             show",
+        expect![[r#"
+            assign t 1,2,3
+                + topic t
+                + t/0 on 1,2,3 in sync 1,2,3 leader 1
+                t: created, 1 x 3, {}
+            reassign t/0 1,2
+                + t/0 change 1 on 1,2 in sync 1,2 leader 1 in epoch 1
+                t/0: taken
+            reassign t/0 3,1,2
+                + t/0 change 2 on 3,1,2 adding 3
+                t/0: taken
+            isr t/0 by leader is 1,2,3
+                + t/0 change 3 adding nobody in sync 1,2,3
+                leader 1 in epoch 1, in sync 1,2,3, partition epoch 3
+            show
+                t/0 on 3,1,2 in sync 1,2,3 leader 1 epochs 1.3
+        "#]],
+    );
+}
+
 #[test]
 fn a_reassignment_is_called_off() {
     check_with_three(
@@ -285,18 +314,18 @@ fn a_reassignment_is_called_off() {
             isr t/0 by leader is 1,2
                 leader 1 in epoch 0, in sync 1,2, partition epoch 1
             reassign t/0 -
-                + t/0 change 2 on 1,2 adding nobody removing nobody
+                + t/0 change 2 on 1,2 adding nobody removing nobody leader 1 in epoch 1
                 t/0: taken
             show
-                t/0 on 1,2 in sync 1,2 leader 1 epochs 0.2
+                t/0 on 1,2 in sync 1,2 leader 1 epochs 1.2
             reassign t/0 3,1
                 + t/0 change 3 on 3,1,2 adding 3 removing 2
                 t/0: taken
             reassign t/0 2,1
-                + t/0 change 4 on 2,1 adding nobody removing nobody
+                + t/0 change 4 on 2,1 adding nobody removing nobody leader 1 in epoch 2
                 t/0: taken
             show
-                t/0 on 2,1 in sync 1,2 leader 1 epochs 0.4
+                t/0 on 2,1 in sync 1,2 leader 1 epochs 2.4
         "#]],
     );
 }
