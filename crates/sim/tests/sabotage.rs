@@ -133,7 +133,7 @@ fn cases() -> Vec<Case> {
             ],
             ..replica(
                 "in-sync set joined below epoch start",
-                &["I1", "I7"],
+                &["I7"],
                 400,
                 Replica { isr_join_below_epoch_start: true, ..off },
             )

@@ -295,7 +295,7 @@ pub(super) const FAULTS: &[Row] = &[
         by: &[
             Test(
                 "crates/node/tests/disks.rs",
-                "what_was_in_a_directory_that_is_lost_is_told_of_before_the_broker_takes_part",
+                "a_log_of_which_nothing_is_found_is_told_of_before_the_broker_takes_part",
             ),
             Seeds("disk: failed write"),
             Test("crates/node/tests/disks.rs", "a_directory_that_fails_goes_offline_alone"),

@@ -65,7 +65,7 @@ fn a_partition_whose_directory_is_gone_begins_anew_but_not_without_a_word() {
     fs::remove_dir_all(broker.data_dir().join("lost-0")).expect("it is there");
     let (said, code) = stopped_after(serve(broker.data_dir()), "ready in");
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("no directory of this partition was found") && said.contains("lost-0"), "{said}");
+    assert!(said.contains("nothing of this partition was found") && said.contains("lost-0"), "{said}");
 }
 
 #[test]

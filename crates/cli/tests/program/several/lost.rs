@@ -10,19 +10,19 @@ fn begun() -> Cluster {
     cluster.ready(&[1, 2, 3]);
     cluster.until(&["cluster", "status", "--format", "json"], |it| it["brokers_in_service"] == 3);
     cluster.ok(&["topic", "create", "t", "-p", "1", "--replication-factor", "3"]);
-    cluster.ok(&["config", "set", "topic", "t", "min.insync.replicas=2"]);
+    cluster.ok(&["config", "set", "-t", "t", "min.insync.replicas=2"]);
     cluster.ok_with_input(&["produce", "t", "--acks", "all"], &lines(0, 500));
     cluster.all_in_sync("t", 3);
     cluster
 }
 
-/// Takes the partition away from a node that is down, which is the first to start.
+/// Takes the partition away from a node that is down, which is the first to start. It hears of the partition when the metadata have a leader.
 fn starts_without(cluster: &mut Cluster, victim: usize) {
     fs::remove_dir_all(cluster.data_dir(victim).join("t-0")).expect("it was there");
     cluster.start(victim);
-    cluster.node(victim).says("nothing of this partition was found on disk");
     let others: Vec<_> = (1..=3).filter(|id| *id != victim).collect();
     others.iter().for_each(|id| cluster.start(*id));
+    cluster.node(victim).says("nothing of this partition was found on disk");
     cluster.ready(&[1, 2, 3]);
     cluster.all_in_sync("t", 3);
     let read = cluster.ok(&["consume", "t", "-e"]).stdout;
