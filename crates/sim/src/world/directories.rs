@@ -51,7 +51,7 @@ impl World {
         }
         let had_replicas = self.machines[node].disk.partitions_in(log_dir).next().is_some();
         // By the time, so that seeds stay what they were.
-        let passes_for_the_old_one = self.timeline.now() / MS % 2 == 0;
+        let passes_for_the_old_one = (self.timeline.now() / MS).is_multiple_of(2);
         self.timeline.coverage.count(match (had_replicas, passes_for_the_old_one) {
             (true, false) => "directory replaced by an empty one",
             (true, true) => "all partitions of a directory removed",
