@@ -14,7 +14,7 @@ use super::broker::{Answer, command, run, send_signal};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 mod grown;
-mod moved;
+mod lost;
 mod observers;
 mod roles;
 mod throttled;

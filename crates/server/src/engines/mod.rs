@@ -35,7 +35,7 @@ const LINKS_MAX: usize = 64;
 pub(crate) enum Order {
     /// From the node.
     Input(Input),
-    /// A node asks to be a member, or says where it is.
+    /// A node that is no member asks to be one.
     LetIn(Member),
     /// Nothing more will come.
     Stop,
@@ -184,16 +184,15 @@ impl Engine {
         self.tell(Order::Input(Input::Registration(told)));
     }
 
-    /// A node asks to be a member, or is one that hears of no leader and says where it is. It does so again and again, so nobody waits for what becomes of it.
-    /// `belongs` is whether it has the cluster on its disk: else, if it is a member, it is one that has only just been made one, and is about to be called.
-    pub(crate) fn let_in(&self, member: Member, belongs: bool) {
+    /// A node asks to be a member. It does so again and again, so nobody waits for what becomes of it.
+    pub(crate) fn let_in(&self, member: Member) {
         if let Orders::Raft { members, .. } = &self.orders {
-            let is_news = {
+            let is_unknown = {
                 let members = members.lock();
                 // Without members there is no cluster yet, which is founded by other rules.
-                !members.is_empty() && (belongs || !members.contains_key(&member.id))
+                !members.is_empty() && !members.contains_key(&member.id)
             };
-            if is_news {
+            if is_unknown {
                 self.tell(Order::LetIn(member));
             }
         }

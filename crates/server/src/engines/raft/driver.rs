@@ -1,7 +1,7 @@
 //! The thread on which the Raft runs, and what holds its parts together.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::RefCell,
     collections::VecDeque,
     future::pending,
     rc::Rc,
@@ -12,7 +12,7 @@ use std::{
 use klamm_model::{BrokerId, ControllerEpoch};
 use klamm_quorum::{Input, Output, PAYLOAD_BYTES_MAX, VoterError};
 use klamm_wire::QuorumMessage;
-use openraft::{Config, Membership, Raft, ServerState, SnapshotPolicy, metrics::RaftServerMetrics};
+use openraft::{Config, Raft, ServerState, SnapshotPolicy, metrics::RaftServerMetrics};
 use tokio::{
     sync::{mpsc, watch},
     task::LocalSet,
@@ -49,8 +49,6 @@ const ENTRIES_KEPT: u64 = 100;
 const CLAIM_PAUSE: Duration = Duration::from_millis(50);
 /// A leader whose disk is at one job for so long leaves the lead to others.
 const DISK_PATIENCE: Duration = Duration::from_secs(3);
-/// A leader that nobody has called since then is not where the members look for it.
-const CALLED_WITHIN: Duration = Duration::from_secs(2);
 /// Orders that are taken at once.
 const ORDERS_MAX: usize = 256;
 /// Something happened on this thread.
@@ -66,7 +64,7 @@ pub(super) enum Event {
     PreVoted { from: BrokerId, round: u64, is_granted: bool },
     /// A claim was applied, or was not.
     Claimed { token: u64, is_done: bool },
-    /// A node asks to be a member, or says where it is.
+    /// A node that is no member asks to be one.
     Knocked(Member),
     /// A change of members is committed, or is not.
     Changed(Result<(), VoterError>),
@@ -142,7 +140,6 @@ async fn drive(setup: Setup, jobs: std::sync::mpsc::Sender<Job>, busy: Arc<Busy>
                 links,
                 members,
                 is_lost,
-                is_called: Cell::new(false),
                 events,
             });
             if let Some(members) = found {
@@ -157,7 +154,6 @@ async fn drive(setup: Setup, jobs: std::sync::mpsc::Sender<Job>, busy: Arc<Busy>
                 no_claim_before: Duration::ZERO,
                 situation: Situation::default(),
                 told_peers: None,
-                leads_since: None,
                 progress: Progress::default(),
                 voters: Voters::new(own),
                 lost: Lost::default(),
@@ -203,8 +199,6 @@ struct Driver {
     situation: Situation,
     /// The epoch for which the node was told of others.
     told_peers: Option<ControllerEpoch>,
-    /// As far as it was looked who is a member.
-    leads_since: Option<Duration>,
     /// Of the others, as long as this node is elected.
     progress: Progress,
     voters: Voters,
@@ -301,7 +295,10 @@ impl Driver {
                 .map(|set| set.iter().map(|it| broker(*it)).collect())
                 .collect(),
         };
-        self.know(membership);
+        // Whoever was told who founds it has not written it yet.
+        if membership.nodes().next().is_some() {
+            self.hub.know(membership.nodes());
+        }
         if let Some(leader) = situation.leader.filter(|it| Some(*it) != self.situation.leader) {
             tracing::info!(term = situation.term, %leader, "the quorum has a leader");
         }
@@ -310,13 +307,6 @@ impl Driver {
         }
         self.hub.detector.borrow_mut().is_now(self.hub.now(), &situation);
         self.situation = situation;
-    }
-
-    /// Who the members are, and where each is called. Whoever was told who founds it has not written it yet.
-    fn know(&self, members: &Membership<u64, Address>) {
-        if members.nodes().next().is_some() {
-            self.hub.know(members.nodes().map(|(id, known)| (id, self.voters.called(broker(*id), known))));
-        }
     }
 
     async fn note(&mut self, event: Event) {
@@ -351,7 +341,7 @@ impl Driver {
                 // What was applied made this node leader, unless somebody else leads by now.
                 hub.seat.borrow_mut().claim_failed(token);
             }
-            Event::Knocked(member) => self.knocked(member),
+            Event::Knocked(member) => self.voters.knock(member),
             Event::Changed(result) => {
                 if result.is_err() {
                     self.no_claim_before = now + CLAIM_PAUSE;
@@ -418,27 +408,15 @@ impl Driver {
         }
     }
 
-    /// Only who leads can let a node in, or tell all where it is. What is passed on and lost is asked for again.
+    /// Only who leads can let a node in. What is passed on and lost is asked for again.
     fn let_in(&mut self, member: Member) {
-        if member.id == self.hub.me {
-            return;
+        if self.hub.seat.borrow().leading().is_some() {
+            return self.voters.knock(member);
         }
-        self.knocked(member.clone());
-        let leads = self.hub.seat.borrow().leading().is_some();
-        if let (false, Some(leader)) = (leads, self.situation.leader) {
+        if let Some(leader) = self.situation.leader {
             let Member { id: node, directory, host, port } = member;
             self.hub.links.tell(leader, &QuorumMessage::Join { node, directory, host, port });
         }
-    }
-
-    /// Of a member to which there is a connection it is known where it is.
-    fn knocked(&mut self, member: Member) {
-        if member.id == self.hub.me || self.hub.links.is_up(member.id) {
-            return;
-        }
-        let stored = Arc::clone(&self.hub.metrics.borrow().membership_config);
-        self.voters.knock(member, stored.membership());
-        self.know(stored.membership());
     }
 
     fn change_members(&mut self, now: Duration) {
@@ -447,10 +425,6 @@ impl Driver {
             // A change has just failed, and would fail again.
             return;
         }
-        self.leads_since = leads.then(|| self.leads_since.unwrap_or(now));
-        // The others call it as soon as it has called them.
-        let is_called =
-            self.hub.is_called.get() || self.leads_since.is_none_or(|it| now < it + CALLED_WITHIN);
         let next = {
             let metrics = self.hub.metrics.borrow();
             let progress = &self.progress;
@@ -461,14 +435,7 @@ impl Driver {
                 let ago = progress.caught_up_ago(now, id);
                 id == self.hub.me || ago.is_some_and(|ago| ago < CAUGHT_UP_WITHIN) && !is_away(id)
             };
-            self.voters.next(
-                now,
-                leads,
-                is_called,
-                metrics.membership_config.membership(),
-                has_caught_up,
-                is_away,
-            )
+            self.voters.next(now, leads, metrics.membership_config.membership(), has_caught_up, is_away)
         };
         match next {
             Next::Nothing => {}

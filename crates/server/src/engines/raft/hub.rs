@@ -54,8 +54,6 @@ pub(super) struct Hub {
     pub(super) links: Rc<Links>,
     pub(super) members: Members,
     pub(super) is_lost: IsLost,
-    /// A member has called this process, so others find it.
-    pub(super) is_called: Cell<bool>,
     pub(super) events: mpsc::UnboundedSender<Event>,
 }
 
@@ -82,7 +80,7 @@ impl Hub {
         }
     }
 
-    /// These are the members, and where to call them.
+    /// These are the members.
     pub(super) fn know<'a>(&self, nodes: impl Iterator<Item = (&'a u64, &'a Address)>) {
         let nodes: BTreeMap<BrokerId, Address> =
             nodes.map(|(id, address)| (broker(*id), address.clone())).collect();
@@ -108,7 +106,6 @@ impl Hub {
         let wired = TcpStream::from_std(socket).and_then(|it| Wired::new(it, BytesMut::from(&read[..])));
         match wired {
             Ok(wired) => {
-                self.is_called.set(true);
                 let (hub, open) = (Rc::clone(self), Rc::new(Cell::new(0)));
                 let gathered = RefCell::new(Gathered::default());
                 let answer = move |frame, out| hub.answer(from, frame, out, &open, &gathered);

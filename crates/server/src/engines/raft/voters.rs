@@ -7,9 +7,6 @@
 //! A change of voters is two entries: one with which both sets decide, and one with the new set alone. A leader that finds the first without the second, for
 //! whoever wrote it is gone, ends what was begun.
 //!
-//! A member that is called at an address where it is no more says where it is. Until a leader has written that, whoever was told calls it there by himself: it may be the one by whose vote there comes to be
-//! a leader.
-//!
 //! One who only listens goes when its broker was unregistered and it is away: nobody expects it back, and the leader would call it for ever. Every node keeps in mind who is to
 //! go, as any may come to lead. Who was taken for gone and is not asks to be let in again (`lost.rs`).
 
@@ -46,14 +43,6 @@ pub(super) enum UnderWay {
     Unasked,
 }
 
-/// A member that is not where the members call it.
-#[derive(Debug)]
-struct Elsewhere {
-    now: Address,
-    /// Where they called it when it said so. If that is another since, it is as old as what it said.
-    before: Address,
-}
-
 #[derive(Debug)]
 struct Asked {
     change: VoterChange,
@@ -67,7 +56,6 @@ pub(super) struct Voters {
     own: Option<Member>,
     asked: Option<Asked>,
     knocked: Option<Member>,
-    elsewhere: BTreeMap<BrokerId, Elsewhere>,
     /// Members whose brokers were unregistered, by their disks.
     unregistered: BTreeMap<BrokerId, Uuid>,
     under_way: Option<UnderWay>,
@@ -88,23 +76,9 @@ impl Voters {
         Ok(())
     }
 
-    /// A node wants to be let in. It asks again and again, so the last is as good as any. A member says by that where it is, which is another node's word if its disk is another.
-    pub(super) fn knock(&mut self, member: Member, members: &Members) {
-        let Some(before) = members.get_node(&raft_id(member.id)) else {
-            self.knocked = Some(member);
-            return;
-        };
-        let (id, now) = (member.id, member.address());
-        if now == *before {
-            self.elsewhere.remove(&id);
-        } else if now.directory == before.directory {
-            self.elsewhere.insert(id, Elsewhere { now, before: before.clone() });
-        }
-    }
-
-    /// Where to call a member, which is known there.
-    pub(super) fn called<'a>(&'a self, id: BrokerId, known: &'a Address) -> &'a Address {
-        self.elsewhere.get(&id).filter(|it| it.before == *known).map_or(known, |it| &it.now)
+    /// A node wants to be let in. It asks again and again, so the last is as good as any.
+    pub(super) fn knock(&mut self, member: Member) {
+        self.knocked = Some(member);
     }
 
     /// A broker came or went.
@@ -116,12 +90,11 @@ impl Voters {
         }
     }
 
-    /// What to do now, on a node that leads or does not. `is_called` is whether others find this node.
+    /// What to do now, on a node that leads or does not.
     pub(super) fn next(
         &mut self,
         now: Duration,
         leads: bool,
-        is_called: bool,
         members: &Members,
         has_caught_up: impl Fn(BrokerId) -> bool,
         is_away: impl Fn(BrokerId) -> bool,
@@ -152,12 +125,12 @@ impl Voters {
         if let [_, .., last] = &members.get_joint_config()[..] {
             return self.begin(UnderWay::Unasked, ChangeMembers::ReplaceAllVoters(last.clone()));
         }
-        if let Some(change) = self.moved(members, is_called) {
+        if let Some(change) = self.moved(members) {
             return self.begin(UnderWay::Unasked, change);
         }
         match knocked.filter(|it| members.get_node(&raft_id(it.id)).is_none()) {
-            Some(member) => {
-                let node = (raft_id(member.id), member.address());
+            Some(Member { id, directory, host, port }) => {
+                let node = (raft_id(id), Address { directory, host, port });
                 self.begin(UnderWay::Unasked, ChangeMembers::AddNodes([node].into()))
             }
             None => match self.leaving(members, is_away) {
@@ -175,7 +148,6 @@ impl Voters {
                 members.get_node(&raft_id(id)).is_some_and(|it| it.directory == directory)
             };
             self.unregistered.retain(|id, directory| has_disk(*id, *directory));
-            self.elsewhere.retain(|id, it| members.get_node(&raft_id(*id)) == Some(&it.before));
         }
     }
 
@@ -184,17 +156,14 @@ impl Voters {
         self.unregistered.keys().copied().find(|id| !is_voter(*id) && is_away(*id))
     }
 
-    /// Who is elsewhere than the members know, of whom this node may be one. Where it is found it may stay: that may be a name, and what it says of itself a number. Nobody has to find a
-    /// node that is alone.
-    fn moved(&self, members: &Members, is_called: bool) -> Option<Change> {
-        let own = self.own.as_ref().filter(|_| !is_called || members.nodes().count() == 1);
-        let own = own.and_then(|own| {
-            let (number, now) = (raft_id(own.id), own.address());
-            let known = members.get_node(&number)?;
-            (known.directory == now.directory && *known != now).then_some((number, now))
-        });
-        let other = || self.elsewhere.iter().next().map(|(id, it)| (raft_id(*id), it.now.clone()));
-        own.or_else(other).map(|moved| ChangeMembers::SetNodes([moved].into()))
+    /// A node that is alone listens elsewhere than it did, which others have to know who come. Once there are some, they were told where to find each other.
+    fn moved(&self, members: &Members) -> Option<Change> {
+        let Member { id, directory, host, port } = self.own.clone()?;
+        let mut nodes = members.nodes();
+        let (Some((only, known)), None) = (nodes.next(), nodes.next()) else { return None };
+        let now = Address { directory, host, port };
+        let is_here = *only == raft_id(id) && known.directory == directory;
+        (is_here && *known != now).then(|| ChangeMembers::SetNodes([(*only, now)].into()))
     }
 
     fn begin(&mut self, what: UnderWay, change: Change) -> Next {
@@ -371,7 +340,7 @@ mod tests {
         let ms = Duration::from_millis;
         let mut voters = Voters::default();
         let next = |voters: &mut Voters, now, there: &[i32]| {
-            voters.next(ms(now), true, true, &three, |id| there.contains(&id.0), |_| false)
+            voters.next(ms(now), true, &three, |id| there.contains(&id.0), |_| false)
         };
         assert_eq!(voters.ask(remove(3)), Ok(()));
         assert_eq!(next(&mut voters, 5_000, &[1]), Next::Nothing);
@@ -390,107 +359,58 @@ mod tests {
     fn one_change_goes_on_at_a_time_and_only_on_whoever_leads() {
         let three = members(&[&[1, 2, 3]], &[1, 2, 3, 4]);
         let mut voters = Voters::default();
-        assert_eq!(voters.next(NOW, true, true, &three, |_| true, |_| true), Next::Nothing);
+        assert_eq!(voters.next(NOW, true, &three, |_| true, |_| true), Next::Nothing);
         assert_eq!(voters.ask(add(4)), Ok(()));
         assert_eq!(voters.ask(add(5)), Err(VoterError::Busy));
-        assert_eq!(
-            voters.next(NOW, false, true, &three, |_| true, |_| true),
-            Next::Refuse(VoterError::Deposed)
-        );
+        assert_eq!(voters.next(NOW, false, &three, |_| true, |_| true), Next::Refuse(VoterError::Deposed));
         assert_eq!(voters.ask(add(4)), Ok(()));
         assert_eq!(
-            voters.next(NOW, true, true, &three, |_| true, |_| true),
+            voters.next(NOW, true, &three, |_| true, |_| true),
             Next::Change(ChangeMembers::AddVoterIds([4].into()))
         );
         assert_eq!(voters.ask(remove(1)), Err(VoterError::Busy));
-        voters.knock(member(5), &three);
-        assert_eq!(voters.next(NOW, true, true, &three, |_| true, |_| true), Next::Nothing);
+        voters.knock(member(5));
+        assert_eq!(voters.next(NOW, true, &three, |_| true, |_| true), Next::Nothing);
         assert_eq!(voters.ended(), Some(UnderWay::Asked));
         assert!(matches!(
-            voters.next(NOW, true, true, &three, |_| true, |_| true),
+            voters.next(NOW, true, &three, |_| true, |_| true),
             Next::Change(ChangeMembers::AddNodes(_))
         ));
         assert_eq!(voters.ask(remove(1)), Ok(()), "it waits");
-        assert_eq!(voters.next(NOW, true, true, &three, |_| true, |_| true), Next::Nothing);
+        assert_eq!(voters.next(NOW, true, &three, |_| true, |_| true), Next::Nothing);
         assert_eq!(voters.ended(), Some(UnderWay::Unasked));
         assert_eq!(
-            voters.next(NOW, true, true, &three, |_| true, |_| true),
+            voters.next(NOW, true, &three, |_| true, |_| true),
             Next::Change(ChangeMembers::RemoveVoters([1].into()))
         );
     }
 
-    fn at(id: i32, port: u16) -> Member {
-        Member { port, ..member(id) }
-    }
-
-    fn set(moved: &Member) -> Next {
-        Next::Change(ChangeMembers::SetNodes([(raft_id(moved.id), moved.address())].into()))
-    }
-
     #[test]
-    fn a_node_that_is_alone_is_where_it_listens_and_one_of_several_if_nobody_finds_it() {
-        let next = |voters: &mut Voters, leads, is_called, members: &Members| {
-            voters.ended();
-            voters.next(NOW, leads, is_called, members, |_| true, |_| true)
-        };
-        let mut voters = Voters::new(Some(at(1, 7)));
-        let (alone, two) = (members(&[&[1]], &[1]), members(&[&[1, 2]], &[1, 2]));
-        for is_called in [true, false] {
-            assert_eq!(next(&mut voters, false, is_called, &alone), Next::Nothing);
-            assert_eq!(next(&mut voters, true, is_called, &alone), set(&at(1, 7)));
-        }
-        assert_eq!(next(&mut voters, true, true, &two), Next::Nothing);
-        assert_eq!(next(&mut voters, true, false, &two), set(&at(1, 7)));
+    fn a_node_that_is_alone_is_where_it_listens_and_one_of_several_where_the_others_were_told() {
+        let moved = Member { port: 7, ..member(1) };
+        let mut voters = Voters::new(Some(moved.clone()));
+        let Member { directory, host, port, .. } = moved;
+        let set = ChangeMembers::SetNodes([(1, Address { directory, host, port })].into());
+        let alone = members(&[&[1]], &[1]);
+        assert_eq!(voters.next(NOW, false, &alone, |_| true, |_| true), Next::Nothing);
+        assert_eq!(voters.next(NOW, true, &alone, |_| true, |_| true), Next::Change(set));
+        voters.ended();
+        assert_eq!(voters.next(NOW, true, &members(&[&[1]], &[1, 2]), |_| true, |_| true), Next::Nothing);
         let mut voters = Voters::new(Some(member(1)));
-        for members in [&alone, &two] {
-            assert_eq!(next(&mut voters, true, false, members), Next::Nothing, "it is where it was");
-        }
-    }
-
-    #[test]
-    fn a_member_that_says_where_it_is_is_called_there_at_once_and_by_all_once_somebody_leads() {
-        let three = members(&[&[1, 2]], &[1, 2, 3]);
-        let next = |voters: &mut Voters, leads, members: &Members| {
-            voters.ended();
-            voters.next(NOW, leads, true, members, |_| true, |_| false)
-        };
-        let port = |voters: &Voters, id: i32, members: &Members| {
-            voters.called(BrokerId(id), members.get_node(&raft_id(BrokerId(id))).expect("a member")).port
-        };
-        let mut voters = Voters::default();
-        // Another disk under its number.
-        voters.knock(Member { directory: disk(9), ..at(2, 7) }, &three);
-        assert_eq!((port(&voters, 2, &three), next(&mut voters, true, &three)), (1, Next::Nothing));
-        for id in [2, 3] {
-            voters.knock(at(id, 7), &three);
-            assert_eq!((port(&voters, id, &three), next(&mut voters, false, &three)), (7, Next::Nothing));
-        }
-        assert_eq!(next(&mut voters, true, &three), set(&at(2, 7)));
-        // Where it was before after all.
-        voters.knock(at(3, 1), &three);
-        assert_eq!(port(&voters, 3, &three), 1);
-        // Told anew by somebody else it is not where it said once.
-        let nodes =
-            three.nodes().map(|(id, it)| (*id, if *id == 2 { at(2, 8).address() } else { it.clone() }));
-        let told = Members::new(vec![[1, 2].into()], nodes.collect::<BTreeMap<_, _>>());
-        assert_eq!(port(&voters, 2, &told), 8);
-        assert_eq!(
-            (next(&mut voters, true, &told), next(&mut voters, true, &three)),
-            (Next::Nothing, Next::Nothing)
-        );
+        assert_eq!(voters.next(NOW, true, &alone, |_| true, |_| true), Next::Nothing, "it is where it was");
     }
 
     #[test]
     fn a_change_that_was_begun_by_a_leader_that_is_gone_is_ended() {
         let between = members(&[&[1, 2, 3], &[2, 3, 4]], &[1, 2, 3, 4]);
         let mut voters = Voters::default();
-        assert_eq!(voters.next(NOW, false, true, &between, |_| true, |_| true), Next::Nothing);
+        assert_eq!(voters.next(NOW, false, &between, |_| true, |_| true), Next::Nothing);
         let ended = Next::Change(ChangeMembers::ReplaceAllVoters([2, 3, 4].into()));
-        assert_eq!(voters.next(NOW, true, true, &between, |_| true, |_| true), ended);
+        assert_eq!(voters.next(NOW, true, &between, |_| true, |_| true), ended);
         voters.ended();
+        voters.knock(member(4));
         let after = members(&[&[2, 3, 4]], &[1, 2, 3, 4]);
-        voters.knock(member(4), &after);
-        assert_eq!(voters.next(NOW, true, true, &after, |_| true, |_| true), Next::Nothing, "it is in");
+        assert_eq!(voters.next(NOW, true, &after, |_| true, |_| true), Next::Nothing, "it is in");
     }
 
     #[test]
@@ -499,7 +419,7 @@ mod tests {
         let told = |id, directory, is_there| Registration { id: BrokerId(id), directory, is_there };
         let next = |voters: &mut Voters, leads, members: &Members, away: &[i32]| {
             let away: Vec<_> = away.iter().copied().map(BrokerId).collect();
-            voters.next(NOW, leads, true, members, |_| true, |id| away.contains(&id))
+            voters.next(NOW, leads, members, |_| true, |id| away.contains(&id))
         };
         let goes = |id| Next::Change(ChangeMembers::RemoveNodes([id].into()));
         let mut voters = Voters::default();

@@ -4,6 +4,5 @@ mod cluster;
 mod faults;
 mod files;
 mod members;
-mod moved;
 mod snapshots;
 mod succession;
