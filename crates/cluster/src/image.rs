@@ -174,6 +174,11 @@ impl Partition {
     pub fn target(&self) -> Vec<BrokerId> {
         self.replicas.iter().copied().filter(|id| !self.removing.contains(id)).collect()
     }
+
+    /// Whether nobody leads, or is known to have what a leader needs.
+    pub fn has_no_heir(&self) -> bool {
+        self.leader.is_none() && self.isr.is_empty() && self.elr.is_empty()
+    }
 }
 
 impl Image {

@@ -168,9 +168,8 @@ impl Node {
     pub(crate) fn note_whether_lost(&mut self, key: TopicPartition, topic: &Topic, partition: &Partition) {
         let Some(hosted) = self.hosted.get(&key) else { return };
         let log = hosted.replica.log();
-        let is_lost = partition.leader.is_none() && partition.isr.is_empty() && partition.elr.is_empty();
         // The last leader leads again when it is back.
-        if !is_lost || partition.last_known_elr.len() == 1 || log.has_failed() {
+        if !partition.has_no_heir() || partition.last_known_elr.len() == 1 || log.has_failed() {
             return self.offline_replicas.has_leader_or_heir(key);
         }
         if log.end() == Offset::ZERO {

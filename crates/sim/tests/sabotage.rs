@@ -133,8 +133,8 @@ fn cases() -> Vec<Case> {
             ],
             ..replica(
                 "in-sync set joined below epoch start",
-                &["I7"],
-                400,
+                &["I1", "I7"],
+                800,
                 Replica { isr_join_below_epoch_start: true, ..off },
             )
         },

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use klamm_model::{BrokerEpoch, BrokerId, LeaderEpoch, TopicPartition};
 
-use crate::image::{Image, Partition};
+use crate::image::Image;
 
 #[derive(Debug, Default)]
 pub(super) struct Emptiness {
@@ -23,11 +23,6 @@ struct Said {
 }
 
 impl Emptiness {
-    /// Whether nobody leads, or is known to have what a leader needs.
-    pub(super) fn may_be(it: &Partition) -> bool {
-        it.leader.is_none() && it.isr.is_empty() && it.elr.is_empty()
-    }
-
     /// This process of a broker has nothing of these partitions. Gives those that nobody has anything of.
     pub(super) fn said(
         &mut self,
@@ -36,12 +31,12 @@ impl Emptiness {
         partitions: &BTreeSet<TopicPartition>,
     ) -> BTreeSet<TopicPartition> {
         let still = |at: &TopicPartition, said: &Said| {
-            image.partition(*at).is_some_and(|it| Self::may_be(it) && it.leader_epoch == said.leader_epoch)
+            image.partition(*at).is_some_and(|it| it.has_no_heir() && it.leader_epoch == said.leader_epoch)
         };
         self.said.retain(|at, said| still(at, said));
         let mut empty = BTreeSet::new();
         for at in partitions {
-            let Some(it) = image.partition(*at).filter(|it| Self::may_be(it)) else { continue };
+            let Some(it) = image.partition(*at).filter(|it| it.has_no_heir()) else { continue };
             let said = self.said.entry(*at);
             let said = said.or_insert_with(|| Said { leader_epoch: it.leader_epoch, by: BTreeSet::new() });
             said.by.insert(by);

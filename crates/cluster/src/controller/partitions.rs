@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use klamm_model::{BrokerEpoch, BrokerId, TopicPartition};
 
 use super::{
-    AlterPartitionError, AlterPartitions, Controller, Decision, Elections, Emptiness, IsrProposal, LogFate,
+    AlterPartitionError, AlterPartitions, Controller, Decision, Elections, IsrProposal, LogFate,
     OfflineReplicas, PartitionAnswer, PartitionResult, Reply, reassign,
 };
 use crate::image::{Partition, Topic};
@@ -86,8 +86,7 @@ impl Controller {
                 // It says so before it takes part. Later it may have caught up since: what is said late or twice takes nothing from it.
                 if state == Ok(BrokerState::Fenced) {
                     records.extend(self.each_of(&named, |rules, at, topic, it_is| {
-                        let is_lost = !Emptiness::may_be(it_is);
-                        is_lost.then(|| rules.lose(it.broker, at, topic, it_is)).flatten()
+                        if it_is.has_no_heir() { None } else { rules.lose(it.broker, at, topic, it_is) }
                     }));
                 }
                 records

@@ -8,10 +8,8 @@ use std::{
     },
 };
 
-use klamm_node::BROKER_LISTENER;
-
 use super::ask::{ask, spawn};
-use crate::{peers, shared::Shared, start::StartError};
+use crate::{engines::raft::Member, peers, shared::Shared, start::StartError};
 
 /// Gives what has all of them asked once more. What is called for while they are being asked already is not done twice.
 pub(crate) fn ask_again(shared: &Arc<Shared>) -> Result<Box<dyn FnMut() + Send>, StartError> {
@@ -53,9 +51,9 @@ fn known(shared: &Weak<Shared>) -> BTreeSet<(String, u16)> {
     let brokers = view.iter().flat_map(|view| {
         view.image.brokers().filter_map(|it| peers::address(view, it.id)).collect::<Vec<_>>()
     });
-    let own = shared.config.node.endpoints.iter().find(|it| it.name == BROKER_LISTENER);
+    let own = Member::of(&shared.config.node).map(|it| (it.host, it.port));
     let mut known: BTreeSet<_> =
         shared.engine.addresses().into_iter().chain(brokers).chain(shared.config.join.clone()).collect();
-    known.retain(|(host, port)| own.is_none_or(|own| (&own.host, own.port) != (host, *port)));
+    own.map(|own| known.remove(&own));
     known
 }
