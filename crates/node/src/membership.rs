@@ -12,10 +12,15 @@ const REGISTER_AGAIN_MS: u64 = 100;
 /// How often a broker that leaves asks whether it may: others tell how far they are by their own signs of life.
 const LEAVE_AGAIN_MS: u64 = 50;
 
+/// How long a broker that leaves waits for a controller where there is none just now. An election takes a second at most; where there is no majority nobody comes.
+const CONTROLLER_PATIENCE_MS: u64 = 2_000;
+
 /// When to register and when to show a sign of life.
 #[derive(Debug, Default)]
 pub(crate) struct Membership {
     leaving: Leaving,
+    /// When a broker that leaves gives up, if there is no controller by then.
+    gives_up_at: Option<Tick>,
     under_way: bool,
     /// `None`: nothing to do until the controller changes.
     next: Option<Tick>,
@@ -45,6 +50,11 @@ impl Membership {
 
     pub(crate) fn next_wake(&self) -> Option<Tick> {
         self.next.filter(|_| !self.under_way)
+    }
+
+    /// When a broker that leaves, and has no controller to ask, goes all the same.
+    pub(crate) fn gives_up_at(&self) -> Option<Tick> {
+        self.gives_up_at.filter(|_| self.leaving == Leaving::Asks)
     }
 
     /// A new controller knows nothing of this broker's sessions.
@@ -84,6 +94,7 @@ impl Membership {
     pub(crate) fn heartbeat_ended(&mut self, now: Tick, interval_ms: u64) {
         self.under_way = false;
         let interval_ms = if self.leaving == Leaving::Asks { LEAVE_AGAIN_MS } else { interval_ms };
+        self.gives_up_at = Some(now.after_ms(CONTROLLER_PATIENCE_MS));
         self.next = Some(now.after_ms(interval_ms));
     }
 
@@ -137,13 +148,14 @@ impl Node {
         is_silent && 1 < self.image.brokers().len() && self.membership.in_doubt_until <= now
     }
 
-    /// Has others take over. Where there is nobody else, or nobody to ask, there is nothing to wait for.
+    /// Has others take over. Where there is nobody else there is nothing to wait for; if it was the controller that stopped right before, the next one is waited for.
     pub(crate) fn begin_to_leave(&mut self, now: Now, out: &mut Vec<Effect>) {
         let has_others = self.image.brokers().any(|it| it.id != self.config.broker_id && it.is_active());
-        if !has_others || self.metadata.controller_id().is_none() || !self.is_active() {
+        if !has_others || !self.is_active() {
             return self.has_left(out);
         }
         self.membership.leaving = Leaving::Asks;
+        self.membership.gives_up_at = Some(now.tick.after_ms(CONTROLLER_PATIENCE_MS));
         self.membership.next = Some(now.tick);
     }
 
@@ -157,6 +169,10 @@ impl Node {
 
     /// Registers, or shows a sign of life, when it is time.
     pub(crate) fn membership_time(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let is_in_vain = self.membership.gives_up_at().is_some_and(|at| at <= now.tick);
+        if is_in_vain && self.metadata.controller_id().is_none() {
+            self.has_left(out);
+        }
         if !self.config.roles.broker
             || self.membership.next_wake().is_none_or(|at| now.tick < at)
             || self.metadata.controller_id().is_none()

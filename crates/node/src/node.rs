@@ -339,6 +339,7 @@ impl Node {
             self.membership
                 .next_wake()
                 .filter(|_| self.config.roles.broker && self.metadata.controller_id().is_some()),
+            self.membership.gives_up_at().filter(|_| self.metadata.controller_id().is_none()),
             self.offline_replicas.next_wake().filter(|_| self.metadata.controller_id().is_some()),
             self.metadata.next_wake(),
             self.followers.next_wake(self.my_epoch().is_some()),

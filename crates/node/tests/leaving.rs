@@ -77,6 +77,30 @@ fn who_leads_goes_when_others_lead_and_all_know() {
     assert_eq!(world.handed_over, 1, "it is told once");
 }
 
+/// Nodes are stopped one right after the other, the controller first: who is next waits until another one decides, and goes alone if none does.
+#[test]
+fn who_leads_waits_for_the_next_controller_and_not_for_ever() {
+    for somebody_decides in [true, false] {
+        let mut world = World::new();
+        world.create("t", 1);
+        let epoch = registers(&mut world);
+        shows_life(&mut world, epoch);
+        world.step(Event::Quorum(Output::NoLongerLeader));
+        world.step(Event::Leaving);
+        world.wait_ms(1_900);
+        assert_eq!(world.handed_over, 0);
+        if somebody_decides {
+            world.step(Event::Quorum(Output::LeaderIs { leader: Some(OTHER), epoch: ControllerEpoch(9) }));
+            let asks = |call: &Request| matches!(call, Request::BrokerHeartbeat(it) if it.want_shut_down);
+            assert!(world.sent.iter().any(|(_, call)| asks(call)), "the controller is asked at once");
+        }
+        world.wait_ms(99);
+        assert_eq!(world.handed_over, 0);
+        world.wait_ms(1);
+        assert_eq!(world.handed_over, usize::from(!somebody_decides));
+    }
+}
+
 /// The engine tells how it sees the other broker's process.
 fn is_seen(incarnation: u128, is_gone: bool) -> Event {
     let incarnation = Uuid::from_u128(incarnation);
