@@ -62,3 +62,50 @@ fn an_observer_whose_broker_is_unregistered_is_given_up_and_comes_back_if_it_was
     let list = ["topic", "list", "--format", "json"];
     cluster.until_asked(|| cluster.ask_at(4, &list, "").code(0), &list, |it| it[0]["topic"] == "t");
 }
+
+/// A machine is lost with its disk, and another one takes its number: once nobody counts on what the old one had promised.
+#[test]
+fn a_number_that_was_given_up_everywhere_may_be_another_nodes() {
+    let mut cluster = Cluster::new(3);
+    (1..=3).for_each(|id| cluster.start(id));
+    cluster.ready(&[1, 2, 3]);
+    until(&cluster, &STATUS, |it| it["brokers_in_service"] == 3);
+    cluster.ok(&["topic", "create", "t", "-p", "3", "--replication-factor", "2"]);
+    cluster.ok_with_input(&["produce", "t", "--acks", "all"], &lines(0, 500));
+
+    cluster.kill(3);
+    let has_replicas = |it: &serde_json::Value| {
+        let partitions = it[0]["partitions"].as_array().expect("partitions");
+        partitions.iter().any(|it| it["replicas"].as_array().expect("replicas").contains(&3.into()))
+    };
+    let describe = ["topic", "describe", "t", "--format", "json"];
+    for step in ["drain", "quorum", "unregister"] {
+        fs::remove_dir_all(cluster.data_dir(3)).expect("it is lost");
+        cluster.start(3);
+        cluster.node(3).says("the cluster refuses this node");
+        assert!(cluster.node(3).has_said("has another disk"), "{}", cluster.node(3).said);
+        assert_eq!(cluster.node(3).child.wait().expect("it ends").code(), Some(1));
+        cluster.running[2] = None;
+        match step {
+            "drain" => {
+                cluster.ok(&["cluster", "drain", "3"]);
+                cluster.until(&describe, |it| !has_replicas(it));
+            }
+            "quorum" => drop(cluster.ok(&["cluster", "quorum", "remove", "3"])),
+            _ => unregister(&cluster, 3),
+        }
+    }
+    until(&cluster, &QUORUM, |it| !is_member(it, 3));
+    fs::remove_dir_all(cluster.data_dir(3)).expect("it is lost");
+    cluster.start(3);
+    cluster.ready(&[3]);
+    until(&cluster, &STATUS, |it| it["brokers_in_service"] == 3);
+    let has_caught_up =
+        |it: &serde_json::Value| it["node"] == 3 && it["role"] == "observer" && it["lag"] == 0;
+    until(&cluster, &QUORUM, |it| it["replicas"].as_array().expect("replicas").iter().any(has_caught_up));
+    cluster.ok(&["cluster", "quorum", "add", "3"]);
+    cluster.ok(&["cluster", "reassign", "t", "--to", "2,3", "--wait"]);
+    cluster.all_in_sync("t", 2);
+    let read = cluster.ask_at(3, &["consume", "t", "-e"], "").code(0);
+    assert_eq!(read.stdout.lines().count(), 500);
+}
