@@ -428,7 +428,8 @@ impl IoThread {
             answer.refused = engine.refuses(node, directory);
         }
         if let (Some((host, port)), None) = (&greeting.address, &answer.refused) {
-            engine.let_in(Member { id: node, directory, host: host.clone(), port: *port });
+            let member = Member { id: node, directory, host: host.clone(), port: *port };
+            engine.let_in(member, greeting.cluster_id.is_some());
         }
         answer
     }

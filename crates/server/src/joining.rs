@@ -15,7 +15,7 @@ use klamm_wire::Greeting;
 use uuid::Uuid;
 
 pub(crate) use again::ask_again;
-pub(crate) use ask::{Found, SAY_EVERY, join, silent};
+pub(crate) use ask::{Found, SAY_EVERY, is_here, join, silent};
 
 use crate::{engines::raft::Member, greet::Me};
 

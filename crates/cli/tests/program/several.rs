@@ -15,6 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 mod grown;
 mod lost;
+mod moved;
 mod observers;
 mod roles;
 mod throttled;

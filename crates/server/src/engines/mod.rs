@@ -35,7 +35,7 @@ const LINKS_MAX: usize = 64;
 pub(crate) enum Order {
     /// From the node.
     Input(Input),
-    /// A node that is no member asks to be one.
+    /// A node asks to be a member, or says where it is.
     LetIn(Member),
     /// Nothing more will come.
     Stop,
@@ -184,15 +184,16 @@ impl Engine {
         self.tell(Order::Input(Input::Registration(told)));
     }
 
-    /// A node asks to be a member. It does so again and again, so nobody waits for what becomes of it.
-    pub(crate) fn let_in(&self, member: Member) {
+    /// A node asks to be a member, or is one that hears of no leader and says where it is. It does so again and again, so nobody waits for what becomes of it.
+    /// `belongs` is whether it has the cluster on its disk: else, if it is a member, it is one that has only just been made one, and is about to be called.
+    pub(crate) fn let_in(&self, member: Member, belongs: bool) {
         if let Orders::Raft { members, .. } = &self.orders {
-            let is_unknown = {
+            let is_news = {
                 let members = members.lock();
                 // Without members there is no cluster yet, which is founded by other rules.
-                !members.is_empty() && !members.contains_key(&member.id)
+                !members.is_empty() && (belongs || !members.contains_key(&member.id))
             };
-            if is_unknown {
+            if is_news {
                 self.tell(Order::LetIn(member));
             }
         }

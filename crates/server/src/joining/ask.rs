@@ -122,6 +122,11 @@ pub(super) fn ask(host: &str, port: u16, greeter: &Greeter) -> io::Result<Greeti
     Err(failure)
 }
 
+/// Whether this process is found there.
+pub(crate) fn is_here((host, port): &(String, u16), greeter: &Greeter) -> bool {
+    ask(host, *port, greeter).is_ok_and(|it| it.incarnation == greeter.me.incarnation)
+}
+
 /// Which of these addresses do not answer, and why, for people.
 pub(crate) fn silent(list: &[(String, u16)], greeter: &Greeter) -> String {
     let silent = list.iter().filter_map(|(host, port)| {

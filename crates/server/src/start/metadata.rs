@@ -125,7 +125,7 @@ fn open_one_of_several(config: &Config, files: &Arc<Files>) -> Result<OpenedRaft
         return Err(StartError::NotJoined);
     }
     if !opened.is_pristine() && !config.join.is_empty() {
-        tracing::debug!("--join is not looked at: this node belongs to a cluster");
+        tracing::debug!("this node belongs to a cluster: --join is asked only where no leader is heard of");
     }
     Ok(opened)
 }
@@ -233,14 +233,29 @@ fn come_to_a_cluster(shared: &Arc<Shared>, opened: &OpenedRaft) -> Result<Option
 
 /// Says every few seconds whom the start waits for: it cannot be ready without a majority of the voters.
 fn watch(shared: &Arc<Shared>, members: &[Member]) -> Result<Watch, StartError> {
-    let known: Vec<_> = members.iter().map(|it| (it.host.clone(), it.port)).collect();
-    let list = if known.is_empty() { shared.config.join.clone() } else { known };
+    let me = shared.greeter.me.node;
+    let others = members.iter().filter(|it| it.id != me).map(|it| (it.host.clone(), it.port)).collect();
+    let list = if members.is_empty() { shared.config.join.clone() } else { others };
+    let address = |it: &Member| (it.host.clone(), it.port);
+    let own = Member::of(&shared.config.node).as_ref().map(address);
+    let known = members.iter().find(|it| it.id == me).map(address);
+    let elsewhere = known.zip(own).filter(|(known, own)| known != own);
     let greeter = Arc::clone(&shared.greeter);
     let (watching, is_over) = mpsc::channel();
     let say = move || {
         while let Err(mpsc::RecvTimeoutError::Timeout) = is_over.recv_timeout(SAY_EVERY) {
             let silent = joining::silent(&list, &greeter);
             tracing::warn!("waiting for a controller, which a majority of the voters elects: {silent}");
+            let Some((known, own)) = &elsewhere else { continue };
+            if !joining::is_here(known, &greeter) {
+                tracing::warn!(
+                    "the members call this node at {}:{}, and it listens at {}:{}: who answers is told so",
+                    known.0,
+                    known.1,
+                    own.0,
+                    own.1
+                );
+            }
         }
     };
     let spawned = thread::Builder::new().name("watch".to_owned()).spawn(say);

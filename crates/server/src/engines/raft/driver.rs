@@ -12,7 +12,7 @@ use std::{
 use klamm_model::{BrokerId, ControllerEpoch};
 use klamm_quorum::{Input, Output, PAYLOAD_BYTES_MAX, VoterError};
 use klamm_wire::QuorumMessage;
-use openraft::{Config, Raft, ServerState, SnapshotPolicy, metrics::RaftServerMetrics};
+use openraft::{Config, Membership, Raft, ServerState, SnapshotPolicy, metrics::RaftServerMetrics};
 use tokio::{
     sync::{mpsc, watch},
     task::LocalSet,
@@ -49,6 +49,8 @@ const ENTRIES_KEPT: u64 = 100;
 const CLAIM_PAUSE: Duration = Duration::from_millis(50);
 /// A leader whose disk is at one job for so long leaves the lead to others.
 const DISK_PATIENCE: Duration = Duration::from_secs(3);
+/// Between two times that a leader is told where members are, which it may have to write first.
+const PASS_ON_EVERY: Duration = Duration::from_millis(500);
 /// Orders that are taken at once.
 const ORDERS_MAX: usize = 256;
 /// Something happened on this thread.
@@ -64,7 +66,7 @@ pub(super) enum Event {
     PreVoted { from: BrokerId, round: u64, is_granted: bool },
     /// A claim was applied, or was not.
     Claimed { token: u64, is_done: bool },
-    /// A node that is no member asks to be one.
+    /// A node asks to be a member, or says where it is.
     Knocked(Member),
     /// A change of members is committed, or is not.
     Changed(Result<(), VoterError>),
@@ -154,6 +156,7 @@ async fn drive(setup: Setup, jobs: std::sync::mpsc::Sender<Job>, busy: Arc<Busy>
                 no_claim_before: Duration::ZERO,
                 situation: Situation::default(),
                 told_peers: None,
+                passes_on_at: Duration::ZERO,
                 progress: Progress::default(),
                 voters: Voters::new(own),
                 lost: Lost::default(),
@@ -199,6 +202,8 @@ struct Driver {
     situation: Situation,
     /// The epoch for which the node was told of others.
     told_peers: Option<ControllerEpoch>,
+    /// When the leader is told again of members that are elsewhere.
+    passes_on_at: Duration,
     /// Of the others, as long as this node is elected.
     progress: Progress,
     voters: Voters,
@@ -295,10 +300,7 @@ impl Driver {
                 .map(|set| set.iter().map(|it| broker(*it)).collect())
                 .collect(),
         };
-        // Whoever was told who founds it has not written it yet.
-        if membership.nodes().next().is_some() {
-            self.hub.know(membership.nodes());
-        }
+        self.know(membership);
         if let Some(leader) = situation.leader.filter(|it| Some(*it) != self.situation.leader) {
             tracing::info!(term = situation.term, %leader, "the quorum has a leader");
         }
@@ -307,6 +309,13 @@ impl Driver {
         }
         self.hub.detector.borrow_mut().is_now(self.hub.now(), &situation);
         self.situation = situation;
+    }
+
+    /// Who the members are, and where each is called. Whoever was told who founds it has not written it yet.
+    fn know(&self, members: &Membership<u64, Address>) {
+        if members.nodes().next().is_some() {
+            self.hub.know(members.nodes().map(|(id, known)| (id, self.voters.called(broker(*id), known))));
+        }
     }
 
     async fn note(&mut self, event: Event) {
@@ -341,7 +350,7 @@ impl Driver {
                 // What was applied made this node leader, unless somebody else leads by now.
                 hub.seat.borrow_mut().claim_failed(token);
             }
-            Event::Knocked(member) => self.voters.knock(member),
+            Event::Knocked(member) => self.knocked(member),
             Event::Changed(result) => {
                 if result.is_err() {
                     self.no_claim_before = now + CLAIM_PAUSE;
@@ -390,6 +399,7 @@ impl Driver {
         }
         self.propose().await;
         self.change_members(now);
+        self.pass_on(now, view.leader);
         self.tell_of_peers(now);
     }
 
@@ -408,15 +418,37 @@ impl Driver {
         }
     }
 
-    /// Only who leads can let a node in. What is passed on and lost is asked for again.
+    /// Only who leads can let a node in, or tell all where it is. What is passed on and lost is asked for again.
     fn let_in(&mut self, member: Member) {
-        if self.hub.seat.borrow().leading().is_some() {
-            return self.voters.knock(member);
+        self.knocked(member.clone());
+        let leads = self.hub.seat.borrow().leading().is_some();
+        if let (false, Some(leader)) = (leads, self.situation.leader) {
+            self.tell_where(leader, member);
         }
-        if let Some(leader) = self.situation.leader {
-            let Member { id: node, directory, host, port } = member;
-            self.hub.links.tell(leader, &QuorumMessage::Join { node, directory, host, port });
+    }
+
+    fn tell_where(&self, leader: BrokerId, member: Member) {
+        let Member { id: node, directory, host, port } = member;
+        self.hub.links.tell(leader, &QuorumMessage::Join { node, directory, host, port });
+    }
+
+    /// Whoever leads writes where members are that this node was told of: of itself too, which has said so before it led.
+    fn pass_on(&mut self, now: Duration, leader: Option<BrokerId>) {
+        let Some(leader) = leader.filter(|it| *it != self.hub.me && self.passes_on_at <= now) else { return };
+        for member in self.voters.elsewhere() {
+            self.passes_on_at = now + PASS_ON_EVERY;
+            self.tell_where(leader, member);
         }
+    }
+
+    /// Of a member to which there is a connection it is known where it is.
+    fn knocked(&mut self, member: Member) {
+        if self.hub.links.is_up(member.id) {
+            return;
+        }
+        let stored = Arc::clone(&self.hub.metrics.borrow().membership_config);
+        self.voters.knock(member, stored.membership());
+        self.know(stored.membership());
     }
 
     fn change_members(&mut self, now: Duration) {

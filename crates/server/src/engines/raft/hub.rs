@@ -80,7 +80,7 @@ impl Hub {
         }
     }
 
-    /// These are the members.
+    /// These are the members, and where to call them.
     pub(super) fn know<'a>(&self, nodes: impl Iterator<Item = (&'a u64, &'a Address)>) {
         let nodes: BTreeMap<BrokerId, Address> =
             nodes.map(|(id, address)| (broker(*id), address.clone())).collect();

@@ -103,6 +103,11 @@ impl Links {
         self.peer(id).is_some_and(|it| it.address.directory == directory)
     }
 
+    /// Whether there is a connection to it.
+    pub(super) fn is_up(&self, id: BrokerId) -> bool {
+        self.peer(id).is_some_and(|it| it.out.borrow().is_some())
+    }
+
     /// Nobody is known yet: the first that writes tells who is.
     pub(super) fn is_empty(&self) -> bool {
         self.peers.borrow().is_empty()

@@ -1,4 +1,5 @@
-//! A node that hears of no leader asks to be let in again: it may be no member any more, and of that nobody tells one who is none.
+//! A node that hears of no leader asks to be let in again: it may be no member any more, and of that nobody tells one who is none. Or it is where no member calls it, and says by that where
+//! it is.
 //!
 //! It was let in by a leader that lost the lead right then, so that the entry with it never came to be; or it was away when its broker was unregistered. A member that asks because
 //! there is no leader just now does no harm: whoever leads knows it. As long as there is none it asks less and less often.

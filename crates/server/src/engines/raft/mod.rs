@@ -257,6 +257,10 @@ impl Member {
         Some(Self { id: node.broker_id, directory: node.directory, host: own.host.clone(), port: own.port })
     }
 
+    fn address(&self) -> Address {
+        Address { directory: self.directory, host: self.host.clone(), port: self.port }
+    }
+
     fn at(id: BrokerId, Address { directory, host, port }: &Address) -> Self {
         Self { id, directory: *directory, host: host.clone(), port: *port }
     }

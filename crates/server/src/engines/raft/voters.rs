@@ -7,6 +7,9 @@
 //! A change of voters is two entries: one with which both sets decide, and one with the new set alone. A leader that finds the first without the second, for
 //! whoever wrote it is gone, ends what was begun.
 //!
+//! A member that is called at an address where it is no more says where it is. Until a leader has written that, whoever was told calls it there by himself: it may be the one by whose vote there comes to be
+//! a leader.
+//!
 //! One who only listens goes when its broker was unregistered and it is away: nobody expects it back, and the leader would call it for ever. Every node keeps in mind who is to
 //! go, as any may come to lead. Who was taken for gone and is not asks to be let in again (`lost.rs`).
 
@@ -43,6 +46,14 @@ pub(super) enum UnderWay {
     Unasked,
 }
 
+/// A member that is not where the members call it.
+#[derive(Debug)]
+struct Elsewhere {
+    now: Address,
+    /// Where they called it when it said so. If that is another since, it is as old as what it said.
+    before: Address,
+}
+
 #[derive(Debug)]
 struct Asked {
     change: VoterChange,
@@ -56,6 +67,7 @@ pub(super) struct Voters {
     own: Option<Member>,
     asked: Option<Asked>,
     knocked: Option<Member>,
+    elsewhere: BTreeMap<BrokerId, Elsewhere>,
     /// Members whose brokers were unregistered, by their disks.
     unregistered: BTreeMap<BrokerId, Uuid>,
     under_way: Option<UnderWay>,
@@ -76,9 +88,32 @@ impl Voters {
         Ok(())
     }
 
-    /// A node wants to be let in. It asks again and again, so the last is as good as any.
-    pub(super) fn knock(&mut self, member: Member) {
-        self.knocked = Some(member);
+    /// A node wants to be let in. It asks again and again, so the last is as good as any. A member says by that where it is, which is another node's word if its disk is another. What it hears
+    /// of itself may be what it said before it was started again.
+    pub(super) fn knock(&mut self, member: Member, members: &Members) {
+        let Some(before) = members.get_node(&raft_id(member.id)) else {
+            self.knocked = Some(member);
+            return;
+        };
+        if self.own.as_ref().is_some_and(|own| own.id == member.id && *own != member) {
+            return;
+        }
+        let (id, now) = (member.id, member.address());
+        if now == *before {
+            self.elsewhere.remove(&id);
+        } else if now.directory == before.directory {
+            self.elsewhere.insert(id, Elsewhere { now, before: before.clone() });
+        }
+    }
+
+    /// Where to call a member, which is known there.
+    pub(super) fn called<'a>(&'a self, id: BrokerId, known: &'a Address) -> &'a Address {
+        self.elsewhere.get(&id).filter(|it| it.before == *known).map_or(known, |it| &it.now)
+    }
+
+    /// The members that said that they are elsewhere.
+    pub(super) fn elsewhere(&self) -> impl Iterator<Item = Member> {
+        self.elsewhere.iter().map(|(id, it)| Member::at(*id, &it.now))
     }
 
     /// A broker came or went.
@@ -129,8 +164,8 @@ impl Voters {
             return self.begin(UnderWay::Unasked, change);
         }
         match knocked.filter(|it| members.get_node(&raft_id(it.id)).is_none()) {
-            Some(Member { id, directory, host, port }) => {
-                let node = (raft_id(id), Address { directory, host, port });
+            Some(member) => {
+                let node = (raft_id(member.id), member.address());
                 self.begin(UnderWay::Unasked, ChangeMembers::AddNodes([node].into()))
             }
             None => match self.leaving(members, is_away) {
@@ -148,6 +183,7 @@ impl Voters {
                 members.get_node(&raft_id(id)).is_some_and(|it| it.directory == directory)
             };
             self.unregistered.retain(|id, directory| has_disk(*id, *directory));
+            self.elsewhere.retain(|id, it| members.get_node(&raft_id(*id)) == Some(&it.before));
         }
     }
 
@@ -156,14 +192,17 @@ impl Voters {
         self.unregistered.keys().copied().find(|id| !is_voter(*id) && is_away(*id))
     }
 
-    /// A node that is alone listens elsewhere than it did, which others have to know who come. Once there are some, they were told where to find each other.
+    /// Who is elsewhere than the members know. Where a member is found it may stay: that may be a name, and what it says of itself a number. Nobody has to find a node that is alone, which
+    /// is where it listens.
     fn moved(&self, members: &Members) -> Option<Change> {
-        let Member { id, directory, host, port } = self.own.clone()?;
-        let mut nodes = members.nodes();
-        let (Some((only, known)), None) = (nodes.next(), nodes.next()) else { return None };
-        let now = Address { directory, host, port };
-        let is_here = *only == raft_id(id) && known.directory == directory;
-        (is_here && *known != now).then(|| ChangeMembers::SetNodes([(*only, now)].into()))
+        let own = self.own.as_ref().filter(|_| members.nodes().count() == 1);
+        let own = own.and_then(|own| {
+            let (number, now) = (raft_id(own.id), own.address());
+            let known = members.get_node(&number)?;
+            (known.directory == now.directory && *known != now).then_some((number, now))
+        });
+        let said = || self.elsewhere.iter().next().map(|(id, it)| (raft_id(*id), it.now.clone()));
+        own.or_else(said).map(|moved| ChangeMembers::SetNodes([moved].into()))
     }
 
     fn begin(&mut self, what: UnderWay, change: Change) -> Next {
@@ -369,7 +408,7 @@ mod tests {
             Next::Change(ChangeMembers::AddVoterIds([4].into()))
         );
         assert_eq!(voters.ask(remove(1)), Err(VoterError::Busy));
-        voters.knock(member(5));
+        voters.knock(member(5), &three);
         assert_eq!(voters.next(NOW, true, &three, |_| true, |_| true), Next::Nothing);
         assert_eq!(voters.ended(), Some(UnderWay::Asked));
         assert!(matches!(
@@ -385,19 +424,69 @@ mod tests {
         );
     }
 
+    fn at(id: i32, port: u16) -> Member {
+        Member { port, ..member(id) }
+    }
+
+    fn set(moved: &Member) -> Next {
+        Next::Change(ChangeMembers::SetNodes([(raft_id(moved.id), moved.address())].into()))
+    }
+
     #[test]
-    fn a_node_that_is_alone_is_where_it_listens_and_one_of_several_where_the_others_were_told() {
-        let moved = Member { port: 7, ..member(1) };
-        let mut voters = Voters::new(Some(moved.clone()));
-        let Member { directory, host, port, .. } = moved;
-        let set = ChangeMembers::SetNodes([(1, Address { directory, host, port })].into());
-        let alone = members(&[&[1]], &[1]);
-        assert_eq!(voters.next(NOW, false, &alone, |_| true, |_| true), Next::Nothing);
-        assert_eq!(voters.next(NOW, true, &alone, |_| true, |_| true), Next::Change(set));
-        voters.ended();
-        assert_eq!(voters.next(NOW, true, &members(&[&[1]], &[1, 2]), |_| true, |_| true), Next::Nothing);
+    fn a_node_that_is_alone_is_where_it_listens_and_one_of_several_where_it_had_to_say_that_it_is() {
+        let next = |voters: &mut Voters, leads, members: &Members| {
+            voters.ended();
+            voters.next(NOW, leads, members, |_| true, |_| true)
+        };
+        let mut voters = Voters::new(Some(at(1, 7)));
+        let (alone, two) = (members(&[&[1]], &[1]), members(&[&[1, 2]], &[1, 2]));
+        assert_eq!(next(&mut voters, false, &alone), Next::Nothing);
+        assert_eq!(next(&mut voters, true, &alone), set(&at(1, 7)));
+        assert_eq!(next(&mut voters, true, &two), Next::Nothing);
+        // What it said before it was started again.
+        voters.knock(at(1, 6), &two);
+        assert_eq!(next(&mut voters, true, &two), Next::Nothing);
+        voters.knock(at(1, 7), &two);
+        assert_eq!(next(&mut voters, false, &two), Next::Nothing);
+        assert_eq!(next(&mut voters, true, &two), set(&at(1, 7)));
         let mut voters = Voters::new(Some(member(1)));
-        assert_eq!(voters.next(NOW, true, &alone, |_| true, |_| true), Next::Nothing, "it is where it was");
+        voters.knock(member(1), &two);
+        for members in [&alone, &two] {
+            assert_eq!(next(&mut voters, true, members), Next::Nothing, "it is where it was");
+        }
+    }
+
+    #[test]
+    fn a_member_that_says_where_it_is_is_called_there_at_once_and_by_all_once_somebody_leads() {
+        let three = members(&[&[1, 2]], &[1, 2, 3]);
+        let next = |voters: &mut Voters, leads, members: &Members| {
+            voters.ended();
+            voters.next(NOW, leads, members, |_| true, |_| false)
+        };
+        let port = |voters: &Voters, id: i32, members: &Members| {
+            voters.called(BrokerId(id), members.get_node(&raft_id(BrokerId(id))).expect("a member")).port
+        };
+        let mut voters = Voters::default();
+        // Another disk under its number.
+        voters.knock(Member { directory: disk(9), ..at(2, 7) }, &three);
+        assert_eq!((port(&voters, 2, &three), next(&mut voters, true, &three)), (1, Next::Nothing));
+        for id in [2, 3] {
+            voters.knock(at(id, 7), &three);
+            assert_eq!((port(&voters, id, &three), next(&mut voters, false, &three)), (7, Next::Nothing));
+        }
+        assert_eq!(next(&mut voters, true, &three), set(&at(2, 7)));
+        // Where it was before after all.
+        voters.knock(at(3, 1), &three);
+        assert_eq!(port(&voters, 3, &three), 1);
+        // Told anew by somebody else it is not where it said once.
+        let nodes =
+            three.nodes().map(|(id, it)| (*id, if *id == 2 { at(2, 8).address() } else { it.clone() }));
+        let told = Members::new(vec![[1, 2].into()], nodes.collect::<BTreeMap<_, _>>());
+        assert_eq!(port(&voters, 2, &told), 8);
+        assert_eq!(
+            (next(&mut voters, true, &told), next(&mut voters, true, &three)),
+            (Next::Nothing, Next::Nothing)
+        );
     }
 
     #[test]
@@ -408,8 +497,8 @@ mod tests {
         let ended = Next::Change(ChangeMembers::ReplaceAllVoters([2, 3, 4].into()));
         assert_eq!(voters.next(NOW, true, &between, |_| true, |_| true), ended);
         voters.ended();
-        voters.knock(member(4));
         let after = members(&[&[2, 3, 4]], &[1, 2, 3, 4]);
+        voters.knock(member(4), &after);
         assert_eq!(voters.next(NOW, true, &after, |_| true, |_| true), Next::Nothing, "it is in");
     }
 

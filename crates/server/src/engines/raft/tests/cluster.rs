@@ -199,7 +199,7 @@ impl Cluster {
     /// It asks that node once to be let in.
     pub(super) fn knock(&self, id: BrokerId, at: BrokerId) {
         let own = self.members().into_iter().find(|it| it.id == id).expect("a node");
-        self.sites[&at].running.as_ref().expect("it runs").engine.let_in(own);
+        self.sites[&at].running.as_ref().expect("it runs").engine.let_in(own, false);
     }
 
     /// A node wants other voters; what its engine says.
@@ -238,7 +238,27 @@ impl Cluster {
         self.start_on(id, listener, None);
     }
 
+    /// One that is not running will listen on another port.
+    pub(super) fn move_away(&mut self, id: BrokerId) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let site = self.sites.get_mut(&id).expect("a node");
+        assert!(site.running.is_none(), "node {id} runs");
+        site.port = listener.local_addr().expect("an address").port();
+    }
+
+    pub(super) fn port(&self, id: BrokerId) -> u16 {
+        self.sites[&id].port
+    }
+
+    /// Somebody says to that node that `id` is there.
+    pub(super) fn say(&self, at: BrokerId, id: BrokerId, port: u16) {
+        let own = self.members().into_iter().find(|it| it.id == id).expect("a node");
+        self.sites[&at].running.as_ref().expect("it runs").engine.let_in(Member { port, ..own }, true);
+    }
+
     fn start_on(&mut self, id: BrokerId, listener: TcpListener, found: Option<Vec<Member>>) {
+        let ask = self.asks(id);
+        let own = self.members().into_iter().find(|it| it.id == id).expect("a node");
         let site = self.sites.get_mut(&id).expect("a node");
         assert!(site.running.is_none(), "node {id} runs");
         site.incarnation += 1;
@@ -263,7 +283,6 @@ impl Cluster {
             move || thread::sleep(Duration::from_millis(slow_ms.load(Ordering::Relaxed)))
         };
         self.doors.lock().expect("nobody panics with it").insert(id, engine.clone());
-        let ask = self.asks(id);
         self.seed += 1;
         let setup = Setup {
             world: disk::World {
@@ -285,7 +304,7 @@ impl Cluster {
             tell: Box::new(move |output| drop(told_to.send((id, incarnation, output)))),
             ask,
             seed: self.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15),
-            own: None,
+            own: Some(own),
             cut: Some(Arc::new(move |to| cuts.lock().expect("nobody panics with it").contains(&(id, to)))),
         };
         let thread = thread::spawn(move || driver::run(setup));
@@ -311,7 +330,7 @@ impl Cluster {
             let cuts = cuts.lock().expect("nobody panics with it");
             for (to, engine) in &*doors.lock().expect("nobody panics with it") {
                 if *to != id && !cuts.contains(&(id, *to)) && !cuts.contains(&(*to, id)) {
-                    engine.let_in(own.clone());
+                    engine.let_in(own.clone(), true);
                 }
             }
         })
@@ -507,19 +526,34 @@ impl Cluster {
 
     /// Some number of entries, each known to these nodes before the next.
     pub(super) fn work(&mut self, leader: BrokerId, ids: &[BrokerId], count: usize) {
-        for number in 0..count {
-            let records = format!("{leader} {number}").into_bytes();
-            self.propose(leader, &records);
-            let wanted: &[u8] = &records;
-            self.until("an entry is committed everywhere", |it| {
-                let knows = |id: &BrokerId| {
-                    let last = it.told[id].entries.last();
-                    last.is_some_and(|entry| &entry.payload[8..] == wanted)
-                };
-                ids.iter().all(knows) || it.told[&leader].leads.is_none()
-            });
-            assert!(self.told[&leader].leads.is_some(), "node {leader} leads no more");
+        for _ in 0..count {
+            assert!(self.has_worked(leader, ids), "node {leader} leads no more");
         }
+    }
+
+    /// The same with whoever leads, of which there may be several until all know it; who did.
+    pub(super) fn work_with_any(&mut self, ids: &[BrokerId]) -> BrokerId {
+        loop {
+            let leader = self.leader();
+            if self.has_worked(leader, ids) {
+                return leader;
+            }
+        }
+    }
+
+    /// Whether an entry of the leader has come to be known to these nodes. If it led no longer than that, nobody knows.
+    fn has_worked(&mut self, leader: BrokerId, ids: &[BrokerId]) -> bool {
+        let records = format!("{leader} {}", self.told[&leader].entries.len()).into_bytes();
+        self.propose(leader, &records);
+        let wanted: &[u8] = &records;
+        self.until("an entry is committed everywhere", |it| {
+            let knows = |id: &BrokerId| {
+                let last = it.told[id].entries.last();
+                last.is_some_and(|entry| &entry.payload[8..] == wanted)
+            };
+            ids.iter().all(knows) || it.told[&leader].leads.is_none()
+        });
+        self.told[&leader].leads.is_some()
     }
 
     /// Whether this one was told that the process of that one that runs now, or ran last, is gone.

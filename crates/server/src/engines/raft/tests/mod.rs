@@ -4,5 +4,6 @@ mod cluster;
 mod faults;
 mod files;
 mod members;
+mod moved;
 mod snapshots;
 mod succession;
