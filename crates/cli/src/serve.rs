@@ -13,9 +13,9 @@ use crate::args::{BrokerArgs, DevArgs, ServeArgs};
 use crate::failure::Usage;
 use crate::output::{log_to_stderr, print_line};
 
-/// What a broker writes to the standard error by itself. The library of the consensus protocol warns of every election and of every node that is away; what of it matters
-/// the broker says itself.
-const LOG: &str = "warn,openraft=off";
+/// What a broker writes to the standard error by itself: what becomes of the cluster, and nothing that a quiet one would say by the minute or that clients cause (members that
+/// come to groups and go). The library of the consensus protocol warns of every election and of every node that is away; what of it matters the broker says itself.
+const LOG: &str = "warn,klamm=info,klamm_coordinator=warn,openraft=off";
 
 pub(crate) fn serve(args: &ServeArgs, began: Instant) -> Result<()> {
     log_to_stderr(LOG);

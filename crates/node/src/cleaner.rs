@@ -89,7 +89,7 @@ impl Node {
         match log.and_then(Log::last_pass) {
             Some(Ok(pass)) => {
                 let Compacted { from, through, bytes_before, bytes_after, key_count } = *pass;
-                tracing::info!(topic, partition = %key.partition, %from, %through, bytes_before, bytes_after, key_count, "log compacted");
+                tracing::debug!(topic, partition = %key.partition, %from, %through, bytes_before, bytes_after, key_count, "log compacted");
                 // Another may have waited for this one.
                 let bytes = bytes_before + bytes_after;
                 let rest_ms =

@@ -22,6 +22,7 @@ mod line_limit;
 mod membership;
 mod metadata;
 mod mover;
+mod news;
 mod node;
 mod offline;
 mod partitions;

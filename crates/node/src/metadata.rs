@@ -14,14 +14,19 @@ use klamm_cluster::{
     controller::{Command, Controller, ControllerConfig, Decision, Reply as Decided, Sighting},
     features::Supported,
     image::Changes,
-    record::{self, BrokerState, Record, RecordError},
+    record::{self, Record, RecordError},
 };
 use klamm_model::{BrokerId, ControllerEpoch, ErrorCode, PartitionEpoch, Tick, TopicId, TopicPartition};
 use klamm_quorum::{Accepted, Filter, Input, Output, Peer, Proposer, Registration, Verdict};
 
 use crate::{
-    ConnectionId, Effect, InternalTopic, NodeConfig, Now, ReplyTo, calls::Caller, coordinators::Kind,
-    handlers, handlers::voters::Changing, node::Node,
+    ConnectionId, Effect, InternalTopic, NodeConfig, Now, ReplyTo,
+    calls::Caller,
+    coordinators::Kind,
+    handlers,
+    handlers::voters::Changing,
+    news::{Decider, Elections, Fate, News},
+    node::Node,
 };
 use snapshots::Snapshots;
 
@@ -45,6 +50,7 @@ pub(crate) struct Metadata {
     is_outdated: bool,
     /// A change of voters that the engine was asked for.
     pub(crate) changing: Option<Changing>,
+    news: News,
 }
 
 /// This node's leadership of the quorum.
@@ -77,6 +83,7 @@ impl Metadata {
             describing: Vec::new(),
             is_outdated: false,
             changing: None,
+            news: News::default(),
         }
     }
 
@@ -104,7 +111,8 @@ impl Metadata {
         let controller = self.leading.as_ref().and_then(|it| it.controller.as_ref());
         let offer = self.snapshots.next_wake().filter(|_| self.live);
         let change = self.changing.as_ref().and_then(Changing::next_wake);
-        controller.and_then(Controller::next_wake).into_iter().chain(offer).chain(change).min()
+        let news = self.news.next_wake();
+        controller.and_then(Controller::next_wake).into_iter().chain(offer).chain(change).chain(news).min()
     }
 
     /// A closed connection wants no answers.
@@ -203,6 +211,7 @@ impl Node {
             Err(error) => panic!("metadata entry {} can't be read: {error}", accepted.offset),
         };
         self.tell_of_registrations(&records, out);
+        let elections = Elections::of_records(&self.image, &records);
         let changes = match self.image.apply_entry(accepted.offset, accepted.epoch, &records) {
             Ok(changes) => changes,
             Err(error) => panic!("metadata entry {} does not fit what came before: {error}", accepted.offset),
@@ -216,6 +225,7 @@ impl Node {
             self.tell_unclean_elections(&records);
         }
         if self.metadata.live {
+            self.metadata.news.count(now.tick, elections);
             self.apply_changes(now, &changes, out);
         }
         self.begin_deciding(now, accepted, out);
@@ -259,7 +269,9 @@ impl Node {
     /// The cluster is at other levels, or this node has just heard at which.
     fn levels_changed(&mut self, out: &mut Vec<Effect>) {
         let levels: Vec<_> = self.image.levels().collect();
-        tracing::info!(?levels, "feature levels");
+        if self.metadata.live {
+            tracing::info!(?levels, "feature levels");
+        }
         if let Some(lacking) = self.config.supported.lacking(self.image.levels()) {
             self.outdated(lacking.to_string(), out);
         }
@@ -372,6 +384,7 @@ impl Node {
             return;
         }
         self.resolve_config();
+        self.metadata.news.begin(&self.image);
         self.membership.controller_changed(now.tick);
         let mine: Vec<TopicPartition> = self
             .image
@@ -429,10 +442,14 @@ impl Node {
             self.tell_shards_of_topics();
         }
         for id in &changes.brokers {
-            match self.image.broker(*id).map(|it| it.state) {
-                Some(BrokerState::Fenced) => tracing::info!(broker = %id, "a broker is fenced"),
-                Some(state) => tracing::info!(broker = %id, ?state, "a broker takes part"),
-                None => tracing::info!(broker = %id, "a broker is no more"),
+            let is_now = self.image.broker(*id).map(|it| (it.epoch, it.state));
+            match self.metadata.news.fate(*id, is_now) {
+                None => {}
+                Some(Fate::Registered) => tracing::info!(broker = %id, "a broker has registered"),
+                Some(Fate::Fenced) => tracing::info!(broker = %id, "a broker is fenced"),
+                Some(Fate::InService) => tracing::info!(broker = %id, "a broker takes part"),
+                Some(Fate::Stopping) => tracing::info!(broker = %id, "a broker is about to stop"),
+                Some(Fate::Gone) => tracing::info!(broker = %id, "a broker is no more"),
             }
         }
         if !changes.brokers.is_empty() {
@@ -447,6 +464,34 @@ impl Node {
         }
         for resource in &changes.configs {
             self.apply_config(resource, out);
+        }
+    }
+
+    /// What is to be said of the cluster by now.
+    pub(crate) fn tell_news(&mut self, now: Now) {
+        let Metadata { live, leader, news, .. } = &mut self.metadata;
+        // A start tells itself what it waits for, and whoever stops waits for nobody.
+        let hears_leader = leader.is_some() || !*live || self.stopping.is_some();
+        match news.look(now.tick, hears_leader) {
+            None => {}
+            Some(Decider::Lost) => tracing::warn!(
+                "nobody leads the metadata, as far as this node hears: a majority of the controllers is away, or this node is cut off from it; what only a controller can do waits"
+            ),
+            Some(Decider::Back { after_ms }) => {
+                let leader = leader.map(|it| it.0);
+                tracing::warn!(leader, after_ms, "the metadata are led again");
+            }
+        }
+        if let Some(Elections { elected, lost }) = news.take_elections(now.tick) {
+            if elected > 0 {
+                tracing::info!(partitions = elected, "partitions have other leaders");
+            }
+            if lost > 0 {
+                tracing::warn!(
+                    partitions = lost,
+                    "partitions have no leader any more: of those that have all of their records nobody is there"
+                );
+            }
         }
     }
 

@@ -587,6 +587,7 @@ impl Node {
         self.membership_time(now, out);
         producer_ids::keep_some(self, now, out);
         self.controller_time(now, out);
+        self.tell_news(now);
         handlers::voters::time(self, now, out);
         self.offer_snapshot_if_due(now, out);
         self.coordinators_time(now, out);

@@ -19,6 +19,7 @@ mod moved;
 mod observers;
 mod roles;
 mod throttled;
+mod trouble;
 
 struct Cluster {
     place: tempfile::TempDir,

@@ -5,7 +5,7 @@ use klamm_cluster::{Image, SnapshotError};
 use klamm_model::Tick;
 use klamm_quorum::{Filter, Snapshot};
 
-use crate::{Effect, Now, node::Node};
+use crate::{Effect, Now, news::Elections, node::Node};
 
 /// What came since the last one.
 #[derive(Debug, Default)]
@@ -63,6 +63,7 @@ impl Node {
         self.metadata.filter = Filter::at(*position);
         self.metadata.snapshots.begin_anew();
         self.view_is_stale = true;
+        let elections = Elections::between(&earlier, &self.image, &changes.partitions);
         if changes.features {
             self.levels_changed(out);
         }
@@ -73,6 +74,7 @@ impl Node {
         );
         self.depose(now, position.epoch, out);
         if self.metadata.live {
+            self.metadata.news.count(now.tick, elections);
             self.delete_removed(out);
             self.apply_changes(now, &changes, out);
             if !changes.partitions.is_empty() {
@@ -95,7 +97,7 @@ impl Node {
         }
         snapshots.begin_anew();
         let position = self.metadata.filter.position();
-        tracing::info!(metadata_offset = position.next_offset, "metadata snapshot made");
+        tracing::debug!(metadata_offset = position.next_offset, "metadata snapshot made");
         out.push(Effect::OfferSnapshot { position, image: self.image.clone() });
     }
 }
