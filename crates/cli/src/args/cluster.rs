@@ -34,7 +34,7 @@ pub(crate) enum ClusterCommand {
 /// Show what an operator looks at first: brokers, partitions in trouble, disks, features.
 #[derive(Args, Debug)]
 pub(crate) struct ClusterStatusArgs {
-    /// Exit with 1 if a broker is missing, or a partition has no leader or too few replicas in sync
+    /// Exit with 1 if there is no controller, a broker is missing, or a partition has no leader or too few replicas in sync
     #[arg(long)]
     pub(crate) check: bool,
     #[command(flatten)]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use klamm_client::metadata::{Partition, Topic};
@@ -16,6 +17,15 @@ use crate::disks::Disks;
 use crate::failure::{Told, tell};
 use crate::output::{listed, or_nothing, print_json, print_line, print_table, size_text};
 use crate::remote;
+
+/// How long the controller is looked for: far longer than an election takes. Who comes to this command with a broken cluster is to see it, not to wait.
+const CONTROLLER_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Said where there is none.
+const NO_CONTROLLER: [&str; 2] = [
+    "nobody leads the metadata, as far as the broker hears that was asked: a majority of the controllers is away, or it is cut off from it.",
+    "What follows it knew last: brokers that are in service by that may be gone, and leaders with them.",
+];
 
 /// Partitions in trouble that are named; more are counted.
 const PROBLEMS_SHOWN_MAX: usize = 50;
@@ -36,10 +46,57 @@ pub(super) async fn run(args: &ClusterStatusArgs) -> Result<()> {
 
 struct Status {
     cluster: ClusterDescription,
-    controller: Option<BrokerId>,
+    controller: Controller,
     topics: BTreeMap<Arc<str>, Topic>,
     features: Features,
     disks: Disks,
+}
+
+/// Who decides on the cluster's metadata.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Controller {
+    /// This one does.
+    Leads(BrokerId),
+    /// The cluster does not tell, as older ones do not.
+    Untold,
+    /// Nobody does, as far as the brokers hear: what they know is what was so when somebody did.
+    Missing,
+}
+
+impl Controller {
+    fn id(self) -> Option<BrokerId> {
+        match self {
+            Self::Leads(id) => Some(id),
+            Self::Untold | Self::Missing => None,
+        }
+    }
+
+    /// Kafka names any broker as the controller; the quorum's leader is the one that decides.
+    async fn ask(admin: &Admin, named: Option<BrokerId>) -> Self {
+        let admin = admin.clone().with_timeout(admin.timeout().min(CONTROLLER_PATIENCE));
+        match admin.describe_quorum().await {
+            Ok(quorum) => quorum.leader.map_or(Self::Missing, Self::Leads),
+            Err(error) if error.is_unsupported() => named.map_or(Self::Untold, Self::Leads),
+            // Not who may not ask, or is not understood: nobody was found to answer.
+            Err(error) if is_without_leader(error.code()) => Self::Missing,
+            Err(_) => named.map_or(Self::Untold, Self::Leads),
+        }
+    }
+}
+
+/// Whether that is what a question for the controller ends with where there is none.
+fn is_without_leader(code: Option<ErrorCode>) -> bool {
+    match code {
+        None => true,
+        Some(code) => matches!(
+            code,
+            ErrorCode::NotController
+                | ErrorCode::RequestTimedOut
+                | ErrorCode::BrokerNotAvailable
+                | ErrorCode::LeaderNotAvailable
+                | ErrorCode::NotLeaderOrFollower
+        ),
+    }
 }
 
 /// What is wrong with a partition.
@@ -71,12 +128,7 @@ impl Status {
         let cluster = admin.describe_cluster().await?;
         let topics = admin.list_topics().await?;
         let features = admin.features().await?;
-        // Kafka names any broker as the controller; the quorum's leader is the one that decides.
-        let controller = match admin.describe_quorum().await {
-            Ok(quorum) => quorum.leader,
-            Err(error) if error.is_unsupported() || error.code().is_some() => cluster.controller,
-            Err(error) => return Err(error.into()),
-        };
+        let controller = Controller::ask(admin, cluster.controller).await;
         let alive = cluster.brokers.iter().filter(|(_, broker)| !broker.is_fenced).map(|(id, _)| *id);
         let disks = Disks::ask(admin, alive).await;
         Ok(Self { cluster, controller, topics, features, disks })
@@ -116,7 +168,7 @@ impl Status {
     }
 
     fn is_healthy(&self) -> bool {
-        self.controller.is_some()
+        self.controller.id().is_some()
             && self.missing_count() == 0
             && self.problems().next().is_none()
             && self.directory_problems().next().is_none()
@@ -145,7 +197,12 @@ impl Status {
         let features: Vec<_> = features.map(|(name, level)| format!("{name} {}", level.finalized)).collect();
         print_line(&format!("cluster     {}", or_nothing(self.cluster.id.as_deref())))?;
         print_line(&format!("health      {health}"))?;
-        print_line(&format!("controller  {}", or_nothing(self.controller)))?;
+        print_line(&format!("controller  {}", or_nothing(self.controller.id())))?;
+        if self.controller == Controller::Missing {
+            for line in NO_CONTROLLER {
+                print_line(&format!("            {line}"))?;
+            }
+        }
         print_line(&format!("brokers     {} of {known} in service", known - missing))?;
         print_line(&format!(
             "topics      {}, and {} internal",
@@ -217,7 +274,8 @@ impl Status {
         json!({
             "cluster_id": self.cluster.id,
             "healthy": self.is_healthy(),
-            "controller": self.controller.map(|controller| controller.0),
+            "controller": self.controller.id().map(|controller| controller.0),
+            "current": self.controller != Controller::Missing,
             "brokers_known": self.cluster.brokers.len(),
             "brokers_in_service": self.cluster.brokers.len() - self.missing_count(),
             "topics": self.topics.len() - self.internal_count(),

@@ -31,3 +31,29 @@ fn the_log_tells_of_a_lost_broker_of_a_lost_majority_and_of_its_end() {
     assert_eq!(said.matches("nobody leads the metadata").count(), 1, "{said}");
     assert!(!said.contains("openraft"), "{said}");
 }
+
+/// One of three runs on, and cannot know that the second one is gone too.
+fn one_of_three() -> Cluster {
+    let mut cluster = three_with_topic();
+    let told = cluster.ok(&STATUS).json();
+    assert_eq!((&told["current"], &told["healthy"]), (&true.into(), &true.into()), "{told}");
+    cluster.kill(3);
+    cluster.until(&STATUS, |it| it["brokers_in_service"] == 2);
+    cluster.kill(2);
+    cluster
+}
+
+#[test]
+fn a_status_without_a_controller_says_that_it_is_old() {
+    let cluster = one_of_three();
+    // Until it has found out that it leads no more, it is the controller.
+    let told =
+        cluster.until_asked(|| cluster.ask_at(1, &STATUS, "").code(0), &STATUS, |it| it["current"] == false);
+    assert_eq!((&told["controller"], &told["healthy"]), (&serde_json::Value::Null, &false.into()), "{told}");
+    let shown = cluster.ask_at(1, &["cluster", "status"], "").code(0);
+    for text in ["controller  -\n", "nobody leads the metadata", "What follows it knew last"] {
+        assert!(shown.stdout.contains(text), "{}", shown.stdout);
+    }
+    let check = cluster.ask_at(1, &["cluster", "status", "--check"], "").code(1);
+    assert!(check.stderr.contains("the cluster is not healthy"), "{}", check.stderr);
+}
