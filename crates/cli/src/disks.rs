@@ -1,9 +1,14 @@
 //! What lies on the brokers' disks, as far as they tell.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use klamm_client::{Admin, AdminError, LogDir, PartitionName};
 use klamm_model::BrokerId;
+use tokio::task::JoinSet;
+
+/// How long a broker may take to tell. One that has just died is taken for one that is there until somebody decides otherwise, and without a controller nobody does.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The data directories of some brokers.
 pub(crate) struct Disks {
@@ -11,18 +16,30 @@ pub(crate) struct Disks {
 }
 
 impl Disks {
-    /// Asks every one of the brokers.
+    /// Asks every one of the brokers, all at once.
     pub(crate) async fn ask(admin: &Admin, brokers: impl IntoIterator<Item = BrokerId>) -> Self {
-        let mut answers = BTreeMap::new();
+        let admin = admin.clone().with_timeout(admin.timeout().min(PATIENCE));
+        let mut asked = JoinSet::new();
         for broker in brokers {
-            answers.insert(broker, admin.describe_log_dirs(broker).await);
+            let admin = admin.clone();
+            asked.spawn(async move { (broker, admin.describe_log_dirs(broker).await) });
         }
-        Self { brokers: answers }
+        Self { brokers: asked.join_all().await.into_iter().collect() }
     }
 
     /// A broker's directories, or why they are not known.
     pub(crate) fn of(&self, broker: BrokerId) -> Option<&Result<Vec<LogDir>, AdminError>> {
         self.brokers.get(&broker)
+    }
+
+    /// Whether the broker could tell, and has not.
+    pub(crate) fn is_unknown(&self, broker: BrokerId) -> bool {
+        matches!(self.brokers.get(&broker), Some(Err(error)) if !error.is_unsupported())
+    }
+
+    /// Brokers that could tell, and have not.
+    pub(crate) fn unknown(&self) -> impl Iterator<Item = BrokerId> {
+        self.brokers.keys().copied().filter(|broker| self.is_unknown(*broker))
     }
 
     /// Everything that was told.

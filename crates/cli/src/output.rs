@@ -27,6 +27,8 @@ pub(crate) fn log_to_stderr(default: &str) {
 
 /// What stands in a table where there is nothing, or nothing is known.
 pub(crate) const NOTHING: &str = "-";
+/// What stands there where somebody should have told it, and did not.
+pub(crate) const UNKNOWN: &str = "unknown";
 
 const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::args::{ClusterBrokersArgs, Format};
 use crate::disks::Disks;
 use crate::outcome::error_json;
-use crate::output::{or_nothing, print_json, print_line, print_table, size_text};
+use crate::output::{UNKNOWN, or_nothing, print_json, print_line, print_table, size_text};
 use crate::remote;
 
 pub(super) async fn run(args: &ClusterBrokersArgs) -> Result<()> {
@@ -50,6 +50,8 @@ pub(super) struct BrokerRow<'a> {
     leader_count: usize,
     replica_count: usize,
     directories: Option<&'a Result<Vec<LogDir>, AdminError>>,
+    /// It was asked what it holds, and has not told.
+    is_unknown: bool,
 }
 
 pub(super) fn rows<'a>(
@@ -73,6 +75,7 @@ pub(super) fn rows<'a>(
         leader_count: leaders.get(id).copied().unwrap_or(0),
         replica_count: replicas.get(id).copied().unwrap_or(0),
         directories: disks.of(*id),
+        is_unknown: disks.is_unknown(*id),
     };
     cluster.brokers.iter().map(row).collect()
 }
@@ -94,6 +97,10 @@ impl BrokerRow<'_> {
         told.sort_unstable();
         told.dedup();
         Some(told.iter().map(|(_, usable)| usable).sum())
+    }
+
+    fn bytes_text(&self, bytes: Option<u64>) -> String {
+        if self.is_unknown { UNKNOWN.to_owned() } else { or_nothing(bytes.map(size_text)) }
     }
 
     fn state(&self) -> &'static str {
@@ -133,8 +140,8 @@ pub(super) fn print(rows: &[BrokerRow<'_>]) -> Result<()> {
                 row.state().to_owned(),
                 row.leader_count.to_string(),
                 row.replica_count.to_string(),
-                or_nothing(row.size().map(size_text)),
-                or_nothing(row.usable().map(size_text)),
+                row.bytes_text(row.size()),
+                row.bytes_text(row.usable()),
             ]
         })
         .collect();

@@ -15,7 +15,7 @@ use super::numbers;
 use crate::args::{ClusterStatusArgs, Format};
 use crate::disks::Disks;
 use crate::failure::{Told, tell};
-use crate::output::{listed, or_nothing, print_json, print_line, print_table, size_text};
+use crate::output::{UNKNOWN, listed, or_nothing, print_json, print_line, print_table, size_text};
 use crate::remote;
 
 /// How long the controller is looked for: far longer than an election takes. Who comes to this command with a broken cluster is to see it, not to wait.
@@ -215,7 +215,17 @@ impl Status {
             self.count(Problem::UnderReplicated),
             self.not_preferred_count()
         ))?;
-        print_line(&format!("data        {}", or_nothing(self.size().map(size_text))))?;
+        let unknown: Vec<_> = self.disks.unknown().collect();
+        let unknown = if unknown.is_empty() {
+            String::new()
+        } else {
+            format!(
+                "; {UNKNOWN} of {} {}",
+                if unknown.len() == 1 { "broker" } else { "brokers" },
+                listed(&unknown)
+            )
+        };
+        print_line(&format!("data        {}{unknown}", or_nothing(self.size().map(size_text))))?;
         print_line(&format!(
             "features    {}",
             if features.is_empty() { "none".to_owned() } else { features.join(", ") }

@@ -57,3 +57,19 @@ fn a_status_without_a_controller_says_that_it_is_old() {
     let check = cluster.ask_at(1, &["cluster", "status", "--check"], "").code(1);
     assert!(check.stderr.contains("the cluster is not healthy"), "{}", check.stderr);
 }
+
+#[test]
+fn a_status_does_not_wait_for_a_broker_that_is_gone() {
+    let cluster = one_of_three();
+    let began = Instant::now();
+    let shown = cluster.ask_at(1, &["cluster", "status"], "").code(0);
+    // By default requests have 30 s.
+    assert!(began.elapsed() < Duration::from_secs(25), "it took {:?}", began.elapsed());
+    assert!(shown.stdout.contains("; unknown of broker 2\n"), "{}", shown.stdout);
+    let row = shown.stdout.lines().find(|line| line.starts_with("     2 ")).expect("its row");
+    assert!(row.contains("in service") && row.matches("unknown").count() == 2, "{row}");
+    let told = cluster.ask_at(1, &STATUS, "").code(0).json();
+    let broker = told["brokers"].as_array().and_then(|it| it.iter().find(|it| it["broker"] == 2));
+    let broker = broker.expect("it is known");
+    assert!(broker["size_bytes"].is_null() && broker["directories_error"]["message"].is_string(), "{told}");
+}
