@@ -8,6 +8,7 @@
 
 mod again;
 mod ask;
+mod twin;
 
 use std::collections::BTreeSet;
 
@@ -16,6 +17,7 @@ use uuid::Uuid;
 
 pub(crate) use again::ask_again;
 pub(crate) use ask::{Found, SAY_EVERY, is_here, join, silent};
+pub(crate) use twin::twin;
 
 use crate::{engines::raft::Member, greet::Me};
 

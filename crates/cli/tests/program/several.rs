@@ -75,11 +75,16 @@ impl Cluster {
     }
 
     fn start(&mut self, id: usize) {
+        self.starts_as(id, id);
+    }
+
+    /// The same under another number.
+    fn starts_as(&mut self, id: usize, number: usize) {
         let (client, node) = self.ports[id - 1];
         let join: Vec<String> =
             self.ports[..self.listed].iter().map(|(_, node)| format!("127.0.0.1:{node}")).collect();
         let mut command = command(&["serve"]);
-        command.args(["--node-id", &id.to_string()]);
+        command.args(["--node-id", &number.to_string()]);
         command.args(["--listen", &format!("127.0.0.1:{client}")]);
         command.args(self.settings.iter().flat_map(|it| ["--set", it]));
         if self.listens {

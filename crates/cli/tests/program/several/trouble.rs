@@ -73,3 +73,27 @@ fn a_status_does_not_wait_for_a_broker_that_is_gone() {
     let broker = broker.expect("it is known");
     assert!(broker["size_bytes"].is_null() && broker["directories_error"]["message"].is_string(), "{told}");
 }
+
+#[test]
+fn a_copy_of_a_data_directory_that_is_started_beside_its_node_says_what_is_wrong() {
+    let mut cluster = Cluster::new(4);
+    cluster.listed = 3;
+    (1..=3).for_each(|id| cluster.start(id));
+    cluster.ready(&[1, 2, 3]);
+    cluster.until(&STATUS, |it| it["brokers_in_service"] == 3);
+    cluster.kill(2);
+    let copied =
+        std::process::Command::new("cp").arg("-r").args([cluster.data_dir(2), cluster.data_dir(4)]).status();
+    assert!(copied.expect("cp runs").success());
+    cluster.start(2);
+    cluster.ready(&[2]);
+    // At other addresses, and with the number that it has.
+    cluster.starts_as(4, 2);
+    let (_, port) = cluster.ports[1];
+    cluster.node(4).says("another process is node 2, with the same disk");
+    assert!(
+        cluster.node(4).has_said(&format!("it answers at 127.0.0.1:{port}.")),
+        "{}",
+        cluster.node(4).said
+    );
+}
