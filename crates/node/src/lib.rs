@@ -56,7 +56,7 @@ pub use node::Node;
 pub use partitions::log_config;
 pub use pipeline::Pipeline;
 pub use prepare::{Body, Produce, ProducePartition, ProduceTopic, begin_to_prepare, prepare};
-pub use reads::{answer_from_view, api_versions_unsupported};
+pub use reads::{answer_from_view, api_versions_misplaced, api_versions_unsupported};
 pub use reply::{FileRange, Found, Lookup, ReadAt, Reply};
 pub use report::{LogDirReport, Report};
 pub use walk::Walk;

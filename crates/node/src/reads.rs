@@ -103,6 +103,11 @@ pub fn api_versions_unsupported() -> ApiVersionsResponse {
     }
 }
 
+/// What a client is told that has come to where nodes listen for each other, and for nobody else.
+pub fn api_versions_misplaced() -> ApiVersionsResponse {
+    ApiVersionsResponse { error_code: ErrorCode::MismatchedEndpointType.code(), ..Default::default() }
+}
+
 fn served_keys() -> Vec<ApiVersion> {
     SERVED
         .iter()

@@ -381,11 +381,21 @@ impl IoThread {
             Standing::Dismissed => return false,
             Standing::Strange => {}
         }
-        let greeting = match Greeting::decode(self.frames.remove(0)) {
+        let first = self.frames.remove(0);
+        let greeting = match Greeting::decode(first.clone()) {
             Ok(greeting) => greeting,
             Err(error) => {
                 metrics::count(&self.shared.metrics.malformed);
-                self.close_with_line(id, &format!("only nodes of the cluster may connect here: {error}"));
+                // A client's first question can be answered; whoever is at the other end of it is to know what is wrong.
+                let told = request::misplaced(first);
+                if let Some(told) = &told {
+                    connection.greet(told.clone());
+                    connection.dismiss();
+                }
+                self.write_line(id, &format!("only nodes of the cluster may connect here: {error}"));
+                if told.is_none() {
+                    self.close(id);
+                }
                 return false;
             }
         };
@@ -739,6 +749,12 @@ impl IoThread {
 
     /// Closes a connection for something its client did.
     fn close_with_line(&mut self, id: ConnectionId, reason: &str) {
+        self.write_line(id, reason);
+        self.close(id);
+    }
+
+    /// Why the connection ends.
+    fn write_line(&mut self, id: ConnectionId, reason: &str) {
         if self.connections.contains_key(&id)
             && let Some(suppressed) = self.may_write_line()
             && let Some(connection) = self.connections.get(&id)
@@ -751,7 +767,6 @@ impl IoThread {
             // Debug format: whatever of it came from the client is escaped.
             tracing::warn!(connection = id.0, peer, ?reason, suppressed, "connection closed");
         }
-        self.close(id);
     }
 
     fn close(&mut self, id: ConnectionId) {

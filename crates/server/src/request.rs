@@ -6,7 +6,8 @@ use bytes::Bytes;
 use klamm_log::{Files, REPLACED, SegmentId};
 use klamm_model::{ErrorCode, Timestamp};
 use klamm_node::{
-    Body, Found, Listener, Origin, Reply, View, answer_from_view, api_versions_unsupported, begin_to_prepare,
+    Body, Found, Listener, Origin, Reply, View, answer_from_view, api_versions_misplaced,
+    api_versions_unsupported, begin_to_prepare,
 };
 use klamm_wire::{
     ApiKey, DecodeError, EncodeError, Limits, Part, Reader, Records, Request, RequestHeader, Response,
@@ -96,6 +97,18 @@ pub(crate) fn take(
         None => Taken::Ask { client_id: header.client_id, body: begin_to_prepare(request, view, wall) },
     };
     Ok((asked, taken))
+}
+
+/// The whole answer to a client that asks what is served where only nodes are, if this frame is that question.
+pub(crate) fn misplaced(frame: Bytes) -> Option<Bytes> {
+    let RequestHeader { api_key, api_version, correlation_id, .. } =
+        RequestHeader::decode(&mut Reader::new(frame)).ok()?;
+    if api_key != ApiKey::ApiVersions {
+        return None;
+    }
+    let version = if api_key.is_served(api_version) { api_version } else { 0 };
+    let response = Response::ApiVersions(api_versions_misplaced());
+    encode_response(correlation_id, version, &response).ok()?.to_bytes()
 }
 
 /// What is read of the page cache for an answer at most, on a thread that others wait for.

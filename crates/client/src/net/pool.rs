@@ -318,6 +318,10 @@ async fn open(address: &str, source: Source, manner: &Arc<Manner>) -> Result<Arc
     Ok(connection)
 }
 
+/// Klamm's nodes say so where they listen for each other, Kafka's controllers where they do.
+const FOR_NODES_ONLY: &str =
+    "there the cluster's nodes listen for each other, and not for clients (MISMATCHED_ENDPOINT_TYPE)";
+
 enum Hello {
     Known,
     AskInVersion(i16),
@@ -341,6 +345,12 @@ async fn hello(
     if response.error_code == ErrorCode::UnsupportedVersion.code() {
         let offered = response.api_keys.iter().find(|api| api.api_key == ApiKey::ApiVersions.number());
         return Ok(Hello::AskInVersion(offered.map_or(0, |api| api.max_version)));
+    }
+    if response.error_code == ErrorCode::MismatchedEndpointType.code() {
+        let address = connection.address().to_owned();
+        let error = CallError::Connect { address, problem: FOR_NODES_ONLY.to_owned() };
+        connection.close(error.clone());
+        return Err(error);
     }
     connection.learn_versions(&response);
     manner.learn_features(&response);

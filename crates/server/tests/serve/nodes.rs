@@ -6,9 +6,11 @@ use std::{
     time::Duration,
 };
 
-use klamm_model::BrokerId;
+use klamm_model::{BrokerId, ErrorCode};
 use klamm_server::{Config, Server};
-use klamm_wire::{ApiKey, BrokerHeartbeatRequest, Greeting, GreetingPurpose, Request, Response};
+use klamm_wire::{
+    ApiKey, BrokerHeartbeatRequest, Greeting, GreetingPurpose, MetadataRequest, Request, Response,
+};
 use uuid::Uuid;
 
 use crate::{api_versions, client::Client, config};
@@ -70,8 +72,17 @@ fn nobody_is_served_there_before_he_has_greeted_as_a_node_of_the_cluster() {
         assert!(is_closed(asker), "nothing follows a question");
 
         let mut client = Client::connect(nodes);
-        client.send(3, &api_versions());
+        let request = Request::Metadata(MetadataRequest::default());
+        client.send(9, &request);
         assert!(is_closed(client), "a client's request is no greeting");
+
+        // What every client asks first is answered, so that its user knows.
+        let mut client = Client::connect(nodes);
+        client.send(3, &api_versions());
+        let (_, response) = client.receive(ApiKey::ApiVersions, 3);
+        let Response::ApiVersions(response) = response else { panic!("another answer") };
+        assert_eq!(ErrorCode::told(response.error_code), ErrorCode::MismatchedEndpointType);
+        assert!(response.api_keys.is_empty() && is_closed(client), "and nothing more is");
 
         let (answer, stranger) = greet(nodes, &greeting(GreetingPurpose::Requests, 2, Some("another")));
         let told = format!("node 1 belongs to cluster {cluster}, not to cluster another");

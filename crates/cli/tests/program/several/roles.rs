@@ -43,6 +43,13 @@ fn controllers_that_are_no_brokers_and_brokers_that_are_no_controllers_are_one_c
     assert!(refused.stderr.contains("is registered as a broker only"), "{}", refused.stderr);
     // Nobody serves clients there.
     cluster.ask_at(1, &["topic", "list", "--timeout", "1s"], "").code(1);
+    let controller = format!("127.0.0.1:{}", cluster.ports[0].1);
+    for what in ["status", "quorum"] {
+        let refused = klamm(&["cluster", what, "--timeout", "1s", "--bootstrap", &controller]).code(1);
+        let why =
+            format!("no broker answers at {controller}: there the cluster's nodes listen for each other");
+        assert!(refused.stderr.contains(&why), "{}", refused.stderr);
+    }
     cluster.ok(&["topic", "create", "t", "--partitions", "4", "--replication-factor", "2"]);
     cluster.ok_with_input(&["produce", "t", "--acks", "all"], &lines(0, 500));
     let leader = told["leader"].as_u64().and_then(|it| usize::try_from(it).ok()).expect("one leads");
