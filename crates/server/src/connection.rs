@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use klamm_log::{Files, SegmentId};
 use klamm_node::{ConnectionId, Found, Listener, Origin, Pipeline, Reply};
-use klamm_wire::{ApiKey, EncodeError, FrameLimits};
+use klamm_wire::{ApiKey, EncodeError, FrameLimits, GREETING_SIZE_MAX};
 
 use crate::{
     buffer::{Budget, Pool},
@@ -112,9 +112,9 @@ impl Connection {
         unsent: Arc<Budget>,
         now: Instant,
     ) -> Self {
-        let standing = match origin.listener {
-            Listener::Client => Standing::Welcome,
-            Listener::Broker => Standing::Strange,
+        let (standing, size_max) = match origin.listener {
+            Listener::Client => (Standing::Welcome, frame_size_max),
+            Listener::Broker => (Standing::Strange, GREETING_SIZE_MAX),
         };
         Self {
             id,
@@ -122,7 +122,7 @@ impl Connection {
             _place: place,
             origin,
             standing,
-            input: Input::new(FrameLimits::requests(frame_size_max)),
+            input: Input::new(FrameLimits::requests(size_max)),
             output: Output::default(),
             charged: (0, unsent),
             pipeline: Pipeline::default(),
@@ -155,7 +155,9 @@ impl Connection {
         may_exceed_budget: bool,
         frames: &mut Vec<Bytes>,
     ) -> Result<input::Stop, InputError> {
-        let frame_count = limits.in_flight_max.saturating_sub(self.pipeline.depth() + self.held.len());
+        let free = limits.in_flight_max.saturating_sub(self.pipeline.depth() + self.held.len());
+        // What comes behind a greeting may be larger than that, once it is known whose it is.
+        let frame_count = if self.standing == Standing::Strange { 1 } else { free };
         let quota = Quota { frame_count, bytes: READ_TURN_BYTES, may_exceed_budget };
         self.input.receive(&mut self.socket, pool, quota, frames)
     }
@@ -209,6 +211,12 @@ impl Connection {
     pub(crate) fn greet(&mut self, answer: Bytes) {
         self.output.push(Piece::Bytes(answer));
         self.charge_output();
+    }
+
+    /// Who greeted is a node of the cluster: requests may follow, as large as anybody's.
+    pub(crate) fn welcome(&mut self, frame_size_max: u32) {
+        self.standing = Standing::Welcome;
+        self.input.set_limits(FrameLimits::requests(frame_size_max));
     }
 
     /// Nothing that comes is looked at any more.

@@ -82,6 +82,11 @@ impl Input {
         Self { limits, held: None, large_size: None, received: 0, ends: false }
     }
 
+    /// Other limits for the frames that follow those that were handed out.
+    pub(crate) fn set_limits(&mut self, limits: FrameLimits) {
+        self.limits = limits;
+    }
+
     /// Whether bytes wait for the rest of their frame, or for their turn.
     pub(crate) fn holds_bytes(&self) -> bool {
         self.held.is_some()

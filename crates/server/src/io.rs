@@ -416,7 +416,7 @@ impl IoThread {
         match greeting.purpose {
             GreetingPurpose::Quorum if answer.refused.is_none() => self.hand_over(id, &greeting, &bytes),
             GreetingPurpose::Requests if answer.refused.is_none() => {
-                connection.standing = Standing::Welcome;
+                connection.welcome(self.shared.config.request_bytes_max);
                 connection.greet(bytes);
                 return true;
             }

@@ -15,6 +15,9 @@ use crate::{
     writer::{EncodeError, Writer},
 };
 
+/// No greeting is longer: an address and a reason are all that varies. Before one has come, nobody knows who would make a node wait for more.
+pub const GREETING_SIZE_MAX: u32 = 4 << 10;
+
 /// Where a frame of Kafka's has its API key.
 pub const GREETING_MARK: i16 = -27757;
 

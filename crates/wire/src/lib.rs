@@ -24,7 +24,7 @@ mod writer;
 
 pub use api::{ApiKey, Request, Response, SERVED, Served};
 pub use frame::{FrameBuffer, FrameError, FrameLimits, LooksLike, Peek, peek};
-pub use greeting::{GREETING_MARK, Greeting, GreetingPurpose};
+pub use greeting::{GREETING_MARK, GREETING_SIZE_MAX, Greeting, GreetingPurpose};
 pub use header::{RequestHeader, ResponseHeader, encode_request, encode_response};
 pub use message::{Element, Message};
 pub use messages::*;

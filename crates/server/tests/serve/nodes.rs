@@ -9,7 +9,8 @@ use std::{
 use klamm_model::{BrokerId, ErrorCode};
 use klamm_server::{Config, Server};
 use klamm_wire::{
-    ApiKey, BrokerHeartbeatRequest, Greeting, GreetingPurpose, MetadataRequest, Request, Response,
+    ApiKey, BrokerHeartbeatRequest, GREETING_SIZE_MAX, Greeting, GreetingPurpose, MetadataRequest, Request,
+    Response, metadata::MetadataRequestTopic,
 };
 use uuid::Uuid;
 
@@ -124,5 +125,38 @@ fn whoever_does_not_greet_holds_no_place() {
         dribbling.stream.write_all(&[0, 0, 0, 50, 1]).expect("to be sent");
         let silent = Client::connect(nodes);
         assert!(is_closed(silent) && is_closed(dribbling));
+    });
+}
+
+#[test]
+fn whoever_has_not_greeted_may_announce_no_more_than_a_greeting() {
+    with_node(|_, nodes| {
+        for size in [GREETING_SIZE_MAX + 1, 90 << 20] {
+            let mut announcing = Client::connect(nodes);
+            announcing.stream.write_all(&size.to_be_bytes()).expect("to be sent");
+            assert!(is_closed(announcing), "{size} bytes are waited for");
+        }
+        // Who has may ask for much, and need not wait for the answer to his greeting.
+        let names = (0..1_000).map(|number| MetadataRequestTopic {
+            name: Some(format!("topic-{number}")),
+            ..Default::default()
+        });
+        let many = MetadataRequest { topics: Some(names.collect()), ..Default::default() };
+        let (me, _) = greet(nodes, &greeting(GreetingPurpose::Question, 2, None));
+        let cluster = me.cluster_id;
+        let mut node = Client::connect(nodes);
+        let mut sent =
+            greeting(GreetingPurpose::Requests, 2, cluster.as_deref()).encode().expect("short").to_vec();
+        let request = node.frame(9, &Request::Metadata(many));
+        assert!(GREETING_SIZE_MAX < request.len() as u32);
+        sent.extend(&request);
+        sent.extend(&node.frame(9, &Request::Metadata(MetadataRequest::default())));
+        node.stream.write_all(&sent).expect("to be sent");
+        let answer = Greeting::decode(node.receive_frame().expect("an answer")).expect("a greeting");
+        assert_eq!(answer.refused, None);
+        for _ in 0..2 {
+            let (_, response) = node.receive(ApiKey::Metadata, 9);
+            assert!(matches!(response, Response::Metadata(_)), "{response:?}");
+        }
     });
 }

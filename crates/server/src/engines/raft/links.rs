@@ -11,7 +11,9 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use klamm_model::BrokerId;
-use klamm_wire::{Greeting, GreetingPurpose, QUORUM_FRAME_BYTES_MAX, QuorumFrame, QuorumMessage};
+use klamm_wire::{
+    GREETING_SIZE_MAX, Greeting, GreetingPurpose, QUORUM_FRAME_BYTES_MAX, QuorumFrame, QuorumMessage,
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpStream, lookup_host},
@@ -33,8 +35,6 @@ const RESOLVE_PATIENCE: Duration = Duration::from_secs(5);
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 /// What was sent has to be received within this time, or the connection is given up.
 const SENT_PATIENCE: Duration = Duration::from_secs(2);
-/// Greetings are short.
-const GREETING_BYTES_MAX: usize = 4096;
 
 /// There is no answer, and none will come.
 #[derive(Debug, thiserror::Error)]
@@ -191,7 +191,7 @@ impl Links {
         let other = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
         let greeting = (self.greet)(GreetingPurpose::Quorum).encode();
         wired.stream.write_all(&greeting.map_err(|error| other(error.to_string()))?).await?;
-        let frame = wired.frames.next(&mut wired.stream, GREETING_BYTES_MAX).await?;
+        let frame = wired.frames.next(&mut wired.stream, GREETING_SIZE_MAX as usize).await?;
         let answer = Greeting::decode(frame).map_err(|error| other(error.to_string()))?;
         if let Some(why) = answer.refused.clone().or_else(|| (self.too_old)(&answer)) {
             return Err(other(why));
