@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::{
     NODE_COUNT, broker_id,
+    roles::Layout,
     sightings::{Hears, REPORT, Sightings},
     timeline::{Happening, Life, MS, SECOND, Timeline},
 };
@@ -107,6 +108,7 @@ pub struct Engine {
     is_ended: bool,
     /// Until then there is no majority: nothing is committed, and nobody leads once that is noticed.
     lost_until: u64,
+    layout: Layout,
 }
 
 /// A node's place at the engine.
@@ -123,7 +125,7 @@ pub type Told = (Life, Output);
 
 impl Engine {
     /// With an empty sequence.
-    pub fn new(sabotage: EngineSabotage) -> Self {
+    pub fn new(layout: Layout, sabotage: EngineSabotage) -> Self {
         Self {
             sequence: Vec::new(),
             epoch: ControllerEpoch(0),
@@ -139,6 +141,7 @@ impl Engine {
             lasts_until: 0,
             is_ended: false,
             lost_until: 0,
+            layout,
         }
     }
 
@@ -275,7 +278,7 @@ impl Engine {
 
     /// The engine goes on. `hears`: which nodes hear which; those that hear themselves can be told at once that they lead.
     pub fn step(&mut self, step: Step, hears: &Hears, timeline: &mut Timeline) -> Vec<Told> {
-        let may_lead = std::array::from_fn(|node| hears[node][node]);
+        let may_lead = std::array::from_fn(|node| hears[node][node] && self.layout.is_controller(node));
         let mut told = Vec::new();
         match step {
             Step::Commit if timeline.now() < self.lost_until => {
@@ -501,6 +504,9 @@ impl Engine {
     fn elect(&mut self, life: Life, timeline: &mut Timeline, told: &mut Vec<Told>) {
         let epoch = self.epoch;
         timeline.coverage.count("controller elected");
+        if self.layout.is_controller_only(life.node) {
+            timeline.coverage.count("roles: controller elected that is no broker");
+        }
         timeline.note(format_args!("engine: {life} leads under epoch {epoch}"));
         if let Some(old) = self.seats[life.node].leads {
             self.depose(life, old, told);

@@ -12,6 +12,7 @@ use crate::{
     CLIENT_COUNT, NODE_COUNT, PARTY_COUNT,
     dice::Dice,
     disk::Loss,
+    roles::Layout,
     timeline::{Life, MS, SECOND},
 };
 
@@ -246,11 +247,12 @@ pub const AWAY: u64 = 8 * SECOND;
 pub struct Plan {
     kinds: Vec<usize>,
     pace: u64,
+    among: Layout,
 }
 
 impl Plan {
     /// Some of the kinds, in some runs none: what heals by itself when nothing else happens must be met too.
-    pub fn draw(dice: &mut Dice, seed: u64) -> Self {
+    pub fn draw(dice: &mut Dice, among: Layout, seed: u64) -> Self {
         let share = dice.between(15, 101);
         let short = KINDS.len() - LONG_KINDS.len();
         let mut kinds: Vec<usize> = (0..short).filter(|_| dice.chance(share)).collect();
@@ -259,13 +261,13 @@ impl Plan {
             let mut own = Dice::new(seed.rotate_left(32));
             kinds.extend((short..KINDS.len()).filter(|kind| own.chance(share_of(KINDS[*kind]))));
         }
-        Self { kinds, pace }
+        Self { kinds, pace, among }
     }
 
     /// These kinds only, in quick succession.
-    pub fn of(kinds: &[&str]) -> Self {
+    pub fn of(kinds: &[&str], among: Layout) -> Self {
         let kinds = (0..KINDS.len()).filter(|kind| kinds.contains(&KINDS[*kind])).collect();
-        Self { kinds, pace: 500 * MS }
+        Self { kinds, pace: 500 * MS, among }
     }
 
     /// All of them but what no replica can bear that does not wait for its disk.
@@ -297,7 +299,7 @@ impl Plan {
             return None;
         }
         let kind = KINDS[self.kinds[dice.index(self.kinds.len())]];
-        Some((kind, steps(kind, dice)))
+        Some((kind, steps(kind, &self.among, dice)))
     }
 }
 
@@ -306,8 +308,9 @@ fn share_of(kind: &str) -> u64 {
     LONG_KINDS.iter().find(|(name, _)| *name == kind).expect("the last kinds are the long ones").1
 }
 
-fn steps(kind: &str, dice: &mut Dice) -> Vec<(u64, Fault)> {
-    let node = dice.index(NODE_COUNT);
+fn steps(kind: &str, among: &Layout, dice: &mut Dice) -> Vec<(u64, Fault)> {
+    let node_count = among.node_count();
+    let node = dice.index(node_count);
     let lasts = dice.between(200 * MS, 4 * SECOND);
     let down =
         if dice.chance(40) { dice.between(20 * MS, 300 * MS) } else { dice.between(300 * MS, 4 * SECOND) };
@@ -325,18 +328,20 @@ fn steps(kind: &str, dice: &mut Dice) -> Vec<(u64, Fault)> {
         "fault: process stopped" => vec![(0, Fault::Stop { node, down })],
         "fault: rolling restart" => {
             let pause = dice.between(SECOND, 3 * SECOND);
-            let stop = |at: usize| Fault::Stop { node: (node + at) % NODE_COUNT, down: down.min(300 * MS) };
-            (0..NODE_COUNT).map(|at| (at as u64 * pause, stop(at))).collect()
+            let stop = |at: usize| Fault::Stop { node: (node + at) % node_count, down: down.min(300 * MS) };
+            (0..node_count).map(|at| (at as u64 * pause, stop(at))).collect()
         }
         "fault: process paused" => vec![(0, Fault::Pause { node }), (lasts, Fault::Resume { node })],
         "fault: node cut off from everybody" => cut_off(node, 0..PARTY_COUNT, lasts, dice),
         "fault: node cut off from the other nodes" => cut_off(node, 0..NODE_COUNT, lasts, dice),
         "fault: two nodes cut from each other" => {
-            let other = (node + dice.between(1, NODE_COUNT as u64) as usize) % NODE_COUNT;
+            let other = (node + dice.between(1, node_count as u64) as usize) % node_count;
             cut_off(node, other..other + 1, lasts, dice)
         }
         "fault: one-way cut" => {
-            let (mut from, mut to) = (node, dice.index(PARTY_COUNT));
+            let other = dice.index(node_count + CLIENT_COUNT);
+            let other = if other < node_count { other } else { NODE_COUNT + other - node_count };
+            let (mut from, mut to) = (node, other);
             if dice.chance(50) {
                 (from, to) = (to, from);
             }
@@ -397,7 +402,8 @@ fn steps(kind: &str, dice: &mut Dice) -> Vec<(u64, Fault)> {
         "fault: majority lost" => {
             let lasts = dice.between(3 * SECOND, 7 * SECOND);
             let how = match dice.below(3) {
-                0 => MajorityLost::AllBut(node),
+                0 if among.is_controller(node) => MajorityLost::AllBut(node),
+                0 => MajorityLost::AllBut(among.controllers()[0]),
                 1 => MajorityLost::Apart,
                 _ => MajorityLost::Voters,
             };

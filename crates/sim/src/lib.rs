@@ -23,6 +23,7 @@ pub mod originals;
 pub mod outcomes;
 pub mod renewals;
 pub mod replicas;
+pub mod roles;
 pub mod sightings;
 pub mod stored;
 pub mod timeline;
@@ -32,8 +33,10 @@ pub mod world;
 
 pub use world::{BrokerSabotage, Options, Outcome, Sabotage, Workload, run};
 
-/// Machines in the world.
-pub const NODE_COUNT: usize = 3;
+/// Machines in the world that are brokers: the first ones.
+pub const BROKER_COUNT: usize = 3;
+/// Machines in the world, at most: in some runs there are controllers that are no brokers.
+pub const NODE_COUNT: usize = 6;
 /// Clients in the world: five who write and read, one who creates topics and operates the cluster, one who deletes its own and makes it anew.
 pub const CLIENT_COUNT: usize = 7;
 /// Everybody who is on the network.

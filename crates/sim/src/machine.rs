@@ -5,11 +5,11 @@ use std::sync::Arc;
 use klamm_cluster::config::TopicConfig;
 use klamm_log::{Log, LogDir};
 use klamm_model::{Tick, Timestamp, TopicPartition};
-use klamm_node::{BROKER_LISTENER, Effect, Endpoint, Event, Node, NodeConfig, Now, View, log_config};
+use klamm_node::{BROKER_LISTENER, Effect, Endpoint, Event, Node, NodeConfig, Now, Roles, View, log_config};
 use uuid::Uuid;
 
 use crate::{
-    NODE_COUNT, broker_id,
+    BROKER_COUNT, broker_id,
     disk::{Disk, DiskSabotage},
     timeline::{Happening, Life, MS, Timeline},
     world::Exit,
@@ -47,13 +47,15 @@ pub struct Settings {
 
 /// Where a machine stands, or a client.
 pub fn rack(number: usize) -> String {
-    format!("rack {}", number % NODE_COUNT)
+    format!("rack {}", number % BROKER_COUNT)
 }
 
 /// See the module.
 pub struct Machine {
     /// Its number.
     pub number: usize,
+    /// What it is to its cluster.
+    roles: Roles,
     /// Its disk.
     pub disk: Disk,
     /// What runs on it.
@@ -106,12 +108,19 @@ pub struct Damage {
 
 impl Machine {
     /// With an empty disk.
-    pub fn new(number: usize, log_dirs: u16, sabotage: DiskSabotage, timeline: &mut Timeline) -> Self {
+    pub fn new(
+        number: usize,
+        roles: Roles,
+        log_dirs: u16,
+        sabotage: DiskSabotage,
+        timeline: &mut Timeline,
+    ) -> Self {
         let other = |dir: u16| Uuid::from_u64_pair(u64::from(dir), number as u64);
         Self {
             other_directories: (1..log_dirs).map(other).collect(),
             has_lost_directory: false,
             number,
+            roles,
             disk: Disk::new(sabotage),
             process: None,
             is_paused: false,
@@ -224,6 +233,7 @@ impl Machine {
         let endpoint =
             |name: &str, port| Endpoint { name: name.to_owned(), host: format!("n{}", self.number), port };
         let mut config = NodeConfig {
+            roles: self.roles,
             endpoints: vec![endpoint("PLAINTEXT", 9092), endpoint(BROKER_LISTENER, 9093)],
             heartbeat_interval_ms: settings.session_timeout_ms / 4,
             session_timeout_ms: settings.session_timeout_ms,

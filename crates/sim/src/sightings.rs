@@ -39,6 +39,8 @@ impl Sightings {
         if let Some(last) = self.known[node].replace(new) {
             self.past.push((node, last.incarnation));
         }
+        // Nobody has been silent to it for longer than it lives (seed 3311).
+        self.known.iter_mut().flatten().for_each(|known| known.heard[node] = now);
     }
 
     /// It does no more. A machine that lost its power refuses nothing: its silence has to do.

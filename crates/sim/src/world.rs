@@ -1,4 +1,4 @@
-//! The world: three machines, a network, a consensus engine, clients, and what goes wrong.
+//! The world: three brokers, in some runs with controllers beside them, a network, a consensus engine, clients, and what goes wrong.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -10,12 +10,12 @@ use klamm_client::group::GroupProtocol;
 use klamm_coordinator::record::TransactionState;
 use klamm_log::{DiskAction, DiskOp};
 use klamm_model::{BrokerId, PartitionIndex, TopicPartition};
-use klamm_node::{Body, Effect, Event, Incoming, Listener, Reply, ReplyTo, answer_from_view, prepare};
+use klamm_node::{Body, Effect, Event, Incoming, Listener, Reply, ReplyTo, Roles, answer_from_view, prepare};
 use klamm_replica::Role;
 use klamm_wire::{ApiKey, Part, Reader, Request, RequestHeader, Response, encode_response};
 
 use crate::{
-    CLIENT_COUNT, NODE_COUNT, broker_id,
+    BROKER_COUNT, CLIENT_COUNT, NODE_COUNT, broker_id,
     check::{Checker, Violation},
     client::{
         Admin, Client, ClientSabotage, Consumer, GroupPlan, Kind, Member, Place, Producer, Renewer, Scene,
@@ -29,6 +29,7 @@ use crate::{
     machine::{Machine, Settings},
     network::{Arrival, ConnectionSide, Network, Party, Question, joined},
     originals,
+    roles::Layout,
     timeline::{Happening, Life, MS, SECOND, Timeline},
 };
 
@@ -55,6 +56,20 @@ const TOLD_TOGETHER: u64 = 25;
 const TOLD_TOGETHER_WITHIN_US: u64 = 100;
 /// How long a broker waits for another's answer.
 const PEER_PATIENCE: u64 = 2 * SECOND;
+
+/// What is counted of a machine that is a controller or a broker only.
+const KILLED: [&str; 2] =
+    ["roles: controller killed that is no broker", "roles: broker killed that is no controller"];
+const POWERLESS: [&str; 2] = [
+    "roles: controller without power that is no broker",
+    "roles: broker without power that is no controller",
+];
+const CUT_OFF: [&str; 2] =
+    ["roles: controller cut off that is no broker", "roles: broker cut off that is no controller"];
+const PAUSED: [&str; 2] =
+    ["roles: controller paused that is no broker", "roles: broker paused that is no controller"];
+const STOPPED: [&str; 2] =
+    ["roles: controller stopped that is no broker", "roles: broker stopped that is no controller"];
 
 /// As much at one moment is a loop that never ends.
 pub(crate) const CROWD_MAX: u64 = 20_000;
@@ -188,6 +203,7 @@ struct World {
     standstills: [u64; CLIENT_COUNT],
     checker: Checker,
     settings: Settings,
+    layout: Layout,
     plan: Plan,
     topics: Vec<TopicPlan>,
     heals_at: u64,
@@ -258,19 +274,22 @@ impl World {
             loosen(&mut topics, seed);
         }
         let clients = draw_clients(&topics, workload, sabotage.client, &mut timeline.dice);
-        let drawn = Plan::draw(&mut timeline.dice, seed);
-        let plan = if faults.is_empty() { drawn } else { Plan::of(faults) };
+        let layout = Layout::draw(seed);
+        let drawn = Plan::draw(&mut timeline.dice, layout.clone(), seed);
+        let plan = if faults.is_empty() { drawn } else { Plan::of(faults, layout.clone()) };
         let is_relaxed = topics.iter().any(|plan| plan.is_relaxed);
         let plan = if is_relaxed { plan.without_failed_disks() } else { plan };
         let plan = if workload.0 == Workload::Records { plan.without_groups() } else { plan };
-        let mut engine = Engine::new(sabotage.engine);
+        let mut engine = Engine::new(layout.clone(), sabotage.engine);
         if timeline.dice.chance(60) {
             engine.set_unrest(Some(timeline.dice.between(SECOND, 6 * SECOND)));
         }
         let heals_at = timeline.dice.between(19 * SECOND, 23 * SECOND);
-        let machines = (0..NODE_COUNT)
-            .map(|node| Machine::new(node, directories::count(seed), sabotage.disk, &mut timeline))
-            .collect();
+        let machine = |(node, roles): (usize, Roles)| {
+            let log_dirs = if roles.broker { directories::count(seed) } else { 1 };
+            Machine::new(node, roles, log_dirs, sabotage.disk, &mut timeline)
+        };
+        let machines = layout.iter().enumerate().map(machine).collect();
         Self {
             timeline,
             machines,
@@ -280,6 +299,7 @@ impl World {
             standstills: [0; CLIENT_COUNT],
             checker: Checker::of(topics.iter().filter(|it| it.is_loose).map(|it| it.name.clone())),
             settings,
+            layout,
             plan,
             topics,
             heals_at,
@@ -294,7 +314,7 @@ impl World {
     }
 
     fn live(&mut self) {
-        for node in 0..NODE_COUNT {
+        for node in 0..self.machines.len() {
             let delay = self.timeline.dice.below(300 * MS);
             self.timeline.after(delay, Happening::Boots { node });
         }
@@ -433,7 +453,7 @@ impl World {
     }
 
     fn lives(&self) -> [Option<Life>; NODE_COUNT] {
-        std::array::from_fn(|node| self.machines[node].life())
+        std::array::from_fn(|node| self.machines.get(node)?.life())
     }
 
     fn client(&mut self, client: usize, act: impl FnOnce(&mut Client, &mut Scene<'_>)) {
@@ -785,10 +805,11 @@ impl World {
     }
 
     fn engine_goes_on(&mut self, step: Step) {
-        let runs = |node: usize| !self.machines[node].is_paused && self.machines[node].life().is_some();
+        let goes_on = |node: usize| self.machines.get(node).is_some_and(|it| !it.is_paused);
+        let runs = |node: usize| goes_on(node) && self.machines[node].life().is_some();
         let hears = std::array::from_fn(|one| {
             std::array::from_fn(|other| match one == other {
-                true => !self.machines[one].is_paused,
+                true => goes_on(one),
                 false => {
                     let is_cut = self.network.is_cut(one, other) || self.network.is_cut(other, one);
                     runs(one) && runs(other) && !is_cut
@@ -798,7 +819,7 @@ impl World {
         let told = self.engine.step(step, &hears, &mut self.timeline);
         let Checker { replicas, findings, .. } = &mut self.checker;
         let processes = std::array::from_fn(|node| {
-            self.machines[node].process.as_ref().map(|process| process.incarnation)
+            self.machines.get(node)?.process.as_ref().map(|process| process.incarnation)
         });
         replicas.committed(self.engine.sequence(), &processes, findings, &mut self.timeline);
         for id in self.checker.replicas.take_fenced() {
@@ -853,7 +874,7 @@ impl World {
     fn with_what_they_had(&self) -> [bool; NODE_COUNT] {
         let is_relaxed = self.topics.iter().any(|plan| plan.is_relaxed);
         std::array::from_fn(|node| {
-            let machine = &self.machines[node];
+            let Some(machine) = self.machines.get(node) else { return false };
             let may_lack = is_relaxed || machine.has_lost_directory;
             machine.process.as_ref().is_some_and(|process| {
                 !may_lack || self.checker.replicas.has_said_what_it_lacks(node, process.incarnation)
@@ -863,7 +884,9 @@ impl World {
 
     /// Whether a machine may not end, as what is committed would be nowhere, or nobody would know where.
     fn is_one_too_many(&mut self, node: usize) -> bool {
-        let why = if !self.may_end() {
+        let why = if self.layout.is_controller_only(node) {
+            return false;
+        } else if !self.may_end() {
             "relaxed: a crash too many is left out"
         } else if self.is_last_beside_lost_directories(node) {
             "directory: a crash too many is left out"
@@ -885,7 +908,7 @@ impl World {
         }
         let takes_part = |node: usize| image.broker(crate::broker_id(node)).is_some_and(|it| it.is_active());
         let running = self.with_what_they_had();
-        (0..NODE_COUNT).all(|node| running[node] && takes_part(node))
+        (0..BROKER_COUNT).all(|node| running[node] && takes_part(node))
             && partitions.all(|it| it.isr.len() == it.replicas.len())
     }
 
@@ -917,6 +940,7 @@ impl World {
             self.timeline.coverage.count("coordinator ends in a rebalance or a commit");
         }
         self.timeline.note(format_args!("{life} ends: {loss:?}"));
+        self.count_role(node, if loss == Loss::Process { KILLED } else { POWERLESS });
         self.machines[node].resume(&mut self.timeline);
         self.machines[node].disk.crash(loss, &mut self.timeline.dice);
         let quietly = loss != Loss::Process && self.timeline.dice.chance(50);
@@ -956,7 +980,7 @@ impl World {
                     self.calm_until = self.timeline.now() + AWAY;
                     self.engine.set_unrest(None);
                 }
-                for node in 0..NODE_COUNT {
+                for node in 0..self.machines.len() {
                     let down = self.timeline.dice.between(20 * MS, SECOND);
                     self.crash(node, loss, if away == Some(node) { AWAY } else { down });
                 }
@@ -965,9 +989,17 @@ impl World {
             Fault::CrashLeader { times } => self.crash_leader(times),
             Fault::Stop { node, down } => self.begin_to_stop(node, down),
             Fault::StopWaiting { life } => self.stop_waiting(life),
-            Fault::Pause { node } => self.machines[node].is_paused = self.machines[node].process.is_some(),
+            Fault::Pause { node } => {
+                self.count_role(node, PAUSED);
+                self.machines[node].is_paused = self.machines[node].process.is_some();
+            }
             Fault::Resume { node } => self.machines[node].resume(&mut self.timeline),
-            Fault::Cut { from, to, is_cut } => self.network.set_cut(from, to, is_cut && !self.is_healed),
+            Fault::Cut { from, to, is_cut } => {
+                if is_cut {
+                    [from, to].into_iter().for_each(|it| self.count_role(it, CUT_OFF));
+                }
+                self.network.set_cut(from, to, is_cut && !self.is_healed);
+            }
             Fault::Delay { most } => self.network.extra_delay = most,
             Fault::Throttle { bytes_per_second } => self.network.bytes_per_second = bytes_per_second,
             Fault::Silence { count } => {
@@ -1027,6 +1059,15 @@ impl World {
         }
     }
 
+    /// Something happens to a machine that is not both, or to a client.
+    fn count_role(&mut self, party: usize, names: [&'static str; 2]) {
+        if party < self.machines.len()
+            && let Some(name) = self.layout.name_of(party, names)
+        {
+            self.timeline.coverage.count(name);
+        }
+    }
+
     fn next_fault(&mut self) {
         let (plan, dice) = (&self.plan, &mut self.timeline.dice);
         let pause = plan.pause(dice);
@@ -1064,7 +1105,7 @@ impl World {
         self.network.mend();
         self.engine.set_unrest(None);
         self.timeline.after(SECOND, Happening::Engine(Step::Look));
-        for node in 0..NODE_COUNT {
+        for node in 0..self.machines.len() {
             // A disk whose sync failed is no use to the process that saw it.
             if self.machines[node].disk.has_failed_sync() || self.machines[node].disk.has_lost() {
                 self.crash(node, Loss::Power, 100 * MS);
@@ -1082,7 +1123,7 @@ impl World {
     /// Why the world has not come to rest.
     fn what_is_not_quiet(&self) -> Option<String> {
         let image = self.checker.replicas.newest_image();
-        if let Some(node) = (0..NODE_COUNT).find(|node| !self.machines[*node].runs()) {
+        if let Some(node) = (0..self.machines.len()).find(|node| !self.machines[*node].runs()) {
             return Some(format!("n{node} does not run"));
         }
         for topic in &self.topics {
@@ -1160,7 +1201,7 @@ impl World {
     }
 
     fn conclude(&mut self) {
-        (0..NODE_COUNT).for_each(|node| self.count_held_back(node));
+        (0..self.machines.len()).for_each(|node| self.count_held_back(node));
         self.checker.set_now(&self.timeline);
         let image = self.checker.replicas.newest_image();
         let mut logs = BTreeMap::new();

@@ -155,6 +155,7 @@ pub(super) const FAULTS: &[Row] = &[
         by: &[
             Run("interop/chaos_cluster.sh"),
             Seeds("fault: controller moves"),
+            Seeds("roles: controller killed that is no broker"),
             Test(RAFT, "when_the_leader_dies_another_leads_soon"),
             Test(SEVERAL, "three_nodes_started_in_any_order_are_one_cluster_that_bears_the_loss_of_each"),
         ],

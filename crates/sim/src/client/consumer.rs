@@ -18,7 +18,7 @@ use super::{
     pool::{Asker, News, Pool, Purpose},
 };
 use crate::{
-    NODE_COUNT,
+    BROKER_COUNT,
     check::Checker,
     dice::Dice,
     machine::rack,
@@ -467,7 +467,7 @@ impl Consumer {
 
     fn look_at_bytes(&mut self, scene: &mut Scene<'_>) {
         let config = self.machine.config();
-        let most = config.prefetch_bytes_max + NODE_COUNT * (config.bytes_max + BATCH_SIZE_MAX);
+        let most = config.prefetch_bytes_max + BROKER_COUNT * (config.bytes_max + BATCH_SIZE_MAX);
         let waiting = self.machine.waiting_bytes();
         if most < waiting {
             scene.checker.leaked(self.me, &format!("{waiting} bytes wait to be read, the bound is {most}"));

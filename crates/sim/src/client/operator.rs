@@ -20,7 +20,7 @@ use super::{
     pool::{Ask, Asker, Pool, Purpose},
 };
 use crate::{
-    NODE_COUNT, broker_id,
+    BROKER_COUNT, broker_id,
     dice::Dice,
     orders::{self, ALTERED, Subject, Value},
     timeline::{MS, SECOND},
@@ -92,7 +92,7 @@ impl Operator {
         self.asked = Some((call, order));
         let purpose = Purpose::Machine(Asker { generation: 0, call });
         let ask = Ask { request, version_limit: i16::MAX, timeout_ms: PATIENCE_MS, purpose };
-        let node = scene.timeline.dice.index(NODE_COUNT);
+        let node = scene.timeline.dice.index(BROKER_COUNT);
         pool.ask_node(node, ask, scene);
     }
 
@@ -123,24 +123,27 @@ impl Operator {
         let all: Vec<_> = all.collect();
         let moving = all.iter().find(|(topic, index)| topic.partitions[*index].is_reassigning());
         // Those that move are few, and soon there.
-        let (topic, index) = match moving {
-            Some(moving) if 6 <= kind && dice.chance(70) => *moving,
-            _ => all[dice.index(all.len())],
+        let (topic, index, is_called_off) = match moving {
+            Some(&(topic, index)) if dice.chance(90) => (topic, index, true),
+            _ => {
+                let (topic, index) = all[dice.index(all.len())];
+                (topic, index, false)
+            }
         };
         let place = Place { topic: topic.name.clone(), partition: index as i32 };
+        let subject = Subject::Replicas(place.clone());
+        if is_called_off {
+            return Some((Order::CallOff(subject), moved(&place, None)));
+        }
         if kind < 6 {
             return Some((Order::Elect, elected(&place)));
-        }
-        let subject = Subject::Replicas(place.clone());
-        if topic.partitions[index].is_reassigning() && dice.chance(80) {
-            return Some((Order::CallOff(subject), moved(&place, None)));
         }
         // As many as before, or one more or less.
         let count = topic.partitions[index].replicas.len();
         let count = if dice.chance(70) { count } else { dice.between(count.max(2) as u64 - 1, 4) as usize };
         // What nobody waits for the disk with wants all nodes, see `draw_topics`.
         let is_relaxed = self.topics.iter().any(|plan| plan.is_relaxed && plan.name == topic.name);
-        let to = some_brokers(if is_relaxed { NODE_COUNT } else { count.clamp(1, NODE_COUNT) }, dice);
+        let to = some_brokers(if is_relaxed { BROKER_COUNT } else { count.clamp(1, BROKER_COUNT) }, dice);
         Some((Order::Make(subject, orders::replicas(&to)), moved(&place, Some(&to))))
     }
 
@@ -202,7 +205,7 @@ fn told(answer: &Response) -> ErrorCode {
 }
 
 fn some_brokers(count: usize, dice: &mut Dice) -> Vec<BrokerId> {
-    let mut left: Vec<BrokerId> = (0..NODE_COUNT).map(broker_id).collect();
+    let mut left: Vec<BrokerId> = (0..BROKER_COUNT).map(broker_id).collect();
     (0..count).map(|_| left.remove(dice.index(left.len()))).collect()
 }
 

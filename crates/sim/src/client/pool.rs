@@ -15,7 +15,7 @@ use klamm_wire::{ApiKey, ApiVersionsRequest, ApiVersionsResponse, Request, Respo
 
 use super::Scene;
 use crate::{
-    NODE_COUNT,
+    BROKER_COUNT,
     dice::Dice,
     network::{Lane, Party, Question},
     timeline::MS,
@@ -245,7 +245,7 @@ impl Pool {
             brokers.rotate_left(first);
         }
         self.turn += 1;
-        brokers.push_back(scene.timeline.dice.index(NODE_COUNT));
+        brokers.push_back(scene.timeline.dice.index(BROKER_COUNT));
         let timeout_ms = self.request_timeout_ms;
         self.go_on(Box::new(Errand { request, version_limit, timeout_ms, brokers, asker }), scene);
     }

@@ -25,7 +25,7 @@ use super::{
     pool::{Ask, Asker, COORDINATED, News, PARKED, PROMPT, Pool, Purpose},
 };
 use crate::{
-    NODE_COUNT, broker_id,
+    BROKER_COUNT, broker_id,
     check::Checker,
     dice::Dice,
     renewals::{Knowledge, NAME, Whose, knowledge},
@@ -215,7 +215,7 @@ impl Renewer {
         if let Some(id) = self.one_that_is_gone(&mut scene.timeline.dice)
             && self.is_working
         {
-            let node = scene.timeline.dice.index(NODE_COUNT);
+            let node = scene.timeline.dice.index(BROKER_COUNT);
             self.read(id, 0, Some(broker_id(node)), scene);
         }
         self.look_after_offsets(scene);
@@ -257,7 +257,7 @@ impl Renewer {
             self.one_that_is_gone(&mut scene.timeline.dice).or(self.current)
         };
         let leader = self.leader(partition).filter(|_| scene.timeline.dice.chance(90));
-        let broker = leader.unwrap_or_else(|| broker_id(scene.timeline.dice.index(NODE_COUNT)));
+        let broker = leader.unwrap_or_else(|| broker_id(scene.timeline.dice.index(BROKER_COUNT)));
         let node = broker.0 as usize;
         let replicas = &scene.checker.replicas;
         let named = replicas.image_of(node).and_then(|image| image.topic_named(NAME)).map(|it| it.id);

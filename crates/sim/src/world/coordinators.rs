@@ -15,7 +15,7 @@ use klamm_wire::{
 
 use super::World;
 use crate::{
-    NODE_COUNT, broker_id, check::is_under_way, client::UNCLEAN, renewals, stored::Stored, timeline::Life,
+    BROKER_COUNT, broker_id, check::is_under_way, client::UNCLEAN, renewals, stored::Stored, timeline::Life,
 };
 
 /// Where the coordinators keep what they know.
@@ -66,7 +66,7 @@ impl World {
                 return Some(format!("{} {partition}: stable is {stable} of {all}", process.life));
             }
         }
-        let open = (0..NODE_COUNT).find_map(|node| self.undecided_at(node, |_| true));
+        let open = (0..BROKER_COUNT).find_map(|node| self.undecided_at(node, |_| true));
         open.map(|(id, state)| format!("the transaction of {id} is {}", state.name()))
     }
 

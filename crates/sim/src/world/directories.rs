@@ -10,7 +10,7 @@ use klamm_model::{BrokerId, TopicPartition};
 use klamm_node::Event;
 
 use super::World;
-use crate::{NODE_COUNT, broker_id, dice::Dice, disk::Loss, timeline::MS};
+use crate::{BROKER_COUNT, broker_id, dice::Dice, disk::Loss};
 
 /// How many a machine has. Drawn by itself, so that seeds stay what they were.
 pub(super) fn count(seed: u64) -> u16 {
@@ -69,7 +69,7 @@ impl World {
             machine.runs() && !machine.disk.has_lost() && !machine.disk.has_failed_sync()
         };
         let has_another = |at: TopicPartition| image.partition(at).is_none_or(|it| 1 < it.replicas.len());
-        (0..NODE_COUNT).all(|node| takes_part(node) && is_whole(node) && self.with_what_they_had()[node])
+        (0..BROKER_COUNT).all(|node| takes_part(node) && is_whole(node) && self.with_what_they_had()[node])
             && image.partitions().all(|(_, it)| it.isr.len() == it.replicas.len())
             && self.machines[node].disk.partitions_in(log_dir).all(has_another)
     }
@@ -84,7 +84,7 @@ impl World {
                 && known.is_none_or(|it| it.incarnation != machine.incarnation || !it.is_active())
         };
         let lost: Vec<_> =
-            (0..NODE_COUNT).filter(|it| *it != node && lacks_unheard(*it)).map(broker_id).collect();
+            (0..BROKER_COUNT).filter(|it| *it != node && lacks_unheard(*it)).map(broker_id).collect();
         let runs = |id: &BrokerId| self.machines[id.0 as usize].process.is_some();
         let is_last = |it: &Partition| {
             let have_all = || it.isr.iter().chain(&it.elr).filter(|id| **id != broker_id(node));

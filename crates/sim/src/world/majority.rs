@@ -1,4 +1,4 @@
-//! Two of three are lost (F14): nothing is decided until they are back. Leaders go on as far as records can be committed, and whoever asks for what only a
+//! Two of the three who vote are lost (F14): nothing is decided until they are back. Leaders go on as far as records can be committed, and whoever asks for what only a
 //! controller can do is told, in time and with a reason, that there is none.
 
 use std::collections::BTreeMap;
@@ -9,7 +9,6 @@ use klamm_wire::{ApiKey, Response};
 
 use super::{BrokerSabotage, World};
 use crate::{
-    NODE_COUNT,
     disk::Loss,
     faults::{Fault, MajorityLost},
     timeline::{Happening, Life, MS, SECOND},
@@ -46,14 +45,15 @@ impl World {
         match how {
             MajorityLost::AllBut(stays) => {
                 self.timeline.coverage.count("majority lost: two of three are down");
-                for node in (0..NODE_COUNT).filter(|node| *node != stays) {
+                for node in self.layout.controllers().into_iter().filter(|node| *node != stays) {
                     let loss = if self.timeline.dice.chance(50) { Loss::Process } else { Loss::Power };
                     self.crash(node, loss, lasts);
                 }
             }
             MajorityLost::Apart => {
                 self.timeline.coverage.count("majority lost: no node hears another");
-                for (from, to) in (0..NODE_COUNT).flat_map(|from| (0..NODE_COUNT).map(move |to| (from, to))) {
+                let nodes = 0..self.machines.len();
+                for (from, to) in nodes.clone().flat_map(|from| nodes.clone().map(move |to| (from, to))) {
                     self.network.set_cut(from, to, from != to);
                     self.timeline.after(lasts, Happening::Fault(Fault::Cut { from, to, is_cut: false }));
                 }

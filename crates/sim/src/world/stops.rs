@@ -6,9 +6,9 @@ use std::collections::VecDeque;
 use klamm_log::{CleanShutdown, LogDir};
 use klamm_node::{Event, Rest};
 
-use super::{BrokerSabotage, World};
+use super::{BrokerSabotage, STOPPED, World};
 use crate::{
-    NODE_COUNT, broker_id,
+    BROKER_COUNT, broker_id,
     disk::Loss,
     faults::Fault,
     timeline::{Happening, Life, SECOND},
@@ -100,7 +100,7 @@ impl World {
         let newest = self.checker.replicas.newest_image();
         let mut seen = vec![("the metadata say".to_owned(), leads(&newest))];
         let takes_part = |node: &usize| newest.broker(broker_id(*node)).is_some_and(|it| it.is_active());
-        for other in (0..NODE_COUNT).filter(|other| *other != life.node).filter(takes_part) {
+        for other in (0..BROKER_COUNT).filter(|other| *other != life.node).filter(takes_part) {
             let view = self.machines[other].process.as_ref().and_then(|it| it.view.as_ref());
             if let Some(view) = view.filter(|view| view.ready) {
                 seen.push((format!("n{other} believes"), leads(&view.image)));
@@ -143,6 +143,7 @@ impl World {
         }
         self.timeline.note(format_args!("{life} has stopped: {marker:?}"));
         machine.disk.crash(loss, &mut self.timeline.dice);
+        self.count_role(life.node, STOPPED);
         self.checker.replicas.stopped(life.node);
         self.timeline.after(exit.down, Happening::Boots { node: life.node });
     }

@@ -4,7 +4,7 @@ use klamm_model::{LeaderEpoch, TopicId, TopicPartition};
 
 use super::World;
 use crate::{
-    NODE_COUNT, PARTY_COUNT,
+    BROKER_COUNT, NODE_COUNT, PARTY_COUNT,
     disk::Loss,
     faults::{Fault, cut_off},
     renewals,
@@ -58,7 +58,7 @@ impl World {
                 .any(|(name, topic, _)| name == group && topic == renewals::NAME)
         };
         let mut logs =
-            (0..NODE_COUNT).flat_map(|node| self.group_logs(node).into_iter().map(move |it| (node, it)));
+            (0..BROKER_COUNT).flat_map(|node| self.group_logs(node).into_iter().map(move |it| (node, it)));
         logs.find(|(node, log)| has_group(*node, *log))
     }
 
