@@ -86,6 +86,11 @@ impl Subject {
         image.topic_named(topic)?.partitions.get(*partition as usize).map(|it| &**it)
     }
 
+    /// Whether replicas are on their way.
+    pub fn is_moving(&self, image: &Image) -> bool {
+        self.partition(image).is_some_and(Partition::is_reassigning)
+    }
+
     /// As it is now, whatever is on its way.
     fn present(&self, image: &Image) -> Value {
         if !matches!(self, Self::Replicas(_)) {

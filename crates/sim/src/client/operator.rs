@@ -23,7 +23,7 @@ use crate::{
     BROKER_COUNT, broker_id,
     dice::Dice,
     orders::{self, ALTERED, Subject, Value},
-    timeline::{MS, SECOND},
+    timeline::{MS, SECOND, Timeline},
 };
 
 /// The topic that gets more and more partitions. Nobody writes to it.
@@ -34,6 +34,8 @@ const PARTITIONS_MAX: usize = 6;
 const PATIENCE_MS: u64 = 1500;
 /// The kind of a config's resource that is a topic.
 const TOPIC: i8 = 2;
+/// Of ten kinds of orders, from this one on they are about where replicas are.
+const MOVES: u64 = 6;
 
 /// See the module.
 pub(super) struct Operator {
@@ -41,6 +43,8 @@ pub(super) struct Operator {
     is_working: bool,
     acts_at: u64,
     asked: Option<(CallId, Order)>,
+    /// It has just had replicas moved, and may call that off: most moves are over long before its next order.
+    regrets: bool,
     count: u64,
 }
 
@@ -58,7 +62,8 @@ impl Operator {
     /// Of a run with these topics.
     pub(super) fn new(topics: Vec<TopicPlan>, dice: &mut Dice) -> Self {
         let is_working = dice.chance(60);
-        Self { topics, is_working, acts_at: dice.between(2 * SECOND, 5 * SECOND), asked: None, count: 0 }
+        let acts_at = dice.between(2 * SECOND, 5 * SECOND);
+        Self { topics, is_working, acts_at, asked: None, regrets: false, count: 0 }
     }
 
     /// Gives no more orders.
@@ -96,10 +101,11 @@ impl Operator {
         pool.ask_node(node, ask, scene);
     }
 
-    fn draw(&self, scene: &mut Scene<'_>) -> Option<(Order, Request)> {
+    fn draw(&mut self, scene: &mut Scene<'_>) -> Option<(Order, Request)> {
         let image = scene.checker.replicas.newest_image();
         let dice = &mut scene.timeline.dice;
         let kind = dice.below(10);
+        let kind = if std::mem::take(&mut self.regrets) { MOVES } else { kind };
         if kind < 2 {
             let topic = self.topics[dice.index(self.topics.len())].name.clone();
             let value = 1_000_000 + self.count;
@@ -123,20 +129,17 @@ impl Operator {
         let all: Vec<_> = all.collect();
         let moving = all.iter().find(|(topic, index)| topic.partitions[*index].is_reassigning());
         // Those that move are few, and soon there.
-        let (topic, index, is_called_off) = match moving {
-            Some(&(topic, index)) if dice.chance(90) => (topic, index, true),
-            _ => {
-                let (topic, index) = all[dice.index(all.len())];
-                (topic, index, false)
-            }
+        let (topic, index) = match moving {
+            Some(moving) if MOVES <= kind && dice.chance(70) => *moving,
+            _ => all[dice.index(all.len())],
         };
         let place = Place { topic: topic.name.clone(), partition: index as i32 };
-        let subject = Subject::Replicas(place.clone());
-        if is_called_off {
-            return Some((Order::CallOff(subject), moved(&place, None)));
-        }
-        if kind < 6 {
+        if kind < MOVES {
             return Some((Order::Elect, elected(&place)));
+        }
+        let subject = Subject::Replicas(place.clone());
+        if topic.partitions[index].is_reassigning() && dice.chance(80) {
+            return Some((Order::CallOff(subject), moved(&place, None)));
         }
         // As many as before, or one more or less.
         let count = topic.partitions[index].replicas.len();
@@ -159,7 +162,8 @@ impl Operator {
         scene.timeline.note(format_args!("the operator is told {code} of {order:?}"));
         let image = scene.checker.replicas.newest_image();
         let checker = &mut *scene.checker;
-        let coverage = &mut scene.timeline.coverage;
+        let now = scene.timeline.now();
+        let Timeline { coverage, dice, .. } = &mut *scene.timeline;
         match order {
             Order::Elect if code == ErrorCode::None => coverage.count("operator: preferred leader elected"),
             Order::Elect => {}
@@ -169,6 +173,10 @@ impl Operator {
                     Subject::Count(_) => "operator: partitions made",
                     Subject::Replicas(_) => "operator: replicas on their way",
                 });
+                if subject.is_moving(&image) && dice.chance(30) {
+                    self.regrets = true;
+                    self.acts_at = now + dice.below(20 * MS);
+                }
                 checker.orders.acknowledged(&subject, value, &image, &mut checker.findings);
             }
             Order::Make(subject, value) => {

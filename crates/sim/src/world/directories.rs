@@ -10,7 +10,7 @@ use klamm_model::{BrokerId, TopicPartition};
 use klamm_node::Event;
 
 use super::World;
-use crate::{BROKER_COUNT, broker_id, dice::Dice, disk::Loss};
+use crate::{BROKER_COUNT, broker_id, dice::Dice, disk::Loss, timeline::MS};
 
 /// How many a machine has. Drawn by itself, so that seeds stay what they were.
 pub(super) fn count(seed: u64) -> u16 {

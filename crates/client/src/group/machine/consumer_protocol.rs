@@ -39,6 +39,9 @@ pub(super) struct Member {
     /// What it told that it has, and what it tells just now.
     acknowledged: ById,
     telling: Option<ById>,
+    /// It was told in a new epoch what it is to have. It says in that epoch what it has, the same as before perhaps: among what it is to have no more may be something that it
+    /// never took over, or never heard of, and the coordinator waits for its word.
+    owes_word: bool,
     /// What it told that it wants.
     subscribed: BTreeSet<Arc<str>>,
     regex: Option<String>,
@@ -61,6 +64,7 @@ impl Member {
             ids: BTreeMap::new(),
             acknowledged: ById::new(),
             telling: None,
+            owes_word: false,
             subscribed: BTreeSet::new(),
             regex: None,
             tells_all: true,
@@ -72,6 +76,7 @@ impl Member {
 
     pub(super) fn lose(&mut self) {
         (self.epoch, self.target, self.telling) = (None, None, None);
+        self.owes_word = false;
         self.acknowledged.clear();
         self.tells_all = true;
         self.due = Tick(0);
@@ -130,7 +135,8 @@ impl Machine {
         // What changed is told at once, and what is to be given up is had until it is.
         let has_moved = self.leaving.is_none() && member.by_id(&self.owned) != member.acknowledged;
         let wants_others = member.subscribed != self.topics || member.regex != self.wish.regex;
-        let has_news = member.epoch.is_some() && (has_moved || wants_others);
+        let owes_word = self.leaving.is_none() && member.owes_word;
+        let has_news = member.epoch.is_some() && (has_moved || owes_word || wants_others);
         let at = if has_news { member.not_before } else { member.due.max(member.not_before) };
         if now < at {
             return self.wake_at(Some(at));
@@ -159,9 +165,10 @@ impl Machine {
         }
         member.may_count = true;
         let has = member.by_id(&has);
-        if tells_all || has != member.acknowledged {
+        if tells_all || member.owes_word || has != member.acknowledged {
             request.topic_partitions = Some(by_topic(&has));
             member.telling = Some(has);
+            member.owes_word = false;
         }
         (member.subscribed, member.regex, member.tells_all) = (topics, regex, false);
         // Until the answer says how long to wait.
@@ -185,7 +192,8 @@ impl Machine {
         if let Some(id) = answer.member_id.filter(|id| !id.is_empty()) {
             member.member_id = id;
         }
-        member.epoch = Some(answer.member_epoch);
+        let is_in_new_epoch =
+            member.epoch.replace(answer.member_epoch).is_some_and(|it| it != answer.member_epoch);
         member.acknowledged =
             member.telling.take().unwrap_or_else(|| std::mem::take(&mut member.acknowledged));
         member.due = now.after_ms(u64::try_from(answer.heartbeat_interval_ms).unwrap_or(0).max(1));
@@ -195,6 +203,7 @@ impl Machine {
                 topics.flat_map(|it| it.partitions.into_iter().map(move |number| (it.topic_id, number)));
             member.target = Some(target.collect());
             member.lacks_names = false;
+            member.owes_word |= is_in_new_epoch;
         }
         self.reconcile(out);
     }

@@ -65,6 +65,54 @@ fn a_member_takes_over_what_it_is_to_have_and_says_so() {
     );
 }
 
+/// The coordinator waits for who is to give something up, and then has it out of the group: seed 1116 of the simulator.
+#[test]
+fn what_was_never_taken_over_is_given_up_too() {
+    let script = "504 beaten #4 3 t-0 t-1 x-0\n 505 beaten #5 3 t-0 t-1 x-0\n 1006 beaten #6 4 t-0 t-1\n 1007 beaten #7 4\n 1008 take";
+    check_settled(
+        config(),
+        script,
+        &expect![[r#"
+          503
+            #4 at 1: heartbeat in 2
+        504 beaten #4 3 t-0 t-1 x-0
+            refresh
+            #5 at 1: heartbeat in 3, has [t-0 t-1]
+        505 beaten #5 3 t-0 t-1 x-0
+            refresh
+          1005
+            #6 at 1: heartbeat in 3
+        1006 beaten #6 4 t-0 t-1
+            #7 at 1: heartbeat in 4, has [t-0 t-1]
+        1007 beaten #7 4
+        1008 take
+            nothing
+    "#]],
+    );
+}
+
+#[test]
+fn who_may_have_missed_an_answer_says_what_it_has_in_the_epoch_that_it_did_not_hear_of() {
+    let script = "504 broken #4\n 630 found #5 1\n 631 beaten #6 4 t-0 t-1\n 632 beaten #7 4";
+    check_settled(
+        config(),
+        script,
+        &expect![[r#"
+          503
+            #4 at 1: heartbeat in 2
+        504 broken #4
+            refresh
+          601
+            #5 find the coordinator
+        630 found #5 1
+            #6 at 1: heartbeat in 2, wants ["t"], has [t-0 t-1]
+        631 beaten #6 4 t-0 t-1
+            #7 at 1: heartbeat in 4, has [t-0 t-1]
+        632 beaten #7 4
+    "#]],
+    );
+}
+
 #[test]
 fn what_is_to_be_given_up_is_committed_first_and_only_then_others_get_it() {
     let script = "6 fetched #0 t-0 7+2\n 7 take\n 504 beaten #4 2 t-1\n 505 take\n 1005 beaten #5 2\n 1100 acknowledge 1\n
