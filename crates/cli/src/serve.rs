@@ -17,6 +17,9 @@ use crate::output::{log_to_stderr, print_line};
 /// come to groups and go). The library of the consensus protocol warns of every election and of every node that is away; what of it matters the broker says itself.
 const LOG: &str = "warn,klamm=info,klamm_coordinator=warn,openraft=off";
 
+/// For whoever tries things out, maybe with three nodes in one terminal: what is wrong.
+const DEV_LOG: &str = "warn,openraft=off";
+
 pub(crate) fn serve(args: &ServeArgs, began: Instant) -> Result<()> {
     log_to_stderr(LOG);
     let mut options = Vec::new();
@@ -52,7 +55,7 @@ fn listeners(listen: &str) -> Given {
 }
 
 pub(crate) fn dev(args: &DevArgs, began: Instant) -> Result<()> {
-    log_to_stderr(LOG);
+    log_to_stderr(DEV_LOG);
     if let Some(data_dir) = &args.data_dir {
         return dev_in(data_dir, args, began);
     }

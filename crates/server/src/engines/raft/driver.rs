@@ -409,7 +409,7 @@ impl Driver {
         let is_lost = self.lost.is_lost();
         let was_lost = self.hub.is_lost.swap(is_lost, Ordering::Relaxed);
         if is_lost && !was_lost {
-            tracing::info!(
+            tracing::debug!(
                 "no leader of the quorum is heard of: asking the nodes known here to be let in again"
             );
         }
