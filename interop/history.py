@@ -146,7 +146,8 @@ def reordered(seen):
             continue
         last = {}
         for offset in known:
-            for writer, number, *_ in seen.at[place][offset]:
+            # Values at the same offset are no order.
+            for writer, number, *_ in sorted(seen.at[place][offset]):
                 if number < last.get(writer, -1):
                     yield place, f"{writer} {number} at {offset} is behind {last[writer]}"
                 last[writer] = number
