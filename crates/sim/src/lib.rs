@@ -24,6 +24,7 @@ pub mod outcomes;
 pub mod renewals;
 pub mod replicas;
 pub mod roles;
+pub mod runner;
 pub mod sightings;
 pub mod stored;
 pub mod timeline;

@@ -1,10 +1,5 @@
 //! Lives through seeds: `klamm-sim --seed N [--trace]`, `klamm-sim --seeds FROM..TO`, of the cluster (`--cluster`) or of one node (`--alone`) only.
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    clippy::disallowed_methods,
-    reason = "a runner, on all cores; each seed runs in one thread"
-)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that tells what it has seen")]
 
 use std::{
     ops::Range,
@@ -13,10 +8,9 @@ use std::{
         Mutex,
         atomic::{AtomicU64, Ordering},
     },
-    thread,
 };
 
-use klamm_sim::{Options, Outcome, alone, coverage::Coverage, run};
+use klamm_sim::{Options, Outcome, alone, coverage::Coverage, run, runner::on_all_cores};
 
 struct Wish {
     seeds: Range<u64>,
@@ -31,28 +25,16 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     let is_one = wish.seeds.end - wish.seeds.start == 1;
-    let next = AtomicU64::new(wish.seeds.start);
     let met = Mutex::new(Coverage::default());
     let failed = AtomicU64::new(0);
-    let work = || {
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if wish.seeds.end <= seed {
-                return;
+    on_all_cores(wish.seeds.clone(), |seed| {
+        let outcomes = lives(&wish, seed);
+        failed.fetch_add(u64::from(!outcomes.iter().all(Outcome::is_good)), Ordering::Relaxed);
+        for outcome in outcomes {
+            if is_one || !outcome.is_good() {
+                print!("{outcome}");
             }
-            let outcomes = lives(&wish, seed);
-            failed.fetch_add(u64::from(!outcomes.iter().all(Outcome::is_good)), Ordering::Relaxed);
-            for outcome in outcomes {
-                if is_one || !outcome.is_good() {
-                    print!("{outcome}");
-                }
-                met.lock().expect("no panic").merge(&outcome.coverage);
-            }
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(work);
+            met.lock().expect("no panic").merge(&outcome.coverage);
         }
     });
     for (what, times) in met.into_inner().expect("no panic").iter() {

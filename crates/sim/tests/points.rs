@@ -1,13 +1,4 @@
 //! A crash at every step that a disk takes in a life with everything in it, and again in the starts after it.
-#![allow(clippy::disallowed_methods, reason = "the runner uses all cores; each life is lived in one thread")]
-
-use std::{
-    sync::{
-        Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
-    thread,
-};
 
 use klamm_sim::{
     alone::{
@@ -15,27 +6,8 @@ use klamm_sim::{
         points::{Point, live},
     },
     disk::Loss,
+    runner::on_all_cores,
 };
-
-/// Runs `check` for every step, on all cores; gives what it complains of.
-fn at_every_step(step_count: u64, check: impl Fn(u64) -> Vec<String> + Sync) -> Vec<String> {
-    let next = AtomicU64::new(1);
-    let problems = Mutex::new(Vec::new());
-    thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(|| {
-                loop {
-                    let step = next.fetch_add(1, Ordering::Relaxed);
-                    if step_count < step {
-                        return;
-                    }
-                    problems.lock().expect("no panic").extend(check(step));
-                }
-            });
-        }
-    });
-    problems.into_inner().expect("no panic")
-}
 
 #[test]
 fn a_crash_at_any_step_leaves_a_log_that_is_right() {
@@ -54,7 +26,7 @@ fn a_crash_at_any_step_leaves_a_log_that_is_right() {
     ] {
         assert!(0 < whole.outcome.coverage.of(what), "{what}: not in this life, {}", whole.outcome);
     }
-    let problems = at_every_step(whole.step_count, |step| {
+    let problems = on_all_cores(1..whole.step_count + 1, |step| {
         let lives = [Loss::Process, Loss::AllUnsynced, Loss::Power].map(|loss| {
             let point = Point { step, loss, again: None };
             (point, live(Some(point), Sabotage::default()))
@@ -82,6 +54,7 @@ fn a_crash_at_any_step_leaves_a_log_that_is_right() {
         }
         problems
     });
+    let problems = problems.concat();
     println!("{} steps", whole.step_count);
     assert!(
         problems.is_empty(),

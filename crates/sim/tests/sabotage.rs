@@ -1,11 +1,6 @@
 //! Every rule that is broken on purpose is noticed, from the history alone: checks that never fail prove nothing.
-#![allow(clippy::disallowed_methods, reason = "the runner uses all cores; each seed runs in one thread")]
 
-use std::{
-    collections::BTreeMap,
-    sync::atomic::{AtomicUsize, Ordering},
-    thread,
-};
+use std::collections::BTreeMap;
 
 use klamm_log::compact::Sabotage as Compaction;
 use klamm_sim::{
@@ -18,6 +13,7 @@ use klamm_sim::{
     disk::{DiskSabotage, Loss},
     engine::EngineSabotage,
     run,
+    runner::on_all_cores,
 };
 
 /// A rule is switched off; within so many seeds every one of these invariants must be seen broken.
@@ -450,16 +446,9 @@ fn every_broken_rule_is_noticed() {
     let mut report = String::new();
     let mut missed = Vec::new();
     let cases: Vec<Case> = cases().into_iter().chain(cases_alone()).collect();
-    let next = AtomicUsize::new(0);
-    let work = || {
-        std::iter::from_fn(|| cases.get(next.fetch_add(1, Ordering::Relaxed)))
-            .map(|case| (case.name, case.noticed()))
-            .collect::<Vec<_>>()
-    };
-    let noticed = thread::scope(|scope| {
-        let thread_count = thread::available_parallelism().map_or(1, usize::from);
-        let threads: Vec<_> = (0..thread_count).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().flat_map(|it| it.join().expect("a seed panicked")).collect::<Vec<_>>()
+    let noticed = on_all_cores(0..cases.len() as u64, |at| {
+        let case = &cases[at as usize];
+        (case.name, case.noticed())
     });
     for (name, (caught_at, seen)) in noticed {
         report += &format!("{name}: {caught_at:?}, seen {seen:?}\n");

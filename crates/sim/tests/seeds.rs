@@ -1,14 +1,10 @@
 //! Five hundred seeds: no invariant is broken in any, and together they meet everything they are meant to meet.
 //!
 //! When one fails, its message says how to see what happened; paste it into `one_seed` while you look for the cause.
-#![allow(clippy::disallowed_methods, reason = "the runner uses all cores; each seed runs in one thread")]
 
-use std::sync::{
-    Mutex,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::Mutex;
 
-use klamm_sim::{Options, alone, coverage::Coverage, faults, run};
+use klamm_sim::{Options, alone, coverage::Coverage, faults, run, runner::on_all_cores};
 
 const SEED_COUNT: u64 = 500;
 /// Each thing that a seed may meet is met so often by all of them, at least.
@@ -183,32 +179,19 @@ const EVENTS: &[&str] = &[
 
 #[test]
 fn five_hundred_seeds() {
-    let next = AtomicU64::new(0);
     let met = Mutex::new(Coverage::default());
     let failures = Mutex::new(Vec::new());
-    let work = || {
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if SEED_COUNT <= seed {
-                return;
+    on_all_cores(0..SEED_COUNT, |seed| {
+        let outcome = run(Options { seed, ..Options::default() });
+        assert!(30_000_000 <= outcome.ended_at || !outcome.is_good(), "a short life: {outcome}");
+        assert!(5_000 <= outcome.event_count || !outcome.is_good(), "a quiet life: {outcome}");
+        let alone = alone::run(alone::Options { seed, ..alone::Options::default() });
+        assert!(30_000_000 <= alone.ended_at || !alone.is_good(), "a short life: {alone}");
+        for outcome in [outcome, alone] {
+            met.lock().expect("no panic").merge(&outcome.coverage);
+            if !outcome.is_good() {
+                failures.lock().expect("no panic").push(outcome.to_string());
             }
-            let outcome = run(Options { seed, ..Options::default() });
-            assert!(30_000_000 <= outcome.ended_at || !outcome.is_good(), "a short life: {outcome}");
-            assert!(5_000 <= outcome.event_count || !outcome.is_good(), "a quiet life: {outcome}");
-            let alone = alone::run(alone::Options { seed, ..alone::Options::default() });
-            assert!(30_000_000 <= alone.ended_at || !alone.is_good(), "a short life: {alone}");
-            for outcome in [outcome, alone] {
-                met.lock().expect("no panic").merge(&outcome.coverage);
-                if !outcome.is_good() {
-                    failures.lock().expect("no panic").push(outcome.to_string());
-                }
-            }
-        }
-    };
-    let thread_count = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..thread_count {
-            scope.spawn(work);
         }
     });
     let failures = failures.into_inner().expect("no panic");
