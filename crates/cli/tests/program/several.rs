@@ -13,6 +13,9 @@ use super::broker::{Answer, command, klamm, run, send_signal};
 /// Far longer than anything takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+const STATUS: [&str; 4] = ["cluster", "status", "--format", "json"];
+const QUORUM: [&str; 4] = ["cluster", "quorum", "--format", "json"];
+
 mod grown;
 mod lost;
 mod moved;
@@ -47,14 +50,19 @@ struct Running {
     said: String,
 }
 
+/// For clients, and for nodes.
+fn free_ports(count: usize) -> Vec<(u16, u16)> {
+    let taken: Vec<TcpListener> =
+        (0..2 * count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
+    let ports: Vec<u16> = taken.iter().map(|it| it.local_addr().expect("an address").port()).collect();
+    ports.chunks(2).map(|pair| (pair[0], pair[1])).collect()
+}
+
 impl Cluster {
     fn new(count: usize) -> Self {
-        let taken: Vec<TcpListener> =
-            (0..2 * count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
-        let ports: Vec<u16> = taken.iter().map(|it| it.local_addr().expect("an address").port()).collect();
         Self {
             place: tempfile::tempdir().expect("a temporary directory"),
-            ports: ports.chunks(2).map(|pair| (pair[0], pair[1])).collect(),
+            ports: free_ports(count),
             running: (0..count).map(|_| None).collect(),
             tells_list: true,
             listens: true,
@@ -63,6 +71,25 @@ impl Cluster {
             listed: count,
             roles: Vec::new(),
         }
+    }
+
+    /// Three nodes that are one cluster, all in service. The other places are for nodes that are not in its list.
+    fn of_three(places: usize) -> Self {
+        let mut cluster = Self::new(places);
+        cluster.listed = 3;
+        (1..=3).for_each(|id| cluster.start(id));
+        cluster.ready(&[1, 2, 3]);
+        cluster.until(&STATUS, |it| it["brokers_in_service"] == 3);
+        cluster
+    }
+
+    /// A fourth one joined it.
+    fn of_four() -> Self {
+        let mut cluster = Self::of_three(4);
+        cluster.start(4);
+        cluster.ready(&[4]);
+        cluster.until(&STATUS, |it| it["brokers_in_service"] == 4);
+        cluster
     }
 
     fn data_dir(&self, id: usize) -> PathBuf {
@@ -256,7 +283,7 @@ fn three_nodes_started_in_any_order_are_one_cluster_that_bears_the_loss_of_each(
     }
     cluster.start(1);
     cluster.ready(&[1, 2, 3]);
-    cluster.until(&["cluster", "status", "--format", "json"], |it| it["brokers_in_service"] == 3);
+    cluster.until(&STATUS, |it| it["brokers_in_service"] == 3);
     cluster.ok(&["topic", "create", "t", "--partitions", "3", "--replication-factor", "3"]);
     cluster.ok_with_input(&["produce", "t", "--acks", "all"], &lines(0, 1000));
     let mut end = 1000;
@@ -356,9 +383,9 @@ fn a_broker_is_drained_and_forgotten() {
     let refused = cluster.ask_at(1, &["cluster", "unregister", "3"], "").code(1);
     assert!(refused.stderr.contains("broker 3 is in service: stop it first"), "{}", refused.stderr);
     cluster.kill(3);
-    cluster.until(&["cluster", "status", "--format", "json"], |it| it["brokers_in_service"] == 2);
+    cluster.until(&STATUS, |it| it["brokers_in_service"] == 2);
     cluster.ok(&["cluster", "unregister", "3"]).prints("broker 3 is unregistered\n");
-    cluster.until(&["cluster", "status", "--format", "json"], |it| it["brokers_known"] == 2);
+    cluster.until(&STATUS, |it| it["brokers_known"] == 2);
     assert_eq!(cluster.ok(&["consume", "t", "-e"]).stdout.lines().count(), 500);
     cluster.ask_at(1, &["cluster", "drain", "3"], "").code(1);
     let held = cluster.ask_at(1, &["cluster", "drain", "2"], "").code(1);
@@ -414,27 +441,20 @@ fn a_cluster_that_was_stopped_starts_again_without_the_list_once_a_majority_is_t
 
 #[test]
 fn a_fourth_node_joins_and_votes_in_place_of_one_that_leaves_and_the_loss_of_another_is_borne() {
-    let mut cluster = Cluster::new(4);
-    cluster.listed = 3;
-    for id in [1, 2, 3] {
-        cluster.start(id);
-    }
-    cluster.ready(&[1, 2, 3]);
-    cluster.until(&["cluster", "status", "--format", "json"], |it| it["brokers_in_service"] == 3);
+    let mut cluster = Cluster::of_three(4);
     cluster.ok(&["topic", "create", "t", "--partitions", "3", "--replication-factor", "3"]);
     cluster.ok_with_input(&["produce", "t", "--acks", "all"], &lines(0, 500));
 
     // It is told where the others are, and nobody was told of it.
     cluster.start(4);
     cluster.ready(&[4]);
-    cluster.until(&["cluster", "status", "--format", "json"], |it| it["brokers_in_service"] == 4);
-    let quorum = ["cluster", "quorum", "--format", "json"];
+    cluster.until(&STATUS, |it| it["brokers_in_service"] == 4);
     let role = |quorum: &serde_json::Value, id: u64, wanted: &str| {
         let replicas = quorum["replicas"].as_array().expect("replicas");
         replicas.iter().any(|it| it["node"] == id && it["role"] == wanted && it["lag"] == 0)
     };
     // Whether it has everything is known from the second time on that it is heard.
-    cluster.until(&quorum, |it| {
+    cluster.until(&QUORUM, |it| {
         let replicas = it["replicas"].as_array().expect("replicas");
         let has_caught_up = |it: &serde_json::Value| it["node"] == 4 && !it["last_caught_up_ms"].is_null();
         role(it, 4, "observer") && replicas.iter().any(has_caught_up)
@@ -449,12 +469,12 @@ fn a_fourth_node_joins_and_votes_in_place_of_one_that_leaves_and_the_loss_of_ano
             .stderr
             .contains("is a voter already")
     );
-    cluster.until(&quorum, |it| role(it, 4, "voter"));
+    cluster.until(&QUORUM, |it| role(it, 4, "voter"));
 
     // The first founded it; it votes no more, and goes.
     cluster.ok(&["cluster", "reassign", "t", "--to", "2,3,4", "--wait"]);
     cluster.ok(&["cluster", "quorum", "remove", "1"]).prints("node 1 votes no more\n");
-    cluster.until(&quorum, |it| role(it, 1, "observer"));
+    cluster.until(&QUORUM, |it| role(it, 1, "observer"));
     cluster.ok_with_input(&["produce", "t", "--acks", "all"], &lines(500, 1000));
     send_signal(&cluster.node(1).child, "-TERM");
     assert_eq!(cluster.node(1).child.wait().expect("it ends").code(), Some(0), "{}", cluster.node(1).said);
@@ -498,27 +518,22 @@ fn without_a_majority(cluster: &mut Cluster, survivor: usize, lose: impl Fn(&mut
 
 #[test]
 fn without_a_majority_leaders_go_on_and_what_needs_a_controller_says_why_it_fails() {
-    let mut cluster = Cluster::new(3);
-    for id in [1, 2, 3] {
-        cluster.start(id);
-    }
-    cluster.ready(&[1, 2, 3]);
-    cluster.until(&["cluster", "status", "--format", "json"], |it| it["brokers_in_service"] == 3);
+    let mut cluster = Cluster::of_three(3);
     cluster.ok(&["topic", "create", "t", "--partitions", "3", "--replication-factor", "1"]);
-    let controller = cluster.ok(&["cluster", "status", "--format", "json"]).json()["controller"].clone();
+    let controller = cluster.ok(&STATUS).json()["controller"].clone();
     let controller = controller.as_u64().expect("there is one") as usize;
     without_a_majority(&mut cluster, controller, |it, id| it.kill(id));
     for id in [1, 2, 3].into_iter().filter(|id| *id != controller) {
         cluster.start(id);
         cluster.ready(&[id]);
     }
-    cluster.until(&["cluster", "status", "--format", "json"], |it| it["brokers_in_service"] == 3);
+    cluster.until(&STATUS, |it| it["brokers_in_service"] == 3);
     let follower = [1, 2, 3].into_iter().find(|id| *id != controller).expect("there are three");
     without_a_majority(&mut cluster, follower, |it, id| send_signal(&it.node(id).child, "-STOP"));
     for id in [1, 2, 3].into_iter().filter(|id| *id != follower) {
         send_signal(&cluster.node(id).child, "-CONT");
     }
-    cluster.until(&["cluster", "status", "--format", "json"], |it| it["brokers_in_service"] == 3);
+    cluster.until(&STATUS, |it| it["brokers_in_service"] == 3);
     cluster.ok(&["topic", "create", "v", "--replication-factor", "3"]);
 }
 
@@ -537,9 +552,8 @@ fn three_nodes_in_one_process_are_a_cluster_too() {
         }
     }
     let mut status = command(&[]);
-    let arguments = ["cluster", "status", "--format", "json"];
-    status.args(arguments).env("KLAMM_BOOTSTRAP", addresses.join(","));
-    let answer = run(status, &arguments, "").code(0).json();
+    status.args(STATUS).env("KLAMM_BOOTSTRAP", addresses.join(","));
+    let answer = run(status, &STATUS, "").code(0).json();
     assert_eq!((addresses.len(), &answer["brokers_known"]), (3, &serde_json::json!(3)), "{answer}");
     send_signal(&child, "-TERM");
     assert_eq!(child.wait().expect("it ends").code(), Some(0));

@@ -2,9 +2,6 @@
 
 use super::*;
 
-const STATUS: [&str; 4] = ["cluster", "status", "--format", "json"];
-const QUORUM: [&str; 4] = ["cluster", "quorum", "--format", "json"];
-
 /// Node 1 alone: a topic, records, and a group that has read some of them.
 fn alone(cluster: &mut Cluster) {
     // How often the controller looks whether internal topics lack replicas.

@@ -5,10 +5,7 @@ use super::*;
 const DESCRIBE: [&str; 5] = ["topic", "describe", "t", "--format", "json"];
 
 fn begun() -> Cluster {
-    let mut cluster = Cluster::new(3);
-    (1..=3).for_each(|id| cluster.start(id));
-    cluster.ready(&[1, 2, 3]);
-    cluster.until(&["cluster", "status", "--format", "json"], |it| it["brokers_in_service"] == 3);
+    let cluster = Cluster::of_three(3);
     cluster.ok(&["topic", "create", "t", "-p", "1", "--replication-factor", "3"]);
     cluster.ok(&["config", "set", "-t", "t", "min.insync.replicas=2"]);
     cluster.ok_with_input(&["produce", "t", "--acks", "all"], &lines(0, 500));

@@ -2,16 +2,11 @@
 
 use super::*;
 
-const STATUS: [&str; 4] = ["cluster", "status", "--format", "json"];
-const QUORUM: [&str; 4] = ["cluster", "quorum", "--format", "json"];
-
 /// Killed and started at other ports, for clients and for nodes.
 fn move_away(cluster: &mut Cluster, ids: &[usize]) {
     for id in ids {
         cluster.kill(*id);
-        let taken = [0; 2].map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-        let [client, node] = taken.map(|it| it.local_addr().expect("an address").port());
-        cluster.ports[*id - 1] = (client, node);
+        cluster.ports[*id - 1] = free_ports(1)[0];
     }
     for id in ids {
         cluster.start(*id);
@@ -41,13 +36,7 @@ fn all_are_found(cluster: &mut Cluster, count: usize) {
 
 #[test]
 fn nodes_that_are_started_at_other_addresses_are_found_there() {
-    let mut cluster = Cluster::new(4);
-    cluster.listed = 3;
-    (1..=3).for_each(|id| cluster.start(id));
-    cluster.ready(&[1, 2, 3]);
-    cluster.start(4);
-    cluster.ready(&[4]);
-    cluster.until(&STATUS, |it| it["brokers_in_service"] == 4);
+    let mut cluster = Cluster::of_four();
     cluster.ok(&["topic", "create", "t", "-p", "4", "--replication-factor", "4"]);
     all_are_found(&mut cluster, 0);
 

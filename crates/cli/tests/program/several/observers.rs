@@ -2,9 +2,6 @@
 
 use super::*;
 
-const STATUS: [&str; 4] = ["cluster", "status", "--format", "json"];
-const QUORUM: [&str; 4] = ["cluster", "quorum", "--format", "json"];
-
 /// What a node that has a vote says until it is as it should be; others may stand still.
 fn until(cluster: &Cluster, arguments: &[&str], is_so: impl Fn(&serde_json::Value) -> bool) {
     cluster.until_asked(|| cluster.ask_at(1, arguments, "").code(0), arguments, is_so);
@@ -31,13 +28,7 @@ fn unregister(cluster: &Cluster, id: usize) {
 
 #[test]
 fn an_observer_whose_broker_is_unregistered_is_given_up_and_comes_back_if_it_was_not_gone() {
-    let mut cluster = Cluster::new(4);
-    cluster.listed = 3;
-    (1..=3).for_each(|id| cluster.start(id));
-    cluster.ready(&[1, 2, 3]);
-    cluster.start(4);
-    cluster.ready(&[4]);
-    until(&cluster, &STATUS, |it| it["brokers_in_service"] == 4);
+    let mut cluster = Cluster::of_four();
     until(&cluster, &QUORUM, |it| is_member(it, 4));
 
     cluster.kill(4);
@@ -66,10 +57,7 @@ fn an_observer_whose_broker_is_unregistered_is_given_up_and_comes_back_if_it_was
 /// A machine is lost with its disk, and another one takes its number: once nobody counts on what the old one had promised.
 #[test]
 fn a_number_that_was_given_up_everywhere_may_be_another_nodes() {
-    let mut cluster = Cluster::new(3);
-    (1..=3).for_each(|id| cluster.start(id));
-    cluster.ready(&[1, 2, 3]);
-    until(&cluster, &STATUS, |it| it["brokers_in_service"] == 3);
+    let mut cluster = Cluster::of_three(3);
     cluster.ok(&["topic", "create", "t", "-p", "3", "--replication-factor", "2"]);
     cluster.ok_with_input(&["produce", "t", "--acks", "all"], &lines(0, 500));
 

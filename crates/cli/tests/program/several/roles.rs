@@ -2,9 +2,6 @@
 
 use super::*;
 
-const STATUS: [&str; 4] = ["cluster", "status", "--format", "json"];
-const QUORUM: [&str; 4] = ["cluster", "quorum", "--format", "json"];
-
 /// Controllers 1 to 3 and brokers 4 and 5, all of them in the list.
 fn three_controllers_and_two_brokers() -> Cluster {
     let mut cluster = Cluster::new(5);
@@ -113,10 +110,7 @@ fn roles_that_cannot_be_are_refused_at_the_start() {
 /// First a broker only, then both again with a vote, then a controller only: each after what the refusal of a start without it tells to do.
 #[test]
 fn a_node_takes_other_roles_once_it_has_given_up_what_goes_with_the_old_ones() {
-    let mut cluster = Cluster::new(3);
-    (1..=3).for_each(|id| cluster.start(id));
-    cluster.ready(&[1, 2, 3]);
-    cluster.until(&STATUS, |it| it["brokers_in_service"] == 3);
+    let mut cluster = Cluster::of_three(3);
     cluster.ok(&["topic", "create", "t", "--partitions", "3", "--replication-factor", "2"]);
     cluster.ok_with_input(&["produce", "t", "--acks", "all"], &lines(0, 500));
 

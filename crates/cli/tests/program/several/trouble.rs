@@ -2,13 +2,8 @@
 
 use super::*;
 
-const STATUS: [&str; 4] = ["cluster", "status", "--format", "json"];
-
 fn three_with_topic() -> Cluster {
-    let mut cluster = Cluster::new(3);
-    (1..=3).for_each(|id| cluster.start(id));
-    cluster.ready(&[1, 2, 3]);
-    cluster.until(&STATUS, |it| it["brokers_in_service"] == 3);
+    let cluster = Cluster::of_three(3);
     cluster.ok(&["topic", "create", "t", "--partitions", "6", "--replication-factor", "3"]);
     cluster.ok_with_input(&["produce", "t", "--acks", "all"], &lines(0, 100));
     cluster
@@ -76,11 +71,7 @@ fn a_status_does_not_wait_for_a_broker_that_is_gone() {
 
 #[test]
 fn a_copy_of_a_data_directory_that_is_started_beside_its_node_says_what_is_wrong() {
-    let mut cluster = Cluster::new(4);
-    cluster.listed = 3;
-    (1..=3).for_each(|id| cluster.start(id));
-    cluster.ready(&[1, 2, 3]);
-    cluster.until(&STATUS, |it| it["brokers_in_service"] == 3);
+    let mut cluster = Cluster::of_three(4);
     cluster.kill(2);
     let copied =
         std::process::Command::new("cp").arg("-r").args([cluster.data_dir(2), cluster.data_dir(4)]).status();
