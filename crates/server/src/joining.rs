@@ -16,8 +16,8 @@ use klamm_wire::Greeting;
 use uuid::Uuid;
 
 pub(crate) use again::ask_again;
-pub(crate) use ask::{Found, SAY_EVERY, is_here, join, silent};
-pub(crate) use twin::twin;
+pub(crate) use ask::{Found, SAY_EVERY, join, silent};
+pub(crate) use twin::{Answers, who_answers};
 
 use crate::{engines::raft::Member, greet::Me};
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use klamm_model::TopicId;
-use klamm_wire::{Greeting, GreetingPurpose};
+use klamm_wire::{GREETING_SIZE_MAX, Greeting, GreetingPurpose};
 
 use super::{Joining, Next};
 use crate::{
@@ -22,9 +22,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Rest between two questions to an address: short while all are just starting, longer when somebody has to come and start the last one.
 const REST_FIRST: Duration = Duration::from_millis(50);
 const REST_MAX: Duration = Duration::from_millis(500);
-
-/// A greeting is far smaller.
-const ANSWER_SIZE_MAX: usize = 4 << 10;
 
 /// How long a start waits before it says what for, and how often it says it again.
 pub(crate) const SAY_EVERY: Duration = Duration::from_secs(5);
@@ -122,11 +119,6 @@ pub(super) fn ask(host: &str, port: u16, greeter: &Greeter) -> io::Result<Greeti
     Err(failure)
 }
 
-/// Whether this process is found there.
-pub(crate) fn is_here((host, port): &(String, u16), greeter: &Greeter) -> bool {
-    ask(host, *port, greeter).is_ok_and(|it| it.incarnation == greeter.me.incarnation)
-}
-
 /// Which of these addresses do not answer, and why, for people.
 pub(crate) fn silent(list: &[(String, u16)], greeter: &Greeter) -> String {
     let silent = list.iter().filter_map(|(host, port)| {
@@ -149,11 +141,11 @@ fn exchange(mut socket: TcpStream, question: &[u8]) -> io::Result<Greeting> {
         io::ErrorKind::WouldBlock => no_node("who is there does not answer".to_owned()),
         _ => error,
     })?;
-    let size = u32::from_be_bytes(size) as usize;
-    if size > ANSWER_SIZE_MAX {
+    let size = u32::from_be_bytes(size);
+    if size > GREETING_SIZE_MAX {
         return Err(no_node("who is there is no node of Klamm's".to_owned()));
     }
-    let mut frame = vec![0; size];
+    let mut frame = vec![0; size as usize];
     socket.read_exact(&mut frame)?;
     Greeting::decode(frame.into())
         .map_err(|error| no_node(format!("who is there is no node of Klamm's: {error}")))

@@ -5,16 +5,29 @@ use klamm_wire::Greeting;
 use super::ask::ask;
 use crate::greet::{Greeter, Me};
 
-/// At which of these addresses, where others call this node, another process answers with its number and its disk; for people.
-pub(crate) fn twin(addresses: &[(String, u16)], greeter: &Greeter) -> Option<String> {
-    let (host, port) = addresses
-        .iter()
-        .find(|(host, port)| ask(host, *port, greeter).is_ok_and(|answer| is_twin(&greeter.me, &answer)))?;
-    Some(format!("{host}:{port}"))
+/// Who answers where the others call this node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Answers {
+    /// This process.
+    This,
+    /// Another process with its number and its disk.
+    Twin,
+    /// Another node, or nobody.
+    Another,
 }
 
-fn is_twin(me: &Me, other: &Greeting) -> bool {
-    (other.node, other.directory) == (me.node, me.directory) && other.incarnation != me.incarnation
+pub(crate) fn who_answers((host, port): &(String, u16), greeter: &Greeter) -> Answers {
+    ask(host, *port, greeter).map_or(Answers::Another, |answer| who(&greeter.me, &answer))
+}
+
+fn who(me: &Me, other: &Greeting) -> Answers {
+    if other.incarnation == me.incarnation {
+        Answers::This
+    } else if (other.node, other.directory) == (me.node, me.directory) {
+        Answers::Twin
+    } else {
+        Answers::Another
+    }
 }
 
 #[cfg(test)]
@@ -35,9 +48,10 @@ mod tests {
     fn only_another_process_on_the_same_disk_is_one() {
         let this = me(1, 10, 100);
         let answers = |other: Me| Known::default().greeting(&other, GreetingPurpose::Question);
-        assert!(is_twin(&this, &answers(me(1, 10, 101))));
-        for other in [this, me(1, 11, 101), me(2, 10, 101)] {
-            assert!(!is_twin(&this, &answers(other)), "{other:?}");
+        assert_eq!(who(&this, &answers(this)), Answers::This);
+        assert_eq!(who(&this, &answers(me(1, 10, 101))), Answers::Twin);
+        for other in [me(1, 11, 101), me(2, 10, 101)] {
+            assert_eq!(who(&this, &answers(other)), Answers::Another, "{other:?}");
         }
     }
 }

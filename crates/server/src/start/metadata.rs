@@ -17,7 +17,7 @@ use crate::{
         self, Engine, Order, RaftEnds,
         raft::{self, Greet, Member, OpenedRaft, RaftConfig},
     },
-    joining::{self, Found, SAY_EVERY},
+    joining::{self, Answers, Found, SAY_EVERY},
     shared::Shared,
     start::{StartError, opening, system},
 };
@@ -239,28 +239,24 @@ fn watch(shared: &Arc<Shared>, members: &[Member]) -> Result<Watch, StartError> 
     let address = |it: &Member| (it.host.clone(), it.port);
     let own = Member::of(&shared.config.node).as_ref().map(address);
     let known = members.iter().find(|it| it.id == me).map(address);
-    let called = known.clone();
-    let elsewhere = known.zip(own).filter(|(known, own)| known != own);
     let greeter = Arc::clone(&shared.greeter);
     let (watching, is_over) = mpsc::channel();
     let say = move || {
         while let Err(mpsc::RecvTimeoutError::Timeout) = is_over.recv_timeout(SAY_EVERY) {
             let silent = joining::silent(&list, &greeter);
             tracing::warn!("waiting for a controller, which a majority of the voters elects: {silent}");
-            if let Some(at) = joining::twin(called.as_slice(), &greeter) {
-                tracing::warn!(
-                    "another process is node {me}, with the same disk, and the others call that one: it answers at {at}. One of the two has a copy of the other's data directory; stop it"
-                );
-            } else if let Some((known, own)) = &elsewhere
-                && !joining::is_here(known, &greeter)
-            {
-                tracing::warn!(
-                    "the members call this node at {}:{}, and it listens at {}:{}: who answers is told so",
-                    known.0,
-                    known.1,
+            let Some(known) = &known else { continue };
+            let (host, port) = known;
+            match (joining::who_answers(known, &greeter), &own) {
+                (Answers::Twin, _) => tracing::warn!(
+                    "another process is node {me}, with the same disk, and the others call that one: it answers at {host}:{port}. One of the two has a copy of the other's data directory; stop it"
+                ),
+                (Answers::Another, Some(own)) if own != known => tracing::warn!(
+                    "the members call this node at {host}:{port}, and it listens at {}:{}: who answers is told so",
                     own.0,
                     own.1
-                );
+                ),
+                (Answers::Another | Answers::This, _) => {}
             }
         }
     };
