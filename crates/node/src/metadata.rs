@@ -211,7 +211,8 @@ impl Node {
             Err(error) => panic!("metadata entry {} can't be read: {error}", accepted.offset),
         };
         self.tell_of_registrations(&records, out);
-        let elections = Elections::of_records(&self.image, &records);
+        // What a start reads again is no news.
+        let elections = self.metadata.live.then(|| Elections::of_records(&self.image, &records));
         let changes = match self.image.apply_entry(accepted.offset, accepted.epoch, &records) {
             Ok(changes) => changes,
             Err(error) => panic!("metadata entry {} does not fit what came before: {error}", accepted.offset),
@@ -224,7 +225,7 @@ impl Node {
         if self.metadata.is_controller() {
             self.tell_unclean_elections(&records);
         }
-        if self.metadata.live {
+        if let Some(elections) = elections {
             self.metadata.news.count(now.tick, elections);
             self.apply_changes(now, &changes, out);
         }

@@ -143,14 +143,12 @@ impl News {
     pub(crate) fn fate(&mut self, id: BrokerId, is_now: Option<(BrokerEpoch, BrokerState)>) -> Option<Fate> {
         let Some((epoch, state)) = is_now else { return self.brokers.remove(&id).map(|_| Fate::Gone) };
         let before = self.brokers.insert(id, (epoch, state));
-        let is_known = before.is_some_and(|it| it.0 == epoch);
-        match state {
-            _ if before == is_now => None,
-            BrokerState::Fenced if is_known => Some(Fate::Fenced),
-            BrokerState::Fenced => Some(Fate::Registered),
-            BrokerState::Active => Some(Fate::InService),
-            BrokerState::Draining => Some(Fate::Stopping),
-        }
+        (before != is_now).then(|| match state {
+            BrokerState::Fenced if before.is_some_and(|it| it.0 == epoch) => Fate::Fenced,
+            BrokerState::Fenced => Fate::Registered,
+            BrokerState::Active => Fate::InService,
+            BrokerState::Draining => Fate::Stopping,
+        })
     }
 
     pub(crate) fn next_wake(&self) -> Option<Tick> {

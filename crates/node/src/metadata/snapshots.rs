@@ -63,7 +63,6 @@ impl Node {
         self.metadata.filter = Filter::at(*position);
         self.metadata.snapshots.begin_anew();
         self.view_is_stale = true;
-        let elections = Elections::between(&earlier, &self.image, &changes.partitions);
         if changes.features {
             self.levels_changed(out);
         }
@@ -74,6 +73,7 @@ impl Node {
         );
         self.depose(now, position.epoch, out);
         if self.metadata.live {
+            let elections = Elections::between(&earlier, &self.image, &changes.partitions);
             self.metadata.news.count(now.tick, elections);
             self.delete_removed(out);
             self.apply_changes(now, &changes, out);
