@@ -76,9 +76,8 @@ impl Controller {
         let admin = admin.clone().with_timeout(admin.timeout().min(CONTROLLER_PATIENCE));
         match admin.describe_quorum().await {
             Ok(quorum) => quorum.leader.map_or(Self::Missing, Self::Leads),
-            Err(error) if error.is_unsupported() => named.map_or(Self::Untold, Self::Leads),
             // Not who may not ask, or is not understood: nobody was found to answer.
-            Err(error) if is_without_leader(error.code()) => Self::Missing,
+            Err(error) if !error.is_unsupported() && is_without_leader(error.code()) => Self::Missing,
             Err(_) => named.map_or(Self::Untold, Self::Leads),
         }
     }

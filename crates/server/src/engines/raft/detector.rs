@@ -154,8 +154,10 @@ impl Detector {
             self.round = None;
             self.heard = false;
             self.quiet_since = now;
-            self.patience = self.draw(if situation.leader.is_some() { SILENCE } else { VACANCY });
-            self.vain_terms = if situation.leader.is_some() { 0 } else { self.vain_terms + 1 };
+            (self.patience, self.vain_terms) = match situation.leader {
+                Some(_) => (self.draw(SILENCE), 0),
+                None => (self.draw(VACANCY), self.vain_terms + 1),
+            };
             if 0 < self.vain_terms {
                 // The next candidate must not come before the votes for this one are on disk, and its first entry.
                 self.patience *= 1 << (self.vain_terms - 1).min(VAIN_MAX);

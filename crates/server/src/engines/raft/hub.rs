@@ -68,10 +68,7 @@ impl Hub {
     }
 
     pub(super) async fn found(&self, members: Vec<Member>) {
-        let nodes: BTreeMap<u64, Address> = members
-            .into_iter()
-            .map(|it| (raft_id(it.id), Address { directory: it.directory, host: it.host, port: it.port }))
-            .collect();
+        let nodes: BTreeMap<u64, Address> = members.iter().map(|it| (raft_id(it.id), it.address())).collect();
         // The first election is asked for at once.
         self.know(nodes.iter());
         match self.raft.initialize(nodes).await {

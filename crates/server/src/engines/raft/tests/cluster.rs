@@ -173,6 +173,10 @@ impl Cluster {
         self.sites.iter().map(member).collect()
     }
 
+    fn member(&self, id: BrokerId) -> Member {
+        self.members().into_iter().find(|it| it.id == id).expect("a node")
+    }
+
     /// Another node starts, which is no member and knows of none.
     pub(super) fn arrive(&mut self) -> BrokerId {
         let id = BrokerId(self.sites.len() as i32 + 1);
@@ -198,7 +202,7 @@ impl Cluster {
 
     /// It asks that node once to be let in.
     pub(super) fn knock(&self, id: BrokerId, at: BrokerId) {
-        let own = self.members().into_iter().find(|it| it.id == id).expect("a node");
+        let own = self.member(id);
         self.sites[&at].running.as_ref().expect("it runs").engine.let_in(own, false);
     }
 
@@ -252,13 +256,13 @@ impl Cluster {
 
     /// Somebody says to that node that `id` is there.
     pub(super) fn say(&self, at: BrokerId, id: BrokerId, port: u16) {
-        let own = self.members().into_iter().find(|it| it.id == id).expect("a node");
+        let own = self.member(id);
         self.sites[&at].running.as_ref().expect("it runs").engine.let_in(Member { port, ..own }, true);
     }
 
     fn start_on(&mut self, id: BrokerId, listener: TcpListener, found: Option<Vec<Member>>) {
         let ask = self.asks(id);
-        let own = self.members().into_iter().find(|it| it.id == id).expect("a node");
+        let own = self.member(id);
         let site = self.sites.get_mut(&id).expect("a node");
         assert!(site.running.is_none(), "node {id} runs");
         site.incarnation += 1;
@@ -324,7 +328,7 @@ impl Cluster {
 
     /// Asks all that run, and that it gets through to, to let it in.
     fn asks(&self, id: BrokerId) -> Box<dyn FnMut() + Send> {
-        let own = self.members().into_iter().find(|it| it.id == id).expect("a node");
+        let own = self.member(id);
         let (doors, cuts) = (Arc::clone(&self.doors), Arc::clone(&self.cuts));
         Box::new(move || {
             let cuts = cuts.lock().expect("nobody panics with it");
