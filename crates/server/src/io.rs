@@ -439,7 +439,7 @@ impl IoThread {
         }
         if let (Some((host, port)), None) = (&greeting.address, &answer.refused) {
             let member = Member { id: node, directory, host: host.clone(), port: *port };
-            engine.let_in(member, greeting.cluster_id.is_some());
+            engine.let_in(member);
         }
         answer
     }

@@ -108,14 +108,6 @@ impl Engine {
         (Self { orders: Orders::Raft { orders, links, members, is_lost } }, ends)
     }
 
-    /// Whether this node is to ask others to be let in.
-    pub(crate) fn is_lost(&self) -> bool {
-        match &self.orders {
-            Orders::Solo(_) => false,
-            Orders::Raft { is_lost, .. } => is_lost.load(Ordering::Relaxed),
-        }
-    }
-
     /// Where the members are called, as far as this node knows.
     pub(crate) fn addresses(&self) -> Vec<(String, u16)> {
         match &self.orders {
@@ -184,16 +176,12 @@ impl Engine {
         self.tell(Order::Input(Input::Registration(told)));
     }
 
-    /// A node asks to be a member, or is one that hears of no leader and says where it is. It does so again and again, so nobody waits for what becomes of it.
-    /// `belongs` is whether it has the cluster on its disk: else, if it is a member, it is one that has only just been made one, and is about to be called.
-    pub(crate) fn let_in(&self, member: Member, belongs: bool) {
+    /// A node asks to be a member, or is one that nobody calls and says where it is. It does so again and again, so nobody waits for what becomes of it.
+    pub(crate) fn let_in(&self, member: Member) {
         if let Orders::Raft { members, .. } = &self.orders {
-            let is_news = {
-                let members = members.lock();
-                // Without members there is no cluster yet, which is founded by other rules.
-                !members.is_empty() && (belongs || !members.contains_key(&member.id))
-            };
-            if is_news {
+            // Without members there is no cluster yet, which is founded by other rules.
+            let is_begun = !members.lock().is_empty();
+            if is_begun {
                 self.tell(Order::LetIn(member));
             }
         }

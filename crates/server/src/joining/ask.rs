@@ -106,9 +106,18 @@ fn keep_asking(at: usize, host: &str, port: u16, greeter: &Greeter, tell: &mpsc:
     }
 }
 
-/// Asks who is there.
+/// Asks who is there, and to be let in if this node wants that.
 pub(super) fn ask(host: &str, port: u16, greeter: &Greeter) -> io::Result<Greeting> {
-    let question = greeter.greeting(GreetingPurpose::Question).encode().map_err(io::Error::other)?;
+    question(host, port, greeter.greeting(GreetingPurpose::Question))
+}
+
+/// Asks only who is there.
+pub(super) fn ask_who(host: &str, port: u16, greeter: &Greeter) -> io::Result<Greeting> {
+    question(host, port, Greeting { address: None, ..greeter.greeting(GreetingPurpose::Question) })
+}
+
+fn question(host: &str, port: u16, greeting: Greeting) -> io::Result<Greeting> {
+    let question = greeting.encode().map_err(io::Error::other)?;
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in (host, port).to_socket_addrs()? {
         match TcpStream::connect_timeout(&address, PATIENCE).and_then(|socket| exchange(socket, &question)) {
@@ -122,7 +131,7 @@ pub(super) fn ask(host: &str, port: u16, greeter: &Greeter) -> io::Result<Greeti
 /// Which of these addresses do not answer, and why, for people.
 pub(crate) fn silent(list: &[(String, u16)], greeter: &Greeter) -> String {
     let silent = list.iter().filter_map(|(host, port)| {
-        let error = ask(host, *port, greeter).err()?;
+        let error = ask_who(host, *port, greeter).err()?;
         Some(format!("{host}:{port}: {error}"))
     });
     let silent: Vec<_> = silent.collect();

@@ -2,7 +2,7 @@
 
 use klamm_wire::Greeting;
 
-use super::ask::ask;
+use super::ask::ask_who;
 use crate::greet::{Greeter, Me};
 
 /// Who answers where the others call this node.
@@ -17,7 +17,7 @@ pub(crate) enum Answers {
 }
 
 pub(crate) fn who_answers((host, port): &(String, u16), greeter: &Greeter) -> Answers {
-    ask(host, *port, greeter).map_or(Answers::Another, |answer| who(&greeter.me, &answer))
+    ask_who(host, *port, greeter).map_or(Answers::Another, |answer| who(&greeter.me, &answer))
 }
 
 fn who(me: &Me, other: &Greeting) -> Answers {

@@ -49,8 +49,8 @@ const ENTRIES_KEPT: u64 = 100;
 const CLAIM_PAUSE: Duration = Duration::from_millis(50);
 /// A leader whose disk is at one job for so long leaves the lead to others.
 const DISK_PATIENCE: Duration = Duration::from_secs(3);
-/// Between two times that a leader is told where members are, which it may have to write first.
-const PASS_ON_EVERY: Duration = Duration::from_millis(500);
+/// Between two times that a leader is told of members that were found elsewhere: what was sent may be lost. One to which the leader has a connection itself stays where it is.
+const PASS_ON_EVERY: Duration = Duration::from_secs(1);
 /// Orders that are taken at once.
 const ORDERS_MAX: usize = 256;
 /// Something happened on this thread.
@@ -66,8 +66,8 @@ pub(super) enum Event {
     PreVoted { from: BrokerId, round: u64, is_granted: bool },
     /// A claim was applied, or was not.
     Claimed { token: u64, is_done: bool },
-    /// A node asks to be a member, or says where it is.
-    Knocked(Member),
+    /// Another node passes on that this one asks to be a member, or that it has found it there.
+    PassedOn(Member),
     /// A change of members is committed, or is not.
     Changed(Result<(), VoterError>),
     /// The same of proposals, of which the last was of this epoch.
@@ -160,6 +160,7 @@ async fn drive(setup: Setup, jobs: std::sync::mpsc::Sender<Job>, busy: Arc<Busy>
                 progress: Progress::default(),
                 voters: Voters::new(own),
                 lost: Lost::default(),
+                unfound: Lost::default(),
                 ask,
             };
             driver.run(orders, new_links, happened).await;
@@ -202,12 +203,14 @@ struct Driver {
     situation: Situation,
     /// The epoch for which the node was told of others.
     told_peers: Option<ControllerEpoch>,
-    /// When the leader is told again of members that are elsewhere.
+    /// When the leader is told again of members that were found elsewhere.
     passes_on_at: Duration,
     /// Of the others, as long as this node is elected.
     progress: Progress,
     voters: Voters,
     lost: Lost,
+    /// The same, while this node leads and nobody calls it.
+    unfound: Lost,
     /// Has others asked to let this node in.
     ask: Box<dyn FnMut()>,
 }
@@ -311,10 +314,10 @@ impl Driver {
         self.situation = situation;
     }
 
-    /// Who the members are, and where each is called. Whoever was told who founds it has not written it yet.
+    /// Who the members are. Whoever was told who founds it has not written it yet.
     fn know(&self, members: &Membership<u64, Address>) {
         if members.nodes().next().is_some() {
-            self.hub.know(members.nodes().map(|(id, known)| (id, self.voters.called(broker(*id), known))));
+            self.hub.know(members.nodes());
         }
     }
 
@@ -350,7 +353,7 @@ impl Driver {
                 // What was applied made this node leader, unless somebody else leads by now.
                 hub.seat.borrow_mut().claim_failed(token);
             }
-            Event::Knocked(member) => self.knocked(member),
+            Event::PassedOn(member) => self.passed_on(member),
             Event::Changed(result) => {
                 if result.is_err() {
                     self.no_claim_before = now + CLAIM_PAUSE;
@@ -413,42 +416,55 @@ impl Driver {
                 "no leader of the quorum is heard of: asking the nodes known here to be let in again"
             );
         }
-        if asks {
+        // Whoever leads hears of a leader, itself, and says nothing of where it is: after a start at another address nobody would find it.
+        let is_unfound = leader == Some(self.hub.me) && !self.hub.links.is_called() && !self.is_known();
+        let asks_to_be_found = self.unfound.look(now, !is_unfound);
+        if asks || asks_to_be_found {
             (self.ask)();
         }
     }
 
-    /// Only who leads can let a node in, or tell all where it is. What is passed on and lost is asked for again.
+    /// Whether the members know this node where it is.
+    fn is_known(&self) -> bool {
+        self.voters.knows_own(self.hub.metrics.borrow().membership_config.membership())
+    }
+
+    /// A node asks to be a member, which only who leads can make it, or is one and says where it is. What is passed on and lost is asked for again.
     fn let_in(&mut self, member: Member) {
-        self.knocked(member.clone());
-        let leads = self.hub.seat.borrow().leading().is_some();
-        if let (false, Some(leader)) = (leads, self.situation.leader) {
-            self.tell_where(leader, member);
+        if self.is_member(member.id) {
+            self.hub.links.says(&member);
+        } else if self.hub.seat.borrow().leading().is_some() {
+            self.voters.knock(member);
+        } else if let Some(leader) = self.situation.leader {
+            self.tell_of(leader, member);
         }
     }
 
-    fn tell_where(&self, leader: BrokerId, member: Member) {
+    fn is_member(&self, id: BrokerId) -> bool {
+        self.hub.metrics.borrow().membership_config.membership().get_node(&raft_id(id)).is_some()
+    }
+
+    /// Of this node too, which has said where it is before it led.
+    fn passed_on(&mut self, member: Member) {
+        if member.id == self.hub.me {
+            self.voters.found(&member);
+        } else {
+            self.let_in(member);
+        }
+    }
+
+    fn tell_of(&self, leader: BrokerId, member: Member) {
         let Member { id: node, directory, host, port } = member;
         self.hub.links.tell(leader, &QuorumMessage::Join { node, directory, host, port });
     }
 
-    /// Whoever leads writes where members are that this node was told of: of itself too, which has said so before it led.
+    /// Whoever leads writes where members are that this node has found elsewhere.
     fn pass_on(&mut self, now: Duration, leader: Option<BrokerId>) {
         let Some(leader) = leader.filter(|it| *it != self.hub.me && self.passes_on_at <= now) else { return };
-        for member in self.voters.elsewhere() {
+        for member in self.hub.links.found_elsewhere() {
             self.passes_on_at = now + PASS_ON_EVERY;
-            self.tell_where(leader, member);
+            self.tell_of(leader, member);
         }
-    }
-
-    /// Of a member to which there is a connection it is known where it is.
-    fn knocked(&mut self, member: Member) {
-        if self.hub.links.is_up(member.id) {
-            return;
-        }
-        let stored = Arc::clone(&self.hub.metrics.borrow().membership_config);
-        self.voters.knock(member, stored.membership());
-        self.know(stored.membership());
     }
 
     fn change_members(&mut self, now: Duration) {
@@ -467,7 +483,15 @@ impl Driver {
                 let ago = progress.caught_up_ago(now, id);
                 id == self.hub.me || ago.is_some_and(|ago| ago < CAUGHT_UP_WITHIN) && !is_away(id)
             };
-            self.voters.next(now, leads, metrics.membership_config.membership(), has_caught_up, is_away)
+            let found = self.hub.links.found_elsewhere();
+            self.voters.next(
+                now,
+                leads,
+                metrics.membership_config.membership(),
+                &found,
+                has_caught_up,
+                is_away,
+            )
         };
         match next {
             Next::Nothing => {}

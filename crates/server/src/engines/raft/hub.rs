@@ -168,7 +168,7 @@ impl Hub {
                 }
             }
             QuorumMessage::Join { node, directory, host, port } => {
-                self.happened(Event::Knocked(Member { id: node, directory, host, port }));
+                self.happened(Event::PassedOn(Member { id: node, directory, host, port }));
             }
             _ => return false,
         }

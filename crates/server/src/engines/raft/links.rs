@@ -1,4 +1,7 @@
 //! Connections to the other members. Each node dials each: questions go out and answers come back on the connection that the asker made.
+//!
+//! A member that was started elsewhere says where it is. It is called there too as long as it does not answer where all know it, and counts as moved only once it has
+//! answered there: a member that is cut off for a while, and one of which somebody has a copy, would be lost by what nobody has tried.
 
 use std::{
     cell::{Cell, RefCell},
@@ -19,11 +22,11 @@ use tokio::{
     net::{TcpStream, lookup_host},
     sync::{Notify, mpsc, oneshot},
     task::AbortHandle,
-    time::{sleep, timeout},
+    time::{error::Elapsed, sleep, timeout},
 };
 use uuid::Uuid;
 
-use super::{Greet, TooOld, driver::Event, sightings::Greeted, types::Address};
+use super::{Greet, Member, TooOld, driver::Event, sightings::Greeted, types::Address};
 
 /// Messages that wait to be written to one node. openraft has a few open questions at a time; more means that nobody reads.
 const QUEUED_MAX: usize = 64;
@@ -51,12 +54,19 @@ pub(super) struct Links {
     events: mpsc::UnboundedSender<Event>,
     cut: Cut,
     peers: RefCell<BTreeMap<BrokerId, Rc<Peer>>>,
+    /// Connections that others made to this node, and that are open.
+    served: Cell<usize>,
 }
 
 /// Another member, and the connection that was made to it.
 pub(super) struct Peer {
     id: BrokerId,
+    /// Where all know it.
     address: Address,
+    /// Where it says that it is, if it does not answer where all know it.
+    said: RefCell<Option<Address>>,
+    /// Where the connection goes to, if that is where it said.
+    found: RefCell<Option<Address>>,
     /// While there is a connection.
     out: RefCell<Option<mpsc::Sender<Bytes>>>,
     is_up: Notify,
@@ -74,7 +84,7 @@ impl Links {
         events: mpsc::UnboundedSender<Event>,
         cut: Cut,
     ) -> Rc<Self> {
-        Rc::new(Self { greet, too_old, events, cut, peers: RefCell::default() })
+        Rc::new(Self { greet, too_old, events, cut, peers: RefCell::default(), served: Cell::new(0) })
     }
 
     /// These are the other members now.
@@ -103,9 +113,26 @@ impl Links {
         self.peer(id).is_some_and(|it| it.address.directory == directory)
     }
 
-    /// Whether there is a connection to it.
-    pub(super) fn is_up(&self, id: BrokerId) -> bool {
-        self.peer(id).is_some_and(|it| it.out.borrow().is_some())
+    /// A member says where it is. Of one to which there is a connection that is known, and another disk is another node.
+    pub(super) fn says(&self, member: &Member) {
+        let peer = self.peer(member.id).filter(|it| it.out.borrow().is_none());
+        let Some(peer) = peer.filter(|it| it.address.directory == member.directory) else { return };
+        let said = Some(member.address()).filter(|it| *it != peer.address);
+        if *peer.said.borrow() != said {
+            *peer.said.borrow_mut() = said;
+            peer.is_there.notify_one();
+        }
+    }
+
+    /// Members that were found where they said that they are, and not where all know them.
+    pub(super) fn found_elsewhere(&self) -> Vec<Member> {
+        let peers = self.peers.borrow();
+        peers.values().filter_map(|it| Some(Member::at(it.id, it.found.borrow().as_ref()?))).collect()
+    }
+
+    /// Whether any other node has a connection to this one.
+    pub(super) fn is_called(&self) -> bool {
+        self.served.get() > 0
     }
 
     /// Nobody is known yet: the first that writes tells who is.
@@ -136,10 +163,10 @@ impl Links {
         let mut last_problem = String::new();
         loop {
             match self.connect(&peer).await {
-                Ok((wired, greeted)) => {
+                Ok(connected) => {
                     last_problem.clear();
                     let began = tokio::time::Instant::now();
-                    self.talk(&peer, wired, greeted).await;
+                    self.talk(&peer, connected).await;
                     if began.elapsed() >= BACK_OFF.1 {
                         pause = BACK_OFF.0;
                         // At once: whether the port refuses now tells whether the process is gone.
@@ -166,15 +193,31 @@ impl Links {
     }
 
     /// By the first of its addresses that is good for it, to the process that greets there. Refused is only who refuses at all of them.
-    async fn connect(&self, peer: &Peer) -> io::Result<(Wired, Greeted)> {
-        let late = |_| io::Error::from(io::ErrorKind::TimedOut);
-        let Address { host, port, .. } = &peer.address;
-        let addresses =
-            timeout(RESOLVE_PATIENCE, lookup_host((host.as_str(), *port))).await.map_err(late)??;
-        let mut failed: Option<io::Error> = None;
-        for address in addresses {
-            match timeout(CONNECT_PATIENCE, self.greet(peer, address)).await.map_err(late).flatten() {
-                Ok(connected) => return Ok(connected),
+    async fn connect(&self, peer: &Peer) -> io::Result<Connected> {
+        let mut failed = None;
+        let (known, is_known) = match resolve(&peer.address).await {
+            Ok(known) => (known, true),
+            Err(error) => {
+                failed = Some(error);
+                (Vec::new(), false)
+            }
+        };
+        let said = peer.said.borrow().clone();
+        let elsewhere = match &said {
+            Some(said) => resolve(said).await.unwrap_or_default(),
+            None => Vec::new(),
+        };
+        for address in known.iter().chain(elsewhere.iter().filter(|it| !known.contains(it))) {
+            match timeout(CONNECT_PATIENCE, self.greet(peer, *address)).await.map_err(late).flatten() {
+                Ok((wired, greeted)) => {
+                    let is_elsewhere = !known.contains(address);
+                    if !is_elsewhere {
+                        *peer.said.borrow_mut() = None;
+                    }
+                    // A name that nobody can look up just now may be good later.
+                    let found = said.filter(|_| is_elsewhere && is_known);
+                    return Ok(Connected { wired, greeted, found });
+                }
                 Err(error) => {
                     let says_more =
                         failed.as_ref().is_none_or(|it| it.kind() == io::ErrorKind::ConnectionRefused);
@@ -205,9 +248,10 @@ impl Links {
     }
 
     /// Until the connection breaks.
-    async fn talk(&self, peer: &Rc<Peer>, wired: Wired, greeted: Greeted) {
+    async fn talk(&self, peer: &Rc<Peer>, Connected { wired, greeted, found }: Connected) {
         let (out, queued) = mpsc::channel(QUEUED_MAX);
         *peer.out.borrow_mut() = Some(out);
+        *peer.found.borrow_mut() = found;
         peer.is_up.notify_waiters();
         let _ = self.events.send(Event::Up(peer.id, greeted));
         let (mut read, mut write) = wired.stream.into_split();
@@ -249,6 +293,7 @@ impl Links {
         if let Some(peer) = self.peer(from).filter(|it| it.out.borrow().is_none()) {
             peer.is_there.notify_one();
         }
+        self.served.set(self.served.get() + 1);
         let (out, queued) = mpsc::channel(QUEUED_MAX);
         let (mut read, mut write) = wired.stream.into_split();
         let reading = async {
@@ -265,9 +310,19 @@ impl Links {
             ended = reading => ended,
             ended = write_all(queued, &mut write, || (self.cut)(from)) => ended,
         };
+        self.served.set(self.served.get() - 1);
         let error = ended.err().map(|error| error.to_string()).unwrap_or_default();
         tracing::debug!(peer = %from, error, "a connection of a member of the quorum ended");
     }
+}
+
+async fn resolve(Address { host, port, .. }: &Address) -> io::Result<Vec<SocketAddr>> {
+    let found = timeout(RESOLVE_PATIENCE, lookup_host((host.as_str(), *port))).await.map_err(late)??;
+    Ok(found.collect())
+}
+
+fn late(_: Elapsed) -> io::Error {
+    io::ErrorKind::TimedOut.into()
 }
 
 async fn write_all(
@@ -288,6 +343,8 @@ impl Peer {
         let peer = Rc::new(Self {
             id,
             address,
+            said: RefCell::default(),
+            found: RefCell::default(),
             out: RefCell::default(),
             is_up: Notify::new(),
             waiting: RefCell::default(),
@@ -309,6 +366,7 @@ impl Peer {
 
     fn went_down(&self) {
         *self.out.borrow_mut() = None;
+        *self.found.borrow_mut() = None;
         self.waiting.borrow_mut().clear();
     }
 
@@ -352,6 +410,14 @@ impl Drop for Forget<'_> {
     fn drop(&mut self) {
         self.peer.waiting.borrow_mut().remove(&self.number);
     }
+}
+
+/// A connection to a member.
+struct Connected {
+    wired: Wired,
+    greeted: Greeted,
+    /// Where it said that it is, if it answered there, and not where all know it.
+    found: Option<Address>,
 }
 
 /// A connection, and what was read of it already.

@@ -7,8 +7,7 @@
 //! A change of voters is two entries: one with which both sets decide, and one with the new set alone. A leader that finds the first without the second, for
 //! whoever wrote it is gone, ends what was begun.
 //!
-//! A member that is called at an address where it is no more says where it is. Until a leader has written that, whoever was told calls it there by himself: it may be the one by whose vote there comes to be
-//! a leader.
+//! A member that was started elsewhere is called where it says it is (`links.rs`). That it is there is written only once somebody has found it there.
 //!
 //! One who only listens goes when its broker was unregistered and it is away: nobody expects it back, and the leader would call it for ever. Every node keeps in mind who is to
 //! go, as any may come to lead. Who was taken for gone and is not asks to be let in again (`lost.rs`).
@@ -46,14 +45,6 @@ pub(super) enum UnderWay {
     Unasked,
 }
 
-/// A member that is not where the members call it.
-#[derive(Debug)]
-struct Elsewhere {
-    now: Address,
-    /// Where they called it when it said so. If that is another since, it is as old as what it said.
-    before: Address,
-}
-
 #[derive(Debug)]
 struct Asked {
     change: VoterChange,
@@ -65,9 +56,10 @@ struct Asked {
 #[derive(Debug, Default)]
 pub(super) struct Voters {
     own: Option<Member>,
+    /// Another member has found this node where it is now.
+    is_found: bool,
     asked: Option<Asked>,
     knocked: Option<Member>,
-    elsewhere: BTreeMap<BrokerId, Elsewhere>,
     /// Members whose brokers were unregistered, by their disks.
     unregistered: BTreeMap<BrokerId, Uuid>,
     under_way: Option<UnderWay>,
@@ -88,32 +80,19 @@ impl Voters {
         Ok(())
     }
 
-    /// A node wants to be let in. It asks again and again, so the last is as good as any. A member says by that where it is, which is another node's word if its disk is another. What it hears
-    /// of itself may be what it said before it was started again.
-    pub(super) fn knock(&mut self, member: Member, members: &Members) {
-        let Some(before) = members.get_node(&raft_id(member.id)) else {
-            self.knocked = Some(member);
-            return;
-        };
-        if self.own.as_ref().is_some_and(|own| own.id == member.id && *own != member) {
-            return;
-        }
-        let (id, now) = (member.id, member.address());
-        if now == *before {
-            self.elsewhere.remove(&id);
-        } else if now.directory == before.directory {
-            self.elsewhere.insert(id, Elsewhere { now, before: before.clone() });
-        }
+    /// A node that is no member wants to be let in. It asks again and again, so the last is as good as any.
+    pub(super) fn knock(&mut self, member: Member) {
+        self.knocked = Some(member);
     }
 
-    /// Where to call a member, which is known there.
-    pub(super) fn called<'a>(&'a self, id: BrokerId, known: &'a Address) -> &'a Address {
-        self.elsewhere.get(&id).filter(|it| it.before == *known).map_or(known, |it| &it.now)
+    /// Another member has found this node there. It may be what this node said before it was started again.
+    pub(super) fn found(&mut self, own: &Member) {
+        self.is_found |= self.own.as_ref() == Some(own);
     }
 
-    /// The members that said that they are elsewhere.
-    pub(super) fn elsewhere(&self) -> impl Iterator<Item = Member> {
-        self.elsewhere.iter().map(|(id, it)| Member::at(*id, &it.now))
+    /// Whether the members know this node where it is.
+    pub(super) fn knows_own(&self, members: &Members) -> bool {
+        self.own_elsewhere(members).is_none()
     }
 
     /// A broker came or went.
@@ -125,12 +104,13 @@ impl Voters {
         }
     }
 
-    /// What to do now, on a node that leads or does not.
+    /// What to do now, on a node that leads or does not, and that has found these members elsewhere.
     pub(super) fn next(
         &mut self,
         now: Duration,
         leads: bool,
         members: &Members,
+        found: &[Member],
         has_caught_up: impl Fn(BrokerId) -> bool,
         is_away: impl Fn(BrokerId) -> bool,
     ) -> Next {
@@ -160,7 +140,7 @@ impl Voters {
         if let [_, .., last] = &members.get_joint_config()[..] {
             return self.begin(UnderWay::Unasked, ChangeMembers::ReplaceAllVoters(last.clone()));
         }
-        if let Some(change) = self.moved(members) {
+        if let Some(change) = self.moved(members, found) {
             return self.begin(UnderWay::Unasked, change);
         }
         match knocked.filter(|it| members.get_node(&raft_id(it.id)).is_none()) {
@@ -183,7 +163,7 @@ impl Voters {
                 members.get_node(&raft_id(id)).is_some_and(|it| it.directory == directory)
             };
             self.unregistered.retain(|id, directory| has_disk(*id, *directory));
-            self.elsewhere.retain(|id, it| members.get_node(&raft_id(*id)) == Some(&it.before));
+            self.is_found &= !self.knows_own(members);
         }
     }
 
@@ -192,17 +172,16 @@ impl Voters {
         self.unregistered.keys().copied().find(|id| !is_voter(*id) && is_away(*id))
     }
 
-    /// Who is elsewhere than the members know. Where a member is found it may stay: that may be a name, and what it says of itself a number. Nobody has to find a node that is alone, which
-    /// is where it listens.
-    fn moved(&self, members: &Members) -> Option<Change> {
-        let own = self.own.as_ref().filter(|_| members.nodes().count() == 1);
-        let own = own.and_then(|own| {
-            let (number, now) = (raft_id(own.id), own.address());
-            let known = members.get_node(&number)?;
-            (known.directory == now.directory && *known != now).then_some((number, now))
-        });
-        let said = || self.elsewhere.iter().next().map(|(id, it)| (raft_id(*id), it.now.clone()));
-        own.or_else(said).map(|moved| ChangeMembers::SetNodes([moved].into()))
+    /// Who is elsewhere than the members know. Nobody has to find a node that is alone, which is where it listens.
+    fn moved(&mut self, members: &Members, found: &[Member]) -> Option<Change> {
+        let is_found = std::mem::take(&mut self.is_found) || members.nodes().count() == 1;
+        let own = self.own_elsewhere(members).filter(|_| is_found);
+        let moved = own.or_else(|| found.iter().find(|it| is_elsewhere(it, members)))?;
+        Some(ChangeMembers::SetNodes([(raft_id(moved.id), moved.address())].into()))
+    }
+
+    fn own_elsewhere(&self, members: &Members) -> Option<&Member> {
+        self.own.as_ref().filter(|own| is_elsewhere(own, members))
     }
 
     fn begin(&mut self, what: UnderWay, change: Change) -> Next {
@@ -218,6 +197,11 @@ impl Voters {
     pub(super) fn ended(&mut self) -> Option<UnderWay> {
         self.under_way.take()
     }
+}
+
+fn is_elsewhere(member: &Member, members: &Members) -> bool {
+    let known = members.get_node(&raft_id(member.id));
+    known.is_some_and(|it| it.directory == member.directory && *it != member.address())
 }
 
 /// What a [`Voters`] wants.
@@ -379,7 +363,7 @@ mod tests {
         let ms = Duration::from_millis;
         let mut voters = Voters::default();
         let next = |voters: &mut Voters, now, there: &[i32]| {
-            voters.next(ms(now), true, &three, |id| there.contains(&id.0), |_| false)
+            voters.next(ms(now), true, &three, &[], |id| there.contains(&id.0), |_| false)
         };
         assert_eq!(voters.ask(remove(3)), Ok(()));
         assert_eq!(next(&mut voters, 5_000, &[1]), Next::Nothing);
@@ -398,28 +382,31 @@ mod tests {
     fn one_change_goes_on_at_a_time_and_only_on_whoever_leads() {
         let three = members(&[&[1, 2, 3]], &[1, 2, 3, 4]);
         let mut voters = Voters::default();
-        assert_eq!(voters.next(NOW, true, &three, |_| true, |_| true), Next::Nothing);
+        assert_eq!(voters.next(NOW, true, &three, &[], |_| true, |_| true), Next::Nothing);
         assert_eq!(voters.ask(add(4)), Ok(()));
         assert_eq!(voters.ask(add(5)), Err(VoterError::Busy));
-        assert_eq!(voters.next(NOW, false, &three, |_| true, |_| true), Next::Refuse(VoterError::Deposed));
+        assert_eq!(
+            voters.next(NOW, false, &three, &[], |_| true, |_| true),
+            Next::Refuse(VoterError::Deposed)
+        );
         assert_eq!(voters.ask(add(4)), Ok(()));
         assert_eq!(
-            voters.next(NOW, true, &three, |_| true, |_| true),
+            voters.next(NOW, true, &three, &[], |_| true, |_| true),
             Next::Change(ChangeMembers::AddVoterIds([4].into()))
         );
         assert_eq!(voters.ask(remove(1)), Err(VoterError::Busy));
-        voters.knock(member(5), &three);
-        assert_eq!(voters.next(NOW, true, &three, |_| true, |_| true), Next::Nothing);
+        voters.knock(member(5));
+        assert_eq!(voters.next(NOW, true, &three, &[], |_| true, |_| true), Next::Nothing);
         assert_eq!(voters.ended(), Some(UnderWay::Asked));
         assert!(matches!(
-            voters.next(NOW, true, &three, |_| true, |_| true),
+            voters.next(NOW, true, &three, &[], |_| true, |_| true),
             Next::Change(ChangeMembers::AddNodes(_))
         ));
         assert_eq!(voters.ask(remove(1)), Ok(()), "it waits");
-        assert_eq!(voters.next(NOW, true, &three, |_| true, |_| true), Next::Nothing);
+        assert_eq!(voters.next(NOW, true, &three, &[], |_| true, |_| true), Next::Nothing);
         assert_eq!(voters.ended(), Some(UnderWay::Unasked));
         assert_eq!(
-            voters.next(NOW, true, &three, |_| true, |_| true),
+            voters.next(NOW, true, &three, &[], |_| true, |_| true),
             Next::Change(ChangeMembers::RemoveVoters([1].into()))
         );
     }
@@ -433,73 +420,51 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_is_alone_is_where_it_listens_and_one_of_several_where_it_had_to_say_that_it_is() {
-        let next = |voters: &mut Voters, leads, members: &Members| {
+    fn who_was_found_elsewhere_is_known_there_from_then_on() {
+        let next = |voters: &mut Voters, leads, members: &Members, found: &[Member]| {
             voters.ended();
-            voters.next(NOW, leads, members, |_| true, |_| true)
+            voters.next(NOW, leads, members, found, |_| true, |_| true)
         };
-        let mut voters = Voters::new(Some(at(1, 7)));
         let (alone, two) = (members(&[&[1]], &[1]), members(&[&[1, 2]], &[1, 2]));
-        assert_eq!(next(&mut voters, false, &alone), Next::Nothing);
-        assert_eq!(next(&mut voters, true, &alone), set(&at(1, 7)));
-        assert_eq!(next(&mut voters, true, &two), Next::Nothing);
+        let mut voters = Voters::new(Some(at(1, 7)));
+        assert!(!voters.knows_own(&two));
+        assert_eq!(next(&mut voters, false, &alone, &[]), Next::Nothing);
+        assert_eq!(next(&mut voters, true, &alone, &[]), set(&at(1, 7)), "nobody could find it");
+        assert_eq!(next(&mut voters, true, &two, &[]), Next::Nothing);
         // What it said before it was started again.
-        voters.knock(at(1, 6), &two);
-        assert_eq!(next(&mut voters, true, &two), Next::Nothing);
-        voters.knock(at(1, 7), &two);
-        assert_eq!(next(&mut voters, false, &two), Next::Nothing);
-        assert_eq!(next(&mut voters, true, &two), set(&at(1, 7)));
-        let mut voters = Voters::new(Some(member(1)));
-        voters.knock(member(1), &two);
-        for members in [&alone, &two] {
-            assert_eq!(next(&mut voters, true, members), Next::Nothing, "it is where it was");
-        }
-    }
+        voters.found(&at(1, 6));
+        assert_eq!(next(&mut voters, true, &two, &[]), Next::Nothing);
+        voters.found(&at(1, 7));
+        assert_eq!(next(&mut voters, false, &two, &[]), Next::Nothing);
+        assert_eq!(next(&mut voters, true, &two, &[]), set(&at(1, 7)));
+        assert_eq!(next(&mut voters, true, &two, &[]), Next::Nothing, "it is told again if that was lost");
 
-    #[test]
-    fn a_member_that_says_where_it_is_is_called_there_at_once_and_by_all_once_somebody_leads() {
-        let three = members(&[&[1, 2]], &[1, 2, 3]);
-        let next = |voters: &mut Voters, leads, members: &Members| {
-            voters.ended();
-            voters.next(NOW, leads, members, |_| true, |_| false)
-        };
-        let port = |voters: &Voters, id: i32, members: &Members| {
-            voters.called(BrokerId(id), members.get_node(&raft_id(BrokerId(id))).expect("a member")).port
-        };
-        let mut voters = Voters::default();
-        // Another disk under its number.
-        voters.knock(Member { directory: disk(9), ..at(2, 7) }, &three);
-        assert_eq!((port(&voters, 2, &three), next(&mut voters, true, &three)), (1, Next::Nothing));
-        for id in [2, 3] {
-            voters.knock(at(id, 7), &three);
-            assert_eq!((port(&voters, id, &three), next(&mut voters, false, &three)), (7, Next::Nothing));
+        let other_disk = Member { directory: disk(9), ..at(2, 8) };
+        for found in [at(3, 8), other_disk, member(2)] {
+            assert_eq!(next(&mut voters, true, &two, &[found]), Next::Nothing);
         }
-        assert_eq!(next(&mut voters, true, &three), set(&at(2, 7)));
-        // Where it was before after all.
-        voters.knock(at(3, 1), &three);
-        assert_eq!(port(&voters, 3, &three), 1);
-        // Told anew by somebody else it is not where it said once.
-        let nodes =
-            three.nodes().map(|(id, it)| (*id, if *id == 2 { at(2, 8).address() } else { it.clone() }));
-        let told = Members::new(vec![[1, 2].into()], nodes.collect::<BTreeMap<_, _>>());
-        assert_eq!(port(&voters, 2, &told), 8);
-        assert_eq!(
-            (next(&mut voters, true, &told), next(&mut voters, true, &three)),
-            (Next::Nothing, Next::Nothing)
-        );
+        assert_eq!(next(&mut voters, false, &two, &[at(2, 8)]), Next::Nothing);
+        assert_eq!(next(&mut voters, true, &two, &[member(2), at(2, 8)]), set(&at(2, 8)));
+
+        let mut voters = Voters::new(Some(member(1)));
+        voters.found(&member(1));
+        for members in [&alone, &two] {
+            assert!(voters.knows_own(members));
+            assert_eq!(next(&mut voters, true, members, &[]), Next::Nothing, "it is where it was");
+        }
     }
 
     #[test]
     fn a_change_that_was_begun_by_a_leader_that_is_gone_is_ended() {
         let between = members(&[&[1, 2, 3], &[2, 3, 4]], &[1, 2, 3, 4]);
         let mut voters = Voters::default();
-        assert_eq!(voters.next(NOW, false, &between, |_| true, |_| true), Next::Nothing);
+        assert_eq!(voters.next(NOW, false, &between, &[], |_| true, |_| true), Next::Nothing);
         let ended = Next::Change(ChangeMembers::ReplaceAllVoters([2, 3, 4].into()));
-        assert_eq!(voters.next(NOW, true, &between, |_| true, |_| true), ended);
+        assert_eq!(voters.next(NOW, true, &between, &[], |_| true, |_| true), ended);
         voters.ended();
         let after = members(&[&[2, 3, 4]], &[1, 2, 3, 4]);
-        voters.knock(member(4), &after);
-        assert_eq!(voters.next(NOW, true, &after, |_| true, |_| true), Next::Nothing, "it is in");
+        voters.knock(member(4));
+        assert_eq!(voters.next(NOW, true, &after, &[], |_| true, |_| true), Next::Nothing, "it is in");
     }
 
     #[test]
@@ -508,7 +473,7 @@ mod tests {
         let told = |id, directory, is_there| Registration { id: BrokerId(id), directory, is_there };
         let next = |voters: &mut Voters, leads, members: &Members, away: &[i32]| {
             let away: Vec<_> = away.iter().copied().map(BrokerId).collect();
-            voters.next(NOW, leads, members, |_| true, |id| away.contains(&id))
+            voters.next(NOW, leads, members, &[], |_| true, |id| away.contains(&id))
         };
         let goes = |id| Next::Change(ChangeMembers::RemoveNodes([id].into()));
         let mut voters = Voters::default();

@@ -186,13 +186,13 @@ impl Cluster {
         id
     }
 
-    /// It asks that node, again and again, to be let in; until it is, as the leader says.
+    /// It asks that node, again and again, to be let in; until it is, where it is, as the leader says.
     pub(super) fn let_in(&mut self, id: BrokerId, at: BrokerId, leader: BrokerId) {
         let began = Instant::now();
         loop {
             self.knock(id, at);
             let quorum = self.until_described(leader, "it is described", |_| true);
-            if quorum.replicas.iter().any(|it| it.id == id) {
+            if address(&quorum, id).is_some_and(|it| it == self.port(id)) {
                 return;
             }
             assert!(began.elapsed() < PATIENCE, "{quorum:?}");
@@ -203,7 +203,7 @@ impl Cluster {
     /// It asks that node once to be let in.
     pub(super) fn knock(&self, id: BrokerId, at: BrokerId) {
         let own = self.member(id);
-        self.sites[&at].running.as_ref().expect("it runs").engine.let_in(own, false);
+        self.sites[&at].running.as_ref().expect("it runs").engine.let_in(own);
     }
 
     /// A node wants other voters; what its engine says.
@@ -257,7 +257,7 @@ impl Cluster {
     /// Somebody says to that node that `id` is there.
     pub(super) fn say(&self, at: BrokerId, id: BrokerId, port: u16) {
         let own = self.member(id);
-        self.sites[&at].running.as_ref().expect("it runs").engine.let_in(Member { port, ..own }, true);
+        self.sites[&at].running.as_ref().expect("it runs").engine.let_in(Member { port, ..own });
     }
 
     fn start_on(&mut self, id: BrokerId, listener: TcpListener, found: Option<Vec<Member>>) {
@@ -334,7 +334,7 @@ impl Cluster {
             let cuts = cuts.lock().expect("nobody panics with it");
             for (to, engine) in &*doors.lock().expect("nobody panics with it") {
                 if *to != id && !cuts.contains(&(id, *to)) && !cuts.contains(&(*to, id)) {
-                    engine.let_in(own.clone(), true);
+                    engine.let_in(own.clone());
                 }
             }
         })
@@ -583,6 +583,11 @@ impl Cluster {
     pub(super) fn last_term(&self) -> u64 {
         self.ids().into_iter().map(|id| self.term(id)).max().expect("there are nodes")
     }
+}
+
+/// At which port that one is called.
+pub(super) fn address(quorum: &Description, id: BrokerId) -> Option<u16> {
+    quorum.replicas.iter().find(|it| it.id == id)?.address.as_ref().map(|it| it.1)
 }
 
 impl Drop for Cluster {

@@ -2,7 +2,7 @@
 
 use klamm_model::BrokerId;
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, address};
 
 /// Stopped and started again at another port.
 fn come_back_elsewhere(cluster: &mut Cluster, ids: &[BrokerId]) {
@@ -21,7 +21,7 @@ fn all_are_found(cluster: &mut Cluster) -> BrokerId {
     let ports: Vec<u16> = all.iter().map(|id| cluster.port(*id)).collect();
     for id in &all {
         cluster.until_described(*id, "all are told where all are", |it| {
-            it.replicas.iter().map(|it| it.address.as_ref().map_or(0, |it| it.1)).eq(ports.iter().copied())
+            all.iter().zip(&ports).all(|(id, port)| address(it, *id) == Some(*port))
         });
     }
     cluster.work_with_any(&all)
@@ -45,15 +45,79 @@ fn a_member_that_comes_back_elsewhere_is_called_there() {
     all_are_found(&mut cluster);
 }
 
-/// What it says of itself may be less than what is known of it: where it is found it stays.
+/// Nobody has tried it: of one that is cut off or stopped for a while anything may be said.
 #[test]
-fn a_member_that_is_found_is_where_it_is_found() {
+fn where_nobody_answers_is_written_nowhere() {
     let mut cluster = Cluster::new(3, 2_100);
     let leader = all_are_found(&mut cluster);
-    let [follower, other] = cluster.others(&[leader])[..] else { panic!("three nodes") };
+    let others = cluster.others(&[leader]);
+    let [away, other] = others[..] else { panic!("three nodes") };
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let wrong = listener.local_addr().expect("an address").port();
+    cluster.kill(away);
     for at in [leader, other] {
-        cluster.say(at, follower, 1);
+        cluster.say(at, away, wrong);
     }
+    // Both have tried it.
+    listener.accept().expect("one");
+    listener.accept().expect("the other, or the same again");
+    cluster.work(leader, &[leader, other], 5);
+    let quorum = cluster.until_described(leader, "it is described", |_| true);
+    assert_eq!(address(&quorum, away), Some(cluster.port(away)));
+    drop(listener);
+    cluster.start(away);
+    all_are_found(&mut cluster);
+}
+
+/// It may be a name, and what the member says of itself a number.
+#[test]
+fn a_member_to_which_there_is_a_connection_is_called_nowhere_else() {
+    let mut cluster = Cluster::new(3, 2_150);
+    let leader = all_are_found(&mut cluster);
+    let follower = cluster.others(&[leader])[0];
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.set_nonblocking(true).expect("a socket can be");
+    let other = listener.local_addr().expect("an address").port();
+    cluster.say(leader, follower, other);
+    let all = cluster.ids();
+    cluster.work(leader, &all, 5);
+    all_are_found(&mut cluster);
+    let called = listener.accept();
+    assert!(called.is_err(), "{called:?}");
+}
+
+/// It hears of a leader, itself, and is called by nobody.
+#[test]
+fn a_member_that_comes_back_elsewhere_and_leads_at_once_is_found() {
+    let mut cluster = Cluster::new(3, 2_400);
+    let first = all_are_found(&mut cluster);
+    let others = cluster.others(&[first]);
+    let [behind, away] = others[..] else { panic!("three nodes") };
+    cluster.kill(behind);
+    cluster.work(first, &[first, away], 3);
+    cluster.kill(away);
+    cluster.kill(first);
+    // It has more than the other, which can neither find it nor lead it.
+    cluster.move_away(first);
+    cluster.start(behind);
+    cluster.start(first);
+    assert_eq!(cluster.leader(), first);
+    let port = cluster.port(first);
+    cluster.until_described(behind, "it is found", |it| address(it, first) == Some(port));
+    cluster.start(away);
+    all_are_found(&mut cluster);
+}
+
+/// Whoever knows of it calls the wrong place, and it is a member that nobody has reached.
+#[test]
+fn a_node_that_was_let_in_elsewhere_than_it_is_may_say_so() {
+    let mut cluster = Cluster::new(3, 2_500);
+    let leader = all_are_found(&mut cluster);
+    let new = cluster.arrive();
+    cluster.say(leader, new, 1);
+    cluster.until_described(leader, "it is let in", |it| address(it, new) == Some(1));
+    let follower = cluster.others(&[leader, new])[0];
+    cluster.let_in(new, follower, leader);
     all_are_found(&mut cluster);
 }
 
