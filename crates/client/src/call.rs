@@ -139,3 +139,31 @@ impl CallError {
         }
     }
 }
+
+/// Whether nothing is changed by it, so that the same may be asked twice.
+pub(crate) fn is_question(api: ApiKey) -> bool {
+    matches!(
+        api,
+        ApiKey::Metadata
+            | ApiKey::ApiVersions
+            | ApiKey::ListOffsets
+            | ApiKey::DescribeConfigs
+            | ApiKey::DescribeLogDirs
+            | ApiKey::ListPartitionReassignments
+            | ApiKey::DescribeQuorum
+            | ApiKey::DescribeCluster
+            | ApiKey::DescribeProducers
+            | ApiKey::ListConfigResources
+            | ApiKey::DescribeTopicPartitions
+            | ApiKey::DescribeAcls
+            | ApiKey::DescribeClientQuotas
+            | ApiKey::DescribeUserScramCredentials
+            | ApiKey::DescribeDelegationToken
+            | ApiKey::FindCoordinator
+            | ApiKey::ListGroups
+            | ApiKey::DescribeGroups
+            | ApiKey::OffsetFetch
+            | ApiKey::ListTransactions
+            | ApiKey::DescribeTransactions
+    )
+}

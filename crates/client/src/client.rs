@@ -10,7 +10,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tracing::warn;
 
 use crate::backoff::Backoff;
-use crate::call::{CallError, answer};
+use crate::call::{CallError, answer, is_question};
 use crate::coordinators::Coordinators;
 use crate::metadata::{Cluster, LeaderHint, MetadataCache, Topic, metadata_request};
 use crate::metrics::{ClientMetrics, Counters};
@@ -396,7 +396,7 @@ async fn call_any(
 /// Whoever does not answer a question within this time is not the only one to be asked.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// Whether nothing is changed by it. A number that nobody uses is no loss.
+/// A number that nobody uses is no loss.
 fn may_be_asked_twice(api: ApiKey) -> bool {
-    matches!(api, ApiKey::Metadata | ApiKey::FindCoordinator | ApiKey::InitProducerId)
+    is_question(api) || api == ApiKey::InitProducerId
 }

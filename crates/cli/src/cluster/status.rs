@@ -76,26 +76,23 @@ impl Controller {
         let admin = admin.clone().with_timeout(admin.timeout().min(CONTROLLER_PATIENCE));
         match admin.describe_quorum().await {
             Ok(quorum) => quorum.leader.map_or(Self::Missing, Self::Leads),
-            // Not who may not ask, or is not understood: nobody was found to answer.
-            Err(error) if !error.is_unsupported() && is_without_leader(error.code()) => Self::Missing,
+            // Not who may not ask, or is not understood: the broker found nobody to answer.
+            Err(error) if error.code().map_or(named.is_none(), is_without_leader) => Self::Missing,
             Err(_) => named.map_or(Self::Untold, Self::Leads),
         }
     }
 }
 
 /// Whether that is what a question for the controller ends with where there is none.
-fn is_without_leader(code: Option<ErrorCode>) -> bool {
-    match code {
-        None => true,
-        Some(code) => matches!(
-            code,
-            ErrorCode::NotController
-                | ErrorCode::RequestTimedOut
-                | ErrorCode::BrokerNotAvailable
-                | ErrorCode::LeaderNotAvailable
-                | ErrorCode::NotLeaderOrFollower
-        ),
-    }
+fn is_without_leader(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::NotController
+            | ErrorCode::RequestTimedOut
+            | ErrorCode::BrokerNotAvailable
+            | ErrorCode::LeaderNotAvailable
+            | ErrorCode::NotLeaderOrFollower
+    )
 }
 
 /// What is wrong with a partition.

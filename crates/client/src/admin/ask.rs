@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use klamm_model::{BrokerId, ErrorCode, Tick};
 use klamm_wire::{ApiKey, MetadataRequest, Request, Response, metadata::MetadataRequestTopic};
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::timeout};
 
 use super::error::{AdminError, Failure};
 use super::{Admin, PartitionName};
-use crate::call::CallError;
+use crate::call::{CallError, is_question};
 use crate::client::Client;
 use crate::metadata::Cluster;
 use crate::net::{Target, seeded};
@@ -250,39 +250,25 @@ impl Admin {
             Whom::Controller => self.client.cluster().controller.map(Target::Broker),
             Whom::Broker(broker) => Some(Target::Broker(broker)),
         };
-        match target {
-            Some(target) => self.client.pool().call(target, request.clone(), i16::MAX, timeout_ms).await,
-            None => self.client.call_any(request, i16::MAX, timeout_ms).await,
+        let call = async {
+            match target {
+                Some(target) => self.client.pool().call(target, request.clone(), i16::MAX, timeout_ms).await,
+                None => self.client.call_any(request, i16::MAX, timeout_ms).await,
+            }
+        };
+        // Who is to change something says why it could not, when the time that it was given is over.
+        if !is_question(request.api_key()) {
+            return call.await;
         }
+        // A connection that is being made has a time of its own, which others wait for too.
+        timeout(Duration::from_millis(timeout_ms), call).await.unwrap_or_else(|_| {
+            let address = match target {
+                Some(Target::Broker(broker)) => format!("broker {broker}"),
+                _ => "any broker".to_owned(),
+            };
+            Err(CallError::TimedOut { address, api: request.api_key(), timeout_ms })
+        })
     }
-}
-
-/// Whether the same may be asked twice without harm.
-fn is_question(api: ApiKey) -> bool {
-    matches!(
-        api,
-        ApiKey::Metadata
-            | ApiKey::ApiVersions
-            | ApiKey::ListOffsets
-            | ApiKey::DescribeConfigs
-            | ApiKey::DescribeLogDirs
-            | ApiKey::ListPartitionReassignments
-            | ApiKey::DescribeQuorum
-            | ApiKey::DescribeCluster
-            | ApiKey::DescribeProducers
-            | ApiKey::ListConfigResources
-            | ApiKey::DescribeTopicPartitions
-            | ApiKey::DescribeAcls
-            | ApiKey::DescribeClientQuotas
-            | ApiKey::DescribeUserScramCredentials
-            | ApiKey::DescribeDelegationToken
-            | ApiKey::FindCoordinator
-            | ApiKey::ListGroups
-            | ApiKey::DescribeGroups
-            | ApiKey::OffsetFetch
-            | ApiKey::ListTransactions
-            | ApiKey::DescribeTransactions
-    )
 }
 
 fn version_limit(api: ApiKey) -> i16 {

@@ -206,7 +206,7 @@ impl Admin {
         self.ask(Whom::Controller, &request, read).await.map_err(|failure| failure.about(&subject))
     }
 
-    /// Who keeps the cluster's metadata, and how far each of them is.
+    /// Who keeps the cluster's metadata, and how far each of them is. Any broker may be asked, which asks who leads them.
     pub async fn describe_quorum(&self) -> Result<Quorum, AdminError> {
         let request = Request::DescribeQuorum(DescribeQuorumRequest {
             topics: vec![RequestTopicData {
@@ -233,7 +233,7 @@ impl Admin {
                 listeners: listeners.collect(),
             })
         };
-        self.ask(Whom::Controller, &request, read).await.map_err(|failure| failure.about("quorum"))
+        self.ask(Whom::Anybody, &request, read).await.map_err(|failure| failure.about("quorum"))
     }
 }
 
