@@ -166,9 +166,17 @@ impl Groups {
         }
     }
 
-    /// All was read, and these are the topics that there are. Members that are known may be silent for a whole session from now on.
-    pub fn start(&mut self, now: Now, image: &Image, out: &mut Effects<(RequestId, Reply)>) {
+    /// All was read, and these are the topics that there are. Until `counts_from` another coordinator may be believed in place of this one: members may be silent for a whole
+    /// session from then on, and have all their time to do what they must, also those that show themselves here before, for they may go back to that one.
+    pub fn start(
+        &mut self,
+        now: Now,
+        counts_from: Tick,
+        image: &Image,
+        out: &mut Effects<(RequestId, Reply)>,
+    ) {
         self.topics_changed(image.clone());
+        self.shared.counts_from = counts_from;
         // What members do begins when they ask.
         let mut nothing = Effects::default();
         let (groups, mut turn) = self.split(now, &mut nothing);
@@ -181,6 +189,15 @@ impl Groups {
         self.started = Some(now);
         let first_check = now.tick.after_ms(self.config.offsets_check_interval_ms.max(1));
         self.shared.timers.set(first_check, Timer::Expiry);
+    }
+
+    /// For a while nobody was answered, and [`Self::tick`] was not called: members may be silent for a whole session from now on, as they could not show themselves.
+    pub fn go_on(&mut self, now: Now) {
+        let mut nothing = Effects::default();
+        let (groups, mut turn) = self.split(now, &mut nothing);
+        for group in groups.values_mut() {
+            group.protocol.begin_sessions(&mut turn);
+        }
     }
 
     /// Decides on a request. It is answered by this call or a later one, always exactly once, unless the shard ends before.

@@ -257,6 +257,10 @@ impl Node {
         reply: Decided,
         out: &mut Vec<Effect>,
     ) {
+        // Whoever is told that it was heard relies on that for a session.
+        if matches!(reply, Decided::Heartbeat(_)) && self.membership.may_be_deposed(now.tick) {
+            return self.controller_failed(now, caller, out);
+        }
         match caller {
             Caller::Wire { to, shape } => {
                 let layers = layers(&self.image, self.config.broker_id, &self.config.given);
@@ -297,7 +301,7 @@ impl Node {
                     self.membership.was_acknowledged();
                 }
                 if answer.may_shut_down {
-                    self.has_left(out);
+                    self.has_left(true, out);
                 }
             }
             Own::AlterPartition { proposals } => self.isr_answered(now, &proposals, reply.as_ref(), out),

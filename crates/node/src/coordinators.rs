@@ -108,6 +108,8 @@ pub(crate) struct Coordinators {
     /// Clients that wait for an internal topic.
     pub(crate) finds: find::Finds,
     next_token: u64,
+    /// Whether those of groups may speak, when that was looked at last.
+    speaks: bool,
     /// By shards that are gone.
     rebalances: Rebalances,
 }
@@ -123,6 +125,7 @@ impl Coordinators {
             marking: markers::Marking::default(),
             finds: find::Finds::default(),
             next_token: 0,
+            speaks: false,
             rebalances: Rebalances::new(),
         }
     }
@@ -241,16 +244,28 @@ impl Node {
 
     /// What is due because time passed.
     pub(crate) fn coordinators_time(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let speaks = self.may_speak_for_groups(now.tick);
+        if std::mem::replace(&mut self.coordinators.speaks, speaks) != speaks && speaks {
+            self.go_on_with_groups(now, out);
+        }
         let is_due = |(at, key): &(Tick, TopicPartition)| (*at <= now.tick).then_some(*key);
         let due: Vec<_> = self.coordinators.wakes.iter().map_while(is_due).collect();
         for key in due {
             self.load_on(now, key, out);
             let Some(hosted) = self.hosted.get(&key) else { continue };
             let Some(shard) = self.coordinators.shards.get_mut(&key) else { continue };
-            let late = shard.tick(now, hosted.replica.log().end());
+            let late = shard.tick(now, hosted.replica.log().end(), speaks);
             for request in late {
                 self.fail_asked(request, ErrorCode::CoordinatorNotAvailable, out);
             }
+            self.settle_shard(now, key, out);
+        }
+    }
+
+    /// This broker may speak for groups again. Their members were refused meanwhile, and are not to be put out for that.
+    fn go_on_with_groups(&mut self, now: Now, out: &mut Vec<Effect>) {
+        for key in self.shards(Kind::Groups) {
+            self.coordinators.shards.get_mut(&key).expect("it was found").go_on(now);
             self.settle_shard(now, key, out);
         }
     }

@@ -113,7 +113,7 @@ pub enum Event {
     Space(Vec<Option<Space>>),
     /// A data directory answers no more, or nothing that it answers can be believed.
     LogDirFailed(LogDir),
-    /// The process is to end: others take over what this broker leads, as long as it serves. [`Effect::HandedOver`] tells when they have.
+    /// The process is to end: others take over what this broker leads, as long as it serves. [`Effect::Left`] tells when they have.
     Leaving,
     /// The process is going to end. No request comes after it; [`Effect::AtRest`] tells when the disks have everything.
     Stopping,
@@ -198,8 +198,11 @@ pub enum Effect {
     Refused(String),
     /// The metadata have what this node does not know: it must not go on with less than the others have. Tells what.
     Outdated(String),
-    /// After [`Event::Leaving`]: this broker leads nothing that another one could, and everybody knows.
-    HandedOver,
+    /// After [`Event::Leaving`]: there is nothing more to wait for.
+    Left {
+        /// This broker leads nothing that another one could, and everybody knows. Else there is no controller that could see to that.
+        has_handed_over: bool,
+    },
     /// After [`Event::Stopping`]: no log has an operation under way or wants one.
     AtRest(Rest),
 }

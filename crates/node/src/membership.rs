@@ -2,6 +2,7 @@
 
 use klamm_cluster::Image;
 use klamm_model::{BrokerEpoch, BrokerId, Tick};
+use klamm_quorum::{DEPOSED_WITHIN_MS, LEADER_PAUSE_MS};
 use uuid::Uuid;
 
 use crate::{Effect, Now, node::Node};
@@ -12,8 +13,11 @@ const REGISTER_AGAIN_MS: u64 = 100;
 /// How often a broker that leaves asks whether it may: others tell how far they are by their own signs of life.
 const LEAVE_AGAIN_MS: u64 = 50;
 
-/// How long a broker that leaves waits for a controller where there is none just now. An election takes a second at most; where there is no majority nobody comes.
+/// How long a broker that leaves waits for a controller where there is none just now, from when it heard that. An election takes some hundred milliseconds, or one after the other as much; where there is no majority nobody comes.
 const CONTROLLER_PATIENCE_MS: u64 = 2_000;
+
+/// Within this time whoever stood still has heard from the engine in its own process whether it still leads.
+const HEARD_WITHIN_MS: u64 = 300;
 
 /// When to register and when to show a sign of life.
 #[derive(Debug, Default)]
@@ -31,6 +35,8 @@ pub(crate) struct Membership {
     /// The last moment that this process saw, and until when it does not know what it missed, as it stood still before.
     observed: Option<Tick>,
     in_doubt_until: Tick,
+    /// The same as the controller that this process was, if another could have been elected meanwhile.
+    may_be_deposed_until: Tick,
 }
 
 /// A controlled shutdown: the controller has others lead, and says when nobody comes to this broker any more.
@@ -80,10 +86,19 @@ impl Membership {
 
     /// Time passed. Whoever stood still (a paused process, a stalled machine) has not heard what happened meanwhile.
     pub(crate) fn observe(&mut self, now: Tick, session_timeout_ms: u64) {
-        if self.observed.is_some_and(|before| session_timeout_ms / 2 < now.ms_since(before)) {
+        let stood_still_ms = self.observed.map_or(0, |before| now.ms_since(before));
+        if session_timeout_ms / 2 < stood_still_ms {
             self.in_doubt_until = now.after_ms(session_timeout_ms);
         }
+        if LEADER_PAUSE_MS <= stood_still_ms {
+            self.may_be_deposed_until = now.after_ms(HEARD_WITHIN_MS);
+        }
         self.observed = self.observed.max(Some(now));
+    }
+
+    /// Whether another may be the controller in place of this one, which stood still, and has not been told yet.
+    pub(crate) fn may_be_deposed(&self, now: Tick) -> bool {
+        now < self.may_be_deposed_until
     }
 
     /// Only another controller may say something else.
@@ -94,8 +109,12 @@ impl Membership {
     pub(crate) fn heartbeat_ended(&mut self, now: Tick, interval_ms: u64) {
         self.under_way = false;
         let interval_ms = if self.leaving == Leaving::Asks { LEAVE_AGAIN_MS } else { interval_ms };
-        self.gives_up_at = Some(now.after_ms(CONTROLLER_PATIENCE_MS));
         self.next = Some(now.after_ms(interval_ms));
+    }
+
+    /// There is no controller, or it is another that is to come.
+    pub(crate) fn waits_for_controller(&mut self, now: Tick) {
+        self.gives_up_at = Some(now.after_ms(CONTROLLER_PATIENCE_MS));
     }
 
     /// The broker epoch of this very process.
@@ -123,14 +142,14 @@ impl Node {
 
     /// For how long a broker that is cut off may still speak for groups of which others have the coordinator by now: see [`Self::may_speak_for_groups`].
     pub(crate) fn doubt_ms(&self) -> u64 {
-        if self.image.brokers().len() == 1 { 0 } else { self.config.session_timeout_ms }
+        if self.image.brokers().len() == 1 { 0 } else { self.config.session_timeout_ms + DEPOSED_WITHIN_MS }
     }
 
     /// Whether what this broker says as the coordinator of a group can be relied on. Most of it changes nothing and so waits for no other replica: a broker
     /// that is cut off could go on for ever telling members that they are, while another coordinator gives away what they have. So it speaks for a
     /// session after the last sign of life that the controller has taken, as of when that was *sent*; the controller, which has that later, has nobody else
-    /// lead before. What moves without that (an operator's election, a controller that is deposed and does not know it yet) is why a new coordinator lets
-    /// members be silent for [`Self::doubt_ms`] longer.
+    /// lead before. What moves without that (an operator's election, a controller that is deposed and does not know it yet, and goes on to take signs of life until it does) is
+    /// why a new coordinator lets members be silent for [`Self::doubt_ms`] longer.
     pub(crate) fn may_speak_for_groups(&self, now: Tick) -> bool {
         // A controller has no session with itself. After it stood still another may be the controller.
         let decides = self.metadata.is_controller() && self.membership.in_doubt_until <= now;
@@ -152,18 +171,18 @@ impl Node {
     pub(crate) fn begin_to_leave(&mut self, now: Now, out: &mut Vec<Effect>) {
         let has_others = self.image.brokers().any(|it| it.id != self.config.broker_id && it.is_active());
         if !has_others || !self.is_active() {
-            return self.has_left(out);
+            return self.has_left(true, out);
         }
         self.membership.leaving = Leaving::Asks;
-        self.membership.gives_up_at = Some(now.tick.after_ms(CONTROLLER_PATIENCE_MS));
+        self.membership.waits_for_controller(now.tick);
         self.membership.next = Some(now.tick);
     }
 
-    /// The controller says that it may go.
-    pub(crate) fn has_left(&mut self, out: &mut Vec<Effect>) {
+    /// The controller says that it may go, or there is none that could.
+    pub(crate) fn has_left(&mut self, has_handed_over: bool, out: &mut Vec<Effect>) {
         if self.membership.leaving != Leaving::Left {
             self.membership.leaving = Leaving::Left;
-            out.push(Effect::HandedOver);
+            out.push(Effect::Left { has_handed_over });
         }
     }
 
@@ -171,7 +190,7 @@ impl Node {
     pub(crate) fn membership_time(&mut self, now: Now, out: &mut Vec<Effect>) {
         let is_in_vain = self.membership.gives_up_at().is_some_and(|at| at <= now.tick);
         if is_in_vain && self.metadata.controller_id().is_none() {
-            self.has_left(out);
+            self.has_left(false, out);
         }
         if !self.config.roles.broker
             || self.membership.next_wake().is_none_or(|at| now.tick < at)

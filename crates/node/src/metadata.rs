@@ -25,7 +25,7 @@ use crate::{
     coordinators::Kind,
     handlers,
     handlers::voters::Changing,
-    news::{Decider, Elections, Fate, News},
+    news::{self, Decider, Elections, Fate, News},
     node::Node,
 };
 use snapshots::Snapshots;
@@ -162,6 +162,7 @@ impl Node {
             }
             Output::NoLongerLeader => {
                 self.resign(now, out);
+                self.membership.waits_for_controller(now.tick);
                 // Who leads now may have been told before: then nothing else would remind this broker of its sign of life.
                 self.membership.controller_changed(now.tick);
                 if self.metadata.leader == Some(self.config.broker_id) {
@@ -212,7 +213,7 @@ impl Node {
         };
         self.tell_of_registrations(&records, out);
         // What a start reads again is no news.
-        let elections = self.metadata.live.then(|| Elections::of_records(&self.image, &records));
+        let led = self.metadata.live.then(|| news::leaders_before(&self.image, &records));
         let changes = match self.image.apply_entry(accepted.offset, accepted.epoch, &records) {
             Ok(changes) => changes,
             Err(error) => panic!("metadata entry {} does not fit what came before: {error}", accepted.offset),
@@ -225,8 +226,8 @@ impl Node {
         if self.metadata.is_controller() {
             self.tell_unclean_elections(&records);
         }
-        if let Some(elections) = elections {
-            self.metadata.news.count(now.tick, elections);
+        if let Some(led) = led {
+            self.metadata.news.led(now.tick, led);
             self.apply_changes(now, &changes, out);
         }
         self.begin_deciding(now, accepted, out);
@@ -335,6 +336,7 @@ impl Node {
         self.give_up_earlier_controllers(now, out);
         self.offline_replicas.changed();
         self.membership.controller_changed(now.tick);
+        self.membership.waits_for_controller(now.tick);
     }
 
     fn release_owed(&mut self, now: Now, out: &mut Vec<Effect>) {
@@ -471,8 +473,13 @@ impl Node {
     /// What is to be said of the cluster by now.
     pub(crate) fn tell_news(&mut self, now: Now) {
         let Metadata { live, leader, news, .. } = &mut self.metadata;
-        // A start tells itself what it waits for, and whoever stops waits for nobody.
-        let hears_leader = leader.is_some() || !*live || self.stopping.is_some();
+        // Whoever stops waits for nobody.
+        if self.stopping.is_some() {
+            *news = News::default();
+            return;
+        }
+        // A start tells itself what it waits for.
+        let hears_leader = leader.is_some() || !*live;
         match news.look(now.tick, hears_leader) {
             None => {}
             Some(Decider::Lost) => tracing::warn!(
@@ -483,7 +490,7 @@ impl Node {
                 tracing::warn!(leader, after_ms, "the metadata are led again");
             }
         }
-        if let Some(Elections { elected, lost }) = news.take_elections(now.tick) {
+        if let Some(Elections { elected, lost }) = news.take_elections(now.tick, &self.image) {
             if elected > 0 {
                 tracing::info!(partitions = elected, "partitions have other leaders");
             }

@@ -11,7 +11,7 @@ use klamm_cluster::{
 };
 use klamm_model::{BrokerEpoch, BrokerId, Tick, TopicPartition};
 
-/// Without a leader of the metadata for so long a node says so. An election takes a second at most.
+/// Without a leader of the metadata for so long a node says so. An election takes less: that the last leader is silent was known before.
 const LEADERLESS_MS: u64 = 3_000;
 /// Elections are counted for so long before they are told: those of one cause come in several entries.
 const COUNTED_MS: u64 = 1_000;
@@ -21,8 +21,9 @@ const COUNTED_MS: u64 = 1_000;
 pub(crate) struct News {
     /// Since when no leader of the metadata is heard of; `None` as long as one is, and before this node has heard of the first.
     leaderless: Option<Leaderless>,
-    elections: Elections,
-    /// When those are told.
+    /// Who led before, of partitions whose leader has changed since it was told last. Many have the same again: those of a broker that was started anew, for one.
+    led: BTreeMap<TopicPartition, Option<BrokerId>>,
+    /// When that is looked at.
     elections_due: Option<Tick>,
     brokers: BTreeMap<BrokerId, (BrokerEpoch, BrokerState)>,
 }
@@ -45,10 +46,13 @@ pub(crate) enum Decider {
     },
 }
 
-/// How many partitions other replicas lead.
+/// A partition, and who leads it.
+pub(crate) type Led = (TopicPartition, Option<BrokerId>);
+
+/// How many partitions have another leader than before.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Elections {
-    /// They have another leader, or one again.
+    /// They have another one, or one again.
     pub(crate) elected: usize,
     /// They have none any more.
     pub(crate) lost: usize,
@@ -69,41 +73,13 @@ pub(crate) enum Fate {
     Gone,
 }
 
-impl Elections {
-    /// What these records, which are about to be applied to `image`, make of leaders.
-    pub(crate) fn of_records(image: &Image, records: &[Record]) -> Self {
-        let mut counted = Self::default();
-        for record in records {
-            if let Record::PartitionChange(PartitionChange { partition, leader: Some(leader), .. }) = record
-                && let Some(before) = image.partition(*partition)
-            {
-                counted.count(before.leader, *leader);
-            }
-        }
-        counted
-    }
-
-    /// The same of partitions that are other than they were in the image `before`.
-    pub(crate) fn between<'a>(
-        before: &Image,
-        after: &Image,
-        changed: impl IntoIterator<Item = &'a TopicPartition>,
-    ) -> Self {
-        let mut counted = Self::default();
-        for key in changed {
-            if let (Some(before), Some(after)) = (before.partition(*key), after.partition(*key)) {
-                counted.count(before.leader, after.leader);
-            }
-        }
-        counted
-    }
-
-    fn count(&mut self, before: Option<BrokerId>, after: Option<BrokerId>) {
-        if before != after {
-            self.elected += usize::from(after.is_some());
-            self.lost += usize::from(after.is_none());
-        }
-    }
+/// Who leads partitions before these records are applied to `image`, of those whose leader they change.
+pub(crate) fn leaders_before(image: &Image, records: &[Record]) -> Vec<Led> {
+    let changed = records.iter().filter_map(|record| match record {
+        Record::PartitionChange(PartitionChange { partition, leader: Some(_), .. }) => Some(*partition),
+        _ => None,
+    });
+    changed.filter_map(|key| Some((key, image.partition(key)?.leader))).collect()
 }
 
 impl News {
@@ -119,19 +95,25 @@ impl News {
         is_due.then_some(Decider::Lost)
     }
 
-    /// Partitions have other leaders.
-    pub(crate) fn count(&mut self, now: Tick, counted: Elections) {
-        if counted != Elections::default() {
-            self.elections.elected += counted.elected;
-            self.elections.lost += counted.lost;
+    /// Partitions have, or may have, other leaders than these.
+    pub(crate) fn led(&mut self, now: Tick, before: impl IntoIterator<Item = Led>) {
+        for (key, leader) in before {
+            self.led.entry(key).or_insert(leader);
             self.elections_due.get_or_insert(now.after_ms(COUNTED_MS));
         }
     }
 
-    /// What was counted, if it is time to tell.
-    pub(crate) fn take_elections(&mut self, now: Tick) -> Option<Elections> {
+    /// What has become of their leaders, if it is time to tell.
+    pub(crate) fn take_elections(&mut self, now: Tick, image: &Image) -> Option<Elections> {
         self.elections_due.take_if(|at| *at <= now)?;
-        Some(std::mem::take(&mut self.elections))
+        let mut counted = Elections::default();
+        for (key, before) in std::mem::take(&mut self.led) {
+            if let Some(after) = image.partition(key).map(|it| it.leader).filter(|it| *it != before) {
+                counted.elected += usize::from(after.is_some());
+                counted.lost += usize::from(after.is_none());
+            }
+        }
+        Some(counted)
     }
 
     /// The brokers as they are when this node begins to tell.
@@ -179,23 +161,6 @@ mod tests {
         let elected = said(90_000, &[(0, 5_000), (7_900, 90_000)]);
         assert!(elected.is_empty(), "an election is nothing to tell of: {elected:?}");
         assert_eq!(said(10_000, &[]), [(3_000, Decider::Lost)]);
-    }
-
-    #[test]
-    fn elections_are_counted_for_a_second_and_told_in_one_line() {
-        let mut news = News::default();
-        let start = Tick(7);
-        let at = |ms| start.after_ms(ms);
-        news.count(at(0), Elections::default());
-        assert_eq!(news.next_wake(), None, "nobody is woken for nothing");
-        for ms in 0..500 {
-            news.count(at(ms), Elections { elected: 6, lost: usize::from(ms == 3) });
-        }
-        assert_eq!((news.take_elections(at(999)), news.next_wake()), (None, Some(at(1_000))));
-        assert_eq!(news.take_elections(at(1_000)), Some(Elections { elected: 3_000, lost: 1 }));
-        assert_eq!((news.take_elections(at(5_000)), news.next_wake()), (None, None));
-        news.count(at(6_000), Elections { elected: 1, lost: 0 });
-        assert_eq!(news.take_elections(at(7_000)), Some(Elections { elected: 1, lost: 0 }));
     }
 
     #[test]

@@ -20,6 +20,9 @@ use crate::{Effect, Now, node::Node};
 /// Before it is looked again whether the metadata say what was told.
 const TELL_AGAIN_MS: u64 = 200;
 
+/// Before a controller is told again what is empty, as long as nobody leads it: it counts who has said so in its memory, and may be another one by now in the same node.
+const EMPTY_AGAIN_MS: u64 = 1_000;
+
 /// Partitions that are told of at once: what the controller makes of them has to fit into one entry of the metadata, as with changes of in-sync sets.
 const PARTITIONS_MAX: usize = 1_000;
 
@@ -35,14 +38,16 @@ pub(crate) struct OfflineReplicas {
     settled: BTreeSet<TopicPartition>,
     /// Nobody leads these, nobody is known to have all of them, and here is nothing.
     empty: BTreeSet<TopicPartition>,
-    /// Those of them that this controller has not been told of.
+    /// Those of them that the controller has not been told of, and when all of them are told again.
     empty_untold: BTreeSet<TopicPartition>,
+    empty_again: Option<Tick>,
     /// Which controller.
     told_in: Option<ControllerEpoch>,
     /// The same, but here are records. A person was told.
     stuck: BTreeSet<TopicPartition>,
-    /// Of so many absent ones the log says so; it is not to say so each time that the controller is told.
+    /// Of so many absent ones, and of so many that cannot be used, the log says so; it is not to say so each time that the controller is told.
     said: usize,
+    said_offline: usize,
 }
 
 impl OfflineReplicas {
@@ -94,7 +99,7 @@ impl OfflineReplicas {
     }
 
     pub(crate) fn next_wake(&self) -> Option<Tick> {
-        self.next.filter(|_| !self.is_under_way)
+        self.next.into_iter().chain(self.empty_again).min().filter(|_| !self.is_under_way)
     }
 }
 
@@ -106,6 +111,9 @@ impl Node {
             return;
         }
         self.offline_replicas.next = None;
+        if self.offline_replicas.empty_again.take_if(|at| *at <= now.tick).is_some() {
+            self.offline_replicas.empty_untold.clone_from(&self.offline_replicas.empty);
+        }
         let Some(epoch) = self.my_epoch().filter(|_| !self.metadata.leads_without_controller()) else {
             return;
         };
@@ -124,10 +132,13 @@ impl Node {
                 .is_some_and(|it| it.replicas.contains(&me) && !it.offline.contains(&me))
         };
         let untold: Vec<_> = self.offline.iter().filter(is_untold).take(PARTITIONS_MAX).copied().collect();
+        let count = untold.len();
+        if std::mem::replace(&mut self.offline_replicas.said_offline, count) != count && count > 0 {
+            tracing::info!(partitions = count, "the controller is told of replicas that are offline here");
+        }
         if untold.is_empty() {
             return;
         }
-        tracing::info!(partitions = untold.len(), "the controller is told of replicas that are offline here");
         self.offline_replicas.is_under_way = true;
         self.call_replicas_offline(now, epoch, (LogFate::Offline, untold), out);
     }
@@ -158,6 +169,9 @@ impl Node {
             for key in partitions {
                 self.offline_replicas.empty_untold.remove(key);
             }
+            let waits =
+                !self.offline_replicas.empty.is_empty() && self.offline_replicas.empty_untold.is_empty();
+            self.offline_replicas.empty_again = waits.then(|| now.tick.after_ms(EMPTY_AGAIN_MS));
             self.begin_anew(now, partitions, out);
             self.offline_replicas.next = Some(Tick(0));
             self.membership.cluster_changed(now.tick);

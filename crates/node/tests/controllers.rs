@@ -2,13 +2,15 @@
 
 mod world;
 
+use klamm_cluster::record::Record;
 use klamm_model::{BrokerId, ControllerEpoch, ErrorCode};
-use klamm_node::{Event, PeerFailure, Reply};
+use klamm_node::{Event, Listener, PeerFailure, Reply};
 use klamm_quorum::Output;
 use klamm_wire::{
-    BrokerHeartbeatResponse, CreateTopicsRequest, Request, Response, create_topics::CreatableTopic,
+    BrokerHeartbeatRequest, BrokerHeartbeatResponse, CreateTopicsRequest, Request, Response,
+    create_topics::CreatableTopic,
 };
-use world::World;
+use world::{World, another};
 
 /// The node hears that another one leads the quorum.
 fn leads(world: &mut World, leader: i32) {
@@ -53,4 +55,26 @@ fn a_controller_that_falls_silent_keeps_nobody_from_asking_the_next_one() {
     answers(&mut world, 3, second, Ok(alive));
     world.wait_ms(5_000);
     assert_eq!(signs_of_life(&world).len(), 3);
+}
+
+/// Another may have been elected meanwhile: whoever is told that it was heard relies on that for a session.
+#[test]
+fn a_controller_that_stood_still_takes_no_sign_of_life_before_it_knows_that_it_leads() {
+    let mut world = World::new();
+    world.decides(BrokerId(1), ControllerEpoch(2), Record::RegisterBroker(another()));
+    world.step(Event::Quorum(Output::Leader { epoch: ControllerEpoch(3) }));
+    let epoch = world.node.image().broker(BrokerId(2)).expect("it is registered").epoch;
+    let request = BrokerHeartbeatRequest { broker_id: 2, broker_epoch: epoch.0, ..Default::default() };
+    for (stood_still_ms, told) in [
+        (10, ErrorCode::None),
+        (699, ErrorCode::None),
+        (700, ErrorCode::NotController),
+        (299, ErrorCode::NotController),
+        (1, ErrorCode::None),
+    ] {
+        world.wait_ms(stood_still_ms);
+        let sequence = world.send_on(Listener::Broker, Request::BrokerHeartbeat(request.clone()), 1);
+        let Response::BrokerHeartbeat(answer) = world.response(sequence) else { panic!("another answer") };
+        assert_eq!(answer.error_code, told.code(), "after {stood_still_ms} ms");
+    }
 }

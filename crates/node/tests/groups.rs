@@ -215,6 +215,60 @@ fn a_coordinator_speaks_for_a_session_after_the_sign_of_life_that_was_taken() {
     assert_eq!(beats(&mut world), Code::CoordinatorNotAvailable, "whoever is fenced leads nothing");
 }
 
+/// They cannot show themselves, be it that there is no controller for a while: all of them would be out, and begin anew.
+#[test]
+fn members_are_not_put_out_while_their_coordinator_may_not_speak() {
+    let mut world = with_groups();
+    world.create("t", 1);
+    let joined = joined_alone(&mut world, "g");
+    let beat = HeartbeatRequest {
+        group_id: "g".into(),
+        generation_id: joined.generation_id,
+        member_id: joined.member_id,
+        ..Default::default()
+    };
+    let beats = |world: &mut World| code(ask!(world, 4, Heartbeat(beat.clone())).error_code);
+    let token = another_decides(&mut world);
+    takes_sign_of_life(&mut world, token, false);
+    assert_eq!(beats(&mut world), Code::None);
+    for _ in 0..30 {
+        world.wait_ms(400);
+    }
+    assert!(world.node.next_wake().is_none_or(|at| world.tick < at.0), "what is not to happen wakes nobody");
+    // What was sent long ago is answered, and the next sign of life is taken.
+    for told in [Code::CoordinatorNotAvailable, Code::None] {
+        assert_eq!(beats(&mut world), Code::CoordinatorNotAvailable);
+        let token = sign_of_life(&mut world);
+        takes_sign_of_life(&mut world, token, false);
+        assert_eq!(beats(&mut world), told);
+        world.wait_ms(400);
+    }
+    assert_eq!(beats(&mut world), Code::None);
+}
+
+/// The one before may be acknowledged by a controller that is none any more, and speaks for a session after that.
+#[test]
+fn a_new_coordinator_waits_for_whoever_may_believe_the_one_before() {
+    let mut world = with_groups();
+    world.create("t", 1);
+    joined_alone(&mut world, "g");
+    world.all_disk();
+    world.decides(BrokerId(1), ControllerEpoch(2), Record::RegisterBroker(another()));
+    world.restart_with_logs();
+    let describe = DescribeGroupsRequest { groups: vec!["g".into()], ..Default::default() };
+    let mut members_after = |ms: u64| {
+        for _ in 0..ms / 400 {
+            world.wait_ms(400);
+        }
+        world.wait_ms(ms % 400);
+        world.all_disk();
+        ask!(world, 5, DescribeGroups(describe.clone())).groups[0].members.len()
+    };
+    // A session of the member's, one of a broker's, and what the engine takes to tell a controller.
+    assert_eq!(members_after(10_000 + 1_000 + 1_199), 1);
+    assert_eq!(members_after(1), 0);
+}
+
 /// Its own word is that of a controller, unless it stood still and has not heard that another is.
 #[test]
 fn a_controller_that_stood_still_does_not_speak_for_groups_at_once() {

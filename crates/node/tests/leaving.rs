@@ -53,7 +53,7 @@ fn shows_life(world: &mut World, broker_epoch: i64) {
 fn who_is_alone_need_not_wait() {
     let mut world = World::new();
     world.step(Event::Leaving);
-    assert_eq!(world.handed_over, 1);
+    assert_eq!(world.left, [true]);
 }
 
 #[test]
@@ -67,14 +67,14 @@ fn who_leads_goes_when_others_lead_and_all_know() {
     give_to_other(&mut world);
     assert_eq!(leader(&world), Some(BrokerId(1)), "the other one is not in sync yet");
     world.step(Event::Leaving);
-    assert_eq!(world.handed_over, 0);
+    assert_eq!(world.left, [false; 0]);
     world.wait_ms(50);
-    assert_eq!(world.handed_over, 0, "the other broker has not heard of it");
+    assert_eq!(world.left, [false; 0], "the other broker has not heard of it");
     shows_life(&mut world, epoch);
     world.wait_ms(50);
-    assert_eq!(world.handed_over, 1);
+    assert_eq!(world.left, [true]);
     world.wait_ms(50);
-    assert_eq!(world.handed_over, 1, "it is told once");
+    assert_eq!(world.left, [true], "it is told once");
 }
 
 /// Nodes are stopped one right after the other, the controller first: who is next waits until another one decides, and goes alone if none does.
@@ -88,17 +88,36 @@ fn who_leads_waits_for_the_next_controller_and_not_for_ever() {
         world.step(Event::Quorum(Output::NoLongerLeader));
         world.step(Event::Leaving);
         world.wait_ms(1_900);
-        assert_eq!(world.handed_over, 0);
+        assert_eq!(world.left, [false; 0]);
         if somebody_decides {
             world.step(Event::Quorum(Output::LeaderIs { leader: Some(OTHER), epoch: ControllerEpoch(9) }));
             let asks = |call: &Request| matches!(call, Request::BrokerHeartbeat(it) if it.want_shut_down);
             assert!(world.sent.iter().any(|(_, call)| asks(call)), "the controller is asked at once");
         }
         world.wait_ms(99);
-        assert_eq!(world.handed_over, 0);
+        assert_eq!(world.left, [false; 0]);
         world.wait_ms(1);
-        assert_eq!(world.handed_over, usize::from(!somebody_decides));
+        assert_eq!(world.left, if somebody_decides { vec![] } else { vec![false] });
     }
+}
+
+/// Silence of the controller is noticed when it has lasted for a second, and only then is the next one waited for.
+#[test]
+fn the_next_controller_is_waited_for_from_when_there_is_none() {
+    let mut world = World::new();
+    world.create("t", 1);
+    let epoch = registers(&mut world);
+    shows_life(&mut world, epoch);
+    let leads = |leader| Event::Quorum(Output::LeaderIs { leader, epoch: ControllerEpoch(9) });
+    world.step(Event::Quorum(Output::NoLongerLeader));
+    world.step(leads(Some(OTHER)));
+    world.step(Event::Leaving);
+    world.wait_ms(1_500);
+    world.step(leads(None));
+    world.wait_ms(1_999);
+    assert_eq!(world.left, [false; 0]);
+    world.wait_ms(1);
+    assert_eq!(world.left, [false]);
 }
 
 /// The engine tells how it sees the other broker's process.

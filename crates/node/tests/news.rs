@@ -132,3 +132,33 @@ fn a_node_that_hears_of_no_leader_says_so_once_and_once_when_that_is_over() {
         assert_eq!(lines.take(), [""; 0]);
     });
 }
+
+/// Their leader is gone for a moment, and the same again.
+#[test]
+fn a_node_that_starts_again_does_not_say_that_its_partitions_had_no_leader() {
+    logged(|lines| {
+        let mut world = World::new();
+        world.create("t", 3);
+        world.all_disk();
+        world.wait_ms(1_000);
+        world.restart_with_logs();
+        world.all_disk();
+        lines.take();
+        world.wait_ms(1_000);
+        assert_eq!(lines.take(), [""; 0]);
+    });
+}
+
+#[test]
+fn a_node_that_is_stopped_does_not_say_that_the_metadata_are_led_again() {
+    logged(|lines| {
+        let mut world = World::new();
+        world.step(Event::Quorum(Output::NoLongerLeader));
+        leader(&mut world, None, 2);
+        world.wait_ms(3_000);
+        lines.take();
+        world.step(Event::Stopping);
+        world.wait_ms(3_000);
+        assert_eq!(lines.take(), [""; 0]);
+    });
+}

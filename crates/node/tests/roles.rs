@@ -28,7 +28,7 @@ fn a_controller_that_is_no_broker_registers_none_and_is_ready_when_it_decides() 
     assert!(world.sent.is_empty());
     // It serves nobody, so that there is nothing to hand over.
     world.step(Event::Leaving);
-    assert_eq!(world.handed_over, 1);
+    assert_eq!(world.left, [true]);
 }
 
 /// Nobody else would look after it: the controller has no session with a broker of its own.

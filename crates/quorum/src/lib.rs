@@ -12,6 +12,8 @@
 //! - While a node is leader, its proposals are committed in the order they were made, each at least once. An engine that lost or reordered one must say
 //!   `NoLongerLeader`. A proposal may be committed **twice** (a client of an ensemble that lost its connection cannot know), and **late**: after another node
 //!   became leader, even after that one's first entries.
+//! - A leader that others do not hear, so that another may be elected, is told `NoLongerLeader` within [`DEPOSED_WITHIN_MS`], if its process runs; one that stood still for
+//!   less than [`LEADER_PAUSE_MS`] is not replaced for that. Groups of consumers rest on it, which are told much that changes nothing and so is committed nowhere.
 //! - A proposal is at most [`PAYLOAD_BYTES_MAX`].
 //! - A `Snapshot` is one that a node offered, at a position that this node has not passed, and never comes to a leader that was not deposed. Entries are given
 //!   up only when a snapshot that has them is as durable as they were.
@@ -39,6 +41,12 @@ pub use rules::{Accepted, EngineFault, Filter, Ignored, Position, Proposer, Verd
 
 /// The largest payload of one entry. An ensemble of ZooKeeper servers refuses nodes above 1 MiB, and an entry that replicates slowly holds up all behind it.
 pub const PAYLOAD_BYTES_MAX: usize = 1_000_000;
+
+/// Within this time a node that was deposed, and runs, is told so. Meanwhile another may lead.
+pub const DEPOSED_WITHIN_MS: u64 = 1_200;
+
+/// Nobody is elected in place of a leader because that stood still for less.
+pub const LEADER_PAUSE_MS: u64 = 700;
 
 /// One committed entry: a group of metadata records that are applied together or not at all.
 #[derive(Clone, PartialEq, Eq, Debug)]

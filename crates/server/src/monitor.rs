@@ -28,7 +28,7 @@ struct Inside {
     /// Told once, when the node serves.
     ready: Option<mpsc::Sender<Result<(), String>>>,
     /// Told when the node is at rest, once somebody wants to know.
-    handed_over: Option<mpsc::Sender<()>>,
+    left: Option<mpsc::Sender<bool>>,
     rest: Option<mpsc::Sender<Rest>>,
     plan: Plan,
     times: LockTimes,
@@ -45,7 +45,7 @@ impl Monitor {
             node,
             engine,
             ready: Some(ready),
-            handed_over: None,
+            left: None,
             rest: None,
             plan: Plan::default(),
             times: LockTimes::default(),
@@ -110,9 +110,9 @@ impl Monitor {
                 Effect::DescribeQuorum => inside.engine.describe(),
                 Effect::ChangeVoters(change) => inside.engine.change_voters(*change),
                 Effect::Registration(told) => inside.engine.registration(*told),
-                Effect::HandedOver => {
-                    if let Some(wanted) = inside.handed_over.take() {
-                        let _ = wanted.send(());
+                Effect::Left { has_handed_over } => {
+                    if let Some(wanted) = inside.left.take() {
+                        let _ = wanted.send(*has_handed_over);
                     }
                 }
                 Effect::AtRest(rest) => {
@@ -127,10 +127,10 @@ impl Monitor {
     }
 
     /// Where it will be told, after [`Event::Leaving`], that others have taken over.
-    pub(crate) fn expect_handed_over(&self) -> mpsc::Receiver<()> {
-        let (wanted, handed_over) = mpsc::channel();
-        self.inside.lock().handed_over = Some(wanted);
-        handed_over
+    pub(crate) fn expect_left(&self) -> mpsc::Receiver<bool> {
+        let (wanted, left) = mpsc::channel();
+        self.inside.lock().left = Some(wanted);
+        left
     }
 
     /// The node belongs to this cluster; told once, before the engine starts.

@@ -252,7 +252,7 @@ impl Performer {
             | Effect::DescribeQuorum
             | Effect::ChangeVoters(_)
             | Effect::Registration(_)
-            | Effect::HandedOver
+            | Effect::Left { .. }
             | Effect::AtRest(_) => {}
         }
     }

@@ -334,11 +334,11 @@ impl Server {
 
     /// Has others lead what this broker leads, while it still serves. A cluster in trouble keeps nobody for long.
     fn hand_over(&self) {
-        let handed_over = self.shared.monitor.expect_handed_over();
+        let left = self.shared.monitor.expect_left();
         let mut performer = Performer::new(Arc::clone(&self.shared), None);
         performer.events.push(Event::Leaving);
         performer.run();
-        if handed_over.recv_timeout(HAND_OVER_PATIENCE).is_err() {
+        if left.recv_timeout(HAND_OVER_PATIENCE) != Ok(true) {
             tracing::warn!("stopping before others have taken over everything that this broker leads");
         }
     }

@@ -370,7 +370,7 @@ impl Alone {
                 let delay = self.timeline.dice.between(50, 5 * MS);
                 self.timeline.after(delay, Happening::Looked { life });
             }
-            Effect::HandedOver => {}
+            Effect::Left { .. } => {}
             Effect::Refused(why) | Effect::Outdated(why) => panic!("its own cluster refuses it: {why}"),
             Effect::AtRest(rest) => {
                 if let Some(process) = &mut self.process {

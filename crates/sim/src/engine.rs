@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use klamm_cluster::Image;
 use klamm_model::{BrokerId, ControllerEpoch};
-use klamm_quorum::{Entry, Filter, Output, Peer, Snapshot, Verdict, contract::Witness};
+use klamm_quorum::{DEPOSED_WITHIN_MS, Entry, Filter, Output, Peer, Snapshot, Verdict, contract::Witness};
 use uuid::Uuid;
 
 use crate::{
@@ -496,7 +496,7 @@ impl Engine {
             }
         }
         if self.lives(life) {
-            let delay = timeline.dice.between(1, SECOND);
+            let delay = timeline.dice.between(1, DEPOSED_WITHIN_MS * MS);
             timeline.after(delay, Happening::Engine(Step::Depose { life, epoch }));
         }
     }

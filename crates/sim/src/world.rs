@@ -608,7 +608,7 @@ impl World {
             Effect::Refused(why) | Effect::Outdated(why) => panic!("{life} is refused: {why}"),
             // The quorum here is always of the same nodes.
             Effect::Registration(_) => {}
-            Effect::HandedOver => self.handed_over(life, events),
+            Effect::Left { has_handed_over } => self.has_left(life, has_handed_over, events),
             Effect::AtRest(rest) => self.came_to_rest(life, rest),
         }
     }
@@ -1115,6 +1115,11 @@ impl World {
             machine.resume(&mut self.timeline);
             self.engine.stall(node, 0);
             self.timeline.after(200 * MS, Happening::Boots { node });
+        }
+        let is_of_use = |it: &Machine| !it.disk.has_failed_sync() && !it.disk.has_lost();
+        if !self.machines.iter().all(is_of_use) {
+            // Another machine has to be back first.
+            self.timeline.after(SECOND, Happening::Fault(Fault::Heal));
         }
     }
 

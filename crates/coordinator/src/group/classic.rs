@@ -220,14 +220,19 @@ impl Classic {
     /// Loading is over, or the group has just come from the consumer protocol: whoever is a member may be silent for a whole session from now on. Where nobody leads them
     /// yet, they are to choose somebody; where they are more than there may be, the last to come again have to go.
     pub(super) fn start(&mut self, turn: &mut Turn<'_>) {
-        for (id, member) in &mut self.members {
-            member.begin_session(turn, &self.name, id);
-        }
+        self.begin_sessions(turn);
         let Some(first) = self.members.keys().next().cloned() else { return };
         if self.leader.is_none() {
             self.rebalance(turn, &Reason::new(RebalanceCause::ProtocolChanged, &first, None));
         } else if turn.config.members_max < self.members.len() {
             self.rebalance(turn, &Reason::new(RebalanceCause::OverCapacity, &first, None));
+        }
+    }
+
+    /// All may be silent for a whole session from now on.
+    pub(super) fn begin_sessions(&mut self, turn: &mut Turn<'_>) {
+        for (id, member) in &mut self.members {
+            member.begin_session(turn, &self.name, id);
         }
     }
 

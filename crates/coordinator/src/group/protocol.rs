@@ -50,6 +50,13 @@ impl Protocol {
         }
     }
 
+    pub(super) fn begin_sessions(&mut self, turn: &mut Turn<'_>) {
+        match self {
+            Self::Classic(it) => it.begin_sessions(turn),
+            Self::Consumer(it) => it.start(turn),
+        }
+    }
+
     pub(super) fn list(&self) -> Listed {
         match self {
             Self::Classic(it) => it.list(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use klamm_cluster::Image;
-use klamm_model::{BATCH_HEADER_SIZE, Now, Producer};
+use klamm_model::{BATCH_HEADER_SIZE, Now, Producer, Tick};
 
 use super::pending::Pending;
 use super::timers::Timers;
@@ -21,6 +21,8 @@ const MEMBER_ID_PREFIX_MAX: usize = 255;
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) timers: Timers,
+    /// The time of members counts from then on, also for what begins before.
+    pub(super) counts_from: Tick,
     pub(super) pending: Pending,
     pub(super) rebalances: BTreeMap<RebalanceCause, u64>,
     /// The topics that there are.
@@ -35,6 +37,7 @@ impl Shared {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             timers: Timers::default(),
+            counts_from: Tick(0),
             pending: Pending::default(),
             rebalances: BTreeMap::new(),
             image: Box::default(),
@@ -102,6 +105,12 @@ pub(super) struct Turn<'a> {
 impl Turn<'_> {
     pub(super) fn answer(&mut self, id: RequestId, reply: Reply) {
         self.out.outputs.push((id, reply));
+    }
+
+    /// Until when members may take so long for something from now on.
+    pub(super) fn until(&self, ms: u64) -> Tick {
+        // Never at once: a time-out of nothing would come again and again.
+        self.now.tick.max(self.shared.counts_from).after_ms(ms.max(1))
     }
 
     /// Whether all fit in one batch.

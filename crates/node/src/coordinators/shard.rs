@@ -56,6 +56,8 @@ pub(super) struct Shard {
     /// How long an answer may wait for its records to be committed.
     commit_timeout_ms: u64,
     owed: VecDeque<Owed>,
+    /// It may not speak, so what members do not say in time counts for nothing.
+    is_mute: bool,
     /// When it is to be told of the time, as its owner has noted it.
     pub(super) wake: Option<Tick>,
 }
@@ -110,6 +112,7 @@ impl Shard {
             appends: Vec::new(),
             append_bytes: 0,
             owed: VecDeque::new(),
+            is_mute: false,
             wake: None,
         }
     }
@@ -142,6 +145,7 @@ impl Shard {
             Some(loading) => loading.again,
             None => {
                 let of_machine = match &self.machine {
+                    Machine::Groups(_) if self.is_mute => None,
                     Machine::Groups(groups) => groups.next_wake(),
                     Machine::Transactions(transactions) => transactions.next_wake(),
                 };
@@ -197,8 +201,7 @@ impl Shard {
             // The sessions of members begin when nobody else can tell them any more that they are members.
             Machine::Groups(groups) => {
                 let mut effects = Effects::default();
-                let from = Now { tick: now.tick.after_ms(doubt_ms), ..now };
-                groups.start(from, image, &mut effects);
+                groups.start(now, now.tick.after_ms(doubt_ms), image, &mut effects);
                 self.take(now, effects, end);
             }
             Machine::Transactions(transactions) => {
@@ -321,12 +324,21 @@ impl Shard {
         }
     }
 
-    /// Time passed. Gives the requests that have waited for too long for their records to be committed.
-    pub(super) fn tick(&mut self, now: Now, end: Offset) -> Vec<RequestId> {
+    /// It may speak again. What is due for groups is due from now on.
+    pub(super) fn go_on(&mut self, now: Now) {
+        self.is_mute = false;
+        if let (true, Machine::Groups(groups)) = (self.loading.is_none(), &mut self.machine) {
+            groups.go_on(now);
+        }
+    }
+
+    /// Time passed, and `speaks` is whether groups may hear of it. Gives the requests that have waited for too long for their records to be committed.
+    pub(super) fn tick(&mut self, now: Now, end: Offset, speaks: bool) -> Vec<RequestId> {
         if !self.serves() {
             return Vec::new();
         }
         match &mut self.machine {
+            Machine::Groups(_) if !speaks => self.is_mute = true,
             Machine::Groups(groups) => {
                 let mut effects = Effects::default();
                 groups.tick(now, &mut effects);

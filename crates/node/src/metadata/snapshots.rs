@@ -2,10 +2,10 @@
 //! place of entries, at a start or when this node was too far behind.
 
 use klamm_cluster::{Image, SnapshotError};
-use klamm_model::Tick;
+use klamm_model::{Tick, TopicPartition};
 use klamm_quorum::{Filter, Snapshot};
 
-use crate::{Effect, Now, news::Elections, node::Node};
+use crate::{Effect, Now, node::Node};
 
 /// What came since the last one.
 #[derive(Debug, Default)]
@@ -73,8 +73,8 @@ impl Node {
         );
         self.depose(now, position.epoch, out);
         if self.metadata.live {
-            let elections = Elections::between(&earlier, &self.image, &changes.partitions);
-            self.metadata.news.count(now.tick, elections);
+            let led = |key: &TopicPartition| Some((*key, earlier.partition(*key)?.leader));
+            self.metadata.news.led(now.tick, changes.partitions.iter().filter_map(led));
             self.delete_removed(out);
             self.apply_changes(now, &changes, out);
             if !changes.partitions.is_empty() {

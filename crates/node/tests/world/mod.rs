@@ -78,7 +78,7 @@ pub(crate) struct World {
     pub(crate) aborted: Vec<(SegmentId, Vec<u8>)>,
     /// The segment that compaction has written and not swapped in yet.
     pub(crate) cleaned: Vec<u8>,
-    pub(crate) handed_over: usize,
+    pub(crate) left: Vec<bool>,
     /// What the metadata have that it does not know.
     pub(crate) outdated: Vec<String>,
     pub(crate) rest: Option<Rest>,
@@ -132,7 +132,7 @@ impl World {
             files: Vec::new(),
             aborted: Vec::new(),
             cleaned: Vec::new(),
-            handed_over: 0,
+            left: Vec::new(),
             outdated: Vec::new(),
             rest: None,
             hold_loads: false,
@@ -258,7 +258,7 @@ impl World {
                     Effect::ChangeVoters(change) => self.voter_changes.push(change),
                     Effect::Registration(told) => self.registrations.push(told),
                     Effect::LookAtSpace => self.looks += 1,
-                    Effect::HandedOver => self.handed_over += 1,
+                    Effect::Left { has_handed_over } => self.left.push(has_handed_over),
                     Effect::Refused(why) => panic!("{why}"),
                     Effect::Outdated(why) => self.outdated.push(why),
                     Effect::AtRest(rest) => assert_eq!(self.rest.replace(rest), None, "told once"),

@@ -108,15 +108,15 @@ fn keep_asking(at: usize, host: &str, port: u16, greeter: &Greeter, tell: &mpsc:
 
 /// Asks who is there, and to be let in if this node wants that.
 pub(super) fn ask(host: &str, port: u16, greeter: &Greeter) -> io::Result<Greeting> {
-    question(host, port, greeter.greeting(GreetingPurpose::Question))
+    question(host, port, &greeter.greeting(GreetingPurpose::Question))
 }
 
 /// Asks only who is there.
 pub(super) fn ask_who(host: &str, port: u16, greeter: &Greeter) -> io::Result<Greeting> {
-    question(host, port, Greeting { address: None, ..greeter.greeting(GreetingPurpose::Question) })
+    question(host, port, &Greeting { address: None, ..greeter.greeting(GreetingPurpose::Question) })
 }
 
-fn question(host: &str, port: u16, greeting: Greeting) -> io::Result<Greeting> {
+fn question(host: &str, port: u16, greeting: &Greeting) -> io::Result<Greeting> {
     let question = greeting.encode().map_err(io::Error::other)?;
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in (host, port).to_socket_addrs()? {

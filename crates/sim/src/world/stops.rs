@@ -58,9 +58,9 @@ impl World {
         }
     }
 
-    /// The node says that others have taken over.
-    pub(super) fn handed_over(&mut self, life: Life, events: &mut VecDeque<Event>) {
-        if self.goes_deaf(life, true) {
+    /// The node says that others have taken over, or that there is no controller that could have them do so.
+    pub(super) fn has_left(&mut self, life: Life, has_handed_over: bool, events: &mut VecDeque<Event>) {
+        if self.goes_deaf(life, has_handed_over) {
             events.push_back(Event::Stopping);
         }
     }

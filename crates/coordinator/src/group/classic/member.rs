@@ -118,7 +118,7 @@ impl Member {
     }
 
     pub(super) fn begin_session_of(&mut self, turn: &mut Turn<'_>, group: &Arc<str>, id: &Arc<str>, ms: u64) {
-        let ends = turn.now.tick.after_ms(ms.max(1));
+        let ends = turn.until(ms);
         self.session.set(&mut turn.shared.timers, ends, session_timer(group, id));
     }
 

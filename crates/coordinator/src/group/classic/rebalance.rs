@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use klamm_model::Tick;
+
 use super::member::Parked;
 use super::{Classic, ClassicState, Member, phase_timer};
 use crate::group::turn::{RebalanceCause, Turn};
@@ -66,11 +68,15 @@ impl Classic {
             let delay_ms = u64::from(turn.config.initial_rebalance_delay_ms);
             let remaining_ms = self.rebalance_timeout_ms().saturating_sub(delay_ms);
             self.initial = Some(Initial { has_new_member: false, remaining_ms });
-            if delay_ms == 0 { self.complete_join(turn) } else { self.end_phase_in(turn, delay_ms) }
+            if delay_ms == 0 {
+                self.complete_join(turn)
+            } else {
+                self.end_phase_at(turn, turn.now.tick.after_ms(delay_ms.max(1)))
+            }
         } else if self.have_all_come() {
             self.complete_join(turn);
         } else {
-            self.end_phase_in(turn, self.rebalance_timeout_ms());
+            self.wait_for_members(turn);
         }
     }
 
@@ -111,7 +117,7 @@ impl Classic {
                         u64::from(turn.config.initial_rebalance_delay_ms).min(initial.remaining_ms);
                     initial.has_new_member = false;
                     initial.remaining_ms -= delay_ms;
-                    self.end_phase_in(turn, delay_ms);
+                    self.end_phase_at(turn, turn.now.tick.after_ms(delay_ms.max(1)));
                 }
                 _ => self.complete_join(turn),
             },
@@ -119,10 +125,12 @@ impl Classic {
         }
     }
 
-    fn end_phase_in(&mut self, turn: &mut Turn<'_>, ms: u64) {
+    fn wait_for_members(&mut self, turn: &mut Turn<'_>) {
+        self.end_phase_at(turn, turn.until(self.rebalance_timeout_ms()));
+    }
+
+    fn end_phase_at(&mut self, turn: &mut Turn<'_>, ends: Tick) {
         self.phase.cancel(&mut turn.shared.timers, phase_timer(&self.name));
-        // Never at once: a time-out of nothing would come again and again.
-        let ends = turn.now.tick.after_ms(ms.max(1));
         self.phase.set(&mut turn.shared.timers, ends, phase_timer(&self.name));
     }
 
@@ -146,7 +154,7 @@ impl Classic {
         }
         if !self.elect() {
             // Only static members, and none of them there: their sessions decide.
-            return self.end_phase_in(turn, self.rebalance_timeout_ms());
+            return self.wait_for_members(turn);
         }
         self.begin_generation(turn);
     }
@@ -201,7 +209,7 @@ impl Classic {
         // Static members that are away owe nothing: their sessions decide.
         self.unsynced_count = self.joining_count;
         self.joining_count = 0;
-        self.end_phase_in(turn, self.rebalance_timeout_ms());
+        self.wait_for_members(turn);
     }
 
     /// What all support, and most like best.

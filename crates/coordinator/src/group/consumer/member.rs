@@ -178,7 +178,7 @@ impl Member {
             Some(it) => u64::try_from(it.session_timeout_ms).unwrap_or(0),
             None => u64::from(turn.config.consumer_session_timeout_ms),
         };
-        let ends = turn.now.tick.after_ms(ms.max(1));
+        let ends = turn.until(ms);
         self.session.set(&mut turn.shared.timers, ends, session_timer(group, id));
     }
 
@@ -200,8 +200,7 @@ impl Member {
     /// It was told to come and do something: its time runs from when it was told first.
     pub(super) fn expect(&mut self, turn: &mut Turn<'_>, group: &Arc<str>, id: &Arc<str>) {
         if !self.duty.is_set() {
-            let ms = u64::try_from(self.said.rebalance_timeout_ms).unwrap_or(0).max(1);
-            let ends = turn.now.tick.after_ms(ms);
+            let ends = turn.until(u64::try_from(self.said.rebalance_timeout_ms).unwrap_or(0));
             self.duty.set(&mut turn.shared.timers, ends, duty_timer(group, id));
         }
     }

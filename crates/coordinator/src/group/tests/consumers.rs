@@ -287,6 +287,116 @@ fn a_static_member_may_be_away_for_its_session_and_finds_its_work_again() {
     );
 }
 
+/// Also where it shows itself before, and where nobody could answer it for a while.
+#[test]
+fn members_have_a_session_from_when_no_other_coordinator_is_believed() {
+    check(
+        "topic t 1
+         a show
+         restart-in-doubt 2000
+         wait 100
+         a show
+         wait 46899
+         wait 1
+         b show
+         wait 44000
+         mute 30000
+         wait 44999
+         wait 1",
+        expect![[r#"
+            topic t 1
+            a show
+                + a wants t
+                + g epoch 1
+                + a is to get t/0
+                + target 1
+                + a in 1 Stable has t/0
+                a: a in 1: t/0
+            restart-in-doubt 2000
+            wait 100
+            a show
+                a: a in 1
+            wait 46899
+            wait 1
+                at 47000
+                + a has nothing
+                + a is to get nothing
+                + a is gone
+                + g epoch 2
+            b show
+                + b wants t
+                + g epoch 3
+                + b is to get t/0
+                + target 3
+                + b in 3 Stable has t/0
+                b: b in 3: t/0
+            wait 44000
+            mute 30000
+            wait 44999
+            wait 1
+                at 166000
+                + b has nothing
+                + b is to get nothing
+                + b is gone
+                + g epoch 4
+        "#]],
+    );
+}
+
+/// As is the time to give something up: seed 3551 of the simulator.
+#[test]
+fn members_have_their_time_to_give_up_from_when_no_other_coordinator_is_believed() {
+    check(
+        "topic t 2
+         a show patience:9000
+         b show
+         a show busy
+         restart-in-doubt 2000
+         wait 100
+         a show busy
+         wait 10899
+         a show busy
+         wait 1
+         a show",
+        expect![[r#"
+            topic t 2
+            a show patience:9000
+                + a wants t
+                + g epoch 1
+                + a is to get t/01
+                + target 1
+                + a in 1 Stable has t/01
+                a: a in 1: t/01
+            b show
+                + b wants t
+                + g epoch 2
+                + a is to get t/1
+                + b is to get t/0
+                + target 2
+                + b in 2 Waiting has nothing
+                b: b in 2: nothing, again in 100 ms
+            a show busy
+                + a in 2 Revoking has t/1, gives up t/0
+                a: a in 2: t/1, again in 100 ms
+            restart-in-doubt 2000
+            wait 100
+            a show busy
+                a: a in 2, again in 100 ms
+            wait 10899
+            a show busy
+                a: a in 2, again in 100 ms
+            wait 1
+                at 11000
+                + a has nothing
+                + a is to get nothing
+                + a is gone
+                + g epoch 3
+            a show
+                a: UnknownMember
+        "#]],
+    );
+}
+
 #[test]
 fn who_does_not_give_up_in_time_or_is_silent_is_out() {
     check(

@@ -515,6 +515,82 @@ fn members_that_a_new_shard_knows_have_a_whole_session() {
     );
 }
 
+/// It may have gone back to the coordinator before this one, which is believed for so long (docs/decisions/0012).
+#[test]
+fn members_that_show_themselves_while_another_may_be_believed_have_a_session_from_then_on() {
+    check(
+        "a join
+         a sync a=1
+         restart-in-doubt 2000
+         wait 100
+         a beat
+         wait 11899
+         causes
+         wait 1
+         causes",
+        expect![[r#"
+            a join
+                a: a joined 1 range led by a of a
+            a sync a=1
+                + g generation 1 range led by a: a(1)
+                a: works on 1
+            restart-in-doubt 2000
+            wait 100
+            a beat
+                a: ok
+            wait 11899
+            causes
+            wait 1
+                at 12000
+                + g generation 2 none led by nobody:
+            causes
+                1 session-ended
+        "#]],
+    );
+}
+
+/// As they could not show themselves.
+#[test]
+fn members_of_a_coordinator_that_was_mute_have_a_session_from_then_on() {
+    check(
+        "a join
+         a sync a=1
+         wait 9000
+         mute 30000
+         wait 9999
+         a beat
+         wait 9999
+         mute 1
+         wait 9999
+         causes
+         wait 1
+         causes",
+        expect![[r#"
+            a join
+                a: a joined 1 range led by a of a
+            a sync a=1
+                + g generation 1 range led by a: a(1)
+                a: works on 1
+            wait 9000
+            mute 30000
+            wait 9999
+            a beat
+                a: ok
+            wait 9999
+            mute 1
+            wait 9999
+            causes
+                1 new-member
+            wait 1
+                at 68999
+                + g generation 2 none led by nobody:
+            causes
+                1 new-member
+                1 session-ended
+        "#]],
+    );
+}
+
 #[test]
 fn a_new_member_does_not_wait_for_ever() {
     check(

@@ -73,14 +73,14 @@ impl Rig {
     }
 
     fn started(mut self) -> Self {
-        self.start();
+        self.start(0);
         self
     }
 
     /// What it appends as it begins to serve.
-    fn start(&mut self) -> String {
-        let image = self.topics.image.clone();
-        self.step(|groups, now, out| groups.start(now, &image, out))
+    fn start(&mut self, doubt_ms: u64) -> String {
+        let (image, from) = (self.topics.image.clone(), self.now.tick.after_ms(doubt_ms));
+        self.step(|groups, now, out| groups.start(now, from, &image, out))
     }
 
     /// `WHO VERB …` for members, `VERB …` for everything else. `LONG` stands for a name that is longer than names may be.
@@ -97,16 +97,23 @@ impl Rig {
                 self.pass_to(self.now.tick.after_ms(number(ms)));
                 self.step(Groups::tick)
             }
-            ["restart"] => self.restart(),
+            ["restart"] => self.restart(0),
+            ["restart-in-doubt", ms] => self.restart(number(ms)),
+            // It may not speak.
+            ["mute", ms] => {
+                self.pass_to(self.now.tick.after_ms(number(ms)));
+                self.groups.go_on(self.now);
+                self.step(Groups::tick)
+            }
             ["limit", count] => {
                 self.config.members_max = number(count);
-                self.restart()
+                self.restart(0)
             }
             ["compact"] => self.compact(),
             ["newer-version", who] => {
                 let entry = self.readers.in_unknown_state(who, &self.groups).encode();
                 self.log.push(Logged::Batch(Append { transaction: None, entries: vec![entry] }));
-                self.restart()
+                self.restart(0)
             }
             ["causes"] => {
                 let causes = self.groups.rebalances().iter();
@@ -126,7 +133,7 @@ impl Rig {
             // While nobody serves the shard.
             ["drop-topic", topic, "unheard"] => {
                 self.topics.remove(topic);
-                self.restart()
+                self.restart(0)
             }
             ["drop-topic", topic] => {
                 self.topics.remove(topic);
@@ -322,10 +329,10 @@ impl Rig {
         self.now = Now { tick, wall: Timestamp(self.now.wall.0 + i64::try_from(ms).expect("a short time")) };
     }
 
-    fn restart(&mut self) -> String {
+    fn restart(&mut self, doubt_ms: u64) -> String {
         self.groups = self.replayed();
         self.waiting.clear();
-        self.start()
+        self.start(doubt_ms)
     }
 
     /// Of each key the last record stays, and of what is gone nothing: what a cleaner leaves in the end. It does not go beyond what an open transaction has appended, and leaves

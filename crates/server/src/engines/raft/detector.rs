@@ -16,6 +16,7 @@ use std::{
 };
 
 use klamm_model::BrokerId;
+use klamm_quorum::{DEPOSED_WITHIN_MS, LEADER_PAUSE_MS};
 use klamm_wire::LogPoint;
 
 use super::sightings::{Greeted, Sightings};
@@ -38,14 +39,18 @@ pub(super) const LEASE: Duration = ms(100);
 const VAIN_MAX: u32 = 3;
 /// Until a leader is heard, there are so many writes one after another: the votes of both, that it is elected, and its first entry.
 const ELECTION_WRITES: u32 = 4;
-/// A pre-vote round may take this long.
-pub(super) const ROUND: Duration = ms(150);
+/// A pre-vote round may take this long, and twice as long each time that nobody has answered at all in it, up to so many times: a link may be slower than that.
+const ROUND: Duration = ms(150);
+const SLOW_MAX: u32 = 2;
+pub(super) const ROUND_MAX: Duration = ms(150 << SLOW_MAX);
 /// Until the next round after one that failed: so that two nodes do not keep getting in each other's way.
 const AGAIN: (u64, u64) = (30, 90);
 /// Whoever said yes to another stands back for so long.
 const STAND_BACK: (u64, u64) = (150, 300);
 /// A leader without answers of a majority for so long leads no more.
 pub(super) const QUORUM_PATIENCE: Duration = ms(1000);
+const _: () = assert!(QUORUM_PATIENCE.as_millis() + 2 * BEAT.as_millis() <= DEPOSED_WITHIN_MS as u128);
+const _: () = assert!(LEADER_PAUSE_MS <= SILENCE.0);
 /// Nobody is told to ask a leader that is silent for so long, even where there is no majority to elect another.
 const LEADER_PATIENCE: Duration = ms(1000);
 /// Who is woken later than this had no processor, and has missed more than others have.
@@ -91,6 +96,8 @@ pub(super) struct Detector {
     appended: Option<Duration>,
     round: Option<Round>,
     round_count: u64,
+    /// Rounds one after the other in which nobody has answered.
+    slow_rounds: u32,
     no_round_before: Duration,
     /// When each node's last answer was sent for, and when this node began to lead.
     acked: BTreeMap<BrokerId, Duration>,
@@ -130,6 +137,7 @@ impl Detector {
             appended: None,
             round: None,
             round_count: 0,
+            slow_rounds: 0,
             no_round_before: Duration::ZERO,
             acked: BTreeMap::new(),
             led_since: now,
@@ -308,16 +316,15 @@ impl Detector {
         self.due
     }
 
-    /// What passed while this process did not run is nobody's silence: what was sent meanwhile is only about to be read.
+    /// What passed while this process did not run is nobody's silence: what was sent meanwhile is only about to be read. Of the own lead it is: whoever did not hear of it
+    /// may have elected another.
     fn forgive(&mut self, now: Duration) {
         let late = now.saturating_sub(self.due);
         if late <= LATE {
             return;
         }
         self.quiet_since = (self.quiet_since + late).min(now);
-        self.led_since = (self.led_since + late).min(now);
         self.appended = self.appended.map(|it| (it + late).min(now));
-        self.acked.values_mut().for_each(|it| *it = (*it + late).min(now));
         self.sightings.forgive(now, late);
         if let Some(round) = &mut self.round {
             round.ends += late;
@@ -326,15 +333,16 @@ impl Detector {
     }
 
     fn look_for_silence(&mut self, now: Duration, wishes: &mut Vec<Wish>) {
-        if self.round.as_ref().is_some_and(|it| it.ends <= now) {
-            self.round = None;
+        if let Some(over) = self.round.take_if(|it| it.ends <= now) {
+            let is_slow = over.granted.len() == 1 && over.denied.is_empty();
+            self.slow_rounds = if is_slow { (self.slow_rounds + 1).min(SLOW_MAX) } else { 0 };
             self.no_round_before = now + self.draw(AGAIN);
         }
         if self.round.is_none() && self.suspects(now) && self.no_round_before <= now && !self.is_stalled {
             self.round_count += 1;
             let number = self.round_count;
-            self.round =
-                Some(Round { number, ends: now + ROUND, granted: [self.me].into(), denied: BTreeSet::new() });
+            let ends = now + ROUND * (1 << self.slow_rounds);
+            self.round = Some(Round { number, ends, granted: [self.me].into(), denied: BTreeSet::new() });
             wishes.push(Wish::Ask { round: number });
             self.elect_if_granted(now, wishes);
         }
@@ -541,6 +549,55 @@ mod tests {
         detector.acked(ms(1_500), OTHER, 4, ms(1_500));
         assert!(detector.leads(ms(1_501)));
         assert!(!detector.asked(ms(1_501), OTHER, point(9), None), "and votes for nobody else");
+    }
+
+    /// A lease would be none if it did not end while its owner stands still.
+    #[test]
+    fn a_leader_that_stood_still_leads_on_only_if_it_was_heard_of_late_or_is_heard_again() {
+        for (pause, leads) in [(400, true), (60_000, false)] {
+            let mut detector = Detector::new(ME, 1, ms(0));
+            detector.is_now(ms(0), &Situation { term: 4, leader: Some(ME), voters: voters() });
+            run(&mut detector, 0, 500, false);
+            detector.acked(ms(500), OTHER, 4, ms(500));
+            let now = 500 + pause;
+            let mut wishes = Vec::new();
+            detector.wake(ms(now), &mut wishes);
+            assert_eq!((detector.leads(ms(now)), wishes), (leads, vec![Wish::Beat { leads }]));
+            // Answers to what it said before are read now.
+            detector.acked(ms(now), LEADER, 4, ms(510));
+            assert_eq!(detector.leads(ms(now)), leads);
+            detector.acked(ms(now + 1), LEADER, 4, ms(now));
+            assert!(detector.leads(ms(now + 1)));
+        }
+    }
+
+    #[test]
+    fn whoever_is_far_away_is_waited_for_longer_and_longer() {
+        let mut detector = following(1);
+        detector.refused(ms(10), LEADER);
+        let (mut at, mut answers, mut asked) = (10, Vec::new(), 0);
+        while detector.elections == 0 {
+            assert!(at < 5_000, "nobody is elected where answers take 400 ms");
+            let mut wishes = Vec::new();
+            answers.retain(|(due, round)| {
+                let is_due = *due == at;
+                if is_due {
+                    detector.answered(ms(at), *round, OTHER, true, &mut wishes);
+                }
+                !is_due
+            });
+            if detector.due() <= ms(at) {
+                detector.wake(ms(at), &mut wishes);
+            }
+            for wish in wishes {
+                if let Wish::Ask { round } = wish {
+                    answers.push((at + 400, round));
+                    asked += 1;
+                }
+            }
+            at += 1;
+        }
+        assert_eq!(asked, 3);
     }
 
     #[test]

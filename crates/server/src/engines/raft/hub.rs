@@ -27,7 +27,7 @@ use tokio::{
 
 use super::{
     Member,
-    detector::{Detector, ROUND, Situation},
+    detector::{Detector, ROUND_MAX, Situation},
     driver::Event,
     links::{Links, Wired},
     seat::Seat,
@@ -220,7 +220,7 @@ impl Hub {
             let (hub, message) = (Rc::clone(self), message.clone());
             spawn_local(async move {
                 let Some(link) = hub.links.peer(peer) else { return };
-                let answer = timeout(ROUND, link.ask(message)).await;
+                let answer = timeout(ROUND_MAX, link.ask(message)).await;
                 if let Ok(Ok(QuorumMessage::PreVoted { is_granted })) = answer {
                     hub.happened(Event::PreVoted { from: peer, round, is_granted });
                 }

@@ -5,7 +5,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     net::SocketAddr,
     rc::Rc,
@@ -38,6 +38,9 @@ const RESOLVE_PATIENCE: Duration = Duration::from_secs(5);
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 /// What was sent has to be received within this time, or the connection is given up.
 const SENT_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Reasons that are told why there is no connection to a node, each once.
+const PROBLEMS_MAX: usize = 8;
 
 /// There is no answer, and none will come.
 #[derive(Debug, thiserror::Error)]
@@ -160,11 +163,12 @@ impl Links {
 
     async fn keep_dialing(self: Rc<Self>, peer: Rc<Peer>) {
         let mut pause = BACK_OFF.0;
-        let mut last_problem = String::new();
+        // Since it was there. Some come in turn: a machine that is off does not answer, and has no route to it now and then.
+        let mut problems: BTreeSet<String> = BTreeSet::new();
         loop {
             match self.connect(&peer).await {
                 Ok(connected) => {
-                    last_problem.clear();
+                    problems.clear();
                     let began = tokio::time::Instant::now();
                     self.talk(&peer, connected).await;
                     if began.elapsed() >= BACK_OFF.1 {
@@ -177,11 +181,9 @@ impl Links {
                     if error.kind() == io::ErrorKind::ConnectionRefused {
                         let _ = self.events.send(Event::Refused(peer.id));
                     }
-                    let problem = error.to_string();
-                    if problem != last_problem {
+                    if problems.len() < PROBLEMS_MAX && problems.insert(error.to_string()) {
                         let Peer { id, address: Address { host, port, .. }, .. } = &*peer;
                         tracing::info!(peer = %id, host, port, %error, "no connection to a member of the quorum");
-                        last_problem = problem;
                     }
                 }
             }
