@@ -1,7 +1,10 @@
 //! What a request to a broker brings: the answer of its kind, or why there is none.
 
+use std::time::Duration;
+
 use klamm_model::BrokerId;
-use klamm_wire::ApiKey;
+use klamm_wire::{ApiKey, Response};
+use tokio::time::timeout;
 
 use crate::tls::TlsProblem;
 
@@ -138,6 +141,21 @@ impl CallError {
             | Self::Closed => false,
         }
     }
+}
+
+/// A question ends with its time, also where a connection is still being made, which has a time of its own that others wait for too. Who is to change something says why it
+/// could not when the time that it was given is over.
+pub(crate) async fn in_time(
+    api: ApiKey,
+    timeout_ms: u64,
+    asked: impl FnOnce() -> String,
+    call: impl Future<Output = Result<Response, CallError>>,
+) -> Result<Response, CallError> {
+    if !is_question(api) {
+        return call.await;
+    }
+    let answer = timeout(Duration::from_millis(timeout_ms), call).await;
+    answer.unwrap_or_else(|_| Err(CallError::TimedOut { address: asked(), api, timeout_ms }))
 }
 
 /// Whether nothing is changed by it, so that the same may be asked twice.

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tracing::warn;
 
 use crate::backoff::Backoff;
-use crate::call::{CallError, answer, is_question};
+use crate::call::{CallError, answer, in_time, is_question};
 use crate::coordinators::Coordinators;
 use crate::metadata::{Cluster, LeaderHint, MetadataCache, Topic, metadata_request};
 use crate::metrics::{ClientMetrics, Counters};
@@ -271,7 +271,9 @@ impl Client {
         version_limit: i16,
         timeout_ms: u64,
     ) -> Result<Response, CallError> {
-        call_any(self.pool(), &self.cluster(), request, version_limit, timeout_ms).await
+        let cluster = self.cluster();
+        let call = call_any(self.pool(), &cluster, request, version_limit, timeout_ms);
+        in_time(request.api_key(), timeout_ms, || "any broker".to_owned(), call).await
     }
 }
 
@@ -363,7 +365,7 @@ async fn call_any(
     let mut targets = pool.in_turn(known).into_iter().peekable();
     let is_question = may_be_asked_twice(request.api_key());
     let (sender, mut answers) = mpsc::unbounded_channel();
-    let (mut open, mut failure) = (0, CallError::Closed);
+    let (mut open, mut failure): (_, Option<CallError>) = (0, None);
     loop {
         if let Some(target) = targets.next() {
             let sender = sender.clone();
@@ -376,7 +378,7 @@ async fn call_any(
             open += 1;
         }
         if open == 0 {
-            return Err(failure);
+            return Err(failure.unwrap_or(CallError::Closed));
         }
         let answer = if is_question && targets.peek().is_some() {
             tokio::time::timeout(SILENCE, answers.recv()).await.ok()
@@ -385,7 +387,14 @@ async fn call_any(
         };
         match answer.map(|answer| answer.expect("this end has a sender too")) {
             Some(Ok(response)) => return Ok(response),
-            Some(Err(error)) if error.is_retriable() => (open, failure) = (open - 1, error),
+            // Another one may have been asked before, which only takes its time.
+            Some(Err(error)) if error.is_retriable() || 1 < open => {
+                open -= 1;
+                // What asking again does not help is said in the end.
+                if failure.as_ref().is_none_or(CallError::is_retriable) {
+                    failure = Some(error);
+                }
+            }
             Some(Err(error)) => return Err(error),
             // It may stand still for long: the next one is asked, and whoever answers first is believed.
             None => {}

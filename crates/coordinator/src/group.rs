@@ -191,12 +191,13 @@ impl Groups {
         self.shared.timers.set(first_check, Timer::Expiry);
     }
 
-    /// For a while nobody was answered, and [`Self::tick`] was not called: members may be silent for a whole session from now on, as they could not show themselves.
+    /// For a while nobody was answered, and [`Self::tick`] was not called: members may be silent for a whole session from now on, and have all their time to do what they must, as they could
+    /// not show themselves.
     pub fn go_on(&mut self, now: Now) {
         let mut nothing = Effects::default();
         let (groups, mut turn) = self.split(now, &mut nothing);
         for group in groups.values_mut() {
-            group.protocol.begin_sessions(&mut turn);
+            group.protocol.go_on(&mut turn);
         }
     }
 

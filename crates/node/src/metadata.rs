@@ -475,8 +475,7 @@ impl Node {
         let Metadata { live, leader, news, .. } = &mut self.metadata;
         // Whoever stops waits for nobody.
         if self.stopping.is_some() {
-            *news = News::default();
-            return;
+            return news.end();
         }
         // A start tells itself what it waits for.
         let hears_leader = leader.is_some() || !*live;

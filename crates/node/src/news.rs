@@ -116,6 +116,13 @@ impl News {
         Some(counted)
     }
 
+    /// From now on nothing is to be told of leaders: the process stops.
+    pub(crate) fn end(&mut self) {
+        self.leaderless = None;
+        self.led.clear();
+        self.elections_due = None;
+    }
+
     /// The brokers as they are when this node begins to tell.
     pub(crate) fn begin(&mut self, image: &Image) {
         self.brokers = image.brokers().map(|it| (it.id, (it.epoch, it.state))).collect();

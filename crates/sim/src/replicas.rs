@@ -78,6 +78,8 @@ pub struct Replicas {
     controllers: BTreeMap<i32, Life>,
     /// How many batches of a partition were committed when the leader of an epoch was elected.
     committed_at_election: BTreeMap<(TopicPartition, LeaderEpoch), usize>,
+    /// Of these an operator has said that anybody is to lead.
+    decided_on: BTreeSet<TopicPartition>,
     /// The topics that were made one after the other under one name, and the metadata offsets at which they were.
     renewed: Vec<(TopicId, u64)>,
     /// Of coordinators' logs.
@@ -107,6 +109,7 @@ impl Default for Replicas {
             image_seen: [None; NODE_COUNT],
             controllers: BTreeMap::new(),
             committed_at_election: BTreeMap::new(),
+            decided_on: BTreeSet::new(),
             renewed: Vec::new(),
             originals: Originals::default(),
             lacked_until: BTreeMap::new(),
@@ -393,13 +396,19 @@ impl Replicas {
             }
             if self.is_loose(change.partition) {
                 coverage.count("unclean election");
-            } else if before.last_known_elr != [leader] {
+            } else if before.last_known_elr != [leader] && !self.decided_on.contains(&change.partition) {
                 let what = format!(
                     "n{leader} leads and may lack records, and nobody has asked for that: {before:?}, {change:?}"
                 );
                 findings.broken("I7", what);
             }
         }
+    }
+
+    /// An operator has anybody lead there, as nobody has everything for certain. Of what was acknowledged nothing may be lost by it all the same: what all had who had everything
+    /// is lost here only where the power went before anything was on a disk.
+    pub fn is_decided_on(&mut self, partition: TopicPartition) {
+        self.decided_on.insert(partition);
     }
 
     /// Whoever takes part from now on may be elected wherever it counts as having everything: it has everything there, whatever became of its disks.

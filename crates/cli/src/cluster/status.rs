@@ -77,7 +77,11 @@ impl Controller {
         match admin.describe_quorum().await {
             Ok(quorum) => quorum.leader.map_or(Self::Missing, Self::Leads),
             // Not who may not ask, or is not understood: the broker found nobody to answer.
-            Err(error) if error.code().map_or(named.is_none(), is_without_leader) => Self::Missing,
+            Err(error)
+                if !error.is_unsupported() && error.code().map_or(named.is_none(), is_without_leader) =>
+            {
+                Self::Missing
+            }
             Err(_) => named.map_or(Self::Untold, Self::Leads),
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use klamm_model::{BrokerId, ErrorCode, Tick};
 use klamm_wire::{ApiKey, MetadataRequest, Request, Response, metadata::MetadataRequestTopic};
-use tokio::{task::JoinSet, time::timeout};
+use tokio::task::JoinSet;
 
 use super::error::{AdminError, Failure};
 use super::{Admin, PartitionName};
@@ -250,24 +250,10 @@ impl Admin {
             Whom::Controller => self.client.cluster().controller.map(Target::Broker),
             Whom::Broker(broker) => Some(Target::Broker(broker)),
         };
-        let call = async {
-            match target {
-                Some(target) => self.client.pool().call(target, request.clone(), i16::MAX, timeout_ms).await,
-                None => self.client.call_any(request, i16::MAX, timeout_ms).await,
-            }
-        };
-        // Who is to change something says why it could not, when the time that it was given is over.
-        if !is_question(request.api_key()) {
-            return call.await;
+        match target {
+            Some(target) => self.client.pool().call(target, request.clone(), i16::MAX, timeout_ms).await,
+            None => self.client.call_any(request, i16::MAX, timeout_ms).await,
         }
-        // A connection that is being made has a time of its own, which others wait for too.
-        timeout(Duration::from_millis(timeout_ms), call).await.unwrap_or_else(|_| {
-            let address = match target {
-                Some(Target::Broker(broker)) => format!("broker {broker}"),
-                _ => "any broker".to_owned(),
-            };
-            Err(CallError::TimedOut { address, api: request.api_key(), timeout_ms })
-        })
     }
 }
 

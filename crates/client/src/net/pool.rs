@@ -5,6 +5,7 @@
 //! fetches, which the broker may hold back.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -20,7 +21,7 @@ use tracing::debug;
 use super::connection::{Answer, Connection};
 use super::transport::Source;
 use super::{Manner, seeded};
-use crate::call::{CallError, answer};
+use crate::call::{CallError, answer, in_time};
 use crate::consumer;
 use crate::metadata::Cluster;
 use crate::metrics::{ClientMetrics, add};
@@ -33,6 +34,15 @@ pub(crate) enum Target {
     Bootstrap(usize),
     /// A broker by its number, at the address that the metadata gives.
     Broker(BrokerId),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bootstrap(number) => write!(f, "address {} of those given", number + 1),
+            Self::Broker(broker) => write!(f, "broker {broker}"),
+        }
+    }
 }
 
 /// Which of the connections to a broker.
@@ -259,10 +269,11 @@ impl Pool {
         version_limit: i16,
         timeout_ms: u64,
     ) -> Result<Response, CallError> {
-        answer_to(|answer| {
+        let api = request.api_key();
+        let call = answer_to(|answer| {
             self.ask(target, Lane::Prompt, Question { request, version_limit, timeout_ms, answer });
-        })
-        .await
+        });
+        in_time(api, timeout_ms, || target.to_string(), call).await
     }
 }
 

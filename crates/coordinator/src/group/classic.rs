@@ -229,8 +229,15 @@ impl Classic {
         }
     }
 
-    /// All may be silent for a whole session from now on.
-    pub(super) fn begin_sessions(&mut self, turn: &mut Turn<'_>) {
+    /// Nobody was answered for a while: all may be silent for a whole session from now on, and take all the time of a rebalance.
+    pub(super) fn go_on(&mut self, turn: &mut Turn<'_>) {
+        self.begin_sessions(turn);
+        if self.phase.is_set() && self.initial.is_none() {
+            self.wait_for_members(turn);
+        }
+    }
+
+    fn begin_sessions(&mut self, turn: &mut Turn<'_>) {
         for (id, member) in &mut self.members {
             member.begin_session(turn, &self.name, id);
         }

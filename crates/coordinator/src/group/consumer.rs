@@ -253,6 +253,14 @@ impl Consumer {
         }
     }
 
+    /// Nobody was answered for a while: they have all of that anew.
+    pub(super) fn go_on(&mut self, turn: &mut Turn<'_>) {
+        for (id, member) in &mut self.members {
+            member.begin_session(turn, &self.name, id);
+            member.time_duty_anew(turn, &self.name, id);
+        }
+    }
+
     /// Whether offsets may be committed by whoever says it is this. A member may be behind, as far as it has had the partitions ever since (KIP-1251).
     pub(super) fn check_commit(
         &self,

@@ -50,10 +50,10 @@ impl Protocol {
         }
     }
 
-    pub(super) fn begin_sessions(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn go_on(&mut self, turn: &mut Turn<'_>) {
         match self {
-            Self::Classic(it) => it.begin_sessions(turn),
-            Self::Consumer(it) => it.start(turn),
+            Self::Classic(it) => it.go_on(turn),
+            Self::Consumer(it) => it.go_on(turn),
         }
     }
 

@@ -24,12 +24,20 @@ pub(crate) fn ask_again(shared: &Arc<Shared>) -> Result<Box<dyn FnMut() + Send>,
     let own = Member::of(&shared.config.node).map(|it| (it.host, it.port));
     let shared = Arc::downgrade(shared);
     spawn("ask", move || {
-        let mut refusal = None;
+        let (mut refusal, mut has_twin) = (None, false);
         while is_wanted.recv().is_ok() {
             let called = engine.address_of(greeter.me.node).filter(|it| own.as_ref() != Some(it));
-            if called.is_some_and(|it| who_answers(&it, &greeter) == Answers::Twin) {
+            if let Some((host, port)) = called.filter(|it| who_answers(it, &greeter) == Answers::Twin) {
+                if !std::mem::replace(&mut has_twin, true) {
+                    tracing::warn!(
+                        host,
+                        port,
+                        "another process with the same disk answers where the members call this node: they are not told of this one"
+                    );
+                }
                 continue;
             }
+            has_twin = false;
             for (host, port) in known(&shared, own.as_ref()) {
                 let refused = match ask(&host, port, &greeter) {
                     Ok(answer) => answer.refused,

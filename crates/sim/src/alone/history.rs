@@ -221,7 +221,7 @@ impl History {
     pub fn out_of_order(&mut self, partition: TopicPartition, number: u64) {
         let stream = self.stream(partition);
         // Of a producer whose last batch is damaged nobody knows where it was. That may be the one that is refused, which was taken and not answered (seed 1331).
-        let before = stream.sent.get(&(number - 1)).and_then(|sent| sent.offset).unwrap_or(0);
+        let before = stream.sent.range(..number).rev().find_map(|(_, sent)| sent.offset).unwrap_or(0);
         let is_damaged = stream.flips.iter().any(|it| before < it.flip.offsets.end);
         if stream.kind != Kind::Relaxed && !is_damaged {
             self.findings.broken(

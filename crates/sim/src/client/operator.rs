@@ -1,11 +1,14 @@
 //! An operator: alters configs, makes partitions, has leaders elected and moves replicas about, whatever else happens (F43).
 //!
 //! Each order is given once, to one broker. Where there is no answer, or one that is no success, nobody knows what becomes of it.
+//!
+//! When all is calm it does what nobody else may: it has somebody lead where all who had everything for certain have lost it, and others have records (docs/decisions/0006).
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use klamm_client::{CallError, CallId};
-use klamm_model::{BrokerId, ErrorCode};
+use klamm_cluster::image::Partition;
+use klamm_model::{BrokerId, ErrorCode, TopicPartition};
 use klamm_wire::{
     AlterPartitionReassignmentsRequest, CreatePartitionsRequest, ElectLeadersRequest,
     IncrementalAlterConfigsRequest, Request, Response,
@@ -37,10 +40,19 @@ const TOPIC: i8 = 2;
 /// Of ten kinds of orders, from this one on they are about where replicas are.
 const MOVES: u64 = 6;
 
+/// What comes back by itself does so sooner once all are there.
+const DECIDES_AFTER: u64 = 4 * SECOND;
+/// Of an election: the preferred replica leads, or any.
+const PREFERRED: i8 = 0;
+const UNCLEAN: i8 = 1;
+
 /// See the module.
 pub(super) struct Operator {
     topics: Vec<TopicPlan>,
     is_working: bool,
+    is_calm: bool,
+    /// Since when nobody leads these, and nobody will by itself.
+    undecided: BTreeMap<TopicPartition, u64>,
     acts_at: u64,
     asked: Option<(CallId, Order)>,
     /// It has just had replicas moved, and may call that off: most moves are over long before its next order.
@@ -56,6 +68,8 @@ enum Order {
     CallOff(Subject),
     /// The preferred replica is to lead.
     Elect,
+    /// Whoever is there is to lead.
+    Decide,
 }
 
 impl Operator {
@@ -63,12 +77,13 @@ impl Operator {
     pub(super) fn new(topics: Vec<TopicPlan>, dice: &mut Dice) -> Self {
         let is_working = dice.chance(60);
         let acts_at = dice.between(2 * SECOND, 5 * SECOND);
-        Self { topics, is_working, acts_at, asked: None, regrets: false, count: 0 }
+        let (is_calm, undecided) = (false, BTreeMap::new());
+        Self { topics, is_working, is_calm, undecided, acts_at, asked: None, regrets: false, count: 0 }
     }
 
-    /// Gives no more orders.
+    /// Gives no more orders but those that are needed.
     pub(super) fn calm_down(&mut self) {
-        self.is_working = false;
+        (self.is_working, self.is_calm) = (false, true);
     }
 
     /// Whether every order has its end.
@@ -77,7 +92,7 @@ impl Operator {
     }
 
     pub(super) fn next_wake(&self) -> Option<u64> {
-        (self.is_working && self.is_done()).then_some(self.acts_at)
+        ((self.is_working || self.is_calm) && self.is_done()).then_some(self.acts_at)
     }
 
     /// Gives an order, if it is time. Their numbers begin with `first`.
@@ -85,8 +100,14 @@ impl Operator {
         if self.next_wake().is_none_or(|at| scene.timeline.now() < at) {
             return;
         }
-        self.acts_at = scene.timeline.now() + scene.timeline.dice.between(300 * MS, 3 * SECOND);
-        let Some((order, request)) = self.draw(scene) else { return };
+        let drawn = if self.is_calm {
+            self.acts_at = scene.timeline.now() + SECOND;
+            self.decide(scene)
+        } else {
+            self.acts_at = scene.timeline.now() + scene.timeline.dice.between(300 * MS, 3 * SECOND);
+            self.draw(scene)
+        };
+        let Some((order, request)) = drawn else { return };
         scene.timeline.note(format_args!("the operator orders {order:?}"));
         if let Order::Make(subject, _) | Order::CallOff(subject) = &order {
             let image = scene.checker.replicas.newest_image();
@@ -99,6 +120,21 @@ impl Operator {
         let ask = Ask { request, version_limit: i16::MAX, timeout_ms: PATIENCE_MS, purpose };
         let node = scene.timeline.dice.index(BROKER_COUNT);
         pool.ask_node(node, ask, scene);
+    }
+
+    fn decide(&mut self, scene: &mut Scene<'_>) -> Option<(Order, Request)> {
+        let (image, now) = (scene.checker.replicas.newest_image(), scene.timeline.now());
+        let are_back = image.brokers().filter(|it| it.is_active()).count() == BROKER_COUNT;
+        let is_lost = |it: &Partition| are_back && it.has_no_heir() && it.last_known_elr.len() != 1;
+        self.undecided.retain(|key, _| image.partition(*key).is_some_and(|it| is_lost(it)));
+        for (key, _) in image.partitions().filter(|(_, it)| is_lost(it)) {
+            self.undecided.entry(key).or_insert(now);
+        }
+        let key = *self.undecided.iter().find(|(_, since)| **since + DECIDES_AFTER <= now)?.0;
+        self.undecided.insert(key, now);
+        scene.checker.replicas.is_decided_on(key);
+        let topic = image.topic(key.topic)?.name.clone();
+        Some((Order::Decide, elected(&Place { topic, partition: key.partition.0 }, UNCLEAN)))
     }
 
     fn draw(&mut self, scene: &mut Scene<'_>) -> Option<(Order, Request)> {
@@ -135,7 +171,7 @@ impl Operator {
         };
         let place = Place { topic: topic.name.clone(), partition: index as i32 };
         if kind < MOVES {
-            return Some((Order::Elect, elected(&place)));
+            return Some((Order::Elect, elected(&place, PREFERRED)));
         }
         let subject = Subject::Replicas(place.clone());
         if topic.partitions[index].is_reassigning() && dice.chance(80) {
@@ -166,7 +202,10 @@ impl Operator {
         let Timeline { coverage, dice, .. } = &mut *scene.timeline;
         match order {
             Order::Elect if code == ErrorCode::None => coverage.count("operator: preferred leader elected"),
-            Order::Elect => {}
+            Order::Decide if code == ErrorCode::None => {
+                coverage.count("operator: somebody leads with what is left")
+            }
+            Order::Elect | Order::Decide => {}
             Order::Make(subject, value) if code == ErrorCode::None => {
                 coverage.count(match subject {
                     Subject::Config(_) => "operator: config altered",
@@ -250,13 +289,14 @@ fn grown(count: usize) -> Request {
     })
 }
 
-fn elected(place: &Place) -> Request {
+fn elected(place: &Place, election_type: i8) -> Request {
     let topic = TopicPartitions {
         topic: place.topic.to_string(),
         partitions: vec![place.partition],
         ..TopicPartitions::default()
     };
     Request::ElectLeaders(ElectLeadersRequest {
+        election_type,
         topic_partitions: Some(vec![topic]),
         timeout_ms: 1000,
         ..ElectLeadersRequest::default()

@@ -91,7 +91,7 @@ fn a_copy_of_a_data_directory_that_is_started_beside_its_node_says_what_is_wrong
         "{}",
         cluster.node(4).said
     );
-    // It has told nobody where it is.
+    // The members go on with the true one.
     let told = cluster.ok(&QUORUM).json();
     let listeners = told["replicas"].as_array().and_then(|it| it.iter().find(|it| it["node"] == 2));
     let listeners = listeners.expect("a member")["listeners"].as_array().expect("listeners");

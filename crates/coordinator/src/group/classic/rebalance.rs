@@ -125,7 +125,7 @@ impl Classic {
         }
     }
 
-    fn wait_for_members(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn wait_for_members(&mut self, turn: &mut Turn<'_>) {
         self.end_phase_at(turn, turn.until(self.rebalance_timeout_ms()));
     }
 

@@ -205,6 +205,13 @@ impl Member {
         }
     }
 
+    pub(super) fn time_duty_anew(&mut self, turn: &mut Turn<'_>, group: &Arc<str>, id: &Arc<str>) {
+        if self.duty.is_set() {
+            self.release(turn, group, id);
+            self.expect(turn, group, id);
+        }
+    }
+
     /// It has done what it was to do.
     pub(super) fn release(&mut self, turn: &mut Turn<'_>, group: &Arc<str>, id: &Arc<str>) {
         self.duty.cancel(&mut turn.shared.timers, duty_timer(group, id));

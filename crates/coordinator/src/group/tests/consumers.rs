@@ -398,6 +398,54 @@ fn members_have_their_time_to_give_up_from_when_no_other_coordinator_is_believed
 }
 
 #[test]
+fn members_have_their_time_to_give_up_anew_when_their_coordinator_may_speak_again() {
+    check(
+        "topic t 2
+         a show patience:9000
+         b show
+         a show busy
+         mute 30000
+         wait 8999
+         a show busy
+         wait 1
+         a show",
+        expect![[r#"
+            topic t 2
+            a show patience:9000
+                + a wants t
+                + g epoch 1
+                + a is to get t/01
+                + target 1
+                + a in 1 Stable has t/01
+                a: a in 1: t/01
+            b show
+                + b wants t
+                + g epoch 2
+                + a is to get t/1
+                + b is to get t/0
+                + target 2
+                + b in 2 Waiting has nothing
+                b: b in 2: nothing, again in 100 ms
+            a show busy
+                + a in 2 Revoking has t/1, gives up t/0
+                a: a in 2: t/1, again in 100 ms
+            mute 30000
+            wait 8999
+            a show busy
+                a: a in 2: t/1, again in 100 ms
+            wait 1
+                at 39000
+                + a has nothing
+                + a is to get nothing
+                + a is gone
+                + g epoch 3
+            a show
+                a: UnknownMember
+        "#]],
+    );
+}
+
+#[test]
 fn who_does_not_give_up_in_time_or_is_silent_is_out() {
     check(
         "topic t 2

@@ -591,6 +591,46 @@ fn members_of_a_coordinator_that_was_mute_have_a_session_from_then_on() {
     );
 }
 
+/// Nor are those put out whom a rebalance waits for.
+#[test]
+fn a_rebalance_goes_on_when_its_coordinator_may_speak_again() {
+    check(
+        "a join
+         a sync a=all
+         b join
+         mute 90000
+         wait 1000
+         a beat
+         a join
+         mute 90000
+         wait 1000
+         a sync a=1 b=2
+         b sync",
+        expect![[r#"
+            a join
+                a: a joined 1 range led by a of a
+            a sync a=all
+                + g generation 1 range led by a: a(all)
+                a: works on all
+            b join
+            mute 90000
+            wait 1000
+            a beat
+                a: RebalanceInProgress
+            a join
+                a: a joined 2 range led by a of a b
+                b: b joined 2 range led by a
+            mute 90000
+            wait 1000
+            a sync a=1 b=2
+                + g generation 2 range led by a: a(1) b(2)
+                a: works on 1
+            b sync
+                b: works on 2
+        "#]],
+    );
+}
+
 #[test]
 fn a_new_member_does_not_wait_for_ever() {
     check(

@@ -1,7 +1,7 @@
 //! Who is alive, and when to elect: the decisions, without clock and network.
 //!
-//! openraft's own timers only know silence, and count from the last vote; here a connection that is refused counts at once, a pause of this process counts for
-//! nothing, and nobody becomes a candidate, which would depose a healthy leader, before a majority has said that it would vote for it (pre-vote).
+//! openraft's own timers only know silence, and count from the last vote; here a connection that is refused counts at once, a pause of this process is nobody else's
+//! silence, and nobody becomes a candidate, which would depose a healthy leader, before a majority has said that it would vote for it (pre-vote).
 //!
 //! ```text
 //!   leader    beats --------> followers: "heard", and an answer
@@ -39,10 +39,10 @@ pub(super) const LEASE: Duration = ms(100);
 const VAIN_MAX: u32 = 3;
 /// Until a leader is heard, there are so many writes one after another: the votes of both, that it is elected, and its first entry.
 const ELECTION_WRITES: u32 = 4;
-/// A pre-vote round may take this long, and twice as long each time that nobody has answered at all in it, up to so many times: a link may be slower than that.
+/// A pre-vote round may take this long.
 const ROUND: Duration = ms(150);
-const SLOW_MAX: u32 = 2;
-pub(super) const ROUND_MAX: Duration = ms(150 << SLOW_MAX);
+/// An answer that took no longer counts in the next round too: a link may be slower than a round.
+pub(super) const ANSWER_MAX: Duration = ms(600);
 /// Until the next round after one that failed: so that two nodes do not keep getting in each other's way.
 const AGAIN: (u64, u64) = (30, 90);
 /// Whoever said yes to another stands back for so long.
@@ -96,8 +96,11 @@ pub(super) struct Detector {
     appended: Option<Duration>,
     round: Option<Round>,
     round_count: u64,
-    /// Rounds one after the other in which nobody has answered.
-    slow_rounds: u32,
+    /// When the last rounds began, and who said yes in one of them when it was over, and when.
+    began: BTreeMap<u64, Duration>,
+    late: BTreeMap<BrokerId, Duration>,
+    /// Somebody has answered late: until then, whoever asks goes on asking between its rounds.
+    far_until: Duration,
     no_round_before: Duration,
     /// When each node's last answer was sent for, and when this node began to lead.
     acked: BTreeMap<BrokerId, Duration>,
@@ -137,7 +140,9 @@ impl Detector {
             appended: None,
             round: None,
             round_count: 0,
-            slow_rounds: 0,
+            began: BTreeMap::new(),
+            late: BTreeMap::new(),
+            far_until: Duration::ZERO,
             no_round_before: Duration::ZERO,
             acked: BTreeMap::new(),
             led_since: now,
@@ -159,7 +164,7 @@ impl Detector {
         self.situation = situation.clone();
         if has_turned {
             self.leader_is_gone = false;
-            self.round = None;
+            self.ask_nobody();
             self.heard = false;
             self.quiet_since = now;
             (self.patience, self.vain_terms) = match situation.leader {
@@ -195,7 +200,7 @@ impl Detector {
             self.heard = true;
             self.quiet_since = now;
             self.leader_is_gone = false;
-            self.round = None;
+            self.ask_nobody();
         }
     }
 
@@ -218,6 +223,9 @@ impl Detector {
         self.sightings.connected(now, peer, greeted);
         if self.situation.leader == Some(peer) {
             self.leader_is_gone = false;
+            if !self.suspects(now) {
+                self.ask_nobody();
+            }
         }
     }
 
@@ -266,13 +274,21 @@ impl Detector {
         let hears_leader = self.leads(now) || (self.heard && !self.suspects(now));
         let lease_holds = self.appended.is_some_and(|at| now <= at + LEASE);
         // Of two that ask at the same time one has to give way.
-        let goes_first = self.round.is_some() && (last, self.me) <= (own, from);
+        let asks = self.round.is_some() || (now < self.far_until && !self.began.is_empty());
+        let goes_first = asks && (last, self.me) <= (own, from);
         if hears_leader || lease_holds || last < own || goes_first {
             return false;
         }
-        self.round = None;
+        self.ask_nobody();
         self.no_round_before = self.no_round_before.max(now + self.draw(STAND_BACK));
         true
+    }
+
+    /// What is answered to what was asked before counts for nothing.
+    fn ask_nobody(&mut self) {
+        self.round = None;
+        self.began.clear();
+        self.late.clear();
     }
 
     /// An answer of a voter.
@@ -284,17 +300,44 @@ impl Detector {
         is_granted: bool,
         wishes: &mut Vec<Wish>,
     ) {
-        let Some(own) = self.round.as_mut().filter(|it| it.number == round) else { return };
+        let Some(own) = self.round.as_mut().filter(|it| it.number == round) else {
+            return self.answered_late(now, round, from, is_granted, wishes);
+        };
         if is_granted {
             own.granted.insert(from);
             return self.elect_if_granted(now, wishes);
         }
         own.denied.insert(from);
+        own.granted.remove(&from);
+        self.late.remove(&from);
         let denied = own.denied.clone();
         if !self.is_majority(|node| !denied.contains(node)) {
             self.round = None;
             self.no_round_before = now + self.draw(AGAIN);
             self.due = self.due.min(self.no_round_before);
+        }
+    }
+
+    fn answered_late(
+        &mut self,
+        now: Duration,
+        round: u64,
+        from: BrokerId,
+        is_granted: bool,
+        wishes: &mut Vec<Wish>,
+    ) {
+        self.far_until = now + ANSWER_MAX * 2;
+        if self.began.get(&round).is_none_or(|began| *began + ANSWER_MAX < now) {
+            return;
+        }
+        if is_granted {
+            self.late.insert(from, now);
+            self.count_late(now);
+            return self.elect_if_granted(now, wishes);
+        }
+        self.late.remove(&from);
+        if let Some(open) = &mut self.round {
+            open.granted.remove(&from);
         }
     }
 
@@ -333,18 +376,28 @@ impl Detector {
     }
 
     fn look_for_silence(&mut self, now: Duration, wishes: &mut Vec<Wish>) {
-        if let Some(over) = self.round.take_if(|it| it.ends <= now) {
-            let is_slow = over.granted.len() == 1 && over.denied.is_empty();
-            self.slow_rounds = if is_slow { (self.slow_rounds + 1).min(SLOW_MAX) } else { 0 };
+        if self.round.take_if(|it| it.ends <= now).is_some() {
             self.no_round_before = now + self.draw(AGAIN);
         }
         if self.round.is_none() && self.suspects(now) && self.no_round_before <= now && !self.is_stalled {
             self.round_count += 1;
             let number = self.round_count;
-            let ends = now + ROUND * (1 << self.slow_rounds);
-            self.round = Some(Round { number, ends, granted: [self.me].into(), denied: BTreeSet::new() });
+            self.round =
+                Some(Round { number, ends: now + ROUND, granted: [self.me].into(), denied: BTreeSet::new() });
+            self.began.retain(|_, began| now <= *began + ANSWER_MAX);
+            self.began.insert(number, now);
+            self.count_late(now);
             wishes.push(Wish::Ask { round: number });
             self.elect_if_granted(now, wishes);
+        }
+    }
+
+    /// Who said yes to an earlier question would say so to this one, unless it says no.
+    fn count_late(&mut self, now: Duration) {
+        // Until the next round has begun, and is over.
+        self.late.retain(|_, at| now <= *at + ms(AGAIN.1) + ROUND);
+        if let Some(round) = &mut self.round {
+            round.granted.extend(self.late.keys().filter(|it| !round.denied.contains(*it)));
         }
     }
 
@@ -355,7 +408,7 @@ impl Detector {
 
     fn elect_if_granted(&mut self, now: Duration, wishes: &mut Vec<Wish>) {
         if self.round.as_ref().is_some_and(|round| self.is_majority(|node| round.granted.contains(node))) {
-            self.round = None;
+            self.ask_nobody();
             self.elections += 1;
             // Until the own vote is there the situation is the old one.
             self.no_round_before = now + self.draw(VACANCY);
@@ -571,33 +624,54 @@ mod tests {
         }
     }
 
+    /// Who stands near answers at once, and who is far away when the round is over.
     #[test]
-    fn whoever_is_far_away_is_waited_for_longer_and_longer() {
+    fn whoever_is_far_away_has_a_say_too() {
+        let near = BrokerId(4);
+        for (far_ms, is_near_granted) in [(100, true), (250, true), (400, true), (400, false), (590, true)] {
+            let mut detector = Detector::new(ME, 1, ms(0));
+            let voters = vec![[ME, OTHER, LEADER, near, BrokerId(5)].into()];
+            detector.is_now(ms(0), &Situation { term: 4, leader: Some(LEADER), voters });
+            detector.refused(ms(10), LEADER);
+            let mut answers: Vec<(u64, u64, BrokerId, bool)> = Vec::new();
+            let elected = (10..5_000).find(|at| {
+                let mut wishes = Vec::new();
+                for (_, round, from, is_granted) in answers.extract_if(.., |(due, ..)| *due == *at) {
+                    detector.answered(ms(*at), round, from, is_granted, &mut wishes);
+                }
+                if detector.due() <= ms(*at) {
+                    detector.wake(ms(*at), &mut wishes);
+                }
+                for wish in &wishes {
+                    if let Wish::Ask { round } = *wish {
+                        answers.push((at + 1, round, near, is_near_granted));
+                        answers.push((at + far_ms, round, OTHER, true));
+                        answers.push((at + far_ms + 1, round, BrokerId(5), true));
+                    }
+                }
+                wishes.contains(&Wish::Elect)
+            });
+            let elected = elected.expect("somebody is elected");
+            assert!(elected < 10 + far_ms + 300, "answers after {far_ms} ms: {elected}");
+        }
+    }
+
+    #[test]
+    fn a_late_yes_counts_only_for_whoever_still_asks() {
         let mut detector = following(1);
         detector.refused(ms(10), LEADER);
-        let (mut at, mut answers, mut asked) = (10, Vec::new(), 0);
-        while detector.elections == 0 {
-            assert!(at < 5_000, "nobody is elected where answers take 400 ms");
-            let mut wishes = Vec::new();
-            answers.retain(|(due, round)| {
-                let is_due = *due == at;
-                if is_due {
-                    detector.answered(ms(at), *round, OTHER, true, &mut wishes);
-                }
-                !is_due
-            });
-            if detector.due() <= ms(at) {
-                detector.wake(ms(at), &mut wishes);
-            }
-            for wish in wishes {
-                if let Wish::Ask { round } = wish {
-                    answers.push((at + 400, round));
-                    asked += 1;
-                }
-            }
-            at += 1;
-        }
-        assert_eq!(asked, 3);
+        run(&mut detector, 10, 20, false).expect("it asks");
+        detector.beat(ms(300), LEADER, 4, true);
+        let mut wishes = Vec::new();
+        detector.answered(ms(301), 1, OTHER, true, &mut wishes);
+        detector.refused(ms(302), LEADER);
+        run(&mut detector, 302, 310, false).expect("it asks again");
+        assert_eq!((wishes, detector.elections), (vec![], 0), "the leader was heard since");
+        assert!(detector.asked(ms(320), OTHER, point(9), point(5)), "it has more");
+        let mut wishes = Vec::new();
+        detector.answered(ms(321), 2, OTHER, true, &mut wishes);
+        run(&mut detector, 321, 700, false).expect("it asks again");
+        assert_eq!((wishes, detector.elections), (vec![], 0), "it has said yes itself");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    collections::VecDeque,
+    collections::{BTreeMap, BTreeSet, VecDeque},
     future::pending,
     rc::Rc,
     sync::{Arc, atomic::Ordering},
@@ -51,6 +51,8 @@ const CLAIM_PAUSE: Duration = Duration::from_millis(50);
 const DISK_PATIENCE: Duration = Duration::from_secs(3);
 /// Between two times that a leader is told of members that were found elsewhere: what was sent may be lost. One to which the leader has a connection itself stays where it is.
 const PASS_ON_EVERY: Duration = Duration::from_secs(1);
+/// What was not said again within this time is not so any more.
+const TOLD_WITHIN: Duration = Duration::from_secs(3);
 /// Orders that are taken at once.
 const ORDERS_MAX: usize = 256;
 /// Something happened on this thread.
@@ -67,7 +69,7 @@ pub(super) enum Event {
     /// A claim was applied, or was not.
     Claimed { token: u64, is_done: bool },
     /// Another node passes on that this one asks to be a member, or that it has found it there.
-    PassedOn(Member),
+    PassedOn { by: BrokerId, member: Member },
     /// A change of members is committed, or is not.
     Changed(Result<(), VoterError>),
     /// The same of proposals, of which the last was of this epoch.
@@ -158,9 +160,11 @@ async fn drive(setup: Setup, jobs: std::sync::mpsc::Sender<Job>, busy: Arc<Busy>
                 told_peers: None,
                 passes_on_at: Duration::ZERO,
                 progress: Progress::default(),
-                voters: Voters::new(own),
+                voters: Voters::new(own.clone()),
                 lost: Lost::default(),
                 unfound: Lost::default(),
+                found_by: BTreeMap::new(),
+                own,
                 ask,
             };
             driver.run(orders, new_links, happened).await;
@@ -211,6 +215,9 @@ struct Driver {
     lost: Lost,
     /// The same, while this node leads and nobody calls it.
     unfound: Lost,
+    /// Who has found this node where it is now, when they said so last.
+    found_by: BTreeMap<BrokerId, Duration>,
+    own: Option<Member>,
     /// Has others asked to let this node in.
     ask: Box<dyn FnMut()>,
 }
@@ -353,7 +360,7 @@ impl Driver {
                 // What was applied made this node leader, unless somebody else leads by now.
                 hub.seat.borrow_mut().claim_failed(token);
             }
-            Event::PassedOn(member) => self.passed_on(member),
+            Event::PassedOn { by, member } => self.passed_on(now, by, member),
             Event::Changed(result) => {
                 if result.is_err() {
                     self.no_claim_before = now + CLAIM_PAUSE;
@@ -417,7 +424,7 @@ impl Driver {
             );
         }
         // Whoever leads hears of a leader, itself, and says nothing of where it is: after a start at another address nobody would find it.
-        let is_unfound = leader == Some(self.hub.me) && !self.hub.links.is_called() && !self.is_known();
+        let is_unfound = leader == Some(self.hub.me) && self.callers(now).is_empty() && !self.is_known();
         let asks_to_be_found = self.unfound.look(now, !is_unfound);
         if asks || asks_to_be_found {
             (self.ask)();
@@ -444,13 +451,28 @@ impl Driver {
         self.hub.metrics.borrow().membership_config.membership().get_node(&raft_id(id)).is_some()
     }
 
-    /// Of this node too, which has said where it is before it led.
-    fn passed_on(&mut self, member: Member) {
-        if member.id == self.hub.me {
-            self.voters.found(&member);
+    /// Of this node too, which has said where it is before it led, or before it was started again.
+    fn passed_on(&mut self, now: Duration, by: BrokerId, member: Member) {
+        if self.own.as_ref() == Some(&member) {
+            self.found_by.insert(by, now);
         } else {
             self.let_in(member);
         }
+    }
+
+    /// Members that are there and call this node.
+    fn callers(&self, now: Duration) -> BTreeSet<BrokerId> {
+        let detector = self.hub.detector.borrow();
+        let is_one = |it: &BrokerId| self.is_member(*it) && !detector.sightings.is_away(now, *it);
+        self.hub.links.callers().into_iter().filter(is_one).collect()
+    }
+
+    /// Members that are elsewhere than all know. This node is, if whoever calls it says so: one that calls it where all know it is reason enough to leave it there.
+    fn found_elsewhere(&self, now: Duration) -> Vec<Member> {
+        let callers = self.callers(now);
+        let is_told_by = |it: &BrokerId| self.found_by.get(it).is_some_and(|at| now < *at + TOLD_WITHIN);
+        let own = self.own.iter().filter(|_| !callers.is_empty() && callers.iter().all(is_told_by));
+        self.hub.links.found_elsewhere().into_iter().chain(own.cloned()).collect()
     }
 
     fn tell_of(&self, leader: BrokerId, member: Member) {
@@ -473,6 +495,7 @@ impl Driver {
             // A change has just failed, and would fail again.
             return;
         }
+        let found = if leads { self.found_elsewhere(now) } else { Vec::new() };
         let next = {
             let metrics = self.hub.metrics.borrow();
             let progress = &self.progress;
@@ -483,7 +506,6 @@ impl Driver {
                 let ago = progress.caught_up_ago(now, id);
                 id == self.hub.me || ago.is_some_and(|ago| ago < CAUGHT_UP_WITHIN) && !is_away(id)
             };
-            let found = self.hub.links.found_elsewhere();
             self.voters.next(
                 now,
                 leads,

@@ -27,7 +27,7 @@ use tokio::{
 
 use super::{
     Member,
-    detector::{Detector, ROUND_MAX, Situation},
+    detector::{ANSWER_MAX, Detector, Situation},
     driver::Event,
     links::{Links, Wired},
     seat::Seat,
@@ -168,7 +168,8 @@ impl Hub {
                 }
             }
             QuorumMessage::Join { node, directory, host, port } => {
-                self.happened(Event::PassedOn(Member { id: node, directory, host, port }));
+                let member = Member { id: node, directory, host, port };
+                self.happened(Event::PassedOn { by: from, member });
             }
             _ => return false,
         }
@@ -220,7 +221,7 @@ impl Hub {
             let (hub, message) = (Rc::clone(self), message.clone());
             spawn_local(async move {
                 let Some(link) = hub.links.peer(peer) else { return };
-                let answer = timeout(ROUND_MAX, link.ask(message)).await;
+                let answer = timeout(ANSWER_MAX, link.ask(message)).await;
                 if let Ok(Ok(QuorumMessage::PreVoted { is_granted })) = answer {
                     hub.happened(Event::PreVoted { from: peer, round, is_granted });
                 }

@@ -1,11 +1,12 @@
 //! Connections to the other members. Each node dials each: questions go out and answers come back on the connection that the asker made.
 //!
 //! A member that was started elsewhere says where it is. It is called there too as long as it does not answer where all know it, and counts as moved only once it has
-//! answered there: a member that is cut off for a while, and one of which somebody has a copy, would be lost by what nobody has tried.
+//! answered there, and a while later still not where it was: a member that is cut off for a while, and one of which somebody has a copy, would be lost by what nobody has tried.
 
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
+    future::pending,
     io,
     net::SocketAddr,
     rc::Rc,
@@ -34,6 +35,10 @@ const QUEUED_MAX: usize = 64;
 const CONNECT_PATIENCE: Duration = Duration::from_millis(500);
 /// Of a name.
 const RESOLVE_PATIENCE: Duration = Duration::from_secs(5);
+/// Whoever answers where it says that it is is looked for where all know it again after so long.
+const MOVED_AFTER: Duration = Duration::from_secs(2);
+/// A name that cannot be looked up for so long is gone, and not only its server.
+const NAME_PATIENCE: Duration = Duration::from_secs(30);
 /// Before a node that refused is tried again, at first and at last.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 /// What was sent has to be received within this time, or the connection is given up.
@@ -57,8 +62,8 @@ pub(super) struct Links {
     events: mpsc::UnboundedSender<Event>,
     cut: Cut,
     peers: RefCell<BTreeMap<BrokerId, Rc<Peer>>>,
-    /// Connections that others made to this node, and that are open.
-    served: Cell<usize>,
+    /// Who has made connections to this node that are open, and how many.
+    callers: RefCell<BTreeMap<BrokerId, usize>>,
 }
 
 /// Another member, and the connection that was made to it.
@@ -68,7 +73,7 @@ pub(super) struct Peer {
     address: Address,
     /// Where it says that it is, if it does not answer where all know it.
     said: RefCell<Option<Address>>,
-    /// Where the connection goes to, if that is where it said.
+    /// Where the connection goes to, if that is where it said, and it is not where it was.
     found: RefCell<Option<Address>>,
     /// While there is a connection.
     out: RefCell<Option<mpsc::Sender<Bytes>>>,
@@ -87,7 +92,7 @@ impl Links {
         events: mpsc::UnboundedSender<Event>,
         cut: Cut,
     ) -> Rc<Self> {
-        Rc::new(Self { greet, too_old, events, cut, peers: RefCell::default(), served: Cell::new(0) })
+        Rc::new(Self { greet, too_old, events, cut, peers: RefCell::default(), callers: RefCell::default() })
     }
 
     /// These are the other members now.
@@ -133,9 +138,18 @@ impl Links {
         peers.values().filter_map(|it| Some(Member::at(it.id, it.found.borrow().as_ref()?))).collect()
     }
 
-    /// Whether any other node has a connection to this one.
-    pub(super) fn is_called(&self) -> bool {
-        self.served.get() > 0
+    /// Who has a connection to this node.
+    pub(super) fn callers(&self) -> BTreeSet<BrokerId> {
+        self.callers.borrow().keys().copied().collect()
+    }
+
+    fn no_longer_calls(&self, from: BrokerId) {
+        let mut callers = self.callers.borrow_mut();
+        let count = callers.get_mut(&from).expect("it was counted");
+        *count -= 1;
+        if *count == 0 {
+            callers.remove(&from);
+        }
     }
 
     /// Nobody is known yet: the first that writes tells who is.
@@ -196,13 +210,10 @@ impl Links {
 
     /// By the first of its addresses that is good for it, to the process that greets there. Refused is only who refuses at all of them.
     async fn connect(&self, peer: &Peer) -> io::Result<Connected> {
-        let mut failed = None;
-        let (known, is_known) = match resolve(&peer.address).await {
-            Ok(known) => (known, true),
-            Err(error) => {
-                failed = Some(error);
-                (Vec::new(), false)
-            }
+        let resolved = resolve(&peer.address).await;
+        let (known, mut failed) = match resolved {
+            Ok(known) => (known, None),
+            Err(error) => (Vec::new(), Some(error)),
         };
         let said = peer.said.borrow().clone();
         let elsewhere = match &said {
@@ -212,13 +223,11 @@ impl Links {
         for address in known.iter().chain(elsewhere.iter().filter(|it| !known.contains(it))) {
             match timeout(CONNECT_PATIENCE, self.greet(peer, *address)).await.map_err(late).flatten() {
                 Ok((wired, greeted)) => {
-                    let is_elsewhere = !known.contains(address);
-                    if !is_elsewhere {
+                    let is_known = known.contains(address);
+                    if is_known {
                         *peer.said.borrow_mut() = None;
                     }
-                    // A name that nobody can look up just now may be good later.
-                    let found = said.filter(|_| is_elsewhere && is_known);
-                    return Ok(Connected { wired, greeted, found });
+                    return Ok(Connected { wired, greeted, said: said.filter(|_| !is_known) });
                 }
                 Err(error) => {
                     let says_more =
@@ -228,6 +237,34 @@ impl Links {
             }
         }
         Err(failed.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address")))
+    }
+
+    /// Until it answers where all know it. If it does not, it is where it was found.
+    async fn look_where_it_was(&self, peer: &Peer, said: Option<Address>) -> io::Result<()> {
+        let Some(said) = said else { return pending().await };
+        let began = tokio::time::Instant::now();
+        loop {
+            sleep(MOVED_AFTER).await;
+            match resolve(&peer.address).await {
+                Ok(known) if self.answers(peer, &known).await => {
+                    return Err(io::Error::other("it answers where it was"));
+                }
+                Err(_) if began.elapsed() < NAME_PATIENCE => {}
+                Ok(_) | Err(_) => break,
+            }
+        }
+        tracing::info!(peer = %peer.id, host = said.host, port = said.port, "a member of the quorum is elsewhere");
+        *peer.found.borrow_mut() = Some(said);
+        pending().await
+    }
+
+    async fn answers(&self, peer: &Peer, known: &[SocketAddr]) -> bool {
+        for address in known {
+            if let Ok(Ok(_)) = timeout(CONNECT_PATIENCE, self.greet(peer, *address)).await {
+                return true;
+            }
+        }
+        false
     }
 
     async fn greet(&self, peer: &Peer, address: SocketAddr) -> io::Result<(Wired, Greeted)> {
@@ -250,10 +287,9 @@ impl Links {
     }
 
     /// Until the connection breaks.
-    async fn talk(&self, peer: &Rc<Peer>, Connected { wired, greeted, found }: Connected) {
+    async fn talk(&self, peer: &Rc<Peer>, Connected { wired, greeted, said }: Connected) {
         let (out, queued) = mpsc::channel(QUEUED_MAX);
         *peer.out.borrow_mut() = Some(out);
-        *peer.found.borrow_mut() = found;
         peer.is_up.notify_waiters();
         let _ = self.events.send(Event::Up(peer.id, greeted));
         let (mut read, mut write) = wired.stream.into_split();
@@ -269,6 +305,7 @@ impl Links {
         let ended: io::Result<()> = tokio::select! {
             ended = reading => ended,
             ended = write_all(queued, &mut write, || (self.cut)(peer.id)) => ended,
+            ended = self.look_where_it_was(peer, said) => ended,
         };
         peer.went_down();
         let error = ended.err().map(|error| error.to_string()).unwrap_or_default();
@@ -295,7 +332,7 @@ impl Links {
         if let Some(peer) = self.peer(from).filter(|it| it.out.borrow().is_none()) {
             peer.is_there.notify_one();
         }
-        self.served.set(self.served.get() + 1);
+        *self.callers.borrow_mut().entry(from).or_default() += 1;
         let (out, queued) = mpsc::channel(QUEUED_MAX);
         let (mut read, mut write) = wired.stream.into_split();
         let reading = async {
@@ -312,7 +349,7 @@ impl Links {
             ended = reading => ended,
             ended = write_all(queued, &mut write, || (self.cut)(from)) => ended,
         };
-        self.served.set(self.served.get() - 1);
+        self.no_longer_calls(from);
         let error = ended.err().map(|error| error.to_string()).unwrap_or_default();
         tracing::debug!(peer = %from, error, "a connection of a member of the quorum ended");
     }
@@ -419,7 +456,7 @@ struct Connected {
     wired: Wired,
     greeted: Greeted,
     /// Where it said that it is, if it answered there, and not where all know it.
-    found: Option<Address>,
+    said: Option<Address>,
 }
 
 /// A connection, and what was read of it already.

@@ -56,8 +56,6 @@ struct Asked {
 #[derive(Debug, Default)]
 pub(super) struct Voters {
     own: Option<Member>,
-    /// Another member has found this node where it is now.
-    is_found: bool,
     asked: Option<Asked>,
     knocked: Option<Member>,
     /// Members whose brokers were unregistered, by their disks.
@@ -83,11 +81,6 @@ impl Voters {
     /// A node that is no member wants to be let in. It asks again and again, so the last is as good as any.
     pub(super) fn knock(&mut self, member: Member) {
         self.knocked = Some(member);
-    }
-
-    /// Another member has found this node there. It may be what this node said before it was started again.
-    pub(super) fn found(&mut self, own: &Member) {
-        self.is_found |= self.own.as_ref() == Some(own);
     }
 
     /// Whether the members know this node where it is.
@@ -163,7 +156,6 @@ impl Voters {
                 members.get_node(&raft_id(id)).is_some_and(|it| it.directory == directory)
             };
             self.unregistered.retain(|id, directory| has_disk(*id, *directory));
-            self.is_found &= !self.knows_own(members);
         }
     }
 
@@ -173,9 +165,8 @@ impl Voters {
     }
 
     /// Who is elsewhere than the members know. Nobody has to find a node that is alone, which is where it listens.
-    fn moved(&mut self, members: &Members, found: &[Member]) -> Option<Change> {
-        let is_found = std::mem::take(&mut self.is_found) || members.nodes().count() == 1;
-        let own = self.own_elsewhere(members).filter(|_| is_found);
+    fn moved(&self, members: &Members, found: &[Member]) -> Option<Change> {
+        let own = self.own_elsewhere(members).filter(|_| members.nodes().count() == 1);
         let moved = own.or_else(|| found.iter().find(|it| is_elsewhere(it, members)))?;
         Some(ChangeMembers::SetNodes([(raft_id(moved.id), moved.address())].into()))
     }
@@ -431,13 +422,7 @@ mod tests {
         assert_eq!(next(&mut voters, false, &alone, &[]), Next::Nothing);
         assert_eq!(next(&mut voters, true, &alone, &[]), set(&at(1, 7)), "nobody could find it");
         assert_eq!(next(&mut voters, true, &two, &[]), Next::Nothing);
-        // What it said before it was started again.
-        voters.found(&at(1, 6));
-        assert_eq!(next(&mut voters, true, &two, &[]), Next::Nothing);
-        voters.found(&at(1, 7));
-        assert_eq!(next(&mut voters, false, &two, &[]), Next::Nothing);
-        assert_eq!(next(&mut voters, true, &two, &[]), set(&at(1, 7)));
-        assert_eq!(next(&mut voters, true, &two, &[]), Next::Nothing, "it is told again if that was lost");
+        assert_eq!(next(&mut voters, true, &two, &[at(1, 7)]), set(&at(1, 7)));
 
         let other_disk = Member { directory: disk(9), ..at(2, 8) };
         for found in [at(3, 8), other_disk, member(2)] {
@@ -447,10 +432,9 @@ mod tests {
         assert_eq!(next(&mut voters, true, &two, &[member(2), at(2, 8)]), set(&at(2, 8)));
 
         let mut voters = Voters::new(Some(member(1)));
-        voters.found(&member(1));
         for members in [&alone, &two] {
             assert!(voters.knows_own(members));
-            assert_eq!(next(&mut voters, true, members, &[]), Next::Nothing, "it is where it was");
+            assert_eq!(next(&mut voters, true, members, &[member(1)]), Next::Nothing, "it is where it was");
         }
     }
 

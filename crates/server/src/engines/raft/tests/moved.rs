@@ -81,6 +81,10 @@ fn a_member_to_which_there_is_a_connection_is_called_nowhere_else() {
     cluster.say(leader, follower, other);
     let all = cluster.ids();
     cluster.work(leader, &all, 5);
+    // Nor later, by what was said while there was one.
+    cluster.kill(follower);
+    cluster.work(leader, &cluster.others(&[follower]), 20);
+    cluster.start(follower);
     all_are_found(&mut cluster);
     let called = listener.accept();
     assert!(called.is_err(), "{called:?}");
@@ -133,7 +137,8 @@ fn a_voter_by_whose_vote_alone_another_comes_to_lead_is_called_where_it_says() {
     cluster.until("it leads no more", |it| it.told[&first].leads.is_none());
     cluster.move_away(second);
     cluster.start(second);
-    assert_eq!(all_are_found(&mut cluster), first);
+    assert_eq!(cluster.leader(), first);
+    all_are_found(&mut cluster);
 }
 
 /// They ask by what they were told to join.
