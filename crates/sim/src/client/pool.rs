@@ -426,6 +426,8 @@ fn draw_ceilings(dice: &mut Dice) -> Versions {
             ApiKey::ListOffsets => 2,
             // Nor whether it looks for a group's coordinator or a transactional id's.
             ApiKey::FindCoordinator => 1,
+            // Nor that anybody may lead.
+            ApiKey::ElectLeaders => 1,
             _ => served.min.max(*key.stable_versions().start()),
         };
         let newest = newest.unwrap_or(served.max);
