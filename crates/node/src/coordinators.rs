@@ -245,7 +245,7 @@ impl Node {
     /// What is due because time passed.
     pub(crate) fn coordinators_time(&mut self, now: Now, out: &mut Vec<Effect>) {
         let speaks = self.may_speak_for_groups(now.tick);
-        if std::mem::replace(&mut self.coordinators.speaks, speaks) != speaks && speaks {
+        if !std::mem::replace(&mut self.coordinators.speaks, speaks) && speaks {
             self.go_on_with_groups(now, out);
         }
         let is_due = |(at, key): &(Tick, TopicPartition)| (*at <= now.tick).then_some(*key);

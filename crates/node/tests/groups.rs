@@ -181,19 +181,24 @@ fn takes_sign_of_life(world: &mut World, token: u64, is_fenced: bool) {
     world.step(Event::Peer { from: BrokerId(2), token, answer });
 }
 
-/// Others may have the coordinator once the controller has not heard of this broker for a session: seed 5937 of the simulator.
-#[test]
-fn a_coordinator_speaks_for_a_session_after_the_sign_of_life_that_was_taken() {
-    let mut world = with_groups();
-    world.create("t", 1);
-    let joined = joined_alone(&mut world, "g");
+/// Group `g` has one member. What the coordinator says to its heartbeats.
+fn beats_of_one(world: &mut World) -> impl Fn(&mut World) -> Code + use<> {
+    let joined = joined_alone(world, "g");
     let beat = HeartbeatRequest {
         group_id: "g".into(),
         generation_id: joined.generation_id,
         member_id: joined.member_id,
         ..Default::default()
     };
-    let beats = |world: &mut World| code(ask!(world, 4, Heartbeat(beat.clone())).error_code);
+    move |world| code(ask!(world, 4, Heartbeat(beat.clone())).error_code)
+}
+
+/// Others may have the coordinator once the controller has not heard of this broker for a session: seed 5937 of the simulator.
+#[test]
+fn a_coordinator_speaks_for_a_session_after_the_sign_of_life_that_was_taken() {
+    let mut world = with_groups();
+    world.create("t", 1);
+    let beats = beats_of_one(&mut world);
     assert_eq!(beats(&mut world), Code::None);
 
     let token = another_decides(&mut world);
@@ -220,14 +225,7 @@ fn a_coordinator_speaks_for_a_session_after_the_sign_of_life_that_was_taken() {
 fn members_are_not_put_out_while_their_coordinator_may_not_speak() {
     let mut world = with_groups();
     world.create("t", 1);
-    let joined = joined_alone(&mut world, "g");
-    let beat = HeartbeatRequest {
-        group_id: "g".into(),
-        generation_id: joined.generation_id,
-        member_id: joined.member_id,
-        ..Default::default()
-    };
-    let beats = |world: &mut World| code(ask!(world, 4, Heartbeat(beat.clone())).error_code);
+    let beats = beats_of_one(&mut world);
     let token = another_decides(&mut world);
     takes_sign_of_life(&mut world, token, false);
     assert_eq!(beats(&mut world), Code::None);

@@ -27,7 +27,7 @@ struct Inside {
     engine: Engine,
     /// Told once, when the node serves.
     ready: Option<mpsc::Sender<Result<(), String>>>,
-    /// Told when the node is at rest, once somebody wants to know.
+    /// Told when the node may leave, and when it is at rest, once somebody wants to know.
     left: Option<mpsc::Sender<bool>>,
     rest: Option<mpsc::Sender<Rest>>,
     plan: Plan,
@@ -126,7 +126,7 @@ impl Monitor {
         }
     }
 
-    /// Where it will be told, after [`Event::Leaving`], that others have taken over.
+    /// Where it will be told, after [`Event::Leaving`], that there is nothing more to wait for, and whether others have taken over.
     pub(crate) fn expect_left(&self) -> mpsc::Receiver<bool> {
         let (wanted, left) = mpsc::channel();
         self.inside.lock().left = Some(wanted);

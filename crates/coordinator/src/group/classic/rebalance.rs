@@ -68,11 +68,7 @@ impl Classic {
             let delay_ms = u64::from(turn.config.initial_rebalance_delay_ms);
             let remaining_ms = self.rebalance_timeout_ms().saturating_sub(delay_ms);
             self.initial = Some(Initial { has_new_member: false, remaining_ms });
-            if delay_ms == 0 {
-                self.complete_join(turn)
-            } else {
-                self.end_phase_at(turn, turn.now.tick.after_ms(delay_ms.max(1)))
-            }
+            if delay_ms == 0 { self.complete_join(turn) } else { self.wait_for_more(turn, delay_ms) }
         } else if self.have_all_come() {
             self.complete_join(turn);
         } else {
@@ -117,12 +113,18 @@ impl Classic {
                         u64::from(turn.config.initial_rebalance_delay_ms).min(initial.remaining_ms);
                     initial.has_new_member = false;
                     initial.remaining_ms -= delay_ms;
-                    self.end_phase_at(turn, turn.now.tick.after_ms(delay_ms.max(1)));
+                    self.wait_for_more(turn, delay_ms);
                 }
                 _ => self.complete_join(turn),
             },
             ClassicState::CompletingRebalance | ClassicState::Stable => self.remove_unsynced(turn),
         }
+    }
+
+    /// Of a new group, members that nobody knows yet: what another coordinator was told is nothing to wait for.
+    fn wait_for_more(&mut self, turn: &mut Turn<'_>, delay_ms: u64) {
+        // Never at once: a time-out of nothing would come again and again.
+        self.end_phase_at(turn, turn.now.tick.after_ms(delay_ms.max(1)));
     }
 
     pub(super) fn wait_for_members(&mut self, turn: &mut Turn<'_>) {

@@ -160,11 +160,10 @@ async fn drive(setup: Setup, jobs: std::sync::mpsc::Sender<Job>, busy: Arc<Busy>
                 told_peers: None,
                 passes_on_at: Duration::ZERO,
                 progress: Progress::default(),
-                voters: Voters::new(own.clone()),
+                voters: Voters::new(own),
                 lost: Lost::default(),
                 unfound: Lost::default(),
                 found_by: BTreeMap::new(),
-                own,
                 ask,
             };
             driver.run(orders, new_links, happened).await;
@@ -217,7 +216,6 @@ struct Driver {
     unfound: Lost,
     /// Who has found this node where it is now, when they said so last.
     found_by: BTreeMap<BrokerId, Duration>,
-    own: Option<Member>,
     /// Has others asked to let this node in.
     ask: Box<dyn FnMut()>,
 }
@@ -424,7 +422,7 @@ impl Driver {
             );
         }
         // Whoever leads hears of a leader, itself, and says nothing of where it is: after a start at another address nobody would find it.
-        let is_unfound = leader == Some(self.hub.me) && self.callers(now).is_empty() && !self.is_known();
+        let is_unfound = leader == Some(self.hub.me) && !self.is_known() && self.callers(now).is_empty();
         let asks_to_be_found = self.unfound.look(now, !is_unfound);
         if asks || asks_to_be_found {
             (self.ask)();
@@ -453,7 +451,7 @@ impl Driver {
 
     /// Of this node too, which has said where it is before it led, or before it was started again.
     fn passed_on(&mut self, now: Duration, by: BrokerId, member: Member) {
-        if self.own.as_ref() == Some(&member) {
+        if self.voters.own() == Some(&member) {
             self.found_by.insert(by, now);
         } else {
             self.let_in(member);
@@ -469,10 +467,17 @@ impl Driver {
 
     /// Members that are elsewhere than all know. This node is, if whoever calls it says so: one that calls it where all know it is reason enough to leave it there.
     fn found_elsewhere(&self, now: Duration) -> Vec<Member> {
+        let mut found = self.hub.links.found_elsewhere();
+        if !self.is_known() && self.is_found(now) {
+            found.extend(self.voters.own().cloned());
+        }
+        found
+    }
+
+    fn is_found(&self, now: Duration) -> bool {
         let callers = self.callers(now);
         let is_told_by = |it: &BrokerId| self.found_by.get(it).is_some_and(|at| now < *at + TOLD_WITHIN);
-        let own = self.own.iter().filter(|_| !callers.is_empty() && callers.iter().all(is_told_by));
-        self.hub.links.found_elsewhere().into_iter().chain(own.cloned()).collect()
+        !callers.is_empty() && callers.iter().all(is_told_by)
     }
 
     fn tell_of(&self, leader: BrokerId, member: Member) {

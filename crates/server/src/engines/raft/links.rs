@@ -221,7 +221,7 @@ impl Links {
             None => Vec::new(),
         };
         for address in known.iter().chain(elsewhere.iter().filter(|it| !known.contains(it))) {
-            match timeout(CONNECT_PATIENCE, self.greet(peer, *address)).await.map_err(late).flatten() {
+            match self.reach(peer, *address).await {
                 Ok((wired, greeted)) => {
                     let is_known = known.contains(address);
                     if is_known {
@@ -260,11 +260,15 @@ impl Links {
 
     async fn answers(&self, peer: &Peer, known: &[SocketAddr]) -> bool {
         for address in known {
-            if let Ok(Ok(_)) = timeout(CONNECT_PATIENCE, self.greet(peer, *address)).await {
+            if self.reach(peer, *address).await.is_ok() {
                 return true;
             }
         }
         false
+    }
+
+    async fn reach(&self, peer: &Peer, address: SocketAddr) -> io::Result<(Wired, Greeted)> {
+        timeout(CONNECT_PATIENCE, self.greet(peer, address)).await.map_err(late).flatten()
     }
 
     async fn greet(&self, peer: &Peer, address: SocketAddr) -> io::Result<(Wired, Greeted)> {

@@ -83,6 +83,11 @@ impl Voters {
         self.knocked = Some(member);
     }
 
+    /// This node, where it is to be called.
+    pub(super) fn own(&self) -> Option<&Member> {
+        self.own.as_ref()
+    }
+
     /// Whether the members know this node where it is.
     pub(super) fn knows_own(&self, members: &Members) -> bool {
         self.own_elsewhere(members).is_none()
