@@ -7,10 +7,11 @@ use klamm_model::{ErrorCode, Tick};
 use klamm_wire::{ApiKey, MetadataResponse, Request, Response};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use crate::backoff::Backoff;
-use crate::call::{CallError, answer, in_time, is_question};
+use crate::call::{CallError, answer, is_question};
 use crate::coordinators::Coordinators;
 use crate::metadata::{Cluster, LeaderHint, MetadataCache, Topic, metadata_request};
 use crate::metrics::{ClientMetrics, Counters};
@@ -272,8 +273,8 @@ impl Client {
         timeout_ms: u64,
     ) -> Result<Response, CallError> {
         let cluster = self.cluster();
-        let call = call_any(self.pool(), &cluster, request, version_limit, timeout_ms);
-        in_time(request.api_key(), timeout_ms, || "any broker".to_owned(), call).await
+        let ends = is_question(request.api_key()).then(|| Instant::now() + Duration::from_millis(timeout_ms));
+        call_any(self.pool(), &cluster, request, version_limit, timeout_ms, ends).await
     }
 }
 
@@ -350,7 +351,7 @@ impl Asker {
         known: &Cluster,
     ) -> Result<MetadataResponse, CallError> {
         let request = metadata_request(topics, self.auto_create_topics);
-        let response = call_any(&self.pool, known, &request, i16::MAX, self.timeout_ms).await?;
+        let response = call_any(&self.pool, known, &request, i16::MAX, self.timeout_ms, None).await?;
         Ok(answer!(response, Metadata))
     }
 }
@@ -361,9 +362,10 @@ async fn call_any(
     request: &Request,
     version_limit: i16,
     timeout_ms: u64,
+    ends: Option<Instant>,
 ) -> Result<Response, CallError> {
     let mut targets = pool.in_turn(known).into_iter().peekable();
-    let is_question = may_be_asked_twice(request.api_key());
+    let api = request.api_key();
     let (sender, mut answers) = mpsc::unbounded_channel();
     let (mut open, mut failure): (_, Option<CallError>) = (0, None);
     loop {
@@ -380,11 +382,16 @@ async fn call_any(
         if open == 0 {
             return Err(failure.unwrap_or(CallError::Closed));
         }
-        let answer = if is_question && targets.peek().is_some() {
-            tokio::time::timeout(SILENCE, answers.recv()).await.ok()
-        } else {
-            Some(answers.recv().await)
+        let is_impatient = may_be_asked_twice(api) && targets.peek().is_some();
+        let next_one = is_impatient.then(|| Instant::now() + SILENCE);
+        let answer = match next_one.into_iter().chain(ends).min() {
+            Some(until) => timeout_at(until, answers.recv()).await.ok(),
+            None => Some(answers.recv().await),
         };
+        if answer.is_none() && ends.is_some_and(|it| it <= Instant::now()) {
+            let timed_out = CallError::TimedOut { address: "any broker".to_owned(), api, timeout_ms };
+            return Err(failure.unwrap_or(timed_out));
+        }
         match answer.map(|answer| answer.expect("this end has a sender too")) {
             Some(Ok(response)) => return Ok(response),
             // Another one may have been asked before, which only takes its time.

@@ -201,7 +201,7 @@ impl Controller {
 
     /// The rules of elections, for the cluster after everything appended.
     fn elections(&self) -> Elections<'_> {
-        Elections::new(&self.image, &self.config.given)
+        Elections::new(&self.image, &self.config.given, self.sessions.full())
     }
 
     /// Takes decided records for given, and gives the payloads to propose, in this order and before those of any later decision. There is more than one only where

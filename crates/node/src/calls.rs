@@ -376,6 +376,7 @@ impl Node {
             applied: self.image.applied(),
             wants_fence: false,
             wants_shutdown: self.membership.wants_shutdown(),
+            is_full: self.disks.some_are_full(),
         });
         self.call(now, &command, Own::Heartbeat, out);
     }

@@ -420,6 +420,7 @@ pub(crate) fn command_of(request: &Request, version: i16) -> Result<Command, Err
             applied: u64::try_from(it.current_metadata_offset).ok(),
             wants_fence: it.want_fence,
             wants_shutdown: it.want_shut_down,
+            is_full: it.cordoned_log_dirs.as_ref().is_some_and(|dirs| !dirs.is_empty()),
         }),
         Request::AlterPartition(it) => Command::AlterPartitions(alter_partitions(it)),
         Request::AssignReplicasToDirs(it) => Command::ReplicasOffline(replicas_offline(it)?),
@@ -597,9 +598,11 @@ pub(crate) fn request_of(command: &Command) -> (Request, i16) {
                 current_metadata_offset: it.applied.and_then(|at| i64::try_from(at).ok()).unwrap_or(-1),
                 want_fence: it.wants_fence,
                 want_shut_down: it.wants_shutdown,
+                // Which of them it is would say nothing: nobody else knows what lies where.
+                cordoned_log_dirs: it.is_full.then(|| vec![Uuid::nil()]),
                 ..Default::default()
             }),
-            1,
+            2,
         ),
         Command::AlterPartitions(it) => (Request::AlterPartition(alter_request(it)), 3),
         Command::ReplicasOffline(it) => (Request::AssignReplicasToDirs(offline_request(it)), 0),

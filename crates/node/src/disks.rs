@@ -32,6 +32,8 @@ struct Dir {
     space: Option<Space>,
     /// Produce is refused.
     is_full: bool,
+    /// Nor is taken what others lead: what is left is for what makes room again, and for the metadata.
+    is_spent: bool,
     has_failed: bool,
     partition_count: usize,
 }
@@ -43,6 +45,7 @@ impl Disks {
             path: path.clone(),
             space: None,
             is_full: false,
+            is_spent: false,
             has_failed: false,
             partition_count: 0,
         };
@@ -74,6 +77,11 @@ impl Disks {
     /// Whether there is too little room to take records from clients.
     pub(crate) fn is_full(&self, log_dir: LogDir) -> bool {
         self.dir(log_dir).is_full
+    }
+
+    /// Whether what others lead is still taken.
+    pub(crate) fn may_follow(&self, log_dir: LogDir) -> bool {
+        !self.dir(log_dir).is_spent
     }
 
     /// Whether there was room for so much more when it was looked at last.
@@ -129,7 +137,7 @@ impl Disks {
 
     /// A periodic round. Tells whether there has to be another though nothing happens.
     pub(crate) fn periodic(&mut self) -> bool {
-        let waits_for_room = self.dirs.iter().any(|dir| dir.is_full);
+        let waits_for_room = self.some_are_full();
         self.is_look_due |= waits_for_room || 0 < self.unseen_bytes;
         waits_for_room
     }
@@ -146,8 +154,8 @@ impl Disks {
         true
     }
 
-    /// What the shell saw, by number; `None` where it could not be found out. Tells whether produce waits for room.
-    pub(crate) fn seen(&mut self, spaces: &[Option<Space>]) -> bool {
+    /// What the shell saw, by number; `None` where it could not be found out.
+    fn seen(&mut self, spaces: &[Option<Space>]) {
         self.is_look_under_way = false;
         self.look_at = LOOK_BYTES_MAX;
         let min_free_bytes = self.min_free_bytes;
@@ -158,12 +166,21 @@ impl Disks {
             let above = space.free_bytes.saturating_sub(min);
             self.look_at = self.look_at.min((above / 4).max(LOOK_BYTES_MIN));
         }
-        self.dirs.iter().any(|dir| dir.is_full)
+    }
+
+    /// Whether records are refused as a directory has too little room. A failed one would not take them with room either.
+    pub(crate) fn some_are_full(&self) -> bool {
+        self.dirs.iter().any(|dir| dir.is_full && !dir.has_failed)
     }
 
     /// Tells whether that is news.
     fn fail(&mut self, log_dir: LogDir) -> bool {
         !std::mem::replace(&mut self.dir_mut(log_dir).has_failed, true)
+    }
+
+    /// A write found no room. A look tells whether there is none: it may have been file descriptors, or a quota.
+    pub(crate) fn look_again(&mut self) {
+        self.is_look_due = true;
     }
 
     /// For whoever is refused because of [`Self::is_full`].
@@ -184,15 +201,25 @@ impl Disks {
     }
 }
 
-/// So much of a disk is to stay free.
+/// So much of a disk is to stay free. Where nothing is, less than is written between two looks is as good as none.
 fn min_free(configured: Option<u64>, space: Space) -> u64 {
-    configured.unwrap_or_else(|| MIN_FREE_BYTES.min(space.total_bytes / MIN_FREE_DIVISOR))
+    let share = space.total_bytes / MIN_FREE_DIVISOR;
+    configured.unwrap_or(MIN_FREE_BYTES.min(share)).max(LOOK_BYTES_MIN.min(share))
 }
 
 impl Dir {
     fn see(&mut self, space: Space, min: u64) {
         self.space = Some(space);
         let Space { free_bytes, total_bytes } = space;
+        let is_spent = free_bytes < min / 2;
+        if is_spent && !self.is_spent {
+            tracing::error!(
+                path = self.path,
+                free_bytes,
+                "the disk is full: nothing is copied from other brokers"
+            );
+        }
+        self.is_spent = is_spent;
         // A little more than the least, so that it does not come and go with each segment.
         let enough = min.saturating_add(min / 8);
         let path = &self.path;
@@ -213,10 +240,16 @@ impl Dir {
 }
 
 impl Node {
-    /// The shell has looked how much room there is.
+    /// The shell has looked how much room there is. Who is full looks again by itself, and tells the controller at once, so that others lead.
     pub(crate) fn space_seen(&mut self, spaces: &[Option<Space>], now: crate::Now) {
-        if self.disks.seen(spaces) {
+        let was_full = self.disks.some_are_full();
+        self.disks.seen(spaces);
+        let is_full = self.disks.some_are_full();
+        if is_full {
             self.plan_periodic(now);
+        }
+        if is_full != was_full {
+            self.membership.has_news(now.tick);
         }
     }
 

@@ -118,7 +118,7 @@ impl Followers {
         }
     }
 
-    /// What the leader sent could not be written.
+    /// What the leader sent could not be written, or is not to be: it is asked for again in a while, and who lacks it for long is not in sync.
     pub(crate) fn rest(&mut self, now: Now, key: TopicPartition, hosted: &mut Hosted) {
         self.gone(key, hosted);
         hosted.fetching = Fetching::Resting;
@@ -349,10 +349,12 @@ impl Node {
             hosted.fetching = Fetching::Idle;
             self.followers.lines.entry(leader).or_default().asked.remove(&key);
         }
-        if let Some(Records::Bytes(records)) = &data.records
-            && self.is_throttled_follower(key)
-        {
-            self.throttles.following.take(now.tick, records.len() as u64);
+        let size = if let Some(Records::Bytes(records)) = &data.records { records.len() } else { 0 };
+        if 0 < size && !self.disks.may_follow(hosted.replica.log().log_dir()) {
+            return self.followers.rest(now, key, hosted);
+        }
+        if 0 < size && self.is_throttled_follower(key) {
+            self.throttles.following.take(now.tick, size as u64);
         }
         match fetched_of(data) {
             Ok(fetched) => self.take_fetched(now, key, &fetch, fetched, out),

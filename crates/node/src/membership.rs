@@ -68,6 +68,11 @@ impl Membership {
         self.next = Some(now);
     }
 
+    /// There is something that the controller should know now.
+    pub(crate) fn has_news(&mut self, now: Tick) {
+        self.next = self.next.map(|_| now);
+    }
+
     /// Somebody came or went, maybe this broker itself.
     pub(crate) fn cluster_changed(&mut self, now: Tick) {
         self.next.get_or_insert(now);

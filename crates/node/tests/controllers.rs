@@ -1,7 +1,6 @@
 //! Who the controller is changes.
 
-mod world;
-
+use crate::world::{World, another};
 use klamm_cluster::record::Record;
 use klamm_model::{BrokerId, ControllerEpoch, ErrorCode};
 use klamm_node::{Event, Listener, PeerFailure, Reply};
@@ -10,7 +9,6 @@ use klamm_wire::{
     BrokerHeartbeatRequest, BrokerHeartbeatResponse, CreateTopicsRequest, Request, Response,
     create_topics::CreatableTopic,
 };
-use world::{World, another};
 
 /// The node hears that another one leads the quorum.
 fn leads(world: &mut World, leader: i32) {

@@ -1,7 +1,6 @@
 //! A broker that is cut off from the others, and not from its clients.
 
-mod world;
-
+use crate::world::{World, another, batch, producer};
 use klamm_cluster::record::{PartitionChange, Record};
 use klamm_model::{
     BrokerId, ControllerEpoch, ErrorCode, LeaderEpoch, PartitionEpoch, PartitionIndex, TopicId,
@@ -14,7 +13,6 @@ use klamm_wire::{
     fetch::{FetchPartition, FetchTopic, ReplicaState},
     produce::{PartitionProduceData, TopicProduceData},
 };
-use world::{World, another, batch, producer};
 
 const OTHER: BrokerId = BrokerId(2);
 const SESSION_MS: u64 = 400;

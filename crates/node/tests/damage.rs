@@ -1,7 +1,5 @@
 //! Records on disk that are not what was written any more: whoever wants them is told, everybody else is served.
 
-mod world;
-
 use std::io;
 
 use klamm_cluster::record::{self, PartitionChange, Record};
@@ -13,7 +11,7 @@ use klamm_node::{Event, Reply, Report, Walk};
 use klamm_quorum::{Entry, Input, Proposer};
 use klamm_wire::{DeleteTopicsRequest, ListOffsetsRequest, Request, Response, list_offsets};
 
-use world::{World, batch};
+use crate::world::{World, batch};
 
 /// A topic of so many batches with two records each. A round looks at everything within seconds.
 fn world(batch_count: usize, bytes_per_second: u64) -> World {

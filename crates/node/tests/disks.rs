@@ -1,7 +1,5 @@
 //! Several data directories, disks that are full or broken, and how a node comes to rest.
 
-mod world;
-
 use klamm_cluster::record::{PartitionChange, Record};
 use klamm_log::{DiskAction, DiskError, Done, LogDir, MoveStep, Space};
 use klamm_model::{
@@ -10,12 +8,13 @@ use klamm_model::{
 };
 use klamm_node::{Event, PeerFailure, Reply};
 use klamm_wire::{
-    AlterReplicaLogDirsRequest, AssignReplicasToDirsResponse, DescribeLogDirsRequest, Request, Response,
+    AlterReplicaLogDirsRequest, AssignReplicasToDirsResponse, BrokerHeartbeatResponse,
+    DescribeLogDirsRequest, Request, Response,
     alter_replica_log_dirs::{AlterReplicaLogDir, AlterReplicaLogDirTopic},
 };
 use uuid::Uuid;
 
-use world::{World, batch};
+use crate::world::{World, batch};
 
 const TOTAL: u64 = 100 << 30;
 
@@ -229,6 +228,58 @@ fn a_directory_that_fails_goes_offline_alone() {
     let taken = world.produce("t", -1, batch(1, None));
     world.all_disk();
     assert_eq!(world.produced(taken), (ErrorCode::None, 0), "what cannot be removed keeps no name");
+}
+
+/// The signs of life that another node, as the controller, is shown, each answered: whether they say that a disk is full.
+fn beats(world: &mut World) -> Vec<bool> {
+    let sent: Vec<_> = world.sent.drain(..).collect();
+    let mut beats = Vec::new();
+    for (token, request) in sent {
+        if let Request::BrokerHeartbeat(it) = request {
+            let answer = Ok(Response::BrokerHeartbeat(BrokerHeartbeatResponse::default()));
+            world.step(Event::Peer { from: BrokerId(2), token, answer });
+            beats.push(it.cordoned_log_dirs.is_some_and(|dirs| !dirs.is_empty()));
+        }
+    }
+    beats
+}
+
+/// So that others lead meanwhile what this broker takes no records of.
+#[test]
+fn the_controller_hears_at_once_that_a_disk_is_full_and_that_there_is_room_again() {
+    let mut world = two_dirs();
+    world.create("t", 1);
+    let something = Record::Topic { name: "u".to_owned(), id: TopicId(Uuid::from_u128(77)) };
+    world.decides(BrokerId(2), ControllerEpoch(2), something);
+    world.wait_ms(1);
+    assert_eq!(beats(&mut world), [false]);
+    free(&mut world, &[TOTAL, 1 << 20]);
+    assert_eq!(beats(&mut world), [true]);
+    free(&mut world, &[TOTAL, 2 << 20]);
+    assert_eq!(beats(&mut world), [false; 0], "that is no news");
+    free(&mut world, &[TOTAL, 2 << 30]);
+    assert_eq!(beats(&mut world), [false]);
+}
+
+/// However little is to stay free: after a write that found no room it is looked whether there is none.
+#[test]
+fn a_write_that_finds_no_room_asks_how_much_there_is() {
+    let mut world = World::with(|config| config.min_free_bytes = Some(0));
+    world.create("t", 1);
+    free(&mut world, &[TOTAL]);
+    let looks = world.looks;
+    let lost = world.produce("t", 1, batch(1, None));
+    world.disk(|action| matches!(action, DiskAction::Write { .. }), &Err(DiskError::Full));
+    assert_eq!((world.produced(lost).0, world.looks), (ErrorCode::KafkaStorageError, looks + 1));
+    // A quota, or no file descriptor, is another matter.
+    for (free_bytes, expected) in
+        [(2 << 20, ErrorCode::None), (1 << 19, ErrorCode::KafkaStorageError), (2 << 20, ErrorCode::None)]
+    {
+        free(&mut world, &[free_bytes]);
+        let produced = world.produce("t", 1, batch(1, None));
+        world.all_disk();
+        assert_eq!(world.produced(produced).0, expected, "{free_bytes} bytes free");
+    }
 }
 
 /// The replicas that the controller is told of, if it is asked anything about them.

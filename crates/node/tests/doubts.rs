@@ -1,7 +1,6 @@
 //! Who leads is asked right after a broker died, and before the controller has others lead.
 
-mod world;
-
+use crate::world::{World, another};
 use klamm_cluster::record::{BrokerState, PartitionChange, Record};
 use klamm_model::{
     BrokerId, ControllerEpoch, ErrorCode, LeaderEpoch, PartitionEpoch, PartitionIndex, TopicId,
@@ -12,7 +11,6 @@ use klamm_wire::{
     FetchRequest, FetchResponse, MetadataRequest, Request, Response, fetch::ReplicaState,
     metadata::MetadataRequestTopic,
 };
-use world::{World, another};
 
 const ME: BrokerId = BrokerId(1);
 const OTHER: BrokerId = BrokerId(2);
@@ -162,7 +160,7 @@ fn who_follows_a_leader_is_doubted_by_it_too() {
     let request = FetchRequest { replica_state, session_id: 0, session_epoch: 0, ..Default::default() };
     let asked = it.world.send_on(Listener::Broker, Request::Fetch(request), 17);
     assert!(it.world.answer(asked).is_some());
-    it.world.step(Event::Closed(world::CONNECTION));
+    it.world.step(Event::Closed(crate::world::CONNECTION));
     let asked = it.asks();
     assert_eq!(it.told(asked), None);
     it.leads(ME);

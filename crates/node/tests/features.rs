@@ -1,7 +1,6 @@
 //! Feature levels: what a node tells clients, how levels change, and who may take part.
 
-mod world;
-
+use crate::world::{World, features};
 use klamm_cluster::features::{GROUPS, LevelRange, METADATA_FORM, Supported};
 use klamm_cluster::record::{self, Record};
 use klamm_model::{BrokerId, ControllerEpoch, ErrorCode as Code, Tick, Timestamp};
@@ -14,7 +13,6 @@ use klamm_wire::{
     UpdateFeaturesResponse, broker_registration::Feature, update_features::FeatureUpdateKey,
 };
 use uuid::Uuid;
-use world::{World, features};
 
 fn told(world: &mut World, version: i16) -> ApiVersionsResponse {
     let request = ApiVersionsRequest {

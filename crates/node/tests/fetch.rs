@@ -10,10 +10,9 @@
 //! delete t
 //! ```
 
-mod world;
-
 use std::{collections::BTreeMap, fmt::Write as _};
 
+use crate::world::{CONNECTION, World, batch};
 use expect_test::{Expect, expect};
 use klamm_model::{ErrorCode, TopicId};
 use klamm_node::{Event, Reply};
@@ -21,7 +20,6 @@ use klamm_wire::{
     DeleteTopicsRequest, FetchRequest, FetchResponse, Records, Request, Response,
     fetch::{FetchPartition, FetchTopic, ForgottenTopic},
 };
-use world::{CONNECTION, World, batch};
 
 /// A world with names for what the wire has numbers for.
 struct Script {

@@ -18,8 +18,7 @@ use klamm_wire::{
     sync_group::SyncGroupRequestAssignment,
 };
 
-mod world;
-use world::{World, another};
+use crate::world::{World, another};
 
 macro_rules! ask {
     ($world:expr, $version:expr, $api:ident($request:expr)) => {{
@@ -475,7 +474,7 @@ fn a_connection_that_is_closed_takes_its_questions_along() {
     let mut world = with_groups();
     world.create("t", 1);
     let sequence = world.send(Request::OffsetCommit(commit("g", "t", 0, 1)), 8);
-    world.step(Event::Closed(world::CONNECTION));
+    world.step(Event::Closed(crate::world::CONNECTION));
     world.all_disk();
     assert!(world.answer(sequence).is_none());
     assert_eq!(fetched(&ask!(world, 5, OffsetFetch(fetch("g", "t")))), (Code::None, 1, "as of 1"));

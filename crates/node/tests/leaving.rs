@@ -1,7 +1,6 @@
 //! How brokers go: by a controlled shutdown, after which others lead, by dying, and because the cluster does not take them.
 
-mod world;
-
+use crate::world::{World, features};
 use klamm_cluster::features::Supported;
 use klamm_model::{BrokerId, ControllerEpoch, ErrorCode, PartitionIndex, Tick, Timestamp, TopicPartition};
 use klamm_node::{Effect, Event, Listener, Node, NodeConfig, Now};
@@ -14,7 +13,6 @@ use klamm_wire::{
     broker_registration::Listener as Registered,
 };
 use uuid::Uuid;
-use world::{World, features};
 
 const OTHER: BrokerId = BrokerId(2);
 

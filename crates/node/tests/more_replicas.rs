@@ -1,10 +1,8 @@
 //! A partition gets more replicas: how many have to be in sync grows once those are there.
 
-mod world;
-
+use crate::world::{World, batch};
 use klamm_cluster::record::{PartitionChange, Record};
 use klamm_model::{BrokerId, ControllerEpoch, ErrorCode, PartitionEpoch, PartitionIndex, TopicPartition};
-use world::{World, batch};
 
 const ME: BrokerId = BrokerId(1);
 const OTHERS: [BrokerId; 2] = [BrokerId(2), BrokerId(3)];

@@ -1,7 +1,6 @@
 //! Replicas that moved to other brokers while this one was down: what was decided before a process registered is history, and may be undone by what comes.
 
-mod world;
-
+use crate::world::Segment;
 use klamm_cluster::features::Supported;
 use klamm_cluster::record::{self, PartitionChange, Record, RegisterBroker};
 use klamm_log::{DiskAction, Log, LogConfig};
@@ -12,7 +11,6 @@ use klamm_node::{Effect, Event, Node, NodeConfig, Now};
 use klamm_quorum::{Entry, Input, Output, Proposer};
 use klamm_replica::Sabotage;
 use uuid::Uuid;
-use world::Segment;
 
 const ME: BrokerId = BrokerId(1);
 const OTHER: BrokerId = BrokerId(2);

@@ -1,7 +1,6 @@
 //! ListOffsets and OffsetForLeaderEpoch: where a partition begins and ends, by name of a place, by time and by epoch.
 
-mod world;
-
+use crate::world::{World, batch};
 use klamm_model::ErrorCode;
 use klamm_node::Event;
 use klamm_wire::{
@@ -10,7 +9,6 @@ use klamm_wire::{
     list_offsets::{ListOffsetsPartition, ListOffsetsTopic},
     offset_for_leader_epoch::{OffsetForLeaderPartition, OffsetForLeaderTopic},
 };
-use world::{World, batch};
 
 /// A world with three records in `t-0`.
 fn three_records() -> World {

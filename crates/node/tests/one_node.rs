@@ -1,15 +1,11 @@
 //! What one node does with the requests of its clients.
 
-#[path = "one_node/admin.rs"]
 mod admin;
-#[path = "one_node/quotas.rs"]
 mod quotas;
-#[path = "one_node/unsecured.rs"]
 mod unsecured;
-#[path = "one_node/voters.rs"]
 mod voters;
-mod world;
 
+use crate::world::{CONNECTION, World, batch, producer};
 use bytes::Bytes;
 use klamm_log::{DiskAction, DiskError};
 use klamm_model::{BrokerId, ControllerEpoch, ErrorCode, TopicId};
@@ -21,7 +17,6 @@ use klamm_wire::{
     metadata::MetadataRequestTopic, produce,
 };
 use uuid::Uuid;
-use world::{CONNECTION, World, batch, producer};
 
 #[test]
 fn a_node_alone_founds_its_cluster_and_serves() {

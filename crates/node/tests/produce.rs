@@ -1,7 +1,6 @@
 //! Produce: what a topic's configs make of a batch, and what is refused in which words.
 
-mod world;
-
+use crate::world::{CONNECTION, World, batch, producer};
 use bytes::Bytes;
 use klamm_log::{DiskAction, Log, LogConfig};
 use klamm_model::{
@@ -13,7 +12,6 @@ use klamm_wire::{
     ProduceRequest, Records, Request, Response,
     produce::{PartitionProduceData, PartitionProduceResponse, TopicProduceData},
 };
-use world::{CONNECTION, World, batch, producer};
 
 impl World {
     /// Sends a batch and gives the whole answer.
@@ -195,7 +193,7 @@ fn append_times_do_not_go_back_over_a_restart() {
         let (stored, _) = world.store("t", batch(1, None));
         let partition = TopicPartition { topic, partition: PartitionIndex(0) };
         let recovered =
-            Log::recover(partition, "t-0".to_owned(), LogConfig::default(), &world::Segment(stored));
+            Log::recover(partition, "t-0".to_owned(), LogConfig::default(), &crate::world::Segment(stored));
         world.wall = Timestamp(now - back_ms);
         world.restart_with(|node| node.adopt(recovered.expect("a good log").0));
         let (stored, append_time) = world.store("t", batch(1, None));

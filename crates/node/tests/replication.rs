@@ -15,6 +15,7 @@
 //! begin t-0 3                    the same as "produce", and its disk waits
 //! together                       what was to be written is, all at once
 //! full                           what was to be written is not: there is no room
+//! free 2                         so many MiB are free of a hundred, of which five are to stay free
 //! tick 500                       milliseconds pass
 //! ```
 //!
@@ -34,13 +35,12 @@
 //! read t-0@3 b wait=500          a consumer in rack "b" fetches; "v=10" by an older version, "epoch=1" of the leader that it knows
 //! ```
 
-mod world;
-
 use std::{collections::BTreeMap, fmt::Write as _};
 
+use crate::world::{CONNECTION, World, another, batch};
 use expect_test::{Expect, expect};
 use klamm_cluster::record::{self, BrokerState, ConfigResource, PartitionChange, Record, RegisterBroker};
-use klamm_log::{DiskAction, DiskError, Done};
+use klamm_log::{DiskAction, DiskError, Done, Space};
 use klamm_model::{
     BrokerId, ControllerEpoch, ErrorCode, LeaderEpoch, Offset, PartitionEpoch, PartitionIndex, TopicId,
     TopicPartition, patched_prefix,
@@ -55,7 +55,6 @@ use klamm_wire::{
     },
 };
 use uuid::Uuid;
-use world::{CONNECTION, World, another, batch};
 
 const OTHER: BrokerId = BrokerId(2);
 
@@ -168,6 +167,10 @@ impl Script {
             ["full"] => {
                 let is_write = |action: &DiskAction| matches!(action, DiskAction::Write { .. });
                 self.world.disk(is_write, &Err(DiskError::Full));
+            }
+            ["free", mib] => {
+                let space = Space { total_bytes: 100 << 20, free_bytes: number::<u64>(mib) << 20 };
+                self.world.step(Event::Space(vec![Some(space)]));
             }
             ["tick", ms] => self.world.wait_ms(number(ms)),
             ["close"] => self.world.step(Event::Closed(CONNECTION)),
@@ -760,6 +763,41 @@ fn what_a_full_disk_could_not_take_is_asked_for_again_after_a_while() {
             tell 2 t-0 2
             disk
               fetch 3: 1/2 t-0@2
+        "#]],
+    );
+}
+
+/// What is left is for the metadata, and for what makes room.
+#[test]
+fn a_disk_that_is_nearly_full_follows_and_a_full_one_does_not() {
+    check(
+        "follow t 1
+         free 4
+         tell 1 t-0 2
+         disk
+         free 2
+         tell 2 t-0 2
+         tick 499
+         tick 1
+         free 4
+         tell 3 t-0 2
+         disk",
+        &expect![[r#"
+            follow t 1
+              fetch 1: 0/0 t-0@0
+            free 4
+            tell 1 t-0 2
+            disk
+              fetch 2: 1/1 t-0@2
+            free 2
+            tell 2 t-0 2
+            tick 499
+            tick 1
+              fetch 3: 1/2 t-0@2
+            free 4
+            tell 3 t-0 2
+            disk
+              fetch 4: 1/3 t-0@4
         "#]],
     );
 }

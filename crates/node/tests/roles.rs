@@ -1,7 +1,6 @@
 //! What a node is by `process.roles`, and what the cluster makes of that.
 
-mod world;
-
+use crate::world::World;
 use klamm_cluster::record::Record;
 use klamm_model::{BrokerId, ControllerEpoch, ErrorCode as Code, Tick, Timestamp};
 use klamm_node::{Effect, Event, Listener, Node, NodeConfig, Now, Roles};
@@ -12,7 +11,6 @@ use klamm_wire::{
     Response,
 };
 use uuid::Uuid;
-use world::World;
 
 const CONTROLLER: Roles = Roles { broker: false, controller: true };
 const BROKER: Roles = Roles { broker: true, controller: false };

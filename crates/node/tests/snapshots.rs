@@ -1,9 +1,8 @@
 //! Snapshots of the metadata: when a node makes one, and what it makes of one that it is given.
 
-mod world;
-
 use std::collections::VecDeque;
 
+use crate::world::World;
 use klamm_cluster::Image;
 use klamm_log::{DiskAction, DiskOp, Done, Log, LogConfig};
 use klamm_model::{BrokerId, ControllerEpoch, PartitionIndex, Tick, Timestamp, TopicId, TopicPartition};
@@ -12,7 +11,6 @@ use klamm_quorum::{Filter, Output, Registration, Snapshot};
 use klamm_replica::Sabotage;
 use klamm_wire::{DeleteTopicsRequest, Request, UnregisterBrokerRequest};
 use uuid::Uuid;
-use world::World;
 
 fn of(world: &World) -> (Image, u64) {
     let Snapshot { position, state } = world.snapshots.last().expect("it made one");

@@ -8,10 +8,9 @@
 //! ```
 //! Under each line stands what the disk was told meanwhile. Writes, syncs and what a log notes for its next start are left out.
 
-mod world;
-
 use std::fmt::Write;
 
+use crate::world::{World, batch};
 use expect_test::{Expect, expect};
 use klamm_log::{DiskAction, DiskError, Done, FileKind, LogConfig, SegmentId, SegmentVersion, compact};
 use klamm_model::{BatchBuilder, ErrorCode, PartitionIndex, Seal, Timestamp, TopicPartition};
@@ -20,7 +19,6 @@ use klamm_wire::{
     DeleteRecordsRequest, Request, Response,
     delete_records::{DeleteRecordsPartition, DeleteRecordsTopic},
 };
-use world::{World, batch};
 
 impl World {
     fn run(&mut self, line: &str) -> String {

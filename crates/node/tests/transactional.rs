@@ -28,8 +28,7 @@ use klamm_wire::{
     },
 };
 
-mod world;
-use world::{World, another};
+use crate::world::{World, another};
 
 macro_rules! taken {
     ($world:expr, $sequence:expr, $api:ident) => {
@@ -671,7 +670,7 @@ fn what_is_held_goes_with_its_connection() {
     let key = coordinator_of_x(&world);
     world.give_away(key);
     let requests = [0, 1].map(|sequence| send(&mut world, topic, 13, &who, &[(0, sequence)]));
-    world.step(Event::Closed(world::CONNECTION));
+    world.step(Event::Closed(crate::world::CONNECTION));
     answer_added(&mut world, &[Code::None]);
     assert!(requests.iter().all(|it| world.answer(*it).is_none()));
     assert_eq!(fetch(&mut world).high_watermark, 0);

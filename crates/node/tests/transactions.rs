@@ -1,7 +1,6 @@
 //! What readers see of transactions: where the stable part of a partition ends, and whose records were aborted.
 
-mod world;
-
+use crate::world::{World, batch};
 use klamm_log::{DiskAction, DiskOp, Done, Log, LogConfig};
 use klamm_model::{
     BatchBuilder, LeaderEpoch, PartitionIndex, Producer, ProducerEpoch, ProducerId, Seal, Timestamp,
@@ -13,7 +12,6 @@ use klamm_wire::{
     fetch::{FetchPartition, FetchTopic, PartitionData},
     list_offsets::{ListOffsetsPartition, ListOffsetsTopic},
 };
-use world::{World, batch};
 
 /// A log that the node finds when it starts.
 struct Found {

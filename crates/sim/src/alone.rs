@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use klamm_log::{DiskAction, DiskError, DiskOp, Done, FileKind, LogDir, MoveStep, Space};
+use klamm_log::{DiskAction, DiskError, DiskOp, Done, FileKind, LogDir, MoveStep};
 use klamm_model::{Tick, Timestamp};
 use klamm_node::{
     ConnectionId, Effect, Event, Incoming, Listener, Load, Node, Now, Origin, Reply, ReplyTo, Rest, View,
@@ -50,8 +50,6 @@ const RECOVERY_BOUND: u64 = 20 * SECOND;
 const RUN_LEAST: u64 = 30 * SECOND;
 /// Less is free than this: no records are taken.
 const MIN_FREE_BYTES: u64 = 2000;
-/// As much as there ever is.
-const PLENTY: u64 = 1 << 40;
 
 /// What is done wrong on purpose.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -282,12 +280,7 @@ impl Alone {
             }
             Happening::Looked { life } => {
                 if self.process(life).is_some() {
-                    let space = |number| {
-                        let total_bytes = self.disk.capacity.unwrap_or(PLENTY);
-                        let free_bytes = total_bytes.saturating_sub(self.disk.used(LogDir(number)));
-                        Some(Space { total_bytes, free_bytes })
-                    };
-                    self.step(Event::Space((0..LOG_DIRS).map(space).collect()));
+                    self.step(Event::Space(self.disk.spaces(LOG_DIRS)));
                 }
             }
             Happening::Loads { life, load } => {

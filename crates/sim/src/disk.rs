@@ -12,6 +12,7 @@ use std::{
 use bytes::Bytes;
 use klamm_log::{
     CleanShutdown, DiskAction, DiskError, DiskOp, Done, LogDir, LogFiles, MoveStep, OpId, Prefix, SegmentId,
+    Space,
 };
 use klamm_model::TopicPartition;
 
@@ -30,6 +31,9 @@ use damage::Hurt;
 pub use damage::{Damage, Flip};
 use directory::Directory;
 use steps::Step;
+
+/// As large as a disk is that has room without end.
+const PLENTY: u64 = 1 << 40;
 
 /// What the disk does wrong on purpose, to see that the checkers notice.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -214,6 +218,16 @@ impl Disk {
             }
             _ => None,
         }
+    }
+
+    /// How much room there is in the first so many data directories, as a broker is told that looks.
+    pub fn spaces(&self, count: u16) -> Vec<Option<Space>> {
+        let space = |number| {
+            let total_bytes = self.capacity.unwrap_or(PLENTY);
+            let room = total_bytes.saturating_sub(self.used(LogDir(number)));
+            Some(Space { total_bytes, free_bytes: if self.illness.full { 0 } else { room } })
+        };
+        (0..count).map(space).collect()
     }
 
     /// How much is in a data directory.

@@ -348,6 +348,18 @@ impl Replicas {
                     (false, true) => coverage.count("leader elected who was eligible"),
                     (false, false) => coverage.count("leader elected who may lack records"),
                 }
+                // Nothing but a full disk takes the lead from who is in sync and goes on, and gives it to another than the preferred.
+                let hands_over = partition.is_some_and(|it| {
+                    let stays = |old: BrokerId| {
+                        old != leader && change.isr.as_ref().unwrap_or(&it.isr).contains(&old)
+                    };
+                    change.replicas.is_none()
+                        && it.leader.is_some_and(stays)
+                        && it.replicas.first() != Some(&leader)
+                });
+                if hands_over {
+                    coverage.count("leader that is full hands over");
+                }
             }
             if change.elr.as_ref().is_some_and(|elr| !elr.is_empty()) {
                 coverage.count("eligible leader replicas");

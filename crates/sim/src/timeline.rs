@@ -46,6 +46,11 @@ pub enum Happening {
         /// Which operation.
         job: u64,
     },
+    /// A broker learns how much room there is.
+    Looked {
+        /// By whom.
+        life: Life,
+    },
     /// A piece of a coordinator's log is read.
     Loads {
         /// By whom.

@@ -375,6 +375,7 @@ impl World {
             Happening::SyncBegins { life, .. }
             | Happening::DiskEnds { life, .. }
             | Happening::AnswerIsRead { life, .. }
+            | Happening::Looked { life }
             | Happening::Loads { life, .. }
             | Happening::NodeWakes { life } => Some(life.node),
             Happening::Arrives { connection, at } => self.network.party_at(*connection, *at),
@@ -414,6 +415,11 @@ impl World {
             Happening::SyncBegins { life, op } => self.sync_begins(life, op),
             Happening::DiskEnds { life, job } => self.disk_ends(life, job),
             Happening::AnswerIsRead { life, to, reply } => self.answer_is_read(life, to, *reply),
+            Happening::Looked { life } => {
+                let machine = &self.machines[life.node];
+                let spaces = machine.disk.spaces(machine.log_dirs());
+                self.step(life, Event::Space(spaces));
+            }
             Happening::Loads { life, load } => {
                 let disk = &self.machines[life.node].disk;
                 let read = &mut |segment, kind, position, buffer: &mut [u8]| {
@@ -603,8 +609,10 @@ impl World {
                     process.view = Some(view);
                 }
             }
-            // Its disks have room without end; those that have not say so when they are written to.
-            Effect::LookAtSpace => {}
+            Effect::LookAtSpace => {
+                let delay = self.timeline.dice.between(50, 5 * MS);
+                self.timeline.after(delay, Happening::Looked { life });
+            }
             Effect::Refused(why) | Effect::Outdated(why) => panic!("{life} is refused: {why}"),
             // The quorum here is always of the same nodes.
             Effect::Registration(_) => {}

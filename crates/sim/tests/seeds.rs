@@ -26,6 +26,7 @@ const EVENTS: &[&str] = &[
     "directory replaced by an empty one",
     "directory: not replaced, as not all have everything",
     "unclean election",
+    "leader that is full hands over",
     "unclean: reader told that what it read is gone",
     "unclean: record lost that was acknowledged",
     "throttle: replica held back by its leader",

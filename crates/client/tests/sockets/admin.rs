@@ -120,6 +120,35 @@ fn a_question_whose_answer_got_lost_is_asked_again() {
     assert_eq!(asked, [(ApiKey::DescribeCluster, 0); 2]);
 }
 
+/// Which of two is asked first changes with each question.
+#[test]
+fn what_another_says_for_good_is_told_though_one_is_silent() {
+    let (silent, asked) = broker(|header, _, _| match header.api_key {
+        ApiKey::ApiVersions => Reaction::Answer(header.api_version, versions(ErrorCode::None, &SERVED)),
+        _ => Reaction::Silence,
+    });
+    let silent_port = silent.rsplit_once(':').expect("host and port").1.parse().expect("a port");
+    let (older, _) = broker(move |header, _, port| match header.api_key {
+        ApiKey::ApiVersions => Reaction::Answer(header.api_version, versions(ErrorCode::None, &SERVED[..2])),
+        _ => {
+            let Response::Metadata(mut response) = metadata(port) else {
+                unreachable!("that is what it makes")
+            };
+            let known = response.brokers[0].clone();
+            response.brokers.push(MetadataResponseBroker { node_id: 4, port: silent_port, ..known });
+            Reaction::Answer(header.api_version, Response::Metadata(response))
+        }
+    });
+    let answers = run(&older, async |admin| {
+        let admin = admin.with_timeout(Duration::from_millis(1_500));
+        [admin.describe_acls(&AclFilter::ALL).await, admin.describe_acls(&AclFilter::ALL).await]
+    });
+    let is_told = |it: &AdminError| matches!(it, AdminError::Call(CallError::Unsupported { .. }));
+    assert!(answers.iter().all(|it| it.as_ref().is_err_and(is_told)), "{answers:?}");
+    let is_asked = asked.try_iter().any(|(api, _)| api == ApiKey::DescribeAcls);
+    assert!(is_asked, "the silent one was asked too");
+}
+
 #[test]
 fn an_old_broker_is_told_the_topic_by_its_name() {
     let (answer, asked) = ask(

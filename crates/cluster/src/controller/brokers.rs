@@ -64,7 +64,7 @@ impl Controller {
                 return Decision { records: Vec::new(), reply: Reply::Heartbeat(Err(error)) };
             }
         };
-        self.sessions.heard(now, it.id, it.applied);
+        self.sessions.heard(now, it);
         let knows_itself = it.applied.is_some_and(|applied| broker.epoch.0.unsigned_abs() <= applied);
         let is_caught_up = knows_itself && self.sessions.knows_of_its_fence(it.id);
         let only = BTreeSet::from([it.id]);
@@ -83,6 +83,7 @@ impl Controller {
                 records.push(becomes(BrokerState::Draining));
                 (records, BrokerState::Draining)
             }
+            BrokerState::Active if it.is_full => (self.elections().hand_over(it.id), BrokerState::Active),
             BrokerState::Draining if self.sessions.is_drained(it.id, &self.image) => {
                 (self.elections().fence(&only), BrokerState::Fenced)
             }

@@ -324,6 +324,8 @@ pub struct Heartbeat {
     pub wants_fence: bool,
     /// It is about to stop and waits until it may.
     pub wants_shutdown: bool,
+    /// It takes no records from clients, as a disk of it is nearly full.
+    pub is_full: bool,
 }
 
 /// What a broker learns from a heartbeat.

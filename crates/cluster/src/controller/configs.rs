@@ -59,10 +59,10 @@ impl Controller {
             next += 1;
         };
         apply(&mut after, changes);
-        let mut records = Elections::new(&after, &self.config.given)
+        let mut records = Elections::new(&after, &self.config.given, self.sessions.full())
             .settle(counts.iter().filter_map(|id| Some(&**after.topic(*id)?)));
         apply(&mut after, &records);
-        let elected = Elections::new(&after, &self.config.given)
+        let elected = Elections::new(&after, &self.config.given, self.sessions.full())
             .elect_in(leads.iter().filter_map(|id| Some(&**after.topic(*id)?)));
         records.extend(elected);
         records

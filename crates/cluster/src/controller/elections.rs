@@ -10,6 +10,7 @@
 //!   The partition is recovering then, until everybody follows: replicas cut back even what they know to be committed.
 //! - Where records may be lost, as an operator has said it of the topic (`unclean.leader.election.enable`) or asks for it now, somebody leads who takes part,
 //!   whatever it has. Nobody is eligible any more then: what they have that this one lacks is cut back. The partition is recovering as well.
+//! - A broker whose disk is nearly full takes no records. It says so while that lasts, and others lead who are in sync; it stays in sync as long as it can follow.
 //! - A replica whose log cannot be used, as its data directory has failed or the log is damaged, is out of both sets and leads nothing, until another process of
 //!   its broker comes. Whatever that one finds, it is taken in only once it has caught up.
 //! - A replica of which the next process of its broker finds nothing has nothing any more, and does not count as one that ever had. The broker says
@@ -34,14 +35,17 @@ pub(super) struct Elections<'a> {
     min_isr: Option<u32>,
     /// The same: whether somebody may lead who lacks records.
     may_lack: bool,
+    /// Brokers whose disks are nearly full.
+    full: BTreeSet<BrokerId>,
 }
 
 impl<'a> Elections<'a> {
-    pub(super) fn new(image: &'a Image, given: &BTreeMap<String, String>) -> Self {
+    pub(super) fn new(image: &'a Image, given: &BTreeMap<String, String>, full: BTreeSet<BrokerId>) -> Self {
         let cluster = image.configs(ConfigResource::BrokerDefault).map(|it| &**it);
         let layers = Layers { broker: None, cluster, given };
         let min_isr = layers.topic_default(MIN_ISR).and_then(|it| it.trim().parse().ok());
-        Self { image, min_isr, may_lack: layers.topic_default(UNCLEAN).is_some_and(|it| is_true(&it)) }
+        let may_lack = layers.topic_default(UNCLEAN).is_some_and(|it| is_true(&it));
+        Self { image, min_isr, may_lack, full }
     }
 
     /// What makes these brokers fenced. Their state comes last: if a controller fails half-way, the next one finds brokers that take part and are silent.
@@ -184,10 +188,24 @@ impl<'a> Elections<'a> {
     /// What has the preferred replica lead. `None`: it does, or it cannot.
     pub(super) fn prefer(&self, at: TopicPartition, topic: &Topic, before: &Partition) -> Option<Record> {
         let preferred = before.replicas[0];
-        if !before.isr.contains(&preferred) || !is_active(self.image, preferred) {
+        if !before.isr.contains(&preferred) || !self.has_room(preferred) {
             return None;
         }
         self.change(at, topic, before, Partition { leader: Some(preferred), ..before.clone() }).1
+    }
+
+    /// What has others lead what this broker does, as its disk is full: who is in sync, takes part and has room.
+    pub(super) fn hand_over(&self, id: BrokerId) -> Vec<Record> {
+        let led = places(self.topics()).filter(|(_, _, it)| it.leader == Some(id));
+        let handed_over = led.filter_map(|(topic, at, before)| {
+            let next = before.replicas.iter().find(|it| before.isr.contains(it) && self.has_room(**it))?;
+            self.change(at, topic, before, Partition { leader: Some(*next), ..before.clone() }).1
+        });
+        handed_over.collect()
+    }
+
+    fn has_room(&self, id: BrokerId) -> bool {
+        is_active(self.image, id) && !self.full.contains(&id)
     }
 
     fn elect_among(
@@ -210,7 +228,7 @@ impl<'a> Elections<'a> {
         may_lack: bool,
         takes_part: impl Fn(BrokerId) -> bool,
     ) -> Option<Record> {
-        let led = led(before.clone(), may_lack || self.may_lack(topic), takes_part);
+        let led = self.led(before.clone(), may_lack || self.may_lack(topic), takes_part);
         led.partition.leader?;
         self.settled(at, topic, before, led, &Gone::default()).1
     }
@@ -248,8 +266,41 @@ impl<'a> Elections<'a> {
         gone: &Gone,
     ) -> (Partition, Option<Record>) {
         let takes_part = |id| !gone.out.contains(&id) && is_active(self.image, id);
-        let led = led(after, self.may_lack(topic), takes_part);
+        let led = self.led(after, self.may_lack(topic), takes_part);
         self.settled(at, topic, before, led, gone)
+    }
+
+    /// A leader who is not in sync any more gives way; where nobody leads, somebody does who can. Where nobody is left who has everything, the last leader can,
+    /// whatever it has; and where records may be lost, anybody. Whose disk is full leads only where nobody else in sync can.
+    fn led(&self, mut it: Partition, may_lack: bool, takes_part: impl Fn(BrokerId) -> bool) -> Led {
+        if it.leader.is_some_and(|leader| it.isr.contains(&leader)) {
+            return Led { partition: it, is_unclean: false };
+        }
+        let first_of = |set: &[BrokerId]| {
+            let can = |id: &BrokerId| set.contains(id) && takes_part(*id) && !it.offline.contains(id);
+            it.replicas.iter().copied().find(can)
+        };
+        let with_room: Vec<_> = it.isr.iter().copied().filter(|id| !self.full.contains(id)).collect();
+        if let Some(next) = first_of(&with_room).or_else(|| first_of(&it.isr)) {
+            return Led { partition: Partition { leader: Some(next), ..it }, is_unclean: false };
+        }
+        if let Some(next) = first_of(&it.elr) {
+            return Led {
+                partition: Partition { leader: Some(next), isr: vec![next], ..it },
+                is_unclean: false,
+            };
+        }
+        let is_last_leader = it.isr.is_empty() && it.elr.is_empty() && it.last_known_elr.len() == 1;
+        let known = first_of(&it.last_known_elr).filter(|_| is_last_leader || may_lack);
+        // Whoever was to come by a reassignment may have nothing at all yet.
+        let not_new = |id: &BrokerId| !it.adding.contains(id);
+        let others: Vec<_> = it.replicas.iter().copied().filter(not_new).collect();
+        let any = || first_of(&others).or_else(|| first_of(&it.replicas)).filter(|_| may_lack);
+        it.leader = known.or_else(any);
+        let Some(next) = it.leader else { return Led { partition: it, is_unclean: false } };
+        it.isr = vec![next];
+        it.recovering = true;
+        Led { partition: it, is_unclean: true }
     }
 
     /// What a partition is with its leader, and what makes it so.
@@ -343,35 +394,6 @@ struct Led {
     partition: Partition,
     /// It was elected now, and may lack committed records.
     is_unclean: bool,
-}
-
-/// A leader who is not in sync any more gives way; where nobody leads, somebody does who can. Where nobody is left who has everything, the last leader can,
-/// whatever it has; and where records may be lost, anybody.
-fn led(mut it: Partition, may_lack: bool, takes_part: impl Fn(BrokerId) -> bool) -> Led {
-    if it.leader.is_some_and(|leader| it.isr.contains(&leader)) {
-        return Led { partition: it, is_unclean: false };
-    }
-    let first_of = |set: &[BrokerId]| {
-        let can = |id: &BrokerId| set.contains(id) && takes_part(*id) && !it.offline.contains(id);
-        it.replicas.iter().copied().find(can)
-    };
-    if let Some(next) = first_of(&it.isr) {
-        return Led { partition: Partition { leader: Some(next), ..it }, is_unclean: false };
-    }
-    if let Some(next) = first_of(&it.elr) {
-        return Led { partition: Partition { leader: Some(next), isr: vec![next], ..it }, is_unclean: false };
-    }
-    let is_last_leader = it.isr.is_empty() && it.elr.is_empty() && it.last_known_elr.len() == 1;
-    let known = first_of(&it.last_known_elr).filter(|_| is_last_leader || may_lack);
-    // Whoever was to come by a reassignment may have nothing at all yet.
-    let not_new = |id: &BrokerId| !it.adding.contains(id);
-    let others: Vec<_> = it.replicas.iter().copied().filter(not_new).collect();
-    let any = || first_of(&others).or_else(|| first_of(&it.replicas)).filter(|_| may_lack);
-    it.leader = known.or_else(any);
-    let Some(next) = it.leader else { return Led { partition: it, is_unclean: false } };
-    it.isr = vec![next];
-    it.recovering = true;
-    Led { partition: it, is_unclean: true }
 }
 
 pub(super) fn is_active(image: &Image, id: BrokerId) -> bool {

@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use klamm_model::{BrokerEpoch, BrokerId, Tick};
 
-use super::Sighting;
+use super::{Heartbeat, Sighting};
 use crate::image::{Broker, Image};
 use crate::record::BrokerState;
 
@@ -51,6 +51,8 @@ struct Session {
     fenced_at: Option<u64>,
     /// It is fenced, and may be about to take part: meanwhile it may be in sync, where it was before it restarted, and must not stay so for ever.
     is_starting: bool,
+    /// It says that a disk of it is nearly full.
+    is_full: bool,
 }
 
 /// Whether its process is known to be gone.
@@ -75,6 +77,7 @@ impl Session {
             drained_at: None,
             fenced_at: None,
             is_starting: true,
+            is_full: false,
         }
     }
 
@@ -115,11 +118,17 @@ impl Sessions {
         self.observed = self.observed.max(now);
     }
 
-    pub(super) fn heard(&mut self, now: Tick, id: BrokerId, applied: Option<u64>) {
-        if let Some(session) = self.by_broker.get_mut(&id) {
+    pub(super) fn heard(&mut self, now: Tick, it: &Heartbeat) {
+        if let Some(session) = self.by_broker.get_mut(&it.id) {
             (session.beat, session.has_beaten) = (now, true);
-            session.applied = session.applied.max(applied);
+            session.applied = session.applied.max(it.applied);
+            session.is_full = it.is_full;
         }
+    }
+
+    /// Brokers that take no records from clients, by their last heartbeats.
+    pub(super) fn full(&self) -> BTreeSet<BrokerId> {
+        self.by_broker.iter().filter(|(_, session)| session.is_full).map(|(id, _)| *id).collect()
     }
 
     /// How the engine's connections show other nodes. What they show of another process than the one that is registered, an older or a newer one, counts for

@@ -15,7 +15,7 @@ use crate::{BROKER_COUNT, broker_id, dice::Dice, disk::Loss, timeline::MS};
 /// How many a machine has. Drawn by itself, so that seeds stay what they were.
 pub(super) fn count(seed: u64) -> u16 {
     let mut dice = Dice::new(seed.rotate_left(48));
-    if dice.chance(60) { dice.between(2, 4) as u16 } else { 1 }
+    if dice.chance(90) { dice.between(2, 4) as u16 } else { 1 }
 }
 
 impl World {

@@ -100,3 +100,30 @@ fn a_copy_of_a_data_directory_that_is_started_beside_its_node_says_what_is_wrong
     cluster.ok_with_input(&["produce", "t", "--acks", "all"], &lines(0, 10));
     cluster.all_in_sync("t", 3);
 }
+
+#[test]
+fn others_lead_and_take_records_where_the_disk_of_one_is_full() {
+    let mut cluster = Cluster::new(3);
+    cluster.settings = &["replica.lag.time.max.ms=2000"];
+    cluster.start(1);
+    cluster.start(3);
+    cluster.settings = &["log.dirs.min.free.bytes=1000000000000000000"];
+    cluster.start(2);
+    cluster.ready(&[1, 2, 3]);
+    cluster.until(&STATUS, |it| it["brokers_in_service"] == 3);
+    cluster.ok(&["topic", "create", "t", "--partitions", "6", "--replication-factor", "3"]);
+    cluster.ok(&["topic", "create", "only", "-p", "1", "--replication-factor", "1"]);
+    cluster.ok(&["cluster", "reassign", "only", "--to", "2", "--wait"]);
+    let leaders = |told: &serde_json::Value| {
+        let partitions = told[0]["partitions"].as_array().expect("partitions").clone();
+        partitions.iter().map(|it| it["leader"].as_u64()).collect::<Vec<_>>()
+    };
+    cluster.until(&["topic", "describe", "t", "--format", "json"], |it| !leaders(it).contains(&Some(2)));
+    for partition in ["0", "1", "2", "3", "4", "5"] {
+        cluster.ok_with_input(&["produce", "t", "-p", partition, "--acks", "all"], &lines(0, 100));
+    }
+    // It copies nothing either, and leads where nobody else has the records.
+    cluster.all_in_sync("t", 2);
+    let only = cluster.ok(&["topic", "describe", "only", "--format", "json"]).json();
+    assert_eq!(leaders(&only), [Some(2)]);
+}

@@ -64,6 +64,120 @@ fn preferred_leaders_lead_again_once_they_are_in_sync() {
 }
 
 #[test]
+fn others_lead_what_a_full_broker_leads_until_it_has_room() {
+    check_in_time(
+        every_two_seconds(),
+        "create t 3 2
+         assign u 1
+         beat 1 full
+         beat 1 full
+         elect t/0
+         beat 3 full
+         beat 2 fence
+         show
+         beat 2
+         isr t/0 by leader is leader,2
+         isr t/1 by leader is leader,2
+         beat 1 full
+         show
+         beat 1
+         beat 3
+         wait 2100 1 2 3
+         show",
+        expect![[r#"
+            create t 3 2
+                + topic t
+                + t/0 on 1,2 in sync 1,2 leader 1
+                + t/1 on 2,3 in sync 2,3 leader 2
+                + t/2 on 3,1 in sync 3,1 leader 3
+                t: created, 3 x 2, {}
+            assign u 1
+                + topic u
+                + u/0 on 1 in sync 1 leader 1
+                u: created, 1 x 1, {}
+            beat 1 full
+                + t/0 change 1 leader 2 in epoch 1
+                Active
+            beat 1 full
+                Active
+            elect t/0
+                t/0: the preferred leader cannot lead now
+            beat 3 full
+                Active
+            beat 2 fence
+                + t/0 change 2 in sync 1 leader 1 in epoch 2
+                + t/1 change 1 in sync 3 leader 3 in epoch 1
+                + broker 2 is Fenced
+                Fenced
+            show
+                t/0 on 1,2 in sync 1 leader 1 epochs 2.2
+                t/1 on 2,3 in sync 3 leader 3 epochs 1.1
+                t/2 on 3,1 in sync 3,1 leader 3 epochs 0.0
+                u/0 on 1 in sync 1 leader 1 epochs 0.0
+            beat 2
+                + broker 2 is Active
+                Active
+            isr t/0 by leader is leader,2
+                + t/0 change 3 in sync 1,2
+                leader 1 in epoch 2, in sync 1,2, partition epoch 3
+            isr t/1 by leader is leader,2
+                + t/1 change 2 in sync 3,2
+                leader 3 in epoch 1, in sync 3,2, partition epoch 2
+            beat 1 full
+                + t/0 change 4 leader 2 in epoch 3
+                Active
+            show
+                t/0 on 1,2 in sync 1,2 leader 2 epochs 3.4
+                t/1 on 2,3 in sync 3,2 leader 3 epochs 1.2
+                t/2 on 3,1 in sync 3,1 leader 3 epochs 0.0
+                u/0 on 1 in sync 1 leader 1 epochs 0.0
+            beat 1
+                Active
+            beat 3
+                Active
+            wait 2100 1 2 3
+                + t/0 change 5 leader 1 in epoch 4
+                + t/1 change 3 leader 2 in epoch 2
+            show
+                t/0 on 1,2 in sync 1,2 leader 1 epochs 4.5
+                t/1 on 2,3 in sync 3,2 leader 2 epochs 2.3
+                t/2 on 3,1 in sync 3,1 leader 3 epochs 0.0
+                u/0 on 1 in sync 1 leader 1 epochs 0.0
+        "#]],
+    );
+}
+
+#[test]
+fn a_full_broker_leads_only_where_nobody_else_in_sync_can() {
+    check_in_time(
+        every_two_seconds(),
+        "create t 1 3
+         beat 2 full
+         beat 1 fence
+         beat 3 fence
+         show",
+        expect![[r#"
+            create t 1 3
+                + topic t
+                + t/0 on 1,2,3 in sync 1,2,3 leader 1
+                t: created, 1 x 3, {}
+            beat 2 full
+                Active
+            beat 1 fence
+                + t/0 change 1 in sync 2,3 leader 3 in epoch 1
+                + broker 1 is Fenced
+                Fenced
+            beat 3 fence
+                + t/0 change 2 in sync 2 eligible 3 leader 2 in epoch 2
+                + broker 3 is Fenced
+                Fenced
+            show
+                t/0 on 1,2,3 in sync 2 eligible 3 leader 2 epochs 2.2
+        "#]],
+    );
+}
+
+#[test]
 fn nobody_leads_again_by_itself_where_that_is_switched_off() {
     check_in_time(
         ControllerConfig { balance_interval_ms: None, ..config() },

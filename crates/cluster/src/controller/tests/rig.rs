@@ -175,6 +175,7 @@ impl Rig {
             applied: Some(self.controller.appended()),
             wants_fence: false,
             wants_shutdown: false,
+            is_full: false,
         }
     }
 
@@ -185,6 +186,7 @@ impl Rig {
             Some("behind") => heartbeat.applied = Some(0),
             Some("stuck") => heartbeat.applied = Some(heartbeat.epoch.0.unsigned_abs()),
             Some("fence") => heartbeat.wants_fence = true,
+            Some("full") => heartbeat.is_full = true,
             Some("stop") => heartbeat.wants_shutdown = true,
             Some(other) => panic!("no manner {other}"),
         }

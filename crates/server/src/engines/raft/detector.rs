@@ -658,20 +658,95 @@ mod tests {
 
     #[test]
     fn a_late_yes_counts_only_for_whoever_still_asks() {
-        let mut detector = following(1);
-        detector.refused(ms(10), LEADER);
-        run(&mut detector, 10, 20, false).expect("it asks");
-        detector.beat(ms(300), LEADER, 4, true);
-        let mut wishes = Vec::new();
-        detector.answered(ms(301), 1, OTHER, true, &mut wishes);
-        detector.refused(ms(302), LEADER);
-        run(&mut detector, 302, 310, false).expect("it asks again");
-        assert_eq!((wishes, detector.elections), (vec![], 0), "the leader was heard since");
-        assert!(detector.asked(ms(320), OTHER, point(9), point(5)), "it has more");
-        let mut wishes = Vec::new();
-        detector.answered(ms(321), 2, OTHER, true, &mut wishes);
-        run(&mut detector, 321, 700, false).expect("it asks again");
-        assert_eq!((wishes, detector.elections), (vec![], 0), "it has said yes itself");
+        // What is drawn decides whether the yes would still be in mind in the next round.
+        for seed in 0..50 {
+            let mut detector = following(seed);
+            detector.refused(ms(10), LEADER);
+            run(&mut detector, 10, 20, false).expect("it asks");
+            detector.beat(ms(300), LEADER, 4, true);
+            let mut wishes = Vec::new();
+            detector.answered(ms(301), 1, OTHER, true, &mut wishes);
+            detector.refused(ms(302), LEADER);
+            run(&mut detector, 302, 310, false).expect("it asks again");
+            assert_eq!((wishes, detector.elections), (vec![], 0), "seed {seed}: the leader was heard since");
+            assert!(detector.asked(ms(320), OTHER, point(9), point(5)), "seed {seed}: it has more");
+            let mut wishes = Vec::new();
+            detector.answered(ms(321), 2, OTHER, true, &mut wishes);
+            run(&mut detector, 321, 700, false).expect("it asks again");
+            assert_eq!((wishes, detector.elections), (vec![], 0), "seed {seed}: it has said yes itself");
+        }
+    }
+
+    /// Words: `>` is the next round, and `yes2.1` the answer of node 2 to the first.
+    #[test]
+    fn a_no_takes_back_a_yes_to_an_earlier_round() {
+        for (script, is_elected) in [
+            ("> > yes2.1 yes4.2", true),
+            ("> > yes2.1 no2.2 yes4.2", false),
+            ("> > yes2.1 > yes4.3", true),
+            ("> > yes2.1 no2.2 > yes4.3", false),
+            ("> > yes2.1 > no2.2 yes4.3", false),
+            ("> > yes2.1 > yes4.2", true),
+            ("> > yes2.1 > no2.2 yes4.2", false),
+        ] {
+            for seed in 0..50 {
+                let mut detector = Detector::new(ME, seed, ms(0));
+                let voters = vec![(1..=5).map(BrokerId).collect()];
+                detector.is_now(ms(0), &Situation { term: 4, leader: Some(LEADER), voters });
+                detector.refused(ms(10), LEADER);
+                let mut at = 10;
+                for word in script.split(' ') {
+                    if word == ">" {
+                        (at, _) = run(&mut detector, at, at + 300, false).expect("it asks");
+                        continue;
+                    }
+                    let (answer, round) = word.split_once('.').expect("of a round");
+                    let (answer, node) = answer.split_at(answer.len() - 1);
+                    let [node, round] = [node, round].map(|it| it.parse::<u64>().expect("a number"));
+                    let node = BrokerId(node as i32);
+                    detector.answered(ms(at), round, node, answer == "yes", &mut Vec::new());
+                }
+                assert_eq!(detector.elections, u64::from(is_elected), "seed {seed}: {script}");
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_asks_nodes_that_are_far_away_asks_between_its_rounds_too() {
+        for is_far in [false, true] {
+            let mut detector = following(1);
+            detector.refused(ms(10), LEADER);
+            run(&mut detector, 10, 20, false).expect("it asks");
+            let (at, _) = run(&mut detector, 20, 300, false).expect("it asks again");
+            if is_far {
+                detector.answered(ms(at), 1, LEADER, false, &mut Vec::new());
+            }
+            for node in [OTHER, LEADER] {
+                detector.answered(ms(at), 2, node, false, &mut Vec::new());
+            }
+            assert!(detector.round.is_none(), "all have said no");
+            assert_eq!(
+                detector.asked(ms(at + 1), OTHER, point(5), point(5)),
+                !is_far,
+                "an answer came late: {is_far}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_leader_whose_port_answers_again_is_not_replaced_unless_it_is_silent_for_long() {
+        for (refused_at, is_elected) in [(Some(100), false), (None, true)] {
+            let mut detector = following(1);
+            let from = refused_at.unwrap_or(0);
+            run(&mut detector, 0, from, false);
+            refused_at.into_iter().for_each(|at| detector.refused(ms(at), LEADER));
+            let (at, _) = run(&mut detector, from, 1_100, false).expect("it asks");
+            let greeted = Greeted { incarnation: uuid::Uuid::nil(), metadata_form: 0 };
+            detector.connected(ms(at), LEADER, greeted);
+            let mut wishes = Vec::new();
+            detector.answered(ms(at + 1), detector.round_count, OTHER, true, &mut wishes);
+            assert_eq!(wishes.contains(&Wish::Elect), is_elected, "refused at {refused_at:?}, asked at {at}");
+        }
     }
 
     #[test]

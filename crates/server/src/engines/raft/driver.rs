@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeSet, VecDeque},
     future::pending,
     rc::Rc,
     sync::{Arc, atomic::Ordering},
@@ -23,6 +23,7 @@ use super::{
     Member, Setup,
     detector::{Detector, LEASE, Situation, Wish},
     disk::{self, Busy, Job},
+    finders::Finders,
     hub::Hub,
     links::Links,
     lost::Lost,
@@ -51,10 +52,9 @@ const CLAIM_PAUSE: Duration = Duration::from_millis(50);
 const DISK_PATIENCE: Duration = Duration::from_secs(3);
 /// Between two times that a leader is told of members that were found elsewhere: what was sent may be lost. One to which the leader has a connection itself stays where it is.
 const PASS_ON_EVERY: Duration = Duration::from_secs(1);
-/// What was not said again within this time is not so any more.
-const TOLD_WITHIN: Duration = Duration::from_secs(3);
 /// Orders that are taken at once.
 const ORDERS_MAX: usize = 256;
+
 /// Something happened on this thread.
 #[derive(Debug)]
 pub(super) enum Event {
@@ -62,6 +62,8 @@ pub(super) enum Event {
     Up(BrokerId, Greeted),
     /// The node's port refuses: there is no such process.
     Refused(BrokerId),
+    /// A node has made a connection to this one.
+    Called(BrokerId),
     /// An answer to a beat.
     Beaten { from: BrokerId, term: u64, sent_ms: u64 },
     /// An answer to a pre-vote.
@@ -163,7 +165,7 @@ async fn drive(setup: Setup, jobs: std::sync::mpsc::Sender<Job>, busy: Arc<Busy>
                 voters: Voters::new(own),
                 lost: Lost::default(),
                 unfound: Lost::default(),
-                found_by: BTreeMap::new(),
+                finders: Finders::default(),
                 ask,
             };
             driver.run(orders, new_links, happened).await;
@@ -214,8 +216,7 @@ struct Driver {
     lost: Lost,
     /// The same, while this node leads and nobody calls it.
     unfound: Lost,
-    /// Who has found this node where it is now, when they said so last.
-    found_by: BTreeMap<BrokerId, Duration>,
+    finders: Finders,
     /// Has others asked to let this node in.
     ask: Box<dyn FnMut()>,
 }
@@ -341,6 +342,7 @@ impl Driver {
                 }
             }
             Event::Refused(peer) => hub.detector.borrow_mut().refused(now, peer),
+            Event::Called(from) => self.finders.called(from),
             Event::Beaten { from, term, sent_ms } => {
                 hub.detector.borrow_mut().acked(now, from, term, Duration::from_millis(sent_ms));
                 let metrics = hub.raft.metrics();
@@ -452,7 +454,7 @@ impl Driver {
     /// Of this node too, which has said where it is before it led, or before it was started again.
     fn passed_on(&mut self, now: Duration, by: BrokerId, member: Member) {
         if self.voters.own() == Some(&member) {
-            self.found_by.insert(by, now);
+            self.finders.told(now, by);
         } else {
             self.let_in(member);
         }
@@ -465,19 +467,13 @@ impl Driver {
         self.hub.links.callers().into_iter().filter(is_one).collect()
     }
 
-    /// Members that are elsewhere than all know. This node is, if whoever calls it says so: one that calls it where all know it is reason enough to leave it there.
+    /// Members that are elsewhere than all know.
     fn found_elsewhere(&self, now: Duration) -> Vec<Member> {
         let mut found = self.hub.links.found_elsewhere();
-        if !self.is_known() && self.is_found(now) {
+        if !self.is_known() && self.finders.are_all(now, &self.callers(now)) {
             found.extend(self.voters.own().cloned());
         }
         found
-    }
-
-    fn is_found(&self, now: Duration) -> bool {
-        let callers = self.callers(now);
-        let is_told_by = |it: &BrokerId| self.found_by.get(it).is_some_and(|at| now < *at + TOLD_WITHIN);
-        !callers.is_empty() && callers.iter().all(is_told_by)
     }
 
     fn tell_of(&self, leader: BrokerId, member: Member) {

@@ -2,6 +2,8 @@
 //!
 //! A member that was started elsewhere says where it is. It is called there too as long as it does not answer where all know it, and counts as moved only once it has
 //! answered there, and a while later still not where it was: a member that is cut off for a while, and one of which somebody has a copy, would be lost by what nobody has tried.
+//!
+//! Where networks are split, another address is not a better one for every node: as long as a node has not reached the member where all know it now, it tries where it was before, too.
 
 use std::{
     cell::{Cell, RefCell},
@@ -32,11 +34,11 @@ use super::{Greet, Member, TooOld, driver::Event, sightings::Greeted, types::Add
 /// Messages that wait to be written to one node. openraft has a few open questions at a time; more means that nobody reads.
 const QUEUED_MAX: usize = 64;
 /// Of a connection, until the other node has greeted.
-const CONNECT_PATIENCE: Duration = Duration::from_millis(500);
+pub(super) const CONNECT_PATIENCE: Duration = Duration::from_millis(500);
 /// Of a name.
 const RESOLVE_PATIENCE: Duration = Duration::from_secs(5);
 /// Whoever answers where it says that it is is looked for where all know it again after so long.
-const MOVED_AFTER: Duration = Duration::from_secs(2);
+pub(super) const MOVED_AFTER: Duration = Duration::from_secs(2);
 /// A name that cannot be looked up for so long is gone, and not only its server.
 const NAME_PATIENCE: Duration = Duration::from_secs(30);
 /// Before a node that refused is tried again, at first and at last.
@@ -73,6 +75,9 @@ pub(super) struct Peer {
     address: Address,
     /// Where it says that it is, if it does not answer where all know it.
     said: RefCell<Option<Address>>,
+    /// Where all knew it before, until it has answered where they know it now: whoever reaches it only there would be cut off from it for good. That it answers there says
+    /// nothing of where it is, and is written nowhere.
+    was: RefCell<Option<Address>>,
     /// Where the connection goes to, if that is where it said, and it is not where it was.
     found: RefCell<Option<Address>>,
     /// While there is a connection.
@@ -103,8 +108,8 @@ impl Links {
             let peer = match before.remove(&id) {
                 Some(known) if known.address == address => known,
                 elsewhere => {
-                    elsewhere.inspect(|it| it.hang_up());
-                    Peer::dial(self, id, address)
+                    let was = elsewhere.inspect(|it| it.hang_up()).and_then(|it| it.was_before(&address));
+                    Peer::dial(self, id, address, was)
                 }
             };
             peers.insert(id, peer);
@@ -210,29 +215,33 @@ impl Links {
 
     /// By the first of its addresses that is good for it, to the process that greets there. Refused is only who refuses at all of them.
     async fn connect(&self, peer: &Peer) -> io::Result<Connected> {
-        let resolved = resolve(&peer.address).await;
-        let (known, mut failed) = match resolved {
-            Ok(known) => (known, None),
-            Err(error) => (Vec::new(), Some(error)),
-        };
-        let said = peer.said.borrow().clone();
-        let elsewhere = match &said {
-            Some(said) => resolve(said).await.unwrap_or_default(),
-            None => Vec::new(),
-        };
-        for address in known.iter().chain(elsewhere.iter().filter(|it| !known.contains(it))) {
-            match self.reach(peer, *address).await {
-                Ok((wired, greeted)) => {
-                    let is_known = known.contains(address);
-                    if is_known {
-                        *peer.said.borrow_mut() = None;
-                    }
-                    return Ok(Connected { wired, greeted, said: said.filter(|_| !is_known) });
-                }
+        let (said, was) = (peer.said.borrow().clone(), peer.was.borrow().clone());
+        let (mut failed, mut tried) = (None, BTreeSet::new());
+        // Each is looked up only when those before it have not answered: a name that is gone may take seconds.
+        for place in [Some(&peer.address), said.as_ref(), was.as_ref()].into_iter().flatten() {
+            let is_known = *place == peer.address;
+            let resolved = match resolve(place).await {
+                Ok(resolved) => resolved,
                 Err(error) => {
-                    let says_more =
-                        failed.as_ref().is_none_or(|it| it.kind() == io::ErrorKind::ConnectionRefused);
-                    failed = if says_more { Some(error) } else { failed };
+                    failed = if is_known { Some(error) } else { failed };
+                    continue;
+                }
+            };
+            for address in resolved.into_iter().filter(|it| tried.insert(*it)) {
+                match self.reach(peer, address).await {
+                    Ok((wired, greeted)) => {
+                        if is_known {
+                            peer.said.take();
+                            peer.was.take();
+                        }
+                        let said = said.as_ref().filter(|it| *it == place).cloned();
+                        return Ok(Connected { wired, greeted, said });
+                    }
+                    Err(error) => {
+                        let says_more =
+                            failed.as_ref().is_none_or(|it| it.kind() == io::ErrorKind::ConnectionRefused);
+                        failed = if says_more { Some(error) } else { failed };
+                    }
                 }
             }
         }
@@ -337,6 +346,7 @@ impl Links {
             peer.is_there.notify_one();
         }
         *self.callers.borrow_mut().entry(from).or_default() += 1;
+        let _ = self.events.send(Event::Called(from));
         let (out, queued) = mpsc::channel(QUEUED_MAX);
         let (mut read, mut write) = wired.stream.into_split();
         let reading = async {
@@ -382,11 +392,12 @@ async fn write_all(
 }
 
 impl Peer {
-    fn dial(links: &Rc<Links>, id: BrokerId, address: Address) -> Rc<Self> {
+    fn dial(links: &Rc<Links>, id: BrokerId, address: Address, was: Option<Address>) -> Rc<Self> {
         let peer = Rc::new(Self {
             id,
             address,
             said: RefCell::default(),
+            was: RefCell::new(was),
             found: RefCell::default(),
             out: RefCell::default(),
             is_up: Notify::new(),
@@ -398,6 +409,12 @@ impl Peer {
         let dialing = tokio::task::spawn_local(Rc::clone(links).keep_dialing(Rc::clone(&peer)));
         *peer.dialer.borrow_mut() = Some(dialing.abort_handle());
         peer
+    }
+
+    /// Where it may answer, now that all know it at this address: of its own last, unless it has not answered there yet.
+    fn was_before(&self, address: &Address) -> Option<Address> {
+        let was = self.was.take().unwrap_or_else(|| self.address.clone());
+        Some(was).filter(|it| it.directory == address.directory && it != address)
     }
 
     fn hang_up(&self) {

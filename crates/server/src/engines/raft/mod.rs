@@ -11,6 +11,7 @@
 mod detector;
 mod disk;
 mod driver;
+mod finders;
 mod hub;
 mod links;
 mod lost;

@@ -38,7 +38,7 @@ use crate::engines::{
 pub(super) const METADATA_FORM: i16 = 5;
 
 /// Nothing that a test waits for takes longer, also on a machine with other things to do.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) fn open_at(path: &std::path::Path, me: BrokerId) -> Result<OpenedRaft, RaftError> {
     let files = Arc::new(Files::open(path).expect("the directory can be used"));
@@ -106,6 +106,22 @@ pub(super) struct Cluster {
 
 pub(super) fn directory(id: BrokerId) -> Uuid {
     Uuid::from_u128(id.0.unsigned_abs().into())
+}
+
+/// How a process of a node greets.
+pub(super) fn greeting(id: BrokerId, incarnation: u64, purpose: GreetingPurpose) -> Greeting {
+    Greeting {
+        purpose,
+        node: id,
+        directory: directory(id),
+        incarnation: Uuid::from_u128(incarnation.into()),
+        cluster_id: Some("c".to_owned()),
+        founder: None,
+        level: METADATA_FORM,
+        may_vote: true,
+        address: None,
+        refused: None,
+    }
 }
 
 impl Site {
@@ -268,18 +284,7 @@ impl Cluster {
         site.incarnation += 1;
         let incarnation = site.incarnation;
         let opened = open_at(site.place.path(), id).expect("what is on its disk can be used");
-        let greet: Greet = Arc::new(move |purpose| Greeting {
-            purpose,
-            node: id,
-            directory: directory(id),
-            incarnation: Uuid::from_u128(incarnation.into()),
-            cluster_id: Some("c".to_owned()),
-            founder: None,
-            level: METADATA_FORM,
-            may_vote: true,
-            address: None,
-            refused: None,
-        });
+        let greet: Greet = Arc::new(move |purpose| greeting(id, incarnation, purpose));
         let (engine, ends) = Engine::raft();
         let (told_to, cuts) = (self.told_to.clone(), Arc::clone(&self.cuts));
         let pause = {

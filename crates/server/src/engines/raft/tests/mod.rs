@@ -3,6 +3,7 @@
 mod cluster;
 mod faults;
 mod files;
+mod links;
 mod members;
 mod moved;
 mod snapshots;
