@@ -282,6 +282,11 @@ pub(super) const FAULTS: &[Row] = &[
             Run("interop/chaos_cluster.sh"),
             Seeds("fault: full disk"),
             Seeds("disk: full"),
+            Seeds("leader that is full hands over"),
+            Test(
+                "crates/cluster/src/controller/tests/balance.rs",
+                "others_lead_what_a_full_broker_leads_until_it_has_room",
+            ),
             Run("interop/diskfull.sh"),
         ],
     },
