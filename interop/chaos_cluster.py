@@ -154,7 +154,7 @@ class Chaos:
             errors = collections.Counter(it.split(" ERROR ", 1)[1].strip()[:120] for it in lines if " ERROR " in it)
             for said, times in errors.most_common(3):
                 print(f"{node.name} said {times} times: {said}", flush=True)
-        acknowledged = sum(map(len, self.history.acknowledged.values()))
+        acknowledged = sum(map(len, [*self.history.acknowledged.values(), *self.history.placeless.values()]))
         sent = sum(sum(it.values()) for where, it in self.history.sent.items() if where not in self.history.transactional)
         self.figures.append(f"{acknowledged} records acknowledged of {sent} sent, {len(self.told.committed)} transfers committed and {len(self.told.aborted)} aborted, "
                             f"{sum(it.commits for it in self.members)} offset commits ({sum(it.refused for it in self.members)} refused), {len(self.history.polls)} polls looked at")

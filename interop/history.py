@@ -66,6 +66,7 @@ class History:
     def __init__(self):
         self.sent = collections.defaultdict(collections.Counter)  # place -> writer -> how many, or what its last number may be at most and one more
         self.acknowledged = collections.defaultdict(dict)  # place -> value -> offset
+        self.placeless = collections.defaultdict(set)  # place -> values that were acknowledged as written before, without a word of where
         self.polls = []
         self.group = []  # Assigned, Begun, Committed, Told
         self.transactions, self.parts = {}, 2  # (writer, number) -> whether it was told to be committed; and of how many parts each is
@@ -78,7 +79,10 @@ class History:
         return number
 
     def acknowledge(self, place, value, offset):
-        self.acknowledged[place][value] = offset
+        if offset is None or offset < 0:
+            self.placeless[place].add(value)
+        else:
+            self.acknowledged[place][value] = offset
 
     def poll(self, reader, session, place, records):
         self.polls.append(Poll(reader, session, place, records))
@@ -116,7 +120,9 @@ class Seen:
 
 
 def lost_write(seen):
-    """Acknowledged, and nobody read it, though what lies behind it was read."""
+    """Acknowledged, and nobody read it, though what lies behind it was read, or all that there was."""
+    for place, values in seen.history.placeless.items():
+        yield from ((place, f"{value} was acknowledged") for value in sorted(values) if value not in seen.read_at[place])
     for place, values in seen.history.acknowledged.items():
         highest = seen.highest(place)
         yield from ((place, f"{value} was acknowledged at {offset}") for value, offset in values.items() if offset <= highest and value not in seen.read_at[place])

@@ -44,6 +44,13 @@ class Controls(unittest.TestCase):
         history.poll("reader", 0, PLACE, [(7, ("b", history.send(PLACE, "b")))])
         self.finds("lost write", history=history)
 
+    def test_acknowledged_without_a_place(self):
+        history = good()
+        history.acknowledge(PLACE, ("a", 3), None)
+        self.finds(history=history)
+        history.acknowledge(PLACE, ("a", history.send(PLACE, "a")), None)
+        self.finds("lost write", history=history)
+
     def test_unseen(self):
         history = good()
         history.acknowledge(PLACE, ("b", history.send(PLACE, "b")), 6)
