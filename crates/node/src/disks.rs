@@ -154,18 +154,20 @@ impl Disks {
         true
     }
 
-    /// What the shell saw, by number; `None` where it could not be found out.
-    fn seen(&mut self, spaces: &[Option<Space>]) {
+    /// What the shell saw, by number; `None` where it could not be found out. Tells whether in another directory than before nothing is taken.
+    fn seen(&mut self, spaces: &[Option<Space>]) -> bool {
         self.is_look_under_way = false;
         self.look_at = LOOK_BYTES_MAX;
         let min_free_bytes = self.min_free_bytes;
+        let mut is_other = false;
         for (dir, space) in self.dirs.iter_mut().zip(spaces) {
             let Some(space) = *space else { continue };
             let min = min_free(min_free_bytes, space);
-            dir.see(space, min);
+            is_other |= dir.see(space, min);
             let above = space.free_bytes.saturating_sub(min);
             self.look_at = self.look_at.min((above / 4).max(LOOK_BYTES_MIN));
         }
+        is_other
     }
 
     /// Whether records are refused as a directory has too little room. A failed one would not take them with room either.
@@ -208,7 +210,8 @@ fn min_free(configured: Option<u64>, space: Space) -> u64 {
 }
 
 impl Dir {
-    fn see(&mut self, space: Space, min: u64) {
+    /// Tells whether records of other brokers are taken now and were not, or the other way round.
+    fn see(&mut self, space: Space, min: u64) -> bool {
         self.space = Some(space);
         let Space { free_bytes, total_bytes } = space;
         let is_spent = free_bytes < min / 2;
@@ -219,7 +222,7 @@ impl Dir {
                 "the disk is full: nothing is copied from other brokers"
             );
         }
-        self.is_spent = is_spent;
+        let is_other = std::mem::replace(&mut self.is_spent, is_spent) != is_spent;
         // A little more than the least, so that it does not come and go with each segment.
         let enough = min.saturating_add(min / 8);
         let path = &self.path;
@@ -236,6 +239,7 @@ impl Dir {
             self.is_full = false;
             tracing::warn!(path, free_bytes, total_bytes, "there is room on the disk again");
         }
+        is_other
     }
 }
 
@@ -243,7 +247,9 @@ impl Node {
     /// The shell has looked how much room there is. Who is full looks again by itself, and tells the controller at once, so that others lead.
     pub(crate) fn space_seen(&mut self, spaces: &[Option<Space>], now: crate::Now) {
         let was_full = self.disks.some_are_full();
-        self.disks.seen(spaces);
+        if self.disks.seen(spaces) {
+            self.ask_again_by_room();
+        }
         let is_full = self.disks.some_are_full();
         if is_full {
             self.plan_periodic(now);

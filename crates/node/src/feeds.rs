@@ -309,6 +309,7 @@ impl Node {
     ) -> Option<Look> {
         let feed = self.feeds.feeds.get(&connection)?;
         let question = feed.questions.get(&key)?;
+        let takes_none = question.bytes_max == 0;
         let room =
             u64::from(bytes_max).saturating_sub(answer.bytes).min(u64::from(question.bytes_max)) as u32;
         let request = question.from.ok_or(ErrorCode::OffsetOutOfRange).map(|from| FollowerFetchRequest {
@@ -319,6 +320,7 @@ impl Node {
             last_fetched_epoch: question.last_fetched_epoch,
             log_start: question.log_start,
             max_bytes: room,
+            takes_none,
         });
         let follower = feed.follower;
         let looked = request.and_then(|request| self.follower_fetch(now, key, &request));
@@ -334,7 +336,7 @@ impl Node {
             },
             Ok(FetchAnswer::Data { read, high_watermark, last_stable, log_start, .. }) => {
                 let told = Told { high_watermark, last_stable, log_start };
-                match read {
+                match read.filter(|_| !takes_none) {
                     Some(_) if is_throttled && !self.throttles.leading.may_go_on(now.tick) => {
                         self.counters.held_back_leading += u64::from(self.feeds.hold_back(connection, key));
                         return Some(self.wait(connection, key, told, answer));

@@ -266,7 +266,8 @@ impl Node {
                 fetch_offset: fetch.fetch_offset.raw(),
                 last_fetched_epoch: fetch.last_fetched_epoch.map_or(-1, |epoch| epoch.0),
                 log_start_offset: fetch.log_start.raw(),
-                partition_max_bytes: partition_bytes_max,
+                // Who can take nothing still says where it is.
+                partition_max_bytes: if self.may_take(*key) { partition_bytes_max } else { 0 },
                 ..Default::default()
             };
             match topics.last_mut() {
@@ -288,6 +289,22 @@ impl Node {
             max_bytes: i32::try_from(self.config.fetch_bytes_max).unwrap_or(i32::MAX),
             topics,
             ..Default::default()
+        }
+    }
+
+    /// Whether there is room for the records of a partition that this broker follows.
+    fn may_take(&self, key: TopicPartition) -> bool {
+        self.hosted.get(&key).is_none_or(|it| self.disks.may_follow(it.replica.log().log_dir()))
+    }
+
+    /// What leaders have been asked is not what can be taken now: they are asked again.
+    pub(crate) fn ask_again_by_room(&mut self) {
+        for (key, hosted) in &mut self.hosted {
+            if matches!(hosted.fetching, Fetching::Asked { .. }) {
+                self.followers.gone(*key, hosted);
+                hosted.fetching = Fetching::Idle;
+                self.followers.consider(*key, hosted);
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 //! lead t 2                       a topic with two partitions that this node leads; both brokers are in sync
 //! produce t-0 3                  one batch of three records, acks=all
 //! ask 0/0 t-0@5 -t-1 wait=9      broker 2 fetches: session/epoch, partitions with offsets, those to be forgotten
+//!                                "t-0@5!" says where it is, and takes nothing
 //! follow t 2                     a topic that broker 2 leads
 //! relax t                        its records count when they are written, and not when they are synced
 //! leader t-0 3                   another broker leads
@@ -319,13 +320,15 @@ impl Script {
                 let forgotten = ForgottenTopic { topic_id, partitions, ..Default::default() };
                 request.forgotten_topics_data.push(forgotten);
             } else {
-                let (key, offset) = word.split_once('@').expect("topic-partition@offset");
+                let takes_none = word.ends_with('!');
+                let (key, offset) =
+                    word.trim_end_matches('!').split_once('@').expect("topic-partition@offset");
                 let key = self.key(key);
                 let led = self.world.node.image().partition(key).expect("it is there").leader_epoch;
                 let asked = FetchPartition {
                     partition: key.partition.0,
                     fetch_offset: number(offset),
-                    partition_max_bytes: 1 << 20,
+                    partition_max_bytes: if takes_none { 0 } else { 1 << 20 },
                     current_leader_epoch: led.0,
                     log_start_offset: 0,
                     ..Default::default()
@@ -392,7 +395,8 @@ impl Script {
             for topic in &request.topics {
                 for it in &topic.partitions {
                     let name = self.name(topic.topic_id);
-                    write!(text, " {name}-{}@{}", it.partition, it.fetch_offset).expect("a string");
+                    let takes = if it.partition_max_bytes == 0 { "!" } else { "" };
+                    write!(text, " {name}-{}@{}{takes}", it.partition, it.fetch_offset).expect("a string");
                 }
             }
             for topic in &request.forgotten_topics_data {
@@ -769,35 +773,51 @@ fn what_a_full_disk_could_not_take_is_asked_for_again_after_a_while() {
 
 /// What is left is for the metadata, and for what makes room.
 #[test]
-fn a_disk_that_is_nearly_full_follows_and_a_full_one_does_not() {
+fn a_disk_that_is_nearly_full_follows_and_a_full_one_only_says_where_it_is() {
     check(
-        "follow t 1
+        "follow t 2
+         tell 1
          free 4
-         tell 1 t-0 2
+         tell 2 t-0 2
          disk
          free 2
-         tell 2 t-0 2
-         tick 499
-         tick 1
-         free 4
-         tell 3 t-0 2
-         disk",
+         tell 3
+         free 4",
         &expect![[r#"
-            follow t 1
+            follow t 2
               fetch 1: 0/0 t-0@0
+            tell 1
+              fetch 2: 1/1 t-1@0
             free 4
-            tell 1 t-0 2
-            disk
-              fetch 2: 1/1 t-0@2
-            free 2
             tell 2 t-0 2
-            tick 499
-            tick 1
-              fetch 3: 1/2 t-0@2
-            free 4
-            tell 3 t-0 2
             disk
-              fetch 4: 1/3 t-0@4
+              fetch 3: 1/2 t-0@2
+            free 2
+              fetch 4: 1/3 t-0@2! t-1@0!
+            tell 3
+            free 4
+              fetch 5: 1/4 t-0@2 t-1@0
+        "#]],
+    );
+}
+
+#[test]
+fn who_takes_nothing_is_sent_no_records() {
+    check(
+        "lead t 1
+         ask 0/0 t-0@0!
+         produce t-0 2
+         ask 1/1 t-0@0!
+         ask 1/2 t-0@0",
+        &expect![[r#"
+            lead t 1
+            ask 0/0 t-0@0!
+              #1 session 1 | t-0 hw 0
+            produce t-0 2
+            ask 1/1 t-0@0!
+              #2 session 1 | t-0 hw 0
+            ask 1/2 t-0@0
+              #3 session 1 | t-0 records, hw 0
         "#]],
     );
 }

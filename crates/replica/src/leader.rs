@@ -43,6 +43,8 @@ pub(crate) struct Follower {
     fetched_at: Tick,
     /// What there was to fetch when it last did.
     leader_end_then: Offset,
+    /// By its last fetch: what comes next is not for it.
+    pub(crate) takes_none: bool,
 }
 
 impl Leader {
@@ -159,6 +161,7 @@ impl Follower {
             caught_up_at: now,
             fetched_at: now,
             leader_end_then: Offset::MAX,
+            takes_none: false,
         }
     }
 
@@ -189,9 +192,9 @@ impl Follower {
         }
     }
 
-    /// Whether it has been behind for too long, or silent.
+    /// Whether it has been behind for too long, or silent, or is behind and will stay so.
     pub(crate) fn lags(&self, now: Tick, leader_end: Offset, config: ReplicaConfig) -> bool {
         let level = self.end.is_some_and(|end| leader_end <= end);
-        !level && config.lag_time_max_ms < now.ms_since(self.caught_up_at)
+        !level && (self.takes_none || config.lag_time_max_ms < now.ms_since(self.caught_up_at))
     }
 }

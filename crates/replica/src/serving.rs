@@ -39,6 +39,8 @@ pub struct FollowerFetchRequest {
     pub log_start: Option<Offset>,
     /// How much it wants; the first batch comes whole whatever its size.
     pub max_bytes: u32,
+    /// It takes no records now, as its disk is full: it only says where it is.
+    pub takes_none: bool,
 }
 
 /// A consumer's fetch as it arrived.
@@ -219,6 +221,7 @@ impl Replica {
         follower.log_start = fetch.log_start.or(follower.log_start);
         if counts {
             follower.fetched(now, fetch.broker_epoch, asked_from, written);
+            follower.takes_none = fetch.takes_none;
             progress = self.progress_of_high_watermark();
         }
         let read = self.log.read(asked_from, end, fetch.max_bytes)?;

@@ -29,6 +29,7 @@ use crate::{
 /// consume BROKER FROM [epoch E] [last E] [committed] [near]     near: a follower may answer
 /// near BROKER FROM                   where the leader may send a consumer
 /// latest BROKER
+/// none BROKER                        asks, and takes nothing as its disk is full
 /// stale BROKER                       asks as before its last crash
 /// moved BROKER OFFSET                its leader says that its log starts there
 /// propose BROKER [without FENCED], answer BROKER yes|no|lost [WHICH]
@@ -190,6 +191,12 @@ impl Scene {
                 let newest = self.proposed.len() - 1;
                 let which = words.get(3).map_or(newest, |which| which.parse().expect("a place"));
                 self.answer(broker(1), words[2], which)
+            }
+            "none" => {
+                self.world.takes_none = true;
+                let text = self.ask_as(broker(1), 0);
+                self.world.takes_none = false;
+                text
             }
             "stale" => self.ask_as(broker(1), -1),
             "moved" => self.moved(broker(1), Offset::new(number(2))),

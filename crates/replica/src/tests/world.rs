@@ -22,6 +22,8 @@ pub(super) struct World {
     pub(super) brokers: Vec<Broker>,
     settings: Settings,
     record_count: u64,
+    /// Followers that ask now have no room for records.
+    pub(super) takes_none: bool,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -54,6 +56,7 @@ impl World {
                 others_eligible: false,
                 unclean: false,
             },
+            takes_none: false,
             brokers: ids
                 .iter()
                 .map(|&id| Broker::start(id, BrokerEpoch(1), Disk::default(), settings))
@@ -111,9 +114,10 @@ impl World {
         broker_epoch: BrokerEpoch,
         fetch: &FollowerFetch,
     ) -> Result<(Fetched, Progress), FetchError> {
-        let now = self.now;
+        let (now, takes_none) = (self.now, self.takes_none);
         let leader = self.broker(fetch.leader);
         let request = FollowerFetchRequest {
+            takes_none,
             log_start: Some(fetch.log_start),
             follower: from,
             broker_epoch: Some(broker_epoch),

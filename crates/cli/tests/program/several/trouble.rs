@@ -104,7 +104,6 @@ fn a_copy_of_a_data_directory_that_is_started_beside_its_node_says_what_is_wrong
 #[test]
 fn others_lead_and_take_records_where_the_disk_of_one_is_full() {
     let mut cluster = Cluster::new(3);
-    cluster.settings = &["replica.lag.time.max.ms=2000"];
     cluster.start(1);
     cluster.start(3);
     cluster.settings = &["log.dirs.min.free.bytes=1000000000000000000"];

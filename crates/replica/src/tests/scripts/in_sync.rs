@@ -54,6 +54,53 @@ fn a_silent_follower_leaves_and_one_that_caught_up_returns() {
     );
 }
 
+/// Nobody waits for it for longer than it takes to have it out of the set. As long as it has all that there is, it stays.
+#[test]
+fn who_takes_nothing_leaves_as_soon_as_it_is_behind_and_returns_once_it_has_caught_up() {
+    check(
+        "elect 1 1 1,2,3
+         none 2
+         fetch 3
+         sleep 90000
+         propose 1
+         append 1 3 all
+         disk 1
+         fetch 3
+         disk 3
+         fetch 3
+         none 2
+         propose 1
+         answer 1 yes
+         none 2
+         propose 1
+         fetch 2
+         disk 2
+         fetch 2
+         propose 1",
+        expect![[r#"
+            elect 1 1 1,2,3
+            none 2 -> asks from 0 after no epoch: nothing, high watermark 0
+            fetch 3 -> asks from 0 after no epoch: nothing, high watermark 0
+            sleep 90000
+            propose 1 -> nothing
+            append 1 3 all -> 0..3
+            disk 1 -> written
+            fetch 3 -> asks from 0 after no epoch: 0..3, high watermark 0
+            disk 3 -> written
+            fetch 3 -> asks from 3 after epoch 1: nothing, high watermark 0
+            none 2 -> asks from 0 after no epoch: 0..3, high watermark 0
+            propose 1 -> 1,3 under 1
+            answer 1 yes -> high watermark 3
+            none 2 -> asks from 0 after no epoch: 0..3, high watermark 3
+            propose 1 -> nothing
+            fetch 2 -> asks from 0 after no epoch: 0..3, high watermark 3
+            disk 2 -> written, high watermark 3
+            fetch 2 -> asks from 3 after epoch 1: nothing, high watermark 3
+            propose 1 -> 1,2,3 under 2
+        "#]],
+    );
+}
+
 #[test]
 fn who_may_not_join_keeps_nobody_else_out() {
     check(
