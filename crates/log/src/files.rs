@@ -498,19 +498,30 @@ impl Files {
             return refused("it is a link to somewhere else");
         }
         let metadata = path.join(PARTITION_METADATA);
-        match read_metadata(&metadata) {
+        let is_new = match read_metadata(&metadata) {
             Ok(Some(other)) if other != topic => return refused(&format!("it belongs to topic {other}")),
-            Ok(_) => {}
+            Ok(known) => known.is_none(),
             Err(error) => return Err(failed("read", &metadata)(error)),
-        }
+        };
         // Whatever segment they are in: a later start would take those of a log that is not known any more for a torn tail.
         if let Some(records) = file_with_records(&path).map_err(failed("list", &path))? {
             return refused(&format!("it has records, in {records}"));
         }
-        write_file(&metadata, format!("version: 0\ntopic_id: {topic}\n").as_bytes(), false)
-            .map_err(failed("write", &metadata))?;
-        write_lock(&self.partitions).insert(partition, Directory::new(log_dir, path));
-        self.create_segment(first)
+        let made = write_file(&metadata, format!("version: 0\ntopic_id: {topic}\n").as_bytes(), false)
+            .map_err(failed("write", &metadata))
+            .and_then(|()| {
+                write_lock(&self.partitions).insert(partition, Directory::new(log_dir, path.clone()));
+                self.create_segment(first)
+            });
+        if made.is_err() && is_new {
+            // The log takes it for not made. If it is deleted before there is room to try again, nobody else would remove what there is of it.
+            write_lock(&self.partitions).remove(&partition);
+            for file in [path.join(FileKind::Log.file_name(first.base)), temporary(&metadata), metadata] {
+                let _ = fs::remove_file(file);
+            }
+            let _ = fs::remove_dir(&path);
+        }
+        made
     }
 
     fn create_segment(&self, segment: SegmentId) -> Result<(), DiskError> {
@@ -816,8 +827,7 @@ pub fn read_cached(file: &File, position: u64, buffer: &mut [u8]) -> io::Result<
 
 /// Replaces a file as a whole.
 fn write_file(path: &Path, contents: &[u8], synced: bool) -> io::Result<()> {
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(TEMPORARY);
+    let temporary = temporary(path);
     let file = options().write(true).create(true).truncate(true).open(&temporary)?;
     file.write_all_at(contents, 0)?;
     if synced {
@@ -825,6 +835,13 @@ fn write_file(path: &Path, contents: &[u8], synced: bool) -> io::Result<()> {
         file.sync_all().map_err(|error| if is_full(&error) { error } else { unsynced(error) })?;
     }
     fs::rename(&temporary, path)
+}
+
+/// Where a file is made that comes in place of another.
+fn temporary(path: &Path) -> PathBuf {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(TEMPORARY);
+    PathBuf::from(temporary)
 }
 
 fn remove_file(path: &Path) -> io::Result<()> {

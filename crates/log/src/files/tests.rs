@@ -208,6 +208,28 @@ fn a_second_process_is_kept_out_and_others_may_not_look() {
     assert!(Files::open(&path).is_ok());
 }
 
+/// It may be deleted before it is tried again.
+#[test]
+fn nothing_is_left_of_a_partition_that_could_not_be_made() {
+    let place = tempfile::tempdir().expect("a directory");
+    let files = Files::open(place.path()).expect("opened");
+    let directory = place.path().join(DIRECTORY);
+    fs::create_dir(&directory).expect("made");
+    // Nothing can be written there, as on a full disk.
+    symlink("/dev/full", temporary(&directory.join(PARTITION_METADATA))).expect("linked");
+    let action = DiskAction::CreatePartition {
+        log_dir: LogDir::default(),
+        directory: DIRECTORY.to_owned(),
+        topic: PARTITION.topic,
+        base: offset(0),
+    };
+    let create = DiskOp { partition: PARTITION, id: crate::OpId(1), action };
+    assert!(files.perform(&create).is_err());
+    assert!(!directory.exists());
+    assert_eq!(files.perform(&create), Ok(Done::Nothing), "with room");
+    assert!(directory.join(PARTITION_METADATA).exists());
+}
+
 #[test]
 fn records_are_never_overwritten_by_a_new_partition_and_links_never_followed() {
     let place = tempfile::tempdir().expect("a directory");
