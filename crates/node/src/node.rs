@@ -402,6 +402,9 @@ impl Node {
         if progress.lost_from.is_some() && matches!(hosted.replica.role(), Role::Follower { .. }) {
             self.followers.rest(now, key, hosted);
         }
+        if progress.lost_from.is_some() {
+            hosted.turned_away(now.tick, ErrorCode::KafkaStorageError);
+        }
         if progress.lost_from.is_some() && matches!(error, Some(DiskError::Full)) {
             self.disks.look_again();
         }

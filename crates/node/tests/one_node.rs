@@ -7,7 +7,7 @@ mod voters;
 
 use crate::world::{CONNECTION, World, batch, producer};
 use bytes::Bytes;
-use klamm_log::{DiskAction, DiskError};
+use klamm_log::{DiskAction, DiskError, Space};
 use klamm_model::{BrokerId, ControllerEpoch, ErrorCode, TopicId};
 use klamm_node::{Body, Event, Listener, Origin, Reply, answer_from_view, prepare};
 use klamm_quorum::{Output, ReplicaDescription, VoterChange, VoterError};
@@ -132,6 +132,30 @@ fn a_full_disk_refuses_what_it_was_given_and_takes_more_later() {
     let again = world.produce("t", -1, batch(2, producer(0)));
     world.all_disk();
     assert_eq!(world.produced(again), (ErrorCode::None, 0));
+}
+
+#[test]
+fn who_sent_behind_a_batch_that_was_turned_away_is_told_the_same_and_not_of_a_gap() {
+    // Its records are from 1970.
+    let mut world = World::with(|config| config.producer_id_expiration_ms = u64::MAX);
+    world.create("t", 1);
+    let free = |world: &mut World, free_bytes| {
+        world.step(Event::Space(vec![Some(Space { total_bytes: 100 << 30, free_bytes })]));
+    };
+    let produced = |world: &mut World, sequence| {
+        let asked = world.produce("t", -1, batch(2, producer(sequence)));
+        world.all_disk();
+        world.produced(asked).0
+    };
+    assert_eq!(produced(&mut world, 0), ErrorCode::None);
+    free(&mut world, 0);
+    assert_eq!(produced(&mut world, 2), ErrorCode::KafkaStorageError);
+    free(&mut world, 50 << 30);
+    assert_eq!(produced(&mut world, 4), ErrorCode::KafkaStorageError, "it was on its way");
+    assert_eq!([2, 4].map(|it| produced(&mut world, it)), [ErrorCode::None; 2]);
+    assert_eq!(produced(&mut world, 9), ErrorCode::KafkaStorageError);
+    world.wait_ms(5_000);
+    assert_eq!(produced(&mut world, 9), ErrorCode::OutOfOrderSequenceNumber);
 }
 
 #[test]

@@ -417,16 +417,19 @@ fn append(
 ) -> Result<Taken, Refusal> {
     let key = request.place(node, topic, partition.index)?;
     let (mut batch, bytes) = partition.batch?;
-    request.admit(node, key, rules_version, &batch)?;
+    let admitted = request.admit(node, key, rules_version, &batch);
     let acks = request.acks.expect("a place was found");
     let hosted = node.hosted.get_mut(&key).expect("a place was found");
+    let now = request.now.tick;
+    admitted.map_err(|refusal| Refusal { code: hosted.turned_away(now, refusal.code), ..refusal })?;
     let is_stamped = hosted.settings.rules.rules.timestamps == TimestampRule::Append;
     if is_stamped {
         hosted.stamped = hosted.stamped.max(request.now.wall);
         batch = batch.stamped(hosted.stamped);
     }
     let appended =
-        hosted.replica.append(&batch, bytes, acks, None, &mut node.ops).map_err(|error| error.code())?;
+        hosted.replica.append(&batch, bytes, acks, None, &mut node.ops).map_err(|error| error.code());
+    let appended = appended.map_err(|code| hosted.turned_away(now, code))?;
     node.counters.produced_records += u64::from(batch.record_count);
     node.counters.produced_bytes += batch.size as u64;
     let goal = match acks {
