@@ -201,7 +201,12 @@ impl Controller {
 
     /// The rules of elections, for the cluster after everything appended.
     fn elections(&self) -> Elections<'_> {
-        Elections::new(&self.image, &self.config.given, self.sessions.full())
+        self.elections_in(&self.image)
+    }
+
+    /// The same, for the cluster as it is in another image.
+    fn elections_in<'a>(&self, image: &'a Image) -> Elections<'a> {
+        Elections::new(image, &self.config.given, self.sessions.full())
     }
 
     /// Takes decided records for given, and gives the payloads to propose, in this order and before those of any later decision. There is more than one only where

@@ -112,26 +112,6 @@ pub(crate) struct Hosted {
 }
 
 impl Hosted {
-    /// What is said where a batch is not taken. Those that its producer has sent behind it meanwhile are told the same, and not of a gap: librdkafka takes another epoch where
-    /// it hears of one, and sends again under that what may be here already.
-    pub(crate) fn turned_away(&mut self, now: Tick, code: ErrorCode) -> ErrorCode {
-        match (code, self.last_turned_away) {
-            (ErrorCode::OutOfOrderSequenceNumber, Some((at, earlier)))
-                if now.ms_since(at) < GAP_EXCUSED_MS =>
-            {
-                earlier
-            }
-            (
-                ErrorCode::NotLeaderOrFollower | ErrorCode::KafkaStorageError | ErrorCode::NotEnoughReplicas,
-                _,
-            ) => {
-                self.last_turned_away = Some((now, code));
-                code
-            }
-            _ => code,
-        }
-    }
-
     pub(crate) fn new(name: Arc<str>, replica: Replica, settings: Settings) -> Self {
         Self {
             name,
@@ -207,6 +187,26 @@ impl Hosted {
             self.committed_at = now;
         }
         Some(reached)
+    }
+
+    /// What is said where a batch is not taken. Those that its producer has sent behind it meanwhile are told the same, and not of a gap: librdkafka takes another epoch where
+    /// it hears of one, and sends again under that what may be here already.
+    pub(crate) fn turned_away(&mut self, now: Tick, code: ErrorCode) -> ErrorCode {
+        match (code, self.last_turned_away) {
+            (ErrorCode::OutOfOrderSequenceNumber, Some((at, earlier)))
+                if now.ms_since(at) < GAP_EXCUSED_MS =>
+            {
+                earlier
+            }
+            (
+                ErrorCode::NotLeaderOrFollower | ErrorCode::KafkaStorageError | ErrorCode::NotEnoughReplicas,
+                _,
+            ) => {
+                self.last_turned_away = Some((now, code));
+                code
+            }
+            _ => code,
+        }
     }
 
     /// Since when somebody waits for a commit, and nothing is committed.

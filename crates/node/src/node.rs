@@ -399,14 +399,14 @@ impl Node {
         {
             tell_left(key, error);
         }
-        if progress.lost_from.is_some() && matches!(hosted.replica.role(), Role::Follower { .. }) {
-            self.followers.rest(now, key, hosted);
-        }
         if progress.lost_from.is_some() {
+            if matches!(hosted.replica.role(), Role::Follower { .. }) {
+                self.followers.rest(now, key, hosted);
+            }
             hosted.turned_away(now.tick, ErrorCode::KafkaStorageError);
-        }
-        if progress.lost_from.is_some() && matches!(error, Some(DiskError::Full)) {
-            self.disks.look_again();
+            if error == Some(DiskError::Full) {
+                self.disks.look_again();
+            }
         }
         self.flush_ops(out);
         self.note_scrubbed(now, key, &progress);

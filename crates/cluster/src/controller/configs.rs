@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use klamm_model::TopicId;
 
-use super::elections::{Elections, MIN_ISR, UNCLEAN};
+use super::elections::{MIN_ISR, UNCLEAN};
 use super::{
     AlterConfigError, AlterConfigs, ConfigChange, ConfigOperation, ConfigTarget, Controller, Decision, Reply,
 };
@@ -59,11 +59,11 @@ impl Controller {
             next += 1;
         };
         apply(&mut after, changes);
-        let mut records = Elections::new(&after, &self.config.given, self.sessions.full())
-            .settle(counts.iter().filter_map(|id| Some(&**after.topic(*id)?)));
+        let mut records =
+            self.elections_in(&after).settle(counts.iter().filter_map(|id| Some(&**after.topic(*id)?)));
         apply(&mut after, &records);
-        let elected = Elections::new(&after, &self.config.given, self.sessions.full())
-            .elect_in(leads.iter().filter_map(|id| Some(&**after.topic(*id)?)));
+        let elected =
+            self.elections_in(&after).elect_in(leads.iter().filter_map(|id| Some(&**after.topic(*id)?)));
         records.extend(elected);
         records
     }
