@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use klamm_cluster::config::TopicConfig;
 use klamm_log::LogDir;
-use klamm_model::{BrokerId, ErrorCode, Offset, Tick, Timestamp, TopicPartition};
+use klamm_model::{BrokerId, Offset, Tick, Timestamp, TopicPartition};
 use klamm_replica::{FollowerFetch, Replica};
 
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
     coordinators::{Kind, markers::MarkWait},
     handlers::produce::Slot,
     rules::Ruled,
+    turned_away::TurnedAway,
     waiters::WaiterId,
 };
 
@@ -59,9 +60,6 @@ pub(crate) enum Fetching {
     Asked { fetch: FollowerFetch, token: u64 },
 }
 
-/// As long as a batch may be on its way behind one that was turned away.
-const GAP_EXCUSED_MS: u64 = 5_000;
-
 /// Records whose producers gave their times themselves may be from any year. What is further ahead than this comes from them, and not from a clock that was set
 /// back since.
 const CLOCKS_DIFFER_MS_MAX: i64 = 3600 * 1000;
@@ -87,8 +85,7 @@ pub(crate) struct Hosted {
     committed_at: Tick,
     /// The high watermark at which nothing more was committed, so that producers were told to look for another leader (`stalls`).
     pub(crate) stalled_at: Option<Offset>,
-    /// When a batch was turned away last that may be taken when it comes again, and why.
-    last_turned_away: Option<(Tick, ErrorCode)>,
+    pub(crate) turned_away: TurnedAway,
     /// Fetches of consumers, woken when the high watermark moves.
     pub(crate) consumers: Vec<WaiterId>,
     /// The high watermark at which consumers were last woken.
@@ -126,7 +123,7 @@ impl Hosted {
             committed_waits: VecDeque::new(),
             committed_at: Tick(0),
             stalled_at: None,
-            last_turned_away: None,
+            turned_away: TurnedAway::default(),
             consumers: Vec::new(),
             consumers_saw: Offset::ZERO,
             feeds: Vec::new(),
@@ -187,26 +184,6 @@ impl Hosted {
             self.committed_at = now;
         }
         Some(reached)
-    }
-
-    /// What is said where a batch is not taken. Those that its producer has sent behind it meanwhile are told the same, and not of a gap: librdkafka takes another epoch where
-    /// it hears of one, and sends again under that what may be here already.
-    pub(crate) fn turned_away(&mut self, now: Tick, code: ErrorCode) -> ErrorCode {
-        match (code, self.last_turned_away) {
-            (ErrorCode::OutOfOrderSequenceNumber, Some((at, earlier)))
-                if now.ms_since(at) < GAP_EXCUSED_MS =>
-            {
-                earlier
-            }
-            (
-                ErrorCode::NotLeaderOrFollower | ErrorCode::KafkaStorageError | ErrorCode::NotEnoughReplicas,
-                _,
-            ) => {
-                self.last_turned_away = Some((now, code));
-                code
-            }
-            _ => code,
-        }
     }
 
     /// Since when somebody waits for a commit, and nothing is committed.

@@ -37,6 +37,7 @@ mod scrubber;
 mod stalls;
 mod stopping;
 mod throttle;
+mod turned_away;
 mod unsecured;
 mod waiters;
 mod walk;

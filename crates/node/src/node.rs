@@ -403,7 +403,7 @@ impl Node {
             if matches!(hosted.replica.role(), Role::Follower { .. }) {
                 self.followers.rest(now, key, hosted);
             }
-            hosted.turned_away(now.tick, ErrorCode::KafkaStorageError);
+            hosted.turned_away.lost_at = Some(now.tick);
             if error == Some(DiskError::Full) {
                 self.disks.look_again();
             }

@@ -198,6 +198,7 @@ impl Node {
         let became = if state.leader == Some(me) {
             if !matches!(hosted.replica.role(), Role::Leader { .. }) {
                 hosted.begin_to_stamp(now.wall);
+                hosted.turned_away.led_since = Some(now.tick);
             }
             hosted.replica.become_leader(now.tick, &state)
         } else {

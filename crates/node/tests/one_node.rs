@@ -134,28 +134,51 @@ fn a_full_disk_refuses_what_it_was_given_and_takes_more_later() {
     assert_eq!(world.produced(again), (ErrorCode::None, 0));
 }
 
+/// A batch of two records; what its producer is told.
+fn told(world: &mut World, sequence: i32) -> ErrorCode {
+    let asked = world.produce("t", -1, batch(2, producer(sequence)));
+    world.all_disk();
+    world.produced(asked).0
+}
+
 #[test]
 fn who_sent_behind_a_batch_that_was_turned_away_is_told_the_same_and_not_of_a_gap() {
-    // Its records are from 1970.
-    let mut world = World::with(|config| config.producer_id_expiration_ms = u64::MAX);
+    let mut world = World::new();
     world.create("t", 1);
     let free = |world: &mut World, free_bytes| {
         world.step(Event::Space(vec![Some(Space { total_bytes: 100 << 30, free_bytes })]));
     };
-    let produced = |world: &mut World, sequence| {
-        let asked = world.produce("t", -1, batch(2, producer(sequence)));
-        world.all_disk();
-        world.produced(asked).0
-    };
-    assert_eq!(produced(&mut world, 0), ErrorCode::None);
+    assert_eq!(told(&mut world, 0), ErrorCode::None);
     free(&mut world, 0);
-    assert_eq!(produced(&mut world, 2), ErrorCode::KafkaStorageError);
+    assert_eq!(told(&mut world, 2), ErrorCode::KafkaStorageError);
     free(&mut world, 50 << 30);
-    assert_eq!(produced(&mut world, 4), ErrorCode::KafkaStorageError, "it was on its way");
-    assert_eq!([2, 4].map(|it| produced(&mut world, it)), [ErrorCode::None; 2]);
-    assert_eq!(produced(&mut world, 9), ErrorCode::KafkaStorageError);
-    world.wait_ms(5_000);
-    assert_eq!(produced(&mut world, 9), ErrorCode::OutOfOrderSequenceNumber);
+    assert_eq!(told(&mut world, 4), ErrorCode::KafkaStorageError, "it was on its way");
+    assert_eq!([2, 4].map(|it| told(&mut world, it)), [ErrorCode::None; 2]);
+    assert_eq!(told(&mut world, 9), ErrorCode::OutOfOrderSequenceNumber, "nothing was turned away any more");
+
+    // What was taken, and could not be written.
+    let asked = world.produce("t", -1, batch(2, producer(6)));
+    world.disk(|action| matches!(action, DiskAction::Write { .. }), &Err(DiskError::Full));
+    world.all_disk();
+    assert_eq!(world.produced(asked).0, ErrorCode::KafkaStorageError);
+    assert_eq!(told(&mut world, 8), ErrorCode::KafkaStorageError);
+    assert_eq!([6, 8].map(|it| told(&mut world, it)), [ErrorCode::None; 2]);
+}
+
+/// The first batch of a producer may have come right before this broker led.
+#[test]
+fn who_is_not_known_may_have_sent_others_before_that_were_turned_away() {
+    let mut world = World::new();
+    world.create("t", 1);
+    assert_eq!(told(&mut world, 2), ErrorCode::NotLeaderOrFollower);
+    assert_eq!([0, 2].map(|it| told(&mut world, it)), [ErrorCode::None; 2]);
+
+    let mut world = World::new();
+    world.create("t", 1);
+    world.wait_ms(4_999);
+    assert_eq!(told(&mut world, 2), ErrorCode::NotLeaderOrFollower, "that was no news");
+    world.wait_ms(1);
+    assert_eq!(told(&mut world, 2), ErrorCode::None, "what was before may be deleted");
 }
 
 #[test]

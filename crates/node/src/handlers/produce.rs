@@ -344,6 +344,10 @@ fn append_topic(
         let response = match key.and_then(|key| refused.get(&key)) {
             Some(code) => {
                 request.failed = true;
+                let producer = partition.batch.as_ref().ok().and_then(|(batch, _)| batch.producer);
+                if let Some(hosted) = key.and_then(|key| node.hosted.get_mut(&key)) {
+                    hosted.turned_away.told(request.now.tick, producer, *code);
+                }
                 failed(partition.index, *code)
             }
             None => append_partition(node, request, id, topic.rules_version, slot, partition, out),
@@ -420,8 +424,17 @@ fn append(
     let admitted = request.admit(node, key, rules_version, &batch);
     let acks = request.acks.expect("a place was found");
     let hosted = node.hosted.get_mut(&key).expect("a place was found");
-    let now = request.now.tick;
-    admitted.map_err(|refusal| Refusal { code: hosted.turned_away(now, refusal.code), ..refusal })?;
+    let (now, producer) = (request.now.tick, batch.producer);
+    admitted.map_err(|refusal| Refusal {
+        code: hosted.turned_away.told(now, producer, refusal.code),
+        ..refusal
+    })?;
+    if let Some(producer) = producer {
+        let is_known = || hosted.replica.log().producer_state(producer.id).is_some();
+        if let Some(code) = hosted.turned_away.too_early(now, producer, is_known) {
+            return Err(code.into());
+        }
+    }
     let is_stamped = hosted.settings.rules.rules.timestamps == TimestampRule::Append;
     if is_stamped {
         hosted.stamped = hosted.stamped.max(request.now.wall);
@@ -429,7 +442,8 @@ fn append(
     }
     let appended =
         hosted.replica.append(&batch, bytes, acks, None, &mut node.ops).map_err(|error| error.code());
-    let appended = appended.map_err(|code| hosted.turned_away(now, code))?;
+    let appended = appended.map_err(|code| hosted.turned_away.told(now, producer, code))?;
+    producer.inspect(|it| hosted.turned_away.taken(*it));
     node.counters.produced_records += u64::from(batch.record_count);
     node.counters.produced_bytes += batch.size as u64;
     let goal = match acks {
