@@ -494,6 +494,23 @@ impl Files {
             return refused("not a name for a directory");
         }
         private_directory(true).create(&path).map_err(failed("make", &path))?;
+        let made = self.create_in(partition, Directory::new(log_dir, path.clone()), topic, first);
+        if made.is_err() {
+            // The log takes it for not made. If it is deleted before there is room to try again, nobody else would remove it. One with something in it stays.
+            let _ = fs::remove_dir(&path);
+        }
+        made
+    }
+
+    fn create_in(
+        &self,
+        partition: TopicPartition,
+        directory: Arc<Directory>,
+        topic: TopicId,
+        first: SegmentId,
+    ) -> Result<(), DiskError> {
+        let path = directory.path.clone();
+        let refused = |problem: &str| Err(DiskError::Io(format!("make {}: {problem}", path.display())));
         if fs::symlink_metadata(&path).is_ok_and(|found| !found.is_dir()) {
             return refused("it is a link to somewhere else");
         }
@@ -510,16 +527,14 @@ impl Files {
         let made = write_file(&metadata, format!("version: 0\ntopic_id: {topic}\n").as_bytes(), false)
             .map_err(failed("write", &metadata))
             .and_then(|()| {
-                write_lock(&self.partitions).insert(partition, Directory::new(log_dir, path.clone()));
+                write_lock(&self.partitions).insert(partition, directory);
                 self.create_segment(first)
             });
         if made.is_err() && is_new {
-            // The log takes it for not made. If it is deleted before there is room to try again, nobody else would remove what there is of it.
             write_lock(&self.partitions).remove(&partition);
             for file in [path.join(FileKind::Log.file_name(first.base)), temporary(&metadata), metadata] {
                 let _ = fs::remove_file(file);
             }
-            let _ = fs::remove_dir(&path);
         }
         made
     }

@@ -4,8 +4,9 @@
 //! for one that waits for room: that looks at every periodic round, so that it takes records again by itself.
 
 use klamm_log::{DiskAction, DiskError, DiskOp, LogDir, Space};
+use klamm_model::TopicPartition;
 
-use crate::{Effect, LogDirReport, NodeConfig, node::Node};
+use crate::{Effect, LogDirReport, NodeConfig, hosted::Hosted, node::Node};
 
 /// Bytes written between two looks, however much room there is: others write to the same disk.
 const LOOK_BYTES_MAX: u64 = 64 << 20;
@@ -154,20 +155,22 @@ impl Disks {
         true
     }
 
-    /// What the shell saw, by number; `None` where it could not be found out. Tells whether in another directory than before nothing is taken.
-    fn seen(&mut self, spaces: &[Option<Space>]) -> bool {
+    /// What the shell saw, by number; `None` where it could not be found out. Tells in which it is news whether what others lead is taken.
+    fn seen(&mut self, spaces: &[Option<Space>]) -> Vec<LogDir> {
         self.is_look_under_way = false;
         self.look_at = LOOK_BYTES_MAX;
         let min_free_bytes = self.min_free_bytes;
-        let mut is_other = false;
-        for (dir, space) in self.dirs.iter_mut().zip(spaces) {
+        let mut news = Vec::new();
+        for ((number, dir), space) in self.dirs.iter_mut().enumerate().zip(spaces) {
             let Some(space) = *space else { continue };
             let min = min_free(min_free_bytes, space);
-            is_other |= dir.see(space, min);
+            if dir.see(space, min) {
+                news.push(LogDir(number as u16));
+            }
             let above = space.free_bytes.saturating_sub(min);
             self.look_at = self.look_at.min((above / 4).max(LOOK_BYTES_MIN));
         }
-        is_other
+        news
     }
 
     /// Whether records are refused as a directory has too little room. A failed one would not take them with room either.
@@ -214,7 +217,9 @@ impl Dir {
     fn see(&mut self, space: Space, min: u64) -> bool {
         self.space = Some(space);
         let Space { free_bytes, total_bytes } = space;
-        let is_spent = free_bytes < min / 2;
+        // A little more than the least, so that it does not come and go with each segment.
+        let a_little = min / 8;
+        let is_spent = free_bytes < min / 2 + if self.is_spent { a_little } else { 0 };
         if is_spent && !self.is_spent {
             tracing::error!(
                 path = self.path,
@@ -223,8 +228,7 @@ impl Dir {
             );
         }
         let is_other = std::mem::replace(&mut self.is_spent, is_spent) != is_spent;
-        // A little more than the least, so that it does not come and go with each segment.
-        let enough = min.saturating_add(min / 8);
+        let enough = min.saturating_add(a_little);
         let path = &self.path;
         if !self.is_full && free_bytes < min {
             self.is_full = true;
@@ -247,8 +251,8 @@ impl Node {
     /// The shell has looked how much room there is. Who is full looks again by itself, and tells the controller at once, so that others lead.
     pub(crate) fn space_seen(&mut self, spaces: &[Option<Space>], now: crate::Now) {
         let was_full = self.disks.some_are_full();
-        if self.disks.seen(spaces) {
-            self.ask_again_by_room();
+        for log_dir in self.disks.seen(spaces) {
+            self.in_log_dir(log_dir).into_iter().for_each(|key| self.ask_again_by_room(key));
         }
         let is_full = self.disks.some_are_full();
         if is_full {
@@ -257,6 +261,11 @@ impl Node {
         if is_full != was_full {
             self.membership.has_news(now.tick);
         }
+    }
+
+    fn in_log_dir(&self, log_dir: LogDir) -> Vec<TopicPartition> {
+        let in_it = |hosted: &Hosted| hosted.replica.log().log_dir() == log_dir;
+        self.hosted.iter().filter(|(_, it)| in_it(it)).map(|(key, _)| *key).collect()
     }
 
     /// A data directory answers no more: everything in it is offline, and the rest goes on (F27, F28).
@@ -270,9 +279,7 @@ impl Node {
         );
         let lost: Vec<_> = self.found.extract_if(.., |_, log| log.log_dir() == log_dir).collect();
         lost.into_iter().for_each(|(key, _)| self.adopt_damaged(key));
-        let in_it = |hosted: &crate::hosted::Hosted| hosted.replica.log().log_dir() == log_dir;
-        let keys: Vec<_> = self.hosted.iter().filter(|(_, it)| in_it(it)).map(|(key, _)| *key).collect();
-        for key in keys {
+        for key in self.in_log_dir(log_dir) {
             let Some(hosted) = self.hosted.get_mut(&key) else { continue };
             let progress =
                 hosted.replica.disk_failed(DiskError::Io("its data directory has failed".to_owned()));

@@ -336,7 +336,7 @@ impl Node {
             },
             Ok(FetchAnswer::Data { read, high_watermark, last_stable, log_start, .. }) => {
                 let told = Told { high_watermark, last_stable, log_start };
-                match read.filter(|_| !takes_none) {
+                match read {
                     Some(_) if is_throttled && !self.throttles.leading.may_go_on(now.tick) => {
                         self.counters.held_back_leading += u64::from(self.feeds.hold_back(connection, key));
                         return Some(self.wait(connection, key, told, answer));

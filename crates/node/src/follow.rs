@@ -297,14 +297,14 @@ impl Node {
         self.hosted.get(&key).is_none_or(|it| self.disks.may_follow(it.replica.log().log_dir()))
     }
 
-    /// What leaders have been asked is not what can be taken now: they are asked again.
-    pub(crate) fn ask_again_by_room(&mut self) {
-        for (key, hosted) in &mut self.hosted {
-            if matches!(hosted.fetching, Fetching::Asked { .. }) {
-                self.followers.gone(*key, hosted);
-                hosted.fetching = Fetching::Idle;
-                self.followers.consider(*key, hosted);
-            }
+    /// What the leader has been asked is perhaps not what can be taken now: it is asked again.
+    pub(crate) fn ask_again_by_room(&mut self, key: TopicPartition) {
+        if let Some(hosted) = self.hosted.get_mut(&key)
+            && matches!(hosted.fetching, Fetching::Asked { .. })
+        {
+            self.followers.gone(key, hosted);
+            hosted.fetching = Fetching::Idle;
+            self.followers.consider(key, hosted);
         }
     }
 

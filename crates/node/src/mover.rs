@@ -61,6 +61,7 @@ impl Node {
             } else {
                 self.disks.moved(from, log_dir);
                 tracing::info!(topic, %partition, path = self.disks.path(log_dir), "a log has moved");
+                self.ask_again_by_room(key);
             }
         }
         self.move_next(out);

@@ -108,10 +108,14 @@ impl Cluster {
 
     /// The follower fetches: it has everything before this offset.
     fn follower_has(&mut self, offset: i64) {
+        self.follower_asks(offset, 1 << 20);
+    }
+
+    fn follower_asks(&mut self, offset: i64, partition_max_bytes: i32) {
         let led = self.world.node.image().partition(self.key()).expect("it is there").leader_epoch;
         let partition = FetchPartition {
             fetch_offset: offset,
-            partition_max_bytes: 1 << 20,
+            partition_max_bytes,
             current_leader_epoch: led.0,
             ..Default::default()
         };
@@ -153,6 +157,24 @@ fn who_waits_in_vain_for_a_session_is_sent_away_and_so_is_who_comes_later() {
     assert_eq!(it.told(goes_on), TAKEN);
     let again = it.produce(-1, true);
     assert_eq!(it.world.produced(again), (ErrorCode::None, 2), "it is known by its number");
+}
+
+/// One of a row waits in vain, the next ones are turned away, and then it is cut off no more.
+#[test]
+fn who_is_the_last_of_a_row_is_not_told_of_a_gap() {
+    let mut it = Cluster::new();
+    let waits = it.produce(-1, false);
+    it.wait_ms(1_000);
+    assert_eq!(it.told(waits), AWAY);
+    let behind = it.produce(-1, false);
+    assert_eq!(it.told(behind), AWAY);
+    it.follower_has(1);
+    let last = it.produce(-1, false);
+    assert_eq!(it.told(last), AWAY);
+    it.sequence = 1;
+    let both = [it.produce(-1, false), it.produce(-1, false)];
+    it.follower_has(3);
+    assert_eq!(both.map(|asked| it.told(asked)), [TAKEN; 2]);
 }
 
 #[test]
@@ -285,4 +307,21 @@ fn a_block_of_numbers_that_nobody_waits_for_is_asked_for_again_slowly() {
     assert_eq!(it.asked(wants_producer_ids), None);
     it.wait_ms(100);
     assert!(it.asked(wants_producer_ids).is_some());
+}
+
+/// By the bytes that it asks for.
+#[test]
+fn nobody_waits_for_a_follower_that_takes_nothing() {
+    for (partition_max_bytes, expected) in [(1 << 20, None), (0, Some(vec![BrokerId(1).0]))] {
+        let mut it = Cluster::new();
+        it.produce(-1, false);
+        it.follower_asks(0, partition_max_bytes);
+        it.world.wait_ms(1);
+        let proposed = it.world.sent.iter().find_map(|(_, request)| match request {
+            Request::AlterPartition(it) => Some(&it.topics[0].partitions[0]),
+            _ => None,
+        });
+        let isr = proposed.map(|it| it.new_isr_with_epochs.iter().map(|it| it.broker_id).collect::<Vec<_>>());
+        assert_eq!(isr, expected, "{partition_max_bytes}");
+    }
 }

@@ -9,12 +9,12 @@ use klamm_model::{
 use klamm_node::{Event, PeerFailure, Reply};
 use klamm_wire::{
     AlterReplicaLogDirsRequest, AssignReplicasToDirsResponse, BrokerHeartbeatResponse,
-    DescribeLogDirsRequest, Request, Response,
+    DescribeLogDirsRequest, FetchResponse, Request, Response,
     alter_replica_log_dirs::{AlterReplicaLogDir, AlterReplicaLogDirTopic},
 };
 use uuid::Uuid;
 
-use crate::world::{World, batch};
+use crate::world::{World, another, batch};
 
 const TOTAL: u64 = 100 << 30;
 
@@ -507,6 +507,53 @@ fn partitions_move_between_directories_one_after_the_other() {
     assert_eq!(alter(&mut world, "/two", "u", 0), ErrorCode::None);
     world.all_disk();
     assert_eq!(places(&mut world), ["", "0 1"], "a deleted one holds up nobody");
+}
+
+/// What the leader is asked for, which has no records: whether for those of each partition.
+fn asked_for_records(world: &mut World) -> Vec<(i32, bool)> {
+    let mut asked = Vec::new();
+    world.wait_ms(1);
+    // Where there is an answer it asks on, and for what it could not ask for before.
+    for _ in 0..2 {
+        for (token, request) in std::mem::take(&mut world.sent) {
+            let Request::Fetch(fetch) = request else { continue };
+            let partitions = fetch.topics.into_iter().flat_map(|it| it.partitions);
+            asked.extend(partitions.map(|it| (it.partition, 0 < it.partition_max_bytes)));
+            let answer = Ok(Response::Fetch(FetchResponse { session_id: 1, ..Default::default() }));
+            world.step(Event::Peer { from: BrokerId(2), token, answer });
+        }
+    }
+    asked
+}
+
+#[test]
+fn a_partition_that_leaves_a_full_directory_is_asked_for_again_and_others_are_left_alone() {
+    let mut world = two_dirs();
+    let topic = world.create("t", 2);
+    world.all_disk();
+    world.decides(BrokerId(2), ControllerEpoch(2), Record::RegisterBroker(another()));
+    for partition in [0, 1].map(PartitionIndex) {
+        let partition = TopicPartition { topic, partition };
+        let led_by_another = Record::PartitionChange(PartitionChange {
+            leader: Some(Some(BrokerId(2))),
+            leader_epoch: Some(LeaderEpoch(1)),
+            replicas: Some(vec![BrokerId(1), BrokerId(2)]),
+            isr: Some(vec![BrokerId(1), BrokerId(2)]),
+            ..PartitionChange::nothing(partition, PartitionEpoch(1))
+        });
+        world.decides(BrokerId(2), ControllerEpoch(3 + partition.partition.0), led_by_another);
+    }
+    assert_eq!(asked_for_records(&mut world), [(0, true), (1, true)]);
+    free(&mut world, &[1 << 29, TOTAL]);
+    assert_eq!(asked_for_records(&mut world), [], "it is just enough");
+    free(&mut world, &[(1 << 29) - 1, TOTAL]);
+    assert_eq!(asked_for_records(&mut world), [(0, false)]);
+    free(&mut world, &[1 << 29, TOTAL]);
+    assert_eq!(asked_for_records(&mut world), [], "it does not come and go");
+    assert_eq!(alter(&mut world, "/two", "t", 0), ErrorCode::None);
+    world.all_disk();
+    assert_eq!(places(&mut world), ["", "0 1"]);
+    assert_eq!(asked_for_records(&mut world), [(0, true)]);
 }
 
 fn is_switch(action: &DiskAction) -> bool {

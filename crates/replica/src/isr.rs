@@ -79,6 +79,7 @@ impl Replica {
         }
         let epoch_start = leader.epoch_start;
         let belongs = |follower: &Follower| {
+            // One that takes nothing and has everything is let in: it may have to lead before the next record puts it out.
             if follower.lags(now, leader_end, config) {
                 return false;
             }

@@ -224,7 +224,7 @@ impl Replica {
             follower.takes_none = fetch.takes_none;
             progress = self.progress_of_high_watermark();
         }
-        let read = self.log.read(asked_from, end, fetch.max_bytes)?;
+        let read = if fetch.takes_none { None } else { self.log.read(asked_from, end, fetch.max_bytes)? };
         let (high_watermark, last_stable) = (self.high_watermark, self.last_stable());
         let answer = FetchAnswer::Data { read, high_watermark, last_stable, log_start, aborted: None };
         Ok((answer, progress))

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
 
 use klamm_model::{LeaderEpoch, Offset, Timestamp};
 
@@ -215,7 +216,7 @@ fn nothing_is_left_of_a_partition_that_could_not_be_made() {
     let files = Files::open(place.path()).expect("opened");
     let directory = place.path().join(DIRECTORY);
     fs::create_dir(&directory).expect("made");
-    // Nothing can be written there, as on a full disk.
+    // Links are not followed: as on a full disk, nothing can be written.
     symlink("/dev/full", temporary(&directory.join(PARTITION_METADATA))).expect("linked");
     let action = DiskAction::CreatePartition {
         log_dir: LogDir::default(),
@@ -226,8 +227,24 @@ fn nothing_is_left_of_a_partition_that_could_not_be_made() {
     let create = DiskOp { partition: PARTITION, id: crate::OpId(1), action };
     assert!(files.perform(&create).is_err());
     assert!(!directory.exists());
+    // Nor for its first segment, once the rest is there.
+    let segment = directory.join(FileKind::Log.file_name(offset(0)));
+    fs::create_dir(&directory).expect("made");
+    let in_the_way = || UnixListener::bind(&segment).expect("it is not there");
+    in_the_way();
+    assert!(files.perform(&create).is_err());
+    assert!(!directory.exists());
     assert_eq!(files.perform(&create), Ok(Done::Nothing), "with room");
     assert!(directory.join(PARTITION_METADATA).exists());
+    // What was there before stays, and so does what is not known.
+    fs::remove_file(&segment).expect("removed");
+    in_the_way();
+    assert!(files.perform(&create).is_err());
+    assert!(directory.join(PARTITION_METADATA).exists());
+    fs::remove_file(directory.join(PARTITION_METADATA)).expect("removed");
+    fs::write(directory.join("somebody's"), "own").expect("written");
+    assert!(files.perform(&create).is_err());
+    assert!(directory.join("somebody's").exists() && !directory.join(PARTITION_METADATA).exists());
 }
 
 #[test]

@@ -104,9 +104,11 @@ fn a_copy_of_a_data_directory_that_is_started_beside_its_node_says_what_is_wrong
 #[test]
 fn others_lead_and_take_records_where_the_disk_of_one_is_full() {
     let mut cluster = Cluster::new(3);
+    // Nobody is out of sync by time.
+    cluster.settings = &["replica.lag.time.max.ms=600000"];
     cluster.start(1);
     cluster.start(3);
-    cluster.settings = &["log.dirs.min.free.bytes=1000000000000000000"];
+    cluster.settings = &["replica.lag.time.max.ms=600000", "log.dirs.min.free.bytes=1000000000000000000"];
     cluster.start(2);
     cluster.ready(&[1, 2, 3]);
     cluster.until(&STATUS, |it| it["brokers_in_service"] == 3);

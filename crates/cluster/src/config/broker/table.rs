@@ -239,7 +239,7 @@ pub(super) const KEYS: &[BrokerKey] = &[
         Kind::Long { min: -1, max: i64::MAX },
         Some("-1"),
         ReadOnly,
-        "No records are taken from clients for a data directory where less is free; fetches and deletions go on, and other brokers lead meanwhile what they are in sync of. Where half of it is free, nothing is copied from other brokers either. -1 is 5 GiB, or a twentieth of a smaller disk; 0 is 1 MiB. Not a key of Kafka's.",
+        "No records are taken from clients for a data directory where less is free; fetches and deletions go on, and other brokers lead meanwhile what they are in sync of. Where less than half of it is free, nothing is copied from other brokers either, and the broker is out of sync at once of what it lacks. -1 is 5 GiB, or a twentieth of a smaller disk; 0 is 1 MiB, which may be used up between two looks. Not a key of Kafka's.",
     ),
     key(
         "log.flush.scheduler.interval.ms",

@@ -88,10 +88,10 @@ fn who_takes_nothing_leaves_as_soon_as_it_is_behind_and_returns_once_it_has_caug
             fetch 3 -> asks from 0 after no epoch: 0..3, high watermark 0
             disk 3 -> written
             fetch 3 -> asks from 3 after epoch 1: nothing, high watermark 0
-            none 2 -> asks from 0 after no epoch: 0..3, high watermark 0
+            none 2 -> asks from 0 after no epoch: nothing, high watermark 0
             propose 1 -> 1,3 under 1
             answer 1 yes -> high watermark 3
-            none 2 -> asks from 0 after no epoch: 0..3, high watermark 3
+            none 2 -> asks from 0 after no epoch: nothing, high watermark 3
             propose 1 -> nothing
             fetch 2 -> asks from 0 after no epoch: 0..3, high watermark 3
             disk 2 -> written, high watermark 3
