@@ -41,7 +41,7 @@ PROGRESS_S_MAX, IN_SYNC_S_MAX, QUIET_S_MAX = 60, 60, 60
 MEMORY_BYTES_MAX = 64 << 20
 # Segments enough that replicas roll, and sessions that a short run sees the end of.
 SETTINGS = ["log.roll.ms=5000", "group.min.session.timeout.ms=1000", "group.initial.rebalance.delay.ms=0"]
-SMOKE = ["none", "kill -9 a leader", "SIGSTOP one", "cut off from nodes", "kill -9 all", "cut one way from all", "cut off from the controller", "slow links",
+SMOKE = ["none", "kill -9 a leader", "SIGSTOP one", "cut off who leads all", "kill -9 all", "cut one way from all", "cut off from the controller", "slow links",
          "dropped connections", "cut between two", "wiped disk", "full disk", "leaders move", "topics come and go"]
 SMOKE_HOLD_S = 1.5
 FAILURES = (Different, WireError, OSError, subprocess.SubprocessError)

@@ -137,6 +137,16 @@ def cut_from_nodes(world):
     yield f"node {one}"
 
 
+def cut_who_leads_all(world):
+    """librdkafka asks for metadata where it sent something last: as long as it writes to nobody else, that is the one that does not know."""
+    one, = world.take(1)
+    world.tool("cluster", "reassign", world.topic, "--to", ",".join(map(str, [one, *world.others(one)])), "--wait", must=True)
+    world.tool("cluster", "elect", world.topic, must=True)
+    world.moved = True
+    world.links.part([one], world.others(one))
+    yield f"node {one}"
+
+
 def cut_from_all(world):
     """It answers nothing to anybody."""
     one, = world.take(1)
@@ -267,6 +277,7 @@ KINDS = {
     "rolling restart": rolling_restart,
     "wiped disk": wiped_disk,
     "cut off from nodes": cut_from_nodes,
+    "cut off who leads all": cut_who_leads_all,
     "cut off from all": cut_from_all,
     "cut off from clients": cut_from_clients,
     "cut off from the controller": cut_from_controller,
@@ -286,7 +297,7 @@ TOGETHER = ["kill -9 one", "kill -9 a leader", "kill -9 the controller", "SIGSTO
             "cut one way from all", "cut between two", "slow links", "dropped connections", "full disk", "leaders move", "topics come and go"]
 COMBINED = "two at once"
 # What the others live with: every writer gets on while it lasts, within so long.
-LIVED_WITH_S = {"cut off from nodes": 15}
+LIVED_WITH_S = {"cut off from nodes": 15, "cut off who leads all": 15}
 
 
 def hold_s(kind, dice):

@@ -217,7 +217,7 @@ impl Dir {
     fn see(&mut self, space: Space, min: u64) -> bool {
         self.space = Some(space);
         let Space { free_bytes, total_bytes } = space;
-        // A little more than the least, so that it does not come and go with each segment.
+        // A little more than the least, so that it does not come and go with each small thing that is deleted.
         let a_little = min / 8;
         let is_spent = free_bytes < min / 2 + if self.is_spent { a_little } else { 0 };
         if is_spent && !self.is_spent {

@@ -41,6 +41,7 @@ use crate::{
     report::Counters,
     rules::TopicRules,
     scrubber::Scrubber,
+    stalls::SentAway,
     stopping::Stopping,
     throttle::Throttles,
     waiters::{WaiterId, Waiters},
@@ -83,6 +84,7 @@ pub struct Node {
     /// Disk operations of the call under way; empty between calls.
     pub(crate) ops: Vec<DiskOp>,
     pub(crate) doubts: Doubts,
+    pub(crate) sent_away: SentAway,
     pub(crate) metadata: Metadata,
     pub(crate) membership: Membership,
     pub(crate) feeds: Feeds,
@@ -133,6 +135,7 @@ impl Node {
             metadata: Metadata::new(seed),
             membership: Membership::default(),
             doubts: Doubts::default(),
+            sent_away: SentAway::default(),
             feeds: Feeds::default(),
             followers: Followers::default(),
             throttles: Throttles::default(),
@@ -276,6 +279,7 @@ impl Node {
                     self.doubt(now, follower);
                 }
                 self.doubts.forget(connection);
+                self.sent_away.forget(connection);
                 self.delete_waiters.take_where(|waiter| waiter.to.connection == connection);
                 self.metadata.forget(connection);
                 self.producer_ids.forget(connection);
@@ -403,7 +407,7 @@ impl Node {
             if matches!(hosted.replica.role(), Role::Follower { .. }) {
                 self.followers.rest(now, key, hosted);
             }
-            hosted.turned_away.lost_at = Some(now.tick);
+            hosted.turned_away.lost(now.tick);
             if error == Some(DiskError::Full) {
                 self.disks.look_again();
             }

@@ -180,6 +180,9 @@ impl Node {
                 return;
             }
             self.host(key, &topic, &partition, out);
+            if let Some(hosted) = self.hosted.get_mut(&key) {
+                hosted.turned_away.begin(now.tick);
+            }
         }
         let mut state = state(&partition);
         let me = self.config.broker_id;
@@ -198,7 +201,7 @@ impl Node {
         let became = if state.leader == Some(me) {
             if !matches!(hosted.replica.role(), Role::Leader { .. }) {
                 hosted.begin_to_stamp(now.wall);
-                hosted.turned_away.led_since = Some(now.tick);
+                hosted.turned_away.led(now.tick);
             }
             hosted.replica.become_leader(now.tick, &state)
         } else {

@@ -4,14 +4,36 @@
 //! lasts. So producers are told, after a session, that it does not lead, and ask others who does. What was appended may still be committed, as after any
 //! election: a producer that numbers its batches may send them again anywhere, and others are told by this very code that they may be stored twice.
 //!
+//! librdkafka asks for metadata where it has sent something last, and that is here as long as it writes to nobody else: whoever comes again on the same connection is
+//! cut off, and asks somewhere else.
+//!
 //! Where commits go on nobody is sent away, however long no controller was heard: without a majority of them nobody else is going to lead.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use klamm_model::{ErrorCode, Tick, TopicPartition};
 use klamm_replica::Role;
 
-use crate::{Effect, Now, node::Node};
+use crate::{ConnectionId, Effect, Now, node::Node};
+
+/// Who was sent away finds another leader sooner, if it asks another broker.
+const COMES_AGAIN_MS: u64 = 500;
+
+/// Connections on which producers were sent away, as nothing was committed: since when.
+#[derive(Debug, Default)]
+pub(crate) struct SentAway(BTreeMap<ConnectionId, Tick>);
+
+impl SentAway {
+    /// All that a request brought is turned away for that reason. Whether somebody comes again who ought to be somewhere else.
+    pub(crate) fn comes_again(&mut self, now: Tick, connection: ConnectionId) -> bool {
+        let first = *self.0.entry(connection).or_insert(now);
+        COMES_AGAIN_MS <= now.ms_since(first)
+    }
+
+    pub(crate) fn forget(&mut self, connection: ConnectionId) {
+        self.0.remove(&connection);
+    }
+}
 
 impl Node {
     /// Now and then: who has waited for a session in vain waits no more.
@@ -22,6 +44,9 @@ impl Node {
         out: &mut Vec<Effect>,
     ) {
         let is_cut_off = self.is_cut_off(now.tick);
+        if !is_cut_off {
+            self.sent_away = SentAway::default();
+        }
         let session_ms = self.config.session_timeout_ms;
         let mut stalled = 0;
         for key in among {

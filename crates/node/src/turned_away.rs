@@ -12,7 +12,7 @@ use klamm_model::{ErrorCode, Producer, ProducerEpoch, ProducerId, Tick};
 const ON_ITS_WAY_MS: u64 = 60_000;
 /// The same where it is not known of whom something was not taken: they may be held up for nothing.
 const OF_ANYBODY_MS: u64 = 5_000;
-/// Of one partition; of more at a time those are forgotten that were turned away the longest ago.
+/// Of one partition. Of more at a time those that were turned away the longest ago are not known by their numbers any more.
 const PRODUCERS_MAX: usize = 16;
 
 /// Of one partition.
@@ -20,10 +20,11 @@ const PRODUCERS_MAX: usize = 16;
 pub(crate) struct TurnedAway {
     /// The longest ago first.
     firsts: VecDeque<First>,
-    /// When this broker came to lead. Who came before that was turned away, perhaps before the partition was here.
-    pub(crate) led_since: Option<Tick>,
-    /// When batches that had been taken could not be written.
-    pub(crate) lost_at: Option<Tick>,
+    /// When something was not taken of which it is not known whose it was, and why.
+    anybody: Option<(Tick, ErrorCode)>,
+    here_since: Option<Tick>,
+    /// When this broker came to lead what was not here before: others may have been turned away of whom nothing is known here.
+    led_since: Option<Tick>,
 }
 
 /// The first batch of a producer that was not taken, and may be when it comes again.
@@ -37,14 +38,32 @@ struct First {
 }
 
 impl TurnedAway {
+    /// The partition is here from now on.
+    pub(crate) fn begin(&mut self, now: Tick) {
+        self.here_since = Some(now);
+    }
+
+    /// This broker leads from now on. Who came before was turned away, and is known if the partition was here already.
+    pub(crate) fn led(&mut self, now: Tick) {
+        if self.here_since.is_some_and(|at| now.ms_since(at) < ON_ITS_WAY_MS) {
+            self.led_since = Some(now);
+        }
+    }
+
+    /// Batches that had been taken could not be written.
+    pub(crate) fn lost(&mut self, now: Tick) {
+        self.anybody = Some((now, ErrorCode::KafkaStorageError));
+    }
+
     /// A batch is not taken; what its producer is told.
     pub(crate) fn told(&mut self, now: Tick, producer: Option<Producer>, code: ErrorCode) -> ErrorCode {
         let Some(producer) = producer.filter(|it| 0 <= it.base_sequence) else { return code };
         match code {
-            ErrorCode::OutOfOrderSequenceNumber => {
-                self.as_the_first(now, producer).or(self.as_what_was_lost(now)).unwrap_or(code)
-            }
-            ErrorCode::NotLeaderOrFollower | ErrorCode::KafkaStorageError | ErrorCode::NotEnoughReplicas => {
+            ErrorCode::OutOfOrderSequenceNumber => self.behind_another(now, producer).unwrap_or(code),
+            ErrorCode::NotLeaderOrFollower
+            | ErrorCode::KafkaStorageError
+            | ErrorCode::NotEnoughReplicas
+            | ErrorCode::ConcurrentTransactions => {
                 self.note(now, producer, code);
                 code
             }
@@ -52,52 +71,70 @@ impl TurnedAway {
         }
     }
 
-    /// A batch is taken, or was before.
-    pub(crate) fn taken(&mut self, producer: Producer) {
-        self.firsts.retain(|it| it.id != producer.id || it.base_sequence != producer.base_sequence);
+    /// A batch is taken, or was before: so are all before it.
+    pub(crate) fn taken(&mut self, Producer { id, epoch, base_sequence }: Producer) {
+        let is_after = |it: &First| it.epoch == epoch && is_behind(it.base_sequence, base_sequence);
+        self.firsts.retain(|it| it.id != id || epoch < it.epoch || is_after(it));
     }
 
     /// Of a producer that is not known any number is the next, for what it sent before may be deleted. What is said to one who may have sent others that were turned away.
     pub(crate) fn too_early(
-        &self,
+        &mut self,
         now: Tick,
         producer: Producer,
         is_known: impl FnOnce() -> bool,
     ) -> Option<ErrorCode> {
-        if producer.base_sequence <= 0 {
+        let is_idle = self.firsts.is_empty() && self.anybody.is_none() && self.led_since.is_none();
+        if producer.base_sequence <= 0 || is_idle || is_known() {
             return None;
         }
-        let began = is_recent(now, self.led_since).then_some(ErrorCode::NotLeaderOrFollower);
-        let why = self.as_the_first(now, producer).or(self.as_what_was_lost(now)).or(began)?;
-        (!is_known()).then_some(why)
+        let began = self.led_since.map(|at| (at, ErrorCode::NotLeaderOrFollower));
+        self.behind_another(now, producer).or_else(|| self.as_anybody(now, producer, began))
+    }
+
+    /// What was said to the one before it, if that was turned away and may come again.
+    fn behind_another(&mut self, now: Tick, producer: Producer) -> Option<ErrorCode> {
+        let first = self.firsts.iter().find(|it| (it.id, it.epoch) == (producer.id, producer.epoch));
+        if let Some(first) = first.filter(|it| is_recent(now, it.at, ON_ITS_WAY_MS))
+            && is_behind(producer.base_sequence, first.base_sequence)
+        {
+            return Some(first.code);
+        }
+        self.as_anybody(now, producer, self.anybody)
+    }
+
+    fn as_anybody(
+        &mut self,
+        now: Tick,
+        producer: Producer,
+        what: Option<(Tick, ErrorCode)>,
+    ) -> Option<ErrorCode> {
+        let (_, code) = what.filter(|(at, _)| is_recent(now, *at, OF_ANYBODY_MS))?;
+        // From now on it is known whose, or those behind this one would be taken as soon as the time is over.
+        self.note(now, producer, code);
+        Some(code)
     }
 
     fn note(&mut self, now: Tick, Producer { id, epoch, base_sequence }: Producer, code: ErrorCode) {
         let mut first = First { id, epoch, base_sequence, at: now, code };
-        if let Some(known) = self.firsts.iter().position(|it| it.id == id) {
-            let before = self.firsts.remove(known).expect("it was found there");
-            if before.epoch == epoch && is_behind(base_sequence, before.base_sequence) {
-                first.base_sequence = before.base_sequence;
-            }
-        } else if self.firsts.len() == PRODUCERS_MAX {
-            self.firsts.pop_front();
+        let before = self.firsts.iter().position(|it| it.id == id).and_then(|at| self.firsts.remove(at));
+        if let Some(before) = before
+            && before.epoch == epoch
+            && is_recent(now, before.at, ON_ITS_WAY_MS)
+            && is_behind(base_sequence, before.base_sequence)
+        {
+            first.base_sequence = before.base_sequence;
+        }
+        if self.firsts.len() == PRODUCERS_MAX {
+            let forgotten = self.firsts.pop_front().expect("there are some");
+            self.anybody = Some((now, forgotten.code));
         }
         self.firsts.push_back(first);
     }
-
-    fn as_the_first(&self, now: Tick, producer: Producer) -> Option<ErrorCode> {
-        let first = self.firsts.iter().find(|it| (it.id, it.epoch) == (producer.id, producer.epoch))?;
-        let is_on_its_way = now.ms_since(first.at) < ON_ITS_WAY_MS;
-        (is_on_its_way && is_behind(producer.base_sequence, first.base_sequence)).then_some(first.code)
-    }
-
-    fn as_what_was_lost(&self, now: Tick) -> Option<ErrorCode> {
-        is_recent(now, self.lost_at).then_some(ErrorCode::KafkaStorageError)
-    }
 }
 
-fn is_recent(now: Tick, at: Option<Tick>) -> bool {
-    at.is_some_and(|at| now.ms_since(at) < OF_ANYBODY_MS)
+fn is_recent(now: Tick, at: Tick, within_ms: u64) -> bool {
+    now.ms_since(at) < within_ms
 }
 
 /// Numbers begin again at 0 after the largest.
@@ -112,6 +149,7 @@ mod tests {
 
     const GAP: ErrorCode = ErrorCode::OutOfOrderSequenceNumber;
     const FULL: ErrorCode = ErrorCode::KafkaStorageError;
+    const AWAY: ErrorCode = ErrorCode::NotLeaderOrFollower;
 
     fn of(id: i64, epoch: i16, base_sequence: i32) -> Producer {
         Producer { id: ProducerId(id), epoch: ProducerEpoch(epoch), base_sequence }
@@ -121,33 +159,63 @@ mod tests {
         Tick(0).after_ms(ms)
     }
 
-    #[test]
-    fn those_behind_the_first_are_told_the_same_until_it_is_taken() {
-        let mut it = TurnedAway::default();
-        assert_eq!(it.told(at_ms(0), Some(of(1, 0, 10)), FULL), FULL);
-        assert_eq!(
-            it.told(at_ms(1), Some(of(1, 0, 20)), ErrorCode::NotLeaderOrFollower),
-            ErrorCode::NotLeaderOrFollower
-        );
-        assert_eq!(it.told(at_ms(2), Some(of(1, 0, 30)), GAP), ErrorCode::NotLeaderOrFollower);
-        for other in [of(2, 0, 30), of(1, 1, 30), of(1, 0, 10), of(1, 0, 5)] {
-            assert_eq!(it.told(at_ms(2), Some(other), GAP), GAP, "{other:?}");
-        }
-        it.taken(of(1, 0, 10));
-        assert_eq!(it.told(at_ms(3), Some(of(1, 0, 30)), GAP), GAP);
+    fn refuses(it: &mut TurnedAway, ms: u64, producer: Producer, code: ErrorCode) -> ErrorCode {
+        it.told(at_ms(ms), Some(producer), code)
     }
 
     #[test]
-    fn a_broker_may_stand_still_meanwhile_and_a_producer_that_does_not_come_again_is_forgotten() {
+    fn those_behind_the_first_are_told_the_same_until_it_is_taken() {
         let mut it = TurnedAway::default();
-        it.told(at_ms(0), Some(of(1, 0, i32::MAX)), FULL);
-        assert_eq!(it.told(at_ms(ON_ITS_WAY_MS - 1), Some(of(1, 0, 3)), GAP), FULL, "numbers begin again");
-        assert_eq!(it.told(at_ms(ON_ITS_WAY_MS), Some(of(1, 0, 3)), GAP), GAP, "that was no news");
-        for id in 2..20 {
-            it.told(at_ms(0), Some(of(id, 0, 0)), FULL);
+        for code in [FULL, ErrorCode::NotEnoughReplicas, ErrorCode::ConcurrentTransactions, AWAY] {
+            assert_eq!(refuses(&mut it, 0, of(1, 1, 10), code), code);
+            assert_eq!(refuses(&mut it, 1, of(1, 1, 20), GAP), code);
         }
+        assert_eq!(refuses(&mut it, 1, of(1, 1, 20), FULL), FULL, "the first of it is still the first");
+        for other in [of(2, 1, 30), of(1, 0, 30), of(1, 2, 30), of(1, 1, 10), of(1, 1, 5)] {
+            assert_eq!(refuses(&mut it, 2, other, GAP), GAP, "{other:?}");
+        }
+        it.taken(of(1, 0, 10));
+        it.taken(of(1, 1, 9));
+        it.taken(of(2, 1, 10));
+        assert_eq!(refuses(&mut it, 3, of(1, 1, 30), GAP), FULL);
+        it.taken(of(1, 1, 10));
+        assert_eq!(refuses(&mut it, 3, of(1, 1, 30), GAP), GAP);
+    }
+
+    #[test]
+    fn another_epoch_begins_anew_and_an_old_first_is_none_any_more() {
+        let mut it = TurnedAway::default();
+        refuses(&mut it, 0, of(1, 0, 10), FULL);
+        refuses(&mut it, 0, of(1, 1, 20), FULL);
+        assert_eq!(refuses(&mut it, 0, of(1, 1, 15), GAP), GAP);
+        // Taken elsewhere meanwhile.
+        refuses(&mut it, ON_ITS_WAY_MS, of(1, 1, 5_000), FULL);
+        assert_eq!(refuses(&mut it, ON_ITS_WAY_MS, of(1, 1, 5_000), GAP), GAP);
+        it.taken(of(1, 1, 6_000));
+        assert_eq!(refuses(&mut it, ON_ITS_WAY_MS, of(1, 1, 7_000), GAP), GAP);
+    }
+
+    #[test]
+    fn a_broker_may_stand_still_meanwhile() {
+        let mut it = TurnedAway::default();
+        refuses(&mut it, 0, of(1, 0, i32::MAX), FULL);
+        let behind = of(1, 0, 3);
+        assert_eq!(refuses(&mut it, ON_ITS_WAY_MS - 1, behind, GAP), FULL, "numbers begin again");
+        assert_eq!(refuses(&mut it, ON_ITS_WAY_MS, behind, GAP), GAP, "that was no news");
+    }
+
+    #[test]
+    fn of_many_the_last_are_known_by_their_numbers_and_nobody_else_is_taken_for_a_while() {
+        let mut it = TurnedAway::default();
+        for id in 0..=16 {
+            refuses(&mut it, 0, of(id, 0, 10), FULL);
+        }
+        refuses(&mut it, 0, of(1, 0, 10), AWAY);
+        refuses(&mut it, 0, of(17, 0, 10), FULL);
         assert_eq!(it.firsts.len(), PRODUCERS_MAX);
-        assert_eq!(it.told(at_ms(0), Some(of(19, 0, 1)), GAP), FULL);
+        assert_eq!(refuses(&mut it, OF_ANYBODY_MS, of(1, 0, 20), GAP), AWAY);
+        assert_eq!(refuses(&mut it, OF_ANYBODY_MS, of(2, 0, 20), GAP), GAP, "it made room for another");
+        assert_eq!(refuses(&mut it, OF_ANYBODY_MS - 1, of(0, 0, 20), GAP), FULL);
     }
 
     #[test]
@@ -155,16 +223,28 @@ mod tests {
         let unknown = || false;
         let mut it = TurnedAway::default();
         assert_eq!(it.too_early(at_ms(0), of(1, 0, 5), unknown), None);
-        it.told(at_ms(0), Some(of(1, 0, 0)), FULL);
+        refuses(&mut it, 0, of(1, 0, 0), FULL);
         assert_eq!(it.too_early(at_ms(0), of(1, 0, 5), unknown), Some(FULL));
         assert_eq!(it.too_early(at_ms(0), of(1, 0, 5), || true), None, "its numbers tell");
         assert_eq!(it.too_early(at_ms(0), of(2, 0, 5), unknown), None);
-        it.lost_at = Some(at_ms(0));
+        it.lost(at_ms(0));
         assert_eq!(it.too_early(at_ms(0), of(2, 0, 5), unknown), Some(FULL));
-        assert_eq!(it.told(at_ms(0), Some(of(3, 0, 5)), GAP), FULL);
-        assert_eq!(it.told(at_ms(OF_ANYBODY_MS), Some(of(3, 0, 5)), GAP), GAP);
-        it.led_since = Some(at_ms(9_000));
-        assert_eq!(it.too_early(at_ms(9_000), of(2, 0, 5), unknown), Some(ErrorCode::NotLeaderOrFollower));
-        assert_eq!(it.too_early(at_ms(9_000 + OF_ANYBODY_MS), of(2, 0, 5), unknown), None);
+        assert_eq!(
+            it.too_early(at_ms(OF_ANYBODY_MS), of(2, 0, 5), unknown),
+            None,
+            "it may be the first itself"
+        );
+        assert_eq!(it.too_early(at_ms(OF_ANYBODY_MS), of(2, 0, 6), unknown), Some(FULL));
+        assert_eq!(it.too_early(at_ms(OF_ANYBODY_MS), of(3, 0, 6), unknown), None);
+    }
+
+    #[test]
+    fn who_came_before_the_partition_was_here_is_not_known() {
+        for (here_ms, expected) in [(1, Some(AWAY)), (0, None)] {
+            let mut it = TurnedAway::default();
+            it.begin(at_ms(here_ms));
+            it.led(at_ms(ON_ITS_WAY_MS));
+            assert_eq!(it.too_early(at_ms(ON_ITS_WAY_MS), of(2, 0, 5), || false), expected);
+        }
     }
 }

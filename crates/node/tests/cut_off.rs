@@ -1,6 +1,6 @@
 //! A broker that is cut off from the others, and not from its clients.
 
-use crate::world::{World, another, batch, producer};
+use crate::world::{CONNECTION, World, another, batch, producer};
 use klamm_cluster::record::{PartitionChange, Record};
 use klamm_model::{
     BrokerId, ControllerEpoch, ErrorCode, LeaderEpoch, PartitionEpoch, PartitionIndex, TopicId,
@@ -157,6 +157,34 @@ fn who_waits_in_vain_for_a_session_is_sent_away_and_so_is_who_comes_later() {
     assert_eq!(it.told(goes_on), TAKEN);
     let again = it.produce(-1, true);
     assert_eq!(it.world.produced(again), (ErrorCode::None, 2), "it is known by its number");
+}
+
+/// librdkafka asks where it wrote to last who leads.
+#[test]
+fn who_comes_again_and_again_is_cut_off() {
+    let mut it = Cluster::new();
+    let waits = it.produce(-1, false);
+    it.wait_ms(1_000);
+    assert_eq!(it.told(waits), AWAY);
+    let again = it.produce(-1, true);
+    assert_eq!(it.told(again), AWAY);
+    it.wait_ms(400);
+    let again = it.produce(-1, true);
+    assert_eq!((it.told(again), it.world.closed.len()), (AWAY, 0), "it is looking for another leader");
+    it.wait_ms(100);
+    let again = it.produce(-1, true);
+    assert_eq!((it.told(again), it.world.closed.len()), (None, 1));
+    it.world.step(Event::Closed(CONNECTION));
+    let again = it.produce(-1, true);
+    assert_eq!(it.told(again), AWAY, "it may have found nobody else");
+
+    it.is_heard();
+    it.wait_ms(200);
+    it.is_heard();
+    it.follower_has(1);
+    it.wait_ms(1_000);
+    let waits = it.produce(-1, false);
+    assert_eq!((it.told(waits), it.world.closed.len()), (None, 1), "that was another time");
 }
 
 /// One of a row waits in vain, the next ones are turned away, and then it is cut off no more.

@@ -548,12 +548,16 @@ fn a_partition_that_leaves_a_full_directory_is_asked_for_again_and_others_are_le
     assert_eq!(asked_for_records(&mut world), [], "it is just enough");
     free(&mut world, &[(1 << 29) - 1, TOTAL]);
     assert_eq!(asked_for_records(&mut world), [(0, false)]);
-    free(&mut world, &[1 << 29, TOTAL]);
+    free(&mut world, &[(5 << 27) - 1, TOTAL]);
     assert_eq!(asked_for_records(&mut world), [], "it does not come and go");
     assert_eq!(alter(&mut world, "/two", "t", 0), ErrorCode::None);
     world.all_disk();
     assert_eq!(places(&mut world), ["", "0 1"]);
     assert_eq!(asked_for_records(&mut world), [(0, true)]);
+    for (free_bytes, expected) in [((1 << 29) - 1, false), (5 << 27, true)] {
+        free(&mut world, &[TOTAL, free_bytes]);
+        assert_eq!(asked_for_records(&mut world), [(0, expected), (1, expected)]);
+    }
 }
 
 fn is_switch(action: &DiskAction) -> bool {

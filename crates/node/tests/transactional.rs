@@ -646,6 +646,30 @@ fn answer_added(world: &mut World, codes: &[Code]) {
     world.all_disk();
 }
 
+/// The older protocol: what came before it may be deleted, and librdkafka takes its answer for that of all before it.
+#[test]
+fn who_was_turned_away_on_a_coordinators_word_comes_before_what_was_sent_behind_it() {
+    let (mut world, topic) = with_coordinators();
+    let who = init(&mut world);
+    let key = coordinator_of_x(&world);
+    world.give_away(key);
+    for (sequence, coordinator, told) in [
+        (0, Code::OperationNotAttempted, (Code::NotEnoughReplicas, -1)),
+        (1, Code::None, (Code::NotEnoughReplicas, -1)),
+        (0, Code::None, (Code::None, 0)),
+        (1, Code::None, (Code::None, 1)),
+    ] {
+        let held = send(&mut world, topic, 11, &who, &[(0, sequence)]);
+        if world.answer(held).is_none()
+            && world.sent.iter().any(|it| matches!(it.1, Request::AddPartitionsToTxn(_)))
+        {
+            answer_added(&mut world, &[coordinator]);
+        }
+        world.all_disk();
+        assert_eq!(sent(&mut world, held), [told], "{sequence}");
+    }
+}
+
 /// Nobody hears this broker: its coordinator will not answer, and whoever writes is to look for another leader.
 #[test]
 fn what_is_held_for_a_coordinator_that_is_out_of_reach_is_sent_away() {

@@ -14,14 +14,14 @@ use klamm_wire::create_topics::CreatableTopicResult;
 use klamm_wire::delete_topics::DeletableTopicResult;
 use klamm_wire::describe_acls::{AclDescription, DescribeAclsResource};
 use klamm_wire::list_offsets::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
-use klamm_wire::metadata::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic};
+use klamm_wire::metadata::MetadataResponseBroker;
 use klamm_wire::offset_fetch::{OffsetFetchResponsePartition, OffsetFetchResponseTopic};
 use klamm_wire::{
     ApiKey, CreateTopicsResponse, DeleteTopicsResponse, DescribeAclsResponse, DescribeClusterResponse,
-    FindCoordinatorResponse, ListOffsetsResponse, MetadataResponse, OffsetFetchResponse, Response,
+    FindCoordinatorResponse, ListOffsetsResponse, OffsetFetchResponse, Response,
 };
 
-use crate::fake::{Reaction, broker, metadata, versions};
+use crate::fake::{Reaction, broker, led_by, metadata, port_of, versions};
 
 const SERVED: [(ApiKey, i16); 9] = [
     (ApiKey::ApiVersions, 3),
@@ -220,24 +220,6 @@ fn rules_are_told_in_words_those_that_are_too_new_included() {
     );
 }
 
-/// The partition `t-0`, led by one of two brokers.
-fn led_by(leader: i32, ports: [u16; 2]) -> Response {
-    let brokers = (1..).zip(ports).map(|(node_id, port)| MetadataResponseBroker {
-        node_id,
-        host: "127.0.0.1".into(),
-        port: port.into(),
-        ..Default::default()
-    });
-    let partition = MetadataResponsePartition { leader_id: leader, ..Default::default() };
-    let topic =
-        MetadataResponseTopic { name: Some("t".into()), partitions: vec![partition], ..Default::default() };
-    Response::Metadata(MetadataResponse {
-        brokers: brokers.collect(),
-        topics: vec![topic],
-        ..Default::default()
-    })
-}
-
 fn offset(code: ErrorCode, offset: i64) -> Response {
     let partition = ListOffsetsPartitionResponse {
         error_code: code.code(),
@@ -256,16 +238,16 @@ fn a_leader_that_moved_is_followed() {
         // Asked in its turn what it does not know.
         _ => Reaction::Hangup,
     });
-    let second: u16 = second.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port");
-    let leader = Arc::new(AtomicUsize::new(1));
+    let second = port_of(&second);
+    let leader = Arc::new(AtomicUsize::new(3));
     let (first, first_asked) = broker(move |header, _, port| match header.api_key {
         ApiKey::ApiVersions => Reaction::Answer(header.api_version, versions(ErrorCode::None, &SERVED)),
         ApiKey::Metadata => Reaction::Answer(
             header.api_version,
-            led_by(leader.load(Ordering::Relaxed) as i32, [port, second]),
+            led_by(leader.load(Ordering::Relaxed) as i32, 0, [port, second]),
         ),
         ApiKey::ListOffsets => {
-            leader.store(2, Ordering::Relaxed);
+            leader.store(4, Ordering::Relaxed);
             Reaction::Answer(header.api_version, offset(ErrorCode::NotLeaderOrFollower, -1))
         }
         _ => Reaction::Silence,
@@ -284,7 +266,7 @@ fn a_leader_that_moved_is_followed() {
 fn each_partition_has_its_own_outcome() {
     let (address, _) = broker(|header, _, port| match header.api_key {
         ApiKey::ApiVersions => Reaction::Answer(header.api_version, versions(ErrorCode::None, &SERVED)),
-        ApiKey::Metadata => Reaction::Answer(header.api_version, led_by(1, [port, port])),
+        ApiKey::Metadata => Reaction::Answer(header.api_version, led_by(3, 0, [port, port])),
         ApiKey::ListOffsets => Reaction::Answer(header.api_version, offset(ErrorCode::None, 7)),
         _ => Reaction::Silence,
     });

@@ -117,6 +117,22 @@ pub(crate) fn metadata_with_topic(port: u16, topic_id: TopicId) -> Response {
     Response::Metadata(response)
 }
 
+/// Metadata of brokers 3 and 4 at these ports, of which this one leads "t".
+pub(crate) fn led_by(leader_id: i32, leader_epoch: i32, ports: [u16; 2]) -> Response {
+    let Response::Metadata(mut response) = metadata_with_topic(ports[0], TopicId::ZERO) else {
+        unreachable!("that is what it makes")
+    };
+    let other = MetadataResponseBroker { node_id: 4, port: ports[1].into(), ..response.brokers[0].clone() };
+    response.brokers.push(other);
+    let partition = &mut response.topics[0].partitions[0];
+    (partition.leader_id, partition.leader_epoch) = (leader_id, leader_epoch);
+    Response::Metadata(response)
+}
+
+pub(crate) fn port_of(address: &str) -> u16 {
+    address.rsplit_once(':').expect("host and port").1.parse().expect("a port")
+}
+
 pub(crate) fn metadata(port: u16) -> Response {
     let broker = MetadataResponseBroker {
         node_id: 3,

@@ -9,12 +9,11 @@ use klamm_client::{
     Acks, Cause, Client, ClientConfig, Delivery, Producer, ProducerConfig, Record, Unacknowledged,
 };
 use klamm_model::{ErrorCode, Offset, TopicId};
-use klamm_wire::metadata::MetadataResponseBroker;
 use klamm_wire::produce::{LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse};
 use klamm_wire::{ApiKey, ProduceResponse, RequestHeader, Response};
 use tokio::runtime::Runtime;
 
-use crate::fake::{Reaction, broker, metadata, metadata_with_topic, versions};
+use crate::fake::{Reaction, broker, led_by, metadata, metadata_with_topic, port_of, versions};
 
 /// A broker that leads "t" and does this with what is written.
 fn leader(produce: impl Fn(&RequestHeader) -> Reaction + Send + Sync + Clone + 'static) -> String {
@@ -120,18 +119,6 @@ fn who_led_a_partition_leads_to_who_does() {
     });
 }
 
-/// Metadata of brokers 3 and 4 at these ports, of which this one leads "t".
-fn led_by(leader_id: i32, leader_epoch: i32, ports: [u16; 2]) -> Response {
-    let Response::Metadata(mut response) = metadata_with_topic(ports[0], TopicId::ZERO) else {
-        unreachable!("that is what it makes")
-    };
-    let other = MetadataResponseBroker { node_id: 4, port: ports[1].into(), ..response.brokers[0].clone() };
-    response.brokers.push(other);
-    let partition = &mut response.topics[0].partitions[0];
-    (partition.leader_id, partition.leader_epoch) = (leader_id, leader_epoch);
-    Response::Metadata(response)
-}
-
 /// One of two brokers, 3 and 4.
 fn one_of_two(
     ports: &Arc<OnceLock<[u16; 2]>>,
@@ -151,10 +138,6 @@ fn one_of_two(
         Reaction::Answer(header.api_version, response)
     });
     address
-}
-
-fn port_of(address: &str) -> u16 {
-    address.rsplit_once(':').expect("host and port").1.parse().expect("a port")
 }
 
 /// It is cut off from the others, and says what it knew before: somebody else is to be asked.

@@ -166,6 +166,7 @@ pub(crate) fn append_all(
     out: &mut Vec<Effect>,
 ) {
     let mut request = Request::new(node, now, version, &produce);
+    let count = produce.topics.iter().map(|topic| topic.partitions.len()).sum();
     let mut responses = Vec::with_capacity(produce.topics.len());
     for topic in produce.topics {
         let number = responses.len() as u32;
@@ -182,6 +183,9 @@ pub(crate) fn append_all(
         } else {
             Effect::NoReply { to }
         });
+    } else if 0 < count && request.stalled == count && node.sent_away.comes_again(now.tick, to.connection) {
+        let reason = "it was told to look for another leader, and comes again";
+        out.push(Effect::Close { connection: to.connection, reason });
     } else if request.waiting.is_empty() {
         out.push(Effect::Reply { to, reply: Reply::Ready(Response::Produce(response)) });
     } else {
@@ -201,6 +205,8 @@ struct Request {
     version: i16,
     waiting: Vec<Slot>,
     failed: bool,
+    /// So many batches are turned away as nothing is committed in their partitions.
+    stalled: usize,
 }
 
 impl Request {
@@ -213,7 +219,7 @@ impl Request {
         };
         let transactional = produce.transactional_id.is_some();
         let waiter = node.produce_waiters.next_id();
-        Self { waiter, acks, transactional, now, version, waiting: Vec::new(), failed: false }
+        Self { waiter, acks, transactional, now, version, waiting: Vec::new(), failed: false, stalled: 0 }
     }
 
     fn topic_id(&self, node: &Node, topic: &ProduceTopic) -> Option<TopicId> {
@@ -271,7 +277,7 @@ impl Request {
                 return Err(ErrorCode::OutOfOrderSequenceNumber.into());
             }
         }
-        if self.acks == Some(Acks::All) && node.is_stalled(self.now.tick, key) {
+        if self.is_stalled(node, key) {
             return Err(ErrorCode::NotLeaderOrFollower.into());
         }
         if node.disks.is_full(log.log_dir()) {
@@ -279,6 +285,10 @@ impl Request {
             return Err(Refusal { message, ..ErrorCode::KafkaStorageError.into() });
         }
         Ok(())
+    }
+
+    fn is_stalled(&self, node: &Node, key: TopicPartition) -> bool {
+        self.acks == Some(Acks::All) && node.is_stalled(self.now.tick, key)
     }
 
     fn is_by_id(&self) -> bool {
@@ -422,6 +432,7 @@ fn append(
     let key = request.place(node, topic, partition.index)?;
     let (mut batch, bytes) = partition.batch?;
     let admitted = request.admit(node, key, rules_version, &batch);
+    request.stalled += usize::from(request.is_stalled(node, key));
     let acks = request.acks.expect("a place was found");
     let hosted = node.hosted.get_mut(&key).expect("a place was found");
     let (now, producer) = (request.now.tick, batch.producer);
@@ -429,7 +440,7 @@ fn append(
         code: hosted.turned_away.told(now, producer, refusal.code),
         ..refusal
     })?;
-    if let Some(producer) = producer {
+    if let Some(producer) = producer.filter(|_| matches!(hosted.replica.role(), Role::Leader { .. })) {
         let is_known = || hosted.replica.log().producer_state(producer.id).is_some();
         if let Some(code) = hosted.turned_away.too_early(now, producer, is_known) {
             return Err(code.into());
