@@ -140,9 +140,9 @@ def cut_from_nodes(world):
 def cut_who_leads_all(world):
     """librdkafka asks for metadata where it sent something last: as long as it writes to nobody else, that is the one that does not know."""
     one, = world.take(1)
+    world.moved = True
     world.tool("cluster", "reassign", world.topic, "--to", ",".join(map(str, [one, *world.others(one)])), "--wait", must=True)
     world.tool("cluster", "elect", world.topic, must=True)
-    world.moved = True
     world.links.part([one], world.others(one))
     yield f"node {one}"
 

@@ -155,6 +155,13 @@ pub enum Effect {
         /// For the log.
         reason: &'static str,
     },
+    /// Take no more requests on a connection, and close it once those that were taken are answered.
+    Dismiss {
+        /// Which.
+        connection: ConnectionId,
+        /// For the log.
+        reason: &'static str,
+    },
     /// Carry out a disk operation, then tell by [`Event::Disk`].
     Disk(DiskOp),
     /// Read a piece of a coordinator's log, then tell by [`Event::Loaded`].

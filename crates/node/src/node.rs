@@ -44,6 +44,7 @@ use crate::{
     stalls::SentAway,
     stopping::Stopping,
     throttle::Throttles,
+    turned_away::Awake,
     waiters::{WaiterId, Waiters},
     walk::Walk,
 };
@@ -85,6 +86,7 @@ pub struct Node {
     pub(crate) ops: Vec<DiskOp>,
     pub(crate) doubts: Doubts,
     pub(crate) sent_away: SentAway,
+    pub(crate) awake: Awake,
     pub(crate) metadata: Metadata,
     pub(crate) membership: Membership,
     pub(crate) feeds: Feeds,
@@ -136,6 +138,7 @@ impl Node {
             membership: Membership::default(),
             doubts: Doubts::default(),
             sent_away: SentAway::default(),
+            awake: Awake::default(),
             feeds: Feeds::default(),
             followers: Followers::default(),
             throttles: Throttles::default(),
@@ -267,6 +270,7 @@ impl Node {
 
     fn take(&mut self, now: Now, event: Event, out: &mut Vec<Effect>) {
         self.membership.observe(now.tick, self.config.session_timeout_ms);
+        self.awake.observe(now.tick);
         match event {
             Event::Request(incoming) => self.request(now, incoming, out),
             Event::Closed(connection) => {
@@ -407,7 +411,7 @@ impl Node {
             if matches!(hosted.replica.role(), Role::Follower { .. }) {
                 self.followers.rest(now, key, hosted);
             }
-            hosted.turned_away.lost(now.tick);
+            hosted.turned_away.lost(self.awake.time());
             if error == Some(DiskError::Full) {
                 self.disks.look_again();
             }

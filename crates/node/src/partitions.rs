@@ -180,9 +180,6 @@ impl Node {
                 return;
             }
             self.host(key, &topic, &partition, out);
-            if let Some(hosted) = self.hosted.get_mut(&key) {
-                hosted.turned_away.begin(now.tick);
-            }
         }
         let mut state = state(&partition);
         let me = self.config.broker_id;
@@ -201,7 +198,7 @@ impl Node {
         let became = if state.leader == Some(me) {
             if !matches!(hosted.replica.role(), Role::Leader { .. }) {
                 hosted.begin_to_stamp(now.wall);
-                hosted.turned_away.led(now.tick);
+                hosted.turned_away.led(self.awake.time());
             }
             hosted.replica.become_leader(now.tick, &state)
         } else {

@@ -4,8 +4,8 @@
 //! lasts. So producers are told, after a session, that it does not lead, and ask others who does. What was appended may still be committed, as after any
 //! election: a producer that numbers its batches may send them again anywhere, and others are told by this very code that they may be stored twice.
 //!
-//! librdkafka asks for metadata where it has sent something last, and that is here as long as it writes to nobody else: whoever comes again on the same connection is
-//! cut off, and asks somewhere else.
+//! librdkafka asks for metadata where it has sent something last, and that is here as long as it writes to nobody else: whoever comes again and again on the same
+//! connection is dismissed, and asks somewhere else.
 //!
 //! Where commits go on nobody is sent away, however long no controller was heard: without a majority of them nobody else is going to lead.
 
@@ -18,16 +18,22 @@ use crate::{ConnectionId, Effect, Now, node::Node};
 
 /// Who was sent away finds another leader sooner, if it asks another broker.
 const COMES_AGAIN_MS: u64 = 500;
+/// Who was not here for so long did find one.
+const WAS_AWAY_MS: u64 = 2_000;
 
-/// Connections on which producers were sent away, as nothing was committed: since when.
+/// Connections on which producers were sent away, as nothing is committed: when first, and last.
 #[derive(Debug, Default)]
-pub(crate) struct SentAway(BTreeMap<ConnectionId, Tick>);
+pub(crate) struct SentAway(BTreeMap<ConnectionId, (Tick, Tick)>);
 
 impl SentAway {
-    /// All that a request brought is turned away for that reason. Whether somebody comes again who ought to be somewhere else.
+    /// Somebody is sent away. Whether it comes again and again, and ought to be somewhere else.
     pub(crate) fn comes_again(&mut self, now: Tick, connection: ConnectionId) -> bool {
-        let first = *self.0.entry(connection).or_insert(now);
-        COMES_AGAIN_MS <= now.ms_since(first)
+        let (first, last) = self.0.entry(connection).or_insert((now, now));
+        if WAS_AWAY_MS <= now.ms_since(*last) {
+            *first = now;
+        }
+        *last = now;
+        COMES_AGAIN_MS <= now.ms_since(*first)
     }
 
     pub(crate) fn forget(&mut self, connection: ConnectionId) {

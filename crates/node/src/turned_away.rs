@@ -8,22 +8,42 @@ use std::collections::VecDeque;
 
 use klamm_model::{ErrorCode, Producer, ProducerEpoch, ProducerId, Tick};
 
-/// As long as a batch may be on its way, also through a broker that stands still: after so long librdkafka gives up a request (`socket.timeout.ms`), others earlier.
-const ON_ITS_WAY_MS: u64 = 60_000;
-/// The same where it is not known of whom something was not taken: they may be held up for nothing.
-const OF_ANYBODY_MS: u64 = 5_000;
+/// As long as a batch may be on its way behind one that was not taken, where the broker has time to take it ([`Awake`]). A producer that has given up its first batch, and goes on
+/// with the next ones, waits so long.
+const ON_ITS_WAY_MS: u64 = 5_000;
 /// Of one partition. Of more at a time those that were turned away the longest ago are not known by their numbers any more.
 const PRODUCERS_MAX: usize = 16;
 
-/// Of one partition.
+/// The longest that two events are apart of a broker that has something to do.
+const STEP_US_MAX: u64 = 250_000;
+
+/// The time that a broker has had to look at what came. What waited in sockets while its process stood still is as new as before.
+#[derive(Debug, Default)]
+pub(crate) struct Awake {
+    seen: Option<Tick>,
+    time: Tick,
+}
+
+impl Awake {
+    /// Something happens.
+    pub(crate) fn observe(&mut self, now: Tick) {
+        let before = self.seen.replace(now).unwrap_or(now);
+        self.time.0 += now.0.saturating_sub(before.0).min(STEP_US_MAX);
+    }
+
+    pub(crate) fn time(&self) -> Tick {
+        self.time
+    }
+}
+
+/// Of one partition. All times are [`Awake::time`].
 #[derive(Debug, Default)]
 pub(crate) struct TurnedAway {
     /// The longest ago first.
     firsts: VecDeque<First>,
     /// When something was not taken of which it is not known whose it was, and why.
     anybody: Option<(Tick, ErrorCode)>,
-    here_since: Option<Tick>,
-    /// When this broker came to lead what was not here before: others may have been turned away of whom nothing is known here.
+    /// When this broker came to lead. Others may have been turned away elsewhere, or before the partition was here, of whom nothing is known.
     led_since: Option<Tick>,
 }
 
@@ -35,19 +55,14 @@ struct First {
     base_sequence: i32,
     at: Tick,
     code: ErrorCode,
+    /// It was only told what others were told.
+    is_guess: bool,
 }
 
 impl TurnedAway {
-    /// The partition is here from now on.
-    pub(crate) fn begin(&mut self, now: Tick) {
-        self.here_since = Some(now);
-    }
-
-    /// This broker leads from now on. Who came before was turned away, and is known if the partition was here already.
+    /// This broker leads from now on.
     pub(crate) fn led(&mut self, now: Tick) {
-        if self.here_since.is_some_and(|at| now.ms_since(at) < ON_ITS_WAY_MS) {
-            self.led_since = Some(now);
-        }
+        self.led_since = Some(now);
     }
 
     /// Batches that had been taken could not be written.
@@ -64,7 +79,7 @@ impl TurnedAway {
             | ErrorCode::KafkaStorageError
             | ErrorCode::NotEnoughReplicas
             | ErrorCode::ConcurrentTransactions => {
-                self.note(now, producer, code);
+                self.note(now, producer, code, false);
                 code
             }
             _ => code,
@@ -95,7 +110,7 @@ impl TurnedAway {
     /// What was said to the one before it, if that was turned away and may come again.
     fn behind_another(&mut self, now: Tick, producer: Producer) -> Option<ErrorCode> {
         let first = self.firsts.iter().find(|it| (it.id, it.epoch) == (producer.id, producer.epoch));
-        if let Some(first) = first.filter(|it| is_recent(now, it.at, ON_ITS_WAY_MS))
+        if let Some(first) = first.filter(|it| is_recent(now, it.at))
             && is_behind(producer.base_sequence, first.base_sequence)
         {
             return Some(first.code);
@@ -109,32 +124,36 @@ impl TurnedAway {
         producer: Producer,
         what: Option<(Tick, ErrorCode)>,
     ) -> Option<ErrorCode> {
-        let (_, code) = what.filter(|(at, _)| is_recent(now, *at, OF_ANYBODY_MS))?;
-        // From now on it is known whose, or those behind this one would be taken as soon as the time is over.
-        self.note(now, producer, code);
+        let (_, code) = what.filter(|(at, _)| is_recent(now, *at))?;
+        // Or those behind this one would be taken as soon as the time is over.
+        self.note(now, producer, code, true);
         Some(code)
     }
 
-    fn note(&mut self, now: Tick, Producer { id, epoch, base_sequence }: Producer, code: ErrorCode) {
-        let mut first = First { id, epoch, base_sequence, at: now, code };
+    fn note(&mut self, now: Tick, producer: Producer, code: ErrorCode, is_guess: bool) {
+        let Producer { id, epoch, base_sequence } = producer;
+        let mut first = First { id, epoch, base_sequence, at: now, code, is_guess };
         let before = self.firsts.iter().position(|it| it.id == id).and_then(|at| self.firsts.remove(at));
         if let Some(before) = before
             && before.epoch == epoch
-            && is_recent(now, before.at, ON_ITS_WAY_MS)
+            && is_recent(now, before.at)
             && is_behind(base_sequence, before.base_sequence)
         {
             first.base_sequence = before.base_sequence;
         }
         if self.firsts.len() == PRODUCERS_MAX {
             let forgotten = self.firsts.pop_front().expect("there are some");
-            self.anybody = Some((now, forgotten.code));
+            // Guesses would make others guess, without an end.
+            if !forgotten.is_guess && self.anybody.is_none_or(|(at, _)| at < forgotten.at) {
+                self.anybody = Some((forgotten.at, forgotten.code));
+            }
         }
         self.firsts.push_back(first);
     }
 }
 
-fn is_recent(now: Tick, at: Tick, within_ms: u64) -> bool {
-    now.ms_since(at) < within_ms
+fn is_recent(now: Tick, at: Tick) -> bool {
+    now.ms_since(at) < ON_ITS_WAY_MS
 }
 
 /// Numbers begin again at 0 after the largest.
@@ -196,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_may_stand_still_meanwhile() {
+    fn one_that_does_not_come_again_is_forgotten() {
         let mut it = TurnedAway::default();
         refuses(&mut it, 0, of(1, 0, i32::MAX), FULL);
         let behind = of(1, 0, 3);
@@ -205,17 +224,26 @@ mod tests {
     }
 
     #[test]
+    fn what_a_broker_stands_still_for_does_not_count() {
+        let mut it = Awake::default();
+        for (at_ms, awake_ms) in [(7_000, 0), (7_100, 100), (27_100, 350), (27_100, 350), (27_101, 351)] {
+            it.observe(Tick(0).after_ms(at_ms));
+            assert_eq!(it.time(), Tick(0).after_ms(awake_ms));
+        }
+    }
+
+    #[test]
     fn of_many_the_last_are_known_by_their_numbers_and_nobody_else_is_taken_for_a_while() {
         let mut it = TurnedAway::default();
         for id in 0..=16 {
             refuses(&mut it, 0, of(id, 0, 10), FULL);
         }
-        refuses(&mut it, 0, of(1, 0, 10), AWAY);
-        refuses(&mut it, 0, of(17, 0, 10), FULL);
+        refuses(&mut it, 1, of(1, 0, 10), AWAY);
+        refuses(&mut it, 1, of(17, 0, 10), FULL);
         assert_eq!(it.firsts.len(), PRODUCERS_MAX);
-        assert_eq!(refuses(&mut it, OF_ANYBODY_MS, of(1, 0, 20), GAP), AWAY);
-        assert_eq!(refuses(&mut it, OF_ANYBODY_MS, of(2, 0, 20), GAP), GAP, "it made room for another");
-        assert_eq!(refuses(&mut it, OF_ANYBODY_MS - 1, of(0, 0, 20), GAP), FULL);
+        assert_eq!(refuses(&mut it, ON_ITS_WAY_MS, of(1, 0, 20), GAP), AWAY);
+        assert_eq!(refuses(&mut it, ON_ITS_WAY_MS, of(2, 0, 20), GAP), GAP, "it made room for another");
+        assert_eq!(refuses(&mut it, ON_ITS_WAY_MS - 1, of(0, 0, 20), GAP), FULL);
     }
 
     #[test]
@@ -228,23 +256,25 @@ mod tests {
         assert_eq!(it.too_early(at_ms(0), of(1, 0, 5), || true), None, "its numbers tell");
         assert_eq!(it.too_early(at_ms(0), of(2, 0, 5), unknown), None);
         it.lost(at_ms(0));
-        assert_eq!(it.too_early(at_ms(0), of(2, 0, 5), unknown), Some(FULL));
+        assert_eq!(it.too_early(at_ms(ON_ITS_WAY_MS - 1), of(2, 0, 5), unknown), Some(FULL));
         assert_eq!(
-            it.too_early(at_ms(OF_ANYBODY_MS), of(2, 0, 5), unknown),
+            it.too_early(at_ms(ON_ITS_WAY_MS), of(2, 0, 5), unknown),
             None,
             "it may be the first itself"
         );
-        assert_eq!(it.too_early(at_ms(OF_ANYBODY_MS), of(2, 0, 6), unknown), Some(FULL));
-        assert_eq!(it.too_early(at_ms(OF_ANYBODY_MS), of(3, 0, 6), unknown), None);
+        assert_eq!(it.too_early(at_ms(ON_ITS_WAY_MS), of(2, 0, 6), unknown), Some(FULL));
+        assert_eq!(it.too_early(at_ms(ON_ITS_WAY_MS), of(3, 0, 6), unknown), None);
     }
 
     #[test]
-    fn who_came_before_the_partition_was_here_is_not_known() {
-        for (here_ms, expected) in [(1, Some(AWAY)), (0, None)] {
-            let mut it = TurnedAway::default();
-            it.begin(at_ms(here_ms));
-            it.led(at_ms(ON_ITS_WAY_MS));
-            assert_eq!(it.too_early(at_ms(ON_ITS_WAY_MS), of(2, 0, 5), || false), expected);
+    fn many_who_come_again_and_again_do_not_hold_each_other_up() {
+        let mut it = TurnedAway::default();
+        it.led(at_ms(0));
+        for ms in (0..=ON_ITS_WAY_MS).step_by(100) {
+            let expected = (ms < ON_ITS_WAY_MS).then_some(AWAY);
+            for id in 0..40 {
+                assert_eq!(it.too_early(at_ms(ms), of(id, 0, 5), || false), expected, "after {ms} ms");
+            }
         }
     }
 }

@@ -25,6 +25,8 @@ pub(crate) enum Mail {
     Unpacked { connection: ConnectionId },
     /// The node wants a connection closed.
     Close { connection: ConnectionId, reason: &'static str },
+    /// The same once what it asked is answered.
+    Dismiss { connection: ConnectionId, reason: &'static str },
     /// The file bytes a connection waited for are in the page cache, or cannot be read.
     Warmed { connection: ConnectionId, result: io::Result<()> },
     /// A request to another broker.

@@ -517,6 +517,13 @@ impl IoThread {
                 }
             }
             Mail::Close { connection, reason } => self.close_with_line(connection, reason),
+            Mail::Dismiss { connection: id, reason } => {
+                self.write_line(id, reason);
+                if let Some(connection) = self.connections.get_mut(&id) {
+                    connection.dismiss();
+                    self.to_send.push(id);
+                }
+            }
             Mail::Warmed { connection: id, result } => match (self.connections.get_mut(&id), result) {
                 (Some(connection), Ok(())) => {
                     connection.is_warming = false;

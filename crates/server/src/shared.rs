@@ -229,6 +229,9 @@ impl Performer {
             Effect::Close { connection, reason } => {
                 self.mail[owner(connection)].push(Mail::Close { connection, reason })
             }
+            Effect::Dismiss { connection, reason } => {
+                self.mail[owner(connection)].push(Mail::Dismiss { connection, reason })
+            }
             Effect::Disk(op) if matches!(op.action, DiskAction::Write { .. }) && !self.is_aside => {
                 self.writes.push(op);
             }

@@ -339,7 +339,9 @@ impl Alone {
         match effect {
             Effect::Reply { to, reply } => self.reply(to, reply),
             Effect::NoReply { .. } => {}
-            Effect::Close { connection, reason } => panic!("{connection:?} is closed: {reason}"),
+            Effect::Close { connection, reason } | Effect::Dismiss { connection, reason } => {
+                panic!("{connection:?} is closed: {reason}")
+            }
             Effect::Disk(op) => self.begin_disk_work(life, op),
             Effect::Load(load) => {
                 let delay = self.timeline.dice.between(50, 5 * MS);

@@ -166,7 +166,6 @@ pub(crate) fn append_all(
     out: &mut Vec<Effect>,
 ) {
     let mut request = Request::new(node, now, version, &produce);
-    let count = produce.topics.iter().map(|topic| topic.partitions.len()).sum();
     let mut responses = Vec::with_capacity(produce.topics.len());
     for topic in produce.topics {
         let number = responses.len() as u32;
@@ -183,15 +182,16 @@ pub(crate) fn append_all(
         } else {
             Effect::NoReply { to }
         });
-    } else if 0 < count && request.stalled == count && node.sent_away.comes_again(now.tick, to.connection) {
-        let reason = "it was told to look for another leader, and comes again";
-        out.push(Effect::Close { connection: to.connection, reason });
     } else if request.waiting.is_empty() {
         out.push(Effect::Reply { to, reply: Reply::Ready(Response::Produce(response)) });
     } else {
         let parked = ProduceWaiter { to, response, waiting: request.waiting };
         let id = node.produce_waiters.park(now.tick.after_ms(held_ms(produce.timeout_ms)), parked);
         assert_eq!(id, request.waiter, "the waiter was announced under another number");
+    }
+    if request.is_stalled && node.sent_away.comes_again(now.tick, to.connection) {
+        let reason = "it was told to look for another leader, and comes again";
+        out.push(Effect::Dismiss { connection: to.connection, reason });
     }
 }
 
@@ -205,8 +205,8 @@ struct Request {
     version: i16,
     waiting: Vec<Slot>,
     failed: bool,
-    /// So many batches are turned away as nothing is committed in their partitions.
-    stalled: usize,
+    /// Something is turned away as nothing is committed there while this broker is cut off.
+    is_stalled: bool,
 }
 
 impl Request {
@@ -219,7 +219,16 @@ impl Request {
         };
         let transactional = produce.transactional_id.is_some();
         let waiter = node.produce_waiters.next_id();
-        Self { waiter, acks, transactional, now, version, waiting: Vec::new(), failed: false, stalled: 0 }
+        Self {
+            waiter,
+            acks,
+            transactional,
+            now,
+            version,
+            waiting: Vec::new(),
+            failed: false,
+            is_stalled: false,
+        }
     }
 
     fn topic_id(&self, node: &Node, topic: &ProduceTopic) -> Option<TopicId> {
@@ -277,7 +286,7 @@ impl Request {
                 return Err(ErrorCode::OutOfOrderSequenceNumber.into());
             }
         }
-        if self.is_stalled(node, key) {
+        if self.waits_in_vain(node, key) {
             return Err(ErrorCode::NotLeaderOrFollower.into());
         }
         if node.disks.is_full(log.log_dir()) {
@@ -287,7 +296,8 @@ impl Request {
         Ok(())
     }
 
-    fn is_stalled(&self, node: &Node, key: TopicPartition) -> bool {
+    /// Whether what is appended would not be committed.
+    fn waits_in_vain(&self, node: &Node, key: TopicPartition) -> bool {
         self.acks == Some(Acks::All) && node.is_stalled(self.now.tick, key)
     }
 
@@ -354,9 +364,11 @@ fn append_topic(
         let response = match key.and_then(|key| refused.get(&key)) {
             Some(code) => {
                 request.failed = true;
+                request.is_stalled |=
+                    *code == ErrorCode::NotLeaderOrFollower && node.is_cut_off(request.now.tick);
                 let producer = partition.batch.as_ref().ok().and_then(|(batch, _)| batch.producer);
                 if let Some(hosted) = key.and_then(|key| node.hosted.get_mut(&key)) {
-                    hosted.turned_away.told(request.now.tick, producer, *code);
+                    hosted.turned_away.told(node.awake.time(), producer, *code);
                 }
                 failed(partition.index, *code)
             }
@@ -432,17 +444,18 @@ fn append(
     let key = request.place(node, topic, partition.index)?;
     let (mut batch, bytes) = partition.batch?;
     let admitted = request.admit(node, key, rules_version, &batch);
-    request.stalled += usize::from(request.is_stalled(node, key));
+    request.is_stalled |= admitted.as_ref().is_err_and(|it| it.code == ErrorCode::NotLeaderOrFollower)
+        && request.waits_in_vain(node, key);
     let acks = request.acks.expect("a place was found");
     let hosted = node.hosted.get_mut(&key).expect("a place was found");
-    let (now, producer) = (request.now.tick, batch.producer);
+    let (awake, producer) = (node.awake.time(), batch.producer);
     admitted.map_err(|refusal| Refusal {
-        code: hosted.turned_away.told(now, producer, refusal.code),
+        code: hosted.turned_away.told(awake, producer, refusal.code),
         ..refusal
     })?;
     if let Some(producer) = producer.filter(|_| matches!(hosted.replica.role(), Role::Leader { .. })) {
         let is_known = || hosted.replica.log().producer_state(producer.id).is_some();
-        if let Some(code) = hosted.turned_away.too_early(now, producer, is_known) {
+        if let Some(code) = hosted.turned_away.too_early(awake, producer, is_known) {
             return Err(code.into());
         }
     }
@@ -453,7 +466,7 @@ fn append(
     }
     let appended =
         hosted.replica.append(&batch, bytes, acks, None, &mut node.ops).map_err(|error| error.code());
-    let appended = appended.map_err(|code| hosted.turned_away.told(now, producer, code))?;
+    let appended = appended.map_err(|code| hosted.turned_away.told(awake, producer, code))?;
     producer.inspect(|it| hosted.turned_away.taken(*it));
     node.counters.produced_records += u64::from(batch.record_count);
     node.counters.produced_bytes += batch.size as u64;

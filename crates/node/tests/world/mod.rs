@@ -227,7 +227,7 @@ impl World {
                 match effect {
                     Effect::Reply { to, reply } => self.replies.push((to.sequence, reply)),
                     Effect::NoReply { .. } => {}
-                    Effect::Close { reason, .. } => self.closed.push(reason),
+                    Effect::Close { reason, .. } | Effect::Dismiss { reason, .. } => self.closed.push(reason),
                     Effect::Disk(op) => self.disk.push_back(op),
                     Effect::Propose { epoch, payload } => {
                         let entry = Entry { index: self.entries.len() as u64, epoch, payload };
