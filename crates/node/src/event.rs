@@ -155,7 +155,7 @@ pub enum Effect {
         /// For the log.
         reason: &'static str,
     },
-    /// Take no more requests on a connection, and close it once those that were taken are answered.
+    /// Take no more requests on a connection, and close it once those that were taken are answered, but for fetches that wait for records.
     Dismiss {
         /// Which.
         connection: ConnectionId,

@@ -18,22 +18,16 @@ use crate::{ConnectionId, Effect, Now, node::Node};
 
 /// Who was sent away finds another leader sooner, if it asks another broker.
 const COMES_AGAIN_MS: u64 = 500;
-/// Who was not here for so long did find one.
-const WAS_AWAY_MS: u64 = 2_000;
 
-/// Connections on which producers were sent away, as nothing is committed: when first, and last.
+/// Connections on which producers were sent away, as nothing is committed: since when.
 #[derive(Debug, Default)]
-pub(crate) struct SentAway(BTreeMap<ConnectionId, (Tick, Tick)>);
+pub(crate) struct SentAway(BTreeMap<ConnectionId, Tick>);
 
 impl SentAway {
-    /// Somebody is sent away. Whether it comes again and again, and ought to be somewhere else.
+    /// Somebody is sent away. Whether it comes again, and ought to be somewhere else.
     pub(crate) fn comes_again(&mut self, now: Tick, connection: ConnectionId) -> bool {
-        let (first, last) = self.0.entry(connection).or_insert((now, now));
-        if WAS_AWAY_MS <= now.ms_since(*last) {
-            *first = now;
-        }
-        *last = now;
-        COMES_AGAIN_MS <= now.ms_since(*first)
+        let first = *self.0.entry(connection).or_insert(now);
+        COMES_AGAIN_MS <= now.ms_since(first)
     }
 
     pub(crate) fn forget(&mut self, connection: ConnectionId) {

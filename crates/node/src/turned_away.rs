@@ -134,12 +134,11 @@ impl TurnedAway {
         let Producer { id, epoch, base_sequence } = producer;
         let mut first = First { id, epoch, base_sequence, at: now, code, is_guess };
         let before = self.firsts.iter().position(|it| it.id == id).and_then(|at| self.firsts.remove(at));
-        if let Some(before) = before
-            && before.epoch == epoch
-            && is_recent(now, before.at)
-            && is_behind(base_sequence, before.base_sequence)
-        {
-            first.base_sequence = before.base_sequence;
+        if let Some(before) = before.filter(|it| it.epoch == epoch && is_recent(now, it.at)) {
+            first.is_guess &= before.is_guess;
+            if is_behind(base_sequence, before.base_sequence) {
+                first.base_sequence = before.base_sequence;
+            }
         }
         if self.firsts.len() == PRODUCERS_MAX {
             let forgotten = self.firsts.pop_front().expect("there are some");
@@ -241,6 +240,9 @@ mod tests {
         refuses(&mut it, 1, of(1, 0, 10), AWAY);
         refuses(&mut it, 1, of(17, 0, 10), FULL);
         assert_eq!(it.firsts.len(), PRODUCERS_MAX);
+        // It is the first itself, and told what others were told: that makes no guess of it.
+        assert_eq!(refuses(&mut it, 1, of(3, 0, 10), GAP), FULL);
+        assert!(it.firsts.iter().all(|it| !it.is_guess));
         assert_eq!(refuses(&mut it, ON_ITS_WAY_MS, of(1, 0, 20), GAP), AWAY);
         assert_eq!(refuses(&mut it, ON_ITS_WAY_MS, of(2, 0, 20), GAP), GAP, "it made room for another");
         assert_eq!(refuses(&mut it, ON_ITS_WAY_MS - 1, of(0, 0, 20), GAP), FULL);

@@ -69,6 +69,8 @@ pub(crate) struct Connection {
     /// Already in the list of connections that want a turn.
     pub(crate) is_queued: bool,
     progress: Progress,
+    /// It was seen not to be open any more when deadlines were looked at.
+    is_ending: bool,
 }
 
 /// What may come by a connection.
@@ -78,8 +80,11 @@ pub(crate) enum Standing {
     Strange,
     /// Requests.
     Welcome,
-    /// Nothing more: it is closed when it has its answer.
+    /// Nothing more: it ends when it has its answers.
     Dismissed,
+    /// It has them, and is told that this was all. What its client still sends is read and dropped until that ends too: a socket that is closed over what nobody has read takes
+    /// with it what is on its way to the other end.
+    Over,
 }
 
 /// When a connection last got on, for the deadlines.
@@ -134,6 +139,7 @@ impl Connection {
             is_warming: false,
             is_unpacking: false,
             is_half_closed: false,
+            is_ending: false,
             is_costly: false,
             is_queued: false,
             progress: Progress { at: now, received: 0, sent: 0, depth: 0 },
@@ -219,10 +225,24 @@ impl Connection {
         self.input.set_limits(FrameLimits::requests(frame_size_max));
     }
 
+    /// Whether requests are taken, or a greeting is waited for.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.standing, Standing::Strange | Standing::Welcome)
+    }
+
     /// Nothing that comes is looked at any more.
     pub(crate) fn dismiss(&mut self) {
         self.standing = Standing::Dismissed;
-        self.is_half_closed = true;
+    }
+
+    /// It has all that it is owed.
+    pub(crate) fn end_sending(&mut self) {
+        if std::mem::replace(&mut self.standing, Standing::Over) != Standing::Over
+            && let Err(error) = self.socket.end_sending()
+        {
+            tracing::debug!(connection = self.id.0, %error, "connection broke");
+            self.is_half_closed = true;
+        }
     }
 
     /// The socket once more, for whoever takes it over, and what was read of it beyond the frames that were handed out. The poll must not know it any more.
@@ -305,8 +325,11 @@ impl Connection {
     ) -> Result<Instant, Overdue> {
         let (received, sent, depth) = (self.input.received(), self.output.sent(), self.pipeline.depth());
         let got = received - self.progress.received;
-        let wait = if self.standing == Standing::Strange {
-            // Whoever does not greet holds a place for nothing.
+        let was_just_dismissed = !self.is_open() && !std::mem::replace(&mut self.is_ending, true);
+        let wait = if was_just_dismissed {
+            Wait { limit: limits.frame_stall, reason: Overdue::Idle, got_on: true }
+        } else if self.standing != Standing::Welcome {
+            // Whoever does not greet holds a place for nothing, and so does who does not go.
             Wait { limit: limits.frame_stall, reason: Overdue::Idle, got_on: false }
         } else if self.has_output() {
             Wait { limit: limits.send_stall, reason: Overdue::SlowReader, got_on: sent > self.progress.sent }

@@ -378,7 +378,7 @@ impl IoThread {
         let Some(connection) = self.connections.get_mut(&id) else { return false };
         match connection.standing {
             Standing::Welcome => return true,
-            Standing::Dismissed => return false,
+            Standing::Dismissed | Standing::Over => return false,
             Standing::Strange => {}
         }
         let first = self.frames.remove(0);
@@ -518,10 +518,10 @@ impl IoThread {
             }
             Mail::Close { connection, reason } => self.close_with_line(connection, reason),
             Mail::Dismiss { connection: id, reason } => {
-                self.write_line(id, reason);
-                if let Some(connection) = self.connections.get_mut(&id) {
+                if let Some(connection) = self.connections.get_mut(&id).filter(|it| it.is_open()) {
                     connection.dismiss();
                     self.to_send.push(id);
+                    self.write_line(id, reason);
                 }
             }
             Mail::Warmed { connection: id, result } => match (self.connections.get_mut(&id), result) {
@@ -597,8 +597,13 @@ impl IoThread {
             }
         }
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        if (connection.is_half_closed || self.is_stopping) && connection.is_settled(self.is_stopping) {
-            return self.close(id);
+        if connection.is_settled(self.is_stopping) {
+            if !connection.is_open() {
+                connection.end_sending();
+            }
+            if connection.is_half_closed || self.is_stopping {
+                return self.close(id);
+            }
         }
         // Reading paused for want of answers that left now.
         if (connection.may_read || connection.holds_frames())
@@ -741,6 +746,10 @@ impl IoThread {
             InputError::Socket(error) => {
                 tracing::debug!(connection = id.0, %error, "connection broke");
                 self.close(id);
+            }
+            InputError::Frame(_) if self.connections.get(&id).is_some_and(|it| !it.is_open()) => {
+                // What it is owed is not lost by it: its time ends.
+                self.connections.get_mut(&id).expect("it was just there").may_read = false;
             }
             InputError::Frame(error) => {
                 metrics::count(&self.shared.metrics.malformed);

@@ -4,7 +4,7 @@
 use std::{
     fs::File,
     io::{self, IoSlice, Read, Write},
-    net::SocketAddr,
+    net::{Shutdown, SocketAddr},
     os::fd::AsFd,
 };
 
@@ -53,6 +53,13 @@ impl Socket {
     pub(crate) fn send_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::Plain(tcp) => tcp.write_all(bytes),
+        }
+    }
+
+    /// Nothing more is sent: the other end reads what was, and then that this is all.
+    pub(crate) fn end_sending(&self) -> io::Result<()> {
+        match self {
+            Self::Plain(tcp) => tcp.shutdown(Shutdown::Write),
         }
     }
 

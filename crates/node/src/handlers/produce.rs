@@ -172,6 +172,8 @@ pub(crate) fn append_all(
         responses.push(append_topic(node, &mut request, number, topic, refused, out));
     }
     let mut response = ProduceResponse { responses, ..ProduceResponse::default() };
+    let mut partitions = response.responses.iter().flat_map(|topic| &topic.partition_responses);
+    let takes_some = request.is_stalled && partitions.any(|it| it.error_code == ErrorCode::None.code());
     if request.failed && request.has_hints() {
         response.node_endpoints = node.produce_leader_endpoints(&response);
     }
@@ -189,7 +191,7 @@ pub(crate) fn append_all(
         let id = node.produce_waiters.park(now.tick.after_ms(held_ms(produce.timeout_ms)), parked);
         assert_eq!(id, request.waiter, "the waiter was announced under another number");
     }
-    if request.is_stalled && node.sent_away.comes_again(now.tick, to.connection) {
+    if request.is_stalled && !takes_some && node.sent_away.comes_again(now.tick, to.connection) {
         let reason = "it was told to look for another leader, and comes again";
         out.push(Effect::Dismiss { connection: to.connection, reason });
     }
