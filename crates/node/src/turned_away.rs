@@ -99,8 +99,10 @@ impl TurnedAway {
         producer: Producer,
         is_known: impl FnOnce() -> bool,
     ) -> Option<ErrorCode> {
-        let is_idle = self.firsts.is_empty() && self.anybody.is_none() && self.led_since.is_none();
-        if producer.base_sequence <= 0 || is_idle || is_known() {
+        let anybodys = self.anybody.map(|(at, _)| at).into_iter().chain(self.led_since);
+        let mut times = self.firsts.iter().map(|it| it.at).chain(anybodys);
+        // Mostly nobody was turned away of late, and nobody has to be looked up.
+        if producer.base_sequence <= 0 || !times.any(|at| is_recent(now, at)) || is_known() {
             return None;
         }
         let began = self.led_since.map(|at| (at, ErrorCode::NotLeaderOrFollower));
