@@ -48,6 +48,15 @@ impl Cluster {
         it
     }
 
+    /// Somebody has waited in vain, and was sent away.
+    fn stalled() -> Self {
+        let mut it = Self::new();
+        let waits = it.produce(-1, false);
+        it.wait_ms(1_000);
+        assert_eq!(it.told(waits), AWAY);
+        it
+    }
+
     fn key(&self) -> TopicPartition {
         TopicPartition { topic: self.topic, partition: PartitionIndex(0) }
     }
@@ -162,10 +171,7 @@ fn who_waits_in_vain_for_a_session_is_sent_away_and_so_is_who_comes_later() {
 /// librdkafka asks where it wrote to last who leads.
 #[test]
 fn who_comes_again_and_again_is_dismissed() {
-    let mut it = Cluster::new();
-    let waits = it.produce(-1, false);
-    it.wait_ms(1_000);
-    assert_eq!(it.told(waits), AWAY);
+    let mut it = Cluster::stalled();
     let again = it.produce(-1, true);
     assert_eq!(it.told(again), AWAY);
     it.wait_ms(400);
@@ -190,10 +196,7 @@ fn who_comes_again_and_again_is_dismissed() {
 /// One of a row waits in vain, the next ones are turned away, and then it is cut off no more.
 #[test]
 fn who_is_the_last_of_a_row_is_not_told_of_a_gap() {
-    let mut it = Cluster::new();
-    let waits = it.produce(-1, false);
-    it.wait_ms(1_000);
-    assert_eq!(it.told(waits), AWAY);
+    let mut it = Cluster::stalled();
     let behind = it.produce(-1, false);
     assert_eq!(it.told(behind), AWAY);
     it.follower_has(1);
@@ -207,10 +210,7 @@ fn who_is_the_last_of_a_row_is_not_told_of_a_gap() {
 
 #[test]
 fn a_leader_that_commits_again_sends_nobody_away_though_no_controller_is_there() {
-    let mut it = Cluster::new();
-    let waits = it.produce(-1, false);
-    it.wait_ms(1_000);
-    assert_eq!(it.told(waits), AWAY);
+    let mut it = Cluster::stalled();
     it.follower_has(1);
     for end in 2..6 {
         let waits = it.produce(-1, false);
