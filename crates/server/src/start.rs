@@ -290,6 +290,11 @@ impl Server {
         self.shared.places.taken()
     }
 
+    /// Disk operations that have failed.
+    pub fn disk_error_count(&self) -> u64 {
+        self.shared.metrics.disk_errors.load(Ordering::Relaxed)
+    }
+
     /// Whom to tell, once, that the server cannot go on, and why: its metadata's disk has failed. It answers what it can until it is stopped.
     pub fn on_failure(&self, tell: impl FnOnce(String) + Send + 'static) {
         self.shared.on_failure(tell);
