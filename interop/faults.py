@@ -133,6 +133,10 @@ def wiped_disk(world):
 def cut_from_nodes(world):
     """Clients reach it, and it reaches nobody."""
     one, = world.take(1)
+    yield from cut_off(world, one)
+
+
+def cut_off(world, one):
     world.links.part([one], world.others(one))
     yield f"node {one}"
 
@@ -143,8 +147,7 @@ def cut_who_leads_all(world):
     world.moved = True
     world.tool("cluster", "reassign", world.topic, "--to", ",".join(map(str, [one, *world.others(one)])), "--wait", must=True)
     world.tool("cluster", "elect", world.topic, must=True)
-    world.links.part([one], world.others(one))
-    yield f"node {one}"
+    yield from cut_off(world, one)
 
 
 def cut_from_all(world):

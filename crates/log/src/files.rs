@@ -488,13 +488,12 @@ impl Files {
         first: SegmentId,
     ) -> Result<(), DiskError> {
         let path = self.data_dir(log_dir).path.join(name);
-        let refused = |problem: &str| Err(DiskError::Io(format!("make {}: {problem}", path.display())));
         if !matches!(Path::new(name).components().collect::<Vec<_>>()[..], [std::path::Component::Normal(_)])
         {
-            return refused("not a name for a directory");
+            return Err(not_made(&path, "not a name for a directory"));
         }
         private_directory(true).create(&path).map_err(failed("make", &path))?;
-        let made = self.create_in(partition, Directory::new(log_dir, path.clone()), topic, first);
+        let made = self.create_in(partition, &Directory::new(log_dir, path.clone()), topic, first);
         if made.is_err() {
             // The log takes it for not made. If it is deleted before there is room to try again, nobody else would remove it. One with something in it stays.
             let _ = fs::remove_dir(&path);
@@ -505,13 +504,13 @@ impl Files {
     fn create_in(
         &self,
         partition: TopicPartition,
-        directory: Arc<Directory>,
+        directory: &Arc<Directory>,
         topic: TopicId,
         first: SegmentId,
     ) -> Result<(), DiskError> {
-        let path = directory.path.clone();
-        let refused = |problem: &str| Err(DiskError::Io(format!("make {}: {problem}", path.display())));
-        if fs::symlink_metadata(&path).is_ok_and(|found| !found.is_dir()) {
+        let path = &directory.path;
+        let refused = |problem: &str| Err(not_made(path, problem));
+        if fs::symlink_metadata(path).is_ok_and(|found| !found.is_dir()) {
             return refused("it is a link to somewhere else");
         }
         let metadata = path.join(PARTITION_METADATA);
@@ -521,13 +520,13 @@ impl Files {
             Err(error) => return Err(failed("read", &metadata)(error)),
         };
         // Whatever segment they are in: a later start would take those of a log that is not known any more for a torn tail.
-        if let Some(records) = file_with_records(&path).map_err(failed("list", &path))? {
+        if let Some(records) = file_with_records(path).map_err(failed("list", path))? {
             return refused(&format!("it has records, in {records}"));
         }
         let made = write_file(&metadata, format!("version: 0\ntopic_id: {topic}\n").as_bytes(), false)
             .map_err(failed("write", &metadata))
             .and_then(|()| {
-                write_lock(&self.partitions).insert(partition, directory);
+                write_lock(&self.partitions).insert(partition, Arc::clone(directory));
                 self.create_segment(first)
             });
         if made.is_err() && is_new {
@@ -744,6 +743,10 @@ fn read_lock<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
 
 fn write_lock<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn not_made(partition: &Path, problem: &str) -> DiskError {
+    DiskError::Io(format!("make {}: {problem}", partition.display()))
 }
 
 fn failed<T: std::fmt::Debug>(operation: &'static str, on: T) -> impl FnOnce(io::Error) -> DiskError {

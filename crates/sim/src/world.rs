@@ -567,14 +567,11 @@ impl World {
                 self.timeline.after(delay, Happening::AnswerIsRead { life, to, reply });
             }
             Effect::NoReply { to } => self.network.answer(to, None, &mut self.timeline),
-            // The shell answers what was asked before. Here that is lost, as with a connection that breaks.
-            Effect::Dismiss { connection, .. } => {
-                self.timeline.coverage.count("producer that comes again dismissed");
-                if self.network.close(connection.0, &mut self.timeline) {
-                    events.push_back(Event::Closed(connection));
+            // Who is dismissed is answered by the shell what it asked before. Here that is lost, as with a connection that breaks.
+            ref ended @ (Effect::Dismiss { connection, .. } | Effect::Close { connection, .. }) => {
+                if matches!(ended, Effect::Dismiss { .. }) {
+                    self.timeline.coverage.count("producer that comes again dismissed");
                 }
-            }
-            Effect::Close { connection, .. } => {
                 if self.network.close(connection.0, &mut self.timeline) {
                     events.push_back(Event::Closed(connection));
                 }
