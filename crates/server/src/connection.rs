@@ -69,8 +69,6 @@ pub(crate) struct Connection {
     /// Already in the list of connections that want a turn.
     pub(crate) is_queued: bool,
     progress: Progress,
-    /// It was seen not to be open any more when deadlines were looked at.
-    is_ending: bool,
 }
 
 /// What may come by a connection.
@@ -139,7 +137,6 @@ impl Connection {
             is_warming: false,
             is_unpacking: false,
             is_half_closed: false,
-            is_ending: false,
             is_costly: false,
             is_queued: false,
             progress: Progress { at: now, received: 0, sent: 0, depth: 0 },
@@ -230,16 +227,25 @@ impl Connection {
         matches!(self.standing, Standing::Strange | Standing::Welcome)
     }
 
-    /// Nothing that comes is looked at any more.
+    /// Nothing that comes is looked at any more, nor what came and was not taken yet.
     pub(crate) fn dismiss(&mut self) {
         self.standing = Standing::Dismissed;
+        self.held.clear();
+        self.input.drop_held();
+    }
+
+    /// Reads what is there, as far as a turn goes, for nobody.
+    pub(crate) fn discard(&mut self, pool: &Arc<Pool>) -> io::Result<input::Stop> {
+        self.input.discard(&mut self.socket, pool, READ_TURN_BYTES)
     }
 
     /// It has all that it is owed.
-    pub(crate) fn end_sending(&mut self) {
-        if std::mem::replace(&mut self.standing, Standing::Over) != Standing::Over
-            && let Err(error) = self.socket.end_sending()
-        {
+    pub(crate) fn end_sending(&mut self, now: Instant) {
+        if std::mem::replace(&mut self.standing, Standing::Over) == Standing::Over {
+            return;
+        }
+        self.progress.at = now;
+        if let Err(error) = self.socket.end_sending() {
             tracing::debug!(connection = self.id.0, %error, "connection broke");
             self.is_half_closed = true;
         }
@@ -270,6 +276,10 @@ impl Connection {
             reply.map(|reply| encode(self.asked[index], reply, files, metrics, suspect)).transpose()?;
         self.pipeline.fill(sequence, pieces);
         while let Some(pieces) = self.pipeline.pop_ready() {
+            // A fetch that was not owed any more.
+            if self.standing == Standing::Over {
+                continue;
+            }
             for piece in pieces {
                 self.output.push(piece);
             }
@@ -325,10 +335,7 @@ impl Connection {
     ) -> Result<Instant, Overdue> {
         let (received, sent, depth) = (self.input.received(), self.output.sent(), self.pipeline.depth());
         let got = received - self.progress.received;
-        let was_just_dismissed = !self.is_open() && !std::mem::replace(&mut self.is_ending, true);
-        let wait = if was_just_dismissed {
-            Wait { limit: limits.frame_stall, reason: Overdue::Idle, got_on: true }
-        } else if self.standing != Standing::Welcome {
+        let wait = if matches!(self.standing, Standing::Strange | Standing::Over) {
             // Whoever does not greet holds a place for nothing, and so does who does not go.
             Wait { limit: limits.frame_stall, reason: Overdue::Idle, got_on: false }
         } else if self.has_output() {
@@ -369,4 +376,98 @@ struct Wait {
     limit: Duration,
     reason: Overdue,
     got_on: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::Read,
+        net::{TcpListener, TcpStream},
+    };
+
+    use klamm_wire::{FetchResponse, ProduceResponse, Response};
+
+    use super::*;
+    use crate::{
+        places::{PlaceLimits, Places},
+        request::look_cached,
+    };
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A client's connection, and the client.
+    struct Both {
+        connection: Connection,
+        client: TcpStream,
+        files: Files,
+        _place: tempfile::TempDir,
+    }
+
+    impl Both {
+        fn new(now: Instant) -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+            let address = listener.local_addr().expect("bound");
+            let client = TcpStream::connect(address).expect("connected");
+            let (accepted, peer) = listener.accept().expect("accepted");
+            accepted.set_nonblocking(true).expect("set");
+            let origin = Origin {
+                listener: Listener::Client,
+                local_host: address.ip().to_string(),
+                local_port: address.port(),
+                peer_host: peer.ip().to_string(),
+            };
+            let limits = PlaceLimits { total: 10, per_ip: 10 };
+            let place = Arc::new(Places::default()).take(Listener::Client, peer.ip(), limits).expect("free");
+            let socket = Socket::Plain(mio::net::TcpStream::from_std(accepted));
+            let unsent = Budget::new(1 << 20);
+            let id = ConnectionId(1);
+            let connection = Connection::new(id, socket, place, Arc::new(origin), 1 << 20, unsent, now);
+            let directory = tempfile::tempdir().expect("a directory");
+            let files = Files::open(directory.path()).expect("opened");
+            Self { connection, client, files, _place: directory }
+        }
+
+        fn ask(&mut self, key: ApiKey) -> u64 {
+            self.connection.ask(Asked { correlation_id: 7, key, version: 9 })
+        }
+
+        fn answer(&mut self, sequence: u64, response: Response) {
+            let reply = Reply::Ready(response);
+            let found = look_cached(&reply, &self.files).expect("there is nothing to be looked up");
+            let Self { connection, files, .. } = self;
+            connection
+                .answer(sequence, Some((reply, found)), files, &Metrics::default(), &mut |_| {})
+                .expect("it can be told");
+            connection.send(&mut Scratch::default()).expect("sent");
+        }
+    }
+
+    #[test]
+    fn who_is_dismissed_has_all_time_until_it_is_answered_and_then_little() {
+        let begin = Instant::now();
+        let limits = ConnectionLimits::default();
+        let mut both = Both::new(begin);
+        let produce = both.ask(ApiKey::Produce);
+        let fetch = both.ask(ApiKey::Fetch);
+        both.connection.dismiss();
+        assert!(!both.connection.is_settled(false), "an answer is owed");
+        let late = begin + 100 * SECOND;
+        for seconds in [10, 50, 100] {
+            both.connection.check_deadline(begin + seconds * SECOND, &limits).expect("it waits for us");
+        }
+        both.answer(produce, Response::Produce(ProduceResponse::default()));
+        assert!(both.connection.is_settled(false), "nobody waits for records any more");
+        both.connection.end_sending(late);
+        // What comes for it now goes nowhere: it would be refused, and take the other answer with it.
+        both.answer(fetch, Response::Fetch(FetchResponse::default()));
+        assert!(!both.connection.has_output() && both.connection.is_settled(false));
+        let mut told = Vec::new();
+        both.client.read_to_end(&mut told).expect("an end");
+        let size = u32::from_be_bytes(*told.first_chunk().expect("an answer"));
+        assert_eq!(told.len(), 4 + size as usize, "one answer");
+
+        assert!(both.connection.check_deadline(late + limits.frame_stall - SECOND, &limits).is_ok());
+        let over = both.connection.check_deadline(late + limits.frame_stall, &limits);
+        assert_eq!(over, Err(Overdue::Idle));
+    }
 }

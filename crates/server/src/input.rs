@@ -130,6 +130,33 @@ impl Input {
         self.held.take().map_or_else(Vec::new, |held| held.filled().to_vec())
     }
 
+    /// What was received of it is of no use to anybody.
+    pub(crate) fn drop_held(&mut self) {
+        (self.held, self.large_size) = (None, None);
+    }
+
+    /// Reads what the socket has, about as many `bytes` as are given, and drops it.
+    pub(crate) fn discard(
+        &mut self,
+        socket: &mut impl Read,
+        pool: &Arc<Pool>,
+        bytes: u64,
+    ) -> io::Result<Stop> {
+        let received_end = self.received + bytes;
+        let mut buffer = pool.take(READ_SIZE, READ_SIZE);
+        let room = buffer.room_until(READ_SIZE);
+        while self.received < received_end {
+            match socket.read(room) {
+                Ok(0) => return Ok(Stop::Closed),
+                Ok(size) => self.received += size as u64,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Stop::Drained),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Stop::Turn)
+    }
+
     /// Takes what the socket has and appends the finished frames to `frames`, without their lengths.
     pub(crate) fn receive(
         &mut self,
@@ -387,6 +414,23 @@ mod tests {
             waiting.push(input);
         }
         assert!(budget.used() <= 500 * 8192, "{} bytes held", budget.used());
+    }
+
+    #[test]
+    fn what_is_discarded_is_read_to_its_end_and_holds_nothing() {
+        let (mut input, pool) = input();
+        let mut frames = Vec::new();
+        let mut begun = Pieces::new(&frame(500_000, 1)[..200_000], 200_000);
+        input.receive(&mut begun, &pool, QUOTA, &mut frames).expect("the begin of a good frame");
+        assert!(input.is_in_large_frame() && pool.budget().used() > 0);
+        input.drop_held();
+        assert!(!input.is_in_large_frame() && pool.budget().used() == 0);
+        // Of no shape.
+        let mut rest = Pieces::new(&[0xff; 400_000], 400_000);
+        assert_eq!(input.discard(&mut rest, &pool, 150_000).expect("to be read"), Stop::Turn);
+        assert_eq!(input.discard(&mut rest, &pool, 400_000).expect("to be read"), Stop::Drained);
+        assert_eq!((input.received(), input.holds_bytes(), pool.budget().used()), (600_000, false, 0));
+        assert_eq!(input.discard(&mut io::empty(), &pool, 1).expect("to be read"), Stop::Closed);
     }
 
     #[test]

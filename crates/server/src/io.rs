@@ -270,6 +270,9 @@ impl IoThread {
         let may_exceed_budget = is_favoured && self.pool.budget().is_stuck();
         let limits = &self.shared.config.connection;
         let Some(connection) = self.connections.get_mut(&id) else { return };
+        if !connection.is_open() {
+            return self.discard(id);
+        }
         // It is queued again when an answer has left.
         if !connection.takes_requests(limits) {
             return;
@@ -292,6 +295,8 @@ impl IoThread {
         self.take_requests(id);
         let Some(connection) = self.connections.get_mut(&id) else { return };
         match stop {
+            // Dismissed just now: what is behind, or the end, is read for nobody.
+            _ if !connection.is_open() => self.queue(id),
             input::Stop::Drained => {
                 connection.may_read = false;
                 if connection.has_excess() {
@@ -305,6 +310,22 @@ impl IoThread {
             input::Stop::Closed => {
                 connection.may_read = false;
                 connection.is_half_closed = true;
+            }
+        }
+    }
+
+    /// Of a connection that is dismissed only the end is of interest.
+    fn discard(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        match connection.discard(&self.pool) {
+            Ok(input::Stop::Turn) => self.queue(id),
+            Ok(stop) => {
+                connection.may_read = false;
+                connection.is_half_closed |= stop == input::Stop::Closed;
+            }
+            Err(error) => {
+                tracing::debug!(connection = id.0, %error, "connection broke");
+                self.close(id);
             }
         }
     }
@@ -376,10 +397,8 @@ impl IoThread {
     /// The first frame of a node's connection is its greeting. Tells whether what comes behind it are requests.
     fn take_greeting(&mut self, id: ConnectionId) -> bool {
         let Some(connection) = self.connections.get_mut(&id) else { return false };
-        match connection.standing {
-            Standing::Welcome => return true,
-            Standing::Dismissed | Standing::Over => return false,
-            Standing::Strange => {}
+        if connection.standing == Standing::Welcome {
+            return true;
         }
         let first = self.frames.remove(0);
         let greeting = match Greeting::decode(first.clone()) {
@@ -599,17 +618,17 @@ impl IoThread {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         if connection.is_settled(self.is_stopping) {
             if !connection.is_open() {
-                connection.end_sending();
+                connection.end_sending(self.now);
             }
             if connection.is_half_closed || self.is_stopping {
                 return self.close(id);
             }
         }
-        // Reading paused for want of answers that left now.
-        if (connection.may_read || connection.holds_frames())
+        // Reading paused for want of answers that left now. For who is dismissed it does not.
+        let takes_requests = (connection.may_read || connection.holds_frames())
             && connection.takes_requests(&self.shared.config.connection)
-            && !self.without_budget.contains(&id)
-        {
+            && !self.without_budget.contains(&id);
+        if takes_requests || (connection.may_read && !connection.is_open()) {
             self.queue(id);
         }
     }
@@ -746,10 +765,6 @@ impl IoThread {
             InputError::Socket(error) => {
                 tracing::debug!(connection = id.0, %error, "connection broke");
                 self.close(id);
-            }
-            InputError::Frame(_) if self.connections.get(&id).is_some_and(|it| !it.is_open()) => {
-                // What it is owed is not lost by it: its time ends.
-                self.connections.get_mut(&id).expect("it was just there").may_read = false;
             }
             InputError::Frame(error) => {
                 metrics::count(&self.shared.metrics.malformed);
