@@ -19,40 +19,15 @@ use crate::{ConnectionId, Effect, Now, node::Node};
 /// Who was sent away finds another leader sooner, if it asks another broker.
 const COMES_AGAIN_MS: u64 = 500;
 
-/// Of what it also writes, and is taken, its connection's end is an interruption; and for what is not there may be no leader anywhere.
-const COMES_AGAIN_SERVED_MS: u64 = 5_000;
-
-/// A connection may have gone before it is noted, while its batch was unpacked.
-const NOTED_MS_MAX: u64 = 60_000;
-
-/// Connections on which producers were sent away, as nothing is committed.
+/// Connections on which producers were sent away, as nothing is committed: since when.
 #[derive(Debug, Default)]
-pub(crate) struct SentAway(BTreeMap<ConnectionId, Came>);
-
-#[derive(Debug)]
-struct Came {
-    first: Tick,
-    is_served: bool,
-}
+pub(crate) struct SentAway(BTreeMap<ConnectionId, Tick>);
 
 impl SentAway {
-    /// Somebody is sent away, with all of a request or with some of it. Whether it comes again, and ought to be somewhere else.
-    pub(crate) fn comes_again(&mut self, now: Tick, connection: ConnectionId, takes_some: bool) -> bool {
-        let came = self.0.entry(connection).or_insert(Came { first: now, is_served: false });
-        came.is_served |= takes_some;
-        let patience = if came.is_served { COMES_AGAIN_SERVED_MS } else { COMES_AGAIN_MS };
-        patience <= now.ms_since(came.first)
-    }
-
-    /// What came was taken.
-    pub(crate) fn serves(&mut self, connection: ConnectionId) {
-        if let Some(came) = self.0.get_mut(&connection) {
-            came.is_served = true;
-        }
-    }
-
-    fn forget_old(&mut self, now: Tick) {
-        self.0.retain(|_, came| now.ms_since(came.first) < NOTED_MS_MAX);
+    /// Somebody is sent away. Whether it comes again, and ought to be somewhere else.
+    pub(crate) fn comes_again(&mut self, now: Tick, connection: ConnectionId) -> bool {
+        let first = *self.0.entry(connection).or_insert(now);
+        COMES_AGAIN_MS <= now.ms_since(first)
     }
 
     pub(crate) fn forget(&mut self, connection: ConnectionId) {
@@ -72,7 +47,6 @@ impl Node {
         if !is_cut_off {
             self.sent_away = SentAway::default();
         }
-        self.sent_away.forget_old(now.tick);
         let session_ms = self.config.session_timeout_ms;
         let mut stalled = 0;
         for key in among {

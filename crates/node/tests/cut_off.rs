@@ -193,19 +193,6 @@ fn who_comes_again_and_again_is_dismissed() {
     assert_eq!((it.told(waits), it.world.closed.len()), (None, 1), "that was another time");
 }
 
-/// librdkafka asks one thing of each request, and each may be of another partition.
-#[test]
-fn who_is_also_served_is_dismissed_less_often() {
-    let mut it = Cluster::stalled();
-    for (after_ms, dismissed) in [(0, 0), (600, 0), (4_300, 0), (100, 1)] {
-        it.wait_ms(after_ms);
-        let again = it.produce(-1, true);
-        assert_eq!((it.told(again), it.world.closed.len()), (AWAY, dismissed), "{after_ms} ms later");
-        let other = it.produce(1, false);
-        assert_eq!(it.told(other), TAKEN);
-    }
-}
-
 /// One of a row waits in vain, the next ones are turned away, and then it is cut off no more.
 #[test]
 fn who_is_the_last_of_a_row_is_not_told_of_a_gap() {

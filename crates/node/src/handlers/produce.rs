@@ -191,10 +191,7 @@ pub(crate) fn append_all(
         let id = node.produce_waiters.park(now.tick.after_ms(held_ms(produce.timeout_ms)), parked);
         assert_eq!(id, request.waiter, "the waiter was announced under another number");
     }
-    if !request.failed {
-        node.sent_away.serves(to.connection);
-    }
-    if request.is_stalled && node.sent_away.comes_again(now.tick, to.connection, takes_some) {
+    if request.is_stalled && !takes_some && node.sent_away.comes_again(now.tick, to.connection) {
         let reason = "it was told to look for another leader, and comes again";
         out.push(Effect::Dismiss { connection: to.connection, reason });
     }

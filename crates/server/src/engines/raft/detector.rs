@@ -45,8 +45,11 @@ const ROUND: Duration = ms(150);
 pub(super) const ANSWER_MAX: Duration = ms(600);
 /// Until the next round after one that failed: so that two nodes do not keep getting in each other's way.
 const AGAIN: (u64, u64) = (30, 90);
-/// Whoever said yes to another stands back for so long.
+/// Whoever said yes to another stands back for so long, and until its vote for that one is likely to be on disk.
 const STAND_BACK: (u64, u64) = (150, 300);
+/// Whoever is to stand for election does, when its disk has its vote: asked once more meanwhile it would stand again right after that, in a later term, and so on
+/// wherever a vote takes longer to write than elections are apart.
+const STANDS_WITHIN: Duration = ms(3_000);
 /// A leader without answers of a majority for so long leads no more.
 pub(super) const QUORUM_PATIENCE: Duration = ms(1000);
 const _: () = assert!(QUORUM_PATIENCE.as_millis() + 2 * BEAT.as_millis() <= DEPOSED_WITHIN_MS as u128);
@@ -167,6 +170,8 @@ impl Detector {
             self.ask_nobody();
             self.heard = false;
             self.quiet_since = now;
+            // What was waited for is there.
+            self.no_round_before = self.no_round_before.min(now + ms(STAND_BACK.1));
             (self.patience, self.vain_terms) = match situation.leader {
                 Some(_) => (self.draw(SILENCE), 0),
                 None => (self.draw(VACANCY), self.vain_terms + 1),
@@ -280,7 +285,8 @@ impl Detector {
             return false;
         }
         self.ask_nobody();
-        self.no_round_before = self.no_round_before.max(now + self.draw(STAND_BACK));
+        let until = now + self.draw(STAND_BACK) + (self.disk_took * 2).min(STANDS_WITHIN);
+        self.no_round_before = self.no_round_before.max(until);
         true
     }
 
@@ -411,7 +417,7 @@ impl Detector {
             self.ask_nobody();
             self.elections += 1;
             // Until the own vote is there the situation is the old one.
-            self.no_round_before = now + self.draw(VACANCY);
+            self.no_round_before = now + STANDS_WITHIN;
             wishes.push(Wish::Elect);
         }
     }
@@ -507,6 +513,41 @@ mod tests {
             assert_eq!(wishes, [], "another round's, or a no");
             detector.answered(ms(at + 1), 1, OTHER, true, &mut wishes);
             assert_eq!(wishes, [Wish::Elect]);
+        }
+    }
+
+    /// A disk may need longer for a vote than elections are apart.
+    #[test]
+    fn whoever_is_to_stand_for_election_is_not_asked_again_before_it_does() {
+        for (seed, stands_after) in (0..50).flat_map(|seed| [(seed, None), (seed, Some(2_000))]) {
+            let mut detector = following(seed);
+            detector.refused(ms(10), LEADER);
+            let (mut at, _) = run(&mut detector, 10, 20, false).expect("it asks");
+            let mut wishes = Vec::new();
+            detector.answered(ms(at), 1, OTHER, true, &mut wishes);
+            assert_eq!(wishes, [Wish::Elect]);
+            let mut expected = 3_000..3_110;
+            if let Some(after) = stands_after {
+                assert_eq!(run(&mut detector, at, at + after, false), None, "seed {seed}");
+                at += after;
+                detector.is_now(ms(at), &Situation { term: 5, leader: None, voters: voters() });
+                expected = 300..610;
+            }
+            let (again, wish) = run(&mut detector, at, at + 5_000, false).expect("nobody was elected");
+            assert!(expected.contains(&(again - at)), "seed {seed}: after {} ms", again - at);
+            assert_eq!(wish, Wish::Ask { round: 2 });
+        }
+    }
+
+    #[test]
+    fn whoever_has_said_yes_stands_back_until_its_vote_is_likely_to_be_written() {
+        for (disk_ms, expected) in [(0, 150..310), (500, 1_150..1_310), (60_000, 3_150..3_310)] {
+            let mut detector = following(1);
+            detector.disk(false, ms(disk_ms));
+            detector.refused(ms(10), LEADER);
+            assert!(detector.asked(ms(10), OTHER, point(9), point(5)));
+            let (at, _) = run(&mut detector, 10, 5_000, false).expect("nobody was elected");
+            assert!(expected.contains(&(at - 10)), "{disk_ms} ms: after {}", at - 10);
         }
     }
 

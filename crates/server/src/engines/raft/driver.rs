@@ -316,8 +316,16 @@ impl Driver {
         if situation.term != self.situation.term {
             self.progress.forget();
         }
-        self.hub.detector.borrow_mut().is_now(self.hub.now(), &situation);
+        let mut detector = self.hub.detector.borrow_mut();
+        // How long its vote took is what the next ones are likely to take.
+        self.note_disk(&mut detector);
+        detector.is_now(self.hub.now(), &situation);
+        drop(detector);
         self.situation = situation;
+    }
+
+    fn note_disk(&self, detector: &mut Detector) {
+        detector.disk(DISK_PATIENCE < self.busy.for_how_long(), self.busy.of_late());
     }
 
     /// Who the members are. Whoever was told who founds it has not written it yet.
@@ -386,7 +394,7 @@ impl Driver {
         let view = {
             let mut detector = self.hub.detector.borrow_mut();
             detector.changing(self.voters.is_under_way());
-            detector.disk(DISK_PATIENCE < self.busy.for_how_long(), self.busy.of_late());
+            self.note_disk(&mut detector);
             if detector.due() <= now {
                 detector.wake(now, &mut wishes);
             }

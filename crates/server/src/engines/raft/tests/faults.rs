@@ -227,19 +227,24 @@ fn a_slow_disk_costs_nobody_the_lead_and_one_that_does_not_answer_does() {
 
 #[test]
 fn slow_disks_elect_somebody_too() {
-    let mut cluster = Cluster::new(3, 460);
+    // Longer than the lease, which is how long openraft would wait for a vote; longer than elections are apart.
+    slow_disks_elect_somebody(460, 400);
+    slow_disks_elect_somebody(470, 700);
+}
+
+fn slow_disks_elect_somebody(seed: u64, slow_ms: u64) {
+    let mut cluster = Cluster::new(3, seed);
     let leader = cluster.leader();
     let all = cluster.ids();
     cluster.work(leader, &all, 1);
     let before = cluster.last_term();
     let others = cluster.others(&[leader]);
-    // Longer than the lease, which is how long openraft would wait for a vote.
-    others.iter().for_each(|id| cluster.slow_disk(*id, 400));
+    others.iter().for_each(|id| cluster.slow_disk(*id, slow_ms));
     let began = Instant::now();
     cluster.kill(leader);
     let next = cluster.leader_of(&others);
     let terms = cluster.last_term() - before;
-    eprintln!("slow disks: another leads after {} ms, {terms} terms", began.elapsed().as_millis());
+    eprintln!("{slow_ms} ms: another leads after {} ms, {terms} terms", began.elapsed().as_millis());
     assert!(terms <= 5, "{terms} elections, each in the way of the one before");
     cluster.work(next, &others, 1);
 }
