@@ -19,6 +19,9 @@ use crate::{ConnectionId, Effect, Now, node::Node};
 /// Who was sent away finds another leader sooner, if it asks another broker.
 const COMES_AGAIN_MS: u64 = 500;
 
+/// A connection may have gone before it is noted, while its batch was unpacked.
+const NOTED_MS_MAX: u64 = 60_000;
+
 /// Connections on which producers were sent away, as nothing is committed: since when.
 #[derive(Debug, Default)]
 pub(crate) struct SentAway(BTreeMap<ConnectionId, Tick>);
@@ -28,6 +31,10 @@ impl SentAway {
     pub(crate) fn comes_again(&mut self, now: Tick, connection: ConnectionId) -> bool {
         let first = *self.0.entry(connection).or_insert(now);
         COMES_AGAIN_MS <= now.ms_since(first)
+    }
+
+    fn forget_old(&mut self, now: Tick) {
+        self.0.retain(|_, first| now.ms_since(*first) < NOTED_MS_MAX);
     }
 
     pub(crate) fn forget(&mut self, connection: ConnectionId) {
@@ -47,6 +54,7 @@ impl Node {
         if !is_cut_off {
             self.sent_away = SentAway::default();
         }
+        self.sent_away.forget_old(now.tick);
         let session_ms = self.config.session_timeout_ms;
         let mut stalled = 0;
         for key in among {

@@ -276,7 +276,7 @@ impl Connection {
             reply.map(|reply| encode(self.asked[index], reply, files, metrics, suspect)).transpose()?;
         self.pipeline.fill(sequence, pieces);
         while let Some(pieces) = self.pipeline.pop_ready() {
-            // A fetch that was not owed any more.
+            // It waited for others, and was not owed any more.
             if self.standing == Standing::Over {
                 continue;
             }
@@ -320,10 +320,12 @@ impl Connection {
         !self.output.is_empty()
     }
 
-    /// Whether a connection that is to end may end: nothing is owed but fetches that wait for records. A client that has closed its end is mostly gone, and
-    /// would hold its place for as long as it said it would wait. What it asked and was only held back is answered first, unless the server stops.
+    /// Whether a connection that is to end may end: nothing is owed but what waits for others, for records or for the members of a group. A client that has closed its
+    /// end is mostly gone, and would hold its place for as long as it said it would wait. What it asked and was only held back is answered first, unless the server stops.
     pub(crate) fn is_settled(&self, is_stopping: bool) -> bool {
-        let owes_nothing = self.asked.iter().all(|asked| asked.key == ApiKey::Fetch);
+        let waits =
+            |asked: &Asked| matches!(asked.key, ApiKey::Fetch | ApiKey::JoinGroup | ApiKey::SyncGroup);
+        let owes_nothing = self.asked.iter().all(waits);
         owes_nothing && self.output.is_empty() && (is_stopping || self.held.is_empty())
     }
 

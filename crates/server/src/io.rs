@@ -657,7 +657,7 @@ impl IoThread {
     fn favour_one(&mut self) {
         let until = self.now + self.shared.config.connection.favour;
         match &mut self.favoured {
-            Some((id, over_at)) if self.connections.contains_key(id) => {
+            Some((id, over_at)) if self.connections.get(id).is_some_and(Connection::is_open) => {
                 if self.now < *over_at {
                     return;
                 }
@@ -677,7 +677,8 @@ impl IoThread {
                 // Who holds most needs least to give it back.
                 let held =
                     |id: &ConnectionId| self.connections.get(id).map_or(0, Connection::unfinished_bytes);
-                let most = self.without_budget.iter().copied().max_by_key(held);
+                let held_by = self.without_budget.iter().map(|id| (held(id), *id));
+                let most = held_by.filter(|(bytes, _)| *bytes > 0).max().map(|(_, id)| id);
                 self.favoured = most.map(|id| (id, until));
             }
         }
