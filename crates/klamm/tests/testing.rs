@@ -33,10 +33,10 @@ async fn what_was_written_is_there_after_a_restart_and_clients_find_it_again() {
 
 #[tokio::test]
 async fn it_is_there_and_gone_within_moments() {
-    let began = Instant::now();
     let broker = Broker::start().await.expect("starts");
     let client = broker.client().await.expect("connects");
-    let consumer = Consumer::new(&client, ConsumerConfig::default());
+    let waits_long = ConsumerConfig { wait_max_ms: 300_000, ..ConsumerConfig::default() };
+    let consumer = Consumer::new(&client, waits_long);
     Admin::new(&client)
         .create_topic(&NewTopic { name: "events".into(), ..NewTopic::default() }, Change::Make)
         .await
@@ -48,10 +48,11 @@ async fn it_is_there_and_gone_within_moments() {
     // A fetch of that consumer waits in the broker.
     let directory = broker.data_dir().to_owned();
     assert!(directory.exists());
+    let began = Instant::now();
     drop(broker);
     assert!(!directory.exists());
     let took = began.elapsed();
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(took < Duration::from_secs(20), "{took:?}");
 }
 
 #[tokio::test]

@@ -13,7 +13,9 @@ pub(crate) struct Answer {
     arguments: String,
     code: Option<i32>,
     pub(crate) stdout: String,
+    /// But for what it said while it waited: on a slow machine anything may take long enough for that.
     pub(crate) stderr: String,
+    waited: String,
 }
 
 impl Answer {
@@ -25,7 +27,7 @@ impl Answer {
 
     #[track_caller]
     pub(crate) fn says(self, wanted: &str) -> Self {
-        let said = format!("{}{}", self.stdout, self.stderr);
+        let said = [&*self.stdout, &self.waited, &self.stderr].concat();
         assert!(said.contains(wanted), "klamm {} does not say {wanted:?}:\n{said}", self.arguments);
         self
     }
@@ -96,12 +98,19 @@ pub(crate) fn run(mut command: Command, arguments: &[&str], input: &str) -> Answ
     let _ = stdin.write_all(input.as_bytes());
     drop(stdin);
     let output = child.wait_with_output().expect("the program ends");
+    let (waited, stderr) = waited_and_said(&String::from_utf8_lossy(&output.stderr));
     Answer {
         arguments: arguments.join(" "),
         code: output.status.code(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        stderr,
+        waited,
     }
+}
+
+/// What it said while it waited, and everything else.
+pub(crate) fn waited_and_said(stderr: &str) -> (String, String) {
+    stderr.split_inclusive('\n').partition(|line| line.starts_with("klamm: waiting: "))
 }
 
 pub(crate) fn send_signal(child: &Child, signal: &str) {

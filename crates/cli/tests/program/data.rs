@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use expect_test::expect;
 use regex_lite::Regex;
 
-use crate::broker::{Broker, klamm, klamm_with, send_signal};
+use crate::broker::{Broker, klamm, klamm_with, send_signal, waited_and_said};
 
 /// Everything there is in a topic, each record in a line.
 const ALL: &str = "%p/%o %k=%s (%K,%S) %h%{%a{compression}%}\\n";
@@ -517,7 +517,7 @@ pub(crate) fn stopped_by(mut child: Child, by: &str) -> (String, Option<i32>) {
     let code = child.wait().expect("it ends").code();
     let mut said = String::new();
     child.stderr.take().expect("piped").read_to_string(&mut said).expect("text");
-    (said, code)
+    (waited_and_said(&said).1, code)
 }
 
 #[test]
@@ -577,7 +577,7 @@ fn whoever_is_told_to_stop_waits_for_what_is_not_acknowledged_until_told_again()
 fn what_stands_in_the_way_of_many_partitions_is_said_once() {
     let mut broker = Broker::start();
     broker.ok(&["topic", "create", "t", "-p", "16"]);
-    let limits = ["-X", "delivery.timeout.ms=4000", "-X", "request.timeout.ms=1000"];
+    let limits = ["-X", "delivery.timeout.ms=8000", "-X", "request.timeout.ms=2000"];
     let mut produce =
         broker.spawn(&[&["produce", "-v", "--linger", "0", "-f", "%t %p %s\\n"], &limits[..]].concat());
     let (mut stdin, mut told) = (produce.stdin.take().expect("piped"), lines(&mut produce));

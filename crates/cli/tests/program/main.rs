@@ -109,10 +109,11 @@ fn benchmarks_count_what_they_did() {
     let measured = broker.ok(&[&latency[..], &json].concat()).json();
     assert_eq!(measured["latency"]["acknowledged_after"]["records"], 200);
     assert_eq!(measured["latency"]["received_after"]["records"], 200);
+    // One of them may take all of the time.
     let measured = broker
         .ok(&["bench", "latency", "t2", "--one-at-a-time", "--seconds", "1", "--format", "json"])
         .json();
-    assert!(measured["latency"]["acknowledged_after"]["records"].as_u64() > Some(1), "{measured}");
+    assert!(measured["latency"]["acknowledged_after"]["records"].as_u64() > Some(0), "{measured}");
 }
 
 #[test]

@@ -184,7 +184,7 @@ fn hand_on(broker: &Broker, consume: &[&str]) {
 fn a_batch_may_take_longer_than_a_member_may_be_busy() {
     let broker = Broker::start();
     broker.ok_with_input(&["produce", "t", "-p", "0"], &numbers(0..60));
-    let slow = ["--rate", "100", "-X", "max.poll.interval.ms=400", "-X", "session.timeout.ms=6000"];
+    let slow = ["--rate", "15", "-X", "max.poll.interval.ms=2500", "-X", "session.timeout.ms=30000"];
     let read = broker.ok(&[&["consume", "t", "-g", "g", "-n", "60"], &slow[..]].concat());
     assert_eq!(read.stderr, "");
     read.prints(&numbers(0..60));

@@ -140,7 +140,7 @@ fn what_another_says_for_good_is_told_though_one_is_silent() {
         }
     });
     let answers = run(&older, async |admin| {
-        let admin = admin.with_timeout(Duration::from_millis(1_500));
+        let admin = admin.with_timeout(Duration::from_secs(5));
         [admin.describe_acls(&AclFilter::ALL).await, admin.describe_acls(&AclFilter::ALL).await]
     });
     let is_told = |it: &AdminError| matches!(it, AdminError::Call(CallError::Unsupported { .. }));
@@ -178,11 +178,11 @@ fn the_time_is_up_some_day() {
     let begun = Instant::now();
     let (answer, asked) = ask(
         |_, version, _| Reaction::Answer(version, created(ErrorCode::NotController)),
-        async |admin| create(admin.with_timeout(Duration::from_millis(300))).await,
+        async |admin| create(admin.with_timeout(Duration::from_secs(2))).await,
     );
     assert_eq!(answer.expect_err("nobody leads").code(), Some(ErrorCode::NotController));
     assert!(asked.len() > 1, "{asked:?}");
-    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }
 
 #[test]

@@ -19,8 +19,10 @@ use klamm_model::ErrorCode;
 use klamm_wire::{ApiKey, RequestHeader, encode_response};
 
 fn connect(address: &str) -> Result<Client, CallError> {
-    let config =
-        ClientConfig { connect_timeout_ms: 300, request_timeout_ms: 300, ..ClientConfig::new(address) };
+    connect_by(ClientConfig::new(address))
+}
+
+fn connect_by(config: ClientConfig) -> Result<Client, CallError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(Client::connect(config))
 }
@@ -46,7 +48,9 @@ fn an_old_broker_is_asked_in_its_own_versions() {
 #[test]
 fn a_broker_that_does_not_answer_is_given_up() {
     let (address, _requests) = broker(|_, _, _| Reaction::Silence);
-    let error = connect(&address).err().expect("nobody answered");
+    let soon =
+        ClientConfig { connect_timeout_ms: 300, request_timeout_ms: 300, ..ClientConfig::new(&address) };
+    let error = connect_by(soon).err().expect("nobody answered");
     assert!(
         matches!(error, CallError::TimedOut { api: ApiKey::ApiVersions, timeout_ms: 300, .. }),
         "{error:?}"

@@ -68,6 +68,14 @@ impl Client {
         Ok(frame.into())
     }
 
+    /// Whether the other end has closed it; until then, or an answer, it is waited for.
+    pub(crate) fn is_closed(&self) -> bool {
+        match (&self.stream).read(&mut [0]) {
+            Ok(size) => size == 0,
+            Err(error) => error.kind() == io::ErrorKind::ConnectionReset,
+        }
+    }
+
     /// The next answer and its correlation id.
     pub(crate) fn receive(&mut self, key: ApiKey, version: i16) -> (i32, Response) {
         let mut reader = Reader::new(self.receive_frame().expect("an answer"));

