@@ -24,7 +24,7 @@ SESSION_S = (SESSION_MS / 1000 - 1.5, SESSION_MS / 1000 + 9)
 # Whoever goes by one protocol and comes by the other is waited for no longer than somebody who dies.
 UNOWNED_S_MAX = SESSION_S[1]
 # Far below the session time-out: somebody who leaves is not waited for.
-LEAVE_S_MAX = 5
+LEAVE_S_MAX = 4
 
 
 class Kcat(Client):

@@ -451,6 +451,7 @@ mod tests {
         let mut both = Both::new(begin);
         let produce = both.ask(ApiKey::Produce);
         let fetch = both.ask(ApiKey::Fetch);
+        both.ask(ApiKey::JoinGroup);
         both.connection.dismiss();
         assert!(!both.connection.is_settled(false), "an answer is owed");
         let late = begin + 100 * SECOND;
@@ -458,7 +459,7 @@ mod tests {
             both.connection.check_deadline(begin + seconds * SECOND, &limits).expect("it waits for us");
         }
         both.answer(produce, Response::Produce(ProduceResponse::default()));
-        assert!(both.connection.is_settled(false), "nobody waits for records any more");
+        assert!(both.connection.is_settled(false), "nobody waits for records any more, nor for a group");
         both.connection.end_sending(late);
         // What comes for it now goes nowhere: it would be refused, and take the other answer with it.
         both.answer(fetch, Response::Fetch(FetchResponse::default()));

@@ -55,7 +55,7 @@ struct Running {
 fn free_ports(count: usize) -> Vec<(u16, u16)> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = 10_000 + 1_000 * (std::process::id() % 20) as u16;
-    let mut free = || loop {
+    let free = || loop {
         let port = first + NEXT.fetch_add(1, Ordering::Relaxed);
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;

@@ -210,6 +210,7 @@ fn requests_that_are_never_finished_take_a_bounded_part_of_memory() {
                 let frame = good.frame(PRODUCE_VERSION, &large);
                 good.stream.write_all(&frame).is_ok() && good.receive_frame().is_ok()
             });
+            assert_eq!(Client::connect(address).fetch("events", 0, 0)[0].len(), 900_000);
             sockets.iter().for_each(|socket| drop(socket.shutdown(std::net::Shutdown::Both)));
         });
         wait_until("their memory is gone", || server.received_bytes() == 0);

@@ -178,7 +178,7 @@ fn a_fetch_of_nothing_is_answered_when_its_time_is_over() {
             let response = client.call(FETCH_VERSION, &fetch_request("events", 0, 0, 200));
             assert!(values(&response).is_empty());
             let took = began.elapsed();
-            assert!(Duration::from_millis(200) <= took, "{took:?}");
+            assert!((Duration::from_millis(200)..Duration::from_secs(15)).contains(&took), "{took:?}");
         },
     );
 }
@@ -274,7 +274,10 @@ fn an_idle_connection_is_closed_in_the_end() {
     let soon = |config: &mut Config| config.connection.idle_max = Duration::from_millis(300);
     with_server(soon, |server, address| {
         let mut idle = Client::connect(address);
-        assert!(idle.receive_frame().is_err(), "it is closed");
+        let frame = idle.frame(3, &api_versions());
+        // On a busy machine it may be idle for too long before.
+        let _ = idle.stream.write_all(&frame).and_then(|()| idle.receive_frame());
+        assert!(idle.is_closed());
         wait_until("its place is free", || server.connection_count() == 0);
     });
 }

@@ -19,7 +19,10 @@ use klamm_model::BrokerId;
 use klamm_quorum::{DEPOSED_WITHIN_MS, LEADER_PAUSE_MS};
 use klamm_wire::LogPoint;
 
-use super::sightings::{Greeted, Sightings};
+use super::{
+    driver::DISK_PATIENCE,
+    sightings::{Greeted, Sightings},
+};
 
 const fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
@@ -47,9 +50,11 @@ pub(super) const ANSWER_MAX: Duration = ms(600);
 const AGAIN: (u64, u64) = (30, 90);
 /// Whoever said yes to another stands back for so long, and until its vote for that one is likely to be on disk.
 const STAND_BACK: (u64, u64) = (150, 300);
-/// Whoever is to stand for election does, when its disk has its vote: asked once more meanwhile it would stand again right after that, in a later term, and so on
-/// wherever a vote takes longer to write than elections are apart.
-const STANDS_WITHIN: Duration = ms(3_000);
+/// Whoever is to stand for election does, when its disk has its vote: told so once more meanwhile it would stand again right after that, in a later term, and so on
+/// wherever a vote takes longer to write than elections are apart. After so long it does not.
+const STANDS_WITHIN: Duration = ms(4_000);
+const _: () =
+    assert!(DISK_PATIENCE.as_millis() < STANDS_WITHIN.as_millis(), "a disk that needs as long elects nobody");
 /// A leader without answers of a majority for so long leads no more.
 pub(super) const QUORUM_PATIENCE: Duration = ms(1000);
 const _: () = assert!(QUORUM_PATIENCE.as_millis() + 2 * BEAT.as_millis() <= DEPOSED_WITHIN_MS as u128);
@@ -105,6 +110,8 @@ pub(super) struct Detector {
     /// Somebody has answered late: until then, whoever asks goes on asking between its rounds.
     far_until: Duration,
     no_round_before: Duration,
+    /// It is to stand for election, and until its own vote is there the situation is the old one.
+    stands_until: Duration,
     /// When each node's last answer was sent for, and when this node began to lead.
     acked: BTreeMap<BrokerId, Duration>,
     led_since: Duration,
@@ -147,6 +154,7 @@ impl Detector {
             late: BTreeMap::new(),
             far_until: Duration::ZERO,
             no_round_before: Duration::ZERO,
+            stands_until: Duration::ZERO,
             acked: BTreeMap::new(),
             led_since: now,
             next_beat: now,
@@ -170,8 +178,7 @@ impl Detector {
             self.ask_nobody();
             self.heard = false;
             self.quiet_since = now;
-            // What was waited for is there.
-            self.no_round_before = self.no_round_before.min(now + ms(STAND_BACK.1));
+            self.stands_until = Duration::ZERO;
             (self.patience, self.vain_terms) = match situation.leader {
                 Some(_) => (self.draw(SILENCE), 0),
                 None => (self.draw(VACANCY), self.vain_terms + 1),
@@ -280,7 +287,7 @@ impl Detector {
         let lease_holds = self.appended.is_some_and(|at| now <= at + LEASE);
         // Of two that ask at the same time one has to give way.
         let asks = self.round.is_some() || (now < self.far_until && !self.began.is_empty());
-        let goes_first = asks && (last, self.me) <= (own, from);
+        let goes_first = (asks && (last, self.me) <= (own, from)) || now < self.stands_until;
         if hears_leader || lease_holds || last < own || goes_first {
             return false;
         }
@@ -385,7 +392,8 @@ impl Detector {
         if self.round.take_if(|it| it.ends <= now).is_some() {
             self.no_round_before = now + self.draw(AGAIN);
         }
-        if self.round.is_none() && self.suspects(now) && self.no_round_before <= now && !self.is_stalled {
+        let is_free = self.no_round_before.max(self.stands_until) <= now;
+        if self.round.is_none() && self.suspects(now) && is_free && !self.is_stalled {
             self.round_count += 1;
             let number = self.round_count;
             self.round =
@@ -416,8 +424,7 @@ impl Detector {
         if self.round.as_ref().is_some_and(|round| self.is_majority(|node| round.granted.contains(node))) {
             self.ask_nobody();
             self.elections += 1;
-            // Until the own vote is there the situation is the old one.
-            self.no_round_before = now + STANDS_WITHIN;
+            self.stands_until = now + STANDS_WITHIN;
             wishes.push(Wish::Elect);
         }
     }
@@ -428,7 +435,7 @@ impl Detector {
         } else if let Some(round) = &self.round {
             round.ends
         } else if self.suspects(now) && self.is_voter() {
-            self.no_round_before
+            self.no_round_before.max(self.stands_until)
         } else {
             self.quiet_since + self.patience
         };
@@ -526,7 +533,9 @@ mod tests {
             let mut wishes = Vec::new();
             detector.answered(ms(at), 1, OTHER, true, &mut wishes);
             assert_eq!(wishes, [Wish::Elect]);
-            let mut expected = 3_000..3_110;
+            assert!(!detector.asked(ms(at), OTHER, point(9), point(5)), "it goes first");
+            detector.refused(ms(at + 1), LEADER);
+            let mut expected = 4_000..4_110;
             if let Some(after) = stands_after {
                 assert_eq!(run(&mut detector, at, at + after, false), None, "seed {seed}");
                 at += after;
@@ -541,7 +550,7 @@ mod tests {
 
     #[test]
     fn whoever_has_said_yes_stands_back_until_its_vote_is_likely_to_be_written() {
-        for (disk_ms, expected) in [(0, 150..310), (500, 1_150..1_310), (60_000, 3_150..3_310)] {
+        for (disk_ms, expected) in [(0, 150..310), (500, 1_150..1_310), (60_000, 4_150..4_310)] {
             let mut detector = following(1);
             detector.disk(false, ms(disk_ms));
             detector.refused(ms(10), LEADER);

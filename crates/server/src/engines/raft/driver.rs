@@ -49,7 +49,7 @@ const ENTRIES_KEPT: u64 = 100;
 /// After a claim that failed.
 const CLAIM_PAUSE: Duration = Duration::from_millis(50);
 /// A leader whose disk is at one job for so long leaves the lead to others.
-const DISK_PATIENCE: Duration = Duration::from_secs(3);
+pub(super) const DISK_PATIENCE: Duration = Duration::from_secs(3);
 /// Between two times that a leader is told of members that were found elsewhere: what was sent may be lost. One to which the leader has a connection itself stays where it is.
 const PASS_ON_EVERY: Duration = Duration::from_secs(1);
 /// Orders that are taken at once.
@@ -317,7 +317,7 @@ impl Driver {
             self.progress.forget();
         }
         let mut detector = self.hub.detector.borrow_mut();
-        // How long its vote took is what the next ones are likely to take.
+        // How long its vote took is what the next ones are likely to take. What is done may not be noted yet as that.
         self.note_disk(&mut detector);
         detector.is_now(self.hub.now(), &situation);
         drop(detector);
@@ -325,7 +325,8 @@ impl Driver {
     }
 
     fn note_disk(&self, detector: &mut Detector) {
-        detector.disk(DISK_PATIENCE < self.busy.for_how_long(), self.busy.of_late());
+        let busy_for = self.busy.for_how_long();
+        detector.disk(DISK_PATIENCE < busy_for, self.busy.of_late().max(busy_for));
     }
 
     /// Who the members are. Whoever was told who founds it has not written it yet.
