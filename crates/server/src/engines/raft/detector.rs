@@ -287,7 +287,7 @@ impl Detector {
         let lease_holds = self.appended.is_some_and(|at| now <= at + LEASE);
         // Of two that ask at the same time one has to give way.
         let asks = self.round.is_some() || (now < self.far_until && !self.began.is_empty());
-        let goes_first = (asks && (last, self.me) <= (own, from)) || now < self.stands_until;
+        let goes_first = asks && (last, self.me) <= (own, from);
         if hears_leader || lease_holds || last < own || goes_first {
             return false;
         }
@@ -533,7 +533,6 @@ mod tests {
             let mut wishes = Vec::new();
             detector.answered(ms(at), 1, OTHER, true, &mut wishes);
             assert_eq!(wishes, [Wish::Elect]);
-            assert!(!detector.asked(ms(at), OTHER, point(9), point(5)), "it goes first");
             detector.refused(ms(at + 1), LEADER);
             let mut expected = 4_000..4_110;
             if let Some(after) = stands_after {
