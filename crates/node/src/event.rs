@@ -155,7 +155,7 @@ pub enum Effect {
         /// For the log.
         reason: &'static str,
     },
-    /// Take no more requests on a connection, and close it once those that were taken are answered, but for fetches that wait for records.
+    /// Take no more requests on a connection, and close it once those that were taken are answered, but for those that wait for records or for members of a group.
     Dismiss {
         /// Which.
         connection: ConnectionId,
