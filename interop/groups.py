@@ -19,8 +19,9 @@ from members import SESSION_MS, Group, Writer  # noqa: E402
 import group_tools  # noqa: E402
 
 PARTITIONS = 6
-# Session time-outs are counted from the last heartbeat; librdkafka looks once in a second whether one is due. A machine with other things to do may be seconds late.
-SESSION_S = (SESSION_MS / 1000 - 1.5, SESSION_MS / 1000 + 9)
+# Session time-outs are counted from the last heartbeat; librdkafka looks once in a second whether one is due. A machine with other things to do may be seconds late, and a time-out that counts
+# twice is not that.
+SESSION_S = (SESSION_MS / 1000 - 1.5, SESSION_MS / 1000 + 5)
 # Whoever goes by one protocol and comes by the other is waited for no longer than somebody who dies.
 UNOWNED_S_MAX = SESSION_S[1]
 # Far below the session time-out: somebody who leaves is not waited for.
